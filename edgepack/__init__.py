@@ -1,0 +1,28 @@
+"""edgepack: a trained transformer and a device profile become a measured pack. Importing this loads nothing heavy."""
+
+from importlib import import_module
+from typing import Any
+
+_PUBLIC = {
+    "Budget": "edgepack.profile",
+    "EdgepackError": "edgepack.errors",
+    "Profile": "edgepack.profile",
+    "Recipe": "edgepack.recipe",
+    "build": "edgepack.pipeline",
+    "load_checkpoint": "edgepack.model.checkpoint",
+    "load_profile": "edgepack.profile",
+    "make_plan": "edgepack.plan",
+    "measure_pack": "edgepack.remeasure",
+    "verify": "edgepack.golden",
+}
+__all__ = list(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'edgepack' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

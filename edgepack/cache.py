@@ -1,0 +1,82 @@
+"""Content-addressed cache of finished stages: what a stage made is found by everything that it was made from."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from edgepack.errors import EdgepackError
+
+_RECORD_FILE = "record.json"
+LIBRARIES = ("edgepack", "torch", "transformers", "tokenizers", "onnx", "onnxruntime", "onnxscript", "onnxslim", "numpy")
+
+Work = Callable[[Path, Path], dict[str, Any]]
+
+
+def cache_folder(wished: str | None = None) -> Path:
+    """`--cache`, or $EDGEPACK_CACHE, or edgepack's folder in the user's cache."""
+    if wished or os.environ.get("EDGEPACK_CACHE"):
+        return Path(wished or os.environ["EDGEPACK_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgepack"
+
+
+def stage_key(parents: tuple[str, ...], settings: Mapping[str, Any]) -> str:
+    """A name for a stage's result: its inputs, its settings, the libraries and the code that will make it."""
+    whole = {"parents": parents, "settings": settings, "libraries": library_versions(), "code": _code_digest()}
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def run_once(root: Path, key: str, work: Work) -> tuple[Path, dict[str, Any]]:
+    """The folder and record of a stage: from the cache, or made now by `work(folder, resume)`, which returns the record.
+
+    `folder` appears in the cache whole or not at all. `resume` survives a kill until the stage is finished. A second
+    process that wants the same stage waits for the first.
+    """
+    finished = root / "stages" / key
+    if not (finished / _RECORD_FILE).is_file():
+        _make_folder(root / "locks")
+        with FileLock(root / "locks" / key):
+            if not (finished / _RECORD_FILE).is_file():
+                _make(root / "unfinished" / key, finished, work)
+    return finished, json.loads((finished / _RECORD_FILE).read_text())
+
+
+def _make(unfinished: Path, finished: Path, work: Work) -> None:
+    made, resume = unfinished / "made", unfinished / "resume"
+    shutil.rmtree(made, ignore_errors=True)
+    _make_folder(made)
+    _make_folder(resume)
+    record = work(made, resume)
+    (made / _RECORD_FILE).write_text(json.dumps(record, indent=1))
+    _make_folder(finished.parent)
+    made.rename(finished)
+    shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EdgepackError(f"cannot write the cache {folder}: {error.strerror}", "point --cache to a folder that you may write") from None
+
+
+def library_versions() -> dict[str, str]:
+    return {name: version(name) for name in LIBRARIES}
+
+
+@cache
+def _code_digest() -> str:
+    """edgepack's own code that stages run: a changed line makes new results, whatever the version says."""
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for folder in ("model", "stages", "export"):
+        for path in sorted((package / folder).glob("*.py")):
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,194 @@
+"""The command line: one command is one library call and one print. Flags carry the names of the parameters."""
+
+import functools
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from edgepack.errors import EdgepackError
+from edgepack.profile import Budget, load_profile, profile_names
+from edgepack.recipe import Columns, Recipe, TaskName, Training, parse_fraction, parse_student
+
+app = typer.Typer(
+    name="edgepack",
+    help="A trained transformer and a device profile become a measured pack.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Profile = Annotated[str, typer.Option(help="A name from `edgepack profiles`, or the path of a TOML file.")]
+Cache = Annotated[str | None, typer.Option(help="Folder of finished stages.", show_default="$EDGEPACK_CACHE or ~/.cache/edgepack")]
+Pack = Annotated[Path, typer.Argument(help="A folder that `edgepack build` wrote.")]
+
+
+def main() -> None:
+    """Exit codes: 0 nothing is over budget, 1 the user's mistake, 2 built and over a budget."""
+    try:
+        app()
+    except EdgepackError as error:
+        print(f"edgepack: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def recipe_flags(  # noqa: PLR0913, PLR0917  a flag is a parameter
+    model: Annotated[str, typer.Argument(help="Model folder or hub id; without one, the demo model.", show_default=False)] = "",
+    task: Annotated[TaskName | None, typer.Option(help="Read from the model's config where it is left out.")] = None,
+    data: Annotated[str | None, typer.Option(help="File, folder with train, dev and test files, or hub dataset id.")] = None,
+    student: Annotated[str | None, typer.Option(help="13M, 50%, 3x384 or same; chosen by the budgets where it is left out.")] = None,
+    prune_heads: Annotated[str | None, typer.Option(help="Share of attention heads to cut, such as 25%.")] = None,
+    precision: Annotated[Literal["fp32", "int8"] | None, typer.Option(help="Chosen by the budgets where it is left out.")] = None,
+    file_mb: Annotated[float | None, typer.Option(help="Budget: model files, 10^6 bytes.")] = None,
+    ram_mb: Annotated[float | None, typer.Option(help="Budget: peak memory over an empty runtime.")] = None,
+    latency_ms: Annotated[float | None, typer.Option(help="Budget: p90 of one inference of --length tokens, all cores.")] = None,
+    load_ms: Annotated[float | None, typer.Option(help="Budget: cold load of the session.")] = None,
+    score_drop: Annotated[float | None, typer.Option(help="Budget: points lost against the teacher.")] = None,
+    length: Annotated[int, typer.Option(help="Tokens that the latency budget is for.")] = 128,
+    max_length: Annotated[int | None, typer.Option(help="Cut texts after so many tokens.", show_default="the model's own")] = None,
+    epochs: Annotated[int, typer.Option(help="Distillation: passes over the train split.")] = Training().epochs,
+    batch_rows: Annotated[int, typer.Option(help="Distillation: texts a step.")] = Training().batch_rows,
+    learning_rate: Annotated[float, typer.Option(help="Distillation.")] = Training().learning_rate,
+    temperature: Annotated[float, typer.Option(help="Distillation: softening of the teacher's targets.")] = Training().temperature,
+    text_column: Annotated[str | None, typer.Option(help="Column of the text.", show_default="guessed and shown")] = None,
+    text_pair_column: Annotated[str | None, typer.Option(help="Column of a second text.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="Column of the label.")] = None,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Run code that the model folder brings.")] = False,
+) -> Recipe:
+    """The flags that `plan` and `build` share, as a Recipe."""
+    if student is not None:
+        parse_student(student)
+    values = {
+        "model": model,
+        "task": task,
+        "data": data,
+        "student": student,
+        "prune_heads": None if prune_heads is None else parse_fraction(prune_heads, "--prune-heads"),
+        "precision": precision,
+        "length": length,
+        "max_length": max_length,
+        "budget": Budget(file_mb=file_mb, ram_mb=ram_mb, latency_ms=latency_ms, load_ms=load_ms, score_drop=score_drop).model_dump(),
+        "training": {"epochs": epochs, "batch_rows": batch_rows, "learning_rate": learning_rate, "temperature": temperature},
+        "columns": Columns(text=text_column, text_pair=text_pair_column, label=label_column).model_dump(),
+        "seed": seed,
+        "trust_remote_code": trust_remote_code,
+    }
+    return Recipe.read(values, "the command line")
+
+
+def takes_recipe(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command every flag of `recipe_flags` before its own; its first parameter receives the Recipe."""
+    shared = inspect.signature(recipe_flags).parameters
+    own = list(inspect.signature(command).parameters.values())[1:]
+
+    @functools.wraps(command)
+    def with_flags(**values: Any) -> None:
+        recipe = recipe_flags(**{name: values.pop(name) for name in shared})
+        command(recipe, **values)
+
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*shared.values(), *own)]
+    with_flags.__signature__ = inspect.Signature(parameters)
+    with_flags.__annotations__ = {p.name: p.annotation for p in parameters}
+    return with_flags
+
+
+@app.command()
+def profiles(json_: Json = False) -> None:
+    """List the devices that edgepack knows."""
+    from edgepack.show import profiles_table
+
+    found = [load_profile(name) for name in profile_names()]
+    _print([profile.as_json() for profile in found], json_, lambda: profiles_table(found))
+
+
+@app.command()
+@takes_recipe
+def plan(recipe: Recipe, profile: Profile, cache: Cache = None, json_: Json = False) -> None:
+    """Say what `build` would do and what it would cost on the device, before any work."""
+    from edgepack.pipeline import plan_build
+    from edgepack.show import plan_view
+
+    device = load_profile(profile)
+    found = plan_build(_with_demo(recipe, cache, with_weights=False), device)
+    _print(found.as_json(), json_, lambda: plan_view(found))
+
+
+@app.command()
+@takes_recipe
+def build(
+    recipe: Recipe,
+    profile: Profile,
+    out: Annotated[Path | None, typer.Option(help="Folder of the pack; must not hold anything.", show_default="packs/PROFILE")] = None,
+    measure: Annotated[Literal["full", "quick", "off"], typer.Option(help="quick is for trying out, not for publishing.")] = "full",
+    cache: Cache = None,
+    json_: Json = False,
+) -> None:
+    """Prune, distil, quantize, export and measure: a pack for the device, and whether its budgets hold."""
+    from edgepack.cache import cache_folder
+    from edgepack.measure.measurement import FULL, QUICK
+    from edgepack.pack import check_output
+    from edgepack.pipeline import build as build_pack
+    from edgepack.plan import supported_runtime
+    from edgepack.show import report_view
+
+    device = load_profile(profile)
+    supported_runtime(device)
+    target = out or Path("packs") / device.name
+    check_output(target)
+    wished = _with_demo(recipe, cache, with_weights=True)
+    report = build_pack(wished, device, target, cache_folder(cache), {"full": FULL, "quick": QUICK, "off": None}[measure])
+    _print(report.as_json(), json_, lambda: report_view(report, str(target)))
+    sys.exit(report.exit_code)
+
+
+@app.command()
+def measure(
+    pack: Pack,
+    data: Annotated[str | None, typer.Option(help="Test data for the score.", show_default="where the build found it")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the report.", show_default="the pack")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Short runs, for trying out.")] = False,
+    json_: Json = False,
+) -> None:
+    """Measure a pack on this machine and judge it against its budgets."""
+    from edgepack.measure.measurement import FULL, QUICK
+    from edgepack.remeasure import measure_pack
+    from edgepack.show import report_view
+
+    report = measure_pack(pack, data, out, QUICK if quick else FULL)
+    _print(report.as_json(), json_, lambda: report_view(report, str(out or pack)))
+    sys.exit(report.exit_code)
+
+
+@app.command()
+def verify(pack: Pack, json_: Json = False) -> None:
+    """Check a pack's hashes, and its golden vectors in the real runtime."""
+    from edgepack.golden import verify as verify_pack
+    from edgepack.show import verification_view
+
+    found = verify_pack(pack)
+    _print(found.as_json(), json_, lambda: verification_view(found))
+
+
+def _with_demo(recipe: Recipe, cache: str | None, with_weights: bool) -> Recipe:
+    if recipe.model:
+        return recipe
+    from edgepack.cache import cache_folder
+    from edgepack.demo.teacher import demo_recipe
+
+    model, data = demo_recipe(cache_folder(cache), with_weights)
+    return recipe.model_copy(update={"model": model, "data": recipe.data or data})
+
+
+def _print(content: Any, as_json: bool, view: Callable[[], Any]) -> None:
+    if as_json:
+        print(json.dumps(content, indent=1))
+        return
+    from edgepack.show import show
+
+    show(view())

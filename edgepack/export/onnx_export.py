@@ -1,0 +1,119 @@
+"""torch to ONNX in fp32: dynamic batch and length, attention as one op, no trace of the machine that exported it."""
+
+import contextlib
+import io
+import logging
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from torch import nn
+
+from edgepack.errors import EdgepackError
+from edgepack.export.onnx_attention import onnx_attention
+from edgepack.export.onnx_optimization import MODEL_FILE, SESSION
+from edgepack.model.evaluation import forward, pad_id_of, takes_types
+from edgepack.model.tasks import Task
+from edgepack.plan import Export
+from edgepack.progress import bar
+from edgepack.runnable import Runnable
+
+
+class _Graph(nn.Module):
+    """What the exported graph computes, with its inputs as positional arguments."""
+
+    def __init__(self, model: nn.Module, task: Task, names: list[str]) -> None:
+        super().__init__()
+        self.model, self.task, self.names = model, task, names
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...] | torch.Tensor:
+        batch = dict(zip(self.names, inputs, strict=True))
+        if self.task.name == "question-answering":
+            found = self.model(**batch)
+            return tuple(getattr(found, name) for name in self.task.outputs)
+        if self.task.name == "text-generation":
+            batch["use_cache"] = False
+        return forward(self.model, self.task, batch)
+
+
+def input_names(model: nn.Module) -> list[str]:
+    return ["input_ids", "attention_mask"] + (["token_type_ids"] if takes_types(model) else [])
+
+
+def runnable(model: nn.Module, task: Task) -> Runnable:
+    """What a target must know of the file that an export of `model` became."""
+    return Runnable(
+        task=task.name,
+        model=MODEL_FILE,
+        inputs=tuple(input_names(model)),
+        outputs=task.outputs,
+        per_token=task.per_token,
+        pad_id=pad_id_of(model),
+        vocab=model.config.vocab_size,
+        session=SESSION,
+    )
+
+
+def export_onnx(model: nn.Module, task: Task, step: Export, target: Path) -> None:
+    """Writes `target`, one fp32 file, with inputs [batch, tokens] of int64. EdgepackError where torch cannot capture the model."""
+    names = input_names(model)
+    example = tuple(torch.ones(2, 16, dtype=torch.long) for _ in names)
+    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
+    with bar("export to ONNX", 3) as progress, _quiet(), onnx_attention(model.eval()):
+        try:
+            program = torch.onnx.export(
+                _Graph(model, task, names).eval(),
+                example,
+                dynamo=True,
+                dynamic_shapes=(tuple(axes for _ in names),),
+                input_names=names,
+                output_names=list(task.outputs),
+                opset_version=step.opset,
+                external_data=False,
+                verbose=False,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            reason = str(error).strip().split("\n")[0]
+            raise EdgepackError(
+                f"{type(model).__name__} cannot be exported: {reason}", "is it one of the families of `edgepack/families.py`?"
+            ) from error
+        progress.advance()
+        graph = _slimmed(program.model_proto)
+        progress.advance()
+        _forget_the_machine(graph)
+        onnx.save(graph, target)
+        progress.advance()
+
+
+def _slimmed(graph: onnx.ModelProto) -> onnx.ModelProto:
+    import onnxslim
+
+    return onnxslim.slim(graph)
+
+
+def _forget_the_machine(graph: onnx.ModelProto) -> None:
+    """Drops stack traces and paths that the exporter leaves in the file: they differ by machine and are nobody's business."""
+    graph.producer_name, graph.producer_version, graph.doc_string = "edgepack", "", ""
+    del graph.metadata_props[:]
+    del graph.graph.metadata_props[:]
+    del graph.graph.value_info[:]
+    for part in (*graph.graph.node, *graph.graph.input, *graph.graph.output, *graph.graph.initializer):
+        part.doc_string = ""
+        del part.metadata_props[:]
+
+
+@contextlib.contextmanager
+def _quiet():
+    """The exporter prints and warns on success too; a failure still raises."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir", "onnxslim")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,96 @@
+"""Golden vectors: texts, token ids and expected outputs that travel with a pack, and verify(), which asks for them again."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgepack.errors import EdgepackError
+from edgepack.frozen import Frozen
+from edgepack.measure.answers import answer
+from edgepack.model.material import Material
+from edgepack.model.tasks import Features, Outputs
+from edgepack.pack import Manifest, check_files, read_manifest
+
+_DIGITS = 6
+
+
+class Verification(Frozen):
+    """What verify() found; it raises where something is wrong."""
+
+    pack_id: str
+    files: int
+    golden_texts: int
+    largest_difference: float
+    tolerance: float
+    token_ids_equal: int  # texts whose ids the pack's tokenizer gave again
+    runtime: str
+
+
+def write_golden(path: Path, material: Material, outputs: Outputs) -> None:
+    """One JSON object a text: what goes in as text, as token ids, and what must come out."""
+    rows, features = material.sample
+    with path.open("w", encoding="utf-8") as file:
+        for item, output in zip(features, outputs, strict=True):
+            row = rows[item.row] if material.task.name != "text-generation" else None
+            text: dict[str, Any] = {} if row is None else {"text": row.text, "text_pair": row.text_pair or row.context or None}
+            if row is not None and row.words:
+                text = {"words": row.words}
+            entry = text | {"input_ids": item.ids, "token_type_ids": item.type_ids, "output": np.round(output, _DIGITS).tolist()}
+            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+
+def verify(pack: Path) -> Verification:
+    """Checks every hash, then asks the real runtime for the golden outputs and the tokenizer for the token ids.
+
+    EdgepackError names the first file that was changed, or the first text whose output or ids differ.
+    """
+    manifest = read_manifest(pack)
+    check_files(pack, manifest)
+    golden = read_golden(pack)
+    features = [Features(entry["input_ids"], entry["token_type_ids"], index) for index, entry in enumerate(golden)]
+    found = answer(pack, manifest.plan.runtime, features, threads=1, exact=not manifest.saturates_u8s8, title="golden vectors")
+    worst = 0.0
+    for entry, output in zip(golden, found, strict=True):
+        expected = np.asarray(entry["output"])
+        gap = float(np.abs(output - expected).max(initial=0.0)) if output.shape == expected.shape else np.inf
+        if not gap <= manifest.golden_tolerance:
+            shown = str(entry.get("text") or entry.get("words") or entry["input_ids"])[:60]
+            raise EdgepackError(
+                f"the pack answers otherwise than when it was built: {shown!r} differs by {gap:.3g} (limit {manifest.golden_tolerance:g})",
+                "use the runtime's version that the pack was built with, or build it again on this machine",
+            )
+        worst = max(worst, gap)
+    return Verification(
+        pack_id=manifest.pack_id,
+        files=len(manifest.files),
+        golden_texts=len(golden),
+        largest_difference=round(worst, _DIGITS),
+        tolerance=manifest.golden_tolerance,
+        token_ids_equal=_check_tokenizer(pack, manifest, golden),
+        runtime=manifest.plan.runtime,
+    )
+
+
+def read_golden(pack: Path) -> list[dict[str, Any]]:
+    with (pack / "golden.jsonl").open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def _check_tokenizer(pack: Path, manifest: Manifest, golden: list[dict[str, Any]]) -> int:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(pack / "tokenizer.json"))
+    equal = 0
+    for entry in golden:
+        if "words" in entry:
+            ids = tokenizer.encode(entry["words"], is_pretokenized=True).ids
+        elif "text" in entry:
+            ids = tokenizer.encode(entry["text"], entry["text_pair"]).ids
+        else:
+            continue
+        if ids != entry["input_ids"]:
+            raise EdgepackError(f"the pack's tokenizer gives other ids for {str(entry.get('text', ''))[:60]!r}", "build the pack again")
+        equal += 1
+    return equal

@@ -1,0 +1,31 @@
+"""Outputs of an exported file for token ids, computed by the target's runtime: what scores and golden vectors come from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edgepack.measure.local import run_job
+from edgepack.model.tasks import Features, Outputs
+from edgepack.progress import bar
+
+_ROWS_A_PROCESS = 500
+
+
+def answer(
+    folder: Path, runtime: str, features: Sequence[Features], threads: int, exact: bool, batch: int = 1, title: str = "score the file"
+) -> Outputs:
+    """One array for each of the features: see `Task.outputs`.
+
+    exact: as a CPU computes that does not saturate u8 x s8 sums; set where the pack's device is such a one. batch: texts
+    in one inference, padded to the longest.
+    """
+    outputs: list[np.ndarray] = []
+    with bar(title, len(features)) as progress:
+        for at in range(0, len(features), _ROWS_A_PROCESS):
+            group = features[at : at + _ROWS_A_PROCESS]
+            rows = [{"input_ids": item.ids, "token_type_ids": item.type_ids} for item in group]
+            job = {"kind": "answer", "threads": threads, "exact": exact, "batch": batch, "rows": rows}
+            outputs += [np.asarray(output) for output in run_job(folder, runtime, job)["outputs"]]
+            progress.advance(len(group))
+    return outputs

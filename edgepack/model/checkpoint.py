@@ -1,0 +1,119 @@
+"""Loads, saves and reloads a model, a pruned one too (uneven heads); safetensors only, never a pickle."""
+
+import contextlib
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from edgepack.errors import EdgepackError
+from edgepack.model.source import KEPT_FILE, Kept, Source, find_model
+from edgepack.model.surgery import layer_shapes, resize_layers
+from edgepack.model.tasks import TASKS
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keeps transformers' loading bars and reports from standing between edgepack and its user."""
+    from transformers.utils import logging as their_logging
+
+    level, bars = their_logging.get_verbosity(), their_logging.is_progress_bar_enabled()
+    their_logging.set_verbosity(logging.ERROR)
+    their_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        their_logging.set_verbosity(level)
+        if bars:
+            their_logging.enable_progress_bar()
+
+
+def load_checkpoint(model: str | Path | Source, task: str | None = None, trust_remote_code: bool = False) -> nn.Module:
+    """A folder (or hub id) as a torch model in fp32 and eval mode; folders that edgepack pruned load like any other.
+
+    EdgepackError: weights missing for the task's head, or a list of heads that does not fit the weights.
+    """
+    source = model if isinstance(model, Source) else find_model(str(model), trust_remote_code)
+    name = task or source.task()
+    with quiet_transformers():
+        loaded = _from_kept(source, name) if source.kept else _from_pretrained(source, name, trust_remote_code)
+    return loaded.eval()
+
+
+def save_checkpoint(model: nn.Module, folder: Path) -> None:
+    """A plain folder: safetensors, config and edgepack's own list of the heads and FFN neurons that are left."""
+    with quiet_transformers():
+        model.save_pretrained(folder)
+    kept = Kept(layers=tuple(layer_shapes(model)))
+    (folder / KEPT_FILE).write_text(json.dumps(kept.as_json(), indent=1) + "\n")
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The fast tokenizer of a model folder."""
+    from transformers import AutoTokenizer
+
+    with quiet_transformers():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise EdgepackError(f"no tokenizer in {folder}: {reason}", "save the tokenizer beside the model") from None
+    if not tokenizer.is_fast:
+        raise EdgepackError(f"the tokenizer in {folder} has no tokenizer.json", "save its fast version beside the model")
+    return tokenizer
+
+
+def _class_of(task: str) -> Any:
+    import transformers
+
+    return getattr(transformers, TASKS[task].auto_class)
+
+
+def _extra_arguments(source: Source, task: str) -> dict[str, Any]:
+    """A base model without its pooler: embeddings are the mean over tokens, so its weights would be dead."""
+    has_pooler = source.config["model_type"] in ("bert", "roberta", "xlm-roberta")
+    return {"add_pooling_layer": False} if task == "feature-extraction" and has_pooler else {}
+
+
+def _from_pretrained(source: Source, task: str, trust_remote_code: bool) -> nn.Module:
+    model, report = _class_of(task).from_pretrained(
+        source.folder,
+        dtype=torch.float32,
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=trust_remote_code,
+        output_loading_info=True,
+        **_extra_arguments(source, task),
+    )
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise EdgepackError(
+            f"{source.name} has no weights for {missing[0]}, which {task} needs",
+            "fine-tune the model for the task first, or name its task with --task",
+        )
+    return model
+
+
+def _from_kept(source: Source, task: str) -> nn.Module:
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(source.folder, local_files_only=True)
+    model = _class_of(task).from_config(config, dtype=torch.float32, **_extra_arguments(source, task))
+    try:
+        resize_layers(model, source.kept.layers)
+        weights = load_file(source.folder / "model.safetensors")
+        missing, unexpected = model.load_state_dict(weights, strict=False)
+        tied = set(getattr(model, "all_tied_weights_keys", None) or ())
+        if unexpected or set(missing) - tied:
+            raise ValueError(f"weights missing: {sorted(missing)[:3]}, not expected: {sorted(unexpected)[:3]}")
+        model.tie_weights()
+    except (RuntimeError, ValueError) as error:
+        raise EdgepackError(
+            f"{source.folder.name}/{KEPT_FILE} does not fit the weights: {error}", "keep the list beside the weights that it was saved with"
+        ) from None
+    return model

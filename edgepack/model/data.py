@@ -1,0 +1,222 @@
+"""The user's data: rows by split, columns guessed and shown, labels checked against the model, before any model is loaded."""
+
+import hashlib
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgepack.errors import EdgepackError, did_you_mean
+from edgepack.model.readers import SPLIT_NAMES, Record, find_files, read_records
+from edgepack.recipe import NO_COLUMNS, Columns
+
+_TEXT_NAMES = ("text", "sentence", "sentence1", "premise", "question1", "question", "utterance", "query", "content", "review", "input")
+_PAIR_NAMES = ("text_pair", "sentence2", "hypothesis", "question2", "pair")
+_LABEL_NAMES = ("label", "labels", "category", "intent", "class", "target", "sentiment", "y")
+_HELD_OUT = 0.1  # share that a missing dev or test split takes from the train split
+
+
+@dataclass(frozen=True)
+class Row:
+    """One example; which fields are set depends on the task."""
+
+    place: str
+    text: str = ""
+    text_pair: str | None = None
+    label: str | None = None
+    words: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    context: str = ""
+    answers: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows by split (`train`, `dev`, `test`); `columns` says what each field was read from, `sha256` covers every file."""
+
+    name: str
+    splits: dict[str, list[Row]]
+    columns: dict[str, str] = field(default_factory=dict)
+    sha256: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> list[str]:
+        found = {row.label for rows in self.splits.values() for row in rows if row.label is not None}
+        found |= {tag for rows in self.splits.values() for row in rows for tag in row.tags}
+        return sorted(found)
+
+
+def load_data(source: str, task: str, columns: Columns = NO_COLUMNS, seed: int = 0) -> Data:
+    """A file, a folder with one file a split, or a hub dataset id, as rows of `task`.
+
+    EdgepackError names the file and the line: missing, empty, not UTF-8, one class only, columns that cannot be guessed.
+    """
+    path = Path(source)
+    if path.exists():
+        by_split, digest = _read_files(path, task, columns)
+    elif _is_hub_id(source):
+        by_split, digest = _read_hub(source)
+    else:
+        raise EdgepackError(f"data not found: {source!r}", "give a file, a folder with train, dev and test files, or a hub dataset id")
+    if not any(by_split.values()):
+        raise EdgepackError(f"no rows in {source!r}", "give data with at least a few rows")
+    first = next(record for records in by_split.values() for record in records)
+    guessed = _columns(first, [r for records in by_split.values() for r in records], task, columns)
+    splits = {split: [_row(record, task, guessed) for record in records] for split, records in by_split.items()}
+    if task == "text-classification":
+        _refuse_one_class(source, splits)
+    splits, notes = _complete_splits(splits, None if task == "text-generation" else seed)
+    return Data(source, splits, guessed, digest, notes)
+
+
+def label_ids(data: Data, id2label: dict[int, str], model: str) -> dict[str, int]:
+    """The model's id for each label of the data: by name, or, where the data writes numbers, by number."""
+    by_name = {name: index for index, name in id2label.items()}
+    labels = data.labels
+    if all(label in by_name for label in labels):
+        return {label: by_name[label] for label in labels}
+    if all(label.isdecimal() and int(label) in id2label for label in labels):
+        return {label: int(label) for label in labels}
+    missing = next(label for label in labels if label not in by_name)
+    place = next(row.place for rows in data.splits.values() for row in rows if missing == row.label or missing in row.tags)
+    raise EdgepackError(f"{place}: label {missing!r} is not one of the model's ({model})", did_you_mean(missing, by_name))
+
+
+def _read_files(path: Path, task: str, columns: Columns) -> tuple[dict[str, list[Record]], str]:
+    by_split: dict[str, list[Record]] = {}
+    digest = hashlib.sha256()
+    named = frozenset(name for name in columns.model_dump().values() if name)
+    for split, file in sorted(find_files(path).items()):
+        digest.update(f"{split}:".encode() + file.read_bytes())
+        records = read_records(file, task, named)
+        by_split |= {split: records["all"]} if set(records) == {"all"} else records
+        if not any(records.values()):
+            raise EdgepackError(f"{file.name} is empty", "give a file with at least one row")
+    return by_split, digest.hexdigest()
+
+
+def _is_hub_id(source: str) -> bool:
+    return source.count("/") <= 1 and not source.startswith((".", "/", "~")) and not Path(source).suffix
+
+
+def _read_hub(source: str) -> tuple[dict[str, list[Record]], str]:
+    import datasets
+
+    try:
+        loaded = datasets.load_dataset(source)
+    except Exception as error:  # datasets raises anything from OSError to its own classes; each means: not to be had
+        raise EdgepackError(
+            f"no file, folder or hub dataset: {source!r} ({error})", "check the path or the id, and the network where it is an id"
+        ) from None
+    by_split: dict[str, list[Record]] = {}
+    digest = hashlib.sha256()
+    for name, rows in loaded.items():
+        split = SPLIT_NAMES.get(str(name))
+        if split is None:
+            continue
+        names = {key: feature.names for key, feature in rows.features.items() if isinstance(feature, datasets.ClassLabel)}
+        digest.update(f"{split}:{rows._fingerprint}".encode())
+        for index, values in enumerate(rows):
+            values |= {key: known[values[key]] for key, known in names.items() if values[key] >= 0}
+            by_split.setdefault(split, []).append(Record(values, f"{source} {name}[{index}]"))
+    return by_split, digest.hexdigest()
+
+
+def _columns(first: Record, records: list[Record], task: str, wished: Columns) -> dict[str, str]:
+    """Which column each field of a row is read from: what the user names, else by name, else by content."""
+    fixed = {"token-classification": ("words", "tags"), "question-answering": ("question", "context", "answers")}
+    if task in fixed:
+        return _fixed_columns(first, task, fixed[task])
+    names = list(first.values)
+    chosen = {key: value for key, value in wished.model_dump().items() if value}
+    for key, name in chosen.items():
+        if name not in names:
+            raise EdgepackError(f"{first.place} has no column {name!r} for {key}", did_you_mean(name, names))
+    if task == "text-classification" and "label" not in chosen:
+        chosen["label"] = _guess_label(first, records, names)
+    texts = [name for name in names if name not in chosen.values()]
+    if "text" not in chosen:
+        chosen["text"] = _guess_text(first, records, texts)
+    pair = next((name for name in texts if name.lower() in _PAIR_NAMES and name != chosen["text"]), None)
+    if "text_pair" not in chosen and pair and task != "text-generation":
+        chosen["text_pair"] = pair
+    return chosen
+
+
+def _fixed_columns(first: Record, task: str, needed: tuple[str, ...]) -> dict[str, str]:
+    aliases = {"words": ("words", "tokens"), "tags": ("tags", "ner_tags", "labels")}
+    found = {name: next((a for a in aliases.get(name, (name,)) if a in first.values), None) for name in needed}
+    if missing := [name for name, column in found.items() if column is None]:
+        raise EdgepackError(
+            f"{first.place} has no {missing[0]} for {task}: its columns are {', '.join(first.values)}",
+            "give CoNLL files" if task == "token-classification" else "give SQuAD json",
+        )
+    return {name: column for name, column in found.items() if column}
+
+
+def _guess_label(first: Record, records: list[Record], names: list[str]) -> str:
+    named = [name for wanted in _LABEL_NAMES for name in names if name.lower() == wanted]
+    if named:
+        return named[0]
+    if len(names) == 2:  # a table without a header: labels repeat, texts do not
+        return min(names, key=lambda name: len({str(record.values.get(name)) for record in records}))
+    raise EdgepackError(f"{first.place}: which column is the label? It has {', '.join(names)}", "name it with --label-column")
+
+
+def _guess_text(first: Record, records: list[Record], names: list[str]) -> str:
+    named = [name for wanted in _TEXT_NAMES for name in names if name.lower() == wanted]
+    if named:
+        return named[0]
+    strings = [name for name in names if isinstance(first.values[name], str)]
+    if not strings:
+        raise EdgepackError(f"{first.place}: no column holds text: {', '.join(names)}", "name it with --text-column")
+    return max(strings, key=lambda name: sum(len(str(record.values.get(name))) for record in records))
+
+
+def _row(record: Record, task: str, columns: dict[str, str]) -> Row:
+    value = {key: record.values.get(name) for key, name in columns.items()}
+    for key, found in value.items():
+        if found is None or (key != "label" and isinstance(found, (int, float))):
+            raise EdgepackError(f"{record.place} has no {key} in column {columns[key]!r}", "fill it in, or drop the row")
+    if task == "token-classification":
+        return Row(record.place, words=tuple(value["words"]), tags=tuple(str(tag) for tag in value["tags"]))
+    if task == "question-answering":
+        return Row(record.place, text=value["question"], context=value["context"], answers=_answers(value["answers"]))
+    label = None if value.get("label") is None else str(value["label"]).strip()
+    pair = value.get("text_pair")
+    return Row(record.place, text=str(value["text"]), text_pair=None if pair is None else str(pair), label=label)
+
+
+def _answers(value: Any) -> tuple[tuple[str, int], ...]:
+    if isinstance(value, dict):  # the hub's layout of SQuAD
+        return tuple(zip(value["text"], value["answer_start"], strict=True))
+    return tuple((text, int(start)) for text, start in value)
+
+
+def _complete_splits(splits: dict[str, list[Row]], seed: int | None) -> tuple[dict[str, list[Row]], tuple[str, ...]]:
+    """Missing dev and test splits are taken from the train split, shuffled once by the seed; running text is not shuffled."""
+    if "train" not in splits and "all" not in splits:
+        return splits, ("no train split: nothing can be trained on this data",)
+    pool = list(splits.get("train", splits.get("all", [])))
+    complete = {name: rows for name, rows in splits.items() if name in ("dev", "test")}
+    missing = [name for name in ("test", "dev") if name not in complete]
+    if missing and seed is not None:
+        random.Random(seed).shuffle(pool)
+    notes = []
+    count = max(1, round(len(pool) * _HELD_OUT))
+    for name in missing:
+        complete[name], pool = pool[:count], pool[count:]
+        notes.append(f"no {name} split: {count} rows held out of the others")
+    return {"train": pool, **complete}, tuple(notes)
+
+
+def _refuse_one_class(source: str, splits: dict[str, list[Row]]) -> None:
+    for split, rows in splits.items():
+        classes = Counter(row.label for row in rows)
+        if len(classes) == 1 and split != "dev":
+            where = source if split == "all" else f"the {split} split of {source}"
+            raise EdgepackError(
+                f"{where} has one class only: {next(iter(classes))!r}", "give rows of at least two classes, or another --label-column"
+            )

@@ -1,0 +1,84 @@
+"""Runs a torch model over features: the outputs that quality.py judges and that a student learns from."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from edgepack.model.tasks import Features, Outputs, Task
+from edgepack.progress import bar
+
+_BATCH_ROWS = 32
+
+
+def use_all_cores() -> int:
+    """Lets torch use the cores that this process may use, and no more; returns how many."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    torch.set_num_threads(cores)
+    return cores
+
+
+def padded(features: Sequence[Features], pad_id: int, with_types: bool) -> dict[str, torch.Tensor]:
+    """A batch [rows, longest] of int64: input_ids, attention_mask and, where the model takes them, token_type_ids."""
+    longest = max(len(item.ids) for item in features)
+    batch = {
+        "input_ids": torch.full((len(features), longest), pad_id),
+        "attention_mask": torch.zeros(len(features), longest, dtype=torch.long),
+    }
+    if with_types:
+        batch["token_type_ids"] = torch.zeros(len(features), longest, dtype=torch.long)
+    for index, item in enumerate(features):
+        batch["input_ids"][index, : len(item.ids)] = torch.tensor(item.ids)
+        batch["attention_mask"][index, : len(item.ids)] = 1
+        if with_types:
+            batch["token_type_ids"][index, : len(item.ids)] = torch.tensor(item.type_ids)
+    return batch
+
+
+def takes_types(model: nn.Module) -> bool:
+    return getattr(model.config, "type_vocab_size", 0) > 1
+
+
+def pad_id_of(model: nn.Module) -> int:
+    return model.config.pad_token_id or 0
+
+
+def forward(model: nn.Module, task: Task, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """What the exported graph computes: [rows, labels], [rows, tokens, labels], [rows, tokens, 2] or [rows, hidden]."""
+    if task.name == "feature-extraction":
+        hidden = model(**batch).last_hidden_state
+        mask = batch["attention_mask"].unsqueeze(-1).to(hidden.dtype)
+        return (hidden * mask).sum(1) / mask.sum(1)
+    found = model(**batch)
+    arrays = [getattr(found, name) for name in task.outputs]
+    return arrays[0] if len(arrays) == 1 else torch.stack(arrays, dim=-1)
+
+
+def run_model(model: nn.Module, task: Task, features: Sequence[Features], title: str) -> Outputs:
+    """Outputs for each of the features, in their order: see `Task.outputs` for shapes. Batches hold texts of like length."""
+    use_all_cores()
+    order = sorted(range(len(features)), key=lambda index: len(features[index].ids))
+    outputs: list[np.ndarray | None] = [None] * len(features)
+    model.eval()
+    with torch.inference_mode(), bar(title, len(features)) as progress:
+        for at in range(0, len(order), _BATCH_ROWS):
+            chosen = order[at : at + _BATCH_ROWS]
+            batch = padded([features[index] for index in chosen], pad_id_of(model), takes_types(model))
+            found = forward(model, task, {name: tensor.to(model.device) for name, tensor in batch.items()}).float().cpu()
+            for index, output in zip(chosen, found, strict=True):
+                length = len(features[index].ids)
+                trimmed = output[:length] if task.per_token else output
+                outputs[index] = _reduced(task, features[index].ids, trimmed)
+            progress.advance(len(chosen))
+    return [output for output in outputs if output is not None]
+
+
+def _reduced(task: Task, ids: list[int], output: torch.Tensor) -> np.ndarray:
+    """Next-token logits become two numbers a token, as in targets/protocol.py: nobody keeps a vocabulary's worth of logits."""
+    if task.name != "text-generation":
+        return output.numpy().copy()
+    logits = output[:-1].double()
+    nll = torch.nn.functional.cross_entropy(logits, torch.tensor(ids[1:]), reduction="none")
+    return torch.stack([nll, logits.argmax(dim=-1).double()], dim=-1).numpy()

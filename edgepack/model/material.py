@@ -1,0 +1,114 @@
+"""What a build works with beside the model: rows, token ids and the teacher's outputs, each made when first asked for."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgepack.families import family_of
+from edgepack.model.data import Data, Row, label_ids, load_data
+from edgepack.model.source import Source, find_model
+from edgepack.model.tasks import TASKS, Features, Outputs, Task
+from edgepack.recipe import Recipe
+
+_SAMPLE_ROWS = 24
+
+# Texts that break tokenizers: accents, ligatures, emoji, zero-width characters, a literal mask, a very long word, nothing.
+_NASTY = (
+    "", "naïve café — ﬁnal ‘quote’", "👩‍💻🔥 zero\u200bwidth", "literal [MASK] and [SEP]", "a" * 300,
+    "Ünïcödé Straße ǅ 北京 서울 עברית", "tabs\tand\nlines", "!!! ??? ... --- ###",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Material:
+    """Source and data of one build, checked against each other before anything is loaded."""
+
+    recipe: Recipe
+    source: Source
+    task: Task
+    data: Data | None
+
+    @cached_property
+    def labels(self) -> dict[str, int]:
+        """The data's labels as the model's ids."""
+        return {} if self.data is None or not self.data.labels else label_ids(self.data, self.id2label, self.source.name)
+
+    @cached_property
+    def id2label(self) -> dict[int, str]:
+        stated = self.source.config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+        return {int(index): name for index, name in stated.items()} if "classification" in self.task.name else {}
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        from edgepack.model.checkpoint import load_tokenizer
+
+        return load_tokenizer(self.source.folder)
+
+    @cached_property
+    def max_length(self) -> int:
+        """Tokens after which a text is cut: the model's positions, the tokenizer's own limit, or the user's if it is lower."""
+        family = family_of(self.source.config, self.source.name)
+        positions = self.source.config["max_position_embeddings"] - family.reserved_positions
+        return min(positions, self.tokenizer.model_max_length, self.recipe.max_length or positions)
+
+    def rows(self, split: str) -> list[Row]:
+        return self.data.splits.get(split, []) if self.data else []
+
+    @cached_property
+    def train(self) -> list[Features]:
+        return self._encoded(self.rows("train"))
+
+    @cached_property
+    def test(self) -> list[Features]:
+        return self._encoded(self.rows("test"))
+
+    @cached_property
+    def sample(self) -> tuple[list[Row], list[Features]]:
+        """A few real texts, short and long, and nasty ones: for the check of an export and for golden vectors."""
+        rows = sorted(self.rows("test"), key=lambda row: len(row.text) + len(row.context) + len(row.words))
+        picked = [rows[round(at)] for at in np.linspace(0, len(rows) - 1, min(_SAMPLE_ROWS, len(rows)))] if rows else []
+        picked += [row for text in _NASTY if (row := _nasty_row(self.task, text))]
+        features = self._encoded(picked)
+        first = {item.row: item for item in reversed(features) if item.ids}  # one window of a long text is enough here
+        return picked, [first[index] for index in sorted(first)]
+
+    @property
+    def median_length(self) -> int | None:
+        return int(np.median([len(item.ids) for item in self.test])) if self.test else None
+
+    def _encoded(self, rows: list[Row]) -> list[Features]:
+        return self.task.encode(self.tokenizer, rows, self.max_length) if rows else []
+
+
+def gather(recipe: Recipe) -> Material:
+    """Model and data of a recipe, with every complaint that can come before the model is loaded."""
+    source = find_model(recipe.model, recipe.trust_remote_code)
+    task = TASKS[recipe.task or source.task()]
+    source.shape(task.name)
+    data = load_data(recipe.data, task.name, recipe.columns, recipe.seed) if recipe.data else None
+    material = Material(recipe, source, task, data)
+    _ = material.labels
+    return material
+
+
+def save_outputs(path: Path, outputs: Outputs) -> None:
+    """Outputs of any lengths in one npz: all rows one below the other, and how many each has."""
+    stacked = [np.atleast_2d(output).astype(np.float32) for output in outputs]
+    np.savez(path, values=np.concatenate(stacked), counts=[len(part) for part in stacked], flat=outputs[0].ndim == 1)
+
+
+def load_outputs(path: Path) -> Outputs:
+    with np.load(path, allow_pickle=False) as file:
+        parts = np.split(file["values"], np.cumsum(file["counts"])[:-1])
+        return [part[0] for part in parts] if file["flat"] else parts
+
+
+def _nasty_row(task: Task, text: str) -> Row | None:
+    if task.name == "token-classification":
+        return Row("", words=tuple(text.split())) if text.split() else None
+    if task.name == "question-answering":
+        return Row("", text="what is it?", context=text) if text.strip() else None
+    return Row("", text=text) if text or task.name != "text-generation" else None

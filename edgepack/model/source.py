@@ -1,0 +1,156 @@
+"""Where a model comes from: a folder or hub id, checked for everything that can be checked without loading it. No torch."""
+
+import hashlib
+import json
+import re
+import struct
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from edgepack.errors import EdgepackError
+from edgepack.frozen import Frozen
+from edgepack.shape import LayerShape, ModelShape, read_shape, task_of
+
+KEPT_FILE = "edgepack.json"  # a pruned checkpoint's own list of what is left in each layer
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_CONFIGS = ["*.json", "*.txt", "*.model", "README.md"]
+_WEIGHTS = ["*.safetensors"]
+
+
+class Kept(Frozen):
+    """What is left of each layer of a pruned checkpoint; transformers' config cannot say it."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    layers: tuple[LayerShape, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model folder that has passed its checks."""
+
+    name: str
+    folder: Path
+    config: dict[str, Any]
+    kept: Kept | None
+    weights: tuple[Path, ...]
+    licence: str | None
+
+    @cached_property
+    def sha256(self) -> str:
+        """Over config, list of what is kept, and weights."""
+        digest = hashlib.sha256(json.dumps(self.config, sort_keys=True).encode())
+        digest.update(json.dumps(self.kept.as_json() if self.kept else None).encode())
+        for path in self.weights:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
+
+    @property
+    def weights_mb(self) -> float:
+        return sum(path.stat().st_size for path in self.weights) / 1e6
+
+    def shape(self, task: str) -> ModelShape:
+        rows = None if self.kept is None else [row.model_dump() for row in self.kept.layers]
+        return read_shape(self.config, task, rows, f"{self.folder.name}/config.json")
+
+    def task(self) -> str:
+        return task_of(self.config, f"{self.folder.name}/config.json")
+
+
+def find_model(model: str, trust_remote_code: bool = False, with_weights: bool = True) -> Source:
+    """EdgepackError: no such folder, no config, pickle only, truncated weights, code of its own that nobody asked for.
+
+    with_weights=False looks at the config alone, and fetches no more of a hub model.
+    """
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        if folder.is_file():
+            raise EdgepackError(f"the model is a file: {model!r}", "give the folder with config.json and model.safetensors")
+        folder = _download(model, _WEIGHTS + _CONFIGS if with_weights else _CONFIGS)
+    config = _read_config(folder)
+    if config.get("auto_map") and not trust_remote_code:
+        raise EdgepackError(
+            f"{model} brings code of its own ({folder.name}/config.json, auto_map)", "read it, then pass --trust-remote-code"
+        )
+    weights = tuple(_weight_files(folder)) if with_weights else ()
+    for path in weights:
+        _check_safetensors(path)
+    kept_file = folder / KEPT_FILE
+    kept = Kept.read(json.loads(kept_file.read_text()), f"{folder.name}/{KEPT_FILE}") if kept_file.is_file() else None
+    return Source(model, folder, config, kept, weights, _licence(folder))
+
+
+def _download(model: str, patterns: list[str]) -> Path:
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model):
+        raise EdgepackError(f"model folder not found: {model!r}", "check the path, or give a hub id such as org/name")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(model, allow_patterns=patterns))
+    except Exception as error:  # network, rights, no such id: the hub's library has a class of its own for each
+        reason = str(error).strip().split("\n")[0]
+        raise EdgepackError(
+            f"no model folder and no hub model: {model!r} ({reason})", "check the path or the id, and the network"
+        ) from None
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise EdgepackError(f"no config.json in {folder}", "give the folder that `save_pretrained` wrote")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise EdgepackError(f"{path} is not JSON: {error}", "save the model again") from None
+    if not isinstance(config, dict):
+        raise EdgepackError(f"{path} is no JSON object", "save the model again")
+    return config
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        for name in names:
+            if Path(name).name != name or not (folder / name).is_file():
+                raise EdgepackError(f"{index} names {name!r}, which is not in the folder", "download or save the model again")
+        return [folder / name for name in names]
+    if (folder / "model.safetensors").is_file():
+        return [folder / "model.safetensors"]
+    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    if pickles:
+        raise EdgepackError(
+            f"{folder} holds pickled weights only ({pickles[0]}): a pickle can run any code",
+            "where you trust it, convert it once: load it with transformers and `save_pretrained` writes safetensors",
+        )
+    raise EdgepackError(f"no model.safetensors in {folder}", "give the folder that `save_pretrained` wrote")
+
+
+def _check_safetensors(path: Path) -> None:
+    """Reads the header alone: its last offset is the file's size, unless the file was cut."""
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file:
+            (header_bytes,) = struct.unpack("<Q", file.read(8))
+            if header_bytes > size:
+                raise ValueError("the header is longer than the file")
+            header = json.loads(file.read(header_bytes))
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        expected = 8 + header_bytes + max(ends, default=0)
+    except (struct.error, ValueError, KeyError, TypeError) as error:
+        raise EdgepackError(f"{path} is not a safetensors file: {error}", "download or save the model again") from None
+    if expected != size:
+        raise EdgepackError(f"{path} is truncated: {size} of {expected} bytes", "download or save the model again")
+
+
+def _licence(folder: Path) -> str | None:
+    """The `license:` line of a model card, where the folder has one."""
+    card = folder / "README.md"
+    if not card.is_file():
+        return None
+    match = re.search(r"^license:\s*(\S+)", card.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+    return match[1] if match else None

@@ -1,0 +1,168 @@
+"""build(): the only loop and the only dispatch. A plan's steps become stages, kept in the cache, then a measured pack."""
+
+import json
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from edgepack.cache import cache_folder, library_versions
+from edgepack.measure.measurement import FULL, Effort, measure
+from edgepack.model.material import Material, gather
+from edgepack.model.source import Source, find_model
+from edgepack.pack import Manifest, Origin, check_disk, check_output, seal, written_whole
+from edgepack.plan import Distill, Export, Plan, PruneHeads, Quantize, make_plan
+from edgepack.predict import predict, predict_file_mb
+from edgepack.profile import Profile
+from edgepack.progress import say
+from edgepack.recipe import Recipe
+from edgepack.report.judge import Report, judge
+from edgepack.report.write import write_model_card, write_report
+from edgepack.runnable import Runnable
+from edgepack.runner import Runner
+
+GRAPH_FILE = "graph.onnx"  # an export before it is finished: what quantization starts from
+_FP32_TOLERANCE, _INT8_TOLERANCE = 1e-3, 0.05  # golden vectors on another machine: rounding moves an int8 step now and then
+_CHECKPOINT_COPIES = 8  # weights with optimizer states, twice, and the stages' own results
+
+
+def plan_build(recipe: Recipe, profile: Profile) -> Plan:
+    """The plan alone: reads the model's config, neither weights nor data."""
+    source = find_model(recipe.model, recipe.trust_remote_code, with_weights=False)
+    return make_plan(profile, recipe, source.shape(recipe.task or source.task()))
+
+
+def build(recipe: Recipe, profile: Profile, out: Path, cache: Path | None = None, effort: Effort | None = FULL) -> Report:
+    """A pack in `out`, measured and judged. effort=None leaves the measuring out.
+
+    Everything that can be wrong with the input is an EdgepackError before a model is loaded. Stages that an earlier build
+    finished come from the cache; one that was killed goes on where it was.
+    """
+    check_output(out)
+    cache = cache or cache_folder()
+    material = gather(recipe)
+    plan = make_plan(profile, recipe, material.source.shape(material.task.name))
+    fp32_mb = predict_file_mb(plan.teacher, "fp32")
+    check_disk(cache, fp32_mb * _CHECKPOINT_COPIES, "the stages' results")
+    check_disk(out, 2 * plan.predictions.file_mb, "the pack")
+    runner = Runner(material, plan, profile, cache)
+    say(f"teacher: {material.source.name}, {material.task.name}, {plan.teacher.params / 1e6:.1f}M parameters")
+    runner.teacher()
+    run_steps(runner, plan)
+    with written_whole(out) as folder:
+        manifest = write_pack(folder, runner, profile)
+        measurement = measure(folder, manifest, material.median_length, effort) if effort else None
+        report = judge(manifest, measurement)
+        write_report(folder, report)
+        seal(folder, manifest)
+    return report
+
+
+def run_steps(runner: Runner, plan: Plan) -> None:
+    for step in plan.steps:
+        say(f"{step.verb}: {step.why}")
+        match step:
+            case PruneHeads():
+                from edgepack.stages.pruning import prune_heads
+
+                runner.change_model(step, lambda model, context, step=step: prune_heads(model, step, context))
+            case Distill():
+                from edgepack.stages.distillation import distill
+
+                runner.change_model(step, lambda model, context, step=step: distill(model, step, context))
+            case Export():
+                runner.change_file(step, lambda folder, step=step: _export(runner, step, folder))
+            case Quantize():
+                runner.change_file(step, lambda folder, step=step: _quantize(runner, step, folder))
+        say(f"  {_outcome(runner)}")
+
+
+def _export(runner: Runner, step: Export, folder: Path) -> Runnable:
+    from edgepack.export.onnx_export import export_onnx, runnable
+    from edgepack.export.onnx_optimization import optimize_onnx
+    from edgepack.model.checkpoint import load_checkpoint
+
+    model = load_checkpoint(runner.checkpoint, runner.material.task.name, runner.material.recipe.trust_remote_code)
+    export_onnx(model, runner.material.task, step, folder / GRAPH_FILE)
+    optimize_onnx(folder / GRAPH_FILE, folder)
+    return runnable(model, runner.material.task)
+
+
+def _quantize(runner: Runner, step: Quantize, folder: Path) -> Runnable:
+    from edgepack.export.onnx_optimization import optimize_onnx
+    from edgepack.export.onnx_quantization import quantize_onnx
+
+    quantized = folder / "quantized.onnx"
+    quantize_onnx(runner.exported / GRAPH_FILE, step, quantized)
+    optimize_onnx(quantized, folder)
+    quantized.unlink()
+    return read_runnable(runner.exported)
+
+
+def read_runnable(folder: Path) -> Runnable:
+    return Runnable.read(json.loads((folder / "pack.json").read_text()), f"{folder}/pack.json")
+
+
+def write_pack(folder: Path, runner: Runner, profile: Profile) -> Manifest:
+    """Everything but the report: model, tokenizer, labels, golden vectors, model card, pack.json."""
+    from edgepack.export.onnx_quantization import count_products
+    from edgepack.golden import write_golden
+
+    material, plan = runner.material, runner.plan
+    runnable = read_runnable(runner.exported)
+    for path in runner.exported.glob(f"{runnable.model}*"):
+        shutil.copyfile(path, folder / path.name)
+    write_tokenizer(material, folder)
+    labels = {str(index): name for index, name in sorted(material.id2label.items())}
+    _write_json(folder / "labels.json", labels)
+    _write_json(folder / "pack.json", runnable.as_json())
+    write_golden(folder / "golden.jsonl", material, runner.golden_outputs(folder))
+    shape = runner.checkpoint.shape(material.task.name)
+    manifest = Manifest(
+        **runnable.model_dump(),
+        edgepack=library_versions()["edgepack"],
+        format="onnx",
+        precision=plan.precision,
+        max_length=material.max_length,
+        labels=labels,
+        golden_tolerance=_INT8_TOLERANCE if plan.precision == "int8" else _FP32_TOLERANCE,
+        saturates_u8s8=profile.cpu.saturates_u8s8,
+        products=count_products(folder / runnable.model),
+        predictions=predict(shape, plan.precision, profile, plan.runtime, material.recipe.length),
+        profile=profile,
+        recipe=material.recipe,
+        plan=plan,
+        ladder=tuple(runner.ladder),
+        source=_origin(material.source),
+        licence=material.source.licence,
+        data=Origin(name=material.data.name, sha256=material.data.sha256) if material.data else None,
+        seed=material.recipe.seed,
+        command=shlex.join(["edgepack", *sys.argv[1:]]),
+        versions=library_versions(),
+        files=(),
+    )
+    write_model_card(folder, manifest)
+    return seal(folder, manifest)
+
+
+def write_tokenizer(material: Material, folder: Path) -> None:
+    """tokenizer.json cuts at the pack's length and pads nothing: an app need not know."""
+    tokenizer = material.tokenizer
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.backend_tokenizer.enable_truncation(material.max_length)
+    tokenizer.model_max_length = material.max_length
+    tokenizer.save_pretrained(folder)
+
+
+def _origin(source: Source) -> Origin:
+    return Origin(name=source.name, sha256=source.sha256)
+
+
+def _outcome(runner: Runner) -> str:
+    row = runner.ladder[-1]
+    score = f"{row.score.metric} {row.score.value:.4f}, {row.score_drop:+.2f} points lost, " if row.score else ""
+    return f"{score}{row.params / 1e6:.2f}M parameters, {row.file_mb:.1f} MB, {row.seconds:.0f} s"
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

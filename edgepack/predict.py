@@ -1,0 +1,88 @@
+"""What a model would cost on a device, before anything is built: parameters, file, memory, latency, load time.
+
+Every result is a prediction from counted operations, bytes and the profile's speeds, never a measurement. The constants
+are fitted to onnxruntime 1.31 on one x86 core (Zen 3, MiniLM-L6 in fp32 and int8, 16 to 128 tokens); how far they carry
+to another device is not known before somebody measures there.
+"""
+
+from edgepack.frozen import Frozen
+from edgepack.profile import PrecisionName, Profile
+from edgepack.shape import ModelShape
+
+BYTES_PER_WEIGHT = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0, "int4": 0.56}  # int4: block-32 scales beside the nibbles
+
+_FIT_GHZ = 3.5  # clock of the core that the constants below were fitted on
+_MATMUL_EFFICIENCY = 0.72  # of the peak that macs_per_cycle states
+_ATTENTION_EFFICIENCY = 0.36  # fp32 products with softmax between them
+_FFN_ELEMENT_MACS = 65  # an activation (GELU) costs about as much as this many fp32 products
+_HIDDEN_ELEMENT_MACS = 140  # residual additions, norms and input quantization, by hidden element and layer
+_LAYER_OVERHEAD_MS = 0.08  # dispatch of a layer's ops
+_PARALLEL_SHARE = 0.9  # Amdahl: share of an inference that more cores make faster
+_BANDWIDTH_SHARE = 0.5  # of the data sheet's, that reading weights reaches
+_SESSION_MS = 8.0
+_SESSION_MS_PER_MB = 0.9  # packing the matrices for the kernels
+_GRAPH_MB = 0.06  # the graph beside its weights, by layer less than 0.01
+
+
+class Prediction(Frozen):
+    """Predicted cost on a device. latency_ms: one inference of `length` tokens, on one core and on all of them."""
+
+    params: int
+    file_mb: float
+    ram_mb: float
+    latency_ms: float
+    latency_one_core_ms: float
+    load_ms: float
+    length: int
+    origin: str = "predicted"
+
+
+def predict(shape: ModelShape, precision: PrecisionName, profile: Profile, runtime: str, length: int) -> Prediction:
+    file_mb = predict_file_mb(shape, precision)
+    one_core_ms = _latency_ms(shape, precision, profile, runtime, length, cores=1)
+    linear_mb = _linear_mb(shape, precision)
+    session_ms = (_SESSION_MS + _SESSION_MS_PER_MB * linear_mb) * _FIT_GHZ / profile.cpu.clock_ghz
+    return Prediction(
+        params=shape.params,
+        file_mb=round(file_mb, 2),
+        ram_mb=round(file_mb + linear_mb + _activation_mb(shape, length), 1),
+        latency_ms=round(_latency_ms(shape, precision, profile, runtime, length, profile.cpu.cores), 2),
+        latency_one_core_ms=round(one_core_ms, 2),
+        load_ms=round(file_mb / profile.storage.read_mb_s * 1e3 + session_ms, 1),
+        length=length,
+    )
+
+
+def predict_file_mb(shape: ModelShape, precision: PrecisionName) -> float:
+    """Weights of products and embeddings in `precision`, the rest (norms, biases) in fp32, and the graph."""
+    weights = sum(shape.linear_weights(layer) for layer in shape.layers)
+    tables = shape.vocab * shape.embedding + shape.positions * shape.embedding
+    narrow = (weights + tables) * BYTES_PER_WEIGHT[precision]
+    return (narrow + max(0, shape.params - weights - tables) * BYTES_PER_WEIGHT[precision]) / 1e6 + _GRAPH_MB
+
+
+def _linear_mb(shape: ModelShape, precision: PrecisionName) -> float:
+    return sum(shape.linear_weights(layer) for layer in shape.layers) * BYTES_PER_WEIGHT[precision] / 1e6
+
+
+def _activation_mb(shape: ModelShape, length: int) -> float:
+    """The widest moment of a layer: hidden states, q, k, v, attention scores and the FFN's activation, in fp32."""
+    widest = max((length * (4 * shape.hidden + 2 * layer.ffn) + layer.heads * length * length for layer in shape.layers), default=0)
+    return widest * 4 / 1e6 + 4  # and about 4 MB of the runtime's own arenas
+
+
+def _latency_ms(shape: ModelShape, precision: PrecisionName, profile: Profile, runtime: str, length: int, cores: int) -> float:
+    speeds = profile.runtimes[runtime].precisions
+    cycles_per_ms = profile.cpu.clock_ghz * 1e6
+    fp32_rate = speeds["fp32"].macs_per_cycle * cycles_per_ms
+    linear_rate = speeds[precision].macs_per_cycle * cycles_per_ms * _MATMUL_EFFICIENCY
+    total_ms = 0.0
+    for layer in shape.layers:
+        linear_ms = length * shape.linear_weights(layer) / linear_rate
+        attention_ms = 2 * length * length * layer.heads * shape.head_dim / (fp32_rate * _ATTENTION_EFFICIENCY)
+        element_macs = length * (_FFN_ELEMENT_MACS * layer.ffn + _HIDDEN_ELEMENT_MACS * shape.hidden)
+        total_ms += linear_ms + attention_ms + element_macs / fp32_rate
+        total_ms += _LAYER_OVERHEAD_MS * _FIT_GHZ / profile.cpu.clock_ghz
+    parallel_ms = total_ms * (1 - _PARALLEL_SHARE + _PARALLEL_SHARE / cores)
+    reading_ms = _linear_mb(shape, precision) / (profile.memory.bandwidth_gb_s * _BANDWIDTH_SHARE)
+    return max(parallel_ms, reading_ms)

@@ -1,0 +1,68 @@
+"""measure_pack(): measures a finished pack again, here and now, and writes the new report."""
+
+from pathlib import Path
+
+from edgepack.errors import EdgepackError
+from edgepack.measure.answers import answer
+from edgepack.measure.measurement import FULL, Effort, measure
+from edgepack.model.data import label_ids, load_data
+from edgepack.model.quality import Score, score_outputs
+from edgepack.model.tasks import TASKS
+from edgepack.pack import REPORT_FILES, Manifest, check_files, read_manifest, seal
+from edgepack.report.judge import Report, judge
+from edgepack.report.write import write_report
+
+
+def measure_pack(pack: Path, data: str | None = None, out: Path | None = None, effort: Effort = FULL) -> Report:
+    """Measures `pack` on this machine, and its score where test data is given or still where the build found it.
+
+    The report goes into `out`, or into the pack, which is then sealed anew. EdgepackError where a file of the pack was
+    changed.
+    """
+    manifest = read_manifest(pack)
+    check_files(pack, manifest, skip=REPORT_FILES)
+    target = out or pack
+    _check_writable(target)
+    manifest, median_length = _scored_again(pack, manifest, data)
+    report = judge(manifest, measure(pack, manifest, median_length, effort))
+    write_report(target, report)
+    if out is None:
+        seal(pack, manifest)
+    return report
+
+
+def _scored_again(pack: Path, manifest: Manifest, data: str | None) -> tuple[Manifest, int | None]:
+    """The manifest with the shipped file's score as this machine finds it, and the data's median length."""
+    source = data or manifest.recipe.data
+    if source is None or (data is None and not Path(source).exists()):
+        return manifest, None
+    from edgepack.model.checkpoint import load_tokenizer
+
+    task = TASKS[manifest.task]
+    loaded = load_data(source, task.name, manifest.recipe.columns, manifest.recipe.seed)
+    rows = loaded.splits["test"]
+    features = task.encode(load_tokenizer(pack), rows, manifest.max_length)
+    median_length = sorted(len(item.ids) for item in features)[len(features) // 2]
+    if task.metric == "cosine_to_teacher":  # the teacher is not in the pack
+        return manifest, median_length
+    labels = label_ids(loaded, {int(index): name for index, name in manifest.labels.items()}, str(pack)) if loaded.labels else {}
+    outputs = answer(pack, manifest.plan.runtime, features, threads=1, exact=not manifest.saturates_u8s8)
+    score = score_outputs(task, outputs, features, rows, labels, outputs)
+    return _with_score(manifest, score), median_length
+
+
+def _with_score(manifest: Manifest, score: Score) -> Manifest:
+    teacher, last = manifest.ladder[0].score, manifest.ladder[-1]
+    drop = round(score.drop_from(teacher), 3) if teacher else None
+    ladder = (*manifest.ladder[:-1], last.model_copy(update={"score": score, "score_drop": drop}))
+    return manifest.model_copy(update={"ladder": ladder})
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".edgepack-probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise EdgepackError(f"cannot write the report into {str(folder)!r}: {error.strerror}", "name another folder with --out") from None

@@ -1,0 +1,151 @@
+"""judge(): whether the device's budgets hold, check by check, each with the origin of its number."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from edgepack.frozen import Frozen
+from edgepack.measure.measurement import LatencyRow, Measurement
+from edgepack.pack import Manifest, StageRecord
+from edgepack.plan import Step
+from edgepack.predict import Prediction
+
+Verdict = Literal["fits", "over budget", "not measured"]
+
+
+class Check(Frozen):
+    """One budget. ok is None where nothing is known; origin is that of `actual`; `here` is what this machine measured."""
+
+    name: str
+    limit: float
+    actual: float | None
+    ok: bool | None
+    origin: Literal["measured", "predicted"] | None
+    where: str
+    here: float | None
+
+
+class Report(Frozen):
+    """report.json."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    verdict: Verdict
+    headline: str
+    pack_id: str
+    profile: str
+    device: str
+    task: str
+    precision: str
+    checks: tuple[Check, ...]
+    ladder: tuple[StageRecord, ...]
+    steps: tuple[Step, ...]
+    predictions: Prediction
+    measurements: Measurement | None
+    environment: dict[str, object]
+    files_mb: dict[str, float]
+    notes: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0: nothing is over budget. 2: built, and over one."""
+        return 2 if self.verdict == "over budget" else 0
+
+
+def judge(manifest: Manifest, measurement: Measurement | None) -> Report:
+    """`measured` numbers judge the device only where they come from it; elsewhere its latency, load and memory are predicted."""
+    checks = tuple(_checks(manifest, measurement))
+    verdict = _verdict(checks, measurement)
+    return Report(
+        verdict=verdict,
+        headline=_headline(verdict, checks, manifest, measurement),
+        pack_id=manifest.pack_id,
+        profile=manifest.profile.name,
+        device=f"{manifest.profile.summary} ({manifest.profile.cpu.part})",
+        task=manifest.task,
+        precision=manifest.precision,
+        checks=checks,
+        ladder=manifest.ladder,
+        steps=manifest.plan.steps,
+        predictions=manifest.predictions,
+        measurements=measurement,
+        environment={"versions": manifest.versions} | (measurement.environment if measurement else {}),
+        files_mb={file.name: round(file.bytes / 1e6, 3) for file in manifest.files},
+        notes=tuple(_notes(manifest, measurement)),
+    )
+
+
+def headline_latency(measurement: Measurement, length: int) -> LatencyRow | None:
+    """The row that the latency budget means: its length, on all cores."""
+    rows = [row for row in measurement.latency if row.length == length]
+    return max(rows, key=lambda row: row.threads, default=None)
+
+
+def _checks(manifest: Manifest, measurement: Measurement | None):
+    budget, part = manifest.plan.budget, manifest.profile.cpu.part
+    here = _measured_here(manifest, measurement)
+    on_device = measurement is not None and measurement.is_the_device
+    for name, limit in budget.model_dump(exclude_none=True).items():
+        if name == "file_mb":
+            actual, origin, where = round(manifest.file_mb, 3), "measured", "the file"
+        elif name == "score_drop":
+            actual = manifest.ladder[-1].score_drop
+            origin, where = ("measured", "the shipped file on the test split") if actual is not None else (None, "no test data")
+        elif on_device:
+            actual, origin, where = here[name], "measured", measurement.where
+        else:
+            actual, origin, where = getattr(manifest.predictions, name), "predicted", f"for {part}"
+        ok = None if actual is None else actual <= limit
+        yield Check(name=name, limit=limit, actual=actual, ok=ok, origin=origin, where=where, here=here.get(name))
+
+
+def _measured_here(manifest: Manifest, measurement: Measurement | None) -> dict[str, float | None]:
+    if measurement is None:
+        return {}
+    length = min(manifest.recipe.length, manifest.max_length)
+    latency = headline_latency(measurement, length)
+    cold = next(row for row in measurement.load if row.cold)
+    return {
+        "latency_ms": latency.summary.p90 if latency else None,
+        "load_ms": sorted(cold.session_ms)[len(cold.session_ms) // 2],
+        "ram_mb": max((row.peak_mb for row in measurement.memory if row.peak_mb is not None), default=None),
+    }
+
+
+def _verdict(checks: tuple[Check, ...], measurement: Measurement | None) -> Verdict:
+    if any(check.ok is False for check in checks):
+        return "over budget"
+    if measurement is None or not measurement.is_the_device or any(check.ok is None for check in checks):
+        return "not measured"
+    return "fits"
+
+
+def _headline(verdict: Verdict, checks: tuple[Check, ...], manifest: Manifest, measurement: Measurement | None) -> str:
+    name = manifest.profile.name
+    over = [check for check in checks if check.ok is False]
+    if verdict == "over budget":
+        worst = "; ".join(f"{check.name} {check.actual:g} ({check.origin}) over {check.limit:g}" for check in over)
+        return f"{worst}, on {name}."
+    if verdict == "fits":
+        return f"every budget of {name} holds, measured on the device."
+    predicted = [check.name for check in checks if check.origin == "predicted"]
+    unknown = [check.name for check in checks if check.ok is None]
+    where = "nowhere" if measurement is None else f"on {measurement.where}"
+    parts = [f"no {name} was at hand (measured {where})"]
+    if predicted:
+        parts.append(f"predicted to fit: {', '.join(predicted)}")
+    if unknown:
+        parts.append(f"unknown: {', '.join(unknown)}")
+    return "; ".join(parts) + "."
+
+
+def _notes(manifest: Manifest, measurement: Measurement | None):
+    yield from (f"The plan's own prediction breaks {broken}" for broken in manifest.plan.broken)
+    if measurement is not None:
+        yield from measurement.doubts
+        isa = set(measurement.environment["machine"]["isa"])
+        host_saturates = measurement.environment["machine"]["arch"] == "x86_64" and not {"avx_vnni", "avx512_vnni"} & isa
+        if host_saturates and manifest.precision == "int8" and not manifest.saturates_u8s8:
+            yield (
+                "This machine's fast int8 products saturate, the device's do not: scores and golden vectors were computed "
+                "with exact products, latency with the fast ones"
+            )

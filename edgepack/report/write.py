@@ -1,0 +1,99 @@
+"""The same rows three times: report.json, report.md and report.html; and the pack's README.md, its model card."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from edgepack.measure.measurement import Measurement
+from edgepack.pack import Manifest, write_atomically
+from edgepack.report.charts import Bar, Interval, Line, bars, intervals, lines
+from edgepack.report.judge import Report
+
+UNITS = {"file_mb": "MB", "ram_mb": "MB", "latency_ms": "ms", "load_ms": "ms", "score_drop": "points"}
+
+
+def write_report(folder: Path, report: Report) -> None:
+    """Writes report.json, report.md and report.html into `folder`, each whole or not at all."""
+    write_atomically(folder / "report.json", json.dumps(report.as_json(), indent=1) + "\n")
+    write_atomically(folder / "report.md", markdown(report))
+    write_atomically(folder / "report.html", html(report))
+
+
+def markdown(report: Report) -> str:
+    return _render("report.md.j2", report, escape=False)
+
+
+def html(report: Report) -> str:
+    return _render("report.html.j2", report, escape=True, charts=_charts(report))
+
+
+def write_model_card(folder: Path, manifest: Manifest) -> None:
+    text = _environment(escape=False).get_template("model_card.md.j2").render(manifest=manifest, runtime=manifest.plan.runtime)
+    write_atomically(folder / "README.md", text)
+
+
+def _render(template: str, report: Report, escape: bool, **more: Any) -> str:
+    return _environment(escape).get_template(template).render(report=report, units=UNITS, **more)
+
+
+def _environment(escape: bool) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("edgepack.report"), autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = _number
+    return environment
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    """What is not known is shown as a dash, never as 0."""
+    if value is None:
+        return "–"
+    return f"{value:.{digits}g}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def _charts(report: Report) -> dict[str, Any]:
+    scored = [row for row in report.ladder if row.score]
+    charts: dict[str, Any] = {
+        "size": bars("File size by stage, MB", [Bar(row.stage, (row.file_mb,), f"{row.file_mb:.1f} MB") for row in report.ladder]),
+    }
+    if scored:
+        charts["ladder"] = intervals(
+            f"{scored[0].score.metric} by stage with 95 % intervals",
+            [Interval(row.stage, row.score.low, row.score.value, row.score.high, f"{row.score.value:.4f}") for row in scored],
+        )
+    if report.measurements:
+        charts |= _measured_charts(report.measurements)
+    return charts
+
+
+def _measured_charts(measured: Measurement) -> dict[str, Any]:
+    where = measured.where
+    threads = sorted({row.threads for row in measured.latency})
+    series = [
+        Line(f"{count} thread{'s' if count > 1 else ''}", tuple((r.length, r.summary.p50) for r in measured.latency if r.threads == count))
+        for count in threads
+    ]
+    load = [
+        Bar("cold" if row.cold else "warm", (_middle(row.session_ms), _middle(row.first_inference_ms)), _load_text(row))
+        for row in measured.load
+    ]
+    memory = [
+        Bar(f"{row.threads} thread{'s' if row.threads > 1 else ''}", (row.anonymous_mb, row.file_mb), f"peak {row.peak_mb:.1f} MB")
+        for row in measured.memory
+        if None not in (row.anonymous_mb, row.file_mb, row.peak_mb)
+    ]
+    return {
+        "latency": lines(f"Median latency by length, measured on {where}", series, "tokens", "ms"),
+        "load": bars(f"Session load and first inference, measured on {where}", load),
+        "memory": bars(f"Memory over an empty runtime, measured on {where}", memory) if memory else None,
+    }
+
+
+def _load_text(row: Any) -> str:
+    return f"{_middle(row.session_ms):.1f} + {_middle(row.first_inference_ms):.1f} ms"
+
+
+def _middle(values: tuple[float, ...]) -> float:
+    return sorted(values)[len(values) // 2]

@@ -1,0 +1,26 @@
+"""What a target must know to run a model file: the part of pack.json that targets/ reads. Pure data."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from edgepack.frozen import Frozen
+
+
+class Session(Frozen):
+    """Settings that the runtime's session needs for this file to be as fast as it was measured."""
+
+    graph_optimization_level: Literal["disable_all", "basic", "extended", "all"]
+    disabled_optimizers: tuple[str, ...] = ()
+    config: dict[str, str] = Field(default_factory=dict)
+
+
+class Runnable(Frozen):
+    task: str
+    model: str  # file name; weights lie beside it in a file whose name starts with this one
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    per_token: bool
+    pad_id: int
+    vocab: int
+    session: Session

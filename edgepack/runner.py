@@ -1,0 +1,206 @@
+"""Runs stages one after the other through the cache, and judges what each left: the rows of the quality ladder."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgepack.cache import run_once, stage_key
+from edgepack.errors import EdgepackError
+from edgepack.measure.answers import answer
+from edgepack.model.material import Material, load_outputs, save_outputs
+from edgepack.model.quality import Score, flip_share, score_outputs
+from edgepack.model.source import find_model
+from edgepack.model.tasks import Outputs
+from edgepack.pack import StageRecord
+from edgepack.plan import Distill, Export, Plan, PruneHeads, Quantize
+from edgepack.profile import Profile
+from edgepack.runnable import Runnable
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edgepack.stages.context import StageContext
+
+EXPORT_TOLERANCE = 1e-4  # largest difference of an fp32 export against torch, absolute below 1 and relative above
+
+
+class Runner:
+    """Carries a build from stage to stage: `key` names all that was done so far, `checkpoint` the model, `exported` the file."""
+
+    def __init__(self, material: Material, plan: Plan, profile: Profile, cache: Path) -> None:
+        self.material, self.plan, self.profile, self.cache = material, plan, profile, cache
+        self.key = ""
+        self.checkpoint = material.source
+        self.exported: Path | None = None
+        self.ladder: list[StageRecord] = []
+        self._teacher_test: Outputs = []
+        self._teacher_train: Outputs = []
+
+    def teacher(self) -> None:
+        """The first row of the ladder: the model as it came, with its outputs kept for all that follows and learns from them."""
+
+        def work(made: Path, resume: Path) -> dict[str, Any]:
+            model = self._load()
+            outputs = self._run(model, self.material.test, "teacher")
+            save_outputs(made / "test.npz", outputs) if outputs else None
+            return self._judged(outputs, outputs) | _size(model, self.material.source.weights_mb)
+
+        self.key = self._teacher_key("test")
+        folder, record = self._timed(self.key, work)
+        self._teacher_test = load_outputs(folder / "test.npz") if self.material.test else []
+        if any(isinstance(step, PruneHeads | Distill) for step in self.plan.steps):
+            record["seconds"] += self._soft_targets()
+        self._finish("teacher", "as it came", folder, record)
+
+    def change_model(self, step: PruneHeads | Distill, work: "Callable[[nn.Module, StageContext], nn.Module]") -> None:
+        """A stage from checkpoint to checkpoint."""
+
+        def stage(made: Path, resume: Path) -> dict[str, Any]:
+            from edgepack.model.checkpoint import save_checkpoint
+
+            model = work(self._load(), self._context(resume))
+            save_checkpoint(model, made)
+            outputs = self._run(model, self.material.test, f"score after {step.verb}")
+            weights_mb = (made / "model.safetensors").stat().st_size / 1e6
+            return self._judged(outputs, self._teacher_test) | _size(model, weights_mb)
+
+        folder, record = self._next(step, stage)
+        self.checkpoint = find_model(str(folder))
+        self._finish(step.verb, step.why, folder, record)
+
+    def change_file(self, step: Export | Quantize, work: Callable[[Path], Runnable]) -> None:
+        """A stage that writes a model file which a target can run; the file is scored by the target's runtime."""
+
+        def stage(made: Path, resume: Path) -> dict[str, Any]:
+            runnable = work(made)
+            (made / "pack.json").write_text(json.dumps(runnable.as_json(), indent=1))
+            if isinstance(step, Export):
+                self._check_export(made)
+            outputs = self._answer(made, self.material.test, f"score after {step.verb}")
+            file_mb = sum(path.stat().st_size for path in made.glob(f"{runnable.model}*")) / 1e6
+            return self._judged(outputs, self._teacher_test) | {"params": self.ladder[-1].params, "file_mb": file_mb}
+
+        folder, record = self._next(step, stage)
+        self.exported = folder
+        self._finish(step.verb, step.why, folder, record)
+
+    def golden_outputs(self, folder: Path) -> Outputs:
+        return self._answer(folder, self.material.sample[1], "golden vectors")
+
+    def _next(
+        self, step: PruneHeads | Distill | Export | Quantize, stage: Callable[[Path, Path], dict[str, Any]]
+    ) -> tuple[Path, dict[str, Any]]:
+        settings = step.model_dump(exclude={"why"}) | {"seed": self.material.recipe.seed, "threads": len(os.sched_getaffinity(0))}
+        self.key = stage_key((self.key,), settings)
+        return self._timed(self.key, stage)
+
+    def _timed(self, key: str, stage: Callable[[Path, Path], dict[str, Any]]) -> tuple[Path, dict[str, Any]]:
+        def work(made: Path, resume: Path) -> dict[str, Any]:
+            before, started = _seconds_of_killed_runs(resume), time.monotonic()
+            record = stage(made, resume)
+            return record | {"seconds": round(before + time.monotonic() - started, 2)}
+
+        return run_once(self.cache, key, work)
+
+    def _finish(self, name: str, why: str, folder: Path, record: dict[str, Any]) -> None:
+        score = Score.read(record.pop("score"), str(folder)) if record.get("score") else record.pop("score")
+        teacher = self.ladder[0].score if self.ladder else score
+        drop = None if score is None or teacher is None else round(score.drop_from(teacher), 3)
+        self.ladder.append(StageRecord(stage=name, why=why, score=score, score_drop=drop, **record))
+
+    def _load(self) -> "nn.Module":
+        from edgepack.model.checkpoint import load_checkpoint
+
+        return load_checkpoint(self.checkpoint, self.material.task.name, self.material.recipe.trust_remote_code)
+
+    def _context(self, resume: Path) -> "StageContext":
+        from edgepack.stages.context import StageContext
+
+        return StageContext(
+            task=self.material.task,
+            rows=self.material.rows("train"),
+            features=self.material.train,
+            teacher_outputs=self._teacher_train,
+            labels=self.material.labels,
+            folder=resume,
+            seed=self.material.recipe.seed,
+        )
+
+    def _soft_targets(self) -> float:
+        """The teacher's outputs for the train split, computed once and kept on disk; returns the seconds that took."""
+        if not self.material.train:
+            raise EdgepackError(
+                f"no train split in {self.material.recipe.data!r}", "give data to train on, or --student same --prune-heads 0"
+            )
+
+        def work(made: Path, resume: Path) -> dict[str, Any]:
+            save_outputs(made / "train.npz", self._run(self._load(), self.material.train, "teacher's soft targets"))
+            return {}
+
+        folder, record = self._timed(self._teacher_key("train"), work)
+        self._teacher_train = load_outputs(folder / "train.npz")
+        return record["seconds"]
+
+    def _teacher_key(self, split: str) -> str:
+        settings = {"stage": "teacher", "split": split, "task": self.material.task.name, "max_length": self.material.max_length}
+        return stage_key((self.material.source.sha256, self._data_sha256), settings)
+
+    @property
+    def _data_sha256(self) -> str:
+        return self.material.data.sha256 if self.material.data else ""
+
+    def _run(self, model: "nn.Module", features: list, title: str) -> Outputs:
+        from edgepack.model.evaluation import run_model
+
+        return run_model(model, self.material.task, features, title) if features else []
+
+    def _answer(self, folder: Path, features: list, title: str, batch: int = 1) -> Outputs:
+        """Computed as the device's CPU would: without saturating sums where it has none."""
+        exact = not self.profile.cpu.saturates_u8s8
+        threads = len(os.sched_getaffinity(0))
+        return answer(folder, self.plan.runtime, features, threads, exact, batch, title) if features else []
+
+    def _judged(self, outputs: Outputs, teacher: Outputs) -> dict[str, Any]:
+        if not outputs:
+            return {"score": None, "flip_share": None}
+        task, features, rows = self.material.task, self.material.test, self.material.rows("test")
+        score = score_outputs(task, outputs, features, rows, self.material.labels, teacher)
+        return {"score": score.as_json(), "flip_share": flip_share(task, outputs, teacher, features, rows)}
+
+    def _check_export(self, folder: Path) -> None:
+        """Compares the file with torch on real texts, singly and padded. A difference fails the build: nobody ships a wrong file."""
+        features = self.material.sample[1]
+        expected = self._run(self._load(), features, "check in torch")
+        for batch in (1, 8):
+            found = self._answer(folder, features, "check the export", batch)
+            worst = max(difference(own, true) for own, true in zip(found, expected, strict=True))
+            if not worst <= EXPORT_TOLERANCE:
+                raise EdgepackError(
+                    f"the exported file differs from torch by {worst:.2g} (limit {EXPORT_TOLERANCE:g}, batch {batch})",
+                    "this is a fault of the export, not of your model: please report the model's family and config",
+                )
+
+
+def difference(found: np.ndarray, expected: np.ndarray) -> float:
+    """The largest difference between outputs, absolute below 1 and relative above; inf where one is not a number."""
+    gap = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
+    return float(np.inf if np.isnan(gap).any() else gap.max(initial=0.0))
+
+
+def _size(model: "nn.Module", file_mb: float) -> dict[str, Any]:
+    from edgepack.model.surgery import count_params
+
+    return {"params": count_params(model), "file_mb": round(file_mb, 3)}
+
+
+def _seconds_of_killed_runs(resume: Path) -> float:
+    if not any(resume.iterdir()):
+        return 0.0
+    from edgepack.model.training import spent_seconds
+
+    return spent_seconds(resume)

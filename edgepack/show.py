@@ -1,0 +1,102 @@
+"""What the terminal shows: the same rows as the reports, as tables. Loaded only when something is printed for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edgepack.plan import SUPPORTED_RUNTIMES, Plan
+from edgepack.profile import Profile
+
+if TYPE_CHECKING:
+    from edgepack.golden import Verification
+    from edgepack.report.judge import Report
+
+_COLOURS = {"fits": "green", "over budget": "red", "not measured": "yellow"}
+
+
+def show(view: RenderableType) -> None:
+    Console(highlight=False).print(view)
+
+
+def profiles_table(profiles: Sequence[Profile]) -> RenderableType:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("profile", no_wrap=True)
+    for name in ("device", "CPU", "RAM MB", "runtime"):
+        table.add_column(name)
+    for profile in profiles:
+        supported = [name for name in profile.runtimes if name in SUPPORTED_RUNTIMES]
+        runtime = supported[0] if supported else f"{', '.join(profile.runtimes)}: not yet"
+        cpu = f"{profile.cpu.cores} x {profile.cpu.part}"
+        table.add_row(profile.name, profile.summary, cpu, str(profile.memory.total_mb), runtime)
+    return table
+
+
+def plan_view(plan: Plan) -> RenderableType:
+    steps = Table("step", "settings", "why", box=None, pad_edge=False)
+    for step in plan.steps:
+        settings = step.model_dump(exclude={"verb", "why"})
+        steps.add_row(step.verb, ", ".join(f"{key} {value}" for key, value in settings.items()), step.why)
+    now, then, limits = plan.teacher_predictions, plan.predictions, plan.budget
+    costs = Table("predicted", "as it is, fp32", "after the plan", "budget", box=None, pad_edge=False)
+    costs.add_row("parameters", f"{now.params / 1e6:.1f} M", f"{then.params / 1e6:.1f} M", "")
+    for name, unit in (("file_mb", "MB"), ("ram_mb", "MB"), ("latency_ms", "ms"), ("load_ms", "ms")):
+        limit = getattr(limits, name)
+        costs.add_row(name, f"{getattr(now, name):.1f} {unit}", f"{getattr(then, name):.1f} {unit}", "" if limit is None else f"{limit:g}")
+    head = f"{plan.task} for {plan.profile}: {plan.student.name()} in {plan.precision} on {plan.runtime}"
+    note = f"latency is of {then.length} tokens on all cores; load is cold; every figure here is predicted, none is measured"
+    broken = [Text(f"breaks a budget: {budget}", style="red") for budget in plan.broken]
+    return Group(Text(head, style="bold"), Text(), steps, Text(), costs, Text(note, style="dim"), *broken)
+
+
+def report_view(report: Report, out: str) -> RenderableType:
+    verdict = Text(f"{report.verdict}: ", style=f"bold {_COLOURS[report.verdict]}") + Text(report.headline, style="not bold default")
+    return Group(verdict, Text(), _checks(report), Text(), _ladder(report), *_latency(report), Text(), Text(f"report: {out}/report.html"))
+
+
+def verification_view(found: Verification) -> RenderableType:
+    return Text(
+        f"pack {found.pack_id} is whole: {found.files} files by hash, {found.golden_texts} golden texts answered by {found.runtime} "
+        f"within {found.largest_difference:g} (limit {found.tolerance:g}), token ids equal for {found.token_ids_equal}"
+    )
+
+
+def _checks(report: Report) -> RenderableType:
+    table = Table("budget", "limit", "actual", "holds", "origin", box=None, pad_edge=False)
+    for check in report.checks:
+        holds = Text("unknown", "yellow") if check.ok is None else Text("yes", "green") if check.ok else Text("no", "red")
+        actual = "–" if check.actual is None else f"{check.actual:.4g}"
+        table.add_row(check.name, f"{check.limit:g}", actual, holds, f"{check.origin or ''} {check.where}")
+    return table
+
+
+def _ladder(report: Report) -> RenderableType:
+    table = Table("stage", "score", "95 % interval", "points lost", "flipped", "params", "MB", "s", box=None, pad_edge=False)
+    for row in report.ladder:
+        score = row.score
+        table.add_row(
+            row.stage,
+            f"{score.metric} {score.value:.4f}" if score else "–",
+            f"{score.low:.4f}..{score.high:.4f}" if score else "–",
+            "–" if row.score_drop is None else f"{row.score_drop:+.2f}",
+            "–" if row.flip_share is None else f"{row.flip_share:.2%}",
+            f"{row.params / 1e6:.2f} M",
+            f"{row.file_mb:.1f}",
+            f"{row.seconds:.0f}",
+        )
+    return table
+
+
+def _latency(report: Report) -> Iterator[RenderableType]:
+    if report.measurements is None:
+        return
+    table = Table("tokens", "threads", "p50 ms", "p90 ms", "runs", box=None, pad_edge=False)
+    for row in report.measurements.latency:
+        table.add_row(str(row.length), str(row.threads), f"{row.summary.p50:.2f}", f"{row.summary.p90:.2f}", str(row.summary.n))
+    yield Text()
+    yield Text(f"measured on {report.measurements.where}", style="bold")
+    yield table

@@ -1,0 +1,147 @@
+"""The jobs that a target can do with a pack, the same for every runtime: load, latency, memory, answer.
+
+Runs on the device with the standard library, numpy and one runtime; never imports edgepack. Protocol: a fresh process for
+each job; at least 10 warm-up runs and until the rolling median moves by less than 2 %; raw samples go home, no statistics.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+from pathlib import Path
+
+import machine
+import numpy as np
+
+WARM_UP_RUNS = 10
+WARM_UP_SECONDS = 5.0  # a runtime that is not steady by then never is; the report shows the spread
+STEADY = 0.02
+
+
+def main(runtime_name: str, runtime_version: str, open_session, import_ms: float) -> None:
+    """`target.py PACK JOB`: one job given as JSON (or a file of it), one JSON object on standard output.
+
+    open_session(folder, manifest, threads, exact) returns run(feeds) -> list of arrays; feeds are int64 arrays by name.
+    """
+    folder = Path(sys.argv[1])
+    job = json.loads(Path(sys.argv[2]).read_text() if sys.argv[2].endswith(".json") else sys.argv[2])
+    manifest = json.loads((folder / "pack.json").read_text())
+    result = JOBS[job["kind"]](folder, manifest, job, open_session)
+    result["job"] = {key: value for key, value in job.items() if key != "rows"}
+    result["runtime"] = {"name": runtime_name, "version": runtime_version, "numpy": np.__version__, "import_ms": import_ms}
+    result["machine"] = machine.facts()
+    json.dump(result, sys.stdout)
+
+
+def load(folder, manifest, job, open_session) -> dict:
+    """One session load, cold (files dropped from the page cache first) or warm, and the first inference after it."""
+    if job["cold"]:
+        machine.drop_from_cache(folder)
+    before = machine.bytes_read_from_storage()
+    start = time.perf_counter()
+    run = open_session(folder, manifest, job["threads"], exact=False)
+    session_ms = _ms_since(start)
+    start = time.perf_counter()
+    run(_feeds(manifest, job["length"]))
+    first_ms = _ms_since(start)
+    after = machine.bytes_read_from_storage()
+    read = None if before is None or after is None else after - before
+    return {"session_ms": session_ms, "first_inference_ms": first_ms, "read_bytes": read}
+
+
+def latency(folder, manifest, job, open_session) -> dict:
+    """Raw times of single inferences of `length` tokens: at least `runs` of them and `seconds` long."""
+    run = open_session(folder, manifest, job["threads"], exact=False)
+    feeds = _feeds(manifest, job["length"])
+    warm_up_runs = _warm_up(run, feeds)
+    before = machine.facts()
+    samples = []
+    began = time.perf_counter()
+    while len(samples) < job["runs"] or time.perf_counter() - began < job["seconds"]:
+        start = time.perf_counter()
+        run(feeds)
+        samples.append(round(_ms_since(start), 4))
+    return {"samples_ms": samples, "warm_up_runs": warm_up_runs, "machine_before": before}
+
+
+def memory(folder, manifest, job, open_session) -> dict:
+    """Peak resident memory of loading and running, beside that of the runtime with nothing loaded."""
+    could_reset = machine.reset_peak()
+    empty = machine.resident_mb()
+    run = open_session(folder, manifest, job["threads"], exact=False)
+    loaded = machine.resident_mb()
+    for _ in range(5):
+        run(_feeds(manifest, job["length"]))
+    return {"empty_mb": empty, "loaded_mb": loaded, "running_mb": machine.resident_mb(), "peak_is_exact": could_reset}
+
+
+def answer(folder, manifest, job, open_session) -> dict:
+    """Outputs for given token ids: `rows` holds {input name: ids}; `batch` rows at a time, padded to the longest."""
+    exact = job.get("exact", False)
+    run = open_session(folder, manifest, job["threads"], exact=exact)
+    rows = job["rows"]
+    outputs = []
+    for at in range(0, len(rows), job.get("batch", 1)):
+        group = rows[at : at + job.get("batch", 1)]
+        arrays = run(_padded(manifest, group))
+        stacked = arrays[0] if len(arrays) == 1 else np.stack(arrays, axis=-1)
+        for row, output in zip(group, stacked):
+            length = len(row["input_ids"])
+            outputs.append(_reduced(manifest, row["input_ids"], output[:length] if manifest["per_token"] else output))
+    return {"outputs": outputs, "exact_int8": exact}
+
+
+JOBS = {"load": load, "latency": latency, "memory": memory, "answer": answer}
+
+
+def _reduced(manifest, ids, output) -> list:
+    """Next-token logits become the true next token's negative log-likelihood and the likeliest token: two numbers a token."""
+    if manifest["task"] != "text-generation":
+        return output.tolist()
+    logits = output[:-1].astype(np.float64)
+    peak = logits.max(axis=-1)
+    log_sum = np.log(np.exp(logits - peak[:, None]).sum(axis=-1)) + peak
+    nll = log_sum - logits[np.arange(len(logits)), ids[1:]]
+    return np.stack([nll, logits.argmax(axis=-1)], axis=-1).tolist()
+
+
+def _feeds(manifest, length) -> dict:
+    """One text of random tokens, the same at every call: latency must not hang on words."""
+    draw = random.Random(length)
+    ids = np.array([[draw.randrange(manifest["vocab"]) for _ in range(length)]], dtype=np.int64)
+    known = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+    return {name: known[name] for name in manifest["inputs"]}
+
+
+def _padded(manifest, rows) -> dict:
+    longest = max(len(row["input_ids"]) for row in rows)
+    fill = {"input_ids": manifest["pad_id"], "attention_mask": 0, "token_type_ids": 0}
+    feeds = {name: np.full((len(rows), longest), fill[name], dtype=np.int64) for name in manifest["inputs"]}
+    for index, row in enumerate(rows):
+        length = len(row["input_ids"])
+        for name, array in feeds.items():
+            array[index, :length] = 1 if name == "attention_mask" else row[name]
+    return feeds
+
+
+def _warm_up(run, feeds) -> int:
+    times: list = []
+    began = time.perf_counter()
+    while True:
+        start = time.perf_counter()
+        run(feeds)
+        times.append(_ms_since(start))
+        recent, earlier = times[-WARM_UP_RUNS // 2 :], times[-WARM_UP_RUNS : -WARM_UP_RUNS // 2]
+        steady = len(times) >= WARM_UP_RUNS and abs(_median(recent) / _median(earlier) - 1) < STEADY
+        if len(times) >= WARM_UP_RUNS and (steady or time.perf_counter() - began > WARM_UP_SECONDS):
+            return len(times)
+
+
+def _median(values) -> float:
+    return float(np.median(values))
+
+
+def _ms_since(start: float) -> float:
+    return (time.perf_counter() - start) * 1e3

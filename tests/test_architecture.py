@@ -1,0 +1,113 @@
+"""Imports point one way, targets stand alone, and what must be light is light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "edgepack"
+
+# Lower layers first; a module imports only from its own layer (within one folder) and from lower ones.
+LAYERS = [
+    {"errors", "shipped", "progress"},
+    {"frozen"},
+    {"families", "profile", "runnable"},
+    {"recipe", "shape"},
+    {"predict"},
+    {"student"},
+    {"plan"},
+    {"model"},
+    {"stages", "export"},
+    {"pack", "cache"},
+    {"measure"},
+    {"golden", "report", "runner"},
+    {"pipeline", "remeasure", "demo"},
+    {"show"},
+    {"cli"},
+    {"__main__", "__init__"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+HEAVY = {"torch", "transformers", "onnx", "onnxruntime", "datasets", "numpy"}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path, top_level_only: bool = False) -> set[str]:
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level_only else ast.walk(tree)
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def test_every_module_has_a_layer():
+    assert {part_of(path) for path in modules()} <= set(LEVEL)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path):
+    own = part_of(path)
+    for name in imports_of(path):
+        if name.startswith("edgepack."):
+            other = name.split(".")[1]
+            assert other == own or LEVEL[other] < LEVEL[own], f"{own} must not import {other}"
+
+
+def test_targets_and_edgepack_never_import_each_other():
+    for path in (ROOT / "targets").glob("*.py"):
+        assert not any(name.split(".")[0] == "edgepack" for name in imports_of(path)), path
+    local = {path.stem for path in (ROOT / "targets").glob("*.py")}
+    for path in modules():
+        assert not {name.split(".")[0] for name in imports_of(path)} & local, path
+
+
+def test_targets_need_the_standard_library_numpy_and_one_runtime():
+    local = {path.stem for path in (ROOT / "targets").glob("*.py")}
+    for path in (ROOT / "targets").glob("*.py"):
+        outside = {name.split(".")[0] for name in imports_of(path)} - set(sys.stdlib_module_names) - local - {"__future__"}
+        assert outside <= {"numpy", path.stem.removeprefix("run_")}, path
+
+
+@pytest.mark.parametrize("layer", ["errors", "profile", "recipe", "families", "shape", "predict", "student", "plan", "cli"])
+def test_pure_modules_load_nothing_heavy(layer):
+    code = f"import sys, edgepack.{layer}; print(' '.join({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("command", [["--help"], ["profiles"], ["plan", "--help"], ["build", "--help"]])
+def test_help_and_profiles_load_no_torch(command):
+    code = (
+        "import sys\nsys.argv = ['edgepack', *sys.argv[1:]]\nfrom edgepack.cli import main\n"
+        "try:\n    main()\nfinally:\n    print('HEAVY', sorted({'torch', 'transformers', 'onnxruntime'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=True)
+    assert "HEAVY []" in done.stdout
+
+
+def test_the_public_names_are_few_and_all_there():
+    import edgepack
+
+    assert len(edgepack.__all__) <= 12
+    for name in edgepack.__all__:
+        assert getattr(edgepack, name)
+
+
+def test_no_pickle_and_no_shell_strings():
+    for path in [*modules(), *(ROOT / "targets").glob("*.py")]:
+        text = path.read_text()
+        assert "pickle" not in {name.split(".")[0] for name in imports_of(path)}, path
+        assert "shell=True" not in text and "os.system" not in text and "torch.load" not in text, path

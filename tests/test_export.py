@@ -1,0 +1,159 @@
+"""An exported file, run by the real runtime in a process of its own, computes what torch computes; int8 stays close."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from small import CLASSES, ENCODERS, INTENTS, make_model
+
+from edgepack.errors import EdgepackError
+from edgepack.export.onnx_export import export_onnx, runnable
+from edgepack.export.onnx_optimization import DATA_FILE, MODEL_FILE, optimize_onnx
+from edgepack.export.onnx_quantization import count_products, quantize_onnx
+from edgepack.measure.answers import answer
+from edgepack.model.checkpoint import load_tokenizer
+from edgepack.model.data import Row
+from edgepack.model.evaluation import run_model
+from edgepack.model.surgery import cut_ffn, cut_heads
+from edgepack.model.tasks import TASKS
+from edgepack.plan import Export, Quantize
+from edgepack.runner import difference
+
+TEXTS = ["play some jazz", "turn on the light in the kitchen please", "19", "", "set the bedroom to 22 degrees and call anna now " * 3]
+EXPORT = Export(opset=20, why="")
+
+
+def int8(**more):
+    return Quantize(**({"precision": "int8", "reduce_range": False, "why": ""} | more))
+
+
+def rows_for(task):
+    if task == "token-classification":
+        return [Row("", words=tuple(text.split())) for text in TEXTS if text]
+    if task == "question-answering":
+        return [Row("", text="what is on?", context=text) for text in TEXTS if text]
+    return [Row("", text=text) for text in TEXTS]
+
+
+def exported(folder, model, task, step=None):
+    """Writes a folder that a target can run; returns it."""
+    folder.mkdir(exist_ok=True)
+    export_onnx(model, task, EXPORT, folder / "graph.onnx")
+    if step:
+        quantize_onnx(folder / "graph.onnx", step, folder / "int8.onnx")
+    optimize_onnx(folder / ("int8.onnx" if step else "graph.onnx"), folder)
+    (folder / "pack.json").write_text(json.dumps(runnable(model, task).as_json()))
+    return folder
+
+
+COMBINATIONS = [
+    *((family, "text-classification") for family in ENCODERS),
+    *(("bert", task) for task in CLASSES if task not in ("text-classification", "text-generation")),
+    ("distilbert", "token-classification"),
+    ("roberta", "feature-extraction"),
+    ("llama", "text-generation"),
+]
+EVERYDAY = [("bert", "text-classification"), ("distilbert", "token-classification"), ("llama", "text-generation")]
+
+
+@pytest.mark.parametrize(
+    ("family", "name"),
+    [pytest.param(*pair, marks=[] if pair in EVERYDAY else pytest.mark.slow, id="-".join(pair)) for pair in COMBINATIONS],
+)
+def test_every_family_and_task_exports_exactly(tmp_path, family, name):
+    """Uneven heads and FFN too, singly and padded to the longest."""
+    task = TASKS[name]
+    model = make_model(tmp_path / "model", family, name)
+    if family != "llama":
+        cut_heads(model, [[0, 2], [1], [0, 1, 2, 3], [0, 1, 3]])
+        cut_ffn(model, [range(128), range(50), range(7), range(99)])
+    features = task.encode(load_tokenizer(tmp_path / "model"), rows_for(name), 96)
+    expected = run_model(model, task, features, "")
+    folder = exported(tmp_path / "out", model, task)
+    for batch in (1, len(features)):
+        found = answer(folder, "onnxruntime", features, threads=1, exact=True, batch=batch)
+        assert max(difference(own, true) for own, true in zip(found, expected, strict=True)) < 1e-4
+
+
+@pytest.fixture(scope="module")
+def teacher(teacher_folder):
+    from edgepack.model.checkpoint import load_checkpoint
+
+    task = TASKS["text-classification"]
+    return load_checkpoint(teacher_folder), task, task.encode(load_tokenizer(teacher_folder), rows_for(task.name), 96)
+
+
+@pytest.fixture(scope="module")
+def int8_folder(teacher, tmp_path_factory):
+    model, task, _ = teacher
+    return exported(tmp_path_factory.mktemp("int8") / "out", model, task, int8())
+
+
+def test_int8_is_a_quarter_of_the_size_and_decides_alike(teacher, int8_folder, tmp_path):
+    model, task, features = teacher
+    fp32 = exported(tmp_path / "fp32", model, task)
+    sizes = [sum((folder / name).stat().st_size for name in (MODEL_FILE, DATA_FILE)) for folder in (int8_folder, fp32)]
+    assert sizes[0] < 0.45 * sizes[1]  # a tiny model is graph for a good part
+    found = answer(int8_folder, "onnxruntime", features, threads=1, exact=True)
+    expected = run_model(model, task, features, "")
+    assert [o.argmax() for o in found] == [o.argmax() for o in expected]
+    assert max(difference(own, true) for own, true in zip(found, expected, strict=True)) < 0.5
+
+
+def test_every_product_with_a_weight_runs_in_int8(int8_folder):
+    layers, products_a_layer, pooler_and_classifier = 4, 6, 2
+    assert count_products(int8_folder / MODEL_FILE) == {"int8": layers * products_a_layer + pooler_and_classifier, "float": 0}
+
+
+def test_weights_are_signed_symmetric_and_per_channel(int8_folder):
+    graph = onnx.load(int8_folder / MODEL_FILE).graph
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    checked = 0
+    for node in graph.node:
+        if node.op_type == "DynamicQuantizeMatMul":
+            matrix, scale, zero = (weights[name] for name in node.input[1:4])
+            assert matrix.dtype == np.int8 and not zero.any()
+            assert scale.shape == (matrix.shape[1],)
+            checked += 1
+    assert checked
+
+
+def test_reduced_range_keeps_weights_in_seven_bits(teacher, tmp_path):
+    model, task, features = teacher
+    folder = exported(tmp_path / "out", model, task, int8(reduce_range=True))
+    graph = onnx.load(folder / MODEL_FILE).graph
+    matrices = [numpy_helper.to_array(t) for t in graph.initializer if t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 2]
+    assert matrices and all(np.abs(matrix.astype(int)).max() <= 64 for matrix in matrices)
+    fast, exact = (answer(folder, "onnxruntime", features, threads=1, exact=flag) for flag in (False, True))
+    assert max(difference(own, other) for own, other in zip(fast, exact, strict=True)) < 1e-3
+
+
+def test_weights_lie_beside_the_graph_and_nothing_tells_of_this_machine(int8_folder):
+    graph = (int8_folder / MODEL_FILE).read_bytes()
+    assert (int8_folder / DATA_FILE).stat().st_size > len(graph)
+    for trace in (b"/edgepack", b"site-packages", b"modeling_", str(int8_folder).encode()):
+        assert trace not in graph
+
+
+def test_the_same_model_gives_the_same_bytes(teacher, int8_folder, tmp_path):
+    model, task, _ = teacher
+    again = exported(tmp_path / "out", model, task, int8())
+    for name in (MODEL_FILE, DATA_FILE):
+        assert (again / name).read_bytes() == (int8_folder / name).read_bytes()
+
+
+def test_a_mask_that_cannot_be_exported_is_refused(tmp_path):
+    from transformers.masking_utils import sliding_window_causal_mask_function
+
+    from edgepack.export.onnx_attention import _padding_mask
+
+    with pytest.raises(EdgepackError, match="cannot be exported yet"):
+        _padding_mask(mask_function=sliding_window_causal_mask_function(4))
+
+
+def test_a_wrong_output_is_measured_as_wrong():
+    assert difference(np.array([1.0, np.nan]), np.array([1.0, 1.0])) == np.inf
+    assert difference(np.array([1.0, 2.5]), np.array([1.0, 2.0])) == 0.25
+    assert len(INTENTS) == 4

@@ -1,0 +1,129 @@
+"""The plan keeps what the user fixes, chooses the least compression that fits, and says why."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from small import make_model
+from test_student import MINILM
+
+from edgepack.errors import EdgepackError
+from edgepack.plan import Distill, Export, PruneHeads, Quantize, make_plan
+from edgepack.profile import Budget, load_profile
+from edgepack.recipe import Recipe
+
+PI = load_profile("raspberry-pi")
+
+
+def plan(profile=PI, teacher=MINILM, **recipe):
+    return make_plan(profile, Recipe.read({"model": "m", "data": "d"} | recipe, "recipe"), teacher)
+
+
+def roomy(**limits):
+    return {"file_mb": 1e4, "ram_mb": 1e4, "latency_ms": 1e5, "load_ms": 1e6, "score_drop": 100.0} | limits
+
+
+@pytest.mark.parametrize(
+    ("budget", "student", "precision", "pruned"),
+    [
+        (roomy(), "6x384", "fp32", False),
+        (roomy(file_mb=50.0), "6x384", "int8", False),
+        (roomy(file_mb=20.0), "4x384", "int8", False),
+        (roomy(latency_ms=49.0), "3x384", "int8", False),
+        (roomy(latency_ms=30.0), "2x384", "int8", False),
+    ],
+)
+def test_the_least_compression_that_fits_is_chosen(budget, student, precision, pruned):
+    found = plan(budget=budget)
+    assert (found.student.name(), found.precision) == (student, precision)
+    assert any(isinstance(step, PruneHeads) for step in found.steps) is pruned
+    assert not found.broken
+
+
+def test_heads_go_last():
+    smallest = plan(budget=roomy(), student="2x128", precision="int8").predictions
+    found = plan(budget=roomy(latency_ms=smallest.latency_ms * 0.97))
+    assert isinstance(found.steps[0], PruneHeads)
+
+
+def test_what_the_user_fixes_is_kept_and_what_it_breaks_is_named():
+    found = plan(student="same", prune_heads=0.0)
+    assert found.student == MINILM
+    assert [broken.name for broken in found.broken] == ["latency_ms"]
+    assert "limit 50" in str(found.broken[0])
+
+
+@pytest.mark.parametrize("budget", [{"file_mb": 0.5}, {"load_ms": 1.0}, {"latency_ms": 0.1}])
+def test_a_budget_that_no_plan_meets_is_refused_with_how_much_is_missing(budget):
+    with pytest.raises(EdgepackError) as error:
+        plan(budget=budget)
+    name = next(iter(budget))
+    assert name in error.value.problem and "times)" in error.value.problem
+    assert f"--{name.replace('_', '-')}" in error.value.fix
+
+
+def test_steps_follow_the_recipe_in_order_and_each_says_why():
+    found = plan(student="17M", prune_heads=0.25)
+    assert [type(step) for step in found.steps] == [PruneHeads, Distill, Export, Quantize]
+    assert all(step.why for step in found.steps)
+    assert found.steps[0].scope == "layer" and (found.steps[1].layers, found.steps[1].hidden) == (3, 384)
+
+
+def test_heads_pruned_without_a_smaller_student_are_chosen_anywhere_and_won_back():
+    found = plan(student="same", prune_heads=0.25)
+    assert found.steps[0].scope == "model"
+    assert found.steps[1].layers == 6
+
+
+@pytest.mark.parametrize(("profile", "reduced"), [("x86-edge-atom", True), ("x86-edge", False), ("raspberry-pi", False), ("phone", False)])
+def test_seven_bit_weights_only_where_the_cpu_saturates(profile, reduced):
+    found = plan(load_profile(profile), precision="int8")
+    assert [step.reduce_range for step in found.steps if isinstance(step, Quantize)] == [reduced]
+
+
+@pytest.mark.parametrize("profile", ["browser", "raspberry-pi-3-32bit"])
+def test_a_runtime_that_is_not_supported_yet_is_named(profile):
+    with pytest.raises(EdgepackError, match="cannot build for yet"):
+        plan(load_profile(profile))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "says"),
+    [
+        ({"data": None, "student": "3x384"}, "--student 3x384 needs data"),
+        ({"data": None, "prune_heads": 0.25}, "--prune-heads 25% needs data"),
+        ({"prune_heads": 0.99}, "leaves a layer none"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_refused_before_any_work(recipe, says):
+    with pytest.raises(EdgepackError, match=says):
+        plan(**recipe)
+
+
+def test_other_tasks_are_not_distilled_yet_and_decoders_stay_fp32():
+    tagging = MINILM.model_copy(update={"task": "token-classification"})
+    with pytest.raises(EdgepackError, match="not supported for token-classification yet"):
+        plan(teacher=tagging, student="3x384")
+    writing = MINILM.model_copy(update={"task": "text-generation"})
+    assert plan(teacher=writing, budget=roomy()).precision == "fp32"
+    with pytest.raises(EdgepackError, match="decoder"):
+        plan(teacher=writing, precision="int8")
+
+
+def test_predictions_are_labelled_and_grow_with_the_model():
+    small, large = plan(student="3x384").predictions, plan(student="same").predictions
+    assert small.origin == large.origin == "predicted"
+    for name in ("params", "file_mb", "ram_mb", "latency_ms", "load_ms"):
+        assert getattr(small, name) < getattr(large, name)
+
+
+def test_the_command_reads_a_config_and_no_weights(tmp_path):
+    make_model(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    command = [sys.executable, "-m", "edgepack", "plan", str(tmp_path), "--profile", "raspberry-pi", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["predictions"]["origin"] == "predicted"
+    assert [step["verb"] for step in found["steps"]] == ["export"]
+    assert Budget.read(found["budget"], "the plan") == PI.budget

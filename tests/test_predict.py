@@ -1,0 +1,34 @@
+"""Predictions are monotone, and close to what can be checked here: the file."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_student import MINILM
+
+from edgepack.predict import predict, predict_file_mb
+from edgepack.profile import load_profile, profile_names
+from edgepack.shape import LayerShape
+
+NAMES = [name for name in profile_names() if "onnxruntime" in load_profile(name).runtimes]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_more_cores_fewer_bits_and_shorter_texts_cost_less(name):
+    profile = load_profile(name)
+    fp32, int8 = (predict(MINILM, precision, profile, "onnxruntime", 128) for precision in ("fp32", "int8"))
+    assert int8.file_mb < fp32.file_mb and int8.ram_mb < fp32.ram_mb and int8.load_ms < fp32.load_ms
+    assert fp32.latency_ms <= fp32.latency_one_core_ms
+    assert predict(MINILM, "int8", profile, "onnxruntime", 16).latency_ms < int8.latency_ms
+
+
+@given(st.lists(st.tuples(st.integers(1, 12), st.integers(1, 1536)), min_size=1, max_size=6))
+def test_a_cut_layer_never_costs_more(rows):
+    cut = MINILM.resized(tuple(LayerShape(heads=heads, ffn=ffn) for heads, ffn in rows), 384)
+    profile = load_profile("raspberry-pi")
+    own, full = (predict(shape, "int8", profile, "onnxruntime", 64) for shape in (cut, MINILM))
+    assert own.params <= full.params and own.latency_ms <= full.latency_ms and own.file_mb <= full.file_mb
+
+
+@pytest.mark.parametrize(("precision", "measured_mb"), [("fp32", 90.9), ("int8", 22.95)])
+def test_the_file_of_minilm_is_predicted_within_two_per_cent(precision, measured_mb):
+    assert predict_file_mb(MINILM, precision) == pytest.approx(measured_mb, rel=0.02)
