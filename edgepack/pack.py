@@ -167,6 +167,22 @@ def check_disk(folder: Path, needed_mb: float, what: str) -> None:
         )
 
 
+@contextmanager
+def disk_full_is_said() -> Iterator[None]:
+    """A disk that fills up while the block runs is the user's to mend, whichever library noticed it."""
+    try:
+        yield
+    except EdgepackError:
+        raise
+    except Exception as error:  # torch, safetensors, onnxruntime and the system each have a class of their own for it
+        if "no space left on device" not in str(error).lower():
+            raise
+        raise EdgepackError(
+            "the disk is full: what was not finished is gone, what was finished stays in the cache",
+            "free some space, or point --out and --cache to another disk, and run the same command again",
+        ) from error
+
+
 def _packed(path: Path) -> PackedFile:
     with path.open("rb") as file:
         return PackedFile(name=path.name, bytes=path.stat().st_size, sha256=hashlib.file_digest(file, "sha256").hexdigest())

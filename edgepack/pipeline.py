@@ -10,7 +10,7 @@ from edgepack.cache import cache_folder, library_versions
 from edgepack.measure.measurement import FULL, Effort, measure
 from edgepack.model.material import Material, gather
 from edgepack.model.source import Source, find_model
-from edgepack.pack import Manifest, Origin, check_disk, check_output, seal, written_whole
+from edgepack.pack import Manifest, Origin, check_disk, check_output, disk_full_is_said, seal, written_whole
 from edgepack.plan import Distill, Export, Plan, PruneHeads, Quantize, make_plan
 from edgepack.predict import predict, predict_file_mb
 from edgepack.profile import Profile
@@ -45,12 +45,17 @@ def build(recipe: Recipe, profile: Profile, out: Path, cache: Path | None = None
     fp32_mb = predict_file_mb(plan.teacher, "fp32")
     check_disk(cache, fp32_mb * _CHECKPOINT_COPIES, "the stages' results")
     check_disk(out, 2 * plan.predictions.file_mb, "the pack")
-    runner = Runner(material, plan, profile, cache)
+    with disk_full_is_said():
+        return _build(Runner(material, plan, profile, cache), out, effort)
+
+
+def _build(runner: Runner, out: Path, effort: Effort | None) -> Report:
+    material, plan, profile = runner.material, runner.plan, runner.profile
     say(f"teacher: {material.source.name}, {material.task.name}, {plan.teacher.params / 1e6:.1f}M parameters")
     runner.teacher()
     run_steps(runner, plan)
     with written_whole(out) as folder:
-        manifest = write_pack(folder, runner, profile)
+        manifest = write_pack(folder, runner)
         measurement = measure(folder, manifest, material.median_length, effort) if effort else None
         report = judge(manifest, measurement)
         write_report(folder, report)
@@ -103,12 +108,12 @@ def read_runnable(folder: Path) -> Runnable:
     return Runnable.read(json.loads((folder / "pack.json").read_text()), f"{folder}/pack.json")
 
 
-def write_pack(folder: Path, runner: Runner, profile: Profile) -> Manifest:
+def write_pack(folder: Path, runner: Runner) -> Manifest:
     """Everything but the report: model, tokenizer, labels, golden vectors, model card, pack.json."""
     from edgepack.export.onnx_quantization import count_products
     from edgepack.golden import write_golden
 
-    material, plan = runner.material, runner.plan
+    material, plan, profile = runner.material, runner.plan, runner.profile
     runnable = read_runnable(runner.exported)
     for path in runner.exported.glob(f"{runnable.model}*"):
         shutil.copyfile(path, folder / path.name)

@@ -10,10 +10,13 @@ import pytest
 import torch
 from small import INTENTS, make_data, make_model
 
+from edgepack.measure.measurement import QUICK
 from edgepack.model.data import load_data
 from edgepack.model.tasks import TASKS
 from edgepack.model.training import train
-from edgepack.recipe import Training
+from edgepack.pipeline import build
+from edgepack.profile import load_profile
+from edgepack.recipe import Recipe, Training
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 
@@ -48,3 +51,28 @@ def teacher_folder(tmp_path_factory, data_folder) -> Path:
     train(model, features, truth, loss, Training(epochs=12, learning_rate=1e-3), tmp_path_factory.mktemp("run"), 0, "teacher")
     model.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory) -> Path:
+    """One cache for all builds of a session."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def pack_folder(tmp_path_factory, teacher_folder, data_folder, cache) -> Path:
+    """A whole pack of the tiny teacher: heads pruned, distilled, int8, measured shortly."""
+    out = tmp_path_factory.mktemp("packs") / "tiny"
+    recipe = Recipe.read(
+        {
+            "model": str(teacher_folder),
+            "data": str(data_folder),
+            "student": "2x64",
+            "prune_heads": 0.25,
+            "precision": "int8",
+            "training": {"epochs": 3, "learning_rate": 1e-3},
+        },
+        "tests",
+    )
+    build(recipe, load_profile("raspberry-pi"), out, cache, QUICK)
+    return out

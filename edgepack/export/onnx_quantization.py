@@ -18,7 +18,7 @@ def quantize_onnx(source: Path, step: Quantize, target: Path) -> None:
     root.setLevel(logging.ERROR)  # onnxruntime advises pre-processing, which the export has done
     try:
         quantize_dynamic(
-            source,
+            onnx.load(source),  # given a path, onnxruntime writes a file of its own beside it
             target,
             weight_type=QuantType.QInt8,
             per_channel=True,

@@ -58,6 +58,7 @@ def _charts(report: Report) -> dict[str, Any]:
     charts: dict[str, Any] = {
         "size": bars("File size by stage, MB", [Bar(row.stage, (row.file_mb,), f"{row.file_mb:.1f} MB") for row in report.ladder]),
     }
+    charts["ladder"] = None
     if scored:
         charts["ladder"] = intervals(
             f"{scored[0].score.metric} by stage with 95 % intervals",
