@@ -11,13 +11,12 @@ from typing import Annotated, Any, Literal
 import typer
 
 from edgepack.errors import EdgepackError
-from edgepack.profile import Budget, load_profile, profile_names
-from edgepack.recipe import Columns, Recipe, TaskName, Training, parse_fraction, parse_student
+from edgepack.profile import load_profile, profile_names
+from edgepack.recipe import Recipe, TaskName, Training, parse_fraction, parse_student
 
 app = typer.Typer(
     name="edgepack",
     help="A trained transformer and a device profile become a measured pack.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -31,10 +30,12 @@ Pack = Annotated[Path, typer.Argument(help="A folder that `edgepack build` wrote
 def main() -> None:
     """Exit codes: 0 nothing is over budget, 1 the user's mistake, 2 built and over a budget."""
     try:
-        app()
+        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except EdgepackError as error:
         print(f"edgepack: {error}", file=sys.stderr)
-        sys.exit(1)
+    except typer.TyperException as error:  # an unknown flag, a missing one, a value of the wrong type
+        print(f"edgepack: {error.format_message()}\n  fix: see `edgepack {' '.join(sys.argv[1:2])} --help`", file=sys.stderr)
+    sys.exit(1)
 
 
 def recipe_flags(  # noqa: PLR0913, PLR0917  a flag is a parameter
@@ -73,9 +74,9 @@ def recipe_flags(  # noqa: PLR0913, PLR0917  a flag is a parameter
         "precision": precision,
         "length": length,
         "max_length": max_length,
-        "budget": Budget(file_mb=file_mb, ram_mb=ram_mb, latency_ms=latency_ms, load_ms=load_ms, score_drop=score_drop).model_dump(),
+        "budget": {"file_mb": file_mb, "ram_mb": ram_mb, "latency_ms": latency_ms, "load_ms": load_ms, "score_drop": score_drop},
         "training": {"epochs": epochs, "batch_rows": batch_rows, "learning_rate": learning_rate, "temperature": temperature},
-        "columns": Columns(text=text_column, text_pair=text_pair_column, label=label_column).model_dump(),
+        "columns": {"text": text_column, "text_pair": text_pair_column, "label": label_column},
         "seed": seed,
         "trust_remote_code": trust_remote_code,
     }
@@ -144,7 +145,7 @@ def build(
     wished = _with_demo(recipe, cache, with_weights=True)
     report = build_pack(wished, device, target, cache_folder(cache), {"full": FULL, "quick": QUICK, "off": None}[measure])
     _print(report.as_json(), json_, lambda: report_view(report, str(target)))
-    sys.exit(report.exit_code)
+    raise typer.Exit(report.exit_code)
 
 
 @app.command()
@@ -162,7 +163,7 @@ def measure(
 
     report = measure_pack(pack, data, out, QUICK if quick else FULL)
     _print(report.as_json(), json_, lambda: report_view(report, str(out or pack)))
-    sys.exit(report.exit_code)
+    raise typer.Exit(report.exit_code)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from small import ENCODERS, FFN, HIDDEN, LAYERS, make_model
 
 from edgepack.errors import EdgepackError
-from edgepack.model.checkpoint import load_checkpoint, load_tokenizer
+from edgepack.model.checkpoint import load_checkpoint
 from edgepack.model.evaluation import run_model
 from edgepack.model.surgery import count_params, layer_shapes, layers_of
 from edgepack.model.tasks import TASKS, Features
@@ -154,9 +154,3 @@ def test_a_loss_that_is_no_number_stops_and_names_the_step(material, tmp_path):
 
     with pytest.raises(EdgepackError, match="the loss is nan at step 1"):
         train(model, material.train[:64], np.zeros((64, 4)), broken, Training(epochs=1), tmp_path, 0, "")
-
-
-def test_a_tokenizer_is_found_beside_the_model_or_its_absence_said(teacher_folder, tmp_path):
-    assert load_tokenizer(teacher_folder).is_fast
-    with pytest.raises(EdgepackError, match="no tokenizer"):
-        load_tokenizer(tmp_path)

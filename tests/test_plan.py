@@ -54,6 +54,11 @@ def test_what_the_user_fixes_is_kept_and_what_it_breaks_is_named():
     assert "limit 50" in str(found.broken[0])
 
 
+def test_nothing_is_trained_away_where_it_would_not_save_the_budget():
+    found = plan(student="same", precision="fp32", budget=roomy(file_mb=1.0))
+    assert [type(step) for step in found.steps] == [Export] and [broken.name for broken in found.broken] == ["file_mb"]
+
+
 @pytest.mark.parametrize("budget", [{"file_mb": 0.5}, {"load_ms": 1.0}, {"latency_ms": 0.1}])
 def test_a_budget_that_no_plan_meets_is_refused_with_how_much_is_missing(budget):
     with pytest.raises(EdgepackError) as error:

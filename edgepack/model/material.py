@@ -9,7 +9,7 @@ import numpy as np
 
 from edgepack.families import family_of
 from edgepack.model.data import Data, Row, label_ids, load_data
-from edgepack.model.source import Source, find_model
+from edgepack.model.source import Source, check_tokenizer, find_model
 from edgepack.model.tasks import TASKS, Features, Outputs, Task
 from edgepack.recipe import Recipe
 
@@ -86,6 +86,7 @@ class Material:
 def gather(recipe: Recipe) -> Material:
     """Model and data of a recipe, with every complaint that can come before the model is loaded."""
     source = find_model(recipe.model, recipe.trust_remote_code)
+    check_tokenizer(source)
     task = TASKS[recipe.task or source.task()]
     source.shape(task.name)
     data = load_data(recipe.data, task.name, recipe.columns, recipe.seed) if recipe.data else None

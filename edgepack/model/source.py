@@ -17,6 +17,7 @@ from edgepack.shape import LayerShape, ModelShape, read_shape, task_of
 
 KEPT_FILE = "edgepack.json"  # a pruned checkpoint's own list of what is left in each layer
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
 _CONFIGS = ["*.json", "*.txt", "*.model", "README.md"]
 _WEIGHTS = ["*.safetensors"]
 
@@ -82,6 +83,12 @@ def find_model(model: str, trust_remote_code: bool = False, with_weights: bool =
     kept_file = folder / KEPT_FILE
     kept = Kept.read(json.loads(kept_file.read_text()), f"{folder.name}/{KEPT_FILE}") if kept_file.is_file() else None
     return Source(model, folder, config, kept, weights, _licence(folder))
+
+
+def check_tokenizer(source: Source) -> None:
+    """transformers would make an empty tokenizer of a folder that has none."""
+    if not any((source.folder / name).is_file() for name in _TOKENIZERS):
+        raise EdgepackError(f"no tokenizer in {source.folder}", "save the tokenizer beside the model: `tokenizer.save_pretrained(folder)`")
 
 
 def _download(model: str, patterns: list[str]) -> Path:

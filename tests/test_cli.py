@@ -1,0 +1,183 @@
+"""Every mistake of the user's: the value, the place, the way out, exit code 1, and nothing half-written."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from small import make_model
+
+COMMANDS = ("profiles", "plan", "build", "measure", "verify")
+
+
+def edgepack(*arguments, cwd=None):
+    return subprocess.run([sys.executable, "-m", "edgepack", *map(str, arguments)], capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def refused(done, says, fix):
+    assert done.returncode == 1, done.stderr
+    assert says in done.stderr and f"fix: {fix}" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and done.stdout == ""
+
+
+def test_help_names_every_command():
+    text = edgepack("--help").stdout
+    assert all(command in text for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command):
+    assert edgepack(command, "--help").returncode == 0
+
+
+def test_profiles_prints_the_same_as_json():
+    table, data = edgepack("profiles").stdout, json.loads(edgepack("profiles", "--json").stdout)
+    assert len(data) >= 12
+    assert all(profile["name"] in table for profile in data)
+
+
+MODEL_DAMAGE = {
+    "no config": (lambda f: (f / "config.json").unlink(), "no config.json in", "give the folder that `save_pretrained` wrote"),
+    "pickle only": (
+        lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"),
+        "holds pickled weights only (pytorch_model.bin)",
+        "where you trust it, convert it once",
+    ),
+    "no weights": (lambda f: (f / "model.safetensors").unlink(), "no model.safetensors in", "give the folder"),
+    "truncated": (
+        lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-1000]),
+        "model.safetensors is truncated",
+        "download or save the model again",
+    ),
+    "cut in its header": (
+        lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:100]),
+        "is not a safetensors file",
+        "download or save the model again",
+    ),
+    "config is no JSON": (lambda f: (f / "config.json").write_text("{"), "is not JSON", "save the model again"),
+    "code of its own": (
+        lambda f: (f / "config.json").write_text((f / "config.json").read_text().replace("{", '{"auto_map": {"AutoModel": "x.Y"},', 1)),
+        "brings code of its own",
+        "read it, then pass --trust-remote-code",
+    ),
+    "unknown family": (
+        lambda f: (f / "config.json").write_text((f / "config.json").read_text().replace('"bert"', '"bart"')),
+        "unknown model family",
+        "add a row",
+    ),
+    "no tokenizer": (lambda f: [p.unlink() for p in f.glob("tok*")], "no tokenizer in", "save the tokenizer beside the model: `tokenizer.save_pretrained(folder)`"),
+}
+
+
+@pytest.mark.parametrize("damage", MODEL_DAMAGE)
+def test_a_model_that_cannot_be_built_is_refused(tmp_path, teacher_folder, data_folder, damage):
+    change, says, fix = MODEL_DAMAGE[damage]
+    folder = shutil.copytree(teacher_folder, tmp_path / "model")
+    change(folder)
+    done = edgepack("build", folder, "--data", data_folder, "--profile", "raspberry-pi", "--out", tmp_path / "out", "--cache", tmp_path / "cache")
+    refused(done, says, fix)
+    assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".*"))
+
+
+DATA_DAMAGE = {
+    "missing": (lambda f: shutil.rmtree(f), "data not found", "give a file"),
+    "empty": (lambda f: (f / "train.csv").write_text(""), "train.csv is empty", "give a file with at least one row"),
+    "encoding": (lambda f: (f / "train.csv").write_bytes(b"text,intent\n\xff,call\n"), "train.csv:2 is not UTF-8", "convert it first"),
+    "one class": (lambda f: (f / "train.csv").write_text("text,intent\na,call\nb,call\n"), "one class only: 'call'", "give rows of at least two"),
+    "labels": (
+        lambda f: (f / "test.csv").write_text("text,intent\na,call\nb,music_plya\n"),
+        "test.csv:3: label 'music_plya' is not one of the model's",
+        "did you mean 'music_play'?",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DATA_DAMAGE)
+def test_data_that_cannot_be_used_is_refused(tmp_path, teacher_folder, data_folder, damage):
+    change, says, fix = DATA_DAMAGE[damage]
+    data = shutil.copytree(data_folder, tmp_path / "data")
+    change(data)
+    done = edgepack("build", teacher_folder, "--data", data, "--profile", "raspberry-pi", "--out", tmp_path / "out", "--cache", tmp_path / "cache")
+    refused(done, says, fix)
+    assert not (tmp_path / "out").exists() and not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "says", "fix"),
+    [
+        (("--profile", "raspbery-pi"), "unknown profile: 'raspbery-pi'", "did you mean 'raspberry-pi'?"),
+        (("--profile", "browser"), "needs onnxruntime-web, which edgepack cannot build for yet", "choose a profile"),
+        (("--profile", "raspberry-pi", "--student", "30M"), "larger than its teacher", "choose a smaller one"),
+        (("--profile", "raspberry-pi", "--student", "big"), "unknown student size: 'big'", "write a size as 13M"),
+        (("--profile", "raspberry-pi", "--prune-heads", "150%"), "out of range: --prune-heads '150%'", "choose a fraction"),
+        (("--profile", "raspberry-pi", "--file-mb", "0.05"), "no plan meets the budgets", "raise the budget"),
+        (("--profile", "raspberry-pi", "--file-mb", "-3"), "wrong value in", "Input should be greater than 0"),
+        (("--profile", "raspberry-pi", "--label-column", "intnt"), "has no column 'intnt'", "did you mean 'intent'?"),
+        (("--profile", "raspberry-pi", "--task", "token-classification"), "has no words for token-classification", "give CoNLL files"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_refused(tmp_path, teacher_folder, data_folder, flags, says, fix):
+    done = edgepack("build", teacher_folder, "--data", data_folder, "--out", tmp_path / "out", "--cache", tmp_path / "cache", *flags)
+    refused(done, says, fix)
+    assert not (tmp_path / "out").exists() and not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("build",), "Missing option '--profile'"),
+        (("build", "--profile", "phone", "--studnet", "3M"), "No such option: --studnet"),
+        (("plan", "--profile", "phone", "--seed", "x"), "Invalid value for '--seed'"),
+        (("biuld",), "No such command 'biuld'"),
+    ],
+)
+def test_a_wrong_flag_is_the_users_mistake_too(arguments, says):
+    done = edgepack(*arguments)
+    assert done.returncode == 1 and says in done.stderr and "fix: see `edgepack" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_an_output_that_is_not_empty_is_left_alone(tmp_path, teacher_folder):
+    (tmp_path / "mine.txt").write_text("precious")
+    done = edgepack("build", teacher_folder, "--profile", "raspberry-pi", "--out", tmp_path)
+    refused(done, "output is not empty", "choose another --out")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_hub_id_that_cannot_be_reached_is_said(tmp_path):
+    done = edgepack("plan", "nobody/nothing", "--profile", "raspberry-pi")
+    refused(done, "no model folder and no hub model: 'nobody/nothing'", "check the path or the id, and the network")
+
+
+def test_a_model_whose_head_was_never_trained_is_refused(tmp_path, data_folder):
+    make_model(tmp_path / "base", task="feature-extraction")
+    common = ("--data", data_folder, "--profile", "raspberry-pi", "--cache", tmp_path / "cache", "--out", tmp_path / "out")
+    done = edgepack("build", tmp_path / "base", "--task", "text-classification", "--precision", "fp32", *common)
+    refused(done, "has no weights for", "fine-tune the model for the task first")
+
+
+def test_a_flipped_byte_in_a_pack_ends_with_one(pack_folder, tmp_path):
+    copy = shutil.copytree(pack_folder, tmp_path / "copy")
+    content = bytearray((copy / "model.onnx.data").read_bytes())
+    content[1234] ^= 8
+    (copy / "model.onnx.data").write_bytes(content)
+    for command in ("verify", "measure"):
+        refused(edgepack(command, copy), "model.onnx.data in", "build or copy the pack again")
+    refused(edgepack("verify", tmp_path), "it has no pack.json", "give the folder")
+
+
+def test_a_built_pack_over_its_budget_ends_with_two_and_prints_the_report_as_json(tmp_path, teacher_folder, data_folder, cache):
+    flags = ("--student", "same", "--precision", "fp32", "--file-mb", "0.1", "--measure", "off", "--json")
+    done = edgepack(
+        "build", teacher_folder, "--data", data_folder, "--profile", "raspberry-pi", "--out", tmp_path / "out", "--cache", cache, *flags
+    )
+    assert done.returncode == 2, done.stderr
+    report = json.loads(done.stdout)
+    assert report["verdict"] == "over budget" and report == json.loads((tmp_path / "out" / "report.json").read_text())
+
+
+def test_a_good_pack_verifies_and_measures_from_the_command_line(pack_folder, tmp_path):
+    assert "is whole" in edgepack("verify", pack_folder).stdout
+    done = edgepack("measure", pack_folder, "--quick", "--out", tmp_path / "report")
+    assert done.returncode == 0, done.stderr
+    assert "not measured" in done.stdout and "measured on" in done.stdout

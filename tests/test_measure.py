@@ -1,0 +1,128 @@
+"""Measurements come from a fresh process that knows only numpy and the runtime, and carry what is needed to doubt them."""
+
+import json
+import math
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgepack.errors import EdgepackError
+from edgepack.measure.local import run_job
+from edgepack.measure.measurement import FULL, QUICK, is_the_device, measure
+from edgepack.measure.statistics import summarize
+from edgepack.pack import read_manifest
+from edgepack.profile import load_profile
+from edgepack.shipped import shipped
+
+SESSIONS = st.lists(st.lists(st.floats(0.01, 1e4), min_size=2, max_size=40), min_size=1, max_size=6)
+
+
+@given(SESSIONS)
+def test_a_summary_is_ordered_and_lies_within_its_samples(sessions):
+    found = summarize(sessions)
+    samples = [sample for session in sessions for sample in session]
+    assert found.n == len(samples)
+    assert found.min <= found.p50 <= found.p90 <= found.p95 <= max(samples) + 1e-3
+    assert found.interval[0] <= found.interval[1]
+    assert found.steady == (found.spread <= 0.05) or math.isclose(found.spread, 0.05, abs_tol=1e-4)
+
+
+def test_no_p99_is_claimed_below_a_thousand_samples():
+    steady = np.linspace(1, 2, 1000).tolist()
+    assert summarize([steady]).p99 == pytest.approx(1.99, abs=0.01)
+    assert summarize([steady[:999]]).p99 is None
+
+
+@pytest.fixture(scope="module")
+def measurement(pack_folder):
+    return measure(pack_folder, read_manifest(pack_folder), median_length=9, effort=QUICK)
+
+
+def test_every_length_is_measured_on_one_core_and_on_all(measurement):
+    cores = measurement.environment["machine"]["cores"]
+    longest = 96
+    assert {(row.length, row.threads) for row in measurement.latency} == {(n, t) for n in (9, 16, 64, longest) for t in (1, cores)}
+    for row in measurement.latency:
+        assert len(row.samples_ms) == QUICK.sessions
+        assert all(len(session) >= QUICK.runs for session in row.samples_ms)
+        assert all(runs >= 10 for runs in row.warm_up_runs)
+        assert row.summary.n == sum(len(session) for session in row.samples_ms)
+
+
+def test_loads_are_cold_and_warm_and_cold_is_proved_by_the_storages_count(measurement, pack_folder):
+    cold, warm = measurement.load
+    assert cold.cold and not warm.cold and warm.cold_is_proved is None
+    assert len(cold.session_ms) == len(warm.first_inference_ms) == QUICK.loads
+    assert max(warm.read_bytes) < (pack_folder / "model.onnx.data").stat().st_size / 2
+    if cold.cold_is_proved:
+        assert min(cold.read_bytes) >= (pack_folder / "model.onnx.data").stat().st_size / 2
+    else:
+        assert any("cold load is not proved" in doubt for doubt in measurement.doubts)
+
+
+def test_memory_is_split_and_less_an_empty_runtime(measurement):
+    for row in measurement.memory:
+        assert 0 < row.peak_mb < 100 and row.empty_runtime_mb > 10
+        assert row.peak_mb >= row.anonymous_mb + row.file_mb - 1
+
+
+def test_the_environment_is_told_and_what_cannot_be_read_is_null(measurement):
+    machine = measurement.environment["machine"]
+    assert {"arch", "cpu", "cores", "isa", "governor", "clock_mhz", "temperature_c", "load_average", "memory_mb", "os", "python"} <= set(machine)
+    assert all(value is None or value != 0 for key, value in machine.items() if key in ("clock_mhz", "temperature_c"))
+    assert measurement.origin == "measured"
+
+
+def test_the_child_knows_neither_edgepack_nor_torch(pack_folder):
+    """The target's own process, asked at its end for what it has loaded."""
+    code = (
+        "import sys, runpy\n"
+        "try:\n    runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "finally:\n    print('\\nLOADED', *sorted({name.split('.')[0] for name in sys.modules}))"
+    )
+    target = str(shipped("targets") / "run_onnxruntime.py")
+    job = json.dumps({"kind": "latency", "length": 16, "threads": 1, "runs": 10, "seconds": 0})
+    script = f"import sys; sys.argv = [{target!r}, {str(pack_folder)!r}, {job!r}]; sys.path.insert(0, {str(shipped('targets'))!r})\n{code}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split("LOADED")[1].split())
+    assert {"numpy", "onnxruntime"} <= loaded
+    assert not {"torch", "transformers", "edgepack", "onnx", "tokenizers"} & loaded
+
+
+def test_latency_runs_for_its_time_and_its_count(pack_folder):
+    for runs, seconds in ((30, 0.0), (1, 0.5)):
+        started = time.monotonic()
+        found = run_job(pack_folder, "onnxruntime", {"kind": "latency", "length": 16, "threads": 1, "runs": runs, "seconds": seconds})
+        assert len(found["samples_ms"]) >= runs
+        assert time.monotonic() - started >= seconds and sum(found["samples_ms"]) >= 0.9 * seconds * 1000
+
+
+def test_a_target_that_crashes_is_a_message(pack_folder, tmp_path):
+    (tmp_path / "pack.json").write_text((pack_folder / "pack.json").read_text())
+    with pytest.raises(EdgepackError, match=r"run_onnxruntime.py failed on load of .*model.onnx"):
+        run_job(tmp_path, "onnxruntime", {"kind": "load", "cold": False, "threads": 1, "length": 16})
+
+
+def test_the_full_protocol_is_that_of_the_field():
+    assert FULL.sessions == 5 and FULL.loads >= 5
+    assert FULL.sessions * FULL.runs >= 200 and FULL.sessions * FULL.seconds >= 10
+
+
+@pytest.mark.parametrize(
+    ("machine", "profile", "same"),
+    [
+        ({"arch": "aarch64", "cpu": "Raspberry Pi 4", "cpu_part": "cortex-a72"}, "raspberry-pi", True),
+        ({"arch": "aarch64", "cpu": None, "cpu_part": "cortex-a76"}, "raspberry-pi", False),
+        ({"arch": "x86_64", "cpu": "Intel(R) N100", "cpu_part": None}, "x86-edge", True),
+        ({"arch": "x86_64", "cpu": "AMD EPYC", "cpu_part": None}, "x86-edge", False),
+        ({"arch": "AMD64", "cpu": "Intel(R) Xeon(R) Silver 4314 CPU @ 2.40GHz", "cpu_part": None}, "x86-server", True),
+        ({"arch": "armv7l", "cpu": None, "cpu_part": "cortex-a53"}, "raspberry-pi-zero-2w", False),
+    ],
+)
+def test_only_the_named_cpu_is_the_device(machine, profile, same):
+    assert is_the_device(load_profile(profile), machine) is same

@@ -1,0 +1,142 @@
+"""The verdict follows from the checks, no number of this machine passes for the device's, and the page stands alone."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from edgepack.measure.measurement import QUICK, measure
+from edgepack.pack import read_manifest
+from edgepack.profile import Budget
+from edgepack.remeasure import measure_pack
+from edgepack.report.charts import Bar, Interval, Line, bars, intervals, lines
+from edgepack.report.judge import judge
+from edgepack.report.write import html, markdown
+
+ROOMY = {"file_mb": 1e4, "ram_mb": 1e4, "latency_ms": 1e5, "load_ms": 1e6, "score_drop": 100.0}
+
+
+@pytest.fixture(scope="module")
+def manifest(pack_folder):
+    return read_manifest(pack_folder)
+
+
+@pytest.fixture(scope="module")
+def measured(pack_folder, manifest):
+    return measure(pack_folder, manifest, median_length=9, effort=QUICK)
+
+
+def with_budget(manifest, **limits):
+    budget = Budget(**(ROOMY | limits))
+    return manifest.model_copy(update={"plan": manifest.plan.model_copy(update={"budget": budget})})
+
+
+@pytest.mark.parametrize(
+    ("limits", "measurement", "on_device", "verdict", "code"),
+    [
+        ({}, True, True, "fits", 0),
+        ({}, True, False, "not measured", 0),
+        ({}, False, False, "not measured", 0),
+        ({"file_mb": 0.01}, False, False, "over budget", 2),
+        ({"latency_ms": 1e-3}, True, True, "over budget", 2),
+        ({"latency_ms": 1e-3}, True, False, "over budget", 2),
+        ({"load_ms": 1e-3}, True, True, "over budget", 2),
+        ({"ram_mb": 1e-3}, True, True, "over budget", 2),
+    ],
+)
+def test_the_verdict_follows_from_the_checks(manifest, measured, limits, measurement, on_device, verdict, code):
+    own = measured.model_copy(update={"is_the_device": on_device}) if measurement else None
+    report = judge(with_budget(manifest, **limits), own)
+    assert (report.verdict, report.exit_code) == (verdict, code)
+    assert all(name in report.headline for name in limits)
+
+
+def test_this_machines_figures_never_pass_for_the_devices(manifest, measured):
+    report = judge(manifest, measured)
+    assert not measured.is_the_device
+    by_name = {check.name: check for check in report.checks}
+    for name in ("latency_ms", "load_ms", "ram_mb"):
+        assert by_name[name].origin == "predicted" and by_name[name].where == "for cortex-a72"
+        assert by_name[name].actual == getattr(manifest.predictions, name) and by_name[name].here is not None
+    assert by_name["file_mb"].origin == by_name["score_drop"].origin == "measured"
+    text = markdown(report)
+    assert "predicted for cortex-a72" in text and f"Measured on {measured.where}" in text and "This is not the device" in text
+
+
+def test_on_the_device_the_measured_figures_judge(manifest, measured):
+    report = judge(manifest, measured.model_copy(update={"is_the_device": True}))
+    for check in report.checks:
+        assert check.origin == "measured" and check.actual is not None
+        assert check.here is None or check.here == check.actual
+
+
+def test_report_json_holds_the_rows_that_the_others_show(pack_folder):
+    report = json.loads((pack_folder / "report.json").read_text())
+    assert {"verdict", "checks", "ladder", "measurements", "environment"} <= set(report)
+    assert {"name", "limit", "actual", "ok", "origin"} <= set(report["checks"][0])
+    assert report["measurements"]["latency"][0]["samples_ms"]
+    text, page = (pack_folder / "report.md").read_text(), (pack_folder / "report.html").read_text()
+    for row in report["ladder"]:
+        assert row["stage"] in text and row["stage"] in page
+    for check in report["checks"]:
+        assert check["name"] in text and check["name"] in page
+    assert report["verdict"] in text and report["headline"] in text
+
+
+class Page(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.links, self.charts = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.links += [attributes[key] for key in ("href", "src") if key in attributes]
+        if tag == "svg":
+            self.charts.append(attributes)
+        if tag not in ("meta", "link", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        assert tag in ("rect", "line", "circle", "polyline")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_one_file_with_its_plots_and_no_network(pack_folder):
+    text = (pack_folder / "report.html").read_text()
+    page = Page()
+    page.feed(text)
+    assert page.open == [] and page.links == []
+    assert len(page.charts) == 5 and all(chart["role"] == "img" for chart in page.charts)
+    assert "<script" not in text and "http" not in text.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_text_from_outside_is_escaped(manifest, measured):
+    nasty = "<script>alert(1)</script>"
+    report = judge(manifest, measured).model_copy(update={"headline": nasty, "notes": (nasty,)})
+    assert nasty not in html(report) and nasty in markdown(report)
+
+
+def test_charts_hold_their_values():
+    drawn = bars("sizes", [Bar("a", (10.0, 5.0), "15 MB", limit=30.0), Bar("b", (0.0,), "0 MB")])
+    assert [float(w) for w in re.findall(r'width="([\d.]+)"', drawn)] == pytest.approx([126.7, 63.3, 0.0], abs=0.1)
+    assert 'class="limit"' in drawn
+    assert "nan" not in bars("nothing", []) + intervals("one", [Interval("a", 1, 1, 1, "1")]) + lines("flat", [Line("a", ((16, 0),))], "x", "y")
+    assert "&lt;b&gt;" in bars("<b>", [Bar("<b>", (1,), "1")])
+
+
+def test_a_pack_is_measured_again_and_stays_sealed(pack_folder, tmp_path):
+    import shutil
+
+    from edgepack.golden import verify
+
+    copy = shutil.copytree(pack_folder, tmp_path / "copy")
+    before = read_manifest(copy)
+    report = measure_pack(copy, effort=QUICK)
+    assert report.ladder[-1].score == before.ladder[-1].score  # the same file, the same data
+    assert verify(copy).pack_id == before.pack_id
+    assert read_manifest(copy).files != before.files  # the reports are new
+    measure_pack(copy, out=tmp_path / "elsewhere", effort=QUICK)
+    assert {path.name for path in (tmp_path / "elsewhere").iterdir()} == {"report.json", "report.md", "report.html"}
