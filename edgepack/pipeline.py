@@ -50,7 +50,7 @@ def build(recipe: Recipe, profile: Profile, out: Path, cache: Path | None = None
 
 
 def _build(runner: Runner, out: Path, effort: Effort | None) -> Report:
-    material, plan, profile = runner.material, runner.plan, runner.profile
+    material, plan = runner.material, runner.plan
     say(f"teacher: {material.source.name}, {material.task.name}, {plan.teacher.params / 1e6:.1f}M parameters")
     runner.teacher()
     run_steps(runner, plan)

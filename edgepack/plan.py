@@ -149,7 +149,9 @@ def _choose(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budge
     nearest = min(considered, key=lambda choice: choice.overshoot)
     if any(fixed is not None for fixed in (recipe.student, recipe.prune_heads, recipe.precision)):
         # Training away what would not save the budget anyway only costs quality: the precision alone is chosen freely here.
-        untrained = [tried for tried in considered if tried.student == considered[0].student and tried.prune_heads == considered[0].prune_heads]
+        untrained = [
+            tried for tried in considered if tried.student == considered[0].student and tried.prune_heads == considered[0].prune_heads
+        ]
         return min(untrained, key=lambda choice: choice.overshoot), considered
     breaks = "; ".join(str(budget) for budget in nearest.broken)
     without_data = "" if recipe.data else " without data to train with"

@@ -66,7 +66,11 @@ MODEL_DAMAGE = {
         "unknown model family",
         "add a row",
     ),
-    "no tokenizer": (lambda f: [p.unlink() for p in f.glob("tok*")], "no tokenizer in", "save the tokenizer beside the model: `tokenizer.save_pretrained(folder)`"),
+    "no tokenizer": (
+        lambda f: [p.unlink() for p in f.glob("tok*")],
+        "no tokenizer in",
+        "save the tokenizer beside the model: `tokenizer.save_pretrained(folder)`",
+    ),
 }
 
 
@@ -75,16 +79,22 @@ def test_a_model_that_cannot_be_built_is_refused(tmp_path, teacher_folder, data_
     change, says, fix = MODEL_DAMAGE[damage]
     folder = shutil.copytree(teacher_folder, tmp_path / "model")
     change(folder)
-    done = edgepack("build", folder, "--data", data_folder, "--profile", "raspberry-pi", "--out", tmp_path / "out", "--cache", tmp_path / "cache")
+    done = edgepack(
+        "build", folder, "--data", data_folder, "--profile", "raspberry-pi", "--out", tmp_path / "out", "--cache", tmp_path / "cache"
+    )
     refused(done, says, fix)
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".*"))
 
 
 DATA_DAMAGE = {
-    "missing": (lambda f: shutil.rmtree(f), "data not found", "give a file"),
+    "missing": (shutil.rmtree, "data not found", "give a file"),
     "empty": (lambda f: (f / "train.csv").write_text(""), "train.csv is empty", "give a file with at least one row"),
     "encoding": (lambda f: (f / "train.csv").write_bytes(b"text,intent\n\xff,call\n"), "train.csv:2 is not UTF-8", "convert it first"),
-    "one class": (lambda f: (f / "train.csv").write_text("text,intent\na,call\nb,call\n"), "one class only: 'call'", "give rows of at least two"),
+    "one class": (
+        lambda f: (f / "train.csv").write_text("text,intent\na,call\nb,call\n"),
+        "one class only: 'call'",
+        "give rows of at least two",
+    ),
     "labels": (
         lambda f: (f / "test.csv").write_text("text,intent\na,call\nb,music_plya\n"),
         "test.csv:3: label 'music_plya' is not one of the model's",
@@ -98,7 +108,9 @@ def test_data_that_cannot_be_used_is_refused(tmp_path, teacher_folder, data_fold
     change, says, fix = DATA_DAMAGE[damage]
     data = shutil.copytree(data_folder, tmp_path / "data")
     change(data)
-    done = edgepack("build", teacher_folder, "--data", data, "--profile", "raspberry-pi", "--out", tmp_path / "out", "--cache", tmp_path / "cache")
+    done = edgepack(
+        "build", teacher_folder, "--data", data, "--profile", "raspberry-pi", "--out", tmp_path / "out", "--cache", tmp_path / "cache"
+    )
     refused(done, says, fix)
     assert not (tmp_path / "out").exists() and not (tmp_path / "cache").exists()
 

@@ -73,7 +73,9 @@ def test_memory_is_split_and_less_an_empty_runtime(measurement):
 
 def test_the_environment_is_told_and_what_cannot_be_read_is_null(measurement):
     machine = measurement.environment["machine"]
-    assert {"arch", "cpu", "cores", "isa", "governor", "clock_mhz", "temperature_c", "load_average", "memory_mb", "os", "python"} <= set(machine)
+    assert {"arch", "cpu", "cores", "isa", "governor", "clock_mhz", "temperature_c", "load_average", "memory_mb", "os", "python"} <= set(
+        machine
+    )
     assert all(value is None or value != 0 for key, value in machine.items() if key in ("clock_mhz", "temperature_c"))
     assert measurement.origin == "measured"
 

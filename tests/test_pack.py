@@ -30,7 +30,9 @@ def test_a_pack_holds_what_the_readme_promises(pack_folder):
     }  # fmt: skip
     manifest = json.loads((pack_folder / MANIFEST_FILE).read_text())
     assert manifest["schema"] == 1
-    assert {"task", "profile", "recipe", "plan", "ladder", "files", "versions", "source", "licence", "seed", "command", "session"} <= set(manifest)
+    assert {"task", "profile", "recipe", "plan", "ladder", "files", "versions", "source", "licence", "seed", "command", "session"} <= set(
+        manifest
+    )
     assert {"name", "bytes", "sha256"} == set(manifest["files"][0])
     assert {entry["name"] for entry in manifest["files"]} == names - {MANIFEST_FILE}
     assert json.loads((pack_folder / "labels.json").read_text())["0"] == "light_on"
@@ -98,7 +100,9 @@ def test_a_model_that_answers_otherwise_is_refused_though_its_hash_is_right(copy
 
 def test_other_token_ids_are_refused(copy):
     path = copy / "tokenizer.json"
-    path.write_text(path.read_text().replace('"lowercase": true', '"lowercase": false').replace('"strip_accents": null', '"strip_accents": false'))
+    path.write_text(
+        path.read_text().replace('"lowercase": true', '"lowercase": false').replace('"strip_accents": null', '"strip_accents": false')
+    )
     seal(copy, read_manifest(copy))
     with pytest.raises(EdgepackError, match="tokenizer gives other ids"):
         verify(copy)

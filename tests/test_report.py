@@ -123,7 +123,9 @@ def test_charts_hold_their_values():
     drawn = bars("sizes", [Bar("a", (10.0, 5.0), "15 MB", limit=30.0), Bar("b", (0.0,), "0 MB")])
     assert [float(w) for w in re.findall(r'width="([\d.]+)"', drawn)] == pytest.approx([126.7, 63.3, 0.0], abs=0.1)
     assert 'class="limit"' in drawn
-    assert "nan" not in bars("nothing", []) + intervals("one", [Interval("a", 1, 1, 1, "1")]) + lines("flat", [Line("a", ((16, 0),))], "x", "y")
+    assert "nan" not in bars("nothing", []) + intervals("one", [Interval("a", 1, 1, 1, "1")]) + lines(
+        "flat", [Line("a", ((16, 0),))], "x", "y"
+    )
     assert "&lt;b&gt;" in bars("<b>", [Bar("<b>", (1,), "1")])
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 SEED = 7
-ROWS = {"train": 2600, "dev": 300, "test": 900}
-_HELD_OUT_SHARE = 0.5  # of the test rows
+ROWS = {"train": 3200, "dev": 300, "test": 900}
+_HELD_OUT_SHARE = 0.15  # of the test rows
 _NOISE = 0.35  # share of commands with typing errors
 
 _OPENERS = ("", "", "", "", "please ", "hey ", "ok ", "um ", "could you ", "hi there ")
