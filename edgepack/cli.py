@@ -132,10 +132,10 @@ def build(
 ) -> None:
     """Prune, distil, quantize, export and measure: a pack for the device, and whether its budgets hold."""
     from edgepack.cache import cache_folder
+    from edgepack.choice import supported_runtime
     from edgepack.measure.measurement import FULL, QUICK
     from edgepack.pack import check_output
     from edgepack.pipeline import build as build_pack
-    from edgepack.plan import supported_runtime
     from edgepack.show import report_view
 
     device = load_profile(profile)

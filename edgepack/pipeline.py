@@ -11,7 +11,7 @@ from edgepack.measure.measurement import FULL, Effort, measure
 from edgepack.model.material import Material, gather
 from edgepack.model.source import Source, find_model
 from edgepack.pack import Manifest, Origin, check_disk, check_output, disk_full_is_said, seal, written_whole
-from edgepack.plan import Distill, Export, Plan, PruneHeads, Quantize, make_plan
+from edgepack.plan import Plan, make_plan
 from edgepack.predict import predict, predict_file_mb
 from edgepack.profile import Profile
 from edgepack.progress import say
@@ -20,6 +20,7 @@ from edgepack.report.judge import Report, judge
 from edgepack.report.write import write_model_card, write_report
 from edgepack.runnable import Runnable
 from edgepack.runner import Runner
+from edgepack.steps import Distill, Export, PruneHeads, Quantize
 
 GRAPH_FILE = "graph.onnx"  # an export before it is finished: what quantization starts from
 _FP32_TOLERANCE, _INT8_TOLERANCE = 1e-3, 0.05  # golden vectors on another machine: rounding moves an int8 step now and then
@@ -32,12 +33,13 @@ def plan_build(recipe: Recipe, profile: Profile) -> Plan:
     return make_plan(profile, recipe, source.shape(recipe.task or source.task()))
 
 
-def build(recipe: Recipe, profile: Profile, out: Path, cache: Path | None = None, effort: Effort | None = FULL) -> Report:
+def build(recipe: Recipe, profile: Profile, out: Path | str, cache: Path | None = None, effort: Effort | None = FULL) -> Report:
     """A pack in `out`, measured and judged. effort=None leaves the measuring out.
 
     Everything that can be wrong with the input is an EdgepackError before a model is loaded. Stages that an earlier build
     finished come from the cache; one that was killed goes on where it was.
     """
+    out = Path(out)
     check_output(out)
     cache = cache or cache_folder()
     material = gather(recipe)
@@ -52,6 +54,8 @@ def build(recipe: Recipe, profile: Profile, out: Path, cache: Path | None = None
 def _build(runner: Runner, out: Path, effort: Effort | None) -> Report:
     material, plan = runner.material, runner.plan
     say(f"teacher: {material.source.name}, {material.task.name}, {plan.teacher.params / 1e6:.1f}M parameters")
+    if material.data:
+        say(f"data: {material.data.summary()}")
     runner.teacher()
     run_steps(runner, plan)
     with written_whole(out) as folder:

@@ -17,9 +17,10 @@ from edgepack.model.quality import Score, flip_share, score_outputs
 from edgepack.model.source import find_model
 from edgepack.model.tasks import Outputs
 from edgepack.pack import StageRecord
-from edgepack.plan import Distill, Export, Plan, PruneHeads, Quantize
+from edgepack.plan import Plan
 from edgepack.profile import Profile
 from edgepack.runnable import Runnable
+from edgepack.steps import Distill, Export, PruneHeads, Quantize
 
 if TYPE_CHECKING:
     from torch import nn

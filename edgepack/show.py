@@ -9,7 +9,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edgepack.plan import SUPPORTED_RUNTIMES, Plan
+from edgepack.choice import SUPPORTED_RUNTIMES
+from edgepack.plan import Plan
 from edgepack.profile import Profile
 
 if TYPE_CHECKING:
@@ -75,13 +76,14 @@ def _checks(report: Report) -> RenderableType:
 
 
 def _ladder(report: Report) -> RenderableType:
-    table = Table("stage", "score", "95 % interval", "points lost", "flipped", "params", "MB", "s", box=None, pad_edge=False)
+    metric = next((row.score.metric for row in report.ladder if row.score), "score").replace("_", " ")
+    table = Table("stage", metric, "95 %", "lost", "flipped", "params", "MB", "s", box=None, pad_edge=False)
     for row in report.ladder:
         score = row.score
         table.add_row(
             row.stage,
-            f"{score.metric} {score.value:.4f}" if score else "–",
-            f"{score.low:.4f}..{score.high:.4f}" if score else "–",
+            f"{score.value:.4f}" if score else "–",
+            f"{score.low:.3f}–{score.high:.3f}" if score else "–",
             "–" if row.score_drop is None else f"{row.score_drop:+.2f}",
             "–" if row.flip_share is None else f"{row.flip_share:.2%}",
             f"{row.params / 1e6:.2f} M",

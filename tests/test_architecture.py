@@ -18,6 +18,7 @@ LAYERS = [
     {"recipe", "shape"},
     {"predict"},
     {"student"},
+    {"choice", "steps"},
     {"plan"},
     {"model"},
     {"stages", "export"},
@@ -81,7 +82,9 @@ def test_targets_need_the_standard_library_numpy_and_one_runtime():
         assert outside <= {"numpy", path.stem.removeprefix("run_")}, path
 
 
-@pytest.mark.parametrize("layer", ["errors", "profile", "recipe", "families", "shape", "predict", "student", "plan", "cli"])
+@pytest.mark.parametrize(
+    "layer", ["errors", "profile", "recipe", "families", "shape", "predict", "student", "choice", "steps", "plan", "cli"]
+)
 def test_pure_modules_load_nothing_heavy(layer):
     code = f"import sys, edgepack.{layer}; print(' '.join({HEAVY!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

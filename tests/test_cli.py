@@ -178,6 +178,7 @@ def test_a_flipped_byte_in_a_pack_ends_with_one(pack_folder, tmp_path):
     refused(edgepack("verify", tmp_path), "it has no pack.json", "give the folder")
 
 
+@pytest.mark.slow
 def test_a_built_pack_over_its_budget_ends_with_two_and_prints_the_report_as_json(tmp_path, teacher_folder, data_folder, cache):
     flags = ("--student", "same", "--precision", "fp32", "--file-mb", "0.1", "--measure", "off", "--json")
     done = edgepack(
@@ -188,6 +189,7 @@ def test_a_built_pack_over_its_budget_ends_with_two_and_prints_the_report_as_jso
     assert report["verdict"] == "over budget" and report == json.loads((tmp_path / "out" / "report.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_good_pack_verifies_and_measures_from_the_command_line(pack_folder, tmp_path):
     assert "is whole" in edgepack("verify", pack_folder).stdout
     done = edgepack("measure", pack_folder, "--quick", "--out", tmp_path / "report")

@@ -15,12 +15,12 @@ from edgepack.model.evaluation import run_model
 from edgepack.model.surgery import count_params, layer_shapes, layers_of
 from edgepack.model.tasks import TASKS, Features
 from edgepack.model.training import batch_order, train
-from edgepack.plan import Distill
 from edgepack.recipe import Training
 from edgepack.shape import LayerShape
 from edgepack.stages.context import StageContext
 from edgepack.stages.distillation import distill, soft_target_loss
 from edgepack.stages.student_init import make_student
+from edgepack.steps import Distill
 
 TASK = TASKS["text-classification"]
 

@@ -78,6 +78,7 @@ def test_a_pack_without_data_is_built_and_says_what_is_not_known(teacher_folder,
     assert verify(tmp_path / "pack").golden_texts > 0
 
 
+@pytest.mark.slow
 def test_an_uneven_model_is_pruned_anywhere_and_recovers(teacher_folder, data_folder, cache, tmp_path):
     recipe = {
         "model": str(teacher_folder), "data": str(data_folder), "student": "same", "prune_heads": 0.4, "precision": "fp32",

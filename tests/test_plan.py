@@ -9,9 +9,10 @@ from small import make_model
 from test_student import MINILM
 
 from edgepack.errors import EdgepackError
-from edgepack.plan import Distill, Export, PruneHeads, Quantize, make_plan
+from edgepack.plan import make_plan
 from edgepack.profile import Budget, load_profile
 from edgepack.recipe import Recipe
+from edgepack.steps import Distill, Export, PruneHeads, Quantize
 
 PI = load_profile("raspberry-pi")
 

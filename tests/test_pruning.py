@@ -13,9 +13,9 @@ from edgepack.errors import EdgepackError
 from edgepack.model.checkpoint import load_checkpoint, save_checkpoint
 from edgepack.model.surgery import count_params, cut_ffn, cut_heads, family_of_model, keep_layers, layer_shapes, layers_of
 from edgepack.model.tasks import TASKS
-from edgepack.plan import PruneHeads
 from edgepack.stages.context import StageContext
 from edgepack.stages.pruning import head_gates, head_importance, heads_to_keep, prune_heads
+from edgepack.steps import PruneHeads
 
 KEEP = st.lists(st.sets(st.integers(0, HEADS - 1), min_size=1).map(sorted), min_size=LAYERS, max_size=LAYERS)
 

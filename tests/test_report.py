@@ -129,6 +129,7 @@ def test_charts_hold_their_values():
     assert "&lt;b&gt;" in bars("<b>", [Bar("<b>", (1,), "1")])
 
 
+@pytest.mark.slow
 def test_a_pack_is_measured_again_and_stays_sealed(pack_folder, tmp_path):
     import shutil
 

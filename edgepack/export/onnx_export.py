@@ -15,9 +15,9 @@ from edgepack.export.onnx_attention import onnx_attention
 from edgepack.export.onnx_optimization import MODEL_FILE, SESSION
 from edgepack.model.evaluation import forward, pad_id_of, takes_types
 from edgepack.model.tasks import Task
-from edgepack.plan import Export
 from edgepack.progress import bar
 from edgepack.runnable import Runnable
+from edgepack.steps import Export
 
 
 class _Graph(nn.Module):

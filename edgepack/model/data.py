@@ -47,6 +47,12 @@ class Data:
         found |= {tag for rows in self.splits.values() for row in rows for tag in row.tags}
         return sorted(found)
 
+    def summary(self) -> str:
+        """What was read from where, in one line: what was guessed is seen before anything is trained on it."""
+        rows = ", ".join(f"{len(rows)} {split}" for split, rows in self.splits.items())
+        columns = ", ".join(f"{key} from {column!r}" for key, column in self.columns.items())
+        return "; ".join([f"{rows} rows", columns, *self.notes])
+
 
 def load_data(source: str, task: str, columns: Columns = NO_COLUMNS, seed: int = 0) -> Data:
     """A file, a folder with one file a split, or a hub dataset id, as rows of `task`.

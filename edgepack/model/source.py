@@ -31,7 +31,7 @@ class Kept(Frozen):
 
 @dataclass(frozen=True)
 class Source:
-    """A model folder that has passed its checks."""
+    """A model folder that has passed its checks; `name` is its hub id, or the folder's own name."""
 
     name: str
     folder: Path
@@ -68,10 +68,11 @@ def find_model(model: str, trust_remote_code: bool = False, with_weights: bool =
     with_weights=False looks at the config alone, and fetches no more of a hub model.
     """
     folder = Path(model).expanduser()
+    name = folder.resolve().name  # where it lies on this machine is nobody's business
     if not folder.is_dir():
         if folder.is_file():
             raise EdgepackError(f"the model is a file: {model!r}", "give the folder with config.json and model.safetensors")
-        folder = _download(model, _WEIGHTS + _CONFIGS if with_weights else _CONFIGS)
+        name, folder = model, _download(model, _WEIGHTS + _CONFIGS if with_weights else _CONFIGS)
     config = _read_config(folder)
     if config.get("auto_map") and not trust_remote_code:
         raise EdgepackError(
@@ -82,7 +83,7 @@ def find_model(model: str, trust_remote_code: bool = False, with_weights: bool =
         _check_safetensors(path)
     kept_file = folder / KEPT_FILE
     kept = Kept.read(json.loads(kept_file.read_text()), f"{folder.name}/{KEPT_FILE}") if kept_file.is_file() else None
-    return Source(model, folder, config, kept, weights, _licence(folder))
+    return Source(name, folder, config, kept, weights, _licence(folder))
 
 
 def check_tokenizer(source: Source) -> None:

@@ -7,8 +7,8 @@ from pydantic import Field
 from edgepack.frozen import Frozen
 from edgepack.measure.measurement import LatencyRow, Measurement
 from edgepack.pack import Manifest, StageRecord
-from edgepack.plan import Step
 from edgepack.predict import Prediction
+from edgepack.steps import Step
 
 Verdict = Literal["fits", "over budget", "not measured"]
 

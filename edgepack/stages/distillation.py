@@ -6,10 +6,10 @@ from torch import nn
 
 from edgepack.errors import EdgepackError
 from edgepack.model.training import train
-from edgepack.plan import Distill
 from edgepack.recipe import Training
 from edgepack.stages.context import StageContext
 from edgepack.stages.student_init import make_student
+from edgepack.steps import Distill
 
 
 def distill(model: nn.Module, step: Distill, context: StageContext) -> nn.Module:

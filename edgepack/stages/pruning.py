@@ -9,9 +9,9 @@ from torch import nn
 from edgepack.errors import EdgepackError
 from edgepack.model.evaluation import pad_id_of, padded, takes_types, use_all_cores
 from edgepack.model.surgery import cut_heads, family_of_model, head_dim_of, layer_shapes, layers_of
-from edgepack.plan import PruneHeads
 from edgepack.progress import bar
 from edgepack.stages.context import StageContext
+from edgepack.steps import PruneHeads
 
 _IMPORTANCE_ROWS = 512
 _BATCH_ROWS = 32

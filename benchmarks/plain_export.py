@@ -1,0 +1,43 @@
+"""What somebody without edgepack would start from: torch.onnx.export of the untouched model, optimized as the session opens."""
+
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from edgepack.export.onnx_export import input_names
+from edgepack.model.tasks import TASKS
+from edgepack.runnable import Runnable, Session
+
+OPSET = 20
+
+
+def export_plainly(source: Path, folder: Path) -> None:
+    """Writes model.onnx in fp32 and what a target must know of it into `folder`; sdpa attention, dynamic batch and length."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model = AutoModelForSequenceClassification.from_pretrained(source, dtype=torch.float32).eval()
+    names = input_names(model)
+    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
+    torch.onnx.export(
+        model,
+        kwargs={name: torch.ones(2, 16, dtype=torch.long) for name in names},
+        f=folder / "model.onnx",
+        dynamo=True,
+        dynamic_shapes=dict.fromkeys(names, axes),
+        input_names=names,
+        output_names=["logits"],
+        opset_version=OPSET,
+        external_data=False,
+        verbose=False,
+    )
+    facts = Runnable(
+        task="text-classification",
+        model="model.onnx",
+        inputs=tuple(names),
+        outputs=TASKS["text-classification"].outputs,
+        per_token=False,
+        pad_id=model.config.pad_token_id or 0,
+        vocab=model.config.vocab_size,
+        session=Session(graph_optimization_level="all"),
+    )
+    (folder / "pack.json").write_text(facts.model_dump_json(indent=1))
