@@ -57,6 +57,7 @@ def _build(runner: Runner, out: Path, effort: Effort | None) -> Report:
     if material.data:
         say(f"data: {material.data.summary()}")
     runner.teacher()
+    say(f"  {_outcome(runner)}")
     run_steps(runner, plan)
     with written_whole(out) as folder:
         manifest = write_pack(folder, runner)

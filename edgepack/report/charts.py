@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 _WIDTH, _ROW, _LABEL, _VALUE = 640, 28, 150, 110  # pixels: chart, one row, room for names on the left and values on the right
 
@@ -98,7 +98,7 @@ def _text(x: float, y: float, text: str, kind: str = "label") -> Markup:
 
 
 def _svg(title: str, height: int, drawn: Sequence[Markup]) -> Markup:
-    opening = Markup('<svg role="img" viewBox="0 0 {} {}" xmlns="http://www.w3.org/2000/svg"><title>{}</title>').format(
-        _WIDTH, height, escape(title)
+    opening = Markup('<figure><figcaption>{0}</figcaption><svg role="img" viewBox="0 0 {1} {2}" aria-label="{0}">').format(
+        title, _WIDTH, height
     )
-    return opening + Markup("").join(drawn) + Markup("</svg>")
+    return opening + Markup("").join(drawn) + Markup("</svg></figure>")

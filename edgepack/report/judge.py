@@ -130,7 +130,10 @@ def _headline(verdict: Verdict, checks: tuple[Check, ...], manifest: Manifest, m
     predicted = [check.name for check in checks if check.origin == "predicted"]
     unknown = [check.name for check in checks if check.ok is None]
     where = "nowhere" if measurement is None else f"on {measurement.where}"
-    parts = [f"no {name} was at hand (measured {where})"]
+    held = [check.name for check in checks if check.origin == "measured"]
+    parts = [f"no {name} was at hand, so nothing was timed on one (measured {where})"]
+    if held:
+        parts.append(f"measured to fit: {', '.join(held)}")
     if predicted:
         parts.append(f"predicted to fit: {', '.join(predicted)}")
     if unknown:

@@ -43,6 +43,7 @@ def _environment(escape: bool) -> Environment:
         loader=PackageLoader("edgepack.report"), autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = _number
+    environment.filters["score"] = _score
     return environment
 
 
@@ -51,6 +52,11 @@ def _number(value: float | None, digits: int = 3) -> str:
     if value is None:
         return "–"
     return f"{value:.{digits}g}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def _score(value: float) -> str:
+    """Accuracy and F1 with the digits that a thousand test rows can tell apart; a perplexity with those that matter."""
+    return f"{value:.4f}" if value < 10 else f"{value:.2f}"
 
 
 def _charts(report: Report) -> dict[str, Any]:
@@ -62,7 +68,7 @@ def _charts(report: Report) -> dict[str, Any]:
     if scored:
         charts["ladder"] = intervals(
             f"{scored[0].score.metric} by stage with 95 % intervals",
-            [Interval(row.stage, row.score.low, row.score.value, row.score.high, f"{row.score.value:.4f}") for row in scored],
+            [Interval(row.stage, row.score.low, row.score.value, row.score.high, _score(row.score.value)) for row in scored],
         )
     if report.measurements:
         charts |= _measured_charts(report.measurements)
