@@ -5,12 +5,13 @@ The precision comes first (it needs no training), then the student, then pruned 
 
 from collections.abc import Iterator
 
+from edgepack.cut import cut_shape
 from edgepack.errors import EdgepackError
 from edgepack.frozen import Frozen
 from edgepack.predict import Prediction, predict
 from edgepack.profile import Budget, PrecisionName, Profile
 from edgepack.recipe import Recipe, StudentSize, parse_student
-from edgepack.shape import LayerShape, ModelShape
+from edgepack.shape import ModelShape
 from edgepack.student import candidate_students, choose_student
 
 SUPPORTED_RUNTIMES = ("onnxruntime",)
@@ -69,7 +70,7 @@ def choose(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budget
             return choice, considered
         considered.append(choice)
     nearest = min(considered, key=lambda choice: choice.overshoot)
-    if any(fixed is not None for fixed in (recipe.student, recipe.prune_heads, recipe.precision)):
+    if recipe.prunes or any(fixed is not None for fixed in (recipe.student, recipe.prune_heads, recipe.precision)):
         # Training away what would not save the budget anyway only costs quality: the precision alone is chosen freely here.
         untrained = [
             tried for tried in considered if tried.student == considered[0].student and tried.prune_heads == considered[0].prune_heads
@@ -92,7 +93,7 @@ def _choices(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budg
     _refuse_training_that_cannot_be(recipe, teacher, can_train)
     fractions = (recipe.prune_heads,) if recipe.prune_heads is not None else _AUTO_PRUNING if can_train else (0.0,)
     for fraction in fractions:
-        pruned = _pruned(teacher, fraction)
+        pruned = cut_shape(teacher, recipe, fraction)
         for student in _students(profile, recipe, teacher, pruned, runtime, precisions[-1], can_train):
             for precision in precisions:
                 prediction = predict(student, precision, profile, runtime, recipe.length)
@@ -123,24 +124,17 @@ def _precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: 
 
 def _refuse_training_that_cannot_be(recipe: Recipe, teacher: ModelShape, can_train: bool) -> None:
     wants_student = recipe.student is not None and not parse_student(recipe.student).is_same
-    if can_train or not (wants_student or recipe.prune_heads):
+    if wants_student and recipe.training.epochs == 0:
+        raise EdgepackError(f"--student {recipe.student} with --epochs 0 would never learn", "give it an epoch at least")
+    if can_train or not (wants_student or recipe.prunes):
         return
-    wish = f"--student {recipe.student}" if wants_student else f"--prune-heads {recipe.prune_heads:.0%}"
+    wish = f"--student {recipe.student}" if wants_student else "pruning"
     if recipe.data is None:
-        raise EdgepackError(f"{wish} needs data to distil with", "give --data, a file or folder of texts with labels")
+        raise EdgepackError(f"{wish} needs data to learn from", "give --data, a file or folder of texts with labels")
     raise EdgepackError(
-        f"{wish} is not supported for {teacher.task} yet", f"use --student same --prune-heads 0, or one of: {', '.join(TRAINABLE_TASKS)}"
+        f"{wish} is not supported for {teacher.task} yet",
+        f"use --student same without pruning, or one of: {', '.join(TRAINABLE_TASKS)}",
     )
-
-
-def _pruned(teacher: ModelShape, fraction: float) -> ModelShape:
-    """The teacher with a share of its heads gone, spread evenly: what scope `layer` does, and the average of `model`."""
-    layers = tuple(LayerShape(heads=row.heads - round(row.heads * fraction), ffn=row.ffn) for row in teacher.layers)
-    if fraction and any(row.heads < 1 for row in layers):
-        raise EdgepackError(
-            f"pruning {fraction:.0%} of {teacher.layers[0].heads} heads leaves a layer none", "choose a smaller --prune-heads"
-        )
-    return teacher.resized(layers, teacher.hidden)
 
 
 def _students(
@@ -152,3 +146,8 @@ def _students(
         candidates = candidate_students(pruned)
         yield from (shape for shape in candidates if shape.hidden == teacher.hidden)  # full width carries over best
         yield from (shape for shape in candidates if shape.hidden != teacher.hidden)
+
+
+def last_break(considered: list[Choice]) -> str:
+    """The budgets that the last of these choices breaks, in words."""
+    return "; ".join(str(budget) for budget in considered[-1].broken) if considered else "the budgets"

@@ -12,7 +12,7 @@ import typer
 
 from edgepack.errors import EdgepackError
 from edgepack.profile import load_profile, profile_names
-from edgepack.recipe import Recipe, TaskName, Training, parse_fraction, parse_student
+from edgepack.recipe import Importance, Recipe, Scope, TaskName, Training, parse_fraction, read_recipe
 
 app = typer.Typer(
     name="edgepack",
@@ -38,39 +38,57 @@ def main() -> None:
     sys.exit(1)
 
 
+def _default(name: str) -> str:
+    return str(getattr(Training(), name))
+
+
 def recipe_flags(  # noqa: PLR0913, PLR0917  a flag is a parameter
     model: Annotated[str, typer.Argument(help="Model folder or hub id; without one, the demo model.", show_default=False)] = "",
+    recipe: Annotated[Path | None, typer.Option(help="TOML file with any of these settings; flags come before it.")] = None,
     task: Annotated[TaskName | None, typer.Option(help="Read from the model's config where it is left out.")] = None,
     data: Annotated[str | None, typer.Option(help="File, folder with train, dev and test files, or hub dataset id.")] = None,
     student: Annotated[str | None, typer.Option(help="13M, 50%, 3x384 or same; chosen by the budgets where it is left out.")] = None,
     prune_heads: Annotated[str | None, typer.Option(help="Share of attention heads to cut, such as 25%.")] = None,
+    prune_ffn: Annotated[str | None, typer.Option(help="Share of FFN neurons to cut.")] = None,
+    prune_layers: Annotated[str | None, typer.Option(help="33% (the least influential), alternate, or layers to keep: 0,2,5.")] = None,
+    drop_attention: Annotated[int | None, typer.Option(help="Attention sublayers to drop, from the last layer on.")] = None,
+    prune_weights: Annotated[str | None, typer.Option(help="Share of single weights to zero; makes no runtime faster.")] = None,
+    importance: Annotated[Importance | None, typer.Option(help="What heads and neurons are ranked by.", show_default="gradient")] = None,
+    scope: Annotated[Scope | None, typer.Option(help="Same share in each layer, or least important anywhere.")] = None,
+    iterations: Annotated[int | None, typer.Option(help="Prune and recover so many times.", show_default="1")] = None,
     precision: Annotated[Literal["fp32", "int8"] | None, typer.Option(help="Chosen by the budgets where it is left out.")] = None,
     file_mb: Annotated[float | None, typer.Option(help="Budget: model files, 10^6 bytes.")] = None,
     ram_mb: Annotated[float | None, typer.Option(help="Budget: peak memory over an empty runtime.")] = None,
     latency_ms: Annotated[float | None, typer.Option(help="Budget: p90 of one inference of --length tokens, all cores.")] = None,
     load_ms: Annotated[float | None, typer.Option(help="Budget: cold load of the session.")] = None,
     score_drop: Annotated[float | None, typer.Option(help="Budget: points lost against the teacher.")] = None,
-    length: Annotated[int, typer.Option(help="Tokens that the latency budget is for.")] = 128,
+    length: Annotated[int | None, typer.Option(help="Tokens that the latency budget is for.", show_default="128")] = None,
     max_length: Annotated[int | None, typer.Option(help="Cut texts after so many tokens.", show_default="the model's own")] = None,
-    epochs: Annotated[int, typer.Option(help="Distillation: passes over the train split.")] = Training().epochs,
-    batch_rows: Annotated[int, typer.Option(help="Distillation: texts a step.")] = Training().batch_rows,
-    learning_rate: Annotated[float, typer.Option(help="Distillation.")] = Training().learning_rate,
-    temperature: Annotated[float, typer.Option(help="Distillation: softening of the teacher's targets.")] = Training().temperature,
+    epochs: Annotated[int | None, typer.Option(help="Distillation: passes over the train split.", show_default=_default("epochs"))] = None,
+    batch_rows: Annotated[int | None, typer.Option(help="Distillation: texts a step.", show_default=_default("batch_rows"))] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Distillation.", show_default=_default("learning_rate"))] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Distillation: softening of the teacher's targets.", show_default=_default("temperature"))
+    ] = None,
     text_column: Annotated[str | None, typer.Option(help="Column of the text.", show_default="guessed and shown")] = None,
     text_pair_column: Annotated[str | None, typer.Option(help="Column of a second text.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column of the label.")] = None,
-    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Of every random choice.", show_default="0")] = None,
     trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Run code that the model folder brings.")] = False,
 ) -> Recipe:
-    """The flags that `plan` and `build` share, as a Recipe."""
-    if student is not None:
-        parse_student(student)
-    values = {
-        "model": model,
+    """The flags that `plan` and `build` share, as a Recipe: those given, then the recipe file's, then the defaults."""
+    shares = {"prune_heads": prune_heads, "prune_ffn": prune_ffn, "prune_weights": prune_weights}
+    given = {
+        "model": model or None,
         "task": task,
         "data": data,
         "student": student,
-        "prune_heads": None if prune_heads is None else parse_fraction(prune_heads, "--prune-heads"),
+        **{name: text and parse_fraction(text, f"--{name.replace('_', '-')}") for name, text in shares.items()},
+        "prune_layers": prune_layers,
+        "drop_attention": drop_attention,
+        "importance": importance,
+        "scope": scope,
+        "iterations": iterations,
         "precision": precision,
         "length": length,
         "max_length": max_length,
@@ -78,9 +96,9 @@ def recipe_flags(  # noqa: PLR0913, PLR0917  a flag is a parameter
         "training": {"epochs": epochs, "batch_rows": batch_rows, "learning_rate": learning_rate, "temperature": temperature},
         "columns": {"text": text_column, "text_pair": text_pair_column, "label": label_column},
         "seed": seed,
-        "trust_remote_code": trust_remote_code,
+        "trust_remote_code": trust_remote_code or None,
     }
-    return Recipe.read(values, "the command line")
+    return read_recipe(recipe, given)
 
 
 def takes_recipe(command: Callable[..., None]) -> Callable[..., None]:

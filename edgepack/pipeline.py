@@ -4,7 +4,9 @@ import json
 import shlex
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgepack.cache import cache_folder, library_versions
 from edgepack.measure.measurement import FULL, Effort, measure
@@ -20,7 +22,10 @@ from edgepack.report.judge import Report, judge
 from edgepack.report.write import write_model_card, write_report
 from edgepack.runnable import Runnable
 from edgepack.runner import Runner
-from edgepack.steps import Distill, Export, PruneHeads, Quantize
+from edgepack.steps import Distill, DropAttention, Export, ModelStep, PruneFFN, PruneHeads, PruneLayers, PruneWeights, Quantize
+
+if TYPE_CHECKING:
+    from torch import nn
 
 GRAPH_FILE = "graph.onnx"  # an export before it is finished: what quantization starts from
 _FP32_TOLERANCE, _INT8_TOLERANCE = 1e-3, 0.05  # golden vectors on another machine: rounding moves an int8 step now and then
@@ -72,19 +77,32 @@ def run_steps(runner: Runner, plan: Plan) -> None:
     for step in plan.steps:
         say(f"{step.verb}: {step.why}")
         match step:
-            case PruneHeads():
-                from edgepack.stages.pruning import prune_heads
-
-                runner.change_model(step, lambda model, context, step=step: prune_heads(model, step, context))
-            case Distill():
-                from edgepack.stages.distillation import distill
-
-                runner.change_model(step, lambda model, context, step=step: distill(model, step, context))
+            case PruneHeads() | PruneFFN() | PruneLayers() | DropAttention() | PruneWeights() | Distill():
+                stage = stage_of(step)
+                runner.change_model(step, lambda model, context, step=step, stage=stage: stage(model, step, context))
             case Export():
                 runner.change_file(step, lambda folder, step=step: _export(runner, step, folder))
             case Quantize():
                 runner.change_file(step, lambda folder, step=step: _quantize(runner, step, folder))
         say(f"  {_outcome(runner)}")
+
+
+def stage_of(step: ModelStep) -> "Callable[..., nn.Module]":
+    """The function that does a step from model to model."""
+    match step:
+        case PruneHeads():
+            from edgepack.stages.pruning import prune_heads as stage
+        case PruneFFN():
+            from edgepack.stages.pruning import prune_ffn as stage
+        case PruneLayers():
+            from edgepack.stages.layers import prune_layers as stage
+        case DropAttention():
+            from edgepack.stages.layers import skip_attention as stage
+        case PruneWeights():
+            from edgepack.stages.sparsity import prune_weights as stage
+        case Distill():
+            from edgepack.stages.distillation import distill as stage
+    return stage
 
 
 def _export(runner: Runner, step: Export, folder: Path) -> Runnable:

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
-from edgepack.choice import BrokenBudget, Choice, choose, supported_runtime
+from edgepack.choice import BrokenBudget, Choice, choose, last_break, supported_runtime
 from edgepack.frozen import Frozen
+from edgepack.model_steps import model_steps
 from edgepack.predict import Prediction, predict
 from edgepack.profile import Budget, PrecisionName, Profile
 from edgepack.recipe import Recipe
 from edgepack.shape import ModelShape
-from edgepack.steps import Distill, Export, PruneHeads, Quantize, Step
+from edgepack.steps import Export, Quantize, Step
 
 OPSET = 20  # the first with Gelu as one op; onnxruntime 1.17 and later take it
 
@@ -50,20 +51,7 @@ def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape) -> Plan:
 
 
 def _steps(profile: Profile, recipe: Recipe, teacher: ModelShape, choice: Choice, considered: list[Choice], runtime: str) -> Iterator[Step]:
-    shrinks = (len(choice.student.layers), choice.student.hidden) != (len(teacher.layers), teacher.hidden)
-    if choice.prune_heads:
-        yield PruneHeads(
-            fraction=choice.prune_heads,
-            scope="layer" if shrinks else "model",
-            why=_why_pruned(recipe, considered) + (", the same in every layer: a student keeps only some" if shrinks else ""),
-        )
-    if shrinks or choice.prune_heads:
-        yield Distill(
-            layers=len(choice.student.layers),
-            hidden=choice.student.hidden,
-            why=_why_student(recipe, choice, considered, shrinks),
-            **recipe.training.model_dump(),
-        )
+    yield from model_steps(recipe, teacher, choice, considered)
     yield Export(
         opset=OPSET,
         why=f"{runtime} {profile.runtimes[runtime].version} takes opset {OPSET}; fused ahead, the weights in a file that it maps",
@@ -76,20 +64,6 @@ def _steps(profile: Profile, recipe: Recipe, teacher: ModelShape, choice: Choice
         )
 
 
-def _why_pruned(recipe: Recipe, considered: list[Choice]) -> str:
-    return "asked for" if recipe.prune_heads is not None else f"no student alone meets the budgets: {_last_break(considered)}"
-
-
-def _why_student(recipe: Recipe, choice: Choice, considered: list[Choice], shrinks: bool) -> str:
-    if not shrinks:
-        return "wins back what the pruned heads knew"
-    size = f"{choice.student.name()}, {choice.student.params / 1e6:.1f}M"
-    if recipe.student is not None:
-        return f"{size} for the {recipe.student} asked for: the least predicted latency within the size"
-    same = [tried for tried in considered if tried.student.name() == choice.pruned.name()]
-    return f"{size} is the largest that meets the budgets; unshrunk breaks {_last_break(same)}"
-
-
 def _why_int8(profile: Profile, recipe: Recipe, considered: list[Choice], runtime: str) -> str:
     why = profile.runtimes[runtime].precisions["int8"].why
     if profile.cpu.saturates_u8s8:
@@ -97,8 +71,4 @@ def _why_int8(profile: Profile, recipe: Recipe, considered: list[Choice], runtim
     if recipe.precision is not None:
         return f"asked for; {why}"
     wider = [tried for tried in considered if tried.precision == "fp32"]
-    return f"{why}; fp32 breaks {_last_break(wider)}" if wider else why
-
-
-def _last_break(considered: list[Choice]) -> str:
-    return "; ".join(str(budget) for budget in considered[-1].broken) if considered else "the budgets"
+    return f"{why}; fp32 breaks {last_break(wider)}" if wider else why

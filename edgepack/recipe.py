@@ -1,7 +1,9 @@
 """Recipe: what the user brings (model, data) and wishes (student, budgets, fixed choices). Pure data."""
 
 import re
-from typing import Literal
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -10,6 +12,9 @@ from edgepack.frozen import Frozen
 from edgepack.profile import Budget
 
 TaskName = Literal["text-classification", "token-classification", "question-answering", "feature-extraction", "text-generation"]
+
+Importance = Literal["gradient", "activation", "magnitude", "random"]
+Scope = Literal["layer", "model"]  # the same share in each layer, or the least important anywhere
 
 _SIZES = {
     "params": re.compile(r"(\d+(?:\.\d+)?)M"),
@@ -65,7 +70,7 @@ def parse_fraction(text: str, flag: str) -> float:
 class Training(Frozen):
     """How a student is distilled. The defaults hold for encoders of 10 to 100 M parameters on thousands of texts."""
 
-    epochs: int = Field(default=5, ge=1)
+    epochs: int = Field(default=5, ge=0)  # 0 leaves a pruned model as it is
     batch_rows: int = Field(default=32, ge=1)
     learning_rate: float = Field(default=1e-4, gt=0)
     temperature: float = Field(default=2.0, gt=0)
@@ -85,11 +90,18 @@ NO_COLUMNS = Columns()
 class Recipe(Frozen):
     """model: a folder or hub id. Whatever is None is chosen by the plan or read from the model and the data."""
 
-    model: str
+    model: str = ""  # without one, the demo's
     task: TaskName | None = None
     data: str | None = None
     student: str | None = None
     prune_heads: float | None = Field(default=None, ge=0, lt=1)
+    prune_ffn: float | None = Field(default=None, ge=0, lt=1)
+    prune_layers: str | None = None
+    drop_attention: int | None = Field(default=None, ge=0)
+    prune_weights: float | None = Field(default=None, ge=0, lt=1)
+    importance: Importance = "gradient"
+    scope: Scope | None = None
+    iterations: int = Field(default=1, ge=1, le=20)  # prune and recover so many times, a part of the way each
     precision: Literal["fp32", "int8"] | None = None
     length: int = Field(default=128, ge=1)  # tokens for which the latency budget holds
     max_length: int | None = Field(default=None, ge=1)  # tokens after which a text is cut
@@ -99,9 +111,56 @@ class Recipe(Frozen):
     seed: int = Field(default=0, ge=0)
     trust_remote_code: bool = False
 
+    @property
+    def prunes(self) -> bool:
+        """Whether anything is cut beside what a smaller student leaves out."""
+        return any((self.prune_heads, self.prune_ffn, self.prune_layers, self.drop_attention, self.prune_weights))
+
     @field_validator("student")
     @classmethod
     def _student_can_be_read(cls, value: str | None) -> str | None:
         if value is not None:
             parse_student(value)
         return value
+
+
+def read_recipe(path: Path | None, given: dict[str, Any]) -> Recipe:
+    """A Recipe from a TOML file and from what was given beside it, which comes first; None is not given.
+
+    Paths in the file are relative to it. EdgepackError names the key of the file that is wrong.
+    """
+    stated: dict[str, Any] = {}
+    if path is not None:
+        stated = _read_toml(path)
+        Recipe.read(stated, path.name)
+        stated |= {key: _beside(path, stated[key]) for key in ("model", "data") if stated.get(key)}
+    return Recipe.read(_merged(stated, given), "the command line")
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        stated = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EdgepackError(f"recipe file not found: {str(path)!r} ({error.strerror})", "give the path of a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise EdgepackError(f"{path.name} is not TOML: {error}", "see examples/edgepack.toml") from None
+    for key in ("prune_heads", "prune_ffn", "prune_weights"):
+        if isinstance(stated.get(key), str):
+            stated[key] = parse_fraction(stated[key], key)
+    return stated
+
+
+def _beside(path: Path, name: str) -> str:
+    """A file or folder beside the recipe file, or else what it says: a hub id, an absolute path."""
+    beside = path.parent / name
+    return str(beside) if beside.exists() else name
+
+
+def _merged(stated: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(stated)
+    for key, value in given.items():
+        if isinstance(value, dict):
+            merged[key] = _merged(merged.get(key, {}), value)
+        elif value is not None:
+            merged[key] = value
+    return merged

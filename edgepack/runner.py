@@ -20,7 +20,7 @@ from edgepack.pack import StageRecord
 from edgepack.plan import Plan
 from edgepack.profile import Profile
 from edgepack.runnable import Runnable
-from edgepack.steps import Distill, Export, PruneHeads, Quantize
+from edgepack.steps import Export, FileStep, ModelStep
 
 if TYPE_CHECKING:
     from torch import nn
@@ -54,11 +54,11 @@ class Runner:
         self.key = self._teacher_key("test")
         folder, record = self._timed(self.key, work)
         self._teacher_test = load_outputs(folder / "test.npz") if self.material.test else []
-        if any(isinstance(step, PruneHeads | Distill) for step in self.plan.steps):
+        if any(isinstance(step, ModelStep) for step in self.plan.steps):
             record["seconds"] += self._soft_targets()
         self._finish("teacher", "as it came", folder, record)
 
-    def change_model(self, step: PruneHeads | Distill, work: "Callable[[nn.Module, StageContext], nn.Module]") -> None:
+    def change_model(self, step: ModelStep, work: "Callable[[nn.Module, StageContext], nn.Module]") -> None:
         """A stage from checkpoint to checkpoint."""
 
         def stage(made: Path, resume: Path) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Runner:
         self.checkpoint = find_model(str(folder))
         self._finish(step.verb, step.why, folder, record)
 
-    def change_file(self, step: Export | Quantize, work: Callable[[Path], Runnable]) -> None:
+    def change_file(self, step: FileStep, work: Callable[[Path], Runnable]) -> None:
         """A stage that writes a model file which a target can run; the file is scored by the target's runtime."""
 
         def stage(made: Path, resume: Path) -> dict[str, Any]:
@@ -93,9 +93,7 @@ class Runner:
     def golden_outputs(self, folder: Path) -> Outputs:
         return self._answer(folder, self.material.sample[1], "golden vectors")
 
-    def _next(
-        self, step: PruneHeads | Distill | Export | Quantize, stage: Callable[[Path, Path], dict[str, Any]]
-    ) -> tuple[Path, dict[str, Any]]:
+    def _next(self, step: ModelStep | FileStep, stage: Callable[[Path, Path], dict[str, Any]]) -> tuple[Path, dict[str, Any]]:
         settings = step.model_dump(exclude={"why"}) | {"seed": self.material.recipe.seed, "threads": len(os.sched_getaffinity(0))}
         self.key = stage_key((self.key,), settings)
         return self._timed(self.key, stage)

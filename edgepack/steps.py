@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from edgepack.frozen import Frozen
+from edgepack.recipe import Importance, Scope
 
 
 class PruneHeads(Frozen):
@@ -12,7 +13,43 @@ class PruneHeads(Frozen):
 
     verb: Literal["prune_heads"] = "prune_heads"
     fraction: float
-    scope: Literal["layer", "model"]
+    scope: Scope
+    importance: Importance = "gradient"
+    why: str
+
+
+class PruneFFN(Frozen):
+    """Cut the least important FFN neurons out; scope as for heads."""
+
+    verb: Literal["prune_ffn"] = "prune_ffn"
+    fraction: float
+    scope: Scope
+    importance: Importance = "gradient"
+    why: str
+
+
+class PruneLayers(Frozen):
+    """Keep `count` layers: those listed in `keep`, or, where it is empty, the most influential."""
+
+    verb: Literal["prune_layers"] = "prune_layers"
+    count: int
+    keep: tuple[int, ...]
+    why: str
+
+
+class DropAttention(Frozen):
+    """Drop the attention sublayers of these layers; their FFNs stay."""
+
+    verb: Literal["drop_attention"] = "drop_attention"
+    layers: tuple[int, ...]
+    why: str
+
+
+class PruneWeights(Frozen):
+    """Zero the smallest weights until `fraction` of the layers' matrices is zero."""
+
+    verb: Literal["prune_weights"] = "prune_weights"
+    fraction: float
     why: str
 
 
@@ -24,6 +61,7 @@ class Distill(Frozen):
     batch_rows: int
     learning_rate: float
     temperature: float
+    hold_zeros: bool = False  # weights that are zero stay zero
     why: str
 
 
@@ -41,4 +79,6 @@ class Quantize(Frozen):
     why: str
 
 
-Step = Annotated[PruneHeads | Distill | Export | Quantize, Field(discriminator="verb")]
+ModelStep = PruneHeads | PruneFFN | PruneLayers | DropAttention | PruneWeights | Distill  # checkpoint to checkpoint
+FileStep = Export | Quantize  # to a file that a target can run
+Step = Annotated[ModelStep | FileStep, Field(discriminator="verb")]

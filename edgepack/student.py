@@ -23,7 +23,7 @@ def shrink(teacher: ModelShape, layers: int, hidden: int) -> ModelShape:
     """The shape of a student: fewer layers, a narrower hidden state; heads and FFN shrink with the width."""
     kept = [teacher.layers[index] for index in student_layers(layers, len(teacher.layers))]
     ratio = hidden / teacher.hidden
-    narrowed = (LayerShape(heads=max(1, round(row.heads * ratio)), ffn=max(1, round(row.ffn * ratio))) for row in kept)
+    narrowed = (LayerShape(heads=row.heads and max(1, round(row.heads * ratio)), ffn=max(1, round(row.ffn * ratio))) for row in kept)
     return teacher.resized(tuple(narrowed), hidden)
 
 

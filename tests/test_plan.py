@@ -12,7 +12,7 @@ from edgepack.errors import EdgepackError
 from edgepack.plan import make_plan
 from edgepack.profile import Budget, load_profile
 from edgepack.recipe import Recipe
-from edgepack.steps import Distill, Export, PruneHeads, Quantize
+from edgepack.steps import Distill, Export, PruneFFN, PruneHeads, PruneWeights, Quantize
 
 PI = load_profile("raspberry-pi")
 
@@ -82,6 +82,32 @@ def test_heads_pruned_without_a_smaller_student_are_chosen_anywhere_and_won_back
     assert found.steps[1].layers == 6
 
 
+def test_iterations_prune_a_part_of_the_way_and_recover_between():
+    found = plan(student="same", prune_heads=0.5, prune_ffn=0.5, iterations=3, training={"epochs": 7})
+    verbs = [step.verb for step in found.steps]
+    assert verbs == ["prune_heads", "prune_ffn", "distill"] * 3 + ["export", "quantize"]
+    heads, neurons = 12, 1536
+    for step in found.steps:
+        if isinstance(step, PruneHeads):
+            heads -= round(heads * step.fraction)
+        if isinstance(step, PruneFFN):
+            neurons -= round(neurons * step.fraction)
+    assert (heads, neurons) == (6, 768) == (found.student.layers[0].heads, found.student.layers[0].ffn)
+    assert [step.epochs for step in found.steps if isinstance(step, Distill)] == [2, 2, 3]
+
+
+def test_single_weights_go_last_on_a_cubic_schedule_and_stay_zero():
+    found = plan(student="3x384", prune_weights=0.8, iterations=2)
+    assert [step.verb for step in found.steps][:5] == ["distill", "prune_weights", "distill", "prune_weights", "distill"]
+    assert [step.fraction for step in found.steps if isinstance(step, PruneWeights)] == [0.7, 0.8]
+    assert [step.hold_zeros for step in found.steps if isinstance(step, Distill)] == [False, True, True]
+
+
+def test_without_epochs_a_pruned_model_is_left_as_it_is():
+    found = plan(student="same", prune_heads=0.25, training={"epochs": 0})
+    assert not any(isinstance(step, Distill) for step in found.steps)
+
+
 @pytest.mark.parametrize(("profile", "reduced"), [("x86-edge-atom", True), ("x86-edge", False), ("raspberry-pi", False), ("phone", False)])
 def test_seven_bit_weights_only_where_the_cpu_saturates(profile, reduced):
     found = plan(load_profile(profile), precision="int8")
@@ -98,7 +124,9 @@ def test_a_runtime_that_is_not_supported_yet_is_named(profile):
     ("recipe", "says"),
     [
         ({"data": None, "student": "3x384"}, "--student 3x384 needs data"),
-        ({"data": None, "prune_heads": 0.25}, "--prune-heads 25% needs data"),
+        ({"data": None, "prune_heads": 0.25}, "pruning needs data"),
+        ({"data": None, "prune_ffn": 0.5}, "pruning needs data"),
+        ({"student": "3x384", "training": {"epochs": 0}}, "would never learn"),
         ({"prune_heads": 0.99}, "leaves a layer none"),
     ],
 )

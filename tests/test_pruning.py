@@ -14,7 +14,8 @@ from edgepack.model.checkpoint import load_checkpoint, save_checkpoint
 from edgepack.model.surgery import count_params, cut_ffn, cut_heads, family_of_model, keep_layers, layer_shapes, layers_of
 from edgepack.model.tasks import TASKS
 from edgepack.stages.context import StageContext
-from edgepack.stages.pruning import head_gates, head_importance, heads_to_keep, prune_heads
+from edgepack.stages.importance import best, best_anywhere, gates, head_importance
+from edgepack.stages.pruning import prune_heads
 from edgepack.steps import PruneHeads
 
 KEEP = st.lists(st.sets(st.integers(0, HEADS - 1), min_size=1).map(sorted), min_size=LAYERS, max_size=LAYERS)
@@ -37,8 +38,8 @@ def models(tmp_path_factory):
 @pytest.mark.parametrize("family", ENCODERS)
 def test_a_cut_model_computes_what_the_masked_one_does(models, family, keep):
     model = models[family]
-    with torch.no_grad(), head_gates(model, 3) as gates:
-        for gate, heads in zip(gates, keep, strict=True):
+    with torch.no_grad(), gates(model, 3, "heads") as opened:
+        for gate, heads in zip(opened, keep, strict=True):
             gate[:] = 0
             gate[:, heads] = 1
         masked = model(**batch()).logits
@@ -120,38 +121,47 @@ def test_a_head_whose_output_is_thrown_away_is_the_least_important(teacher_folde
         out = layers_of(model)[layer].get_submodule("attention.output.dense")
         with torch.no_grad():
             out.weight[:, head * 16 : (head + 1) * 16] = 0
-    importance = head_importance(model, context_for(teacher_folder, data_folder, tmp_path))
+    importance = head_importance(model, context_for(teacher_folder, data_folder, tmp_path), "gradient")
     for layer, head in useless.items():
         assert importance[layer][head] == 0
         assert importance[layer].norm() == pytest.approx(1)
-    kept = heads_to_keep(importance, 2 / 16, "model")
+    kept = best_anywhere(importance, 2)
     assert {layer: set(range(HEADS)) - set(heads) for layer, heads in enumerate(kept) if len(heads) < HEADS} == {0: {1}, 2: {3}}
 
 
 @pytest.mark.parametrize(("scope", "fraction"), [("layer", 0.25), ("layer", 0.5), ("model", 0.25), ("model", 0.9)])
-def test_the_asked_share_is_cut_and_every_layer_keeps_a_head(teacher_folder, data_folder, tmp_path, scope, fraction):
+def test_the_asked_share_of_heads_is_cut(teacher_folder, data_folder, tmp_path, scope, fraction):
     model = load_checkpoint(teacher_folder)
     step = PruneHeads(fraction=fraction, scope=scope, why="test")
     heads = [shape.heads for shape in layer_shapes(prune_heads(model, step, context_for(teacher_folder, data_folder, tmp_path)))]
-    assert min(heads) >= 1
-    assert sum(heads) == max(LAYERS, LAYERS * HEADS - round(LAYERS * HEADS * fraction))
+    assert sum(heads) == LAYERS * HEADS - round(LAYERS * HEADS * fraction)
     assert scope == "model" or len(set(heads)) == 1
 
 
-@given(st.lists(st.lists(st.floats(0, 1), min_size=2, max_size=8), min_size=1, max_size=5), st.floats(0, 0.95))
-def test_no_kept_head_is_less_important_than_a_cut_one(scores, fraction):
+SCORES = st.lists(st.lists(st.floats(0, 1), min_size=2, max_size=8), min_size=1, max_size=5)
+
+
+@given(SCORES, st.integers(0, 40), st.integers(0, 1))
+def test_no_kept_head_is_less_important_than_a_cut_one(scores, count, at_least):
     importance = [torch.tensor(row) for row in scores]
-    kept = heads_to_keep(importance, fraction, "model")
+    kept = best_anywhere(importance, count, at_least=at_least)
     cut = [importance[i][h].item() for i, heads in enumerate(kept) for h in range(len(scores[i])) if h not in heads]
-    spare = [importance[i][h].item() for i, heads in enumerate(kept) if len(heads) > 1 for h in heads]
+    spare = [importance[i][h].item() for i, heads in enumerate(kept) if len(heads) > at_least for h in heads]
     assert not cut or not spare or max(cut) <= min(spare)
+    assert all(len(heads) >= at_least for heads in kept)
+
+
+@given(st.lists(st.floats(0, 1), min_size=8, max_size=8), st.sampled_from([0, 2, 4, 6, 8]))
+def test_heads_that_share_a_key_stay_or_go_together(scores, count):
+    kept = best(torch.tensor(scores), count, group=2)
+    assert len(kept) == count and all((head ^ 1) in kept for head in kept)
 
 
 def test_other_tasks_are_refused_with_the_way_out(teacher_folder, data_folder, tmp_path):
     context = context_for(teacher_folder, data_folder, tmp_path)
     tagging = StageContext(TASKS["token-classification"], context.rows, context.features, [], context.labels, tmp_path, 0)
     with pytest.raises(EdgepackError, match="token-classification"):
-        head_importance(load_checkpoint(teacher_folder), tagging)
+        head_importance(load_checkpoint(teacher_folder), tagging, "gradient")
 
 
 def test_every_encoder_family_is_covered():

@@ -1,9 +1,11 @@
 """Sizes and fractions as people write them."""
 
+from pathlib import Path
+
 import pytest
 
 from edgepack.errors import EdgepackError
-from edgepack.recipe import Recipe, parse_fraction, parse_student
+from edgepack.recipe import Recipe, Training, parse_fraction, parse_student, read_recipe
 
 
 @pytest.mark.parametrize(
@@ -41,3 +43,43 @@ def test_a_recipe_refuses_what_it_does_not_know():
     with pytest.raises(EdgepackError) as error:
         Recipe.read({"model": "m", "studnt": "13M"}, "edgepack.toml")
     assert error.value.fix == "did you mean 'student'?"
+
+
+def recipe_file(folder, text):
+    path = folder / "edgepack.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_recipe_file_is_read_and_flags_come_before_it(tmp_path):
+    (tmp_path / "data").mkdir()
+    path = recipe_file(tmp_path, 'data = "data"\nmodel = "org/name"\nprune_heads = "25%"\nseed = 3\n[budget]\nram_mb = 10\nfile_mb = 5\n')
+    found = read_recipe(path, {"seed": 4, "task": None, "budget": {"file_mb": 7.0, "load_ms": None}, "training": {"epochs": None}})
+    assert (found.seed, found.prune_heads, found.budget.file_mb, found.budget.ram_mb) == (4, 0.25, 7.0, 10)
+    assert (found.data, found.model, found.training) == (str(tmp_path / "data"), "org/name", Training())
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "fix"),
+    [
+        ("sede = 3\n", "unknown key in edgepack.toml: 'sede'", "seed"),
+        ("[budget]\nfile = 3\n", "edgepack.toml \\[budget\\]: 'file'", "file_mb"),
+        ("seed = \n", "edgepack.toml is not TOML", "examples/edgepack.toml"),
+        ('prune_ffn = "half"\n', "not a fraction: prune_ffn", "25%"),
+        ('importance = "luck"\n', "unknown value in edgepack.toml importance", "choose one of"),
+    ],
+)
+def test_a_wrong_recipe_file_is_named_with_its_key(tmp_path, text, says, fix):
+    with pytest.raises(EdgepackError, match=says) as error:
+        read_recipe(recipe_file(tmp_path, text), {})
+    assert fix in error.value.fix
+
+
+def test_a_recipe_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(EdgepackError, match="recipe file not found"):
+        read_recipe(tmp_path / "edgepack.toml", {})
+
+
+def test_the_example_is_a_recipe():
+    example = Path(__file__).parent.parent / "examples" / "edgepack.toml"
+    assert read_recipe(example, {}).student == "3x384"

@@ -23,6 +23,12 @@ def head_dim_of(model: nn.Module) -> int:
     return stated or getattr(config, family.config_hidden) // getattr(config, family.config_heads)
 
 
+def kv_groups_of(model: nn.Module) -> int:
+    """Query heads that share one key and value head."""
+    layer, family = layers_of(model)[0], family_of_model(model)
+    return layer.get_submodule(family.query).out_features // layer.get_submodule(family.key).out_features
+
+
 def layer_shapes(model: nn.Module) -> list[LayerShape]:
     """Heads and FFN neurons of each layer, counted in the weights."""
     family, size = family_of_model(model), head_dim_of(model)

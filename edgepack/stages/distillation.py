@@ -1,5 +1,7 @@
 """Distils: a student made of its teacher's weights learns the teacher's soft targets."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import torch
 from torch import nn
@@ -8,6 +10,7 @@ from edgepack.errors import EdgepackError
 from edgepack.model.training import train
 from edgepack.recipe import Training
 from edgepack.stages.context import StageContext
+from edgepack.stages.sparsity import held_zeros
 from edgepack.stages.student_init import make_student
 from edgepack.steps import Distill
 
@@ -26,7 +29,8 @@ def distill(model: nn.Module, step: Distill, context: StageContext) -> nn.Module
 
     settings = Training(epochs=step.epochs, batch_rows=step.batch_rows, learning_rate=step.learning_rate, temperature=step.temperature)
     title = f"distil {step.layers}x{step.hidden}"
-    return train(student, context.features, np.stack(context.teacher_outputs), loss, settings, context.folder, context.seed, title)
+    with held_zeros(student) if step.hold_zeros else nullcontext():
+        return train(student, context.features, np.stack(context.teacher_outputs), loss, settings, context.folder, context.seed, title)
 
 
 def soft_target_loss(logits: torch.Tensor, teacher_logits: torch.Tensor, temperature: float) -> torch.Tensor:

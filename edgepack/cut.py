@@ -1,0 +1,84 @@
+"""How much a cut leaves: counts of heads, FFN neurons and layers. Pure: the plan predicts with it, and the stages cut by it."""
+
+import re
+from typing import Literal
+
+from edgepack.errors import EdgepackError
+from edgepack.frozen import Frozen
+from edgepack.recipe import Recipe
+from edgepack.shape import LayerShape, ModelShape
+from edgepack.student import student_layers
+
+_NEURON_STEP = 16  # FFN widths in multiples of a kernel's block; a width that is not costs as much as the next one
+
+
+class LayerWish(Frozen):
+    """What `--prune-layers` asks for: how many layers stay, chosen by their influence or listed here."""
+
+    choice: Literal["influence", "listed"]
+    count: int
+    keep: tuple[int, ...] = ()
+
+
+def kept_heads(heads: int, fraction: float, group: int = 1) -> int:
+    """Heads that stay when `fraction` is cut; `group` query heads share a key and value head and stay or go together."""
+    groups = heads // group
+    return (groups - round(groups * fraction)) * group
+
+
+def kept_neurons(neurons: int, fraction: float) -> int:
+    if fraction == 0:
+        return neurons
+    step = _NEURON_STEP if neurons >= 4 * _NEURON_STEP else 1
+    return min(neurons, max(step, round(neurons * (1 - fraction) / step) * step))
+
+
+def parse_layers(text: str, total: int) -> LayerWish:
+    """`33%` (the least influential go), `alternate` (every other stays) or `0,2,5` (these stay) for a model of `total` layers."""
+    if text == "alternate":
+        keep = tuple(student_layers((total + 1) // 2, total))
+        return LayerWish(choice="listed", count=len(keep), keep=keep)
+    if match := re.fullmatch(r"(\d+(?:\.\d+)?)%", text):
+        count = total - round(total * float(match[1]) / 100)
+        if count < 1:
+            raise EdgepackError(f"--prune-layers {text} leaves none of {total} layers", "choose a smaller share")
+        return LayerWish(choice="influence", count=count)
+    if re.fullmatch(r"\d+(,\d+)*", text):
+        keep = tuple(int(part) for part in text.split(","))
+        if len(set(keep)) != len(keep) or list(keep) != sorted(keep) or keep[-1] >= total:
+            raise EdgepackError(f"--prune-layers {text} is no list of layers to keep", f"name layers from 0 to {total - 1}, rising")
+        return LayerWish(choice="listed", count=len(keep), keep=keep)
+    raise EdgepackError(
+        f"unknown --prune-layers: {text!r}", "write 33% (the least influential go), alternate, or the layers that stay: 0,2,5"
+    )
+
+
+def cut_shape(teacher: ModelShape, recipe: Recipe, heads_fraction: float) -> ModelShape:
+    """The shape that the recipe's pruning leaves of `teacher`; heads and neurons the same in every layer."""
+    rows = list(cut_widths(teacher, heads_fraction, recipe.prune_ffn or 0).layers)
+    if recipe.prune_layers is not None:
+        wish = parse_layers(recipe.prune_layers, len(rows))
+        rows = [rows[index] for index in wish.keep or student_layers(wish.count, len(rows))]
+    if recipe.drop_attention:
+        skipped = layers_without_attention(recipe.drop_attention, len(rows))
+        rows = [row.model_copy(update={"heads": 0}) if index in skipped else row for index, row in enumerate(rows)]
+    return teacher.resized(tuple(rows), teacher.hidden)
+
+
+def cut_widths(teacher: ModelShape, heads_fraction: float, ffn_fraction: float) -> ModelShape:
+    rows = [
+        LayerShape(heads=kept_heads(row.heads, heads_fraction, teacher.kv_groups), ffn=kept_neurons(row.ffn, ffn_fraction))
+        for row in teacher.layers
+    ]
+    if any(row.heads < 1 <= before.heads for row, before in zip(rows, teacher.layers, strict=True)):
+        raise EdgepackError(
+            f"pruning {heads_fraction:.0%} of {teacher.layers[0].heads} heads leaves a layer none", "choose a smaller --prune-heads"
+        )
+    return teacher.resized(tuple(rows), teacher.hidden)
+
+
+def layers_without_attention(count: int, total: int) -> tuple[int, ...]:
+    """The last `count` of `total` layers: theirs is the attention that is missed least."""
+    if count > total:
+        raise EdgepackError(f"--drop-attention {count} of {total} layers", f"choose at most {total}")
+    return tuple(range(total - count, total))

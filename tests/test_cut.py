@@ -1,0 +1,50 @@
+"""Counts that cutting leaves: whole groups, whole blocks, the share asked for; wishes that cannot be are refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_student import MINILM
+
+from edgepack.cut import cut_shape, kept_heads, kept_neurons, parse_layers
+from edgepack.errors import EdgepackError
+from edgepack.recipe import Recipe
+
+
+@given(st.integers(1, 16), st.integers(1, 4), st.floats(0, 0.99))
+def test_heads_go_in_whole_groups(groups, group, fraction):
+    kept = kept_heads(groups * group, fraction, group)
+    assert kept % group == 0 and abs(kept - groups * group * (1 - fraction)) <= group / 2 + 1e-9
+
+
+@given(st.integers(64, 4096), st.floats(0.01, 0.99))
+def test_ffn_widths_are_whole_blocks(neurons, fraction):
+    kept = kept_neurons(neurons, fraction)
+    assert 16 <= kept <= neurons and (kept % 16 == 0 or kept == neurons)
+    assert kept_neurons(neurons, 0) == neurons
+
+
+@pytest.mark.parametrize(
+    ("text", "keep", "count"),
+    [("33%", (), 4), ("50%", (), 3), ("alternate", (0, 2, 4), 3), ("0,2,5", (0, 2, 5), 3), ("0%", (), 6)],
+)
+def test_layers_are_asked_for_in_three_ways(text, keep, count):
+    wish = parse_layers(text, 6)
+    assert (wish.keep, wish.count) == (keep, count)
+
+
+@pytest.mark.parametrize("text", ["100%", "6", "2,1", "1,1", "half", "", "-1"])
+def test_a_wish_for_layers_that_cannot_be_is_refused(text):
+    with pytest.raises(EdgepackError) as error:
+        parse_layers(text, 6)
+    assert "--prune-layers" in error.value.problem and error.value.fix
+
+
+def test_a_shape_is_cut_in_all_ways_at_once():
+    recipe = Recipe(model="m", data="d", prune_ffn=0.5, prune_layers="0,1,3", drop_attention=1)
+    shape = cut_shape(MINILM, recipe, 0.25)
+    assert [(row.heads, row.ffn) for row in shape.layers] == [(9, 768), (9, 768), (0, 768)]
+
+
+def test_more_attention_than_there_is_cannot_be_dropped():
+    with pytest.raises(EdgepackError, match="--drop-attention 7 of 6"):
+        cut_shape(MINILM, Recipe(model="m", drop_attention=7), 0)
