@@ -33,6 +33,7 @@ class StageRecord(Frozen):
     seconds: float
     params: int
     file_mb: float
+    coded_mb: float | None = None  # the layers' matrices after an ideal entropy coder, where the stage left a model
     score: Score | None
     score_drop: float | None  # points lost against the teacher; negative where it is better
     flip_share: float | None  # decisions that differ from the teacher's

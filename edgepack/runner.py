@@ -193,8 +193,9 @@ def difference(found: np.ndarray, expected: np.ndarray) -> float:
 
 def _size(model: "nn.Module", file_mb: float) -> dict[str, Any]:
     from edgepack.model.surgery import count_params
+    from edgepack.stages.sparsity import coded_mb
 
-    return {"params": count_params(model), "file_mb": round(file_mb, 3)}
+    return {"params": count_params(model), "file_mb": round(file_mb, 3), "coded_mb": round(coded_mb(model), 3)}
 
 
 def _seconds_of_killed_runs(resume: Path) -> float:
