@@ -134,7 +134,8 @@ def test_the_asked_share_of_heads_is_cut(teacher_folder, data_folder, tmp_path, 
     model = load_checkpoint(teacher_folder)
     step = PruneHeads(fraction=fraction, scope=scope, why="test")
     heads = [shape.heads for shape in layer_shapes(prune_heads(model, step, context_for(teacher_folder, data_folder, tmp_path)))]
-    assert sum(heads) == LAYERS * HEADS - round(LAYERS * HEADS * fraction)
+    assert min(heads) >= 1
+    assert sum(heads) == max(LAYERS, LAYERS * HEADS - round(LAYERS * HEADS * fraction))
     assert scope == "model" or len(set(heads)) == 1
 
 
