@@ -126,7 +126,9 @@ def _by_teacher(probabilities: np.ndarray, true: np.ndarray, teacher: np.ndarray
     columns = np.stack([sure, in_true, ours == true, ours != theirs], axis=1)[order]
     means = np.add.reduceat(columns, starts, axis=0) / sizes[:, None]
     return tuple(
-        TeacherBin(teacher=_known(mean[0]), true_class=_known(mean[1]), accuracy=_known(mean[2]), flip_share=_known(mean[3]), rows=int(size))
+        TeacherBin(
+            teacher=_known(mean[0]), true_class=_known(mean[1]), accuracy=_known(mean[2]), flip_share=_known(mean[3]), rows=int(size)
+        )
         for mean, size in zip(means, sizes, strict=True)
     )
 

@@ -179,7 +179,9 @@ def _guess_gold(records: list[Record], names: list[str], chosen: dict[str, str])
             return {"gold": wished or found[0]}
         if wished:
             value = wrong.values.get(wished)
-            raise EdgepackError(f"{wrong.place}: {value!r} in column {wished!r} is no similarity", "give numbers, higher for pairs more alike")
+            raise EdgepackError(
+                f"{wrong.place}: {value!r} in column {wished!r} is no similarity", "give numbers, higher for pairs more alike"
+            )
     return {}
 
 

@@ -205,15 +205,15 @@ def _answer_score(answer: str, true: str) -> tuple[float, float]:
 
 def _embedding_metrics(answers: Answers):
     """Cosine to the teacher's embedding of the same text; then how pairs are ranked by their cosine: as the data's own scores
-    rank them (Reimers and Gurevych 2019), or, without such, as the teacher's cosines do for the same pairs of neighbours in one fixed shuffle.
+    rank them (Reimers and Gurevych 2019), or, without such, as the teacher ranks neighbours in one fixed shuffle of the texts.
     """
     rows = np.array([item.row for item in answers.features])
     own = _unit_length(answers.outputs)
     teacher = None if answers.teacher is None else _unit_length(answers.teacher)
     if teacher is not None:
         yield Metric("cosine_to_teacher", rows, _ratio(_ones((own * teacher).sum(axis=1))))
-    _, first, texts = np.unique(rows, return_index=True, return_counts=True)
-    first = np.array([at for at in first[texts == 2] if answers.rows[rows[at]].gold is not None], dtype=int)  # a pair's texts are neighbours
+    _, first, texts = np.unique(rows, return_index=True, return_counts=True)  # the two texts of a pair are neighbours
+    first = np.array([at for at in first[texts == 2] if answers.rows[rows[at]].gold is not None], dtype=int)
     if len(first) >= 3:
         truth = np.array([answers.rows[row].gold for row in rows[first]])
         yield Metric("spearman", rows[first], spearman((own[first] * own[first + 1]).sum(axis=1), truth))
