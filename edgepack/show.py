@@ -56,18 +56,8 @@ def plan_view(plan: Plan) -> RenderableType:
 
 def report_view(report: Report, out: str) -> RenderableType:
     verdict = Text(f"{report.verdict}: ", style=f"bold {_COLOURS[report.verdict]}") + Text(report.headline, style="not bold default")
-    return Group(
-        verdict,
-        Text(),
-        _checks(report),
-        Text(),
-        _ladder(report),
-        *_confidence(report),
-        *_weakest(report),
-        *_latency(report),
-        Text(),
-        Text(f"report: {out}/report.html"),
-    )
+    quality = (_ladder(report), *_confidence(report), *_weakest(report))
+    return Group(verdict, Text(), _checks(report), Text(), *quality, *_latency(report), Text(), Text(f"report: {out}/report.html"))
 
 
 def verification_view(found: Verification) -> RenderableType:
@@ -113,18 +103,16 @@ def _confidence(report: Report) -> Iterator[RenderableType]:
     for row in report.ladder:
         second, found = row.second, row.calibration
         known = [None] * 4 if found is None else [found.ece, found.ace, found.true_class, found.teacher_kl]
-        interval = f"{second.low:.3f}–{second.high:.3f}" if second else "–"
-        table.add_row(
-            row.stage, f"{second.value:.4f}" if second else "–", interval, *("–" if one is None else f"{one:.3f}" for one in known)
-        )
+        scores = [f"{second.value:.4f}", f"{second.low:.3f}–{second.high:.3f}"] if second else ["–", "–"]
+        table.add_row(row.stage, *scores, *("–" if one is None else f"{one:.3f}" for one in known))
     yield from (Text(), table)
     binned = [row for row in report.ladder if row.calibration and row.calibration.by_teacher]
     if binned:
         columns = [f"{one.teacher:.2f}" for one in binned[0].calibration.by_teacher]
-        bins = Table("sure", *columns, box=None, pad_edge=False, padding=(0, 1))
+        bins = Table("confidence", *columns, box=None, pad_edge=False, padding=(0, 1))
         for row in binned:
             bins.add_row(row.stage, *(f"{one.true_class:.2f}" for one in row.calibration.by_teacher))
-        yield from (Text(), Text("confidence in the true class, by how sure the teacher was", style="bold"), bins)
+        yield from (Text(), Text("mean confidence in the true class, by the teacher's own confidence", style="bold"), bins)
 
 
 def _weakest(report: Report) -> Iterator[RenderableType]:
