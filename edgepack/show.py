@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgepack.golden import Verification
     from edgepack.report.judge import Report
 
+_MOST_GROUPS = 12
 _COLOURS = {"fits": "green", "over budget": "red", "not measured": "yellow"}
 
 
@@ -121,12 +122,14 @@ def _weakest(report: Report) -> Iterator[RenderableType]:
     found = weakest(report.ladder)
     if not found:
         return
-    shown = found if found[0].kind == "group" else found[:1]
+    shown = found[:_MOST_GROUPS] if found[0].kind == "group" else found[:1]
     yield Text()
     for one in shown:
         teacher = "" if one.teacher is None else f", teacher {one.teacher:.4f}"
         kind = "" if one.kind == "group" else f"weakest {one.kind}: "
         yield Text(f"{kind}{one.name} {one.metric} {one.shipped:.4f} of {one.rows} rows{teacher}")
+    if len(shown) < len(found) and found[0].kind == "group":
+        yield Text(f"and {len(found) - len(shown)} groups that do better, in the report", style="dim")
 
 
 def _latency(report: Report) -> Iterator[RenderableType]:

@@ -87,7 +87,7 @@ def test_report_json_holds_the_rows_that_the_others_show(pack_folder):
     for check in report["checks"]:
         assert check["name"] in text and check["name"] in page
         assert f"{row['second']['value']:.4f}" in text and f"{row['second']['value']:.4f}" in page
-        assert f"{row['calibration']['ace']:.3f}" in text and f"{row['calibration']['ace']:.3f}" in page
+        assert f"{row['calibration']['ace']:.4f}" in text and f"{row['calibration']['ace']:.4f}" in page
         binned = [f"{one['true_class']:.2f}" for one in row["calibration"]["by_teacher"]]
         assert f"| {row['stage']} | {' | '.join(binned)} |" in text
         assert all('class="cell"' in page and f">{value}</text>" in page for value in binned)

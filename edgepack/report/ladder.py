@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from edgepack.model.quality import Score
     from edgepack.pack import StageRecord
 
-_FULL_COLOUR = 0.2  # a change of this much has the strongest colour
+_FULL_COLOUR = 0.1  # a change of this much has the strongest colour
 _WORST_CLASSES = 8
 
 

@@ -49,7 +49,7 @@ def _environment(escape: bool) -> Environment:
         loader=PackageLoader("edgepack.report"), autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = _number
-    environment.filters["fixed"] = lambda value: "–" if value is None else f"{value:.3f}"
+    environment.filters["fixed"] = lambda value: "–" if value is None else f"{value:.4f}"
     environment.filters["score"] = score_text
     return environment
 
