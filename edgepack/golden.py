@@ -34,7 +34,8 @@ def write_golden(path: Path, material: Material, outputs: Outputs) -> None:
     with path.open("w", encoding="utf-8") as file:
         for item, output in zip(features, outputs, strict=True):
             row = rows[item.row] if material.task.name != "text-generation" else None
-            text: dict[str, Any] = {} if row is None else {"text": row.text, "text_pair": row.text_pair or row.context or None}
+            pair = None if row is None or material.task.name == "feature-extraction" else row.text_pair or row.context or None
+            text: dict[str, Any] = {} if row is None else {"text": row.text, "text_pair": pair}
             if row is not None and row.words:
                 text = {"words": row.words}
             entry = text | {"input_ids": item.ids, "token_type_ids": item.type_ids, "output": np.round(output, _DIGITS).tolist()}

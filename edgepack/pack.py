@@ -13,7 +13,8 @@ from pydantic import Field
 
 from edgepack.errors import EdgepackError
 from edgepack.frozen import Frozen
-from edgepack.model.quality import Score
+from edgepack.model.calibration import Calibration
+from edgepack.model.quality import GroupScore, Score
 from edgepack.plan import Plan
 from edgepack.predict import Prediction
 from edgepack.profile import Profile
@@ -26,7 +27,7 @@ SCHEMA = 1
 
 
 class StageRecord(Frozen):
-    """One row of the quality ladder: what a stage left, and what it cost. Scores are measured on the test split."""
+    """One row of the quality ladder: what a stage left, what it cost, and how good it is on the test split."""
 
     stage: str
     why: str
@@ -35,8 +36,11 @@ class StageRecord(Frozen):
     file_mb: float
     coded_mb: float | None = None  # the layers' matrices after an ideal entropy coder, where the stage left a model
     score: Score | None
+    second: Score | None  # the task's second metric; it judges nothing
     score_drop: float | None  # points lost against the teacher; negative where it is better
     flip_share: float | None  # decisions that differ from the teacher's
+    calibration: Calibration | None
+    groups: tuple[GroupScore, ...]  # classes, entity types or languages, the worst first
     origin: Literal["measured"] = "measured"
 
 

@@ -6,9 +6,9 @@ from edgepack.errors import EdgepackError
 from edgepack.measure.answers import answer
 from edgepack.measure.measurement import FULL, Effort, measure
 from edgepack.model.data import label_ids, load_data
-from edgepack.model.quality import Score, score_outputs
+from edgepack.model.quality import Quality, judge_outputs
 from edgepack.model.tasks import TASKS
-from edgepack.pack import REPORT_FILES, Manifest, check_files, read_manifest, seal
+from edgepack.pack import REPORT_FILES, Manifest, StageRecord, check_files, read_manifest, seal
 from edgepack.report.judge import Report, judge
 from edgepack.report.write import write_report
 
@@ -16,8 +16,8 @@ from edgepack.report.write import write_report
 def measure_pack(pack: Path, data: str | None = None, out: Path | None = None, effort: Effort = FULL) -> Report:
     """Measures `pack` on this machine, and its score where test data is given or still where the build found it.
 
-    The report goes into `out`, or into the pack, which is then sealed anew. EdgepackError where a file of the pack was
-    changed.
+    The report goes into `out`, or into the pack, which is then sealed anew. On other data than the build's, nothing is compared with the
+    teacher, which is not in the pack. EdgepackError where a file of the pack was changed.
     """
     manifest = read_manifest(pack)
     check_files(pack, manifest, skip=REPORT_FILES)
@@ -43,19 +43,30 @@ def _scored_again(pack: Path, manifest: Manifest, data: str | None) -> tuple[Man
     rows = loaded.splits["test"]
     features = task.encode(load_tokenizer(pack), rows, manifest.max_length)
     median_length = sorted(len(item.ids) for item in features)[len(features) // 2]
-    if task.metric == "cosine_to_teacher":  # the teacher is not in the pack
-        return manifest, median_length
     labels = label_ids(loaded, {int(index): name for index, name in manifest.labels.items()}, str(pack)) if loaded.labels else {}
     outputs = answer(pack, manifest.plan.runtime, features, threads=1, exact=not manifest.saturates_u8s8)
-    score = score_outputs(task, outputs, features, rows, labels, outputs)
-    return _with_score(manifest, score), median_length
+    quality = judge_outputs(task, outputs, features, rows, labels, teacher=None)  # the teacher is not in the pack
+    same_data = manifest.data is not None and manifest.data.sha256 == loaded.sha256
+    last = manifest.ladder[-1]
+    last = _with_quality(manifest, quality) if same_data else last.model_copy(update=dict(quality) | {"score_drop": None})
+    return manifest.model_copy(update={"ladder": (*manifest.ladder[:-1], last)}), median_length
 
 
-def _with_score(manifest: Manifest, score: Score) -> Manifest:
-    teacher, last = manifest.ladder[0].score, manifest.ladder[-1]
-    drop = round(score.drop_from(teacher), 3) if teacher else None
-    ladder = (*manifest.ladder[:-1], last.model_copy(update={"score": score, "score_drop": drop}))
-    return manifest.model_copy(update={"ladder": ladder})
+def _with_quality(manifest: Manifest, quality: Quality) -> StageRecord:
+    """What is found now; and what only the teacher can tell stays as the build found it, for the same file on the same data."""
+    built, teacher = manifest.ladder[-1], manifest.ladder[0].score
+    score, calibration = quality.score or built.score, quality.calibration
+    if calibration and built.calibration:
+        of_teacher = {"teacher_kl": built.calibration.teacher_kl, "by_teacher": built.calibration.by_teacher}
+        calibration = calibration.model_copy(update=of_teacher)
+    update = {
+        "score": score,
+        "second": quality.second or built.second,
+        "score_drop": round(score.drop_from(teacher), 3) if score and teacher else None,
+        "calibration": calibration,
+        "groups": quality.groups,
+    }
+    return built.model_copy(update=update)
 
 
 def _check_writable(folder: Path) -> None:

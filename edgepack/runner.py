@@ -13,7 +13,7 @@ from edgepack.cache import run_once, stage_key
 from edgepack.errors import EdgepackError
 from edgepack.measure.answers import answer
 from edgepack.model.material import Material, load_outputs, save_outputs
-from edgepack.model.quality import Score, flip_share, score_outputs
+from edgepack.model.quality import UNKNOWN, Quality, judge_outputs
 from edgepack.model.source import find_model
 from edgepack.model.tasks import Outputs
 from edgepack.pack import StageRecord
@@ -107,10 +107,10 @@ class Runner:
         return run_once(self.cache, key, work)
 
     def _finish(self, name: str, why: str, folder: Path, record: dict[str, Any]) -> None:
-        score = Score.read(record.pop("score"), str(folder)) if record.get("score") else record.pop("score")
-        teacher = self.ladder[0].score if self.ladder else score
+        quality = Quality.read(record.pop("quality"), f"{folder}/record.json")
+        score, teacher = quality.score, (self.ladder[0] if self.ladder else quality).score
         drop = None if score is None or teacher is None else round(score.drop_from(teacher), 3)
-        self.ladder.append(StageRecord(stage=name, why=why, score=score, score_drop=drop, **record))
+        self.ladder.append(StageRecord(stage=name, why=why, score_drop=drop, **record, **dict(quality)))
 
     def _load(self) -> "nn.Module":
         from edgepack.model.checkpoint import load_checkpoint
@@ -165,11 +165,9 @@ class Runner:
         return answer(folder, self.plan.runtime, features, threads, exact, batch, title) if features else []
 
     def _judged(self, outputs: Outputs, teacher: Outputs) -> dict[str, Any]:
-        if not outputs:
-            return {"score": None, "flip_share": None}
         task, features, rows = self.material.task, self.material.test, self.material.rows("test")
-        score = score_outputs(task, outputs, features, rows, self.material.labels, teacher)
-        return {"score": score.as_json(), "flip_share": flip_share(task, outputs, teacher, features, rows)}
+        quality = judge_outputs(task, outputs, features, rows, self.material.labels, teacher) if outputs else UNKNOWN
+        return {"quality": quality.as_json()}
 
     def _check_export(self, folder: Path) -> None:
         """Compares the file with torch on real texts, singly and padded. A difference fails the build: nobody ships a wrong file."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgepack.golden import Verification
     from edgepack.report.judge import Report
 
+_MOST_GROUPS = 12
 _COLOURS = {"fits": "green", "over budget": "red", "not measured": "yellow"}
 
 
@@ -56,7 +57,8 @@ def plan_view(plan: Plan) -> RenderableType:
 
 def report_view(report: Report, out: str) -> RenderableType:
     verdict = Text(f"{report.verdict}: ", style=f"bold {_COLOURS[report.verdict]}") + Text(report.headline, style="not bold default")
-    return Group(verdict, Text(), _checks(report), Text(), _ladder(report), *_latency(report), Text(), Text(f"report: {out}/report.html"))
+    quality = (_ladder(report), *_confidence(report), *_weakest(report))
+    return Group(verdict, Text(), _checks(report), Text(), *quality, *_latency(report), Text(), Text(f"report: {out}/report.html"))
 
 
 def verification_view(found: Verification) -> RenderableType:
@@ -91,6 +93,43 @@ def _ladder(report: Report) -> RenderableType:
             f"{row.seconds:.0f}",
         )
     return table
+
+
+def _confidence(report: Report) -> Iterator[RenderableType]:
+    """The second metric and calibration, then the true class by the teacher's confidence: each within 80 columns."""
+    if not any(row.second or row.calibration for row in report.ladder):
+        return
+    metric = next((row.second.metric for row in report.ladder if row.second), "second").replace("_", " ")
+    table = Table("stage", metric, "95 %", "ECE", "ACE", "true class", "KL", box=None, pad_edge=False)
+    for row in report.ladder:
+        second, found = row.second, row.calibration
+        known = [None] * 4 if found is None else [found.ece, found.ace, found.true_class, found.teacher_kl]
+        scores = [f"{second.value:.4f}", f"{second.low:.3f}–{second.high:.3f}"] if second else ["–", "–"]
+        table.add_row(row.stage, *scores, *("–" if one is None else f"{one:.3f}" for one in known))
+    yield from (Text(), table)
+    binned = [row for row in report.ladder if row.calibration and row.calibration.by_teacher]
+    if binned:
+        columns = [f"{one.teacher:.2f}" for one in binned[0].calibration.by_teacher]
+        bins = Table("confidence", *columns, box=None, pad_edge=False, padding=(0, 1))
+        for row in binned:
+            bins.add_row(row.stage, *(f"{one.true_class:.2f}" for one in row.calibration.by_teacher))
+        yield from (Text(), Text("mean confidence in the true class, by the teacher's own confidence", style="bold"), bins)
+
+
+def _weakest(report: Report) -> Iterator[RenderableType]:
+    from edgepack.report.ladder import weakest
+
+    found = weakest(report.ladder)
+    if not found:
+        return
+    shown = found[:_MOST_GROUPS] if found[0].kind == "group" else found[:1]
+    yield Text()
+    for one in shown:
+        teacher = "" if one.teacher is None else f", teacher {one.teacher:.4f}"
+        kind = "" if one.kind == "group" else f"weakest {one.kind}: "
+        yield Text(f"{kind}{one.name} {one.metric} {one.shipped:.4f} of {one.rows} rows{teacher}")
+    if len(shown) < len(found) and found[0].kind == "group":
+        yield Text(f"and {len(found) - len(shown)} groups that do better, in the report", style="dim")
 
 
 def _latency(report: Report) -> Iterator[RenderableType]:

@@ -98,6 +98,43 @@ def test_columns_are_guessed_or_named(tmp_path, header, wished, columns):
     assert found.columns == columns
 
 
+@pytest.mark.parametrize(
+    ("task", "rows", "groups", "gold"),
+    [
+        (CLASSIFY, [{"text": "a", "label": "x", "lang": "swa"}, {"text": "b", "label": "y", "lang": ""}], ["swa", None], [None, None]),
+        (CLASSIFY, [{"text": t, "lang": lang} for t, lang in (("a", "x"), ("b", "y"), ("c", "x"))], [None] * 3, [None] * 3),  # the label
+        ("token-classification", [{"tokens": ["a"], "ner_tags": ["O"], "language": "hau"}] * 2, ["hau", "hau"], [None, None]),
+        ("feature-extraction", [{"sentence1": "a", "sentence2": "b", "score": s} for s in ("4.5", 0)], [None, None], [4.5, 0.0]),
+        ("feature-extraction", [{"premise": "a", "hypothesis": "b", "label": "no"}] * 2, [None, None], [None, None]),
+        ("feature-extraction", [{"text": "a", "label": "1"}] * 2, [None, None], [None, None]),  # no pair to be alike
+    ],
+)
+def test_groups_and_similarities_are_read_where_there_are_any(tmp_path, task, rows, groups, gold):
+    (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = load_data(str(tmp_path), task)
+    assert [row.group for row in found.splits["test"]] == groups
+    assert [row.gold for row in found.splits["test"]] == gold
+    assert task != "feature-extraction" or found.labels == []
+
+
+def test_a_column_that_is_new_in_every_row_groups_nothing(tmp_path):
+    rows = [{"text": "a", "label": str(i % 2), "group": f"user {i}"} for i in range(200)]
+    (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert load_data(str(tmp_path), CLASSIFY).splits["test"][0].group is None
+
+
+def test_a_named_similarity_that_is_no_number_is_said(tmp_path):
+    (tmp_path / "test.jsonl").write_text(json.dumps({"text": "a", "text_pair": "b", "alike": "very"}) + "\n")
+    with pytest.raises(EdgepackError, match="test.jsonl:1: 'very' in column 'alike' is no similarity"):
+        load_data(str(tmp_path), "feature-extraction", Columns(label="alike"))
+
+
+def test_a_comment_names_the_language_of_the_sentences_below_it(tmp_path):
+    (tmp_path / "test.conll").write_text("# language = swa\na O\n\nb O\n\n# language = hau\nc B-PER\n# O\n")
+    rows = load_data(str(tmp_path), "token-classification").splits["test"]
+    assert [(row.words, row.group) for row in rows] == [(("a",), "swa"), (("b",), "swa"), (("c", "#"), "hau")]
+
+
 def test_a_table_without_a_header_takes_the_column_that_repeats_as_label(tmp_path):
     (tmp_path / "train.tsv").write_text("".join(f'a "text" number {i}\t{i % 2}\n' for i in range(20)))
     found = load_data(str(tmp_path), CLASSIFY)

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from small import make_model
 
 from edgepack.errors import EdgepackError
 from edgepack.golden import verify
@@ -151,3 +152,31 @@ def test_a_file_is_replaced_whole(tmp_path):
 def test_checks_can_leave_the_reports_out(copy):
     (copy / "report.md").unlink()
     check_files(copy, read_manifest(copy), skip=("report.md",))
+
+
+@pytest.mark.slow
+def test_a_pack_of_embeddings_is_scored_on_pairs_and_holds_single_texts(tmp_path, cache):
+    from edgepack.pipeline import build
+    from edgepack.profile import load_profile
+    from edgepack.recipe import Recipe
+
+    make_model(tmp_path / "model", task="feature-extraction")
+    pairs = [{"sentence1": f"turn on light {i}", "sentence2": f"play music {i % 5}", "score": i % 7} for i in range(40)]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "test.jsonl").write_text("\n".join(map(json.dumps, pairs)))
+    recipe = Recipe(
+        model=str(tmp_path / "model"),
+        task="feature-extraction",
+        data=str(tmp_path / "data"),
+        precision="int8",
+        student="same",
+        prune_heads=0,
+    )
+    report = build(recipe, load_profile("raspberry-pi"), tmp_path / "pack", cache, None)
+    teacher, shipped = report.ladder[0], report.ladder[-1]
+    assert teacher.score.metric == shipped.score.metric == "cosine_to_teacher" and teacher.score.value == 1.0
+    assert shipped.second.metric == "spearman" and -1 <= shipped.second.low <= shipped.second.value <= shipped.second.high <= 1
+    assert shipped.calibration is None and shipped.flip_share is None
+    golden = [json.loads(line) for line in (tmp_path / "pack" / "golden.jsonl").read_text().splitlines()]
+    assert golden and all(entry["text_pair"] is None for entry in golden)
+    assert verify(tmp_path / "pack").token_ids_equal == len(golden)

@@ -42,6 +42,12 @@ def test_the_ladder_has_a_row_for_every_stage(pack_folder):
     assert teacher["flip_share"] == 0 and teacher["score_drop"] == 0
     assert teacher["params"] > pruned["params"] > student["params"] == exported["params"] == quantized["params"]
     assert exported["score"] == student["score"]  # an exact export decides alike
+    for row in ladder:
+        assert row["second"]["metric"] == "macro_f1" and len(row["groups"]) == 4
+        assert row["calibration"]["rows"] == row["score"]["rows"] and len(row["calibration"]["by_teacher"]) == 10
+        assert row["groups"] == sorted(row["groups"], key=lambda group: group["value"])
+    assert teacher["calibration"]["teacher_kl"] == 0 < pruned["calibration"]["teacher_kl"]
+    assert exported["calibration"]["ece"] == pytest.approx(student["calibration"]["ece"], abs=1e-4)
     assert quantized["file_mb"] < exported["file_mb"]
 
 
@@ -74,7 +80,7 @@ def test_a_pack_without_data_is_built_and_says_what_is_not_known(teacher_folder,
     report = build(Recipe(model=str(teacher_folder), precision="int8"), load_profile("raspberry-pi"), tmp_path / "pack", cache, None)
     assert report.verdict == "not measured"
     assert {check.name: check.ok for check in report.checks}["score_drop"] is None
-    assert all(row.score is None and row.flip_share is None for row in report.ladder)
+    assert all(row.score is row.second is row.flip_share is row.calibration is None and row.groups == () for row in report.ladder)
     assert verify(tmp_path / "pack").golden_texts > 0
 
 

@@ -1,18 +1,23 @@
 """The verdict follows from the checks, no number of this machine passes for the device's, and the page stands alone."""
 
+import io
 import json
 import re
 from html.parser import HTMLParser
 
 import pytest
+from rich.console import Console
+from small import make_data
 
 from edgepack.measure.measurement import QUICK, measure
+from edgepack.model.quality import GroupScore
 from edgepack.pack import read_manifest
 from edgepack.profile import Budget
 from edgepack.remeasure import measure_pack
 from edgepack.report.charts import Bar, Interval, Line, bars, intervals, lines
-from edgepack.report.judge import judge
+from edgepack.report.judge import Report, judge
 from edgepack.report.write import html, markdown
+from edgepack.show import report_view
 
 ROOMY = {"file_mb": 1e4, "ram_mb": 1e4, "latency_ms": 1e5, "load_ms": 1e6, "score_drop": 100.0}
 
@@ -81,7 +86,64 @@ def test_report_json_holds_the_rows_that_the_others_show(pack_folder):
         assert row["stage"] in text and row["stage"] in page
     for check in report["checks"]:
         assert check["name"] in text and check["name"] in page
+        assert f"{row['second']['value']:.4f}" in text and f"{row['second']['value']:.4f}" in page
+        assert f"{row['calibration']['ace']:.4f}" in text and f"{row['calibration']['ace']:.4f}" in page
+        binned = [f"{one['true_class']:.2f}" for one in row["calibration"]["by_teacher"]]
+        assert f"| {row['stage']} | {' | '.join(binned)} |" in text
+        assert all('class="cell"' in page and f">{value}</text>" in page for value in binned)
     assert report["verdict"] in text and report["headline"] in text
+    for group in report["ladder"][-1]["groups"]:
+        assert f"| {group['name']} | {group['value']:.4f} |" in text and f"<td>{group['name']}</td>" in page
+
+
+def test_the_terminal_shows_quality_within_80_columns(manifest, measured):
+    lines = in_terminal(judge(manifest, measured))
+    shipped = manifest.ladder[-1]
+    assert max(map(len, lines)) <= 80
+    rows = [line.split() for line in lines if line.startswith(shipped.stage)]
+    assert [f"{shipped.second.value:.4f}", f"{shipped.calibration.ece:.3f}"] == [rows[1][1], rows[1][3]]
+    assert rows[2][1:] == [f"{one.true_class:.2f}" for one in shipped.calibration.by_teacher]
+    worst = shipped.groups[0]
+    assert any(line.startswith(f"weakest class: {worst.name} f1 {worst.value:.4f} of {worst.rows} rows") for line in lines)
+
+
+def in_terminal(report):
+    console = Console(width=80, highlight=False, file=io.StringIO())
+    console.print(report_view(report, "out"))
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def test_languages_are_all_shown(manifest, measured):
+    groups = tuple(GroupScore(kind="group", name=f"lang{i}", metric="span_f1", value=0.5 + i / 100, rows=9) for i in range(12))
+    ladder = tuple(row.model_copy(update={"groups": groups}) for row in manifest.ladder)
+    report = judge(manifest, measured).model_copy(update={"ladder": ladder})
+    for text in (html(report), markdown(report), "\n".join(in_terminal(report))):
+        assert all(group.name in text for group in groups)
+
+
+@pytest.mark.parametrize("known", ["nothing", "no teacher", "likelihoods"])
+def test_what_is_not_known_is_left_out_or_a_dash(manifest, measured, known):
+    def without(row):
+        calibration = row.calibration and row.calibration.model_copy(update={"by_teacher": None, "teacher_kl": None})
+        if known == "nothing":
+            return {"score": None, "score_drop": None, "second": None, "flip_share": None, "calibration": None, "groups": ()}
+        if known == "likelihoods":
+            return {
+                "second": None,
+                "calibration": calibration.model_copy(update={"ece": None, "ace": None, "reliability": None}),
+                "groups": (),
+            }
+        return {"calibration": calibration}
+
+    ladder = tuple(row.model_copy(update=without(row)) for row in manifest.ladder)
+    report = judge(manifest.model_copy(update={"ladder": ladder}), measured)
+    for text in (html(report), markdown(report), "\n".join(in_terminal(report))):
+        assert "nan" not in text.lower().split() and "None" not in text
+        assert ("true class" in text) == (known != "nothing")
+    page = Page()
+    page.feed(html(report))
+    assert page.open == [] and len(page.charts) == {"nothing": 4, "no teacher": 7, "likelihoods": 5}[known]
+    assert Report.read(report.as_json(), "report.json") == report
 
 
 class Page(HTMLParser):
@@ -109,7 +171,7 @@ def test_the_page_is_one_file_with_its_plots_and_no_network(pack_folder):
     page = Page()
     page.feed(text)
     assert page.open == [] and page.links == []
-    assert len(page.charts) == 5 and all(chart["role"] == "img" for chart in page.charts)
+    assert len(page.charts) == 9 and all(chart["role"] == "img" for chart in page.charts)
     assert "<script" not in text and "http" not in text.replace("http://www.w3.org/2000/svg", "")
 
 
@@ -138,8 +200,22 @@ def test_a_pack_is_measured_again_and_stays_sealed(pack_folder, tmp_path):
     copy = shutil.copytree(pack_folder, tmp_path / "copy")
     before = read_manifest(copy)
     report = measure_pack(copy, effort=QUICK)
-    assert report.ladder[-1].score == before.ladder[-1].score  # the same file, the same data
+    again, built = report.ladder[-1], before.ladder[-1]
+    assert again.score == built.score and again.second == built.second and again.groups == built.groups  # the same file, the same data
+    assert again.calibration.ece == pytest.approx(built.calibration.ece, abs=1e-4)
+    assert again.calibration.by_teacher == built.calibration.by_teacher and again.flip_share == built.flip_share
     assert verify(copy).pack_id == before.pack_id
     assert read_manifest(copy).files != before.files  # the reports are new
     measure_pack(copy, out=tmp_path / "elsewhere", effort=QUICK)
     assert {path.name for path in (tmp_path / "elsewhere").iterdir()} == {"report.json", "report.md", "report.html"}
+
+
+@pytest.mark.slow
+def test_on_other_data_nothing_is_compared_with_the_teacher(pack_folder, tmp_path):
+    make_data(tmp_path / "data", {"test": 60})
+    report = measure_pack(pack_folder, str(tmp_path / "data"), tmp_path / "report", QUICK)
+    shipped = report.ladder[-1]
+    assert shipped.score.rows == 60 and shipped.calibration.ece is not None
+    assert shipped.score_drop is shipped.flip_share is shipped.calibration.by_teacher is shipped.calibration.teacher_kl is None
+    check = next(check for check in report.checks if check.name == "score_drop")
+    assert check.ok is None and check.where == "the teacher is not known on this data"

@@ -1,6 +1,7 @@
 """The user's data: rows by split, columns guessed and shown, labels checked against the model, before any model is loaded."""
 
 import hashlib
+import math
 import random
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,6 +15,10 @@ from edgepack.recipe import NO_COLUMNS, Columns
 _TEXT_NAMES = ("text", "sentence", "sentence1", "premise", "question1", "question", "utterance", "query", "content", "review", "input")
 _PAIR_NAMES = ("text_pair", "sentence2", "hypothesis", "question2", "pair")
 _LABEL_NAMES = ("label", "labels", "category", "intent", "class", "target", "sentiment", "y")
+_SIMILARITY_NAMES = (*_LABEL_NAMES, "score", "similarity", "similarity_score", "gold")
+_GROUP_NAMES = ("language", "lang", "group")
+_MOST_GROUPS = 100
+_OPTIONAL = ("group", "gold")
 _HELD_OUT = 0.1  # share that a missing dev or test split takes from the train split
 
 
@@ -29,6 +34,8 @@ class Row:
     tags: tuple[str, ...] = ()
     context: str = ""
     answers: tuple[tuple[str, int], ...] = ()
+    gold: float | None = None  # how alike people find text and text_pair
+    group: str | None = None  # a language, a source: what scores are also shown by
 
 
 @dataclass(frozen=True)
@@ -134,7 +141,8 @@ def _columns(first: Record, records: list[Record], task: str, wished: Columns) -
     """Which column each field of a row is read from: what the user names, else by name, else by content."""
     fixed = {"token-classification": ("words", "tags"), "question-answering": ("question", "context", "answers")}
     if task in fixed:
-        return _fixed_columns(first, task, fixed[task])
+        found = _fixed_columns(first, task, fixed[task])
+        return found | _guess_group(records, list(first.values), found)
     names = list(first.values)
     chosen = {key: value for key, value in wished.model_dump().items() if value}
     for key, name in chosen.items():
@@ -142,13 +150,47 @@ def _columns(first: Record, records: list[Record], task: str, wished: Columns) -
             raise EdgepackError(f"{first.place} has no column {name!r} for {key}", did_you_mean(name, names))
     if task == "text-classification" and "label" not in chosen:
         chosen["label"] = _guess_label(first, records, names)
+    chosen |= _guess_group(records, names, chosen)
     texts = [name for name in names if name not in chosen.values()]
     if "text" not in chosen:
         chosen["text"] = _guess_text(first, records, texts)
     pair = next((name for name in texts if name.lower() in _PAIR_NAMES and name != chosen["text"]), None)
     if "text_pair" not in chosen and pair and task != "text-generation":
         chosen["text_pair"] = pair
-    return chosen
+    return chosen | _guess_gold(records, names, chosen) if task == "feature-extraction" else chosen
+
+
+def _guess_group(records: list[Record], names: list[str], chosen: dict[str, str]) -> dict[str, str]:
+    """A column of languages or the like; one with a value of its own for nearly every row groups nothing."""
+    found = [name for wanted in _GROUP_NAMES for name in names if name.lower() == wanted and name not in chosen.values()]
+    few = [name for name in found if len({str(record.values.get(name)) for record in records}) <= _MOST_GROUPS]
+    return {"group": few[0]} if few else {}
+
+
+def _guess_gold(records: list[Record], names: list[str], chosen: dict[str, str]) -> dict[str, str]:
+    """The column of pairs' similarities: the one that the user calls the label, else one that is called so and holds numbers."""
+    wished = chosen.pop("label", None)
+    if "text_pair" not in chosen:
+        return {}
+    found = [name for wanted in _SIMILARITY_NAMES for name in names if name.lower() == wanted and name not in chosen.values()]
+    if wished or found:
+        wrong = next((record for record in records if _as_number(record.values.get(wished or found[0])) is None), None)
+        if wrong is None:
+            return {"gold": wished or found[0]}
+        if wished:
+            value = wrong.values.get(wished)
+            raise EdgepackError(
+                f"{wrong.place}: {value!r} in column {wished!r} is no similarity", "give numbers, higher for pairs more alike"
+            )
+    return {}
+
+
+def _as_number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _fixed_columns(first: Record, task: str, needed: tuple[str, ...]) -> dict[str, str]:
@@ -184,15 +226,19 @@ def _guess_text(first: Record, records: list[Record], names: list[str]) -> str:
 def _row(record: Record, task: str, columns: dict[str, str]) -> Row:
     value = {key: record.values.get(name) for key, name in columns.items()}
     for key, found in value.items():
+        if key in _OPTIONAL:
+            continue
         if found is None or (key != "label" and isinstance(found, (int, float))):
             raise EdgepackError(f"{record.place} has no {key} in column {columns[key]!r}", "fill it in, or drop the row")
+    group = None if value.get("group") in (None, "") else str(value["group"])
     if task == "token-classification":
-        return Row(record.place, words=tuple(value["words"]), tags=tuple(str(tag) for tag in value["tags"]))
+        return Row(record.place, words=tuple(value["words"]), tags=tuple(str(tag) for tag in value["tags"]), group=group)
     if task == "question-answering":
-        return Row(record.place, text=value["question"], context=value["context"], answers=_answers(value["answers"]))
+        return Row(record.place, text=value["question"], context=value["context"], answers=_answers(value["answers"]), group=group)
     label = None if value.get("label") is None else str(value["label"]).strip()
     pair = value.get("text_pair")
-    return Row(record.place, text=str(value["text"]), text_pair=None if pair is None else str(pair), label=label)
+    pair = None if pair is None else str(pair)
+    return Row(record.place, text=str(value["text"]), text_pair=pair, label=label, gold=_as_number(value.get("gold")), group=group)
 
 
 def _answers(value: Any) -> tuple[tuple[str, int], ...]:

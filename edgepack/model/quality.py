@@ -1,21 +1,21 @@
-"""One ruler for every stage: the task's metric with a bootstrap interval, and the share of decisions that flipped.
+"""One ruler for every stage: metrics with bootstrap intervals, decisions that flipped, calibration, and the worst class or language.
 
 The same functions judge the teacher, a model after each stage, an exported file here and the file on the target.
 """
 
-import re
-import string
-from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
 from edgepack.frozen import Frozen
+from edgepack.model.calibration import Calibration, calibration_of
 from edgepack.model.data import Row
+from edgepack.model.metrics import Answers, Metric, class_results, metrics_of
 from edgepack.model.tasks import Features, Outputs, Task
 
 _RESAMPLES = 1000
+_RESAMPLES_AT_ONCE = 100
 
 
 class Score(Frozen):
@@ -34,23 +34,55 @@ class Score(Frozen):
         return 100 * (teacher.value - self.value)
 
 
+class GroupScore(Frozen):
+    """One class, entity type or language of the test split; `rows`: how many of it there are."""
+
+    kind: Literal["class", "entity type", "group"]
+    name: str
+    metric: str
+    value: float
+    rows: int
+
+
+class Quality(Frozen):
+    """All that the test split tells of one model. None, or no groups: this task, these rows or a missing teacher cannot tell."""
+
+    score: Score | None = None
+    second: Score | None = None
+    flip_share: float | None = None  # decisions that differ from the teacher's: by row, or by word or token where a row has many
+    calibration: Calibration | None = None
+    groups: tuple[GroupScore, ...] = ()  # the worst first
+
+
+UNKNOWN = Quality()
+
+
+def judge_outputs(
+    task: Task, outputs: Outputs, features: Sequence[Features], rows: Sequence[Row], labels: dict[str, int], teacher: Outputs | None
+) -> Quality:
+    """`labels` maps the data's labels to the model's ids; `teacher` holds the teacher's outputs for the same features, if known."""
+    answers = Answers(task, outputs, features, rows, labels, teacher, task.decide(outputs, features, rows))
+    metrics = metrics_of(answers)
+    first = next((metric for metric in metrics if metric.name == task.metric), None)
+    second = next((metric for metric in metrics if metric.name != task.metric), None)
+    return Quality(
+        score=_scored(first) if first else None,
+        second=_scored(second) if second else None,
+        flip_share=None if teacher is None else flip_share(answers.decisions, task.decide(teacher, features, rows)),
+        calibration=calibration_of(answers),
+        groups=_groups(answers, first or second),
+    )
+
+
 def score_outputs(
     task: Task, outputs: Outputs, features: Sequence[Features], rows: Sequence[Row], labels: dict[str, int], teacher: Outputs
 ) -> Score:
-    """`labels` maps the data's labels to the model's ids; `teacher` holds the teacher's outputs for the same features."""
-    decisions = task.decide(outputs, features, rows)
-    counts = np.asarray(_COUNTS[task.metric](decisions, outputs, rows, labels, teacher), dtype=float)
-    metric = _METRICS[task.metric]
-    draws = np.random.default_rng(0).integers(0, len(counts), size=(_RESAMPLES, len(counts)))
-    resampled = [metric(counts[draw].sum(axis=0)) for draw in draws]
-    low, high = np.percentile(resampled, [2.5, 97.5])
-    value = metric(counts.sum(axis=0))
-    return Score(metric=task.metric, value=round(value, 6), low=round(low, 6), high=round(high, 6), rows=len(counts))
+    """The task's own metric alone."""
+    return _scored(metrics_of(Answers(task, outputs, features, rows, labels, teacher, task.decide(outputs, features, rows)))[0])
 
 
-def flip_share(task: Task, outputs: Outputs, teacher: Outputs, features: Sequence[Features], rows: Sequence[Row]) -> float | None:
-    """Share of decisions that differ from the teacher's: by row, or by word or token where a row has many."""
-    ours, theirs = task.decide(outputs, features, rows), task.decide(teacher, features, rows)
+def flip_share(ours: Sequence[Any], theirs: Sequence[Any]) -> float | None:
+    """Share of decisions that differ: by row, or by word or token where a row has many. None where the task decides nothing."""
     if ours[0] is None:
         return None
     if isinstance(ours[0], tuple):
@@ -60,78 +92,39 @@ def flip_share(task: Task, outputs: Outputs, teacher: Outputs, features: Sequenc
     return sum(own != other for own, other in pairs) / len(pairs)
 
 
-def spans_of(tags: Sequence[str]) -> set[tuple[int, int, str]]:
-    """Entities as (first word, past the last, type) in IOB2: every B- opens a span, so does an I- of another type."""
-    found, start, kind = set(), 0, ""
-    for index, tag in enumerate([*tags, "O"]):
-        prefix, _, name = tag.partition("-")
-        if kind and (prefix != "I" or name != kind):
-            found.add((start, index, kind))
-            kind = ""
-        if prefix == "B" or (prefix == "I" and not kind):
-            start, kind = index, name
-    return found
+def _scored(metric: Metric) -> Score | None:
+    """None where the rows do not define the metric: a rank correlation of equal values, for instance."""
+    units = len(metric.rows)
+    value = float(metric.of(np.ones((1, units)))[0])
+    if np.isnan(value):
+        return None
+    resampled = np.concatenate([metric.of(weights) for weights in _resamples(units)])
+    low, high = np.nanpercentile(resampled, [2.5, 97.5])
+    return Score(metric=metric.name, value=round(value, 6), low=round(float(low), 6), high=round(float(high), 6), rows=units)
 
 
-Counts = Callable[[list[Any], Outputs, Sequence[Row], dict[str, int], Outputs], Any]
+def _resamples(units: int) -> Iterator[np.ndarray]:
+    """How often each unit is drawn in each resample: [draws, units], a part of the resamples at a time."""
+    random = np.random.default_rng(0)
+    for _ in range(_RESAMPLES // _RESAMPLES_AT_ONCE):
+        draws = random.integers(0, units, size=(_RESAMPLES_AT_ONCE, units)) + np.arange(_RESAMPLES_AT_ONCE)[:, None] * units
+        yield np.bincount(draws.ravel(), minlength=_RESAMPLES_AT_ONCE * units).reshape(_RESAMPLES_AT_ONCE, units).astype(float)
 
 
-def _count_right(decisions: list[Any], outputs: Outputs, rows: Sequence[Row], labels: dict[str, int], teacher: Outputs) -> Any:
-    return [(decision == labels[row.label or ""], 1) for decision, row in zip(decisions, rows, strict=True)]
+def _groups(answers: Answers, metric: Metric | None) -> tuple[GroupScore, ...]:
+    """By the data's own groups (languages, say) with the task's metric; else by class with its F1."""
+    names = [] if answers.task.name == "text-generation" else [row.group for row in answers.rows]  # its blocks run across rows
+    if metric is not None and any(name is not None for name in names):
+        of_unit = np.array([names[row] or "" for row in metric.rows])
+        kinds = sorted(set(of_unit) - {""})
+        masks = np.array([of_unit == kind for kind in kinds], dtype=float)
+        values = zip(kinds, metric.of(masks), masks.sum(axis=1), strict=True)
+        found = [_group("group", str(kind), metric.name, value, rows) for kind, value, rows in values if not np.isnan(value)]
+    else:
+        kind = "entity type" if answers.task.name == "token-classification" else "class"
+        found = [_group(kind, one.name, "f1", one.f1, one.support) for one in class_results(answers)]
+    return tuple(sorted(found, key=lambda group: (group.value, group.name)))
 
 
-def _count_spans(decisions: list[Any], outputs: Outputs, rows: Sequence[Row], labels: dict[str, int], teacher: Outputs) -> Any:
-    names = {index: name for name, index in labels.items()}
-    counts = []
-    for decision, row in zip(decisions, rows, strict=True):
-        found, true = spans_of([names.get(tag, "O") for tag in decision]), spans_of(row.tags)
-        counts.append((len(found & true), len(found), len(true)))
-    return counts
-
-
-def _count_answers(decisions: list[Any], outputs: Outputs, rows: Sequence[Row], labels: dict[str, int], teacher: Outputs) -> Any:
-    return [
-        (max((_word_f1(answer, true) for true, _ in row.answers), default=float(not answer)), 1)
-        for answer, row in zip(decisions, rows, strict=True)
-    ]
-
-
-def _word_f1(answer: str, true: str) -> float:
-    """SQuAD's F1: over words, less case, punctuation and articles (Rajpurkar 2016)."""
-    ours, theirs = (
-        re.sub(r"\b(a|an|the)\b", " ", text.lower().translate(str.maketrans("", "", string.punctuation))).split() for text in (answer, true)
-    )
-    common = sum((Counter(ours) & Counter(theirs)).values())
-    if not ours or not theirs:
-        return float(ours == theirs)
-    return 2 * common / (len(ours) + len(theirs))
-
-
-def _count_cosine(decisions: list[Any], outputs: Outputs, rows: Sequence[Row], labels: dict[str, int], teacher: Outputs) -> Any:
-    return [(float(own @ other / (np.linalg.norm(own) * np.linalg.norm(other))), 1) for own, other in zip(outputs, teacher, strict=True)]
-
-
-def _count_likelihood(decisions: list[Any], outputs: Outputs, rows: Sequence[Row], labels: dict[str, int], teacher: Outputs) -> Any:
-    return [(float(output[:, 0].sum()), len(output)) for output in outputs]
-
-
-_COUNTS: dict[str, Counts] = {
-    "accuracy": _count_right,
-    "span_f1": _count_spans,
-    "answer_f1": _count_answers,
-    "cosine_to_teacher": _count_cosine,
-    "perplexity": _count_likelihood,
-}
-
-
-def _mean(sums: np.ndarray) -> float:
-    return float(sums[0] / sums[1])
-
-
-_METRICS: dict[str, Callable[[np.ndarray], float]] = {
-    "accuracy": _mean,
-    "span_f1": lambda sums: float(2 * sums[0] / max(1.0, sums[1] + sums[2])),
-    "answer_f1": _mean,
-    "cosine_to_teacher": _mean,
-    "perplexity": lambda sums: float(np.exp(sums[0] / sums[1])),
-}
+def _group(kind: str, name: str, metric: str, value: float, rows: float) -> GroupScore:
+    return GroupScore(kind=kind, name=name, metric=metric, value=round(float(value), 6), rows=int(rows))

@@ -171,20 +171,26 @@ def _is_header(names: list[str], named_columns: frozenset[str]) -> bool:
 
 
 def _read_conll(text: str, path: Path) -> Iterator[Record]:
-    """One word and its tag a line, an empty line between sentences (CoNLL 2003's layout; the tag is the last column)."""
+    """One word and its tag a line, an empty line between sentences (CoNLL 2003's layout; the tag is the last column).
+
+    A comment in CoNLL-U's manner, `# language = swa`, holds for all sentences until the next one.
+    """
+    group: dict[str, str] = {}
     words: list[str] = []
     tags: list[str] = []
     start = 1
     for number, line in enumerate([*text.split("\n"), ""], start=1):
         columns = [column for column in re.split(r"[ \t\r]+", line) if column]
-        if columns and columns[0] != "-DOCSTART-":
+        if not words and len(columns) == 4 and (columns[0], columns[2]) == ("#", "="):
+            group = {columns[1]: columns[3]}
+        elif columns and columns[0] != "-DOCSTART-":
             if len(columns) < 2:
                 raise EdgepackError(f"{path.name}:{number} has no tag: {line!r}", "write `word tag` on each line")
             start = start if words else number
             words.append(columns[0])
             tags.append(columns[-1])
         elif words:
-            yield Record({"words": words, "tags": tags}, f"{path.name}:{start}")
+            yield Record({"words": words, "tags": tags} | group, f"{path.name}:{start}")
             words, tags = [], []
 
 

@@ -61,6 +61,13 @@ def encode_text(tokenizer: Any, rows: Sequence[Row], max_length: int) -> list[Fe
     return [Features(ids, types, index) for index, (ids, types) in enumerate(zip(encoded["input_ids"], _type_ids(encoded), strict=True))]
 
 
+def _encode_apart(tokenizer: Any, rows: Sequence[Row], max_length: int) -> list[Features]:
+    """Every text by itself; the two of a pair follow one another, and are compared by their embeddings."""
+    texts = [(index, text) for index, row in enumerate(rows) for text in (row.text, row.text_pair) if text is not None]
+    encoded = tokenizer([text for _, text in texts], truncation=True, max_length=max_length, padding=False)
+    return [Features(ids, types, row) for (row, _), ids, types in zip(texts, encoded["input_ids"], _type_ids(encoded), strict=True)]
+
+
 def _type_ids(encoded: Any) -> list[list[int]]:
     return encoded["token_type_ids"] if "token_type_ids" in encoded else [[0] * len(ids) for ids in encoded["input_ids"]]
 
@@ -113,10 +120,11 @@ def _decide_tags(outputs: Outputs, features: Sequence[Features], rows: Sequence[
     decisions = []
     for output, item in zip(outputs, features, strict=True):
         tags = [-1] * len(rows[item.row].words)
+        best = output.argmax(axis=-1).tolist()
         for position in reversed(range(len(item.words))):
             word = item.words[position]
             if word is not None:
-                tags[word] = int(output[position].argmax())
+                tags[word] = best[position]
         decisions.append(tuple(tags))
     return decisions
 
@@ -181,7 +189,7 @@ TASKS: dict[str, Task] = {
             outputs=("sentence_embedding",),  # [hidden], the mean over the text's tokens; torch names a value inside `embedding`
             metric="cosine_to_teacher",
             per_token=False,
-            encode=encode_text,
+            encode=_encode_apart,
             decide=_decide_nothing,
         ),
         Task(

@@ -35,6 +35,28 @@ class Line:
     points: tuple[tuple[float, float], ...]
 
 
+@dataclass(frozen=True)
+class Dots:
+    """points: (x, y, rows), x and y in 0 to 1; a dot's area grows with its rows."""
+
+    label: str
+    points: tuple[tuple[float, float, int], ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """change: -1 (worse) to 1 (better) colours the cell."""
+
+    text: str
+    change: float
+
+
+@dataclass(frozen=True)
+class HeatRow:
+    label: str
+    cells: tuple[Cell, ...]
+
+
 def bars(title: str, rows: Sequence[Bar]) -> Markup:
     longest = max([sum(row.parts) for row in rows] + [row.limit or 0 for row in rows], default=0) or 1
     scale = (_WIDTH - _LABEL - _VALUE) / longest
@@ -91,6 +113,51 @@ def lines(title: str, rows: Sequence[Line], x_unit: str, y_unit: str) -> Markup:
         last_x, last_y = row.points[-1]
         drawn.append(_text(left + last_x * x_scale + 8, height - bottom - last_y * y_scale + 4, row.label, "value"))
     return _svg(title, height, drawn)
+
+
+def reliability(title: str, sides: Sequence[Dots], x_name: str, y_name: str) -> Markup:
+    """A square from 0 to 1 with its diagonal: the first side as rings, the second as discs, so that both show where they meet."""
+    side, left, top = 280, 60, 24
+
+    def x(value: float) -> float:
+        return left + value * side
+
+    def y(value: float) -> float:
+        return top + (1 - value) * side
+
+    drawn = [_text(left, 14, y_name, "value"), _text(x(0.5), top + side + 36, x_name, "tick")]
+    for at in (0, 0.25, 0.5, 0.75, 1):
+        drawn.append(Markup('<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(left, left + side, y(at), y(at)))
+        drawn.append(_text(left - 8, y(at) + 4, f"{at:g}", "left"))
+        drawn.append(_text(x(at), top + side + 18, f"{at:g}", "tick"))
+    drawn.append(Markup('<line class="axis" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(x(0), x(1), y(0), y(1)))
+    for index, (own, kind) in reversed(list(enumerate(zip(sides, ("ring", "disc"), strict=False)))):
+        total = sum(rows for _, _, rows in own.points)
+        dot = Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"/>')
+        drawn += [dot.format(kind, x(across), y(up), 3 + 13 * (rows / total) ** 0.5) for across, up, rows in own.points]
+        drawn.append(dot.format(kind, left + side + 40, top + 20 + index * _ROW, 6))
+        drawn.append(_text(left + side + 56, top + 25 + index * _ROW, own.label, "value"))
+    return _svg(title, top + side + 42, drawn)
+
+
+def heat(title: str, columns: Sequence[str], rows: Sequence[HeatRow], columns_name: str) -> Markup:
+    """A table of values whose cells are coloured by their change; `columns_name` stands over the names on the left."""
+    left = _LABEL - 10
+    width = (_WIDTH - left) / len(columns)
+    drawn = [_text(0, 16, columns_name, "soft")]
+    drawn += [_text(left + (index + 0.5) * width, 16, name, "tick") for index, name in enumerate(columns)]
+    for number, row in enumerate(rows):
+        y = 26 + number * _ROW
+        drawn.append(_text(0, y + 18, row.label))
+        for index, cell in enumerate(row.cells):
+            at, kind = left + index * width, "lost" if cell.change < 0 else "gained"
+            drawn.append(
+                Markup('<rect class="{}" x="{:.1f}" y="{}" width="{:.1f}" height="{}" fill-opacity="{:.2f}"/>').format(
+                    kind, at + 1, y, width - 2, _ROW - 2, 0.55 * abs(cell.change)
+                )
+            )
+            drawn.append(_text(at + width / 2, y + 18, cell.text, "cell"))
+    return _svg(title, 26 + len(rows) * _ROW, drawn)
 
 
 def _text(x: float, y: float, text: str, kind: str = "label") -> Markup:

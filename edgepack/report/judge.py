@@ -89,7 +89,8 @@ def _checks(manifest: Manifest, measurement: Measurement | None):
             actual, origin, where = round(manifest.file_mb, 3), "measured", "the file"
         elif name == "score_drop":
             actual = manifest.ladder[-1].score_drop
-            origin, where = ("measured", "the shipped file on the test split") if actual is not None else (None, "no test data")
+            unknown = "the teacher is not known on this data" if manifest.ladder[-1].score else "no test data"
+            origin, where = ("measured", "the shipped file on the test split") if actual is not None else (None, unknown)
         elif on_device:
             actual, origin, where = here[name], "measured", measurement.where
         else:

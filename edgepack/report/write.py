@@ -8,9 +8,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from edgepack.measure.measurement import Measurement
 from edgepack.pack import Manifest, write_atomically
-from edgepack.report.charts import Bar, Interval, Line, bars, intervals, lines
+from edgepack.report.charts import Bar, Line, bars, lines
 from edgepack.report.judge import Report
+from edgepack.report.ladder import quality_charts, score_text, weakest
 
+_HEADINGS = {"class": "The weakest classes", "entity type": "The weakest entity types", "group": "By group, the weakest first"}
 UNITS = {"file_mb": "MB", "ram_mb": "MB", "latency_ms": "ms", "load_ms": "ms", "score_drop": "points"}
 
 
@@ -35,7 +37,11 @@ def write_model_card(folder: Path, manifest: Manifest) -> None:
 
 
 def _render(template: str, report: Report, escape: bool, **more: Any) -> str:
-    return _environment(escape).get_template(template).render(report=report, units=UNITS, **more)
+    return (
+        _environment(escape)
+        .get_template(template)
+        .render(report=report, units=UNITS, weakest=weakest(report.ladder), headings=_HEADINGS, **more)
+    )
 
 
 def _environment(escape: bool) -> Environment:
@@ -43,7 +49,8 @@ def _environment(escape: bool) -> Environment:
         loader=PackageLoader("edgepack.report"), autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = _number
-    environment.filters["score"] = _score
+    environment.filters["fixed"] = lambda value: "–" if value is None else f"{value:.4f}"
+    environment.filters["score"] = score_text
     return environment
 
 
@@ -54,22 +61,11 @@ def _number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}g}" if abs(value) < 100 else f"{value:.0f}"
 
 
-def _score(value: float) -> str:
-    """Accuracy and F1 with the digits that a thousand test rows can tell apart; a perplexity with those that matter."""
-    return f"{value:.4f}" if value < 10 else f"{value:.2f}"
-
-
 def _charts(report: Report) -> dict[str, Any]:
-    scored = [row for row in report.ladder if row.score]
     charts: dict[str, Any] = {
         "size": bars("File size by stage, MB", [Bar(row.stage, (row.file_mb,), f"{row.file_mb:.1f} MB") for row in report.ladder]),
     }
-    charts["ladder"] = None
-    if scored:
-        charts["ladder"] = intervals(
-            f"{scored[0].score.metric} by stage with 95 % intervals",
-            [Interval(row.stage, row.score.low, row.score.value, row.score.high, _score(row.score.value)) for row in scored],
-        )
+    charts |= quality_charts(report.ladder)
     if report.measurements:
         charts |= _measured_charts(report.measurements)
     return charts

@@ -1,0 +1,100 @@
+"""What the reports show of quality beyond the first score: plots and tables of rows that stand in report.json. Computes nothing new."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgepack.report.charts import Cell, Dots, HeatRow, Interval, heat, intervals, reliability
+
+if TYPE_CHECKING:
+    from edgepack.model.quality import Score
+    from edgepack.pack import StageRecord
+
+_FULL_COLOUR = 0.1  # a change of this much has the strongest colour
+_WORST_CLASSES = 8
+
+
+@dataclass(frozen=True)
+class Weak:
+    """One class, entity type or language as the shipped file does it, and as the teacher did."""
+
+    kind: str
+    name: str
+    metric: str
+    teacher: float | None
+    shipped: float
+    rows: int
+
+
+def score_text(value: float) -> str:
+    """Accuracy and F1 with the digits that a thousand test rows can tell apart; a perplexity with those that matter."""
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
+
+
+def weakest(ladder: Sequence[StageRecord]) -> list[Weak]:
+    """The shipped file's worst classes first; of languages and the like all."""
+    if not ladder:
+        return []
+    teacher = {group.name: group.value for group in ladder[0].groups}
+    found = [Weak(g.kind, g.name, g.metric, teacher.get(g.name), g.value, g.rows) for g in ladder[-1].groups]
+    return found if found and found[0].kind == "group" else found[:_WORST_CLASSES]
+
+
+def quality_charts(ladder: Sequence[StageRecord]) -> dict[str, Any]:
+    """SVG by name; None where the rows do not tell."""
+    known = [row for row in ladder if row.calibration and row.calibration.by_teacher]
+    return {
+        "ladder": _scores([(row.stage, row.score) for row in ladder if row.score]),
+        "second": _scores([(row.stage, row.second) for row in ladder if row.second]),
+        "reliability": _reliability(ladder),
+        "true_class": _true_class(known) if known else None,
+        "flips": _flips(known[1:]) if known[1:] else None,
+    }
+
+
+def _scores(rows: Sequence[tuple[str, Score]]) -> Any:
+    if not rows:
+        return None
+    title = f"{rows[0][1].metric} by stage with 95 % intervals"
+    return intervals(title, [Interval(stage, score.low, score.value, score.high, score_text(score.value)) for stage, score in rows])
+
+
+def _reliability(ladder: Sequence[StageRecord]) -> Any:
+    sides = [("teacher", ladder[0]), ("shipped file", ladder[-1])] if len(ladder) > 1 else [("teacher", row) for row in ladder]
+    dots = [
+        Dots(f"{name}: ECE {row.calibration.ece:.3f}", tuple((b.confidence, b.accuracy, b.rows) for b in row.calibration.reliability))
+        for name, row in sides
+        if row.calibration and row.calibration.reliability
+    ]
+    title = "How often decisions of a confidence are right. On the diagonal confidence is honest, below it boasts; area: how many"
+    return reliability(title, dots, "confidence", "share right") if dots else None
+
+
+def _true_class(rows: Sequence[StageRecord]) -> Any:
+    first = rows[0].calibration.by_teacher
+    drawn = [
+        HeatRow(row.stage, tuple(_cell(f"{own.true_class:.2f}", own.true_class - base.true_class) for own, base in _paired(row, first)))
+        for row in rows
+    ]
+    title = "Mean confidence in the true class, in tenths of the test split: left where the teacher was unsure. Red: less than the teacher"
+    return heat(title, _columns(first), drawn, "teacher's confidence")
+
+
+def _flips(rows: Sequence[StageRecord]) -> Any:
+    drawn = [HeatRow(row.stage, tuple(_cell(f"{b.flip_share:.1%}", -b.flip_share) for b in row.calibration.by_teacher)) for row in rows]
+    title = "Decisions that differ from the teacher's, in the same tenths"
+    return heat(title, _columns(rows[0].calibration.by_teacher), drawn, "teacher's confidence")
+
+
+def _paired(row: StageRecord, first: Sequence[Any]) -> zip:
+    return zip(row.calibration.by_teacher, first, strict=True)
+
+
+def _columns(bins: Sequence[Any]) -> list[str]:
+    return [f"{one.teacher:.2f}" for one in bins]
+
+
+def _cell(text: str, change: float) -> Cell:
+    return Cell(text, max(-1.0, min(1.0, change / _FULL_COLOUR)))
