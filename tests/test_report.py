@@ -14,7 +14,7 @@ from edgepack.model.quality import GroupScore
 from edgepack.pack import read_manifest
 from edgepack.profile import Budget
 from edgepack.remeasure import measure_pack
-from edgepack.report.charts import Bar, Interval, Line, bars, intervals, lines
+from edgepack.report.charts import Bar, Cell, Dots, HeatRow, Interval, Line, bars, heat, intervals, lines, reliability
 from edgepack.report.judge import Report, judge
 from edgepack.report.write import html, markdown
 from edgepack.show import report_view
@@ -189,6 +189,11 @@ def test_charts_hold_their_values():
         "flat", [Line("a", ((16, 0),))], "x", "y"
     )
     assert "&lt;b&gt;" in bars("<b>", [Bar("<b>", (1,), "1")])
+    square = reliability("sure", [Dots("one", ((1.0, 0.0, 3), (0.5, 0.5, 1)))], "x", "y")
+    assert 'cx="340.0" cy="304.0"' in square and 'cx="200.0" cy="164.0"' in square  # the lower right corner, and the middle
+    cells = heat("change", ["a", "b"], [HeatRow("<i>", (Cell("1", -1.0), Cell("2", 0.5)))], "name")
+    assert re.findall(r'class="(lost|gained)".*?fill-opacity="([\d.]+)"', cells) == [("lost", "0.55"), ("gained", "0.28")]
+    assert "&lt;i&gt;" in cells
 
 
 @pytest.mark.slow

@@ -135,9 +135,10 @@ def reliability(title: str, sides: Sequence[Dots], x_name: str, y_name: str) -> 
         total = sum(rows for _, _, rows in own.points)
         dot = Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"/>')
         drawn += [dot.format(kind, x(across), y(up), 3 + 13 * (rows / total) ** 0.5) for across, up, rows in own.points]
-        drawn.append(dot.format(kind, left + side + 40, top + 20 + index * _ROW, 6))
-        drawn.append(_text(left + side + 56, top + 25 + index * _ROW, own.label, "value"))
-    return _svg(title, top + side + 42, drawn)
+        key_y = top + side + 62 + index * _ROW  # below the plot: a narrow screen would cut it off on the right
+        drawn.append(dot.format(kind, left + 6, key_y, 6))
+        drawn.append(_text(left + 22, key_y + 5, own.label, "value"))
+    return _svg(title, top + side + 50 + len(sides) * _ROW, drawn)
 
 
 def heat(title: str, columns: Sequence[str], rows: Sequence[HeatRow], columns_name: str) -> Markup:
