@@ -15,7 +15,7 @@ from edgepack.student import candidate_students, choose_student
 
 SUPPORTED_RUNTIMES = ("onnxruntime",)
 SUPPORTED_PRECISIONS: tuple[PrecisionName, ...] = ("fp32", "int8")  # the widest first
-TRAINABLE_TASKS = ("text-classification",)
+TRAINABLE_TASKS = ("text-classification", "token-classification", "question-answering", "feature-extraction", "text-generation")
 _AUTO_PRUNING = (0.0, 0.25, 0.5)
 
 

@@ -6,7 +6,7 @@ from edgepack.choice import BrokenBudget, Choice, choose, supported_runtime
 from edgepack.frozen import Frozen
 from edgepack.predict import Prediction, predict
 from edgepack.profile import Budget, PrecisionName, Profile
-from edgepack.recipe import Recipe
+from edgepack.recipe import Recipe, training_for
 from edgepack.shape import ModelShape
 from edgepack.steps import Distill, Export, PruneHeads, Quantize, Step
 
@@ -62,7 +62,7 @@ def _steps(profile: Profile, recipe: Recipe, teacher: ModelShape, choice: Choice
             layers=len(choice.student.layers),
             hidden=choice.student.hidden,
             why=_why_student(recipe, choice, considered, shrinks),
-            **recipe.training.model_dump(),
+            **training_for(teacher.task, recipe.training).model_dump(),
         )
     yield Export(
         opset=OPSET,
