@@ -81,9 +81,7 @@ def load_unlabelled(source: str, task: str, columns: Columns = NO_COLUMNS) -> li
     """Texts of a file without labels; for tagging they are split into words at white space."""
     path = Path(source)
     if not path.is_file():
-        raise EdgepackError(
-            f"no file of unlabelled texts: {source!r}", "give a text, jsonl, csv, tsv or parquet file to --unlabelled"
-        )
+        raise EdgepackError(f"no file of unlabelled texts: {source!r}", "give a text, jsonl, csv, tsv or parquet file to --unlabelled")
     if task == "question-answering":
         raise EdgepackError("unlabelled texts hold no questions: --unlabelled", "give questions without answers in --data's train split")
     named = frozenset(name for name in (columns.text, columns.text_pair) if name)
