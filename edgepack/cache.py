@@ -4,7 +4,9 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 from filelock import FileLock
 
 from edgepack.errors import EdgepackError
+from edgepack.parallel import agreed, is_first, world_size
 
 _RECORD_FILE = "record.json"
 LIBRARIES = ("edgepack", "torch", "transformers", "tokenizers", "onnx", "onnxruntime", "onnxscript", "onnxslim", "numpy")
@@ -37,9 +40,11 @@ def run_once(root: Path, key: str, work: Work) -> tuple[Path, dict[str, Any]]:
     """The folder and record of a stage: from the cache, or made now by `work(folder, resume)`, which returns the record.
 
     `folder` appears in the cache whole or not at all. `resume` survives a kill until the stage is finished. A second
-    process that wants the same stage waits for the first.
+    process that wants the same stage waits for the first. Processes of one torchrun work together, and the first writes.
     """
     finished = root / "stages" / key
+    if world_size() > 1:
+        return _run_together(root, key, work)
     if not (finished / _RECORD_FILE).is_file():
         _make_folder(root / "locks")
         with FileLock(root / "locks" / key):
@@ -48,12 +53,40 @@ def run_once(root: Path, key: str, work: Work) -> tuple[Path, dict[str, Any]]:
     return finished, json.loads((finished / _RECORD_FILE).read_text())
 
 
+def _run_together(root: Path, key: str, work: Work) -> tuple[Path, dict[str, Any]]:
+    """Every process does the work, for a training needs them all; what any but the first made is thrown away."""
+    finished, unfinished = root / "stages" / key, root / "unfinished" / key
+    _make_folder(root / "locks")
+    with FileLock(root / "locks" / key) if is_first() else nullcontext():
+        if not agreed((finished / _RECORD_FILE).is_file()):
+            if is_first():
+                _prepare(unfinished)
+            agreed(True)
+            if is_first():
+                record = work(unfinished / "made", unfinished / "resume")
+            else:
+                with tempfile.TemporaryDirectory() as scratch:
+                    work(Path(scratch), unfinished / "resume")
+            agreed(True)
+            if is_first():
+                _finish(unfinished, finished, record)
+            agreed(True)
+    return finished, json.loads((finished / _RECORD_FILE).read_text())
+
+
 def _make(unfinished: Path, finished: Path, work: Work) -> None:
-    made, resume = unfinished / "made", unfinished / "resume"
-    shutil.rmtree(made, ignore_errors=True)
-    _make_folder(made)
-    _make_folder(resume)
-    record = work(made, resume)
+    _prepare(unfinished)
+    _finish(unfinished, finished, work(unfinished / "made", unfinished / "resume"))
+
+
+def _prepare(unfinished: Path) -> None:
+    shutil.rmtree(unfinished / "made", ignore_errors=True)
+    _make_folder(unfinished / "made")
+    _make_folder(unfinished / "resume")
+
+
+def _finish(unfinished: Path, finished: Path, record: dict[str, Any]) -> None:
+    made = unfinished / "made"
     (made / _RECORD_FILE).write_text(json.dumps(record, indent=1))
     _make_folder(finished.parent)
     made.rename(finished)

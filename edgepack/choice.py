@@ -16,7 +16,6 @@ from edgepack.student import candidate_students, choose_student
 
 SUPPORTED_RUNTIMES = ("onnxruntime",)
 SUPPORTED_PRECISIONS: tuple[PrecisionName, ...] = ("fp32", "int8")  # the widest first
-TRAINABLE_TASKS = ("text-classification",)
 _AUTO_PRUNING = (0.0, 0.25, 0.5)
 
 
@@ -89,8 +88,8 @@ def choose(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budget
 def _choices(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budget, runtime: str) -> Iterator[Choice]:
     """What the user left open, the least compression first."""
     precisions = _precisions(profile, recipe, teacher, runtime)
-    can_train = recipe.data is not None and teacher.task in TRAINABLE_TASKS
-    _refuse_training_that_cannot_be(recipe, teacher, can_train)
+    can_train = recipe.data is not None
+    _refuse_training_that_cannot_be(recipe, can_train)
     fractions = (recipe.prune_heads,) if recipe.prune_heads is not None else _AUTO_PRUNING if can_train else (0.0,)
     for fraction in fractions:
         pruned = cut_shape(teacher, recipe, fraction)
@@ -122,19 +121,14 @@ def _precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: 
     return [recipe.precision]
 
 
-def _refuse_training_that_cannot_be(recipe: Recipe, teacher: ModelShape, can_train: bool) -> None:
+def _refuse_training_that_cannot_be(recipe: Recipe, can_train: bool) -> None:
     wants_student = recipe.student is not None and not parse_student(recipe.student).is_same
     if wants_student and recipe.training.epochs == 0:
         raise EdgepackError(f"--student {recipe.student} with --epochs 0 would never learn", "give it an epoch at least")
     if can_train or not (wants_student or recipe.prunes):
         return
     wish = f"--student {recipe.student}" if wants_student else "pruning"
-    if recipe.data is None:
-        raise EdgepackError(f"{wish} needs data to learn from", "give --data, a file or folder of texts with labels")
-    raise EdgepackError(
-        f"{wish} is not supported for {teacher.task} yet",
-        f"use --student same without pruning, or one of: {', '.join(TRAINABLE_TASKS)}",
-    )
+    raise EdgepackError(f"{wish} needs data to learn from", "give --data, a file or folder of texts, with labels where the task has some")
 
 
 def _students(

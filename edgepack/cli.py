@@ -70,6 +70,12 @@ def recipe_flags(  # noqa: PLR0913, PLR0917  a flag is a parameter
     temperature: Annotated[
         float | None, typer.Option(help="Distillation: softening of the teacher's targets.", show_default=_default("temperature"))
     ] = None,
+    soft_weight: Annotated[float | None, typer.Option(help="Distillation: weight of the teacher's outputs.", show_default="1")] = None,
+    hidden_weight: Annotated[float | None, typer.Option(help="Of its hidden states (TinyBERT).", show_default="0")] = None,
+    relation_weight: Annotated[float | None, typer.Option(help="Of its attention relations (MiniLM).", show_default="0")] = None,
+    hard_weight: Annotated[float | None, typer.Option(help="Of the data's labels.", show_default="0")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Distillation stops then, with the best checkpoint so far.")] = None,
+    unlabelled: Annotated[str | None, typer.Option(help="File of texts without labels to distil on too.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Column of the text.", show_default="guessed and shown")] = None,
     text_pair_column: Annotated[str | None, typer.Option(help="Column of a second text.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column of the label.")] = None,
@@ -93,7 +99,18 @@ def recipe_flags(  # noqa: PLR0913, PLR0917  a flag is a parameter
         "length": length,
         "max_length": max_length,
         "budget": {"file_mb": file_mb, "ram_mb": ram_mb, "latency_ms": latency_ms, "load_ms": load_ms, "score_drop": score_drop},
-        "training": {"epochs": epochs, "batch_rows": batch_rows, "learning_rate": learning_rate, "temperature": temperature},
+        "training": {
+            "epochs": epochs,
+            "batch_rows": batch_rows,
+            "learning_rate": learning_rate,
+            "temperature": temperature,
+            "soft_weight": soft_weight,
+            "hidden_weight": hidden_weight,
+            "relation_weight": relation_weight,
+            "hard_weight": hard_weight,
+            "minutes": minutes,
+        },
+        "unlabelled": unlabelled,
         "columns": {"text": text_column, "text_pair": text_pair_column, "label": label_column},
         "seed": seed,
         "trust_remote_code": trust_remote_code or None,
@@ -162,6 +179,8 @@ def build(
     check_output(target)
     wished = _with_demo(recipe, cache, with_weights=True)
     report = build_pack(wished, device, target, cache_folder(cache), {"full": FULL, "quick": QUICK, "off": None}[measure])
+    if report is None:  # another process of a torchrun writes and shows it
+        raise typer.Exit(0)
     _print(report.as_json(), json_, lambda: report_view(report, str(target)))
     raise typer.Exit(report.exit_code)
 

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 from edgepack.choice import Choice, last_break
 from edgepack.cut import cut_widths, layers_without_attention, parse_layers
-from edgepack.recipe import Recipe
+from edgepack.recipe import Importance, Recipe, training_for
 from edgepack.shape import ModelShape
 from edgepack.steps import Distill, DropAttention, ModelStep, PruneFFN, PruneHeads, PruneLayers, PruneWeights
+
+_IMPORTANCE: dict[str, Importance] = {"feature-extraction": "activation"}  # without labels there is no loss to take a gradient of
 
 
 def model_steps(recipe: Recipe, teacher: ModelShape, choice: Choice, considered: list[Choice]) -> Iterator[ModelStep]:
@@ -41,7 +43,7 @@ def _rounds(recipe: Recipe, teacher: ModelShape, choice: Choice, considered: lis
     for index, cuts in enumerate(rounds):
         part = (index + 1) / count
         after = cut_widths(teacher, choice.prune_heads * part, (recipe.prune_ffn or 0) * part)
-        settings = {"scope": scope, "importance": recipe.importance}
+        settings = {"scope": scope, "importance": recipe.importance or _IMPORTANCE.get(teacher.task, "gradient")}
         if heads := _share_cut(before, after, "heads"):
             cuts.append(PruneHeads(fraction=heads, why=_why_heads(recipe, considered) + note, **settings))
         if neurons := _share_cut(before, after, "ffn"):
@@ -80,7 +82,7 @@ def _epochs(total: int, recoveries: int) -> list[int]:
 
 
 def _distill(recipe: Recipe, student: ModelShape, epochs: int, why: str) -> Distill:
-    settings = recipe.training.model_dump() | {"epochs": epochs}
+    settings = training_for(student.task, recipe.training).model_dump() | {"epochs": epochs}
     return Distill(layers=len(student.layers), hidden=student.hidden, why=why, **settings)
 
 

@@ -13,6 +13,7 @@ from edgepack.measure.measurement import FULL, Effort, measure
 from edgepack.model.material import Material, gather
 from edgepack.model.source import Source, find_model
 from edgepack.pack import Manifest, Origin, check_disk, check_output, disk_full_is_said, seal, written_whole
+from edgepack.parallel import is_first
 from edgepack.plan import Plan, make_plan
 from edgepack.predict import predict, predict_file_mb
 from edgepack.profile import Profile
@@ -38,11 +39,11 @@ def plan_build(recipe: Recipe, profile: Profile) -> Plan:
     return make_plan(profile, recipe, source.shape(recipe.task or source.task()))
 
 
-def build(recipe: Recipe, profile: Profile, out: Path | str, cache: Path | None = None, effort: Effort | None = FULL) -> Report:
+def build(recipe: Recipe, profile: Profile, out: Path | str, cache: Path | None = None, effort: Effort | None = FULL) -> Report | None:
     """A pack in `out`, measured and judged. effort=None leaves the measuring out.
 
     Everything that can be wrong with the input is an EdgepackError before a model is loaded. Stages that an earlier build
-    finished come from the cache; one that was killed goes on where it was.
+    finished come from the cache; one that was killed goes on where it was. None in any but the first process of a torchrun.
     """
     out = Path(out)
     check_output(out)
@@ -56,7 +57,7 @@ def build(recipe: Recipe, profile: Profile, out: Path | str, cache: Path | None 
         return _build(Runner(material, plan, profile, cache), out, effort)
 
 
-def _build(runner: Runner, out: Path, effort: Effort | None) -> Report:
+def _build(runner: Runner, out: Path, effort: Effort | None) -> Report | None:
     material, plan = runner.material, runner.plan
     say(f"teacher: {material.source.name}, {material.task.name}, {plan.teacher.params / 1e6:.1f}M parameters")
     if material.data:
@@ -64,6 +65,8 @@ def _build(runner: Runner, out: Path, effort: Effort | None) -> Report:
     runner.teacher()
     say(f"  {_outcome(runner)}")
     run_steps(runner, plan)
+    if not is_first():
+        return None
     with written_whole(out) as folder:
         manifest = write_pack(folder, runner)
         measurement = measure(folder, manifest, material.median_length, effort) if effort else None

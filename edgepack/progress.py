@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterator
 from typing import Protocol
 
+from edgepack.parallel import is_first
+
 
 class Bar(Protocol):
     def advance(self, amount: float = 1) -> None: ...
@@ -26,7 +28,7 @@ class _Drawn:
 @contextlib.contextmanager
 def bar(title: str, total: float) -> Iterator[Bar]:
     """A bar of `total` units for as long as the block runs; it vanishes afterwards."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or not is_first():
         yield _Silent()
         return
     from rich.console import Console
@@ -46,6 +48,8 @@ def bar(title: str, total: float) -> Iterator[Bar]:
 
 def say(line: str) -> None:
     """One line of what is happening, on standard error, so that standard output stays the result."""
+    if not is_first():
+        return
     if sys.stderr.isatty():
         from rich.console import Console
 

@@ -74,6 +74,32 @@ class Training(Frozen):
     batch_rows: int = Field(default=32, ge=1)
     learning_rate: float = Field(default=1e-4, gt=0)
     temperature: float = Field(default=2.0, gt=0)
+    soft_weight: float | None = Field(default=None, ge=0)  # of the teacher's outputs; None: the task's default
+    hidden_weight: float | None = Field(default=None, ge=0)  # of its hidden states
+    relation_weight: float | None = Field(default=None, ge=0)  # of its attention relations
+    hard_weight: float | None = Field(default=None, ge=0)  # of the data's labels
+    minutes: float | None = Field(default=None, gt=0)  # stops then, with the best checkpoint so far
+
+
+# Minitron (Muralidharan 2024): logits alone are hard to beat where the student starts from its teacher's weights.
+DEFAULT_WEIGHTS: dict[str, dict[str, float]] = {
+    "text-classification": {"soft_weight": 1.0, "hidden_weight": 0.0, "relation_weight": 0.0, "hard_weight": 0.0},
+    "token-classification": {"soft_weight": 1.0, "hidden_weight": 0.0, "relation_weight": 0.0, "hard_weight": 0.0},
+    "question-answering": {"soft_weight": 1.0, "hidden_weight": 0.0, "relation_weight": 0.0, "hard_weight": 0.0},
+    "feature-extraction": {"soft_weight": 1.0, "hidden_weight": 0.0, "relation_weight": 0.0, "hard_weight": 0.0},
+    "text-generation": {"soft_weight": 1.0, "hidden_weight": 0.0, "relation_weight": 0.0, "hard_weight": 0.0},
+}
+
+
+def training_for(task: str, training: Training) -> Training:
+    """The same with the task's own weights where none are given. EdgepackError: nothing to learn from."""
+    defaults = DEFAULT_WEIGHTS[task]
+    weights = {name: own if (own := getattr(training, name)) is not None else value for name, value in defaults.items()}
+    if not any(weights.values()):
+        raise EdgepackError("every weight of the loss is 0: nothing to learn from", "leave out --soft-weight 0, or give another weight")
+    if task == "feature-extraction" and weights["hard_weight"]:
+        raise EdgepackError(f"sentence embeddings have no labels: --hard-weight {weights['hard_weight']:g}", "leave --hard-weight out")
+    return training.model_copy(update=weights)
 
 
 class Columns(Frozen):
@@ -99,7 +125,7 @@ class Recipe(Frozen):
     prune_layers: str | None = None
     drop_attention: int | None = Field(default=None, ge=0)
     prune_weights: float | None = Field(default=None, ge=0, lt=1)
-    importance: Importance = "gradient"
+    importance: Importance | None = None
     scope: Scope | None = None
     iterations: int = Field(default=1, ge=1, le=20)  # prune and recover so many times, a part of the way each
     precision: Literal["fp32", "int8"] | None = None
@@ -107,6 +133,7 @@ class Recipe(Frozen):
     max_length: int | None = Field(default=None, ge=1)  # tokens after which a text is cut
     budget: Budget = Budget()
     training: Training = Training()
+    unlabelled: str | None = None  # a file of texts that the student learns on beside the data
     columns: Columns = NO_COLUMNS
     seed: int = Field(default=0, ge=0)
     trust_remote_code: bool = False
@@ -133,7 +160,7 @@ def read_recipe(path: Path | None, given: dict[str, Any]) -> Recipe:
     if path is not None:
         stated = _read_toml(path)
         Recipe.read(stated, path.name)
-        stated |= {key: _beside(path, stated[key]) for key in ("model", "data") if stated.get(key)}
+        stated |= {key: _beside(path, stated[key]) for key in ("model", "data", "unlabelled") if stated.get(key)}
     return Recipe.read(_merged(stated, given), "the command line")
 
 

@@ -20,7 +20,7 @@ from edgepack.pack import StageRecord
 from edgepack.plan import Plan
 from edgepack.profile import Profile
 from edgepack.runnable import Runnable
-from edgepack.steps import Export, FileStep, ModelStep
+from edgepack.steps import Distill, Export, FileStep, ModelStep
 
 if TYPE_CHECKING:
     from torch import nn
@@ -64,7 +64,7 @@ class Runner:
         def stage(made: Path, resume: Path) -> dict[str, Any]:
             from edgepack.model.checkpoint import save_checkpoint
 
-            model = work(self._load(), self._context(resume))
+            model = work(self._load(), self._context(resume, step))
             save_checkpoint(model, made)
             outputs = self._run(model, self.material.test, f"score after {step.verb}")
             weights_mb = (made / "model.safetensors").stat().st_size / 1e6
@@ -117,14 +117,21 @@ class Runner:
 
         return load_checkpoint(self.checkpoint, self.material.task.name, self.material.recipe.trust_remote_code)
 
-    def _context(self, resume: Path) -> "StageContext":
+    def _context(self, resume: Path, step: ModelStep) -> "StageContext":
+        from edgepack.model.checkpoint import load_checkpoint
         from edgepack.stages.context import StageContext
 
+        labelled = len(self.material.train)
+        with_unlabelled = isinstance(step, Distill)
+        features = self.material.training if with_unlabelled else self.material.train
         return StageContext(
             task=self.material.task,
-            rows=self.material.rows("train"),
-            features=self.material.train,
-            teacher_outputs=self._teacher_train,
+            rows=self.material.rows("train") + (self.material.unlabelled_rows if with_unlabelled else []),
+            features=features,
+            teacher_outputs=self._teacher_train if with_unlabelled else self._teacher_train[:labelled],
+            load_teacher=lambda: load_checkpoint(self.material.source, self.material.task.name, self.material.recipe.trust_remote_code),
+            dev_rows=self.material.rows("dev"),
+            dev_features=self.material.dev if isinstance(step, Distill) and step.minutes else [],
             labels=self.material.labels,
             folder=resume,
             seed=self.material.recipe.seed,
@@ -138,7 +145,12 @@ class Runner:
             )
 
         def work(made: Path, resume: Path) -> dict[str, Any]:
-            save_outputs(made / "train.npz", self._run(self._load(), self.material.train, "teacher's soft targets"))
+            from edgepack.model.evaluation import run_model
+            from edgepack.model.losses import top_logits
+
+            task = self.material.task
+            kept = top_logits if task.name == "text-generation" else None
+            save_outputs(made / "train.npz", run_model(self._load(), task, self.material.training, "teacher's soft targets", kept))
             return {}
 
         folder, record = self._timed(self._teacher_key("train"), work)
@@ -151,7 +163,7 @@ class Runner:
 
     @property
     def _data_sha256(self) -> str:
-        return self.material.data.sha256 if self.material.data else ""
+        return (self.material.data.sha256 if self.material.data else "") + self.material.unlabelled_sha256
 
     def _run(self, model: "nn.Module", features: list, title: str) -> Outputs:
         from edgepack.model.evaluation import run_model

@@ -61,6 +61,11 @@ class Distill(Frozen):
     batch_rows: int
     learning_rate: float
     temperature: float
+    soft_weight: float = 1.0
+    hidden_weight: float = 0.0
+    relation_weight: float = 0.0
+    hard_weight: float = 0.0
+    minutes: float | None = None
     hold_zeros: bool = False  # weights that are zero stay zero
     why: str
 

@@ -12,8 +12,8 @@ PACKAGE = ROOT / "edgepack"
 
 # Lower layers first; a module imports only from its own layer (within one folder) and from lower ones.
 LAYERS = [
-    {"errors", "shipped", "progress"},
-    {"frozen"},
+    {"errors", "shipped", "parallel"},
+    {"frozen", "progress"},
     {"families", "profile", "runnable"},
     {"recipe", "shape"},
     {"predict"},

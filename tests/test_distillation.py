@@ -154,3 +154,98 @@ def test_a_loss_that_is_no_number_stops_and_names_the_step(material, tmp_path):
 
     with pytest.raises(EdgepackError, match="the loss is nan at step 1"):
         train(model, material.train[:64], np.zeros((64, 4)), broken, Training(epochs=1), tmp_path, 0, "")
+
+
+def of_task(folder, name, width=HIDDEN):
+    """A random teacher, and everything that distilling it on random ids needs."""
+    from edgepack.model.data import Row
+    from edgepack.model.losses import top_logits
+
+    family = "llama" if name == "text-generation" else "bert"
+    teacher = make_model(folder, family, name)
+    task, features = TASKS[name], some_features(96)
+    reduced = top_logits if name == "text-generation" else None
+    outputs = run_model(teacher, task, features, "", reduced)
+    rows = [Row("", text="x", label="call")] * 96
+    more = {"load_teacher": lambda: load_checkpoint(folder, name)}
+    return teacher, StageContext(task, rows, features, outputs, {"call": 1}, folder / "resume", 0, **more)
+
+
+def distance(model, context, width):
+    """The soft loss over all rows."""
+    from edgepack.model.evaluation import forward, padded
+    from edgepack.model.losses import soft_loss
+    from edgepack.model.training import _stacked
+    from edgepack.stages.distillation import targets_of
+
+    batch = padded(context.features, 0, context.task.name != "text-generation")
+    soft = torch.tensor(_stacked([target["soft"] for target in targets_of(step(), context, width)]))
+    with torch.inference_mode():
+        return soft_loss(context.task, forward(model, context.task, batch), batch, soft, 2.0).item()
+
+
+@pytest.mark.parametrize(
+    ("name", "hidden"),
+    [
+        ("text-classification", HIDDEN),
+        ("token-classification", HIDDEN),
+        ("question-answering", 32),
+        ("feature-extraction", HIDDEN),
+        ("feature-extraction", 32),
+        ("text-generation", HIDDEN),
+    ],
+)
+def test_a_student_of_every_task_comes_nearer_to_its_teacher(tmp_path, name, hidden):
+    _, context = of_task(tmp_path, name)
+    untrained = make_student(load_checkpoint(tmp_path, name), 2, hidden, context.features)
+    student = distill(load_checkpoint(tmp_path, name), step(hidden=hidden, epochs=8), context)
+    assert distance(student, context, hidden) < 0.8 * distance(untrained, context, hidden)
+
+
+@pytest.mark.parametrize("hidden", [HIDDEN, 32])
+def test_hidden_states_and_relations_teach_beside_a_live_teacher(tmp_path, hidden):
+    _, context = of_task(tmp_path, "text-classification")
+    weights = {"soft_weight": 0.0, "hidden_weight": 1.0, "relation_weight": 1.0, "hard_weight": 0.1}
+    student = distill(load_checkpoint(tmp_path, "text-classification"), step(hidden=hidden, epochs=2, **weights), context)
+    assert not [key for key in student.state_dict() if "projection" in key]
+    start = make_student(load_checkpoint(tmp_path, "text-classification"), 2, hidden, context.features)
+    changed = [name for name, weight in student.state_dict().items() if not torch.equal(weight, start.state_dict()[name])]
+    assert any("attention" in name for name in changed)
+
+
+def test_a_time_limit_is_kept_with_the_best_weights(material, tmp_path):
+    import dataclasses
+    import time
+
+    whole = context(material, tmp_path, rows=500)
+    whole = dataclasses.replace(whole, dev_rows=material.rows("dev"), dev_features=material.dev)
+    started = time.monotonic()
+    student = distill(load_checkpoint(material.source), step(epochs=10000, minutes=0.15), whole)
+    assert time.monotonic() - started < 0.15 * 60 + 3
+    assert (tmp_path / "best.safetensors").is_file() and accuracy(student, material) > 0.7
+
+
+def test_no_number_keeps_the_last_good_checkpoint(material, tmp_path):
+    steps = 0
+
+    def breaks_later(model, batch, targets):
+        nonlocal steps
+        steps += 1
+        return model(**batch).logits.square().mean() * (float("nan") if steps == 9 else 1.0)
+
+    with pytest.raises(EdgepackError, match="the loss is nan at step 9; checkpoint-8 is the last good one"):
+        model = load_checkpoint(material.source)
+        train(model, material.train[:320], np.zeros((320, 4)), breaks_later, Training(epochs=2), tmp_path, 0, "")
+    assert (tmp_path / "checkpoint-8" / "model.safetensors").is_file()
+
+
+def test_texts_without_labels_join_in(teacher_folder, data_folder, tmp_path):
+    from edgepack.model.material import gather
+    from edgepack.recipe import Recipe
+
+    (tmp_path / "more.txt").write_text("turn on the light\nplay music\n")
+    found = gather(Recipe(model=str(teacher_folder), data=str(data_folder), unlabelled=str(tmp_path / "more.txt")))
+    assert len(found.training) == len(found.train) + 2
+    assert found.training[-1].row == len(found.rows("train")) + 1
+    with pytest.raises(EdgepackError, match="no file of unlabelled texts"):
+        gather(Recipe(model=str(teacher_folder), data=str(data_folder), unlabelled="nowhere.txt"))

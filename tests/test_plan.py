@@ -135,14 +135,28 @@ def test_a_wish_that_cannot_be_is_refused_before_any_work(recipe, says):
         plan(**recipe)
 
 
-def test_other_tasks_are_not_distilled_yet_and_decoders_stay_fp32():
-    tagging = MINILM.model_copy(update={"task": "token-classification"})
-    with pytest.raises(EdgepackError, match="not supported for token-classification yet"):
-        plan(teacher=tagging, student="3x384")
+def test_decoders_stay_fp32():
     writing = MINILM.model_copy(update={"task": "text-generation"})
     assert plan(teacher=writing, budget=roomy()).precision == "fp32"
     with pytest.raises(EdgepackError, match="decoder"):
         plan(teacher=writing, precision="int8")
+
+
+@pytest.mark.parametrize(
+    ("task", "training", "says"),
+    [
+        ("text-classification", {"soft_weight": 0.0}, "every weight of the loss is 0"),
+        ("feature-extraction", {"hard_weight": 1.0}, "have no labels"),
+    ],
+)
+def test_a_loss_that_cannot_be_is_refused_before_any_work(task, training, says):
+    with pytest.raises(EdgepackError, match=says):
+        plan(teacher=MINILM.model_copy(update={"task": task}), student="3x384", training=training)
+
+
+def test_embeddings_are_pruned_by_what_needs_no_labels():
+    found = plan(teacher=MINILM.model_copy(update={"task": "feature-extraction"}), prune_heads=0.25, budget=roomy())
+    assert next(step for step in found.steps if isinstance(step, PruneHeads)).importance == "activation"
 
 
 def test_predictions_are_labelled_and_grow_with_the_model():

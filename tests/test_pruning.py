@@ -12,7 +12,6 @@ from small import CONFIGS, ENCODERS, HEADS, LAYERS, make_model
 from edgepack.errors import EdgepackError
 from edgepack.model.checkpoint import load_checkpoint, save_checkpoint
 from edgepack.model.surgery import count_params, cut_ffn, cut_heads, family_of_model, keep_layers, layer_shapes, layers_of
-from edgepack.model.tasks import TASKS
 from edgepack.stages.context import StageContext
 from edgepack.stages.importance import best, best_anywhere, gates, head_importance
 from edgepack.stages.pruning import prune_heads
@@ -156,13 +155,6 @@ def test_no_kept_head_is_less_important_than_a_cut_one(scores, count, at_least):
 def test_heads_that_share_a_key_stay_or_go_together(scores, count):
     kept = best(torch.tensor(scores), count, group=2)
     assert len(kept) == count and all((head ^ 1) in kept for head in kept)
-
-
-def test_other_tasks_are_refused_with_the_way_out(teacher_folder, data_folder, tmp_path):
-    context = context_for(teacher_folder, data_folder, tmp_path)
-    tagging = StageContext(TASKS["token-classification"], context.rows, context.features, [], context.labels, tmp_path, 0)
-    with pytest.raises(EdgepackError, match="token-classification"):
-        head_importance(load_checkpoint(teacher_folder), tagging, "gradient")
 
 
 def test_every_encoder_family_is_covered():

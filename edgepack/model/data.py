@@ -84,6 +84,28 @@ def load_data(source: str, task: str, columns: Columns = NO_COLUMNS, seed: int =
     return Data(source, splits, guessed, digest, notes)
 
 
+def load_unlabelled(source: str, task: str, columns: Columns = NO_COLUMNS) -> list[Row]:
+    """Texts of a file without labels; for tagging they are split into words at white space."""
+    path = Path(source)
+    if not path.is_file():
+        raise EdgepackError(f"no file of unlabelled texts: {source!r}", "give a text, jsonl, csv, tsv or parquet file to --unlabelled")
+    if task == "question-answering":
+        raise EdgepackError("unlabelled texts hold no questions: --unlabelled", "give questions without answers in --data's train split")
+    named = frozenset(name for name in (columns.text, columns.text_pair) if name)
+    records = [record for found in read_records(path, "text-classification", named).values() for record in found]
+    if not records:
+        raise EdgepackError(f"{path.name} is empty", "give a file with at least one text")
+    names = list(records[0].values)
+    if columns.text is not None and columns.text in names:
+        chosen = {"text": columns.text}
+    else:
+        chosen = {"text": _guess_text(records[0], records, names)}
+    if columns.text_pair is not None and columns.text_pair in names:
+        chosen["text_pair"] = columns.text_pair
+    rows = [_row(record, "feature-extraction", chosen) for record in records]
+    return rows if task != "token-classification" else [Row(row.place, words=words) for row in rows if (words := tuple(row.text.split()))]
+
+
 def label_ids(data: Data, id2label: dict[int, str], model: str) -> dict[str, int]:
     """The model's id for each label of the data: by name, or, where the data writes numbers, by number."""
     by_name = {name: index for index, name in id2label.items()}

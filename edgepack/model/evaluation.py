@@ -1,7 +1,7 @@
 """Runs a torch model over features: the outputs that quality.py judges and that a student learns from."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -56,8 +56,13 @@ def forward(model: nn.Module, task: Task, batch: dict[str, torch.Tensor]) -> tor
     return arrays[0] if len(arrays) == 1 else torch.stack(arrays, dim=-1)
 
 
-def run_model(model: nn.Module, task: Task, features: Sequence[Features], title: str) -> Outputs:
-    """Outputs for each of the features, in their order: see `Task.outputs` for shapes. Batches hold texts of like length."""
+def run_model(
+    model: nn.Module, task: Task, features: Sequence[Features], title: str, reduced: Callable[[torch.Tensor], torch.Tensor] | None = None
+) -> Outputs:
+    """Outputs for each of the features, in their order: see `Task.outputs` for shapes. Batches hold texts of like length.
+
+    `reduced` takes what is to be kept of one text's outputs, in place of what a score needs.
+    """
     use_all_cores()
     order = sorted(range(len(features)), key=lambda index: len(features[index].ids))
     outputs: list[np.ndarray | None] = [None] * len(features)
@@ -70,7 +75,7 @@ def run_model(model: nn.Module, task: Task, features: Sequence[Features], title:
             for index, output in zip(chosen, found, strict=True):
                 length = len(features[index].ids)
                 trimmed = output[:length] if task.per_token else output
-                outputs[index] = _reduced(task, features[index].ids, trimmed)
+                outputs[index] = reduced(trimmed).numpy().copy() if reduced else _reduced(task, features[index].ids, trimmed)
             progress.advance(len(chosen))
     return [output for output in outputs if output is not None]
 

@@ -1,6 +1,7 @@
 """What a build works with beside the model: rows, token ids and the teacher's outputs, each made when first asked for."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgepack.families import family_of
-from edgepack.model.data import Data, Row, label_ids, load_data
+from edgepack.model.data import Data, Row, label_ids, load_data, load_unlabelled
 from edgepack.model.source import Source, check_tokenizer, find_model
 from edgepack.model.tasks import TASKS, Features, Outputs, Task
 from edgepack.recipe import Recipe
@@ -62,6 +63,24 @@ class Material:
         return self._encoded(self.rows("train"))
 
     @cached_property
+    def dev(self) -> list[Features]:
+        return self._encoded(self.rows("dev"))
+
+    @cached_property
+    def unlabelled_rows(self) -> list[Row]:
+        return load_unlabelled(self.recipe.unlabelled, self.task.name, self.recipe.columns) if self.recipe.unlabelled else []
+
+    @property
+    def unlabelled_sha256(self) -> str:
+        return hashlib.sha256(Path(self.recipe.unlabelled).read_bytes()).hexdigest() if self.recipe.unlabelled else ""
+
+    @cached_property
+    def training(self) -> list[Features]:
+        """The train split, and after it the texts without labels."""
+        first = len(self.rows("train"))
+        return self.train + [replace(item, row=item.row + first) for item in self._encoded(self.unlabelled_rows)]
+
+    @cached_property
     def test(self) -> list[Features]:
         return self._encoded(self.rows("test"))
 
@@ -91,7 +110,7 @@ def gather(recipe: Recipe) -> Material:
     source.shape(task.name)
     data = load_data(recipe.data, task.name, recipe.columns, recipe.seed) if recipe.data else None
     material = Material(recipe, source, task, data)
-    _ = material.labels
+    _ = material.labels, material.unlabelled_rows
     return material
 
 

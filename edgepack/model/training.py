@@ -1,7 +1,8 @@
 """The training loop: transformers' Trainer with a loss of ours, that stops at any moment and goes on as if it had not.
 
 The order of all batches is drawn before the first step, and dropout is off, so that a resumed run computes the same bytes
-as an unbroken one on the same machine with the same number of threads.
+as an unbroken one on the same machine with the same number of threads. Under torchrun each process takes its part of
+every batch: `batch_rows` is what all of them do together, and the loss curve is that of one process.
 """
 
 import json
@@ -12,9 +13,11 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
@@ -22,30 +25,39 @@ from edgepack.errors import EdgepackError
 from edgepack.model.checkpoint import quiet_transformers
 from edgepack.model.evaluation import pad_id_of, padded, takes_types, use_all_cores
 from edgepack.model.tasks import Features
+from edgepack.parallel import agreed, is_first, world_size
 from edgepack.progress import Bar, bar
 from edgepack.recipe import Training
 
 _COMPLETE = "edgepack-complete.json"  # written into a checkpoint last: one without it was cut off
 _POOL_BATCHES = 20  # batches that are drawn together and sorted by length: less padding, still random
+_WARM_UP = 0.06  # share of a training
 _CHECKPOINTS = 10  # saved over a whole training
 
-BatchLoss = Callable[[nn.Module, dict[str, torch.Tensor], torch.Tensor], torch.Tensor]
+_BEST = "best.safetensors"  # weights of the best checkpoint, where one is chosen
+_SPARE_SECONDS = 2.0  # kept of a time limit for what comes after the last step
+
+BatchLoss = Callable[[nn.Module, dict[str, torch.Tensor], Any], torch.Tensor]
+Judge = Callable[[nn.Module], float]
 
 
-def train(
+def train(  # noqa: PLR0913, PLR0917
     model: nn.Module,
     features: Sequence[Features],
-    targets: np.ndarray,
+    targets: Sequence[Any],
     loss: BatchLoss,
     settings: Training,
     folder: Path,
     seed: int,
     title: str,
+    judge: Judge | None = None,
 ) -> nn.Module:
     """Trains `model` in place and returns it.
 
-    targets: [rows, ...], handed to loss(model, batch, targets of the batch). folder: checkpoints, resumed from where there
-    are some. EdgepackError: no rows, or a loss that is no number any more.
+    targets: for each of the features an array, or arrays by name (padded to the longest of a batch: whole numbers with -100,
+    others with 0), handed to loss(model, batch, targets of the batch). folder: checkpoints, resumed from where there are
+    some. With `settings.minutes`, judge(model) picks the checkpoint that is kept, higher is better; without a judge it is the
+    last. EdgepackError: no rows, or a loss that is no number any more.
     """
     if not features:
         raise EdgepackError("no rows to train on", "give data with a train split")
@@ -53,7 +65,12 @@ def train(
     order = batch_order([len(item.ids) for item in features], settings.batch_rows, settings.epochs, seed)
     batch_rows = min(settings.batch_rows, len(features))
     steps = len(order) // batch_rows
+    if batch_rows % world_size():
+        raise EdgepackError(
+            f"{world_size()} processes cannot share batches of {batch_rows} rows", f"choose a --batch-rows that {world_size()} divides"
+        )
     folder.mkdir(parents=True, exist_ok=True)
+    agreed(_last_complete(folder) is not None if is_first() else False)  # the first process tidies up before the others look
     resume = _last_complete(folder)
     clock = _Clock(spent_seconds(folder))
     with quiet_transformers(), _dropout_off(model), bar(title, steps) as progress, warnings.catch_warnings():
@@ -61,15 +78,24 @@ def train(
         logging.getLogger("accelerate").setLevel(logging.ERROR)
         trainer = _LossTrainer(
             model=model,
-            args=_arguments(folder, settings, batch_rows, steps, seed),
+            args=_arguments(folder, settings, batch_rows // world_size(), steps, seed),
             train_dataset=_Ordered(features, targets, order),
-            data_collator=lambda items: _collate(items, pad_id_of(model), takes_types(model)),
-            callbacks=[_Follow(progress, clock)],
+            data_collator=lambda items: collate(items, pad_id_of(model), takes_types(model)),
+            callbacks=[_Follow(progress, clock, settings.minutes, judge)],
         )
+        trainer.clock, trainer.seconds_limit = clock, (settings.minutes or 0) * 60
         trainer.batch_loss = loss
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    return model.eval().cpu()
+    model = model.eval().cpu()
+    if (folder / _BEST).is_file() and settings.minutes:
+        model.load_state_dict(load_file(folder / _BEST), strict=False)  # tied weights are stored once
+    return model
+
+
+def bare(model: nn.Module) -> nn.Module:
+    """The model itself, out of what trains it in several processes."""
+    return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
 
 
 def batch_order(lengths: Sequence[int], batch_rows: int, epochs: int, seed: int) -> np.ndarray:
@@ -93,33 +119,65 @@ def batch_order(lengths: Sequence[int], batch_rows: int, epochs: int, seed: int)
 class _Ordered(torch.utils.data.Dataset):
     """Rows in the order drawn beforehand; Trainer reads them one after the other."""
 
-    def __init__(self, features: Sequence[Features], targets: np.ndarray, order: np.ndarray) -> None:
+    def __init__(self, features: Sequence[Features], targets: Sequence[Any], order: np.ndarray) -> None:
         self.features, self.targets, self.order = features, targets, order
 
     def __len__(self) -> int:
         return len(self.order)
 
-    def __getitem__(self, index: int) -> tuple[Features, np.ndarray]:
+    def __getitem__(self, index: int) -> tuple[Features, Any]:
         row = self.order[index]
         return self.features[row], self.targets[row]
 
 
-def _collate(items: list[tuple[Features, np.ndarray]], pad_id: int, with_types: bool) -> dict[str, torch.Tensor]:
+def collate(items: list[tuple[Features, Any]], pad_id: int, with_types: bool) -> dict[str, Any]:
+    """A padded batch with its `targets` stacked, by name where they have names."""
     batch = padded([item for item, _ in items], pad_id, with_types)
-    batch["targets"] = torch.as_tensor(np.stack([target for _, target in items]))
+    targets = [target for _, target in items]
+    if isinstance(targets[0], dict):
+        batch["targets"] = {name: _stacked([target[name] for target in targets]) for name in targets[0]}
+    else:
+        batch["targets"] = _stacked(targets)
     return batch
+
+
+def _stacked(arrays: list[np.ndarray]) -> torch.Tensor:
+    """Arrays that differ in their first axis alone, padded to the longest."""
+    if arrays[0].ndim == 0 or len({len(array) for array in arrays}) == 1:
+        return torch.as_tensor(np.stack(arrays))
+    filler = -100 if np.issubdtype(arrays[0].dtype, np.integer) else 0
+    whole = np.full((len(arrays), max(len(array) for array in arrays), *arrays[0].shape[1:]), filler, dtype=arrays[0].dtype)
+    for row, array in zip(whole, arrays, strict=True):
+        row[: len(array)] = array
+    return torch.as_tensor(whole)
 
 
 class _LossTrainer(Trainer):
     batch_loss: BatchLoss
+    clock: "_Clock"
+    seconds_limit: float
     loss_is_scaled_for_ga = False
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         targets = inputs.pop("targets")
         loss = self.batch_loss(model, inputs, targets)
         if not math.isfinite(loss.item()):
-            raise EdgepackError(f"the loss is {loss.item()} at step {self.state.global_step + 1}", "choose a lower --learning-rate")
+            saved = _last_complete(Path(self.args.output_dir))
+            kept = f"; {saved.name} is the last good one and stays in {self.args.output_dir}" if saved else ""
+            raise EdgepackError(f"the loss is {loss.item()} at step {self.state.global_step + 1}{kept}", "choose a lower --learning-rate")
         return loss
+
+    def create_scheduler(self, num_training_steps: int, optimizer=None):
+        """Linear, with a warm-up; under a time limit it falls by the time that is gone where that is ahead of the steps."""
+        if not self.seconds_limit:
+            return super().create_scheduler(num_training_steps, optimizer)
+
+        def rate(step: int) -> float:
+            gone = max(step / num_training_steps, min(1.0, self.clock.seconds() / self.seconds_limit))
+            return min(step / max(1, _WARM_UP * num_training_steps), gone / _WARM_UP, 1.0) * (1 - gone)
+
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, rate)
+        return self.lr_scheduler
 
 
 class _Clock:
@@ -131,20 +189,49 @@ class _Clock:
 
 
 class _Follow(TrainerCallback):
-    """Moves the bar, and seals each checkpoint."""
+    """Moves the bar, seals each checkpoint, stops in time and keeps the best weights until then."""
 
-    def __init__(self, progress: Bar, clock: _Clock) -> None:
+    def __init__(self, progress: Bar, clock: _Clock, minutes: float | None, judge: Judge | None) -> None:
         self.progress, self.clock = progress, clock
+        self.limit, self.judge = (minutes * 60 if minutes else None), judge
+        self.judged_at = clock.seconds()
+        self.judging = 0.0  # seconds that the last judging took
+        self.last = clock.seconds()
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.progress.advance(state.global_step)
 
     def on_step_end(self, args, state, control, **kwargs):
         self.progress.advance(1)
+        if self.limit is None:
+            return
+        now, step = self.clock.seconds(), self.clock.seconds() - self.last
+        self.last = now
+        stops = agreed(now + 2 * step + self.judging + _SPARE_SECONDS > self.limit) or state.global_step >= state.max_steps
+        if self.judge and agreed(stops or now - self.judged_at > self.limit / _CHECKPOINTS):
+            self._keep_best(Path(args.output_dir), bare(kwargs["model"]))
+            self.last = self.judged_at = self.clock.seconds()
+            self.judging = self.judged_at - now
+        control.should_training_stop |= stops
+
+    def _keep_best(self, folder: Path, model: nn.Module) -> None:
+        if not is_first():
+            return
+        score, training = self.judge(model), folder / "best.json"
+        model.train()
+        if training.is_file() and json.loads(training.read_text())["score"] > score:
+            return
+        whole = {id(tensor): (name, tensor) for name, tensor in model.named_parameters()}
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in whole.values()}
+        save_file(weights, folder / f"{_BEST}.partial")
+        (folder / f"{_BEST}.partial").replace(folder / _BEST)
+        training.write_text(json.dumps({"score": score}))
 
     def on_save(self, args, state, control, **kwargs):
         checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        (checkpoint / _COMPLETE).write_text(json.dumps({"seconds": self.clock.seconds()}))
+        agreed(True)  # the others' random states are written too
+        if is_first():
+            (checkpoint / _COMPLETE).write_text(json.dumps({"seconds": self.clock.seconds()}))
 
 
 def _arguments(folder: Path, settings: Training, batch_rows: int, steps: int, seed: int) -> TrainingArguments:
@@ -155,7 +242,7 @@ def _arguments(folder: Path, settings: Training, batch_rows: int, steps: int, se
         train_sampling_strategy="sequential",
         per_device_train_batch_size=batch_rows,
         learning_rate=settings.learning_rate,
-        warmup_steps=0.06,
+        warmup_steps=_WARM_UP,
         weight_decay=0.01,
         max_grad_norm=1.0,
         save_steps=max(1, math.ceil(steps / _CHECKPOINTS)),
@@ -167,6 +254,7 @@ def _arguments(folder: Path, settings: Training, batch_rows: int, steps: int, se
         disable_tqdm=True,
         report_to="none",
         logging_strategy="no",
+        ddp_find_unused_parameters=False,
     )
 
 

@@ -1,8 +1,10 @@
 """What a stage may use beside the model and its step."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from torch import nn
 
 from edgepack.model.data import Row
 from edgepack.model.tasks import Features, Outputs, Task
@@ -19,3 +21,6 @@ class StageContext:
     labels: dict[str, int]
     folder: Path
     seed: int
+    load_teacher: Callable[[], nn.Module] | None = None
+    dev_rows: Sequence[Row] = ()
+    dev_features: Sequence[Features] = ()

@@ -7,8 +7,10 @@ import torch
 from torch import nn
 
 from edgepack.errors import EdgepackError
-from edgepack.model.evaluation import pad_id_of, padded, takes_types, use_all_cores
+from edgepack.model.evaluation import pad_id_of, takes_types, use_all_cores
+from edgepack.model.losses import hard_targets, task_loss
 from edgepack.model.surgery import family_of_model, head_dim_of, layer_shapes, layers_of
+from edgepack.model.training import collate
 from edgepack.progress import bar
 from edgepack.stages.activations import collect_activations
 from edgepack.stages.context import StageContext
@@ -36,19 +38,20 @@ def _by_gradient(model: nn.Module, context: StageContext, unit: str) -> Scores:
     Michel, Levy and Neubig 2019, "Are sixteen heads really better than one?"; for neurons the same first-order estimate
     as in Molchanov 2017. The loss is the cross entropy against the labels.
     """
-    if context.task.name != "text-classification":
-        raise EdgepackError(f"{unit} cannot be pruned by gradient for {context.task.name} yet", "use --importance activation")
+    features = context.features[:_ROWS]
+    truth = hard_targets(context.task, features, context.rows, context.labels)
+    if truth is None:
+        raise EdgepackError(f"{context.task.name} has no labels to take a gradient of", "use --importance activation")
     use_all_cores()
     model.eval()
-    features, rows = context.features[:_ROWS], context.rows
     sums: Scores | None = None
     with bar(f"importance of {unit}", len(features)) as progress:
         for at in range(0, len(features), _BATCH_ROWS):
             group = features[at : at + _BATCH_ROWS]
-            batch = padded(group, pad_id_of(model), takes_types(model))
-            truth = torch.tensor([context.labels[rows[item.row].label or ""] for item in group])
+            batch = collate(list(zip(group, truth[at:], strict=False)), pad_id_of(model), takes_types(model))
+            hard = batch.pop("targets")
             with gates(model, len(group), unit) as opened:
-                loss = nn.functional.cross_entropy(model(**batch).logits, truth, reduction="sum")
+                loss = task_loss(model, context.task, batch, hard) * len(group)
                 found = [gradient.abs().sum(dim=0) for gradient in torch.autograd.grad(loss, opened)]
             sums = found if sums is None else [total + new for total, new in zip(sums, found, strict=True)]
             progress.advance(len(group))

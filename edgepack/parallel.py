@@ -1,0 +1,28 @@
+"""Several processes under torchrun or `accelerate launch`: who writes, and where all wait for each other. Alone, all of it does nothing."""
+
+import os
+
+
+def world_size() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    """The one process that writes the cache, packs and reports."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def agreed(value: bool) -> bool:
+    """The first process' value, in every process; all have to call it. Also a barrier."""
+    if world_size() == 1:
+        return value
+    import torch
+    import torch.distributed
+
+    on_gpu = torch.cuda.is_available()
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("nccl" if on_gpu else "gloo")
+    place = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if on_gpu else "cpu"
+    shared = torch.tensor([float(value)], device=place)
+    torch.distributed.broadcast(shared, src=0)
+    return bool(shared.item())
