@@ -1,7 +1,6 @@
 """Two processes of torchrun with gloo compute what one does, on the same command."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -73,4 +72,4 @@ def test_a_build_under_torchrun_writes_one_pack(tmp_path):
     data = make_data(tmp_path / "data", {"train": 96, "test": 40, "dev": 40})
     build = ["-m", "edgepack", "build", tmp_path / "model", "--data", data, "--profile", "x86-server", *flags]
     launched(2, [*build, "--out", tmp_path / "pack", "--cache", tmp_path / "cache"])
-    assert (tmp_path / "pack" / "model.onnx").is_file() and not os.listdir(tmp_path / "cache" / "unfinished")
+    assert (tmp_path / "pack" / "model.onnx").is_file() and not list((tmp_path / "cache" / "unfinished").iterdir())

@@ -102,6 +102,10 @@ def keep_layers(model: nn.Module, indices: Sequence[int]) -> None:
     owner, _, attribute = family.layers.rpartition(".")
     parent = model.base_model.get_submodule(owner) if owner else model.base_model
     setattr(parent, attribute, nn.ModuleList([layers[index] for index in indices]))
+    for position, index in enumerate(indices):
+        for module in layers[index].modules():
+            if hasattr(module, "layer_idx"):  # its place in a decoder's cache
+                module.layer_idx = position
     setattr(model.config, family.config_layers, len(indices))
     if getattr(model.config, "layer_types", None):
         model.config.layer_types = [model.config.layer_types[index] for index in indices]

@@ -51,7 +51,7 @@ def _empty_student(model: nn.Module, hidden: int, heads: int, shapes: Sequence[L
     if getattr(config, "embedding_size", None) == getattr(model.config, family.config_hidden):
         config.embedding_size = hidden
     with quiet_transformers():
-        student = type(model)(config)
+        student = type(model)(config, **({"add_pooling_layer": False} if getattr(model, "pooler", model) is None else {}))
     cut_heads(student, [range(shape.heads) for shape in shapes])
     cut_ffn(student, [range(shape.ffn) for shape in shapes])
     return student
