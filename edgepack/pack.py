@@ -36,6 +36,7 @@ class StageRecord(Frozen):
     score: Score | None
     score_drop: float | None  # points lost against the teacher; negative where it is better
     flip_share: float | None  # decisions that differ from the teacher's
+    details: dict[str, float | int | str] = Field(default_factory=dict)  # what the stage counted beside the score
     origin: Literal["measured"] = "measured"
 
 

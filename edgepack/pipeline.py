@@ -20,7 +20,7 @@ from edgepack.report.judge import Report, judge
 from edgepack.report.write import write_model_card, write_report
 from edgepack.runnable import Runnable
 from edgepack.runner import Runner
-from edgepack.steps import Distill, Export, PruneHeads, Quantize
+from edgepack.steps import CutVocabulary, Distill, Export, PruneHeads, Quantize
 
 GRAPH_FILE = "graph.onnx"  # an export before it is finished: what quantization starts from
 _FP32_TOLERANCE, _INT8_TOLERANCE = 1e-3, 0.05  # golden vectors on another machine: rounding moves an int8 step now and then
@@ -43,7 +43,8 @@ def build(recipe: Recipe, profile: Profile, out: Path | str, cache: Path | None 
     check_output(out)
     cache = cache or cache_folder()
     material = gather(recipe)
-    plan = make_plan(profile, recipe, material.source.shape(material.task.name))
+    pieces = len(material.vocabulary_cut.order) if recipe.vocabulary is not None else None
+    plan = make_plan(profile, recipe, material.source.shape(material.task.name), pieces)
     fp32_mb = predict_file_mb(plan.teacher, "fp32")
     check_disk(cache, fp32_mb * _CHECKPOINT_COPIES, "the stages' results")
     check_disk(out, 2 * plan.predictions.file_mb, "the pack")
@@ -72,6 +73,10 @@ def run_steps(runner: Runner, plan: Plan) -> None:
     for step in plan.steps:
         say(f"{step.verb}: {step.why}")
         match step:
+            case CutVocabulary():
+                from edgepack.stages.vocabulary import cut_vocabulary
+
+                runner.change_tokenizer(step, cut_vocabulary)
             case PruneHeads():
                 from edgepack.stages.pruning import prune_heads
 
@@ -143,8 +148,8 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
         recipe=material.recipe,
         plan=plan,
         ladder=tuple(runner.ladder),
-        source=_origin(material.source),
-        licence=material.source.licence,
+        source=_origin(runner.source),
+        licence=runner.source.licence,
         data=Origin(name=material.data.name, sha256=material.data.sha256) if material.data else None,
         seed=material.recipe.seed,
         command=shlex.join(["edgepack", *sys.argv[1:]]),

@@ -7,6 +7,14 @@ from pydantic import Field
 from edgepack.frozen import Frozen
 
 
+class CutVocabulary(Frozen):
+    """Keep the pieces that a corpus needs. corpus: `data` for the train split, or the path of a file beside it."""
+
+    verb: Literal["cut_vocabulary"] = "cut_vocabulary"
+    corpus: str
+    why: str
+
+
 class PruneHeads(Frozen):
     """Cut the least important heads out. scope `layer` removes the same share in each layer, `model` the least anywhere."""
 
@@ -41,4 +49,4 @@ class Quantize(Frozen):
     why: str
 
 
-Step = Annotated[PruneHeads | Distill | Export | Quantize, Field(discriminator="verb")]
+Step = Annotated[CutVocabulary | PruneHeads | Distill | Export | Quantize, Field(discriminator="verb")]

@@ -142,6 +142,9 @@ def _headline(verdict: Verdict, checks: tuple[Check, ...], manifest: Manifest, m
 
 
 def _notes(manifest: Manifest, measurement: Measurement | None):
+    for row in manifest.ladder:
+        if row.details:
+            yield f"{row.stage}: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in row.details.items())
     yield from (f"The plan's own prediction breaks {broken}" for broken in manifest.plan.broken)
     if measurement is not None:
         yield from measurement.doubts
