@@ -41,6 +41,7 @@ class StageRecord(Frozen):
     flip_share: float | None  # decisions that differ from the teacher's
     calibration: Calibration | None
     groups: tuple[GroupScore, ...]  # classes, entity types or languages, the worst first
+    details: dict[str, float | int | str] = Field(default_factory=dict)  # what the stage counted beside the score
     origin: Literal["measured"] = "measured"
 
 

@@ -23,7 +23,18 @@ from edgepack.report.judge import Report, judge
 from edgepack.report.write import write_model_card, write_report
 from edgepack.runnable import Runnable
 from edgepack.runner import Runner
-from edgepack.steps import Distill, DropAttention, Export, ModelStep, PruneFFN, PruneHeads, PruneLayers, PruneWeights, Quantize
+from edgepack.steps import (
+    CutVocabulary,
+    Distill,
+    DropAttention,
+    Export,
+    ModelStep,
+    PruneFFN,
+    PruneHeads,
+    PruneLayers,
+    PruneWeights,
+    Quantize,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -49,7 +60,8 @@ def build(recipe: Recipe, profile: Profile, out: Path | str, cache: Path | None 
     check_output(out)
     cache = cache or cache_folder()
     material = gather(recipe)
-    plan = make_plan(profile, recipe, material.source.shape(material.task.name))
+    pieces = len(material.vocabulary_cut.order) if recipe.vocabulary is not None else None
+    plan = make_plan(profile, recipe, material.source.shape(material.task.name), pieces)
     fp32_mb = predict_file_mb(plan.teacher, "fp32")
     check_disk(cache, fp32_mb * _CHECKPOINT_COPIES, "the stages' results")
     check_disk(out, 2 * plan.predictions.file_mb, "the pack")
@@ -80,6 +92,10 @@ def run_steps(runner: Runner, plan: Plan) -> None:
     for step in plan.steps:
         say(f"{step.verb}: {step.why}")
         match step:
+            case CutVocabulary():
+                from edgepack.stages.vocabulary import cut_vocabulary
+
+                runner.change_tokenizer(step, cut_vocabulary)
             case PruneHeads() | PruneFFN() | PruneLayers() | DropAttention() | PruneWeights() | Distill():
                 stage = stage_of(step)
                 runner.change_model(step, lambda model, context, step=step, stage=stage: stage(model, step, context))
@@ -164,8 +180,8 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
         recipe=material.recipe,
         plan=plan,
         ladder=tuple(runner.ladder),
-        source=_origin(material.source),
-        licence=material.source.licence,
+        source=_origin(runner.source),
+        licence=runner.source.licence,
         data=Origin(name=material.data.name, sha256=material.data.sha256) if material.data else None,
         seed=material.recipe.seed,
         command=shlex.join(["edgepack", *sys.argv[1:]]),

@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 
 from edgepack.choice import BrokenBudget, Choice, choose, last_break, supported_runtime
+from edgepack.errors import EdgepackError
 from edgepack.frozen import Frozen
 from edgepack.model_steps import model_steps
 from edgepack.predict import Prediction, predict
 from edgepack.profile import Budget, PrecisionName, Profile
 from edgepack.recipe import Recipe
 from edgepack.shape import ModelShape
-from edgepack.steps import Export, Quantize, Step
+from edgepack.steps import CutVocabulary, Export, Quantize, Step
 
+GUESSED_PIECES = 20_000  # what a few languages need; nobody knows before the corpus is read
 OPSET = 20  # the first with Gelu as one op; onnxruntime 1.17 and later take it
 
 
@@ -30,11 +32,15 @@ class Plan(Frozen):
     broken: tuple[BrokenBudget, ...]  # budgets that the user's own fixed choices are predicted to break
 
 
-def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape) -> Plan:
-    """EdgepackError where the profile's runtime is not supported, a fixed choice is impossible or no plan meets the budgets."""
+def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int | None = None) -> Plan:
+    """`pieces`: what is left of the vocabulary where the recipe cuts it and somebody has counted; else it is guessed.
+
+    EdgepackError where the profile's runtime is not supported, a fixed choice is impossible or no plan meets the budgets.
+    """
     runtime = supported_runtime(profile)
     budget = profile.budget.overridden_by(recipe.budget)
-    choice, considered = choose(profile, recipe, teacher, budget, runtime)
+    cut = _with_vocabulary(recipe, teacher, pieces)
+    choice, considered = choose(profile, recipe, cut, budget, runtime)
     return Plan(
         profile=profile.name,
         task=teacher.task,
@@ -43,11 +49,31 @@ def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape) -> Plan:
         precision=choice.precision,
         teacher=teacher,
         student=choice.student,
-        steps=tuple(_steps(profile, recipe, teacher, choice, considered, runtime)),
+        steps=(*_vocabulary_step(recipe, teacher, cut, pieces), *_steps(profile, recipe, teacher, choice, considered, runtime)),
         predictions=choice.prediction,
         teacher_predictions=predict(teacher, "fp32", profile, runtime, recipe.length),
         broken=choice.broken,
     )
+
+
+def _with_vocabulary(recipe: Recipe, teacher: ModelShape, pieces: int | None) -> ModelShape:
+    if recipe.vocabulary is None:
+        return teacher
+    if recipe.vocabulary == "data" and recipe.data is None:
+        raise EdgepackError(
+            "--vocabulary data needs data: it keeps what the train split needs", "give --data, or a file: --vocabulary FILE"
+        )
+    return teacher.model_copy(update={"vocab": min(teacher.vocab, GUESSED_PIECES) if pieces is None else pieces})
+
+
+def _vocabulary_step(recipe: Recipe, teacher: ModelShape, cut: ModelShape, pieces: int | None) -> Iterator[Step]:
+    if recipe.vocabulary is None:
+        return
+    said = (
+        f"asked for; {teacher.vocab:,} pieces take {teacher.vocab * teacher.embedding / 1e6:.1f}M of {teacher.params / 1e6:.1f}M parameters"
+    )
+    left = f"{cut.vocab:,} stay" if pieces is not None else f"{cut.vocab:,} is a guess: the build reads the corpus and counts what it needs"
+    yield CutVocabulary(corpus=recipe.vocabulary, why=f"{said}; {left}")
 
 
 def _steps(profile: Profile, recipe: Recipe, teacher: ModelShape, choice: Choice, considered: list[Choice], runtime: str) -> Iterator[Step]:

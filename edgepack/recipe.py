@@ -119,6 +119,7 @@ class Recipe(Frozen):
     model: str = ""  # without one, the demo's
     task: TaskName | None = None
     data: str | None = None
+    vocabulary: str | None = Field(default=None, min_length=1)  # `data`: cut to the train split; a path: to that file too
     student: str | None = None
     prune_heads: float | None = Field(default=None, ge=0, lt=1)
     prune_ffn: float | None = Field(default=None, ge=0, lt=1)

@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from edgepack.cache import run_once, stage_key
 from edgepack.errors import EdgepackError
 from edgepack.measure.answers import answer
+from edgepack.model.alignment import align_outputs
 from edgepack.model.material import Material, load_outputs, save_outputs
 from edgepack.model.quality import UNKNOWN, Quality, judge_outputs
 from edgepack.model.source import find_model
@@ -20,7 +22,7 @@ from edgepack.pack import StageRecord
 from edgepack.plan import Plan
 from edgepack.profile import Profile
 from edgepack.runnable import Runnable
-from edgepack.steps import Distill, Export, FileStep, ModelStep
+from edgepack.steps import CutVocabulary, Distill, Export, FileStep, ModelStep
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,7 +38,7 @@ class Runner:
     def __init__(self, material: Material, plan: Plan, profile: Profile, cache: Path) -> None:
         self.material, self.plan, self.profile, self.cache = material, plan, profile, cache
         self.key = ""
-        self.checkpoint = material.source
+        self.source = self.checkpoint = material.source
         self.exported: Path | None = None
         self.ladder: list[StageRecord] = []
         self._teacher_test: Outputs = []
@@ -54,9 +56,42 @@ class Runner:
         self.key = self._teacher_key("test")
         folder, record = self._timed(self.key, work)
         self._teacher_test = load_outputs(folder / "test.npz") if self.material.test else []
-        if any(isinstance(step, ModelStep) for step in self.plan.steps):
+        if not any(isinstance(step, CutVocabulary) for step in self.plan.steps):
             record["seconds"] += self._soft_targets()
         self._finish("teacher", "as it came", folder, record)
+
+    def change_tokenizer(self, step: CutVocabulary, work: "Callable[[nn.Module, Material, Path], dict[str, Any]]") -> None:
+        """A stage that leaves a checkpoint with a tokenizer of its own: what follows sees it as the model that was brought.
+
+        It teaches too: on the train split its pieces, and so its outputs, are those of the model as it came.
+        """
+        before = self.material
+
+        def stage(made: Path, resume: Path) -> dict[str, Any]:
+            from edgepack.model.checkpoint import save_checkpoint
+
+            model = self._load()
+            details = work(model, before, made)
+            save_checkpoint(model, made)
+            self._take_over(made, before)
+            outputs = self._run(model, self.material.test, f"score after {step.verb}")
+            weights_mb = (made / "model.safetensors").stat().st_size / 1e6
+            return self._judged(outputs, self._teacher_test) | _size(model, weights_mb) | {"details": details}
+
+        whole = self._teacher_test
+        folder, record = self._next(step, stage, {"corpus": before.corpus.sha256, "pieces": before.vocabulary_cut.sha256})
+        self._teacher_test = whole
+        self._take_over(folder, before)
+        record["seconds"] += self._soft_targets()
+        self._finish(step.verb, step.why, folder, record)
+
+    def _take_over(self, folder: Path, before: Material) -> None:
+        """The cut model's folder as the source of all material; the teacher's answers on the test split follow its pieces."""
+        self.checkpoint = replace(find_model(str(folder)), name=self.source.name)
+        self.material = Material(before.recipe, self.checkpoint, before.task, before.data)
+        if self._teacher_test:
+            new_id = before.vocabulary_cut.new_id
+            self._teacher_test = align_outputs(before.task, self._teacher_test, before.test, self.material.test, new_id)
 
     def change_model(self, step: ModelStep, work: "Callable[[nn.Module, StageContext], nn.Module]") -> None:
         """A stage from checkpoint to checkpoint."""
@@ -93,8 +128,14 @@ class Runner:
     def golden_outputs(self, folder: Path) -> Outputs:
         return self._answer(folder, self.material.sample[1], "golden vectors")
 
-    def _next(self, step: ModelStep | FileStep, stage: Callable[[Path, Path], dict[str, Any]]) -> tuple[Path, dict[str, Any]]:
-        settings = step.model_dump(exclude={"why"}) | {"seed": self.material.recipe.seed, "threads": len(os.sched_getaffinity(0))}
+    def _next(
+        self,
+        step: CutVocabulary | ModelStep | FileStep,
+        stage: Callable[[Path, Path], dict[str, Any]],
+        inputs: dict[str, str] | None = None,
+    ) -> tuple[Path, dict[str, Any]]:
+        machine = {"seed": self.material.recipe.seed, "threads": len(os.sched_getaffinity(0))}
+        settings = step.model_dump(exclude={"why"}) | machine | (inputs or {})
         self.key = stage_key((self.key,), settings)
         return self._timed(self.key, stage)
 
@@ -138,7 +179,9 @@ class Runner:
         )
 
     def _soft_targets(self) -> float:
-        """The teacher's outputs for the train split, computed once and kept on disk; returns the seconds that took."""
+        """The teacher's outputs for the train split, where a step needs them: computed once, kept on disk. Returns the seconds."""
+        if not any(isinstance(step, ModelStep) for step in self.plan.steps):
+            return 0.0
         if not self.material.train:
             raise EdgepackError(
                 f"no train split in {self.material.recipe.data!r}", "give data to train on, or --student same --prune-heads 0"
@@ -178,7 +221,7 @@ class Runner:
 
     def _judged(self, outputs: Outputs, teacher: Outputs) -> dict[str, Any]:
         task, features, rows = self.material.task, self.material.test, self.material.rows("test")
-        quality = judge_outputs(task, outputs, features, rows, self.material.labels, teacher) if outputs else UNKNOWN
+        quality = judge_outputs(task, outputs, features, rows, self.material.labels, teacher or None) if outputs else UNKNOWN
         return {"quality": quality.as_json()}
 
     def _check_export(self, folder: Path) -> None:

@@ -8,6 +8,14 @@ from edgepack.frozen import Frozen
 from edgepack.recipe import Importance, Scope
 
 
+class CutVocabulary(Frozen):
+    """Keep the pieces that a corpus needs. corpus: `data` for the train split, or the path of a file beside it."""
+
+    verb: Literal["cut_vocabulary"] = "cut_vocabulary"
+    corpus: str
+    why: str
+
+
 class PruneHeads(Frozen):
     """Cut the least important heads out. scope `layer` removes the same share in each layer, `model` the least anywhere."""
 
@@ -86,4 +94,4 @@ class Quantize(Frozen):
 
 ModelStep = PruneHeads | PruneFFN | PruneLayers | DropAttention | PruneWeights | Distill  # checkpoint to checkpoint
 FileStep = Export | Quantize  # to a file that a target can run
-Step = Annotated[ModelStep | FileStep, Field(discriminator="verb")]
+Step = Annotated[CutVocabulary | ModelStep | FileStep, Field(discriminator="verb")]

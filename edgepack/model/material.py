@@ -1,20 +1,27 @@
 """What a build works with beside the model: rows, token ids and the teacher's outputs, each made when first asked for."""
 
 import hashlib
+import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgepack.errors import EdgepackError
 from edgepack.families import family_of
+from edgepack.model.corpus import Corpus, read_corpus
 from edgepack.model.data import Data, Row, label_ids, load_data, load_unlabelled
 from edgepack.model.source import Source, check_tokenizer, find_model
 from edgepack.model.tasks import TASKS, Features, Outputs, Task
 from edgepack.recipe import Recipe
 
+if TYPE_CHECKING:
+    from edgepack.model.pieces import VocabularyCut
+
 _SAMPLE_ROWS = 24
+_WORTH_CUTTING = 0.95  # of the pieces: a corpus that needs more of them saves next to nothing
 
 # Texts that break tokenizers: accents, ligatures, emoji, zero-width characters, a literal mask, a very long word, nothing.
 _NASTY = (
@@ -54,6 +61,26 @@ class Material:
         family = family_of(self.source.config, self.source.name)
         positions = self.source.config["max_position_embeddings"] - family.reserved_positions
         return min(positions, self.tokenizer.model_max_length, self.recipe.max_length or positions)
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        """The texts that the vocabulary is cut to."""
+        return read_corpus(self.recipe.vocabulary or "", self.data, self.task.name)
+
+    @cached_property
+    def vocabulary_cut(self) -> "VocabularyCut":
+        """The tokenizer with the pieces that the corpus needs. EdgepackError where that is nearly all of them."""
+        from edgepack.model.pieces import cut_to_corpus
+
+        spec = json.loads(self.tokenizer.backend_tokenizer.to_str())
+        vocab = self.source.config["vocab_size"]
+        cut = cut_to_corpus(spec, self.corpus.texts, _ids_of_config(self.source, self.recipe.trust_remote_code), self.source.name)
+        if len(cut.order) > _WORTH_CUTTING * vocab:
+            raise EdgepackError(
+                f"the corpus needs {len(cut.order):,} of the vocabulary's {vocab:,} pieces: cutting would save next to nothing",
+                "leave --vocabulary out, or give texts of the one language or domain that the model is for",
+            )
+        return cut
 
     def rows(self, split: str) -> list[Row]:
         return self.data.splits.get(split, []) if self.data else []
@@ -111,7 +138,24 @@ def gather(recipe: Recipe) -> Material:
     data = load_data(recipe.data, task.name, recipe.columns, recipe.seed) if recipe.data else None
     material = Material(recipe, source, task, data)
     _ = material.labels, material.unlabelled_rows
+    if recipe.vocabulary is not None:
+        _ = material.vocabulary_cut
     return material
+
+
+def _ids_of_config(source: Source, trust_remote_code: bool) -> set[int]:
+    """Ids that a model's configs name, its defaults too. Families that count positions from the padding keep what is below it."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(source.folder, local_files_only=True, trust_remote_code=trust_remote_code).to_dict()
+    generation = source.folder / "generation_config.json"
+    stated = config | (json.loads(generation.read_text(encoding="utf-8")) if generation.is_file() else {})
+    values = [stated[name] for name in stated if name.endswith(("_token_id", "_token_ids"))]
+    values += [config.get("pad_token_id"), config.get("bos_token_id"), config.get("eos_token_id")]
+    found = {index for value in values for index in (value if isinstance(value, list) else [value]) if isinstance(index, int)}
+    if family_of(source.config, source.name).reserved_positions:
+        found |= set(range((config.get("pad_token_id") or 0) + 1))
+    return {index for index in found if 0 <= index < source.config["vocab_size"]}
 
 
 def save_outputs(path: Path, outputs: Outputs) -> None:

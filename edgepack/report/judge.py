@@ -152,6 +152,9 @@ def _what_zeros_bring(ladder: tuple[StageRecord, ...]) -> str:
 
 
 def _notes(manifest: Manifest, measurement: Measurement | None):
+    for row in manifest.ladder:
+        if row.details:
+            yield f"{row.stage}: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in row.details.items())
     yield from (f"The plan's own prediction breaks {broken}" for broken in manifest.plan.broken)
     if any(isinstance(step, PruneWeights) for step in manifest.plan.steps):
         yield _what_zeros_bring(manifest.ladder)
