@@ -16,6 +16,7 @@ from edgepack.student import candidate_students, choose_student
 SUPPORTED_RUNTIMES = ("onnxruntime",)
 SUPPORTED_PRECISIONS: tuple[PrecisionName, ...] = ("fp32", "int8")  # the widest first
 TRAINABLE_TASKS = ("text-classification", "token-classification", "question-answering", "feature-extraction", "text-generation")
+PRUNABLE_TASKS = ("text-classification",)
 _AUTO_PRUNING = (0.0, 0.25, 0.5)
 
 
@@ -90,7 +91,13 @@ def _choices(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budg
     precisions = _precisions(profile, recipe, teacher, runtime)
     can_train = recipe.data is not None and teacher.task in TRAINABLE_TASKS
     _refuse_training_that_cannot_be(recipe, teacher, can_train)
-    fractions = (recipe.prune_heads,) if recipe.prune_heads is not None else _AUTO_PRUNING if can_train else (0.0,)
+    fractions = (
+        (recipe.prune_heads,)
+        if recipe.prune_heads is not None
+        else _AUTO_PRUNING
+        if can_train and teacher.task in PRUNABLE_TASKS
+        else (0.0,)
+    )
     for fraction in fractions:
         pruned = _pruned(teacher, fraction)
         for student in _students(profile, recipe, teacher, pruned, runtime, precisions[-1], can_train):
@@ -123,6 +130,8 @@ def _precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: 
 
 def _refuse_training_that_cannot_be(recipe: Recipe, teacher: ModelShape, can_train: bool) -> None:
     wants_student = recipe.student is not None and not parse_student(recipe.student).is_same
+    if recipe.prune_heads and teacher.task not in PRUNABLE_TASKS:
+        raise EdgepackError(f"--prune-heads is not supported for {teacher.task} yet", "use --prune-heads 0, a --student is distilled")
     if can_train or not (wants_student or recipe.prune_heads):
         return
     wish = f"--student {recipe.student}" if wants_student else f"--prune-heads {recipe.prune_heads:.0%}"

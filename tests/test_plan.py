@@ -107,10 +107,11 @@ def test_a_wish_that_cannot_be_is_refused_before_any_work(recipe, says):
         plan(**recipe)
 
 
-def test_other_tasks_are_not_distilled_yet_and_decoders_stay_fp32():
+def test_every_task_is_distilled_heads_are_not_and_decoders_stay_fp32():
     tagging = MINILM.model_copy(update={"task": "token-classification"})
+    assert [step.verb for step in plan(teacher=tagging, student="3x384").steps][0] == "distill"
     with pytest.raises(EdgepackError, match="not supported for token-classification yet"):
-        plan(teacher=tagging, student="3x384")
+        plan(teacher=tagging, prune_heads=0.25)
     writing = MINILM.model_copy(update={"task": "text-generation"})
     assert plan(teacher=writing, budget=roomy()).precision == "fp32"
     with pytest.raises(EdgepackError, match="decoder"):
