@@ -91,7 +91,8 @@ def _choices(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budg
     precisions = _precisions(profile, recipe, teacher, runtime)
     can_train = recipe.data is not None and teacher.task in TRAINABLE_TASKS
     _refuse_training_that_cannot_be(recipe, teacher, can_train)
-    fractions = (
+    prunes = _AUTO_PRUNING if can_train and teacher.task in PRUNABLE_TASKS else (0.0,)
+    fractions = (recipe.prune_heads,) if recipe.prune_heads is not None else prunes
         (recipe.prune_heads,)
         if recipe.prune_heads is not None
         else _AUTO_PRUNING
