@@ -93,12 +93,6 @@ def _choices(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budg
     _refuse_training_that_cannot_be(recipe, teacher, can_train)
     prunes = _AUTO_PRUNING if can_train and teacher.task in PRUNABLE_TASKS else (0.0,)
     fractions = (recipe.prune_heads,) if recipe.prune_heads is not None else prunes
-        (recipe.prune_heads,)
-        if recipe.prune_heads is not None
-        else _AUTO_PRUNING
-        if can_train and teacher.task in PRUNABLE_TASKS
-        else (0.0,)
-    )
     for fraction in fractions:
         pruned = _pruned(teacher, fraction)
         for student in _students(profile, recipe, teacher, pruned, runtime, precisions[-1], can_train):
