@@ -54,7 +54,7 @@ def run_once(root: Path, key: str, work: Work) -> tuple[Path, dict[str, Any]]:
 
 
 def _run_together(root: Path, key: str, work: Work) -> tuple[Path, dict[str, Any]]:
-    """Every process does the work, for a training needs them all; what any but the first made is thrown away."""
+    """Every process is called to the work, for a training needs them all; what any but the first made is thrown away."""
     finished, unfinished = root / "stages" / key, root / "unfinished" / key
     _make_folder(root / "locks")
     with FileLock(root / "locks" / key) if is_first() else nullcontext():

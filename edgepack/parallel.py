@@ -1,6 +1,7 @@
 """Several processes under torchrun or `accelerate launch`: who writes, and where all wait for each other. Alone, all of it does nothing."""
 
 import os
+from datetime import timedelta
 
 
 def world_size() -> int:
@@ -21,7 +22,8 @@ def agreed(value: bool) -> bool:
 
     on_gpu = torch.cuda.is_available()
     if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if on_gpu else "gloo")
+        # The others wait as long as the first one needs to run a teacher or to export.
+        torch.distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(days=7))
     place = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if on_gpu else "cpu"
     shared = torch.tensor([float(value)], device=place)
     torch.distributed.broadcast(shared, src=0)

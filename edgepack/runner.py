@@ -19,6 +19,7 @@ from edgepack.model.quality import UNKNOWN, Quality, judge_outputs
 from edgepack.model.source import find_model
 from edgepack.model.tasks import Outputs
 from edgepack.pack import StageRecord
+from edgepack.parallel import is_first
 from edgepack.plan import Plan
 from edgepack.profile import Profile
 from edgepack.runnable import Runnable
@@ -48,6 +49,8 @@ class Runner:
         """The first row of the ladder: the model as it came, with its outputs kept for all that follows and learns from them."""
 
         def work(made: Path, resume: Path) -> dict[str, Any]:
+            if not is_first():
+                return {}
             model = self._load()
             outputs = self._run(model, self.material.test, "teacher")
             save_outputs(made / "test.npz", outputs) if outputs else None
@@ -100,6 +103,8 @@ class Runner:
             from edgepack.model.checkpoint import save_checkpoint
 
             model = work(self._load(), self._context(resume, step))
+            if not is_first():
+                return {}
             save_checkpoint(model, made)
             outputs = self._run(model, self.material.test, f"score after {step.verb}")
             weights_mb = (made / "model.safetensors").stat().st_size / 1e6
@@ -113,6 +118,8 @@ class Runner:
         """A stage that writes a model file which a target can run; the file is scored by the target's runtime."""
 
         def stage(made: Path, resume: Path) -> dict[str, Any]:
+            if not is_first():
+                return {}
             runnable = work(made)
             (made / "pack.json").write_text(json.dumps(runnable.as_json(), indent=1))
             if isinstance(step, Export):
@@ -188,6 +195,8 @@ class Runner:
             )
 
         def work(made: Path, resume: Path) -> dict[str, Any]:
+            if not is_first():
+                return {}
             from edgepack.model.evaluation import run_model
             from edgepack.model.losses import top_logits
 
