@@ -136,6 +136,17 @@ def test_embeddings_are_compared_with_the_teachers_and_with_the_datas_own_scores
     assert without_teacher.score is None and without_teacher.second is None
 
 
+def test_embeddings_of_another_width_are_judged_by_which_texts_they_find_alike():
+    task, draw = TASKS["feature-extraction"], np.random.default_rng(0)
+    teacher = draw.normal(size=(60, 8)).astype(np.float32)
+    features = [Features([1], [0], index) for index in range(60)]
+    rows = [Row("", text="a")] * 60
+    narrower = list(teacher @ np.linalg.qr(draw.normal(size=(8, 6)))[0].astype(np.float32))
+    quality = judge_outputs(task, narrower, features, rows, {}, list(teacher))
+    assert quality.score.metric == "spearman_to_teacher" and 0.5 < quality.score.value < 1
+    assert quality.second is None
+
+
 def test_texts_of_a_pair_are_embedded_apart(teacher_folder):
     from transformers import AutoTokenizer
 

@@ -210,7 +210,7 @@ def _embedding_metrics(answers: Answers):
     rows = np.array([item.row for item in answers.features])
     own = _unit_length(answers.outputs)
     teacher = None if answers.teacher is None else _unit_length(answers.teacher)
-    if teacher is not None:
+    if teacher is not None and own.shape == teacher.shape:  # a narrower student's embeddings live in a space of their own
         yield Metric("cosine_to_teacher", rows, _ratio(_ones((own * teacher).sum(axis=1))))
     _, first, texts = np.unique(rows, return_index=True, return_counts=True)  # the two texts of a pair are neighbours
     first = np.array([at for at in first[texts == 2] if answers.rows[rows[at]].gold is not None], dtype=int)
