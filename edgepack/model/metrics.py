@@ -217,7 +217,7 @@ def _embedding_metrics(answers: Answers):
     if len(first) >= 3:
         truth = np.array([answers.rows[row].gold for row in rows[first]])
         yield Metric("spearman", rows[first], spearman((own[first] * own[first + 1]).sum(axis=1), truth))
-    elif teacher is not None and len(own) >= 3:
+    if teacher is not None and len(own) >= 3 and (len(first) < 3 or own.shape != teacher.shape):
         first = np.random.default_rng(0).permutation(len(own))
         second = np.roll(first, 1)
         ours, theirs = ((side[first] * side[second]).sum(axis=1) for side in (own, teacher))

@@ -63,8 +63,10 @@ def judge_outputs(
     """`labels` maps the data's labels to the model's ids; `teacher` holds the teacher's outputs for the same features, if known."""
     answers = Answers(task, outputs, features, rows, labels, teacher, task.decide(outputs, features, rows))
     metrics = metrics_of(answers)
-    first = next((metric for metric in metrics if metric.name == task.metric), None)
-    second = next((metric for metric in metrics if metric.name != task.metric), None)
+    known = {metric.name: metric for metric in metrics}
+    narrower = teacher is not None and task.metric == "cosine_to_teacher" and task.metric not in known
+    first = known.pop("spearman_to_teacher" if narrower else task.metric, None)
+    second = next(iter(known.values()), None)
     return Quality(
         score=_scored(first) if first else None,
         second=_scored(second) if second else None,
