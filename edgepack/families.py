@@ -20,6 +20,7 @@ class Family:
     key: str
     value: str
     attention_output: str
+    attention: str  # the module that computes attention, with its output projection inside or beside it
     ffn_in: tuple[str, ...]  # two for gated FFNs (gate, up)
     ffn_out: str
     norms_per_layer: int
@@ -39,6 +40,7 @@ _BERT_LAYER: dict[str, Any] = {
     "key": "attention.self.key",
     "value": "attention.self.value",
     "attention_output": "attention.output.dense",
+    "attention": "attention.self",
     "ffn_in": ("intermediate.dense",),
     "ffn_out": "output.dense",
     "norms_per_layer": 2,
@@ -63,6 +65,7 @@ FAMILIES: dict[str, Family] = {
             key="attention.k_lin",
             value="attention.v_lin",
             attention_output="attention.out_lin",
+            attention="attention",
             ffn_in=("ffn.lin1",),
             ffn_out="ffn.lin2",
             norms_per_layer=2,
@@ -80,6 +83,7 @@ FAMILIES: dict[str, Family] = {
             key="self_attn.k_proj",
             value="self_attn.v_proj",
             attention_output="self_attn.o_proj",
+            attention="self_attn",
             ffn_in=("mlp.gate_proj", "mlp.up_proj"),
             ffn_out="mlp.down_proj",
             norms_per_layer=2,
@@ -97,5 +101,5 @@ def family_of(config: Mapping[str, Any], place: str) -> Family:
         return FAMILIES[model_type]
     raise EdgepackError(
         f"unknown model family in {place}: model_type {model_type!r} (known: {', '.join(sorted(FAMILIES))})",
-        "add a row to edgepack/families.py: the paths of its layer list, query, key, value, attention output and FFN, and its config keys",
+        "add a row to edgepack/families.py: the paths of its layers, attention, projections and FFN, and its config keys",
     )

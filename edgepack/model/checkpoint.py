@@ -112,7 +112,7 @@ def _from_kept(source: Source, task: str) -> nn.Module:
         if unexpected or set(missing) - tied:
             raise ValueError(f"weights missing: {sorted(missing)[:3]}, not expected: {sorted(unexpected)[:3]}")
         model.tie_weights()
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, EdgepackError) as error:
         raise EdgepackError(
             f"{source.folder.name}/{KEPT_FILE} does not fit the weights: {error}", "keep the list beside the weights that it was saved with"
         ) from None

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from edgepack.errors import EdgepackError
 from edgepack.families import FAMILIES, Family
 from edgepack.shape import LayerShape
 
@@ -25,8 +26,9 @@ def head_dim_of(model: nn.Module) -> int:
 
 def kv_groups_of(model: nn.Module) -> int:
     """Query heads that share one key and value head."""
-    layer, family = layers_of(model)[0], family_of_model(model)
-    return layer.get_submodule(family.query).out_features // layer.get_submodule(family.key).out_features
+    family = family_of_model(model)
+    layer = next((layer for layer in layers_of(model) if has_attention(model, layer)), None)
+    return layer.get_submodule(family.query).out_features // layer.get_submodule(family.key).out_features if layer else 1
 
 
 def layer_shapes(model: nn.Module) -> list[LayerShape]:
@@ -34,7 +36,7 @@ def layer_shapes(model: nn.Module) -> list[LayerShape]:
     family, size = family_of_model(model), head_dim_of(model)
     return [
         LayerShape(
-            heads=layer.get_submodule(family.query).out_features // size,
+            heads=layer.get_submodule(family.query).out_features // size if has_attention(model, layer) else 0,
             ffn=layer.get_submodule(family.ffn_out).in_features,
         )
         for layer in layers_of(model)
@@ -59,18 +61,30 @@ def take_columns(linear: nn.Linear, columns: torch.Tensor) -> None:
     linear.in_features = len(columns)
 
 
+def has_attention(model: nn.Module, layer: nn.Module) -> bool:
+    family = family_of_model(model)
+    return not isinstance(layer.get_submodule(family.attention_output), _OutputBias)
+
+
 def cut_heads(model: nn.Module, keep: Sequence[Sequence[int]]) -> None:
     """Keeps in each layer only the heads listed: rows of query, key and value, columns of the attention's output.
 
-    Query heads that share a key and value head stay or go together. ValueError where a list would tear such a group apart.
+    A layer left with no head loses its attention. EdgepackError: a list that tears apart query heads that share a key and
+    value head.
     """
     family, size = family_of_model(model), head_dim_of(model)
-    for layer, heads in zip(layers_of(model), keep, strict=True):
+    for index, (layer, heads) in enumerate(zip(layers_of(model), keep, strict=True)):
+        if not len(heads):
+            drop_attention(model, [index])
+            continue
         query, key = layer.get_submodule(family.query), layer.get_submodule(family.key)
         group = query.out_features // key.out_features
         shared = sorted({head // group for head in heads})
         if len(shared) * group != len(heads):
-            raise ValueError(f"heads {list(heads)} do not make up whole groups of {group}")
+            raise EdgepackError(
+                f"heads {list(heads)} of layer {index} do not make up whole groups: {group} share a key and value head",
+                "name all heads of a group, or none",
+            )
         dims = _dims(heads, size)
         take_rows(query, dims)
         for path in (family.key, family.value):
@@ -79,6 +93,53 @@ def cut_heads(model: nn.Module, keep: Sequence[Sequence[int]]) -> None:
         for path, kind in family.attention_counts.items():
             owner, _, attribute = path.rpartition(".")
             setattr(layer.get_submodule(owner), attribute, len(heads) if kind == "heads" else len(dims))
+
+
+def drop_attention(model: nn.Module, layers: Sequence[int]) -> None:
+    """Takes the attention sublayer out of these layers. What stays is the bias of its output, the residual and the norm."""
+    family = family_of_model(model)
+    for index in layers:
+        layer = layers_of(model)[index]
+        if not has_attention(model, layer):
+            continue
+        output = layer.get_submodule(family.attention_output)
+        bias, inside = _OutputBias(output), family.attention_output.startswith(f"{family.attention}.")
+        nothing = _NoAttention(family.attention_output.rpartition(".")[2] if inside else None, bias)
+        _put(layer, family.attention, nothing)
+        if not inside:
+            _put(layer, family.attention_output, bias)
+
+
+class _OutputBias(nn.Module):
+    """What an output projection without inputs computes: its bias, or nothing."""
+
+    def __init__(self, projection: nn.Linear) -> None:
+        super().__init__()
+        if projection.bias is None:
+            self.register_buffer("zero", torch.zeros(1), persistent=False)
+        self.bias = None if projection.bias is None else nn.Parameter(projection.bias.detach().clone())
+
+    def forward(self, nothing: torch.Tensor) -> torch.Tensor:
+        return self.zero if self.bias is None else self.bias
+
+
+class _NoAttention(nn.Module):
+    """Stands where an attention module stood. With a name it holds the output's bias under it, as that module did."""
+
+    def __init__(self, name: str | None, bias: _OutputBias) -> None:
+        super().__init__()
+        self.output_name = name
+        if name:
+            self.add_module(name, bias)
+
+    def forward(self, hidden_states: torch.Tensor, *_: object, **__: object) -> tuple[torch.Tensor, None]:
+        nothing = hidden_states[..., :0]
+        return (self.get_submodule(self.output_name)(nothing) if self.output_name else nothing), None
+
+
+def _put(layer: nn.Module, path: str, module: nn.Module) -> None:
+    owner, _, name = path.rpartition(".")
+    setattr(layer.get_submodule(owner) if owner else layer, name, module)
 
 
 def _dims(heads: Sequence[int], size: int) -> torch.Tensor:

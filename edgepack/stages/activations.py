@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from edgepack.model.evaluation import pad_id_of, padded, takes_types, use_all_cores
-from edgepack.model.surgery import family_of_model, layer_shapes, layers_of
+from edgepack.model.surgery import family_of_model, head_dim_of, layer_shapes, layers_of
 from edgepack.model.tasks import Features
 
 _ROWS = 128
@@ -55,7 +55,7 @@ class Activations:
 
     def _add_heads(self, index: int):
         def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-            heads = inputs[0].reshape(*self.real.shape, len(self.heads[index]), -1)
+            heads = inputs[0].reshape(*self.real.shape, len(self.heads[index]), head_dim_of(self.model))
             self.heads[index] += heads[self.real].norm(dim=-1).sum(dim=0)
 
         return hook

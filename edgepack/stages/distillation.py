@@ -11,7 +11,7 @@ from torch import nn
 from edgepack.model.evaluation import forward, run_model
 from edgepack.model.losses import hard_targets, hidden_loss, label_loss, relation_heads, relation_loss, soft_loss
 from edgepack.model.quality import score_outputs
-from edgepack.model.surgery import family_of_model, layers_of
+from edgepack.model.surgery import family_of_model, has_attention, layers_of
 from edgepack.model.training import BatchLoss, bare, train
 from edgepack.recipe import Training
 from edgepack.stages.context import StageContext
@@ -124,8 +124,9 @@ def _seen(model: nn.Module, wanted: bool) -> Iterator[_Seen]:
         layers = layers_of(model)
         handles.append(layers[0].register_forward_pre_hook(enters, with_kwargs=True))
         handles += [layer.register_forward_hook(leaves) for layer in layers]
+        last = next(layer for layer in reversed(layers) if has_attention(model, layer))
         for path in (family.query, family.key, family.value):
-            projected = layers[-1].get_submodule(path)
+            projected = last.get_submodule(path)
             handles.append(projected.register_forward_hook(lambda module, inputs, output: seen.relations.append(output)))
     try:
         yield seen

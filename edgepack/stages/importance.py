@@ -9,7 +9,7 @@ from torch import nn
 from edgepack.errors import EdgepackError
 from edgepack.model.evaluation import pad_id_of, takes_types, use_all_cores
 from edgepack.model.losses import hard_targets, task_loss
-from edgepack.model.surgery import family_of_model, head_dim_of, layer_shapes, layers_of
+from edgepack.model.surgery import family_of_model, has_attention, head_dim_of, layer_shapes, layers_of
 from edgepack.model.training import collate
 from edgepack.progress import bar
 from edgepack.stages.activations import collect_activations
@@ -52,7 +52,8 @@ def _by_gradient(model: nn.Module, context: StageContext, unit: str) -> Scores:
             hard = batch.pop("targets")
             with gates(model, len(group), unit) as opened:
                 loss = task_loss(model, context.task, batch, hard) * len(group)
-                found = [gradient.abs().sum(dim=0) for gradient in torch.autograd.grad(loss, opened)]
+                gradients = torch.autograd.grad(loss, opened, allow_unused=True, materialize_grads=True)  # unused: no heads
+                found = [gradient.abs().sum(dim=0) for gradient in gradients]
             sums = found if sums is None else [total + new for total, new in zip(sums, found, strict=True)]
             progress.advance(len(group))
     return sums or []
@@ -69,6 +70,9 @@ def _by_magnitude(model: nn.Module, context: StageContext, unit: str) -> Scores:
     family, size = family_of_model(model), head_dim_of(model)
     scores = []
     for layer in layers_of(model):
+        if unit == "heads" and not has_attention(model, layer):
+            scores.append(torch.zeros(0))
+            continue
         inputs = (family.query,) if unit == "heads" else family.ffn_in
         out = layer.get_submodule(family.attention_output if unit == "heads" else family.ffn_out)
         squares = out.weight.detach().square().sum(dim=0)
@@ -106,7 +110,7 @@ def gates(model: nn.Module, rows: int, unit: str) -> Iterator[list[torch.Tensor]
         def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
             flat = gate.repeat_interleave(size, dim=-1) if unit == "heads" else gate
             between = [1] * (inputs[0].dim() - 2)  # some families flatten rows and tokens before the FFN
-            shaped = flat.reshape(rows, *between, -1) if between else flat.repeat_interleave(len(inputs[0]) // rows, dim=0)
+            shaped = flat.reshape(rows, *between, flat.shape[-1]) if between else flat.repeat_interleave(len(inputs[0]) // rows, dim=0)
             return (inputs[0] * shaped, *inputs[1:])
 
         return hook
@@ -124,14 +128,14 @@ def gates(model: nn.Module, rows: int, unit: str) -> Iterator[list[torch.Tensor]
 
 def best(scores: torch.Tensor, count: int, group: int = 1) -> list[int]:
     """Indices of the `count` highest, rising; `group` neighbours stay or go together, by their sum."""
-    groups = scores.unflatten(0, (-1, group)).sum(dim=1)
+    groups = scores.view(len(scores) // group, group).sum(dim=1)
     chosen = sorted(groups.argsort(descending=True, stable=True)[: count // group].tolist())
     return [member for index in chosen for member in range(index * group, (index + 1) * group)]
 
 
 def best_anywhere(importance: Sequence[torch.Tensor], cut: int, group: int = 1, at_least: int = 0) -> list[list[int]]:
     """Indices to keep by layer after the `cut` least important of all layers are gone; a layer keeps `at_least` at least."""
-    groups = [scores.unflatten(0, (-1, group)).sum(dim=1) for scores in importance]
+    groups = [scores.view(len(scores) // group, group).sum(dim=1) for scores in importance]
     ranked = sorted(
         ((float(score), layer, index) for layer, scores in enumerate(groups) for index, score in enumerate(scores)),
         key=lambda entry: entry[0],

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from edgepack.model.surgery import keep_layers
+from edgepack.model.surgery import drop_attention, keep_layers
 from edgepack.stages.activations import collect_activations
 from edgepack.stages.context import StageContext
 from edgepack.stages.importance import best
@@ -18,7 +18,5 @@ def prune_layers(model: nn.Module, step: PruneLayers, context: StageContext) -> 
 
 def skip_attention(model: nn.Module, step: DropAttention, context: StageContext) -> nn.Module:
     """Drops the attention of the layers listed; their FFNs stay. He 2024, "What matters in transformers?"."""
-    from edgepack.model.surgery import drop_attention
-
     drop_attention(model, step.layers)
     return model

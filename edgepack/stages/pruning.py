@@ -14,14 +14,15 @@ _LEAST_NEURONS = 1  # a layer's FFN keeps one: without any its output would be a
 def prune_heads(model: nn.Module, step: PruneHeads, context: StageContext) -> nn.Module:
     """Cuts `step.fraction` of the heads, the same share in each layer or the least important anywhere.
 
-    Heads that share a key and value head go together; a layer keeps one.
+    Heads that share a key and value head go together. Anywhere (`model`) a
+    layer can lose its last head, and with it its attention.
     """
     group = kv_groups_of(model)
     scores = head_importance(model, context, step.importance)
     counts = [shape.heads for shape in layer_shapes(model)]
     if step.scope == "model":
         cut = sum(counts) - kept_heads(sum(counts), step.fraction, group)
-        cut_heads(model, best_anywhere(scores, cut, group, at_least=group))
+        cut_heads(model, best_anywhere(scores, cut, group))
     else:
         cut_heads(model, [best(row, kept_heads(len(row), step.fraction, group), group) for row in scores])
     return model

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from edgepack.model.surgery import family_of_model, layers_of
+from edgepack.model.surgery import family_of_model, has_attention, layers_of
 from edgepack.stages.context import StageContext
 from edgepack.steps import PruneWeights
 
@@ -29,7 +29,7 @@ def weight_matrices(model: nn.Module) -> list[nn.Parameter]:
     paths = (family.query, family.key, family.value, family.attention_output, *family.ffn_in, family.ffn_out)
     found = {}
     for layer in layers_of(model):
-        for path in paths:
+        for path in paths if has_attention(model, layer) else (*family.ffn_in, family.ffn_out):
             weight = layer.get_submodule(path).weight
             found[id(weight)] = weight
     return list(found.values())
