@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from small import ENCODERS, FFN, HIDDEN, LAYERS, make_model
 
 from edgepack.errors import EdgepackError
+from edgepack.model.batches import batch_order
 from edgepack.model.checkpoint import load_checkpoint
 from edgepack.model.evaluation import run_model
 from edgepack.model.surgery import count_params, layer_shapes, layers_of
 from edgepack.model.tasks import TASKS, Features
-from edgepack.model.training import batch_order, train
+from edgepack.model.training import train
 from edgepack.recipe import Training
 from edgepack.shape import LayerShape
 from edgepack.stages.context import StageContext
@@ -173,13 +174,14 @@ def of_task(folder, name, width=HIDDEN):
 
 def distance(model, context, width):
     """The soft loss over all rows."""
-    from edgepack.model.evaluation import forward, padded
+    from edgepack.model.batches import collate
+    from edgepack.model.evaluation import forward
     from edgepack.model.losses import soft_loss
-    from edgepack.model.training import _stacked
     from edgepack.stages.distillation import targets_of
 
-    batch = padded(context.features, 0, context.task.name != "text-generation")
-    soft = torch.tensor(_stacked([target["soft"] for target in targets_of(step(), context, width)]))
+    targets = [target["soft"] for target in targets_of(step(), context, width)]
+    batch = collate(list(zip(context.features, targets, strict=True)), 0, context.task.name != "text-generation")
+    soft = batch.pop("targets")
     with torch.inference_mode():
         return soft_loss(context.task, forward(model, context.task, batch), batch, soft, 2.0).item()
 

@@ -15,22 +15,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from edgepack.errors import EdgepackError
+from edgepack.model.batches import Ordered, batch_order, collate
 from edgepack.model.checkpoint import quiet_transformers
-from edgepack.model.evaluation import pad_id_of, padded, takes_types, use_all_cores
+from edgepack.model.evaluation import pad_id_of, takes_types, use_all_cores
 from edgepack.model.tasks import Features
 from edgepack.parallel import agreed, is_first, world_size
 from edgepack.progress import Bar, bar
 from edgepack.recipe import Training
 
 _COMPLETE = "edgepack-complete.json"  # written into a checkpoint last: one without it was cut off
-_POOL_BATCHES = 20  # batches that are drawn together and sorted by length: less padding, still random
 _WARM_UP = 0.06  # share of a training
 _CHECKPOINTS = 10  # saved over a whole training
 
@@ -79,7 +78,7 @@ def train(  # noqa: PLR0913, PLR0917
         trainer = _LossTrainer(
             model=model,
             args=_arguments(folder, settings, batch_rows // world_size(), steps, seed),
-            train_dataset=_Ordered(features, targets, order),
+            train_dataset=Ordered(features, targets, order),
             data_collator=lambda items: collate(items, pad_id_of(model), takes_types(model)),
             callbacks=[_Follow(progress, clock, settings.minutes, judge)],
         )
@@ -96,60 +95,6 @@ def train(  # noqa: PLR0913, PLR0917
 def bare(model: nn.Module) -> nn.Module:
     """The model itself, out of what trains it in several processes."""
     return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
-
-
-def batch_order(lengths: Sequence[int], batch_rows: int, epochs: int, seed: int) -> np.ndarray:
-    """Row indices of every batch of every epoch, one after the other: random, and like lengths together in a batch.
-
-    Each epoch leaves out the rows that do not fill a batch, others each time.
-    """
-    batch_rows = min(batch_rows, len(lengths))
-    lengths = np.asarray(lengths)
-    parts = []
-    for epoch in range(epochs):
-        draw = np.random.default_rng((seed, epoch))
-        rows = draw.permutation(len(lengths))[: len(lengths) // batch_rows * batch_rows]
-        pools = [rows[at : at + batch_rows * _POOL_BATCHES] for at in range(0, len(rows), batch_rows * _POOL_BATCHES)]
-        grouped = np.concatenate([pool[np.argsort(lengths[pool], kind="stable")] for pool in pools])
-        batches = grouped.reshape(-1, batch_rows)
-        parts.append(batches[draw.permutation(len(batches))].reshape(-1))
-    return np.concatenate(parts)
-
-
-class _Ordered(torch.utils.data.Dataset):
-    """Rows in the order drawn beforehand; Trainer reads them one after the other."""
-
-    def __init__(self, features: Sequence[Features], targets: Sequence[Any], order: np.ndarray) -> None:
-        self.features, self.targets, self.order = features, targets, order
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __getitem__(self, index: int) -> tuple[Features, Any]:
-        row = self.order[index]
-        return self.features[row], self.targets[row]
-
-
-def collate(items: list[tuple[Features, Any]], pad_id: int, with_types: bool) -> dict[str, Any]:
-    """A padded batch with its `targets` stacked, by name where they have names."""
-    batch = padded([item for item, _ in items], pad_id, with_types)
-    targets = [target for _, target in items]
-    if isinstance(targets[0], dict):
-        batch["targets"] = {name: _stacked([target[name] for target in targets]) for name in targets[0]}
-    else:
-        batch["targets"] = _stacked(targets)
-    return batch
-
-
-def _stacked(arrays: list[np.ndarray]) -> torch.Tensor:
-    """Arrays that differ in their first axis alone, padded to the longest."""
-    if arrays[0].ndim == 0 or len({len(array) for array in arrays}) == 1:
-        return torch.as_tensor(np.stack(arrays))
-    filler = -100 if np.issubdtype(arrays[0].dtype, np.integer) else 0
-    whole = np.full((len(arrays), max(len(array) for array in arrays), *arrays[0].shape[1:]), filler, dtype=arrays[0].dtype)
-    for row, array in zip(whole, arrays, strict=True):
-        row[: len(array)] = array
-    return torch.as_tensor(whole)
 
 
 class _LossTrainer(Trainer):

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from edgepack.errors import EdgepackError
+from edgepack.model.batches import collate
 from edgepack.model.evaluation import pad_id_of, takes_types, use_all_cores
 from edgepack.model.losses import hard_targets, task_loss
 from edgepack.model.surgery import family_of_model, has_attention, head_dim_of, layer_shapes, layers_of
-from edgepack.model.training import collate
 from edgepack.progress import bar
 from edgepack.stages.activations import collect_activations
 from edgepack.stages.context import StageContext
