@@ -58,9 +58,18 @@ def cut_shape(teacher: ModelShape, recipe: Recipe, heads_fraction: float) -> Mod
     rows = list(cut_widths(teacher, heads_fraction, recipe.prune_ffn or 0).layers)
     if recipe.prune_layers is not None:
         wish = parse_layers(recipe.prune_layers, len(rows))
+        if wish.keep and wish.keep[0] and teacher.family.first_layer_stays:
+            raise EdgepackError(
+                f"--prune-layers {recipe.prune_layers} leaves out layer 0, which a {teacher.model_type} cannot", "keep layer 0"
+            )
         rows = [rows[index] for index in wish.keep or student_layers(wish.count, len(rows))]
     if recipe.drop_attention:
         skipped = layers_without_attention(recipe.drop_attention, len(rows))
+        if teacher.family.shared_layers and len(skipped) < len(rows):
+            raise EdgepackError(
+                f"--drop-attention {recipe.drop_attention} of {len(rows)} layers that share their weights",
+                f"a {teacher.model_type} can lose all of its attention or none: use --prune-heads or --prune-layers",
+            )
         rows = [row.model_copy(update={"heads": 0}) if index in skipped else row for index, row in enumerate(rows)]
     return teacher.resized(tuple(rows), teacher.hidden)
 

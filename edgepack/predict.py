@@ -55,14 +55,14 @@ def predict(shape: ModelShape, precision: PrecisionName, profile: Profile, runti
 
 def predict_file_mb(shape: ModelShape, precision: PrecisionName) -> float:
     """Weights of products and embeddings in `precision`, the rest (norms, biases) in fp32, and the graph."""
-    weights = sum(shape.linear_weights(layer) for layer in shape.layers)
+    weights = sum(shape.linear_weights(layer) for layer in shape.stored_layers)
     tables = shape.vocab * shape.embedding + shape.positions * shape.embedding
     narrow = (weights + tables) * BYTES_PER_WEIGHT[precision]
     return (narrow + max(0, shape.params - weights - tables) * BYTES_PER_WEIGHT[precision]) / 1e6 + _GRAPH_MB
 
 
 def _linear_mb(shape: ModelShape, precision: PrecisionName) -> float:
-    return sum(shape.linear_weights(layer) for layer in shape.layers) * BYTES_PER_WEIGHT[precision] / 1e6
+    return sum(shape.linear_weights(layer) for layer in shape.stored_layers) * BYTES_PER_WEIGHT[precision] / 1e6
 
 
 def _activation_mb(shape: ModelShape, length: int) -> float:
@@ -80,7 +80,7 @@ def _latency_ms(shape: ModelShape, precision: PrecisionName, profile: Profile, r
     for layer in shape.layers:
         linear_ms = length * shape.linear_weights(layer) / linear_rate
         attention_ms = 2 * length * length * layer.heads * shape.head_dim / (fp32_rate * _ATTENTION_EFFICIENCY)
-        element_macs = length * (_FFN_ELEMENT_MACS * layer.ffn + _HIDDEN_ELEMENT_MACS * shape.hidden)
+        element_macs = length * (_FFN_ELEMENT_MACS * layer.ffn * shape.ffns + _HIDDEN_ELEMENT_MACS * shape.hidden)
         total_ms += linear_ms + attention_ms + element_macs / fp32_rate
         total_ms += _LAYER_OVERHEAD_MS * _FIT_GHZ / profile.cpu.clock_ghz
     parallel_ms = total_ms * (1 - _PARALLEL_SHARE + _PARALLEL_SHARE / cores)

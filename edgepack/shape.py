@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgepack.errors import EdgepackError
-from edgepack.families import FAMILIES, family_of
+from edgepack.families import FAMILIES, Family, family_of
 from edgepack.frozen import Frozen
 
 # Which head stands on the base model; `base` is a model without one.
@@ -35,42 +35,70 @@ class ModelShape(Frozen):
     vocab: int
     positions: int
     token_types: int
-    embedding: int  # width of the embedding tables (ELECTRA's differs from hidden)
+    embedding: int  # width of the token table (ELECTRA's differs from hidden)
     labels: int
+    tied: bool = True  # a decoder's head is the token table
+    bottleneck: int | None = None  # width inside a layer, where it is not `hidden`
+    ffns: int = 1  # FFNs in a layer, each `LayerShape.ffn` wide
+
+    @property
+    def family(self) -> Family:
+        return FAMILIES[self.model_type]
+
+    @property
+    def stored_layers(self) -> tuple[LayerShape, ...]:
+        """The layers that have weights of their own."""
+        return self.layers[:1] if self.family.shared_layers else self.layers
 
     @property
     def params(self) -> int:
         """Parameters, computed from the shape; a built model's are counted."""
-        return self.embedding_params + sum(self.layer_params(layer) for layer in self.layers) + self._head_params
+        missing_norm = self._norm(self.hidden) if self.family.first_layer_stays else 0
+        layers = sum(self.layer_params(layer) for layer in self.stored_layers) - missing_norm
+        return self.embedding_params + layers + self._head_params
 
     @property
     def embedding_params(self) -> int:
-        llama = FAMILIES[self.model_type].causal
-        rows = self.vocab + (0 if llama else self.positions + self.token_types)
-        norm = 0 if llama else 2 * self.embedding
-        projection = (self.embedding + 1) * self.hidden if self.embedding != self.hidden else 0
-        return rows * self.embedding + norm + projection
+        family = self.family
+        tables = self.vocab * self.embedding
+        other_width = self.hidden if self.bottleneck else self.embedding  # of the tables beside the tokens', and the norm
+        tables += (self.positions * family.position_table + self.token_types) * other_width
+        together = family.projected_embeddings or int(self.embedding != self.hidden)
+        projection = (together * self.embedding + 1) * self.hidden if together else 0
+        return tables + self._norm(other_width) * family.embedding_norm + projection
 
     def linear_weights(self, layer: LayerShape) -> int:
         """Weights of a layer's matrix products: its multiply-accumulates for one token."""
-        width = layer.heads * self.head_dim
-        attention = self.hidden * width * 2 + self.hidden * (width // self.kv_groups) * 2
-        return attention + self.hidden * layer.ffn * (len(FAMILIES[self.model_type].ffn_in) + 1)
+        inside, width = self.bottleneck or self.hidden, layer.heads * self.head_dim
+        kv_width = width // self.kv_groups
+        attention = inside * 2 * width + (inside + self.hidden) * kv_width
+        ffns = self.ffns * inside * layer.ffn * (len(self.family.ffn_in) + 1)
+        return attention + ffns + (3 * self.hidden * self.bottleneck if self.bottleneck else 0)
 
     def layer_params(self, layer: LayerShape) -> int:
-        family = FAMILIES[self.model_type]
-        width = layer.heads * self.head_dim
-        biases = width + 2 * (width // self.kv_groups) + self.hidden + layer.ffn + self.hidden if family.biases else 0
-        norm = self.hidden * (2 if family.biases else 1)
-        return self.linear_weights(layer) + biases + family.norms_per_layer * norm
+        family, inside, width = self.family, self.bottleneck or self.hidden, layer.heads * self.head_dim
+        biases = family.qkv_biases * (width + 2 * (width // self.kv_groups))
+        biases += family.output_biases * (inside + self.ffns * (layer.ffn + inside))
+        norms = (1 + self.ffns) * self._norm(inside) + 2 * self.head_dim * (family.head_norms and layer.heads > 0)
+        if self.bottleneck:  # two ways in, one way out, each with a norm
+            biases += 2 * inside + self.hidden
+            norms += 2 * self._norm(inside) + self._norm(self.hidden)
+        return self.linear_weights(layer) + biases + norms
+
+    def _norm(self, width: int) -> int:
+        return width * (2 if self.family.norm_biases else 1)
 
     @property
     def _head_params(self) -> int:
-        if FAMILIES[self.model_type].causal:
-            return self.hidden  # the last norm; the head is tied to the embeddings
-        dense = self.hidden * (self.hidden + 1)
-        has_dense = self.task == "text-classification"  # BERT's pooler, the others' inner layer
-        return (dense if has_dense else 0) + self.labels * (self.hidden + 1)
+        family, hidden = self.family, self.hidden
+        final_norm = self._norm(hidden) * family.final_norm
+        if family.causal:
+            return final_norm + (0 if self.tied else self.vocab * hidden)
+        if family.dense_head == "always":
+            dense = hidden * hidden + self._norm(hidden) if self.labels else 0
+        else:
+            dense = hidden * (hidden + 1) if self.task == "text-classification" else 0
+        return final_norm + dense + self.labels * (hidden + 1)
 
     def resized(self, layers: tuple[LayerShape, ...], hidden: int) -> "ModelShape":
         embedding = hidden if self.embedding == self.hidden else self.embedding
@@ -98,27 +126,38 @@ def read_shape(config: Mapping[str, Any], task: str, kept: list[dict[str, int]] 
     """The shape that a config.json states; `kept` is a pruned checkpoint's own list of heads and FFN widths by layer."""
     family = family_of(config, place)
     try:
-        count, heads = config[family.config_layers], config[family.config_heads]
-        hidden, ffn = config[family.config_hidden], config[family.config_ffn]
-        vocab, positions = config["vocab_size"], config["max_position_embeddings"]
+        count, heads, hidden = (config[key] for key in (family.config_layers, family.config_heads, family.config_hidden))
+        ffn = config[family.config_ffn] or 4 * hidden  # GPT-2 leaves it open
+        vocab, positions = config["vocab_size"], config[family.config_positions]
     except KeyError as missing:
         raise EdgepackError(f"missing key in {place}: {missing.args[0]!r}", f"a {family.model_type} config states it") from None
-    layers = [LayerShape(heads=heads, ffn=ffn)] * count if kept is None else [LayerShape.read(row, place) for row in kept]
-    if len(layers) != count:
-        raise EdgepackError(f"{place} states {count} layers, the checkpoint's list {len(layers)}", "export the checkpoint again")
+    bottleneck = config.get(family.config_bottleneck) if family.config_bottleneck else None
     return ModelShape(
         model_type=family.model_type,
         task=task,
-        layers=tuple(layers),
+        layers=_layers(family, count, LayerShape(heads=heads, ffn=ffn), kept, place),
         hidden=hidden,
-        head_dim=config.get("head_dim") or hidden // heads,
+        head_dim=config.get("head_dim") or (bottleneck or hidden) // heads,
         kv_groups=heads // (config.get("num_key_value_heads") or heads),
         vocab=vocab,
         positions=positions,
         token_types=config.get("type_vocab_size", 0),
         embedding=config.get("embedding_size", hidden),
         labels=_labels(config, task),
+        tied=config.get("tie_word_embeddings", family.tied_unless_stated),
+        bottleneck=bottleneck,
+        ffns=config.get(family.config_ffns, 1) if family.config_ffns else 1,
     )
+
+
+def _layers(family: Family, count: int, whole: LayerShape, kept: list[dict[str, int]] | None, place: str) -> tuple[LayerShape, ...]:
+    if kept is None:
+        return (whole,) * count
+    rows = tuple(LayerShape.read(row, place) for row in kept)
+    stored = 1 if family.shared_layers else count
+    if len(rows) != stored:
+        raise EdgepackError(f"{place} states {stored} layers, the checkpoint's list {len(rows)}", "export the checkpoint again")
+    return rows * count if family.shared_layers else rows
 
 
 def _labels(config: Mapping[str, Any], task: str) -> int:

@@ -23,8 +23,13 @@ def shrink(teacher: ModelShape, layers: int, hidden: int) -> ModelShape:
     """The shape of a student: fewer layers, a narrower hidden state; heads and FFN shrink with the width."""
     kept = [teacher.layers[index] for index in student_layers(layers, len(teacher.layers))]
     ratio = hidden / teacher.hidden
-    narrowed = (LayerShape(heads=row.heads and max(1, round(row.heads * ratio)), ffn=max(1, round(row.ffn * ratio))) for row in kept)
-    return teacher.resized(tuple(narrowed), hidden)
+    return teacher.resized(tuple(narrowed(row, ratio, teacher.kv_groups) for row in kept), hidden)
+
+
+def narrowed(layer: LayerShape, ratio: float, group: int) -> LayerShape:
+    """A layer of a student that is `ratio` as wide; `group` query heads share a key and value head and stay together."""
+    heads = max(1, round(layer.heads / group * ratio)) * group
+    return LayerShape(heads=layer.heads and heads, ffn=max(1, round(layer.ffn * ratio)))
 
 
 def choose_student(

@@ -9,36 +9,50 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import PreTrainedTokenizerFast
 
 from edgepack.demo.commands import commands
+from edgepack.families import FAMILIES
 
 INTENTS = ("light_on", "music_play", "heat_set", "call")
 LAYERS, HIDDEN, HEADS, FFN = 4, 64, 4, 128
 
-# One tiny config a family: four heads of 16, so that heads can be cut unevenly.
+SIZES = {
+    "hidden_size": HIDDEN,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": HEADS,
+    "intermediate_size": FFN,
+    "max_position_embeddings": 96,
+}
+GROUPED = {**SIZES, "num_key_value_heads": 2, "tie_word_embeddings": True}
+
+# One tiny config a family: four layers, four heads of 16, so that heads can be cut unevenly.
 CONFIGS = {
-    "bert": lambda **more: transformers.BertConfig(
-        hidden_size=HIDDEN, num_hidden_layers=LAYERS, num_attention_heads=HEADS, intermediate_size=FFN, max_position_embeddings=96, **more
-    ),
+    "bert": lambda **more: transformers.BertConfig(**SIZES, **more),
     "roberta": lambda **more: transformers.RobertaConfig(
-        hidden_size=HIDDEN, num_hidden_layers=LAYERS, num_attention_heads=HEADS, intermediate_size=FFN,
-        max_position_embeddings=98, type_vocab_size=1, **{"pad_token_id": 0, **more},
+        **SIZES | {"max_position_embeddings": 98, "type_vocab_size": 1, "pad_token_id": 0} | more
     ),
     "xlm-roberta": lambda **more: transformers.XLMRobertaConfig(
-        hidden_size=HIDDEN, num_hidden_layers=LAYERS, num_attention_heads=HEADS, intermediate_size=FFN,
-        max_position_embeddings=98, type_vocab_size=1, **{"pad_token_id": 0, **more},
+        **SIZES | {"max_position_embeddings": 98, "type_vocab_size": 1, "pad_token_id": 0} | more
     ),
-    "electra": lambda **more: transformers.ElectraConfig(
-        embedding_size=32, hidden_size=HIDDEN, num_hidden_layers=LAYERS, num_attention_heads=HEADS, intermediate_size=FFN,
-        max_position_embeddings=96, **more,
+    "electra": lambda **more: transformers.ElectraConfig(embedding_size=32, **SIZES, **more),
+    "mobilebert": lambda **more: transformers.MobileBertConfig(
+        **SIZES | {"hidden_size": 96}, embedding_size=32, intra_bottleneck_size=HIDDEN, num_feedforward_networks=3, **more
     ),
+    "albert": lambda **more: transformers.AlbertConfig(embedding_size=32, **SIZES, **more),
     "distilbert": lambda **more: transformers.DistilBertConfig(
         dim=HIDDEN, n_layers=LAYERS, n_heads=HEADS, hidden_dim=FFN, max_position_embeddings=96, **more
     ),
-    "llama": lambda **more: transformers.LlamaConfig(
-        hidden_size=HIDDEN, num_hidden_layers=LAYERS, num_attention_heads=HEADS, num_key_value_heads=2, intermediate_size=FFN,
-        max_position_embeddings=96, tie_word_embeddings=True, **more,
+    "modernbert": lambda **more: transformers.ModernBertConfig(
+        **SIZES, local_attention=8, cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3, **{"pad_token_id": 0, **more}
     ),
-}  # fmt: skip
-ENCODERS = [name for name in CONFIGS if name != "llama"]
+    "gpt2": lambda **more: transformers.GPT2Config(
+        n_embd=HIDDEN, n_layer=LAYERS, n_head=HEADS, n_inner=FFN, n_positions=96, bos_token_id=2, eos_token_id=3, **more
+    ),
+    "llama": lambda **more: transformers.LlamaConfig(**GROUPED, **more),
+    "qwen2": lambda **more: transformers.Qwen2Config(**GROUPED, **more),
+    "qwen3": lambda **more: transformers.Qwen3Config(**GROUPED, head_dim=16, **more),
+}
+ENCODERS = [name for name in CONFIGS if not FAMILIES[name].causal]
+DECODERS = [name for name in CONFIGS if FAMILIES[name].causal]
+FAMILY_TASKS = [(name, "text-generation" if name in DECODERS else "text-classification") for name in CONFIGS]
 CLASSES = {
     "text-classification": "AutoModelForSequenceClassification",
     "token-classification": "AutoModelForTokenClassification",

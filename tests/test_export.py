@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-from small import CLASSES, ENCODERS, INTENTS, make_model
+from small import CLASSES, FAMILY_TASKS, INTENTS, make_model
+from test_pruning import fitted
 
 from edgepack.errors import EdgepackError
 from edgepack.export.onnx_export import export_onnx, runnable
@@ -16,7 +17,7 @@ from edgepack.measure.answers import answer
 from edgepack.model.checkpoint import load_tokenizer
 from edgepack.model.data import Row
 from edgepack.model.evaluation import run_model
-from edgepack.model.surgery import cut_ffn, cut_heads
+from edgepack.model.surgery import by_ffn, cut_ffn, cut_heads, keep_layers, layers_of
 from edgepack.model.tasks import TASKS
 from edgepack.runner import difference
 from edgepack.steps import Export, Quantize
@@ -49,11 +50,11 @@ def exported(folder, model, task, step=None):
 
 
 COMBINATIONS = [
-    *((family, "text-classification") for family in ENCODERS),
+    *FAMILY_TASKS,
     *(("bert", task) for task in CLASSES if task not in ("text-classification", "text-generation")),
     ("distilbert", "token-classification"),
     ("roberta", "feature-extraction"),
-    ("llama", "text-generation"),
+    ("modernbert", "question-answering"),
 ]
 EVERYDAY = [("bert", "text-classification"), ("llama", "text-generation")]
 
@@ -63,12 +64,12 @@ EVERYDAY = [("bert", "text-classification"), ("llama", "text-generation")]
     [pytest.param(*pair, marks=[] if pair in EVERYDAY else pytest.mark.slow, id="-".join(pair)) for pair in COMBINATIONS],
 )
 def test_every_family_and_task_exports_exactly(tmp_path, family, name):
-    """Uneven heads and FFN too, singly and padded to the longest."""
+    """Uneven heads and FFN too, a layer without any head, singly and padded to the longest."""
     task = TASKS[name]
     model = make_model(tmp_path / "model", family, name)
-    if family != "llama":
-        cut_heads(model, [[0, 2], [], [0, 1, 2, 3], [0, 1, 3]])
-        cut_ffn(model, [range(128), range(50), range(7), range(99)])
+    keep_layers(model, [0, 1, 3])
+    cut_heads(model, fitted(model, [[0, 2], [], [0, 1, 3]]))
+    cut_ffn(model, [range(width) for width in by_ffn(model, [128, 50, 99][: len(layers_of(model))])])
     features = task.encode(load_tokenizer(tmp_path / "model"), rows_for(name), 96)
     expected = run_model(model, task, features, "")
     folder = exported(tmp_path / "out", model, task)
@@ -144,13 +145,14 @@ def test_the_same_model_gives_the_same_bytes(teacher, int8_folder, tmp_path):
         assert (again / name).read_bytes() == (int8_folder / name).read_bytes()
 
 
-def test_a_mask_that_cannot_be_exported_is_refused(tmp_path):
-    from transformers.masking_utils import sliding_window_causal_mask_function
+def test_a_mask_that_cannot_be_exported_is_refused():
+    import torch
+    from transformers.masking_utils import packed_sequence_mask_function
 
-    from edgepack.export.onnx_attention import _padding_mask
+    from edgepack.export.onnx_attention import _mask
 
-    with pytest.raises(EdgepackError, match="cannot be exported yet"):
-        _padding_mask(mask_function=sliding_window_causal_mask_function(4))
+    with pytest.raises(EdgepackError, match="cannot be exported"):
+        _mask(4, 4, packed_sequence_mask_function(torch.zeros(1, 4)))
 
 
 def test_a_wrong_output_is_measured_as_wrong():

@@ -7,11 +7,23 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import CONFIGS, ENCODERS, HEADS, LAYERS, make_model
+from small import CONFIGS, DECODERS, FAMILY_TASKS, HEADS, LAYERS, make_model
 
 from edgepack.errors import EdgepackError
 from edgepack.model.checkpoint import load_checkpoint, save_checkpoint
-from edgepack.model.surgery import count_params, cut_ffn, cut_heads, family_of_model, keep_layers, layer_shapes, layers_of
+from edgepack.model.surgery import (
+    by_ffn,
+    count_params,
+    cut_ffn,
+    cut_heads,
+    drop_attention,
+    ffns_of,
+    inputs_of,
+    keep_layers,
+    kv_groups_of,
+    layer_shapes,
+    layers_of,
+)
 from edgepack.stages.context import StageContext
 from edgepack.stages.importance import best, best_anywhere, gates, head_importance
 from edgepack.stages.pruning import prune_heads
@@ -29,14 +41,22 @@ def batch(rows=3, tokens=11):
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    return {family: make_model(tmp_path_factory.mktemp(family), family) for family in ENCODERS}
+    return {family: make_model(tmp_path_factory.mktemp(family), family, task) for family, task in FAMILY_TASKS}
 
 
-@settings(max_examples=15, deadline=None)
+def fitted(model, keep):
+    """Lists of heads made to fit: whole groups where heads share a key, one list where layers share their weights."""
+    group = kv_groups_of(model)
+    whole = [sorted({member for head in heads for member in range(head // group * group, (head // group + 1) * group)}) for heads in keep]
+    return whole[: len(layers_of(model))]
+
+
+@settings(max_examples=10, deadline=None)
 @given(keep=KEEP)
-@pytest.mark.parametrize("family", ENCODERS)
+@pytest.mark.parametrize("family", CONFIGS)
 def test_a_cut_model_computes_what_the_masked_one_does(models, family, keep):
     model = models[family]
+    keep = fitted(model, keep)
     with torch.no_grad(), gates(model, 3, "heads") as opened:
         for gate, heads in zip(opened, keep, strict=True):
             gate[:] = 0
@@ -49,26 +69,30 @@ def test_a_cut_model_computes_what_the_masked_one_does(models, family, keep):
     assert [shape.heads for shape in layer_shapes(cut)] == [len(heads) for heads in keep]
 
 
-@pytest.mark.parametrize("family", ENCODERS)
-def test_cut_ffn_neurons_are_those_that_were_silenced(models, family):
-    model = copy.deepcopy(models[family])
-    keep = [range(0, 100), range(28, 128), range(5), range(64)]
-    silent = copy.deepcopy(model)
-    for layer, neurons in zip(layers_of(silent), keep, strict=True):
-        out = layer.get_submodule(family_of_model(silent).ffn_out)
-        with torch.no_grad():
-            out.weight[:, [n for n in range(out.in_features) if n not in neurons]] = 0
-    cut_ffn(model, keep)
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 10**6), widths=st.lists(st.integers(1, 128), min_size=LAYERS, max_size=LAYERS))
+@pytest.mark.parametrize("family", CONFIGS)
+def test_a_model_without_neurons_computes_what_it_did_with_them_silenced(models, family, seed, widths):
+    model = models[family]
+    draw = torch.Generator().manual_seed(seed)
+    keep = [torch.randperm(128, generator=draw)[:width].sort().values.tolist() for width in by_ffn(model, widths[: len(layers_of(model))])]
+    with torch.no_grad(), gates(model, 3, "ffn") as opened:
+        for gate, neurons in zip(opened, keep, strict=True):
+            gate[:] = 0
+            gate[:, neurons] = 1
+        silenced = model(**batch()).logits
+    cut = copy.deepcopy(model)
+    cut_ffn(cut, keep)
     with torch.no_grad():
-        assert torch.allclose(model(**batch()).logits, silent(**batch()).logits, atol=1e-5)
+        assert torch.allclose(cut(**batch()).logits, silenced, atol=1e-5)
+    assert count_params(cut) < count_params(model) or all(len(neurons) == 128 for neurons in keep)
 
 
-@pytest.mark.parametrize("family", [*ENCODERS, "llama"])
-def test_a_pruned_checkpoint_is_a_plain_folder_that_loads_like_any_other(tmp_path, family):
-    task = "text-generation" if family == "llama" else "text-classification"
-    model = make_model(tmp_path / "whole", family, task)
-    cut_heads(model, [[0, 1], [], [0, 1, 2, 3], [2, 3]] if family == "llama" else [[0, 2], [1], [0, 1, 2, 3], []])
-    cut_ffn(model, [range(50), range(128), range(7), range(99)])
+@pytest.mark.parametrize("family", CONFIGS)
+def test_a_pruned_checkpoint_is_a_plain_folder_that_loads_like_any_other(tmp_path, models, family):
+    model = copy.deepcopy(models[family])
+    cut_heads(model, fitted(model, [[0, 2], [1], [0, 1, 2, 3], []]))
+    cut_ffn(model, [range(width) for width in by_ffn(model, [50, 128, 7, 99][: len(layers_of(model))])])
     save_checkpoint(model, tmp_path / "cut")
     assert {"config.json", "model.safetensors", "edgepack.json"} <= {path.name for path in (tmp_path / "cut").iterdir()}
     again = load_checkpoint(tmp_path / "cut")
@@ -77,20 +101,56 @@ def test_a_pruned_checkpoint_is_a_plain_folder_that_loads_like_any_other(tmp_pat
         assert torch.equal(again(**batch()).logits, model(**batch()).logits)
 
 
-def test_heads_that_share_a_key_are_not_torn_apart(tmp_path):
-    with pytest.raises(EdgepackError, match="whole groups: 2 share"):
-        cut_heads(make_model(tmp_path, "llama", "text-generation"), [[0], [0, 1], [2, 3], [0, 1]])
-
-
-def test_fewer_layers_are_a_smaller_model_that_reloads(tmp_path):
-    model = make_model(tmp_path / "whole")
+@pytest.mark.parametrize("family", CONFIGS)
+def test_a_model_without_some_layers_and_some_attention_reloads(tmp_path, models, family):
+    model = copy.deepcopy(models[family])
     before = count_params(model)
-    keep_layers(model, [0, 2])
+    keep_layers(model, [0, 2, 3])
+    drop_attention(model, [2])
     save_checkpoint(model, tmp_path / "cut")
     again = load_checkpoint(tmp_path / "cut")
-    assert len(layers_of(again)) == 2 and count_params(again) < before
+    assert count_params(again) == count_params(model) < before
+    assert layer_shapes(again)[-1].heads == 0
     with torch.no_grad():
         assert torch.equal(again(**batch()).logits, model(**batch()).logits)
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_a_layer_without_attention_computes_what_it_did_with_its_heads_silenced(models, family):
+    model = models[family]
+    last = len(layers_of(model)) - 1
+    with torch.no_grad(), gates(model, 3, "heads") as opened:
+        opened[last][:] = 0
+        silenced = model(**batch()).logits
+    cut = copy.deepcopy(model)
+    drop_attention(cut, [last])
+    with torch.no_grad():
+        assert torch.allclose(cut(**batch()).logits, silenced, atol=1e-5)
+
+
+def test_layers_that_share_their_weights_are_pruned_once(models):
+    model = copy.deepcopy(models["albert"])
+    assert len(layers_of(model)) == 1 == len(ffns_of(model))
+    keep_layers(model, [0, 1])
+    assert model.config.num_hidden_layers == 2 and count_params(model) == count_params(models["albert"])
+
+
+def test_every_ffn_of_a_layer_is_cut(models):
+    model = copy.deepcopy(models["mobilebert"])
+    assert len(ffns_of(model)) == 3 * LAYERS
+    cut_ffn(model, [range(10)] * 3 * LAYERS)
+    assert all(inputs_of(owner.output.dense) == 10 for owner in ffns_of(model))
+
+
+def test_a_first_layer_that_is_unlike_the_others_stays(models):
+    with pytest.raises(EdgepackError, match="leave out the first"):
+        keep_layers(copy.deepcopy(models["modernbert"]), [1, 2])
+
+
+@pytest.mark.parametrize("family", [name for name in DECODERS if name != "gpt2"])
+def test_heads_that_share_a_key_are_not_torn_apart(models, family):
+    with pytest.raises(EdgepackError, match="whole groups: 2 share"):
+        cut_heads(copy.deepcopy(models[family]), [[0], [0, 1], [2, 3], [0, 1]])
 
 
 @pytest.mark.parametrize("damage", ["more heads", "fewer heads", "unknown key"])
@@ -154,7 +214,3 @@ def test_no_kept_head_is_less_important_than_a_cut_one(scores, count, at_least):
 def test_heads_that_share_a_key_stay_or_go_together(scores, count):
     kept = best(torch.tensor(scores), count, group=2)
     assert len(kept) == count and all((head ^ 1) in kept for head in kept)
-
-
-def test_every_encoder_family_is_covered():
-    assert {*ENCODERS, "llama"} == set(CONFIGS)

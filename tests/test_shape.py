@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from small import CLASSES, CONFIGS, ENCODERS, make_model
+from small import CLASSES, CONFIGS, DECODERS, ENCODERS, make_model
 
 from edgepack.errors import EdgepackError
 from edgepack.model.checkpoint import load_checkpoint
@@ -11,7 +11,9 @@ from edgepack.model.source import find_model
 from edgepack.model.surgery import count_params, layer_shapes
 from edgepack.shape import read_shape, task_of
 
-COMBINATIONS = [(family, task) for family in ENCODERS for task in CLASSES if task != "text-generation"] + [("llama", "text-generation")]
+COMBINATIONS = [(family, task) for family in ENCODERS for task in CLASSES if task != "text-generation"] + [
+    (family, "text-generation") for family in DECODERS
+]
 
 
 @pytest.mark.parametrize(("family", "task"), COMBINATIONS)
@@ -21,7 +23,7 @@ def test_computed_parameters_are_those_counted(tmp_path, family, task):
     assert source.task() == task
     model = load_checkpoint(source)
     assert source.shape(task).params == count_params(model)
-    assert list(source.shape(task).layers) == layer_shapes(model)
+    assert list(source.shape(task).stored_layers) == layer_shapes(model)
 
 
 def test_every_family_has_a_tiny_config():

@@ -15,13 +15,14 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, bidirection
 from edgepack.errors import EdgepackError
 
 _NAME = "edgepack_onnx"
+_UNKNOWN = object()  # the row and head that a mask must not depend on
 
 
 @contextmanager
 def onnx_attention(model: nn.Module) -> Iterator[None]:
     """While the block runs, `model` computes attention with the op; it can then be exported, but not run."""
     AttentionInterface.register(_NAME, _attention)
-    ALL_MASK_ATTENTION_FUNCTIONS.register(_NAME, _padding_mask)
+    ALL_MASK_ATTENTION_FUNCTIONS.register(_NAME, _mask)
     before = model.config._attn_implementation
     model.set_attn_implementation(_NAME)
     try:
@@ -39,13 +40,19 @@ def _attention(
     scaling: float | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """query [rows, heads, tokens, head_dim]; key and value may have fewer heads (grouped queries). Mask: [rows, tokens], 1 is real."""
+    """query [rows, heads, tokens, head_dim]; key and value may have fewer heads (grouped queries).
+
+    Mask: [rows, tokens], 1 is real; or [rows, 1, tokens, tokens], added to the scores.
+    """
     rows, heads, tokens, size = query.shape
     groups = heads // key.shape[1]
     if groups > 1:
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
     flat = [part.transpose(1, 2).reshape(rows, -1, heads * size) for part in (query, key, value)]
-    inputs = flat if attention_mask is None else [*flat, None, attention_mask]
+    if attention_mask is None:
+        inputs = flat
+    else:
+        inputs = [*flat, None, attention_mask] if attention_mask.dim() == 2 else [*flat, None, None, attention_mask]
     attributes = {
         "num_heads": heads,
         "scale": float(scaling or size**-0.5),
@@ -57,11 +64,23 @@ def _attention(
     return output.reshape(rows, tokens, heads, size), None
 
 
-def _padding_mask(*_: Any, mask_function: Any = None, attention_mask: torch.Tensor | None = None, **__: Any) -> torch.Tensor | None:
-    """The padding alone: that a layer is causal is the op's own attribute."""
-    if mask_function not in (None, bidirectional_mask_function, causal_mask_function):
+def _mask(
+    q_length: int, kv_length: int, mask_function: Any = None, attention_mask: torch.Tensor | None = None, **more: Any
+) -> torch.Tensor | None:
+    """The padding alone, where a layer sees all tokens or all before it (the op's own attribute); else what is added to scores.
+
+    A mask that goes by more than positions (packed texts) is refused with EdgepackError.
+    """
+    if mask_function in (None, bidirectional_mask_function, causal_mask_function):
+        return None if attention_mask is None else attention_mask.to(torch.int32)
+    queries, keys = torch.arange(q_length)[None, None, :, None], torch.arange(kv_length)[None, None, None, :]
+    try:
+        visible = mask_function(_UNKNOWN, _UNKNOWN, queries, keys)
+    except (TypeError, IndexError):  # it asked for the row, or for what lies in it
         raise EdgepackError(
-            "the model masks attention in a way that cannot be exported yet (neither padding nor causal)",
-            "models with sliding-window or packed attention come later",
-        )
-    return None if attention_mask is None else attention_mask.to(torch.int32)
+            "the model masks attention in a way that cannot be exported (neither padding, causal nor by distance)",
+            "export models that attend to whole texts or to a window",
+        ) from None
+    if attention_mask is not None:
+        visible = visible & attention_mask[:, None, None, :].bool()
+    return torch.where(visible, 0.0, torch.finfo(torch.float32).min)

@@ -4,11 +4,13 @@ import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
 import torch
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from edgepack.errors import EdgepackError
 from edgepack.export.onnx_attention import onnx_attention
@@ -60,7 +62,7 @@ def export_onnx(model: nn.Module, task: Task, step: Export, target: Path) -> Non
     names = input_names(model)
     example = tuple(torch.ones(2, 16, dtype=torch.long) for _ in names)
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
-    with bar("export to ONNX", 3) as progress, _quiet(), onnx_attention(model.eval()):
+    with bar("export to ONNX", 3) as progress, _quiet(), plain_linears(model.eval()), onnx_attention(model):
         try:
             program = torch.onnx.export(
                 _Graph(model, task, names).eval(),
@@ -86,6 +88,21 @@ def export_onnx(model: nn.Module, task: Task, step: Export, target: Path) -> Non
         progress.advance()
 
 
+@contextlib.contextmanager
+def plain_linears(model: nn.Module) -> Iterator[None]:
+    """While the block runs, GPT-2's Conv1D are Linear layers: they export as MatMul and Add, which int8 has kernels for."""
+    found = [(name, module) for name, module in model.named_modules() if isinstance(module, Conv1D)]
+    for name, module in found:
+        linear = nn.Linear(module.nx, module.nf, device="meta")
+        linear.weight, linear.bias = nn.Parameter(module.weight.detach().T), module.bias
+        model.set_submodule(name, linear)
+    try:
+        yield
+    finally:
+        for name, module in found:
+            model.set_submodule(name, module)
+
+
 def _slimmed(graph: onnx.ModelProto) -> onnx.ModelProto:
     import onnxslim
 
@@ -104,7 +121,7 @@ def _forget_the_machine(graph: onnx.ModelProto) -> None:
 
 
 @contextlib.contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     """The exporter prints and warns on success too; a failure still raises."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir", "onnxslim")]
     levels = [logger.level for logger in loggers]

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from edgepack.errors import EdgepackError
+from edgepack.families import family_of
 from edgepack.model.source import KEPT_FILE, Kept, Source, find_model
 from edgepack.model.surgery import layer_shapes, resize_layers
 from edgepack.model.tasks import TASKS
@@ -76,7 +77,7 @@ def _class_of(task: str) -> Any:
 
 def _extra_arguments(source: Source, task: str) -> dict[str, Any]:
     """A base model without its pooler: embeddings are the mean over tokens, so its weights would be dead."""
-    has_pooler = source.config["model_type"] in ("bert", "roberta", "xlm-roberta")
+    has_pooler = family_of(source.config, source.name).pooler
     return {"add_pooling_layer": False} if task == "feature-extraction" and has_pooler else {}
 
 

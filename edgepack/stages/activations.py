@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from edgepack.model.evaluation import pad_id_of, padded, takes_types, use_all_cores
-from edgepack.model.surgery import family_of_model, head_dim_of, layer_shapes, layers_of
+from edgepack.model.surgery import family_of_model, ffns_of, head_dim_of, inputs_of, layer_shapes, layers_of
 from edgepack.model.tasks import Features
 
 _ROWS = 128
@@ -22,18 +22,18 @@ def collect_activations(model: nn.Module, features: Sequence[Features]) -> "Acti
 
 
 class Activations:
-    """Mean magnitudes over real tokens: hidden [hidden], heads [heads] by layer, ffn [neurons] by layer.
+    """Mean magnitudes over real tokens: hidden [hidden], heads [heads] by layer, ffn [neurons] by FFN (`ffns_of`).
 
     influence: 1 - cosine between what goes into a layer and what comes out, summed over tokens (Men 2024, ShortGPT).
     """
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
-        shapes = layer_shapes(model)
-        self.hidden = torch.zeros(getattr(model.config, family_of_model(model).config_hidden))
-        self.heads = [torch.zeros(shape.heads) for shape in shapes]
-        self.ffn = [torch.zeros(shape.ffn) for shape in shapes]
-        self.influence = torch.zeros(len(shapes))
+        family = family_of_model(model)
+        self.hidden = torch.zeros(getattr(model.config, family.config_hidden))
+        self.heads = [torch.zeros(shape.heads) for shape in layer_shapes(model)]
+        self.ffn = [torch.zeros(inputs_of(owner.get_submodule(family.ffn_out))) for owner in ffns_of(model)]
+        self.influence = torch.zeros(len(self.heads))
         self.real: torch.Tensor | None = None  # [rows, tokens] of the batch that is running
 
     def collect(self, features: Sequence[Features]) -> None:
@@ -41,8 +41,9 @@ class Activations:
         handles = []
         for index, layer in enumerate(layers_of(model)):
             handles.append(layer.get_submodule(family.attention_output).register_forward_pre_hook(self._add_heads(index)))
-            handles.append(layer.get_submodule(family.ffn_out).register_forward_pre_hook(self._add_ffn(index)))
             handles.append(layer.register_forward_hook(self._add_hidden(index)))
+        for index, owner in enumerate(ffns_of(model)):
+            handles.append(owner.get_submodule(family.ffn_out).register_forward_pre_hook(self._add_ffn(index)))
         try:
             with torch.inference_mode():
                 for at in range(0, min(len(features), _ROWS), _BATCH_ROWS):

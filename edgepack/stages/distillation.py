@@ -115,7 +115,11 @@ def _seen(model: nn.Module, wanted: bool) -> Iterator[_Seen]:
     seen, family, handles = _Seen(), family_of_model(model), []
 
     def enters(module: nn.Module, inputs: tuple[torch.Tensor, ...], named: dict[str, Any]) -> None:
-        seen.states.append(inputs[0] if inputs else named["hidden_states"])
+        if not seen.states:  # a layer that is run again and again is entered once
+            seen.states.append(inputs[0] if inputs else named["hidden_states"])
+
+    def projects(count: int) -> Callable[..., None]:
+        return lambda module, inputs, output: seen.relations.extend(output.chunk(count, dim=-1))
 
     def leaves(module: nn.Module, inputs: Any, output: Any) -> None:
         seen.states.append(output[0] if isinstance(output, tuple) else output)
@@ -125,14 +129,14 @@ def _seen(model: nn.Module, wanted: bool) -> Iterator[_Seen]:
         handles.append(layers[0].register_forward_pre_hook(enters, with_kwargs=True))
         handles += [layer.register_forward_hook(leaves) for layer in layers]
         last = next(layer for layer in reversed(layers) if has_attention(model, layer))
-        for path in (family.query, family.key, family.value):
-            projected = last.get_submodule(path)
-            handles.append(projected.register_forward_hook(lambda module, inputs, output: seen.relations.append(output)))
+        paths = (family.query, family.key, family.value)
+        handles += [last.get_submodule(path).register_forward_hook(projects(paths.count(path))) for path in dict.fromkeys(paths)]
     try:
         yield seen
     finally:
         for handle in handles:
             handle.remove()
+        seen.relations = seen.relations[-3:]
 
 
 def _add_projection(student: nn.Module, teacher: nn.Module, step: Distill) -> None:

@@ -10,7 +10,7 @@ from edgepack.errors import EdgepackError
 from edgepack.model.batches import collate
 from edgepack.model.evaluation import pad_id_of, takes_types, use_all_cores
 from edgepack.model.losses import hard_targets, task_loss
-from edgepack.model.surgery import family_of_model, has_attention, head_dim_of, layer_shapes, layers_of
+from edgepack.model.surgery import family_of_model, ffns_of, has_attention, head_dim_of, inputs_of, layer_shapes, layers_of, matrix_of
 from edgepack.progress import bar
 from edgepack.stages.activations import collect_activations
 from edgepack.stages.context import StageContext
@@ -19,7 +19,7 @@ from edgepack.steps import Importance
 _ROWS = 512
 _BATCH_ROWS = 32
 
-Scores = list[torch.Tensor]  # one value for each head or neuron, by layer, scaled to norm 1 in each layer
+Scores = list[torch.Tensor]  # one value for each head by layer, or neuron by FFN, scaled to norm 1 in each
 
 
 def head_importance(model: nn.Module, context: StageContext, measure: Importance) -> Scores:
@@ -28,7 +28,7 @@ def head_importance(model: nn.Module, context: StageContext, measure: Importance
 
 
 def neuron_importance(model: nn.Module, context: StageContext, measure: Importance) -> Scores:
-    """Scores [neurons] by layer."""
+    """Scores [neurons] by FFN, see `ffns_of`."""
     return [_scaled(scores) for scores in _MEASURES[measure](model, context, "ffn")]
 
 
@@ -68,24 +68,33 @@ def _by_activation(model: nn.Module, context: StageContext, unit: str) -> Scores
 def _by_magnitude(model: nn.Module, context: StageContext, unit: str) -> Scores:
     """The norm of each one's own weights, in and out. Li 2017, "Pruning filters for efficient convnets"."""
     family, size = family_of_model(model), head_dim_of(model)
-    scores = []
-    for layer in layers_of(model):
-        if unit == "heads" and not has_attention(model, layer):
-            scores.append(torch.zeros(0))
-            continue
-        inputs = (family.query,) if unit == "heads" else family.ffn_in
-        out = layer.get_submodule(family.attention_output if unit == "heads" else family.ffn_out)
-        squares = out.weight.detach().square().sum(dim=0)
-        for path in inputs:
-            squares = squares + layer.get_submodule(path).weight.detach().square().sum(dim=1)
-        scores.append((squares.unflatten(0, (-1, size)).sum(dim=1) if unit == "heads" else squares).sqrt())
-    return scores
+    if unit == "ffn":
+        return [_norms(owner, family.ffn_in, family.ffn_out, 1) for owner in ffns_of(model)]
+    paths, out = (family.query,), family.attention_output
+    return [_norms(layer, paths, out, size) if has_attention(model, layer) else torch.zeros(0) for layer in layers_of(model)]
+
+
+def _norms(owner: nn.Module, inputs: Sequence[str], output: str, size: int) -> torch.Tensor:
+    """[units], each of `size` neighbours. A matrix that holds several parts has those that count for a unit first."""
+    squares = matrix_of(owner.get_submodule(output)).detach().square().sum(dim=0)
+    for path in dict.fromkeys(inputs):
+        rows = matrix_of(owner.get_submodule(path)).detach().square().sum(dim=1)
+        for part in rows.split(len(squares))[: inputs.count(path)]:
+            squares = squares + part
+    return squares.unflatten(0, (-1, size)).sum(dim=1).sqrt()
 
 
 def _at_random(model: nn.Module, context: StageContext, unit: str) -> Scores:
     """The baseline that every measure has to beat."""
     draw = torch.Generator().manual_seed(context.seed)
-    return [torch.rand(row.heads if unit == "heads" else row.ffn, generator=draw) for row in layer_shapes(model)]
+    return [torch.rand(count, generator=draw) for count in _counts(model, unit)]
+
+
+def _counts(model: nn.Module, unit: str) -> list[int]:
+    """Heads by layer, or neurons by FFN."""
+    if unit == "heads":
+        return [shape.heads for shape in layer_shapes(model)]
+    return [inputs_of(owner.get_submodule(family_of_model(model).ffn_out)) for owner in ffns_of(model)]
 
 
 _MEASURES: dict[Importance, Callable[[nn.Module, StageContext, str], Scores]] = {
@@ -102,9 +111,9 @@ def _scaled(scores: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def gates(model: nn.Module, rows: int, unit: str) -> Iterator[list[torch.Tensor]]:
-    """Gates of 1, [rows, heads or neurons] by layer, each multiplied onto one's output while the block runs."""
+    """Gates of 1, [rows, heads] by layer or [rows, neurons] by FFN, each multiplied onto one's output while the block runs."""
     family, size = family_of_model(model), head_dim_of(model)
-    opened = [torch.ones(rows, shape.heads if unit == "heads" else shape.ffn, requires_grad=True) for shape in layer_shapes(model)]
+    opened = [torch.ones(rows, count, requires_grad=True) for count in _counts(model, unit)]
 
     def gated(gate: torch.Tensor):
         def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
@@ -115,10 +124,8 @@ def gates(model: nn.Module, rows: int, unit: str) -> Iterator[list[torch.Tensor]
 
         return hook
 
-    path = family.attention_output if unit == "heads" else family.ffn_out
-    handles = [
-        layer.get_submodule(path).register_forward_pre_hook(gated(gate)) for layer, gate in zip(layers_of(model), opened, strict=True)
-    ]
+    path, owners = (family.attention_output, layers_of(model)) if unit == "heads" else (family.ffn_out, ffns_of(model))
+    handles = [owner.get_submodule(path).register_forward_pre_hook(gated(gate)) for owner, gate in zip(owners, opened, strict=True)]
     try:
         yield opened
     finally:

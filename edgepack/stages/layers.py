@@ -1,8 +1,9 @@
 """Takes whole layers out, and attention sublayers out of layers that stay."""
 
+import torch
 from torch import nn
 
-from edgepack.model.surgery import drop_attention, keep_layers
+from edgepack.model.surgery import drop_attention, family_of_model, keep_layers
 from edgepack.stages.activations import collect_activations
 from edgepack.stages.context import StageContext
 from edgepack.stages.importance import best
@@ -11,9 +12,18 @@ from edgepack.steps import DropAttention, PruneLayers
 
 def prune_layers(model: nn.Module, step: PruneLayers, context: StageContext) -> nn.Module:
     """Keeps the layers listed, or those with the highest block influence. Men 2024, "ShortGPT"."""
-    keep = list(step.keep) or best(collect_activations(model, context.features).influence, step.count)
-    keep_layers(model, keep)
+    keep_layers(model, list(step.keep) or _most_influential(model, step.count, context))
     return model
+
+
+def _most_influential(model: nn.Module, count: int, context: StageContext) -> list[int]:
+    family = family_of_model(model)
+    if family.shared_layers:
+        return list(range(count))
+    influence = collect_activations(model, context.features).influence
+    if family.first_layer_stays:
+        influence[0] = torch.inf
+    return best(influence, count)
 
 
 def skip_attention(model: nn.Module, step: DropAttention, context: StageContext) -> nn.Module:

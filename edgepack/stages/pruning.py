@@ -1,11 +1,13 @@
 """Prunes attention heads and FFN neurons: the least important are really cut out."""
 
+from collections.abc import Sequence
+
 from torch import nn
 
 from edgepack.cut import kept_heads, kept_neurons
-from edgepack.model.surgery import cut_ffn, cut_heads, kv_groups_of, layer_shapes
+from edgepack.model.surgery import by_ffn, cut_ffn, cut_heads, kv_groups_of, layer_shapes, layers_of
 from edgepack.stages.context import StageContext
-from edgepack.stages.importance import best, best_anywhere, head_importance, neuron_importance
+from edgepack.stages.importance import Scores, best, best_anywhere, head_importance, neuron_importance
 from edgepack.steps import PruneFFN, PruneHeads
 
 _LEAST_NEURONS = 1  # a layer's FFN keeps one: without any its output would be a constant
@@ -14,8 +16,7 @@ _LEAST_NEURONS = 1  # a layer's FFN keeps one: without any its output would be a
 def prune_heads(model: nn.Module, step: PruneHeads, context: StageContext) -> nn.Module:
     """Cuts `step.fraction` of the heads, the same share in each layer or the least important anywhere.
 
-    Heads that share a key and value head go together. Anywhere (`model`) a
-    layer can lose its last head, and with it its attention.
+    Heads that share a key and value head go together. Anywhere (`model`) a layer can lose its last head, and with it its attention.
     """
     group = kv_groups_of(model)
     scores = head_importance(model, context, step.importance)
@@ -31,11 +32,17 @@ def prune_heads(model: nn.Module, step: PruneHeads, context: StageContext) -> nn
 def prune_ffn(model: nn.Module, step: PruneFFN, context: StageContext) -> nn.Module:
     """Cuts `step.fraction` of the FFN neurons, of gated FFNs too: a neuron is a row of each way in and a column of the way out."""
     scores = neuron_importance(model, context, step.importance)
-    counts = [shape.ffn for shape in layer_shapes(model)]
-    kept = [kept_neurons(count, step.fraction) for count in counts]
+    kept = [kept_neurons(len(row), step.fraction) for row in scores]
     if step.scope == "model":
-        anywhere = best_anywhere(scores, sum(counts) - sum(kept), at_least=_LEAST_NEURONS)
+        anywhere = best_anywhere(scores, sum(len(row) for row in scores) - sum(kept), at_least=_LEAST_NEURONS)
         # Widths in a kernel's blocks; the next best neurons of a layer fill its last block.
-        kept = [min(count, kept_neurons(count, 1 - len(neurons) / count)) for count, neurons in zip(counts, anywhere, strict=True)]
+        kept = [kept_neurons(len(row), 1 - share) for row, share in zip(scores, _shares_kept(model, scores, anywhere), strict=True)]
     cut_ffn(model, [best(row, count) for row, count in zip(scores, kept, strict=True)])
     return model
+
+
+def _shares_kept(model: nn.Module, scores: Scores, kept: Sequence[Sequence[int]]) -> list[float]:
+    """By FFN; those of one layer keep the same share, for a checkpoint's list has one width a layer."""
+    shares = [len(neurons) / len(row) for row, neurons in zip(scores, kept, strict=True)]
+    each = len(shares) // len(layers_of(model))
+    return by_ffn(model, [sum(shares[at : at + each]) / each for at in range(0, len(shares), each)])

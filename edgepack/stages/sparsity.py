@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from edgepack.model.surgery import family_of_model, has_attention, layers_of
+from edgepack.model.surgery import family_of_model, ffns_of, has_attention, layers_of, matrix_of
 from edgepack.stages.context import StageContext
 from edgepack.steps import PruneWeights
 
@@ -25,14 +25,15 @@ def prune_weights(model: nn.Module, step: PruneWeights, context: StageContext) -
 
 def weight_matrices(model: nn.Module) -> list[nn.Parameter]:
     """The matrices of attention and FFN in every layer; embeddings, norms and the task's head stay dense."""
+    return [module.weight for module in _linears(model)]
+
+
+def _linears(model: nn.Module) -> list[nn.Module]:
     family = family_of_model(model)
-    paths = (family.query, family.key, family.value, family.attention_output, *family.ffn_in, family.ffn_out)
-    found = {}
-    for layer in layers_of(model):
-        for path in paths if has_attention(model, layer) else (*family.ffn_in, family.ffn_out):
-            weight = layer.get_submodule(path).weight
-            found[id(weight)] = weight
-    return list(found.values())
+    attention = (family.query, family.key, family.value, family.attention_output)
+    found = [layer.get_submodule(path) for layer in layers_of(model) if has_attention(model, layer) for path in attention]
+    found += [owner.get_submodule(path) for owner in ffns_of(model) for path in (*family.ffn_in, family.ffn_out)]
+    return list({id(module): module for module in found}.values())
 
 
 @contextmanager
@@ -58,8 +59,8 @@ def zero_share(model: nn.Module) -> float:
 def coded_mb(model: nn.Module) -> float:
     """What an ideal order-0 entropy coder makes of the layers' matrices in int8 per channel, 10^6 bytes. Shannon 1948."""
     bits = 0.0
-    for matrix in weight_matrices(model):
-        weights = matrix.detach()
+    for linear in _linears(model):
+        weights = matrix_of(linear).detach()
         scale = weights.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127
         counts = torch.bincount((weights / scale).round().to(torch.int64).flatten() + 127, minlength=255).double()
         share = counts[counts > 0] / counts.sum()

@@ -6,12 +6,23 @@ import torch
 from torch import nn
 
 from edgepack.model.checkpoint import quiet_transformers
-from edgepack.model.surgery import cut_ffn, cut_heads, family_of_model, head_dim_of, keep_layers, layer_shapes, layers_of
+from edgepack.model.surgery import (
+    by_ffn,
+    cut_ffn,
+    cut_heads,
+    depth_of,
+    family_of_model,
+    head_dim_of,
+    keep_layers,
+    kv_groups_of,
+    layer_shapes,
+    resize_layers,
+)
 from edgepack.model.tasks import Features
 from edgepack.shape import LayerShape
 from edgepack.stages.activations import collect_activations
 from edgepack.stages.importance import best
-from edgepack.student import student_layers
+from edgepack.student import narrowed, student_layers
 
 
 def make_student(model: nn.Module, layers: int, hidden: int, features: Sequence[Features]) -> nn.Module:
@@ -20,40 +31,40 @@ def make_student(model: nn.Module, layers: int, hidden: int, features: Sequence[
     Layers as in DistilBERT (Sanh 2019); hidden dimensions, heads and FFN neurons by their mean activation over `features`,
     as in Minitron (Muralidharan 2024).
     """
-    family = family_of_model(model)
-    keep_layers(model, student_layers(layers, len(layers_of(model))))
-    full = getattr(model.config, family.config_hidden)
-    return model if hidden == full else _narrowed(model, hidden, features)
+    keep_layers(model, student_layers(layers, depth_of(model)))
+    return model if hidden == getattr(model.config, family_of_model(model).config_hidden) else _narrowed(model, hidden, features)
 
 
 def _narrowed(model: nn.Module, hidden: int, features: Sequence[Features]) -> nn.Module:
-    family, size = family_of_model(model), head_dim_of(model)
-    full = getattr(model.config, family.config_hidden)
+    group, ratio = kv_groups_of(model), hidden / getattr(model.config, family_of_model(model).config_hidden)
     activations = collect_activations(model, features)
-    before = layer_shapes(model)
-    ratio = hidden / full
-    shapes = [LayerShape(heads=row.heads and max(1, round(row.heads * ratio)), ffn=max(1, round(row.ffn * ratio))) for row in before]
-    cut_heads(model, [best(scores, shape.heads) for scores, shape in zip(activations.heads, shapes, strict=True)])
-    cut_ffn(model, [best(scores, shape.ffn) for scores, shape in zip(activations.ffn, shapes, strict=True)])
-    student = _empty_student(model, hidden, hidden // size, shapes)
+    shapes = [narrowed(row, ratio, group) for row in layer_shapes(model)]
+    cut_heads(model, [best(scores, shape.heads, group) for scores, shape in zip(activations.heads, shapes, strict=True)])
+    widths = by_ffn(model, [shape.ffn for shape in shapes])
+    cut_ffn(model, [best(scores, width) for scores, width in zip(activations.ffn, widths, strict=True)])
+    student = _empty_student(model, hidden, shapes)
     _copy_narrow(model, student, torch.tensor(best(activations.hidden, hidden)))
     return student.eval()
 
 
-def _empty_student(model: nn.Module, hidden: int, heads: int, shapes: Sequence[LayerShape]) -> nn.Module:
+def _empty_student(model: nn.Module, hidden: int, shapes: Sequence[LayerShape]) -> nn.Module:
     """The same class with a narrower config, its layers cut to `shapes`; the weights are still random."""
-    family = family_of_model(model)
-    config = type(model.config)(**model.config.to_dict())
-    ratio = hidden / getattr(model.config, family.config_hidden)
+    family, config = family_of_model(model), type(model.config)(**model.config.to_dict())
+    full = getattr(config, family.config_hidden)
+    whole = LayerShape(heads=getattr(config, family.config_heads), ffn=getattr(config, family.config_ffn) or 4 * full)
+    group = whole.heads // (getattr(config, "num_key_value_heads", None) or whole.heads)
+    narrow = narrowed(whole, hidden / full, group)
     setattr(config, family.config_hidden, hidden)
-    setattr(config, family.config_heads, heads)
-    setattr(config, family.config_ffn, max(1, round(getattr(model.config, family.config_ffn) * ratio)))
-    if getattr(config, "embedding_size", None) == getattr(model.config, family.config_hidden):
+    setattr(config, family.config_ffn, narrow.ffn)
+    if not family.config_bottleneck:  # within a bottleneck heads have its width, which stays
+        setattr(config, family.config_heads, narrow.heads)
+    if hasattr(config, "head_dim"):
+        config.head_dim, config.num_key_value_heads = head_dim_of(model), narrow.heads // group
+    if getattr(config, "embedding_size", None) == full:
         config.embedding_size = hidden
     with quiet_transformers():
         student = type(model)(config, **({"add_pooling_layer": False} if getattr(model, "pooler", model) is None else {}))
-    cut_heads(student, [range(shape.heads) for shape in shapes])
-    cut_ffn(student, [range(shape.ffn) for shape in shapes])
+    resize_layers(student, shapes)
     return student
 
 
