@@ -7,13 +7,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from small import ENCODERS, FFN, HIDDEN, LAYERS, make_model
+from small import FAMILY_TASKS, FFN, HIDDEN, LAYERS, make_model
 
 from edgepack.errors import EdgepackError
+from edgepack.families import FAMILIES
 from edgepack.model.batches import batch_order
-from edgepack.model.checkpoint import load_checkpoint
+from edgepack.model.checkpoint import load_checkpoint, save_checkpoint
 from edgepack.model.evaluation import run_model
-from edgepack.model.surgery import count_params, layer_shapes, layers_of
+from edgepack.model.source import find_model
+from edgepack.model.surgery import count_params, depth_of, layer_shapes, layers_of
 from edgepack.model.tasks import TASKS, Features
 from edgepack.model.training import train
 from edgepack.recipe import Training
@@ -22,6 +24,7 @@ from edgepack.stages.context import StageContext
 from edgepack.stages.distillation import distill, soft_target_loss
 from edgepack.stages.student_init import make_student
 from edgepack.steps import Distill
+from edgepack.student import shrink
 
 TASK = TASKS["text-classification"]
 
@@ -59,23 +62,33 @@ def test_batches_hold_texts_of_like_length():
     assert np.mean(batches.max(axis=1) - batches.min(axis=1)) < 20
 
 
-@pytest.mark.parametrize("family", ENCODERS)
-def test_a_student_of_full_size_is_its_teacher(tmp_path, family):
-    model = make_model(tmp_path, family)
-    expected = run_model(model, TASK, some_features(), "")
-    student = make_student(model, LAYERS, HIDDEN, some_features())
-    assert all((own == other).all() for own, other in zip(run_model(student, TASK, some_features(), ""), expected, strict=True))
+def outputs_of(model, task):
+    return run_model(model, TASKS[task], some_features(), "")
 
 
-@pytest.mark.parametrize("family", ENCODERS)
-def test_a_narrow_student_is_made_of_its_teachers_weights(tmp_path, family):
-    model = make_model(tmp_path, family)
-    known = {round(float(value), 5) for value in model.state_dict()[next(n for n in model.state_dict() if "word_emb" in n)].flatten()}
-    student = make_student(model, 2, 32, some_features())
-    assert layer_shapes(student) == [LayerShape(heads=2, ffn=FFN // 2)] * 2
-    words = student.state_dict()[next(n for n in student.state_dict() if "word_emb" in n)]
-    assert {round(float(value), 5) for value in words.flatten()} <= known
-    assert len(layers_of(student)) == 2 and all(np.isfinite(o).all() for o in run_model(student, TASK, some_features(), ""))
+@pytest.mark.parametrize(("family", "task"), FAMILY_TASKS)
+def test_a_student_of_full_size_is_its_teacher(tmp_path, family, task):
+    model = make_model(tmp_path, family, task)
+    expected = outputs_of(model, task)
+    student = make_student(model, LAYERS, getattr(model.config, FAMILIES[family].config_hidden), some_features())
+    assert all((own == other).all() for own, other in zip(outputs_of(student, task), expected, strict=True))
+
+
+@pytest.mark.parametrize(("family", "task"), FAMILY_TASKS)
+def test_a_narrow_student_is_made_of_its_teachers_weights_and_reloads(tmp_path, family, task):
+    model = make_model(tmp_path / "whole", family, task)
+    words = model.get_input_embeddings().weight
+    known = {round(float(value), 5) for value in words.flatten()}
+    half = getattr(model.config, FAMILIES[family].config_hidden) // 2
+    predicted = shrink(find_model(str(tmp_path / "whole")).shape(task), 2, half)
+    student = make_student(model, 2, half, some_features())
+    assert layer_shapes(student) == [LayerShape(heads=2, ffn=FFN // 2)] * len(layers_of(student)) == list(predicted.stored_layers)
+    assert {round(float(value), 5) for value in student.get_input_embeddings().weight.flatten()} <= known
+    assert depth_of(student) == 2 and count_params(student) == predicted.params
+    save_checkpoint(student, tmp_path / "narrow")
+    expected = outputs_of(student, task)
+    again = outputs_of(load_checkpoint(tmp_path / "narrow"), task)
+    assert all(np.isfinite(own).all() and (own == other).all() for own, other in zip(again, expected, strict=True))
 
 
 def test_the_loss_is_zero_for_a_perfect_student_and_grows_with_the_distance():

@@ -4,12 +4,17 @@ import copy
 
 import pytest
 import torch
+from small import FAMILY_TASKS, HEADS, INTENTS, make_model
 from test_pruning import batch, context_for
 
 from edgepack.errors import EdgepackError
+from edgepack.families import FAMILIES
 from edgepack.model.checkpoint import load_checkpoint
-from edgepack.model.surgery import count_params, layer_shapes, layers_of
+from edgepack.model.data import Row
+from edgepack.model.surgery import count_params, kv_groups_of, layer_shapes, layers_of, matrix_of
+from edgepack.model.tasks import TASKS, Features
 from edgepack.stages.activations import collect_activations
+from edgepack.stages.context import StageContext
 from edgepack.stages.importance import gates, head_importance, neuron_importance
 from edgepack.stages.layers import prune_layers
 from edgepack.stages.pruning import prune_ffn
@@ -46,6 +51,29 @@ def test_what_counts_for_nothing_is_the_least_important(crippled, context, measu
     assert heads[1].argmin() == USELESS_HEAD and heads[1][USELESS_HEAD] < 1e-6
     assert set(neurons[1].argsort()[: len(USELESS_NEURONS)].tolist()) == set(USELESS_NEURONS)
     assert [len(row) for row in neurons] == [shape.ffn for shape in layer_shapes(crippled)]
+
+
+@pytest.mark.parametrize("measure", ["gradient", "activation", "magnitude"])
+@pytest.mark.parametrize(("family", "task"), FAMILY_TASKS)
+def test_in_every_family_a_head_without_weights_is_the_least_important(tmp_path, family, task, measure):
+    model, row = make_model(tmp_path, family, task), FAMILIES[family]
+    layer, paths = layers_of(model)[0], (row.query, row.key, row.value)
+    useless = range(HEADS - kv_groups_of(model), HEADS)  # the last, or those that share the last key
+    with torch.no_grad():
+        for index, path in enumerate(paths):
+            matrix = matrix_of(layer.get_submodule(path))
+            part = matrix[paths[:index].count(path) * len(matrix) // paths.count(path) :][: len(matrix) // paths.count(path)]
+            part[len(part) * useless[0] // HEADS :] = 0
+        for path in paths:
+            if (bias := layer.get_submodule(path).bias) is not None:
+                bias.zero_()
+        matrix_of(layer.get_submodule(row.attention_output))[:, useless[0] * 16 :] = 0
+    features = [Features([2, *range(5 + index, 20), 3], [0] * (17 - index), index) for index in range(6)]
+    rows = [Row("", label=INTENTS[index % 4]) for index in range(6)]
+    labels = {name: index for index, name in enumerate(INTENTS)}
+    scores = head_importance(model, StageContext(TASKS[task], rows, features, [], labels, tmp_path, 0), measure)
+    assert scores[0].argsort()[: len(useless)].sort().values.tolist() == list(useless)
+    assert scores[0][useless].max() < 1e-6
 
 
 def test_a_die_is_the_same_for_the_same_seed_and_looks_at_nothing(crippled, context):
@@ -104,8 +132,6 @@ def test_gates_of_one_change_nothing(teacher_folder):
 
 def test_a_gradient_of_a_task_without_a_loss_is_refused(teacher_folder, context):
     from dataclasses import replace
-
-    from edgepack.model.tasks import TASKS
 
     with pytest.raises(EdgepackError, match="feature-extraction"):
         head_importance(load_checkpoint(teacher_folder), replace(context, task=TASKS["feature-extraction"]), "gradient")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import CONFIGS, make_data, make_model
+from small import CONFIGS, FAMILY_TASKS, make_data, make_model
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -249,7 +249,7 @@ def small_corpus(folder: Path, rows: int = 60) -> Path:
 
 @pytest.mark.parametrize(("family", "more"), [*((family, {}) for family in CONFIGS), ("llama", {"tie_word_embeddings": False})])
 def test_a_cut_model_answers_the_corpus_as_it_did_and_its_folder_loads_like_any_other(tmp_path, family, more):
-    task = "text-generation" if family == "llama" else "text-classification"
+    task = dict(FAMILY_TASKS)[family]
     model = make_model(tmp_path / "whole", family, task)
     if more:
         config = type(model.config)(**(model.config.to_dict() | more))

@@ -58,7 +58,7 @@ def _empty_student(model: nn.Module, hidden: int, shapes: Sequence[LayerShape]) 
     setattr(config, family.config_ffn, narrow.ffn)
     if not family.config_bottleneck:  # within a bottleneck heads have its width, which stays
         setattr(config, family.config_heads, narrow.heads)
-    if hasattr(config, "head_dim"):
+    if hasattr(config, "num_key_value_heads"):
         config.head_dim, config.num_key_value_heads = head_dim_of(model), narrow.heads // group
     if getattr(config, "embedding_size", None) == full:
         config.embedding_size = hidden
