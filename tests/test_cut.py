@@ -8,6 +8,7 @@ from test_student import MINILM
 from edgepack.cut import cut_shape, kept_heads, kept_neurons, parse_layers
 from edgepack.errors import EdgepackError
 from edgepack.recipe import Recipe
+from edgepack.shape import LayerShape
 
 
 @given(st.integers(1, 16), st.integers(1, 4), st.floats(0, 0.99))
@@ -48,3 +49,13 @@ def test_a_shape_is_cut_in_all_ways_at_once():
 def test_more_attention_than_there_is_cannot_be_dropped():
     with pytest.raises(EdgepackError, match="--drop-attention 7 of 6"):
         cut_shape(MINILM, Recipe(model="m", drop_attention=7), 0)
+
+
+def test_what_a_family_cannot_lose_is_refused_before_work():
+    layers = (LayerShape(heads=4, ffn=64),) * 4
+    albert, modernbert = (MINILM.model_copy(update={"model_type": name, "layers": layers}) for name in ("albert", "modernbert"))
+    with pytest.raises(EdgepackError, match="share their weights"):
+        cut_shape(albert, Recipe(model="m", drop_attention=1), 0)
+    assert [row.heads for row in cut_shape(albert, Recipe(model="m", drop_attention=4), 0).layers] == [0] * 4
+    with pytest.raises(EdgepackError, match="leaves out layer 0"):
+        cut_shape(modernbert, Recipe(model="m", prune_layers="1,2"), 0)

@@ -51,3 +51,10 @@ def test_a_config_without_a_width_names_the_key(tmp_path):
     del config["hidden_size"]
     with pytest.raises(EdgepackError, match="missing key in config.json: 'hidden_size'"):
         read_shape(config, "text-classification", None, "config.json")
+
+
+def test_another_build_of_a_family_is_refused(tmp_path):
+    make_model(tmp_path, "albert")
+    config = json.loads((tmp_path / "config.json").read_text()) | {"num_hidden_groups": 2}
+    with pytest.raises(EdgepackError, match="num_hidden_groups is 2"):
+        read_shape(config, "text-classification", None, "config.json")
