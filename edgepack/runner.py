@@ -8,11 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from edgepack.cache import run_once, stage_key
 from edgepack.errors import EdgepackError
-from edgepack.measure.answers import answer
+from edgepack.measure.answers import answer, difference
 from edgepack.model.alignment import align_outputs
 from edgepack.model.material import Material, load_outputs, save_outputs
 from edgepack.model.quality import UNKNOWN, Quality, judge_outputs
@@ -245,12 +243,6 @@ class Runner:
                     f"the exported file differs from torch by {worst:.2g} (limit {EXPORT_TOLERANCE:g}, batch {batch})",
                     "this is a fault of the export, not of your model: please report the model's family and config",
                 )
-
-
-def difference(found: np.ndarray, expected: np.ndarray) -> float:
-    """The largest difference between outputs, absolute below 1 and relative above; inf where one is not a number."""
-    gap = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
-    return float(np.inf if np.isnan(gap).any() else gap.max(initial=0.0))
 
 
 def _size(model: "nn.Module", file_mb: float) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def profiles_table(profiles: Sequence[Profile]) -> RenderableType:
 def plan_view(plan: Plan) -> RenderableType:
     steps = Table("step", "settings", "why", box=None, pad_edge=False)
     for step in plan.steps:
-        settings = step.model_dump(exclude={"verb", "why"})
+        settings = step.model_dump(exclude={"verb", "why"}, exclude_defaults=True)
         steps.add_row(step.verb, ", ".join(f"{key} {value}" for key, value in settings.items()), step.why)
     now, then, limits = plan.teacher_predictions, plan.predictions, plan.budget
     costs = Table("predicted", "as it is, fp32", "after the plan", "budget", box=None, pad_edge=False)

@@ -13,13 +13,12 @@ from edgepack.errors import EdgepackError
 from edgepack.export.onnx_export import export_onnx, runnable
 from edgepack.export.onnx_optimization import DATA_FILE, MODEL_FILE, optimize_onnx
 from edgepack.export.onnx_quantization import count_products, quantize_onnx
-from edgepack.measure.answers import answer
+from edgepack.measure.answers import answer, difference
 from edgepack.model.checkpoint import load_tokenizer
 from edgepack.model.data import Row
 from edgepack.model.evaluation import run_model
 from edgepack.model.surgery import by_ffn, cut_ffn, cut_heads, keep_layers, layers_of
 from edgepack.model.tasks import TASKS
-from edgepack.runner import difference
 from edgepack.steps import Export, Quantize
 
 TEXTS = ["play some jazz", "turn on the light in the kitchen please", "19", "", "set the bedroom to 22 degrees and call anna now " * 3]

@@ -29,3 +29,9 @@ def answer(
             outputs += [np.asarray(output) for output in run_job(folder, runtime, job)["outputs"]]
             progress.advance(len(group))
     return outputs
+
+
+def difference(found: np.ndarray, expected: np.ndarray) -> float:
+    """The largest difference between outputs, absolute below 1 and relative above; inf where one is not a number."""
+    gap = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
+    return float(np.inf if np.isnan(gap).any() else gap.max(initial=0.0))
