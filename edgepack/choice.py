@@ -81,8 +81,7 @@ def choose(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budget
         f"no plan{without_data} meets the budgets of {profile.name} for this model: the nearest "
         f"({nearest.student.name()}, {nearest.precision}) breaks {breaks}",
         "raise the budget it names (--file-mb, --ram-mb, --latency-ms, --load-ms), or fix --student (`same` keeps its shape) "
-        "to build it nevertheless"
-        + ("" if recipe.data else ", or give --data so that a smaller student can be distilled"),
+        "to build it nevertheless" + ("" if recipe.data else ", or give --data so that a smaller student can be distilled"),
     )
 
 

@@ -94,13 +94,6 @@ def distillation_loss(step: Distill, context: StageContext, teacher: nn.Module |
     return loss
 
 
-def soft_target_loss(logits: torch.Tensor, teacher_logits: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Mean over rows; logits and teacher_logits are [rows, labels]."""
-    log_student = torch.log_softmax(logits.float() / temperature, dim=-1)
-    teacher = torch.softmax(teacher_logits.float() / temperature, dim=-1)
-    return temperature**2 * nn.functional.kl_div(log_student, teacher, reduction="batchmean")
-
-
 class _Seen:
     """states: hidden states after the embeddings and each layer. relations: the last layer's queries, keys and values."""
 
