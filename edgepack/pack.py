@@ -68,7 +68,6 @@ class Manifest(Runnable):
     max_length: int
     labels: dict[str, str]
     golden_tolerance: float
-    saturates_u8s8: bool  # the device's CPU: answers here are computed as it would
     products: dict[str, int]  # matrix products with a weight, in int8 and in float
     predictions: Prediction  # for the model that was built, where `plan` holds those for the one intended
     profile: Profile

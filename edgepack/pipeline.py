@@ -173,7 +173,6 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
         max_length=material.max_length,
         labels=labels,
         golden_tolerance=_INT8_TOLERANCE if plan.precision == "int8" else _FP32_TOLERANCE,
-        saturates_u8s8=profile.cpu.saturates_u8s8,
         products=count_products(folder / runnable.model),
         predictions=predict(shape, plan.precision, profile, plan.runtime, material.recipe.length),
         profile=profile,

@@ -31,6 +31,11 @@ class Plan(Frozen):
     teacher_predictions: Prediction  # the same device, unchanged and in fp32
     broken: tuple[BrokenBudget, ...]  # budgets that the user's own fixed choices are predicted to break
 
+    @property
+    def exact_products(self) -> bool:
+        """Whether sums of u8 x s8 must be kept from saturating here, as the device does: 7-bit weights cannot saturate anywhere."""
+        return any(isinstance(step, Quantize) and not step.reduce_range for step in self.steps)
+
 
 def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int | None = None) -> Plan:
     """`pieces`: what is left of the vocabulary where the recipe cuts it and somebody has counted; else it is guessed.
@@ -85,15 +90,17 @@ def _steps(profile: Profile, recipe: Recipe, teacher: ModelShape, choice: Choice
     if choice.precision == "int8":
         yield Quantize(
             precision="int8",
-            reduce_range=profile.cpu.saturates_u8s8,
-            why=_why_int8(profile, recipe, considered, runtime),
+            reduce_range=profile.cpu.saturates_u8s8 or teacher.family.shared_layers,
+            why=_why_int8(profile, recipe, teacher, considered, runtime),
         )
 
 
-def _why_int8(profile: Profile, recipe: Recipe, considered: list[Choice], runtime: str) -> str:
+def _why_int8(profile: Profile, recipe: Recipe, teacher: ModelShape, considered: list[Choice], runtime: str) -> str:
     why = profile.runtimes[runtime].precisions["int8"].why
     if profile.cpu.saturates_u8s8:
         why += f"; 7-bit weights: {profile.cpu.part} adds u8 x s8 products in 16 bits"
+    elif teacher.family.shared_layers:
+        why += "; 7-bit weights: of a matrix that layers share, onnxruntime adds u8 x s8 products in 16 bits on some CPUs"
     if recipe.precision is not None:
         return f"asked for; {why}"
     wider = [tried for tried in considered if tried.precision == "fp32"]

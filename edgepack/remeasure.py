@@ -44,7 +44,7 @@ def _scored_again(pack: Path, manifest: Manifest, data: str | None) -> tuple[Man
     features = task.encode(load_tokenizer(pack), rows, manifest.max_length)
     median_length = sorted(len(item.ids) for item in features)[len(features) // 2]
     labels = label_ids(loaded, {int(index): name for index, name in manifest.labels.items()}, str(pack)) if loaded.labels else {}
-    outputs = answer(pack, manifest.plan.runtime, features, threads=1, exact=not manifest.saturates_u8s8)
+    outputs = answer(pack, manifest.plan.runtime, features, threads=1, exact=manifest.plan.exact_products)
     quality = judge_outputs(task, outputs, features, rows, labels, teacher=None)  # the teacher is not in the pack
     same_data = manifest.data is not None and manifest.data.sha256 == loaded.sha256
     last = manifest.ladder[-1]

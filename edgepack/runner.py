@@ -221,10 +221,8 @@ class Runner:
         return run_model(model, self.material.task, features, title) if features else []
 
     def _answer(self, folder: Path, features: list, title: str, batch: int = 1) -> Outputs:
-        """Computed as the device's CPU would: without saturating sums where it has none."""
-        exact = not self.profile.cpu.saturates_u8s8
         threads = len(os.sched_getaffinity(0))
-        return answer(folder, self.plan.runtime, features, threads, exact, batch, title) if features else []
+        return answer(folder, self.plan.runtime, features, threads, self.plan.exact_products, batch, title) if features else []
 
     def _judged(self, outputs: Outputs, teacher: Outputs) -> dict[str, Any]:
         task, features, rows = self.material.task, self.material.test, self.material.rows("test")

@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+from small import FAMILY_TASKS, make_data, make_model
 
+from edgepack.demo.commands import commands
 from edgepack.errors import EdgepackError
 from edgepack.golden import verify
 from edgepack.model.source import find_model
@@ -19,6 +21,7 @@ from edgepack.pipeline import build
 from edgepack.profile import load_profile
 from edgepack.recipe import Recipe
 
+FEW = {"train": 64, "dev": 20, "test": 40}
 SAME_BYTES = ("model.onnx", "model.onnx.data", "golden.jsonl", "tokenizer.json", "labels.json")
 
 
@@ -170,3 +173,26 @@ def test_a_wrong_export_fails_the_build(pack_folder, teacher_folder, data_folder
     with pytest.raises(EdgepackError, match="differs from torch"):
         build(recipe, load_profile("x86-server"), tmp_path / "pack", tmp_path / "cache", None)
     assert not (tmp_path / "pack").exists() and list(Path(tmp_path).glob(".*")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "precision"), [("albert", "int8"), ("modernbert", "int8"), ("gpt2", "fp32")])
+def test_families_of_another_build_go_all_the_way(tmp_path, cache, family, precision):
+    """Shared layers, fused matrices, transposed ones: cut, narrowed with every loss, exported and verified."""
+    task = dict(FAMILY_TASKS)[family]
+    make_model(tmp_path / "model", family, task)
+    few = tmp_path / "data"
+    recipe = {
+        "model": str(tmp_path / "model"), "data": str(prose(few) if task == "text-generation" else make_data(few, FEW)),
+        "student": "2x32", "prune_ffn": 0.3, "vocabulary": "data", "precision": precision,
+        "training": {"epochs": 1, "hidden_weight": 1.0, "relation_weight": 1.0, "hard_weight": 0.5},
+    }  # fmt: skip
+    build(Recipe.read(recipe, "test"), load_profile("x86-server"), tmp_path / "pack", cache, None)
+    assert verify(tmp_path / "pack").golden_texts > 0
+
+
+def prose(folder: Path) -> Path:
+    folder.mkdir()
+    for split, rows in commands().items():
+        (folder / f"{split}.txt").write_text("\n".join(text for text, _ in rows[: FEW[split]]))
+    return folder

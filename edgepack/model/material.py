@@ -59,7 +59,7 @@ class Material:
     def max_length(self) -> int:
         """Tokens after which a text is cut: the model's positions, the tokenizer's own limit, or the user's if it is lower."""
         family = family_of(self.source.config, self.source.name)
-        positions = self.source.config["max_position_embeddings"] - family.reserved_positions
+        positions = self.source.config[family.config_positions] - family.reserved_positions
         return min(positions, self.tokenizer.model_max_length, self.recipe.max_length or positions)
 
     @cached_property

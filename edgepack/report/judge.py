@@ -162,7 +162,7 @@ def _notes(manifest: Manifest, measurement: Measurement | None):
         yield from measurement.doubts
         isa = set(measurement.environment["machine"]["isa"])
         host_saturates = measurement.environment["machine"]["arch"] == "x86_64" and not {"avx_vnni", "avx512_vnni"} & isa
-        if host_saturates and manifest.precision == "int8" and not manifest.saturates_u8s8:
+        if host_saturates and manifest.plan.exact_products:
             yield (
                 "This machine's fast int8 products saturate, the device's do not: scores and golden vectors were computed "
                 "with exact products, latency with the fast ones"
