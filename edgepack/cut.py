@@ -54,8 +54,14 @@ def parse_layers(text: str, total: int) -> LayerWish:
 
 
 def cut_shape(teacher: ModelShape, recipe: Recipe, heads_fraction: float) -> ModelShape:
-    """The shape that the recipe's pruning leaves of `teacher`; heads and neurons the same in every layer."""
-    rows = list(cut_widths(teacher, heads_fraction, recipe.prune_ffn or 0).layers)
+    """The shape that the recipe's pruning leaves of `teacher`; heads and neurons evenly, whatever importance will say."""
+    anywhere = (recipe.scope or ("model" if recipe.student in (None, "same") else "layer")) == "model"
+    rows = list(cut_widths(teacher, heads_fraction, recipe.prune_ffn or 0, anywhere).layers)
+    if recipe.prune_heads and sum(row.heads for row in rows) == sum(row.heads for row in teacher.layers):
+        raise EdgepackError(
+            f"--prune-heads {recipe.prune_heads:.0%} of {teacher.layers[0].heads} heads in groups of {teacher.kv_groups} cuts none",
+            f"choose at least {teacher.kv_groups / max(1, teacher.layers[0].heads):.0%}",
+        )
     if recipe.prune_layers is not None:
         wish = parse_layers(recipe.prune_layers, len(rows))
         if wish.keep and wish.keep[0] and teacher.family.first_layer_stays:
@@ -74,16 +80,29 @@ def cut_shape(teacher: ModelShape, recipe: Recipe, heads_fraction: float) -> Mod
     return teacher.resized(tuple(rows), teacher.hidden)
 
 
-def cut_widths(teacher: ModelShape, heads_fraction: float, ffn_fraction: float) -> ModelShape:
-    rows = [
-        LayerShape(heads=kept_heads(row.heads, heads_fraction, teacher.kv_groups), ffn=kept_neurons(row.ffn, ffn_fraction))
-        for row in teacher.layers
-    ]
-    if any(row.heads < 1 <= before.heads for row, before in zip(rows, teacher.layers, strict=True)):
+def cut_widths(teacher: ModelShape, heads_fraction: float, ffn_fraction: float, anywhere: bool) -> ModelShape:
+    """The same share of each layer, or of all layers together: then a share too small for one layer still cuts some heads."""
+    group = teacher.kv_groups
+    heads = [kept_heads(row.heads, heads_fraction, group) for row in teacher.layers]
+    if anywhere and not teacher.family.shared_layers:
+        total = sum(row.heads for row in teacher.layers)
+        heads = _spread(kept_heads(total, heads_fraction, group), [row.heads for row in teacher.layers], group)
+    elif any(kept < 1 <= row.heads for kept, row in zip(heads, teacher.layers, strict=True)):
         raise EdgepackError(
             f"pruning {heads_fraction:.0%} of {teacher.layers[0].heads} heads leaves a layer none", "choose a smaller --prune-heads"
         )
+    rows = (LayerShape(heads=kept, ffn=kept_neurons(row.ffn, ffn_fraction)) for kept, row in zip(heads, teacher.layers, strict=True))
     return teacher.resized(tuple(rows), teacher.hidden)
+
+
+def _spread(kept: int, heads: list[int], group: int) -> list[int]:
+    """`kept` heads over layers of `heads`, in proportion and in whole groups; the first layers take what is left over."""
+    share = kept / max(1, sum(heads))
+    spread = [int(count * share) // group * group for count in heads]
+    for index in range(len(heads)):
+        if sum(spread) < kept and spread[index] < heads[index]:
+            spread[index] += group
+    return spread
 
 
 def layers_without_attention(count: int, total: int) -> tuple[int, ...]:

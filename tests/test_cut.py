@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_student import MINILM
 
-from edgepack.cut import cut_shape, kept_heads, kept_neurons, parse_layers
+from edgepack.cut import cut_shape, cut_widths, kept_heads, kept_neurons, parse_layers
 from edgepack.errors import EdgepackError
 from edgepack.recipe import Recipe
 from edgepack.shape import LayerShape
@@ -44,6 +44,22 @@ def test_a_shape_is_cut_in_all_ways_at_once():
     recipe = Recipe(model="m", data="d", prune_ffn=0.5, prune_layers="0,1,3", drop_attention=1)
     shape = cut_shape(MINILM, recipe, 0.25)
     assert [(row.heads, row.ffn) for row in shape.layers] == [(9, 768), (9, 768), (0, 768)]
+
+
+@given(st.integers(1, 12), st.integers(1, 8), st.integers(1, 4), st.floats(0, 0.99))
+def test_anywhere_a_share_of_all_heads_goes_in_whole_groups(layers, groups, group, fraction):
+    rows = (LayerShape(heads=groups * group, ffn=64),) * layers
+    teacher = MINILM.model_copy(update={"layers": rows, "kv_groups": group})
+    heads = [row.heads for row in cut_widths(teacher, fraction, 0, anywhere=True).layers]
+    assert sum(heads) == kept_heads(layers * groups * group, fraction, group)
+    assert all(count % group == 0 and 0 <= count <= groups * group for count in heads) and max(heads) - min(heads) <= group
+
+
+def test_a_share_too_small_for_the_groups_of_a_layer_is_refused_or_cut_anywhere():
+    teacher = MINILM.model_copy(update={"layers": (LayerShape(heads=4, ffn=64),) * 4, "kv_groups": 2})
+    with pytest.raises(EdgepackError, match="cuts none"):
+        cut_shape(teacher, Recipe(model="m", prune_heads=0.2, scope="layer"), 0.2)
+    assert sum(row.heads for row in cut_shape(teacher, Recipe(model="m", prune_heads=0.2), 0.2).layers) == 12
 
 
 def test_more_attention_than_there_is_cannot_be_dropped():
