@@ -8,6 +8,11 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def processes_here() -> int:
+    """Those of them that share this machine's cores."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 def is_first() -> bool:
     """The one process that writes the cache, packs and reports."""
     return int(os.environ.get("RANK", "0")) == 0

@@ -13,9 +13,10 @@ from edgepack.progress import bar
 _BATCH_ROWS = 32
 
 
-def use_all_cores() -> int:
-    """Lets torch use the cores that this process may use, and no more; returns how many."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+def use_all_cores(processes: int = 1) -> int:
+    """Lets torch use the cores that this process may use, or its share where `processes` work side by side; returns how many."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    cores = max(1, usable // processes)
     torch.set_num_threads(cores)
     return cores
 

@@ -25,7 +25,7 @@ from edgepack.model.batches import Ordered, batch_order, collate
 from edgepack.model.checkpoint import quiet_transformers
 from edgepack.model.evaluation import pad_id_of, takes_types, use_all_cores
 from edgepack.model.tasks import Features
-from edgepack.parallel import agreed, is_first, world_size
+from edgepack.parallel import agreed, is_first, processes_here, world_size
 from edgepack.progress import Bar, bar
 from edgepack.recipe import Training
 
@@ -60,7 +60,7 @@ def train(  # noqa: PLR0913, PLR0917
     """
     if not features:
         raise EdgepackError("no rows to train on", "give data with a train split")
-    use_all_cores()
+    use_all_cores(processes_here())
     order = batch_order([len(item.ids) for item in features], settings.batch_rows, settings.epochs, seed)
     batch_rows = min(settings.batch_rows, len(features))
     steps = len(order) // batch_rows
