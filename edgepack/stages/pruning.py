@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from torch import nn
 
 from edgepack.cut import kept_heads, kept_neurons
-from edgepack.model.surgery import by_ffn, cut_ffn, cut_heads, kv_groups_of, layer_shapes, layers_of
+from edgepack.model.surgery import by_ffn, cut_ffn, cut_heads, kv_groups_of, layers_of
+from edgepack.recipe import Scope
 from edgepack.stages.context import StageContext
 from edgepack.stages.importance import Scores, best, best_anywhere, head_importance, neuron_importance
 from edgepack.steps import PruneFFN, PruneHeads
@@ -18,15 +19,17 @@ def prune_heads(model: nn.Module, step: PruneHeads, context: StageContext) -> nn
 
     Heads that share a key and value head go together. Anywhere (`model`) a layer can lose its last head, and with it its attention.
     """
-    group = kv_groups_of(model)
     scores = head_importance(model, context, step.importance)
-    counts = [shape.heads for shape in layer_shapes(model)]
-    if step.scope == "model":
-        cut = sum(counts) - kept_heads(sum(counts), step.fraction, group)
-        cut_heads(model, best_anywhere(scores, cut, group))
-    else:
-        cut_heads(model, [best(row, kept_heads(len(row), step.fraction, group), group) for row in scores])
+    cut_heads(model, choose_heads(scores, step.fraction, step.scope, kv_groups_of(model)))
     return model
+
+
+def choose_heads(scores: Scores, fraction: float, scope: Scope, group: int = 1) -> list[list[int]]:
+    """The heads that stay, by layer."""
+    if scope == "layer":
+        return [best(row, kept_heads(len(row), fraction, group), group) for row in scores]
+    total = sum(len(row) for row in scores)
+    return best_anywhere(scores, total - kept_heads(total, fraction, group), group)
 
 
 def prune_ffn(model: nn.Module, step: PruneFFN, context: StageContext) -> nn.Module:
