@@ -31,12 +31,10 @@ HALVED: dict[str, Any] = {"student": "same", "prune_heads": 0.5, "prune_ffn": 0.
 COMPARED: dict[str, dict[str, dict[str, Any]]] = {
     "half of the heads and of the FFN neurons": {
         "one shot": HALVED,
-        "2 iterations": HALVED | {"iterations": 2},
         "4 iterations": HALVED | {"iterations": 4},
     },
     "3 of 6 layers": {
         "logits alone": {"student": "3x384", "prune_heads": 0.0},
-        "logits and labels": {"student": "3x384", "prune_heads": 0.0, "weights": {"hard_weight": 1.0}},
         "logits, hidden states, relations, labels": {
             "student": "3x384",
             "prune_heads": 0.0,
