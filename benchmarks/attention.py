@@ -66,6 +66,7 @@ def convert(package: Path, folder: Path) -> None:
         return
     (file,) = package.glob("*.gguf")
     model = AutoModelForCausalLM.from_pretrained(package, gguf_file=file.name, dtype=torch.float32)
+    model.hf_quantizer = None  # the weights are plain fp32 by now
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.save_pretrained(folder)

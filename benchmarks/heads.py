@@ -47,12 +47,13 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--data", required=True)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path("build/heads.json"), help="raw accuracies")
+    parser.add_argument("--out", type=Path, default=Path("build/heads.json"), help="right answers by what was kept; goes on from there")
     wanted = parser.parse_args()
+    wanted.out.parent.mkdir(parents=True, exist_ok=True)
     material = gather(Recipe(model=wanted.model, data=wanted.data))
     teacher = load_checkpoint(material.source, material.task.name)
     base = right(teacher, material)
-    judged: dict[str, list[int]] = {}  # magnitude knows no seed, and seeds often agree on what to cut
+    judged: dict[str, list[int]] = json.loads(wanted.out.read_text()) if wanted.out.is_file() else {}  # seeds often agree on what to cut
     found: Answers = {name: {share: [] for share in FRACTIONS} for name in VARIANTS}
     for seed in range(wanted.seeds):
         context = drawn_context(material, seed)
@@ -63,11 +64,9 @@ def main() -> None:
                 key = f"{keep} {seed if refits else ''}"
                 if key not in judged:
                     judged[key] = right(with_heads(teacher, keep, context.features if refits else None), material)
+                    wanted.out.write_text(json.dumps(judged))
                 found[name][share].append(judged[key])
             print(f"seed {seed}, {name}: {[round(float(np.mean(found[name][share][-1])), 4) for share in FRACTIONS]}", flush=True)
-    raw = {name: {share: np.mean(answers, axis=1).tolist() for share, answers in rows.items()} for name, rows in found.items()}
-    wanted.out.parent.mkdir(parents=True, exist_ok=True)
-    wanted.out.write_text(json.dumps({"teacher": float(np.mean(base)), "accuracy": raw}, indent=1))
     print_table(np.array([base]), found)
 
 
