@@ -28,7 +28,7 @@ UNTRAINED = ["--refit", "--epochs", "0"]
 ROWS = {  # name: flags, goal
     WHOLE: (["--prune-heads", "0"], None),
     "heads and FFN": (["--prune-heads", "25%", "--prune-ffn", "42%", *UNTRAINED], NO_TRAINING),
-    "in 2 rounds": (["--prune-heads", "25%", "--prune-ffn", "42%", "--iterations", "2", *UNTRAINED], NO_TRAINING),
+    "the same in each layer": (["--prune-heads", "25%", "--prune-ffn", "42%", "--scope", "layer", *UNTRAINED], NO_TRAINING),
     "FFN alone": (["--prune-heads", "0", "--prune-ffn", "58%", *UNTRAINED], NO_TRAINING),
     "3 minutes": (["--prune-heads", "50%", "--prune-ffn", "55%", "--refit", "--minutes", "3", "--epochs", "20"], RECOVERY),
 }
