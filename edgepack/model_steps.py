@@ -43,7 +43,7 @@ def _rounds(recipe: Recipe, teacher: ModelShape, choice: Choice, considered: lis
     for index, cuts in enumerate(rounds):
         part = (index + 1) / count
         after = cut_widths(teacher, choice.prune_heads * part, (recipe.prune_ffn or 0) * part, scope == "model")
-        settings = {"scope": scope, "importance": recipe.importance or _IMPORTANCE.get(teacher.task, "gradient")}
+        settings = {"scope": scope, "importance": recipe.importance or _IMPORTANCE.get(teacher.task, "gradient"), "refit": recipe.refit}
         if heads := _share_cut(before, after, "heads"):
             cuts.append(PruneHeads(fraction=heads, why=_why_heads(recipe, considered) + note, **settings))
         if neurons := _share_cut(before, after, "ffn"):

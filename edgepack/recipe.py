@@ -128,6 +128,7 @@ class Recipe(Frozen):
     prune_weights: float | None = Field(default=None, ge=0, lt=1)
     importance: Importance | None = None
     scope: Scope | None = None
+    refit: bool = False  # heads and neurons that stay take over, by least squares, what is cut
     iterations: int = Field(default=1, ge=1, le=20)  # prune and recover so many times, a part of the way each
     precision: Literal["fp32", "int8"] | None = None
     length: int = Field(default=128, ge=1)  # tokens for which the latency budget holds

@@ -23,6 +23,7 @@ class PruneHeads(Frozen):
     fraction: float
     scope: Scope
     importance: Importance = "gradient"
+    refit: bool = False  # what stays takes over, by least squares, what is cut
     why: str
 
 
@@ -33,6 +34,7 @@ class PruneFFN(Frozen):
     fraction: float
     scope: Scope
     importance: Importance = "gradient"
+    refit: bool = False  # what stays takes over, by least squares, what is cut
     why: str
 
 

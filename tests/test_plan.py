@@ -82,6 +82,12 @@ def test_heads_pruned_without_a_smaller_student_are_chosen_anywhere_and_won_back
     assert found.steps[1].layers == 6
 
 
+def test_refit_belongs_to_the_cuts_and_needs_no_training():
+    found = plan(student="same", prune_heads=0.25, prune_ffn=0.5, refit=True, iterations=2, training={"epochs": 0})
+    assert [step.verb for step in found.steps] == ["prune_heads", "prune_ffn"] * 2 + ["export", "quantize"]
+    assert all(step.refit for step in found.steps if isinstance(step, PruneHeads | PruneFFN))
+
+
 def test_iterations_prune_a_part_of_the_way_and_recover_between():
     found = plan(student="same", prune_heads=0.5, prune_ffn=0.5, iterations=3, training={"epochs": 7})
     verbs = [step.verb for step in found.steps]

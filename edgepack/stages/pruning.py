@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from torch import nn
 
 from edgepack.cut import kept_heads, kept_neurons
-from edgepack.model.surgery import by_ffn, cut_ffn, cut_heads, kv_groups_of, layer_shapes, layers_of
+from edgepack.model.surgery import by_ffn, cut_ffn, cut_heads, kv_groups_of, layers_of
+from edgepack.recipe import Scope
 from edgepack.stages.context import StageContext
 from edgepack.stages.importance import Scores, best, best_anywhere, head_importance, neuron_importance
+from edgepack.stages.refit import refit
 from edgepack.steps import PruneFFN, PruneHeads
 
 _LEAST_NEURONS = 1  # a layer's FFN keeps one: without any its output would be a constant
@@ -18,15 +20,20 @@ def prune_heads(model: nn.Module, step: PruneHeads, context: StageContext) -> nn
 
     Heads that share a key and value head go together. Anywhere (`model`) a layer can lose its last head, and with it its attention.
     """
-    group = kv_groups_of(model)
     scores = head_importance(model, context, step.importance)
-    counts = [shape.heads for shape in layer_shapes(model)]
-    if step.scope == "model":
-        cut = sum(counts) - kept_heads(sum(counts), step.fraction, group)
-        cut_heads(model, best_anywhere(scores, cut, group))
-    else:
-        cut_heads(model, [best(row, kept_heads(len(row), step.fraction, group), group) for row in scores])
+    keep = choose_heads(scores, step.fraction, step.scope, kv_groups_of(model))
+    if step.refit:
+        refit(model, "heads", keep, context.features)
+    cut_heads(model, keep)
     return model
+
+
+def choose_heads(scores: Scores, fraction: float, scope: Scope, group: int = 1) -> list[list[int]]:
+    """The heads that stay, by layer."""
+    if scope == "layer":
+        return [best(row, kept_heads(len(row), fraction, group), group) for row in scores]
+    total = sum(len(row) for row in scores)
+    return best_anywhere(scores, total - kept_heads(total, fraction, group), group)
 
 
 def prune_ffn(model: nn.Module, step: PruneFFN, context: StageContext) -> nn.Module:
@@ -37,7 +44,10 @@ def prune_ffn(model: nn.Module, step: PruneFFN, context: StageContext) -> nn.Mod
         anywhere = best_anywhere(scores, sum(len(row) for row in scores) - sum(kept), at_least=_LEAST_NEURONS)
         # Widths in a kernel's blocks; the next best neurons of a layer fill its last block.
         kept = [kept_neurons(len(row), 1 - share) for row, share in zip(scores, _shares_kept(model, scores, anywhere), strict=True)]
-    cut_ffn(model, [best(row, count) for row, count in zip(scores, kept, strict=True)])
+    keep = [best(row, count) for row, count in zip(scores, kept, strict=True)]
+    if step.refit:
+        refit(model, "ffn", keep, context.features)
+    cut_ffn(model, keep)
     return model
 
 
