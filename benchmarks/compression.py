@@ -18,36 +18,28 @@ from teachers import fine_tuned, joined_languages
 FRAGMENTS = "FRAGMENTS"  # stands for the file that is written beside the packs
 LANGUAGES = ("hau", "swa", "yor")
 
-_ON_FRAGMENTS = ["--vocabulary", "data", "--unlabelled", FRAGMENTS, "--batch-rows", "64"]
+_TINY = ["--vocabulary", "data", "--unlabelled", FRAGMENTS, "--batch-rows", "64", "--learning-rate", "3e-4", "--epochs", "8"]
 
+
+def _shape(student: str, heads: str, neurons: str) -> list[str]:
+    return ["--student", student, "--prune-heads", heads, "--prune-ffn", neurons]
+
+
+_SMALLER = [*_shape("2x384", "33%", "40%"), *_TINY[:-3], "2e-4", "--epochs", "6"]
+_INTENTS = {
+    "4x, half the layers": Build(_shape("3x384", "25%", "0"), times=4, kept=0.99),
+    "10x": Build([*_shape("2x384", "50%", "50%"), "--learning-rate", "2e-4", "--epochs", "8"], times=10, kept=0.96),
+}
 TABLES = {
     "sst2": {
-        "5x": Build(["--student", "3x384", "--prune-heads", "25%", "--prune-ffn", "33%", "--epochs", "6"], times=5, lost=0.0),
-        "8x": Build(
-            ["--student", "2x384", "--prune-heads", "33%", "--prune-ffn", "40%", *_ON_FRAGMENTS, "--learning-rate", "2e-4", "--epochs", "6"],
-            times=8,
-            kept=0.99,
-        ),
-        "15x": Build(
-            ["--student", "1x384", "--prune-heads", "33%", "--prune-ffn", "33%", *_ON_FRAGMENTS, "--learning-rate", "3e-4", "--epochs", "8"],
-            times=15,
-            kept=0.97,
-        ),
-        "25x": Build(
-            ["--student", "1x384", "--prune-heads", "58%", "--prune-ffn", "66%", *_ON_FRAGMENTS, "--learning-rate", "3e-4", "--epochs", "8"],
-            times=25,
-            kept=0.95,
-        ),
+        "5x, half the layers": Build([*_shape("3x384", "25%", "33%"), "--epochs", "6"], times=5, lost=0.0),
+        "8x": Build(_SMALLER, times=8, kept=0.99),
+        "15x": Build([*_shape("1x384", "33%", "33%"), *_TINY], times=15, kept=0.97),
+        "25x": Build([*_shape("1x384", "58%", "66%"), *_TINY], times=25, kept=0.95),
     },
-    "banking77": {
-        "4x, half the layers": Build(["--student", "3x384", "--prune-heads", "25%"], times=4, kept=0.99),
-        "10x": Build(["--student", "2x384", "--prune-heads", "50%", "--prune-ffn", "50%"], times=10, kept=0.96),
-    },
-    "clinc150": {
-        "4x, half the layers": Build(["--student", "3x384", "--prune-heads", "25%"], times=4, kept=0.99),
-        "10x": Build(["--student", "2x384", "--prune-heads", "50%", "--prune-ffn", "50%"], times=10, kept=0.96),
-    },
-    "entities": {"13M": Build(["--student", "13M"], lost=1.5)},
+    "banking77": _INTENTS,
+    "clinc150": _INTENTS,
+    "entities": {"13M": Build([*_shape("6x384", "50%", "50%"), "--learning-rate", "3e-4"], lost=1.5)},
 }
 
 
