@@ -27,8 +27,8 @@ def _shape(student: str, heads: str, neurons: str) -> list[str]:
 
 _SMALLER = [*_shape("2x384", "33%", "40%"), *_TINY[:-3], "2e-4", "--epochs", "6"]
 _INTENTS = {
-    "4x, half the layers": Build(_shape("3x384", "25%", "0"), times=4, kept=0.99),
-    "10x": Build([*_shape("2x384", "50%", "50%"), "--learning-rate", "2e-4", "--epochs", "8"], times=10, kept=0.96),
+    "4x, half the layers": Build([*_shape("3x384", "25%", "0"), "--learning-rate", "2e-4", "--epochs", "4"], times=4, kept=0.99),
+    "10x": Build([*_shape("2x384", "50%", "50%"), "--vocabulary", "data", "--learning-rate", "3e-4", "--epochs", "6"], times=10, kept=0.96),
 }
 TABLES = {
     "sst2": {

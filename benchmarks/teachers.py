@@ -1,6 +1,5 @@
 """Teachers and data of the benchmarks: MiniLM fine-tuned on intents, and three languages' entities in one folder."""
 
-import json
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from edgepack.model.training import train
 from edgepack.recipe import Training
 
 TASK = TASKS["text-classification"]
-TRAINING = Training(epochs=4, batch_rows=32, learning_rate=2e-4)
+TRAINING = Training(epochs=3, batch_rows=32, learning_rate=2e-4)
 SEED = 7
 MAX_LENGTH = 64
 
@@ -52,14 +51,4 @@ def joined_languages(data: Path, languages: tuple[str, ...], folder: Path) -> Pa
     for split in ("train", "dev", "test"):
         parts = [f"# language = {name}\n{(data / name / split).with_suffix('.txt').read_text(encoding='utf-8')}\n" for name in languages]
         (folder / f"{split}.conll").write_text("\n".join(parts), encoding="utf-8")
-    return folder
-
-
-def in_scope(data: Path, folder: Path) -> Path:
-    """CLINC150 without its out-of-scope rows, a file a split."""
-    folder.mkdir(parents=True, exist_ok=True)
-    content = json.loads(next(data.glob("*.json")).read_text(encoding="utf-8"))
-    for split, name in {"train": "train", "val": "dev", "test": "test"}.items():
-        rows = [json.dumps({"text": text, "intent": label}) for text, label in content[split]]
-        (folder / f"{name}.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return folder
