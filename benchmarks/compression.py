@@ -18,7 +18,7 @@ from teachers import fine_tuned, joined_languages
 FRAGMENTS = "FRAGMENTS"  # stands for the file that is written beside the packs
 LANGUAGES = ("hau", "swa", "yor")
 
-_TINY = ["--vocabulary", "data", "--unlabelled", FRAGMENTS, "--batch-rows", "64", "--learning-rate", "3e-4", "--epochs", "8"]
+_TINY = ["--vocabulary", "data", "--unlabelled", FRAGMENTS, "--batch-rows", "64", "--learning-rate", "3e-4", "--epochs", "6"]
 
 
 def _shape(student: str, heads: str, neurons: str) -> list[str]:
@@ -34,8 +34,8 @@ TABLES = {
     "sst2": {
         "5x, half the layers": Build([*_shape("3x384", "25%", "33%"), "--epochs", "6"], times=5, lost=0.0),
         "8x": Build(_SMALLER, times=8, kept=0.99),
-        "15x": Build([*_shape("1x384", "33%", "33%"), *_TINY], times=15, kept=0.97),
-        "25x": Build([*_shape("1x384", "58%", "66%"), *_TINY], times=25, kept=0.95),
+        "15x": Build([*_shape("2x384", "67%", "67%"), *_TINY], times=15, kept=0.97),
+        "25x": Build([*_shape("2x384", "83%", "83%"), *_TINY], times=25, kept=0.95),
     },
     "banking77": _INTENTS,
     "clinc150": _INTENTS,
