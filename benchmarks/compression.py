@@ -22,7 +22,7 @@ _TINY = ["--vocabulary", "data", "--unlabelled", FRAGMENTS, "--batch-rows", "64"
 
 
 def _shape(student: str, heads: str, neurons: str) -> list[str]:
-    return ["--student", student, "--prune-heads", heads, "--prune-ffn", neurons]
+    return ["--student", student, "--prune-heads", heads, "--prune-ffn", neurons, "--precision", "int8"]
 
 
 _SMALLER = [*_shape("2x384", "33%", "40%"), *_TINY[:-3], "2e-4", "--epochs", "6"]
