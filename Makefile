@@ -10,11 +10,11 @@ demo: $(VENV)/.with-demo
 	$(BIN)/edgepack build --profile raspberry-pi --out packs/demo
 
 test: $(VENV)/.with-test lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 # The everyday subset: everything but real builds and the long tail of exports.
 test-fast: $(VENV)/.with-test
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow"
 
 lint: $(VENV)/.with-test
 	$(BIN)/ruff check .
