@@ -55,7 +55,7 @@ def _rounds(recipe: Recipe, teacher: ModelShape, choice: Choice, considered: lis
         rounds[-1].append(PruneLayers(count=wish.count, keep=wish.keep, why=why))
     if recipe.drop_attention:
         skipped = layers_without_attention(recipe.drop_attention, len(choice.pruned.layers))
-        rounds[-1].append(DropAttention(layers=skipped, why="asked for; the last layers miss their attention least"))
+        rounds[-1].append(DropAttention(layers=skipped, why="asked for; of the last layers, which large decoders miss least"))
     return [cuts for cuts in rounds if cuts]
 
 
