@@ -18,14 +18,15 @@ from teachers import fine_tuned, joined_languages
 FRAGMENTS = "FRAGMENTS"  # stands for the file that is written beside the packs
 LANGUAGES = ("hau", "swa", "yor")
 
-_TINY = ["--vocabulary", "data", "--unlabelled", FRAGMENTS, "--batch-rows", "64", "--learning-rate", "3e-4", "--epochs", "6"]
+_FRAGMENTS = ["--unlabelled", FRAGMENTS, "--batch-rows", "64"]
+_TINY = ["--vocabulary", "data", *_FRAGMENTS, "--learning-rate", "3e-4", "--epochs", "6"]
 
 
 def _shape(student: str, heads: str, neurons: str) -> list[str]:
     return ["--student", student, "--prune-heads", heads, "--prune-ffn", neurons, "--precision", "int8"]
 
 
-_SMALLER = [*_shape("3x384", "50%", "67%"), "--refit", *_TINY[2:-3], "2e-4", "--epochs", "4"]
+_SMALLER = [*_shape("3x384", "50%", "67%"), "--refit", *_FRAGMENTS, "--learning-rate", "2e-4", "--epochs", "4"]
 _INTENTS = {
     "4x, half the layers": Build([*_shape("3x384", "25%", "0"), "--learning-rate", "2e-4", "--epochs", "4"], times=4, kept=0.99),
     "10x": Build([*_shape("2x384", "50%", "50%"), "--vocabulary", "data", "--learning-rate", "3e-4", "--epochs", "6"], times=10, kept=0.96),

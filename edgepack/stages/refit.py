@@ -29,7 +29,7 @@ def refit(model: nn.Module, unit: str, keep: Sequence[Sequence[int]], features: 
     moments = _second_moments(model, projections, features[:_ROWS])
     for projection, moment, kept in zip(projections, moments, keep, strict=True):
         if isinstance(projection, nn.Module) and len(kept) * size < inputs_of(projection):
-            _take_over(projection, moment.double(), [unit * size + place for unit in kept for place in range(size)])
+            _take_over(projection, moment.double(), [one * size + place for one in kept for place in range(size)])
 
 
 def _projections(model: nn.Module, unit: str) -> list[nn.Module | None]:
