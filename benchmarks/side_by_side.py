@@ -38,14 +38,21 @@ class Build:
 
 @dataclass(frozen=True)
 class Row:
-    """One file: what it cost, how large and how good it is. `groups`: the score by language, where the data has such."""
+    """One file: what it cost, how large and how good it is. `groups`: the score by language, where the data has such.
+
+    Of several seeds, cost and size are of the first, `score` and `groups` are means, and `scores` has the score of each.
+    """
 
     folder: Path
     seconds: float
-    score: float
-    low: float
+    scores: list[float]
+    low: float  # of the first seed, by bootstrap over rows
     high: float
     groups: dict[str, float]
+
+    @property
+    def score(self) -> float:
+        return float(np.mean(self.scores))
 
     @property
     def file_mb(self) -> float:
@@ -61,6 +68,7 @@ def parser(description: str, work: str) -> argparse.ArgumentParser:
     found.add_argument("--sessions", type=int, default=7)
     found.add_argument("--lengths", type=int, nargs="+", default=[16, 64, GOAL_LENGTH])
     found.add_argument("--loads", type=int, default=7)
+    found.add_argument("--seeds", type=int, default=1, help="builds of each row; the first one's file is timed, scores are means")
     found.add_argument("--build-only", action="store_true", help="stop before anything is timed: that is done on a quiet machine")
     return found
 
@@ -69,7 +77,10 @@ def compare(wanted: argparse.Namespace, builds: dict[str, Build]) -> None:
     """Builds a pack for each list of flags, measures all of them beside the plain export, and prints the table and the goals."""
     rows = {PLAIN: _plain(wanted)}
     for name, build in builds.items():
-        rows[name] = _built(wanted, build.flags, wanted.work / "".join(c if c.isalnum() else "-" for c in name))
+        out = wanted.work / "".join(c if c.isalnum() else "-" for c in name)
+        seeds = [_built(wanted, build.flags, out)]
+        seeds += [_built(wanted, [*build.flags, "--seed", str(seed)], Path(f"{out}-seed-{seed}")) for seed in range(1, wanted.seeds)]
+        rows[name] = _joined(seeds)
     if wanted.build_only:
         return
     folders = {name: row.folder for name, row in rows.items()}
@@ -116,7 +127,12 @@ def _row(folder: Path, judged: dict[str, Any], seconds: float) -> Row:
     """`judged`: of the file itself on the test split, computed by the runtime as the profile's CPU would."""
     score = judged["score"]
     groups = {group["name"]: group["value"] for group in judged["groups"] if group["kind"] == "group"}
-    return Row(folder, seconds, score["value"], score["low"], score["high"], dict(sorted(groups.items())))
+    return Row(folder, seconds, [score["value"]], score["low"], score["high"], dict(sorted(groups.items())))
+
+
+def _joined(seeds: list[Row]) -> Row:
+    groups = {name: float(np.mean([row.groups[name] for row in seeds])) for name in seeds[0].groups}
+    return replace(seeds[0], scores=[row.score for row in seeds], groups=groups)
 
 
 def _latencies(folders: dict[str, Path], wanted: argparse.Namespace) -> dict[str, dict[int, list[float]]]:
@@ -156,7 +172,8 @@ def _print_table(rows: dict[str, Row], raw: dict[str, Any], lengths: list[int]) 
         peak_mb = found["running_mb"]["peak"] - found["empty_mb"]["resident"]
         smaller = "" if name == PLAIN else f" ({rows[PLAIN].file_mb / row.file_mb:.2f})"
         cells = [name, f"{row.seconds:.0f}" if row.seconds else "–", f"{row.file_mb:.2f}{smaller}"]
-        cells += [f"{row.score:.4f} ({row.low:.3f} to {row.high:.3f})", f"{row.score / rows[PLAIN].score:.2%}", *speeds]
+        scores = ", ".join(f"{score:.4f}" for score in row.scores)
+        cells += [f"{scores} ({row.low:.3f} to {row.high:.3f})", f"{row.score / rows[PLAIN].score:.2%}", *speeds]
         cells += [f"{np.median(warm):.1f}", f"{np.median(cold):.1f}", f"{peak_mb:.1f}"]
         print("| " + " | ".join(cells) + " |")
 
