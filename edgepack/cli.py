@@ -59,6 +59,14 @@ def recipe_flags(  # noqa: PLR0913, PLR0917  a flag is a parameter
     iterations: Annotated[int | None, typer.Option(help="Prune and recover so many times.", show_default="1")] = None,
     vocabulary: Annotated[str | None, typer.Option(help="Keep the pieces that the train split (`data`) or a file of texts needs.")] = None,
     precision: Annotated[Literal["fp32", "int8"] | None, typer.Option(help="Chosen by the budgets where it is left out.")] = None,
+    smoothing: Annotated[
+        float | None, typer.Option(help="Of activations before int8, 0 to 1 (SmoothQuant).", show_default="chosen on train texts")
+    ] = None,
+    sensitive: Annotated[
+        int | None,
+        typer.Option(help="Groups of products that int8 hurts most, kept in fp32.", show_default="where int8 fails its gate"),
+    ] = None,
+    embedding_bits: Annotated[int | None, typer.Option(help="Of the embedding tables: 8 or 4.", show_default="8")] = None,
     file_mb: Annotated[float | None, typer.Option(help="Budget: model files, 10^6 bytes.")] = None,
     ram_mb: Annotated[float | None, typer.Option(help="Budget: peak memory over an empty runtime.")] = None,
     latency_ms: Annotated[float | None, typer.Option(help="Budget: p90 of one inference of --length tokens, all cores.")] = None,
@@ -100,6 +108,9 @@ def recipe_flags(  # noqa: PLR0913, PLR0917  a flag is a parameter
         "iterations": iterations,
         "vocabulary": vocabulary,
         "precision": precision,
+        "smoothing": smoothing,
+        "sensitive": sensitive,
+        "embedding_bits": embedding_bits,
         "length": length,
         "max_length": max_length,
         "budget": {"file_mb": file_mb, "ram_mb": ram_mb, "latency_ms": latency_ms, "load_ms": load_ms, "score_drop": score_drop},

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from edgepack.errors import EdgepackError
 from edgepack.frozen import Frozen
+from edgepack.gate import Attempt
 from edgepack.model.calibration import Calibration
 from edgepack.model.quality import GroupScore, Score
 from edgepack.plan import Plan
@@ -42,6 +43,7 @@ class StageRecord(Frozen):
     calibration: Calibration | None
     groups: tuple[GroupScore, ...]  # classes, entity types or languages, the worst first
     details: dict[str, float | int | str] = Field(default_factory=dict)  # what the stage counted beside the score
+    attempts: tuple[Attempt, ...] = ()  # to quantize; the last is what the stage left
     origin: Literal["measured"] = "measured"
 
 

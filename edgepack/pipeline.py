@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgepack.cache import cache_folder, library_versions
+from edgepack.gate import Attempt
 from edgepack.measure.measurement import FULL, Effort, measure
 from edgepack.model.material import Material, gather
 from edgepack.model.source import Source, find_model
@@ -18,6 +19,7 @@ from edgepack.plan import Plan, make_plan
 from edgepack.predict import predict, predict_file_mb
 from edgepack.profile import Profile
 from edgepack.progress import say
+from edgepack.quantization import GRAPH_FILE, quantize_file
 from edgepack.recipe import Recipe
 from edgepack.report.judge import Report, judge
 from edgepack.report.write import write_model_card, write_report
@@ -39,7 +41,6 @@ from edgepack.steps import (
 if TYPE_CHECKING:
     from torch import nn
 
-GRAPH_FILE = "graph.onnx"  # an export before it is finished: what quantization starts from
 _FP32_TOLERANCE, _INT8_TOLERANCE = 1e-3, 0.05  # golden vectors on another machine: rounding moves an int8 step now and then
 _CHECKPOINT_COPIES = 8  # weights with optimizer states, twice, and the stages' own results
 
@@ -124,7 +125,7 @@ def stage_of(step: ModelStep) -> "Callable[..., nn.Module]":
     return stage
 
 
-def _export(runner: Runner, step: Export, folder: Path) -> Runnable:
+def _export(runner: Runner, step: Export, folder: Path) -> tuple[Runnable, list[Attempt]]:
     from edgepack.export.onnx_export import export_onnx, runnable
     from edgepack.export.onnx_optimization import optimize_onnx
     from edgepack.model.checkpoint import load_checkpoint
@@ -132,18 +133,12 @@ def _export(runner: Runner, step: Export, folder: Path) -> Runnable:
     model = load_checkpoint(runner.checkpoint, runner.material.task.name, runner.material.recipe.trust_remote_code)
     export_onnx(model, runner.material.task, step, folder / GRAPH_FILE)
     optimize_onnx(folder / GRAPH_FILE, folder)
-    return runnable(model, runner.material.task)
+    return runnable(model, runner.material.task), []
 
 
-def _quantize(runner: Runner, step: Quantize, folder: Path) -> Runnable:
-    from edgepack.export.onnx_optimization import optimize_onnx
-    from edgepack.export.onnx_quantization import quantize_onnx
-
-    quantized = folder / "quantized.onnx"
-    quantize_onnx(runner.exported / GRAPH_FILE, step, quantized)
-    optimize_onnx(quantized, folder)
-    quantized.unlink()
-    return read_runnable(runner.exported)
+def _quantize(runner: Runner, step: Quantize, folder: Path) -> tuple[Runnable, list[Attempt]]:
+    attempts = quantize_file(runner.material, runner.plan, runner.exported, step, folder)
+    return read_runnable(runner.exported), attempts
 
 
 def read_runnable(folder: Path) -> Runnable:

@@ -91,6 +91,9 @@ def _steps(profile: Profile, recipe: Recipe, teacher: ModelShape, choice: Choice
         yield Quantize(
             precision="int8",
             reduce_range=profile.cpu.saturates_u8s8 or teacher.family.shared_layers,
+            smoothing=recipe.smoothing,
+            sensitive=recipe.sensitive,
+            embedding_bits=recipe.embedding_bits or 8,
             why=_why_int8(profile, recipe, teacher, considered, runtime),
         )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgepack.cache import run_once, stage_key
 from edgepack.errors import EdgepackError
+from edgepack.gate import Attempt
 from edgepack.measure.answers import answer, difference
 from edgepack.model.alignment import align_outputs
 from edgepack.model.material import Material, load_outputs, save_outputs
@@ -112,19 +113,20 @@ class Runner:
         self.checkpoint = find_model(str(folder))
         self._finish(step.verb, step.why, folder, record)
 
-    def change_file(self, step: FileStep, work: Callable[[Path], Runnable]) -> None:
+    def change_file(self, step: FileStep, work: Callable[[Path], tuple[Runnable, list[Attempt]]]) -> None:
         """A stage that writes a model file which a target can run; the file is scored by the target's runtime."""
 
         def stage(made: Path, resume: Path) -> dict[str, Any]:
             if not is_first():
                 return {}
-            runnable = work(made)
+            runnable, attempts = work(made)
             (made / "pack.json").write_text(json.dumps(runnable.as_json(), indent=1))
             if isinstance(step, Export):
                 self._check_export(made)
             outputs = self._answer(made, self.material.test, f"score after {step.verb}")
             file_mb = sum(path.stat().st_size for path in made.glob(f"{runnable.model}*")) / 1e6
-            return self._judged(outputs, self._teacher_test) | {"params": self.ladder[-1].params, "file_mb": file_mb}
+            told = {"attempts": [one.as_json() for one in attempts], "details": attempts[-1].details if attempts else {}}
+            return self._judged(outputs, self._teacher_test) | {"params": self.ladder[-1].params, "file_mb": file_mb} | told
 
         folder, record = self._next(step, stage)
         self.exported = folder
@@ -156,7 +158,8 @@ class Runner:
         quality = Quality.read(record.pop("quality"), f"{folder}/record.json")
         score, teacher = quality.score, (self.ladder[0] if self.ladder else quality).score
         drop = None if score is None or teacher is None else round(score.drop_from(teacher), 3)
-        self.ladder.append(StageRecord(stage=name, why=why, score_drop=drop, **record, **dict(quality)))
+        attempts = tuple(Attempt.read(one, f"{folder}/record.json") for one in record.pop("attempts", []))
+        self.ladder.append(StageRecord(stage=name, why=why, score_drop=drop, attempts=attempts, **record, **dict(quality)))
 
     def _load(self) -> "nn.Module":
         from edgepack.model.checkpoint import load_checkpoint

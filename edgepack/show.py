@@ -57,7 +57,7 @@ def plan_view(plan: Plan) -> RenderableType:
 
 def report_view(report: Report, out: str) -> RenderableType:
     verdict = Text(f"{report.verdict}: ", style=f"bold {_COLOURS[report.verdict]}") + Text(report.headline, style="not bold default")
-    quality = (_ladder(report), *_confidence(report), *_weakest(report))
+    quality = (_ladder(report), *_attempts(report), *_confidence(report), *_weakest(report))
     return Group(verdict, Text(), _checks(report), Text(), *quality, *_latency(report), Text(), Text(f"report: {out}/report.html"))
 
 
@@ -93,6 +93,13 @@ def _ladder(report: Report) -> RenderableType:
             f"{row.seconds:.0f}",
         )
     return table
+
+
+def _attempts(report: Report) -> Iterator[RenderableType]:
+    """What was tried to quantize, where the first recipe was not enough."""
+    for row in report.ladder:
+        for one in row.attempts if len(row.attempts) > 1 or (row.attempts and row.attempts[-1].passed is False) else ():
+            yield Text(f"{one.recipe}: {one.verdict()}", style="green" if one.passed else "red")
 
 
 def _confidence(report: Report) -> Iterator[RenderableType]:

@@ -91,6 +91,9 @@ class Quantize(Frozen):
     verb: Literal["quantize"] = "quantize"
     precision: Literal["int8"]
     reduce_range: bool
+    smoothing: float | None = None  # None: chosen on calibration texts
+    sensitive: int | None = None  # groups of products left in float; None: only where the gate fails without
+    embedding_bits: Literal[8, 4] = 8
     why: str
 
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,7 +82,9 @@ def export_onnx(model: nn.Module, task: Task, step: Export, target: Path) -> Non
                 f"{type(model).__name__} cannot be exported: {reason}", "is it one of the families of `edgepack/families.py`?"
             ) from error
         progress.advance()
-        graph = _slimmed(program.model_proto)
+        graph = program.model_proto
+        _name_by_module(graph)
+        graph = _slimmed(graph)
         progress.advance()
         _forget_the_machine(graph)
         onnx.save(graph, target)
@@ -107,6 +110,17 @@ def _slimmed(graph: onnx.ModelProto) -> onnx.ModelProto:
     import onnxslim
 
     return onnxslim.slim(graph)
+
+
+def _name_by_module(model: onnx.ModelProto) -> None:
+    """Nodes are named after the module that they came from, so that a scan or a profile can say where it is."""
+    seen: Counter[str] = Counter()
+    for node in model.graph.node:
+        scopes = next((prop.value for prop in node.metadata_props if prop.key == "pkg.torch.onnx.name_scopes"), "")
+        modules = [part.strip("' ") for part in scopes.strip("[]").split(",") if part.strip("' ")]
+        name = f"{modules[-2].removeprefix('model.') if len(modules) > 1 else 'model'}/{node.op_type}"
+        seen[name] += 1
+        node.name = name if seen[name] == 1 else f"{name}_{seen[name]}"
 
 
 def _forget_the_machine(graph: onnx.ModelProto) -> None:

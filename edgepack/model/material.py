@@ -87,11 +87,11 @@ class Material:
 
     @cached_property
     def train(self) -> list[Features]:
-        return self._encoded(self.rows("train"))
+        return self.encoded(self.rows("train"))
 
     @cached_property
     def dev(self) -> list[Features]:
-        return self._encoded(self.rows("dev"))
+        return self.encoded(self.rows("dev"))
 
     @cached_property
     def unlabelled_rows(self) -> list[Row]:
@@ -105,11 +105,11 @@ class Material:
     def training(self) -> list[Features]:
         """The train split, and after it the texts without labels."""
         first = len(self.rows("train"))
-        return self.train + [replace(item, row=item.row + first) for item in self._encoded(self.unlabelled_rows)]
+        return self.train + [replace(item, row=item.row + first) for item in self.encoded(self.unlabelled_rows)]
 
     @cached_property
     def test(self) -> list[Features]:
-        return self._encoded(self.rows("test"))
+        return self.encoded(self.rows("test"))
 
     @cached_property
     def sample(self) -> tuple[list[Row], list[Features]]:
@@ -117,7 +117,7 @@ class Material:
         rows = sorted(self.rows("test"), key=lambda row: len(row.text) + len(row.context) + len(row.words))
         picked = [rows[round(at)] for at in np.linspace(0, len(rows) - 1, min(_SAMPLE_ROWS, len(rows)))] if rows else []
         picked += [row for text in _NASTY if (row := _nasty_row(self.task, text))]
-        features = self._encoded(picked)
+        features = self.encoded(picked)
         first = {item.row: item for item in reversed(features) if item.ids}  # one window of a long text is enough here
         return picked, [first[index] for index in sorted(first)]
 
@@ -125,7 +125,7 @@ class Material:
     def median_length(self) -> int | None:
         return int(np.median([len(item.ids) for item in self.test])) if self.test else None
 
-    def _encoded(self, rows: list[Row]) -> list[Features]:
+    def encoded(self, rows: list[Row]) -> list[Features]:
         return self.task.encode(self.tokenizer, rows, self.max_length) if rows else []
 
 

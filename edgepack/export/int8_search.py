@@ -1,0 +1,142 @@
+"""How int8 is done best for one model: the strength of smoothing, and the products that int8 hurts most. Judged on real texts.
+
+Errors are of the model's outputs: squared, over the variance of the float model's. Strengths are compared on calibration texts;
+what was gained is told for held-out texts, which chose nothing.
+"""
+
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from edgepack.export.onnx_graph import Graph, gemms_as_products
+from edgepack.export.onnx_quantization import quantized_embeddings, quantized_products
+from edgepack.export.onnx_smoothing import Feeds, Group, groups_of, largest_activations, smoothed
+from edgepack.progress import bar
+from edgepack.steps import Quantize
+
+STRENGTHS = (0.5, 0.6, 0.7, 0.8, 0.9)  # Xiao 2023 uses 0.5 for static scales; one dynamic scale for a tensor wants more
+_AS_GOOD = 1.05  # times the least error: fewer ops are worth that
+_WORTH = 0.8  # of the unsmoothed error: a gain that is less is not worth any op
+_SCAN_TEXTS = 16
+_SENSITIVE_SHARE = 0.5  # of the products' errors: what the most sensitive ones, left in float, should take away
+
+Details = dict[str, float | int | str]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A float model's inputs, a run each: those that choose, and those that judge the choice."""
+
+    calibration: Sequence[Feeds]
+    held_out: Sequence[Feeds]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A float model with its embeddings quantized and its activations evened out, ready for int8 products."""
+
+    model: onnx.ModelProto
+    details: Details
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """The error that one group of products makes in int8 while all others stay in float. name: the module of the first."""
+
+    name: str
+    weights: tuple[str, ...]
+    params: int
+    error: float
+
+
+def prepare(model: onnx.ModelProto, step: Quantize, texts: Texts) -> Prepared:
+    """Smoothing by the strength that is fixed, or by the one with the least error; none where nothing is gained."""
+    base = onnx.ModelProto()
+    base.CopyFrom(model)
+    gemms_as_products(base)
+    base = quantized_embeddings(base, step.embedding_bits)
+    if step.smoothing == 0 or not texts.calibration:
+        return Prepared(base, {"smoothing": 0 if step.smoothing == 0 else "none, for want of texts to calibrate on"})
+    evened, details = _smoothed(model, base, step, texts.calibration)
+    if texts.held_out:
+        expected = outputs_of(model, texts.held_out)
+        for name, made in (("held_out_error_unsmoothed", base), ("held_out_error", evened)):
+            details[name] = _rounded(_error(quantized_products(made, step.reduce_range), texts.held_out, expected))
+    return Prepared(evened, {"calibration_texts": len(texts.calibration)} | details)
+
+
+def _smoothed(model: onnx.ModelProto, base: onnx.ModelProto, step: Quantize, texts: Sequence[Feeds]) -> tuple[onnx.ModelProto, Details]:
+    largest, expected = largest_activations(base, texts), outputs_of(model, texts)
+    groups = groups_of(Graph(base))
+    alone = [group for group in groups if len(group.weights) == 1]
+
+    def error_of(strength: float, chosen: Sequence[Group]) -> float:
+        error = _error(quantized_products(smoothed(base, largest, strength, chosen), step.reduce_range), texts, expected)
+        progress.advance()
+        return error
+
+    strengths = [step.smoothing] if step.smoothing else STRENGTHS
+    with bar("choose the smoothing", len(strengths) + 2) as progress:
+        plain_error = error_of(0, ())
+        error, strength = min((error_of(strength, groups), strength) for strength in strengths)
+        # Without what queries, keys and values share there is an op less in every layer of most families.
+        fewer_error = error_of(strength, alone)
+    if not step.smoothing and min(error, fewer_error) > _WORTH * plain_error:
+        return base, {"smoothing": 0}
+    return smoothed(base, largest, strength, alone if fewer_error <= _AS_GOOD * error else groups), {"smoothing": strength}
+
+
+def scan(model: onnx.ModelProto, prepared: Prepared, step: Quantize, texts: Texts) -> tuple[Sensitivity, ...]:
+    """Each group of products (those that read the same values) in int8 by itself, the worst first."""
+    graph = Graph(prepared.model)
+    groups = groups_of(graph)
+    products = {node.input[1]: node for node in graph.nodes if graph.is_product(node)}
+    chosen = texts.calibration[:_SCAN_TEXTS]
+    expected, found = outputs_of(model, chosen), []
+    with bar("scan for sensitive products", len(groups)) as progress:
+        for group in groups:
+            others = {weight for weight in products if weight not in group.weights}
+            error = _error(quantized_products(prepared.model, step.reduce_range, others), chosen, expected)
+            params = sum(int(np.prod(graph.initializers[weight].dims)) for weight in group.weights)
+            found.append(Sensitivity(products[group.weights[0]].name.rsplit("/", 1)[0], group.weights, params, _rounded(error)))
+            progress.advance()
+    return tuple(sorted(found, key=lambda group: -group.error))
+
+
+def most_sensitive(scanned: Sequence[Sensitivity], count: int | None = None) -> list[Sensitivity]:
+    """The first `count`; without one the fewest that make half of the error, and a quarter of the groups at most."""
+    if count is not None:
+        return list(scanned[:count])
+    kept: list[Sensitivity] = []
+    total = sum(group.error for group in scanned)
+    while len(kept) < max(1, len(scanned) // 4) and sum(group.error for group in kept) < _SENSITIVE_SHARE * total:
+        kept.append(scanned[len(kept)])
+    return kept
+
+
+def in_int8(prepared: Prepared, step: Quantize, left: Collection[str] = ()) -> onnx.ModelProto:
+    """left: names of weights whose products stay in float."""
+    return quantized_products(prepared.model, step.reduce_range, left)
+
+
+def outputs_of(model: onnx.ModelProto, texts: Sequence[Feeds]) -> np.ndarray:
+    """All outputs for all texts, flat. Sums of u8 x s8 products do not saturate here, as they do not on the device."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return np.concatenate([part.ravel() for feeds in texts for part in session.run(None, dict(feeds))])
+
+
+def _error(made: onnx.ModelProto, texts: Sequence[Feeds], expected: np.ndarray) -> float:
+    return float(np.square(outputs_of(made, texts) - expected).sum() / max(np.square(expected - expected.mean()).sum(), 1e-30))
+
+
+def _rounded(error: float) -> float:
+    return float(f"{error:.4g}")

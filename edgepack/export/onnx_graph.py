@@ -1,0 +1,78 @@
+"""A graph's values by name: who makes and who reads each, and which products have a stored weight."""
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+
+class Graph:
+    """Looks a model up; after `model` was changed, make a new one."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model, self.nodes = model, model.graph.node
+        self.initializers = {initializer.name: initializer for initializer in model.graph.initializer}
+        self.maker = {name: node for node in self.nodes for name in node.output}
+        self.readers: dict[str, list[onnx.NodeProto]] = {}
+        for node in self.nodes:
+            for name in node.input:
+                self.readers.setdefault(name, []).append(node)
+
+    def array(self, name: str) -> np.ndarray:
+        return numpy_helper.to_array(self.initializers[name])
+
+    def put(self, name: str, array: np.ndarray) -> None:
+        """In place of the tensor of that name, or beside the others."""
+        if name not in self.initializers:
+            self.initializers[name] = self.model.graph.initializer.add()
+        self.initializers[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), name))
+
+    def is_product(self, node: onnx.NodeProto) -> bool:
+        """Whether a node multiplies by a matrix that is stored."""
+        return node.op_type == "MatMul" and node.input[1] in self.initializers and len(self.initializers[node.input[1]].dims) == 2
+
+    def bias_behind(self, node: onnx.NodeProto) -> tuple[onnx.NodeProto, str] | None:
+        """The Add of a stored vector that alone reads a product, and the vector's name."""
+        readers = self.readers.get(node.output[0], [])
+        if len(readers) != 1 or readers[0].op_type != "Add":
+            return None
+        stored = [name for name in readers[0].input if name in self.initializers]
+        if len(stored) != 1 or len(self.initializers[stored[0]].dims) != 1:
+            return None
+        return readers[0], stored[0]
+
+
+def drop_unread(model: onnx.ModelProto) -> None:
+    """Removes stored tensors that no node reads any more."""
+    read = {name for node in model.graph.node for name in node.input} | {output.name for output in model.graph.output}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in read]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+
+
+def gemms_as_products(model: onnx.ModelProto) -> None:
+    """Gemm of a stored matrix becomes MatMul and Add, which int8 has kernels for."""
+    graph = Graph(model)
+    nodes = []
+    for node in graph.nodes:
+        settings = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+        plain = settings.get("alpha", 1.0) == settings.get("beta", 1.0) == 1.0 and not settings.get("transA", 0)
+        if node.op_type != "Gemm" or node.input[1] not in graph.initializers or not plain:
+            nodes.append(node)
+            continue
+        weight = f"{node.output[0]}/weight"
+        matrix = graph.array(node.input[1])
+        graph.put(weight, matrix.T if settings.get("transB", 0) else matrix)
+        bias = list(node.input[2:3])
+        product = f"{node.output[0]}/product" if bias else node.output[0]
+        nodes.append(onnx.helper.make_node("MatMul", [node.input[0], weight], [product], name=product))
+        if bias:
+            nodes.append(onnx.helper.make_node("Add", [product, *bias], [node.output[0]], name=node.output[0]))
+    put_nodes(model, nodes)
+    drop_unread(model)
+
+
+def put_nodes(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
+    """`nodes` in place of all the model's."""
+    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del model.graph.node[:]
+    model.graph.node.extend(kept)

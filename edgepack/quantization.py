@@ -1,0 +1,146 @@
+"""Quantizes an exported file: the narrowest recipe that passes the gate. What was tried, and why it was not enough, is kept.
+
+There is no way back to fp32: where the plan chose int8, it did so because fp32 breaks a budget.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgepack.gate import Attempt, Sensitive, judge_attempt
+from edgepack.measure.answers import answer
+from edgepack.model.data import Row
+from edgepack.model.material import Material
+from edgepack.model.tasks import Features, Outputs
+from edgepack.plan import Plan
+from edgepack.progress import say
+from edgepack.steps import Quantize
+
+if TYPE_CHECKING:
+    import onnx
+
+    from edgepack.export.int8_search import Texts
+
+GRAPH_FILE = "graph.onnx"  # an export before it is finished: what quantization starts from
+CALIBRATION_TEXTS = 64
+GATE_ROWS = 1000  # of the dev split: they tell half a point apart, in seconds
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    recipe: str
+    model: "onnx.ModelProto"
+    details: dict[str, float | int | str]
+    sensitivity: tuple[Sensitive, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Held-out rows, and what the fp32 export says of them."""
+
+    material: Material
+    plan: Plan
+    rows: Sequence[Row]
+    features: Sequence[Features]
+    expected: Outputs
+
+    def judge(self, folder: Path, candidate: _Candidate) -> Attempt:
+        from edgepack.export.onnx_optimization import MODEL_FILE
+        from edgepack.export.onnx_quantization import count_products
+
+        found = _answers(self.plan, folder, self.features, f"judge {candidate.recipe}")
+        judged = judge_attempt(self.material.task, found, self.expected, self.features, self.rows, self.material.labels)
+        drop, limit = judged["score_drop"], self.plan.budget.score_drop
+        return Attempt(
+            recipe=candidate.recipe,
+            file_mb=round(sum(path.stat().st_size for path in folder.glob(f"{MODEL_FILE}*")) / 1e6, 3),
+            products=count_products(folder / MODEL_FILE),
+            limit=limit,
+            passed=None if drop is None or limit is None else drop <= limit,
+            details=candidate.details,
+            sensitivity=candidate.sensitivity,
+            **judged,
+        )
+
+
+def quantize_file(material: Material, plan: Plan, exported: Path, step: Quantize, folder: Path) -> list[Attempt]:
+    """Leaves a file in `folder`, ready for its runtime; returns what was tried, and what was chosen last.
+
+    Where no recipe passes, the one that loses least is chosen, and its Attempt says that it failed.
+    """
+    import onnx
+
+    from edgepack.export.onnx_optimization import optimize_onnx
+
+    judge = _judge(material, plan, exported)
+    attempts: list[Attempt] = []
+    for candidate in _candidates(onnx.load(exported / GRAPH_FILE), step, _texts(material, exported)):
+        place = folder / f"attempt-{len(attempts)}"
+        place.mkdir()
+        onnx.save(candidate.model, place / "quantized.onnx")
+        optimize_onnx(place / "quantized.onnx", place)
+        shutil.copyfile(exported / "pack.json", place / "pack.json")
+        attempts.append(judge.judge(place, candidate))
+        say(f"  {candidate.recipe}: {attempts[-1].verdict()}")
+        if attempts[-1].passed is not False:
+            break
+    best = min(attempts, key=lambda one: (one.passed is False, one.score_drop or 0.0))
+    for path in (folder / f"attempt-{attempts.index(best)}").glob("model.onnx*"):
+        path.rename(folder / path.name)
+    for index in range(len(attempts)):
+        shutil.rmtree(folder / f"attempt-{index}")
+    return [one for one in attempts if one is not best] + [best]
+
+
+def _candidates(model: "onnx.ModelProto", step: Quantize, texts: "Texts") -> Iterator[_Candidate]:
+    """From the narrowest on; each is made when it is asked for."""
+    from edgepack.export.int8_search import in_int8, most_sensitive, prepare, scan
+
+    prepared = prepare(model, step, texts)
+    if not step.sensitive:
+        yield _Candidate("int8", in_int8(prepared, step), prepared.details)
+    if step.sensitive == 0 or not texts.calibration:
+        return
+    scanned = scan(model, prepared, step, texts)
+    kept = most_sensitive(scanned, step.sensitive)
+    left = {weight for group in kept for weight in group.weights}
+    told = tuple(Sensitive(name=one.name, params=one.params, error=one.error, in_float=one in kept) for one in scanned)
+    name = f"int8, the {len(kept)} most sensitive of {len(scanned)} groups of products in fp32"
+    yield _Candidate(name, in_int8(prepared, step, left), prepared.details, told)
+
+
+def _texts(material: Material, exported: Path) -> "Texts":
+    """Texts of the train split that choose, and others that judge: of the dev split, or of train where there is none."""
+    import onnx
+
+    from edgepack.export.int8_search import Texts
+
+    inputs = [value.name for value in onnx.load(exported / GRAPH_FILE, load_external_data=False).graph.input]
+    drawn = np.random.default_rng(material.recipe.seed)
+
+    def feeds(rows: Sequence[Row]) -> list[dict[str, np.ndarray]]:
+        picked = [rows[index] for index in drawn.permutation(len(rows))[:CALIBRATION_TEXTS]]
+        made = []
+        for item in material.encoded(picked):
+            known = {"input_ids": item.ids, "attention_mask": [1] * len(item.ids), "token_type_ids": item.type_ids}
+            made.append({name: np.array([known[name]], dtype=np.int64) for name in inputs})
+        return made[:CALIBRATION_TEXTS]
+
+    return Texts(feeds(material.rows("train")), feeds(material.rows("dev")))
+
+
+def _judge(material: Material, plan: Plan, exported: Path) -> _Judge:
+    rows = material.rows("dev")
+    picked = sorted(np.random.default_rng(material.recipe.seed).permutation(len(rows))[:GATE_ROWS])
+    rows = [rows[index] for index in picked]
+    features = material.encoded(rows) if rows else material.sample[1]
+    return _Judge(material, plan, rows, features, _answers(plan, exported, features, "judge the fp32 export"))
+
+
+def _answers(plan: Plan, folder: Path, features: Sequence[Features], title: str) -> Outputs:
+    return answer(folder, plan.runtime, features, len(os.sched_getaffinity(0)), plan.exact_products, title=title)
