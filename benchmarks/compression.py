@@ -40,7 +40,7 @@ TABLES = {
     },
     "banking77": _INTENTS,
     "clinc150": _INTENTS,
-    "entities": {"13M": Build([*_shape("6x384", "50%", "50%"), "--learning-rate", "3e-4"], lost=1.5)},
+    "entities": {"13M": Build([*_shape("6x384", "50%", "50%"), "--learning-rate", "3e-4", "--epochs", "3"], lost=1.5)},
 }
 
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _FP32_TOLERANCE, _INT8_TOLERANCE = 1e-3, 0.05  # golden vectors on another machine: rounding moves an int8 step now and then
+_CALIBRATION_TEXTS = 32  # of up to 256 tokens each, from the train split
 _CHECKPOINT_COPIES = 8  # weights with optimizer states, twice, and the stages' own results
 
 
@@ -126,19 +127,35 @@ def stage_of(step: ModelStep) -> "Callable[..., nn.Module]":
 
 
 def _export(runner: Runner, step: Export, folder: Path) -> tuple[Runnable, list[Attempt]]:
+    from edgepack.export.onnx_decoder import export_decoder, runnable_decoder
     from edgepack.export.onnx_export import export_onnx, runnable
     from edgepack.export.onnx_optimization import optimize_onnx
     from edgepack.model.checkpoint import load_checkpoint
 
     model = load_checkpoint(runner.checkpoint, runner.material.task.name, runner.material.recipe.trust_remote_code)
+    if runner.material.task.name == "text-generation":
+        export_decoder(model, step, folder)
+        return runnable_decoder(model, runner.material.task), []
     export_onnx(model, runner.material.task, step, folder / GRAPH_FILE)
     optimize_onnx(folder / GRAPH_FILE, folder)
     return runnable(model, runner.material.task), []
 
 
 def _quantize(runner: Runner, step: Quantize, folder: Path) -> tuple[Runnable, list[Attempt]]:
+    if step.method == "blockwise":
+        return _quantize_decoder(runner, step, folder), []
     attempts = quantize_file(runner.material, runner.plan, runner.exported, step, folder)
     return read_runnable(runner.exported), attempts
+
+
+def _quantize_decoder(runner: Runner, step: Quantize, folder: Path) -> Runnable:
+    from edgepack.export.onnx_blockwise import quantize_decoder
+
+    runnable = read_runnable(runner.exported)
+    texts = runner.material.train
+    spread = texts[:: max(1, len(texts) // _CALIBRATION_TEXTS)][:_CALIBRATION_TEXTS]
+    quantize_decoder(runner.exported, step, folder, spread, runnable.cache)
+    return runnable
 
 
 def read_runnable(folder: Path) -> Runnable:
@@ -147,12 +164,14 @@ def read_runnable(folder: Path) -> Runnable:
 
 def write_pack(folder: Path, runner: Runner) -> Manifest:
     """Everything but the report: model, tokenizer, labels, golden vectors, model card, pack.json."""
+    from edgepack.export.onnx_blockwise import count_blockwise
     from edgepack.export.onnx_quantization import count_products
     from edgepack.golden import write_golden
 
     material, plan, profile = runner.material, runner.plan, runner.profile
     runnable = read_runnable(runner.exported)
-    for path in runner.exported.glob(f"{runnable.model}*"):
+    shipped = [*runner.exported.glob(f"{runnable.model}*"), *([runner.exported / runnable.score_model] if runnable.score_model else [])]
+    for path in shipped:
         shutil.copyfile(path, folder / path.name)
     write_tokenizer(material, folder)
     labels = {str(index): name for index, name in sorted(material.id2label.items())}
@@ -167,8 +186,8 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
         precision=plan.precision,
         max_length=material.max_length,
         labels=labels,
-        golden_tolerance=_INT8_TOLERANCE if plan.precision == "int8" else _FP32_TOLERANCE,
-        products=count_products(folder / runnable.model),
+        golden_tolerance=_FP32_TOLERANCE if plan.precision == "fp32" else _INT8_TOLERANCE,
+        products=(count_blockwise if runnable.cache else count_products)(folder / runnable.model),
         predictions=predict(shape, plan.precision, profile, plan.runtime, material.recipe.length),
         profile=profile,
         recipe=material.recipe,

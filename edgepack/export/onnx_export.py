@@ -35,8 +35,6 @@ class _Graph(nn.Module):
         if self.task.name == "question-answering":
             found = self.model(**batch)
             return tuple(getattr(found, name) for name in self.task.outputs)
-        if self.task.name == "text-generation":
-            batch["use_cache"] = False
         return forward(self.model, self.task, batch)
 
 
@@ -63,7 +61,7 @@ def export_onnx(model: nn.Module, task: Task, step: Export, target: Path) -> Non
     names = input_names(model)
     example = tuple(torch.ones(2, 16, dtype=torch.long) for _ in names)
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
-    with bar("export to ONNX", 3) as progress, _quiet(), plain_linears(model.eval()), onnx_attention(model):
+    with bar("export to ONNX", 3) as progress, quiet(), plain_linears(model.eval()), onnx_attention(model):
         try:
             program = torch.onnx.export(
                 _Graph(model, task, names).eval(),
@@ -86,7 +84,7 @@ def export_onnx(model: nn.Module, task: Task, step: Export, target: Path) -> Non
         _name_by_module(graph)
         graph = _slimmed(graph)
         progress.advance()
-        _forget_the_machine(graph)
+        forget_the_machine(graph)
         onnx.save(graph, target)
         progress.advance()
 
@@ -123,7 +121,7 @@ def _name_by_module(model: onnx.ModelProto) -> None:
         node.name = name if seen[name] == 1 else f"{name}_{seen[name]}"
 
 
-def _forget_the_machine(graph: onnx.ModelProto) -> None:
+def forget_the_machine(graph: onnx.ModelProto) -> None:
     """Drops stack traces and paths that the exporter leaves in the file: they differ by machine and are nobody's business."""
     graph.producer_name, graph.producer_version, graph.doc_string = "edgepack", "", ""
     del graph.metadata_props[:]
@@ -135,7 +133,7 @@ def _forget_the_machine(graph: onnx.ModelProto) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The exporter prints and warns on success too; a failure still raises."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir", "onnxslim")]
     levels = [logger.level for logger in loggers]
