@@ -15,6 +15,14 @@ class Session(Frozen):
     config: dict[str, str] = Field(default_factory=dict)
 
 
+class CacheLayer(Frozen):
+    """A layer whose keys and values are kept between tokens: past and present are [batch, heads, tokens, head_size]."""
+
+    layer: int
+    heads: int
+    head_size: int
+
+
 class Runnable(Frozen):
     task: str
     model: str  # file name; weights lie beside it in a file whose name starts with this one
@@ -24,3 +32,7 @@ class Runnable(Frozen):
     pad_id: int
     vocab: int
     session: Session
+    cache: tuple[CacheLayer, ...] = ()  # decoders only
+    score_model: str | None = None  # the same graph with logits for every token, sharing the weights
+    positions: int | None = None  # tokens that a decoder can have seen
+    stop_ids: tuple[int, ...] = ()
