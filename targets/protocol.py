@@ -114,7 +114,7 @@ def _reduced(manifest, ids, output) -> list:
 
 def timed(act, job) -> dict:
     """Raw times of `act()`, warmed up: at least job["runs"] of them and job["seconds"] long."""
-    warm_up_runs = _warm_up(act)
+    warm_up_runs = _warm_up(act, job.get("warm_up_runs", WARM_UP_RUNS))
     before = machine.facts()
     samples = []
     began = time.perf_counter()
@@ -168,7 +168,7 @@ def _padded(manifest, rows) -> dict:
     return feeds | _empty_cache(manifest, len(rows))
 
 
-def _warm_up(act) -> int:
+def _warm_up(act, at_least) -> int:
     times: list = []
     began = time.perf_counter()
     while True:
@@ -177,7 +177,7 @@ def _warm_up(act) -> int:
         times.append(ms_since(start))
         recent, earlier = times[-WARM_UP_RUNS // 2 :], times[-WARM_UP_RUNS : -WARM_UP_RUNS // 2]
         steady = len(times) >= WARM_UP_RUNS and abs(_median(recent) / _median(earlier) - 1) < STEADY
-        if len(times) >= WARM_UP_RUNS and (steady or time.perf_counter() - began > WARM_UP_SECONDS):
+        if len(times) >= at_least and (steady or time.perf_counter() - began > WARM_UP_SECONDS):
             return len(times)
 
 

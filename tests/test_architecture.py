@@ -26,7 +26,7 @@ LAYERS = [
     {"stages", "export"},
     {"pack", "cache"},
     {"measure"},
-    {"golden", "report", "runner"},
+    {"generation", "golden", "report", "runner"},
     {"pipeline", "remeasure", "demo"},
     {"show"},
     {"cli"},
