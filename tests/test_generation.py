@@ -16,9 +16,6 @@ from edgepack.errors import EdgepackError
 from edgepack.generation import generate, read_tokenizer, stable_text
 from edgepack.measure.local import run_job, stream_job
 from edgepack.pack import read_manifest
-from edgepack.pipeline import build
-from edgepack.profile import load_profile
-from edgepack.recipe import Recipe
 from edgepack.shipped import shipped
 
 sys.path.append(str(shipped("targets")))
@@ -26,19 +23,6 @@ import generation as target
 
 PROMPT = "Once upon a time"
 GREEDY = {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "seed": 0}
-
-
-@pytest.fixture(scope="module")
-def stories(shared):
-    return shared / "models" / "stories260k"
-
-
-@pytest.fixture(scope="module")
-def stories_pack(stories, tmp_path_factory, cache):
-    out = tmp_path_factory.mktemp("packs") / "stories"
-    recipe = Recipe(model=str(stories), student="same", prune_heads=0.0, precision="fp32")
-    build(recipe, load_profile("raspberry-pi"), out, cache, effort=None)
-    return out
 
 
 def torch_tokens(model, ids, count):
