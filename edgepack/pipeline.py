@@ -125,11 +125,15 @@ def stage_of(step: ModelStep) -> "Callable[..., nn.Module]":
 
 
 def _export(runner: Runner, step: Export, folder: Path) -> Runnable:
+    from edgepack.export.onnx_decoder import export_decoder, runnable_decoder
     from edgepack.export.onnx_export import export_onnx, runnable
     from edgepack.export.onnx_optimization import optimize_onnx
     from edgepack.model.checkpoint import load_checkpoint
 
     model = load_checkpoint(runner.checkpoint, runner.material.task.name, runner.material.recipe.trust_remote_code)
+    if runner.material.task.name == "text-generation":
+        export_decoder(model, step, folder)
+        return runnable_decoder(model, runner.material.task)
     export_onnx(model, runner.material.task, step, folder / GRAPH_FILE)
     optimize_onnx(folder / GRAPH_FILE, folder)
     return runnable(model, runner.material.task)
@@ -158,7 +162,8 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
 
     material, plan, profile = runner.material, runner.plan, runner.profile
     runnable = read_runnable(runner.exported)
-    for path in runner.exported.glob(f"{runnable.model}*"):
+    shipped = [*runner.exported.glob(f"{runnable.model}*"), *([runner.exported / runnable.score_model] if runnable.score_model else [])]
+    for path in shipped:
         shutil.copyfile(path, folder / path.name)
     write_tokenizer(material, folder)
     labels = {str(index): name for index, name in sorted(material.id2label.items())}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgepack.cache import run_once, stage_key
 from edgepack.errors import EdgepackError
 from edgepack.measure.answers import answer, difference
+from edgepack.measure.decoding import check_decoding, chosen_texts, compare_decoding
 from edgepack.model.alignment import align_outputs
 from edgepack.model.material import Material, load_outputs, save_outputs
 from edgepack.model.quality import UNKNOWN, Quality, judge_outputs
@@ -21,7 +22,7 @@ from edgepack.parallel import is_first
 from edgepack.plan import Plan
 from edgepack.profile import Profile
 from edgepack.runnable import Runnable
-from edgepack.steps import CutVocabulary, Distill, Export, FileStep, ModelStep
+from edgepack.steps import CutVocabulary, Distill, Export, FileStep, ModelStep, Quantize
 
 if TYPE_CHECKING:
     from torch import nn
@@ -118,13 +119,15 @@ class Runner:
         def stage(made: Path, resume: Path) -> dict[str, Any]:
             if not is_first():
                 return {}
-            runnable = work(made)
+            runnable, details = work(made), {}
             (made / "pack.json").write_text(json.dumps(runnable.as_json(), indent=1))
             if isinstance(step, Export):
                 self._check_export(made)
+            elif runnable.cache:
+                details = self._check_decoding(made, step)
             outputs = self._answer(made, self.material.test, f"score after {step.verb}")
             file_mb = sum(path.stat().st_size for path in made.glob(f"{runnable.model}*")) / 1e6
-            return self._judged(outputs, self._teacher_test) | {"params": self.ladder[-1].params, "file_mb": file_mb}
+            return self._judged(outputs, self._teacher_test) | {"params": self.ladder[-1].params, "file_mb": file_mb, "details": details}
 
         folder, record = self._next(step, stage)
         self.exported = folder
@@ -220,9 +223,9 @@ class Runner:
 
         return run_model(model, self.material.task, features, title) if features else []
 
-    def _answer(self, folder: Path, features: list, title: str, batch: int = 1) -> Outputs:
+    def _answer(self, folder: Path, features: list, title: str, batch: int = 1, at_once: int | None = None) -> Outputs:
         threads = len(os.sched_getaffinity(0))
-        return answer(folder, self.plan.runtime, features, threads, self.plan.exact_products, batch, title) if features else []
+        return answer(folder, self.plan.runtime, features, threads, self.plan.exact_products, batch, title, at_once) if features else []
 
     def _judged(self, outputs: Outputs, teacher: Outputs) -> dict[str, Any]:
         task, features, rows = self.material.task, self.material.test, self.material.rows("test")
@@ -230,17 +233,31 @@ class Runner:
         return {"quality": quality.as_json()}
 
     def _check_export(self, folder: Path) -> None:
-        """Compares the file with torch on real texts, singly and padded. A difference fails the build: nobody ships a wrong file."""
-        features = self.material.sample[1]
-        expected = self._run(self._load(), features, "check in torch")
-        for batch in (1, 8):
-            found = self._answer(folder, features, "check the export", batch)
+        """Compares the file with torch on real texts, singly and padded, and a decoder's token by token too.
+
+        A difference fails the build: nobody ships a wrong file.
+        """
+        model, features = self._load(), self.material.sample[1]
+        checks: list[tuple[list, int, int | None]] = [(features, 1, None), (features, 8, None)]
+        if self.material.task.name == "text-generation":
+            checks.append((chosen_texts(features), 1, 1))
+        for texts, batch, at_once in checks:
+            expected = self._run(model, texts, "check in torch")
+            found = self._answer(folder, texts, "check the export", batch, at_once)
             worst = max(difference(own, true) for own, true in zip(found, expected, strict=True))
             if not worst <= EXPORT_TOLERANCE:
+                how = f"batch {batch}" + (", token by token" if at_once else "")
                 raise EdgepackError(
-                    f"the exported file differs from torch by {worst:.2g} (limit {EXPORT_TOLERANCE:g}, batch {batch})",
+                    f"the exported file differs from torch by {worst:.2g} (limit {EXPORT_TOLERANCE:g}, {how})",
                     "this is a fault of the export, not of your model: please report the model's family and config",
                 )
+
+    def _check_decoding(self, folder: Path, step: Quantize) -> dict[str, float | int | str]:
+        """What a prompt read at once and token by token have in common; too little fails the build."""
+        threads = len(os.sched_getaffinity(0))
+        found = compare_decoding(folder, self.plan.runtime, self.material.sample[1], threads, self.plan.exact_products)
+        check_decoding(found, step.precision)
+        return {"prompt_agreement": found.agreement, "prompt_nll": found.nll}
 
 
 def _size(model: "nn.Module", file_mb: float) -> dict[str, Any]:

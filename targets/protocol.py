@@ -32,7 +32,7 @@ def main(runtime_name: str, runtime_version: str, import_ms: float, *jobs_by_ope
     """`target.py PACK JOB`: one job given as JSON (or a file of it), one JSON object on the last line of standard output.
 
     jobs_by_opener: pairs of jobs by kind and what they open a pack with. For JOBS that is open_session(folder, manifest, threads,
-    exact, file=None), which returns run(feeds) -> list of arrays; feeds are arrays by name, int64 but for an empty cache.
+    exact), which returns run(feeds) -> list of arrays; feeds are arrays by name.
     """
     folder = Path(sys.argv[1])
     job = json.loads(Path(sys.argv[2]).read_text() if sys.argv[2].endswith(".json") else sys.argv[2])
@@ -83,14 +83,18 @@ def memory(folder, manifest, job, open_session) -> dict:
 
 
 def answer(folder, manifest, job, open_session) -> dict:
-    """Outputs for given token ids: `rows` holds {input name: ids}; `batch` rows at a time, padded to the longest."""
+    """Outputs for given token ids: `rows` holds {input name: ids}; `batch` rows at a time, padded to the longest.
+
+    at_once: tokens that a decoder reads in one go, all of them where it is left out; `batch` is 1 then.
+    """
     exact = job.get("exact", False)
-    run = open_session(folder, manifest, job["threads"], exact=exact, file=manifest.get("score_model"))
+    scored = {**manifest, "model": manifest.get("score_model") or manifest["model"]}
+    run = open_session(folder, scored, job["threads"], exact=exact)
     rows = job["rows"]
     outputs = []
     for at in range(0, len(rows), job.get("batch", 1)):
         group = rows[at : at + job.get("batch", 1)]
-        arrays = run(_padded(manifest, group))
+        arrays = _outputs(run, manifest, _padded(manifest, group), job.get("at_once"))
         stacked = arrays[0] if len(arrays) == 1 else np.stack(arrays, axis=-1)
         for row, output in zip(group, stacked):
             length = len(row["input_ids"])
@@ -99,6 +103,30 @@ def answer(folder, manifest, job, open_session) -> dict:
 
 
 JOBS = {"load": load, "latency": latency, "memory": memory, "answer": answer}
+
+
+def _outputs(run, manifest, feeds, at_once) -> list:
+    """The pack's outputs without its cache. A decoder that reads so many tokens `at_once` gets its cache back with each part."""
+    count = len(manifest["outputs"])
+    if at_once is None:
+        return run(feeds)[:count]
+    parts: list = []
+    cache = {name: array for name, array in feeds.items() if name not in manifest["inputs"]}
+    for at in range(0, feeds["input_ids"].shape[1], at_once):
+        end = at + at_once
+        found = run({"input_ids": feeds["input_ids"][:, at:end], "attention_mask": feeds["attention_mask"][:, :end], **cache})
+        parts.append(found[:count])
+        cache = dict(zip(cache, found[count:]))
+    return [np.concatenate(arrays, axis=1) for arrays in zip(*parts)]
+
+
+def _empty_cache(manifest, rows) -> dict:
+    """What a decoder takes for its past where there is none, in the order of its outputs."""
+    return {
+        "past_key_values.{}.{}".format(one["layer"], part): np.zeros((rows, one["heads"], 0, one["head_size"]), dtype=np.float32)
+        for one in manifest.get("cache") or []
+        for part in ("key", "value")
+    }
 
 
 def _reduced(manifest, ids, output) -> list:
@@ -145,27 +173,18 @@ def _feeds(manifest, length) -> dict:
     """One text of random tokens."""
     ids = np.array([random_ids(manifest, length)], dtype=np.int64)
     known = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-    return {name: array for name, array in known.items() if name in manifest["inputs"]} | _empty_cache(manifest, 1)
-
-
-def _empty_cache(manifest, rows) -> dict:
-    """What a decoder remembers before its first token: keys and values [rows, heads, 0, head_size] of each layer that has some."""
-    return {
-        "past_key_values.{}.{}".format(entry["layer"], part): np.zeros((rows, entry["heads"], 0, entry["head_size"]), np.float32)
-        for entry in manifest.get("cache", ())
-        for part in ("key", "value")
-    }
+    return {**{name: known[name] for name in manifest["inputs"]}, **_empty_cache(manifest, 1)}
 
 
 def _padded(manifest, rows) -> dict:
     longest = max(len(row["input_ids"]) for row in rows)
     fill = {"input_ids": manifest["pad_id"], "attention_mask": 0, "token_type_ids": 0}
-    feeds = {name: np.full((len(rows), longest), fill[name], dtype=np.int64) for name in fill if name in manifest["inputs"]}
+    feeds = {name: np.full((len(rows), longest), fill[name], dtype=np.int64) for name in manifest["inputs"]}
     for index, row in enumerate(rows):
         length = len(row["input_ids"])
         for name, array in feeds.items():
             array[index, :length] = 1 if name == "attention_mask" else row[name]
-    return feeds | _empty_cache(manifest, len(rows))
+    return {**feeds, **_empty_cache(manifest, len(rows))}
 
 
 def _warm_up(act, at_least) -> int:

@@ -20,13 +20,13 @@ LEVELS = {
 }
 
 
-def open_session(folder, manifest, threads, exact, file=None):
-    """run(feeds) -> arrays, with the pack's own settings; `file` in place of the model that is shipped.
+def open_session(folder, manifest, threads, exact):
+    """run(feeds) -> arrays, in a session with the pack's own settings.
 
     exact: compute u8 x s8 products without saturation where this CPU would saturate and the pack's device would not. The
     runtime then turns s8 weights to u8 as it loads, so such a session is for answers, not for timing.
     """
-    session = _session(folder / (file or manifest["model"]), manifest["session"], threads, exact)
+    session = _session(folder / manifest["model"], manifest["session"], threads, exact)
     return lambda feeds: session.run(None, feeds)
 
 

@@ -62,7 +62,7 @@ def export_onnx(model: nn.Module, task: Task, step: Export, target: Path) -> Non
     names = input_names(model)
     example = tuple(torch.ones(2, 16, dtype=torch.long) for _ in names)
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
-    with bar("export to ONNX", 3) as progress, _quiet(), plain_linears(model.eval()), onnx_attention(model):
+    with bar("export to ONNX", 3) as progress, quiet(), plain_linears(model.eval()), onnx_attention(model):
         try:
             program = torch.onnx.export(
                 _Graph(model, task, names).eval(),
@@ -83,7 +83,7 @@ def export_onnx(model: nn.Module, task: Task, step: Export, target: Path) -> Non
         progress.advance()
         graph = _slimmed(program.model_proto)
         progress.advance()
-        _forget_the_machine(graph)
+        forget_the_machine(graph)
         onnx.save(graph, target)
         progress.advance()
 
@@ -109,7 +109,7 @@ def _slimmed(graph: onnx.ModelProto) -> onnx.ModelProto:
     return onnxslim.slim(graph)
 
 
-def _forget_the_machine(graph: onnx.ModelProto) -> None:
+def forget_the_machine(graph: onnx.ModelProto) -> None:
     """Drops stack traces and paths that the exporter leaves in the file: they differ by machine and are nobody's business."""
     graph.producer_name, graph.producer_version, graph.doc_string = "edgepack", "", ""
     del graph.metadata_props[:]
@@ -121,7 +121,7 @@ def _forget_the_machine(graph: onnx.ModelProto) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The exporter prints and warns on success too; a failure still raises."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir", "onnxslim")]
     levels = [logger.level for logger in loggers]

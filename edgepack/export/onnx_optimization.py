@@ -15,13 +15,15 @@ SESSION = Session(graph_optimization_level="disable_all", disabled_optimizers=_S
 _SMALLEST_OUTSIDE_BYTES = 1024
 
 
-def optimize_onnx(source: Path, folder: Path) -> None:
-    """Writes MODEL_FILE and DATA_FILE into `folder`, with every optimization that does not depend on the machine."""
+def optimize_onnx(source: Path, folder: Path, name: str = MODEL_FILE, unfused: tuple[str, ...] = ()) -> None:
+    """Writes `name` and DATA_FILE into `folder`, with every optimization that does not depend on the machine but those `unfused`."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    options.optimized_model_filepath = str(folder / MODEL_FILE)
+    options.optimized_model_filepath = str(folder / name)
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     options.add_session_config_entry("session.optimized_model_external_initializers_file_name", DATA_FILE)
     options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", str(_SMALLEST_OUTSIDE_BYTES))
-    onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"], disabled_optimizers=list(_SLOWER_FUSED))
+    options.add_session_config_entry("session.disable_prepacking", "1")  # the session never runs: packing would copy every weight
+    disabled = [*_SLOWER_FUSED, *unfused]
+    onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled)

@@ -13,19 +13,26 @@ _ROWS_A_PROCESS = 500
 
 
 def answer(
-    folder: Path, runtime: str, features: Sequence[Features], threads: int, exact: bool, batch: int = 1, title: str = "score the file"
+    folder: Path,
+    runtime: str,
+    features: Sequence[Features],
+    threads: int,
+    exact: bool,
+    batch: int = 1,
+    title: str = "score the file",
+    at_once: int | None = None,
 ) -> Outputs:
     """One array for each of the features: see `Task.outputs`.
 
     exact: as a CPU computes that does not saturate u8 x s8 sums; set where the pack's device is such a one. batch: texts
-    in one inference, padded to the longest.
+    in one inference, padded to the longest. at_once: tokens of a text in one inference, where a decoder is to use its cache.
     """
     outputs: list[np.ndarray] = []
     with bar(title, len(features)) as progress:
         for at in range(0, len(features), _ROWS_A_PROCESS):
             group = features[at : at + _ROWS_A_PROCESS]
             rows = [{"input_ids": item.ids, "token_type_ids": item.type_ids} for item in group]
-            job = {"kind": "answer", "threads": threads, "exact": exact, "batch": batch, "rows": rows}
+            job = {"kind": "answer", "threads": threads, "exact": exact, "batch": batch, "rows": rows, "at_once": at_once}
             outputs += [np.asarray(output) for output in run_job(folder, runtime, job)["outputs"]]
             progress.advance(len(group))
     return outputs

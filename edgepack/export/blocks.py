@@ -1,0 +1,107 @@
+"""Matrices in blocks of 4- or 8-bit integers with a scale each: how good scales are found, and how onnxruntime wants it packed. Numpy only."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+_SHRINKS = np.linspace(0.7, 1.05, 15)  # of the largest value: what is cut off there makes the rest finer
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Integers from 0 to `highest`, `middle` of them is zero where a block has no zero point of its own."""
+
+    bits: int
+    block: int
+    asymmetric: bool = False
+
+    @property
+    def highest(self) -> int:
+        return 2**self.bits - 1
+
+    @property
+    def middle(self) -> int:
+        return 2 ** (self.bits - 1)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """values [rows, blocks, block] uint8; scales, zeros [rows, blocks]: a weight is (value - zero) * scale."""
+
+    grid: Grid
+    values: np.ndarray
+    scales: np.ndarray
+    zeros: np.ndarray
+
+    def matrix(self, inputs: int) -> np.ndarray:
+        """What the runtime multiplies with, [rows, inputs]."""
+        whole = (self.values.astype(np.float32) - self.zeros[..., None]) * self.scales[..., None]
+        return whole.reshape(len(whole), -1)[:, :inputs]
+
+    def packed_values(self) -> np.ndarray:
+        """[rows, blocks, block * bits / 8], the first of two in the lower half of a byte."""
+        return self.values if self.grid.bits == 8 else self.values[..., ::2] | self.values[..., 1::2] << 4
+
+    def packed_zeros(self) -> np.ndarray:
+        """[rows, blocks] or, two in a byte, [rows, blocks / 2]."""
+        zeros = self.zeros.astype(np.uint8)
+        if self.grid.bits == 8:
+            return zeros
+        zeros = np.pad(zeros, ((0, 0), (0, zeros.shape[1] % 2)))
+        return zeros[:, ::2] | zeros[:, 1::2] << 4
+
+
+def quantize_blocks(matrix: np.ndarray, grid: Grid, importance: np.ndarray | None = None) -> Blocks:
+    """`matrix` [rows, inputs] by itself, each block with the scale that leaves the least squared error.
+
+    importance [inputs]: how much an input's error weighs, its mean square for instance. The last block is filled with zeros
+    where `grid.block` does not divide the inputs.
+    """
+    rows, inputs = matrix.shape
+    missing = -inputs % grid.block
+    whole = np.pad(np.asarray(matrix, np.float32), ((0, 0), (0, missing))).reshape(rows, -1, grid.block)
+    weights = None if importance is None else np.pad(importance.astype(np.float32), (0, missing)).reshape(-1, grid.block)
+    scales, zeros = find_scales(whole, grid, weights)
+    return Blocks(grid, to_grid(whole, grid, scales, zeros), scales, zeros)
+
+
+def to_grid(values: np.ndarray, grid: Grid, scales: np.ndarray, zeros: np.ndarray) -> np.ndarray:
+    """The nearest integers; scales and zeros lack the last axis of `values`."""
+    return np.clip(np.rint(values / scales[..., None]) + zeros[..., None], 0, grid.highest).astype(np.uint8)
+
+
+def find_scales(values: np.ndarray, grid: Grid, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and zero of each block on the last axis, by search: each candidate's integers get the scale that fits them best."""
+    weighted = values if weights is None else values * weights
+    least = np.full(values.shape[:-1], -np.inf, np.float32)  # of the squared error, less what no candidate changes
+    scales, zeros = np.ones_like(least), np.full_like(least, grid.middle)
+    for scale, zero in _candidates(values, grid):
+        centred = np.clip(np.rint(values / scale[..., None]), -zero[..., None], grid.highest - zero[..., None])
+        product = np.einsum("...i,...i->...", weighted, centred)
+        power = np.einsum("...i,...i->...", centred if weights is None else centred * weights, centred)
+        gain = np.divide(product**2, power, out=np.zeros_like(least), where=power > 0)
+        better = (gain > least) & (power > 0)
+        least = np.where(better, gain, least)
+        scales = np.where(better, np.divide(product, power, out=np.ones_like(least), where=power > 0), scales)
+        zeros = np.where(better, zero, zeros)
+    scales = np.where(scales == 0, np.float32(1), scales)
+    return scales.astype(np.float32), zeros
+
+
+def _candidates(values: np.ndarray, grid: Grid) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    low, high = values.min(axis=-1), values.max(axis=-1)
+    middle = np.full_like(low, grid.middle)
+    largest = np.where(-low > high, low, high)  # with its sign: the grid reaches one further down than up
+    for shrink in _SHRINKS:
+        yield _divisor(largest * shrink / -grid.middle), middle
+    if grid.asymmetric:
+        low, high = np.minimum(low, 0), np.maximum(high, 0)
+        for shrink in _SHRINKS:
+            scale = _divisor((high - low) * shrink / grid.highest)
+            zero = np.clip(np.rint(-low * shrink / scale), 0, grid.highest)
+            yield scale, zero
+
+
+def _divisor(scale: np.ndarray) -> np.ndarray:
+    return np.where(np.abs(scale) < 1e-30, np.float32(1), scale).astype(np.float32)

@@ -1,0 +1,187 @@
+"""A decoder to ONNX in fp32 with its KV cache: what is shipped gives the last position's logits, its twin gives all of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from onnx import helper, numpy_helper
+from torch import nn
+
+from edgepack.errors import EdgepackError
+from edgepack.export.onnx_decoder_modules import Feed, kv_heads, onnx_modules
+from edgepack.export.onnx_export import forget_the_machine, quiet
+from edgepack.export.onnx_optimization import MODEL_FILE, SESSION, optimize_onnx
+from edgepack.model.evaluation import pad_id_of
+from edgepack.model.surgery import head_dim_of
+from edgepack.model.tasks import Task
+from edgepack.progress import bar
+from edgepack.runnable import CacheLayer, Runnable
+from edgepack.steps import Export
+
+SCORE_FILE = "score.onnx"
+_GRAPH_FILE = "decoder.onnx"
+_MOST_POSITIONS = 8192  # rows of the rotation tables: 2 MB for heads of 64, where a config may state 131,072 positions
+_ROTATIONS = ("default", "linear", "llama3", "yarn")  # those whose angles do not depend on how long the text is
+_NO_MASK = torch.zeros(1, 1, 1, 1)  # transformers takes a mask of four dimensions for a finished one; the op needs none
+_UNFUSED = ("MatMulAddFusion",)  # a Gemm between two Reshapes is nothing that quantization would find again
+
+
+def runnable_decoder(model: nn.Module, task: Task) -> Runnable:
+    """What a target must know of the files that an export of `model` became. `inputs` and `outputs` are those beside the cache."""
+    size = head_dim_of(model)
+    return Runnable(
+        task=task.name,
+        model=MODEL_FILE,
+        inputs=("input_ids", "attention_mask"),
+        outputs=task.outputs,
+        per_token=task.per_token,
+        pad_id=pad_id_of(model),
+        vocab=model.config.vocab_size,
+        session=SESSION,
+        cache=tuple(CacheLayer(layer=index, heads=count, head_size=size) for index, count in kv_heads(model).items()),
+        score_model=SCORE_FILE,
+        positions=positions_of(model),
+        stop_ids=_stop_ids(model),
+    )
+
+
+def positions_of(model: nn.Module) -> int:
+    """How many tokens an exported model can have seen."""
+    return min(model.config.max_position_embeddings, _MOST_POSITIONS)
+
+
+def export_decoder(model: nn.Module, step: Export, folder: Path) -> None:
+    """Writes MODEL_FILE, SCORE_FILE and the one file of weights that both read into `folder`.
+
+    EdgepackError where torch cannot capture the model, or its positions are rotated by the length of the text.
+    """
+    with bar("export to ONNX", 3) as progress:
+        raw = folder / _GRAPH_FILE
+        _export_raw(model, step, raw)
+        progress.advance()
+        optimize_onnx(raw, folder, SCORE_FILE, _UNFUSED)
+        for path in folder.glob(f"{_GRAPH_FILE}*"):
+            path.unlink()
+        progress.advance()
+        graph = onnx.load(folder / SCORE_FILE, load_external_data=False)
+        write_shipped(graph, folder)
+        progress.advance()
+
+
+def write_shipped(graph: onnx.ModelProto, folder: Path) -> None:
+    """MODEL_FILE from the graph with logits for every token: the head reads the last one alone. `graph` is changed."""
+    nodes = graph.graph.node
+    at = next(index for index, node in enumerate(nodes) if "logits" in node.output)
+    bounds = {"last_start": -1, "last_end": 2**63 - 1, "last_axis": 1}
+    graph.graph.initializer.extend(numpy_helper.from_array(torch.tensor([value]).numpy(), name) for name, value in bounds.items())
+    nodes.insert(at, helper.make_node("Slice", [nodes[at].input[0], *bounds], ["last_hidden"], name="last_hidden"))
+    nodes[at + 1].input[0] = "last_hidden"
+    _name_axes(graph, "1")
+    onnx.save(graph, folder / MODEL_FILE)
+
+
+class _Graph(nn.Module):
+    """What the exported graph computes: logits for every token, then keys and values by layer."""
+
+    def __init__(self, model: nn.Module, feed: Feed, layers: Sequence[int]) -> None:
+        super().__init__()
+        self.model, self.feed, self.layers = model, feed, layers
+        if feed.cos is not None:
+            self.register_buffer("cos", feed.cos)
+            self.register_buffer("sin", feed.sin)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, past: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        feed, tokens = self.feed, input_ids.shape[1]
+        seen = attention_mask.sum(1)
+        feed.lengths, feed.total = (seen - 1).to(torch.int32), _width(attention_mask)
+        positions = (seen - tokens).clamp(min=0)[:, None] + torch.arange(tokens)[None]
+        if feed.cos is not None:
+            feed.cos, feed.sin = self.cos, self.sin
+            feed.turns = tuple(torch.nn.functional.embedding(positions, table).unsqueeze(2) for table in (self.cos, self.sin))
+        feed.past = {layer: (past[2 * at], past[2 * at + 1]) for at, layer in enumerate(self.layers)}
+        base = {"input_ids": input_ids, "position_ids": positions, "attention_mask": _NO_MASK, "use_cache": False}
+        hidden = self.model.base_model(**base).last_hidden_state
+        logits = self.model.get_output_embeddings()(hidden)
+        return (logits, *(part for layer in self.layers for part in feed.present[layer]))
+
+
+def _width(mask: torch.Tensor) -> torch.Tensor:
+    """The mask's second dimension, a scalar int32; as a Python number, torch would tie it to the sizes of other inputs."""
+    shape = torch.onnx.ops.symbolic("Shape", [mask], dtype=torch.int64, shape=[2], version=18)
+    width = torch.onnx.ops.symbolic("Gather", [shape, torch.tensor(1)], {"axis": 0}, dtype=torch.int64, shape=[], version=18)
+    return width.to(torch.int32)
+
+
+def _export_raw(model: nn.Module, step: Export, target: Path) -> None:
+    heads, size = kv_heads(model), head_dim_of(model)
+    feed = Feed(*_rotation(model))
+    past = [torch.zeros(2, count, 6, size) for count in heads.values() for _ in range(2)]
+    example = {"input_ids": torch.zeros(2, 4, dtype=torch.long), "attention_mask": torch.ones(2, 10, dtype=torch.long), "past": past}
+    names = [f"{layer}.{part}" for layer in heads for part in ("key", "value")]
+    batch, axes = torch.export.Dim("batch"), {name: torch.export.Dim(name) for name in ("tokens", "total", "past")}
+    shapes = {
+        "input_ids": {0: batch, 1: axes["tokens"]},
+        "attention_mask": {0: batch, 1: axes["total"]},
+        "past": [{0: batch, 2: axes["past"]} for _ in past],
+    }
+    with quiet(), onnx_modules(model.eval(), feed), torch.no_grad():
+        try:
+            program = torch.onnx.export(
+                _Graph(model, feed, list(heads)).eval(),
+                (),
+                kwargs=example,
+                dynamo=True,
+                dynamic_shapes=shapes,
+                input_names=["input_ids", "attention_mask", *(f"past_key_values.{name}" for name in names)],
+                output_names=["logits", *(f"present.{name}" for name in names)],
+                opset_version=step.opset,
+                verbose=False,
+            )
+            program.save(target, external_data=True)
+        except torch.onnx.errors.OnnxExporterError as error:
+            reason = str(error).strip().split("\n")[0]
+            raise EdgepackError(
+                f"{type(model).__name__} cannot be exported: {reason}", "is it one of the families of `edgepack/families.py`?"
+            ) from error
+    graph = onnx.load(target, load_external_data=False)
+    forget_the_machine(graph)
+    _name_axes(graph, "tokens")
+    onnx.save(graph, target)
+
+
+def _rotation(model: nn.Module) -> tuple[torch.Tensor, torch.Tensor] | tuple[()]:
+    """cos and sin [positions, head_size / 2], or nothing where the model adds positions to its embeddings."""
+    rotary = getattr(model.base_model, "rotary_emb", None)
+    if rotary is None:
+        return ()
+    if rotary.rope_type not in _ROTATIONS:
+        raise EdgepackError(
+            f"{type(model).__name__} turns positions by {rotary.rope_type!r}, which goes by the length of the text",
+            f"export models with rope_type {', '.join(_ROTATIONS)}",
+        )
+    cos, sin = rotary(torch.zeros(1), torch.arange(positions_of(model))[None])
+    half = head_dim_of(model) // 2
+    return cos[0, :, :half].contiguous(), sin[0, :, :half].contiguous()
+
+
+def _name_axes(graph: onnx.ModelProto, tokens: str) -> None:
+    """Names of the dynamic axes that an app's author reads; a number is a fixed size."""
+    by_input = {"input_ids": ["batch", "tokens"], "attention_mask": ["batch", "past + tokens"], "logits": ["batch", tokens, None]}
+    for value in (*graph.graph.input, *graph.graph.output):
+        cached = ["batch", None, "past" if value.name.startswith("past") else "past + tokens", None]
+        for dim, name in zip(value.type.tensor_type.shape.dim, by_input.get(value.name, cached), strict=True):
+            if name is not None and name.isdigit():
+                dim.dim_value = int(name)
+            elif name is not None:
+                dim.dim_param = name
+
+
+def _stop_ids(model: nn.Module) -> tuple[int, ...]:
+    """Tokens that end a text, as the model's generation config or its config states them."""
+    for config in (getattr(model, "generation_config", None), model.config):
+        stated: Any = getattr(config, "eos_token_id", None)
+        if stated is not None:
+            return tuple(stated) if isinstance(stated, list | tuple) else (int(stated),)
+    return ()

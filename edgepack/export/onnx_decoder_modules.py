@@ -1,0 +1,174 @@
+"""A decoder's modules as onnxruntime's ops: attention with its cache, RMSNorm, products whose weights lie as the runtime reads them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from edgepack.model.surgery import family_of_model, has_attention, head_dim_of, inputs_of, layers_of, matrix_of, outputs_of
+
+Pair = tuple[torch.Tensor, torch.Tensor]
+_ROTATED_INSIDE = 16  # the op rotates heads whose size this divides; others are rotated before it
+
+
+@dataclass
+class Feed:
+    """What attention needs beside hidden states in one pass over the graph, and the keys and values that it leaves.
+
+    past, present: keys and values by layer, [rows, heads, tokens, head_size]. lengths [rows] int32: tokens of each row less one;
+    total, a scalar int32: of the longest. cos, sin [positions, head_size / 2]; turns: their rows for the tokens at hand,
+    [rows, tokens, 1, head_size / 2].
+    """
+
+    cos: torch.Tensor | None = None
+    sin: torch.Tensor | None = None
+    past: dict[int, Pair] = field(default_factory=dict)
+    present: dict[int, Pair] = field(default_factory=dict)
+    lengths: torch.Tensor | None = None
+    total: torch.Tensor | None = None
+    turns: Pair | None = None
+
+
+def kv_heads(model: nn.Module) -> dict[int, int]:
+    """Key and value heads of each layer that has attention, counted in the weights."""
+    family, size = family_of_model(model), head_dim_of(model)
+    together = (family.query, family.key, family.value).count(family.key)
+    return {
+        index: outputs_of(layer.get_submodule(family.key)) // together // size
+        for index, layer in enumerate(layers_of(model))
+        if has_attention(model, layer)
+    }
+
+
+@contextmanager
+def onnx_modules(model: nn.Module, feed: Feed) -> Iterator[None]:
+    """While the block runs, `model` computes with onnxruntime's ops; it can then be exported, but not run."""
+    family, kept = family_of_model(model), []
+
+    def put(name: str, module: nn.Module) -> None:
+        kept.append((name, model.get_submodule(name)))
+        model.set_submodule(name, module)
+
+    paths = {module: name for name, module in model.named_modules()}
+    norms = [(name, module) for name, module in model.named_modules() if hasattr(module, "variance_epsilon")]
+    heads = kv_heads(model)
+    try:
+        for name, norm in norms:
+            put(name, RMSNorm(norm))
+        for index, layer in enumerate(layers_of(model)):
+            if index in heads:
+                put(f"{paths[layer]}.{family.attention}", Attention(model, layer, index, heads[index], feed))
+        put(paths[model.get_output_embeddings()], Head(model.get_output_embeddings()))
+        for name, linear in list(model.named_modules()):
+            if isinstance(linear, nn.Linear | Conv1D):
+                put(name, Product.of(linear))
+        yield
+    finally:
+        for name, module in reversed(kept):
+            model.set_submodule(name, module)
+
+
+class Product(nn.Module):
+    """A linear layer as MatMul and Add, its weight a view [inputs, outputs]: nothing to transpose, nothing copied."""
+
+    def __init__(self, matrix: torch.Tensor, bias: torch.Tensor | None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(matrix.detach().T, requires_grad=False)
+        self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
+
+    @classmethod
+    def of(cls, linear: nn.Module) -> "Product":
+        return cls(matrix_of(linear), linear.bias)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        product = torch.matmul(inputs, self.weight)
+        return product if self.bias is None else product + self.bias
+
+
+class Head(nn.Module):
+    """Logits. The op reads the matrix [vocab, hidden] as the embeddings do, so that a tied one is stored once."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.weight = linear.weight
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        shape = (*hidden.shape[:-1], self.weight.shape[0])
+        attributes = {"transA": 0, "transB": 1, "alpha": 1.0}
+        return torch.onnx.ops.symbolic(
+            "com.microsoft::FusedMatMul", [hidden, self.weight], attributes, dtype=hidden.dtype, shape=shape, version=1
+        )
+
+
+class RMSNorm(nn.Module):
+    """Opset 20 has no op for it and onnxruntime does not find it in its parts: its own op is written."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.weight, self.epsilon = norm.weight, float(norm.variance_epsilon)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        attributes = {"axis": -1, "epsilon": self.epsilon, "stash_type": 1}
+        return torch.onnx.ops.symbolic(
+            "SimplifiedLayerNormalization", [hidden, self.weight], attributes, dtype=hidden.dtype, shape=hidden.shape, version=1
+        )
+
+
+class Attention(nn.Module):
+    """com.microsoft::GroupQueryAttention over past and new tokens; query, key and value come of one product where nothing is between."""
+
+    def __init__(self, model: nn.Module, layer: nn.Module, index: int, kv_count: int, feed: Feed) -> None:
+        super().__init__()
+        family, self.size = family_of_model(model), head_dim_of(model)
+        self.index, self.kv_count, self.feed = index, kv_count, feed
+        attention, output = layer.get_submodule(family.attention), layer.get_submodule(family.attention_output)
+        self.heads = inputs_of(output) // self.size
+        self.scale, self.rotates = float(attention.scaling), feed.cos is not None
+        self.inside = self.rotates and self.size % _ROTATED_INSIDE == 0
+        parts = [layer.get_submodule(path) for path in dict.fromkeys((family.query, family.key, family.value))]
+        self.norms = nn.ModuleList([attention.q_norm, attention.k_norm] if family.head_norms else [])
+        packed = not self.norms and (self.inside or not self.rotates)
+        self.qkv = nn.ModuleList([_stacked(parts)] if packed else [Product.of(part) for part in parts])
+        self.output = Product.of(output)
+
+    def forward(self, hidden_states: torch.Tensor, *_: object, **__: object) -> tuple[torch.Tensor, None]:
+        feed, (rows, tokens) = self.feed, hidden_states.shape[:2]
+        past = feed.past[self.index]
+        parts = [part(hidden_states) for part in self.qkv]
+        parts = self._prepared(parts) if len(parts) > 1 else [*parts, None, None]
+        tables = [feed.cos, feed.sin] if self.inside else []
+        after = (rows, self.kv_count, tokens + past[0].shape[2], self.size)
+        output, key, value = torch.onnx.ops.symbolic_multi_out(
+            "com.microsoft::GroupQueryAttention",
+            [*parts, *past, feed.lengths, feed.total, *tables],
+            {"num_heads": self.heads, "kv_num_heads": self.kv_count, "scale": self.scale, "do_rotary": int(self.inside)},
+            dtypes=[hidden_states.dtype] * 3,
+            shapes=[(rows, tokens, self.heads * self.size), after, after],
+            version=1,
+        )
+        feed.present[self.index] = (key, value)
+        return self.output(output), None
+
+    def _prepared(self, parts: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Queries and keys normalised within heads and rotated, as far as the op does not do it. [rows, tokens, heads * size]."""
+        prepared = []
+        for part, norm in zip(parts[:2], self.norms or (None, None), strict=True):
+            by_head = part.reshape(*part.shape[:2], -1, self.size)
+            by_head = by_head if norm is None else norm(by_head)
+            by_head = self._rotated(by_head) if self.rotates and not self.inside else by_head
+            prepared.append(by_head.reshape(part.shape))
+        return [*prepared, parts[2]]
+
+    def _rotated(self, by_head: torch.Tensor) -> torch.Tensor:
+        (cos, sin), (first, second) = self.feed.turns, by_head.chunk(2, dim=-1)
+        return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+
+
+def _stacked(parts: list[nn.Module]) -> Product:
+    if len(parts) == 1:
+        return Product.of(parts[0])
+    biases = [part.bias for part in parts]
+    return Product(torch.cat([matrix_of(part) for part in parts]), None if biases[0] is None else torch.cat(biases))

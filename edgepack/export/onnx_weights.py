@@ -1,0 +1,61 @@
+"""Weights in a file beside the graph: read where they lie, written one after the other. Nothing here holds a whole model in memory."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+_PAGE_BYTES, _LINE_BYTES = 4096, 64  # large tensors are mapped by themselves, small ones lie aligned
+_SMALLEST_OUTSIDE_BYTES = 1024
+
+
+def read_weight(tensor: TensorProto, folder: Path) -> np.ndarray:
+    """The tensor's values; those in a file are mapped, not read."""
+    if tensor.data_location != TensorProto.EXTERNAL:
+        return numpy_helper.to_array(tensor)
+    where = {entry.key: entry.value for entry in tensor.external_data}
+    kind = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    return np.memmap(folder / where["location"], kind, "r", int(where.get("offset", 0)), tuple(tensor.dims))
+
+
+@dataclass
+class WeightsFile:
+    """The file that a graph's weights go to."""
+
+    file: BinaryIO
+
+    def put(self, name: str, values: np.ndarray) -> TensorProto:
+        """A tensor for the graph, its values in the file; a handful of bytes stays in the graph."""
+        if values.nbytes < _SMALLEST_OUTSIDE_BYTES:
+            return numpy_helper.from_array(np.ascontiguousarray(values), name)
+        aligned = _PAGE_BYTES if values.nbytes >= 16 * _PAGE_BYTES else _LINE_BYTES
+        self.file.write(b"\0" * (-self.file.tell() % aligned))
+        at = self.file.tell()
+        np.ascontiguousarray(values).tofile(self.file)
+        tensor = TensorProto(name=name, data_type=helper.np_dtype_to_tensor_dtype(values.dtype), dims=values.shape)
+        _place(tensor, {"location": Path(self.file.name).name, "offset": at, "length": values.nbytes})
+        return tensor
+
+
+@contextmanager
+def weights_file(path: Path) -> Iterator[WeightsFile]:
+    with path.open("wb") as file:
+        yield WeightsFile(file)
+
+
+def seen_as(tensor: TensorProto, name: str, dims: tuple[int, ...]) -> TensorProto:
+    """The same bytes under another name and shape: two ops read them, the file holds them once."""
+    other = TensorProto()
+    other.CopyFrom(tensor)
+    other.name, other.dims[:] = name, dims
+    return other
+
+
+def _place(tensor: TensorProto, where: dict[str, str | int]) -> None:
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.extend(onnx.StringStringEntryProto(key=key, value=str(value)) for key, value in where.items())

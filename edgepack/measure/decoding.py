@@ -1,0 +1,53 @@
+"""Whether a decoder's file reads a text at once, as a prompt, and token by token, as it writes, to the same end."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from edgepack.errors import EdgepackError
+from edgepack.frozen import Frozen
+from edgepack.measure.answers import answer
+from edgepack.model.tasks import Features
+
+_TEXTS, _TOKENS = 6, 64
+_LEAST_AGREEMENT, _MOST_NLL = 0.97, 0.05
+
+
+class Decoding(Frozen):
+    """tokens: predictions compared. agreement: share whose likeliest token is the same. nll: mean difference of the true
+    token's negative log-likelihood, in nats."""
+
+    tokens: int
+    agreement: float
+    nll: float
+
+
+def chosen_texts(features: Sequence[Features]) -> list[Features]:
+    """The longest few of the texts, cut: a cache that is wrong shows within tens of tokens."""
+    longest = sorted(features, key=lambda item: -len(item.ids))[:_TEXTS]
+    return [replace(item, ids=item.ids[:_TOKENS], type_ids=item.type_ids[:_TOKENS]) for item in longest]
+
+
+def compare_decoding(folder: Path, runtime: str, features: Sequence[Features], threads: int, exact: bool) -> Decoding:
+    """Outputs of the file in `folder` for the same texts, at once and with its cache, one token in one inference."""
+    texts = [item for item in chosen_texts(features) if len(item.ids) > 1]
+    whole, single = (
+        np.concatenate(list(answer(folder, runtime, texts, threads, exact, title="check the cache", at_once=count))) for count in (None, 1)
+    )
+    return Decoding(
+        tokens=len(whole),
+        agreement=round(float((whole[:, 1] == single[:, 1]).mean()), 4),
+        nll=round(float(np.abs(whole[:, 0] - single[:, 0]).mean()), 6),
+    )
+
+
+def check_decoding(found: Decoding, what: str) -> None:
+    """EdgepackError where a prompt is read otherwise than what follows it: the quantization broke one of the two."""
+    if found.agreement < _LEAST_AGREEMENT or not found.nll <= _MOST_NLL:
+        raise EdgepackError(
+            f"the {what} file reads a prompt otherwise than token by token: {found.agreement:.1%} of {found.tokens} tokens agree "
+            f"(limit {_LEAST_AGREEMENT:.0%}), {found.nll:.3f} nats apart (limit {_MOST_NLL:g})",
+            "choose a wider precision: --precision fp32",
+        )
