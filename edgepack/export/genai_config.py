@@ -33,7 +33,7 @@ def genai_config(config: Mapping[str, Any], runnable: Runnable) -> dict[str, Any
             "vocab_size": runnable.vocab,
             "context_length": runnable.positions,
             "decoder": {
-                "session_options": session | _config_entries(runnable),
+                "session_options": session | runnable.session.config,  # genai takes what it does not know as config entries
                 "filename": runnable.model,
                 "hidden_size": hidden,
                 "head_size": config.get("head_dim") or hidden // heads,
@@ -67,7 +67,3 @@ def genai_config(config: Mapping[str, Any], runnable: Runnable) -> dict[str, Any
             "early_stopping": True,
         },
     }
-
-
-def _config_entries(runnable: Runnable) -> dict[str, Any]:
-    return {"config_entries": [list(entry) for entry in runnable.session.config.items()]} if runnable.session.config else {}
