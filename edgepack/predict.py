@@ -76,7 +76,7 @@ def predict(shape: ModelShape, precision: PrecisionName, profile: Profile, runti
 def predict_file_mb(shape: ModelShape, precision: PrecisionName) -> float:
     """Weights of products and embeddings in `precision`, the rest (norms, biases) in fp32, and the graph."""
     weights = sum(shape.linear_weights(layer) for layer in shape.stored_layers)
-    tables = shape.vocab * shape.embedding + shape.positions * shape.embedding
+    tables = (shape.vocab + shape.positions * shape.family.position_table) * shape.embedding
     narrow = (weights + tables) * BYTES_PER_WEIGHT[precision]
     return (narrow + max(0, shape.params - weights - tables) * BYTES_PER_WEIGHT[precision]) / 1e6 + _GRAPH_MB
 
