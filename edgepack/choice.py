@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from edgepack.cut import cut_shape
 from edgepack.errors import EdgepackError
 from edgepack.frozen import Frozen
-from edgepack.predict import Prediction, predict
+from edgepack.predict import BLOCK, Prediction, predict
 from edgepack.profile import Budget, PrecisionName, Profile
 from edgepack.recipe import Recipe, StudentSize, parse_student
 from edgepack.shape import ModelShape
 from edgepack.student import candidate_students, choose_student
 
 SUPPORTED_RUNTIMES = ("onnxruntime",)
-SUPPORTED_PRECISIONS: tuple[PrecisionName, ...] = ("fp32", "int8")  # the widest first
+SUPPORTED_PRECISIONS: tuple[PrecisionName, ...] = ("fp32", "int8", "int4")  # the widest first
 _AUTO_PRUNING = (0.0, 0.25, 0.5)
 
 
@@ -95,6 +95,8 @@ def _choices(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budg
         pruned = cut_shape(teacher, recipe, fraction)
         for student in _students(profile, recipe, teacher, pruned, runtime, precisions[-1], can_train):
             for precision in precisions:
+                if _blocks_do_not_fit(recipe, student, precision):
+                    continue
                 prediction = predict(student, precision, profile, runtime, recipe.length)
                 yield Choice(
                     prune_heads=fraction,
@@ -107,18 +109,32 @@ def _choices(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budg
 
 
 def _precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: str) -> list[PrecisionName]:
-    offered = [name for name in SUPPORTED_PRECISIONS if name in profile.runtimes[runtime].precisions]
-    if teacher.task == "text-generation":
-        offered = ["fp32"]  # one activation scale for a whole prompt breaks a decoder's prefill
+    decodes = teacher.task == "text-generation"
+    offered = [name for name in SUPPORTED_PRECISIONS if name in profile.runtimes[runtime].precisions and (decodes or name != "int4")]
     if recipe.precision is None:
         return offered
-    if recipe.precision not in offered and teacher.task == "text-generation":
-        raise EdgepackError("dynamic int8 breaks what a decoder reads at once, its prompt", "use --precision fp32 for text-generation")
-    if recipe.precision not in offered:
+    if recipe.precision == "int4" and not decodes:
+        raise EdgepackError(
+            f"int4 pays for decoding only, where each token reads every weight: {teacher.task} in int4 is as slow as in fp32",
+            f"choose one of: {', '.join(offered)}",
+        )
+    if recipe.precision not in offered and not decodes:
         raise EdgepackError(
             f"profile {profile.name!r} does not list {recipe.precision} for {runtime}", f"choose one of: {', '.join(offered)}"
         )
     return [recipe.precision]
+
+
+def _blocks_do_not_fit(recipe: Recipe, student: ModelShape, precision: PrecisionName) -> bool:
+    """Whether the embeddings' rows are no whole blocks; EdgepackError where the user asked for such a precision."""
+    if student.task != "text-generation" or precision == "fp32" or student.hidden % BLOCK == 0:
+        return False
+    if recipe.precision is None:
+        return True
+    raise EdgepackError(
+        f"{precision} keeps weights in blocks of {BLOCK}, which do not divide a hidden width of {student.hidden}",
+        f"use --precision fp32, or a --student whose width is a multiple of {BLOCK}",
+    )
 
 
 def _refuse_training_that_cannot_be(recipe: Recipe, can_train: bool) -> None:

@@ -58,7 +58,7 @@ def recipe_flags(  # noqa: PLR0913, PLR0917  a flag is a parameter
     refit: Annotated[bool, typer.Option("--refit", help="What stays takes over what is cut, by least squares.")] = False,
     iterations: Annotated[int | None, typer.Option(help="Prune and recover so many times.", show_default="1")] = None,
     vocabulary: Annotated[str | None, typer.Option(help="Keep the pieces that the train split (`data`) or a file of texts needs.")] = None,
-    precision: Annotated[Literal["fp32", "int8"] | None, typer.Option(help="Chosen by the budgets where it is left out.")] = None,
+    precision: Annotated[Literal["fp32", "int8", "int4"] | None, typer.Option(help="Chosen by the budgets where it is left out.")] = None,
     file_mb: Annotated[float | None, typer.Option(help="Budget: model files, 10^6 bytes.")] = None,
     ram_mb: Annotated[float | None, typer.Option(help="Budget: peak memory over an empty runtime.")] = None,
     latency_ms: Annotated[float | None, typer.Option(help="Budget: p90 of --length tokens, or of one decoded behind them.")] = None,

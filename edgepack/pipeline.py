@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 GRAPH_FILE = "graph.onnx"  # an export before it is finished: what quantization starts from
 _FP32_TOLERANCE, _INT8_TOLERANCE = 1e-3, 0.05  # golden vectors on another machine: rounding moves an int8 step now and then
+_CALIBRATION_TEXTS = 32  # of up to 256 tokens each, from the train split
 _CHECKPOINT_COPIES = 8  # weights with optimizer states, twice, and the stages' own results
 
 
@@ -140,6 +141,8 @@ def _export(runner: Runner, step: Export, folder: Path) -> Runnable:
 
 
 def _quantize(runner: Runner, step: Quantize, folder: Path) -> Runnable:
+    if step.method == "blockwise":
+        return _quantize_decoder(runner, step, folder)
     from edgepack.export.onnx_optimization import optimize_onnx
     from edgepack.export.onnx_quantization import quantize_onnx
 
@@ -150,6 +153,16 @@ def _quantize(runner: Runner, step: Quantize, folder: Path) -> Runnable:
     return read_runnable(runner.exported)
 
 
+def _quantize_decoder(runner: Runner, step: Quantize, folder: Path) -> Runnable:
+    from edgepack.export.onnx_blockwise import quantize_decoder
+
+    runnable = read_runnable(runner.exported)
+    texts = runner.material.train
+    spread = texts[:: max(1, len(texts) // _CALIBRATION_TEXTS)][:_CALIBRATION_TEXTS]
+    quantize_decoder(runner.exported, step, folder, spread, runnable.cache)
+    return runnable
+
+
 def read_runnable(folder: Path) -> Runnable:
     return Runnable.read(json.loads((folder / "pack.json").read_text()), f"{folder}/pack.json")
 
@@ -157,6 +170,7 @@ def read_runnable(folder: Path) -> Runnable:
 def write_pack(folder: Path, runner: Runner) -> Manifest:
     """Everything but the report: model, tokenizer, labels, golden vectors, model card, pack.json."""
     from edgepack.export.genai_config import GENAI_FILE, genai_config
+    from edgepack.export.onnx_blockwise import count_blockwise
     from edgepack.export.onnx_quantization import count_products
     from edgepack.golden import write_golden
 
@@ -180,8 +194,8 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
         precision=plan.precision,
         max_length=material.max_length,
         labels=labels,
-        golden_tolerance=_INT8_TOLERANCE if plan.precision == "int8" else _FP32_TOLERANCE,
-        products=count_products(folder / runnable.model),
+        golden_tolerance=_FP32_TOLERANCE if plan.precision == "fp32" else _INT8_TOLERANCE,
+        products=(count_blockwise if runnable.cache else count_products)(folder / runnable.model),
         predictions=predict(shape, plan.precision, profile, plan.runtime, material.recipe.length),
         profile=profile,
         recipe=material.recipe,

@@ -6,7 +6,7 @@ from edgepack.choice import BrokenBudget, Choice, choose, last_break, supported_
 from edgepack.errors import EdgepackError
 from edgepack.frozen import Frozen
 from edgepack.model_steps import model_steps
-from edgepack.predict import Prediction, predict
+from edgepack.predict import BLOCK, Prediction, predict
 from edgepack.profile import Budget, PrecisionName, Profile
 from edgepack.recipe import Recipe
 from edgepack.shape import ModelShape
@@ -34,7 +34,7 @@ class Plan(Frozen):
     @property
     def exact_products(self) -> bool:
         """Whether sums of u8 x s8 must be kept from saturating here, as the device does: 7-bit weights cannot saturate anywhere."""
-        return any(isinstance(step, Quantize) and not step.reduce_range for step in self.steps)
+        return any(isinstance(step, Quantize) and step.method == "dynamic" and not step.reduce_range for step in self.steps)
 
 
 def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int | None = None) -> Plan:
@@ -87,12 +87,28 @@ def _steps(profile: Profile, recipe: Recipe, teacher: ModelShape, choice: Choice
         opset=OPSET,
         why=f"{runtime} {profile.runtimes[runtime].version} takes opset {OPSET}; fused ahead, the weights in a file that it maps",
     )
-    if choice.precision == "int8":
+    if teacher.task == "text-generation":
+        yield from _blockwise(recipe, choice, considered)
+    elif choice.precision == "int8":
         yield Quantize(
             precision="int8",
             reduce_range=profile.cpu.saturates_u8s8 or teacher.family.shared_layers,
             why=_why_int8(profile, recipe, teacher, considered, runtime),
         )
+
+
+def _blockwise(recipe: Recipe, choice: Choice, considered: list[Choice]) -> Iterator[Step]:
+    """A decoder's quantization: dynamic int8 has one scale for all activations of a prompt, and breaks it."""
+    if choice.precision == "fp32":
+        return
+    less, reads = {"int8": ("in 8 bits", "a quarter"), "int4": ("in 4 bits, head and embeddings in 8", "a sixth")}[choice.precision]
+    why = f"weights {less}, a scale for every {BLOCK}: each token reads {reads} of fp32's bytes"
+    wider = [tried for tried in considered if tried.precision != choice.precision]
+    if recipe.precision is not None:
+        why = f"asked for; {why}"
+    elif wider:
+        why += f"; {wider[-1].precision} breaks {last_break(wider)}"
+    yield Quantize(precision=choice.precision, method="blockwise", block=BLOCK, asymmetric=choice.precision == "int4", why=why)
 
 
 def _why_int8(profile: Profile, recipe: Recipe, teacher: ModelShape, considered: list[Choice], runtime: str) -> str:

@@ -13,6 +13,12 @@ from edgepack.shape import ModelShape
 
 BYTES_PER_WEIGHT = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0, "int4": 0.56}  # int4: block-32 scales beside the nibbles
 
+BLOCK = 32  # a decoder's weights that share a scale: fewer cost more bytes, and no fast kernel has a smaller block than 16
+_BLOCKWISE_BYTES = {"fp32": 4.0, "int8": 1 + 4 / BLOCK, "int4": 0.5 + 4.5 / BLOCK}  # a scale, and in int4 a zero point, by block
+_TABLE_BYTES = {"fp32": 4.0, "int8": 1 + 4 / BLOCK, "int4": 1 + 4 / BLOCK}  # of a decoder's head and embeddings
+_MOST_TURNS = 8192  # positions in a decoder's rotation tables
+_GRAPH_MB_A_LAYER = 0.005
+
 _FIT_GHZ = 3.5  # clock of the core that the constants below were fitted on
 _MATMUL_EFFICIENCY = 0.72  # of the peak that macs_per_cycle states
 _ATTENTION_EFFICIENCY = 0.36  # fp32 products with softmax between them
@@ -75,16 +81,30 @@ def predict(shape: ModelShape, precision: PrecisionName, profile: Profile, runti
 
 def predict_file_mb(shape: ModelShape, precision: PrecisionName) -> float:
     """Weights of products and embeddings in `precision`, the rest (norms, biases) in fp32, and the graph."""
+    if shape.task == "text-generation":
+        return _decoder_mb(shape, precision)
     weights = sum(shape.linear_weights(layer) for layer in shape.stored_layers)
     tables = (shape.vocab + shape.positions * shape.family.position_table) * shape.embedding
     narrow = (weights + tables) * BYTES_PER_WEIGHT[precision]
     return (narrow + max(0, shape.params - weights - tables) * BYTES_PER_WEIGHT[precision]) / 1e6 + _GRAPH_MB
 
 
+def _decoder_mb(shape: ModelShape, precision: PrecisionName) -> float:
+    """The matrices of layers in blocks, head and embeddings (once, where they are tied), norms and biases in fp32, rotation tables."""
+    weights = sum(shape.linear_weights(layer) for layer in shape.layers)
+    tables = shape.vocab * shape.embedding * (1 if shape.tied else 2)
+    turns = 0 if shape.family.position_table else min(shape.positions, _MOST_TURNS) * shape.head_dim
+    rest = shape.params - weights - tables + turns
+    whole = weights * _BLOCKWISE_BYTES[precision] + tables * _TABLE_BYTES[precision] + rest * 4
+    return whole / 1e6 + _GRAPH_MB + _GRAPH_MB_A_LAYER * len(shape.layers)
+
+
 def _linear_mb(shape: ModelShape, precision: PrecisionName) -> float:
     """Weights that are packed for the kernels: those of matrix products, a decoder's head among them."""
     layers = sum(shape.linear_weights(layer) for layer in shape.stored_layers)
-    return (layers + _head_weights(shape)) * BYTES_PER_WEIGHT[precision] / 1e6
+    if shape.task == "text-generation":
+        return (layers * _BLOCKWISE_BYTES[precision] + _head_weights(shape) * _TABLE_BYTES[precision]) / 1e6
+    return layers * BYTES_PER_WEIGHT[precision] / 1e6
 
 
 def _head_weights(shape: ModelShape) -> int:
@@ -110,7 +130,9 @@ def _latency_ms(shape: ModelShape, precision: PrecisionName, profile: Profile, r
     speeds = profile.runtimes[runtime].precisions
     cycles_per_ms = profile.cpu.clock_ghz * 1e6
     fp32_rate = speeds["fp32"].macs_per_cycle * cycles_per_ms
-    linear_rate = speeds[precision].macs_per_cycle * cycles_per_ms * _MATMUL_EFFICIENCY
+    # Blockwise kernels read a prompt about as fast as fp32 ones (measured on one x86 core): they save bytes, not products.
+    paid = "fp32" if shape.task == "text-generation" else precision
+    linear_rate = speeds[paid].macs_per_cycle * cycles_per_ms * _MATMUL_EFFICIENCY
     total_ms = _head_weights(shape) / linear_rate  # for the last token only
     for layer in shape.layers:
         linear_ms = run.tokens * shape.linear_weights(layer) / linear_rate

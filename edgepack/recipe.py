@@ -130,7 +130,7 @@ class Recipe(Frozen):
     scope: Scope | None = None
     refit: bool = False  # heads and neurons that stay take over, by least squares, what is cut
     iterations: int = Field(default=1, ge=1, le=20)  # prune and recover so many times, a part of the way each
-    precision: Literal["fp32", "int8"] | None = None
+    precision: Literal["fp32", "int8", "int4"] | None = None
     length: int = Field(default=128, ge=1)  # tokens for which the latency budget holds
     max_length: int | None = Field(default=None, ge=1)  # tokens after which a text is cut
     budget: Budget = Budget()

@@ -89,8 +89,12 @@ class Export(Frozen):
 
 class Quantize(Frozen):
     verb: Literal["quantize"] = "quantize"
-    precision: Literal["int8"]
-    reduce_range: bool
+    precision: Literal["int8", "int4"]
+    method: Literal["dynamic", "blockwise"] = "dynamic"  # blockwise: a scale for each block of a weight's inputs
+    reduce_range: bool = False
+    block: int = 32  # weights that share a scale, blockwise
+    table_bits: Literal[4, 8] = 8  # of the head and the embeddings, blockwise
+    asymmetric: bool = False  # each block has a zero point of its own, blockwise
     why: str
 
 

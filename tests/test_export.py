@@ -10,6 +10,7 @@ from small import CLASSES, FAMILY_TASKS, INTENTS, make_model
 from test_pruning import fitted
 
 from edgepack.errors import EdgepackError
+from edgepack.export.onnx_decoder import export_decoder, runnable_decoder
 from edgepack.export.onnx_export import export_onnx, runnable
 from edgepack.export.onnx_optimization import DATA_FILE, MODEL_FILE, optimize_onnx
 from edgepack.export.onnx_quantization import count_products, quantize_onnx
@@ -40,6 +41,10 @@ def rows_for(task):
 def exported(folder, model, task, step=None):
     """Writes a folder that a target can run; returns it."""
     folder.mkdir(exist_ok=True)
+    if task.name == "text-generation":
+        export_decoder(model, EXPORT, folder)
+        (folder / "pack.json").write_text(json.dumps(runnable_decoder(model, task).as_json()))
+        return folder
     export_onnx(model, task, EXPORT, folder / "graph.onnx")
     if step:
         quantize_onnx(folder / "graph.onnx", step, folder / "int8.onnx")
@@ -60,7 +65,7 @@ EVERYDAY = [("bert", "text-classification"), ("llama", "text-generation")]
     [pytest.param(*pair, marks=[] if pair in EVERYDAY else pytest.mark.slow, id="-".join(pair)) for pair in COMBINATIONS],
 )
 def test_every_family_and_task_exports_exactly(tmp_path, family, name):
-    """Uneven heads and FFN too, a layer without any head, singly and padded to the longest."""
+    """Uneven heads and FFN too, a layer without any head, singly and padded to the longest; decoders by few tokens at a time."""
     task = TASKS[name]
     model = make_model(tmp_path / "model", family, name)
     keep_layers(model, [0, 3])
@@ -69,8 +74,8 @@ def test_every_family_and_task_exports_exactly(tmp_path, family, name):
     features = task.encode(load_tokenizer(tmp_path / "model"), rows_for(name), 96)
     expected = run_model(model, task, features, "")
     folder = exported(tmp_path / "out", model, task)
-    for batch in (1, len(features)):
-        found = answer(folder, "onnxruntime", features, threads=1, exact=True, batch=batch)
+    for batch, at_once in [(1, None), (len(features), None), *([(1, 1), (1, 3)] if name == "text-generation" else [])]:
+        found = answer(folder, "onnxruntime", features, threads=1, exact=True, batch=batch, at_once=at_once)
         assert max(difference(own, true) for own, true in zip(found, expected, strict=True)) < 1e-4
 
 

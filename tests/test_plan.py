@@ -141,11 +141,26 @@ def test_a_wish_that_cannot_be_is_refused_before_any_work(recipe, says):
         plan(**recipe)
 
 
-def test_decoders_stay_fp32():
-    writing = MINILM.model_copy(update={"task": "text-generation"})
-    assert plan(teacher=writing, budget=roomy()).precision == "fp32"
-    with pytest.raises(EdgepackError, match="decoder"):
-        plan(teacher=writing, precision="int8")
+WRITER = MINILM.model_copy(update={"task": "text-generation", "model_type": "gpt2"})
+
+
+def test_decoders_are_quantized_in_blocks_as_far_as_the_budget_needs():
+    assert plan(teacher=WRITER, budget=roomy()).precision == "fp32"
+    for limit_mb, precision, table_bits in ((50.0, "int8", 8), (22.0, "int4", 8)):
+        found = plan(teacher=WRITER, budget=roomy(file_mb=limit_mb))
+        step = found.steps[-1]
+        assert (found.precision, step.precision, step.method, step.table_bits) == (precision, precision, "blockwise", table_bits)
+        assert found.student == WRITER and "breaks file_mb" in step.why and not found.exact_products
+
+
+def test_int4_is_for_decoders_and_for_widths_of_whole_blocks():
+    with pytest.raises(EdgepackError, match="int4 pays for decoding only"):
+        plan(precision="int4")
+    odd = WRITER.model_copy(update={"hidden": 360, "embedding": 360, "head_dim": 30})
+    assert plan(teacher=odd, budget=roomy(), student="same").precision == "fp32"
+    for precision in ("int8", "int4"):
+        with pytest.raises(EdgepackError, match="do not divide a hidden width of 360"):
+            plan(teacher=odd, precision=precision)
 
 
 @pytest.mark.parametrize(

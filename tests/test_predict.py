@@ -7,7 +7,7 @@ from test_student import MINILM
 
 from edgepack.predict import predict, predict_file_mb
 from edgepack.profile import load_profile, profile_names
-from edgepack.shape import LayerShape
+from edgepack.shape import LayerShape, read_shape
 
 NAMES = [name for name in profile_names() if "onnxruntime" in load_profile(name).runtimes]
 
@@ -32,3 +32,17 @@ def test_a_cut_layer_never_costs_more(rows):
 @pytest.mark.parametrize(("precision", "measured_mb"), [("fp32", 90.9), ("int8", 22.95)])
 def test_the_file_of_minilm_is_predicted_within_two_per_cent(precision, measured_mb):
     assert predict_file_mb(MINILM, precision) == pytest.approx(measured_mb, rel=0.02)
+
+
+SMOLLM2 = read_shape(
+    {
+        "model_type": "llama", "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3, "hidden_size": 576,
+        "intermediate_size": 1536, "vocab_size": 49152, "max_position_embeddings": 8192, "tie_word_embeddings": True,
+    },
+    "text-generation", None, "smollm2",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("precision", "measured_mb"), [("fp32", 540.3), ("int8", 153.5), ("int4", 102.0)])
+def test_the_file_of_a_decoder_is_predicted_within_two_per_cent(precision, measured_mb):
+    assert predict_file_mb(SMOLLM2, precision) == pytest.approx(measured_mb, rel=0.02)

@@ -1,4 +1,4 @@
-"""Matrices in blocks of 4- or 8-bit integers with a scale each: how good scales are found, and how onnxruntime wants it packed. Numpy only."""
+"""Matrices in blocks of 4- or 8-bit integers with a scale each: how good scales are found, and how onnxruntime packs them. Numpy only."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -34,8 +34,6 @@ class _Graph(nn.Module):
         if self.task.name == "question-answering":
             found = self.model(**batch)
             return tuple(getattr(found, name) for name in self.task.outputs)
-        if self.task.name == "text-generation":
-            batch["use_cache"] = False
         return forward(self.model, self.task, batch)
 
 
