@@ -9,6 +9,7 @@ _PUBLIC = {
     "Profile": "edgepack.profile",
     "Recipe": "edgepack.recipe",
     "build": "edgepack.pipeline",
+    "generate": "edgepack.generation",
     "load_checkpoint": "edgepack.model.checkpoint",
     "load_profile": "edgepack.profile",
     "make_plan": "edgepack.plan",

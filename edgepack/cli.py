@@ -69,7 +69,7 @@ def recipe_flags(  # noqa: PLR0913, PLR0917  a flag is a parameter
     embedding_bits: Annotated[int | None, typer.Option(help="Of the embedding tables: 8 or 4.", show_default="8")] = None,
     file_mb: Annotated[float | None, typer.Option(help="Budget: model files, 10^6 bytes.")] = None,
     ram_mb: Annotated[float | None, typer.Option(help="Budget: peak memory over an empty runtime.")] = None,
-    latency_ms: Annotated[float | None, typer.Option(help="Budget: p90 of one inference of --length tokens, all cores.")] = None,
+    latency_ms: Annotated[float | None, typer.Option(help="Budget: p90 of --length tokens, or of one decoded behind them.")] = None,
     load_ms: Annotated[float | None, typer.Option(help="Budget: cold load of the session.")] = None,
     score_drop: Annotated[float | None, typer.Option(help="Budget: points lost against the teacher.")] = None,
     length: Annotated[int | None, typer.Option(help="Tokens that the latency budget is for.", show_default="128")] = None,
@@ -216,6 +216,27 @@ def measure(
     report = measure_pack(pack, data, out, QUICK if quick else FULL)
     _print(report.as_json(), json_, lambda: report_view(report, str(out or pack)))
     raise typer.Exit(report.exit_code)
+
+
+@app.command()
+def generate(
+    pack: Pack,
+    prompt: Annotated[str, typer.Option(help="The text to continue.")],
+    max_tokens: Annotated[int, typer.Option(help="Generate so many tokens at most.")] = 128,
+    temperature: Annotated[float, typer.Option(help="0: the likeliest token each time; above, tokens are drawn.")] = 0.0,
+    top_k: Annotated[int, typer.Option(help="Draw from the so many likeliest tokens; 0: from all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens that reach this probability together.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of the drawing.")] = 0,
+    json_: Json = False,
+) -> None:
+    """Continue a text with a text-generation pack, in the target's runtime."""
+    from edgepack.generation import generate as continue_text
+    from edgepack.progress import say
+
+    show = None if json_ else functools.partial(print, end="", flush=True)
+    found = continue_text(pack, prompt, max_tokens, temperature, top_k, top_p, seed, show)
+    print(json.dumps(found.as_json(), indent=1) if json_ else "")
+    say(found.summary())
 
 
 @app.command()

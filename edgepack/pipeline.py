@@ -164,6 +164,7 @@ def read_runnable(folder: Path) -> Runnable:
 
 def write_pack(folder: Path, runner: Runner) -> Manifest:
     """Everything but the report: model, tokenizer, labels, golden vectors, model card, pack.json."""
+    from edgepack.export.genai_config import GENAI_FILE, genai_config
     from edgepack.export.onnx_blockwise import count_blockwise
     from edgepack.export.onnx_quantization import count_products
     from edgepack.golden import write_golden
@@ -176,6 +177,8 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
     write_tokenizer(material, folder)
     labels = {str(index): name for index, name in sorted(material.id2label.items())}
     _write_json(folder / "labels.json", labels)
+    if runnable.cache:
+        _write_json(folder / GENAI_FILE, genai_config(runner.checkpoint.config, runnable))
     _write_json(folder / "pack.json", runnable.as_json())
     write_golden(folder / "golden.jsonl", material, runner.golden_outputs(folder))
     shape = runner.checkpoint.shape(material.task.name)

@@ -5,6 +5,8 @@ are fitted to onnxruntime 1.31 on one x86 core (Zen 3, MiniLM-L6 in fp32 and int
 to another device is not known before somebody measures there.
 """
 
+from typing import NamedTuple
+
 from edgepack.frozen import Frozen
 from edgepack.profile import PrecisionName, Profile
 from edgepack.shape import ModelShape
@@ -30,8 +32,20 @@ _SESSION_MS_PER_MB = 0.9  # packing the matrices for the kernels
 _GRAPH_MB = 0.06  # the graph beside its weights, by layer less than 0.01
 
 
+class Run(NamedTuple):
+    """One inference: `tokens` new ones, each attending to `length`."""
+
+    tokens: int
+    length: int
+    cores: int
+
+
 class Prediction(Frozen):
-    """Predicted cost on a device. latency_ms: one inference of `length` tokens, on one core and on all of them."""
+    """Predicted cost on a device, on one core and on all of them.
+
+    latency_ms: one inference of `length` tokens; of a decoder, which is waited for token by token, one token behind `length` others.
+    first_token_ms, of a decoder: from a prompt of `length` tokens to the first token behind it. ram_mb: at `length` too.
+    """
 
     params: int
     file_mb: float
@@ -40,22 +54,28 @@ class Prediction(Frozen):
     latency_one_core_ms: float
     load_ms: float
     length: int
+    first_token_ms: float | None = None
     origin: str = "predicted"
 
 
 def predict(shape: ModelShape, precision: PrecisionName, profile: Profile, runtime: str, length: int) -> Prediction:
     file_mb = predict_file_mb(shape, precision)
-    one_core_ms = _latency_ms(shape, precision, profile, runtime, length, cores=1)
+    tokens, decoder = (1, True) if shape.task == "text-generation" else (length, False)
+
+    def latency_ms(tokens: int, cores: int) -> float:
+        return round(_latency_ms(shape, precision, profile, runtime, Run(tokens, length, cores)), 2)
+
     linear_mb = _linear_mb(shape, precision)
     session_ms = (_SESSION_MS + _SESSION_MS_PER_MB * linear_mb) * _FIT_GHZ / profile.cpu.clock_ghz
     return Prediction(
         params=shape.params,
         file_mb=round(file_mb, 2),
         ram_mb=round(file_mb + linear_mb + _activation_mb(shape, length), 1),
-        latency_ms=round(_latency_ms(shape, precision, profile, runtime, length, profile.cpu.cores), 2),
-        latency_one_core_ms=round(one_core_ms, 2),
+        latency_ms=latency_ms(tokens, profile.cpu.cores),
+        latency_one_core_ms=latency_ms(tokens, 1),
         load_ms=round(file_mb / profile.storage.read_mb_s * 1e3 + session_ms, 1),
         length=length,
+        first_token_ms=latency_ms(length, profile.cpu.cores) if decoder else None,
     )
 
 
@@ -64,7 +84,7 @@ def predict_file_mb(shape: ModelShape, precision: PrecisionName) -> float:
     if shape.task == "text-generation":
         return _decoder_mb(shape, precision)
     weights = sum(shape.linear_weights(layer) for layer in shape.stored_layers)
-    tables = shape.vocab * shape.embedding + shape.positions * shape.embedding
+    tables = (shape.vocab + shape.positions * shape.family.position_table) * shape.embedding
     narrow = (weights + tables) * BYTES_PER_WEIGHT[precision]
     return (narrow + max(0, shape.params - weights - tables) * BYTES_PER_WEIGHT[precision]) / 1e6 + _GRAPH_MB
 
@@ -80,30 +100,46 @@ def _decoder_mb(shape: ModelShape, precision: PrecisionName) -> float:
 
 
 def _linear_mb(shape: ModelShape, precision: PrecisionName) -> float:
-    bytes_by = _BLOCKWISE_BYTES if shape.task == "text-generation" else BYTES_PER_WEIGHT
-    return sum(shape.linear_weights(layer) for layer in shape.stored_layers) * bytes_by[precision] / 1e6
+    """Weights that are packed for the kernels: those of matrix products, a decoder's head among them."""
+    layers = sum(shape.linear_weights(layer) for layer in shape.stored_layers)
+    if shape.task == "text-generation":
+        return (layers * _BLOCKWISE_BYTES[precision] + _head_weights(shape) * _TABLE_BYTES[precision]) / 1e6
+    return layers * BYTES_PER_WEIGHT[precision] / 1e6
+
+
+def _head_weights(shape: ModelShape) -> int:
+    """Of a decoder's products with its vocabulary; other heads are too small to count."""
+    return shape.vocab * shape.hidden if shape.task == "text-generation" else 0
 
 
 def _activation_mb(shape: ModelShape, length: int) -> float:
-    """The widest moment of a layer: hidden states, q, k, v, attention scores and the FFN's activation, in fp32."""
+    """The widest moment of a layer: hidden states, q, k, v, attention scores and the FFN's activation, in fp32; a decoder's cache."""
     widest = max((length * (4 * shape.hidden + 2 * layer.ffn) + layer.heads * length * length for layer in shape.layers), default=0)
-    return widest * 4 / 1e6 + 4  # and about 4 MB of the runtime's own arenas
+    return widest * 4 / 1e6 + _cache_mb(shape, length) + 4  # and about 4 MB of the runtime's own arenas
 
 
-def _latency_ms(shape: ModelShape, precision: PrecisionName, profile: Profile, runtime: str, length: int, cores: int) -> float:
+def _cache_mb(shape: ModelShape, length: int) -> float:
+    """Keys and values of all layers for `length` tokens, in fp32."""
+    if shape.task != "text-generation":
+        return 0.0
+    heads = sum(layer.heads for layer in shape.layers) // shape.kv_groups
+    return 2 * 4 * heads * shape.head_dim * length / 1e6
+
+
+def _latency_ms(shape: ModelShape, precision: PrecisionName, profile: Profile, runtime: str, run: Run) -> float:
     speeds = profile.runtimes[runtime].precisions
     cycles_per_ms = profile.cpu.clock_ghz * 1e6
     fp32_rate = speeds["fp32"].macs_per_cycle * cycles_per_ms
     # Blockwise kernels read a prompt about as fast as fp32 ones (measured on one x86 core): they save bytes, not products.
     paid = "fp32" if shape.task == "text-generation" else precision
     linear_rate = speeds[paid].macs_per_cycle * cycles_per_ms * _MATMUL_EFFICIENCY
-    total_ms = 0.0
+    total_ms = _head_weights(shape) / linear_rate  # for the last token only
     for layer in shape.layers:
-        linear_ms = length * shape.linear_weights(layer) / linear_rate
-        attention_ms = 2 * length * length * layer.heads * shape.head_dim / (fp32_rate * _ATTENTION_EFFICIENCY)
-        element_macs = length * (_FFN_ELEMENT_MACS * layer.ffn * shape.ffns + _HIDDEN_ELEMENT_MACS * shape.hidden)
+        linear_ms = run.tokens * shape.linear_weights(layer) / linear_rate
+        attention_ms = 2 * run.tokens * run.length * layer.heads * shape.head_dim / (fp32_rate * _ATTENTION_EFFICIENCY)
+        element_macs = run.tokens * (_FFN_ELEMENT_MACS * layer.ffn * shape.ffns + _HIDDEN_ELEMENT_MACS * shape.hidden)
         total_ms += linear_ms + attention_ms + element_macs / fp32_rate
         total_ms += _LAYER_OVERHEAD_MS * _FIT_GHZ / profile.cpu.clock_ghz
-    parallel_ms = total_ms * (1 - _PARALLEL_SHARE + _PARALLEL_SHARE / cores)
-    reading_ms = _linear_mb(shape, precision) / (profile.memory.bandwidth_gb_s * _BANDWIDTH_SHARE)
-    return max(parallel_ms, reading_ms)
+    parallel_ms = total_ms * (1 - _PARALLEL_SHARE + _PARALLEL_SHARE / run.cores)
+    read_mb = _linear_mb(shape, precision) + _cache_mb(shape, run.length)
+    return max(parallel_ms, read_mb / (profile.memory.bandwidth_gb_s * _BANDWIDTH_SHARE))

@@ -15,6 +15,7 @@ from edgepack.profile import Profile
 
 if TYPE_CHECKING:
     from edgepack.golden import Verification
+    from edgepack.measure.measurement import Measurement
     from edgepack.report.judge import Report
 
 _MOST_GROUPS = 12
@@ -50,7 +51,8 @@ def plan_view(plan: Plan) -> RenderableType:
         limit = getattr(limits, name)
         costs.add_row(name, f"{getattr(now, name):.1f} {unit}", f"{getattr(then, name):.1f} {unit}", "" if limit is None else f"{limit:g}")
     head = f"{plan.task} for {plan.profile}: {plan.student.name()} in {plan.precision} on {plan.runtime}"
-    note = f"latency is of {then.length} tokens on all cores; load is cold; every figure here is predicted, none is measured"
+    what = f"{then.length} tokens" if then.first_token_ms is None else f"one token behind {then.length}"
+    note = f"latency is of {what} on all cores; load is cold; every figure here is predicted, none is measured"
     broken = [Text(f"breaks a budget: {budget}", style="red") for budget in plan.broken]
     return Group(Text(head, style="bold"), Text(), steps, Text(), costs, Text(note, style="dim"), *broken)
 
@@ -142,9 +144,26 @@ def _weakest(report: Report) -> Iterator[RenderableType]:
 def _latency(report: Report) -> Iterator[RenderableType]:
     if report.measurements is None:
         return
+    yield Text()
+    yield Text(f"measured on {report.measurements.where}", style="bold")
+    if report.measurements.first_token:
+        yield from _decoding(report.measurements)
+        return
     table = Table("tokens", "threads", "p50 ms", "p90 ms", "runs", box=None, pad_edge=False)
     for row in report.measurements.latency:
         table.add_row(str(row.length), str(row.threads), f"{row.summary.p50:.2f}", f"{row.summary.p90:.2f}", str(row.summary.n))
-    yield Text()
-    yield Text(f"measured on {report.measurements.where}", style="bold")
     yield table
+
+
+def _decoding(measured: Measurement) -> Iterator[RenderableType]:
+    """Tokens a second by context, the wait for the first token by prompt, memory by context."""
+    speed = Table("one token behind", "threads", "tokens/s", "p50 ms", "p90 ms", "peak MB", box=None, pad_edge=False)
+    peaks = {(row.length, row.threads): row.peak_mb for row in measured.memory}
+    for row in measured.latency:
+        peak = peaks.get((row.length, row.threads))
+        times = (f"{1e3 / row.summary.p50:.1f}", f"{row.summary.p50:.2f}", f"{row.summary.p90:.2f}")
+        speed.add_row(str(row.length), str(row.threads), *times, "–" if peak is None else f"{peak:.1f}")
+    first = Table("first token of", "threads", "p50 ms", "p90 ms", "runs", box=None, pad_edge=False)
+    for row in measured.first_token:
+        first.add_row(str(row.length), str(row.threads), f"{row.summary.p50:.1f}", f"{row.summary.p90:.1f}", str(row.summary.n))
+    yield from (speed, Text(), first)

@@ -20,16 +20,30 @@ WARM_UP_SECONDS = 5.0  # a runtime that is not steady by then never is; the repo
 STEADY = 0.02
 
 
-def main(runtime_name: str, runtime_version: str, open_session, import_ms: float) -> None:
-    """`target.py PACK JOB`: one job given as JSON (or a file of it), one JSON object on standard output.
+class Refused(Exception):
+    """A job that cannot be done as asked: goes home as {"error": {"problem", "fix"}} instead of a result."""
 
-    open_session(folder, manifest, threads, exact) returns run(feeds) -> list of arrays; feeds are arrays by name.
+    def __init__(self, problem: str, fix: str) -> None:
+        super().__init__(problem)
+        self.problem, self.fix = problem, fix
+
+
+def main(runtime_name: str, runtime_version: str, import_ms: float, *jobs_by_opener) -> None:
+    """`target.py PACK JOB`: one job given as JSON (or a file of it), one JSON object on the last line of standard output.
+
+    jobs_by_opener: pairs of jobs by kind and what they open a pack with. For JOBS that is open_session(folder, manifest, threads,
+    exact), which returns run(feeds) -> list of arrays; feeds are arrays by name.
     """
     folder = Path(sys.argv[1])
     job = json.loads(Path(sys.argv[2]).read_text() if sys.argv[2].endswith(".json") else sys.argv[2])
     manifest = json.loads((folder / "pack.json").read_text())
-    result = JOBS[job["kind"]](folder, manifest, job, open_session)
-    result["job"] = {key: value for key, value in job.items() if key != "rows"}
+    work, opener = next((jobs[job["kind"]], opener) for jobs, opener in jobs_by_opener if job["kind"] in jobs)
+    try:
+        result = work(folder, manifest, job, opener)
+    except Refused as refused:
+        json.dump({"error": {"problem": refused.problem, "fix": refused.fix}}, sys.stdout)
+        sys.exit(1)
+    result["job"] = {key: value for key, value in job.items() if key not in ("rows", "prompt")}
     result["runtime"] = {"name": runtime_name, "version": runtime_version, "numpy": np.__version__, "import_ms": import_ms}
     result["machine"] = machine.facts()
     json.dump(result, sys.stdout)
@@ -42,10 +56,10 @@ def load(folder, manifest, job, open_session) -> dict:
     before = machine.bytes_read_from_storage()
     start = time.perf_counter()
     run = open_session(folder, manifest, job["threads"], exact=False)
-    session_ms = _ms_since(start)
+    session_ms = ms_since(start)
     start = time.perf_counter()
     run(_feeds(manifest, job["length"]))
-    first_ms = _ms_since(start)
+    first_ms = ms_since(start)
     after = machine.bytes_read_from_storage()
     read = None if before is None or after is None else after - before
     return {"session_ms": session_ms, "first_inference_ms": first_ms, "read_bytes": read}
@@ -55,26 +69,17 @@ def latency(folder, manifest, job, open_session) -> dict:
     """Raw times of single inferences of `length` tokens: at least `runs` of them and `seconds` long."""
     run = open_session(folder, manifest, job["threads"], exact=False)
     feeds = _feeds(manifest, job["length"])
-    warm_up_runs = _warm_up(run, feeds)
-    before = machine.facts()
-    samples = []
-    began = time.perf_counter()
-    while len(samples) < job["runs"] or time.perf_counter() - began < job["seconds"]:
-        start = time.perf_counter()
-        run(feeds)
-        samples.append(round(_ms_since(start), 4))
-    return {"samples_ms": samples, "warm_up_runs": warm_up_runs, "machine_before": before}
+    return timed(lambda: run(feeds), job)
 
 
 def memory(folder, manifest, job, open_session) -> dict:
     """Peak resident memory of loading and running, beside that of the runtime with nothing loaded."""
-    could_reset = machine.reset_peak()
-    empty = machine.resident_mb()
-    run = open_session(folder, manifest, job["threads"], exact=False)
-    loaded = machine.resident_mb()
-    for _ in range(5):
-        run(_feeds(manifest, job["length"]))
-    return {"empty_mb": empty, "loaded_mb": loaded, "running_mb": machine.resident_mb(), "peak_is_exact": could_reset}
+
+    def run_some(run) -> None:
+        for _ in range(5):
+            run(_feeds(manifest, job["length"]))
+
+    return occupied(lambda: open_session(folder, manifest, job["threads"], exact=False), run_some)
 
 
 def answer(folder, manifest, job, open_session) -> dict:
@@ -135,10 +140,38 @@ def _reduced(manifest, ids, output) -> list:
     return np.stack([nll, logits.argmax(axis=-1)], axis=-1).tolist()
 
 
-def _feeds(manifest, length) -> dict:
-    """One text of random tokens, the same at every call: latency must not hang on words."""
+def timed(act, job) -> dict:
+    """Raw times of `act()`, warmed up: at least job["runs"] of them and job["seconds"] long."""
+    warm_up_runs = _warm_up(act, job.get("warm_up_runs", WARM_UP_RUNS))
+    before = machine.facts()
+    samples = []
+    began = time.perf_counter()
+    while len(samples) < job["runs"] or time.perf_counter() - began < job["seconds"]:
+        start = time.perf_counter()
+        act()
+        samples.append(round(ms_since(start), 4))
+    return {"samples_ms": samples, "warm_up_runs": warm_up_runs, "machine_before": before}
+
+
+def occupied(open_it, use_it) -> dict:
+    """Memory before `open_it()`, after it, and at the peak of `use_it(what it returned)`."""
+    could_reset = machine.reset_peak()
+    empty = machine.resident_mb()
+    opened = open_it()
+    loaded = machine.resident_mb()
+    use_it(opened)
+    return {"empty_mb": empty, "loaded_mb": loaded, "running_mb": machine.resident_mb(), "peak_is_exact": could_reset}
+
+
+def random_ids(manifest, length) -> list:
+    """Random tokens, the same at every call: latency must not hang on words."""
     draw = random.Random(length)
-    ids = np.array([[draw.randrange(manifest["vocab"]) for _ in range(length)]], dtype=np.int64)
+    return [draw.randrange(manifest["vocab"]) for _ in range(length)]
+
+
+def _feeds(manifest, length) -> dict:
+    """One text of random tokens."""
+    ids = np.array([random_ids(manifest, length)], dtype=np.int64)
     known = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
     return {**{name: known[name] for name in manifest["inputs"]}, **_empty_cache(manifest, 1)}
 
@@ -154,16 +187,16 @@ def _padded(manifest, rows) -> dict:
     return {**feeds, **_empty_cache(manifest, len(rows))}
 
 
-def _warm_up(run, feeds) -> int:
+def _warm_up(act, at_least) -> int:
     times: list = []
     began = time.perf_counter()
     while True:
         start = time.perf_counter()
-        run(feeds)
-        times.append(_ms_since(start))
+        act()
+        times.append(ms_since(start))
         recent, earlier = times[-WARM_UP_RUNS // 2 :], times[-WARM_UP_RUNS : -WARM_UP_RUNS // 2]
         steady = len(times) >= WARM_UP_RUNS and abs(_median(recent) / _median(earlier) - 1) < STEADY
-        if len(times) >= WARM_UP_RUNS and (steady or time.perf_counter() - began > WARM_UP_SECONDS):
+        if len(times) >= at_least and (steady or time.perf_counter() - began > WARM_UP_SECONDS):
             return len(times)
 
 
@@ -171,5 +204,5 @@ def _median(values) -> float:
     return float(np.median(values))
 
 
-def _ms_since(start: float) -> float:
+def ms_since(start: float) -> float:
     return (time.perf_counter() - start) * 1e3

@@ -7,7 +7,9 @@ import onnxruntime  # noqa: E402  the import is timed: a device pays for it at e
 
 IMPORT_MS = (time.perf_counter() - start) * 1e3
 
+import generation  # noqa: E402
 import machine  # noqa: E402
+import numpy as np  # noqa: E402
 import protocol  # noqa: E402
 
 LEVELS = {
@@ -19,12 +21,49 @@ LEVELS = {
 
 
 def open_session(folder, manifest, threads, exact):
-    """A session with the pack's own settings.
+    """run(feeds) -> arrays, in a session with the pack's own settings.
 
     exact: compute u8 x s8 products without saturation where this CPU would saturate and the pack's device would not. The
     runtime then turns s8 weights to u8 as it loads, so such a session is for answers, not for timing.
     """
-    settings = manifest["session"]
+    session = _session(folder / manifest["model"], manifest["session"], threads, exact)
+    return lambda feeds: session.run(None, feeds)
+
+
+class Decoder:
+    """A session that remembers: keys and values of `positions` tokens at most lie in one buffer, read and written in place.
+
+    seen: tokens remembered; set it lower to take some back.
+    """
+
+    def __init__(self, folder, manifest, threads, positions) -> None:
+        generation.check_decoder(manifest, positions)
+        self.positions, self.seen = positions, 0
+        self._session = _session(folder / manifest["model"], manifest["session"], threads, exact=False)
+        self._binding = self._session.io_binding()
+        self._binding.bind_output("logits", "cpu")
+        self._ones = np.ones((1, positions), np.int64)
+        for entry in manifest["cache"]:
+            shape = [1, entry["heads"], positions, entry["head_size"]]
+            for part in ("key", "value"):
+                buffer = onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, "cpu")
+                self._binding.bind_ortvalue_input("past_key_values.{}.{}".format(entry["layer"], part), buffer)
+                self._binding.bind_ortvalue_output("present.{}.{}".format(entry["layer"], part), buffer)
+
+    def step(self, ids) -> np.ndarray:
+        """Logits [vocab] of what follows the last of `ids`, which go behind all that was seen before."""
+        seen = self.seen + len(ids)
+        if seen > self.positions:
+            raise ValueError("no room for {} tokens behind {} of {}".format(len(ids), self.seen, self.positions))
+        tokens = np.array([ids], np.int64)
+        self._binding.bind_cpu_input("input_ids", tokens)
+        self._binding.bind_cpu_input("attention_mask", self._ones[:, :seen])
+        self._session.run_with_iobinding(self._binding)
+        self.seen = seen
+        return self._binding.get_outputs()[0].numpy()[0, -1]
+
+
+def _session(path, settings, threads, exact):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -36,11 +75,9 @@ def open_session(folder, manifest, threads, exact):
     if exact and machine.saturates_u8s8() is not False:
         options.graph_optimization_level = LEVELS["extended"]
         options.add_session_config_entry("session.x64quantprecision", "1")
-    session = onnxruntime.InferenceSession(
-        str(folder / manifest["model"]), options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled
-    )
-    return lambda feeds: session.run(None, feeds)
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled)
 
 
 if __name__ == "__main__":
-    protocol.main("onnxruntime", onnxruntime.__version__, open_session, IMPORT_MS)
+    jobs = (protocol.JOBS, open_session), (generation.JOBS, Decoder)
+    protocol.main("onnxruntime", onnxruntime.__version__, IMPORT_MS, *jobs)

@@ -79,3 +79,18 @@ def pack_folder(tmp_path_factory, teacher_folder, data_folder, cache) -> Path:
     )
     build(recipe, load_profile("raspberry-pi"), out, cache, QUICK)
     return out
+
+
+@pytest.fixture(scope="session")
+def stories(shared) -> Path:
+    """A real Llama of 260 K parameters that writes children's stories."""
+    return shared / "models" / "stories260k"
+
+
+@pytest.fixture(scope="session")
+def stories_pack(stories, tmp_path_factory, cache) -> Path:
+    """A whole pack of it in fp32, not measured."""
+    out = tmp_path_factory.mktemp("packs") / "stories"
+    recipe = Recipe(model=str(stories), student="same", prune_heads=0.0, precision="fp32")
+    build(recipe, load_profile("raspberry-pi"), out, cache, effort=None)
+    return out

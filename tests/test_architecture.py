@@ -27,7 +27,7 @@ LAYERS = [
     {"gate"},
     {"pack", "cache"},
     {"measure"},
-    {"golden", "report", "runner", "quantization"},
+    {"generation", "golden", "report", "runner", "quantization"},
     {"pipeline", "remeasure", "demo"},
     {"show"},
     {"cli"},

@@ -12,6 +12,8 @@ from edgepack.profile import Profile
 from edgepack.progress import bar
 
 LENGTHS = (16, 64, 128)
+CONTEXTS = (64, 512)  # tokens before the one that a decoder is timed on
+PROMPTS = (16, 128, 512)
 _PAUSE_S = 0.3
 
 
@@ -30,7 +32,7 @@ QUICK = Effort(name="quick", sessions=2, runs=10, seconds=0.1, loads=2)
 
 
 class LatencyRow(Frozen):
-    """Single inferences of `length` tokens; samples_ms holds each session's raw samples."""
+    """Single inferences of `length` tokens, or of one token behind `length` others; samples_ms holds each session's raw samples."""
 
     length: int
     threads: int
@@ -70,28 +72,36 @@ class Measurement(Frozen):
     where: str
     is_the_device: bool
     effort: Effort
-    latency: tuple[LatencyRow, ...]
+    latency: tuple[LatencyRow, ...]  # of a decoder: of one token, by the tokens before it
     load: tuple[LoadRow, ...]
     memory: tuple[MemoryRow, ...]
+    first_token: tuple[LatencyRow, ...] = ()  # of a decoder: from a prompt of `length` tokens to the first token behind it
     environment: dict[str, Any]
     doubts: tuple[str, ...]
+
+
+class Workload(Frozen):
+    """What one model is timed on: kinds of jobs with their lengths in tokens, and the lengths that memory is measured at."""
+
+    timed: tuple[tuple[str, tuple[int, ...]], ...]
+    memory: tuple[str, tuple[int, ...]]
 
 
 def measure(folder: Path, manifest: Manifest, median_length: int | None, effort: Effort = FULL) -> Measurement:
     """Measures the pack on this machine. median_length: the data's own, in tokens, beside 16, 64 and 128."""
     machine = run_job(folder, manifest.plan.runtime, _load_job(cold=False))
-    cores = machine["machine"]["cores"]
-    longest = manifest.max_length
-    lengths = sorted({min(length, longest) for length in (*LENGTHS, manifest.recipe.length, *([median_length] if median_length else []))})
-    threads = sorted({1, cores})
-    configurations = [(length, count) for length in lengths for count in threads]
-    total = effort.sessions * len(configurations) + 2 * effort.loads + len(threads)
+    threads = sorted({1, machine["machine"]["cores"]})
+    work = workload(manifest, median_length)
+    configurations = [(kind, length, count) for kind, lengths in work.timed for length in lengths for count in threads]
+    kind, lengths = work.memory
+    total = effort.sessions * len(configurations) + 2 * effort.loads + len(threads) * len(lengths)
     with bar("measure", total) as progress:
         load = tuple(_loads(folder, manifest, cold, effort, progress) for cold in (True, False))
-        memory = tuple(_memory(folder, manifest, count, min(manifest.recipe.length, longest), progress) for count in threads)
-        latency, runs = _latencies(folder, manifest, configurations, effort, progress)
+        memory = tuple(_memory(folder, manifest, kind, length, count, progress) for length in lengths for count in threads)
+        rows, runs = _latencies(folder, manifest, configurations, effort, progress)
     environment = _environment(machine, runs, median_length)
     arch = environment["machine"]["arch"]
+    latency, first_token = _of_kind(rows, ("latency", "decode")), _of_kind(rows, ("prefill",))
     return Measurement(
         pack_id=manifest.pack_id,
         where=f"{arch} here ({environment['machine']['cpu']})",
@@ -100,9 +110,35 @@ def measure(folder: Path, manifest: Manifest, median_length: int | None, effort:
         latency=latency,
         load=load,
         memory=memory,
+        first_token=first_token,
         environment=environment,
-        doubts=tuple(_doubts(latency, load, environment)),
+        doubts=tuple(_doubts((*latency, *first_token), load, environment)),
     )
+
+
+def headline_length(manifest: Manifest) -> int:
+    """The tokens that the latency budget is for; behind them a decoder has room for one more."""
+    length = min(manifest.recipe.length, manifest.max_length)
+    return min(length, manifest.positions - 1) if manifest.cache else length
+
+
+def workload(manifest: Manifest, median_length: int | None) -> Workload:
+    """A decoder is timed on single tokens by context and on prompts, any other model on whole texts."""
+    headline = headline_length(manifest)
+    if not manifest.cache:
+        lengths = (*LENGTHS, manifest.recipe.length, *([median_length] if median_length else []))
+        return Workload(timed=(("latency", _up_to(manifest.max_length, lengths)),), memory=("memory", (headline,)))
+    contexts = _up_to(manifest.positions - 1, (*CONTEXTS, headline))
+    prompts = _up_to(manifest.positions, (*PROMPTS, headline))
+    return Workload(timed=(("decode", contexts), ("prefill", prompts)), memory=("decode_memory", contexts))
+
+
+def _up_to(most: int, lengths: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted({min(length, most) for length in lengths}))
+
+
+def _of_kind(rows: dict[tuple[str, int, int], LatencyRow], kinds: tuple[str, ...]) -> tuple[LatencyRow, ...]:
+    return tuple(row for (kind, _, _), row in rows.items() if kind in kinds)
 
 
 def is_the_device(profile: Profile, machine: dict[str, Any]) -> bool:
@@ -137,8 +173,8 @@ def _loads(folder: Path, manifest: Manifest, cold: bool, effort: Effort, progres
     )
 
 
-def _memory(folder: Path, manifest: Manifest, threads: int, length: int, progress) -> MemoryRow:
-    found = run_job(folder, manifest.plan.runtime, {"kind": "memory", "threads": threads, "length": length})
+def _memory(folder: Path, manifest: Manifest, kind: str, length: int, threads: int, progress) -> MemoryRow:
+    found = run_job(folder, manifest.plan.runtime, {"kind": kind, "threads": threads, "length": length})
     progress.advance()
     empty, running = found["empty_mb"], found["running_mb"]
 
@@ -157,27 +193,32 @@ def _memory(folder: Path, manifest: Manifest, threads: int, length: int, progres
 
 
 def _latencies(
-    folder: Path, manifest: Manifest, configurations: list[tuple[int, int]], effort: Effort, progress
-) -> tuple[tuple[LatencyRow, ...], list[dict[str, Any]]]:
+    folder: Path, manifest: Manifest, configurations: list[tuple[str, int, int]], effort: Effort, progress
+) -> tuple[dict[tuple[str, int, int], LatencyRow], list[dict[str, Any]]]:
     """All configurations in turn, session by session, so that a drift of the machine touches all alike."""
-    runs: dict[tuple[int, int], list[dict[str, Any]]] = {configuration: [] for configuration in configurations}
+    runs: dict[tuple[str, int, int], list[dict[str, Any]]] = {configuration: [] for configuration in configurations}
     for _ in range(effort.sessions):
-        for length, threads in configurations:
-            job = {"kind": "latency", "length": length, "threads": threads, "runs": effort.runs, "seconds": effort.seconds}
-            runs[length, threads].append(run_job(folder, manifest.plan.runtime, job))
+        for configuration in configurations:
+            runs[configuration].append(run_job(folder, manifest.plan.runtime, _timing_job(*configuration, effort)))
             progress.advance()
         time.sleep(_PAUSE_S)
-    rows = tuple(
-        LatencyRow(
+    rows = {
+        (kind, length, threads): LatencyRow(
             length=length,
             threads=threads,
             summary=summarize([one["samples_ms"] for one in found]),
             samples_ms=tuple(tuple(one["samples_ms"]) for one in found),
             warm_up_runs=tuple(one["warm_up_runs"] for one in found),
         )
-        for (length, threads), found in runs.items()
-    )
+        for (kind, length, threads), found in runs.items()
+    }
     return rows, [one for found in runs.values() for one in found]
+
+
+def _timing_job(kind: str, length: int, threads: int, effort: Effort) -> dict[str, Any]:
+    """A prompt takes as long as many tokens: fewer of them make up a session, by its time as by its count."""
+    fewer = {"runs": max(3, effort.runs // 4), "warm_up_runs": 3} if kind == "prefill" else {}
+    return {"kind": kind, "length": length, "threads": threads, "runs": effort.runs, "seconds": effort.seconds} | fewer
 
 
 def _environment(first: dict[str, Any], runs: list[dict[str, Any]], median_length: int | None) -> dict[str, Any]:

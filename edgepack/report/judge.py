@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from edgepack.frozen import Frozen
-from edgepack.measure.measurement import LatencyRow, Measurement
+from edgepack.measure.measurement import LatencyRow, Measurement, headline_length
 from edgepack.pack import Manifest, StageRecord
 from edgepack.predict import Prediction
 from edgepack.steps import PruneWeights, Step
@@ -102,13 +102,13 @@ def _checks(manifest: Manifest, measurement: Measurement | None):
 def _measured_here(manifest: Manifest, measurement: Measurement | None) -> dict[str, float | None]:
     if measurement is None:
         return {}
-    length = min(manifest.recipe.length, manifest.max_length)
+    length = headline_length(manifest)
     latency = headline_latency(measurement, length)
     cold = next(row for row in measurement.load if row.cold)
     return {
         "latency_ms": latency.summary.p90 if latency else None,
         "load_ms": sorted(cold.session_ms)[len(cold.session_ms) // 2],
-        "ram_mb": max((row.peak_mb for row in measurement.memory if row.peak_mb is not None), default=None),
+        "ram_mb": max((row.peak_mb for row in measurement.memory if row.length == length and row.peak_mb is not None), default=None),
     }
 
 

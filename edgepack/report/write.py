@@ -1,12 +1,13 @@
 """The same rows three times: report.json, report.md and report.html; and the pack's README.md, its model card."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from edgepack.measure.measurement import Measurement
+from edgepack.measure.measurement import LatencyRow, Measurement, MemoryRow
 from edgepack.pack import Manifest, write_atomically
 from edgepack.report.charts import Bar, Line, bars, lines
 from edgepack.report.judge import Report
@@ -52,6 +53,7 @@ def _environment(escape: bool) -> Environment:
     environment.filters["number"] = _number
     environment.filters["fixed"] = lambda value: "–" if value is None else f"{value:.4f}"
     environment.filters["score"] = score_text
+    environment.filters["tokens_per_s"] = tokens_per_s
     return environment
 
 
@@ -79,25 +81,48 @@ def _charts(report: Report) -> dict[str, Any]:
 
 def _measured_charts(measured: Measurement) -> dict[str, Any]:
     where = measured.where
-    threads = sorted({row.threads for row in measured.latency})
-    series = [
-        Line(f"{count} thread{'s' if count > 1 else ''}", tuple((r.length, r.summary.p50) for r in measured.latency if r.threads == count))
-        for count in threads
-    ]
     load = [
         Bar("cold" if row.cold else "warm", (_middle(row.session_ms), _middle(row.first_inference_ms)), _load_text(row))
         for row in measured.load
     ]
     memory = [
-        Bar(f"{row.threads} thread{'s' if row.threads > 1 else ''}", (row.anonymous_mb, row.file_mb), f"peak {row.peak_mb:.1f} MB")
+        Bar(_memory_name(row, measured), (row.anonymous_mb, row.file_mb), f"peak {row.peak_mb:.1f} MB")
         for row in measured.memory
         if None not in (row.anonymous_mb, row.file_mb, row.peak_mb)
     ]
-    return {
-        "latency": lines(f"Median latency by length, measured on {where}", series, "tokens", "ms"),
+    return _time_charts(measured) | {
         "load": bars(f"Session load and first inference, measured on {where}", load),
         "memory": bars(f"Memory over an empty runtime, measured on {where}", memory) if memory else None,
     }
+
+
+def _time_charts(measured: Measurement) -> dict[str, Any]:
+    """A decoder's speed by the tokens before and its wait for the first one; any other model's latency by length."""
+    where = measured.where
+    if not measured.first_token:
+        return {"latency": lines(f"Median latency by length, measured on {where}", _by_threads(measured.latency), "tokens", "ms")}
+    speed = _by_threads(measured.latency, tokens_per_s)
+    first = _by_threads(measured.first_token)
+    return {
+        "latency": lines(f"Tokens a second (median) by the tokens before, measured on {where}", speed, "tokens before", "tokens/s"),
+        "first_token": lines(f"Median time to the first token by prompt, measured on {where}", first, "tokens of the prompt", "ms"),
+    }
+
+
+def _by_threads(rows: tuple[LatencyRow, ...], value: Callable[[LatencyRow], float] = lambda row: row.summary.p50) -> list[Line]:
+    return [
+        Line(f"{count} thread{'s' if count > 1 else ''}", tuple((row.length, value(row)) for row in rows if row.threads == count))
+        for count in sorted({row.threads for row in rows})
+    ]
+
+
+def tokens_per_s(row: LatencyRow) -> float:
+    return 1e3 / row.summary.p50
+
+
+def _memory_name(row: MemoryRow, measured: Measurement) -> str:
+    threads = f"{row.threads} thread{'s' if row.threads > 1 else ''}"
+    return f"{row.length} tokens, {threads}" if measured.first_token else threads
 
 
 def _load_text(row: Any) -> str:

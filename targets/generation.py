@@ -1,0 +1,154 @@
+"""Generates text from a decoder's pack, and measures how fast: the prompt at once, then token by token.
+
+Runs on the device with the standard library, numpy and one runtime; never imports edgepack. In an app, with a tokenizer's ids:
+
+    decoder = run_onnxruntime.Decoder(folder, manifest, threads=4, positions=512)
+    for token in generation.tokens(decoder, ids, max_tokens=100, stop_ids=manifest["stop_ids"]):
+        ...
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import protocol
+from protocol import Refused, ms_since
+
+_MEMORY_TOKENS = 8  # decoded one by one behind the prompt when memory is measured
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen. temperature 0: always the likeliest; top_k 0 and top_p 1: among all tokens."""
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+
+
+GREEDY = Sampling()
+
+
+def tokens(decoder, prompt, max_tokens, stop_ids=(), sampling=GREEDY):
+    """Yields the tokens that follow `prompt`, without the stop token that ends them; ends too where the decoder has no room left."""
+    draw = np.random.default_rng(sampling.seed)
+    logits = decoder.step(prompt)
+    for left in range(max_tokens - 1, -1, -1):
+        token = choose(logits, sampling, draw)
+        if token in stop_ids:
+            return
+        yield token
+        if left == 0 or decoder.seen == decoder.positions:
+            return
+        logits = decoder.step([token])
+
+
+def choose(logits, sampling, draw) -> int:
+    """A token by its logits [vocab]: temperature, then top-k (Fan 2018), then top-p (Holtzman 2020)."""
+    if not np.isfinite(logits.max()):
+        raise Refused("the model's logits are not numbers", "check the pack with `edgepack verify`, or build it in a wider precision")
+    if sampling.temperature == 0 or sampling.top_k == 1:
+        return int(logits.argmax())
+    candidates, scores = np.arange(len(logits)), logits.astype(np.float64)
+    if 0 < sampling.top_k < len(logits):
+        candidates = np.argpartition(scores, -sampling.top_k)[-sampling.top_k :]
+    chances = np.exp((scores[candidates] - scores.max()) / sampling.temperature)
+    chances /= chances.sum()
+    if sampling.top_p < 1:
+        likely = chances >= (1 - sampling.top_p) / len(chances)  # all below add up to less than what is cut: no need to sort them
+        candidates, chances = candidates[likely], chances[likely]
+        order = np.argsort(-chances)
+        count = np.searchsorted(np.cumsum(chances[order]), sampling.top_p) + 1
+        candidates, chances = candidates[order[:count]], chances[order[:count]]
+    sums = np.cumsum(chances)
+    return int(candidates[min(np.searchsorted(sums, draw.random() * sums[-1], side="right"), len(candidates) - 1)])
+
+
+def check_decoder(manifest, positions) -> None:
+    """Refused: a pack that is no decoder, or one that cannot have seen so many tokens."""
+    if not manifest.get("cache"):
+        raise Refused("the pack keeps no keys and values: it cannot generate text", "build a text-generation model with this edgepack")
+    if positions > manifest["positions"]:
+        raise Refused(
+            "{} tokens are more than the model's {} positions".format(positions, manifest["positions"]), "shorten the prompt or the context"
+        )
+
+
+def generate(folder, manifest, job, open_decoder) -> dict:
+    """Tokens behind job["prompt"]; each is a line of JSON as soon as it is there, before the result itself."""
+    prompt, started = job["prompt"], time.perf_counter()
+    _check_prompt(manifest, prompt)
+    room = min(len(prompt) + job["max_tokens"] - 1, manifest["positions"])
+    decoder = open_decoder(folder, manifest, job["threads"], room)
+    session_ms, start = ms_since(started), time.perf_counter()
+    found, arrived = [], []
+    sampling = Sampling(job["temperature"], job["top_k"], job["top_p"], job["seed"])
+    for token in tokens(decoder, prompt, job["max_tokens"], set(manifest["stop_ids"]), sampling):
+        arrived.append(ms_since(start))
+        found.append(token)
+        print(json.dumps({"token": token}), flush=True)
+    ended = "max_tokens" if len(found) == job["max_tokens"] else "positions" if decoder.seen == manifest["positions"] else "stop"
+    return {
+        "tokens": found,
+        "prompt_tokens": len(prompt),
+        "ended_by": ended,
+        "session_ms": session_ms,
+        "first_token_ms": arrived[0] if arrived else None,
+        "token_ms": np.diff(arrived).round(4).tolist(),
+    }
+
+
+def prefill(folder, manifest, job, open_decoder) -> dict:
+    """Raw times from a prompt of `length` tokens to the first token behind it."""
+    prompt = protocol.random_ids(manifest, job["length"])
+    decoder = open_decoder(folder, manifest, job["threads"], job["length"])
+
+    def first_token() -> None:
+        decoder.seen = 0
+        decoder.step(prompt).argmax()
+
+    return protocol.timed(first_token, job)
+
+
+def decode(folder, manifest, job, open_decoder) -> dict:
+    """Raw times of one token with `length` tokens before it: it is taken back each time, so that the context stays as long."""
+    context = protocol.random_ids(manifest, job["length"])
+    decoder = open_decoder(folder, manifest, job["threads"], len(context) + 1)
+    decoder.step(context)
+
+    def next_token() -> None:
+        decoder.seen = len(context)
+        decoder.step(context[-1:]).argmax()
+
+    return protocol.timed(next_token, job)
+
+
+def decode_memory(folder, manifest, job, open_decoder) -> dict:
+    """Peak resident memory of a context of `length` tokens: most of it a prompt, the rest one by one."""
+    context = protocol.random_ids(manifest, job["length"])
+    single = min(_MEMORY_TOKENS, len(context) - 1)
+
+    def fill(decoder) -> None:
+        decoder.step(context[: len(context) - single])
+        for token in context[len(context) - single :]:
+            decoder.step([token])
+
+    return protocol.occupied(lambda: open_decoder(folder, manifest, job["threads"], len(context)), fill)
+
+
+JOBS = {"generate": generate, "prefill": prefill, "decode": decode, "decode_memory": decode_memory}
+
+
+def _check_prompt(manifest, prompt) -> None:
+    check_decoder(manifest, 0)
+    if not prompt:
+        raise Refused("the prompt is empty", "give at least one token")
+    if len(prompt) > manifest["positions"]:
+        raise Refused("the prompt has {} tokens, the model {} positions".format(len(prompt), manifest["positions"]), "shorten the prompt")
+    unknown = [token for token in prompt if not 0 <= token < manifest["vocab"]]
+    if unknown:
+        raise Refused("token {} is not one of the model's {}".format(unknown[0], manifest["vocab"]), "use the pack's own tokenizer")
