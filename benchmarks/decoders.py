@@ -32,7 +32,7 @@ TOKENS = 2048
 BUILT = ("fp32", "int8", "int4")
 OTHERWISE = {
     "int4, each weight by itself, head in 8 bits": {"asymmetric": False},
-    "int4, each weight by itself, head in 4 bits": {"asymmetric": False, "table_bits": 4},
+    "int4, each weight by itself, head in 4 bits": {"asymmetric": False, "embedding_bits": 4},
 }
 CALIBRATION_CHARACTERS, TEST_CHARACTERS = 60_000, 4_000
 

@@ -97,7 +97,7 @@ def _choices(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budg
             for precision in precisions:
                 if _blocks_do_not_fit(recipe, student, precision):
                     continue
-                prediction = predict(student, precision, profile, runtime, recipe.length)
+                prediction = predict(student, precision, profile, runtime, recipe.length, recipe.embedding_bits or 8)
                 yield Choice(
                     prune_heads=fraction,
                     pruned=pruned,

@@ -191,7 +191,7 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
         labels=labels,
         golden_tolerance=_FP32_TOLERANCE if plan.precision == "fp32" else _INT8_TOLERANCE,
         products=(count_blockwise if runnable.cache else count_products)(folder / runnable.model),
-        predictions=predict(shape, plan.precision, profile, plan.runtime, material.recipe.length),
+        predictions=predict(shape, plan.precision, profile, plan.runtime, material.recipe.length, material.recipe.embedding_bits or 8),
         profile=profile,
         recipe=material.recipe,
         plan=plan,

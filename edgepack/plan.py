@@ -104,14 +104,24 @@ def _blockwise(recipe: Recipe, choice: Choice, considered: list[Choice]) -> Iter
     """A decoder's quantization: dynamic int8 has one scale for all activations of a prompt, and breaks it."""
     if choice.precision == "fp32":
         return
-    less, reads = {"int8": ("in 8 bits", "a quarter"), "int4": ("in 4 bits, head and embeddings in 8", "a sixth")}[choice.precision]
+    less, reads = {
+        "int8": ("in 8 bits", "a quarter"),
+        "int4": (f"in 4 bits, head and embeddings in {recipe.embedding_bits or 8}", "a sixth"),
+    }[choice.precision]
     why = f"weights {less}, a scale for every {BLOCK}: each token reads {reads} of fp32's bytes"
     wider = [tried for tried in considered if tried.precision != choice.precision]
     if recipe.precision is not None:
         why = f"asked for; {why}"
     elif wider:
         why += f"; {wider[-1].precision} breaks {last_break(wider)}"
-    yield Quantize(precision=choice.precision, method="blockwise", block=BLOCK, asymmetric=choice.precision == "int4", why=why)
+    yield Quantize(
+        precision=choice.precision,
+        method="blockwise",
+        block=BLOCK,
+        asymmetric=choice.precision == "int4",
+        embedding_bits=recipe.embedding_bits or 8,
+        why=why,
+    )
 
 
 def _why_int8(profile: Profile, recipe: Recipe, teacher: ModelShape, considered: list[Choice], runtime: str) -> str:

@@ -15,7 +15,7 @@ BYTES_PER_WEIGHT = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0, "int4": 0.56}  # int4
 
 BLOCK = 32  # a decoder's weights that share a scale: fewer cost more bytes, and no fast kernel has a smaller block than 16
 _BLOCKWISE_BYTES = {"fp32": 4.0, "int8": 1 + 4 / BLOCK, "int4": 0.5 + 4.5 / BLOCK}  # a scale, and in int4 a zero point, by block
-_TABLE_BYTES = {"fp32": 4.0, "int8": 1 + 4 / BLOCK, "int4": 1 + 4 / BLOCK}  # of a decoder's head and embeddings
+_EMBEDDING_BLOCK = {8: 128, 4: 64}  # of an encoder's tables: values that share a scale
 _MOST_TURNS = 8192  # positions in a decoder's rotation tables
 _GRAPH_MB_A_LAYER = 0.005
 
@@ -58,8 +58,10 @@ class Prediction(Frozen):
     origin: str = "predicted"
 
 
-def predict(shape: ModelShape, precision: PrecisionName, profile: Profile, runtime: str, length: int) -> Prediction:
-    file_mb = predict_file_mb(shape, precision)
+def predict(
+    shape: ModelShape, precision: PrecisionName, profile: Profile, runtime: str, length: int, embedding_bits: int = 8
+) -> Prediction:
+    file_mb = predict_file_mb(shape, precision, embedding_bits)
     tokens, decoder = (1, True) if shape.task == "text-generation" else (length, False)
 
     def latency_ms(tokens: int, cores: int) -> float:
@@ -79,23 +81,28 @@ def predict(shape: ModelShape, precision: PrecisionName, profile: Profile, runti
     )
 
 
-def predict_file_mb(shape: ModelShape, precision: PrecisionName) -> float:
+def predict_file_mb(shape: ModelShape, precision: PrecisionName, embedding_bits: int = 8) -> float:
     """Weights of products and embeddings in `precision`, the rest (norms, biases) in fp32, and the graph."""
     if shape.task == "text-generation":
-        return _decoder_mb(shape, precision)
+        return _decoder_mb(shape, precision, embedding_bits)
     weights = sum(shape.linear_weights(layer) for layer in shape.stored_layers)
     tables = (shape.vocab + shape.positions * shape.family.position_table) * shape.embedding
-    narrow = (weights + tables) * BYTES_PER_WEIGHT[precision]
+    narrow = weights * BYTES_PER_WEIGHT[precision] + tables * _embedding_bytes(precision, embedding_bits, _EMBEDDING_BLOCK[embedding_bits])
     return (narrow + max(0, shape.params - weights - tables) * BYTES_PER_WEIGHT[precision]) / 1e6 + _GRAPH_MB
 
 
-def _decoder_mb(shape: ModelShape, precision: PrecisionName) -> float:
+def _embedding_bytes(precision: PrecisionName, bits: int, block: int) -> float:
+    """Of one value of a table, which is in 8 or 4 bits wherever the products are not in fp32."""
+    return 4.0 if precision == "fp32" else bits / 8 + 4 / block
+
+
+def _decoder_mb(shape: ModelShape, precision: PrecisionName, embedding_bits: int) -> float:
     """The matrices of layers in blocks, head and embeddings (once, where they are tied), norms and biases in fp32, rotation tables."""
     weights = sum(shape.linear_weights(layer) for layer in shape.layers)
     tables = shape.vocab * shape.embedding * (1 if shape.tied else 2)
     turns = 0 if shape.family.position_table else min(shape.positions, _MOST_TURNS) * shape.head_dim
     rest = shape.params - weights - tables + turns
-    whole = weights * _BLOCKWISE_BYTES[precision] + tables * _TABLE_BYTES[precision] + rest * 4
+    whole = weights * _BLOCKWISE_BYTES[precision] + tables * _embedding_bytes(precision, embedding_bits, BLOCK) + rest * 4
     return whole / 1e6 + _GRAPH_MB + _GRAPH_MB_A_LAYER * len(shape.layers)
 
 
@@ -103,7 +110,7 @@ def _linear_mb(shape: ModelShape, precision: PrecisionName) -> float:
     """Weights that are packed for the kernels: those of matrix products, a decoder's head among them."""
     layers = sum(shape.linear_weights(layer) for layer in shape.stored_layers)
     if shape.task == "text-generation":
-        return (layers * _BLOCKWISE_BYTES[precision] + _head_weights(shape) * _TABLE_BYTES[precision]) / 1e6
+        return (layers * _BLOCKWISE_BYTES[precision] + _head_weights(shape) * _embedding_bytes(precision, 8, BLOCK)) / 1e6
     return layers * BYTES_PER_WEIGHT[precision] / 1e6
 
 

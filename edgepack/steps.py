@@ -93,11 +93,10 @@ class Quantize(Frozen):
     method: Literal["dynamic", "blockwise"] = "dynamic"  # blockwise: a scale for each block of a weight's inputs
     reduce_range: bool = False
     block: int = 32  # weights that share a scale, blockwise
-    table_bits: Literal[4, 8] = 8  # of the head and the embeddings, blockwise
     asymmetric: bool = False  # each block has a zero point of its own, blockwise
     smoothing: float | None = None  # of activations; None: chosen on calibration texts
     sensitive: int | None = None  # groups of products left in float; None: only where the gate fails without
-    embedding_bits: Literal[8, 4] = 8
+    embedding_bits: Literal[8, 4] = 8  # of a decoder's head too
     why: str
 
 

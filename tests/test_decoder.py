@@ -149,7 +149,7 @@ def test_the_tied_table_is_stored_once(fp32, model, tmp_path):
         ({"precision": "int8"}, 0.34, 0.01),
         ({"precision": "int4"}, 0.23, 0.15),
         ({"precision": "int4", "asymmetric": True}, 0.24, 0.15),
-        ({"precision": "int4", "table_bits": 4}, 0.21, 0.25),
+        ({"precision": "int4", "embedding_bits": 4}, 0.21, 0.25),
     ],
 )
 def test_blocks_are_small_and_stay_near(fp32, stories, tmp_path, settings, share, loss):
@@ -157,7 +157,7 @@ def test_blocks_are_small_and_stay_near(fp32, stories, tmp_path, settings, share
     assert file_bytes(folder) < share * file_bytes(fp32)
     assert perplexity(folder, stories[:8]) < (1 + loss) * perplexity(fp32, stories[:8])
     bits, other = ("int8", "int4") if settings["precision"] == "int8" else ("int4", "int8")
-    tables = int(settings["precision"] == "int4" and settings.get("table_bits") != 4)
+    tables = int(settings["precision"] == "int4" and settings.get("embedding_bits") != 4)
     assert count_blockwise(folder / MODEL_FILE) == {bits: 36 - tables, other: tables, "float": 0}
     check_decoding(compare_decoding(folder, "onnxruntime", stories[:8], 1, False), "quantized")
 

@@ -146,10 +146,10 @@ WRITER = MINILM.model_copy(update={"task": "text-generation", "model_type": "gpt
 
 def test_decoders_are_quantized_in_blocks_as_far_as_the_budget_needs():
     assert plan(teacher=WRITER, budget=roomy()).precision == "fp32"
-    for limit_mb, precision, table_bits in ((50.0, "int8", 8), (22.0, "int4", 8)):
+    for limit_mb, precision, embedding_bits in ((50.0, "int8", 8), (22.0, "int4", 8)):
         found = plan(teacher=WRITER, budget=roomy(file_mb=limit_mb))
         step = found.steps[-1]
-        assert (found.precision, step.precision, step.method, step.table_bits) == (precision, precision, "blockwise", table_bits)
+        assert (found.precision, step.precision, step.method, step.embedding_bits) == (precision, precision, "blockwise", embedding_bits)
         assert found.student == WRITER and "breaks file_mb" in step.why and not found.exact_products
 
 

@@ -83,7 +83,7 @@ def _matrix(node: NodeProto, weight: np.ndarray) -> np.ndarray:
 
 def _grid(step: Quantize, is_table: bool) -> Grid:
     if is_table:
-        return Grid(step.table_bits, step.block)
+        return Grid(step.embedding_bits, step.block)
     return Grid(8 if step.precision == "int8" else 4, step.block, step.asymmetric)
 
 

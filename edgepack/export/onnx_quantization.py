@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from edgepack.export.blocks import Grid, quantize_blocks
 from edgepack.export.onnx_graph import Graph, drop_unread, put_nodes
 
 _INT8_PRODUCTS = ("MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat")
@@ -17,7 +18,6 @@ _FLOAT_PRODUCTS = ("MatMul", "Gemm", "FusedGemm", "FusedMatMul")
 _WORTH = 1024  # weights: below it a table or matrix stays in float, where its bytes are nothing
 _CONTRIB = "com.microsoft"
 _BLOCKS = {8: (128, 64, 32, 16), 4: (64, 32, 16)}  # values of a row that share a scale, the widest that divides the row
-_CLIPPED = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)  # of a block's largest value: what 4 bits reach to
 
 
 def quantized_products(model: onnx.ModelProto, reduce_range: bool = False, left: Collection[str] = ()) -> onnx.ModelProto:
@@ -112,24 +112,14 @@ def _quantize_embeddings(model: onnx.ModelProto, bits: int) -> None:
 
 
 def _rounded_blocks(table: np.ndarray, block: int, bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """[rows, width] as unsigned integers around the middle of their range, and scales [rows, width / block].
-
-    With 4 bits two values share a byte, the first one low, and a scale is the best of a few by squared error.
-    """
-    blocks = table.reshape(len(table), -1, block).astype(np.float32)
-    middle = 2 ** (bits - 1)
-    largest = np.maximum(np.abs(blocks).max(axis=-1), np.finfo(np.float32).tiny * middle)
-    best = np.full(largest.shape, np.inf, dtype=np.float32)
-    scales, integers = np.empty_like(largest), np.empty(blocks.shape, dtype=np.uint8)
-    for share in (1.0,) if bits == 8 else _CLIPPED:
-        tried = share * largest / (middle - 1)
-        rounded = np.clip(np.rint(blocks / tried[..., None]), -middle, middle - 1)
-        error = np.square(rounded * tried[..., None] - blocks).sum(axis=-1)
-        better = error < best
-        best, scales = np.where(better, error, best), np.where(better, tried, scales)
-        integers = np.where(better[..., None], (rounded + middle).astype(np.uint8), integers)
-    flat = integers.reshape(table.shape)
-    return (flat if bits == 8 else flat[:, 0::2] | flat[:, 1::2] << 4), scales
+    """[rows, width] as the runtime packs it, and scales [rows, width / block]. In 8 bits the largest value is a scale good enough."""
+    if bits == 4:
+        found = quantize_blocks(table, Grid(bits, block))
+        return found.packed_values().reshape(len(table), -1), found.scales
+    blocks = table.reshape(len(table), -1, block)
+    scales = np.maximum(np.abs(blocks).max(axis=-1), np.finfo(np.float32).tiny * 127) / 127
+    rounded = np.rint(blocks / scales[..., None]) + 128
+    return rounded.astype(np.uint8).reshape(table.shape), scales.astype(np.float32)
 
 
 def _embedding_block(graph: Graph, node: onnx.NodeProto, bits: int) -> int | None:
