@@ -24,8 +24,9 @@ class Attempt(Frozen):
     """One way to quantize, judged. None: the rows, the task or the budget do not tell. ece: expected calibration error."""
 
     recipe: str
+    precision: str
     file_mb: float
-    products: dict[str, int]  # matrix products with a weight, in int8 and in float
+    products: dict[str, int]  # matrix products with a weight, by precision
     texts: int
     score: Score | None
     float_score: Score | None  # of the fp32 export on the same rows

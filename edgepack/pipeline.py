@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 _FP32_TOLERANCE, _INT8_TOLERANCE = 1e-3, 0.05  # golden vectors on another machine: rounding moves an int8 step now and then
-_CALIBRATION_TEXTS = 32  # of up to 256 tokens each, from the train split
 _CHECKPOINT_COPIES = 8  # weights with optimizer states, twice, and the stages' own results
 
 
@@ -142,20 +141,8 @@ def _export(runner: Runner, step: Export, folder: Path) -> tuple[Runnable, list[
 
 
 def _quantize(runner: Runner, step: Quantize, folder: Path) -> tuple[Runnable, list[Attempt]]:
-    if step.method == "blockwise":
-        return _quantize_decoder(runner, step, folder), []
     attempts = quantize_file(runner.material, runner.plan, runner.exported, step, folder)
     return read_runnable(runner.exported), attempts
-
-
-def _quantize_decoder(runner: Runner, step: Quantize, folder: Path) -> Runnable:
-    from edgepack.export.onnx_blockwise import quantize_decoder
-
-    runnable = read_runnable(runner.exported)
-    texts = runner.material.train
-    spread = texts[:: max(1, len(texts) // _CALIBRATION_TEXTS)][:_CALIBRATION_TEXTS]
-    quantize_decoder(runner.exported, step, folder, spread, runnable.cache)
-    return runnable
 
 
 def read_runnable(folder: Path) -> Runnable:
@@ -182,16 +169,18 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
     _write_json(folder / "pack.json", runnable.as_json())
     write_golden(folder / "golden.jsonl", material, runner.golden_outputs(folder))
     shape = runner.checkpoint.shape(material.task.name)
+    attempts = runner.ladder[-1].attempts
+    precision = attempts[-1].precision if attempts else plan.precision  # a gate may have widened what was planned
     manifest = Manifest(
         **runnable.model_dump(),
         edgepack=library_versions()["edgepack"],
         format="onnx",
-        precision=plan.precision,
+        precision=precision,
         max_length=material.max_length,
         labels=labels,
-        golden_tolerance=_FP32_TOLERANCE if plan.precision == "fp32" else _INT8_TOLERANCE,
+        golden_tolerance=_FP32_TOLERANCE if precision == "fp32" else _INT8_TOLERANCE,
         products=(count_blockwise if runnable.cache else count_products)(folder / runnable.model),
-        predictions=predict(shape, plan.precision, profile, plan.runtime, material.recipe.length, material.recipe.embedding_bits or 8),
+        predictions=predict(shape, precision, profile, plan.runtime, material.recipe.length, material.recipe.embedding_bits or 8),
         profile=profile,
         recipe=material.recipe,
         plan=plan,

@@ -1,12 +1,14 @@
 """Quantizes an exported file: the narrowest recipe that passes the gate. What was tried, and why it was not enough, is kept.
 
-There is no way back to fp32: where the plan chose int8, it did so because fp32 breaks a budget.
+What the user fixed is never widened beyond it. There is no way back to fp32: a plan chooses less because fp32 breaks a budget.
 """
 
+import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,7 @@ from edgepack.model.material import Material
 from edgepack.model.tasks import Features, Outputs
 from edgepack.plan import Plan
 from edgepack.progress import say
+from edgepack.runnable import Runnable
 from edgepack.steps import Quantize
 
 if TYPE_CHECKING:
@@ -27,14 +30,17 @@ if TYPE_CHECKING:
     from edgepack.export.int8_search import Texts
 
 GRAPH_FILE = "graph.onnx"  # an export before it is finished: what quantization starts from
+_UNFINISHED = "quantized.onnx"
 CALIBRATION_TEXTS = 64
+_CALIBRATION_BLOCKS = 32  # of up to 256 tokens each, of a decoder's running text
 GATE_ROWS = 1000  # of the dev split: they tell half a point apart, in seconds
 
 
 @dataclass(frozen=True)
 class _Candidate:
     recipe: str
-    model: "onnx.ModelProto"
+    precision: str
+    write: Callable[[Path], None]  # files that the runtime can open, into a folder
     details: dict[str, float | int | str]
     sensitivity: tuple[Sensitive, ...] = ()
 
@@ -50,16 +56,19 @@ class _Judge:
     expected: Outputs
 
     def judge(self, folder: Path, candidate: _Candidate) -> Attempt:
+        from edgepack.export.onnx_blockwise import count_blockwise
         from edgepack.export.onnx_optimization import MODEL_FILE
         from edgepack.export.onnx_quantization import count_products
 
+        count = count_blockwise if self.material.task.name == "text-generation" else count_products
         found = _answers(self.plan, folder, self.features, f"judge {candidate.recipe}")
         judged = judge_attempt(self.material.task, found, self.expected, self.features, self.rows, self.material.labels)
         drop, limit = judged["score_drop"], self.plan.budget.score_drop
         return Attempt(
             recipe=candidate.recipe,
+            precision=candidate.precision,
             file_mb=round(sum(path.stat().st_size for path in folder.glob(f"{MODEL_FILE}*")) / 1e6, 3),
-            products=count_products(folder / MODEL_FILE),
+            products=count(folder / MODEL_FILE),
             limit=limit,
             passed=None if drop is None or limit is None else drop <= limit,
             details=candidate.details,
@@ -73,37 +82,36 @@ def quantize_file(material: Material, plan: Plan, exported: Path, step: Quantize
 
     Where no recipe passes, the one that loses least is chosen, and its Attempt says that it failed.
     """
-    import onnx
-
-    from edgepack.export.onnx_optimization import optimize_onnx
-
     judge = _judge(material, plan, exported)
+    candidates = _blockwise(material, exported, step) if step.method == "blockwise" else _dynamic(material, exported, step)
     attempts: list[Attempt] = []
-    for candidate in _candidates(onnx.load(exported / GRAPH_FILE), step, _texts(material, exported)):
+    for candidate in candidates:
         place = folder / f"attempt-{len(attempts)}"
         place.mkdir()
-        onnx.save(candidate.model, place / "quantized.onnx")
-        optimize_onnx(place / "quantized.onnx", place)
+        candidate.write(place)
         shutil.copyfile(exported / "pack.json", place / "pack.json")
         attempts.append(judge.judge(place, candidate))
         say(f"  {candidate.recipe}: {attempts[-1].verdict()}")
         if attempts[-1].passed is not False:
             break
     best = min(attempts, key=lambda one: (one.passed is False, one.score_drop or 0.0))
-    for path in (folder / f"attempt-{attempts.index(best)}").glob("model.onnx*"):
+    for path in (folder / f"attempt-{attempts.index(best)}").glob("*.onnx*"):
         path.rename(folder / path.name)
     for index in range(len(attempts)):
         shutil.rmtree(folder / f"attempt-{index}")
     return [one for one in attempts if one is not best] + [best]
 
 
-def _candidates(model: "onnx.ModelProto", step: Quantize, texts: "Texts") -> Iterator[_Candidate]:
-    """From the narrowest on; each is made when it is asked for."""
+def _dynamic(material: Material, exported: Path, step: Quantize) -> Iterator[_Candidate]:
+    """Encoders in int8: all products, then all but the most sensitive ones. Each is made when it is asked for."""
+    import onnx
+
     from edgepack.export.int8_search import in_int8, most_sensitive, prepare, scan
 
+    model, texts = onnx.load(exported / GRAPH_FILE), _texts(material, exported)
     prepared = prepare(model, step, texts)
     if not step.sensitive:
-        yield _Candidate("int8", in_int8(prepared, step), prepared.details)
+        yield _Candidate("int8", "int8", partial(_write, in_int8(prepared, step)), prepared.details)
     if step.sensitive == 0 or not texts.calibration:
         return
     scanned = scan(model, prepared, step, texts)
@@ -111,7 +119,29 @@ def _candidates(model: "onnx.ModelProto", step: Quantize, texts: "Texts") -> Ite
     left = {weight for group in kept for weight in group.weights}
     told = tuple(Sensitive(name=one.name, params=one.params, error=one.error, in_float=one in kept) for one in scanned)
     name = f"int8, the {len(kept)} most sensitive of {len(scanned)} groups of products in fp32"
-    yield _Candidate(name, in_int8(prepared, step, left), prepared.details, told)
+    yield _Candidate(name, "int8", partial(_write, in_int8(prepared, step, left)), prepared.details, told)
+
+
+def _write(model: "onnx.ModelProto", folder: Path) -> None:
+    import onnx
+
+    from edgepack.export.onnx_optimization import optimize_onnx
+
+    onnx.save(model, folder / _UNFINISHED)
+    optimize_onnx(folder / _UNFINISHED, folder)
+    (folder / _UNFINISHED).unlink()
+
+
+def _blockwise(material: Material, exported: Path, step: Quantize) -> Iterator[_Candidate]:
+    """Decoders in blocks: 4 bits where they are wished, and 8 where those lose too much and nobody insisted."""
+    from edgepack.export.onnx_blockwise import quantize_decoder
+
+    cache = Runnable.read(json.loads((exported / "pack.json").read_text()), f"{exported}/pack.json").cache
+    texts = material.train[:: max(1, len(material.train) // _CALIBRATION_BLOCKS)][:_CALIBRATION_BLOCKS]
+    wider = step.model_copy(update={"precision": "int8", "asymmetric": False})
+    for wish in [step, wider] if step.precision == "int4" and material.recipe.precision is None else [step]:
+        write = partial(quantize_decoder, exported, wish, texts=texts, cache=cache)
+        yield _Candidate(f"{wish.precision} in blocks of {wish.block}", wish.precision, write, {"calibration_texts": len(texts)})
 
 
 def _texts(material: Material, exported: Path) -> "Texts":

@@ -121,12 +121,12 @@ class Runner:
             if not is_first():
                 return {}
             runnable, attempts = work(made)
-            details = attempts[-1].details if attempts else {}
+            details = dict(attempts[-1].details) if attempts else {}
             (made / "pack.json").write_text(json.dumps(runnable.as_json(), indent=1))
             if isinstance(step, Export):
                 self._check_export(made)
             elif runnable.cache:
-                details = self._check_decoding(made, step)
+                details |= self._check_decoding(made, step)
             outputs = self._answer(made, self.material.test, f"score after {step.verb}")
             file_mb = sum(path.stat().st_size for path in made.glob(f"{runnable.model}*")) / 1e6
             told = {"attempts": [one.as_json() for one in attempts], "details": details}
