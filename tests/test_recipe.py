@@ -3,9 +3,14 @@
 from pathlib import Path
 
 import pytest
+from test_student import MINILM
 
 from edgepack.errors import EdgepackError
+from edgepack.plan import make_plan
+from edgepack.profile import load_profile
 from edgepack.recipe import Recipe, Training, parse_fraction, parse_student, read_recipe
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 @pytest.mark.parametrize(
@@ -80,6 +85,8 @@ def test_a_recipe_file_that_is_not_there_is_refused(tmp_path):
         read_recipe(tmp_path / "edgepack.toml", {})
 
 
-def test_the_example_is_a_recipe():
-    example = Path(__file__).parent.parent / "examples" / "edgepack.toml"
-    assert read_recipe(example, {}).student == "3x384"
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_example_makes_a_plan(example):
+    recipe = read_recipe(example, {"model": "m", "data": "d"})
+    plan = make_plan(load_profile("raspberry-pi"), recipe, MINILM)
+    assert plan.precision == "int8" and len(plan.steps) > 2
