@@ -195,7 +195,7 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
         max_length=material.max_length,
         labels=labels,
         golden_tolerance=_FP32_TOLERANCE if plan.precision == "fp32" else _INT8_TOLERANCE,
-        products=(count_blockwise if runnable.cache else count_products)(folder / runnable.model),
+        products=(count_blockwise if runnable.score_model else count_products)(folder / runnable.model),
         predictions=predict(shape, plan.precision, profile, plan.runtime, material.recipe.length),
         profile=profile,
         recipe=material.recipe,
