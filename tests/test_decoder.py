@@ -78,16 +78,20 @@ def file_bytes(folder):
     return sum(path.stat().st_size for path in folder.glob(f"{MODEL_FILE}*"))
 
 
-def greedy(folder, prompt, count):
-    """What an app does: the prompt at once, then each token with the cache of those before it, in MODEL_FILE."""
+def greedy(folder, prompt, count, room=0):
+    """What an app does: the prompt at once, then each token with the cache of those before it, in MODEL_FILE.
+
+    room: tokens that the cache has room for from the start; the mask alone says how many there are.
+    """
     session = onnxruntime.InferenceSession(folder / MODEL_FILE, providers=["CPUExecutionProvider"])
     sizes = {value.name: value.shape for value in session.get_inputs() if value.name.startswith("past")}
-    cache = {name: np.zeros((1, heads, 0, size), np.float32) for name, (_, heads, _, size) in sizes.items()}
+    cache = {name: np.zeros((1, heads, room, size), np.float32) for name, (_, heads, _, size) in sizes.items()}
     ids, fresh = list(prompt), list(prompt)
     for _ in range(count):
         feeds = {"input_ids": np.array([fresh]), "attention_mask": np.ones((1, len(ids)), np.int64)} | cache
         logits, *present = session.run(None, feeds)
         assert logits.shape[:2] == (1, 1)
+        assert room in (0, present[0].shape[2])
         cache, fresh = dict(zip(cache, present, strict=True)), [int(logits[0, 0].argmax())]
         ids += fresh
     return ids
@@ -103,7 +107,8 @@ def greedy_in_torch(model, prompt, count):
 
 def test_fp32_writes_what_torch_writes(fp32, model):
     for prompt in ([1], [1, 403, 407, 261, 378]):
-        assert greedy(fp32, prompt, TOKENS) == greedy_in_torch(model, prompt, TOKENS)
+        for room in (0, 64):
+            assert greedy(fp32, prompt, TOKENS, room) == greedy_in_torch(model, prompt, TOKENS)
 
 
 def test_uneven_heads_one_shared_head_and_a_layer_without_attention_write_what_torch_writes(tmp_path, shared):
