@@ -10,12 +10,12 @@ peak is that of the largest process of the whole command, as the kernel counts i
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from peer_environments import environment, last_line
+from peer_environments import last_line
+from peer_jobs import run_timed
 
 TIMES, MORE_MB = 2, 1500  # of the fp32 model, and above it
 SHAPES = {  # layers, hidden, heads; None: the package's own
@@ -48,12 +48,7 @@ def built(name: str, work: Path) -> dict[str, float | str]:
     for left in (out, work / "cache"):
         shutil.rmtree(left, ignore_errors=True)
     command = [sys.executable, "-m", "edgepack", "build", str(folder), "--task", "feature-extraction", *FLAGS]
-    timed = [sys.executable, "-S", str(Path(__file__).with_name("timed.py")), str(work / "cost.json")]
-    variables = environment() | {"PYTHONPATH": str(Path(__file__).parent.parent)}
-    where = ["--out", str(out), "--cache", str(work / "cache")]
-    done = subprocess.run(
-        [*timed, *command, *where], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False, env=variables
-    )
+    done = run_timed([*command, "--out", str(out), "--cache", str(work / "cache")], work / "cost.json")
     cost = json.loads((work / "cost.json").read_text())
     for left in (folder, out, work / "cache"):
         shutil.rmtree(left, ignore_errors=True)

@@ -6,19 +6,17 @@ with a pack.json that a target reads.
 
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from peer_environments import NotThere, environment, last_line, python_of
+from peer_environments import NotThere, last_line, python_of
+from peer_jobs import HERE, SCRIPTS, cost_file, run_job, run_timed, runner
 
 from edgepack.runnable import Runnable, Session
 
-HERE = Path(__file__).parent
-SCRIPTS, TARGETS = HERE / "peer_scripts", HERE.parent / "targets"
 TASKS = {"embeddings": "feature-extraction", "classifier": "text-classification"}
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 PLAIN = "plain fp32 export"
@@ -73,7 +71,7 @@ def build(name: str, kind: str, sources: Sources, again: bool) -> Path:
     print(f"build {name}, {kind}", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         cost = Path(scratch) / "cost.json"
-        done = _timed(_command(name, kind, sources, folder, Path(scratch)), cost)
+        done = run_timed(_command(name, kind, sources, folder, Path(scratch)), cost)
         if done.returncode not in ((0, 2) if name in EDGEPACK else (0,)):  # 2: built, and over a budget
             raise NotThere(f"{name}: {last_line(done.stderr)}")
         shutil.copyfile(cost, cost_file(folder))
@@ -81,11 +79,6 @@ def build(name: str, kind: str, sources: Sources, again: bool) -> Path:
         runtime = runtime_of(name)
         (folder / "pack.json").write_text(_facts(kind, MODEL_FILES[runtime], sources.models[kind]).model_dump_json(indent=1))
     return folder
-
-
-def cost_file(folder: Path) -> Path:
-    """Beside the folder: a pack holds nothing that it does not list."""
-    return folder.with_name(f"{folder.name}.cost.json")
 
 
 def runtime_of(name: str) -> str:
@@ -99,19 +92,9 @@ def file_mb(folder: Path, runtime: str) -> float:
 
 
 def run(name: str, folder: Path, job: dict[str, Any], work: Path) -> dict[str, Any]:
-    """One job of targets/protocol.py in a fresh process, by the code that all rows share. NotThere: it failed, and why."""
-    if runtime_of(name) == "onnxruntime":
-        command = [sys.executable, str(TARGETS / "run_onnxruntime.py")]
-    else:
-        command = [str(python_of(PEERS[name].environment, work / "environments")), str(SCRIPTS / f"run_{runtime_of(name)}.py")]
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        json.dump(job, file)
-        file.flush()
-        variables = environment() | {"PYTHONPATH": str(TARGETS)}
-        done = subprocess.run([*command, str(folder), file.name], capture_output=True, text=True, check=False, env=variables)
-    if done.returncode != 0:
-        raise NotThere(f"{name}, {job['kind']}: {last_line(done.stderr)}")
-    return json.loads(done.stdout)
+    """One job of targets/protocol.py for a row's folder."""
+    environment_name = PEERS[name].environment if name in PEERS and runtime_of(name) != "onnxruntime" else None
+    return run_job(name, runner(runtime_of(name), environment_name, work), folder, job)
 
 
 def _command(name: str, kind: str, sources: Sources, folder: Path, scratch: Path) -> list[str]:
@@ -137,12 +120,6 @@ def _command(name: str, kind: str, sources: Sources, folder: Path, scratch: Path
     python = python_of(maker.environment, sources.work / "environments")
     more = [str(sources.texts) if word == "TEXTS" else word for word in maker.more]
     return [str(python), str(SCRIPTS / maker.script), model, str(folder), task, *more]
-
-
-def _timed(command: list[str], cost: Path) -> "subprocess.CompletedProcess[str]":
-    timed = [sys.executable, "-S", str(HERE / "timed.py"), str(cost), *command]
-    variables = environment() | {"PYTHONPATH": str(HERE.parent)}
-    return subprocess.run(timed, capture_output=True, text=True, check=False, env=variables)
 
 
 def _facts(kind: str, model_file: str, model: Path) -> Runnable:

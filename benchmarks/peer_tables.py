@@ -51,23 +51,23 @@ def print_goals(rows: dict[str, Row]) -> None:
     row, optimum = rows[ours[0]], rows.get(OPTIMUM)
     runners = [rows[name] for name, maker in PEERS.items() if name in rows and maker.runtime == "onnxruntime"]
     if optimum:
-        _goal("S128 against optimum avx512_vnni per channel", 0.75, by_session(row, optimum, 128)[1])
+        goal("S128 against optimum avx512_vnni per channel", 0.75, by_session(row, optimum, 128)[1])
     if OPENVINO in rows:
-        _goal("S128 against NNCF + OpenVINO int8", 1.0, by_session(row, rows[OPENVINO], 128)[1])
+        goal("S128 against NNCF + OpenVINO int8", 1.0, by_session(row, rows[OPENVINO], 128)[1])
     if runners:
         best = min(runners, key=lambda each: np.median(each["latency_ms"]["16"]))
-        _goal("S16 against the best onnxruntime peer", 0.75, by_session(row, best, 16)[1])
+        goal("S16 against the best onnxruntime peer", 0.75, by_session(row, best, 16)[1])
     for key in ("cosine_here", "cosine_exact"):
         words = "as this CPU computes" if key == "cosine_here" else "without saturation"
-        _goal(f"cosine on held-out texts, mean, {words}", 0.998, row[key]["mean"], at_least=True)
+        goal(f"cosine on held-out texts, mean, {words}", 0.998, row[key]["mean"], at_least=True)
     if not optimum:
         return
-    _goal("warm load against optimum", 0.20, load_ms(row, False) / load_ms(optimum, False))
-    _goal("cold load against optimum", 0.35, load_ms(row, True) / load_ms(optimum, True))
-    _goal("peak RSS less an empty runtime against optimum", 0.60, peak_mb(row) / peak_mb(optimum))
+    goal("warm load against optimum", 0.20, load_ms(row, False) / load_ms(optimum, False))
+    goal("cold load against optimum", 0.35, load_ms(row, True) / load_ms(optimum, True))
+    goal("peak RSS less an empty runtime against optimum", 0.60, peak_mb(row) / peak_mb(optimum))
     good = [rows[name]["file_mb"] for name in ours if rows[name]["cosine_exact"]["mean"] >= GOOD_COSINE]
-    _goal(f"file at cosine {GOOD_COSINE} or better against optimum", 0.75, min(good) / optimum["file_mb"] if good else float("nan"))
-    _goal("model to int8, whole command, against optimum", 1.0, row["seconds"] / optimum["seconds"])
+    goal(f"file at cosine {GOOD_COSINE} or better against optimum", 0.75, min(good) / optimum["file_mb"] if good else float("nan"))
+    goal("model to int8, whole command, against optimum", 1.0, row["seconds"] / optimum["seconds"])
 
 
 def by_session(row: Row, other: Row, length: int) -> np.ndarray:
@@ -89,6 +89,6 @@ def _read_mb(row: Row) -> float:
     return float(np.median([one["read_bytes"] or 0 for one in row["loads"] if one["job"]["cold"]])) / 1e6
 
 
-def _goal(name: str, limit: float, found: float, at_least: bool = False) -> None:
+def goal(name: str, limit: float, found: float, at_least: bool = False) -> None:
     met = found >= limit if at_least else found <= limit
     print(f"| {name} | {'at least' if at_least else 'at most'} {limit:g} | {found:.4f} | {'met' if met else '**missed**'} |")

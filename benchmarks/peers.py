@@ -20,8 +20,9 @@ from typing import Any
 
 import peer_rows
 from peer_environments import NotThere
+from peer_jobs import cost_file
 from peer_judging import accuracy, cosines, encoded, references
-from peer_rows import EDGEPACK, PEERS, PLAIN, Sources, build, cost_file, file_mb, run, runtime_of
+from peer_rows import EDGEPACK, PEERS, PLAIN, Sources, build, file_mb, run, runtime_of
 from peer_tables import print_goals, print_ratios, print_table
 
 LENGTHS = (16, 64, 128)
@@ -38,7 +39,13 @@ def main() -> None:
     if wanted.build_only:
         print("\n".join([*(f"built: {name}" for name in folders), *(f"missing: {reason}" for reason in missing.values())]))
         return
-    rows = {name: _judged(name, folder, sources, wanted) for name, folder in folders.items()}
+    rows = {}
+    for name in list(folders):
+        try:
+            rows[name] = _judged(name, folders[name], sources, wanted)
+        except NotThere as error:
+            missing[name] = str(error)
+            del folders[name]
     for name, timed in _timed(folders, wanted).items():
         rows[name] |= timed
     facts = _load(PLAIN if PLAIN in folders else next(iter(folders)), folders, False, wanted)

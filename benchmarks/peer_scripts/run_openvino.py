@@ -23,4 +23,4 @@ def open_session(folder, manifest, threads, exact):
 
 
 if __name__ == "__main__":
-    protocol.main("openvino", openvino.__version__.split("-")[0], open_session, IMPORT_MS)
+    protocol.main("openvino", openvino.__version__.split("-")[0], IMPORT_MS, (protocol.JOBS, open_session))
