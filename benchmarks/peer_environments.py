@@ -32,7 +32,7 @@ class NotThere(Exception):
 
 def python_of(name: str, folder: Path) -> Path:
     """The environment's interpreter; it is made where `folder` does not have it as it stands above. NotThere: pip failed."""
-    place = folder / name.replace(" ", "-")
+    place = folder.absolute() / name.replace(" ", "-")
     python, done = place / "bin" / "python", place / "installed.txt"
     wanted = "\n".join(" ".join(group) for group in ENVIRONMENTS[name])
     if done.is_file() and done.read_text() == wanted:

@@ -24,4 +24,5 @@ def optimize_onnx(source: Path, folder: Path) -> None:
     options.intra_op_num_threads = 1
     options.add_session_config_entry("session.optimized_model_external_initializers_file_name", DATA_FILE)
     options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", str(_SMALLEST_OUTSIDE_BYTES))
+    options.add_session_config_entry("session.disable_prepacking", "1")  # the session never runs: packing would copy every weight
     onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"], disabled_optimizers=list(_SLOWER_FUSED))
