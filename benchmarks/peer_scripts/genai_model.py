@@ -1,6 +1,6 @@
 """onnxruntime-genai's own model builder: `genai_model.py MODEL OUT PRECISION`, with every weight it can share stored once."""
 
-import subprocess
+import os
 import sys
 
 OPTIONS = {
@@ -13,7 +13,7 @@ def main() -> None:
     model, out, precision = sys.argv[1:]
     builder = [sys.executable, "-m", "onnxruntime_genai.models.builder"]
     where = ["-i", model, "-o", out, "-c", f"{out}/cache", "-e", "cpu", "-p", precision]
-    subprocess.run([*builder, *where, "--extra_options", *OPTIONS[precision]], check=True)
+    os.execv(sys.executable, [*builder, *where, "--extra_options", *OPTIONS[precision]])  # what the builder says last is what went wrong
 
 
 if __name__ == "__main__":
