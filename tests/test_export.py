@@ -141,6 +141,16 @@ def test_weights_lie_beside_the_graph_and_nothing_tells_of_this_machine(int8_fol
         assert trace not in graph
 
 
+def test_an_unfinished_export_holds_no_large_weight_either(teacher, tmp_path):
+    """A protobuf ends at 2 GB: models beyond it only work where no step puts weights into one."""
+    model, task, _ = teacher
+    folder = exported(tmp_path / "out", model, task)
+    graph = onnx.load(folder / "graph.onnx", load_external_data=False).graph
+    assert [weight.name for weight in graph.initializer if len(weight.raw_data) > 4096] == []
+    assert (folder / "graph.onnx.data").stat().st_size > (folder / "graph.onnx").stat().st_size
+    assert [value.name for value in graph.input] == list(runnable(model, task).inputs)
+
+
 def test_the_same_model_gives_the_same_bytes(teacher, int8_folder, tmp_path):
     model, task, _ = teacher
     again = exported(tmp_path / "out", model, task, int8())

@@ -10,6 +10,7 @@ from small import make_model
 from edgepack.errors import EdgepackError
 from edgepack.golden import verify
 from edgepack.pack import MANIFEST_FILE, check_disk, check_files, check_output, read_manifest, seal, write_atomically, written_whole
+from edgepack.pipeline import model_config
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def flip(path, at):
 def test_a_pack_holds_what_the_readme_promises(pack_folder):
     names = {path.name for path in pack_folder.iterdir()}
     assert names >= {
-        "pack.json", "model.onnx", "model.onnx.data", "tokenizer.json", "labels.json", "golden.jsonl",
+        "pack.json", "model.onnx", "model.onnx.data", "tokenizer.json", "labels.json", "config.json", "golden.jsonl",
         "report.json", "report.md", "report.html", "README.md",
     }  # fmt: skip
     manifest = json.loads((pack_folder / MANIFEST_FILE).read_text())
@@ -37,6 +38,15 @@ def test_a_pack_holds_what_the_readme_promises(pack_folder):
     assert {"name", "bytes", "sha256"} == set(manifest["files"][0])
     assert {entry["name"] for entry in manifest["files"]} == names - {MANIFEST_FILE}
     assert json.loads((pack_folder / "labels.json").read_text())["0"] == "light_on"
+
+
+def test_other_loaders_find_the_config_with_the_labels_and_without_anybodys_paths(pack_folder):
+    config = json.loads((pack_folder / "config.json").read_text())
+    labels = json.loads((pack_folder / "labels.json").read_text())
+    assert config["model_type"] == "bert" and config["id2label"] == labels
+    assert config["label2id"] == {name: int(index) for index, name in labels.items()}
+    foreign = {"model_type": "bert", "_name_or_path": "/home/somebody/model", "auto_map": {"AutoModel": "x.Y"}}
+    assert model_config(foreign, {}) == {"model_type": "bert"}
 
 
 def test_golden_vectors_hold_texts_ids_and_outputs(pack_folder):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
+import onnx_ir
 import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
@@ -21,6 +22,8 @@ from edgepack.model.tasks import Task
 from edgepack.progress import bar
 from edgepack.runnable import Runnable
 from edgepack.steps import Export
+
+_LARGE_BYTES = 4096  # of a matrix: no pattern that onnxslim looks for needs its values
 
 
 class _Graph(nn.Module):
@@ -57,7 +60,10 @@ def runnable(model: nn.Module, task: Task) -> Runnable:
 
 
 def export_onnx(model: nn.Module, task: Task, step: Export, target: Path) -> None:
-    """Writes `target`, one fp32 file, with inputs [batch, tokens] of int64. EdgepackError where torch cannot capture the model."""
+    """Writes `target` in fp32, its weights beside it, with inputs [batch, tokens] of int64.
+
+    EdgepackError where torch cannot capture the model.
+    """
     names = input_names(model)
     example = tuple(torch.ones(2, 16, dtype=torch.long) for _ in names)
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
@@ -80,12 +86,12 @@ def export_onnx(model: nn.Module, task: Task, step: Export, target: Path) -> Non
                 f"{type(model).__name__} cannot be exported: {reason}", "is it one of the families of `edgepack/families.py`?"
             ) from error
         progress.advance()
-        graph = program.model_proto
+        graph, weights = _without_weights(program.model)
         _name_by_module(graph)
         graph = _slimmed(graph)
         progress.advance()
         forget_the_machine(graph)
-        onnx.save(graph, target)
+        _save(graph, weights, target)
         progress.advance()
 
 
@@ -102,6 +108,32 @@ def plain_linears(model: nn.Module) -> Iterator[None]:
     finally:
         for name, module in found:
             model.set_submodule(name, module)
+
+
+def _without_weights(model: onnx_ir.Model) -> tuple[onnx.ModelProto, dict[str, onnx_ir.TensorProtocol]]:
+    """The graph with its large weights as inputs, and those weights, still torch's own: a protobuf ends at 2 GB, and onnxslim
+    holds each weight that it sees several times."""
+    graph = model.graph
+    weights = {name: value.const_value for name, value in graph.initializers.items() if _is_large(value.const_value)}
+    for name in weights:
+        value = graph.initializers.pop(name)
+        value.const_value = None
+        graph.inputs.append(value)
+    return onnx_ir.to_proto(model), weights
+
+
+def _is_large(tensor: onnx_ir.TensorProtocol) -> bool:
+    return len(tensor.shape) > 1 and tensor.nbytes >= _LARGE_BYTES and tensor.dtype.is_floating_point()
+
+
+def _save(graph: onnx.ModelProto, weights: dict[str, onnx_ir.TensorProtocol], target: Path) -> None:
+    """Makes the inputs that are weights weights again, and writes them one after the other into a file beside `target`."""
+    model = onnx_ir.from_proto(graph)
+    for value in [value for value in model.graph.inputs if value.name in weights]:
+        model.graph.inputs.remove(value)
+        value.const_value = weights[value.name]
+        model.graph.register_initializer(value)
+    onnx_ir.save(model, target, external_data=f"{target.name}.data", size_threshold_bytes=_LARGE_BYTES)
 
 
 def _slimmed(graph: onnx.ModelProto) -> onnx.ModelProto:

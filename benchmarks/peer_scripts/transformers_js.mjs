@@ -1,0 +1,29 @@
+// A pack loaded by transformers.js: `node transformers_js.mjs PACK` prints its answers to the golden texts as JSON.
+//
+// What its loader must be told, as a pack is laid out: subfolder "" (it looks into onnx/), dtype "fp32" (it adds no _quantized to
+// the name: what the file holds is its own business), and the name of the external data (it looks for model.onnx_data).
+import { readFileSync } from "node:fs";
+import { basename, dirname } from "node:path";
+import { AutoModel, AutoModelForSequenceClassification, AutoTokenizer, env } from "@huggingface/transformers";
+
+const pack = process.argv[2];
+const manifest = JSON.parse(readFileSync(`${pack}/pack.json`, "utf8"));
+env.allowRemoteModels = false;
+env.localModelPath = `${dirname(pack)}/`;
+const classes = { "text-classification": AutoModelForSequenceClassification, "feature-extraction": AutoModel };
+const data = `${manifest.model}.data`;
+const settings = {
+  subfolder: "",
+  dtype: "fp32",
+  model_file_name: manifest.model.replace(/\.onnx$/, ""),
+  session_options: { externalData: [{ path: data, data }], graphOptimizationLevel: "disabled" },
+};
+const tokenizer = await AutoTokenizer.from_pretrained(basename(pack));
+const model = await classes[manifest.task].from_pretrained(basename(pack), settings);
+const answers = [];
+for (const line of readFileSync(`${pack}/golden.jsonl`, "utf8").trim().split("\n")) {
+  const golden = JSON.parse(line);
+  const found = await model(await tokenizer(golden.text, { text_pair: golden.text_pair, truncation: true }));
+  answers.push(Array.from(found[manifest.outputs[0]].data));
+}
+console.log(JSON.stringify({ class: model.constructor.name, answers, labels: model.config.id2label ?? {} }));
