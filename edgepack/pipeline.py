@@ -180,15 +180,9 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
         precision=precision,
         max_length=material.max_length,
         labels=labels,
-<<<<<<< HEAD
         golden_tolerance=_FP32_TOLERANCE if precision == "fp32" else _INT8_TOLERANCE,
-        products=(count_blockwise if runnable.cache else count_products)(folder / runnable.model),
-        predictions=predict(shape, precision, profile, plan.runtime, material.recipe.length, material.recipe.embedding_bits or 8),
-=======
-        golden_tolerance=_FP32_TOLERANCE if plan.precision == "fp32" else _INT8_TOLERANCE,
         products=(count_blockwise if runnable.score_model else count_products)(folder / runnable.model),
-        predictions=predict(shape, plan.precision, profile, plan.runtime, material.recipe.length),
->>>>>>> generation
+        predictions=predict(shape, precision, profile, plan.runtime, material.recipe.length, material.recipe.embedding_bits or 8),
         profile=profile,
         recipe=material.recipe,
         plan=plan,
