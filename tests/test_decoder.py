@@ -229,5 +229,5 @@ def test_a_decoder_goes_all_the_way(tmp_path, shared, cache, stories, precision)
     assert quantize.file_mb < 0.4 * export.file_mb and quantize.score.value < 1.15 * export.score.value
     manifest = read_manifest(tmp_path / "pack")
     assert manifest.cache and manifest.score_model == SCORE_FILE and manifest.products["float"] == 0
-    assert manifest.predictions.file_mb == pytest.approx(manifest.file_mb, rel=0.2)
+    assert manifest.predictions.file_mb == pytest.approx(manifest.file_mb, rel=0.25)
     assert verify(tmp_path / "pack").golden_texts > 0
