@@ -12,6 +12,8 @@ from edgepack.measure.answers import answer
 from edgepack.model.tasks import Features
 
 _TEXTS, _TOKENS = 6, 64
+# A Llama of 260 K parameters, the most sensitive there is: blocks of 8 and 4 bits agree in 98.9 % and more, 0.015 nats apart
+# at most; dynamic int8 in 82 %, 0.33 nats apart. In fp32 it is all of them, and 0.000003.
 _LEAST_AGREEMENT, _MOST_NLL = 0.97, 0.05
 
 
