@@ -105,7 +105,7 @@ MOMENTS = {
     "pruning": "cache/stages/*/train.npz",
     "distilling": "cache/unfinished/*/resume/checkpoint-*/edgepack-complete.json",
     "exporting": "cache/unfinished/*/made/graph.onnx",
-    "quantizing": "cache/unfinished/*/made/quantized.onnx",
+    "quantizing": "cache/unfinished/*/made/attempt-0/*.onnx",
     "packing": ".pack.partial/tokenizer.json",
 }
 
