@@ -111,6 +111,7 @@ def test_fp32_writes_what_torch_writes(fp32, model):
             assert greedy(fp32, prompt, TOKENS, room) == greedy_in_torch(model, prompt, TOKENS)
 
 
+@pytest.mark.slow
 def test_uneven_heads_one_shared_head_and_a_layer_without_attention_write_what_torch_writes(tmp_path, shared):
     model = load_checkpoint(shared / "models" / "stories260k")
     cut_heads(model, UNEVEN)

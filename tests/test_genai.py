@@ -88,6 +88,7 @@ def uneven(stories, tmp_path_factory):
     return model, folder
 
 
+@pytest.mark.slow
 def test_uneven_heads_and_a_layer_without_attention_keep_their_tokens(uneven):
     model, folder = uneven
     heads = [(one["layer"], one["heads"]) for one in json.loads((folder / "pack.json").read_text())["cache"]]
