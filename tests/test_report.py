@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 from small import make_data
 
+from edgepack.gate import Attempt, Sensitive
 from edgepack.measure.measurement import QUICK, measure
 from edgepack.model.quality import GroupScore
 from edgepack.pack import read_manifest
@@ -224,3 +225,16 @@ def test_on_other_data_nothing_is_compared_with_the_teacher(pack_folder, tmp_pat
     assert shipped.score_drop is shipped.flip_share is shipped.calibration.by_teacher is shipped.calibration.teacher_kl is None
     check = next(check for check in report.checks if check.name == "score_drop")
     assert check.ok is None and check.where == "the teacher is not known on this data"
+
+
+def test_what_was_tried_to_quantize_stands_in_every_report(manifest, measured):
+    """The worst group first, by its module's name; the last attempt is what was shipped."""
+    told = {"recipe": "int8, one group in fp32", "precision": "int8", "file_mb": 2.0, "products": {"int8": 3, "float": 1}, "texts": 9}
+    unknown = dict.fromkeys(("score", "float_score", "cosine", "least_cosine", "flip_share", "ece", "float_ece"))
+    worst = Sensitive(name="encoder.layer.1.output.dense", params=64, error=0.5, in_float=True)
+    attempt = Attempt(**told, **unknown, score_drop=3.0, limit=2.0, passed=False, details={}, sensitivity=(worst,))
+    report = judge(manifest, measured)
+    ladder = (*report.ladder[:-1], report.ladder[-1].model_copy(update={"attempts": (attempt,)}))
+    shown = report.model_copy(update={"ladder": ladder})
+    for page in (html(shown), markdown(shown)):
+        assert "one group in fp32" in page and "encoder.layer.1.output.dense" in page and "limit 2: failed" in page

@@ -14,7 +14,6 @@ from edgepack.report.judge import Report
 from edgepack.report.ladder import quality_charts, score_text, weakest
 
 _HEADINGS = {"class": "The weakest classes", "entity type": "The weakest entity types", "group": "By group, the weakest first"}
-_MOST_SENSITIVE = 12  # groups of products that a plot has room for
 UNITS = {"file_mb": "MB", "ram_mb": "MB", "latency_ms": "ms", "load_ms": "ms", "score_drop": "points"}
 
 
@@ -69,11 +68,6 @@ def _charts(report: Report) -> dict[str, Any]:
         "size": bars("File size by stage, MB", [Bar(row.stage, (row.file_mb,), f"{row.file_mb:.1f} MB") for row in report.ladder]),
     }
     charts |= quality_charts(report.ladder)
-    scanned = [part for row in report.ladder for one in row.attempts for part in one.sensitivity]
-    shown = [Bar(one.name, (one.error,), f"{one.error:.2g}{', in fp32' if one.in_float else ''}") for one in scanned[:_MOST_SENSITIVE]]
-    charts["sensitivity"] = (
-        bars("Error of the outputs with one group of products in int8 and all others in float", shown) if shown else None
-    )
     if report.measurements:
         charts |= _measured_charts(report.measurements)
     return charts
