@@ -1,7 +1,6 @@
 """How much a cut leaves: counts of heads, FFN neurons and layers. Pure: the plan predicts with it, and the stages cut by it."""
 
 import re
-from typing import Literal
 
 from edgepack.errors import EdgepackError
 from edgepack.frozen import Frozen
@@ -15,7 +14,6 @@ _NEURON_STEP = 16  # FFN widths in multiples of a kernel's block; a width that i
 class LayerWish(Frozen):
     """What `--prune-layers` asks for: how many layers stay, chosen by their influence or listed here."""
 
-    choice: Literal["influence", "listed"]
     count: int
     keep: tuple[int, ...] = ()
 
@@ -37,17 +35,17 @@ def parse_layers(text: str, total: int) -> LayerWish:
     """`33%` (the least influential go), `alternate` (every other stays) or `0,2,5` (these stay) for a model of `total` layers."""
     if text == "alternate":
         keep = tuple(student_layers((total + 1) // 2, total))
-        return LayerWish(choice="listed", count=len(keep), keep=keep)
+        return LayerWish(count=len(keep), keep=keep)
     if match := re.fullmatch(r"(\d+(?:\.\d+)?)%", text):
         count = total - round(total * float(match[1]) / 100)
         if count < 1:
             raise EdgepackError(f"--prune-layers {text} leaves none of {total} layers", "choose a smaller share")
-        return LayerWish(choice="influence", count=count)
+        return LayerWish(count=count)
     if re.fullmatch(r"\d+(,\d+)*", text):
         keep = tuple(int(part) for part in text.split(","))
         if len(set(keep)) != len(keep) or list(keep) != sorted(keep) or keep[-1] >= total:
             raise EdgepackError(f"--prune-layers {text} is no list of layers to keep", f"name layers from 0 to {total - 1}, rising")
-        return LayerWish(choice="listed", count=len(keep), keep=keep)
+        return LayerWish(count=len(keep), keep=keep)
     raise EdgepackError(
         f"unknown --prune-layers: {text!r}", "write 33% (the least influential go), alternate, or the layers that stay: 0,2,5"
     )

@@ -43,6 +43,7 @@ def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int
     EdgepackError where the profile's runtime is not supported, a fixed choice is impossible or no plan meets the budgets.
     """
     runtime = supported_runtime(profile)
+    _refuse_idle_wishes(recipe, teacher)
     budget = profile.budget.overridden_by(recipe.budget)
     cut = _with_vocabulary(recipe, teacher, pieces)
     choice, considered = choose(profile, recipe, cut, budget, runtime)
@@ -59,6 +60,24 @@ def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int
         teacher_predictions=predict(teacher, "fp32", profile, runtime, recipe.length),
         broken=choice.broken,
     )
+
+
+def _refuse_idle_wishes(recipe: Recipe, teacher: ModelShape) -> None:
+    """EdgepackError for settings of int8 that could change nothing: the user expects something of them."""
+    given = {"--smoothing": recipe.smoothing, "--sensitive": recipe.sensitive}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given and teacher.task == "text-generation":
+        raise EdgepackError(f"{' and '.join(given)}: a decoder's activations are not in int8", "leave it out for text-generation")
+    if given and recipe.precision == "fp32":
+        raise EdgepackError(f"{' and '.join(given)} with --precision fp32 changes nothing", "leave it out, or give --precision int8")
+    if recipe.embedding_bits and recipe.precision == "fp32":
+        raise EdgepackError(
+            f"--embedding-bits {recipe.embedding_bits} with --precision fp32 changes nothing",
+            "leave it out, or give a narrower --precision",
+        )
+    needing = [name for name, value in given.items() if value]
+    if needing and recipe.data is None:
+        raise EdgepackError(f"{' and '.join(needing)} needs texts to calibrate on", "give --data, or leave it out")
 
 
 def _with_vocabulary(recipe: Recipe, teacher: ModelShape, pieces: int | None) -> ModelShape:

@@ -110,7 +110,7 @@ def _dynamic(material: Material, exported: Path, step: Quantize) -> Iterator[_Ca
 
     model, texts = onnx.load(exported / GRAPH_FILE), _texts(material, exported)
     prepared = prepare(model, step, texts)
-    if not step.sensitive:
+    if not step.sensitive or not texts.calibration:
         yield _Candidate("int8", "int8", partial(_write, in_int8(prepared, step)), prepared.details)
     if step.sensitive == 0 or not texts.calibration:
         return
@@ -145,7 +145,7 @@ def _blockwise(material: Material, exported: Path, step: Quantize) -> Iterator[_
 
 
 def _texts(material: Material, exported: Path) -> "Texts":
-    """Texts of the train split that choose, and others that judge: of the dev split, or of train where there is none."""
+    """Texts of the train split that choose, and texts of the dev split that judge."""
     import onnx
 
     from edgepack.export.int8_search import Texts

@@ -96,6 +96,13 @@ def test_an_outlier_channel_costs_less_when_smoothed_and_the_choice_says_so():
     assert "no" in str(prepare(model, int8(), Texts([], [])).details["smoothing"])
 
 
+def test_a_norm_without_a_bias_takes_the_scale_too():
+    model, texts = two_products(), inputs()
+    del model.graph.node[0].input[2:]
+    evened = smoothed(model, largest_activations(model, texts), 0.8)
+    assert np.allclose(run(evened, texts[0]), run(model, texts[0]), atol=1e-3)
+
+
 def test_nothing_is_smoothed_where_nothing_is_gained():
     prepared = prepare(two_products(norm=False, outlier=1.0), int8(), Texts(inputs(), inputs(seed=2)))
     assert prepared.details["smoothing"] == 0
@@ -145,13 +152,11 @@ def test_embedding_rows_come_back_within_half_a_step(bits, width, worst):
 
 def test_the_scan_finds_the_product_that_int8_hurts():
     model = two_products(norm=False)
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
     drawn = np.random.default_rng(5).normal(size=(40, 40)).astype(np.float32)
     model.graph.initializer.append(numpy_helper.from_array(drawn, "calm"))
     model.graph.node.append(helper.make_node("Tanh", ["y"], ["even"]))
     model.graph.node.append(helper.make_node("MatMul", ["even", "calm"], ["z"], name="calm/MatMul"))
     model.graph.output[0].name = "z"
-    assert weights
     texts = Texts(inputs(), [])
     step = int8(smoothing=0.0)
     found = scan(model, prepare(model, step, texts), step, texts)

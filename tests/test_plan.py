@@ -196,3 +196,18 @@ def test_the_command_reads_a_config_and_no_weights(tmp_path):
     assert found["predictions"]["origin"] == "predicted"
     assert [step["verb"] for step in found["steps"]] == ["export"]
     assert Budget.read(found["budget"], "the plan") == PI.budget
+
+
+@pytest.mark.parametrize(
+    ("wish", "says"),
+    [
+        ({"smoothing": 0.8, "precision": "fp32"}, "--smoothing with --precision fp32"),
+        ({"embedding_bits": 4, "precision": "fp32"}, "--embedding-bits 4 with --precision fp32"),
+        ({"sensitive": 2, "precision": "int8"}, "--sensitive needs texts"),
+        ({"sensitive": 2, "task": "text-generation"}, "a decoder's activations"),
+    ],
+)
+def test_a_wish_that_could_change_nothing_is_refused(wish, says):
+    task = wish.pop("task", "text-classification")
+    with pytest.raises(EdgepackError, match=says):
+        make_plan(load_profile("raspberry-pi"), Recipe(model="m", student="same", **wish), MINILM.model_copy(update={"task": task}))

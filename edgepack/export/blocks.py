@@ -52,17 +52,15 @@ class Blocks:
         return zeros[:, ::2] | zeros[:, 1::2] << 4
 
 
-def quantize_blocks(matrix: np.ndarray, grid: Grid, importance: np.ndarray | None = None) -> Blocks:
+def quantize_blocks(matrix: np.ndarray, grid: Grid) -> Blocks:
     """`matrix` [rows, inputs] by itself, each block with the scale that leaves the least squared error.
 
-    importance [inputs]: how much an input's error weighs, its mean square for instance. The last block is filled with zeros
-    where `grid.block` does not divide the inputs.
+    The last block is filled with zeros where `grid.block` does not divide the inputs.
     """
     rows, inputs = matrix.shape
     missing = -inputs % grid.block
     whole = np.pad(np.asarray(matrix, np.float32), ((0, 0), (0, missing))).reshape(rows, -1, grid.block)
-    weights = None if importance is None else np.pad(importance.astype(np.float32), (0, missing)).reshape(-1, grid.block)
-    scales, zeros = find_scales(whole, grid, weights)
+    scales, zeros = find_scales(whole, grid)
     return Blocks(grid, to_grid(whole, grid, scales, zeros), scales, zeros)
 
 
@@ -74,16 +72,16 @@ def to_grid(values: np.ndarray, grid: Grid, scales: np.ndarray, zeros: np.ndarra
 def find_scales(values: np.ndarray, grid: Grid, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Scale and zero of each block on the last axis, by search: each candidate's integers get the scale that fits them best."""
     weighted = values if weights is None else values * weights
-    least = np.full(values.shape[:-1], -np.inf, np.float32)  # of the squared error, less what no candidate changes
-    scales, zeros = np.ones_like(least), np.full_like(least, grid.middle)
+    most = np.full(values.shape[:-1], -np.inf, np.float32)  # of the squared values, what the integers explain
+    scales, zeros = np.ones_like(most), np.full_like(most, grid.middle)
     for scale, zero in _candidates(values, grid):
         centred = np.clip(np.rint(values / scale[..., None]), -zero[..., None], grid.highest - zero[..., None])
         product = np.einsum("...i,...i->...", weighted, centred)
         power = np.einsum("...i,...i->...", centred if weights is None else centred * weights, centred)
-        gain = np.divide(product**2, power, out=np.zeros_like(least), where=power > 0)
-        better = (gain > least) & (power > 0)
-        least = np.where(better, gain, least)
-        scales = np.where(better, np.divide(product, power, out=np.ones_like(least), where=power > 0), scales)
+        gain = np.divide(product**2, power, out=np.zeros_like(most), where=power > 0)
+        better = (gain > most) & (power > 0)
+        most = np.where(better, gain, most)
+        scales = np.where(better, np.divide(product, power, out=np.ones_like(most), where=power > 0), scales)
         zeros = np.where(better, zero, zeros)
     scales = np.where(scales == 0, np.float32(1), scales)
     return scales.astype(np.float32), zeros

@@ -67,7 +67,9 @@ def largest_activations(model: onnx.ModelProto, texts: Iterable[Feeds]) -> dict[
     return dict(zip(names, found, strict=True))
 
 
-def smoothed(model: onnx.ModelProto, largest: Mapping[str, np.ndarray], strength: float, groups: Sequence[Group] | None = None):
+def smoothed(
+    model: onnx.ModelProto, largest: Mapping[str, np.ndarray], strength: float, groups: Sequence[Group] | None = None
+) -> onnx.ModelProto:
     """A copy of the model with its activations' channels evened out; strength 0 leaves the weights' rows even, 1 the activations."""
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
@@ -93,16 +95,24 @@ def _folded(graph: Graph, source: str, group: Group, scale: np.ndarray) -> bool:
     if maker is None:
         return False
     if maker.op_type in _NORMS:
-        for at in range(1, len(maker.input)):
-            own = f"{maker.input[at]}/{source}"  # norms may share a tensor of zeros or ones
-            graph.put(own, graph.array(maker.input[at]) / scale)
-            maker.input[at] = own
-        return True
+        return _divide_norm(graph, maker, scale)
     if maker.op_type == "MultiHeadAttention":
         return _divide_product(graph, maker.input[2], scale)
     if maker.op_type == "Mul":
         return any(_divide_product(graph, name, scale) for name in maker.input)
     return False
+
+
+def _divide_norm(graph: Graph, norm: onnx.NodeProto, scale: np.ndarray) -> bool:
+    """Divides a norm's scale and bias, which may be left out. They become its own: norms share tensors of zeros or ones."""
+    stored = [at for at, name in enumerate(norm.input) if at and name]
+    if any(norm.input[at] not in graph.initializers for at in stored):
+        return False
+    for at in stored:
+        own = f"{norm.input[at]}/{norm.output[0]}"
+        graph.put(own, graph.array(norm.input[at]) / scale)
+        norm.input[at] = own
+    return True
 
 
 def _divide_product(graph: Graph, value: str, scale: np.ndarray) -> bool:
