@@ -104,11 +104,10 @@ def quantize_file(material: Material, plan: Plan, exported: Path, step: Quantize
 
 def _dynamic(material: Material, exported: Path, step: Quantize) -> Iterator[_Candidate]:
     """Encoders in int8: all products, then all but the most sensitive ones. Each is made when it is asked for."""
-    import onnx
-
     from edgepack.export.int8_search import in_int8, most_sensitive, prepare, scan
+    from edgepack.export.onnx_weights import load_mapped
 
-    model, texts = onnx.load(exported / GRAPH_FILE), _texts(material, exported)
+    model, texts = load_mapped(exported / GRAPH_FILE), _texts(material, exported)
     prepared = prepare(model, step, texts)
     if not step.sensitive or not texts.calibration:
         yield _Candidate("int8", "int8", partial(_write, in_int8(prepared, step)), prepared.details)
@@ -126,8 +125,9 @@ def _write(model: "onnx.ModelProto", folder: Path) -> None:
     import onnx
 
     from edgepack.export.onnx_optimization import optimize_onnx
+    from edgepack.export.onnx_weights import with_weights
 
-    onnx.save(model, folder / _UNFINISHED)
+    onnx.save(with_weights(model), folder / _UNFINISHED)
     optimize_onnx(folder / _UNFINISHED, folder)
     (folder / _UNFINISHED).unlink()
 

@@ -14,6 +14,7 @@ from edgepack.export.onnx_export import export_onnx
 from edgepack.export.onnx_graph import Graph, gemms_as_products
 from edgepack.export.onnx_quantization import quantized_embeddings, quantized_products
 from edgepack.export.onnx_smoothing import groups_of, largest_activations, smoothed
+from edgepack.export.onnx_weights import load_mapped, with_weights
 from edgepack.gate import judge_attempt
 from edgepack.model.data import Row
 from edgepack.model.tasks import TASKS, Features
@@ -85,6 +86,18 @@ def test_a_model_computes_the_same_when_smoothed(tmp_path, family):
     assert np.abs(outputs_of(evened, texts) - outputs_of(graph, texts)).max() < 1e-4
     added = [node.op_type for node in evened.graph.node].count("Mul") - before
     assert added < sum(len(group.sources) for group in groups_of(Graph(graph))), "nothing was folded"
+
+
+def test_weights_that_stay_in_their_file_give_the_same_int8(tmp_path):
+    """What makes models over 2 GB possible: no copy of the graph holds the float weights that it was made from."""
+    export_onnx(make_model(tmp_path / "model", "bert"), TASKS["text-classification"], Export(opset=20, why=""), tmp_path / "graph.onnx")
+    held, mapped = onnx.load(tmp_path / "graph.onnx"), load_mapped(tmp_path / "graph.onnx")
+    assert mapped.ByteSize() < 0.5 * held.ByteSize()
+    ids = np.arange(1, 8, dtype=np.int64)[None]
+    given = [{"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}]
+    texts, step = Texts(given, []), int8(smoothing=0.8)
+    made = [in_int8(prepare(model, step, texts), step) for model in (held, mapped)]
+    assert with_weights(made[1]) == made[0]
 
 
 def test_an_outlier_channel_costs_less_when_smoothed_and_the_choice_says_so():

@@ -15,6 +15,7 @@ import onnxruntime
 from edgepack.export.onnx_graph import Graph, gemms_as_products
 from edgepack.export.onnx_quantization import quantized_embeddings, quantized_products
 from edgepack.export.onnx_smoothing import Feeds, Group, groups_of, largest_activations, smoothed
+from edgepack.export.onnx_weights import open_mapped
 from edgepack.progress import bar
 from edgepack.steps import Quantize
 
@@ -130,7 +131,7 @@ def outputs_of(model: onnx.ModelProto, texts: Sequence[Feeds]) -> np.ndarray:
     options.intra_op_num_threads = len(os.sched_getaffinity(0))
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.add_session_config_entry("session.x64quantprecision", "1")
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = open_mapped(model, options)
     return np.concatenate([part.ravel() for feeds in texts for part in session.run(None, dict(feeds))])
 
 

@@ -1,13 +1,13 @@
 """What flows through an exported decoder on calibration texts: the second moments of values inside its graph."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
+from edgepack.export.onnx_weights import open_mapped
 from edgepack.model.tasks import Features
 from edgepack.progress import bar
 from edgepack.runnable import CacheLayer
@@ -16,14 +16,14 @@ _MOMENTS_MB = 400  # of moments in memory at once; a large model's are collected
 
 
 def moments_of(
-    graph: onnx.ModelProto, folder: Path, widths: dict[str, int], texts: Sequence[Features], cache: Sequence[CacheLayer]
+    graph: onnx.ModelProto, widths: dict[str, int], texts: Sequence[Features], cache: Sequence[CacheLayer]
 ) -> Iterator[dict[str, np.ndarray]]:
     """For each of the values named in `widths`, the sum of x x^T [width, width] over all tokens of the texts, a part of them at a time.
 
-    `graph` takes its weights from `folder` and is not changed.
+    `graph` is not changed.
     """
     for names in _parts(widths):
-        session = _session(graph, folder, names)
+        session = _session(graph, names)
         moments = {name: np.zeros((widths[name], widths[name]), np.float32) for name in names}
         past = {
             f"past_key_values.{one.layer}.{part}": np.zeros((1, one.heads, 0, one.head_size), np.float32)
@@ -55,7 +55,7 @@ def _parts(widths: dict[str, int]) -> Iterator[list[str]]:
         yield part
 
 
-def _session(graph: onnx.ModelProto, folder: Path, names: list[str]) -> onnxruntime.InferenceSession:
+def _session(graph: onnx.ModelProto, names: list[str]) -> onnxruntime.InferenceSession:
     """The graph with these values as its outputs."""
     opened = onnx.ModelProto()
     opened.CopyFrom(graph)
@@ -64,5 +64,4 @@ def _session(graph: onnx.ModelProto, folder: Path, names: list[str]) -> onnxrunt
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 3
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
-    return onnxruntime.InferenceSession(opened.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return open_mapped(opened, options)

@@ -17,7 +17,7 @@ from edgepack.export.gptq import quantize_by_moments
 from edgepack.export.onnx_activations import moments_of
 from edgepack.export.onnx_decoder import SCORE_FILE, write_shipped
 from edgepack.export.onnx_optimization import DATA_FILE
-from edgepack.export.onnx_weights import WeightsFile, read_weight, seen_as, weights_file
+from edgepack.export.onnx_weights import WeightsFile, load_mapped, read_weight, seen_as, weights_file
 from edgepack.model.tasks import Features
 from edgepack.progress import bar
 from edgepack.runnable import CacheLayer
@@ -32,14 +32,14 @@ def quantize_decoder(source: Path, step: Quantize, target: Path, texts: Sequence
 
     texts: for calibration, where there are any; 4-bit weights are then rounded by GPTQ, else each by itself.
     """
-    graph = onnx.load(source / SCORE_FILE, load_external_data=False)
+    graph = load_mapped(source / SCORE_FILE)
     weights = {tensor.name: tensor for tensor in graph.graph.initializer}
     head, embedding = _head_and_embedding(graph)
     tied = embedding.input[0] == head.input[1]
     fresh: list[TensorProto] = []
     with weights_file(target / DATA_FILE) as file:
-        for node, moments in _in_turn(graph, source, step, texts, cache):
-            matrix = _matrix(node, read_weight(weights[node.input[1]], source))
+        for node, moments in _in_turn(graph, step, texts, cache):
+            matrix = _matrix(node, read_weight(weights[node.input[1]]))
             blocks = _rounded(matrix, _grid(step, node is head), moments)
             tensors = _stored(node.input[1], blocks, file)
             if node is head and tied:
@@ -47,11 +47,11 @@ def quantize_decoder(source: Path, step: Quantize, target: Path, texts: Sequence
             _replace_product(node, tensors, blocks.grid, matrix.shape)
             fresh += tensors
         if not tied:
-            blocks = quantize_blocks(read_weight(weights[embedding.input[0]], source), _grid(step, True))
+            blocks = quantize_blocks(read_weight(weights[embedding.input[0]]), _grid(step, True))
             tensors = _stored(embedding.input[0], blocks, file)
             fresh += [*tensors, *_replace_embedding(embedding, tensors, blocks.grid)]
         used = {name for node in graph.graph.node for name in node.input}
-        fresh += [file.put(name, read_weight(tensor, source)) for name, tensor in weights.items() if name in used]
+        fresh += [file.put(name, read_weight(tensor)) for name, tensor in weights.items() if name in used]
     del graph.graph.initializer[:]
     graph.graph.initializer.extend(tensor for tensor in fresh if tensor.name in used)
     onnx.save(graph, target / SCORE_FILE)
@@ -92,7 +92,7 @@ def _rounded(matrix: np.ndarray, grid: Grid, moments: np.ndarray | None) -> Bloc
 
 
 def _in_turn(
-    graph: onnx.ModelProto, source: Path, step: Quantize, texts: Sequence[Features], cache: Sequence[CacheLayer]
+    graph: onnx.ModelProto, step: Quantize, texts: Sequence[Features], cache: Sequence[CacheLayer]
 ) -> Iterator[tuple[NodeProto, np.ndarray | None]]:
     """All products, those with the moments of their inputs that are rounded by them. The graph may change meanwhile."""
     products, weights = _products(graph), {tensor.name: tensor for tensor in graph.graph.initializer}
@@ -102,7 +102,7 @@ def _in_turn(
     whole.CopyFrom(graph)
     by_input = {name: [node for node in calibrated if node.input[0] == name] for name in inputs}
     with bar(f"quantize to {step.precision}", len(products)) as progress:
-        for part in moments_of(whole, source, inputs, texts, cache):
+        for part in moments_of(whole, inputs, texts, cache):
             for name, moments in part.items():
                 for node in by_input[name]:
                     yield node, moments

@@ -4,6 +4,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from edgepack.export.onnx_weights import read_weight
+
 
 class Graph:
     """Looks a model up; after `model` was changed, make a new one."""
@@ -18,7 +20,7 @@ class Graph:
                 self.readers.setdefault(name, []).append(node)
 
     def array(self, name: str) -> np.ndarray:
-        return numpy_helper.to_array(self.initializers[name])
+        return read_weight(self.initializers[name])
 
     def put(self, name: str, array: np.ndarray) -> None:
         """In place of the tensor of that name, or beside the others."""

@@ -13,6 +13,7 @@ import onnxruntime
 from onnx import numpy_helper
 
 from edgepack.export.onnx_graph import Graph
+from edgepack.export.onnx_weights import open_mapped
 
 Feeds = Mapping[str, np.ndarray]  # inputs of one run by name
 _NORMS = ("LayerNormalization", "SimplifiedLayerNormalization")
@@ -60,7 +61,7 @@ def largest_activations(model: onnx.ModelProto, texts: Iterable[Feeds]) -> dict[
     watched.graph.initializer.append(numpy_helper.from_array(np.array([0], dtype=np.int64), "edgepack/rows"))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = open_mapped(watched, options)
     found = [np.zeros(1, dtype=np.float32)] * len(names)
     for feeds in texts:
         found = [np.maximum(*pair) for pair in zip(found, session.run(None, dict(feeds)), strict=True)]

@@ -8,19 +8,54 @@ from typing import BinaryIO
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 _PAGE_BYTES, _LINE_BYTES = 4096, 64  # large tensors are mapped by themselves, small ones lie aligned
 _SMALLEST_OUTSIDE_BYTES = 1024
 
 
-def read_weight(tensor: TensorProto, folder: Path) -> np.ndarray:
+def load_mapped(path: Path) -> onnx.ModelProto:
+    """A graph whose weights stay in the files beside it: their places are absolute, so that copies of it can be read anywhere."""
+    model = onnx.load(path, load_external_data=False)
+    for tensor in _outside(model):
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = str((path.parent / entry.value).resolve())
+    return model
+
+
+def with_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy that holds all of its weights, for what is small enough."""
+    whole = onnx.ModelProto()
+    whole.CopyFrom(model)
+    for tensor in _outside(whole):
+        tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(read_weight(tensor)), tensor.name))
+    return whole
+
+
+def open_mapped(model: onnx.ModelProto, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    """A session of a graph whose weights outside lie in files of one folder, which the runtime maps. The rest must stay below 2 GB."""
+    light = onnx.ModelProto()
+    light.CopyFrom(model)
+    for entry in (entry for tensor in _outside(light) for entry in tensor.external_data if entry.key == "location"):
+        place = Path(entry.value)
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(place.parent))
+        entry.value = place.name
+    return onnxruntime.InferenceSession(light.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _outside(model: onnx.ModelProto) -> list[TensorProto]:
+    return [tensor for tensor in model.graph.initializer if tensor.data_location == TensorProto.EXTERNAL]
+
+
+def read_weight(tensor: TensorProto) -> np.ndarray:
     """The tensor's values; those in a file are mapped, not read."""
     if tensor.data_location != TensorProto.EXTERNAL:
         return numpy_helper.to_array(tensor)
     where = {entry.key: entry.value for entry in tensor.external_data}
     kind = helper.tensor_dtype_to_np_dtype(tensor.data_type)
-    return np.memmap(folder / where["location"], kind, "r", int(where.get("offset", 0)), tuple(tensor.dims))
+    return np.memmap(where["location"], kind, "r", int(where.get("offset", 0)), tuple(tensor.dims))
 
 
 @dataclass
