@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
+from small import DECODERS, make_model
 
 from edgepack.errors import EdgepackError
 from edgepack.export.onnx_blockwise import count_blockwise, quantize_decoder
@@ -166,6 +167,13 @@ def test_blocks_are_small_and_stay_near(fp32, stories, tmp_path, settings, share
     tables = int(settings["precision"] == "int4" and settings.get("embedding_bits") != 4)
     assert count_blockwise(folder / MODEL_FILE) == {bits: 36 - tables, other: tables, "float": 0}
     check_decoding(compare_decoding(folder, "onnxruntime", stories[:8], 1, False), "quantized")
+
+
+@pytest.mark.parametrize("family", DECODERS)
+def test_every_family_is_the_same_model_in_blocks(tmp_path, family):
+    fp32 = exported(tmp_path / "fp32", make_model(tmp_path / "model", family, "text-generation"))
+    texts = [Features(ids, [0] * len(ids), index) for index, ids in enumerate([[7, 30, 121, 55, 200], [9] * 20])]
+    assert perplexity(quantized(fp32, tmp_path / "int8", precision="int8"), texts) == pytest.approx(perplexity(fp32, texts), rel=0.05)
 
 
 def test_calibration_loses_less(fp32, stories, tmp_path):

@@ -72,8 +72,13 @@ def _products(graph: onnx.ModelProto) -> list[NodeProto]:
 
 def _head_and_embedding(graph: onnx.ModelProto) -> tuple[NodeProto, NodeProto]:
     head = next(node for node in graph.graph.node if "logits" in node.output)
-    embedding = next(node for node in graph.graph.node if node.op_type == "Gather" and node.input[1] == "input_ids")
-    return head, embedding
+    ids = {"input_ids"}
+    for node in graph.graph.node:  # in the order that they run in; GPT-2 reshapes its ids first
+        if node.op_type == "Gather" and node.input[1] in ids:
+            return head, node
+        if node.op_type in ("Reshape", "Cast", "Identity") and node.input[0] in ids:
+            ids.update(node.output)
+    raise ValueError("no table is read with the tokens' ids")
 
 
 def _matrix(node: NodeProto, weight: np.ndarray) -> np.ndarray:
