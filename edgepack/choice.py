@@ -15,7 +15,11 @@ from edgepack.shape import ModelShape
 from edgepack.student import candidate_students, choose_student
 
 SUPPORTED_RUNTIMES = ("onnxruntime",)
-SUPPORTED_PRECISIONS: tuple[PrecisionName, ...] = ("fp32", "int8", "int4")  # the widest first
+SUPPORTED_PRECISIONS: tuple[PrecisionName, ...] = ("fp32", "fp16", "int8", "int4")  # the widest first
+_ONLY_FOR = {"fp16": "encoders", "int4": "decoders"}
+# The oldest onnxruntime that opens our files, as benchmarks/runtime_versions.py finds it: ModernBERT's attention mask is known from
+# 1.20 on, embeddings in blocks from 1.23 on.
+OLDEST_RUNTIME: dict[PrecisionName, tuple[int, int]] = {"fp32": (1, 20), "fp16": (1, 20), "int8": (1, 23), "int4": (1, 23)}
 _AUTO_PRUNING = (0.0, 0.25, 0.5)
 
 
@@ -33,6 +37,7 @@ class Choice(Frozen):
     pruned: ModelShape
     student: ModelShape
     precision: PrecisionName
+    prepack: bool
     prediction: Prediction
     broken: tuple[BrokenBudget, ...]
 
@@ -97,22 +102,41 @@ def _choices(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budg
             for precision in precisions:
                 if _blocks_do_not_fit(recipe, student, precision):
                     continue
-                prediction = predict(student, precision, profile, runtime, recipe.length, recipe.embedding_bits or 8)
-                yield Choice(
-                    prune_heads=fraction,
-                    pruned=pruned,
-                    student=student,
-                    precision=precision,
-                    prediction=prediction,
-                    broken=broken_budgets(prediction, budget),
-                )
+                for prepack in _prepacking(recipe, student):
+                    prediction = predict(student, precision, profile, runtime, recipe.length, recipe.embedding_bits or 8, prepack)
+                    broken = broken_budgets(prediction, budget)
+                    yield Choice(
+                        prune_heads=fraction,
+                        pruned=pruned,
+                        student=student,
+                        precision=precision,
+                        prepack=prepack,
+                        prediction=prediction,
+                        broken=broken,
+                    )
+                    if {one.name for one in broken} != {"load_ms"}:
+                        break  # without packing it loads faster, and costs more of all else
+
+
+def _prepacking(recipe: Recipe, student: ModelShape) -> tuple[bool, ...]:
+    """What to try, in turn. A decoder's blocks have no fast kernel that does without packing."""
+    if student.task == "text-generation":
+        if recipe.prepack is False:
+            raise EdgepackError("--no-prepack: a decoder's products are slow without packing", "leave it out for text-generation")
+        return (True,)
+    return (True, False) if recipe.prepack is None else (recipe.prepack,)
 
 
 def _precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: str) -> list[PrecisionName]:
     decodes = teacher.task == "text-generation"
-    offered = [name for name in SUPPORTED_PRECISIONS if name in profile.runtimes[runtime].precisions and (decodes or name != "int4")]
-    if recipe.precision is None:
+    unfit = "encoders" if decodes else "decoders"
+    listed = [name for name in SUPPORTED_PRECISIONS if name in profile.runtimes[runtime].precisions and _ONLY_FOR.get(name) != unfit]
+    offered = [name for name in listed if _version(profile, runtime) >= OLDEST_RUNTIME[name]]
+    if recipe.precision is None and offered:
         return offered
+    _refuse_an_old_runtime(profile, runtime, recipe.precision or "fp32")
+    if recipe.precision == "fp16" and decodes:
+        raise EdgepackError("fp16 is for encoders: a decoder reads every weight for each token", "choose int8 or int4")
     if recipe.precision == "int4" and not decodes:
         raise EdgepackError(
             f"int4 pays for decoding only, where each token reads every weight: {teacher.task} in int4 is as slow as in fp32",
@@ -123,6 +147,21 @@ def _precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: 
             f"profile {profile.name!r} does not list {recipe.precision} for {runtime}", f"choose one of: {', '.join(offered)}"
         )
     return [recipe.precision]
+
+
+def _version(profile: Profile, runtime: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in profile.runtimes[runtime].version.split(".")[:2])
+
+
+def _refuse_an_old_runtime(profile: Profile, runtime: str, precision: PrecisionName) -> None:
+    oldest = OLDEST_RUNTIME[precision]
+    if _version(profile, runtime) < oldest:
+        raise EdgepackError(
+            f"{precision} files need {runtime} {oldest[0]}.{oldest[1]}, {profile.name} has {profile.runtimes[runtime].version}",
+            "update the device's runtime and its profile, or choose fp32"
+            if precision != "fp32"
+            else "update the device's runtime and its profile",
+        )
 
 
 def _blocks_do_not_fit(recipe: Recipe, student: ModelShape, precision: PrecisionName) -> bool:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from edgepack.errors import EdgepackError
-from edgepack.profile import load_profile, profile_names
+from edgepack.profile import PrecisionName, load_profile, profile_names
 from edgepack.recipe import Importance, Recipe, Scope, TaskName, Training, parse_fraction, read_recipe
 
 app = typer.Typer(
@@ -58,7 +58,15 @@ def recipe_flags(  # noqa: PLR0913, PLR0917  a flag is a parameter
     refit: Annotated[bool, typer.Option("--refit", help="What stays takes over what is cut, by least squares.")] = False,
     iterations: Annotated[int | None, typer.Option(help="Prune and recover so many times.", show_default="1")] = None,
     vocabulary: Annotated[str | None, typer.Option(help="Keep the pieces that the train split (`data`) or a file of texts needs.")] = None,
-    precision: Annotated[Literal["fp32", "int8", "int4"] | None, typer.Option(help="Chosen by the budgets where it is left out.")] = None,
+    precision: Annotated[PrecisionName | None, typer.Option(help="Chosen by the budgets where it is left out.")] = None,
+    activations: Annotated[
+        Literal["dynamic", "static"] | None,
+        typer.Option(help="Scales of int8: each text's own, or those of calibration texts.", show_default="dynamic"),
+    ] = None,
+    prepack: Annotated[
+        bool | None,
+        typer.Option(help="Pack matrices as the session opens: loads slower, runs faster.", show_default="unless the load budget breaks"),
+    ] = None,
     smoothing: Annotated[
         float | None, typer.Option(help="Of activations before int8, 0 to 1 (SmoothQuant).", show_default="chosen on train texts")
     ] = None,
@@ -108,6 +116,8 @@ def recipe_flags(  # noqa: PLR0913, PLR0917  a flag is a parameter
         "iterations": iterations,
         "vocabulary": vocabulary,
         "precision": precision,
+        "activations": activations,
+        "prepack": prepack,
         "smoothing": smoothing,
         "sensitive": sensitive,
         "embedding_bits": embedding_bits,

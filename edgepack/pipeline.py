@@ -138,12 +138,15 @@ def _export(runner: Runner, step: Export, folder: Path) -> tuple[Runnable, list[
         return runnable_decoder(model, runner.material.task), []
     export_onnx(model, runner.material.task, step, folder / GRAPH_FILE)
     optimize_onnx(folder / GRAPH_FILE, folder)
-    return runnable(model, runner.material.task), []
+    return runnable(model, runner.material.task, step.prepack), []
 
 
 def _quantize(runner: Runner, step: Quantize, folder: Path) -> tuple[Runnable, list[Attempt]]:
+    from edgepack.export.onnx_halves import loaded_as_fp32
+
     attempts = quantize_file(runner.material, runner.plan, runner.exported, step, folder)
-    return read_runnable(runner.exported), attempts
+    found = read_runnable(runner.exported)
+    return (loaded_as_fp32(found) if step.method == "storage" else found), attempts
 
 
 def read_runnable(folder: Path) -> Runnable:
@@ -180,9 +183,11 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
         precision=precision,
         max_length=material.max_length,
         labels=labels,
-        golden_tolerance=_FP32_TOLERANCE if precision == "fp32" else _INT8_TOLERANCE,
+        golden_tolerance=_FP32_TOLERANCE if precision in ("fp32", "fp16") else _INT8_TOLERANCE,
         products=(count_blockwise if runnable.score_model else count_products)(folder / runnable.model),
-        predictions=predict(shape, precision, profile, plan.runtime, material.recipe.length, material.recipe.embedding_bits or 8),
+        predictions=predict(
+            shape, precision, profile, plan.runtime, material.recipe.length, material.recipe.embedding_bits or 8, plan.prepack
+        ),
         profile=profile,
         recipe=material.recipe,
         plan=plan,

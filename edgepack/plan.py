@@ -34,7 +34,11 @@ class Plan(Frozen):
     @property
     def exact_products(self) -> bool:
         """Whether sums of u8 x s8 must be kept from saturating here, as the device does: 7-bit weights cannot saturate anywhere."""
-        return any(isinstance(step, Quantize) and step.method == "dynamic" and not step.reduce_range for step in self.steps)
+        return any(isinstance(step, Quantize) and step.method in ("dynamic", "static") and not step.reduce_range for step in self.steps)
+
+    @property
+    def prepack(self) -> bool:
+        return all(step.prepack for step in self.steps if isinstance(step, Export))
 
 
 def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int | None = None) -> Plan:
@@ -64,18 +68,20 @@ def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int
 
 def _refuse_idle_wishes(recipe: Recipe, teacher: ModelShape) -> None:
     """EdgepackError for settings of int8 that could change nothing: the user expects something of them."""
-    given = {"--smoothing": recipe.smoothing, "--sensitive": recipe.sensitive}
+    given = {"--smoothing": recipe.smoothing, "--sensitive": recipe.sensitive, "--activations": recipe.activations}
     given = {name: value for name, value in given.items() if value is not None}
     if given and teacher.task == "text-generation":
         raise EdgepackError(f"{' and '.join(given)}: a decoder's activations are not in int8", "leave it out for text-generation")
-    if given and recipe.precision == "fp32":
-        raise EdgepackError(f"{' and '.join(given)} with --precision fp32 changes nothing", "leave it out, or give --precision int8")
-    if recipe.embedding_bits and recipe.precision == "fp32":
+    if given and recipe.precision in ("fp32", "fp16"):
         raise EdgepackError(
-            f"--embedding-bits {recipe.embedding_bits} with --precision fp32 changes nothing",
+            f"{' and '.join(given)} with --precision {recipe.precision} changes nothing", "leave it out, or give --precision int8"
+        )
+    if recipe.embedding_bits and recipe.precision in ("fp32", "fp16"):
+        raise EdgepackError(
+            f"--embedding-bits {recipe.embedding_bits} with --precision {recipe.precision} changes nothing",
             "leave it out, or give a narrower --precision",
         )
-    needing = [name for name, value in given.items() if value]
+    needing = [name for name, value in given.items() if value and value != "dynamic"]
     if needing and recipe.data is None:
         raise EdgepackError(f"{' and '.join(needing)} needs texts to calibrate on", "give --data, or leave it out")
 
@@ -104,13 +110,18 @@ def _steps(profile: Profile, recipe: Recipe, teacher: ModelShape, choice: Choice
     yield from model_steps(recipe, teacher, choice, considered)
     yield Export(
         opset=OPSET,
-        why=f"{runtime} {profile.runtimes[runtime].version} takes opset {OPSET}; fused ahead, the weights in a file that it maps",
+        prepack=choice.prepack,
+        why=f"{runtime} {profile.runtimes[runtime].version} takes opset {OPSET}; fused ahead, the weights in a file that it maps"
+        + _why_not_packed(recipe, choice, considered),
     )
     if teacher.task == "text-generation":
         yield from _blockwise(recipe, choice, considered)
+    elif choice.precision == "fp16":
+        yield Quantize(precision="fp16", method="storage", why=_why(profile, recipe, considered, runtime, "fp16"))
     elif choice.precision == "int8":
         yield Quantize(
             precision="int8",
+            method=recipe.activations or "dynamic",
             reduce_range=profile.cpu.saturates_u8s8 or teacher.family.shared_layers,
             smoothing=recipe.smoothing,
             sensitive=recipe.sensitive,
@@ -144,12 +155,26 @@ def _blockwise(recipe: Recipe, choice: Choice, considered: list[Choice]) -> Iter
 
 
 def _why_int8(profile: Profile, recipe: Recipe, teacher: ModelShape, considered: list[Choice], runtime: str) -> str:
-    why = profile.runtimes[runtime].precisions["int8"].why
+    why = _why(profile, recipe, considered, runtime, "int8")
+    if recipe.activations == "static":
+        why += "; asked for static scales: a text beyond the calibration texts' range is clipped"
     if profile.cpu.saturates_u8s8:
         why += f"; 7-bit weights: {profile.cpu.part} adds u8 x s8 products in 16 bits"
     elif teacher.family.shared_layers:
         why += "; 7-bit weights: of a matrix that layers share, onnxruntime adds u8 x s8 products in 16 bits on some CPUs"
+    return why
+
+
+def _why(profile: Profile, recipe: Recipe, considered: list[Choice], runtime: str, precision: PrecisionName) -> str:
+    """The profile's reason for an encoder's precision, and what the wider one would break."""
+    why = profile.runtimes[runtime].precisions[precision].why
     if recipe.precision is not None:
         return f"asked for; {why}"
-    wider = [tried for tried in considered if tried.precision == "fp32"]
-    return f"{why}; fp32 breaks {last_break(wider)}" if wider else why
+    wider = [tried for tried in considered if tried.precision != precision]
+    return f"{why}; {wider[-1].precision} breaks {last_break(wider)}" if wider else why
+
+
+def _why_not_packed(recipe: Recipe, choice: Choice, considered: list[Choice]) -> str:
+    if choice.prepack:
+        return ""
+    return f"; not packed as it opens: {'asked for' if recipe.prepack is False else f'packed it breaks {last_break(considered)}'}"

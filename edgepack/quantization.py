@@ -83,7 +83,8 @@ def quantize_file(material: Material, plan: Plan, exported: Path, step: Quantize
     Where no recipe passes, the one that loses least is chosen, and its Attempt says that it failed.
     """
     judge = _judge(material, plan, exported)
-    candidates = _blockwise(material, exported, step) if step.method == "blockwise" else _dynamic(material, exported, step)
+    ways = {"blockwise": _blockwise, "storage": _halves}
+    candidates = ways.get(step.method, _in_int8)(material, exported, step)
     attempts: list[Attempt] = []
     for candidate in candidates:
         place = folder / f"attempt-{len(attempts)}"
@@ -102,32 +103,31 @@ def quantize_file(material: Material, plan: Plan, exported: Path, step: Quantize
     return [one for one in attempts if one is not best] + [best]
 
 
-def _dynamic(material: Material, exported: Path, step: Quantize) -> Iterator[_Candidate]:
+def _in_int8(material: Material, exported: Path, step: Quantize) -> Iterator[_Candidate]:
     """Encoders in int8: all products, then all but the most sensitive ones. Each is made when it is asked for."""
     from edgepack.export.int8_search import in_int8, most_sensitive, prepare, scan
     from edgepack.export.onnx_weights import load_mapped
 
     model, texts = load_mapped(exported / GRAPH_FILE), _texts(material, exported)
     prepared = prepare(model, step, texts)
+    recipe = "int8" if step.method == "dynamic" else "int8, static"
     if not step.sensitive or not texts.calibration:
-        yield _Candidate("int8", "int8", partial(_write, in_int8(prepared, step)), prepared.details)
+        yield _Candidate(recipe, "int8", partial(_write, in_int8(prepared, step)), prepared.details)
     if step.sensitive == 0 or not texts.calibration:
         return
     scanned = scan(model, prepared, step, texts)
     kept = most_sensitive(scanned, step.sensitive)
     left = {weight for group in kept for weight in group.weights}
     told = tuple(Sensitive(name=one.name, params=one.params, error=one.error, in_float=one in kept) for one in scanned)
-    name = f"int8, the {len(kept)} most sensitive of {len(scanned)} groups of products in fp32"
+    name = f"{recipe}, the {len(kept)} most sensitive of {len(scanned)} groups of products in fp32"
     yield _Candidate(name, "int8", partial(_write, in_int8(prepared, step, left)), prepared.details, told)
 
 
 def _write(model: "onnx.ModelProto", folder: Path) -> None:
-    import onnx
-
     from edgepack.export.onnx_optimization import optimize_onnx
-    from edgepack.export.onnx_weights import with_weights
+    from edgepack.export.onnx_weights import save_whole
 
-    onnx.save(with_weights(model), folder / _UNFINISHED)
+    save_whole(model, folder / _UNFINISHED)
     optimize_onnx(folder / _UNFINISHED, folder)
     (folder / _UNFINISHED).unlink()
 
@@ -142,6 +142,12 @@ def _blockwise(material: Material, exported: Path, step: Quantize) -> Iterator[_
     for wish in [step, wider] if step.precision == "int4" and material.recipe.precision is None else [step]:
         write = partial(quantize_decoder, exported, wish, texts=texts, cache=cache)
         yield _Candidate(f"{wish.precision} in blocks of {wish.block}", wish.precision, write, {"calibration_texts": len(texts)})
+
+
+def _halves(material: Material, exported: Path, step: Quantize) -> Iterator[_Candidate]:
+    from edgepack.export.onnx_halves import store_halves
+
+    yield _Candidate("fp16", "fp16", partial(store_halves, exported), {})
 
 
 def _texts(material: Material, exported: Path) -> "Texts":

@@ -130,7 +130,9 @@ class Recipe(Frozen):
     scope: Scope | None = None
     refit: bool = False  # heads and neurons that stay take over, by least squares, what is cut
     iterations: int = Field(default=1, ge=1, le=20)  # prune and recover so many times, a part of the way each
-    precision: Literal["fp32", "int8", "int4"] | None = None
+    precision: Literal["fp32", "fp16", "int8", "int4"] | None = None
+    activations: Literal["dynamic", "static"] | None = None  # scales of int8: each text's own, or those of calibration texts
+    prepack: bool | None = None  # matrices are packed for the kernels as the session opens; None: unless that breaks the load budget
     smoothing: float | None = Field(default=None, ge=0, le=1)  # of activations before int8; None: chosen on calibration texts
     sensitive: int | None = Field(default=None, ge=0)  # groups of products that stay in float; None: where the gate fails without
     embedding_bits: Literal[8, 4] | None = None

@@ -84,13 +84,16 @@ class Export(Frozen):
     verb: Literal["export"] = "export"
     format: Literal["onnx"] = "onnx"
     opset: int
+    prepack: bool = True  # matrices are packed for the kernels as the session opens
     why: str
 
 
 class Quantize(Frozen):
     verb: Literal["quantize"] = "quantize"
-    precision: Literal["int8", "int4"]
-    method: Literal["dynamic", "blockwise"] = "dynamic"  # blockwise: a scale for each block of a weight's inputs
+    precision: Literal["fp16", "int8", "int4"]
+    # dynamic: activations in int8 by scales of each text; static: by scales of calibration texts; blockwise: a scale for each block
+    # of a weight's inputs; storage: weights alone, computed with in fp32
+    method: Literal["dynamic", "static", "blockwise", "storage"] = "dynamic"
     reduce_range: bool = False
     block: int = 32  # weights that share a scale, blockwise
     asymmetric: bool = False  # each block has a zero point of its own, blockwise

@@ -13,6 +13,7 @@ from edgepack.errors import EdgepackError
 from edgepack.export.int8_search import Texts, in_int8, prepare
 from edgepack.export.onnx_decoder import export_decoder, runnable_decoder
 from edgepack.export.onnx_export import export_onnx, runnable
+from edgepack.export.onnx_halves import loaded_as_fp32, store_halves
 from edgepack.export.onnx_optimization import DATA_FILE, MODEL_FILE, optimize_onnx
 from edgepack.export.onnx_quantization import count_products
 from edgepack.measure.answers import answer, difference
@@ -52,6 +53,34 @@ def exported(folder, model, task, step=None):
     optimize_onnx(folder / ("int8.onnx" if step else "graph.onnx"), folder)
     (folder / "pack.json").write_text(json.dumps(runnable(model, task).as_json()))
     return folder
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert"])
+def test_halves_take_half_the_file_and_change_the_fourth_digit(tmp_path, family):
+    task = TASKS["text-classification"]
+    model = make_model(tmp_path / "model", family)
+    whole = exported(tmp_path / "whole", model, task)
+    halved = tmp_path / "halved"
+    halved.mkdir()
+    store_halves(whole, halved)
+    (halved / "pack.json").write_text(json.dumps(loaded_as_fp32(runnable(model, task)).as_json()))
+    assert (halved / DATA_FILE).stat().st_size < 0.6 * (whole / DATA_FILE).stat().st_size
+    features = task.encode(load_tokenizer(tmp_path / "model"), rows_for(task), 96)
+    expected, found = (answer(folder, "onnxruntime", features, threads=1, exact=False) for folder in (whole, halved))
+    assert 0 < max(map(difference, found, expected)) < 5e-3
+    assert count_products(halved / MODEL_FILE)["int8"] == 0
+
+
+def test_a_session_that_does_not_pack_answers_the_same(tmp_path):
+    task = TASKS["text-classification"]
+    model = make_model(tmp_path / "model")
+    folder = exported(tmp_path / "pack", model, task)
+    features = task.encode(load_tokenizer(tmp_path / "model"), rows_for(task), 96)
+    packed = answer(folder, "onnxruntime", features, threads=1, exact=False)
+    told = runnable(model, task, prepack=False)
+    assert told.session.config == {"session.disable_prepacking": "1"}
+    (folder / "pack.json").write_text(json.dumps(told.as_json()))
+    assert max(map(difference, answer(folder, "onnxruntime", features, threads=1, exact=False), packed)) < 1e-5
 
 
 COMBINATIONS = [

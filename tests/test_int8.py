@@ -13,6 +13,7 @@ from edgepack.export.int8_search import STRENGTHS, Sensitivity, Texts, in_int8, 
 from edgepack.export.onnx_export import export_onnx
 from edgepack.export.onnx_graph import Graph, gemms_as_products
 from edgepack.export.onnx_quantization import quantized_embeddings, quantized_products
+from edgepack.export.onnx_ranges import best_range
 from edgepack.export.onnx_smoothing import groups_of, largest_activations, smoothed
 from edgepack.export.onnx_weights import load_mapped, with_weights
 from edgepack.gate import judge_attempt
@@ -107,6 +108,33 @@ def test_an_outlier_channel_costs_less_when_smoothed_and_the_choice_says_so():
     assert prepared.details["held_out_error"] < 0.5 * prepared.details["held_out_error_unsmoothed"]
     assert prepare(model, int8(smoothing=0.0), texts).details == {"smoothing": 0}
     assert "no" in str(prepare(model, int8(), Texts([], [])).details["smoothing"])
+
+
+def test_static_scales_are_fixed_and_near_on_texts_like_those_they_come_from():
+    model, texts = two_products(outlier=3.0), Texts(inputs(32), inputs(seed=2))
+    static = int8(method="static", smoothing=0.0)
+    made = in_int8(prepare(model, static, texts), static)
+    kinds = [node.op_type for node in made.graph.node]
+    assert (kinds.count("QuantizeLinear"), kinds.count("MatMulIntegerToFloat")) == (1, 2)
+    assert not {"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "MatMul"} & set(kinds)
+    expected, found = (outputs_of(graph, texts.held_out) for graph in (model, made))
+    assert 0 < np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+    beyond = [{"x": 10 * feeds["x"]} for feeds in inputs(4, seed=2)]  # the norm makes them the same: nothing is clipped
+    assert np.allclose(outputs_of(made, beyond), outputs_of(made, inputs(4, seed=2)), atol=0.05 * np.abs(expected).max())
+
+
+@given(st.lists(st.floats(-50, 50, width=32), min_size=2, max_size=200), st.floats(0, 1000))
+@settings(max_examples=50, deadline=None)
+def test_a_range_clips_no_more_than_it_gains(values, outlier):
+    """Against the range that holds everything: never a larger error, by the histogram's own measure and nearly so by the values."""
+    array = np.array([*values, outlier, 0.0], dtype=np.float32)
+    low, high = min(0.0, float(array.min())), max(float(array.max()), 1e-6)
+    counts = np.histogram(array, 2048, (low, high))[0]
+    scale, zero = best_range(low, high, counts)
+    back = (np.clip(np.rint(array / scale) + zero, 0, 255) - zero) * scale
+    bin_width, whole_step = (high - low) / 2048, (high - low) / 255
+    assert back[-1] == 0, "zero is exact"
+    assert np.square(back - array).mean() <= (whole_step / 2 + bin_width) ** 2 + 1e-9
 
 
 def test_a_norm_without_a_bias_takes_the_scale_too():

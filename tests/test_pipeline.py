@@ -87,6 +87,17 @@ def test_a_pack_without_data_is_built_and_says_what_is_not_known(teacher_folder,
     assert verify(tmp_path / "pack").golden_texts > 0
 
 
+@pytest.mark.parametrize("wish", [{"precision": "fp16"}, {"precision": "int8", "activations": "static", "prepack": False}])
+def test_each_precision_goes_all_the_way_and_is_told(teacher_folder, data_folder, cache, tmp_path, wish):
+    recipe = Recipe(model=str(teacher_folder), data=str(data_folder), student="same", prune_heads=0.0, **wish)
+    report = build(recipe, load_profile("raspberry-pi"), tmp_path / "pack", cache, None)
+    manifest, whole = read_manifest(tmp_path / "pack"), report.ladder[0].score.value
+    assert manifest.precision == report.precision == wish["precision"]
+    assert report.ladder[-1].attempts[-1].cosine > 0.99 and report.ladder[-1].score.value > whole - 0.1
+    assert ("session.disable_prepacking" in manifest.session.config) is (wish.get("prepack") is False)
+    assert verify(tmp_path / "pack").golden_texts > 0
+
+
 @pytest.mark.slow
 def test_an_uneven_model_is_pruned_anywhere_and_recovers(teacher_folder, data_folder, cache, tmp_path):
     recipe = {

@@ -29,7 +29,8 @@ def roomy(**limits):
     ("budget", "student", "precision", "pruned"),
     [
         (roomy(), "6x384", "fp32", False),
-        (roomy(file_mb=50.0), "6x384", "int8", False),
+        (roomy(file_mb=50.0), "6x384", "fp16", False),
+        (roomy(file_mb=40.0), "6x384", "int8", False),
         (roomy(file_mb=20.0), "4x384", "int8", False),
         (roomy(latency_ms=49.0), "3x384", "int8", False),
         (roomy(latency_ms=30.0), "2x384", "int8", False),
@@ -198,13 +199,42 @@ def test_the_command_reads_a_config_and_no_weights(tmp_path):
     assert Budget.read(found["budget"], "the plan") == PI.budget
 
 
+def test_a_session_packs_nothing_where_that_alone_saves_the_load_budget():
+    packed = plan(student="same", prune_heads=0.0, precision="int8", budget=roomy())
+    tight = roomy(load_ms=packed.predictions.load_ms - 1)
+    found = plan(student="same", prune_heads=0.0, precision="int8", budget=tight)
+    export = next(step for step in found.steps if isinstance(step, Export))
+    assert (packed.prepack, found.prepack, found.broken) == (True, False, ())
+    assert "packed it breaks load_ms" in export.why
+    assert found.predictions.latency_ms > packed.predictions.latency_ms and found.predictions.load_ms < packed.predictions.load_ms
+    assert plan(student="same", prune_heads=0.0, precision="int8", prepack=True, budget=tight).prepack
+
+
+def with_runtime(version):
+    runtime = PI.runtimes["onnxruntime"].model_copy(update={"version": version})
+    return PI.model_copy(update={"runtimes": {"onnxruntime": runtime}})
+
+
+def test_nothing_is_written_that_the_profiles_runtime_cannot_open():
+    wide = {"student": "same", "prune_heads": 0.0}
+    assert plan(with_runtime("1.22"), **wide).precision in ("fp32", "fp16")
+    assert plan(with_runtime("1.23"), **wide).precision == "int8"
+    with pytest.raises(EdgepackError, match="int8 files need onnxruntime 1.23, raspberry-pi has 1.22"):
+        plan(with_runtime("1.22"), precision="int8", **wide)
+    with pytest.raises(EdgepackError, match="fp32 files need onnxruntime 1.20"):
+        plan(with_runtime("1.9"), **wide)
+
+
 @pytest.mark.parametrize(
     ("wish", "says"),
     [
         ({"smoothing": 0.8, "precision": "fp32"}, "--smoothing with --precision fp32"),
         ({"embedding_bits": 4, "precision": "fp32"}, "--embedding-bits 4 with --precision fp32"),
         ({"sensitive": 2, "precision": "int8"}, "--sensitive needs texts"),
+        ({"activations": "static", "precision": "int8"}, "--activations needs texts"),
+        ({"smoothing": 0.5, "precision": "fp16"}, "--smoothing with --precision fp16"),
         ({"sensitive": 2, "task": "text-generation"}, "a decoder's activations"),
+        ({"prepack": False, "task": "text-generation"}, "--no-prepack"),
     ],
 )
 def test_a_wish_that_could_change_nothing_is_refused(wish, says):

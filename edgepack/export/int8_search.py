@@ -5,7 +5,7 @@ what was gained is told for held-out texts, which chose nothing.
 """
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ import onnxruntime
 
 from edgepack.export.onnx_graph import Graph, gemms_as_products
 from edgepack.export.onnx_quantization import quantized_embeddings, quantized_products
+from edgepack.export.onnx_ranges import Range, activation_ranges
 from edgepack.export.onnx_smoothing import Feeds, Group, groups_of, largest_activations, smoothed
 from edgepack.export.onnx_weights import open_mapped
 from edgepack.progress import bar
@@ -38,10 +39,14 @@ class Texts:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A float model with its embeddings quantized and its activations evened out, ready for int8 products."""
+    """A float model with its embeddings quantized and its activations evened out, ready for int8 products.
+
+    ranges: of the values that products read, where they are static.
+    """
 
     model: onnx.ModelProto
     details: Details
+    ranges: Mapping[str, Range] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,13 +66,20 @@ def prepare(model: onnx.ModelProto, step: Quantize, texts: Texts) -> Prepared:
     gemms_as_products(base)
     base = quantized_embeddings(base, step.embedding_bits)
     if step.smoothing == 0 or not texts.calibration:
-        return Prepared(base, {"smoothing": 0 if step.smoothing == 0 else "none, for want of texts to calibrate on"})
+        said = 0 if step.smoothing == 0 else "none, for want of texts to calibrate on"
+        return Prepared(base, {"smoothing": said}, _ranges(base, step, texts.calibration))
     evened, details = _smoothed(model, base, step, texts.calibration)
+    prepared = Prepared(evened, {"calibration_texts": len(texts.calibration)} | details, _ranges(evened, step, texts.calibration))
     if texts.held_out:
         expected = outputs_of(model, texts.held_out)
-        for name, made in (("held_out_error_unsmoothed", base), ("held_out_error", evened)):
-            details[name] = _rounded(_error(quantized_products(made, step.reduce_range), texts.held_out, expected))
-    return Prepared(evened, {"calibration_texts": len(texts.calibration)} | details)
+        plain = Prepared(base, {}, _ranges(base, step, texts.calibration))
+        for name, made in (("held_out_error_unsmoothed", plain), ("held_out_error", prepared)):
+            prepared.details[name] = _rounded(_error(in_int8(made, step), texts.held_out, expected))
+    return prepared
+
+
+def _ranges(model: onnx.ModelProto, step: Quantize, texts: Sequence[Feeds]) -> dict[str, Range] | None:
+    return activation_ranges(model, texts) if step.method == "static" else None
 
 
 def _smoothed(model: onnx.ModelProto, base: onnx.ModelProto, step: Quantize, texts: Sequence[Feeds]) -> tuple[onnx.ModelProto, Details]:
@@ -76,7 +88,8 @@ def _smoothed(model: onnx.ModelProto, base: onnx.ModelProto, step: Quantize, tex
     alone = [group for group in groups if len(group.weights) == 1]
 
     def error_of(strength: float, chosen: Sequence[Group]) -> float:
-        error = _error(quantized_products(smoothed(base, largest, strength, chosen), step.reduce_range), texts, expected)
+        made = smoothed(base, largest, strength, chosen)
+        error = _error(quantized_products(made, step.reduce_range, ranges=_ranges(made, step, texts)), texts, expected)
         progress.advance()
         return error
 
@@ -101,7 +114,7 @@ def scan(model: onnx.ModelProto, prepared: Prepared, step: Quantize, texts: Text
     with bar("scan for sensitive products", len(groups)) as progress:
         for group in groups:
             others = {weight for weight in products if weight not in group.weights}
-            error = _error(quantized_products(prepared.model, step.reduce_range, others), chosen, expected)
+            error = _error(in_int8(prepared, step, others), chosen, expected)
             params = sum(int(np.prod(graph.initializers[weight].dims)) for weight in group.weights)
             found.append(Sensitivity(products[group.weights[0]].name.rsplit("/", 1)[0], group.weights, params, _rounded(error)))
             progress.advance()
@@ -121,7 +134,7 @@ def most_sensitive(scanned: Sequence[Sensitivity], count: int | None = None) -> 
 
 def in_int8(prepared: Prepared, step: Quantize, left: Collection[str] = ()) -> onnx.ModelProto:
     """left: names of weights whose products stay in float."""
-    return quantized_products(prepared.model, step.reduce_range, left)
+    return quantized_products(prepared.model, step.reduce_range, left, prepared.ranges)
 
 
 def outputs_of(model: onnx.ModelProto, texts: Sequence[Feeds]) -> np.ndarray:

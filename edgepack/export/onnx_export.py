@@ -16,7 +16,7 @@ from transformers.pytorch_utils import Conv1D
 
 from edgepack.errors import EdgepackError
 from edgepack.export.onnx_attention import onnx_attention
-from edgepack.export.onnx_optimization import MODEL_FILE, SESSION
+from edgepack.export.onnx_optimization import MODEL_FILE, session_of
 from edgepack.model.evaluation import forward, pad_id_of, takes_types
 from edgepack.model.tasks import Task
 from edgepack.progress import bar
@@ -45,7 +45,7 @@ def input_names(model: nn.Module) -> list[str]:
     return ["input_ids", "attention_mask"] + (["token_type_ids"] if takes_types(model) else [])
 
 
-def runnable(model: nn.Module, task: Task) -> Runnable:
+def runnable(model: nn.Module, task: Task, prepack: bool = True) -> Runnable:
     """What a target must know of the file that an export of `model` became."""
     return Runnable(
         task=task.name,
@@ -55,7 +55,7 @@ def runnable(model: nn.Module, task: Task) -> Runnable:
         per_token=task.per_token,
         pad_id=pad_id_of(model),
         vocab=model.config.vocab_size,
-        session=SESSION,
+        session=session_of(prepack),
     )
 
 

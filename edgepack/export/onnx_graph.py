@@ -26,7 +26,7 @@ class Graph:
         """In place of the tensor of that name, or beside the others."""
         if name not in self.initializers:
             self.initializers[name] = self.model.graph.initializer.add()
-        self.initializers[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self.initializers[name].CopyFrom(numpy_helper.from_array(np.asarray(array, order="C"), name))
 
     def is_product(self, node: onnx.NodeProto) -> bool:
         """Whether a node multiplies by a matrix that is stored."""
@@ -41,6 +41,11 @@ class Graph:
         if len(stored) != 1 or len(self.initializers[stored[0]].dims) != 1:
             return None
         return readers[0], stored[0]
+
+
+def product_sources(graph: Graph) -> list[str]:
+    """The values that products with a stored matrix read, each once."""
+    return list(dict.fromkeys(node.input[0] for node in graph.nodes if graph.is_product(node)))
 
 
 def drop_unread(model: onnx.ModelProto) -> None:

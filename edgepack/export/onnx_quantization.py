@@ -1,10 +1,10 @@
-"""ONNX fp32 to int8: activations u8 and dynamic, weights s8 and symmetric per channel, embeddings by rows in 8 or 4 bits.
+"""ONNX fp32 to int8: activations u8, dynamic or static, weights s8 and symmetric per channel, embeddings by rows in 8 or 4 bits.
 
-The ops are those that onnxruntime would fuse `quantize_dynamic`'s output into, written directly: the same kernels, in a
-fraction of the time, and each product can be left in float.
+The ops are those that onnxruntime would fuse the output of `quantize_dynamic` or `quantize_static` into, written directly: the same
+kernels, in a fraction of the time, each product can be left in float, and none can silently stay there.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import onnx
 
 from edgepack.export.blocks import Grid, quantize_blocks
 from edgepack.export.onnx_graph import Graph, drop_unread, put_nodes
+from edgepack.export.onnx_ranges import Range
 
 _INT8_PRODUCTS = ("MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat")
 _FLOAT_PRODUCTS = ("MatMul", "Gemm", "FusedGemm", "FusedMatMul")
@@ -20,13 +21,16 @@ _CONTRIB = "com.microsoft"
 _BLOCKS = {8: (128, 64, 32, 16), 4: (64, 32, 16)}  # values of a row that share a scale, the widest that divides the row
 
 
-def quantized_products(model: onnx.ModelProto, reduce_range: bool = False, left: Collection[str] = ()) -> onnx.ModelProto:
+def quantized_products(
+    model: onnx.ModelProto, reduce_range: bool = False, left: Collection[str] = (), ranges: Mapping[str, Range] | None = None
+) -> onnx.ModelProto:
     """A copy with products in int8. reduce_range: weights in 7 bits. left: names of weights whose products stay in float.
+    ranges: of the values that products read, where those are static.
 
     u8 x s8 has fast kernels on x86 and on ARM; s8 x s8 is many times slower on x86.
     """
     made = _copy(model)
-    _quantize_products(made, 63 if reduce_range else 127, left)
+    _quantize_products(made, 63 if reduce_range else 127, left, ranges)
     drop_unread(made)
     return made
 
@@ -47,7 +51,7 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
     return made
 
 
-def _quantize_products(model: onnx.ModelProto, most: int, left: Collection[str]) -> None:
+def _quantize_products(model: onnx.ModelProto, most: int, left: Collection[str], ranges: Mapping[str, Range] | None) -> None:
     """x W + b becomes one op; products that read the same x share its rounding."""
     graph = Graph(model)
     wanted = [node for node in graph.nodes if graph.is_product(node) and node.input[1] not in left and _is_worth(graph, node.input[1])]
@@ -68,17 +72,26 @@ def _quantize_products(model: onnx.ModelProto, most: int, left: Collection[str])
         source, weight = node.input[0], node.input[1]
         scale = _quantize_weight(graph, weight, most)
         add, bias = biased.get(node.output[0], (node, ""))
-        if sharing[source] == 1:
+        if sharing[source] == 1 and ranges is None:
             inputs = [source, f"{weight}/int8", scale, "", bias]
             nodes.append(_contrib("DynamicQuantizeMatMul", inputs, add.output[0]))
             continue
         parts = [f"{source}/uint8", f"{source}/scale", f"{source}/zero"]
         if source not in rounded:
-            nodes.append(onnx.helper.make_node("DynamicQuantizeLinear", [source], parts, name=parts[0]))
+            nodes.append(_rounding(graph, source, parts, ranges))
             rounded.add(source)
         inputs = [parts[0], f"{weight}/int8", parts[1], scale, parts[2], "", bias]
         nodes.append(_contrib("MatMulIntegerToFloat", inputs, add.output[0]))
     put_nodes(model, nodes)
+
+
+def _rounding(graph: Graph, source: str, parts: list[str], ranges: Mapping[str, Range] | None) -> onnx.NodeProto:
+    """The node that turns a value into u8. parts: names of the u8 values, their scale and their zero point."""
+    if ranges is None:
+        return onnx.helper.make_node("DynamicQuantizeLinear", [source], parts, name=parts[0])
+    for name, value in zip(parts[1:], ranges[source], strict=True):
+        graph.put(name, np.asarray(value))
+    return onnx.helper.make_node("QuantizeLinear", [source, *parts[1:]], parts[:1], name=parts[0])
 
 
 def _quantize_weight(graph: Graph, name: str, most: int) -> str:

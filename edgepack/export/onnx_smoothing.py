@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 from onnx import numpy_helper
 
-from edgepack.export.onnx_graph import Graph
+from edgepack.export.onnx_graph import Graph, product_sources
 from edgepack.export.onnx_weights import open_mapped
 
 Feeds = Mapping[str, np.ndarray]  # inputs of one run by name
@@ -48,7 +48,7 @@ def groups_of(graph: Graph) -> list[Group]:
 
 def largest_activations(model: onnx.ModelProto, texts: Iterable[Feeds]) -> dict[str, np.ndarray]:
     """The largest |x| of each channel of every value that a product reads, over all tokens of the texts: {value: [channels]}."""
-    names = [source for group in groups_of(Graph(model)) for source in group.sources]
+    names = product_sources(Graph(model))
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     del watched.graph.output[:]

@@ -30,8 +30,13 @@ def with_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     whole = onnx.ModelProto()
     whole.CopyFrom(model)
     for tensor in _outside(whole):
-        tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(read_weight(tensor)), tensor.name))
+        tensor.CopyFrom(numpy_helper.from_array(np.asarray(read_weight(tensor), order="C"), tensor.name))
     return whole
+
+
+def save_whole(model: onnx.ModelProto, path: Path) -> None:
+    """Writes a model that is small enough for one file, with all of its weights."""
+    onnx.save(with_weights(model), path)
 
 
 def open_mapped(model: onnx.ModelProto, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
@@ -67,11 +72,11 @@ class WeightsFile:
     def put(self, name: str, values: np.ndarray) -> TensorProto:
         """A tensor for the graph, its values in the file; a handful of bytes stays in the graph."""
         if values.nbytes < _SMALLEST_OUTSIDE_BYTES:
-            return numpy_helper.from_array(np.ascontiguousarray(values), name)
+            return numpy_helper.from_array(np.asarray(values, order="C"), name)
         aligned = _PAGE_BYTES if values.nbytes >= 16 * _PAGE_BYTES else _LINE_BYTES
         self.file.write(b"\0" * (-self.file.tell() % aligned))
         at = self.file.tell()
-        np.ascontiguousarray(values).tofile(self.file)
+        np.asarray(values, order="C").tofile(self.file)
         tensor = TensorProto(name=name, data_type=helper.np_dtype_to_tensor_dtype(values.dtype), dims=values.shape)
         _place(tensor, {"location": Path(self.file.name).name, "offset": at, "length": values.nbytes})
         return tensor
