@@ -4,6 +4,7 @@
     python benchmarks/compression.py banking77 --data ../shared/data/banking77
     python benchmarks/compression.py clinc150 --data ../shared/data/clinc150
     python benchmarks/compression.py entities --model ../shared/models/e5-masakhaner --data ../shared/data/masakhaner2
+    python benchmarks/compression.py hausa --model ../shared/models/e5-masakhaner --data ../shared/data/masakhaner2/hau
 
 Each row is one `edgepack build` with the flags below. Teachers of intents are trained first. `--build-only` leaves the timing
 to a second run on a quiet machine; what stands in --work is not built again.
@@ -48,10 +49,8 @@ TABLES = {
             [*_shape("6x384", "50%", "70%"), "--refit", "--learning-rate", "2e-4", "--epochs", "6"], times=4, kept=0.99
         ),
     },
-    "entities": {
-        "13M": Build([*_shape("6x384", "50%", "50%"), "--learning-rate", "3e-4", "--epochs", "3"], lost=1.5),
-        "half the layers": Build([*_shape("6x384", "0", "0"), "--learning-rate", "3e-4", "--epochs", "3"], kept=0.99),
-    },
+    "entities": {"13M": Build([*_shape("6x384", "50%", "50%"), "--learning-rate", "3e-4", "--epochs", "3"], lost=1.5)},
+    "hausa": {"half the layers": Build([*_shape("6x384", "0", "0"), "--learning-rate", "3e-4", "--epochs", "3"], kept=0.99)},
 }
 
 

@@ -19,7 +19,7 @@ from edgepack.plan import Plan, make_plan
 from edgepack.predict import predict, predict_file_mb
 from edgepack.profile import Profile
 from edgepack.progress import say
-from edgepack.quantization import GRAPH_FILE, quantize_file
+from edgepack.quantization import GRAPH_FILE, check_calibration, quantize_file
 from edgepack.recipe import Recipe
 from edgepack.report.judge import Report, judge
 from edgepack.report.write import write_model_card, write_report
@@ -64,6 +64,7 @@ def build(recipe: Recipe, profile: Profile, out: Path | str, cache: Path | None 
     material = gather(recipe)
     pieces = len(material.vocabulary_cut.order) if recipe.vocabulary is not None else None
     plan = make_plan(profile, recipe, material.source.shape(material.task.name), pieces)
+    check_calibration(material, plan)
     fp32_mb = predict_file_mb(plan.teacher, "fp32")
     check_disk(cache, fp32_mb * _CHECKPOINT_COPIES, "the stages' results")
     check_disk(out, 2 * plan.predictions.file_mb, "the pack")

@@ -47,6 +47,7 @@ def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int
     EdgepackError where the profile's runtime is not supported, a fixed choice is impossible or no plan meets the budgets.
     """
     runtime = supported_runtime(profile)
+    _refuse_long_texts(recipe, teacher)
     _refuse_idle_wishes(recipe, teacher)
     budget = profile.budget.overridden_by(recipe.budget)
     cut = _with_vocabulary(recipe, teacher, pieces)
@@ -64,6 +65,15 @@ def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int
         teacher_predictions=predict(teacher, "fp32", profile, runtime, recipe.length),
         broken=choice.broken,
     )
+
+
+def _refuse_long_texts(recipe: Recipe, teacher: ModelShape) -> None:
+    for name, wished in {"--length": recipe.length, "--max-length": recipe.max_length}.items():
+        asked = name.strip("-").replace("-", "_") in recipe.model_fields_set
+        if asked and wished and wished > teacher.positions:
+            raise EdgepackError(
+                f"{name} {wished} is over the {teacher.positions} tokens that the model has positions for", "choose a shorter length"
+            )
 
 
 def _refuse_idle_wishes(recipe: Recipe, teacher: ModelShape) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgepack.errors import EdgepackError
 from edgepack.gate import Attempt, Sensitive, judge_attempt
 from edgepack.measure.answers import answer
 from edgepack.model.data import Row
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 GRAPH_FILE = "graph.onnx"  # an export before it is finished: what quantization starts from
 _UNFINISHED = "quantized.onnx"
 CALIBRATION_TEXTS = 64
+_LEAST_TEXTS = 8  # fewer say little of what a scale must hold
 _CALIBRATION_BLOCKS = 32  # of up to 256 tokens each, of a decoder's running text
+_LEAST_TOKENS = 512  # GPTQ's moments of fewer fit the texts rather than the language
 GATE_ROWS = 1000  # of the dev split: they tell half a point apart, in seconds
 
 
@@ -74,6 +77,18 @@ class _Judge:
             details=candidate.details,
             sensitivity=candidate.sensitivity,
             **judged,
+        )
+
+
+def check_calibration(material: Material, plan: Plan) -> None:
+    """EdgepackError where int8 was asked for with settings that so few texts cannot choose."""
+    count = len(material.rows("train"))
+    asked = [name for name in ("smoothing", "sensitive") if getattr(material.recipe, name)]
+    asked += ["activations static"] if material.recipe.activations == "static" else []
+    if asked and count < _LEAST_TEXTS and any(isinstance(step, Quantize) for step in plan.steps):
+        raise EdgepackError(
+            f"--{asked[0]} calibrates on texts of the train split, which has {count}: {_LEAST_TEXTS} at least",
+            "give more data, or leave the flag out",
         )
 
 
@@ -140,8 +155,10 @@ def _blockwise(material: Material, exported: Path, step: Quantize) -> Iterator[_
     texts = material.train[:: max(1, len(material.train) // _CALIBRATION_BLOCKS)][:_CALIBRATION_BLOCKS]
     wider = step.model_copy(update={"precision": "int8", "asymmetric": False})
     for wish in [step, wider] if step.precision == "int4" and material.recipe.precision is None else [step]:
-        write = partial(quantize_decoder, exported, wish, texts=texts, cache=cache)
-        yield _Candidate(f"{wish.precision} in blocks of {wish.block}", wish.precision, write, {"calibration_texts": len(texts)})
+        enough = sum(len(text.ids) for text in texts) >= _LEAST_TOKENS
+        said: int | str = len(texts) if enough or not texts else f"none: those at hand have fewer than {_LEAST_TOKENS} tokens"
+        write = partial(quantize_decoder, exported, wish, texts=texts if enough else (), cache=cache)
+        yield _Candidate(f"{wish.precision} in blocks of {wish.block}", wish.precision, write, {"calibration_texts": said})
 
 
 def _halves(material: Material, exported: Path, step: Quantize) -> Iterator[_Candidate]:

@@ -234,6 +234,8 @@ def test_nothing_is_written_that_the_profiles_runtime_cannot_open():
         ({"activations": "static", "precision": "int8"}, "--activations needs texts"),
         ({"smoothing": 0.5, "precision": "fp16"}, "--smoothing with --precision fp16"),
         ({"sensitive": 2, "task": "text-generation"}, "a decoder's activations"),
+        ({"max_length": 1000}, "--max-length 1000 is over the 512 tokens"),
+        ({"length": 513}, "--length 513 is over"),
         ({"prepack": False, "task": "text-generation"}, "--no-prepack"),
     ],
 )
