@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from edgepack.errors import EdgepackError
+from edgepack.formats import FormatWish
 from edgepack.profile import PrecisionName, load_profile, profile_names
 from edgepack.recipe import Importance, Recipe, Scope, TaskName, Training, parse_fraction, read_recipe
 
@@ -67,6 +68,10 @@ def recipe_flags(  # noqa: PLR0913, PLR0917  a flag is a parameter
         bool | None,
         typer.Option(help="Pack matrices as the session opens: loads slower, runs faster.", show_default="unless the load budget breaks"),
     ] = None,
+    format: Annotated[
+        FormatWish | None,
+        typer.Option(help="auto builds and measures both, and ships the better.", show_default="ONNX where the profile runs it"),
+    ] = None,
     smoothing: Annotated[
         float | None, typer.Option(help="Of activations before int8, 0 to 1 (SmoothQuant).", show_default="chosen on train texts")
     ] = None,
@@ -118,6 +123,7 @@ def recipe_flags(  # noqa: PLR0913, PLR0917  a flag is a parameter
         "precision": precision,
         "activations": activations,
         "prepack": prepack,
+        "format": format,
         "smoothing": smoothing,
         "sensitive": sensitive,
         "embedding_bits": embedding_bits,

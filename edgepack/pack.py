@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from edgepack.errors import EdgepackError
+from edgepack.formats import Format
 from edgepack.frozen import Frozen
 from edgepack.gate import Attempt
 from edgepack.model.calibration import Calibration
@@ -65,7 +66,7 @@ class Manifest(Runnable):
 
     schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
     edgepack: str
-    format: Literal["onnx"]
+    format: Format
     precision: str
     max_length: int
     labels: dict[str, str]

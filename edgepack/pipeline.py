@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgepack.cache import cache_folder, library_versions
+from edgepack.choice import supported_runtime
+from edgepack.formats import FORMATS, check_installed, format_versions
 from edgepack.gate import Attempt
 from edgepack.measure.measurement import FULL, Effort, measure
 from edgepack.model.material import Material, gather
@@ -37,6 +39,7 @@ from edgepack.steps import (
     PruneWeights,
     Quantize,
 )
+from edgepack.tflite_steps import OLD_RUNTIME
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,6 +64,7 @@ def build(recipe: Recipe, profile: Profile, out: Path | str, cache: Path | None 
     out = Path(out)
     check_output(out)
     cache = cache or cache_folder()
+    check_installed(FORMATS[supported_runtime(profile, recipe.format)])
     material = gather(recipe)
     pieces = len(material.vocabulary_cut.order) if recipe.vocabulary is not None else None
     plan = make_plan(profile, recipe, material.source.shape(material.task.name), pieces)
@@ -134,12 +138,23 @@ def _export(runner: Runner, step: Export, folder: Path) -> tuple[Runnable, list[
     from edgepack.model.checkpoint import load_checkpoint
 
     model = load_checkpoint(runner.checkpoint, runner.material.task.name, runner.material.recipe.trust_remote_code)
+    if step.format == "tflite":
+        return _export_tflite(runner, model, folder), []
     if runner.material.task.name == "text-generation":
         export_decoder(model, step, folder)
         return runnable_decoder(model, runner.material.task), []
     export_onnx(model, runner.material.task, step, folder / GRAPH_FILE)
     optimize_onnx(folder / GRAPH_FILE, folder)
     return runnable(model, runner.material.task, step.prepack), []
+
+
+def _export_tflite(runner: Runner, model: "nn.Module", folder: Path) -> Runnable:
+    from edgepack.export.tflite_export import MODEL_FILE, export_tflite, runnable_tflite
+
+    buckets = runner.material.buckets
+    say(f"  a signature for each of {', '.join(map(str, buckets))} tokens")
+    export_tflite(model, runner.material.task, buckets, folder / MODEL_FILE)
+    return runnable_tflite(model, runner.material.task, buckets)
 
 
 def _quantize(runner: Runner, step: Quantize, folder: Path) -> tuple[Runnable, list[Attempt]]:
@@ -157,8 +172,7 @@ def read_runnable(folder: Path) -> Runnable:
 def write_pack(folder: Path, runner: Runner) -> Manifest:
     """Everything but the report: model, tokenizer, labels, golden vectors, model card, pack.json."""
     from edgepack.export.genai_config import GENAI_FILE, genai_config
-    from edgepack.export.onnx_blockwise import count_blockwise
-    from edgepack.export.onnx_quantization import count_products
+    from edgepack.export.products import products_of
     from edgepack.golden import write_golden
 
     material, plan, profile = runner.material, runner.plan, runner.profile
@@ -166,7 +180,12 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
     shipped = [*runner.exported.glob(f"{runnable.model}*"), *([runner.exported / runnable.score_model] if runnable.score_model else [])]
     for path in shipped:
         shutil.copyfile(path, folder / path.name)
-    write_tokenizer(material, folder)
+    max_length = runnable.buckets[-1] if runnable.buckets else material.max_length
+    write_tokenizer(material, max_length, folder)
+    if plan.runtime == OLD_RUNTIME:
+        from edgepack.export.tflite_quantization import refuse_channels
+
+        refuse_channels(folder / runnable.model)
     labels = {str(index): name for index, name in sorted(material.id2label.items())}
     _write_json(folder / "labels.json", labels)
     if runnable.cache:
@@ -180,12 +199,12 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
     manifest = Manifest(
         **runnable.model_dump(),
         edgepack=library_versions()["edgepack"],
-        format="onnx",
+        format=plan.format,
         precision=precision,
-        max_length=material.max_length,
+        max_length=max_length,
         labels=labels,
         golden_tolerance=_FP32_TOLERANCE if precision in ("fp32", "fp16") else _INT8_TOLERANCE,
-        products=(count_blockwise if runnable.score_model else count_products)(folder / runnable.model),
+        products=products_of(folder, runnable),
         predictions=predict(
             shape, precision, profile, plan.runtime, material.recipe.length, material.recipe.embedding_bits or 8, plan.prepack
         ),
@@ -198,7 +217,7 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
         data=Origin(name=material.data.name, sha256=material.data.sha256) if material.data else None,
         seed=material.recipe.seed,
         command=shlex.join(["edgepack", *sys.argv[1:]]),
-        versions=library_versions(),
+        versions=library_versions() | format_versions(plan.format),
         files=(),
     )
     write_model_card(folder, manifest)
@@ -211,12 +230,12 @@ def model_config(config: dict[str, Any], labels: dict[str, str]) -> dict[str, An
     return kept | ({"id2label": labels, "label2id": {name: int(index) for index, name in labels.items()}} if labels else {})
 
 
-def write_tokenizer(material: Material, folder: Path) -> None:
+def write_tokenizer(material: Material, max_length: int, folder: Path) -> None:
     """tokenizer.json cuts at the pack's length and pads nothing: an app need not know."""
     tokenizer = material.tokenizer
     tokenizer.backend_tokenizer.no_padding()
-    tokenizer.backend_tokenizer.enable_truncation(material.max_length)
-    tokenizer.model_max_length = material.max_length
+    tokenizer.backend_tokenizer.enable_truncation(max_length)
+    tokenizer.model_max_length = max_length
     tokenizer.save_pretrained(folder)
 
 
