@@ -178,12 +178,15 @@ def profiles(json_: Json = False) -> None:
 @takes_recipe
 def plan(recipe: Recipe, profile: Profile, cache: Cache = None, json_: Json = False) -> None:
     """Say what `build` would do and what it would cost on the device, before any work."""
-    from edgepack.pipeline import plan_build
+    from rich.console import Group
+
+    from edgepack.pipeline import plan_formats
     from edgepack.show import plan_view
 
     device = load_profile(profile)
-    found = plan_build(_with_demo(recipe, cache, with_weights=False), device)
-    _print(found.as_json(), json_, lambda: plan_view(found))
+    found = plan_formats(_with_demo(recipe, cache, with_weights=False), device)
+    as_json = [one.as_json() for one in found]
+    _print(as_json if len(found) > 1 else as_json[0], json_, lambda: Group(*map(plan_view, found)))
 
 
 @app.command()
@@ -198,14 +201,14 @@ def build(
 ) -> None:
     """Prune, distil, quantize, export and measure: a pack for the device, and whether its budgets hold."""
     from edgepack.cache import cache_folder
-    from edgepack.choice import supported_runtime
+    from edgepack.choice import wished_formats
     from edgepack.measure.measurement import FULL, QUICK
     from edgepack.pack import check_output
     from edgepack.pipeline import build as build_pack
     from edgepack.show import report_view
 
     device = load_profile(profile)
-    supported_runtime(device)
+    wished_formats(device, recipe.format)
     target = out or Path("packs") / device.name
     check_output(target)
     wished = _with_demo(recipe, cache, with_weights=True)

@@ -111,7 +111,7 @@ def written_whole(out: Path) -> Iterator[Path]:
     partial.mkdir(parents=True)
     try:
         yield partial
-        for path in partial.iterdir():
+        for path in partial.rglob("*"):
             _sync(path)
         partial.rename(out)
     except BaseException:

@@ -5,17 +5,20 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgepack.cache import cache_folder, library_versions
-from edgepack.choice import supported_runtime
-from edgepack.formats import FORMATS, check_installed, format_versions
+from edgepack.choice import wished_formats
+from edgepack.errors import EdgepackError
+from edgepack.formats import check_installed, format_versions
 from edgepack.gate import Attempt
 from edgepack.measure.measurement import FULL, Effort, measure
 from edgepack.model.material import Material, gather
 from edgepack.model.source import Source, find_model
 from edgepack.pack import Manifest, Origin, check_disk, check_output, disk_full_is_said, seal, written_whole
+from edgepack.pair import ship
 from edgepack.parallel import is_first
 from edgepack.plan import Plan, make_plan
 from edgepack.predict import predict, predict_file_mb
@@ -27,6 +30,7 @@ from edgepack.report.judge import Report, judge
 from edgepack.report.write import write_model_card, write_report
 from edgepack.runnable import Runnable
 from edgepack.runner import Runner
+from edgepack.shape import ModelShape
 from edgepack.steps import (
     CutVocabulary,
     Distill,
@@ -50,13 +54,23 @@ _CHECKPOINT_COPIES = 8  # weights with optimizer states, twice, and the stages' 
 
 
 def plan_build(recipe: Recipe, profile: Profile) -> Plan:
-    """The plan alone: reads the model's config, neither weights nor data."""
+    """The plan alone: reads the model's config, neither weights nor data. Of two formats the first one's."""
+    return plan_formats(recipe, profile)[0]
+
+
+def plan_formats(recipe: Recipe, profile: Profile) -> tuple[Plan, ...]:
+    """A plan for each format that the recipe wants."""
     source = find_model(recipe.model, recipe.trust_remote_code, with_weights=False)
-    return make_plan(profile, recipe, source.shape(recipe.task or source.task()))
+    return _plans(profile, recipe, source.shape(recipe.task or source.task()))
+
+
+def _plans(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int | None = None) -> tuple[Plan, ...]:
+    formats = wished_formats(profile, recipe.format)
+    return tuple(make_plan(profile, recipe.model_copy(update={"format": one}), teacher, pieces) for one in formats)
 
 
 def build(recipe: Recipe, profile: Profile, out: Path | str, cache: Path | None = None, effort: Effort | None = FULL) -> Report | None:
-    """A pack in `out`, measured and judged. effort=None leaves the measuring out.
+    """A pack in `out`, measured and judged. effort=None leaves the measuring out. Two packs, or the better, where the recipe says so.
 
     Everything that can be wrong with the input is an EdgepackError before a model is loaded. Stages that an earlier build
     finished come from the cache; one that was killed goes on where it was. None in any but the first process of a torchrun.
@@ -64,19 +78,43 @@ def build(recipe: Recipe, profile: Profile, out: Path | str, cache: Path | None 
     out = Path(out)
     check_output(out)
     cache = cache or cache_folder()
-    check_installed(FORMATS[supported_runtime(profile, recipe.format)])
+    for one in wished_formats(profile, recipe.format):
+        check_installed(one)
+    if recipe.format == "auto" and effort is None:
+        raise EdgepackError("--format auto chooses by measurement, and --measure off leaves none", "use --format both, or measure")
     material = gather(recipe)
     pieces = len(material.vocabulary_cut.order) if recipe.vocabulary is not None else None
-    plan = make_plan(profile, recipe, material.source.shape(material.task.name), pieces)
-    check_calibration(material, plan)
-    fp32_mb = predict_file_mb(plan.teacher, "fp32")
+    plans = _plans(profile, recipe, material.source.shape(material.task.name), pieces)
+    for plan in plans:
+        check_calibration(material, plan)
+    fp32_mb = predict_file_mb(plans[0].teacher, "fp32")
     check_disk(cache, fp32_mb * _CHECKPOINT_COPIES, "the stages' results")
-    check_disk(out, 2 * plan.predictions.file_mb, "the pack")
+    check_disk(out, sum(2 * plan.predictions.file_mb for plan in plans), "the pack")
     with disk_full_is_said():
-        return _build(Runner(material, plan, profile, cache), out, effort)
+        runners = [Runner(material, plan, profile, cache) for plan in plans]
+        for runner in runners:
+            _work(runner)
+        return _ship(runners, out, effort) if is_first() else None
 
 
-def _build(runner: Runner, out: Path, effort: Effort | None) -> Report | None:
+def _ship(runners: list[Runner], out: Path, effort: Effort | None) -> Report:
+    if len(runners) > 1:
+        makers = {runner.plan.format: partial(_measured_pack, runner=runner, effort=effort) for runner in runners}
+        return ship(out, runners[0].material.recipe.format, makers)
+    with written_whole(out) as folder:
+        manifest, report = _measured_pack(folder, runners[0], effort)
+        write_report(folder, report)
+        seal(folder, manifest)
+    return report
+
+
+def _measured_pack(folder: Path, runner: Runner, effort: Effort | None) -> tuple[Manifest, Report]:
+    manifest = write_pack(folder, runner)
+    return manifest, judge(manifest, measure(folder, manifest, runner.material.median_length, effort) if effort else None)
+
+
+def _work(runner: Runner) -> None:
+    """The plan's steps, from the model as it came to a file for its runtime."""
     material, plan = runner.material, runner.plan
     say(f"teacher: {material.source.name}, {material.task.name}, {plan.teacher.params / 1e6:.1f}M parameters")
     if material.data:
@@ -84,15 +122,6 @@ def _build(runner: Runner, out: Path, effort: Effort | None) -> Report | None:
     runner.teacher()
     say(f"  {_outcome(runner)}")
     run_steps(runner, plan)
-    if not is_first():
-        return None
-    with written_whole(out) as folder:
-        manifest = write_pack(folder, runner)
-        measurement = measure(folder, manifest, material.median_length, effort) if effort else None
-        report = judge(manifest, measurement)
-        write_report(folder, report)
-        seal(folder, manifest)
-    return report
 
 
 def run_steps(runner: Runner, plan: Plan) -> None:

@@ -29,6 +29,7 @@ LAYERS = [
     {"pack", "cache"},
     {"measure"},
     {"generation", "golden", "report", "runner", "quantization"},
+    {"pair"},
     {"pipeline", "remeasure", "demo"},
     {"show"},
     {"cli"},

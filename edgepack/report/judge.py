@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from edgepack.formats import Format
 from edgepack.frozen import Frozen
 from edgepack.measure.measurement import LatencyRow, Measurement, headline_length
 from edgepack.pack import Manifest, StageRecord
@@ -25,6 +26,26 @@ class Check(Frozen):
     here: float | None
 
 
+class Contender(Frozen):
+    """One format's pack. latency_ms: p90; median_ms: p50 of the same runs; over: budgets that it exceeds, with how often."""
+
+    format: Format
+    runtime: str
+    precision: str
+    pack_id: str
+    file_mb: float
+    score: float | None
+    score_drop: float | None
+    latency_ms: float | None
+    median_ms: float | None
+    load_ms: float | None
+    ram_mb: float | None
+    over: dict[str, float]
+    shipped: bool = False
+    where: str
+    origin: str = "measured"
+
+
 class Report(Frozen):
     """report.json."""
 
@@ -44,6 +65,8 @@ class Report(Frozen):
     environment: dict[str, object]
     files_mb: dict[str, float]
     notes: tuple[str, ...]
+    formats: tuple[Contender, ...] = ()  # where both were built: this pack and the one that it was compared with
+    formats_why: str | None = None
 
     @property
     def exit_code(self) -> int:
@@ -82,7 +105,7 @@ def headline_latency(measurement: Measurement, length: int) -> LatencyRow | None
 
 def _checks(manifest: Manifest, measurement: Measurement | None):
     budget, part = manifest.plan.budget, manifest.profile.cpu.part
-    here = _measured_here(manifest, measurement)
+    here = measured_here(manifest, measurement)
     on_device = measurement is not None and measurement.is_the_device
     for name, limit in budget.model_dump(exclude_none=True).items():
         if name == "file_mb":
@@ -99,7 +122,7 @@ def _checks(manifest: Manifest, measurement: Measurement | None):
         yield Check(name=name, limit=limit, actual=actual, ok=ok, origin=origin, where=where, here=here.get(name))
 
 
-def _measured_here(manifest: Manifest, measurement: Measurement | None) -> dict[str, float | None]:
+def measured_here(manifest: Manifest, measurement: Measurement | None) -> dict[str, float | None]:
     if measurement is None:
         return {}
     length = headline_length(manifest)

@@ -68,6 +68,8 @@ def _charts(report: Report) -> dict[str, Any]:
         "size": bars("File size by stage, MB", [Bar(row.stage, (row.file_mb,), f"{row.file_mb:.1f} MB") for row in report.ladder]),
     }
     charts |= quality_charts(report.ladder)
+    times = [Bar(one.format, (one.median_ms,), f"{one.median_ms:.2f} ms") for one in report.formats if one.median_ms is not None]
+    charts["formats"] = bars(f"Median latency of the two formats, measured on {report.formats[0].where}", times) if times else None
     if report.measurements:
         charts |= _measured_charts(report.measurements)
     return charts
