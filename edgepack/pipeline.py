@@ -211,6 +211,8 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
         shutil.copyfile(path, folder / path.name)
     max_length = runnable.buckets[-1] if runnable.buckets else material.max_length
     write_tokenizer(material, max_length, folder)
+    if plan.format == "tflite":
+        _describe(folder / runnable.model, runner, max_length)
     if plan.runtime == OLD_RUNTIME:
         from edgepack.export.tflite_quantization import refuse_channels
 
@@ -251,6 +253,24 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
     )
     write_model_card(folder, manifest)
     return seal(folder, manifest)
+
+
+def _describe(file: Path, runner: Runner, max_length: int) -> None:
+    """Puts into the file itself what stands in the pack beside it: an app may take the file alone."""
+    from edgepack.export.tflite_metadata import Facts, write_metadata
+
+    material = runner.material
+    pieces = [piece for piece, _ in sorted(material.tokenizer.get_vocab().items(), key=lambda entry: entry[1])]
+    facts = Facts(
+        name=runner.source.name,
+        description=f"{material.task.name}, texts of up to {max_length} tokens, made for {runner.profile.name} by edgepack",
+        version=library_versions()["edgepack"],
+        licence=runner.source.licence,
+        labels=[name for _, name in sorted(material.id2label.items())],
+        pieces=[] if any("\n" in piece or "\r" in piece for piece in pieces) else pieces,  # a line each, or none
+        outputs={name: f"{name.replace('_', ' ')}{' of each token' if material.task.per_token else ''}" for name in material.task.outputs},
+    )
+    write_metadata(file, facts)
 
 
 def model_config(config: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:

@@ -7,8 +7,10 @@ import os
 import re
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,6 +19,7 @@ from edgepack.errors import EdgepackError
 from edgepack.export.onnx_export import input_names, plain_linears
 from edgepack.export.tflite_attention import tflite_attention
 from edgepack.export.tflite_graph import foreign_ops
+from edgepack.export.tflite_metadata import edit_model
 from edgepack.model.evaluation import forward, pad_id_of
 from edgepack.model.tasks import Task
 from edgepack.progress import bar
@@ -77,10 +80,30 @@ def export_tflite(model: nn.Module, task: Task, buckets: Sequence[int], target: 
             raise _cannot(model, str(error)) from error
         progress.advance()
         converted.export(str(target))
+        edit_model(target, _name_by_module)
         progress.advance()
     foreign = foreign_ops(target)
     if foreign:
         raise _cannot(model, f"it needs {', '.join(foreign)}, which are no builtin ops")
+
+
+def _name_by_module(model: Any) -> None:
+    """Tensors are named after the module that made them: the converter's names, with every class on the way, outweigh the graph."""
+    for signature in model.signatureDefs:
+        seen: Counter[str] = Counter()
+        for tensor in model.subgraphs[signature.subgraphIndex].tensors:
+            name = _module_of(tensor.name.decode())
+            seen[name] += 1
+            tensor.name = f"{signature.signatureKey.decode()}/{name}{'' if seen[name] == 1 else f'_{seen[name]}'}".encode()
+
+
+def _module_of(name: str) -> str:
+    """`...BertModel_bert/...BertLayer_0/...Linear_dense;` as bert.0.dense; what came from no module keeps its name."""
+    last = [part for part in name.split(";") if "/" in part]
+    if not last:
+        return name.rpartition("/")[2].split(";")[0] or "tensor"
+    classes = [part.rpartition(".")[2].lstrip("_") for part in last[-1].split("/")]
+    return ".".join(found for part in classes if (found := part.partition("_")[2]) and found != "model") or "model"
 
 
 def _cannot(model: nn.Module, reason: str) -> EdgepackError:

@@ -57,7 +57,7 @@ def _rules(file: Path, step: Quantize, weights_only: bool) -> list[dict]:
     add(".*", TFLOperationName.EMBEDDING_LOOKUP, 8, granularity=granularity)
     whole = {weight.scope for weight in all_weights(file) if weight.op == "FULLY_CONNECTED" and weight.shape[-1] % step.block}
     for scope in sorted(whole):
-        add(f"^{re.escape(scope)}", TFLOperationName.FULLY_CONNECTED, 8, granularity=granularity)
+        add(f"^{re.escape(scope)};?$", TFLOperationName.FULLY_CONNECTED, 8, granularity=granularity)
     return rules.get_quantization_recipe()
 
 
