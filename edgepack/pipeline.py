@@ -17,7 +17,7 @@ from edgepack.gate import Attempt
 from edgepack.measure.measurement import FULL, Effort, measure
 from edgepack.model.material import Material, gather
 from edgepack.model.source import Source, find_model
-from edgepack.pack import Manifest, Origin, check_disk, check_output, disk_full_is_said, seal, written_whole
+from edgepack.pack import WEIGHT_CACHE, Manifest, Origin, check_disk, check_output, disk_full_is_said, seal, written_whole
 from edgepack.pair import ship
 from edgepack.parallel import is_first
 from edgepack.plan import Plan, make_plan
@@ -110,7 +110,9 @@ def _ship(runners: list[Runner], out: Path, effort: Effort | None) -> Report:
 
 def _measured_pack(folder: Path, runner: Runner, effort: Effort | None) -> tuple[Manifest, Report]:
     manifest = write_pack(folder, runner)
-    return manifest, judge(manifest, measure(folder, manifest, runner.material.median_length, effort) if effort else None)
+    measurement = measure(folder, manifest, runner.material.median_length, effort) if effort else None
+    shutil.rmtree(folder / WEIGHT_CACHE, ignore_errors=True)  # a device makes its own
+    return manifest, judge(manifest, measurement)
 
 
 def _work(runner: Runner) -> None:
@@ -168,7 +170,7 @@ def _export(runner: Runner, step: Export, folder: Path) -> tuple[Runnable, list[
 
     model = load_checkpoint(runner.checkpoint, runner.material.task.name, runner.material.recipe.trust_remote_code)
     if step.format == "tflite":
-        return _export_tflite(runner, model, folder), []
+        return _export_tflite(runner, model, step, folder), []
     if runner.material.task.name == "text-generation":
         export_decoder(model, step, folder)
         return runnable_decoder(model, runner.material.task), []
@@ -177,13 +179,13 @@ def _export(runner: Runner, step: Export, folder: Path) -> tuple[Runnable, list[
     return runnable(model, runner.material.task, step.prepack), []
 
 
-def _export_tflite(runner: Runner, model: "nn.Module", folder: Path) -> Runnable:
+def _export_tflite(runner: Runner, model: "nn.Module", step: Export, folder: Path) -> Runnable:
     from edgepack.export.tflite_export import MODEL_FILE, export_tflite, runnable_tflite
 
     buckets = runner.material.buckets
     say(f"  a signature for each of {', '.join(map(str, buckets))} tokens")
     export_tflite(model, runner.material.task, buckets, folder / MODEL_FILE)
-    return runnable_tflite(model, runner.material.task, buckets)
+    return runnable_tflite(model, runner.material.task, buckets, step.weight_cache)
 
 
 def _quantize(runner: Runner, step: Quantize, folder: Path) -> tuple[Runnable, list[Attempt]]:

@@ -36,4 +36,5 @@ class Runnable(Frozen):
     score_model: str | None = None  # the same graph with logits for every token, sharing the weights
     positions: int | None = None  # tokens that a decoder can have seen
     stop_ids: tuple[int, ...] = ()
+    weight_cache: bool = False  # LiteRT keeps weights as its kernels want them in a file of its own, and maps it at the next start
     buckets: tuple[int, ...] = ()  # lengths in tokens that a file of fixed shapes has signatures for, in rising order

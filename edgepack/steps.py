@@ -86,6 +86,7 @@ class Export(Frozen):
     format: Format = "onnx"
     opset: int | None = None  # ONNX only
     prepack: bool = True  # matrices are packed for the kernels as the session opens
+    weight_cache: bool = False  # TFLite only: see Runnable
     why: str
 
 

@@ -18,10 +18,11 @@ def tflite_steps(
 ) -> Iterator[Step]:
     """Export and quantization for LiteRT or tflite-runtime."""
     _refuse(recipe, teacher, choice, runtime)
-    yield Export(
-        format="tflite",
-        why=f"{runtime} {profile.runtimes[runtime].version} maps the file; a signature for each length that the data's texts are padded to",
-    )
+    tight = [broken for broken in choice.broken if broken.name in ("load_ms", "ram_mb") and runtime != OLD_RUNTIME]
+    why = f"{runtime} {profile.runtimes[runtime].version} maps the file; a signature for each length that the data's texts are padded to"
+    if tight:
+        why += f"; the first start leaves a weight cache on the disk, for {' and '.join(map(str, tight))}"
+    yield Export(format="tflite", weight_cache=bool(tight), why=why)
     if choice.precision != "fp32":
         yield _quantize(profile, recipe, choice, considered, runtime)
 

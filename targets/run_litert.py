@@ -1,5 +1,6 @@
 """Target: LiteRT on a CPU, or tflite-runtime where LiteRT has no wheel. Runs with numpy and one of them: `run_litert.py PACK JOB`."""
 
+import hashlib
 import time
 
 start = time.perf_counter()
@@ -16,6 +17,7 @@ except ImportError:
 
 IMPORT_MS = (time.perf_counter() - start) * 1e3
 
+import machine  # noqa: E402
 import numpy as np  # noqa: E402
 import protocol  # noqa: E402
 
@@ -25,9 +27,8 @@ def open_session(folder, manifest, threads, exact):
 
     exact: nothing to do, for no kernel of this runtime saturates.
     """
-    interpreter = litert.Interpreter(str(folder / manifest["model"]), num_threads=threads)
-    interpreter.allocate_tensors()  # packs the weights: a session that has not is not loaded
-    runners = {length: interpreter.get_signature_runner("s{}".format(length)) for length in manifest["buckets"]}
+    cache = _weight_cache(folder, threads) if manifest.get("weight_cache") and NAME == "litert" else None
+    runners = _compiled(folder, manifest, threads, cache) if cache else _interpreted(folder, manifest, threads)
 
     def run(feeds) -> list:
         length = feeds["input_ids"].shape[1]
@@ -37,6 +38,57 @@ def open_session(folder, manifest, threads, exact):
         return [np.concatenate([one[name][:, :end] if end else one[name] for one in found]) for name in manifest["outputs"]]
 
     return run
+
+
+def _interpreted(folder, manifest, threads) -> dict:
+    interpreter = litert.Interpreter(str(folder / manifest["model"]), num_threads=threads)
+    interpreter.allocate_tensors()  # packs the weights: a session that has not is not loaded
+    return {length: interpreter.get_signature_runner("s{}".format(length)) for length in manifest["buckets"]}
+
+
+def _weight_cache(folder, threads):
+    """Where the packed weights are kept for this machine and runtime; None where the pack's folder cannot be written."""
+    place = folder / protocol.WEIGHT_CACHE
+    try:
+        place.mkdir(exist_ok=True)
+        (place / "probe").touch()
+        (place / "probe").unlink()
+    except OSError:
+        return None
+    facts = machine.facts()
+    known = "-".join(str(fact) for fact in (version, facts["arch"], facts["cpu"], *facts["isa"]))
+    return place / "{}.xnnpack".format(hashlib.sha256(known.encode()).hexdigest()[:16])
+
+
+def _compiled(folder, manifest, threads, cache) -> dict:
+    """Signatures by length, from weights that an earlier start has packed; the first start packs and keeps them."""
+    from ai_edge_litert.compiled_model import CompiledModel
+    from ai_edge_litert.cpu_options import CpuOptions
+    from ai_edge_litert.options import Options
+
+    options = Options(cpu_options=CpuOptions(num_threads=threads, xnnpack_weight_cache_path=str(cache)))
+    model = CompiledModel.from_file(str(folder / manifest["model"]), options=options)
+    return {length: _Compiled(model, "s{}".format(length)) for length in manifest["buckets"]}
+
+
+class _Compiled:
+    """One signature, called as the interpreter's are: arrays by name in, arrays by name out."""
+
+    def __init__(self, model, key) -> None:
+        self.model, self.key = model, key
+        signature = model.get_signature_list()[key]
+        self.inputs = {name: model.create_input_buffer_by_name(key, name) for name in signature["inputs"]}
+        self.outputs = {name: model.create_output_buffer_by_name(key, name) for name in signature["outputs"]}
+        self.shapes = {name: details["shape"] for name, details in model.get_output_tensor_details(key).items()}
+
+    def __call__(self, **feeds) -> dict:
+        for name, array in feeds.items():
+            self.inputs[name].write(array)
+        self.model.run_by_name(self.key, self.inputs, self.outputs)
+        return {
+            name: buffer.read(int(np.prod(self.shapes[name])), np.float32).reshape(self.shapes[name])
+            for name, buffer in self.outputs.items()
+        }
 
 
 def bucket_for(manifest, length) -> int:

@@ -1,6 +1,7 @@
 """A TFLite file, run by the real runtime in a process of its own, computes what torch computes, whatever a text's length."""
 
 import json
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -95,6 +96,19 @@ def test_a_text_longer_than_every_length_is_refused_with_the_lengths(tagger):
     row = {"input_ids": [5] * 65, "token_type_ids": [0] * 65}
     with pytest.raises(EdgepackError, match="a text of 65 tokens is longer than every length of the file: 16, 64"):
         run_job(tagger[0], "litert", {"kind": "answer", "threads": 1, "rows": [row]})
+
+
+def test_a_weight_cache_is_left_by_the_first_start_and_changes_no_answer(tagger, tmp_path):
+    folder, features, _ = tagger
+    shutil.copytree(folder, tmp_path / "pack")
+    manifest = json.loads((folder / "pack.json").read_text()) | {"weight_cache": True}
+    (tmp_path / "pack" / "pack.json").write_text(json.dumps(manifest))
+    job = {"kind": "load", "cold": True, "threads": 1, "length": 16}
+    assert run_job(folder, "litert", job)["weight_cache_bytes"] == 0
+    first = run_job(tmp_path / "pack", "litert", job | {"first": True})["weight_cache_bytes"]
+    assert first > 10_000 and run_job(tmp_path / "pack", "litert", job)["weight_cache_bytes"] == first
+    kept, plain = (answer(place, "litert", features, threads=1, exact=True) for place in (tmp_path / "pack", folder))
+    assert max(difference(own, other) for own, other in zip(kept, plain, strict=True)) < 1e-6
 
 
 @pytest.mark.parametrize("kind", ["load", "latency", "memory"])

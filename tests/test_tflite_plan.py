@@ -60,6 +60,13 @@ def test_fp32_is_kept_where_it_fits():
     assert found.precision == "fp32" and [step.verb for step in found.steps] == ["export"]
 
 
+@pytest.mark.parametrize(("budget", "kept"), [({}, False), ({"load_ms": 1.0}, True), ({"ram_mb": 1.0}, True), ({"file_mb": 1.0}, False)])
+def test_a_weight_cache_is_kept_where_load_or_memory_are_over_budget(budget, kept):
+    export = plan(PHONE, format="tflite", budget=ROOMY | budget).steps[0]
+    assert export.weight_cache is kept and ("weight cache" in export.why) is kept
+    assert not plan(PI_3, budget=ROOMY | budget).steps[0].weight_cache, "tflite-runtime 2.14 has none"
+
+
 def test_an_encoders_int4_is_for_those_who_ask():
     assert plan(PHONE, format="tflite", budget={"file_mb": 18.0}).precision == "int8"
     found = plan(PHONE, format="tflite", precision="int4")

@@ -45,7 +45,7 @@ class _Graph(nn.Module):
         return {self.task.outputs[0]: forward(self.model, self.task, batch)}
 
 
-def runnable_tflite(model: nn.Module, task: Task, buckets: Sequence[int]) -> Runnable:
+def runnable_tflite(model: nn.Module, task: Task, buckets: Sequence[int], weight_cache: bool = False) -> Runnable:
     """What a target must know of the file that an export of `model` became."""
     return Runnable(
         task=task.name,
@@ -55,6 +55,7 @@ def runnable_tflite(model: nn.Module, task: Task, buckets: Sequence[int]) -> Run
         per_token=task.per_token,
         pad_id=pad_id_of(model),
         vocab=model.config.vocab_size,
+        weight_cache=weight_cache,
         buckets=tuple(buckets),
     )
 

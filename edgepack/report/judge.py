@@ -182,6 +182,12 @@ def _notes(manifest: Manifest, measurement: Measurement | None):
     if any(isinstance(step, PruneWeights) for step in manifest.plan.steps):
         yield _what_zeros_bring(manifest.ladder)
     if measurement is not None:
+        if measurement.first_start:
+            first = measurement.first_start
+            yield (
+                f"Weight cache: the first start took {first.session_ms:.0f} ms and left {first.disk_mb:.1f} MB beside the pack, "
+                f"measured on {measurement.where}; every load in this report found it there"
+            )
         yield from measurement.doubts
         isa = set(measurement.environment["machine"]["isa"])
         host_saturates = measurement.environment["machine"]["arch"] == "x86_64" and not {"avx_vnni", "avx512_vnni"} & isa
