@@ -126,7 +126,7 @@ def _vocabulary_step(recipe: Recipe, teacher: ModelShape, cut: ModelShape, piece
 def _steps(profile: Profile, recipe: Recipe, teacher: ModelShape, choice: Choice, considered: list[Choice], runtime: str) -> Iterator[Step]:
     yield from model_steps(recipe, teacher, choice, considered)
     if FORMATS[runtime] == "tflite":
-        yield from tflite_steps(profile, recipe, teacher, choice, considered, runtime)
+        yield from tflite_steps(profile, recipe, choice, considered, runtime)
         return
     yield Export(
         opset=OPSET,

@@ -7,17 +7,14 @@ from edgepack.errors import EdgepackError
 from edgepack.predict import BLOCK
 from edgepack.profile import Profile
 from edgepack.recipe import Recipe
-from edgepack.shape import ModelShape
 from edgepack.steps import Export, Quantize, Step
 
 OLD_RUNTIME = "tflite-runtime"  # 2.14, of 2023: its kernels with a scale for each channel answer wrongly and do not say so
 
 
-def tflite_steps(
-    profile: Profile, recipe: Recipe, teacher: ModelShape, choice: Choice, considered: list[Choice], runtime: str
-) -> Iterator[Step]:
+def tflite_steps(profile: Profile, recipe: Recipe, choice: Choice, considered: list[Choice], runtime: str) -> Iterator[Step]:
     """Export and quantization for LiteRT or tflite-runtime."""
-    _refuse(recipe, teacher, choice, runtime)
+    _refuse(recipe, choice, runtime)
     tight = [broken for broken in choice.broken if broken.name in ("load_ms", "ram_mb") and runtime != OLD_RUNTIME]
     why = f"{runtime} {profile.runtimes[runtime].version} maps the file; a signature for each length that the data's texts are padded to"
     if tight:
@@ -42,15 +39,18 @@ def _quantize(profile: Profile, recipe: Recipe, choice: Choice, considered: list
     return Quantize(precision="int8", per_tensor=runtime == OLD_RUNTIME, why=why)
 
 
-def _refuse(recipe: Recipe, teacher: ModelShape, choice: Choice, runtime: str) -> None:
-    if teacher.task == "text-generation":
-        raise EdgepackError("text-generation cannot be written as TFLite yet", "use --format onnx, with a profile that runs onnxruntime")
+def _refuse(recipe: Recipe, choice: Choice, runtime: str) -> None:
     if runtime == OLD_RUNTIME and choice.precision not in ("fp32", "int8"):
         raise EdgepackError(f"{runtime} has no {choice.precision} kernels", "use --precision int8 or fp32")
-    given = {"--smoothing": recipe.smoothing, "--sensitive": recipe.sensitive, "--embedding-bits": recipe.embedding_bits}
-    given = {name: value for name, value in given.items() if value is not None}
-    for name, value in given.items():
+    given = {
+        f"--smoothing {recipe.smoothing}": recipe.smoothing is not None,
+        f"--sensitive {recipe.sensitive}": recipe.sensitive is not None,
+        f"--activations {recipe.activations}": recipe.activations == "static",
+        "--embedding-bits 4": recipe.embedding_bits == 4,
+        "--no-prepack": recipe.prepack is False,
+    }
+    for wish in [wish for wish, is_given in given.items() if is_given]:
         raise EdgepackError(
-            f"{name} {value} is for ONNX files: in TFLite every token's activations have a scale of their own, and embeddings 8 bits",
-            f"leave {name} out, or use --format onnx",
+            f"{wish} is for ONNX files: in TFLite every token's activations have a scale of their own, embeddings 8 bits, and LiteRT packs",
+            f"leave {wish} out, or use --format onnx",
         )

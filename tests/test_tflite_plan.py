@@ -79,6 +79,9 @@ def test_an_encoders_int4_is_for_those_who_ask():
         (PHONE, {"smoothing": 0.5}, "--smoothing 0.5 is for ONNX"),
         (PHONE, {"sensitive": 2}, "--sensitive 2 is for ONNX"),
         (PHONE, {"precision": "int8", "embedding_bits": 4}, "--embedding-bits 4 is for ONNX"),
+        (PHONE, {"precision": "int8", "activations": "static"}, "--activations static is for ONNX"),
+        (PHONE, {"precision": "int8", "prepack": False}, "--no-prepack is for ONNX"),
+        (PHONE, {"precision": "fp16"}, "fp16 on a CPU makes a TFLite pack slower"),
         (PI_3, {"precision": "int4"}, "does not list int4 for tflite-runtime"),
     ],
 )
