@@ -225,6 +225,7 @@ def measure(
     data: Annotated[str | None, typer.Option(help="Test data for the score.", show_default="where the build found it")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the report.", show_default="the pack")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Short runs, for trying out.")] = False,
+    ops: Annotated[bool, typer.Option("--ops", help="Times of single ops too, by the runtime's profiler.")] = False,
     json_: Json = False,
 ) -> None:
     """Measure a pack on this machine and judge it against its budgets."""
@@ -232,7 +233,7 @@ def measure(
     from edgepack.remeasure import measure_pack
     from edgepack.show import report_view
 
-    report = measure_pack(pack, data, out, QUICK if quick else FULL)
+    report = measure_pack(pack, data, out, QUICK if quick else FULL, ops)
     _print(report.as_json(), json_, lambda: report_view(report, str(out or pack)))
     raise typer.Exit(report.exit_code)
 

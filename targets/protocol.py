@@ -65,7 +65,7 @@ def load(folder, manifest, job, open_session) -> dict:
     run = open_session(folder, manifest, job["threads"], exact=False)
     session_ms = ms_since(start)
     start = time.perf_counter()
-    run(_feeds(manifest, job["length"]))
+    run(random_text(manifest, job["length"]))
     first_ms = ms_since(start)
     after = machine.bytes_read_from_storage()
     read = None if before is None or after is None else after - before
@@ -76,7 +76,7 @@ def load(folder, manifest, job, open_session) -> dict:
 def latency(folder, manifest, job, open_session) -> dict:
     """Raw times of single inferences of `length` tokens: at least `runs` of them and `seconds` long."""
     run = open_session(folder, manifest, job["threads"], exact=False)
-    feeds = _feeds(manifest, job["length"])
+    feeds = random_text(manifest, job["length"])
     return timed(lambda: run(feeds), job)
 
 
@@ -85,7 +85,7 @@ def memory(folder, manifest, job, open_session) -> dict:
 
     def run_some(run) -> None:
         for _ in range(5):
-            run(_feeds(manifest, job["length"]))
+            run(random_text(manifest, job["length"]))
 
     return occupied(lambda: open_session(folder, manifest, job["threads"], exact=False), run_some)
 
@@ -177,7 +177,7 @@ def random_ids(manifest, length) -> list:
     return [draw.randrange(manifest["vocab"]) for _ in range(length)]
 
 
-def _feeds(manifest, length) -> dict:
+def random_text(manifest, length) -> dict:
     """One text of random tokens."""
     ids = np.array([random_ids(manifest, length)], dtype=np.int64)
     known = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from pathlib import Path
 
 start = time.perf_counter()
 try:  # the import is timed: a device pays for it at every start
@@ -17,6 +18,7 @@ except ImportError:
 
 IMPORT_MS = (time.perf_counter() - start) * 1e3
 
+import litert_ops  # noqa: E402
 import machine  # noqa: E402
 import numpy as np  # noqa: E402
 import protocol  # noqa: E402
@@ -91,6 +93,23 @@ class _Compiled:
         }
 
 
+def ops(folder, manifest, job, _) -> dict:
+    """Times of single ops for a text of `length` tokens, mean of `runs` inferences, as LiteRT schedules them by itself."""
+    if NAME != "litert" or not version.startswith(litert_ops.VERSION):
+        raise protocol.Refused(
+            "times by op come from LiteRT {}'s own profiler; this is {} {}".format(litert_ops.VERSION, NAME, version),
+            "measure without --ops, or with that version",
+        )
+    bucket = bucket_for(manifest, job["length"])
+    key = "s{}".format(bucket)
+    runner = litert.Interpreter(str(folder / manifest["model"])).get_signature_runner(key)
+    inputs = [tuple(one["shape"]) for one in runner.get_input_details().values()]
+    outputs = [tuple(one["shape"]) for one in runner.get_output_details().values()]
+    library = Path(litert.__file__).parent / "libLiteRt.so"
+    profiler = litert_ops.Profiler(library, folder / manifest["model"], manifest["buckets"].index(bucket))
+    return {"ops": profiler.rows(inputs, outputs, job["runs"]), "threads": None}
+
+
 def bucket_for(manifest, length) -> int:
     """The shortest of the file's lengths that holds so many tokens; Refused where none does."""
     fitting = [bucket for bucket in manifest["buckets"] if bucket >= length]
@@ -116,4 +135,4 @@ def _text(feeds, row, manifest, bucket) -> dict:
 
 
 if __name__ == "__main__":
-    protocol.main(NAME, version, IMPORT_MS, (protocol.JOBS, open_session))
+    protocol.main(NAME, version, IMPORT_MS, (protocol.JOBS, open_session), ({"ops": ops}, None))

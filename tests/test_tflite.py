@@ -111,6 +111,19 @@ def test_a_weight_cache_is_left_by_the_first_start_and_changes_no_answer(tagger,
     assert max(difference(own, other) for own, other in zip(kept, plain, strict=True)) < 1e-6
 
 
+def test_ops_are_timed_one_by_one_with_their_share_in_integers(tagger, tmp_path):
+    from edgepack.export.tflite_quantization import quantize_tflite
+
+    quantize_tflite(tagger[0], Quantize(precision="int8", why=""), tmp_path)
+    (tmp_path / "pack.json").write_text((tagger[0] / "pack.json").read_text())
+    for folder, in_integers in ((tagger[0], False), (tmp_path, True)):
+        ops = run_job(folder, "litert", {"kind": "ops", "threads": 1, "length": 40, "runs": 10})["ops"]
+        assert len(ops) > 30 and sum(one["ms"] for one in ops) > 0
+        products = [one for one in ops if one["op"].startswith("Fully Connected")]
+        assert products and all(one["integers"] is in_integers and one["inside"] for one in products)
+        assert any(one["op"].startswith("EMBEDDING_LOOKUP") and not one["inside"] for one in ops)
+
+
 @pytest.mark.parametrize("kind", ["load", "latency", "memory"])
 def test_the_jobs_of_a_measurement_run(tagger, kind):
     job = {"kind": kind, "cold": True, "threads": 1, "length": 16, "runs": 10, "seconds": 0}

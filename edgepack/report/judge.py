@@ -7,6 +7,7 @@ from pydantic import Field
 from edgepack.formats import Format
 from edgepack.frozen import Frozen
 from edgepack.measure.measurement import LatencyRow, Measurement, headline_length
+from edgepack.measure.ops import OpProfile
 from edgepack.pack import Manifest, StageRecord
 from edgepack.predict import Prediction
 from edgepack.steps import PruneWeights, Step
@@ -65,6 +66,7 @@ class Report(Frozen):
     environment: dict[str, object]
     files_mb: dict[str, float]
     notes: tuple[str, ...]
+    ops: OpProfile | None = None  # where `edgepack measure --ops` looked
     formats: tuple[Contender, ...] = ()  # where both were built: this pack and the one that it was compared with
     formats_why: str | None = None
 
