@@ -18,8 +18,8 @@ from torch import nn
 from edgepack.errors import EdgepackError
 from edgepack.export.onnx_export import input_names, plain_linears
 from edgepack.export.tflite_attention import tflite_attention
+from edgepack.export.tflite_file import edit_model
 from edgepack.export.tflite_graph import foreign_ops
-from edgepack.export.tflite_metadata import edit_model
 from edgepack.model.evaluation import forward, pad_id_of
 from edgepack.model.tasks import Task
 from edgepack.progress import bar

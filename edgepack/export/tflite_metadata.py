@@ -5,7 +5,7 @@ files are a zip archive behind it, which every zip tool opens and no runtime min
 """
 
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from typing import Any
 import flatbuffers
 from flatbuffers import number_types
 from flatbuffers.table import Table
+
+from edgepack.export.tflite_file import edit_model
 
 _NAME, _IDENTIFIER, _PARSER = b"TFLITE_METADATA", b"M001", "1.0.0"
 _AXIS_LABELS, _VOCABULARY = 2, 5  # AssociatedFileType: a label for each place on the last axis; the tokens by their ids
@@ -46,15 +48,6 @@ def write_metadata(file: Path, facts: Facts) -> None:
             if lines:
                 entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))  # the same model gives the same bytes
                 archive.writestr(entry, "".join(f"{line}\n" for line in lines))
-
-
-def edit_model(file: Path, edit: Callable[[Any], None]) -> None:
-    """Reads the whole model, lets `edit` change it and writes it back, whichever way its weights were stored."""
-    from ai_edge_litert.tools import flatbuffer_utils
-
-    model = flatbuffer_utils.read_model(str(file))
-    edit(model)
-    flatbuffer_utils.write_model(model, str(file))
 
 
 def _add(model: Any, facts: Facts) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgepack.errors import EdgepackError
 from edgepack.export.tflite_export import MODEL_FILE, quiet
+from edgepack.export.tflite_file import edit_model
 from edgepack.export.tflite_graph import all_weights, op_versions
 from edgepack.progress import bar
 from edgepack.steps import Quantize
@@ -28,6 +29,7 @@ def quantize_tflite(exported: Path, step: Quantize, folder: Path, weights_only: 
         quantizer = Quantizer(str(exported / MODEL_FILE))
         quantizer.load_quantization_recipe(_rules(exported / MODEL_FILE, step, weights_only))
         quantizer.quantize().export_model(str(folder / MODEL_FILE))
+        edit_model(folder / MODEL_FILE)
         progress.advance()
     if step.per_tensor:
         refuse_channels(folder / MODEL_FILE)
