@@ -215,7 +215,8 @@ def build(
     report = build_pack(wished, device, target, cache_folder(cache), {"full": FULL, "quick": QUICK, "off": None}[measure])
     if report is None:  # another process of a torchrun writes and shows it
         raise typer.Exit(0)
-    _print(report.as_json(), json_, lambda: report_view(report, str(target)))
+    shown = f"{target}/{{onnx,tflite}}" if recipe.format == "both" else str(target)
+    _print(report.as_json(), json_, lambda: report_view(report, shown))
     raise typer.Exit(report.exit_code)
 
 

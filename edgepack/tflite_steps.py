@@ -5,23 +5,33 @@ from collections.abc import Iterator
 from edgepack.choice import Choice, last_break
 from edgepack.errors import EdgepackError
 from edgepack.predict import BLOCK
-from edgepack.profile import Profile
+from edgepack.profile import Budget, Profile
 from edgepack.recipe import Recipe
 from edgepack.steps import Export, Quantize, Step
 
+_SIGNATURES = 4  # the most that a file has; without the cache LiteRT packs the weights for each
 OLD_RUNTIME = "tflite-runtime"  # 2.14, of 2023: its kernels with a scale for each channel answer wrongly and do not say so
 
 
 def tflite_steps(profile: Profile, recipe: Recipe, choice: Choice, considered: list[Choice], runtime: str) -> Iterator[Step]:
     """Export and quantization for LiteRT or tflite-runtime."""
     _refuse(recipe, choice, runtime)
-    tight = [broken for broken in choice.broken if broken.name in ("load_ms", "ram_mb") and runtime != OLD_RUNTIME]
+    tight = [] if runtime == OLD_RUNTIME else list(_tight(choice, profile.budget.overridden_by(recipe.budget)))
     why = f"{runtime} {profile.runtimes[runtime].version} maps the file; a signature for each length that the data's texts are padded to"
     if tight:
-        why += f"; the first start leaves a weight cache on the disk, for {' and '.join(map(str, tight))}"
+        why += f"; the first start leaves a weight cache on the disk, for {' and '.join(tight)}"
     yield Export(format="tflite", weight_cache=bool(tight), why=why)
     if choice.precision != "fp32":
         yield _quantize(profile, recipe, choice, considered, runtime)
+
+
+def _tight(choice: Choice, budget: Budget) -> Iterator[str]:
+    """What a weight cache is kept for: a load over its budget, or memory over its own once every signature has packed the weights."""
+    yield from (str(broken) for broken in choice.broken if broken.name == "load_ms")
+    found = choice.prediction
+    all_packed_mb = found.file_mb + _SIGNATURES * (found.ram_mb - found.file_mb)
+    if budget.ram_mb and all_packed_mb > budget.ram_mb:
+        yield f"ram_mb: predicted up to {all_packed_mb:.0f} where {_SIGNATURES} signatures pack weights each, limit {budget.ram_mb:g}"
 
 
 def _quantize(profile: Profile, recipe: Recipe, choice: Choice, considered: list[Choice], runtime: str) -> Quantize:

@@ -60,7 +60,10 @@ def test_fp32_is_kept_where_it_fits():
     assert found.precision == "fp32" and [step.verb for step in found.steps] == ["export"]
 
 
-@pytest.mark.parametrize(("budget", "kept"), [({}, False), ({"load_ms": 1.0}, True), ({"ram_mb": 1.0}, True), ({"file_mb": 1.0}, False)])
+@pytest.mark.parametrize(
+    ("budget", "kept"),
+    [({}, False), ({"load_ms": 1.0}, True), ({"ram_mb": 1.0}, True), ({"ram_mb": 180.0}, True), ({"file_mb": 1.0}, False)],
+)
 def test_a_weight_cache_is_kept_where_load_or_memory_are_over_budget(budget, kept):
     export = plan(PHONE, format="tflite", budget=ROOMY | budget).steps[0]
     assert export.weight_cache is kept and ("weight cache" in export.why) is kept
