@@ -59,7 +59,7 @@ COMBINATIONS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("family", "name"), COMBINATIONS, ids="-".join)
+@pytest.mark.parametrize(("family", "name"), COMBINATIONS, ids=["-".join(pair) for pair in COMBINATIONS])
 def test_every_encoder_and_task_exports_exactly(tmp_path, family, name):
     from edgepack.export.tflite_graph import foreign_ops, ops_of
 
