@@ -22,6 +22,7 @@ ENVIRONMENTS = {  # name: what is installed, one pip after the other
     "openvino": [[TORCH], ["openvino==2026.4.1", "nncf==3.4.0", "transformers==5.23.0"]],
     "genai": [[TORCH], ["onnxruntime-genai==0.18.0", "onnxruntime==1.31.1", "onnx==1.23.2", "onnx-ir==1.1.0", "transformers==5.23.0"]],
     "llama.cpp": [["llama-cpp-python==0.3.36"]],
+    "tflite-runtime": [["tflite-runtime==2.14.0", "numpy<2"]],
     "plain onnxruntime": [["onnxruntime==1.31.1", "numpy==2.4.6", "tokenizers==0.23.2"]],
 }
 

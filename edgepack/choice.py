@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from edgepack.cut import cut_shape
 from edgepack.errors import EdgepackError
+from edgepack.formats import FORMATS, Format, FormatWish
 from edgepack.frozen import Frozen
 from edgepack.predict import BLOCK, Prediction, predict
 from edgepack.profile import Budget, PrecisionName, Profile
@@ -14,7 +15,7 @@ from edgepack.recipe import Recipe, StudentSize, parse_student
 from edgepack.shape import ModelShape
 from edgepack.student import candidate_students, choose_student
 
-SUPPORTED_RUNTIMES = ("onnxruntime",)
+SUPPORTED_RUNTIMES = tuple(FORMATS)
 SUPPORTED_PRECISIONS: tuple[PrecisionName, ...] = ("fp32", "fp16", "int8", "int4")  # the widest first
 _ONLY_FOR = {"fp16": "encoders", "int4": "decoders"}
 # The oldest onnxruntime that opens our files, as benchmarks/runtime_versions.py finds it: ModernBERT's attention mask is known from
@@ -46,14 +47,27 @@ class Choice(Frozen):
         return max((budget.predicted / budget.limit for budget in self.broken), default=0.0)
 
 
-def supported_runtime(profile: Profile) -> str:
-    for name in profile.runtimes:
-        if name in SUPPORTED_RUNTIMES:
+def supported_runtime(profile: Profile, wished: Format | None = None) -> str:
+    """The profile's runtime for a format; where none is wished, onnxruntime before others. EdgepackError: it has none."""
+    found = sorted((name for name in profile.runtimes if name in FORMATS), key=lambda name: FORMATS[name] != "onnx")
+    for name in found:
+        if wished is None or FORMATS[name] == wished:
             return name
+    if found:
+        raise EdgepackError(
+            f"profile {profile.name!r} has no runtime for {wished}: it runs {' and '.join(found)}", f"use --format {FORMATS[found[0]]}"
+        )
     raise EdgepackError(
         f"profile {profile.name!r} needs {' or '.join(profile.runtimes)}, which edgepack cannot build for yet",
         f"choose a profile that runs {' or '.join(SUPPORTED_RUNTIMES)}; `edgepack profiles` shows which do",
     )
+
+
+def wished_formats(profile: Profile, wish: FormatWish | None) -> tuple[Format, ...]:
+    """The formats that a build writes: one, or both for `both` and `auto`, where the profile must run both."""
+    if wish in ("both", "auto"):
+        return tuple(FORMATS[supported_runtime(profile, one)] for one in ("onnx", "tflite"))
+    return (FORMATS[supported_runtime(profile, wish)],)
 
 
 def broken_budgets(prediction: Prediction, budget: Budget) -> tuple[BrokenBudget, ...]:
@@ -102,7 +116,7 @@ def _choices(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budg
             for precision in precisions:
                 if _blocks_do_not_fit(recipe, student, precision):
                     continue
-                for prepack in _prepacking(recipe, student):
+                for prepack in _prepacking(recipe, student, runtime):
                     prediction = predict(student, precision, profile, runtime, recipe.length, recipe.embedding_bits or 8, prepack)
                     broken = broken_budgets(prediction, budget)
                     yield Choice(
@@ -118,8 +132,10 @@ def _choices(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budg
                         break  # without packing it loads faster, and costs more of all else
 
 
-def _prepacking(recipe: Recipe, student: ModelShape) -> tuple[bool, ...]:
-    """What to try, in turn. A decoder's blocks have no fast kernel that does without packing."""
+def _prepacking(recipe: Recipe, student: ModelShape, runtime: str) -> tuple[bool, ...]:
+    """What to try, in turn. A decoder's blocks have no fast kernel that does without packing; LiteRT always packs."""
+    if FORMATS[runtime] == "tflite":
+        return (True,)
     if student.task == "text-generation":
         if recipe.prepack is False:
             raise EdgepackError("--no-prepack: a decoder's products are slow without packing", "leave it out for text-generation")
@@ -128,6 +144,8 @@ def _prepacking(recipe: Recipe, student: ModelShape) -> tuple[bool, ...]:
 
 
 def _precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: str) -> list[PrecisionName]:
+    if FORMATS[runtime] == "tflite":
+        return _tflite_precisions(profile, recipe, teacher, runtime)
     decodes = teacher.task == "text-generation"
     unfit = "encoders" if decodes else "decoders"
     listed = [name for name in SUPPORTED_PRECISIONS if name in profile.runtimes[runtime].precisions and _ONLY_FOR.get(name) != unfit]
@@ -145,6 +163,22 @@ def _precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: 
     if recipe.precision not in offered and not decodes:
         raise EdgepackError(
             f"profile {profile.name!r} does not list {recipe.precision} for {runtime}", f"choose one of: {', '.join(offered)}"
+        )
+    return [recipe.precision]
+
+
+def _tflite_precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: str) -> list[PrecisionName]:
+    """int4 only where it is asked for: an encoder is no faster for it."""
+    if teacher.task == "text-generation":
+        raise EdgepackError("text-generation cannot be written as TFLite yet", "use --format onnx, with a profile that runs onnxruntime")
+    listed = [name for name in SUPPORTED_PRECISIONS if name in profile.runtimes[runtime].precisions and name != "fp16"]
+    if recipe.precision is None:
+        return [name for name in listed if name != "int4"]
+    if recipe.precision == "fp16":
+        raise EdgepackError("fp16 on a CPU makes a TFLite pack slower and its memory larger", f"choose one of: {', '.join(listed)}")
+    if recipe.precision not in listed:
+        raise EdgepackError(
+            f"profile {profile.name!r} does not list {recipe.precision} for {runtime}", f"choose one of: {', '.join(listed)}"
         )
     return [recipe.precision]
 

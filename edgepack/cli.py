@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from edgepack.errors import EdgepackError
+from edgepack.formats import FormatWish
 from edgepack.profile import PrecisionName, load_profile, profile_names
 from edgepack.recipe import Importance, Recipe, Scope, TaskName, Training, parse_fraction, read_recipe
 
@@ -67,6 +68,10 @@ def recipe_flags(  # noqa: PLR0913, PLR0917  a flag is a parameter
         bool | None,
         typer.Option(help="Pack matrices as the session opens: loads slower, runs faster.", show_default="unless the load budget breaks"),
     ] = None,
+    format: Annotated[
+        FormatWish | None,
+        typer.Option(help="auto builds and measures both, and ships the better.", show_default="ONNX where the profile runs it"),
+    ] = None,
     smoothing: Annotated[
         float | None, typer.Option(help="Of activations before int8, 0 to 1 (SmoothQuant).", show_default="chosen on train texts")
     ] = None,
@@ -118,6 +123,7 @@ def recipe_flags(  # noqa: PLR0913, PLR0917  a flag is a parameter
         "precision": precision,
         "activations": activations,
         "prepack": prepack,
+        "format": format,
         "smoothing": smoothing,
         "sensitive": sensitive,
         "embedding_bits": embedding_bits,
@@ -172,12 +178,15 @@ def profiles(json_: Json = False) -> None:
 @takes_recipe
 def plan(recipe: Recipe, profile: Profile, cache: Cache = None, json_: Json = False) -> None:
     """Say what `build` would do and what it would cost on the device, before any work."""
-    from edgepack.pipeline import plan_build
+    from rich.console import Group
+
+    from edgepack.pipeline import plan_formats
     from edgepack.show import plan_view
 
     device = load_profile(profile)
-    found = plan_build(_with_demo(recipe, cache, with_weights=False), device)
-    _print(found.as_json(), json_, lambda: plan_view(found))
+    found = plan_formats(_with_demo(recipe, cache, with_weights=False), device)
+    as_json = [one.as_json() for one in found]
+    _print(as_json if len(found) > 1 else as_json[0], json_, lambda: Group(*map(plan_view, found)))
 
 
 @app.command()
@@ -192,21 +201,22 @@ def build(
 ) -> None:
     """Prune, distil, quantize, export and measure: a pack for the device, and whether its budgets hold."""
     from edgepack.cache import cache_folder
-    from edgepack.choice import supported_runtime
+    from edgepack.choice import wished_formats
     from edgepack.measure.measurement import FULL, QUICK
     from edgepack.pack import check_output
     from edgepack.pipeline import build as build_pack
     from edgepack.show import report_view
 
     device = load_profile(profile)
-    supported_runtime(device)
+    wished_formats(device, recipe.format)
     target = out or Path("packs") / device.name
     check_output(target)
     wished = _with_demo(recipe, cache, with_weights=True)
     report = build_pack(wished, device, target, cache_folder(cache), {"full": FULL, "quick": QUICK, "off": None}[measure])
     if report is None:  # another process of a torchrun writes and shows it
         raise typer.Exit(0)
-    _print(report.as_json(), json_, lambda: report_view(report, str(target)))
+    shown = f"{target}/{{onnx,tflite}}" if recipe.format == "both" else str(target)
+    _print(report.as_json(), json_, lambda: report_view(report, shown))
     raise typer.Exit(report.exit_code)
 
 
@@ -216,6 +226,7 @@ def measure(
     data: Annotated[str | None, typer.Option(help="Test data for the score.", show_default="where the build found it")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the report.", show_default="the pack")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Short runs, for trying out.")] = False,
+    ops: Annotated[bool, typer.Option("--ops", help="Times of single ops too, by the runtime's profiler.")] = False,
     json_: Json = False,
 ) -> None:
     """Measure a pack on this machine and judge it against its budgets."""
@@ -223,7 +234,7 @@ def measure(
     from edgepack.remeasure import measure_pack
     from edgepack.show import report_view
 
-    report = measure_pack(pack, data, out, QUICK if quick else FULL)
+    report = measure_pack(pack, data, out, QUICK if quick else FULL, ops)
     _print(report.as_json(), json_, lambda: report_view(report, str(out or pack)))
     raise typer.Exit(report.exit_code)
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from edgepack.errors import EdgepackError
+from edgepack.formats import Format
 from edgepack.frozen import Frozen
 from edgepack.gate import Attempt
 from edgepack.model.calibration import Calibration
@@ -23,6 +24,7 @@ from edgepack.recipe import Recipe
 from edgepack.runnable import Runnable
 
 MANIFEST_FILE = "pack.json"
+WEIGHT_CACHE = ".weight-cache"  # a folder that a target may leave in a pack: of the machine that ran it, no part of what was built
 REPORT_FILES = ("report.json", "report.md", "report.html")
 SCHEMA = 1
 
@@ -65,7 +67,7 @@ class Manifest(Runnable):
 
     schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
     edgepack: str
-    format: Literal["onnx"]
+    format: Format
     precision: str
     max_length: int
     labels: dict[str, str]
@@ -110,7 +112,7 @@ def written_whole(out: Path) -> Iterator[Path]:
     partial.mkdir(parents=True)
     try:
         yield partial
-        for path in partial.iterdir():
+        for path in partial.rglob("*"):
             _sync(path)
         partial.rename(out)
     except BaseException:
@@ -120,7 +122,7 @@ def written_whole(out: Path) -> Iterator[Path]:
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
     """Writes pack.json with size and hash of every other file that is in the folder now."""
-    files = tuple(_packed(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST_FILE)
+    files = tuple(_packed(path) for path in sorted(folder.iterdir()) if path.name not in (MANIFEST_FILE, WEIGHT_CACHE))
     sealed = manifest.model_copy(update={"files": files})
     write_atomically(folder / MANIFEST_FILE, json.dumps(sealed.as_json(), indent=1) + "\n")
     return sealed
@@ -150,7 +152,7 @@ def read_manifest(folder: Path) -> Manifest:
 def check_files(folder: Path, manifest: Manifest, skip: tuple[str, ...] = ()) -> None:
     """EdgepackError names the first file that is missing, added or changed since the pack was sealed."""
     listed = {file.name: file for file in manifest.files}
-    present = {path.name for path in folder.iterdir()} - {MANIFEST_FILE}
+    present = {path.name for path in folder.iterdir()} - {MANIFEST_FILE, WEIGHT_CACHE}
     for name in sorted(set(listed) ^ present):
         if name in skip:
             continue

@@ -5,15 +5,20 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgepack.cache import cache_folder, library_versions
+from edgepack.choice import wished_formats
+from edgepack.errors import EdgepackError
+from edgepack.formats import check_installed, format_versions
 from edgepack.gate import Attempt
 from edgepack.measure.measurement import FULL, Effort, measure
 from edgepack.model.material import Material, gather
 from edgepack.model.source import Source, find_model
-from edgepack.pack import Manifest, Origin, check_disk, check_output, disk_full_is_said, seal, written_whole
+from edgepack.pack import WEIGHT_CACHE, Manifest, Origin, check_disk, check_output, disk_full_is_said, seal, written_whole
+from edgepack.pair import ship
 from edgepack.parallel import is_first
 from edgepack.plan import Plan, make_plan
 from edgepack.predict import predict, predict_file_mb
@@ -25,6 +30,7 @@ from edgepack.report.judge import Report, judge
 from edgepack.report.write import write_model_card, write_report
 from edgepack.runnable import Runnable
 from edgepack.runner import Runner
+from edgepack.shape import ModelShape
 from edgepack.steps import (
     CutVocabulary,
     Distill,
@@ -37,6 +43,7 @@ from edgepack.steps import (
     PruneWeights,
     Quantize,
 )
+from edgepack.tflite_steps import OLD_RUNTIME
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,13 +54,23 @@ _CHECKPOINT_COPIES = 8  # weights with optimizer states, twice, and the stages' 
 
 
 def plan_build(recipe: Recipe, profile: Profile) -> Plan:
-    """The plan alone: reads the model's config, neither weights nor data."""
+    """The plan alone: reads the model's config, neither weights nor data. Of two formats the first one's."""
+    return plan_formats(recipe, profile)[0]
+
+
+def plan_formats(recipe: Recipe, profile: Profile) -> tuple[Plan, ...]:
+    """A plan for each format that the recipe wants."""
     source = find_model(recipe.model, recipe.trust_remote_code, with_weights=False)
-    return make_plan(profile, recipe, source.shape(recipe.task or source.task()))
+    return _plans(profile, recipe, source.shape(recipe.task or source.task()))
+
+
+def _plans(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int | None = None) -> tuple[Plan, ...]:
+    formats = wished_formats(profile, recipe.format)
+    return tuple(make_plan(profile, recipe.model_copy(update={"format": one}), teacher, pieces) for one in formats)
 
 
 def build(recipe: Recipe, profile: Profile, out: Path | str, cache: Path | None = None, effort: Effort | None = FULL) -> Report | None:
-    """A pack in `out`, measured and judged. effort=None leaves the measuring out.
+    """A pack in `out`, measured and judged. effort=None leaves the measuring out. Two packs, or the better, where the recipe says so.
 
     Everything that can be wrong with the input is an EdgepackError before a model is loaded. Stages that an earlier build
     finished come from the cache; one that was killed goes on where it was. None in any but the first process of a torchrun.
@@ -61,18 +78,45 @@ def build(recipe: Recipe, profile: Profile, out: Path | str, cache: Path | None 
     out = Path(out)
     check_output(out)
     cache = cache or cache_folder()
+    for one in wished_formats(profile, recipe.format):
+        check_installed(one)
+    if recipe.format == "auto" and effort is None:
+        raise EdgepackError("--format auto chooses by measurement, and --measure off leaves none", "use --format both, or measure")
     material = gather(recipe)
     pieces = len(material.vocabulary_cut.order) if recipe.vocabulary is not None else None
-    plan = make_plan(profile, recipe, material.source.shape(material.task.name), pieces)
-    check_calibration(material, plan)
-    fp32_mb = predict_file_mb(plan.teacher, "fp32")
+    plans = _plans(profile, recipe, material.source.shape(material.task.name), pieces)
+    for plan in plans:
+        check_calibration(material, plan)
+    fp32_mb = predict_file_mb(plans[0].teacher, "fp32")
     check_disk(cache, fp32_mb * _CHECKPOINT_COPIES, "the stages' results")
-    check_disk(out, 2 * plan.predictions.file_mb, "the pack")
+    check_disk(out, sum(2 * plan.predictions.file_mb for plan in plans), "the pack")
     with disk_full_is_said():
-        return _build(Runner(material, plan, profile, cache), out, effort)
+        runners = [Runner(material, plan, profile, cache) for plan in plans]
+        for runner in runners:
+            _work(runner)
+        return _ship(runners, out, effort) if is_first() else None
 
 
-def _build(runner: Runner, out: Path, effort: Effort | None) -> Report | None:
+def _ship(runners: list[Runner], out: Path, effort: Effort | None) -> Report:
+    if len(runners) > 1:
+        makers = {runner.plan.format: partial(_measured_pack, runner=runner, effort=effort) for runner in runners}
+        return ship(out, runners[0].material.recipe.format, makers)
+    with written_whole(out) as folder:
+        manifest, report = _measured_pack(folder, runners[0], effort)
+        write_report(folder, report)
+        seal(folder, manifest)
+    return report
+
+
+def _measured_pack(folder: Path, runner: Runner, effort: Effort | None) -> tuple[Manifest, Report]:
+    manifest = write_pack(folder, runner)
+    measurement = measure(folder, manifest, runner.material.median_length, effort) if effort else None
+    shutil.rmtree(folder / WEIGHT_CACHE, ignore_errors=True)  # a device makes its own
+    return manifest, judge(manifest, measurement)
+
+
+def _work(runner: Runner) -> None:
+    """The plan's steps, from the model as it came to a file for its runtime."""
     material, plan = runner.material, runner.plan
     say(f"teacher: {material.source.name}, {material.task.name}, {plan.teacher.params / 1e6:.1f}M parameters")
     if material.data:
@@ -80,15 +124,6 @@ def _build(runner: Runner, out: Path, effort: Effort | None) -> Report | None:
     runner.teacher()
     say(f"  {_outcome(runner)}")
     run_steps(runner, plan)
-    if not is_first():
-        return None
-    with written_whole(out) as folder:
-        manifest = write_pack(folder, runner)
-        measurement = measure(folder, manifest, material.median_length, effort) if effort else None
-        report = judge(manifest, measurement)
-        write_report(folder, report)
-        seal(folder, manifest)
-    return report
 
 
 def run_steps(runner: Runner, plan: Plan) -> None:
@@ -134,12 +169,23 @@ def _export(runner: Runner, step: Export, folder: Path) -> tuple[Runnable, list[
     from edgepack.model.checkpoint import load_checkpoint
 
     model = load_checkpoint(runner.checkpoint, runner.material.task.name, runner.material.recipe.trust_remote_code)
+    if step.format == "tflite":
+        return _export_tflite(runner, model, step, folder), []
     if runner.material.task.name == "text-generation":
         export_decoder(model, step, folder)
         return runnable_decoder(model, runner.material.task), []
     export_onnx(model, runner.material.task, step, folder / GRAPH_FILE)
     optimize_onnx(folder / GRAPH_FILE, folder)
     return runnable(model, runner.material.task, step.prepack), []
+
+
+def _export_tflite(runner: Runner, model: "nn.Module", step: Export, folder: Path) -> Runnable:
+    from edgepack.export.tflite_export import MODEL_FILE, export_tflite, runnable_tflite
+
+    buckets = runner.material.buckets
+    say(f"  a signature for each of {', '.join(map(str, buckets))} tokens")
+    export_tflite(model, runner.material.task, buckets, folder / MODEL_FILE)
+    return runnable_tflite(model, runner.material.task, buckets, step.weight_cache)
 
 
 def _quantize(runner: Runner, step: Quantize, folder: Path) -> tuple[Runnable, list[Attempt]]:
@@ -157,8 +203,7 @@ def read_runnable(folder: Path) -> Runnable:
 def write_pack(folder: Path, runner: Runner) -> Manifest:
     """Everything but the report: model, tokenizer, labels, golden vectors, model card, pack.json."""
     from edgepack.export.genai_config import GENAI_FILE, genai_config
-    from edgepack.export.onnx_blockwise import count_blockwise
-    from edgepack.export.onnx_quantization import count_products
+    from edgepack.export.products import products_of
     from edgepack.golden import write_golden
 
     material, plan, profile = runner.material, runner.plan, runner.profile
@@ -166,7 +211,14 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
     shipped = [*runner.exported.glob(f"{runnable.model}*"), *([runner.exported / runnable.score_model] if runnable.score_model else [])]
     for path in shipped:
         shutil.copyfile(path, folder / path.name)
-    write_tokenizer(material, folder)
+    max_length = runnable.buckets[-1] if runnable.buckets else material.max_length
+    write_tokenizer(material, max_length, folder)
+    if plan.format == "tflite":
+        _describe(folder / runnable.model, runner, max_length)
+    if plan.runtime == OLD_RUNTIME:
+        from edgepack.export.tflite_quantization import refuse_channels
+
+        refuse_channels(folder / runnable.model)
     labels = {str(index): name for index, name in sorted(material.id2label.items())}
     _write_json(folder / "labels.json", labels)
     if runnable.cache:
@@ -180,12 +232,12 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
     manifest = Manifest(
         **runnable.model_dump(),
         edgepack=library_versions()["edgepack"],
-        format="onnx",
+        format=plan.format,
         precision=precision,
-        max_length=material.max_length,
+        max_length=max_length,
         labels=labels,
         golden_tolerance=_FP32_TOLERANCE if precision in ("fp32", "fp16") else _INT8_TOLERANCE,
-        products=(count_blockwise if runnable.score_model else count_products)(folder / runnable.model),
+        products=products_of(folder, runnable),
         predictions=predict(
             shape, precision, profile, plan.runtime, material.recipe.length, material.recipe.embedding_bits or 8, plan.prepack
         ),
@@ -198,11 +250,29 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
         data=Origin(name=material.data.name, sha256=material.data.sha256) if material.data else None,
         seed=material.recipe.seed,
         command=shlex.join(["edgepack", *sys.argv[1:]]),
-        versions=library_versions(),
+        versions=library_versions() | format_versions(plan.format),
         files=(),
     )
     write_model_card(folder, manifest)
     return seal(folder, manifest)
+
+
+def _describe(file: Path, runner: Runner, max_length: int) -> None:
+    """Puts into the file itself what stands in the pack beside it: an app may take the file alone."""
+    from edgepack.export.tflite_metadata import Facts, write_metadata
+
+    material = runner.material
+    pieces = [piece for piece, _ in sorted(material.tokenizer.get_vocab().items(), key=lambda entry: entry[1])]
+    facts = Facts(
+        name=runner.source.name,
+        description=f"{material.task.name}, texts of up to {max_length} tokens, made for {runner.profile.name} by edgepack",
+        version=library_versions()["edgepack"],
+        licence=runner.source.licence,
+        labels=[name for _, name in sorted(material.id2label.items())],
+        pieces=[] if any("\n" in piece or "\r" in piece for piece in pieces) else pieces,  # a line each, or none
+        outputs={name: f"{name.replace('_', ' ')}{' of each token' if material.task.per_token else ''}" for name in material.task.outputs},
+    )
+    write_metadata(file, facts)
 
 
 def model_config(config: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
@@ -211,12 +281,12 @@ def model_config(config: dict[str, Any], labels: dict[str, str]) -> dict[str, An
     return kept | ({"id2label": labels, "label2id": {name: int(index) for index, name in labels.items()}} if labels else {})
 
 
-def write_tokenizer(material: Material, folder: Path) -> None:
+def write_tokenizer(material: Material, max_length: int, folder: Path) -> None:
     """tokenizer.json cuts at the pack's length and pads nothing: an app need not know."""
     tokenizer = material.tokenizer
     tokenizer.backend_tokenizer.no_padding()
-    tokenizer.backend_tokenizer.enable_truncation(material.max_length)
-    tokenizer.model_max_length = material.max_length
+    tokenizer.backend_tokenizer.enable_truncation(max_length)
+    tokenizer.model_max_length = max_length
     tokenizer.save_pretrained(folder)
 
 

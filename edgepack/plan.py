@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from edgepack.choice import BrokenBudget, Choice, choose, last_break, supported_runtime
 from edgepack.errors import EdgepackError
+from edgepack.formats import FORMATS, Format
 from edgepack.frozen import Frozen
 from edgepack.model_steps import model_steps
 from edgepack.predict import BLOCK, Prediction, predict
@@ -11,6 +12,7 @@ from edgepack.profile import Budget, PrecisionName, Profile
 from edgepack.recipe import Recipe
 from edgepack.shape import ModelShape
 from edgepack.steps import CutVocabulary, Export, Quantize, Step
+from edgepack.tflite_steps import tflite_steps
 
 GUESSED_PIECES = 20_000  # what a few languages need; nobody knows before the corpus is read
 OPSET = 20  # the first with Gelu as one op; onnxruntime 1.17 and later take it
@@ -32,9 +34,14 @@ class Plan(Frozen):
     broken: tuple[BrokenBudget, ...]  # budgets that the user's own fixed choices are predicted to break
 
     @property
+    def format(self) -> Format:
+        return FORMATS[self.runtime]
+
+    @property
     def exact_products(self) -> bool:
         """Whether sums of u8 x s8 must be kept from saturating here, as the device does: 7-bit weights cannot saturate anywhere."""
-        return any(isinstance(step, Quantize) and step.method in ("dynamic", "static") and not step.reduce_range for step in self.steps)
+        rounded = [step for step in self.steps if isinstance(step, Quantize) and step.method in ("dynamic", "static")]
+        return self.format == "onnx" and any(not step.reduce_range for step in rounded)
 
     @property
     def prepack(self) -> bool:
@@ -46,7 +53,7 @@ def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int
 
     EdgepackError where the profile's runtime is not supported, a fixed choice is impossible or no plan meets the budgets.
     """
-    runtime = supported_runtime(profile)
+    runtime = supported_runtime(profile, recipe.format if recipe.format in ("onnx", "tflite") else None)
     _refuse_long_texts(recipe, teacher)
     _refuse_idle_wishes(recipe, teacher)
     budget = profile.budget.overridden_by(recipe.budget)
@@ -118,6 +125,9 @@ def _vocabulary_step(recipe: Recipe, teacher: ModelShape, cut: ModelShape, piece
 
 def _steps(profile: Profile, recipe: Recipe, teacher: ModelShape, choice: Choice, considered: list[Choice], runtime: str) -> Iterator[Step]:
     yield from model_steps(recipe, teacher, choice, considered)
+    if FORMATS[runtime] == "tflite":
+        yield from tflite_steps(profile, recipe, choice, considered, runtime)
+        return
     yield Export(
         opset=OPSET,
         prepack=choice.prepack,

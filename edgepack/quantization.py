@@ -57,21 +57,19 @@ class _Judge:
     rows: Sequence[Row]
     features: Sequence[Features]
     expected: Outputs
+    runnable: Runnable  # of the fp32 export, and of all that is made from it
 
     def judge(self, folder: Path, candidate: _Candidate) -> Attempt:
-        from edgepack.export.onnx_blockwise import count_blockwise
-        from edgepack.export.onnx_optimization import MODEL_FILE
-        from edgepack.export.onnx_quantization import count_products
+        from edgepack.export.products import products_of
 
-        count = count_blockwise if self.material.task.name == "text-generation" else count_products
         found = _answers(self.plan, folder, self.features, f"judge {candidate.recipe}")
         judged = judge_attempt(self.material.task, found, self.expected, self.features, self.rows, self.material.labels)
         drop, limit = judged["score_drop"], self.plan.budget.score_drop
         return Attempt(
             recipe=candidate.recipe,
             precision=candidate.precision,
-            file_mb=round(sum(path.stat().st_size for path in folder.glob(f"{MODEL_FILE}*")) / 1e6, 3),
-            products=count(folder / MODEL_FILE),
+            file_mb=round(sum(path.stat().st_size for path in folder.glob(f"{self.runnable.model}*")) / 1e6, 3),
+            products=products_of(folder, self.runnable),
             limit=limit,
             passed=None if drop is None or limit is None else drop <= limit,
             details=candidate.details,
@@ -99,7 +97,8 @@ def quantize_file(material: Material, plan: Plan, exported: Path, step: Quantize
     """
     judge = _judge(material, plan, exported)
     ways = {"blockwise": _blockwise, "storage": _halves}
-    candidates = ways.get(step.method, _in_int8)(material, exported, step)
+    way = _tflite if plan.format == "tflite" else ways.get(step.method, _in_int8)
+    candidates = way(material, exported, step)
     attempts: list[Attempt] = []
     for candidate in candidates:
         place = folder / f"attempt-{len(attempts)}"
@@ -111,11 +110,19 @@ def quantize_file(material: Material, plan: Plan, exported: Path, step: Quantize
         if attempts[-1].passed is not False:
             break
     best = min(attempts, key=lambda one: (one.passed is False, one.score_drop or 0.0))
-    for path in (folder / f"attempt-{attempts.index(best)}").glob("*.onnx*"):
+    for path in (folder / f"attempt-{attempts.index(best)}").glob(f"*{Path(judge.runnable.model).suffix}*"):
         path.rename(folder / path.name)
     for index in range(len(attempts)):
         shutil.rmtree(folder / f"attempt-{index}")
     return [one for one in attempts if one is not best] + [best]
+
+
+def _tflite(material: Material, exported: Path, step: Quantize) -> Iterator[_Candidate]:
+    from edgepack.export.tflite_quantization import quantize_tflite, recipe_name
+
+    for weights_only in (False, True) if step.precision == "int8" else (False,):
+        write = partial(quantize_tflite, exported, step, weights_only=weights_only)
+        yield _Candidate(recipe_name(step, weights_only), step.precision, write, {})
 
 
 def _in_int8(material: Material, exported: Path, step: Quantize) -> Iterator[_Candidate]:
@@ -151,7 +158,7 @@ def _blockwise(material: Material, exported: Path, step: Quantize) -> Iterator[_
     """Decoders in blocks: 4 bits where they are wished, and 8 where those lose too much and nobody insisted."""
     from edgepack.export.onnx_blockwise import quantize_decoder
 
-    cache = Runnable.read(json.loads((exported / "pack.json").read_text()), f"{exported}/pack.json").cache
+    cache = _runnable(exported).cache
     texts = material.train[:: max(1, len(material.train) // _CALIBRATION_BLOCKS)][:_CALIBRATION_BLOCKS]
     wider = step.model_copy(update={"precision": "int8", "asymmetric": False})
     for wish in [step, wider] if step.precision == "int4" and material.recipe.precision is None else [step]:
@@ -192,7 +199,11 @@ def _judge(material: Material, plan: Plan, exported: Path) -> _Judge:
     picked = sorted(np.random.default_rng(material.recipe.seed).permutation(len(rows))[:GATE_ROWS])
     rows = [rows[index] for index in picked]
     features = material.encoded(rows) if rows else material.sample[1]
-    return _Judge(material, plan, rows, features, _answers(plan, exported, features, "judge the fp32 export"))
+    return _Judge(material, plan, rows, features, _answers(plan, exported, features, "judge the fp32 export"), _runnable(exported))
+
+
+def _runnable(exported: Path) -> Runnable:
+    return Runnable.read(json.loads((exported / "pack.json").read_text()), f"{exported}/pack.json")
 
 
 def _answers(plan: Plan, folder: Path, features: Sequence[Features], title: str) -> Outputs:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from edgepack.errors import EdgepackError
+from edgepack.formats import FormatWish
 from edgepack.frozen import Frozen
 from edgepack.profile import Budget
 
@@ -136,6 +137,7 @@ class Recipe(Frozen):
     smoothing: float | None = Field(default=None, ge=0, le=1)  # of activations before int8; None: chosen on calibration texts
     sensitive: int | None = Field(default=None, ge=0)  # groups of products that stay in float; None: where the gate fails without
     embedding_bits: Literal[8, 4] | None = None
+    format: FormatWish | None = None  # None: ONNX where the profile runs it
     length: int = Field(default=128, ge=1)  # tokens for which the latency budget holds
     max_length: int | None = Field(default=None, ge=1)  # tokens after which a text is cut
     budget: Budget = Budget()

@@ -5,6 +5,7 @@ from pathlib import Path
 from edgepack.errors import EdgepackError
 from edgepack.measure.answers import answer
 from edgepack.measure.measurement import FULL, Effort, measure
+from edgepack.measure.ops import profile_ops
 from edgepack.model.data import label_ids, load_data
 from edgepack.model.quality import Quality, judge_outputs
 from edgepack.model.tasks import TASKS
@@ -13,18 +14,19 @@ from edgepack.report.judge import Report, judge
 from edgepack.report.write import write_report
 
 
-def measure_pack(pack: Path, data: str | None = None, out: Path | None = None, effort: Effort = FULL) -> Report:
+def measure_pack(pack: Path, data: str | None = None, out: Path | None = None, effort: Effort = FULL, ops: bool = False) -> Report:
     """Measures `pack` on this machine, and its score where test data is given or still where the build found it.
 
-    The report goes into `out`, or into the pack, which is then sealed anew. On other data than the build's, nothing is compared with the
-    teacher, which is not in the pack. EdgepackError where a file of the pack was changed.
+    `ops` looks at single ops too. The report goes into `out`, or into the pack, which is then sealed anew. On other data than the
+    build's, nothing is compared with the teacher, which is not in the pack. EdgepackError where a file of the pack was changed.
     """
     manifest = read_manifest(pack)
     check_files(pack, manifest, skip=REPORT_FILES)
     target = out or pack
     _check_writable(target)
     manifest, median_length = _scored_again(pack, manifest, data)
-    report = judge(manifest, measure(pack, manifest, median_length, effort))
+    found = profile_ops(pack, manifest) if ops else None
+    report = judge(manifest, measure(pack, manifest, median_length, effort)).model_copy(update={"ops": found})
     write_report(target, report)
     if out is None:
         seal(pack, manifest)

@@ -31,8 +31,10 @@ class Runnable(Frozen):
     per_token: bool
     pad_id: int
     vocab: int
-    session: Session
+    session: Session | None = None  # of onnxruntime
     cache: tuple[CacheLayer, ...] = ()  # decoders only
     score_model: str | None = None  # the same graph with logits for every token, sharing the weights
     positions: int | None = None  # tokens that a decoder can have seen
     stop_ids: tuple[int, ...] = ()
+    weight_cache: bool = False  # LiteRT keeps weights as its kernels want them in a file of its own, and maps it at the next start
+    buckets: tuple[int, ...] = ()  # lengths in tokens that a file of fixed shapes has signatures for, in rising order

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgepack.cache import run_once, stage_key
 from edgepack.errors import EdgepackError
+from edgepack.formats import format_versions
 from edgepack.gate import Attempt
 from edgepack.measure.answers import answer, difference
 from edgepack.measure.decoding import check_decoding, chosen_texts, compare_decoding
@@ -132,9 +133,15 @@ class Runner:
             told = {"attempts": [one.as_json() for one in attempts], "details": details}
             return self._judged(outputs, self._teacher_test) | {"params": self.ladder[-1].params, "file_mb": file_mb} | told
 
-        folder, record = self._next(step, stage)
+        folder, record = self._next(step, stage, self._beside_the_step())
         self.exported = folder
         self._finish(step.verb, step.why, folder, record)
+
+    def _beside_the_step(self) -> dict[str, str] | None:
+        """What a TFLite file hangs on, too."""
+        if self.plan.format == "onnx":
+            return None
+        return format_versions(self.plan.format) | {"lengths": str(self.material.buckets)}
 
     def golden_outputs(self, folder: Path) -> Outputs:
         return self._answer(folder, self.material.sample[1], "golden vectors")

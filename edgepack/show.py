@@ -59,7 +59,7 @@ def plan_view(plan: Plan) -> RenderableType:
 
 def report_view(report: Report, out: str) -> RenderableType:
     verdict = Text(f"{report.verdict}: ", style=f"bold {_COLOURS[report.verdict]}") + Text(report.headline, style="not bold default")
-    quality = (_ladder(report), *_attempts(report), *_confidence(report), *_weakest(report))
+    quality = (*_formats(report), _ladder(report), *_attempts(report), *_confidence(report), *_weakest(report))
     return Group(verdict, Text(), _checks(report), Text(), *quality, *_latency(report), Text(), Text(f"report: {out}/report.html"))
 
 
@@ -77,6 +77,17 @@ def _checks(report: Report) -> RenderableType:
         actual = "–" if check.actual is None else f"{check.actual:.4g}"
         table.add_row(check.name, f"{check.limit:g}", actual, holds, f"{check.origin or ''} {check.where}")
     return table
+
+
+def _formats(report: Report) -> Iterator[RenderableType]:
+    """Both formats side by side, where both were built."""
+    if not report.formats:
+        return
+    table = Table("format", "precision", "MB", "score", "p90 ms", "load ms", "peak MB", "exceeds", box=None, pad_edge=False)
+    for one in report.formats:
+        known = ["–" if value is None else f"{value:.4g}" for value in (one.score, one.latency_ms, one.load_ms, one.ram_mb)]
+        table.add_row(one.format, one.precision, f"{one.file_mb:.1f}", *known, ", ".join(one.over) or "no budget")
+    yield from (table, Text(report.formats_why or ""), Text())
 
 
 def _ladder(report: Report) -> RenderableType:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from edgepack.formats import Format
 from edgepack.frozen import Frozen
 from edgepack.recipe import Importance, Scope
 
@@ -82,9 +83,10 @@ class Distill(Frozen):
 
 class Export(Frozen):
     verb: Literal["export"] = "export"
-    format: Literal["onnx"] = "onnx"
-    opset: int
+    format: Format = "onnx"
+    opset: int | None = None  # ONNX only
     prepack: bool = True  # matrices are packed for the kernels as the session opens
+    weight_cache: bool = False  # TFLite only: see Runnable
     why: str
 
 
@@ -95,6 +97,7 @@ class Quantize(Frozen):
     # of a weight's inputs; storage: weights alone, computed with in fp32
     method: Literal["dynamic", "static", "blockwise", "storage"] = "dynamic"
     reduce_range: bool = False
+    per_tensor: bool = False  # TFLite: one scale for a matrix, where the runtime's kernels for one a channel are wrong
     block: int = 32  # weights that share a scale, blockwise
     asymmetric: bool = False  # each block has a zero point of its own, blockwise
     smoothing: float | None = None  # of activations; None: chosen on calibration texts

@@ -1,6 +1,9 @@
 """Target: plain onnxruntime on a CPU. Runs on the device with numpy and onnxruntime: `run_onnxruntime.py PACK JOB`."""
 
+import json
+import tempfile
 import time
+from pathlib import Path
 
 start = time.perf_counter()
 import onnxruntime  # noqa: E402  the import is timed: a device pays for it at every start
@@ -18,6 +21,12 @@ LEVELS = {
     "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
     "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
 }
+
+WARM_UP_RUNS = 5  # before ops are timed one by one
+INTEGER_OPS = {
+    "DynamicQuantizeLinear", "DynamicQuantizeMatMul", "GatherBlockQuantized", "MatMulInteger", "MatMulIntegerToFloat", "MatMulNBits",
+    "QAttention", "QGemm", "QLinearMatMul", "QuantizeLinear",
+}  # fmt: skip
 
 
 def open_session(folder, manifest, threads, exact):
@@ -63,8 +72,30 @@ class Decoder:
         return self._binding.get_outputs()[0].numpy()[0, -1]
 
 
-def _session(path, settings, threads, exact):
+def ops(folder, manifest, job, _) -> dict:
+    """Times of single ops for a text of `length` tokens, mean of `runs` inferences on `threads` threads, by onnxruntime's profiler."""
+    with tempfile.TemporaryDirectory() as place:
+        session = _session(folder / manifest["model"], manifest["session"], job["threads"], exact=False, profile=place + "/ops")
+        feeds = protocol.random_text(manifest, job["length"])
+        for _ in range(WARM_UP_RUNS + job["runs"]):
+            session.run(None, feeds)
+        events = json.loads(Path(session.end_profiling()).read_text())
+    kernels = [event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
+    one_run = len(kernels) // (WARM_UP_RUNS + job["runs"])
+    timed = kernels[WARM_UP_RUNS * one_run :]
+    rows = []
+    for index in range(one_run):
+        op = timed[index]["args"]["op_name"]
+        times = [event["dur"] for event in timed[index::one_run]]
+        rows.append({"op": op, "ms": sum(times) / len(times) / 1e3, "inside": None, "integers": op in INTEGER_OPS})
+    return {"ops": rows, "threads": job["threads"]}
+
+
+def _session(path, settings, threads, exact, profile=None):
     options = onnxruntime.SessionOptions()
+    options.enable_profiling = profile is not None
+    if profile:
+        options.profile_file_prefix = profile
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
@@ -79,5 +110,5 @@ def _session(path, settings, threads, exact):
 
 
 if __name__ == "__main__":
-    jobs = (protocol.JOBS, open_session), (generation.JOBS, Decoder)
+    jobs = (protocol.JOBS, open_session), (generation.JOBS, Decoder), ({"ops": ops}, None)
     protocol.main("onnxruntime", onnxruntime.__version__, IMPORT_MS, *jobs)

@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 from edgepack.errors import EdgepackError
 from edgepack.measure.local import run_job
 from edgepack.measure.measurement import FULL, QUICK, is_the_device, measure
+from edgepack.measure.ops import profile_ops
 from edgepack.measure.statistics import summarize
 from edgepack.pack import read_manifest
 from edgepack.profile import load_profile
+from edgepack.report.judge import judge
+from edgepack.report.write import html, markdown
 from edgepack.shipped import shipped
 
 SESSIONS = st.lists(st.lists(st.floats(0.01, 1e4), min_size=2, max_size=40), min_size=1, max_size=6)
@@ -102,6 +105,17 @@ def test_latency_runs_for_its_time_and_its_count(pack_folder):
         found = run_job(pack_folder, "onnxruntime", {"kind": "latency", "length": 16, "threads": 1, "runs": runs, "seconds": seconds})
         assert len(found["samples_ms"]) >= runs
         assert time.monotonic() - started >= seconds and sum(found["samples_ms"]) >= 0.9 * seconds * 1000
+
+
+def test_ops_are_timed_one_by_one(pack_folder):
+    manifest = read_manifest(pack_folder)
+    found = profile_ops(pack_folder, manifest)
+    assert found.origin == "measured" and found.threads == 1 and found.outside_share is None
+    assert sum(row.share for row in found.rows) == pytest.approx(1, abs=0.01) and 0 < found.integer_share < 1
+    assert {"DynamicQuantizeMatMul", "Gelu"} <= {row.op for row in found.rows} or any("Gelu" in row.op for row in found.rows)
+    report = judge(manifest, None).model_copy(update={"ops": found})
+    for text in (markdown(report), html(report)):
+        assert "Time by op" in text and found.rows[0].op in text and found.where in text
 
 
 def test_a_target_that_crashes_is_a_message(pack_folder, tmp_path):

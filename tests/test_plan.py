@@ -121,7 +121,7 @@ def test_seven_bit_weights_only_where_the_cpu_saturates(profile, reduced):
     assert [step.reduce_range for step in found.steps if isinstance(step, Quantize)] == [reduced]
 
 
-@pytest.mark.parametrize("profile", ["browser", "raspberry-pi-3-32bit"])
+@pytest.mark.parametrize("profile", ["browser"])
 def test_a_runtime_that_is_not_supported_yet_is_named(profile):
     with pytest.raises(EdgepackError, match="cannot build for yet"):
         plan(load_profile(profile))

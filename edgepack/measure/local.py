@@ -65,7 +65,8 @@ def _command(folder: Path, runtime: str, job: dict[str, Any]) -> Iterator[list[s
 
 
 def _target(runtime: str) -> Path:
-    return shipped("targets") / f"run_{runtime}.py"
+    """The one that runs a pack for this runtime; tflite-runtime's is LiteRT's, which takes whichever of the two is installed."""
+    return shipped("targets") / f"run_{ {'tflite-runtime': 'litert'}.get(runtime, runtime) }.py"
 
 
 def _failure(folder: Path, runtime: str, job: dict[str, Any], reason: str, output: str) -> EdgepackError:

@@ -52,6 +52,14 @@ class LoadRow(Frozen):
     import_ms: tuple[float, ...]  # of the runtime's own module; not part of session_ms
 
 
+class FirstStart(Frozen):
+    """The start that fills the weight cache, which all loads in the other rows found there. disk_mb: what it takes beside the pack."""
+
+    session_ms: float
+    first_inference_ms: float
+    disk_mb: float
+
+
 class MemoryRow(Frozen):
     """Memory of one session, 10^6 bytes, less what the same process held with the runtime imported and nothing loaded."""
 
@@ -75,6 +83,7 @@ class Measurement(Frozen):
     latency: tuple[LatencyRow, ...]  # of a decoder: of one token, by the tokens before it
     load: tuple[LoadRow, ...]
     memory: tuple[MemoryRow, ...]
+    first_start: FirstStart | None = None  # where the pack keeps a weight cache
     first_token: tuple[LatencyRow, ...] = ()  # of a decoder: from a prompt of `length` tokens to the first token behind it
     environment: dict[str, Any]
     doubts: tuple[str, ...]
@@ -95,6 +104,7 @@ def measure(folder: Path, manifest: Manifest, median_length: int | None, effort:
     configurations = [(kind, length, count) for kind, lengths in work.timed for length in lengths for count in threads]
     kind, lengths = work.memory
     total = effort.sessions * len(configurations) + 2 * effort.loads + len(threads) * len(lengths)
+    first_start = _first_start(folder, manifest) if manifest.weight_cache else None
     with bar("measure", total) as progress:
         load = tuple(_loads(folder, manifest, cold, effort, progress) for cold in (True, False))
         memory = tuple(_memory(folder, manifest, kind, length, count, progress) for length in lengths for count in threads)
@@ -110,6 +120,7 @@ def measure(folder: Path, manifest: Manifest, median_length: int | None, effort:
         latency=latency,
         load=load,
         memory=memory,
+        first_start=first_start,
         first_token=first_token,
         environment=environment,
         doubts=tuple(_doubts((*latency, *first_token), load, environment)),
@@ -170,6 +181,15 @@ def _loads(folder: Path, manifest: Manifest, cold: bool, effort: Effort, progres
         first_inference_ms=tuple(round(one["first_inference_ms"], 3) for one in found),
         read_bytes=read,
         import_ms=tuple(round(one["runtime"]["import_ms"], 1) for one in found),
+    )
+
+
+def _first_start(folder: Path, manifest: Manifest) -> FirstStart:
+    found = run_job(folder, manifest.plan.runtime, _load_job(cold=True) | {"first": True})
+    return FirstStart(
+        session_ms=round(found["session_ms"], 3),
+        first_inference_ms=round(found["first_inference_ms"], 3),
+        disk_mb=round(found["weight_cache_bytes"] / 1e6, 3),
     )
 
 

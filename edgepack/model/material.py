@@ -11,6 +11,7 @@ import numpy as np
 
 from edgepack.errors import EdgepackError
 from edgepack.families import family_of
+from edgepack.model.buckets import choose_buckets
 from edgepack.model.corpus import Corpus, read_corpus
 from edgepack.model.data import Data, Row, label_ids, load_data, load_unlabelled
 from edgepack.model.source import Source, check_tokenizer, find_model
@@ -124,6 +125,15 @@ class Material:
     @property
     def median_length(self) -> int | None:
         return int(np.median([len(item.ids) for item in self.test])) if self.test else None
+
+    @cached_property
+    def buckets(self) -> tuple[int, ...]:
+        """Lengths that a file of fixed shapes is made for: see `choose_buckets`. The texts are those that a build runs it on."""
+        texts = [*self.test, *self.dev] or self.train
+        lengths = [len(item.ids) for item in (*texts, *self.sample[1])] if texts else []
+        if self.recipe.max_length:
+            lengths = [*lengths, self.max_length]
+        return choose_buckets(lengths, self.max_length, self.recipe.length)
 
     def encoded(self, rows: list[Row]) -> list[Features]:
         return self.task.encode(self.tokenizer, rows, self.max_length) if rows else []

@@ -4,8 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from edgepack.formats import Format
 from edgepack.frozen import Frozen
 from edgepack.measure.measurement import LatencyRow, Measurement, headline_length
+from edgepack.measure.ops import OpProfile
 from edgepack.pack import Manifest, StageRecord
 from edgepack.predict import Prediction
 from edgepack.steps import PruneWeights, Step
@@ -23,6 +25,26 @@ class Check(Frozen):
     origin: Literal["measured", "predicted"] | None
     where: str
     here: float | None
+
+
+class Contender(Frozen):
+    """One format's pack. latency_ms: p90; median_ms: p50 of the same runs; over: budgets that it exceeds, with how often."""
+
+    format: Format
+    runtime: str
+    precision: str
+    pack_id: str
+    file_mb: float
+    score: float | None
+    score_drop: float | None
+    latency_ms: float | None
+    median_ms: float | None
+    load_ms: float | None
+    ram_mb: float | None
+    over: dict[str, float]
+    shipped: bool = False
+    where: str
+    origin: str = "measured"
 
 
 class Report(Frozen):
@@ -44,6 +66,9 @@ class Report(Frozen):
     environment: dict[str, object]
     files_mb: dict[str, float]
     notes: tuple[str, ...]
+    ops: OpProfile | None = None  # where `edgepack measure --ops` looked
+    formats: tuple[Contender, ...] = ()  # where both were built: this pack and the one that it was compared with
+    formats_why: str | None = None
 
     @property
     def exit_code(self) -> int:
@@ -82,7 +107,7 @@ def headline_latency(measurement: Measurement, length: int) -> LatencyRow | None
 
 def _checks(manifest: Manifest, measurement: Measurement | None):
     budget, part = manifest.plan.budget, manifest.profile.cpu.part
-    here = _measured_here(manifest, measurement)
+    here = measured_here(manifest, measurement)
     on_device = measurement is not None and measurement.is_the_device
     for name, limit in budget.model_dump(exclude_none=True).items():
         if name == "file_mb":
@@ -99,7 +124,7 @@ def _checks(manifest: Manifest, measurement: Measurement | None):
         yield Check(name=name, limit=limit, actual=actual, ok=ok, origin=origin, where=where, here=here.get(name))
 
 
-def _measured_here(manifest: Manifest, measurement: Measurement | None) -> dict[str, float | None]:
+def measured_here(manifest: Manifest, measurement: Measurement | None) -> dict[str, float | None]:
     if measurement is None:
         return {}
     length = headline_length(manifest)
@@ -159,6 +184,12 @@ def _notes(manifest: Manifest, measurement: Measurement | None):
     if any(isinstance(step, PruneWeights) for step in manifest.plan.steps):
         yield _what_zeros_bring(manifest.ladder)
     if measurement is not None:
+        if measurement.first_start:
+            first = measurement.first_start
+            yield (
+                f"Weight cache: the first start took {first.session_ms:.0f} ms and left {first.disk_mb:.1f} MB beside the pack, "
+                f"measured on {measurement.where}; every load in this report found it there"
+            )
         yield from measurement.doubts
         isa = set(measurement.environment["machine"]["isa"])
         host_saturates = measurement.environment["machine"]["arch"] == "x86_64" and not {"avx_vnni", "avx512_vnni"} & isa

@@ -8,11 +8,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from edgepack.measure.measurement import LatencyRow, Measurement, MemoryRow
+from edgepack.measure.ops import OpProfile
 from edgepack.pack import Manifest, write_atomically
 from edgepack.report.charts import Bar, Line, bars, lines
 from edgepack.report.judge import Report
 from edgepack.report.ladder import quality_charts, score_text, weakest
 
+_MOST_OPS = 12
 _HEADINGS = {"class": "The weakest classes", "entity type": "The weakest entity types", "group": "By group, the weakest first"}
 UNITS = {"file_mb": "MB", "ram_mb": "MB", "latency_ms": "ms", "load_ms": "ms", "score_drop": "points"}
 
@@ -68,9 +70,17 @@ def _charts(report: Report) -> dict[str, Any]:
         "size": bars("File size by stage, MB", [Bar(row.stage, (row.file_mb,), f"{row.file_mb:.1f} MB") for row in report.ladder]),
     }
     charts |= quality_charts(report.ladder)
+    charts["ops"] = _ops_chart(report.ops) if report.ops else None
+    times = [Bar(one.format, (one.median_ms,), f"{one.median_ms:.2f} ms") for one in report.formats if one.median_ms is not None]
+    charts["formats"] = bars(f"Median latency of the two formats, measured on {report.formats[0].where}", times) if times else None
     if report.measurements:
         charts |= _measured_charts(report.measurements)
     return charts
+
+
+def _ops_chart(found: OpProfile) -> Any:
+    rows = [Bar(row.op, (row.ms,), f"{row.ms:.2f} ms, {row.share:.0%}, {row.count} times") for row in found.rows[:_MOST_OPS]]
+    return bars(f"Time by op at {found.length} tokens, {found.runtime}, measured on {found.where}", rows)
 
 
 def _measured_charts(measured: Measurement) -> dict[str, Any]:

@@ -1,0 +1,105 @@
+"""A pack for the 32-bit Raspberry Pi on tflite-runtime 2.14 and numpy 1, in an environment of its own: does it answer as it must?
+
+    python benchmarks/old_runtime.py --model MODEL --data DATA         # builds the pack; or --pack PACK. Minutes
+
+The same weights with a scale for each channel run there too: what that runtime makes of them is the reason that edgepack refuses
+to ship such a file. On a machine that is no ARM it is the same release of the runtime with x86 kernels, and the table says so.
+Exit code 1 where the pack's answers differ from its golden ones by more than its tolerance.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from peer_environments import environment, python_of
+
+from edgepack.errors import EdgepackError
+from edgepack.export.tflite_quantization import quantize_tflite, refuse_channels
+from edgepack.pipeline import build
+from edgepack.profile import load_profile
+from edgepack.recipe import Recipe
+from edgepack.shipped import shipped
+from edgepack.steps import Quantize
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pack", type=Path)
+    parser.add_argument("--model")
+    parser.add_argument("--data")
+    parser.add_argument("--work", type=Path, default=Path("build/peers"))
+    wanted = parser.parse_args()
+    python = python_of("tflite-runtime", wanted.work)
+    with tempfile.TemporaryDirectory() as scratch:
+        packs = prepared(wanted, Path(scratch))
+        print("| pack | runtime | machine | largest difference | least cosine | tolerance | may ship |\n|---|---|---|---|---|---|---|")
+        held = [row(name, pack, python, Path(scratch)) for name, pack in packs.items()]
+    sys.exit(0 if held[0] else 1)
+
+
+def prepared(wanted: argparse.Namespace, scratch: Path) -> dict[str, Path]:
+    """The pack as it ships, and where it is built here, the same with a scale for each channel."""
+    if wanted.pack:
+        return {"as shipped": wanted.pack}
+    fixed = {"model": wanted.model, "data": wanted.data, "student": "same", "prune_heads": 0.0, "precision": "int8"}
+    profile = load_profile("raspberry-pi-3-32bit")
+    build(Recipe.read(fixed, "the command line"), profile, scratch / "pack", effort=None)
+    build(Recipe.read(fixed | {"precision": "fp32"}, "the command line"), profile, scratch / "fp32", effort=None)
+    shutil.copytree(scratch / "pack", scratch / "channels")
+    (scratch / "channels" / "model.tflite").unlink()
+    quantize_tflite(scratch / "fp32", Quantize(precision="int8", why=""), scratch / "channels")
+    return {"as shipped": scratch / "pack", "a scale for each channel": scratch / "channels"}
+
+
+def row(name: str, pack: Path, python: Path, scratch: Path) -> bool:
+    manifest = json.loads((pack / "pack.json").read_text())
+    golden = [json.loads(line) for line in (pack / "golden.jsonl").open(encoding="utf-8")]
+    found = run(python, pack, golden, scratch)
+    own, true = (np.concatenate([np.ravel(output) for output in outputs]) for outputs in (found["outputs"], [g["output"] for g in golden]))
+    cosines = [_cosine(np.ravel(a), np.ravel(b["output"])) for a, b in zip(found["outputs"], golden, strict=True)]
+    worst, runtime = float(np.abs(own - true).max()), found["runtime"]
+    cells = (
+        name,
+        f"{runtime['name']} {runtime['version']}, numpy {runtime['numpy']}",
+        found["machine"]["arch"],
+        f"{worst:.3g}",
+        f"{min(cosines):.4f}",
+        f"{manifest['golden_tolerance']:g}",
+        _may_ship(pack / manifest["model"]),
+    )
+    print(f"| {' | '.join(cells)} |", flush=True)
+    return worst <= manifest["golden_tolerance"]
+
+
+def run(python: Path, pack: Path, golden: list[dict[str, Any]], scratch: Path) -> dict[str, Any]:
+    rows = [{name: entry[name] for name in ("input_ids", "token_type_ids")} for entry in golden]
+    job = scratch / "job.json"
+    job.write_text(json.dumps({"kind": "answer", "threads": 1, "rows": rows}))
+    command = [str(python), str(shipped("targets") / "run_litert.py"), str(pack), str(job)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
+    if done.returncode:
+        sys.exit(f"{pack}: {done.stdout[-400:]} {done.stderr[-400:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def _may_ship(file: Path) -> str:
+    try:
+        refuse_channels(file)
+    except EdgepackError as error:
+        return f"no: {error.problem.split(' (')[0]}"
+    return "yes"
+
+
+def _cosine(found: np.ndarray, expected: np.ndarray) -> float:
+    length = float(np.linalg.norm(found) * np.linalg.norm(expected))
+    return float(found @ expected) / length if length else 0.0
+
+
+if __name__ == "__main__":
+    main()

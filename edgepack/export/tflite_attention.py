@@ -1,0 +1,74 @@
+"""Attention and masks that LiteRT's converter takes: plain products, finite masks, heads counted in each layer's tensors."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AttentionInterface
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, bidirectional_mask_function
+
+from edgepack.errors import EdgepackError
+
+_NAME = "edgepack_tflite"
+_HIDDEN = -1e4  # finite: a row that sees nothing stays a number, and half precision can hold it
+_UNKNOWN = object()  # the row and head that a mask must not depend on
+
+
+@contextmanager
+def tflite_attention(model: nn.Module) -> Iterator[None]:
+    """While the block runs, `model` computes attention so that it can be converted; transformers' own masks need GATHER_ND."""
+    AttentionInterface.register(_NAME, _attention)
+    ALL_MASK_ATTENTION_FUNCTIONS.register(_NAME, _mask)
+    before = model.config._attn_implementation
+    model.set_attn_implementation(_NAME)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+def _attention(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """query [rows, heads, tokens, head_dim]; the mask is added to the scores.
+
+    Queries that share a key head lie below one another in one product: the converter miscompiles K and V that are repeated.
+    """
+    rows, heads, tokens, size = query.shape
+    shared = key.shape[1]
+    stacked = (query * (scaling or size**-0.5)).reshape(rows, shared, heads // shared * tokens, size)
+    scores = stacked @ key.transpose(2, 3)
+    if attention_mask is not None:
+        scores = scores + (attention_mask if heads == shared else attention_mask.repeat(1, 1, heads // shared, 1))
+    output = (scores.softmax(dim=-1) @ value).reshape(rows, heads, tokens, size)
+    return output.transpose(1, 2), None
+
+
+def _mask(
+    q_length: int, kv_length: int, mask_function: Any = None, attention_mask: torch.Tensor | None = None, **more: Any
+) -> torch.Tensor | None:
+    """[rows, 1, tokens or 1, tokens]: what is added to scores, 0 where a token is seen.
+
+    A mask that goes by more (packed texts) is refused with EdgepackError.
+    """
+    added = None if attention_mask is None else (1 - attention_mask[:, None, None, :].to(torch.float32)) * _HIDDEN
+    if mask_function in (None, bidirectional_mask_function):
+        return added
+    queries, keys = torch.arange(q_length)[None, None, :, None], torch.arange(kv_length)[None, None, None, :]
+    try:
+        visible = mask_function(_UNKNOWN, _UNKNOWN, queries, keys)
+    except (TypeError, IndexError):  # it asked for the row, or for what lies in it
+        raise EdgepackError(
+            "the model masks attention in a way that cannot be exported (neither padding, causal nor by distance)",
+            "export models that attend to whole texts or to a window",
+        ) from None
+    by_position = torch.where(visible, 0.0, _HIDDEN)
+    return by_position if added is None else added + by_position

@@ -1,0 +1,42 @@
+"""Rewrites a TFLite file as a whole, with what its signatures have in common stored once."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def edit_model(file: Path, edit: Callable[[Any], None] = lambda model: None) -> None:
+    """Reads the whole model, lets `edit` change it and writes it back, whichever way its weights were stored."""
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model(str(file))
+    edit(model)
+    _share_scales(model)
+    flatbuffer_utils.write_model(model, str(file))
+
+
+def _share_scales(model: Any) -> None:
+    """A weight's scales, one for each channel, stand in every signature that reads it: a twentieth of an int8 file with four."""
+    seen: dict[tuple[bytes, bytes, int], _Once] = {}
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            found = tensor.quantization
+            if found is None or found.scale is None or len(found.scale) < 2 or found.detailsType:
+                continue
+            scales = np.asarray(found.scale, np.float32).tobytes()
+            zeros = b"" if found.zeroPoint is None else np.asarray(found.zeroPoint, np.int64).tobytes()
+            tensor.quantization = seen.setdefault((scales, zeros, found.quantizedDimension), _Once(found))
+
+
+class _Once:
+    """Writes a part of a file the first time, and refers to it from then on."""
+
+    def __init__(self, part: Any) -> None:
+        self.part, self.offset = part, None
+
+    def Pack(self, builder: Any) -> int:
+        if self.offset is None:
+            self.offset = self.part.Pack(builder)
+        return self.offset

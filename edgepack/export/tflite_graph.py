@@ -1,0 +1,122 @@
+"""What stands in a TFLite file: its ops, the precision of its products, its per-channel weights. Reads without copying weights."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_PRODUCTS = ("FULLY_CONNECTED", "CONV_2D", "BATCH_MATMUL")
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A constant that an op reads. scope: what the op makes. scales: how many it has, 0 in float; block: weights that share one."""
+
+    op: str
+    scope: str
+    type: str
+    shape: tuple[int, ...]
+    scales: int
+    block: int
+
+
+def ops_of(file: Path) -> Counter[str]:
+    """Ops of the first signature, by name; those that are not builtin as CUSTOM:<name>."""
+    model = _read(file)
+    return Counter(_name(model, operator) for operator in _operators(model.Subgraphs(0)))
+
+
+def foreign_ops(file: Path) -> list[str]:
+    """Ops that a plain LiteRT does not have."""
+    model = _read(file)
+    return sorted({name for code in _codes(model) if (name := _code_name(code)).startswith(("CUSTOM", "STABLEHLO"))})
+
+
+def op_versions(file: Path) -> dict[str, int]:
+    """The version that the file states for each of its ops, the highest."""
+    found: dict[str, int] = {}
+    for code in _codes(_read(file)):
+        found[_code_name(code)] = max(code.Version(), found.get(_code_name(code), 0))
+    return found
+
+
+def all_weights(file: Path) -> Iterator[Weight]:
+    """Those of every signature, again and again where they share them."""
+    for subgraph in range(_read(file).SubgraphsLength()):
+        yield from weights_of(file, subgraph)
+
+
+def weights_of(file: Path, subgraph: int = 0) -> Iterator[Weight]:
+    """Constants of two and more axes that the ops of a signature read, in the order of its ops."""
+    model = _read(file)
+    graph = model.Subgraphs(subgraph)
+    types = _names("TensorType")
+    for operator in _operators(graph):
+        for index in operator.InputsAsNumpy() if operator.InputsLength() else ():
+            tensor = graph.Tensors(index) if index >= 0 else None
+            if tensor is None or tensor.ShapeLength() < 2 or not _is_constant(model, tensor):
+                continue
+            scales, block = _scales(tensor)
+            shape = tuple(int(size) for size in tensor.ShapeAsNumpy())
+            made = graph.Tensors(operator.Outputs(0)).Name().decode()
+            yield Weight(_name(model, operator), made, types[tensor.Type()], shape, scales, block)
+
+
+def count_products(file: Path) -> dict[str, int]:
+    """Matrix products with a weight in one signature: how many run in integers, and how many were left in float."""
+    found = [weight for weight in weights_of(file) if weight.op in _PRODUCTS]
+    return {
+        "int8": sum(weight.type == "INT8" for weight in found),
+        "float": sum(weight.type in ("FLOAT32", "FLOAT16") for weight in found),
+    } | ({"int4": count} if (count := sum(weight.type == "INT4" for weight in found)) else {})
+
+
+def _scales(tensor: Any) -> tuple[int, int]:
+    quantization = tensor.Quantization()
+    if quantization is None:
+        return 0, 0
+    if quantization.DetailsType():  # blockwise: the scales are a tensor of their own
+        details = _schema().BlockwiseQuantization()
+        details.Init(quantization.Details().Bytes, quantization.Details().Pos)
+        return -1, int(details.BlockSize())
+    return int(quantization.ScaleLength()), 0
+
+
+def _is_constant(model: Any, tensor: Any) -> bool:
+    buffer = model.Buffers(tensor.Buffer())
+    return bool(tensor.Buffer() and (buffer.DataLength() or buffer.Size()))
+
+
+def _operators(graph: Any) -> Iterator[Any]:
+    return (graph.Operators(index) for index in range(graph.OperatorsLength()))
+
+
+def _codes(model: Any) -> Iterator[Any]:
+    return (model.OperatorCodes(index) for index in range(model.OperatorCodesLength()))
+
+
+def _name(model: Any, operator: Any) -> str:
+    return _code_name(model.OperatorCodes(operator.OpcodeIndex()))
+
+
+def _code_name(code: Any) -> str:
+    names = _names("BuiltinOperator")
+    name = names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+    return f"CUSTOM:{code.CustomCode().decode()}" if name == "CUSTOM" else name
+
+
+def _names(enum: str) -> dict[int, str]:
+    return {value: name for name, value in vars(getattr(_schema(), enum)).items() if isinstance(value, int)}
+
+
+def _schema() -> Any:
+    from ai_edge_litert import schema_py_generated
+
+    return schema_py_generated
+
+
+def _read(file: Path) -> Any:
+    return _schema().Model.GetRootAsModel(np.memmap(file, dtype=np.uint8, mode="r"), 0)

@@ -1,0 +1,82 @@
+"""TFLite fp32 to int8 or int4 by ai-edge-quantizer. Activations are rounded as they come, each token with a scale of its own.
+
+Weights are symmetric, with a scale for each channel; for tflite-runtime 2.14 one for each matrix, because its kernels for
+channels compute nonsense without a word: `refuse_channels` looks into every file that is to run there.
+"""
+
+import re
+from pathlib import Path
+
+from edgepack.errors import EdgepackError
+from edgepack.export.tflite_export import MODEL_FILE, quiet
+from edgepack.export.tflite_file import edit_model
+from edgepack.export.tflite_graph import all_weights, op_versions
+from edgepack.progress import bar
+from edgepack.steps import Quantize
+
+# The highest versions of ops that tflite-runtime 2.14 takes, as it says itself when it is shown higher ones.
+_OLD_VERSIONS: dict[str, int] = {}
+
+
+def quantize_tflite(exported: Path, step: Quantize, folder: Path, weights_only: bool = False) -> None:
+    """Writes MODEL_FILE into `folder` from the fp32 one in `exported`; all signatures share the rounded weights.
+
+    weights_only: products are computed in float, from weights that the runtime turns back as it loads.
+    """
+    with bar("quantize", 1) as progress, quiet():
+        from ai_edge_quantizer.quantizer import Quantizer
+
+        quantizer = Quantizer(str(exported / MODEL_FILE))
+        quantizer.load_quantization_recipe(_rules(exported / MODEL_FILE, step, weights_only))
+        quantizer.quantize().export_model(str(folder / MODEL_FILE))
+        edit_model(folder / MODEL_FILE)
+        progress.advance()
+    if step.per_tensor:
+        refuse_channels(folder / MODEL_FILE)
+
+
+def recipe_name(step: Quantize, weights_only: bool = False) -> str:
+    scales = "a matrix" if step.per_tensor else "a channel"
+    if step.method == "blockwise":
+        return f"int4, a scale for {step.block} weights, embeddings in int8"
+    return f"int8{' weights with products in float' if weights_only else ''}, a scale for {scales}"
+
+
+def _rules(file: Path, step: Quantize, weights_only: bool) -> list[dict]:
+    """Blocks must divide a matrix's inputs: where they do not (pruned heads, odd FFNs), it stays in 8 bits."""
+    from ai_edge_quantizer.algorithm_manager import AlgorithmName
+    from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
+    from ai_edge_quantizer.recipe_manager import RecipeManager
+
+    rules = RecipeManager()
+    granularity = QuantGranularity.TENSORWISE if step.per_tensor else QuantGranularity.CHANNELWISE
+    add = rules.add_weight_only_config if weights_only else rules.add_dynamic_config
+    if step.method == "dynamic":
+        add(".*", TFLOperationName.ALL_SUPPORTED, 8, granularity=granularity)
+        return rules.get_quantization_recipe()
+    blocks = QuantGranularity(f"BLOCKWISE_{step.block}")
+    add(".*", TFLOperationName.FULLY_CONNECTED, 4, granularity=blocks, algorithm_key=AlgorithmName.OCTAV)
+    add(".*", TFLOperationName.EMBEDDING_LOOKUP, 8, granularity=granularity)
+    whole = {weight.scope for weight in all_weights(file) if weight.op == "FULLY_CONNECTED" and weight.shape[-1] % step.block}
+    for scope in sorted(whole):
+        add(f"^{re.escape(scope)};?$", TFLOperationName.FULLY_CONNECTED, 8, granularity=granularity)
+    return rules.get_quantization_recipe()
+
+
+def refuse_channels(file: Path) -> None:
+    """EdgepackError where tflite-runtime 2.14 would answer wrongly, or not at all: by what stands in the file, not by what was asked."""
+    for weight in all_weights(file):
+        if weight.type == "INT8" and weight.scales != 1:
+            raise EdgepackError(
+                f"{weight.op} of {file.name} has {weight.scales} scales for one matrix: tflite-runtime 2.14 computes nonsense from them "
+                f"({weight.scope[-80:]})",
+                "build it anew for tflite-runtime: such a file must not be shipped there",
+            )
+        if weight.type not in ("INT8", "FLOAT32", "INT32", "INT64", "BOOL"):
+            raise EdgepackError(f"{weight.op} of {file.name} reads {weight.type}, which tflite-runtime 2.14 has no kernels for", "use int8")
+    for name, version in op_versions(file).items():
+        if version > _OLD_VERSIONS.get(name, version):
+            raise EdgepackError(
+                f"{file.name} needs version {version} of {name}, tflite-runtime 2.14 has {_OLD_VERSIONS[name]}",
+                "use a profile with a newer runtime, or a model of another family",
+            )

@@ -1,0 +1,76 @@
+"""Where an inference spends its time, op by op, by the runtime's own profiler; the profiler's cost is in every figure."""
+
+from pathlib import Path
+
+from edgepack.frozen import Frozen
+from edgepack.measure.local import run_job
+from edgepack.measure.measurement import headline_length
+from edgepack.pack import Manifest
+
+_RUNS = 30
+
+
+class OpRow(Frozen):
+    """All ops of one name: how many run, ms of one inference together, their share of it, and whether they compute in integers."""
+
+    op: str
+    count: int
+    ms: float
+    share: float
+    integers: bool
+
+
+class OpProfile(Frozen):
+    """outside_share: time in ops that XNNPACK does not take; None for a runtime without it. threads: None where the runtime chose."""
+
+    runtime: str
+    where: str
+    length: int
+    threads: int | None
+    runs: int
+    total_ms: float
+    integer_share: float
+    outside_share: float | None
+    rows: tuple[OpRow, ...]  # the longest first
+    origin: str = "measured"
+
+
+def profile_ops(folder: Path, manifest: Manifest) -> OpProfile:
+    """Of one text as long as the latency budget is for, on one thread where the runtime lets us say so."""
+    length = headline_length(manifest)
+    found = run_job(folder, manifest.plan.runtime, {"kind": "ops", "threads": 1, "length": length, "runs": _RUNS})
+    total_ms = sum(one["ms"] for one in found["ops"]) or 1e-9
+    known = [one for one in found["ops"] if one["inside"] is not None]
+    machine = found["machine"]
+    return OpProfile(
+        runtime=f"{found['runtime']['name']} {found['runtime']['version']}",
+        where=f"{machine['arch']} here ({machine['cpu']})",
+        length=length,
+        threads=found["threads"],
+        runs=_RUNS,
+        total_ms=round(total_ms, 3),
+        integer_share=_share([one for one in found["ops"] if one["integers"]], total_ms),
+        outside_share=_share([one for one in known if not one["inside"]], total_ms) if known else None,
+        rows=_rows(found["ops"], total_ms),
+    )
+
+
+def _rows(ops: list[dict], total_ms: float) -> tuple[OpRow, ...]:
+    by_name: dict[str, list[dict]] = {}
+    for one in ops:
+        by_name.setdefault(one["op"], []).append(one)
+    rows = [
+        OpRow(
+            op=name,
+            count=len(found),
+            ms=round(sum(one["ms"] for one in found), 4),
+            share=_share(found, total_ms),
+            integers=found[0]["integers"],
+        )
+        for name, found in by_name.items()
+    ]
+    return tuple(sorted(rows, key=lambda row: -row.ms))
+
+
+def _share(ops: list[dict], total_ms: float) -> float:
+    return round(sum(one["ms"] for one in ops) / total_ms, 4)

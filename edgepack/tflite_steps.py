@@ -1,0 +1,66 @@
+"""The steps that write a TFLite file, each with its why; what cannot be written is refused before any work. Pure."""
+
+from collections.abc import Iterator
+
+from edgepack.choice import Choice, last_break
+from edgepack.errors import EdgepackError
+from edgepack.predict import BLOCK
+from edgepack.profile import Budget, Profile
+from edgepack.recipe import Recipe
+from edgepack.steps import Export, Quantize, Step
+
+_SIGNATURES = 4  # the most that a file has; without the cache LiteRT packs the weights for each
+OLD_RUNTIME = "tflite-runtime"  # 2.14, of 2023: its kernels with a scale for each channel answer wrongly and do not say so
+
+
+def tflite_steps(profile: Profile, recipe: Recipe, choice: Choice, considered: list[Choice], runtime: str) -> Iterator[Step]:
+    """Export and quantization for LiteRT or tflite-runtime."""
+    _refuse(recipe, choice, runtime)
+    tight = [] if runtime == OLD_RUNTIME else list(_tight(choice, profile.budget.overridden_by(recipe.budget)))
+    why = f"{runtime} {profile.runtimes[runtime].version} maps the file; a signature for each length that the data's texts are padded to"
+    if tight:
+        why += f"; the first start leaves a weight cache on the disk, for {' and '.join(tight)}"
+    yield Export(format="tflite", weight_cache=bool(tight), why=why)
+    if choice.precision != "fp32":
+        yield _quantize(profile, recipe, choice, considered, runtime)
+
+
+def _tight(choice: Choice, budget: Budget) -> Iterator[str]:
+    """What a weight cache is kept for: a load over its budget, or memory over its own once every signature has packed the weights."""
+    yield from (str(broken) for broken in choice.broken if broken.name == "load_ms")
+    found = choice.prediction
+    all_packed_mb = found.file_mb + _SIGNATURES * (found.ram_mb - found.file_mb)
+    if budget.ram_mb and all_packed_mb > budget.ram_mb:
+        yield f"ram_mb: predicted up to {all_packed_mb:.0f} where {_SIGNATURES} signatures pack weights each, limit {budget.ram_mb:g}"
+
+
+def _quantize(profile: Profile, recipe: Recipe, choice: Choice, considered: list[Choice], runtime: str) -> Quantize:
+    why = profile.runtimes[runtime].precisions[choice.precision].why
+    wider = [tried for tried in considered if tried.precision != choice.precision]
+    if recipe.precision is not None:
+        why = f"asked for; {why}"
+    elif wider:
+        why += f"; {wider[-1].precision} breaks {last_break(wider)}"
+    if choice.precision == "int4":
+        why += f"; a scale for every {BLOCK} weights, embeddings in 8 bits"
+        return Quantize(precision="int4", method="blockwise", block=BLOCK, why=why)
+    if runtime == OLD_RUNTIME:
+        why += f"; one scale for each matrix: with one for each channel {runtime} computes nonsense without a word"
+    return Quantize(precision="int8", per_tensor=runtime == OLD_RUNTIME, why=why)
+
+
+def _refuse(recipe: Recipe, choice: Choice, runtime: str) -> None:
+    if runtime == OLD_RUNTIME and choice.precision not in ("fp32", "int8"):
+        raise EdgepackError(f"{runtime} has no {choice.precision} kernels", "use --precision int8 or fp32")
+    given = {
+        f"--smoothing {recipe.smoothing}": recipe.smoothing is not None,
+        f"--sensitive {recipe.sensitive}": recipe.sensitive is not None,
+        f"--activations {recipe.activations}": recipe.activations == "static",
+        "--embedding-bits 4": recipe.embedding_bits == 4,
+        "--no-prepack": recipe.prepack is False,
+    }
+    for wish in [wish for wish, is_given in given.items() if is_given]:
+        raise EdgepackError(
+            f"{wish} is for ONNX files: in TFLite every token's activations have a scale of their own, embeddings 8 bits, and LiteRT packs",
+            f"leave {wish} out, or use --format onnx",
+        )

@@ -1,0 +1,118 @@
+"""Times of single ops in LiteRT, through the profiler of its C library: the Python package has none. Standard library and numpy.
+
+Written against ai-edge-litert 2.3: other versions may lay their structures out otherwise, so `run_litert.py` asks for that one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+
+import numpy as np
+
+VERSION = "2.3"
+_CPU, _INT32, _FLOAT32, _WRITE = 1, 2, 1, 1
+_WARM_UP_RUNS = 5
+_ROW = re.compile(
+    r"^\s*(?P<op>\S.*?)\s+[\d.]+\s+[\d.]+\s+(?P<ms>[\d.]+)\s+[\d.]+%\s+[\d.]+%\s+[\d.]+\s+(?P<calls>\d+)\s+\[(?P<kind>Builtin|Delegate)\]:\d+"
+)
+_INTEGERS = ("QD8", "QC8", "QS8", "QC4", "QB4")  # in the names of XNNPACK's kernels
+_Pointer = ctypes.c_void_p
+
+
+class _Layout(ctypes.Structure):
+    _fields_ = [
+        ("rank", ctypes.c_uint, 7),
+        ("has_strides", ctypes.c_bool, 1),
+        ("dimensions", ctypes.c_int32 * 8),
+        ("strides", ctypes.c_uint32 * 8),
+    ]
+
+
+class _TensorType(ctypes.Structure):
+    _fields_ = [("element_type", ctypes.c_int), ("layout", _Layout)]
+
+
+class Profiler:
+    """One signature of a model, run with the profiler on. shapes: of its inputs, int32, and its outputs, float32, in the file's order."""
+
+    def __init__(self, library, model, signature) -> None:
+        self._library = ctypes.CDLL(str(library))
+        self._signature = ctypes.c_size_t(signature)
+        self._kept: list = []  # what C holds a pointer to
+        self._environment, file, options = _Pointer(), _Pointer(), _Pointer()
+        self._call("LiteRtCreateEnvironment", 0, None, ctypes.byref(self._environment))
+        self._call("LiteRtCreateModelFromFile", self._environment, str(model).encode(), ctypes.byref(file))
+        self._call("LiteRtCreateOptions", ctypes.byref(options))
+        self._call("LiteRtSetOptionsHardwareAccelerators", options, _CPU)
+        self._option(options, "runtime_options_string", "enable_profiling = true\n")
+        self._model, self._profiler = _Pointer(), _Pointer()
+        self._call("LiteRtCreateCompiledModel", self._environment, file, options, ctypes.byref(self._model))
+        self._call("LiteRtCompiledModelGetProfiler", self._model, ctypes.byref(self._profiler))
+
+    def rows(self, inputs, outputs, runs) -> list:
+        """[{op, ms, inside, integers}] of one inference, in the order of the run; ms is the mean of `runs`."""
+        filled = [self._buffer("Input", index, shape, _INT32) for index, shape in enumerate(inputs)]
+        for buffer, shape in zip(filled, inputs):
+            self._fill_with_ones(buffer, int(np.prod(shape)))
+        taken = [self._buffer("Output", index, shape, _FLOAT32) for index, shape in enumerate(outputs)]
+        ins, outs = ((_Pointer * len(buffers))(*[one.value for one in buffers]) for buffers in (filled, taken))
+        run = (self._model, self._signature, ctypes.c_size_t(len(ins)), ins, ctypes.c_size_t(len(outs)), outs)
+        for _ in range(_WARM_UP_RUNS):
+            self._call("LiteRtRunCompiledModel", *run)
+        self._call("LiteRtStartProfiler", self._profiler)
+        for _ in range(runs):
+            self._call("LiteRtRunCompiledModel", *run)
+        self._call("LiteRtStopProfiler", self._profiler)
+        summary = ctypes.c_char_p()
+        self._call("LiteRtGetProfileSummary", self._profiler, self._model, ctypes.byref(summary))
+        return rows_of((summary.value or b"").decode())
+
+    def _call(self, name, *arguments) -> None:
+        status = getattr(self._library, name)(*arguments)
+        if status:
+            raise RuntimeError("{} failed with status {}: LiteRT {} is needed for times by op".format(name, status, VERSION))
+
+    def _option(self, options, name, text) -> None:
+        content, release = ctypes.create_string_buffer(text.encode()), ctypes.CFUNCTYPE(None, _Pointer)(lambda pointer: None)
+        self._kept += [content, release]
+        opaque = _Pointer()
+        self._call("LiteRtCreateOpaqueOptions", name.encode(), ctypes.cast(content, _Pointer), release, ctypes.byref(opaque))
+        self._call("LiteRtAddOpaqueOptions", options, opaque)
+
+    def _buffer(self, side, index, shape, element_type):
+        wanted, buffer, kind = _Pointer(), _Pointer(), _TensorType()
+        name = "LiteRtGetCompiledModel{}BufferRequirements".format(side)
+        self._call(name, self._model, self._signature, ctypes.c_size_t(index), ctypes.byref(wanted))
+        kind.element_type, kind.layout.rank = element_type, len(shape)
+        for axis, size in enumerate(shape):
+            kind.layout.dimensions[axis] = size
+        create = "LiteRtCreateManagedTensorBufferFromRequirements"
+        self._call(create, self._environment, ctypes.byref(kind), wanted, ctypes.byref(buffer))
+        return buffer
+
+    def _fill_with_ones(self, buffer, count) -> None:
+        address = _Pointer()
+        self._call("LiteRtLockTensorBuffer", buffer, ctypes.byref(address), _WRITE)
+        np.ctypeslib.as_array(ctypes.cast(address, ctypes.POINTER(ctypes.c_int32)), (count,))[:] = 1
+        self._call("LiteRtUnlockTensorBuffer", buffer)
+
+
+def rows_of(summary) -> list:
+    """The profiler's text as rows; the call of the delegate as a whole is left out, its ops stand for it."""
+    in_order = summary.partition("Run Order")[2].partition("Top by Computation Time")[0]
+    rows = []
+    for line in in_order.splitlines():
+        found = _ROW.match(line)
+        if not found or found["op"].startswith("TfLiteXNNPackDelegate"):
+            continue
+        op = found["op"].replace("Delegate/", "", 1)
+        rows.append(
+            {
+                "op": op,
+                "ms": float(found["ms"]),
+                "inside": found["kind"] == "Delegate",
+                "integers": any(mark in op for mark in _INTEGERS),
+            }
+        )
+    return rows

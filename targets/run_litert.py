@@ -1,0 +1,138 @@
+"""Target: LiteRT on a CPU, or tflite-runtime where LiteRT has no wheel. Runs with numpy and one of them: `run_litert.py PACK JOB`."""
+
+import hashlib
+import time
+from pathlib import Path
+
+start = time.perf_counter()
+try:  # the import is timed: a device pays for it at every start
+    from ai_edge_litert import __version__ as version
+    from ai_edge_litert import interpreter as litert
+
+    NAME = "litert"
+except ImportError:
+    import tflite_runtime.interpreter as litert
+    from tflite_runtime import __version__ as version
+
+    NAME = "tflite-runtime"
+
+IMPORT_MS = (time.perf_counter() - start) * 1e3
+
+import litert_ops  # noqa: E402
+import machine  # noqa: E402
+import numpy as np  # noqa: E402
+import protocol  # noqa: E402
+
+
+def open_session(folder, manifest, threads, exact):
+    """run(feeds) -> arrays. Each text is padded to the shortest of the file's lengths that holds it; outputs are cut back.
+
+    exact: nothing to do, for no kernel of this runtime saturates.
+    """
+    cache = _weight_cache(folder, threads) if manifest.get("weight_cache") and NAME == "litert" else None
+    runners = _compiled(folder, manifest, threads, cache) if cache else _interpreted(folder, manifest, threads)
+
+    def run(feeds) -> list:
+        length = feeds["input_ids"].shape[1]
+        bucket = bucket_for(manifest, length)
+        found = [runners[bucket](**_text(feeds, row, manifest, bucket)) for row in range(len(feeds["input_ids"]))]
+        end = length if manifest["per_token"] else None
+        return [np.concatenate([one[name][:, :end] if end else one[name] for one in found]) for name in manifest["outputs"]]
+
+    return run
+
+
+def _interpreted(folder, manifest, threads) -> dict:
+    interpreter = litert.Interpreter(str(folder / manifest["model"]), num_threads=threads)
+    interpreter.allocate_tensors()  # packs the weights: a session that has not is not loaded
+    return {length: interpreter.get_signature_runner("s{}".format(length)) for length in manifest["buckets"]}
+
+
+def _weight_cache(folder, threads):
+    """Where the packed weights are kept for this machine and runtime; None where the pack's folder cannot be written."""
+    place = folder / protocol.WEIGHT_CACHE
+    try:
+        place.mkdir(exist_ok=True)
+        (place / "probe").touch()
+        (place / "probe").unlink()
+    except OSError:
+        return None
+    facts = machine.facts()
+    known = "-".join(str(fact) for fact in (version, facts["arch"], facts["cpu"], *facts["isa"]))
+    return place / "{}.xnnpack".format(hashlib.sha256(known.encode()).hexdigest()[:16])
+
+
+def _compiled(folder, manifest, threads, cache) -> dict:
+    """Signatures by length, from weights that an earlier start has packed; the first start packs and keeps them."""
+    from ai_edge_litert.compiled_model import CompiledModel
+    from ai_edge_litert.cpu_options import CpuOptions
+    from ai_edge_litert.options import Options
+
+    options = Options(cpu_options=CpuOptions(num_threads=threads, xnnpack_weight_cache_path=str(cache)))
+    model = CompiledModel.from_file(str(folder / manifest["model"]), options=options)
+    return {length: _Compiled(model, "s{}".format(length)) for length in manifest["buckets"]}
+
+
+class _Compiled:
+    """One signature, called as the interpreter's are: arrays by name in, arrays by name out."""
+
+    def __init__(self, model, key) -> None:
+        self.model, self.key = model, key
+        signature = model.get_signature_list()[key]
+        self.inputs = {name: model.create_input_buffer_by_name(key, name) for name in signature["inputs"]}
+        self.outputs = {name: model.create_output_buffer_by_name(key, name) for name in signature["outputs"]}
+        self.shapes = {name: details["shape"] for name, details in model.get_output_tensor_details(key).items()}
+
+    def __call__(self, **feeds) -> dict:
+        for name, array in feeds.items():
+            self.inputs[name].write(array)
+        self.model.run_by_name(self.key, self.inputs, self.outputs)
+        return {
+            name: buffer.read(int(np.prod(self.shapes[name])), np.float32).reshape(self.shapes[name])
+            for name, buffer in self.outputs.items()
+        }
+
+
+def ops(folder, manifest, job, _) -> dict:
+    """Times of single ops for a text of `length` tokens, mean of `runs` inferences, as LiteRT schedules them by itself."""
+    if NAME != "litert" or not version.startswith(litert_ops.VERSION):
+        raise protocol.Refused(
+            "times by op come from LiteRT {}'s own profiler; this is {} {}".format(litert_ops.VERSION, NAME, version),
+            "measure without --ops, or with that version",
+        )
+    bucket = bucket_for(manifest, job["length"])
+    key = "s{}".format(bucket)
+    runner = litert.Interpreter(str(folder / manifest["model"])).get_signature_runner(key)
+    inputs = [tuple(one["shape"]) for one in runner.get_input_details().values()]
+    outputs = [tuple(one["shape"]) for one in runner.get_output_details().values()]
+    library = Path(litert.__file__).parent / "libLiteRt.so"
+    profiler = litert_ops.Profiler(library, folder / manifest["model"], manifest["buckets"].index(bucket))
+    return {"ops": profiler.rows(inputs, outputs, job["runs"]), "threads": None}
+
+
+def bucket_for(manifest, length) -> int:
+    """The shortest of the file's lengths that holds so many tokens; Refused where none does."""
+    fitting = [bucket for bucket in manifest["buckets"] if bucket >= length]
+    if not fitting:
+        raise protocol.Refused(
+            "a text of {} tokens is longer than every length of the file: {}".format(length, ", ".join(map(str, manifest["buckets"]))),
+            "cut it to {} tokens, as the pack's tokenizer.json does, or build with data that has longer texts".format(
+                manifest["buckets"][-1]
+            ),
+        )
+    return min(fitting)
+
+
+def _text(feeds, row, manifest, bucket) -> dict:
+    """One row as the signature takes it: int32, by name, padded."""
+    padded = {}
+    for name in manifest["inputs"]:
+        values = feeds[name][row]
+        array = np.full((1, bucket), manifest["pad_id"] if name == "input_ids" else 0, dtype=np.int32)
+        array[0, : len(values)] = values
+        padded[name] = array
+    return padded
+
+
+if __name__ == "__main__":
+    protocol.main(NAME, version, IMPORT_MS, (protocol.JOBS, open_session), ({"ops": ops}, None))

@@ -1,0 +1,93 @@
+"""A plan for TFLite says why, and refuses before any work what the runtime cannot run."""
+
+import pytest
+from test_student import MINILM
+
+from edgepack.choice import supported_runtime, wished_formats
+from edgepack.errors import EdgepackError
+from edgepack.plan import make_plan
+from edgepack.profile import load_profile
+from edgepack.recipe import Recipe
+from edgepack.steps import Export, Quantize
+
+PHONE, PI_3 = load_profile("phone"), load_profile("raspberry-pi-3-32bit")
+ROOMY = {"file_mb": 1e4, "ram_mb": 1e4, "latency_ms": 1e5, "load_ms": 1e6}
+
+
+def plan(profile, teacher=MINILM, **recipe):
+    return make_plan(profile, Recipe.read({"model": "m", "data": "d", "student": "same", "prune_heads": 0.0} | recipe, "recipe"), teacher)
+
+
+@pytest.mark.parametrize(
+    ("profile", "wish", "runtime"),
+    [
+        ("phone", None, "onnxruntime"),
+        ("phone", "tflite", "litert"),
+        ("phone", "onnx", "onnxruntime"),
+        ("raspberry-pi", None, "onnxruntime"),
+        ("raspberry-pi-3-32bit", None, "tflite-runtime"),
+    ],
+)
+def test_the_format_decides_the_runtime(profile, wish, runtime):
+    assert supported_runtime(load_profile(profile), wish) == runtime
+
+
+@pytest.mark.parametrize(("profile", "wish", "way_out"), [("raspberry-pi", "tflite", "onnx"), ("raspberry-pi-3-32bit", "onnx", "tflite")])
+def test_a_format_that_the_profile_does_not_run_is_refused(profile, wish, way_out):
+    with pytest.raises(EdgepackError, match=f"{profile}.* has no runtime for {wish}") as error:
+        supported_runtime(load_profile(profile), wish)
+    assert f"--format {way_out}" in error.value.fix
+
+
+def test_auto_and_both_mean_both_formats():
+    assert wished_formats(PHONE, "auto") == wished_formats(PHONE, "both") == ("onnx", "tflite")
+    assert wished_formats(PHONE, "tflite") == ("tflite",) and wished_formats(PHONE, None) == ("onnx",)
+    with pytest.raises(EdgepackError, match="no runtime for tflite"):
+        wished_formats(load_profile("raspberry-pi"), "auto")
+
+
+def test_int8_has_a_scale_for_each_channel_except_where_the_runtime_is_wrong_then():
+    for profile, per_tensor in ((PHONE, False), (PI_3, True)):
+        export, quantize = plan(profile, format="tflite", precision="int8").steps
+        assert isinstance(export, Export) and export.format == "tflite" and export.opset is None
+        assert isinstance(quantize, Quantize) and quantize.per_tensor is per_tensor
+        assert ("nonsense" in quantize.why) is per_tensor
+        assert not plan(profile, format="tflite", precision="int8").exact_products
+
+
+def test_fp32_is_kept_where_it_fits():
+    found = plan(PHONE, format="tflite", budget=ROOMY)
+    assert found.precision == "fp32" and [step.verb for step in found.steps] == ["export"]
+
+
+@pytest.mark.parametrize(
+    ("budget", "kept"),
+    [({}, False), ({"load_ms": 1.0}, True), ({"ram_mb": 1.0}, True), ({"ram_mb": 180.0}, True), ({"file_mb": 1.0}, False)],
+)
+def test_a_weight_cache_is_kept_where_load_or_memory_are_over_budget(budget, kept):
+    export = plan(PHONE, format="tflite", budget=ROOMY | budget).steps[0]
+    assert export.weight_cache is kept and ("weight cache" in export.why) is kept
+    assert not plan(PI_3, budget=ROOMY | budget).steps[0].weight_cache, "tflite-runtime 2.14 has none"
+
+
+def test_an_encoders_int4_is_for_those_who_ask():
+    assert plan(PHONE, format="tflite", budget={"file_mb": 18.0}).precision == "int8"
+    found = plan(PHONE, format="tflite", precision="int4")
+    assert found.steps[-1].method == "blockwise" and found.steps[-1].why.startswith("asked for")
+
+
+@pytest.mark.parametrize(
+    ("profile", "recipe", "problem"),
+    [
+        (PHONE, {"smoothing": 0.5}, "--smoothing 0.5 is for ONNX"),
+        (PHONE, {"sensitive": 2}, "--sensitive 2 is for ONNX"),
+        (PHONE, {"precision": "int8", "embedding_bits": 4}, "--embedding-bits 4 is for ONNX"),
+        (PHONE, {"precision": "int8", "activations": "static"}, "--activations static is for ONNX"),
+        (PHONE, {"precision": "int8", "prepack": False}, "--no-prepack is for ONNX"),
+        (PHONE, {"precision": "fp16"}, "fp16 on a CPU makes a TFLite pack slower"),
+        (PI_3, {"precision": "int4"}, "does not list int4 for tflite-runtime"),
+    ],
+)
+def test_what_the_runtime_cannot_do_is_refused(profile, recipe, problem):
+    with pytest.raises(EdgepackError, match=problem):
+        plan(profile, format="tflite", **recipe)
