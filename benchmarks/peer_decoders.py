@@ -121,8 +121,8 @@ def _command(row: Decoder, model: Path, folder: Path, scratch: Path, wanted: arg
     if row.environment is None:
         texts = scratch / "texts"  # what may be calibrated on: nothing of the text that judges
         texts.mkdir()
-        lines = (wanted.data / "valid.txt").read_text(encoding="utf-8").splitlines()[:1200]
-        for split, part in {"train": lines[:800], "dev": lines[800:1000], "test": lines[1000:]}.items():
+        lines = (wanted.data / "valid.txt").read_text(encoding="utf-8").splitlines()[:900]
+        for split, part in {"train": lines[:800], "dev": lines[800:850], "test": lines[850:]}.items():
             (texts / f"{split}.txt").write_text("\n".join(part), encoding="utf-8")
         build = [sys.executable, "-m", "edgepack", "build", str(model), "--task", "text-generation", "--data", str(texts)]
         return [*build, *row.more, "--out", str(folder), "--cache", str(scratch / "cache")]

@@ -29,7 +29,7 @@ LAYERS = [
     {"pack", "cache"},
     {"measure"},
     {"generation", "golden", "report", "runner", "quantization"},
-    {"pair"},
+    {"packing", "pair"},
     {"pipeline", "remeasure", "demo"},
     {"show"},
     {"cli"},

@@ -10,7 +10,7 @@ from small import make_model
 from edgepack.errors import EdgepackError
 from edgepack.golden import verify
 from edgepack.pack import MANIFEST_FILE, check_disk, check_files, check_output, read_manifest, seal, write_atomically, written_whole
-from edgepack.pipeline import model_config
+from edgepack.packing import model_config
 
 
 @pytest.fixture
