@@ -48,6 +48,7 @@ TABLES = {
         "4x, all layers": Build(
             [*_shape("6x384", "50%", "70%"), "--refit", "--learning-rate", "2e-4", "--epochs", "6"], times=4, kept=0.99
         ),
+        "half the layers": Build([*_shape("3x384", "0", "0"), *_FRAGMENTS, "--learning-rate", "2e-4", "--epochs", "3"], kept=0.99),
     },
     "entities": {"13M": Build([*_shape("6x384", "50%", "50%"), "--learning-rate", "3e-4", "--epochs", "3"], lost=1.5)},
     "hausa": {"half the layers": Build([*_shape("6x384", "0", "0"), "--learning-rate", "3e-4", "--epochs", "3"], kept=0.99)},
