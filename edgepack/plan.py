@@ -9,7 +9,7 @@ from edgepack.frozen import Frozen
 from edgepack.model_steps import model_steps
 from edgepack.predict import BLOCK, Prediction, predict
 from edgepack.profile import Budget, PrecisionName, Profile
-from edgepack.recipe import Recipe
+from edgepack.recipe import DEFAULT_LENGTH, Recipe
 from edgepack.shape import ModelShape
 from edgepack.steps import CutVocabulary, Export, Quantize, Step
 from edgepack.tflite_steps import tflite_steps
@@ -75,9 +75,9 @@ def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int
 
 
 def _refuse_long_texts(recipe: Recipe, teacher: ModelShape) -> None:
-    for name, wished in {"--length": recipe.length, "--max-length": recipe.max_length}.items():
-        asked = name.strip("-").replace("-", "_") in recipe.model_fields_set
-        if asked and wished and wished > teacher.positions:
+    asked = {"--max-length": recipe.max_length, "--length": recipe.length if recipe.length != DEFAULT_LENGTH else None}
+    for name, wished in asked.items():
+        if wished and wished > teacher.positions:
             raise EdgepackError(
                 f"{name} {wished} is over the {teacher.positions} tokens that the model has positions for", "choose a shorter length"
             )

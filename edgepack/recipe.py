@@ -112,6 +112,7 @@ class Columns(Frozen):
 
 
 NO_COLUMNS = Columns()
+DEFAULT_LENGTH = 128  # where a model has fewer positions, texts are as long as those
 
 
 class Recipe(Frozen):
@@ -138,7 +139,7 @@ class Recipe(Frozen):
     sensitive: int | None = Field(default=None, ge=0)  # groups of products that stay in float; None: where the gate fails without
     embedding_bits: Literal[8, 4] | None = None
     format: FormatWish | None = None  # None: ONNX where the profile runs it
-    length: int = Field(default=128, ge=1)  # tokens for which the latency budget holds
+    length: int = Field(default=DEFAULT_LENGTH, ge=1)  # tokens for which the latency budget holds
     max_length: int | None = Field(default=None, ge=1)  # tokens after which a text is cut
     budget: Budget = Budget()
     training: Training = Training()
