@@ -188,13 +188,11 @@ def _version(profile: Profile, runtime: str) -> tuple[int, ...]:
 
 
 def _refuse_an_old_runtime(profile: Profile, runtime: str, precision: PrecisionName) -> None:
-    oldest = OLDEST_RUNTIME[precision]
-    if _version(profile, runtime) < oldest:
+    oldest, found = OLDEST_RUNTIME[precision], _version(profile, runtime)
+    if found < oldest:
         raise EdgepackError(
             f"{precision} files need {runtime} {oldest[0]}.{oldest[1]}, {profile.name} has {profile.runtimes[runtime].version}",
-            "update the device's runtime and its profile, or choose fp32"
-            if precision != "fp32"
-            else "update the device's runtime and its profile",
+            "update the device's runtime and its profile" + (", or choose fp32" if found >= OLDEST_RUNTIME["fp32"] else ""),
         )
 
 

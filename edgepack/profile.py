@@ -68,7 +68,7 @@ class Precision(Frozen):
 
 
 class Runtime(Frozen):
-    version: str
+    version: str = Field(pattern=r"^\d+(\.\d+)*$")  # compared with what our files need
     precisions: dict[PrecisionName, Precision]
 
     @model_validator(mode="after")

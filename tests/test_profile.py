@@ -53,6 +53,12 @@ def test_a_shipped_profile_is_whole_and_short(name):
     assert len((shipped("device_profiles") / f"{name}.toml").read_text().splitlines()) <= 40
 
 
+@pytest.mark.parametrize("version", ["latest", "1.x", "", "1."])
+def test_a_runtimes_version_is_numbers(tmp_path, version):
+    with pytest.raises(EdgepackError, match=r"board.toml \[runtimes.onnxruntime\].*version"):
+        load_profile(write(tmp_path, BOARD.replace('"1.31"', f'"{version}"')))
+
+
 def test_a_file_of_the_users_own_works_by_its_path(tmp_path):
     profile = load_profile(write(tmp_path, BOARD))
     assert (profile.name, profile.cpu.part, profile.budget.file_mb, profile.budget.ram_mb) == ("board", "cortex-a72", 10, None)

@@ -9,26 +9,16 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AttentionInterface
-from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, bidirectional_mask_function, causal_mask_function
+from transformers.masking_utils import bidirectional_mask_function, causal_mask_function
 
-from edgepack.errors import EdgepackError
-
-_NAME = "edgepack_onnx"
-_UNKNOWN = object()  # the row and head that a mask must not depend on
+from edgepack.export.attention_interface import attention_replaced, visible_by_position
 
 
 @contextmanager
 def onnx_attention(model: nn.Module) -> Iterator[None]:
     """While the block runs, `model` computes attention with the op; it can then be exported, but not run."""
-    AttentionInterface.register(_NAME, _attention)
-    ALL_MASK_ATTENTION_FUNCTIONS.register(_NAME, _mask)
-    before = model.config._attn_implementation
-    model.set_attn_implementation(_NAME)
-    try:
+    with attention_replaced(model, "edgepack_onnx", _attention, _mask):
         yield
-    finally:
-        model.set_attn_implementation(before)
 
 
 def _attention(
@@ -73,14 +63,7 @@ def _mask(
     """
     if mask_function in (None, bidirectional_mask_function, causal_mask_function):
         return None if attention_mask is None else attention_mask.to(torch.int32)
-    queries, keys = torch.arange(q_length)[None, None, :, None], torch.arange(kv_length)[None, None, None, :]
-    try:
-        visible = mask_function(_UNKNOWN, _UNKNOWN, queries, keys)
-    except (TypeError, IndexError):  # it asked for the row, or for what lies in it
-        raise EdgepackError(
-            "the model masks attention in a way that cannot be exported (neither padding, causal nor by distance)",
-            "export models that attend to whole texts or to a window",
-        ) from None
+    visible = visible_by_position(q_length, kv_length, mask_function)
     if attention_mask is not None:
         visible = visible & attention_mask[:, None, None, :].bool()
     return torch.where(visible, 0.0, torch.finfo(torch.float32).min)

@@ -6,27 +6,18 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AttentionInterface
-from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, bidirectional_mask_function
+from transformers.masking_utils import bidirectional_mask_function
 
-from edgepack.errors import EdgepackError
+from edgepack.export.attention_interface import attention_replaced, visible_by_position
 
-_NAME = "edgepack_tflite"
 _HIDDEN = -1e4  # finite: a row that sees nothing stays a number, and half precision can hold it
-_UNKNOWN = object()  # the row and head that a mask must not depend on
 
 
 @contextmanager
 def tflite_attention(model: nn.Module) -> Iterator[None]:
     """While the block runs, `model` computes attention so that it can be converted; transformers' own masks need GATHER_ND."""
-    AttentionInterface.register(_NAME, _attention)
-    ALL_MASK_ATTENTION_FUNCTIONS.register(_NAME, _mask)
-    before = model.config._attn_implementation
-    model.set_attn_implementation(_NAME)
-    try:
+    with attention_replaced(model, "edgepack_tflite", _attention, _mask):
         yield
-    finally:
-        model.set_attn_implementation(before)
 
 
 def _attention(
@@ -62,13 +53,5 @@ def _mask(
     added = None if attention_mask is None else (1 - attention_mask[:, None, None, :].to(torch.float32)) * _HIDDEN
     if mask_function in (None, bidirectional_mask_function):
         return added
-    queries, keys = torch.arange(q_length)[None, None, :, None], torch.arange(kv_length)[None, None, None, :]
-    try:
-        visible = mask_function(_UNKNOWN, _UNKNOWN, queries, keys)
-    except (TypeError, IndexError):  # it asked for the row, or for what lies in it
-        raise EdgepackError(
-            "the model masks attention in a way that cannot be exported (neither padding, causal nor by distance)",
-            "export models that attend to whole texts or to a window",
-        ) from None
-    by_position = torch.where(visible, 0.0, _HIDDEN)
+    by_position = torch.where(visible_by_position(q_length, kv_length, mask_function), 0.0, _HIDDEN)
     return by_position if added is None else added + by_position

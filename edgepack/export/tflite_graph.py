@@ -35,14 +35,6 @@ def foreign_ops(file: Path) -> list[str]:
     return sorted({name for code in _codes(model) if (name := _code_name(code)).startswith(("CUSTOM", "STABLEHLO"))})
 
 
-def op_versions(file: Path) -> dict[str, int]:
-    """The version that the file states for each of its ops, the highest."""
-    found: dict[str, int] = {}
-    for code in _codes(_read(file)):
-        found[_code_name(code)] = max(code.Version(), found.get(_code_name(code), 0))
-    return found
-
-
 def all_weights(file: Path) -> Iterator[Weight]:
     """Those of every signature, again and again where they share them."""
     for subgraph in range(_read(file).SubgraphsLength()):

@@ -10,12 +10,9 @@ from pathlib import Path
 from edgepack.errors import EdgepackError
 from edgepack.export.tflite_export import MODEL_FILE, quiet
 from edgepack.export.tflite_file import edit_model
-from edgepack.export.tflite_graph import all_weights, op_versions
+from edgepack.export.tflite_graph import all_weights
 from edgepack.progress import bar
 from edgepack.steps import Quantize
-
-# The highest versions of ops that tflite-runtime 2.14 takes, as it says itself when it is shown higher ones.
-_OLD_VERSIONS: dict[str, int] = {}
 
 
 def quantize_tflite(exported: Path, step: Quantize, folder: Path, weights_only: bool = False) -> None:
@@ -74,9 +71,3 @@ def refuse_channels(file: Path) -> None:
             )
         if weight.type not in ("INT8", "FLOAT32", "INT32", "INT64", "BOOL"):
             raise EdgepackError(f"{weight.op} of {file.name} reads {weight.type}, which tflite-runtime 2.14 has no kernels for", "use int8")
-    for name, version in op_versions(file).items():
-        if version > _OLD_VERSIONS.get(name, version):
-            raise EdgepackError(
-                f"{file.name} needs version {version} of {name}, tflite-runtime 2.14 has {_OLD_VERSIONS[name]}",
-                "use a profile with a newer runtime, or a model of another family",
-            )

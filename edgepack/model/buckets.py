@@ -1,7 +1,7 @@
 """Lengths that a file with fixed shapes is made for: few of them, and little padding for the texts at hand. Pure."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 MOST_BUCKETS = 4  # each is a graph of its own around the shared weights, and takes time to convert and to load
 _STEP = 8  # tokens: kernels work on so many rows at once
@@ -56,9 +56,3 @@ def _within(counts: Counter[int], above: int, up_to: int) -> int:
 
 def _rounded_up(length: int) -> int:
     return -(-length // _STEP) * _STEP
-
-
-def padded_share(lengths: Collection[int], buckets: Sequence[int]) -> float:
-    """Tokens of padding, over all that are computed."""
-    computed = sum(next(bucket for bucket in buckets if bucket >= min(length, buckets[-1])) for length in lengths)
-    return 1 - sum(min(length, buckets[-1]) for length in lengths) / max(1, computed)

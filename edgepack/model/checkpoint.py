@@ -20,18 +20,15 @@ from edgepack.model.tasks import TASKS
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keeps transformers' loading bars and reports, and the warnings of what it imports, from standing between edgepack and its user."""
+    """Keeps transformers' loading bars and reports from standing between edgepack and its user."""
     from transformers.utils import logging as their_logging
 
     level, bars = their_logging.get_verbosity(), their_logging.is_progress_bar_enabled()
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # torchao, which comes with the extra tflite, tells of CUDA files that a CPU lacks
     their_logging.set_verbosity(logging.ERROR)
     their_logging.disable_progress_bar()
     try:
         yield
     finally:
-        logging.disable(disabled)
         their_logging.set_verbosity(level)
         if bars:
             their_logging.enable_progress_bar()

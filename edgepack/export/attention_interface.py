@@ -1,0 +1,39 @@
+"""How an export puts attention of its own in place of transformers', and what a mask by position hides."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AttentionInterface
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+
+from edgepack.errors import EdgepackError
+
+_UNKNOWN = object()  # the row and head that a mask must not depend on
+
+
+@contextmanager
+def attention_replaced(model: nn.Module, name: str, attention: Callable, mask: Callable) -> Iterator[None]:
+    """While the block runs, `model` computes attention and its masks by these functions, known to transformers as `name`."""
+    AttentionInterface.register(name, attention)
+    ALL_MASK_ATTENTION_FUNCTIONS.register(name, mask)
+    before = model.config._attn_implementation
+    model.set_attn_implementation(name)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+def visible_by_position(q_length: int, kv_length: int, mask_function: Callable[..., Any]) -> torch.Tensor:
+    """bool [1, 1, q_length, kv_length]. EdgepackError: the mask goes by more than positions (packed texts)."""
+    queries, keys = torch.arange(q_length)[None, None, :, None], torch.arange(kv_length)[None, None, None, :]
+    try:
+        return mask_function(_UNKNOWN, _UNKNOWN, queries, keys)
+    except (TypeError, IndexError):  # it asked for the row, or for what lies in it
+        raise EdgepackError(
+            "the model masks attention in a way that cannot be exported (neither padding, causal nor by distance)",
+            "export models that attend to whole texts or to a window",
+        ) from None
