@@ -12,7 +12,7 @@ import numpy as np
 from plain_export import export_plainly
 
 from edgepack.measure.answers import answer
-from edgepack.measure.local import run_job
+from edgepack.measure.transports.local import run_job
 from edgepack.model.material import gather
 from edgepack.model.quality import judge_outputs
 from edgepack.recipe import Recipe

@@ -17,7 +17,7 @@ import numpy as np
 from intervals import points_lost, right_answers
 
 from edgepack.measure.answers import answer
-from edgepack.measure.local import run_job
+from edgepack.measure.transports.local import run_job
 from edgepack.model.material import gather
 from edgepack.recipe import Recipe
 

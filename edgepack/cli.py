@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from edgepack.command import Json, Pack, Targets, print_result
 from edgepack.errors import EdgepackError
 from edgepack.formats import FormatWish
 from edgepack.profile import PrecisionName, load_profile, profile_names
@@ -22,10 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Profile = Annotated[str, typer.Option(help="A name from `edgepack profiles`, or the path of a TOML file.")]
 Cache = Annotated[str | None, typer.Option(help="Folder of finished stages.", show_default="$EDGEPACK_CACHE or ~/.cache/edgepack")]
-Pack = Annotated[Path, typer.Argument(help="A folder that `edgepack build` wrote.")]
 
 
 def main() -> None:
@@ -171,7 +170,7 @@ def profiles(json_: Json = False) -> None:
     from edgepack.show import profiles_table
 
     found = [load_profile(name) for name in profile_names()]
-    _print([profile.as_json() for profile in found], json_, lambda: profiles_table(found))
+    print_result([profile.as_json() for profile in found], json_, lambda: profiles_table(found))
 
 
 @app.command()
@@ -186,7 +185,7 @@ def plan(recipe: Recipe, profile: Profile, cache: Cache = None, json_: Json = Fa
     device = load_profile(profile)
     found = plan_formats(_with_demo(recipe, cache, with_weights=False), device)
     as_json = [one.as_json() for one in found]
-    _print(as_json if len(found) > 1 else as_json[0], json_, lambda: Group(*map(plan_view, found)))
+    print_result(as_json if len(found) > 1 else as_json[0], json_, lambda: Group(*map(plan_view, found)))
 
 
 @app.command()
@@ -216,7 +215,7 @@ def build(
     if report is None:  # another process of a torchrun writes and shows it
         raise typer.Exit(0)
     shown = f"{target}/{{onnx,tflite}}" if recipe.format == "both" else str(target)
-    _print(report.as_json(), json_, lambda: report_view(report, shown))
+    print_result(report.as_json(), json_, lambda: report_view(report, shown))
     raise typer.Exit(report.exit_code)
 
 
@@ -227,15 +226,22 @@ def measure(
     out: Annotated[Path | None, typer.Option(help="Folder for the report.", show_default="the pack")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Short runs, for trying out.")] = False,
     ops: Annotated[bool, typer.Option("--ops", help="Times of single ops too, by the runtime's profiler.")] = False,
+    on: Annotated[
+        list[str] | None,
+        typer.Option(help="A target: local, ssh://user@host, or a name in targets.toml. May be given often.", show_default="local"),
+    ] = None,
+    targets: Targets = None,
     json_: Json = False,
 ) -> None:
-    """Measure a pack on this machine and judge it against its budgets."""
+    """Measure a pack on one or more targets and judge it against its budgets."""
     from edgepack.measure.measurement import FULL, QUICK
+    from edgepack.measure.targets import find_targets
     from edgepack.remeasure import measure_pack
     from edgepack.show import report_view
 
-    report = measure_pack(pack, data, out, QUICK if quick else FULL, ops)
-    _print(report.as_json(), json_, lambda: report_view(report, str(out or pack)))
+    wanted = find_targets(on or [], targets)
+    report = measure_pack(pack, data, out, QUICK if quick else FULL, ops, wanted)
+    print_result(report.as_json(), json_, lambda: report_view(report, str(out or pack)))
     raise typer.Exit(report.exit_code)
 
 
@@ -267,7 +273,7 @@ def verify(pack: Pack, json_: Json = False) -> None:
     from edgepack.show import verification_view
 
     found = verify_pack(pack)
-    _print(found.as_json(), json_, lambda: verification_view(found))
+    print_result(found.as_json(), json_, lambda: verification_view(found))
 
 
 def _with_demo(recipe: Recipe, cache: str | None, with_weights: bool) -> Recipe:
@@ -278,12 +284,3 @@ def _with_demo(recipe: Recipe, cache: str | None, with_weights: bool) -> Recipe:
 
     model, data = demo_recipe(cache_folder(cache), with_weights)
     return recipe.model_copy(update={"model": model, "data": recipe.data or data})
-
-
-def _print(content: Any, as_json: bool, view: Callable[[], Any]) -> None:
-    if as_json:
-        print(json.dumps(content, indent=1))
-        return
-    from edgepack.show import show
-
-    show(view())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from edgepack.errors import EdgepackError
 from edgepack.frozen import Frozen
-from edgepack.measure.local import stream_job
+from edgepack.measure.transports.local import stream_job
 from edgepack.pack import Manifest, read_manifest
 
 if TYPE_CHECKING:

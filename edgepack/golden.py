@@ -9,6 +9,7 @@ import numpy as np
 from edgepack.errors import EdgepackError
 from edgepack.frozen import Frozen
 from edgepack.measure.answers import answer
+from edgepack.measure.machine import Machine
 from edgepack.model.material import Material
 from edgepack.model.tasks import Features, Outputs
 from edgepack.pack import Manifest, check_files, read_manifest
@@ -52,17 +53,7 @@ def verify(pack: Path) -> Verification:
     golden = read_golden(pack)
     features = [Features(entry["input_ids"], entry["token_type_ids"], index) for index, entry in enumerate(golden)]
     found = answer(pack, manifest.plan.runtime, features, threads=1, exact=manifest.plan.exact_products, title="golden vectors")
-    worst = 0.0
-    for entry, output in zip(golden, found, strict=True):
-        expected = np.asarray(entry["output"])
-        gap = _gap(output, expected, manifest.task)
-        if not gap <= manifest.golden_tolerance:
-            shown = str(entry.get("text") or entry.get("words") or entry["input_ids"])[:60]
-            raise EdgepackError(
-                f"the pack answers otherwise than when it was built: {shown!r} differs by {gap:.3g} (limit {manifest.golden_tolerance:g})",
-                "use the runtime's version that the pack was built with, or build it again on this machine",
-            )
-        worst = max(worst, gap)
+    worst = _largest_gap(manifest, golden, found, "")
     return Verification(
         pack_id=manifest.pack_id,
         files=len(manifest.files),
@@ -72,6 +63,30 @@ def verify(pack: Path) -> Verification:
         token_ids_equal=_check_tokenizer(pack, manifest, golden),
         runtime=manifest.plan.runtime,
     )
+
+
+def answers_on(machine: Machine, pack: Path, manifest: Manifest) -> float:
+    """The largest difference of a target's answers from the golden ones; EdgepackError where it is over the pack's tolerance."""
+    golden = read_golden(pack)
+    rows = [{"input_ids": entry["input_ids"], "token_type_ids": entry["token_type_ids"]} for entry in golden]
+    job = {"kind": "answer", "threads": 1, "exact": manifest.plan.exact_products, "batch": 1, "rows": rows, "at_once": None}
+    found = [np.asarray(output) for output in machine.run_job(pack, manifest.plan.runtime, job)["outputs"]]
+    return round(_largest_gap(manifest, golden, found, f" {machine.place}"), _DIGITS)
+
+
+def _largest_gap(manifest: Manifest, golden: list[dict[str, Any]], found: Outputs, place: str) -> float:
+    worst = 0.0
+    for entry, output in zip(golden, found, strict=True):
+        gap = _gap(output, np.asarray(entry["output"]), manifest.task)
+        if not gap <= manifest.golden_tolerance:
+            shown = str(entry.get("text") or entry.get("words") or entry["input_ids"])[:60]
+            raise EdgepackError(
+                f"the pack answers otherwise{place} than when it was built: {shown!r} differs by {gap:.3g} "
+                f"(limit {manifest.golden_tolerance:g})",
+                "use the runtime's version that the pack was built with, or build it again on this machine",
+            )
+        worst = max(worst, gap)
+    return worst
 
 
 def _gap(output: np.ndarray, expected: np.ndarray, task: str) -> float:

@@ -122,7 +122,7 @@ def written_whole(out: Path) -> Iterator[Path]:
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
     """Writes pack.json with size and hash of every other file that is in the folder now."""
-    files = tuple(_packed(path) for path in sorted(folder.iterdir()) if path.name not in (MANIFEST_FILE, WEIGHT_CACHE))
+    files = tuple(packed(path) for path in sorted(folder.iterdir()) if path.name not in (MANIFEST_FILE, WEIGHT_CACHE))
     sealed = manifest.model_copy(update={"files": files})
     write_atomically(folder / MANIFEST_FILE, json.dumps(sealed.as_json(), indent=1) + "\n")
     return sealed
@@ -159,7 +159,7 @@ def check_files(folder: Path, manifest: Manifest, skip: tuple[str, ...] = ()) ->
         what = "is missing from" if name in listed else "does not belong to"
         raise EdgepackError(f"{name} {what} the pack {folder}", "build or copy the pack again")
     for name, file in listed.items():
-        if name not in skip and _packed(folder / name) != file:
+        if name not in skip and packed(folder / name) != file:
             raise EdgepackError(
                 f"{name} in {folder} was changed: its hash is not the one in {MANIFEST_FILE}", "build or copy the pack again"
             )
@@ -192,7 +192,7 @@ def disk_full_is_said() -> Iterator[None]:
         ) from error
 
 
-def _packed(path: Path) -> PackedFile:
+def packed(path: Path) -> PackedFile:
     with path.open("rb") as file:
         return PackedFile(name=path.name, bytes=path.stat().st_size, sha256=hashlib.file_digest(file, "sha256").hexdigest())
 

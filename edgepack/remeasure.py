@@ -1,36 +1,69 @@
-"""measure_pack(): measures a finished pack again, here and now, and writes the new report."""
+"""measure_pack(): measures a finished pack again, here or on other targets, and writes the new report."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgepack.errors import EdgepackError
+from edgepack.golden import answers_on
 from edgepack.measure.answers import answer
 from edgepack.measure.measurement import FULL, Effort, measure
 from edgepack.measure.ops import profile_ops
+from edgepack.measure.targets import LOCAL, Target, transport
 from edgepack.model.data import label_ids, load_data
 from edgepack.model.quality import Quality, judge_outputs
 from edgepack.model.tasks import TASKS
 from edgepack.pack import REPORT_FILES, Manifest, StageRecord, check_files, read_manifest, seal
-from edgepack.report.judge import Report, judge
+from edgepack.progress import say
+from edgepack.report.judge import Report
+from edgepack.report.targets import Outcome, judge_targets
 from edgepack.report.write import write_report
 
 
-def measure_pack(pack: Path, data: str | None = None, out: Path | None = None, effort: Effort = FULL, ops: bool = False) -> Report:
-    """Measures `pack` on this machine, and its score where test data is given or still where the build found it.
+def measure_pack(
+    pack: Path,
+    data: str | None = None,
+    out: Path | None = None,
+    effort: Effort = FULL,
+    ops: bool = False,
+    on: Sequence[Target] = (LOCAL,),
+) -> Report:
+    """Measures `pack` on each of `on`, and its score here where test data is given or still where the build found it.
 
     `ops` looks at single ops too. The report goes into `out`, or into the pack, which is then sealed anew. On other data than the
-    build's, nothing is compared with the teacher, which is not in the pack. EdgepackError where a file of the pack was changed.
+    build's, nothing is compared with the teacher, which is not in the pack. EdgepackError where a file of the pack was changed, and
+    where no target could measure; where one of several fails, the report says so and the others stand in it.
     """
     manifest = read_manifest(pack)
     check_files(pack, manifest, skip=REPORT_FILES)
-    target = out or pack
-    _check_writable(target)
+    place = out or pack
+    _check_writable(place)
     manifest, median_length = _scored_again(pack, manifest, data)
-    found = profile_ops(pack, manifest) if ops else None
-    report = judge(manifest, measure(pack, manifest, median_length, effort)).model_copy(update={"ops": found})
-    write_report(target, report)
+    outcomes = []
+    for target in on:
+        outcomes.append(_outcome(target, pack, manifest, median_length, effort, ops))
+        if outcomes[-1].failure and len(on) > 1:
+            say(f"{target.name}: {outcomes[-1].failure}\n  fix: {outcomes[-1].fix}")
+    report = judge_targets(manifest, outcomes)
+    write_report(place, report)
     if out is None:
         seal(pack, manifest)
     return report
+
+
+def _outcome(target: Target, pack: Path, manifest: Manifest, median_length: int | None, effort: Effort, ops: bool) -> Outcome:
+    """The measurement on one target; its failure is a result too, so that the others go on."""
+    try:
+        with transport(target).opened(target) as machine:
+            pushed = machine.push(pack, manifest)
+            return Outcome(
+                target=target,
+                golden_difference=answers_on(machine, pack, manifest) if pushed else None,
+                ops=profile_ops(pack, manifest, machine) if ops else None,
+                measurement=measure(pack, manifest, median_length, effort, machine, target.name),
+                pushed=pushed,
+            )
+    except EdgepackError as error:
+        return Outcome(target=target, failure=error.problem, fix=error.fix)
 
 
 def _scored_again(pack: Path, manifest: Manifest, data: str | None) -> tuple[Manifest, int | None]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgepack.golden import Verification
     from edgepack.measure.measurement import Measurement
     from edgepack.report.judge import Report
+    from edgepack.targets import Removal, SetUp, TargetCheck
 
 _MOST_GROUPS = 12
 _COLOURS = {"fits": "green", "over budget": "red", "not measured": "yellow"}
@@ -59,7 +60,7 @@ def plan_view(plan: Plan) -> RenderableType:
 
 def report_view(report: Report, out: str) -> RenderableType:
     verdict = Text(f"{report.verdict}: ", style=f"bold {_COLOURS[report.verdict]}") + Text(report.headline, style="not bold default")
-    quality = (*_formats(report), _ladder(report), *_attempts(report), *_confidence(report), *_weakest(report))
+    quality = (*_targets(report), *_formats(report), _ladder(report), *_attempts(report), *_confidence(report), *_weakest(report))
     return Group(verdict, Text(), _checks(report), Text(), *quality, *_latency(report), Text(), Text(f"report: {out}/report.html"))
 
 
@@ -68,6 +69,30 @@ def verification_view(found: Verification) -> RenderableType:
         f"pack {found.pack_id} is whole: {found.files} files by hash, {found.golden_texts} golden texts answered by {found.runtime} "
         f"within {found.largest_difference:g} (limit {found.tolerance:g}), token ids equal for {found.token_ids_equal}"
     )
+
+
+def check_view(found: TargetCheck) -> RenderableType:
+    verdict = Text("can run it" if found.can_run else "cannot run it", style="bold green" if found.can_run else "bold red")
+    what = f": {found.target}" + (f", pack {found.pack_id}" if found.pack_id else ", any pack")
+    table = Table("", "", "", box=None, pad_edge=False, show_header=False)
+    for one in found.findings:
+        mark = Text("–", "yellow") if one.ok is None else Text("yes", "green") if one.ok else Text("no", "red")
+        table.add_row(one.what, mark, one.found)
+        if one.fix and one.ok is not True:
+            table.add_row("", "", Text(f"fix: {one.fix}", style="dim"))
+    return Group(verdict + Text(what, style="not bold default"), table)
+
+
+def setup_view(found: SetUp) -> RenderableType:
+    if not found.done:
+        return Text(f"nothing was done on {found.target}: this was --dry-run")
+    told = ", ".join(f"{name} {version}" for name, version in (found.packages or {}).items() if version)
+    return Text(f"{found.target} is set up: {found.folder} holds Python {found.python} with {told}")
+
+
+def removal_view(found: Removal) -> RenderableType:
+    gone = f"removed {found.removed} of {found.target}, {found.freed_mb:g} MB"
+    return Text(gone if found.removed else f"edgepack keeps nothing on {found.target}")
 
 
 def _checks(report: Report) -> RenderableType:
@@ -88,6 +113,19 @@ def _formats(report: Report) -> Iterator[RenderableType]:
         known = ["–" if value is None else f"{value:.4g}" for value in (one.score, one.latency_ms, one.load_ms, one.ram_mb)]
         table.add_row(one.format, one.precision, f"{one.file_mb:.1f}", *known, ", ".join(one.over) or "no budget")
     yield from (table, Text(report.formats_why or ""), Text())
+
+
+def _targets(report: Report) -> Iterator[RenderableType]:
+    """Each target that was asked, side by side; a failed one with its reason below."""
+    if not report.targets:
+        return
+    table = Table("target", "p50 ms", "p90 ms", "load ms", "peak MB", "measured on", box=None, pad_edge=False)
+    for row in report.targets:
+        known = ["–" if value is None else f"{value:.4g}" for value in (row.median_ms, row.latency_ms, row.load_ms, row.ram_mb)]
+        table.add_row(row.target, *known, Text("failed", "red") if row.failure else row.where)
+    yield table
+    yield from (Text(f"{row.target}: {row.failure}\n  fix: {row.fix}", style="red") for row in report.targets if row.failure)
+    yield Text()
 
 
 def _ladder(report: Report) -> RenderableType:

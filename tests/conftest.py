@@ -1,6 +1,7 @@
 """Fixtures that several test files share. No test reaches a network."""
 
 import os
+import sys
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -11,9 +12,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has cores of its own: tor
 import numpy as np
 import pytest
 import torch
+from boards import running
 from small import INTENTS, make_data, make_model
 
 from edgepack.measure.measurement import QUICK
+from edgepack.measure.targets import find_targets
 from edgepack.model.data import load_data
 from edgepack.model.tasks import TASKS
 from edgepack.model.training import train
@@ -95,3 +98,23 @@ def stories_pack(stories, tmp_path_factory, cache) -> Path:
     recipe = Recipe(model=str(stories), student="same", prune_heads=0.0, precision="fp32")
     build(recipe, load_profile("raspberry-pi"), out, cache, effort=None)
     return out
+
+
+@pytest.fixture(scope="session")
+def board(tmp_path_factory):
+    """A board behind a real sshd on loopback."""
+    with running(tmp_path_factory.mktemp("sshd")) as found:
+        yield found
+    assert found.left() == []
+
+
+@pytest.fixture
+def named(board, tmp_path):
+    """named(python=...): the board as a target called pi, with other settings where they are given."""
+
+    def named(**more):
+        file = tmp_path / "targets.toml"
+        file.write_text(board.table("pi", **({"python": sys.executable} | more)))
+        return find_targets(["pi"], file)[0]
+
+    return named

@@ -30,8 +30,10 @@ LAYERS = [
     {"measure"},
     {"generation", "golden", "report", "runner", "quantization"},
     {"packing", "pair"},
-    {"pipeline", "remeasure", "demo"},
+    {"pipeline", "remeasure", "demo", "targets"},
     {"show"},
+    {"command"},
+    {"target_commands"},
     {"cli"},
     {"__main__", "__init__"},
 ]
@@ -114,6 +116,13 @@ def test_the_public_names_are_few_and_all_there():
     assert len(edgepack.__all__) <= 12
     for name in edgepack.__all__:
         assert getattr(edgepack, name)
+
+
+def test_a_transports_package_is_imported_by_its_own_file_alone_and_only_when_it_is_used():
+    for path in modules():
+        inside = imports_of(path, top_level_only=True)
+        assert "asyncssh" not in inside, path
+        assert "asyncssh" not in imports_of(path) or (path.parent.name == "transports" and path.stem == "ssh"), path
 
 
 def test_no_pickle_and_no_shell_strings():

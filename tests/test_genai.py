@@ -11,7 +11,7 @@ from small import DECODERS, make_model
 
 from edgepack.export.genai_config import genai_config
 from edgepack.export.onnx_decoder import export_decoder, runnable_decoder
-from edgepack.measure.local import run_job, stream_job
+from edgepack.measure.transports.local import run_job, stream_job
 from edgepack.model.checkpoint import load_checkpoint
 from edgepack.model.surgery import cut_heads, drop_attention, kv_groups_of, layer_shapes
 from edgepack.model.tasks import TASKS

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from edgepack.errors import EdgepackError
 from edgepack.generation import generate, read_tokenizer, stable_text
-from edgepack.measure.local import run_job, stream_job
+from edgepack.measure.transports.local import run_job, stream_job
 from edgepack.pack import read_manifest
 from edgepack.shipped import shipped
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgepack.errors import EdgepackError
-from edgepack.measure.local import run_job
 from edgepack.measure.measurement import FULL, QUICK, is_the_device, measure
 from edgepack.measure.ops import profile_ops
 from edgepack.measure.statistics import summarize
+from edgepack.measure.transports.local import run_job
 from edgepack.pack import read_manifest
 from edgepack.profile import load_profile
 from edgepack.report.judge import judge

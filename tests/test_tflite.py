@@ -15,7 +15,7 @@ from test_pruning import fitted
 from edgepack.errors import EdgepackError
 from edgepack.formats import TFLITE_PACKAGES, check_installed
 from edgepack.measure.answers import answer, difference
-from edgepack.measure.local import run_job
+from edgepack.measure.transports.local import run_job
 from edgepack.model.buckets import MOST_BUCKETS, choose_buckets
 from edgepack.model.checkpoint import load_tokenizer
 from edgepack.model.evaluation import run_model

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgepack.measure.local import run_job
+from edgepack.measure.transports.local import run_job
 from edgepack.model.tasks import Features, Outputs
 from edgepack.progress import bar
 

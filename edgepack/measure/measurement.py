@@ -1,12 +1,14 @@
 """measure(): a pack's load, latency and memory on a target, by the protocol, with raw samples and the environment they came from."""
 
+import functools
 import time
 from pathlib import Path
 from typing import Any, Literal
 
 from edgepack.frozen import Frozen
-from edgepack.measure.local import run_job
+from edgepack.measure.machine import Machine, RunJob
 from edgepack.measure.statistics import Summary, summarize
+from edgepack.measure.transports.local import Here
 from edgepack.pack import Manifest
 from edgepack.profile import Profile
 from edgepack.progress import bar
@@ -77,6 +79,7 @@ class Measurement(Frozen):
 
     origin: Literal["measured"] = "measured"
     pack_id: str
+    target: str = "local"  # as the user named it
     where: str
     is_the_device: bool
     effort: Effort
@@ -96,25 +99,31 @@ class Workload(Frozen):
     memory: tuple[str, tuple[int, ...]]
 
 
-def measure(folder: Path, manifest: Manifest, median_length: int | None, effort: Effort = FULL) -> Measurement:
-    """Measures the pack on this machine. median_length: the data's own, in tokens, beside 16, 64 and 128."""
-    machine = run_job(folder, manifest.plan.runtime, _load_job(cold=False))
+def measure(
+    folder: Path, manifest: Manifest, median_length: int | None, effort: Effort = FULL, on: Machine | None = None, target: str = "local"
+) -> Measurement:
+    """Measures the pack on this machine, or `on` another that has it, called `target`. median_length: the data's own, in tokens,
+    beside 16, 64 and 128."""
+    on = on or Here()
+    run = functools.partial(on.run_job, folder, manifest.plan.runtime)
+    machine = run(_load_job(cold=False))
     threads = sorted({1, machine["machine"]["cores"]})
     work = workload(manifest, median_length)
     configurations = [(kind, length, count) for kind, lengths in work.timed for length in lengths for count in threads]
     kind, lengths = work.memory
     total = effort.sessions * len(configurations) + 2 * effort.loads + len(threads) * len(lengths)
-    first_start = _first_start(folder, manifest) if manifest.weight_cache else None
+    first_start = _first_start(run) if manifest.weight_cache else None
     with bar("measure", total) as progress:
-        load = tuple(_loads(folder, manifest, cold, effort, progress) for cold in (True, False))
-        memory = tuple(_memory(folder, manifest, kind, length, count, progress) for length in lengths for count in threads)
-        rows, runs = _latencies(folder, manifest, configurations, effort, progress)
+        load = tuple(_loads(run, manifest, cold, effort, progress) for cold in (True, False))
+        memory = tuple(_memory(run, kind, length, count, progress) for length in lengths for count in threads)
+        rows, runs = _latencies(run, configurations, effort, progress)
     environment = _environment(machine, runs, median_length)
     arch = environment["machine"]["arch"]
     latency, first_token = _of_kind(rows, ("latency", "decode")), _of_kind(rows, ("prefill",))
     return Measurement(
         pack_id=manifest.pack_id,
-        where=f"{arch} here ({environment['machine']['cpu']})",
+        target=target,
+        where=f"{arch} {on.place} ({environment['machine']['cpu']})",
         is_the_device=is_the_device(manifest.profile, environment["machine"]),
         effort=effort,
         latency=latency,
@@ -167,10 +176,10 @@ def _load_job(cold: bool, threads: int = 1, length: int = 16) -> dict[str, Any]:
     return {"kind": "load", "cold": cold, "threads": threads, "length": length}
 
 
-def _loads(folder: Path, manifest: Manifest, cold: bool, effort: Effort, progress) -> LoadRow:
+def _loads(run: RunJob, manifest: Manifest, cold: bool, effort: Effort, progress) -> LoadRow:
     found = []
     for _ in range(effort.loads):
-        found.append(run_job(folder, manifest.plan.runtime, _load_job(cold)))
+        found.append(run(_load_job(cold)))
         progress.advance()
     half = manifest.file_mb * 1e6 / 2
     read = tuple(one["read_bytes"] for one in found)
@@ -184,8 +193,8 @@ def _loads(folder: Path, manifest: Manifest, cold: bool, effort: Effort, progres
     )
 
 
-def _first_start(folder: Path, manifest: Manifest) -> FirstStart:
-    found = run_job(folder, manifest.plan.runtime, _load_job(cold=True) | {"first": True})
+def _first_start(run: RunJob) -> FirstStart:
+    found = run(_load_job(cold=True) | {"first": True})
     return FirstStart(
         session_ms=round(found["session_ms"], 3),
         first_inference_ms=round(found["first_inference_ms"], 3),
@@ -193,8 +202,8 @@ def _first_start(folder: Path, manifest: Manifest) -> FirstStart:
     )
 
 
-def _memory(folder: Path, manifest: Manifest, kind: str, length: int, threads: int, progress) -> MemoryRow:
-    found = run_job(folder, manifest.plan.runtime, {"kind": kind, "threads": threads, "length": length})
+def _memory(run: RunJob, kind: str, length: int, threads: int, progress) -> MemoryRow:
+    found = run({"kind": kind, "threads": threads, "length": length})
     progress.advance()
     empty, running = found["empty_mb"], found["running_mb"]
 
@@ -213,13 +222,13 @@ def _memory(folder: Path, manifest: Manifest, kind: str, length: int, threads: i
 
 
 def _latencies(
-    folder: Path, manifest: Manifest, configurations: list[tuple[str, int, int]], effort: Effort, progress
+    run: RunJob, configurations: list[tuple[str, int, int]], effort: Effort, progress
 ) -> tuple[dict[tuple[str, int, int], LatencyRow], list[dict[str, Any]]]:
     """All configurations in turn, session by session, so that a drift of the machine touches all alike."""
     runs: dict[tuple[str, int, int], list[dict[str, Any]]] = {configuration: [] for configuration in configurations}
     for _ in range(effort.sessions):
         for configuration in configurations:
-            runs[configuration].append(run_job(folder, manifest.plan.runtime, _timing_job(*configuration, effort)))
+            runs[configuration].append(run(_timing_job(*configuration, effort)))
             progress.advance()
         time.sleep(_PAUSE_S)
     rows = {

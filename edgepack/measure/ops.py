@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from edgepack.frozen import Frozen
-from edgepack.measure.local import run_job
+from edgepack.measure.machine import Machine
 from edgepack.measure.measurement import headline_length
+from edgepack.measure.transports.local import Here
 from edgepack.pack import Manifest
 
 _RUNS = 30
@@ -35,16 +36,17 @@ class OpProfile(Frozen):
     origin: str = "measured"
 
 
-def profile_ops(folder: Path, manifest: Manifest) -> OpProfile:
+def profile_ops(folder: Path, manifest: Manifest, on: Machine | None = None) -> OpProfile:
     """Of one text as long as the latency budget is for, on one thread where the runtime lets us say so."""
     length = headline_length(manifest)
-    found = run_job(folder, manifest.plan.runtime, {"kind": "ops", "threads": 1, "length": length, "runs": _RUNS})
+    on = on or Here()
+    found = on.run_job(folder, manifest.plan.runtime, {"kind": "ops", "threads": 1, "length": length, "runs": _RUNS})
     total_ms = sum(one["ms"] for one in found["ops"]) or 1e-9
     known = [one for one in found["ops"] if one["inside"] is not None]
     machine = found["machine"]
     return OpProfile(
         runtime=f"{found['runtime']['name']} {found['runtime']['version']}",
-        where=f"{machine['arch']} here ({machine['cpu']})",
+        where=f"{machine['arch']} {on.place} ({machine['cpu']})",
         length=length,
         threads=found["threads"],
         runs=_RUNS,

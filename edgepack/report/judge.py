@@ -47,6 +47,29 @@ class Contender(Frozen):
     origin: str = "measured"
 
 
+class TargetRow(Frozen):
+    """One target that was asked to measure the pack. latency_ms: p90, as the budget means; failure: why there are no figures."""
+
+    target: str
+    address: str
+    where: str | None = None
+    is_the_device: bool | None = None
+    runtime: str | None = None
+    length: int | None = None
+    threads: int | None = None
+    median_ms: float | None = None
+    interval_ms: tuple[float, float] | None = None
+    steady: bool | None = None
+    latency_ms: float | None = None
+    load_ms: float | None = None
+    ram_mb: float | None = None
+    golden_difference: float | None = None  # of the pack's answers there from those it was built with
+    pushed_mb: float | None = None
+    failure: str | None = None
+    fix: str | None = None
+    origin: Literal["measured"] | None = None
+
+
 class Report(Frozen):
     """report.json."""
 
@@ -69,11 +92,15 @@ class Report(Frozen):
     ops: OpProfile | None = None  # where `edgepack measure --ops` looked
     formats: tuple[Contender, ...] = ()  # where both were built: this pack and the one that it was compared with
     formats_why: str | None = None
+    targets: tuple[TargetRow, ...] = ()  # where `edgepack measure --on` asked several, or another machine than this
+    other_measurements: tuple[Measurement, ...] = ()  # of the targets beside the one in `measurements`
 
     @property
     def exit_code(self) -> int:
-        """0: nothing is over budget. 2: built, and over one."""
-        return 2 if self.verdict == "over budget" else 0
+        """0: nothing is over budget. 2: built, and over one. 1: a target that was asked could not measure."""
+        if self.verdict == "over budget":
+            return 2
+        return 1 if any(row.failure for row in self.targets) else 0
 
 
 def judge(manifest: Manifest, measurement: Measurement | None) -> Report:

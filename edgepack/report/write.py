@@ -73,9 +73,16 @@ def _charts(report: Report) -> dict[str, Any]:
     charts["ops"] = _ops_chart(report.ops) if report.ops else None
     times = [Bar(one.format, (one.median_ms,), f"{one.median_ms:.2f} ms") for one in report.formats if one.median_ms is not None]
     charts["formats"] = bars(f"Median latency of the two formats, measured on {report.formats[0].where}", times) if times else None
+    charts["targets"] = _targets_chart(report)
     if report.measurements:
         charts |= _measured_charts(report.measurements)
     return charts
+
+
+def _targets_chart(report: Report) -> Any:
+    """Nothing where fewer than two can be compared."""
+    rows = [Bar(row.target, (row.median_ms,), f"{row.median_ms:.2f} ms") for row in report.targets if row.median_ms is not None]
+    return bars("Median latency by target, each measured there", rows) if len(rows) > 1 else None
 
 
 def _ops_chart(found: OpProfile) -> Any:

@@ -12,9 +12,40 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.errors import EdgepackError
+from edgepack.measure.machine import Facts
+from edgepack.measure.targets import Target
+from edgepack.pack import Manifest
 from edgepack.shipped import shipped
 
 TIME_OUT_S = 3600
+
+
+class Here:
+    """This machine: the pack is where it is, nothing is pushed."""
+
+    place = "here"
+
+    def facts(self) -> Facts:
+        command = [sys.executable, str(shipped("targets") / "board.py"), ".edgepack"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=_environment(), check=True)
+        return Facts.read(json.loads(done.stdout), "this machine")
+
+    def push(self, folder: Path, manifest: Manifest) -> None:
+        return None
+
+    def run_job(self, folder: Path, runtime: str, job: dict[str, Any]) -> dict[str, Any]:
+        return run_job(folder, runtime, job)
+
+
+def check(target: Target) -> None:
+    """EdgepackError where anything follows the word."""
+    if target.address != "local":
+        raise EdgepackError(f"not an address: {target.address!r}", "this machine is `local`")
+
+
+@contextlib.contextmanager
+def opened(target: Target) -> Iterator[Here]:
+    yield Here()
 
 
 def run_job(folder: Path, runtime: str, job: dict[str, Any]) -> dict[str, Any]:
@@ -25,7 +56,7 @@ def run_job(folder: Path, runtime: str, job: dict[str, Any]) -> dict[str, Any]:
         except subprocess.TimeoutExpired:
             raise _too_long(job) from None
     if done.returncode != 0:
-        raise _failure(folder, runtime, job, done.stderr.strip() or f"exit code {done.returncode}", done.stdout)
+        raise failure(folder, runtime, job, done.stderr.strip() or f"exit code {done.returncode}", done.stdout)
     return json.loads(done.stdout)
 
 
@@ -52,7 +83,7 @@ def stream_job(folder: Path, runtime: str, job: dict[str, Any]) -> Iterator[dict
             process.communicate()
         if code != 0:
             errors.seek(0)
-            raise _too_long(job) if too_long else _failure(folder, runtime, job, errors.read().strip() or f"exit code {code}", last)
+            raise _too_long(job) if too_long else failure(folder, runtime, job, errors.read().strip() or f"exit code {code}", last)
 
 
 @contextlib.contextmanager
@@ -61,21 +92,21 @@ def _command(folder: Path, runtime: str, job: dict[str, Any]) -> Iterator[list[s
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
         json.dump(job, file)
         file.flush()
-        yield [sys.executable, "-X", "utf8", str(_target(runtime)), str(folder), file.name]
+        yield [sys.executable, "-X", "utf8", str(shipped("targets") / script_of(runtime)), str(folder), file.name]
 
 
-def _target(runtime: str) -> Path:
-    """The one that runs a pack for this runtime; tflite-runtime's is LiteRT's, which takes whichever of the two is installed."""
-    return shipped("targets") / f"run_{ {'tflite-runtime': 'litert'}.get(runtime, runtime) }.py"
+def script_of(runtime: str) -> str:
+    """The file in targets/ that runs a pack for this runtime; tflite-runtime's is LiteRT's, which takes whichever of the two is there."""
+    return f"run_{ {'tflite-runtime': 'litert'}.get(runtime, runtime) }.py"
 
 
-def _failure(folder: Path, runtime: str, job: dict[str, Any], reason: str, output: str) -> EdgepackError:
+def failure(where: Path | str, runtime: str, job: dict[str, Any], reason: str, output: str) -> EdgepackError:
     """What the target said: its own refusal where it printed one, else the last line of what it complained about."""
     last = output.strip().split("\n")[-1]
     if last.startswith('{"error"'):
         return EdgepackError(**json.loads(last)["error"])
     return EdgepackError(
-        f"{_target(runtime).name} failed on {job['kind']} of {folder}: {reason.splitlines()[-1]}",
+        f"{script_of(runtime)} failed on {job['kind']} of {where}: {reason.splitlines()[-1]}",
         "check the pack with `edgepack verify`, and the runtime's version",
     )
 

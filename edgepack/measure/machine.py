@@ -1,0 +1,47 @@
+"""What every transport gives: a machine that takes a pack and runs its jobs, and says what it is."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from edgepack.frozen import Frozen
+from edgepack.pack import Manifest
+
+RunJob = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class Facts(Frozen):
+    """A machine before anything is run on it; null is what it cannot tell. packages: versions, as its Python finds them."""
+
+    machine: dict[str, Any]
+    python: str
+    implementation: str
+    libc: tuple[str, str]
+    pointer_bits: int
+    folder: str
+    is_set_up: bool
+    exists: bool
+    folder_mb: float | None
+    free_mb: float | None
+    is_writable: bool
+    packages: dict[str, str | None]
+
+
+class Pushed(Frozen):
+    """What a pack cost to bring: files and bytes that the machine lacked, of all that it needs."""
+
+    files: int
+    of_files: int
+    mb: float
+
+
+class Machine(Protocol):
+    """place: how a report names it, as in `measured on aarch64 at ssh://pi@board`."""
+
+    place: str
+
+    def facts(self) -> Facts: ...
+
+    def push(self, folder: Path, manifest: Manifest) -> Pushed | None: ...
+
+    def run_job(self, folder: Path, runtime: str, job: dict[str, Any]) -> dict[str, Any]: ...

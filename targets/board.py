@@ -1,0 +1,278 @@
+"""Serves one session on a board over a pipe: takes files by hash, runs jobs, and cleans up when the pipe ends, however it ends.
+
+Standard library only. It comes through the pipe itself, so that nothing lies on the board before anybody knows what there is
+room for. A request is a line of JSON on standard input, behind a `put` follow the bytes; an answer is a line with its length, and JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import zipfile
+from pathlib import Path
+
+import machine
+from store import MARK, Store, Wrong, bytes_under, checked, error_of, sweep
+
+HELLO = b"edgepack is here\n"  # before it may stand what a login script prints
+IDLE_S = 600  # a network that is cut without a word leaves nobody here for longer
+PACKAGES = ("numpy", "onnxruntime", "ai-edge-litert", "tflite-runtime")
+DROPPED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONPATH", "PYTHONSTARTUP")
+_VERSIONS = """
+import json, sys
+try:
+    from importlib.metadata import version
+except ImportError:
+    version = None
+found = {}
+for name in sys.argv[1:]:
+    try:
+        found[name] = version(name)
+    except Exception:
+        found[name] = None
+print(json.dumps(found))
+"""
+
+
+class Session:
+    """root: the board's own folder, kept where `set_up` made it; else everything lies in a folder that vanishes with the session."""
+
+    def __init__(self, folder: str) -> None:
+        self.root = Path.home() / folder
+        self.kept = (self.root / MARK).is_file()
+        self._work: Path | None = None
+        self._half_made = False
+        self._process: subprocess.Popen | None = None
+        self._idle: threading.Timer | None = None
+        sweep(self.root)
+
+    def serve(self, request: dict, data) -> None:
+        """One request; a job's answer follows when it has ended, all others' at once."""
+        self._wait_no_longer()
+        what = request.pop("do")
+        try:
+            if what == "put":
+                answer = self.put(data=data, **request)
+            elif what == "run":
+                self.run(**request)
+                return
+            else:
+                answer = self._requests()[what](**request)
+        except (Wrong, OSError) as error:
+            answer = error_of(error)
+        self._say(answer)
+
+    def facts(self) -> dict:
+        """The machine, its Python, what is installed for it, and how much room there is."""
+        place = self.root if self.root.is_dir() else self.root.parent
+        return {
+            "machine": machine.facts(),
+            "python": platform.python_version(),
+            "implementation": platform.python_implementation(),
+            "libc": list(platform.libc_ver()),
+            "pointer_bits": 64 if sys.maxsize > 2**32 else 32,
+            "folder": str(self.root),
+            "is_set_up": self.kept,
+            "exists": self.root.exists(),
+            "folder_mb": round(bytes_under(self.root) / 1e6, 1) if self.kept else None,
+            "free_mb": round(shutil.disk_usage(place).free / 1e6, 1) if place.is_dir() else None,
+            "is_writable": place.is_dir() and os.access(place, os.W_OK),
+            "packages": self._versions(),
+        }
+
+    def put(self, sha256: str, count: int, data) -> bool:
+        """Takes the `count` bytes that follow into the store; also where there is none they are read, for the next request follows."""
+        try:
+            store = self.store()
+        except OSError:
+            data.read(count)
+            raise
+        return store.put(sha256, count, data)
+
+    def place(self, folder: str, files: dict) -> str:
+        """A folder of this session with `files`, {name: hash}, from the store."""
+        return self.store().place(self.work() / checked(folder), files)
+
+    def run(self, script: str, job: dict, time_out_s: float) -> None:
+        """Starts a target's script on this session's pack, in a process of its own that dies with this one."""
+        path = self.work() / "job.json"
+        path.write_text(json.dumps(job))
+        command = [self._python(), "-X", "utf8", str(self.work() / "targets" / checked(script)), str(self.work() / "pack"), str(path)]
+        environment = {name: value for name, value in os.environ.items() if name not in DROPPED}
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509  it calls one function of C, and dies with us also where we are killed
+            env=dict(environment, PYTHONDONTWRITEBYTECODE="1"),
+        )  # fmt: skip
+        threading.Thread(target=self._wait, args=(self._process, time_out_s), daemon=True).start()
+
+    def set_up(self) -> bool:
+        """The board's own folder with a Python of its own; whatever an earlier one held is replaced."""
+        if self.root.exists() and not self.kept and any(self.root.iterdir()):
+            raise Wrong("{} is there already and was not made by edgepack".format(self.root))
+        self._half_made = True
+        self.root.mkdir(parents=True, exist_ok=True)
+        (self.root / MARK).write_text("{}\n")
+        self.kept = True
+        shutil.rmtree(self.root / "venv", ignore_errors=True)
+        command = [sys.executable, "-m", "venv", "--without-pip", str(self.root / "venv")]
+        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        if done.returncode:
+            raise Wrong("`python3 -m venv` failed: {}".format((done.stdout.decode(errors="replace").strip().splitlines() or ["?"])[-1]))
+        return True
+
+    def unpack(self, wheels: list, module: str) -> dict:
+        """Wheels from the store into the folder's Python: archives of plain files, so neither pip nor a network is needed.
+
+        Versions of what is there then. Wrong: `module` cannot be imported.
+        """
+        site = next((self.root / "venv" / "lib").glob("python*")) / "site-packages"
+        for digest in wheels:
+            with zipfile.ZipFile(self.store().folder / checked(digest)) as wheel:
+                wheel.extractall(str(site))
+        for data in site.glob("*.data"):
+            for part in ("purelib", "platlib"):
+                if (data / part).is_dir():
+                    shutil.copytree(str(data / part), str(site), dirs_exist_ok=True)
+            shutil.rmtree(str(data))
+        self.store().forget(wheels)
+        command = [self._python(), "-c", "import importlib, sys; importlib.import_module(sys.argv[1])", module]
+        done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        if done.returncode:
+            why = done.stderr.decode(errors="replace").strip().splitlines() or ["it ended by signal {}".format(-done.returncode)]
+            raise Wrong("{} cannot be imported there: {}".format(module, why[-1]))
+        self._half_made = False
+        return self._versions()
+
+    def remove(self) -> dict:
+        """The board's own folder, all of it; nothing that edgepack did not make."""
+        if not self.kept:
+            if self.root.exists():
+                raise Wrong("{} was not made by edgepack: it has no {}".format(self.root, MARK))
+            return {"removed": None, "freed_mb": 0.0}
+        freed = bytes_under(self.root)
+        shutil.rmtree(str(self.root))
+        self.kept, self._work = False, None
+        return {"removed": str(self.root), "freed_mb": round(freed / 1e6, 1)}
+
+    def _requests(self) -> dict:
+        return {
+            "facts": self.facts,
+            "missing": lambda files: self.store().missing(files),
+            "place": self.place,
+            "forget": lambda files: self.store().forget(files),
+            "set_up": self.set_up,
+            "unpack": self.unpack,
+            "remove": self.remove,
+        }
+
+    def work(self) -> Path:
+        """This session's own folder, made when it is first needed."""
+        if self._work is None:
+            name = "work" if self.kept else self.root.name
+            inside = self.root if self.kept else self.root.parent
+            self._work = Path(tempfile.mkdtemp(prefix="{}-{}-".format(name, os.getpid()), dir=str(inside)))
+            (self._work / MARK).write_text("{}\n")
+        return self._work
+
+    def end(self) -> None:
+        """Nothing of this session stays: not its process, not its folder, not a set-up that was not finished."""
+        self._wait_no_longer()
+        _kill(self._process)
+        if self._process:
+            self._process.wait()
+        if self._work:
+            shutil.rmtree(str(self._work), ignore_errors=True)
+        if self._half_made and (self.root / MARK).is_file():
+            shutil.rmtree(str(self.root), ignore_errors=True)
+
+    def _wait(self, process, time_out_s) -> None:
+        timer = threading.Timer(time_out_s, _kill, (process,))
+        timer.start()
+        out, err = process.communicate()
+        too_long = not timer.is_alive()
+        timer.cancel()
+        complaint = err.decode(errors="replace")[-4000:]
+        self._say({"code": process.returncode, "out": out.decode(errors="replace"), "err": complaint, "too_long": too_long})
+
+    def _say(self, answer) -> None:
+        self.wait_a_while()
+        with contextlib.suppress(OSError, ValueError):
+            say(answer)
+
+    def _wait_no_longer(self) -> None:
+        if self._idle:
+            self._idle.cancel()
+
+    def wait_a_while(self) -> None:
+        """For the next request; a session that nobody asks anything any more ends."""
+        self._wait_no_longer()
+        self._idle = threading.Timer(IDLE_S, os.kill, (os.getpid(), signal.SIGTERM))
+        self._idle.daemon = True
+        self._idle.start()
+
+    def store(self) -> Store:
+        """Kept between sessions where the board is set up, else this session's own."""
+        return Store((self.root if self.kept else self.work()) / "store")
+
+    def _python(self) -> str:
+        own = self.root / "venv" / "bin" / "python"
+        return str(own) if self.kept and own.exists() else sys.executable
+
+    def _versions(self) -> dict:
+        done = subprocess.run([self._python(), "-c", _VERSIONS, *PACKAGES], check=False, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        return json.loads(done.stdout) if done.returncode == 0 else {}
+
+
+def say(answer) -> None:
+    """A line with the count of bytes that follow, and the answer: a line alone might be longer than the other end's buffer."""
+    content = json.dumps(answer).encode()
+    sys.stdout.buffer.write(str(len(content)).encode() + b"\n" + content)
+    sys.stdout.buffer.flush()
+
+
+def main() -> None:
+    """The first line names the folder; the session ends with standard input."""
+    data = sys.stdin.buffer
+    session = Session(json.loads(data.readline().decode())["folder"])
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))
+    try:
+        session.wait_a_while()
+        sys.stdout.buffer.write(HELLO)
+        sys.stdout.buffer.flush()
+        for line in iter(data.readline, b""):
+            session.serve(json.loads(line.decode()), data)
+    finally:
+        session.end()
+
+
+def _kill(process) -> None:
+    if process is not None and process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+try:
+    _LIBC = ctypes.CDLL(None)
+except (OSError, TypeError):
+    _LIBC = None
+
+
+def _die_with_parent() -> None:
+    """prctl(PR_SET_PDEATHSIG, SIGKILL): also where this process is killed in a way that lets it clean nothing up."""
+    if _LIBC is not None and hasattr(_LIBC, "prctl"):
+        _LIBC.prctl(1, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    print(json.dumps(Session(sys.argv[1]).facts()))
