@@ -15,6 +15,7 @@ from edgepack.errors import EdgepackError
 from edgepack.formats import FormatWish
 from edgepack.profile import PrecisionName, load_profile, profile_names
 from edgepack.recipe import Importance, Recipe, Scope, TaskName, Training, parse_fraction, read_recipe
+from edgepack.target_commands import app as target_app
 
 app = typer.Typer(
     name="edgepack",
@@ -22,6 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(target_app, name="target")
 
 Profile = Annotated[str, typer.Option(help="A name from `edgepack profiles`, or the path of a TOML file.")]
 Cache = Annotated[str | None, typer.Option(help="Folder of finished stages.", show_default="$EDGEPACK_CACHE or ~/.cache/edgepack")]
