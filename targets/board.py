@@ -170,6 +170,7 @@ class Session:
             "missing": lambda files: self.store().missing(files),
             "place": self.place,
             "forget": lambda files: self.store().forget(files),
+            "prune": lambda keep: self.store().prune(keep),
             "set_up": self.set_up,
             "unpack": self.unpack,
             "remove": self.remove,

@@ -76,6 +76,10 @@ class Store:
             _remove_file(self.folder / checked(digest))
         return True
 
+    def prune(self, keep: list) -> bool:
+        """Leaves only `keep`: files of other packs make room. A session that uses one has a name of its own for it."""
+        return self.forget([path.name for path in self.folder.iterdir() if path.name not in keep])
+
 
 def sweep(root: Path) -> None:
     """Removes what sessions left that were killed, or cut off by a reboot: folders with the mark whose process is gone."""

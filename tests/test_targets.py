@@ -34,7 +34,9 @@ def test_a_board_tells_its_facts_takes_only_what_it_lacks_and_runs_a_job(board, 
         first = machine.push(pack_folder, manifest)
         again = machine.push(pack_folder, manifest)
         assert first.files == first.of_files and first.mb > 0 and (again.files, again.mb) == (0, 0)
+        machine.ask("prune", keep=[])  # what is in use has a name of its own
         assert machine.run_job(pack_folder, "onnxruntime", LOAD)["session_ms"] > 0
+        assert machine.push(pack_folder, manifest).files == first.of_files
         assert len(board.left()) == 1
     assert gone(board)
 
@@ -143,6 +145,26 @@ def test_a_session_that_is_cut_leaves_nothing(board, named, pack_folder, what):
     killer.join()
     with transport(named()).opened(named()):  # what a killed one could not remove, the next does
         pass
+    assert gone(board)
+
+
+@needs_sshd
+@pytest.mark.slow
+def test_a_board_that_falls_silent_is_given_up_and_ends_its_session_by_itself(board, named, pack_folder):
+    """As when its network is cut without a word: nothing closes, nobody answers."""
+    silent = []
+
+    def stop(process):
+        silent.append(sshd_of(process))
+        os.kill(silent[0], signal.SIGSTOP)
+        os.kill(process, signal.SIGSTOP)
+
+    with pytest.raises(EdgepackError, match="the connection to pi broke"), transport(named()).opened(named()) as machine:
+        machine.push(pack_folder, read_manifest(pack_folder))
+        stopper = while_running(board, stop)
+        machine.run_job(pack_folder, "onnxruntime", LONG)
+    stopper.join()
+    os.kill(silent[0], signal.SIGCONT)
     assert gone(board)
 
 

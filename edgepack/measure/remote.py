@@ -78,13 +78,21 @@ class Remote:
         """Files into the board's store. EdgepackError before any is sent where they cannot have room."""
         by_hash = {file.sha256: (path, file) for path, file in files}
         absent = [by_hash[digest] for digest in self._missing(by_hash)]
-        needed_mb, facts = sum(file.bytes for _, file in absent) / 1e6, self.facts()
-        if facts.free_mb is not None and facts.free_mb < needed_mb:
-            raise self._full(f"{facts.free_mb:.1f} MB free, {needed_mb:.1f} MB needed")
+        needed_mb = sum(file.bytes for _, file in absent) / 1e6
+        self._make_room(needed_mb, list(by_hash))
         with bar(f"push to {self.target.name}", needed_mb) as progress:
             for path, file in absent:
                 self._put(path, file, progress)
         return Pushed(files=len(absent), of_files=len(by_hash), mb=round(needed_mb, 3))
+
+    def _make_room(self, needed_mb: float, keep: list[str]) -> None:
+        """Files of other packs go where there is too little; EdgepackError where that is not enough."""
+        free_mb = self.facts().free_mb
+        if free_mb is not None and free_mb < needed_mb:
+            self.ask("prune", keep=keep)
+            free_mb = self.facts().free_mb
+        if free_mb is not None and free_mb < needed_mb:
+            raise self._full(f"{free_mb:.1f} MB free, {needed_mb:.1f} MB needed")
 
     def _missing(self, by_hash: dict[str, tuple[Path, PackedFile]]) -> list[str]:
         sizes = {digest: file.bytes for digest, (_, file) in by_hash.items()}
