@@ -15,7 +15,7 @@ from edgepack.model.tasks import TASKS
 from edgepack.pack import REPORT_FILES, Manifest, StageRecord, check_files, read_manifest, seal
 from edgepack.progress import say
 from edgepack.report.judge import Report
-from edgepack.report.targets import Outcome, judge_targets
+from edgepack.report.side_by_side import Outcome, judge_targets
 from edgepack.report.write import write_report
 
 

@@ -14,10 +14,10 @@ from edgepack.plan import Plan
 from edgepack.profile import Profile
 
 if TYPE_CHECKING:
+    from edgepack.boards import Removal, SetUp, TargetCheck
     from edgepack.golden import Verification
     from edgepack.measure.measurement import Measurement
     from edgepack.report.judge import Report
-    from edgepack.targets import Removal, SetUp, TargetCheck
 
 _MOST_GROUPS = 12
 _COLOURS = {"fits": "green", "over budget": "red", "not measured": "yellow"}

@@ -20,9 +20,9 @@ def check(
     json_: Json = False,
 ) -> None:
     """Say on one screen whether a target can run a pack, and if not, why. Exit code 1 where it cannot."""
+    from edgepack.boards import check_target
     from edgepack.measure.targets import find_targets
     from edgepack.show import check_view
-    from edgepack.targets import check_target
 
     found = check_target(find_targets([target], targets)[0], pack)
     print_result(found.as_json(), json_, lambda: check_view(found))
@@ -39,9 +39,9 @@ def setup(
     json_: Json = False,
 ) -> None:
     """Make a folder on a board with a Python that has numpy and the runtime; it needs no network there, and says first what it does."""
+    from edgepack.boards import set_up_target
     from edgepack.measure.targets import find_targets
     from edgepack.show import setup_view
-    from edgepack.targets import set_up_target
 
     found = set_up_target(find_targets([target], targets)[0], pack, wheels, dry_run)
     print_result(found.as_json(), json_, lambda: setup_view(found))
@@ -50,9 +50,9 @@ def setup(
 @app.command()
 def remove(target: On, targets: Targets = None, json_: Json = False) -> None:
     """Remove everything that edgepack keeps on a board, and nothing else."""
+    from edgepack.boards import remove_target
     from edgepack.measure.targets import find_targets
     from edgepack.show import removal_view
-    from edgepack.targets import remove_target
 
     found = remove_target(find_targets([target], targets)[0])
     print_result(found.as_json(), json_, lambda: removal_view(found))

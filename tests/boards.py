@@ -65,7 +65,8 @@ def running(place: Path, wrap: tuple[str, ...] = (), make_keys: bool = True):
         "PermitRootLogin prohibit-password",
     ]  # fmt: skip
     (place / "config").write_text("\n".join(lines) + "\n")
-    Path("/run/sshd").mkdir(exist_ok=True)
+    if os.getuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)  # sshd's own empty folder, which its package's service makes
     board = Board(place, port)
     with board.log.open("w") as log:
         server = subprocess.Popen([*wrap, SSHD, "-D", "-e", "-f", str(place / "config")], stderr=log, stdin=subprocess.DEVNULL)

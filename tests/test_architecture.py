@@ -30,7 +30,7 @@ LAYERS = [
     {"measure"},
     {"generation", "golden", "report", "runner", "quantization"},
     {"packing", "pair"},
-    {"pipeline", "remeasure", "demo", "targets"},
+    {"pipeline", "remeasure", "demo", "boards"},
     {"show"},
     {"command"},
     {"target_commands"},

@@ -9,11 +9,11 @@ import pytest
 from boards import LOAD, gone, make_wheel, needs_sshd
 from rich.console import Console
 
+from edgepack.boards import check_target, remove_target, set_up_target
 from edgepack.errors import EdgepackError
 from edgepack.measure.targets import LOCAL, find_targets, transport
 from edgepack.pack import read_manifest
 from edgepack.show import check_view
-from edgepack.targets import check_target, remove_target, set_up_target
 
 pytest.importorskip("asyncssh", reason="no asyncssh: pip install 'edgepack[ssh]'")
 

@@ -162,16 +162,18 @@ async def _untrusted(target: Target, host: str, port: int, known_hosts: Any) -> 
     import asyncssh
 
     trusted = asyncssh.match_known_hosts(known_hosts, host, "", port if port != 22 else None)
-    shown = await asyncssh.get_server_host_key(host, port, config=None)
-    print_ = shown.get_fingerprint() if shown else "unknown"
+    shown = None
+    with contextlib.suppress(asyncssh.Error, OSError):
+        shown = await asyncssh.get_server_host_key(host, port, config=None)
+    fingerprint = shown.get_fingerprint() if shown else "one that could not be asked for"
     place = f"[{host}]:{port}" if port != 22 else host
     if trusted[0]:
         return EdgepackError(
-            f"the host key of {target.address} has changed: it now shows {print_}, which is not the one in known_hosts",
+            f"the host key of {target.address} has changed: it now shows {fingerprint}, which is not the one in known_hosts",
             f"only where you know why, such as a board set up anew: `ssh-keygen -R '{place}'`, then `{_by_hand(target)}` and compare",
         )
     own = "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
     return EdgepackError(
-        f"{target.address} is not a known host: it shows {print_}",
+        f"{target.address} is not a known host: it shows {fingerprint}",
         f"run `{_by_hand(target)}` once, and compare what it shows with what `{own}` shows on the board",
     )
