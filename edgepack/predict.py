@@ -15,7 +15,6 @@ BYTES_PER_WEIGHT = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0, "int4": 0.56}  # int4
 
 BLOCK = 32  # a decoder's weights that share a scale: fewer cost more bytes, and no fast kernel has a smaller block than 16
 _BLOCKWISE_BYTES = {"fp32": 4.0, "int8": 1 + 4 / BLOCK, "int4": 0.5 + 4.5 / BLOCK}  # a scale, and in int4 a zero point, by block
-_EMBEDDING_BLOCK = {8: 128, 4: 64}  # of an encoder's tables: values that share a scale
 _MOST_TURNS = 8192  # positions in a decoder's rotation tables
 _GRAPH_MB_A_LAYER = 0.005
 
@@ -100,12 +99,12 @@ def predict_file_mb(shape: ModelShape, precision: PrecisionName, embedding_bits:
         return _decoder_mb(shape, precision, embedding_bits)
     weights = sum(shape.linear_weights(layer) for layer in shape.stored_layers)
     tables = (shape.vocab + shape.positions * shape.family.position_table) * shape.embedding
-    narrow = weights * BYTES_PER_WEIGHT[precision] + tables * _embedding_bytes(precision, embedding_bits, _EMBEDDING_BLOCK[embedding_bits])
+    narrow = weights * BYTES_PER_WEIGHT[precision] + tables * _embedding_bytes(precision, embedding_bits, shape.embedding)
     return (narrow + max(0, shape.params - weights - tables) * BYTES_PER_WEIGHT[precision]) / 1e6 + _GRAPH_MB
 
 
 def _embedding_bytes(precision: PrecisionName, bits: int, block: int) -> float:
-    """Of one value of a table, which is in 8 or 4 bits wherever the products are not in fp32."""
+    """Of one value of a table, which is in 8 or 4 bits wherever the products are not in fp32; `block` of them share a scale."""
     return BYTES_PER_WEIGHT[precision] if precision in ("fp32", "fp16") else bits / 8 + 4 / block
 
 

@@ -29,7 +29,7 @@ def test_a_cut_layer_never_costs_more(rows):
     assert own.params <= full.params and own.latency_ms <= full.latency_ms and own.file_mb <= full.file_mb
 
 
-@pytest.mark.parametrize(("precision", "measured_mb"), [("fp32", 90.9), ("int8", 23.37)])
+@pytest.mark.parametrize(("precision", "measured_mb"), [("fp32", 90.9), ("int8", 23.12)])
 def test_the_file_of_minilm_is_predicted_within_two_per_cent(precision, measured_mb):
     assert predict_file_mb(MINILM, precision) == pytest.approx(measured_mb, rel=0.02)
 

@@ -18,7 +18,7 @@ _INT8_PRODUCTS = ("MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloa
 _FLOAT_PRODUCTS = ("MatMul", "Gemm", "FusedGemm", "FusedMatMul")
 _WORTH = 1024  # weights: below it a table or matrix stays in float, where its bytes are nothing
 _CONTRIB = "com.microsoft"
-_BLOCKS = {8: (128, 64, 32, 16), 4: (64, 32, 16)}  # values of a row that share a scale, the widest that divides the row
+_SMALLEST_BLOCK = 16  # of the op that reads rows; its blocks are powers of two
 
 
 def quantized_products(
@@ -36,7 +36,7 @@ def quantized_products(
 
 
 def quantized_embeddings(model: onnx.ModelProto, bits: int) -> onnx.ModelProto:
-    """A copy with the tables that rows are gathered from in `bits` (8 or 4), in blocks of a row, each with a scale."""
+    """A copy with the tables that rows are gathered from in `bits` (8 or 4), each row with a scale of its own."""
     made = _copy(model)
     _quantize_embeddings(made, bits)
     drop_unread(made)
@@ -110,37 +110,35 @@ def _quantize_embeddings(model: onnx.ModelProto, bits: int) -> None:
     nodes = []
     for node in graph.nodes:
         name = node.input[0] if node.op_type == "Gather" else ""
-        block = _embedding_block(graph, node, bits) if name in graph.initializers else None
-        if block is None:
+        if name not in graph.initializers or not _is_embedding(graph, node, bits):
             nodes.append(node)
             continue
         if f"{name}/rounded" not in graph.initializers:
-            rounded, scales = _rounded_blocks(graph.array(name), block, bits)
+            rounded, scales = _rounded_rows(graph.array(name), bits)
             graph.put(f"{name}/rounded", rounded)
             graph.put(f"{name}/scale", scales)
         inputs = [f"{name}/rounded", node.input[1], f"{name}/scale"]
+        block = max(_SMALLEST_BLOCK, 1 << (graph.initializers[name].dims[1] - 1).bit_length())  # it may reach past the row's end
         settings = {"gather_axis": 0, "quantize_axis": 1, "block_size": block, "bits": bits}
         nodes.append(_contrib("GatherBlockQuantized", inputs, node.output[0], **settings))
     put_nodes(model, nodes)
 
 
-def _rounded_blocks(table: np.ndarray, block: int, bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """[rows, width] as the runtime packs it, and scales [rows, width / block]. In 8 bits the largest value is a scale good enough."""
+def _rounded_rows(table: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """[rows, width] as the runtime packs it, and scales [rows, 1]. In 8 bits the largest value is a scale good enough."""
     if bits == 4:
-        found = quantize_blocks(table, Grid(bits, block))
+        found = quantize_blocks(table, Grid(bits, table.shape[1]))
         return found.packed_values().reshape(len(table), -1), found.scales
-    blocks = table.reshape(len(table), -1, block)
-    scales = np.maximum(np.abs(blocks).max(axis=-1), np.finfo(np.float32).tiny * 127) / 127
-    rounded = np.rint(blocks / scales[..., None]) + 128
-    return rounded.astype(np.uint8).reshape(table.shape), scales.astype(np.float32)
+    scales = np.maximum(np.abs(table).max(axis=1, keepdims=True), np.finfo(np.float32).tiny * 127) / 127
+    return (np.rint(table / scales) + 128).astype(np.uint8), scales.astype(np.float32)
 
 
-def _embedding_block(graph: Graph, node: onnx.NodeProto, bits: int) -> int | None:
+def _is_embedding(graph: Graph, node: onnx.NodeProto, bits: int) -> bool:
     table = graph.initializers[node.input[0]]
     axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
-    if table.data_type != onnx.TensorProto.FLOAT or len(table.dims) != 2 or axis != 0 or not _is_worth(graph, table.name):
-        return None
-    return next((block for block in _BLOCKS[bits] if table.dims[1] % block == 0), None)
+    if table.data_type != onnx.TensorProto.FLOAT or len(table.dims) != 2 or axis != 0:
+        return False
+    return _is_worth(graph, table.name) and table.dims[1] * bits % 8 == 0
 
 
 def _is_worth(graph: Graph, name: str) -> bool:

@@ -43,10 +43,13 @@ def open_mapped(model: onnx.ModelProto, options: onnxruntime.SessionOptions) -> 
     """A session of a graph whose weights outside lie in files of one folder, which the runtime maps. The rest must stay below 2 GB."""
     light = onnx.ModelProto()
     light.CopyFrom(model)
+    folders = set()
     for entry in (entry for tensor in _outside(light) for entry in tensor.external_data if entry.key == "location"):
         place = Path(entry.value)
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(place.parent))
+        folders.add(str(place.parent))
         entry.value = place.name
+    for folder in folders:
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
     return onnxruntime.InferenceSession(light.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
