@@ -45,6 +45,7 @@ _WHOLE = ("--profile", "x86-server", "--student", "same", "--prune-heads", "0", 
 ROWS = {
     "edgepack int8": Decoder("onnxruntime", 8, ("--precision", "int8", *_WHOLE)),
     "edgepack int4": Decoder("onnxruntime", 4, ("--precision", "int4", *_WHOLE)),
+    "edgepack int4, 4-bit head": Decoder("onnxruntime", 4, ("--precision", "int4", "--embedding-bits", "4", *_WHOLE)),
     "genai int8": Decoder("genai", 8, ("int8",), "genai"),
     "genai int4": Decoder("genai", 4, ("int4",), "genai"),
     "llama.cpp Q8_0": Decoder("llama", 8, ("Q8_0",), "llama.cpp"),

@@ -22,7 +22,7 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 PLAIN = "plain fp32 export"
 OPTIMUM = "optimum avx512_vnni"
 OPENVINO = "NNCF + OpenVINO"
-MODEL_FILES = {"onnxruntime": "model.onnx", "openvino": "openvino_model.xml"}
+MODEL_FILES = {"onnxruntime": "model.onnx", "litert": "model.tflite", "openvino": "openvino_model.xml"}
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,12 @@ PEERS = {
     OPENVINO: Maker("openvino", "openvino_int8.py", ("TEXTS",), runtime="openvino"),
 }
 _WHOLE = ("--student", "same", "--prune-heads", "0", "--precision", "int8", "--measure", "off")
-EDGEPACK = {  # the first one is judged by the goals; all of them by the goal of size
+LITERT = "edgepack LiteRT"
+EDGEPACK = {  # the first one is judged by the goals, all ONNX files by the goal of size, LiteRT by goals of its own
     "edgepack x86-server": ("--profile", "x86-server", *_WHOLE),
     "edgepack x86-edge-atom, 7 bit": ("--profile", "x86-edge-atom", *_WHOLE),
+    "edgepack x86-server, embeddings in 4 bits": ("--profile", "x86-server", *_WHOLE, "--embedding-bits", "4"),
+    LITERT: ("--profile", "phone", "--format", "tflite", *_WHOLE),
 }
 
 
@@ -82,7 +85,7 @@ def build(name: str, kind: str, sources: Sources, again: bool) -> Path:
 
 
 def runtime_of(name: str) -> str:
-    return PEERS[name].runtime if name in PEERS else "onnxruntime"
+    return PEERS[name].runtime if name in PEERS else "litert" if name == LITERT else "onnxruntime"
 
 
 def file_mb(folder: Path, runtime: str) -> float:
@@ -93,7 +96,7 @@ def file_mb(folder: Path, runtime: str) -> float:
 
 def run(name: str, folder: Path, job: dict[str, Any], work: Path) -> dict[str, Any]:
     """One job of targets/protocol.py for a row's folder."""
-    environment_name = PEERS[name].environment if name in PEERS and runtime_of(name) != "onnxruntime" else None
+    environment_name = PEERS[name].environment if runtime_of(name) == "openvino" else None
     return run_job(name, runner(runtime_of(name), environment_name, work), folder, job)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from peer_rows import EDGEPACK, OPENVINO, OPTIMUM, PEERS, runtime_of
+from peer_rows import EDGEPACK, LITERT, OPENVINO, OPTIMUM, PEERS, runtime_of
 
 Row = dict[str, Any]
 GOOD_COSINE = 0.99  # what a smaller file must keep to count
@@ -44,7 +44,7 @@ def print_ratios(rows: dict[str, Row], ours: list[str], lengths: Sequence[int]) 
 
 def print_goals(rows: dict[str, Row]) -> None:
     """Of the first of edgepack's rows; where a row is missing, so is the goal."""
-    ours = [name for name in EDGEPACK if name in rows]
+    ours = [name for name in EDGEPACK if name in rows and name != LITERT]
     if not ours:
         return
     print(f"\n| goal ({ours[0]}) | limit | here | |\n|---|---|---|---|")
@@ -68,6 +68,17 @@ def print_goals(rows: dict[str, Row]) -> None:
     good = [rows[name]["file_mb"] for name in ours if rows[name]["cosine_exact"]["mean"] >= GOOD_COSINE]
     goal(f"file at cosine {GOOD_COSINE} or better against optimum", 0.75, min(good) / optimum["file_mb"] if good else float("nan"))
     goal("model to int8, whole command, against optimum", 1.0, row["seconds"] / optimum["seconds"])
+    if LITERT in rows:
+        _goals_of_litert(rows, optimum)
+
+
+def _goals_of_litert(rows: dict[str, Row], optimum: Row) -> None:
+    row, theirs = rows[LITERT], [rows[name] for name, maker in PEERS.items() if name in rows and maker.environment == "optimum"]
+    goal("LiteRT: MB, with all of its signatures", 24, row["file_mb"])
+    goal("LiteRT: cosine on held-out texts, mean", 0.998, row["cosine_here"]["mean"], at_least=True)
+    best = min(theirs, key=lambda each: np.median(each["latency_ms"]["128"]))
+    goal("LiteRT: S128 against optimum's best int8", 0.80, by_session(row, best, 128)[1])
+    goal("LiteRT: peak RSS less an empty runtime against optimum", 1.0, peak_mb(row) / peak_mb(optimum))
 
 
 def by_session(row: Row, other: Row, length: int) -> np.ndarray:

@@ -36,7 +36,7 @@ CALIBRATION_TEXTS = 64
 _LEAST_TEXTS = 8  # fewer say little of what a scale must hold
 _CALIBRATION_BLOCKS = 32  # of up to 256 tokens each, of a decoder's running text
 _LEAST_TOKENS = 512  # GPTQ's moments of fewer fit the texts rather than the language
-GATE_ROWS = 1000  # of the dev split: they tell half a point apart, in seconds
+GATE_ROWS = 1000  # of the dev split: they tell half a point apart; an encoder answers them in seconds
 
 
 @dataclass(frozen=True)

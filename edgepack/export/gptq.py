@@ -5,41 +5,52 @@ import numpy as np
 from edgepack.export.blocks import Blocks, Grid, find_scales, to_grid
 
 _DAMPING = 0.01  # of the mean second moment, added to each: inputs that move together would else be told apart by noise
+_AT_ONCE = 128  # inputs whose errors are gathered before the rest of a matrix takes them over
 
 
 def quantize_by_moments(matrix: np.ndarray, grid: Grid, moments: np.ndarray) -> Blocks:
     """`matrix` [rows, inputs] with the least squared error of its products, not of itself.
 
-    moments [inputs, inputs]: the sum of x x^T over calibration inputs x. Input by input, what rounding got wrong is
-    taken over by the inputs that come after; a block's scales are found when its turn comes.
+    moments [inputs, inputs]: the sum of x x^T over calibration inputs x. Input by input, the strongest first while all others can
+    still make up for them, what rounding got wrong is taken over by the inputs that come after. Scales belong to blocks of
+    neighbours whatever that order, so they are found before it (the paper's authors call it act-order with static groups).
     """
     rows, inputs = matrix.shape
     missing = -inputs % grid.block
-    left = np.pad(np.asarray(matrix, np.float32), ((0, 0), (0, missing)))
-    upper, importance = _prepared(moments, missing)
-    values, scales, zeros = [], [], []
-    for at in range(0, inputs + missing, grid.block):
-        end = at + grid.block
-        block, errors = left[:, at:end], np.empty((rows, grid.block), np.float32)
-        scale, zero = find_scales(block, grid, importance[at:end])
-        found = np.empty((rows, grid.block), np.uint8)
-        for column in range(grid.block):
-            own = block[:, column]
-            found[:, column] = to_grid(own[:, None], grid, scale, zero)[:, 0]
-            kept = (found[:, column].astype(np.float32) - zero) * scale
-            errors[:, column] = (own - kept) / upper[at + column, at + column]
-            block[:, column + 1 :] -= np.outer(errors[:, column], upper[at + column, at + column + 1 : end])
+    whole = np.pad(np.asarray(matrix, np.float32), ((0, 0), (0, missing)))
+    damped = _damped(moments, missing)
+    importance = np.diag(damped).astype(np.float32)
+    scales, zeros = find_scales(whole.reshape(rows, -1, grid.block), grid, importance.reshape(-1, grid.block))
+    order = np.argsort(-importance, kind="stable")
+    inverse = np.linalg.inv(damped[np.ix_(order, order)])
+    upper = np.linalg.cholesky((inverse + inverse.T) / 2).T.astype(np.float32)
+    by_input = (np.repeat(found, grid.block, axis=1)[:, order] for found in (scales, zeros))
+    values = np.empty((rows, inputs + missing), np.uint8)
+    values[:, order] = _rounded(whole[:, order], grid, *by_input, upper)
+    return Blocks(grid, values.reshape(rows, -1, grid.block), scales, zeros)
+
+
+def _rounded(left: np.ndarray, grid: Grid, scales: np.ndarray, zeros: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    """Integers for `left`, which is changed, column after column; all of [rows, inputs], and `upper` of the inverse moments."""
+    values = np.empty(left.shape, np.uint8)
+    for at in range(0, left.shape[1], _AT_ONCE):
+        part = left[:, at : at + _AT_ONCE]
+        end = at + part.shape[1]
+        errors = np.empty_like(part)
+        for column in range(at, end):
+            own, scale, zero = left[:, column], scales[:, column], zeros[:, column]
+            values[:, column] = to_grid(own[:, None], grid, scale, zero)[:, 0]
+            errors[:, column - at] = (own - (values[:, column].astype(np.float32) - zero) * scale) / upper[column, column]
+            left[:, column + 1 : end] -= np.outer(errors[:, column - at], upper[column, column + 1 : end])
         left[:, end:] -= errors @ upper[at:end, end:]
-        values.append(found), scales.append(scale), zeros.append(zero)
-    return Blocks(grid, np.stack(values, axis=1), np.stack(scales, axis=1), np.stack(zeros, axis=1))
+    return values
 
 
-def _prepared(moments: np.ndarray, missing: int) -> tuple[np.ndarray, np.ndarray]:
-    """The upper Cholesky factor of the inverse of the damped moments, and their diagonal; filled up for inputs that are missing."""
-    damped = moments.astype(np.float64)
-    damped[np.diag_indices_from(damped)] += max(_DAMPING * float(np.diag(damped).mean()), 1e-9)
-    whole = np.eye(len(damped) + missing) * float(np.diag(damped).mean())
-    whole[: len(damped), : len(damped)] = damped
-    inverse = np.linalg.inv(whole)
-    upper = np.linalg.cholesky((inverse + inverse.T) / 2).T
-    return upper.astype(np.float32), np.diag(whole).astype(np.float32)
+def _damped(moments: np.ndarray, missing: int) -> np.ndarray:
+    """The moments as float64, damped, filled up for inputs that are missing."""
+    mean = float(np.diag(moments).astype(np.float64).mean())
+    added = max(_DAMPING * mean, 1e-9)
+    damped = np.eye(len(moments) + missing) * mean
+    damped[: len(moments), : len(moments)] = moments
+    damped[np.diag_indices_from(damped)] += added
+    return damped
