@@ -270,6 +270,24 @@ def verify(pack: Pack, json_: Json = False) -> None:
     _print(found.as_json(), json_, lambda: verification_view(found))
 
 
+@app.command()
+def ship(
+    pack: Pack,
+    platform: Annotated[str, typer.Option("--for", help="The platform: android, linux, python or web.")],
+    out: Annotated[Path, typer.Option(help="Folder of the module; must not hold anything.")],
+    package: Annotated[str | None, typer.Option(help="Dotted name, as com.example.intents; Android needs one.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the module.", show_default="the package's last part, or the pack's folder")] = None,
+    sign: Annotated[Path | None, typer.Option(help="PEM file with an ed25519 private key that signs the module.")] = None,
+    json_: Json = False,
+) -> None:
+    """Make a pack a module of an app, which proves on the device that it answers as it was measured."""
+    from edgepack.ship.common.shipping import ship as ship_pack
+    from edgepack.ship.common.view import shipped_view
+
+    found = ship_pack(pack, platform, out, package, name, sign)
+    _print(found.as_json(), json_, lambda: shipped_view(found, out))
+
+
 def _with_demo(recipe: Recipe, cache: str | None, with_weights: bool) -> Recipe:
     if recipe.model:
         return recipe

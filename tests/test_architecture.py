@@ -30,7 +30,7 @@ LAYERS = [
     {"measure"},
     {"generation", "golden", "report", "runner", "quantization"},
     {"packing", "pair"},
-    {"pipeline", "remeasure", "demo"},
+    {"pipeline", "remeasure", "demo", "ship"},
     {"show"},
     {"cli"},
     {"__main__", "__init__"},
