@@ -28,7 +28,7 @@ LAYERS = [
     {"gate"},
     {"pack", "cache"},
     {"measure"},
-    {"generation", "golden", "report", "runner", "quantization"},
+    {"inference", "generation", "golden", "report", "runner", "quantization"},
     {"packing", "pair"},
     {"pipeline", "remeasure", "demo", "ship"},
     {"show"},

@@ -53,6 +53,7 @@ def module_manifest(shipment: Shipment) -> dict[str, Any]:
         "edgepack": manifest.edgepack,
         **runnable,
         "runtime": manifest.plan.runtime,
+        "exact": manifest.plan.exact_products,  # measured where u8 x s8 products do not saturate
         "format": manifest.format,
         "precision": manifest.precision,
         "max_length": manifest.max_length,

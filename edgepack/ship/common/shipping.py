@@ -9,14 +9,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from edgepack.errors import EdgepackError, did_you_mean
 from edgepack.frozen import Frozen
-from edgepack.pack import Manifest, check_disk, check_files, check_output, disk_full_is_said, read_manifest, written_whole
+from edgepack.pack import REPORT_FILES, Manifest, check_disk, check_files, check_output, disk_full_is_said, read_manifest, written_whole
 from edgepack.ship.common.module_files import licences_of
 from edgepack.ship.common.names import chosen_names
 from edgepack.ship.common.shipment import Carried, Shipment, Size, Written, read_tokenizing
 from edgepack.ship.common.signing import read_signer
 
 FACTS_FILE = "ship.json"
-_REPORTS = ("report.json", "report.md", "report.html")  # a pack may be measured again, or travel without them
 
 
 class Shipped(Frozen):
@@ -58,7 +57,7 @@ def ship(
     module_name, module_package = chosen_names(pack, platform, name, package)
     signer = read_signer(Path(sign)) if sign else None
     manifest = read_manifest(pack)
-    check_files(pack, manifest, skip=_REPORTS)
+    check_files(pack, manifest, skip=REPORT_FILES)
     shipment = Shipment(
         pack=pack,
         manifest=manifest,
