@@ -89,6 +89,16 @@ def test_what_cannot_be_shipped_is_refused_before_any_work(pack_folder, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_command_prints_what_the_module_adds_and_a_mistake_without_a_traceback(pack_folder, tmp_path):
+    command = [sys.executable, "-m", "edgepack", "ship", str(pack_folder), "--for", "web", "--out", str(tmp_path / "web"), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = json.loads(done.stdout)
+    assert done.returncode == 0 and found == json.loads((tmp_path / "web" / "ship.json").read_text())
+    assert any("slower than fp32 in WebAssembly" in warning for warning in found["warnings"])
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 1 and "output is not empty" in again.stderr and "Traceback" not in again.stderr
+
+
 @pytest.mark.parametrize("content", ["nonsense", "rsa"])
 def test_only_an_ed25519_key_signs(pack_folder, tmp_path, content):
     path = tmp_path / "key.pem"
