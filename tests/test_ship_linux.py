@@ -228,3 +228,22 @@ def test_the_endpoint_answers_refuses_and_stays_up(linux):
         assert {status for status, _ in many} <= {200, 503}
         for number, (status, found) in enumerate(many):
             assert status == 503 or found == next(other for code, other in many[number % 5 :: 5] if code == 200)
+
+
+def test_a_decoder_writes_on_the_command_line_and_over_http(stories_pack, tmp_path):
+    out = tmp_path / "out"
+    ship(stories_pack, "linux", out, name="intents")
+    text = run(out, "Once upon a time", "--max-tokens", "20").stdout.rstrip("\n")
+    with served(out) as url:
+        asked_for = {"prompt": "Once upon a time", "max_tokens": 20}
+        status, found = asked(url + "answer", json.dumps(asked_for).encode())
+        assert status == 200 and found["text"].rstrip("\n") == text and found["ended_by"] == "max_tokens"
+        for more, says in (
+            ({"max_tokens": "many"}, "max_tokens is no number of its kind"),
+            ({"max_tokens": -1}, "settings out of range"),
+            ({"temperature": True}, "temperature is no number"),
+            ({"prompt": ""}, "the prompt is empty"),
+            ({"beams": 4}, "unknown key 'beams'"),
+        ):
+            status, found = asked(url + "answer", json.dumps(asked_for | more).encode())
+            assert (status, says in found["error"]["problem"]) == (422, True), found
