@@ -1,5 +1,6 @@
 """The web module in a real Chromium: golden vectors, a flipped byte, the browser's cache, and token ids equal to Hugging Face's own."""
 
+import importlib
 import json
 import shutil
 import subprocess
@@ -224,6 +225,7 @@ def test_texts_and_pairs_are_cut_where_hugging_face_cuts_them(module, pack_folde
 def test_words_and_spans_are_those_of_python(module):
     texts = [*parity_texts.NASTY, *parity_texts.nasty_texts(1500)]
     python = device_module()
+    tasks = importlib.import_module(f"{python.__name__}.tasks")
     draw = np.random.default_rng(0)
     tags = [[str(tag) for tag in draw.choice(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"], 9)] for _ in range(300)]
     (module / "words.mjs").write_text(
@@ -237,7 +239,7 @@ def test_words_and_spans_are_those_of_python(module):
     given = json.dumps({"texts": texts, "tags": tags})
     done = subprocess.run(["node", "words.mjs"], input=given, cwd=module, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
-    assert found["spans"] == [[list(span) for span in python.tasks.entity_spans(one)] for one in tags]
+    assert found["spans"] == [[list(span) for span in tasks.entity_spans(one)] for one in tags]
     other = [
         text
         for text, words in zip(texts, found["words"], strict=True)
@@ -266,7 +268,8 @@ console.log(JSON.stringify(found));
 
 def test_outputs_become_the_answers_of_python(module, pack_folder):
     """The same outputs, drawn at random, in both: labels, and entities of texts and of lists of words, cut ones too."""
-    python, labels = device_module(), ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+    python = device_module()
+    tasks, labels = importlib.import_module(f"{python.__name__}.tasks"), ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
     draw = np.random.default_rng(0)
     texts = ["turn on Asha Bell, in Rome.", "", "light " * 60, "Zoë — call (now)!", ["Asha", "Bell", ".", "", "Rome"], ["light"] * 60]
     cases = [
@@ -283,7 +286,7 @@ def test_outputs_become_the_answers_of_python(module, pack_folder):
         tagging = case["task"] == "token-classification"
         outputs = [rows] if tagging else [rows[0]]
         model = SimpleNamespace(texts=texts_, labels=labels, run=lambda _, outputs=outputs: outputs)
-        expected = python.tasks.ANSWERS[case["task"]](model, case["text"])
+        expected = tasks.ANSWERS[case["task"]](model, case["text"])
         assert found["cut"] == expected.cut
         if tagging:
             assert [(one["kind"], one["text"], one["start"], one["end"]) for one in found["entities"]] == [
