@@ -10,6 +10,7 @@ _PUBLIC = {
     "Recipe": "edgepack.recipe",
     "build": "edgepack.pipeline",
     "generate": "edgepack.generation",
+    "load": "edgepack.inference",
     "load_checkpoint": "edgepack.model.checkpoint",
     "load_profile": "edgepack.profile",
     "make_plan": "edgepack.plan",

@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from edgepack.command import Json, Pack, Targets, print_result
+from edgepack.command import Json, print_result
 from edgepack.errors import EdgepackError
 from edgepack.formats import FormatWish
+from edgepack.pack_commands import generate, measure, ship, verify
 from edgepack.profile import PrecisionName, load_profile, profile_names
 from edgepack.recipe import Importance, Recipe, Scope, TaskName, Training, parse_fraction, read_recipe
 from edgepack.target_commands import app as target_app
@@ -221,61 +221,8 @@ def build(
     raise typer.Exit(report.exit_code)
 
 
-@app.command()
-def measure(
-    pack: Pack,
-    data: Annotated[str | None, typer.Option(help="Test data for the score.", show_default="where the build found it")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the report.", show_default="the pack")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Short runs, for trying out.")] = False,
-    ops: Annotated[bool, typer.Option("--ops", help="Times of single ops too, by the runtime's profiler.")] = False,
-    on: Annotated[
-        list[str] | None,
-        typer.Option(help="A target: local, ssh://user@host, or a name in targets.toml. May be given often.", show_default="local"),
-    ] = None,
-    targets: Targets = None,
-    json_: Json = False,
-) -> None:
-    """Measure a pack on one or more targets and judge it against its budgets."""
-    from edgepack.measure.measurement import FULL, QUICK
-    from edgepack.measure.targets import find_targets
-    from edgepack.remeasure import measure_pack
-    from edgepack.show import report_view
-
-    wanted = find_targets(on or [], targets)
-    report = measure_pack(pack, data, out, QUICK if quick else FULL, ops, wanted)
-    print_result(report.as_json(), json_, lambda: report_view(report, str(out or pack)))
-    raise typer.Exit(report.exit_code)
-
-
-@app.command()
-def generate(
-    pack: Pack,
-    prompt: Annotated[str, typer.Option(help="The text to continue.")],
-    max_tokens: Annotated[int, typer.Option(help="Generate so many tokens at most.")] = 128,
-    temperature: Annotated[float, typer.Option(help="0: the likeliest token each time; above, tokens are drawn.")] = 0.0,
-    top_k: Annotated[int, typer.Option(help="Draw from the so many likeliest tokens; 0: from all.")] = 0,
-    top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens that reach this probability together.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Of the drawing.")] = 0,
-    json_: Json = False,
-) -> None:
-    """Continue a text with a text-generation pack, in the target's runtime."""
-    from edgepack.generation import generate as continue_text
-    from edgepack.progress import say
-
-    show = None if json_ else functools.partial(print, end="", flush=True)
-    found = continue_text(pack, prompt, max_tokens, temperature, top_k, top_p, seed, show)
-    print(json.dumps(found.as_json(), indent=1) if json_ else "")
-    say(found.summary())
-
-
-@app.command()
-def verify(pack: Pack, json_: Json = False) -> None:
-    """Check a pack's hashes, and its golden vectors in the real runtime."""
-    from edgepack.golden import verify as verify_pack
-    from edgepack.show import verification_view
-
-    found = verify_pack(pack)
-    print_result(found.as_json(), json_, lambda: verification_view(found))
+for _command in (measure, generate, verify, ship):
+    app.command()(_command)
 
 
 def _with_demo(recipe: Recipe, cache: str | None, with_weights: bool) -> Recipe:

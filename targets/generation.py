@@ -3,7 +3,7 @@
 Runs on the device with the standard library, numpy and one runtime; never imports edgepack. In an app, with a tokenizer's ids:
 
     decoder = run_onnxruntime.Decoder(folder, manifest, threads=4, positions=512)
-    for token in generation.tokens(decoder, ids, max_tokens=100, stop_ids=manifest["stop_ids"]):
+    for token in sampling.tokens(decoder, ids, max_tokens=100, stop_ids=manifest["stop_ids"]):
         ...
 """
 
@@ -11,61 +11,13 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
 
 import numpy as np
 import protocol
 from protocol import Refused, ms_since
+from sampling import Sampling, tokens
 
 _MEMORY_TOKENS = 8  # decoded one by one behind the prompt when memory is measured
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How the next token is chosen. temperature 0: always the likeliest; top_k 0 and top_p 1: among all tokens."""
-
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
-    seed: int = 0
-
-
-GREEDY = Sampling()
-
-
-def tokens(decoder, prompt, max_tokens, stop_ids=(), sampling=GREEDY):
-    """Yields the tokens that follow `prompt`, without the stop token that ends them; ends too where the decoder has no room left."""
-    draw = np.random.default_rng(sampling.seed)
-    logits = decoder.step(prompt)
-    for left in range(max_tokens - 1, -1, -1):
-        token = choose(logits, sampling, draw)
-        if token in stop_ids:
-            return
-        yield token
-        if left == 0 or decoder.seen == decoder.positions:
-            return
-        logits = decoder.step([token])
-
-
-def choose(logits, sampling, draw) -> int:
-    """A token by its logits [vocab]: temperature, then top-k (Fan 2018), then top-p (Holtzman 2020)."""
-    if not np.isfinite(logits.max()):
-        raise Refused("the model's logits are not numbers", "check the pack with `edgepack verify`, or build it in a wider precision")
-    if sampling.temperature == 0 or sampling.top_k == 1:
-        return int(logits.argmax())
-    candidates, scores = np.arange(len(logits)), logits.astype(np.float64)
-    if 0 < sampling.top_k < len(logits):
-        candidates = np.argpartition(scores, -sampling.top_k)[-sampling.top_k :]
-    chances = np.exp((scores[candidates] - scores.max()) / sampling.temperature)
-    chances /= chances.sum()
-    if sampling.top_p < 1:
-        likely = chances >= (1 - sampling.top_p) / len(chances)  # all below add up to less than what is cut: no need to sort them
-        candidates, chances = candidates[likely], chances[likely]
-        order = np.argsort(-chances)
-        count = np.searchsorted(np.cumsum(chances[order]), sampling.top_p) + 1
-        candidates, chances = candidates[order[:count]], chances[order[:count]]
-    sums = np.cumsum(chances)
-    return int(candidates[min(np.searchsorted(sums, draw.random() * sums[-1], side="right"), len(candidates) - 1)])
 
 
 def check_decoder(manifest, positions) -> None:
@@ -87,10 +39,13 @@ def generate(folder, manifest, job, open_decoder) -> dict:
     session_ms, start = ms_since(started), time.perf_counter()
     found, arrived = [], []
     sampling = Sampling(job["temperature"], job["top_k"], job["top_p"], job["seed"])
-    for token in tokens(decoder, prompt, job["max_tokens"], set(manifest["stop_ids"]), sampling):
-        arrived.append(ms_since(start))
-        found.append(token)
-        print(json.dumps({"token": token}), flush=True)
+    try:
+        for token in tokens(decoder, prompt, job["max_tokens"], set(manifest["stop_ids"]), sampling):
+            arrived.append(ms_since(start))
+            found.append(token)
+            print(json.dumps({"token": token}), flush=True)
+    except FloatingPointError as error:
+        raise Refused(str(error), "check the pack with `edgepack verify`, or build it in a wider precision") from None
     ended = "max_tokens" if len(found) == job["max_tokens"] else "positions" if decoder.seen == manifest["positions"] else "stop"
     return {
         "tokens": found,

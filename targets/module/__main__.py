@@ -1,0 +1,75 @@
+"""The command line of a module: answers as JSON, `--self-test`, and `--serve` where the module brings a server."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from . import ModuleError, load, self_test
+from .wire import as_json, ask
+
+EPILOG = "Exit codes: 0 answered, 1 refused or the self-test says no."
+
+
+def main(arguments=None) -> int:
+    options = _options(arguments)
+    try:
+        if options.self_test:
+            return _tested(options)
+        if options.serve:
+            return _served(options)
+        with load(threads=options.threads) as model:
+            return _answered(model, options)
+    except ModuleError as error:
+        print("{}: {}\n  fix: {}".format(__package__, error.problem, error.fix), file=sys.stderr)
+        return 1
+
+
+def _options(arguments):
+    parser = argparse.ArgumentParser(prog="python -m " + __package__, description="Ask the model.", epilog=EPILOG)
+    parser.add_argument(
+        "text", nargs="*", help="a text; the second of a pair, or the context of a question, behind it; - is standard input"
+    )
+    parser.add_argument("--threads", type=int, help="of the runtime; one for each core if left out")
+    parser.add_argument("--max-tokens", type=int, help="the most tokens to write, of a model that writes (128)")
+    parser.add_argument("--self-test", action="store_true", help="check the files and ask the golden texts")
+    parser.add_argument("--serve", action="store_true", help="answer over HTTP")
+    parser.add_argument("--host", default="127.0.0.1", help="to listen at; anything else than loopback is seen by others (%(default)s)")
+    parser.add_argument("--port", type=int, default=8090, help="to listen at (%(default)s)")
+    found = parser.parse_args(arguments)
+    if not (found.text or found.self_test or found.serve):
+        parser.error("give a text, --self-test or --serve")
+    return found
+
+
+def _tested(options) -> int:
+    found = self_test(threads=options.threads)
+    print(json.dumps(as_json(found), ensure_ascii=False))
+    return 0 if found.ok else 1
+
+
+def _served(options) -> int:
+    try:
+        from .server import serve
+    except ImportError as error:
+        raise ModuleError("cannot serve: {}".format(error), "ship --for linux, and pip install -r requirements.txt") from None
+    with load(threads=options.threads) as model:
+        serve(model, options.host, options.port)
+    return 0
+
+
+def _answered(model, options) -> int:
+    texts = [sys.stdin.read().rstrip("\n") if text == "-" else text for text in options.text]
+    if model.task == "text-generation":
+        limit = {} if options.max_tokens is None else {"max_tokens": options.max_tokens}
+        for piece in model.stream(" ".join(texts), **limit):
+            print(piece.text, end="", flush=True)
+        print()
+        return 0
+    print(json.dumps(as_json(ask(model, texts)), ensure_ascii=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""What a model answers, by task. start and end are positions of characters (code points): text[start:end]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Label:
+    name: str
+    score: float  # probability, 0 to 1
+
+
+@dataclass(frozen=True)
+class Labels:
+    """cut: the text was longer than the model takes, and only its beginning was read."""
+
+    label: str
+    score: float
+    scores: tuple[Label, ...]  # all of them, the likeliest first
+    cut: bool
+
+
+@dataclass(frozen=True)
+class Entity:
+    """score: mean probability of its words' tags."""
+
+    kind: str
+    text: str
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Entities:
+    """cut: the text was longer than the model takes; nothing was looked for in the rest."""
+
+    entities: tuple[Entity, ...]
+    cut: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A span of the context. score: probability of its start times that of its end, over the whole context."""
+
+    text: str
+    start: int
+    end: int
+    score: float
+    cut: bool  # never: a long context is read in several windows
+
+
+@dataclass(frozen=True)
+class Vector:
+    """values: float32 [hidden]; compare two by their cosine."""
+
+    values: Any
+    cut: bool
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Text that later tokens do not change; it may be of several tokens."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Generated:
+    """ended_by: stop, max_tokens, positions (the model has no room left) or seconds."""
+
+    text: str
+    tokens: tuple[int, ...]
+    prompt_tokens: int
+    ended_by: str

@@ -1,0 +1,117 @@
+"""Texts become token ids exactly as the teacher's tokenizer makes them, cut where it cuts them."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import BadInput, NotText
+
+_STRIDE = 64  # tokens that two windows of a long context share, as when the model was measured
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """words: for each token the index of its word, None for special tokens; offsets: of the context's tokens in a window, else None."""
+
+    ids: list
+    type_ids: list
+    cut: bool = False
+    words: tuple = ()
+    offsets: tuple = ()
+
+
+class Texts:
+    """A pack's tokenizer, set up once for the task; calls change nothing, so threads may share it."""
+
+    def __init__(self, folder: Path, manifest: dict) -> None:
+        from tokenizers import Tokenizer
+
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.no_padding()
+        length, task = manifest["max_length"], manifest["task"]
+        if task == "text-generation":
+            self._tokenizer.no_truncation()  # a prompt that is too long is an error, not another prompt
+        elif task == "question-answering":
+            self._tokenizer.enable_truncation(length, stride=min(_STRIDE, length // 4), strategy="only_second")
+        else:
+            self._tokenizer.enable_truncation(length, direction=(self._tokenizer.truncation or {}).get("direction", "right"))
+
+    def text(self, text, pair=None) -> Encoded:
+        """One text, or a pair of them. BadInput where nothing is left of it."""
+        check_text(text, "text")
+        if pair is not None:
+            check_text(pair, "the second text")
+        return _encoded(self._tokenizer.encode(text, pair))
+
+    def words(self, words) -> Encoded:
+        for word in words:
+            check_text(word, "a word")
+        return _encoded(self._tokenizer.encode(list(words), is_pretokenized=True))
+
+    def windows(self, question, context) -> list:
+        """A question with its context, in overlapping windows where that is too long for one."""
+        check_text(question, "question")
+        check_text(context, "context")
+        try:
+            first = self._tokenizer.encode(question, context)
+        except Exception as error:  # the library raises nothing narrower
+            raise BadInput("the question leaves no room for the context: {}".format(error), "shorten the question") from None
+        return [self._window(one) for one in (first, *first.overflowing)]
+
+    def prompt(self, text) -> list:
+        check_text(text, "prompt")
+        ids = self._tokenizer.encode(text).ids if text.strip() else []
+        if not ids:
+            raise BadInput("the prompt is empty", "give the text to continue")
+        return ids
+
+    def decode(self, ids) -> str:
+        return self._tokenizer.decode(ids)
+
+    @staticmethod
+    def _window(found) -> Encoded:
+        offsets = tuple(span if part == 1 else None for span, part in zip(found.offsets, found.sequence_ids))
+        return Encoded(found.ids, found.type_ids, offsets=offsets)
+
+
+def check_text(value, what: str) -> None:
+    """NotText for anything but str; BadInput for a str that is no Unicode text."""
+    if not isinstance(value, str):
+        raise NotText("{} must be str, not {}: {}".format(what, type(value).__name__, repr(value)[:60]), "give a text")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise BadInput("{} holds half a character at {}: a lone surrogate".format(what, error.start), "decode the text anew") from None
+
+
+def split_words(text: str) -> list:
+    """(start, end) of every word: runs without white space, less punctuation and symbols at their ends, which are words of their own.
+
+    As corpora with tagged words do it, which such models learn from; written so that other languages can do it alike.
+    """
+    found = []
+    at = 0
+    for run in text.split():
+        start = text.index(run, at)
+        at = end = start + len(run)
+        first, last = start, end
+        while first < last and not _in_a_word(text[first]):
+            first += 1
+        while last > first and not _in_a_word(text[last - 1]):
+            last -= 1
+        found += [(place, place + 1) for place in range(start, first)]
+        found += [(first, last)] if first < last else []
+        found += [(place, place + 1) for place in range(last, end)]
+    return found
+
+
+def _in_a_word(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LMN"
+
+
+def _encoded(found) -> Encoded:
+    if not found.ids:
+        raise BadInput("nothing is left of the text: no tokens", "give a text with at least one character that the model knows")
+    return Encoded(found.ids, found.type_ids, cut=bool(found.overflowing), words=tuple(found.word_ids))
