@@ -45,7 +45,7 @@ def test_the_command_prints_what_the_module_adds_and_a_mistake_without_a_traceba
 
 
 def test_web_says_which_precision_is_better_there(pack_folder, tmp_path):
-    copy = shutil.copytree(pack_folder, tmp_path / "copy")
+    copy = shutil.copytree(pack_folder, tmp_path / "floats")
     manifest = copy / MANIFEST_FILE
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"precision": "fp32"}))
     (warning,) = ship(copy, "web", tmp_path / "out").warnings

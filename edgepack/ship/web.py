@@ -23,7 +23,7 @@ _FILE_LIMIT_SOURCE = "GitHub Pages and repositories take no larger file, docs.gi
 
 
 def check(shipment: Shipment) -> tuple[str, ...]:
-    """Refuses what the module does not know: decoders and spans of a context, TFLite files. Warns of other precisions than int8 and of very large files."""
+    """Refuses decoders, spans of a context and TFLite files. Warns of other precisions than int8, and of very large files."""
     if shipment.manifest.task == "question-answering":
         raise EdgepackError(
             "the web module finds no answers in a context: its tokenizer library gives no places of tokens",
