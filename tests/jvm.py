@@ -1,0 +1,46 @@
+"""Compiles the Android module's Java for the JVM here and talks to it in JSON lines."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgepack.ship.jvm.characters import characters
+
+JAVA = Path(__file__).parent.parent / "edgepack" / "ship" / "jvm" / "java"
+TESTS = Path(__file__).parent / "java"
+needs_java = pytest.mark.skipif(
+    not (shutil.which("javac") and shutil.which("java")), reason="no javac and java here: apt-get install default-jdk"
+)
+
+
+@cache
+def compiled(folder: Path) -> Path:
+    """Classes of the core and of the tests, compiled once."""
+    classes = folder / "classes"
+    sources = [str(path) for path in (*sorted((JAVA / "core").glob("*.java")), *sorted(TESTS.glob("*.java")))]
+    command = ["javac", "--release", "11", "-Xlint:all", "-Werror", "-d", str(classes), *sources]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return classes
+
+
+def write_characters(tokenizer: Path, folder: Path) -> Path:
+    path = folder / "characters.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(characters(json.loads(tokenizer.read_text(encoding="utf-8")))), encoding="utf-8")
+    return path
+
+
+def ask(classes: Path, tokenizer: Path, folder: Path, questions: Iterable[dict[str, Any]]) -> Iterator[Any]:
+    """An answer for every question, by one process."""
+    command = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx1g", "-cp", str(classes), "edgepack.module.Lines", str(tokenizer)]
+    lines = "".join(json.dumps(question) + "\n" for question in questions)
+    done = subprocess.run([*command, str(write_characters(tokenizer, folder))], input=lines.encode(), capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return (json.loads(line) for line in done.stdout.splitlines())

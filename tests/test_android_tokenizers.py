@@ -1,0 +1,214 @@
+"""The Java tokenizers give the ids and spans that Hugging Face's own library gives, for any text."""
+
+import json
+import random
+import re
+from pathlib import Path
+
+import pytest
+from jvm import ask, compiled, needs_java
+from parity_texts import nasty_texts, parity_texts
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from edgepack.demo.commands import commands
+from edgepack.errors import EdgepackError
+from edgepack.ship.jvm.characters import TABLES, named_classes, tables
+from edgepack.ship.jvm.supported import EXPRESSIONS, check_tokenizer
+
+pytestmark = needs_java
+BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+LLAMA3 = next(one for one in EXPRESSIONS if one.startswith("(?i:") and "{1,3}" in one)
+GPT4O = next(one for one in EXPRESSIONS if "Lu" in one)
+ENDS = (("</s>", 2), ("<s>", 1))
+AROUND = processors.TemplateProcessing("<s> $A </s>", "<s> $A </s> $B:1 </s>:1", [("<s>", 1), ("</s>", 2)])
+BEFORE = processors.TemplateProcessing("<s> $A", "<s> $A $B:1", [("<s>", 1)])
+
+
+@pytest.fixture(scope="session")
+def classes(tmp_path_factory) -> Path:
+    return compiled(tmp_path_factory.mktemp("jvm"))
+
+
+def trained(kind: str, split: object, normalizer: object = None, processor: object = AROUND, **settings: object) -> Tokenizer:
+    """A small tokenizer that has learned the demo's commands, and but for Unigram some nasty texts."""
+    special = ["<unk>", "<s>", "</s>", "<mask>", "[MASK]"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    model, trainer = {
+        "WordPiece": (models.WordPiece(unk_token="<unk>"), trainers.WordPieceTrainer(vocab_size=500, special_tokens=special)),
+        "BPE": (models.BPE(**settings), trainers.BpeTrainer(vocab_size=600, special_tokens=special, initial_alphabet=alphabet)),
+        "Unigram": (models.Unigram(), trainers.UnigramTrainer(vocab_size=500, special_tokens=special, unk_token="<unk>")),
+    }[kind]
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer, tokenizer.normalizer, tokenizer.post_processor = split, normalizer, processor
+    tokenizer.train_from_iterator([text for text, _ in commands()["train"]] + nasty_texts(400, seed=9) * (kind != "Unigram"), trainer)
+    tokenizer.add_tokens([AddedToken("<mask>", lstrip=True, special=True), AddedToken("Light Bulb", normalized=True, rstrip=True)])
+    return tokenizer
+
+
+def bert(lowercase: bool, processor: object) -> Tokenizer:
+    return trained("WordPiece", pre_tokenizers.BertPreTokenizer(), normalizers.BertNormalizer(lowercase=lowercase), processor)
+
+
+def split_by(expression: str, normalizer: object, *processor: object, **settings: object) -> Tokenizer:
+    split = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(expression), "isolated"), BYTES])
+    return trained("BPE", split, normalizer, *processor, **settings)
+
+
+def llama3() -> Tokenizer:
+    trim = processors.ByteLevel(trim_offsets=True, add_prefix_space=False)
+    return split_by(LLAMA3, None, processors.Sequence([trim, BEFORE]), ignore_merges=True)
+
+
+def llama2() -> Tokenizer:
+    blanks = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    return trained("BPE", pre_tokenizers.Split("no such text", "removed"), blanks, BEFORE, unk_token="<unk>", fuse_unk=True)
+
+
+def roberta() -> Tokenizer:
+    return trained("BPE", pre_tokenizers.ByteLevel(add_prefix_space=True), None, processors.RobertaProcessing(*ENDS, trim_offsets=True))
+
+
+def smollm() -> Tokenizer:
+    return trained("BPE", pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(False)]))
+
+
+def sentence_piece() -> Tokenizer:
+    blanks = normalizers.Replace(Regex(r"\s+"), " ")
+    return trained("Unigram", pre_tokenizers.Metaspace(), normalizers.Sequence([normalizers.NFKC(), blanks]))
+
+
+def albert() -> Tokenizer:
+    steps = [normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase(), normalizers.Strip()]
+    marked = pre_tokenizers.Metaspace(prepend_scheme="first")
+    splits = [pre_tokenizers.WhitespaceSplit(), marked, pre_tokenizers.Punctuation("contiguous")]
+    return trained("Unigram", pre_tokenizers.Sequence(splits), normalizers.Sequence(steps))
+
+
+KINDS = {
+    "bert": lambda: bert(True, AROUND),
+    "bert-cased": lambda: bert(False, processors.BertProcessing(*ENDS)),
+    "roberta": roberta,
+    "smollm": smollm,
+    "llama2": llama2,
+    "llama3": llama3,
+    "qwen": lambda: split_by(LLAMA3.replace("{1,3}", ""), normalizers.NFC()),
+    "gpt4o": lambda: split_by(GPT4O, normalizers.NFD()),
+    "sentence-piece": sentence_piece,
+    "albert": albert,
+}
+
+
+def wanted(found: object) -> dict[str, list[int]]:
+    return {
+        "ids": found.ids,
+        "types": found.type_ids,
+        "starts": [start for start, _ in found.offsets],
+        "ends": [end for _, end in found.offsets],
+        "words": [-1 if word is None else word for word in found.word_ids],
+        "parts": [-1 if part is None else part for part in found.sequence_ids],
+    }
+
+
+def check_equal(classes: Path, file: Path, folder: Path, texts: list[str]) -> None:
+    """Single texts, pairs, lists of words, and decoding."""
+    tokenizer = Tokenizer.from_file(str(file))
+    draw = random.Random(0)
+    pairs = [(draw.choice(texts), draw.choice(texts)) for _ in range(len(texts) // 5)]
+    words = [text.split() for text in draw.sample(texts, len(texts) // 10)]
+    questions = [{"op": "encode", "text": text} for text in texts] + [{"op": "encode", "text": one, "pair": two} for one, two in pairs]
+    expected = [wanted(found) for found in tokenizer.encode_batch(texts + pairs)]
+    questions += [{"op": "words", "words": some} for some in words]
+    expected += [wanted(tokenizer.encode(some, is_pretokenized=True)) for some in words]
+    ids = [one["ids"][: draw.randint(0, 30)] for one in expected[:: max(1, len(expected) // 500)]]
+    questions += [{"op": "decode", "ids": some} for some in ids]
+    expected += [{"text": tokenizer.decode(some)} for some in ids]
+    answers = ask(classes, file, folder, questions)
+    wrong = [
+        (question, answer, right)
+        for question, answer, right in zip(questions, answers, expected, strict=True)
+        if {key: answer.get(key) for key in right} != right
+    ]
+    assert not wrong, (len(wrong), wrong[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_tokenizer_is_made_again(kind, classes, tmp_path):
+    file = tmp_path / "tokenizer.json"
+    tokenizer = KINDS[kind]()
+    tokenizer.decoder = decoders.ByteLevel() if kind in ("roberta", "smollm", "llama3", "qwen", "gpt4o") else decoders.WordPiece("##")
+    if kind in ("bert", "roberta", "albert"):
+        tokenizer.enable_truncation(24)
+    tokenizer.save(str(file))
+    check_tokenizer(file)
+    check_equal(classes, file, tmp_path, nasty_texts(700, seed=len(kind)))
+
+
+@pytest.mark.parametrize("model", ["minilm-l6-sst2", "e5-masakhaner", "stories260k"])
+def test_real_tokenizers_are_made_again(model, shared, classes, tmp_path):
+    check_equal(classes, shared / "models" / model / "tokenizer.json", tmp_path, nasty_texts(1000, seed=1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["minilm-l6-sst2", "e5-masakhaner", "stories260k"])
+def test_real_tokenizers_are_made_again_on_more_than_ten_thousand_texts(model, shared, classes, tmp_path):
+    texts = parity_texts(shared / "data")
+    assert len(texts) > 10_000
+    check_equal(classes, shared / "models" / model / "tokenizer.json", tmp_path, texts)
+
+
+def test_windows_over_a_long_context_are_those_of_the_library(classes, tmp_path):
+    tokenizer, file = KINDS["bert"](), tmp_path / "tokenizer.json"
+    tokenizer.save(str(file))
+    draw, texts = random.Random(3), nasty_texts(300, seed=3)
+    cases = [
+        (draw.choice(texts)[:20], " ".join(draw.sample(texts, 3))[:400], draw.choice((64, 96)), draw.choice((8, 16))) for _ in range(150)
+    ]
+    questions = [dict(zip(("question", "context", "longest", "stride"), case, strict=True)) | {"op": "windows"} for case in cases]
+    for (question, context, longest, stride), answer in zip(cases, ask(classes, file, tmp_path, questions), strict=True):
+        tokenizer.enable_truncation(longest, stride=stride, strategy="only_second")
+        first = tokenizer.encode(question, context)
+        found = [{key: one[key] for key in wanted(first)} for one in answer]
+        assert found == [wanted(one) for one in (first, *first.overflowing)], (question, context)
+
+
+def test_a_text_that_is_cut_says_so_and_one_that_is_no_text_is_refused(classes, tmp_path):
+    tokenizer, file = KINDS["bert"](), tmp_path / "tokenizer.json"
+    tokenizer.enable_truncation(8)
+    tokenizer.save(str(file))
+    texts = ["turn on", "turn on the light in the kitchen please and now", "", "half \ud83d"]
+    short, long, empty, half = ask(classes, file, tmp_path, [{"op": "encode", "text": text} for text in texts])
+    assert (short["cut"], long["cut"], empty["cut"]) == (False, True, False)
+    assert len(long["ids"]) == 8 and len(empty["ids"]) == 2
+    assert "surrogate" in half["error"]
+
+
+@pytest.mark.parametrize(
+    ("place", "part", "named"),
+    [
+        ("normalizer", {"type": "Nmt"}, "normalizer 'Nmt'"),
+        ("normalizer", {"type": "Sequence", "normalizers": [{"type": "Replace", "pattern": {"Regex": "a|b"}, "content": ""}]}, "'a|b'"),
+        ("pre_tokenizer", {"type": "UnicodeScripts"}, "pre_tokenizer 'UnicodeScripts'"),
+        ("post_processor", {"type": "Sequence", "processors": [{"type": "TemplateProcessing"}, {"type": "ByteLevel"}]}, "in the order"),
+        ("decoder", {"type": "CTC"}, "decoder 'CTC'"),
+        ("model", {"type": "WordLevel", "vocab": {}, "unk_token": "?"}, "model 'WordLevel'"),
+        ("model", {"type": "BPE", "vocab": {}, "merges": [], "end_of_word_suffix": "</w>"}, "end_of_word_suffix"),
+        ("padding", {"strategy": "BatchLongest"}, "padding"),
+    ],
+)
+def test_what_java_does_not_know_is_refused_with_a_way_out(place, part, named, tmp_path):
+    file = tmp_path / "tokenizer.json"
+    KINDS["bert"]().save(str(file))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {place: part}))
+    with pytest.raises(EdgepackError, match=re.escape(named)) as raised:
+        check_tokenizer(file)
+    assert "--for python" in raised.value.fix
+
+
+def test_every_known_expression_has_its_classes():
+    held = json.loads(TABLES.read_text(encoding="utf-8"))["classes"]
+    assert {name for expression in EXPRESSIONS for name in named_classes(expression)} <= set(held)
+
+
+@pytest.mark.slow
+def test_the_tables_of_characters_are_those_of_the_library_that_is_installed():
+    assert json.loads(TABLES.read_text(encoding="utf-8")) == tables()
