@@ -63,7 +63,7 @@ def parts_of(content: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
 def characters(tokenizer: dict[str, Any]) -> dict[str, Any]:
     """What characters.json holds for the content of a tokenizer.json, out of what unicode.json holds."""
     tables = json.loads(TABLES.read_text(encoding="utf-8"))
-    classes, maps, ordered, composes = {"white_space", "word"}, set(), False, False
+    classes, maps, ordered, composes = {"white_space", "word", "word_blank"}, set(), False, False
     for part in (*parts_of(tokenizer.get("normalizer")), *parts_of(tokenizer.get("pre_tokenizer"))):
         more, mapped, order, compose = _NEEDS.get(part["type"], ((), (), False, False))
         classes |= {*more, *named_classes(part.get("pattern", {}).get("Regex", ""))}
@@ -109,6 +109,7 @@ def tables() -> dict[str, Any]:
         "nonspacing": (one for one, bare in zip(everything, unaccented, strict=True) if not bare),
         "combining": (one for one, bare in zip(everything, without_marks, strict=True) if not bare),
         "numeric": _set_apart(pre_tokenizers.Digits(individual_digits=True), everything),
+        "word_blank": (one for one in everything if one.isspace()),
         "word": (one for one in everything if unicodedata.category(one)[0] in _WORD_CATEGORIES),
         **{name: _left_out(splitter, everything) for name, splitter in split.items()},
         **{name: _matching(pattern, everything) for name, pattern in _GRAPHEMES.items()},

@@ -102,11 +102,10 @@ final class Template {
     private void around(Fields fields, int secondType, boolean doubled) {
         int[] first = {((Long) fields.list("cls").get(1)).intValue()};
         int[] last = {((Long) fields.list("sep").get(1)).intValue()};
-        for (List<Slot> slots : List.of(single, pair)) {
-            slots.add(new Slot(first, -1, 0));
-            slots.add(new Slot(null, 0, 0));
-            slots.add(new Slot(last, -1, 0));
-        }
+        single.add(new Slot(first, -1, 0));
+        single.add(new Slot(null, 0, 0));
+        single.add(new Slot(last, -1, 0));
+        pair.addAll(single);
         if (doubled) {
             pair.add(new Slot(last, -1, secondType));
         }

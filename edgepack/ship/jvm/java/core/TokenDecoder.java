@@ -3,6 +3,7 @@ package edgepack.module;
 import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 
 /** Tokens back to text, as tokenizer.json's decoder does it. */
@@ -46,7 +47,7 @@ final class TokenDecoder {
                 steps.add(TokenDecoder::readBytes);
                 break;
             case "Fuse":
-                steps.add(tokens -> List.of(String.join("", tokens)));
+                steps.add(tokens -> Collections.singletonList(String.join("", tokens)));
                 break;
             case "Replace":
                 String wanted = fields.object("pattern").text("String");
@@ -90,7 +91,7 @@ final class TokenDecoder {
                 bytes.write(raw, 0, raw.length);
             }
         }
-        return List.of(new String(bytes.toByteArray(), StandardCharsets.UTF_8));
+        return Collections.singletonList(new String(bytes.toByteArray(), StandardCharsets.UTF_8));
     }
 
     private static List<String> readBytes(List<String> tokens) {
