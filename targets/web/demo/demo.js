@@ -1,0 +1,133 @@
+// The page: loads the module beside it, asks, and shows what comes back. An app does the same with its own page.
+
+import { load } from "./index.js";
+
+const MOST_LABELS = 5;
+const ABOUT = {
+  "text-classification": ["Which kind of text is it?", "Your text"],
+  "token-classification": ["Which names are in the text?", "Your text"],
+  "feature-extraction": ["How close are two texts in meaning?", "A text"],
+};
+const EXAMPLES = {
+  "text-classification": ["What a wonderful day!", "I waited an hour and nobody came.", "Please turn on the light in the kitchen."],
+  "token-classification": ["Ada Lovelace was born in London.", "Rais Samia alikwenda Nairobi, Kenya."],
+  "feature-extraction": [["A cat sleeps on the sofa.", "The kitten is napping on the couch."], ["A cat sleeps on the sofa.", "The stock market fell today."]],
+};
+const at = (id) => document.getElementById(id);
+const show = (id, shown = true) => { at(id).hidden = !shown; };
+const mb = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+
+let model;
+let total = 0;
+
+try {
+  const began = performance.now();
+  model = await load({ onProgress: (progress) => {
+    total = progress.total;
+    at("bar").value = (100 * progress.loaded) / total;
+    at("bytes").textContent = `${mb(progress.loaded)} of ${mb(total)}`;
+  } });
+  ready(performance.now() - began);
+} catch (error) {
+  failed(error);
+  show("loading", false);
+}
+
+function ready(loadMs) {
+  const [question, label] = ABOUT[model.task];
+  document.title = at("title").textContent = question;
+  at("text-label").textContent = label;
+  show("second", model.task === "feature-extraction");
+  for (const example of EXAMPLES[model.task]) {
+    const button = Object.assign(document.createElement("button"), { type: "button", className: "quiet" });
+    const [text, pair = ""] = [example].flat();
+    button.textContent = text.length > 28 ? `${text.slice(0, 26).trimEnd()}…` : text;
+    button.title = [text, pair].filter(Boolean).join(" / ");
+    button.onclick = () => { at("text").value = text; at("pair").value = pair; ask(); };
+    at("examples").append(button);
+  }
+  const threads = model.threads === 1 ? "one thread" : `${model.threads} threads`;
+  at("facts").textContent = `Model “${model.name}”: ${mb(total)}, ready after ${(loadMs / 1000).toFixed(1)} s, on ${threads}.`;
+  show("loading", false);
+  show("form");
+  show("footer");
+  at("form").onsubmit = (event) => { event.preventDefault(); ask(); };
+  at("text").onkeydown = (event) => { if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); ask(); } };
+  at("test").onclick = test;
+  document.body.dataset.ready = Math.round(loadMs);
+}
+
+async function ask() {
+  show("problem", false);
+  const text = at("text").value;
+  const began = performance.now();
+  try {
+    const found = model.task === "feature-extraction" ? await similarity(text, at("pair").value) : await model.ask(text);
+    const spent = performance.now() - began;
+    const note = `${found.cut ? `Only the first ${model.maxLength} tokens were read. ` : ""}Answered in ${spent < 10 ? spent.toFixed(1) : spent.toFixed(0)} ms.`;
+    at("answer").replaceChildren(...VIEWS[model.task](found, text), element("p", "note", note));
+    show("answer");
+    at("answer").dataset.ms = spent;
+  } catch (error) {
+    failed(error);
+  }
+}
+
+async function similarity(text, pair) {
+  const [a, b] = await Promise.all([model.ask(text), model.ask(pair)]);
+  const dot = (x, y) => x.reduce((sum, one, index) => sum + one * y[index], 0);
+  const cosine = dot(a.values, b.values) / Math.sqrt(dot(a.values, a.values) * dot(b.values, b.values));
+  return { cosine, cut: a.cut || b.cut };
+}
+
+const VIEWS = {
+  "text-classification": ({ label, scores }) => [element("h2", "", label), ...scores.slice(0, MOST_LABELS).map(bar)],
+  "token-classification": ({ entities }, text) => [element("h2", "", named(entities.length)), marked(text, entities)],
+  "feature-extraction": ({ cosine }) => [element("h2", "", closeness(cosine)), bar({ name: "cosine of their vectors", score: Math.max(0, cosine) })],
+};
+
+function named(count) {
+  if (count === 0) return "No names found";
+  return count === 1 ? "One name found" : `${count} names found`;
+}
+
+function closeness(cosine) {
+  if (cosine > 0.7) return "They mean much the same";
+  return cosine > 0.4 ? "They are about related things" : "They are about different things";
+}
+
+function bar({ name, score }) {
+  const row = element("div", "score");
+  row.style.setProperty("--share", `${(100 * score).toFixed(1)}%`);
+  row.append(element("span", "", name), element("span", "", `${(100 * score).toFixed(1)} %`));
+  return row;
+}
+
+function marked(text, entities) {
+  const line = element("p", "marked");
+  let from = 0;
+  for (const { start, end, kind } of entities) {
+    const mark = element("mark", "", text.slice(start, end));
+    mark.append(element("small", "", kind));
+    line.append(text.slice(from, start), mark);
+    from = end;
+  }
+  line.append(text.slice(from));
+  return line;
+}
+
+async function test() {
+  at("proof").textContent = "Asking…";
+  const found = await model.selfTest().catch((error) => ({ ok: false, problem: error.message }));
+  at("proof").textContent = found.ok ? `Yes: ${found.texts} texts are answered here as they were when the model was measured.` : `No: ${found.problem}.`;
+  at("proof").dataset.ok = found.ok;
+}
+
+function failed(error) {
+  at("problem").textContent = error.problem ? `${error.problem}: ${error.fix}.` : String(error);
+  show("problem");
+}
+
+function element(tag, className, text = "") {
+  return Object.assign(document.createElement(tag), { className, textContent: text });
+}

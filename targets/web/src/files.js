@@ -1,0 +1,100 @@
+// The module's files, each once over the network: streamed with progress, kept in the browser's cache under their hash, and checked by
+// that hash every time before anything reads them.
+
+const CACHE = "edgepack-modules";
+const AGAIN = "load the page anew; if it says so again, publish the module again";
+
+export class Changed extends Error {
+  constructor(problem, fix = AGAIN) {
+    super(`${problem} (${fix})`);
+    Object.assign(this, { name: "Changed", problem, fix });
+  }
+}
+
+/** Bytes of an entry of module.json's files. onBytes(count) is told of every part that came over the network, or of the whole from the cache. */
+export async function fetchChecked(base, entry, onBytes) {
+  const url = new URL(`model/${entry.name}?sha256=${entry.sha256}`, base).href;
+  const cache = await openCache();
+  const kept = await cache?.match(url);
+  if (kept) {
+    const bytes = new Uint8Array(await kept.arrayBuffer());
+    if ((await sha256(bytes)) === entry.sha256) {
+      onBytes(bytes.length);
+      return bytes;
+    }
+    await cache.delete(url); // somebody changed what the browser kept: the network's is asked for
+  }
+  const bytes = await download(url, entry, onBytes);
+  if ((await sha256(bytes)) !== entry.sha256) throw new Changed(`${entry.name} was changed: its hash is not the one it was shipped with`);
+  if (cache) await keep(cache, url, bytes);
+  return bytes;
+}
+
+/** module.json, with the signature of the key that the module knows where it knows one. */
+export async function fetchManifest(base, publicKey) {
+  const bytes = await wholeFile(new URL("model/module.json", base));
+  if (publicKey) await checkSignature(bytes, await wholeFile(new URL("model/module.sig", base)), publicKey);
+  return JSON.parse(new TextDecoder().decode(bytes));
+}
+
+/** Removes what earlier versions of the module left in the cache. */
+export async function forgetOthers(base, files) {
+  const cache = await openCache();
+  const folder = new URL("model/", base).href;
+  const current = new Set(files.map((entry) => new URL(`model/${entry.name}?sha256=${entry.sha256}`, base).href));
+  for (const request of (await cache?.keys()) ?? []) {
+    if (request.url.startsWith(folder) && !current.has(request.url)) await cache.delete(request);
+  }
+}
+
+async function checkSignature(bytes, text, publicKey) {
+  const raw = Uint8Array.from(publicKey.match(/../g), (pair) => Number.parseInt(pair, 16));
+  const signature = Uint8Array.from(atob(new TextDecoder().decode(text).trim()), (one) => one.charCodeAt(0));
+  const key = await crypto.subtle.importKey("raw", raw, "Ed25519", false, ["verify"]);
+  if (!(await crypto.subtle.verify("Ed25519", key, signature, bytes))) {
+    throw new Changed("module.json is not signed by the key that this module knows");
+  }
+}
+
+async function wholeFile(url) {
+  const found = await fetch(url, { cache: "no-cache" });
+  if (!found.ok) throw new Changed(`${url.pathname} is missing: the server says ${found.status}`);
+  return new Uint8Array(await found.arrayBuffer());
+}
+
+async function download(url, entry, onBytes) {
+  const found = await fetch(url, { cache: "no-store" }); // kept once, by the hash, and not by the browser's HTTP cache too
+  if (!found.ok) throw new Changed(`${entry.name} is missing: the server says ${found.status}`);
+  const bytes = new Uint8Array(entry.bytes);
+  let at = 0;
+  for (const reader = found.body.getReader(); ;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    if (at + value.length > bytes.length) throw new Changed(`${entry.name} was changed: it is longer than it was shipped`);
+    bytes.set(value, at);
+    at += value.length;
+    onBytes(value.length);
+  }
+  return bytes.subarray(0, at);
+}
+
+async function sha256(bytes) {
+  const found = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return [...found].map((one) => one.toString(16).padStart(2, "0")).join("");
+}
+
+async function openCache() {
+  try {
+    return await caches.open(CACHE);
+  } catch {
+    return null; // private windows and full disks: the module works, and downloads each time
+  }
+}
+
+async function keep(cache, url, bytes) {
+  try {
+    await cache.put(url, new Response(bytes, { headers: { "Content-Type": "application/octet-stream" } }));
+  } catch {
+    // no room: as above
+  }
+}

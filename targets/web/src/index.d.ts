@@ -1,0 +1,36 @@
+export interface Progress { loaded: number; total: number } // bytes
+export interface Label { name: string; score: number }
+/** cut: the text was longer than the model takes, and only its beginning was read. scores: all labels, the likeliest first. */
+export interface Labels { label: string; score: number; scores: Label[]; cut: boolean }
+/** text.slice(start, end), in UTF-16 units as JavaScript counts; score: mean probability of its words' tags. */
+export interface Entity { kind: string; text: string; start: number; end: number; score: number }
+export interface Entities { entities: Entity[]; cut: boolean }
+/** Compare two by their cosine. */
+export interface Vector { values: Float32Array; cut: boolean }
+/** problem: one sentence, null where ok. */
+export interface SelfTest { ok: boolean; problem: string | null; texts: number; idsEqual: number; largestDifference: number; tolerance: number }
+
+/** name: BadInput (a text that the model cannot take), Changed (a file is not the one that was shipped), Closed, or ModuleError. */
+export declare class ModuleError extends Error { readonly problem: string; readonly fix: string }
+
+export interface Options {
+  /** Where this folder lies on the server; the place of index.js if left out. */
+  base?: string | URL;
+  /** Of the runtime; up to four if left out. One where the page is not cross-origin isolated. */
+  threads?: number;
+  onProgress?: (progress: Progress) => void;
+}
+
+export interface Model {
+  readonly task: "text-classification" | "token-classification" | "feature-extraction";
+  readonly name: string;
+  readonly labels: string[];
+  readonly maxLength: number; // tokens
+  readonly threads: number;
+  /** A text, or two of a model for pairs; a list of words for token-classification. Labels, Entities or Vector by the task. */
+  ask<Result = Labels | Entities | Vector>(text: string | string[], pair?: string): Promise<Result>;
+  selfTest(): Promise<SelfTest>;
+  close(): void;
+}
+
+export declare function load(options?: Options): Promise<Model>;

@@ -1,0 +1,72 @@
+// load(): the model answers from a worker of its own. See index.d.ts for what comes back.
+
+export class ModuleError extends Error {
+  constructor({ name, problem, fix }) {
+    super(`${problem} (${fix})`);
+    Object.assign(this, { name, problem, fix });
+  }
+}
+
+/** base: where this module's folder lies; threads: of the runtime; onProgress({loaded, total}) in bytes. */
+export async function load({ base = new URL("./", import.meta.url), threads, onProgress = () => {} } = {}) {
+  const model = new Model(new URL(base, globalThis.location?.href), onProgress);
+  try {
+    Object.assign(model, await model.send("load", { base: model.base.href, threads }));
+  } catch (error) {
+    model.close();
+    throw error;
+  }
+  return model;
+}
+
+class Model {
+  #worker;
+  #waiting = new Map();
+  #count = 0;
+
+  constructor(base, onProgress) {
+    this.base = base;
+    if (!globalThis.isSecureContext) {
+      throw new ModuleError({ name: "ModuleError", problem: "the page is not secure, and hashes cannot be checked", fix: "serve it by https, or from localhost" });
+    }
+    this.#worker = new Worker(new URL("worker.js", base), { type: "module" });
+    this.#worker.onmessage = ({ data: { id, result, error, progress } }) => {
+      if (progress) return onProgress(progress);
+      const { resolve, reject } = this.#waiting.get(id);
+      this.#waiting.delete(id);
+      return error ? reject(new ModuleError(error)) : resolve(result);
+    };
+    this.#worker.onerror = (event) => this.#end({ name: "ModuleError", problem: event.message ?? "the worker did not start", fix: "check that worker.js is served as JavaScript" });
+  }
+
+  /** Answers by the model's task; calls may overlap, and are answered in their order. */
+  ask(...texts) {
+    return this.send("ask", texts);
+  }
+
+  /** A clear yes or no: whether this browser answers as the runtime did when the model was measured. */
+  selfTest() {
+    return this.send("selfTest");
+  }
+
+  /** Ends the worker and frees its memory. Calls that wait, and calls that come later, are refused. */
+  close() {
+    this.#end({ name: "Closed", problem: "the model is closed", fix: "load() it again" });
+  }
+
+  send(kind, input) {
+    if (!this.#worker) return Promise.reject(new ModuleError({ name: "Closed", problem: "the model is closed", fix: "load() it again" }));
+    const id = (this.#count += 1);
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      this.#worker.postMessage({ id, kind, input });
+    });
+  }
+
+  #end(error) {
+    this.#worker?.terminate();
+    this.#worker = null;
+    for (const { reject } of this.#waiting.values()) reject(new ModuleError(error));
+    this.#waiting.clear();
+  }
+}
