@@ -11,6 +11,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has cores of its own: tor
 import numpy as np
 import pytest
 import torch
+from jvm import compiled
 from small import INTENTS, make_data, make_model
 
 from edgepack.measure.measurement import QUICK
@@ -95,3 +96,9 @@ def stories_pack(stories, tmp_path_factory, cache) -> Path:
     recipe = Recipe(model=str(stories), student="same", prune_heads=0.0, precision="fp32")
     build(recipe, load_profile("raspberry-pi"), out, cache, effort=None)
     return out
+
+
+@pytest.fixture(scope="session")
+def classes(tmp_path_factory) -> Path:
+    """The Android module's Java and that of the tests, compiled."""
+    return compiled(tmp_path_factory.mktemp("jvm"))

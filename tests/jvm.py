@@ -21,12 +21,17 @@ needs_java = pytest.mark.skipif(
 
 @cache
 def compiled(folder: Path) -> Path:
-    """Classes of the core and of the tests, compiled once."""
+    """Classes of the core and of the tests, compiled once.
+
+    The core against Java 8's library: what stands in it Android 8 has, but for what came later.
+    """
     classes = folder / "classes"
-    sources = [str(path) for path in (*sorted((JAVA / "core").glob("*.java")), *sorted(TESTS.glob("*.java")))]
-    command = ["javac", "--release", "11", "-Xlint:all", "-Werror", "-d", str(classes), *sources]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    classes.mkdir()
+    for release, place in (("8", JAVA / "core"), ("11", TESTS)):
+        sources = [str(path) for path in sorted(place.glob("*.java"))]
+        command = ["javac", "--release", release, "-Xlint:all,-options", "-Werror", "-cp", str(classes), "-d", str(classes), *sources]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
     return classes
 
 
@@ -39,8 +44,14 @@ def write_characters(tokenizer: Path, folder: Path) -> Path:
 
 def ask(classes: Path, tokenizer: Path, folder: Path, questions: Iterable[dict[str, Any]]) -> Iterator[Any]:
     """An answer for every question, by one process."""
-    command = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx1g", "-cp", str(classes), "edgepack.module.Lines", str(tokenizer)]
+    return told(classes, "Lines", [str(tokenizer), str(write_characters(tokenizer, folder))], questions)
+
+
+def told(classes: Path, main: str, arguments: list[str], questions: Iterable[dict[str, Any]]) -> Iterator[Any]:
+    """What the class `main` of the tests answers to lines of JSON. The JVM compiles little: these runs are short."""
+    options = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx1g"]
     lines = "".join(json.dumps(question) + "\n" for question in questions)
-    done = subprocess.run([*command, str(write_characters(tokenizer, folder))], input=lines.encode(), capture_output=True, check=False)
+    command = ["java", *options, "-cp", str(classes), f"edgepack.module.{main}", *arguments]
+    done = subprocess.run(command, input=lines.encode(), capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return (json.loads(line) for line in done.stdout.splitlines())

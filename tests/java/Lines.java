@@ -64,12 +64,20 @@ public final class Lines {
             case "json":
                 write(java.util.Collections.singletonMap("value", Json.parse(asked.text("text"))), answer);
                 break;
+            case "ed25519":
+                boolean signed = Ed25519.verify(bytes(asked.text("key")), bytes(asked.text("message")), bytes(asked.text("signature")));
+                write(Map.of("signed", signed), answer);
+                break;
             case "speed":
                 write(Map.of("texts_per_s", speed(asked.texts("texts"), asked.number("seconds"))), answer);
                 break;
             default:
                 throw asked.unknown("op");
         }
+    }
+
+    private static byte[] bytes(String digits) {
+        return java.util.Base64.getDecoder().decode(digits);
     }
 
     private double speed(List<String> texts, double seconds) {

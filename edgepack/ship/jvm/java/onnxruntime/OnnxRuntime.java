@@ -29,6 +29,9 @@ public final class OnnxRuntime implements ModelRuntime {
             options.setIntraOpNumThreads(threads);
             options.setInterOpNumThreads(1);
             settings(options, manifest.fields.object("session"));
+            if (manifest.fields.yes("exact", false) && System.getProperty("os.arch", "").contains("86")) {
+                unsaturated(options);
+            }
             Map<String, OnnxTensorLike> outside = mapped(files);
             if (!outside.isEmpty()) {
                 options.addExternalInitializers(outside);
@@ -57,6 +60,12 @@ public final class OnnxRuntime implements ModelRuntime {
         if (session.has("disabled_optimizers") && !session.list("disabled_optimizers").isEmpty()) {
             options.addConfigEntry("optimization.disable_specified_optimizers", String.join(";", session.texts("disabled_optimizers")));
         }
+    }
+
+    /** An emulator's processor may saturate int8 products where the phones that the pack was measured for do not. */
+    private static void unsaturated(OrtSession.SessionOptions options) throws OrtException {
+        options.setOptimizationLevel(OrtSession.SessionOptions.OptLevel.EXTENDED_OPT);
+        options.addConfigEntry("session.x64quantprecision", "1");
     }
 
     private static OrtSession.SessionOptions.OptLevel level(Fields session) {
