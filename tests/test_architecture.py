@@ -89,6 +89,17 @@ def test_targets_need_the_standard_library_numpy_and_one_runtime():
         assert outside <= {"numpy", *PACKAGES_OF.get(runtime, {runtime})}, path
 
 
+def test_a_module_needs_numpy_tokenizers_and_one_runtime_on_the_device():
+    """Beside the standard library; relative imports are its own. cryptography: where it is signed; waitress: where it serves."""
+    own = {"session_onnxruntime": {"onnxruntime"}, "session_litert": PACKAGES_OF["litert"], "server": {"waitress"}}
+    for path in (ROOT / "targets" / "module").glob("*.py"):
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        found |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0}
+        outside = {name.split(".")[0] for name in found} - set(sys.stdlib_module_names) - {"__future__"}
+        assert outside <= {"numpy", "tokenizers", "cryptography"} | own.get(path.stem, set()), path
+
+
 @pytest.mark.parametrize(
     "layer", ["errors", "profile", "recipe", "families", "shape", "predict", "student", "choice", "steps", "plan", "cli"]
 )
@@ -117,7 +128,7 @@ def test_the_public_names_are_few_and_all_there():
 
 
 def test_no_pickle_and_no_shell_strings():
-    for path in [*modules(), *(ROOT / "targets").glob("*.py")]:
+    for path in [*modules(), *(ROOT / "targets").rglob("*.py")]:
         text = path.read_text()
         assert "pickle" not in {name.split(".")[0] for name in imports_of(path)}, path
         assert "shell=True" not in text and "os.system" not in text and "torch.load" not in text, path

@@ -37,6 +37,7 @@ function ready(loadMs) {
   const [question, label] = ABOUT[model.task];
   document.title = at("title").textContent = question;
   at("text-label").textContent = label;
+  if (model.labels.length > 1 && model.task === "text-classification") at("about").prepend(`It tells ${listed(model.labels)} apart. `);
   show("second", model.task === "feature-extraction");
   for (const example of EXAMPLES[model.task]) {
     const button = Object.assign(document.createElement("button"), { type: "button", className: "quiet" });
@@ -55,6 +56,13 @@ function ready(loadMs) {
   at("text").onkeydown = (event) => { if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); ask(); } };
   at("test").onclick = test;
   document.body.dataset.ready = Math.round(loadMs);
+}
+
+function listed(names) {
+  const shown = names.slice(0, MOST_LABELS).map((name) => `“${name}”`);
+  const rest = names.length - shown.length;
+  if (rest > 0) return `${shown.join(", ")} and ${rest} other kinds of text`;
+  return `${shown.slice(0, -1).join(", ")} and ${shown.at(-1)}`;
 }
 
 async function ask() {

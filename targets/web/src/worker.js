@@ -32,6 +32,7 @@ const KINDS = {
     const lines = new TextDecoder().decode(await fetchChecked(model.base, entry, () => {})).trim().split("\n");
     return proof(lines.map((line) => JSON.parse(line)));
   },
+  count: ({ text }) => model.texts.text(text).ids.length,
   time: async ({ length, runs }) => { // of the bare runtime, for a comparison with what an answer takes
     const ids = Array.from({ length }, (_, index) => (index * 7919) % model.manifest.vocab);
     const spent = [];
