@@ -14,6 +14,7 @@ from edgepack.ship.jvm.characters import characters
 
 JAVA = Path(__file__).parent.parent / "edgepack" / "ship" / "jvm" / "java"
 TESTS = Path(__file__).parent / "java"
+SHORT_RUN = ("-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC")
 needs_java = pytest.mark.skipif(
     not (shutil.which("javac") and shutil.which("java")), reason="no javac and java here: apt-get install default-jdk"
 )
@@ -29,7 +30,19 @@ def compiled(folder: Path) -> Path:
     classes.mkdir()
     for release, place in (("8", JAVA / "core"), ("11", TESTS)):
         sources = [str(path) for path in sorted(place.glob("*.java"))]
-        command = ["javac", "--release", release, "-Xlint:all,-options", "-Werror", "-cp", str(classes), "-d", str(classes), *sources]
+        command = [
+            "javac",
+            *SHORT_RUN,
+            "--release",
+            release,
+            "-Xlint:all,-options",
+            "-Werror",
+            "-cp",
+            str(classes),
+            "-d",
+            str(classes),
+            *sources,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     return classes

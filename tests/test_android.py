@@ -2,13 +2,16 @@
 
 import json
 import shutil
+import subprocess
 import zipfile
+from base64 import b64decode, b64encode
+from io import BytesIO
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from jvm import JAVA, needs_java, told, write_characters
+from jvm import JAVA, ask, needs_java, told, write_characters
 from parity_texts import nasty_texts
 from tokenizer_kinds import KINDS
 
@@ -16,7 +19,7 @@ from edgepack.errors import EdgepackError
 from edgepack.generation import generate
 from edgepack.inference import device_module
 from edgepack.ship.common.shipping import ship
-from edgepack.ship.jvm.sources import STUBS, class_prefix
+from edgepack.ship.jvm.sources import STUBS, class_prefix, classes_jar, write_sources
 
 RUNTIME = Path(__file__).with_name("java_runtime.py")
 TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
@@ -253,3 +256,78 @@ def test_a_name_that_is_taken_and_a_runtime_that_is_not_known_are_refused(pack_f
 def test_java_files_are_of_a_size_to_read():
     for path in [*JAVA.rglob("*.java"), *STUBS.rglob("*.java")]:
         assert len(path.read_text().splitlines()) <= 260, path
+
+
+def signed_with(key: object, message: bytes) -> dict[str, str]:
+    public = key.public_key().public_bytes_raw()
+    parts = {"key": public, "message": message, "signature": key.sign(message)}
+    return {"op": "ed25519"} | {name: b64encode(part).decode() for name, part in parts.items()}
+
+
+def flipped(text: str, bit: int) -> str:
+    content = bytearray(b64decode(text))
+    content[bit // 8 % len(content)] ^= 1 << bit % 8
+    return b64encode(content).decode()
+
+
+@needs_java
+def test_signatures_are_checked_as_cryptography_checks_them(classes, tmp_path):
+    ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519", reason="no cryptography here: edgepack[sign]")
+    KINDS["bert"]().save(str(tmp_path / "tokenizer.json"))
+    good = [signed_with(ed25519.Ed25519PrivateKey.generate(), b"module" * count) for count in range(12)]
+    changed = [
+        one | {part: flipped(one[part], 7 + 29 * index)} for index, one in enumerate(good) for part in ("key", "signature") if one[part]
+    ]
+    late = [one | {"message": b64encode(b64decode(one["message"]) + b".").decode()} for one in good]
+    order = 2**252 + 27742317777372353535851937790883648493
+    twin = b64decode(good[0]["signature"])
+    larger = twin[:32] + (int.from_bytes(twin[32:], "little") + order).to_bytes(32, "little")
+    malleable = [good[0] | {"signature": b64encode(larger).decode()}, good[0] | {"signature": b64encode(twin[:40]).decode()}]
+    answers = list(ask(classes, tmp_path / "tokenizer.json", tmp_path, [*good, *changed, *late, *malleable]))
+    assert [one["signed"] for one in answers] == [True] * len(good) + [False] * (len(answers) - len(good))
+
+
+@needs_java
+def test_a_signed_module_refuses_a_manifest_that_another_has_written(pack_folder, tmp_path):
+    ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519", reason="no cryptography here: edgepack[sign]")
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    key, out = ed25519.Ed25519PrivateKey.generate(), tmp_path / "out"
+    (tmp_path / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    ship(pack_folder, "android", out, package="com.example.intents", sign=tmp_path / "key.pem")
+    sources = sorted((out / "src" / "main" / "java" / "com" / "example" / "intents").glob("*.java"))
+    own = [path for path in sources if not path.name.startswith(("Onnx", "ModelOpener", "IntentsAssets"))]
+    main = tmp_path / "Opens.java"
+    main.write_text(
+        "package com.example.intents;\n"
+        "public final class Opens {\n"
+        "    public static void main(String[] arguments) {\n"
+        '        ModelRuntime.Opener none = (files, manifest, threads) -> { throw new PackException("all files hold"); };\n'
+        "        System.out.println(IntentsModel.selfTest(new FolderFiles(new java.io.File(arguments[0])), none, 1).problem);\n"
+        "    }\n"
+        "}\n"
+    )
+    subprocess.run(["javac", "-d", str(tmp_path / "classes"), *map(str, [*own, main])], check=True, capture_output=True)
+    assets = out / "src" / "main" / "assets" / "intents"
+
+    def opened() -> str:
+        command = ["java", "-cp", str(tmp_path / "classes"), "com.example.intents.Opens", str(assets)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    assert opened() == "all files hold"
+    manifest = (assets / "module.json").read_text()
+    (assets / "module.json").write_text(manifest.replace('"golden_tolerance": 0.05', '"golden_tolerance": 9.05'))
+    assert "is not signed by the key" in opened()
+    (assets / "module.json").write_text(manifest)
+    (assets / "module.sig").unlink()
+    assert "module.sig is missing" in opened()
+
+
+@needs_java
+def test_the_module_for_litert_compiles_too(tmp_path):
+    sources = write_sources(tmp_path, "com.example.names", "names", "tflite", "")
+    assert {"LiteRt.java", "NamesModel.java"} <= {path.name for path in sources} and "OnnxRuntime.java" not in {
+        path.name for path in sources
+    }
+    with zipfile.ZipFile(BytesIO(classes_jar(sources))) as jar:
+        assert {"com/example/names/LiteRt.class", "com/example/names/NamesAssets.class"} <= set(jar.namelist())
