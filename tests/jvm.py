@@ -28,8 +28,9 @@ def compiled(folder: Path) -> Path:
     """
     classes = folder / "classes"
     classes.mkdir()
-    for release, place in (("8", JAVA / "core"), ("11", TESTS)):
-        sources = [str(path) for path in sorted(place.glob("*.java"))]
+    core, litert = (JAVA / "core").glob("*.java"), [*(TESTS / "litert").glob("*.java"), JAVA / "litert" / "LiteRt.java"]
+    for release, files in (("8", core), ("8", litert), ("11", TESTS.glob("*.java"))):
+        sources = [str(path) for path in sorted(files)]
         command = [
             "javac",
             *SHORT_RUN,

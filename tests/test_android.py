@@ -133,6 +133,20 @@ def test_answers_and_vectors_are_those_of_the_python_module(classes, tmp_path):
 
 
 @needs_java
+def test_litert_pads_to_the_shortest_length_that_holds_a_text_and_cuts_outputs_back(classes, tmp_path):
+    """Over a made-up interpreter: Android's own does not run here."""
+    texts = [text for text in TEXTS if text.strip()] + nasty_texts(60, seed=8)
+    for task, ask_for, width in (("text-classification", "classify", 3), ("token-classification", "entities", len(TAGS))):
+        plain = made_up(tmp_path / f"{task}-plain", task)
+        padded = made_up(tmp_path / task, task, inputs=["input_ids", "attention_mask"], buckets=[8, 16, 64], pad_id=7)
+        (padded / "none").write_text(f"{width} {str(task == 'token-classification').lower()} 7\n")
+        questions = [{"op": ask_for, "text": text} for text in texts]
+        wanted = list(told(classes, "ModelLines", [str(plain)], questions))
+        assert not any("error" in one for one in wanted)
+        assert list(told(classes, "ModelLines", [str(padded), "litert"], questions)) == wanted
+
+
+@needs_java
 def test_bad_input_and_closed_models_have_errors_of_their_own(classes, tmp_path):
     folder = made_up(tmp_path / "model", "text-classification")
     questions = [

@@ -64,7 +64,8 @@ def _version_warning(shipment: Shipment) -> tuple[str, ...]:
         return ()
     return (
         f"{coordinate} {version}, with which the pack was measured, was not seen published when this edgepack was made (newest: {newest}): "
-        "if Gradle does not find it, write the newest there is into build.gradle.kts and run the self-test on a device",
+        "if Gradle does not find it, write the newest there is into build.gradle.kts and run the self-test on a device"
+        + (" (onnxruntime opens these files from 1.23 on)" if shipment.manifest.format == "onnx" else ""),
     )
 
 

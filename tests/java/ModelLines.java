@@ -16,7 +16,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 
-/** For tests: a JSON object a line in, one a line out, about one model. Arguments: its folder, the command of a runtime or none. */
+/** For tests: a JSON object a line in, one a line out, about one model. Arguments: its folder, a runtime's command, `litert`, or none. */
 public final class ModelLines {
     private final ModuleFiles files;
     private final ModelRuntime.Opener opener;
@@ -31,7 +31,10 @@ public final class ModelLines {
     public static void main(String[] arguments) throws IOException {
         ModuleFiles files = new FolderFiles(new File(arguments[0]));
         List<String> command = Arrays.asList(arguments).subList(1, arguments.length);
-        ModelRuntime.Opener opener = (from, manifest, threads) -> command.isEmpty() ? new MadeUp(manifest) : new PythonRuntime(command);
+        ModelRuntime.Opener opener = (from, manifest, threads) ->
+                command.isEmpty() ? new MadeUp(manifest)
+                : command.get(0).equals("litert") ? LiteRt.open(from, manifest, threads)
+                : new PythonRuntime(command);
         PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         ModelLines lines = null;
