@@ -58,19 +58,19 @@ def real_texts(data: Path, most_each: int = 2500) -> Iterator[str]:
         yield from [line for line in lines if line.strip()][:most_each]
 
 
-def parity_texts(data: Path | None) -> list[str]:
+def parity_texts(data: Path | None, most_each: int = 2500) -> list[str]:
     """Over 10,000 texts: nasty ones, and real ones where there are any."""
-    real = list(real_texts(data)) if data else []
+    real = list(real_texts(data, most_each)) if data else []
     return nasty_texts(6000 if real else 10_500) + real
 
 
-def write(tokenizer_json: Path, out: Path, data: Path | None) -> int:
+def write(tokenizer_json: Path, out: Path, data: Path | None, most_each: int = 2500) -> int:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(tokenizer_json))
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    texts = parity_texts(data)
+    texts = parity_texts(data, most_each)
     with out.open("w", encoding="utf-8") as file:
         for text, found in zip(texts, tokenizer.encode_batch(texts), strict=True):
             file.write(json.dumps({"text": text, "ids": found.ids, "offsets": found.offsets}) + "\n")

@@ -44,10 +44,9 @@ def _check_signature(path: Path, content: bytes) -> None:
     try:
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    except ImportError:
-        raise ModuleError(
-            "the module is signed, and cryptography, which checks that, is not installed", "pip install cryptography"
-        ) from None
+    except ImportError as error:
+        problem = "the module is signed, and cryptography, which checks that, does not load: {}".format(error)
+        raise ModuleError(problem, "pip install -r requirements.txt") from None
     try:
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(PUBLIC_KEY)).verify(base64.b64decode(path.read_bytes()), content)
     except OSError:

@@ -21,7 +21,8 @@ _UNPACKED: dict[str, dict[str, int | None]] = {
     "litert": {"aarch64": 42_060_935, "x86_64": 59_646_835},
     "tflite-runtime": {"armv7l": 4_962_456, "aarch64": 6_534_405},
     "tokenizers": {"aarch64": 11_502_579, "x86_64": 11_699_337, "armv7l": 10_345_256},
-    "numpy": {"aarch64": 55_772_341, "x86_64": 57_360_224, "armv7l": None},
+    "numpy": {"aarch64": 55_772_341, "x86_64": 57_360_224},
+    "numpy 1": {"aarch64": 48_678_921, "armv7l": None},
 }
 _WAITRESS_BYTES = 171_375
 _ORIGIN = "summed from the wheel for CPython 3.11"
@@ -49,7 +50,7 @@ def requirements(shipment: Shipment, with_server: bool) -> tuple[str, ...]:
     if with_server:
         pins[SERVER] = f"=={SERVER_VERSION}"
     if shipment.signer:
-        pins[CHECKER] = f"=={CHECKER_VERSION}"
+        pins |= {CHECKER: f"=={CHECKER_VERSION}", "cffi": "==2.1.1"}  # the second by name: boards install without dependencies
     return tuple(name + pin for name, pin in sorted(pins.items()))
 
 
@@ -57,7 +58,8 @@ def library_sizes(shipment: Shipment, with_server: bool) -> tuple[Size, ...]:
     """What the libraries take on a disk by architecture, those that there is a runtime for."""
     runtime = shipment.manifest.plan.runtime
     found = []
-    for part, library in (("runtime", runtime), ("tokenizer", "tokenizers"), ("arrays", "numpy")):
+    arrays = "numpy 1" if runtime == "tflite-runtime" else "numpy"
+    for part, library in (("runtime", runtime), ("tokenizer", "tokenizers"), ("arrays", arrays)):
         known = {arch: _UNPACKED[library].get(arch) for arch in _UNPACKED[runtime]}
         found += [Size(part=part, what=f"{library}, {arch}", bytes=count, source=_ORIGIN if count else "") for arch, count in known.items()]
     if with_server:
@@ -75,6 +77,7 @@ def fetched_licences(shipment: Shipment, with_server: bool) -> tuple[Carried, ..
         "tokenizers": "Apache-2.0",
         SERVER: "ZPL-2.1",
         CHECKER: "Apache-2.0 OR BSD-3-Clause",
+        "cffi": "MIT",
     }
     lines = requirements(shipment, with_server)
     return tuple(Carried(what=line, licence=known[re.split("[=<>]", line)[0]], carried=False) for line in lines)

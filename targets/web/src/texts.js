@@ -50,13 +50,15 @@ export class Texts {
     const room = this.length - items.filter((item) => item.ids).reduce((sum, item) => sum + item.ids.length, 0);
     const kept = longestFirst(parts.map((ids) => ids.length), room);
     const cut = parts.map((ids, index) => (this.left ? ids.slice(ids.length - kept[index]) : ids.slice(0, kept[index])));
-    const found = { ids: [], typeIds: [], sequences: [], kept, cut: parts.some((ids, index) => ids.length > kept[index]) };
-    for (const item of items) {
-      const ids = item.ids ?? cut[item.sequence];
-      found.ids.push(...ids);
-      found.typeIds.push(...ids.map(() => item.typeId));
-      found.sequences.push(...ids.map(() => (item.ids ? null : item.sequence)));
-    }
+    const runs = items.map((item) => ({ ...item, run: item.ids ?? cut[item.sequence] }));
+    const each = (value) => runs.flatMap((item) => item.run.map(() => value(item)));
+    const found = {
+      ids: runs.flatMap((item) => item.run),
+      typeIds: each((item) => item.typeId),
+      sequences: each((item) => (item.ids ? null : item.sequence)),
+      kept,
+      cut: parts.some((ids, index) => ids.length > kept[index]),
+    };
     if (found.ids.length === 0) throw new BadInput("nothing is left of the text: no tokens", "give a text with a character that the model knows");
     return found;
   }
