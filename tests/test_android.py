@@ -1,6 +1,7 @@
 """The Android module: shipped, compiled, answering on a JVM as the Python module does, refusing what is not what was shipped."""
 
 import json
+import re
 import shutil
 import subprocess
 import zipfile
@@ -265,6 +266,14 @@ def test_a_name_that_is_taken_and_a_runtime_that_is_not_known_are_refused(pack_f
     with pytest.raises(EdgepackError, match="needs a package name"):
         ship(pack_folder, "android", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_methods_of_buffers_are_called_as_old_androids_have_them():
+    """javac for Java 11 writes ByteBuffer.rewind() into a class file, and Android 8 has Buffer.rewind() alone."""
+    for path in JAVA.rglob("*.java"):
+        calls = re.findall(r"(.*)\.(?:rewind|flip|clear|mark|reset|position|limit)\((?!\))", path.read_text())
+        calls += re.findall(r"(.*)\.(?:rewind|flip)\(\)", path.read_text())
+        assert all("((Buffer) " in call for call in calls), (path, calls)
 
 
 def test_java_files_are_of_a_size_to_read():

@@ -7,6 +7,7 @@ import java.io.FileInputStream;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.Buffer; // its methods under its own name: ByteBuffer's own came with later Androids
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
@@ -61,7 +62,7 @@ public final class PackAssets {
         private ByteBuffer unpacked(String name) throws IOException {
             byte[] content = read(name);
             ByteBuffer buffer = ByteBuffer.allocateDirect(content.length).order(ByteOrder.nativeOrder());
-            buffer.put(content).rewind();
+            ((Buffer) buffer.put(content)).rewind();
             return buffer;
         }
     }

@@ -27,11 +27,9 @@ public final class PackModel implements AutoCloseable {
         this.files = files;
         manifest = Integrity.manifest(files);
         Integrity.check(files, manifest);
-        byte[] characters = files.read("characters.json");
-        tokenizer = new Tokenizer(files.read("tokenizer.json"), characters);
-        Characters known = new Characters(Json.parse(characters));
-        blank = known.kind("word_blank");
-        inside = known.kind("word");
+        tokenizer = new Tokenizer(files.read("tokenizer.json"), files.read("characters.json"));
+        blank = tokenizer.characters.kind("word_blank");
+        inside = tokenizer.characters.kind("word");
         runtime = opener.open(files, manifest, threads);
     }
 
@@ -107,7 +105,7 @@ public final class PackModel implements AutoCloseable {
         return used(() -> new Vector(runtime.run(encoding.ids, encoding.typeIds)[0], encoding.cut));
     }
 
-    /** Continues a text by at most `maxTokens`; the listener, which may be null, receives it piece by piece. */
+    /** Continues a text by at most `maxTokens`. sampling: null is greedy; listener: null, or receives the text piece by piece. */
     public Generated generate(String prompt, int maxTokens, Sampling sampling, TextListener listener) {
         need("text-generation", prompt);
         Encoding encoding = some(tokenizer.encodeWhole(prompt));
@@ -122,7 +120,7 @@ public final class PackModel implements AutoCloseable {
         int room = Math.min(ids.length + maxTokens - 1, manifest.positions);
         ModelDecoder decoder = used(() -> runtime.decoder(room));
         try {
-            String endedBy = written(decoder, ids, maxTokens, sampling, writing, room);
+            String endedBy = written(decoder, ids, maxTokens, sampling == null ? Sampling.GREEDY : sampling, writing, room);
             return new Generated(writing.finished(), writing.tokens(ids.length), ids.length, endedBy);
         } finally {
             closeDecoder(decoder);

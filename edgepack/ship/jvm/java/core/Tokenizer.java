@@ -13,10 +13,12 @@ public final class Tokenizer {
     private final Truncation truncation;
     private final TokenDecoder decoder;
     private final CharClass blank;
+    final Characters characters;
 
     /** tokenizer, characters: the contents of tokenizer.json and characters.json. */
     public Tokenizer(byte[] tokenizer, byte[] characters) {
         Characters known = new Characters(Json.parse(characters));
+        this.characters = known;
         Fields content = new Fields(Json.parse(tokenizer), "tokenizer.json");
         Fields modelFields = content.object("model");
         Normalizer normalizer = Normalizer.read(content, known);

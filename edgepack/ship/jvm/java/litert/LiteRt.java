@@ -1,6 +1,7 @@
 package edgepack.module;
 
 import java.io.IOException;
+import java.nio.Buffer; // its methods under its own name: FloatBuffer's own came with later Androids
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
@@ -49,7 +50,7 @@ public final class LiteRt implements ModelRuntime {
         int index = 0;
         for (Object output : outputs.values()) {
             FloatBuffer values = (FloatBuffer) output;
-            values.rewind();
+            ((Buffer) values).rewind();
             int count = manifest.perToken ? values.capacity() / bucket * ids.length : values.capacity();
             found[index] = new float[count];
             values.get(found[index++]);

@@ -7,6 +7,7 @@ import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtException;
 import ai.onnxruntime.OrtSession;
 import java.io.IOException;
+import java.nio.Buffer; // its methods under its own name: ByteBuffer's own came with later Androids
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
@@ -95,8 +96,8 @@ public final class OnnxRuntime implements ModelRuntime {
                 sides[side] = shape[side];
             }
             ByteBuffer part = file.duplicate();
-            part.position(weight.whole("offset"));
-            part.limit(weight.whole("offset") + weight.whole("bytes"));
+            ((Buffer) part).position(weight.whole("offset"));
+            ((Buffer) part).limit(weight.whole("offset") + weight.whole("bytes"));
             part = part.slice().order(ByteOrder.nativeOrder());
             OnnxTensor tensor = OnnxTensor.createTensor(environment, part, sides, OnnxJavaType.valueOf(weight.text("type")));
             weights.add(tensor);
@@ -137,7 +138,7 @@ public final class OnnxRuntime implements ModelRuntime {
     OnnxTensor longs(long[] values) throws OrtException {
         LongBuffer buffer = ByteBuffer.allocateDirect(values.length * 8).order(ByteOrder.nativeOrder()).asLongBuffer();
         buffer.put(values);
-        buffer.rewind();
+        ((Buffer) buffer).rewind();
         return OnnxTensor.createTensor(environment, buffer, new long[] {1, values.length});
     }
 
