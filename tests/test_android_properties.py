@@ -12,7 +12,7 @@ from tokenizer_kinds import KINDS
 from tokenizers import Tokenizer
 
 pytestmark = needs_java
-FEW = settings(max_examples=4, deadline=None, suppress_health_check=[*HealthCheck])
+FEW = settings(max_examples=3, deadline=None, suppress_health_check=[*HealthCheck])
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**17), 10**17) | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
@@ -47,7 +47,7 @@ def same(one: object, two: object) -> bool:
 
 
 @FEW
-@given(st.lists(st.tuples(VALUES, st.booleans(), st.sampled_from([None, 1, "\t"])), min_size=60, max_size=120))
+@given(st.lists(st.tuples(VALUES, st.booleans(), st.sampled_from([None, 1, "\t"])), min_size=40, max_size=80))
 def test_json_is_read_as_python_reads_it(classes, files, tmp_path_factory, cases):
     texts = [json.dumps(value, ensure_ascii=ascii_only, indent=indent) for value, ascii_only, indent in cases]
     answers = ask(classes, files["bert"], tmp_path_factory.mktemp("json"), ({"op": "json", "text": text} for text in texts))

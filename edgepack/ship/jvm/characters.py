@@ -22,7 +22,7 @@ _PATTERN_CLASSES = (
     r"\s",
     *(f"(?i:{letter})" for letter in "stremvld"),
 )
-_GRAPHEMES = {
+GRAPHEMES = {
     "grapheme_control": r"[\p{GCB=Control}\p{GCB=CR}\p{GCB=LF}]",
     "grapheme_extend": r"\p{GCB=Extend}",
     "grapheme_prepend": r"\p{GCB=Prepend}",
@@ -40,7 +40,7 @@ _NEEDS = {  # classes, maps, whether the order of marks, whether compositions
     "NFKD": ((), ("nfkd",), True, False),
     "Lowercase": ((), ("lowercase",), False, False),
     "StripAccents": (("combining",), (), False, False),
-    "Precompiled": (tuple(_GRAPHEMES), (), False, False),
+    "Precompiled": (tuple(GRAPHEMES), (), False, False),
     "BertPreTokenizer": (("punctuation",), (), False, False),
     "Punctuation": (("punctuation",), (), False, False),
     "Digits": (("numeric",), (), False, False),
@@ -112,7 +112,7 @@ def tables() -> dict[str, Any]:
         "word_blank": (one for one in everything if one.isspace()),
         "word": (one for one in everything if unicodedata.category(one)[0] in _WORD_CATEGORIES),
         **{name: _left_out(splitter, everything) for name, splitter in split.items()},
-        **{name: _matching(pattern, everything) for name, pattern in _GRAPHEMES.items()},
+        **{name: _matching(pattern, everything) for name, pattern in GRAPHEMES.items()},
     }
     return {
         "classes": {name: _runs(members) for name, members in sorted(classes.items())},
