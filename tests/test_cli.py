@@ -8,7 +8,7 @@ import sys
 import pytest
 from small import make_model
 
-COMMANDS = ("profiles", "plan", "build", "measure", "verify")
+COMMANDS = ("profiles", "plan", "build", "measure", "verify", "ship")
 
 
 def edgepack(*arguments, cwd=None):

@@ -1,5 +1,6 @@
 """edgepack.load runs the device's own code: its answers are the decisions that the pack was measured by, typed and with places."""
 
+import importlib
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from edgepack.pack import MANIFEST_FILE, read_manifest
 
 TEXTS = ["turn on the light", "play some jazz in the kitchen", "CALL Zoë — now!", "set the heat to 21 degrees", "", "[MASK] \x00 👍🏽"]
 MODULE = device_module()
+TASKS_OF_MODULE = importlib.import_module(MODULE.__name__ + ".tasks")
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +103,7 @@ def test_a_changed_pack_is_not_loaded(pack_folder, tmp_path):
 
 @given(st.lists(st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "I-", "B-"]), max_size=12))
 def test_spans_of_tags_are_edgepacks(tags):
-    assert set(MODULE.tasks.entity_spans(tags)) == spans_of(tags)
+    assert set(TASKS_OF_MODULE.entity_spans(tags)) == spans_of(tags)
 
 
 @pytest.mark.parametrize(

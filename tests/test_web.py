@@ -1,8 +1,10 @@
 """The web module in a real Chromium: golden vectors, a flipped byte, the browser's cache, and token ids equal to Hugging Face's own."""
 
+import importlib
 import json
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import browsers
 import numpy as np
@@ -223,6 +225,7 @@ def test_texts_and_pairs_are_cut_where_hugging_face_cuts_them(module, pack_folde
 def test_words_and_spans_are_those_of_python(module):
     texts = [*parity_texts.NASTY, *parity_texts.nasty_texts(1500)]
     python = device_module()
+    tasks = importlib.import_module(f"{python.__name__}.tasks")
     draw = np.random.default_rng(0)
     tags = [[str(tag) for tag in draw.choice(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"], 9)] for _ in range(300)]
     (module / "words.mjs").write_text(
@@ -236,10 +239,60 @@ def test_words_and_spans_are_those_of_python(module):
     given = json.dumps({"texts": texts, "tags": tags})
     done = subprocess.run(["node", "words.mjs"], input=given, cwd=module, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
-    assert found["spans"] == [[list(span) for span in python.tasks.entity_spans(one)] for one in tags]
+    assert found["spans"] == [[list(span) for span in tasks.entity_spans(one)] for one in tags]
     other = [
         text
         for text, words in zip(texts, found["words"], strict=True)
         if words != [text[start:end] for start, end in python.texts.split_words(text)]
     ]
     assert len(other) <= 10 and not set(other) & set(parity_texts.NASTY)  # characters that one of the two Unicode versions does not know
+
+
+ANSWERS = """
+import { readFileSync } from "node:fs";
+import { ANSWERS } from "./src/answers.js";
+import { Texts } from "./src/texts.js";
+const { tokenizer, length, labels, cases } = JSON.parse(readFileSync(0));
+const texts = new Texts(JSON.parse(readFileSync(tokenizer)), length);
+const found = [];
+for (const { task, text, logits } of cases) {
+  const run = async ({ ids }) => {
+    const dims = task === "token-classification" ? [1, ids.length, labels.length] : [1, labels.length];
+    return [{ data: Float32Array.from(logits.slice(0, dims.at(-1) * (dims.length === 3 ? dims[1] : 1))), dims }];
+  };
+  found.push(await ANSWERS[task]({ texts, labels, run }, text));
+}
+console.log(JSON.stringify(found));
+"""
+
+
+def test_outputs_become_the_answers_of_python(module, pack_folder):
+    """The same outputs, drawn at random, in both: labels, and entities of texts and of lists of words, cut ones too."""
+    python = device_module()
+    tasks, labels = importlib.import_module(f"{python.__name__}.tasks"), ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+    draw = np.random.default_rng(0)
+    texts = ["turn on Asha Bell, in Rome.", "", "light " * 60, "Zoë — call (now)!", ["Asha", "Bell", ".", "", "Rome"], ["light"] * 60]
+    cases = [
+        {"task": task, "text": text, "logits": draw.normal(size=40 * 5).astype(np.float32).tolist()}
+        for text in texts
+        for task in ("token-classification", *(["text-classification"] if isinstance(text, str) else []))
+    ]
+    given = {"tokenizer": str(pack_folder / "tokenizer.json"), "length": 40, "labels": labels, "cases": cases}
+    (module / "answers.mjs").write_text(ANSWERS)
+    done = subprocess.run(["node", "answers.mjs"], input=json.dumps(given), cwd=module, capture_output=True, text=True, check=True)
+    for case, found in zip(cases, json.loads(done.stdout), strict=True):
+        texts_ = python.texts.Texts(pack_folder, {"max_length": 40, "task": case["task"]})
+        rows = np.array(case["logits"], np.float32).reshape(40, 5)
+        tagging = case["task"] == "token-classification"
+        outputs = [rows] if tagging else [rows[0]]
+        model = SimpleNamespace(texts=texts_, labels=labels, run=lambda _, outputs=outputs: outputs)
+        expected = tasks.ANSWERS[case["task"]](model, case["text"])
+        assert found["cut"] == expected.cut
+        if tagging:
+            assert [(one["kind"], one["text"], one["start"], one["end"]) for one in found["entities"]] == [
+                (one.kind, one.text, one.start, one.end) for one in expected.entities
+            ]
+            assert [one["score"] for one in found["entities"]] == pytest.approx([one.score for one in expected.entities])
+        else:
+            assert [one["name"] for one in found["scores"]] == [one.name for one in expected.scores]
+            assert found["score"] == pytest.approx(expected.score)

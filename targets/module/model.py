@@ -7,10 +7,8 @@ import threading
 from importlib import import_module
 from pathlib import Path
 
-from . import writing
 from .errors import Closed, ModuleError
 from .integrity import check_files, read_manifest
-from .tasks import ANSWERS
 from .texts import Texts
 
 MODULE_FILE = "module.json"
@@ -41,7 +39,7 @@ class Model:
         self.task = manifest["task"]
         self.labels = [name for _, name in sorted((int(index), name) for index, name in manifest["labels"].items())]
         self._session = session
-        self._answer = ANSWERS.get(self.task, writing.write)
+        self._answer = _answer_of(self.task)
 
     def __call__(self, *texts, **settings):
         return self._answer(self, *texts, **settings)
@@ -50,7 +48,7 @@ class Model:
         """Pieces of text as they are certain, of a model that writes: see writing.stream."""
         if self.task != "text-generation":
             raise ModuleError("a model for {} writes no text".format(self.task), "call it instead")
-        return writing.stream(self, prompt, **settings)
+        return import_module(".writing", __package__).stream(self, prompt, **settings)
 
     def run(self, encoded) -> list:
         """Outputs of one text, without the axis of the batch."""
@@ -94,6 +92,13 @@ class _Checking(threading.Thread):
         self.join()
         if self._found is not None:
             raise self._found
+
+
+def _answer_of(task: str):
+    """Imported late, as it needs numpy: whose import takes as long as the files' hashes, which are under way by then."""
+    if task == "text-generation":
+        return import_module(".writing", __package__).write
+    return import_module(".tasks", __package__).ANSWERS[task]
 
 
 def _loaded_texts(folder, manifest, checked) -> Texts:

@@ -6,8 +6,6 @@ import json
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-
 from .errors import ModuleError
 from .integrity import check_files
 from .model import MODULE_FILE, load
@@ -66,6 +64,8 @@ def _encoded(model, entry):
 
 
 def _gap(model, entry) -> float:
+    import numpy as np
+
     ids, expected = entry["input_ids"], np.asarray(entry["output"])
     if model.task == "text-generation":
         return float(np.abs(_read_along(model, ids) - expected[:, 0]).mean()) if len(expected) else 0.0
@@ -74,8 +74,10 @@ def _gap(model, entry) -> float:
     return float(np.abs(found - expected).max(initial=0.0)) if found.shape == expected.shape else np.inf
 
 
-def _read_along(model, ids) -> np.ndarray:
-    """Negative log-likelihood of each token behind those before it, in nats, as the model reads them one by one."""
+def _read_along(model, ids):
+    """Negative log-likelihood [tokens - 1] of each token behind those before it, in nats, as the model reads them one by one."""
+    import numpy as np
+
     decoder, found = model.session.decoder(len(ids)), []
     for token, following in pairwise(ids):
         logits = decoder.step([token]).astype(np.float64)

@@ -84,12 +84,12 @@ def _answered(model, environ) -> tuple:
         return "400 Bad Request", _error("the request is no JSON", 'send {"text": "..."} as UTF-8')
     try:
         if model.task == "text-generation" and isinstance(request, dict):
-            request["max_tokens"] = min(request.get("max_tokens", 128), MOST_TOKENS)
-            return "200 OK", as_json(ask_json(model, request, seconds=MOST_SECONDS))
+            wished = request.get("max_tokens", MOST_TOKENS)
+            limited = request | {"max_tokens": min(wished, MOST_TOKENS) if isinstance(wished, int) else wished}
+            return "200 OK", as_json(ask_json(model, limited, seconds=MOST_SECONDS))
         return "200 OK", as_json(ask_json(model, request))
-    except (ModuleError, TypeError) as error:
-        problem, fix = getattr(error, "problem", str(error)), getattr(error, "fix", "see the README")
-        return "422 Unprocessable Content", _error(problem, fix)
+    except ModuleError as error:
+        return "422 Unprocessable Content", _error(error.problem, error.fix)
 
 
 def _error(problem: str, fix: str) -> dict:

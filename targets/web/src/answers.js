@@ -2,7 +2,7 @@
 
 import { checkText, splitWords } from "./texts.js";
 
-/** model: {texts, labels, run(encoded) -> [{data, dims}] without the axis of the batch}. */
+/** model: {texts, labels, run(encoded) -> [{data, dims}], a batch of one}. */
 export const ANSWERS = {
   "text-classification": async (model, text, pair = null) => {
     const encoded = model.texts.text(text, pair);
@@ -16,7 +16,7 @@ export const ANSWERS = {
     const { spans, whole } = wordsOf(text);
     const encoded = model.texts.words(spans.map(([start, end]) => whole.slice(start, end)));
     const [{ data, dims }] = await model.run(encoded);
-    const count = dims[1];
+    const count = dims.at(-1);
     const tags = spans.map(() => "O");
     const scores = spans.map(() => 0);
     for (let at = encoded.words.length - 1; at >= 0; at -= 1) { // a word's tag is that of its first token
