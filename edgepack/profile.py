@@ -86,6 +86,7 @@ class Profile(Frozen):
     storage: Storage
     runtimes: dict[RuntimeName, Runtime] = Field(min_length=1)
     budget: Budget = Budget()
+    min_sdk: int | None = Field(default=None, ge=26)  # oldest Android API of a phone's module; its Java needs 26
 
 
 def profile_names() -> list[str]:

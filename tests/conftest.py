@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from boards import running
+from jvm import compiled
 from small import INTENTS, make_data, make_model
 
 from edgepack.measure.measurement import QUICK
@@ -118,3 +119,9 @@ def named(board, tmp_path):
         return find_targets(["pi"], file)[0]
 
     return named
+
+
+@pytest.fixture(scope="session")
+def classes(tmp_path_factory) -> Path:
+    """The Android module's Java and that of the tests, compiled."""
+    return compiled(tmp_path_factory.mktemp("jvm"))

@@ -23,7 +23,12 @@ def test_a_wheel_works_without_the_checkout(tmp_path):
     profiles = {f"edgepack/device_profiles/{path.name}" for path in (PROJECT / "device_profiles").glob("*.toml")}
     found = [path for path in (PROJECT / "targets").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     targets = {f"edgepack/{path.relative_to(PROJECT).as_posix()}" for path in found}
-    assert profiles and targets and profiles | targets <= names
+    java = {
+        path.relative_to(PROJECT).as_posix()
+        for path in (PROJECT / "edgepack" / "ship" / "jvm").rglob("*")
+        if path.suffix in (".java", ".json")
+    }
+    assert profiles and targets and java and profiles | targets | java <= names
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "device_profiles", "targets"))]
     code = (
         "import edgepack, edgepack.shipped as s; from edgepack.profile import profile_names\n"

@@ -34,7 +34,9 @@ def write_manifest(shipment: Shipment, folder: Path) -> None:
 
     The signature is over the bytes of module.json, in base64 with a newline behind it.
     """
-    content = module_manifest(shipment) | {"files": [_hashed(path) for path in sorted(folder.iterdir())]}
+    content = module_manifest(shipment) | {
+        "files": [_hashed(path) for path in sorted(folder.iterdir()) if path.name not in (MODULE_FILE, SIGNATURE_FILE)]
+    }
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     (folder / MODULE_FILE).write_text(text, encoding="utf-8")
     if shipment.signer:

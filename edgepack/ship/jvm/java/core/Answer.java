@@ -1,0 +1,26 @@
+package edgepack.module;
+
+/**
+ * A span of the context: context.substring(start, end). score: probability of its start times that of its end.
+ *
+ * <p>cut: never, for a long context is read in several windows.
+ */
+public final class Answer {
+    public final String text;
+    public final int start;
+    public final int end;
+    public final float score;
+    public final boolean cut = false;
+
+    Answer(String text, int start, int end, float score) {
+        this.text = text;
+        this.start = start;
+        this.end = end;
+        this.score = score;
+    }
+
+    @Override
+    public String toString() {
+        return text + " " + start + ".." + end;
+    }
+}

@@ -1,0 +1,31 @@
+package edgepack.module;
+
+import java.io.File;
+import java.io.FileInputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.RandomAccessFile;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+
+/** A module's files in a folder: on a JVM, or where an app has downloaded them. */
+public final class FolderFiles implements ModuleFiles {
+    private final File folder;
+
+    public FolderFiles(File folder) {
+        this.folder = folder;
+    }
+
+    @Override
+    public InputStream open(String name) throws IOException {
+        return new FileInputStream(new File(folder, name));
+    }
+
+    @Override
+    public ByteBuffer map(String name) throws IOException {
+        try (RandomAccessFile file = new RandomAccessFile(new File(folder, name), "r")) {
+            return file.getChannel().map(FileChannel.MapMode.READ_ONLY, 0, file.length()).order(ByteOrder.nativeOrder());
+        }
+    }
+}

@@ -1,0 +1,48 @@
+package edgepack.module;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/** module.json: what the model is, and which files belong to it. */
+public final class Manifest {
+    public final String task;
+    public final String model;
+    public final String packId;
+    public final List<String> inputs;
+    public final List<String> outputs;
+    public final boolean perToken;
+    public final int padId;
+    public final int maxLength;
+    public final int positions;
+    public final int[] stopIds;
+    public final int[] buckets;
+    public final List<String> labels;
+    public final double tolerance;
+    final Fields fields;
+    final List<Fields> files;
+
+    Manifest(byte[] content) {
+        fields = new Fields(Json.parse(content), "module.json");
+        if (fields.whole("schema") != 1) {
+            throw fields.unknown("schema");
+        }
+        task = fields.text("task");
+        model = fields.text("model");
+        packId = fields.text("pack_id");
+        inputs = fields.texts("inputs");
+        outputs = fields.texts("outputs");
+        perToken = fields.yes("per_token", false);
+        padId = fields.whole("pad_id");
+        maxLength = fields.whole("max_length");
+        positions = fields.has("positions") ? fields.whole("positions") : 0;
+        stopIds = fields.wholes("stop_ids");
+        buckets = fields.wholes("buckets");
+        tolerance = fields.number("golden_tolerance");
+        files = fields.objects("files");
+        labels = new ArrayList<>();
+        Fields named = fields.object("labels");
+        while (named.has(String.valueOf(labels.size()))) {
+            labels.add(named.text(String.valueOf(labels.size())));
+        }
+    }
+}

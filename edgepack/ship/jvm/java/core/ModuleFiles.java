@@ -1,0 +1,27 @@
+package edgepack.module;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.ByteBuffer;
+
+/** Where a module's files lie: a folder, or an app's assets. */
+public interface ModuleFiles {
+    InputStream open(String name) throws IOException;
+
+    /** The file as memory that the system reads when it is touched; whoever asked must not write to it. */
+    ByteBuffer map(String name) throws IOException;
+
+    /** A small file as a whole. */
+    default byte[] read(String name) {
+        try (InputStream in = open(name)) {
+            java.io.ByteArrayOutputStream out = new java.io.ByteArrayOutputStream();
+            byte[] part = new byte[1 << 16];
+            for (int count = in.read(part); count >= 0; count = in.read(part)) {
+                out.write(part, 0, count);
+            }
+            return out.toByteArray();
+        } catch (IOException error) {
+            throw new PackException(name + " is missing or cannot be read: install the app again", error);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+package edgepack.module;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import java.util.concurrent.locks.ReentrantReadWriteLock;
+import java.util.function.Supplier;
+
+/**
+ * A model that answers. Threads may share it; close it when it is no longer needed.
+ *
+ * <p>IllegalArgumentException: a text that is null, or no Unicode text, or leaves nothing to read. IllegalStateException: a call
+ * after close(), or one that is not this model's task. Not on Android's main thread: an answer takes milliseconds to seconds.
+ */
+public final class PackModel implements AutoCloseable {
+    public final Manifest manifest;
+    private final ModuleFiles files;
+    private final Tokenizer tokenizer;
+    private final ModelRuntime runtime;
+    private final CharClass blank;
+    private final CharClass inside;
+    private final ReentrantReadWriteLock use = new ReentrantReadWriteLock();
+    private volatile boolean closed;
+    private boolean freed;
+
+    private PackModel(ModuleFiles files, ModelRuntime.Opener opener, int threads) {
+        this.files = files;
+        manifest = Integrity.manifest(files);
+        Integrity.check(files, manifest);
+        tokenizer = new Tokenizer(files.read("tokenizer.json"), files.read("characters.json"));
+        blank = tokenizer.characters.kind("word_blank");
+        inside = tokenizer.characters.kind("word");
+        runtime = opener.open(files, manifest, threads);
+    }
+
+    /** Checks every file and opens the model. PackException where a file is missing or not the one that was shipped. */
+    public static PackModel open(ModuleFiles files, ModelRuntime.Opener opener, int threads) {
+        return new PackModel(files, opener, threads);
+    }
+
+    /** Opens the model, asks for every golden text, closes it. Never throws for what it is there to find. */
+    public static SelfTest selfTest(ModuleFiles files, ModelRuntime.Opener opener, int threads) {
+        try (PackModel model = open(files, opener, threads)) {
+            return model.selfTest();
+        } catch (RuntimeException | LinkageError error) {
+            return new SelfTest(String.valueOf(error.getMessage()), 0, 0, Double.NaN, Double.NaN);
+        }
+    }
+
+    /** Hashes again, then every golden text: its token ids and its outputs. */
+    public SelfTest selfTest() {
+        return used(() -> {
+            try {
+                Integrity.check(files, Integrity.manifest(files));
+                return new Proof(tokenizer, runtime, manifest).asked(Json.utf8(files.read("golden.jsonl")));
+            } catch (PackException error) {
+                return new SelfTest(error.getMessage(), 0, 0, Double.NaN, manifest.tolerance);
+            }
+        });
+    }
+
+    public Labels classify(String text) {
+        return classify(text, null);
+    }
+
+    /** pair: the second text of a model for pairs, or null. */
+    public Labels classify(String text, String pair) {
+        need("text-classification", text);
+        Encoding encoding = some(tokenizer.encode(text, pair));
+        return used(() -> Tasks.labels(runtime.run(encoding.ids, encoding.typeIds)[0], manifest.labels, encoding.cut));
+    }
+
+    public Entities entities(String text) {
+        need("token-classification", text);
+        return entities(text, new Words(text, blank, inside));
+    }
+
+    /** Of words that are words already; spans are those of the words joined by single blanks. */
+    public Entities entities(List<String> words) {
+        need("token-classification", words == null || words.contains(null) ? null : "");
+        return entities(String.join(" ", words), new Words(words));
+    }
+
+    private Entities entities(String text, Words words) {
+        Encoding encoding = some(tokenizer.encodeWords(words.texts));
+        return used(() -> Tasks.entities(text, words, encoding, runtime.run(encoding.ids, encoding.typeIds)[0], manifest.labels));
+    }
+
+    public Answer answer(String question, String context) {
+        need("question-answering", question);
+        need("question-answering", context);
+        List<Encoding> windows = tokenizer.windows(question, context, manifest.maxLength, Proof.stride(manifest));
+        return used(() -> {
+            List<float[][]> outputs = new ArrayList<>();
+            for (Encoding window : windows) {
+                outputs.add(runtime.run(window.ids, window.typeIds));
+            }
+            return Tasks.answer(context, windows, outputs);
+        });
+    }
+
+    public Vector embed(String text) {
+        need("feature-extraction", text);
+        Encoding encoding = some(tokenizer.encode(text, null));
+        return used(() -> new Vector(runtime.run(encoding.ids, encoding.typeIds)[0], encoding.cut));
+    }
+
+    /** Continues a text by at most `maxTokens`. sampling: null is greedy; listener: null, or receives the text piece by piece. */
+    public Generated generate(String prompt, int maxTokens, Sampling sampling, TextListener listener) {
+        need("text-generation", prompt);
+        Encoding encoding = some(tokenizer.encodeWhole(prompt));
+        if (maxTokens < 1 || prompt.codePoints().allMatch(blank::has)) {
+            throw new IllegalArgumentException("give a prompt and at least one token to write");
+        }
+        int[] ids = encoding.ids;
+        if (ids.length > manifest.positions) {
+            throw new IllegalArgumentException("the prompt has " + ids.length + " tokens, the model " + manifest.positions + " positions");
+        }
+        Writing writing = new Writing(tokenizer, ids, listener);
+        int room = Math.min(ids.length + maxTokens - 1, manifest.positions);
+        ModelDecoder decoder = used(() -> runtime.decoder(room));
+        try {
+            String endedBy = written(decoder, ids, maxTokens, sampling == null ? Sampling.GREEDY : sampling, writing, room);
+            return new Generated(writing.finished(), writing.tokens(ids.length), ids.length, endedBy);
+        } finally {
+            closeDecoder(decoder);
+        }
+    }
+
+    private String written(ModelDecoder decoder, int[] prompt, int maxTokens, Sampling sampling, Writing writing, int room) {
+        int[] next = prompt;
+        int seen = 0;
+        Random draws = sampling.draws();
+        for (int count = 1; ; count++) {
+            int[] read = next;
+            int token = sampling.choose(used(() -> decoder.step(read)), draws);
+            seen += read.length;
+            for (int stop : manifest.stopIds) {
+                if (token == stop) {
+                    return "stop";
+                }
+            }
+            if (!writing.add(token)) {
+                return "listener";
+            }
+            if (count == maxTokens || seen == room) {
+                return count == maxTokens ? "max_tokens" : "positions";
+            }
+            next = new int[] {token};
+        }
+    }
+
+    /** Frees the model when the calls that run now are through; what is being written ends at its next token. */
+    @Override
+    public void close() {
+        closed = true;
+        use.writeLock().lock();
+        try {
+            if (!freed) {
+                freed = true;
+                runtime.close();
+            }
+        } finally {
+            use.writeLock().unlock();
+        }
+    }
+
+    private void closeDecoder(ModelDecoder decoder) {
+        use.readLock().lock();
+        try {
+            decoder.close();
+        } finally {
+            use.readLock().unlock();
+        }
+    }
+
+    private <T> T used(Supplier<T> work) {
+        use.readLock().lock();
+        try {
+            if (closed) {
+                throw new IllegalStateException("the model is closed: open it again");
+            }
+            return work.get();
+        } finally {
+            use.readLock().unlock();
+        }
+    }
+
+    private void need(String task, String text) {
+        if (!task.equals(manifest.task)) {
+            throw new IllegalStateException("this model does " + manifest.task + ", not " + task);
+        }
+        if (text == null) {
+            throw new IllegalArgumentException("the text is null");
+        }
+    }
+
+    private static Encoding some(Encoding encoding) {
+        if (encoding.ids.length == 0) {
+            throw new IllegalArgumentException("nothing is left of the text: no tokens");
+        }
+        return encoding;
+    }
+}

@@ -1,0 +1,27 @@
+package edgepack.module;
+
+/** Whether this device answers as the one that was measured. problem: one sentence, null where ok. */
+public final class SelfTest {
+    public final boolean ok;
+    public final String problem;
+    public final int texts;
+    /** Texts whose token ids are the teacher's; the rest came as ids. */
+    public final int idsEqual;
+
+    public final double largestDifference;
+    public final double tolerance;
+
+    SelfTest(String problem, int texts, int idsEqual, double largestDifference, double tolerance) {
+        this.ok = problem == null;
+        this.problem = problem;
+        this.texts = texts;
+        this.idsEqual = idsEqual;
+        this.largestDifference = largestDifference;
+        this.tolerance = tolerance;
+    }
+
+    @Override
+    public String toString() {
+        return ok ? "yes: " + texts + " texts, off by " + largestDifference + " at most, limit " + tolerance : "no: " + problem;
+    }
+}

@@ -1,0 +1,7 @@
+package edgepack.module;
+
+/** Receives a text while it is written, on the thread that asked for it. */
+public interface TextListener {
+    /** Text that later tokens do not change; false ends the writing. */
+    boolean onText(String piece);
+}

@@ -1,0 +1,179 @@
+package edgepack.module;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/** A pack's tokenizer.json: the same ids and spans as Hugging Face's tokenizers gives. Safe to use from many threads at once. */
+public final class Tokenizer {
+    private final AddedTokens added;
+    private final List<PreTokenizer> preTokenizers;
+    private final Vocabulary vocabulary;
+    private final SubwordModel model;
+    private final Template template;
+    private final Truncation truncation;
+    private final TokenDecoder decoder;
+    private final CharClass blank;
+    final Characters characters;
+
+    /** tokenizer, characters: the contents of tokenizer.json and characters.json. */
+    public Tokenizer(byte[] tokenizer, byte[] characters) {
+        Characters known = new Characters(Json.parse(characters));
+        this.characters = known;
+        Fields content = new Fields(Json.parse(tokenizer), "tokenizer.json");
+        Fields modelFields = content.object("model");
+        Normalizer normalizer = Normalizer.read(content, known);
+        added = new AddedTokens(content, known, normalizer);
+        preTokenizers = PreTokenizer.read(content, known);
+        vocabulary = new Vocabulary(modelFields);
+        model = SubwordModel.read(modelFields, vocabulary);
+        template = new Template(content);
+        truncation = Truncation.read(content);
+        decoder = new TokenDecoder(content);
+        blank = known.kind("white_space");
+    }
+
+    /** A text, or a pair of texts where `pair` is not null, cut as tokenizer.json says. */
+    public Encoding encode(String text, String pair) {
+        int[] chars = Utf8.codePoints(text);
+        int[] more = pair == null ? null : Utf8.codePoints(pair);
+        Tokens first = tokens(chars, -1);
+        Tokens second = more == null ? null : tokens(more, -1);
+        int special = template.special(pair != null);
+        Tokens[] kept = truncation == null ? new Tokens[] {first, second} : truncation.cut(first, second, special);
+        boolean cut = kept[0].count < first.count || second != null && kept[1].count < second.count;
+        trim(kept[0], chars);
+        if (second != null) {
+            trim(kept[1], more);
+        }
+        return template.filled(kept[0], kept[1], cut);
+    }
+
+    /** A text that is not cut. */
+    public Encoding encodeWhole(String text) {
+        int[] chars = Utf8.codePoints(text);
+        Tokens tokens = tokens(chars, -1);
+        trim(tokens, chars);
+        return template.filled(tokens, null, false);
+    }
+
+    /** Words, each tokenized by itself; spans are those within a word. */
+    public Encoding encodeWords(List<String> words) {
+        Tokens all = new Tokens();
+        for (int word = 0; word < words.size(); word++) {
+            int[] chars = Utf8.codePoints(words.get(word));
+            Tokens tokens = tokens(chars, word);
+            trim(tokens, chars);
+            for (int index = 0; index < tokens.count; index++) {
+                all.add(tokens.ids[index], tokens.from[index], tokens.to[index], word);
+            }
+        }
+        Tokens kept = truncation == null ? all : truncation.cut(all, null, template.special(false))[0];
+        return template.filled(kept, null, kept.count < all.count);
+    }
+
+    /** A question with as much of the context as `longest` tokens hold, in windows that share `stride` tokens. */
+    List<Encoding> windows(String question, String context, int longest, int stride) {
+        int[] asked = Utf8.codePoints(question);
+        int[] chars = Utf8.codePoints(context);
+        Tokens first = tokens(asked, -1);
+        Tokens second = tokens(chars, -1);
+        trim(first, asked);
+        int room = longest - template.special(true) - first.count;
+        if (second.count > room && room <= stride) {
+            throw new IllegalArgumentException("the question has " + first.count + " tokens: of the model's " + longest
+                    + " too few are left for the context");
+        }
+        List<Encoding> found = new ArrayList<>();
+        int start = 0;
+        int end;
+        do {
+            end = Math.min(second.count, start + Math.max(1, room));
+            Tokens part = second.slice(start, end);
+            trim(part, chars);
+            found.add(template.filled(first, part, false));
+            start += room - stride;
+        } while (end < second.count);
+        return found;
+    }
+
+    /** The text of token ids, without special tokens. */
+    public String decode(int[] ids, int count) {
+        List<String> tokens = new ArrayList<>(count);
+        for (int index = 0; index < count; index++) {
+            String text = added.text(ids[index]);
+            if (text == null) {
+                text = vocabulary.text(ids[index]);
+            }
+            if (text != null && !added.special(text)) {
+                tokens.add(text);
+            }
+        }
+        return decoder.decode(tokens);
+    }
+
+    private Tokens tokens(int[] chars, int word) {
+        List<Piece> pieces = added.pieces(chars);
+        for (PreTokenizer preTokenizer : preTokenizers) {
+            List<Piece> next = new ArrayList<>(pieces.size() + 8);
+            List<Normalized> parts = new ArrayList<>();
+            for (Piece piece : pieces) {
+                if (piece.added >= 0) {
+                    next.add(piece);
+                    continue;
+                }
+                parts.clear();
+                preTokenizer.split(piece.text, parts);
+                for (Normalized part : parts) {
+                    if (part.length > 0) {
+                        next.add(new Piece(part, -1));
+                    }
+                }
+            }
+            pieces = next;
+        }
+        Tokens tokens = new Tokens();
+        for (int index = 0; index < pieces.size(); index++) {
+            Piece piece = pieces.get(index);
+            int start = tokens.count;
+            if (piece.added >= 0) {
+                tokens.add(piece.added, piece.text, 0, piece.text.length);
+            } else {
+                model.tokenize(piece.text, tokens);
+            }
+            java.util.Arrays.fill(tokens.words, start, tokens.count, word >= 0 ? word : index);
+        }
+        return tokens;
+    }
+
+    /** Takes the blanks at a token's ends out of its span, where the post-processor does. */
+    private void trim(Tokens tokens, int[] chars) {
+        if (!template.trims()) {
+            return;
+        }
+        for (int index = 0; index < tokens.count; index++) {
+            String model = added.text(tokens.ids[index]) == null ? vocabulary.text(tokens.ids[index]) : null;
+            int start = tokens.from[index];
+            int end = tokens.to[index];
+            int[] value = model == null ? java.util.Arrays.copyOfRange(chars, start, end) : model.codePoints().toArray();
+            int leading = 0;
+            while (leading < value.length && isBlank(value[leading])) {
+                leading++;
+            }
+            int trailing = 0;
+            while (trailing < value.length && isBlank(value[value.length - 1 - trailing])) {
+                trailing++;
+            }
+            if (leading == 1 && template.prefixed() && (index == 0 || start == 0)) {
+                leading = 0;
+            }
+            tokens.from[index] = Math.min(start + leading, end);
+            if (trailing > 0 && end >= trailing) {
+                tokens.to[index] = Math.max(end - trailing, tokens.from[index]);
+            }
+        }
+    }
+
+    private boolean isBlank(int character) {
+        return character == ByteLevel.BLANK || blank.has(character);
+    }
+}

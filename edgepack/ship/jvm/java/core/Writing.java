@@ -1,0 +1,61 @@
+package edgepack.module;
+
+import java.util.Arrays;
+
+/** A decoder's text, piece by piece: a character of several tokens waits for its last. */
+final class Writing {
+    private static final char NOT_WHOLE = '\uFFFD'; // what stands for bytes that are no character, or none yet
+
+    private final Tokenizer tokenizer;
+    private final TextListener listener;
+    private final StringBuilder written = new StringBuilder();
+    private int[] ids;
+    private int count;
+    private String shown;
+    private String text;
+    private boolean wanted = true;
+
+    Writing(Tokenizer tokenizer, int[] prompt, TextListener listener) {
+        this.tokenizer = tokenizer;
+        this.listener = listener;
+        ids = Arrays.copyOf(prompt, prompt.length + 64);
+        count = prompt.length;
+        shown = text = tokenizer.decode(ids, count);
+    }
+
+    /** Whether to go on. */
+    boolean add(int token) {
+        if (count == ids.length) {
+            ids = Arrays.copyOf(ids, count * 2);
+        }
+        ids[count++] = token;
+        text = tokenizer.decode(ids, count);
+        int end = text.length();
+        while (end > 0 && text.charAt(end - 1) == NOT_WHOLE) {
+            end--;
+        }
+        String certain = text.substring(0, end);
+        if (end > shown.length() && certain.startsWith(shown)) {
+            show(certain.substring(shown.length()));
+            shown = certain;
+        }
+        return wanted;
+    }
+
+    /** Bytes that never became a character are shown as they are. */
+    String finished() {
+        if (wanted && text.length() > shown.length()) {
+            show(text.substring(shown.length()));
+        }
+        return written.toString();
+    }
+
+    int[] tokens(int behind) {
+        return Arrays.copyOfRange(ids, behind, count);
+    }
+
+    private void show(String piece) {
+        written.append(piece);
+        wanted = listener == null || listener.onText(piece);
+    }
+}

@@ -1,0 +1,10 @@
+package edgepack.module;
+
+/** The one runtime that this module carries. */
+final class ModelOpener {
+    private ModelOpener() {}
+
+    static ModelRuntime open(ModuleFiles files, Manifest manifest, int threads) {
+        return OnnxRuntime.open(files, manifest, threads);
+    }
+}

@@ -1,0 +1,72 @@
+"""The Java sources under the user's package and name, and what javac makes of them."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+from edgepack.errors import EdgepackError
+
+JAVA, STUBS = Path(__file__).with_name("java"), Path(__file__).with_name("stubs")
+LANGUAGE_LEVEL = "11"
+_PACKAGE = "edgepack.module"
+_RUNTIMES = {"onnx": "onnxruntime", "tflite": "litert"}
+_SHORT_RUN = ("-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC")  # half the seconds: a compiler that compiles itself only a little
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # zip's first day: the same pack gives the same bytes
+
+
+def class_prefix(name: str) -> str:
+    """`intents` becomes Intents, `my_intents` MyIntents; EdgepackError where a class of the module has that name."""
+    prefix = "".join(part.capitalize() for part in name.split("_"))
+    taken = {path.stem for path in JAVA.rglob("*.java")} - {"PackModel", "PackAssets"}
+    if taken & {f"{prefix}Model", f"{prefix}Assets"}:
+        raise EdgepackError(f"--name {name!r} would hide {prefix}Model, a class of the module", "give another --name, such as intents")
+    return prefix
+
+
+def write_sources(folder: Path, package: str, name: str, kind: str, public_key: str) -> list[Path]:
+    """The sources for packs of one format (onnx, tflite) as `folder`/com/example/...; what they are called there."""
+    place, prefix = folder.joinpath(*package.split(".")), class_prefix(name)
+    place.mkdir(parents=True)
+    written = []
+    for part in ("core", _RUNTIMES[kind], "android"):
+        for path in sorted((JAVA / part).glob("*.java")):
+            text = path.read_text(encoding="utf-8").replace(f"package {_PACKAGE};", f"package {package};")
+            text = re.sub(r"\bPack(Model|Assets)\b", rf"{prefix}\1", text)
+            text = text.replace('FOLDER = "pack"', f'FOLDER = "{name}"').replace('PUBLIC_KEY = ""', f'PUBLIC_KEY = "{public_key}"')
+            written.append(place / re.sub(r"^Pack(Model|Assets)", rf"{prefix}\1", path.name))
+            written[-1].write_text(text, encoding="utf-8")
+    return written
+
+
+def classes_jar(sources: list[Path]) -> bytes | None:
+    """A jar of the compiled sources, the same bytes for the same javac; None where there is no javac.
+
+    Compiled against signatures alone (stubs/): which names and types a class file refers to is all that it says of a library, so
+    the bytes are those that the library's own jar gives.
+    """
+    javac = shutil.which("javac")
+    if javac is None:
+        return None
+    with tempfile.TemporaryDirectory() as place:
+        stubs = sorted(str(path) for path in STUBS.rglob("*.java"))
+        command = [javac, *_SHORT_RUN, "-proc:none", "--release", LANGUAGE_LEVEL, "-encoding", "UTF-8", "-g:source,lines", "-d", place]
+        done = subprocess.run([*command, *map(str, sources), *stubs], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"javac does not compile the module:\n{done.stderr}")
+        names = {path.relative_to(STUBS).with_suffix("").as_posix() for path in STUBS.rglob("*.java")}
+        found = sorted(path for path in Path(place).rglob("*.class"))
+        own = {path.relative_to(place).as_posix(): path.read_bytes() for path in found}
+    return zipped({name: content for name, content in own.items() if name.removesuffix(".class").partition("$")[0] not in names})
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    """Stored, in the order of their names, without a time."""
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(files):
+            archive.writestr(zipfile.ZipInfo(name, _LONG_AGO), files[name])
+    return buffer.getvalue()

@@ -1,0 +1,10 @@
+package ai.onnxruntime;
+
+public final class OrtEnvironment implements AutoCloseable {
+    public static native OrtEnvironment getEnvironment();
+
+    public native OrtSession createSession(java.nio.ByteBuffer model, OrtSession.SessionOptions options) throws OrtException;
+
+    @Override
+    public native void close();
+}
