@@ -10,7 +10,7 @@ from transformers.masking_utils import bidirectional_mask_function
 
 from edgepack.export.attention_interface import attention_replaced, visible_by_position
 
-_HIDDEN = -1e4  # finite: a row that sees nothing stays a number, and half precision can hold it
+HIDDEN = -1e4  # finite: a row that sees nothing stays a number, and half precision can hold it
 
 
 @contextmanager
@@ -50,8 +50,8 @@ def _mask(
 
     A mask that goes by more (packed texts) is refused with EdgepackError.
     """
-    added = None if attention_mask is None else (1 - attention_mask[:, None, None, :].to(torch.float32)) * _HIDDEN
+    added = None if attention_mask is None else (1 - attention_mask[:, None, None, :].to(torch.float32)) * HIDDEN
     if mask_function in (None, bidirectional_mask_function):
         return added
-    by_position = torch.where(visible_by_position(q_length, kv_length, mask_function), 0.0, _HIDDEN)
+    by_position = torch.where(visible_by_position(q_length, kv_length, mask_function), 0.0, HIDDEN)
     return by_position if added is None else added + by_position
