@@ -112,19 +112,19 @@ class _Compiled:
 
 
 def ops(folder, manifest, job, _) -> dict:
-    """Times of single ops for a text of `length` tokens, mean of `runs` inferences, as LiteRT schedules them by itself."""
+    """Times of single ops, mean of `runs` inferences, as LiteRT schedules them by itself: of a text of `length` tokens, or one token."""
     if NAME != "litert" or not version.startswith(litert_ops.VERSION):
         raise protocol.Refused(
             "times by op come from LiteRT {}'s own profiler; this is {} {}".format(litert_ops.VERSION, NAME, version),
             "measure without --ops, or with that version",
         )
-    bucket = bucket_for(manifest, job["length"])
-    key = "s{}".format(bucket)
-    runner = litert.Interpreter(str(folder / manifest["model"])).get_signature_runner(key)
-    inputs = [tuple(one["shape"]) for one in runner.get_input_details().values()]
-    outputs = [tuple(one["shape"]) for one in runner.get_output_details().values()]
+    key = "decode" if manifest.get("cache") else "s{}".format(bucket_for(manifest, job["length"]))
+    model = _model(folder, manifest, 1, IN_MEMORY)
+    signature, kinds = model.get_signature_list()[key], model.get_input_tensor_details(key)
+    inputs = [(tuple(kinds[name]["shape"]), np.dtype(kinds[name]["dtype"])) for name in signature["inputs"]]
+    outputs = [tuple(model.get_output_tensor_details(key)[name]["shape"]) for name in signature["outputs"]]
     library = Path(litert.__file__).parent / "libLiteRt.so"
-    profiler = litert_ops.Profiler(library, folder / manifest["model"], manifest["buckets"].index(bucket))
+    profiler = litert_ops.Profiler(library, folder / manifest["model"], model.get_signature_index(key))
     return {"ops": profiler.rows(inputs, outputs, job["runs"]), "threads": None}
 
 
