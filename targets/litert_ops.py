@@ -69,7 +69,7 @@ class Profiler:
         self._call("LiteRtStopProfiler", self._profiler)
         summary = ctypes.c_char_p()
         self._call("LiteRtGetProfileSummary", self._profiler, self._model, ctypes.byref(summary))
-        return rows_of((summary.value or b"").decode())
+        return rows_of((summary.value or b"").decode(), runs)
 
     def _call(self, name, *arguments) -> None:
         status = getattr(self._library, name)(*arguments)
@@ -102,8 +102,11 @@ class Profiler:
         self._call("LiteRtUnlockTensorBuffer", buffer)
 
 
-def rows_of(summary) -> list:
-    """The profiler's text as rows; the call of the delegate as a whole is left out, its ops stand for it."""
+def rows_of(summary, runs) -> list:
+    """The profiler's text as rows; the call of the delegate as a whole is left out, its ops stand for it.
+
+    Ops that bear one name in several parts of a graph stand in one line, with the mean time of a call.
+    """
     in_order = summary.partition("Run Order")[2].partition("Top by Computation Time")[0]
     rows = []
     for line in in_order.splitlines():
@@ -111,12 +114,11 @@ def rows_of(summary) -> list:
         if not found or found["op"].startswith("TfLiteXNNPackDelegate"):
             continue
         op = found["op"].replace("Delegate/", "", 1)
-        rows.append(
-            {
-                "op": op,
-                "ms": float(found["ms"]),
-                "inside": found["kind"] == "Delegate",
-                "integers": any(mark in op for mark in _INTEGERS),
-            }
-        )
+        row = {
+            "op": op,
+            "ms": float(found["ms"]),
+            "inside": found["kind"] == "Delegate",
+            "integers": any(mark in op for mark in _INTEGERS),
+        }
+        rows += [dict(row) for _ in range(max(1, int(found["calls"]) // runs))]
     return rows
