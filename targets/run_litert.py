@@ -8,6 +8,9 @@ start = time.perf_counter()
 try:  # the import is timed: a device pays for it at every start
     from ai_edge_litert import __version__ as version
     from ai_edge_litert import interpreter as litert
+    from ai_edge_litert.compiled_model import CompiledModel
+    from ai_edge_litert.cpu_options import CpuOptions
+    from ai_edge_litert.options import Options
 
     NAME = "litert"
 except ImportError:
@@ -83,10 +86,6 @@ def _compiled(folder, manifest, threads, cache) -> dict:
 
 def _model(folder, manifest, threads, cache):
     """The file with weights that an earlier start has packed; the first start packs and keeps them in `cache`."""
-    from ai_edge_litert.compiled_model import CompiledModel
-    from ai_edge_litert.cpu_options import CpuOptions
-    from ai_edge_litert.options import Options
-
     options = Options(cpu_options=CpuOptions(num_threads=threads, xnnpack_weight_cache_path=str(cache)))
     return CompiledModel.from_file(str(folder / manifest["model"]), options=options)
 

@@ -20,6 +20,32 @@ def tflite_attention(model: nn.Module) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def tflite_cached_attention(model: nn.Module) -> Iterator[None]:
+    """The same for a decoder whose cache hands out [heads, positions, head_size] as keys, [heads, head_size, positions] as values."""
+    with attention_replaced(model, "edgepack_tflite_cached", _cached_attention, _mask):
+        yield
+
+
+def _cached_attention(
+    module: nn.Module, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, scaling: float, **_: Any
+) -> tuple[torch.Tensor, None]:
+    """query [1, heads, tokens, head_size], mask [1, 1, tokens, positions]; grouped as below.
+
+    XNNPACK packs the right side of a product each time. For one token the cache therefore stands on the left, as it lies in
+    memory; for many, whose products are long, it is turned and packed.
+    """
+    _, heads, tokens, size = query.shape
+    shared = keys.shape[0]
+    stacked = (query * scaling).reshape(shared, heads // shared * tokens, size)
+    one = tokens == 1
+    scores = (keys @ stacked.transpose(1, 2)).transpose(1, 2) if one else stacked @ keys.transpose(1, 2)
+    hidden = mask[0] if one or heads == shared else mask[0].repeat(1, heads // shared, 1)
+    weights = (scores + hidden).softmax(dim=-1)
+    output = (values @ weights.transpose(1, 2)).transpose(1, 2) if one else weights @ values.transpose(1, 2)
+    return output.reshape(1, heads, tokens, size).transpose(1, 2), None
+
+
 def _attention(
     module: nn.Module,
     query: torch.Tensor,

@@ -1,9 +1,10 @@
 """A decoder to TFLite in fp32: signatures for prompts and for single tokens around a cache of fixed length, builtin ops only.
 
-Every signature takes `input_ids` [1, tokens], `position` [1] of the first of them, both int32, and the cache: key_<layer> and
-value_<layer>, [1, heads, positions, head_size]. It returns the cache with the tokens in it. `decode` takes one token and adds
-`logits` [1, 1, vocab]; `prefill_<n>` takes n and adds `hidden` [1, n, width], from which `head` makes logits, HEAD_ROWS at a
-time: so what scores a text is what reads a prompt, and nobody who only writes text pays for logits of a prompt.
+Every signature takes `input_ids` [1, tokens], `position` [1] of the first of them, both int32, and the cache: key_<layer>
+[heads, positions, head_size] and value_<layer> [heads, head_size, positions]. It returns the cache with the tokens in it.
+`decode` takes one token and adds `logits` [1, 1, vocab]; `prefill_<n>` takes n and adds `hidden` [1, n, width], from which
+`head` makes logits, HEAD_ROWS at a time: so what scores a text is what reads a prompt, and nobody who only writes text pays
+for logits of a prompt.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from torch import nn
 
 from edgepack.export.decoders import cache_layers, refuse_rotation_by_length, stop_ids
 from edgepack.export.onnx_export import plain_linears
-from edgepack.export.tflite_attention import HIDDEN, tflite_attention
+from edgepack.export.tflite_attention import HIDDEN, tflite_cached_attention
 from edgepack.export.tflite_export import MODEL_FILE, write_signatures
 from edgepack.model.evaluation import pad_id_of
 from edgepack.model.tasks import Task
@@ -53,7 +54,7 @@ def export_tflite_decoder(model: nn.Module, positions: int, target: Path) -> Non
     """
     refuse_rotation_by_length(model)
     cache = cache_layers(model)
-    with plain_linears(model.eval()), tflite_attention(model):
+    with plain_linears(model.eval()), tflite_cached_attention(model):
         signatures = {"decode": (_Graph(model, positions, "logits"), _inputs(cache, positions, 1))}
         for length in prompt_lengths(positions):
             signatures[f"prefill_{length}"] = (_Graph(model, positions, "hidden"), _inputs(cache, positions, length))
@@ -75,7 +76,7 @@ class _Graph(nn.Module):
         cache = _Cache(past, position[0])
         hidden = self.model.base_model(
             input_ids=input_ids,
-            attention_mask=torch.where(seen, 0.0, HIDDEN)[None, None],
+            attention_mask=torch.where(seen, 0.0, HIDDEN)[None, None],  # of four axes: transformers takes it as it is
             position_ids=at[None].long(),
             past_key_values=cache,
             use_cache=False,
@@ -108,13 +109,15 @@ class _Cache:
     def update(self, keys: torch.Tensor, values: torch.Tensor, layer: int, *_: object, **__: object) -> Sequence[torch.Tensor]:
         from litert_torch.generative.custom_ops.dynamic_update_slice import dynamic_update_slice
 
-        zero = torch.zeros((), dtype=torch.int32)
-        parts = {f"key_{layer}": keys, f"value_{layer}": values}
-        whole = {name: dynamic_update_slice(self.past[name], part, [zero, zero, self.start, zero]) for name, part in parts.items()}
-        self.present |= whole
-        return tuple(whole.values())
+        zero, (key, value) = torch.zeros((), dtype=torch.int32), (f"key_{layer}", f"value_{layer}")
+        self.present[key] = dynamic_update_slice(self.past[key], keys[0], [zero, self.start, zero])
+        self.present[value] = dynamic_update_slice(self.past[value], values[0].transpose(1, 2), [zero, zero, self.start])
+        return self.present[key], self.present[value]
 
 
 def _inputs(cache: Sequence[CacheLayer], positions: int, tokens: int) -> dict[str, torch.Tensor]:
-    past = {f"{part}_{one.layer}": torch.zeros(1, one.heads, positions, one.head_size) for one in cache for part in ("key", "value")}
+    past: dict[str, torch.Tensor] = {}
+    for one in cache:
+        past[f"key_{one.layer}"] = torch.zeros(one.heads, positions, one.head_size)
+        past[f"value_{one.layer}"] = torch.zeros(one.heads, one.head_size, positions)
     return {"input_ids": torch.ones(1, tokens, dtype=torch.int32), "position": torch.zeros(1, dtype=torch.int32), **past}
