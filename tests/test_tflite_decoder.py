@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,13 +14,20 @@ from test_generation import job
 
 from edgepack.errors import EdgepackError
 from edgepack.formats import check_installed
+from edgepack.generation import generate
+from edgepack.golden import verify
 from edgepack.measure.answers import answer, difference
 from edgepack.measure.decoding import check_decoding, compare_decoding
+from edgepack.measure.measurement import QUICK
 from edgepack.measure.transports.local import run_job, stream_job
-from edgepack.model.checkpoint import load_checkpoint
+from edgepack.model.checkpoint import load_checkpoint, load_tokenizer
 from edgepack.model.evaluation import run_model
 from edgepack.model.surgery import cut_heads, keep_layers
 from edgepack.model.tasks import TASKS, Features
+from edgepack.pack import read_manifest
+from edgepack.pipeline import build
+from edgepack.profile import load_profile
+from edgepack.recipe import Recipe
 from edgepack.steps import Quantize
 
 TASK = TASKS["text-generation"]
@@ -187,3 +197,63 @@ def test_every_family_is_the_same_model(tmp_path, family):
     keep_layers(found, [0, 1])
     cut_heads(found, [range(4), []] if family == "gpt2" else [[2, 3], []])
     assert furthest(exported(tmp_path / "out", found, 32), found, texts(20, 32)) < 1e-4
+
+
+@pytest.mark.slow
+def test_a_decoder_goes_all_the_way(tmp_path, stories, cache, written):
+    """Built, gated, measured and verified; `generate` and the model card's lines write on."""
+    tokenizer = load_tokenizer(stories)
+    (tmp_path / "data").mkdir()
+    for split in ("train", "test"):
+        (tmp_path / "data" / f"{split}.txt").write_text(tokenizer.decode(written, skip_special_tokens=True))
+    recipe = Recipe(
+        model=str(stories), data=str(tmp_path / "data"), student="same", prune_heads=0.0, precision="int8", format="tflite", max_length=200
+    )
+    report = build(recipe, load_profile("phone"), tmp_path / "pack", cache, QUICK)
+    manifest = read_manifest(tmp_path / "pack")
+    assert manifest.format == "tflite" and manifest.positions == 512 and manifest.max_length == 200 and manifest.products["float"] == 0
+    assert report.ladder[-1].details["prompt_agreement"] > 0.95 and report.ladder[-1].file_mb < 0.5 * report.ladder[-2].file_mb
+    measured = report.measurements
+    assert [row.length for row in measured.first_token] and measured.first_start.disk_mb > 0.1
+    assert verify(tmp_path / "pack").golden_texts > 0
+    found = generate(tmp_path / "pack", "Once upon a time", max_tokens=20)
+    assert len(found.tokens) == 20 and found.runtime["name"] == "litert"
+    with pytest.raises(EdgepackError, match="the file's cache holds 512") as error:
+        generate(tmp_path / "pack", "once " * 600)
+    assert "--max-length" in error.value.fix
+    code = (tmp_path / "pack" / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "pack", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) > 5
+
+
+@pytest.mark.slow
+def test_litert_torchs_own_export_of_even_heads_gives_the_same_logits(tmp_path, stories, written):
+    from ai_edge_litert.interpreter import Interpreter
+
+    even = load_checkpoint(stories)
+    keep_layers(even, [0, 1])
+    even.save_pretrained(tmp_path / "model")
+    for path in stories.glob("token*"):
+        shutil.copy(path, tmp_path / "model")
+    command = [sys.executable, Path(__file__).with_name("litert_own.py"), tmp_path / "model", tmp_path / "out", "16", str(POSITIONS)]
+    subprocess.run([*map(str, command)], check=True, capture_output=True)
+    theirs = _decode(Interpreter(str(next((tmp_path / "out").rglob("model.tflite")))), ("tokens", "input_pos"), written[:24])
+    ours = _decode(Interpreter(str(exported(tmp_path / "ours", even) / "model.tflite")), ("input_ids", "position"), written[:24])
+    assert np.abs(theirs - ours).max() < 2e-4
+
+
+def _decode(interpreter, names, ids):
+    """Logits of each token, one after the other; the cache is handed on by hand."""
+    run = interpreter.get_signature_runner("decode")
+    shapes = {name: one["shape"] for name, one in run.get_input_details().items()}
+    cache = {name: np.zeros(shape, np.float32) for name, shape in shapes.items() if name not in (*names, "mask")}
+    logits = []
+    for at, token in enumerate(ids):
+        feeds = {names[0]: np.array([[token]], np.int32), names[1]: np.array([at], np.int32), **cache}
+        if "mask" in shapes:
+            feeds["mask"] = np.where(np.arange(POSITIONS) <= at, 0, -1e4).astype(np.float32)[None, None, None]
+        found = run(**feeds)
+        cache = {name: found[name] for name in cache}
+        logits.append(found["logits"][0, 0])
+    return np.stack(logits)
