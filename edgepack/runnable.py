@@ -16,7 +16,7 @@ class Session(Frozen):
 
 
 class CacheLayer(Frozen):
-    """A layer whose keys and values are kept between tokens: past and present are [batch, heads, tokens, head_size]."""
+    """A layer whose keys and values are kept between tokens: in ONNX past and present are [batch, heads, tokens, head_size]."""
 
     layer: int
     heads: int
