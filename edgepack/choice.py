@@ -114,7 +114,7 @@ def _choices(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budg
         pruned = cut_shape(teacher, recipe, fraction)
         for student in _students(profile, recipe, teacher, pruned, runtime, precisions[-1], can_train):
             for precision in precisions:
-                if _blocks_do_not_fit(recipe, student, precision):
+                if FORMATS[runtime] == "onnx" and _blocks_do_not_fit(recipe, student, precision):
                     continue
                 for prepack in _prepacking(recipe, student, runtime):
                     prediction = predict(student, precision, profile, runtime, recipe.length, recipe.embedding_bits or 8, prepack)
@@ -168,9 +168,12 @@ def _precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: 
 
 
 def _tflite_precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: str) -> list[PrecisionName]:
-    """int4 only where it is asked for: an encoder is no faster for it."""
-    if teacher.task == "text-generation":
-        raise EdgepackError("text-generation cannot be written as TFLite yet", "use --format onnx, with a profile that runs onnxruntime")
+    """int4 only where it is asked for: an encoder is no faster for it, and a decoder loses more by it than by ONNX's, which GPTQ rounds."""
+    if teacher.task == "text-generation" and runtime != "litert":
+        raise EdgepackError(
+            f"text-generation needs LiteRT's CompiledModel, which keeps the cache between tokens: {runtime} has none",
+            "use a profile that runs litert or onnxruntime",
+        )
     listed = [name for name in SUPPORTED_PRECISIONS if name in profile.runtimes[runtime].precisions and name != "fp16"]
     if recipe.precision is None:
         return [name for name in listed if name != "int4"]

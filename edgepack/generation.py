@@ -157,8 +157,10 @@ def _prompt_ids(tokenizer: "Tokenizer", prompt: str, manifest: Manifest) -> list
     if not ids:
         raise EdgepackError(f"the prompt is empty: {json.dumps(prompt)}", "give the text to continue with --prompt")
     if len(ids) > manifest.positions:
+        fixed = manifest.format == "tflite"  # its cache, which may be shorter than what the model has positions for
         raise EdgepackError(
-            f"the prompt has {len(ids)} tokens, the model {manifest.positions} positions",
-            "shorten the prompt: what is generated needs room too",
+            f"the prompt has {len(ids)} tokens, "
+            + (f"the file's cache holds {manifest.positions}" if fixed else f"the model has {manifest.positions} positions"),
+            "shorten the prompt: what is generated needs room too" + (", or build with a larger --max-length" if fixed else ""),
         )
     return ids

@@ -37,7 +37,7 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
     shipped = [*runner.exported.glob(f"{runnable.model}*"), *([runner.exported / runnable.score_model] if runnable.score_model else [])]
     for path in shipped:
         shutil.copyfile(path, folder / path.name)
-    max_length = runnable.buckets[-1] if runnable.buckets else material.max_length
+    max_length = _max_length(runnable, material)
     write_tokenizer(material, max_length, folder)
     if plan.format == "tflite":
         _describe(folder / runnable.model, runner, max_length)
@@ -47,7 +47,7 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
         refuse_channels(folder / runnable.model)
     labels = {str(index): name for index, name in sorted(material.id2label.items())}
     _write_json(folder / "labels.json", labels)
-    if runnable.cache:
+    if runnable.cache and plan.format == "onnx":
         _write_json(folder / GENAI_FILE, genai_config(runner.checkpoint.config, runnable))
     _write_json(folder / "config.json", model_config(runner.checkpoint.config, labels))
     _write_json(folder / "pack.json", runnable.as_json())
@@ -81,6 +81,13 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
     )
     write_model_card(folder, manifest)
     return seal(folder, manifest)
+
+
+def _max_length(runnable: Runnable, material: Material) -> int:
+    """What a text is cut to: a decoder reads a long one in parts, as far as its cache goes."""
+    if runnable.buckets and not runnable.cache:
+        return runnable.buckets[-1]
+    return min(material.max_length, runnable.positions or material.max_length)
 
 
 def _describe(file: Path, runner: Runner, max_length: int) -> None:

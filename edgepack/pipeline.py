@@ -175,8 +175,12 @@ def _export(runner: Runner, step: Export, folder: Path) -> tuple[Runnable, list[
 
 
 def _export_tflite(runner: Runner, model: "nn.Module", step: Export, folder: Path) -> Runnable:
+    from edgepack.export.tflite_decoder import export_tflite_decoder, runnable_tflite_decoder
     from edgepack.export.tflite_export import MODEL_FILE, export_tflite, runnable_tflite
 
+    if step.positions is not None:
+        export_tflite_decoder(model, step.positions, folder / MODEL_FILE)
+        return runnable_tflite_decoder(model, runner.material.task, step.positions, step.weight_cache)
     buckets = runner.material.buckets
     say(f"  a signature for each of {', '.join(map(str, buckets))} tokens")
     export_tflite(model, runner.material.task, buckets, folder / MODEL_FILE)

@@ -7,6 +7,7 @@ to another device is not known before somebody measures there.
 
 from typing import NamedTuple
 
+from edgepack.formats import FORMATS, Format
 from edgepack.frozen import Frozen
 from edgepack.profile import PrecisionName, Profile
 from edgepack.shape import ModelShape
@@ -17,6 +18,8 @@ BLOCK = 32  # a decoder's weights that share a scale: fewer cost more bytes, and
 _BLOCKWISE_BYTES = {"fp32": 4.0, "int8": 1 + 4 / BLOCK, "int4": 0.5 + 4.5 / BLOCK}  # a scale, and in int4 a zero point, by block
 _MOST_TURNS = 8192  # positions in a decoder's rotation tables
 _GRAPH_MB_A_LAYER = 0.005
+_TFLITE_CACHE = 1024  # tokens that a decoder's cache in TFLite holds where nothing longer is asked for: its length is fixed
+_TFLITE_GRAPH_MB_A_LAYER = 0.055  # three graphs, and the scales of int8
 
 _FIT_GHZ = 3.5  # clock of the core that the constants below were fitted on
 _MATMUL_EFFICIENCY = 0.72  # of the peak that macs_per_cycle states
@@ -67,19 +70,21 @@ def predict(
     embedding_bits: int = 8,
     prepack: bool = True,
 ) -> Prediction:
-    file_mb = predict_file_mb(shape, precision, embedding_bits)
+    format = FORMATS[runtime]
+    file_mb = predict_file_mb(shape, precision, embedding_bits, format)
     tokens, decoder = (1, True) if shape.task == "text-generation" else (length, False)
+    attended = tflite_cache(shape.positions, length + 1) if decoder and format == "tflite" else length
 
     def latency_ms(tokens: int, cores: int) -> float:
-        ms = _latency_ms(shape, _computed(precision), profile, runtime, Run(tokens, length, cores))
+        ms = _latency_ms(shape, _computed(precision), profile, runtime, Run(tokens, attended, cores))
         return round(ms if prepack else ms + _PACKING_MS_PER_MB * linear_mb * _FIT_GHZ / profile.cpu.clock_ghz, 2)
 
-    linear_mb = _linear_mb(shape, _computed(precision))
+    linear_mb = _linear_mb(shape, _computed(precision), format)
     session_ms = (_SESSION_MS + _SESSION_MS_PER_MB * linear_mb * prepack) * _FIT_GHZ / profile.cpu.clock_ghz
     return Prediction(
         params=shape.params,
         file_mb=round(file_mb, 2),
-        ram_mb=round(file_mb + linear_mb + _activation_mb(shape, length), 1),
+        ram_mb=round(file_mb + linear_mb + _activation_mb(shape, length, attended), 1),
         latency_ms=latency_ms(tokens, profile.cpu.cores),
         latency_one_core_ms=latency_ms(tokens, 1),
         load_ms=round(file_mb / profile.storage.read_mb_s * 1e3 + session_ms, 1),
@@ -93,10 +98,15 @@ def _computed(precision: PrecisionName) -> PrecisionName:
     return "fp32" if precision == "fp16" else precision
 
 
-def predict_file_mb(shape: ModelShape, precision: PrecisionName, embedding_bits: int = 8) -> float:
+def tflite_cache(positions: int, *wished: int | None) -> int:
+    """Tokens that the cache of a decoder's TFLite file holds, for a model with so many positions; longer where it is wished."""
+    return min(positions, max(_TFLITE_CACHE, *(one for one in wished if one)))
+
+
+def predict_file_mb(shape: ModelShape, precision: PrecisionName, embedding_bits: int = 8, format: Format = "onnx") -> float:
     """Weights of products and embeddings in `precision`, the rest (norms, biases) in fp32, and the graph."""
     if shape.task == "text-generation":
-        return _decoder_mb(shape, precision, embedding_bits)
+        return _decoder_mb(shape, precision, embedding_bits) if format == "onnx" else _tflite_decoder_mb(shape, precision)
     weights = sum(shape.linear_weights(layer) for layer in shape.stored_layers)
     tables = (shape.vocab + shape.positions * shape.family.position_table) * shape.embedding
     narrow = weights * BYTES_PER_WEIGHT[precision] + tables * _embedding_bytes(precision, embedding_bits, shape.embedding)
@@ -118,9 +128,21 @@ def _decoder_mb(shape: ModelShape, precision: PrecisionName, embedding_bits: int
     return whole / 1e6 + _GRAPH_MB + _GRAPH_MB_A_LAYER * len(shape.layers)
 
 
-def _linear_mb(shape: ModelShape, precision: PrecisionName) -> float:
+def _tflite_decoder_mb(shape: ModelShape, precision: PrecisionName) -> float:
+    """As above, but with scales for whole channels, angles that are computed, and a graph for each signature."""
+    weights = sum(shape.linear_weights(layer) for layer in shape.layers)
+    tables = (shape.vocab * (1 if shape.tied else 2) + shape.positions * shape.family.position_table) * shape.embedding
+    rest = shape.params - weights - tables
+    narrow = weights * BYTES_PER_WEIGHT[precision] + tables * (BYTES_PER_WEIGHT[precision] if precision == "fp32" else 1)
+    return (narrow + rest * 4) / 1e6 + _TFLITE_GRAPH_MB_A_LAYER * len(shape.layers)
+
+
+def _linear_mb(shape: ModelShape, precision: PrecisionName, format: Format) -> float:
     """Weights that are packed for the kernels: those of matrix products, a decoder's head among them."""
     layers = sum(shape.linear_weights(layer) for layer in shape.stored_layers)
+    if shape.task == "text-generation" and format == "tflite":
+        head = _head_weights(shape) * (4 if precision == "fp32" else 1)
+        return (layers * BYTES_PER_WEIGHT[precision] + head) / 1e6
     if shape.task == "text-generation":
         return (layers * _BLOCKWISE_BYTES[precision] + _head_weights(shape) * _embedding_bytes(precision, 8, BLOCK)) / 1e6
     return layers * BYTES_PER_WEIGHT[precision] / 1e6
@@ -131,10 +153,10 @@ def _head_weights(shape: ModelShape) -> int:
     return shape.vocab * shape.hidden if shape.task == "text-generation" else 0
 
 
-def _activation_mb(shape: ModelShape, length: int) -> float:
+def _activation_mb(shape: ModelShape, length: int, cached: int) -> float:
     """The widest moment of a layer: hidden states, q, k, v, attention scores and the FFN's activation, in fp32; a decoder's cache."""
     widest = max((length * (4 * shape.hidden + 2 * layer.ffn) + layer.heads * length * length for layer in shape.layers), default=0)
-    return widest * 4 / 1e6 + _cache_mb(shape, length) + 4  # and about 4 MB of the runtime's own arenas
+    return widest * 4 / 1e6 + _cache_mb(shape, cached) + 4  # and about 4 MB of the runtime's own arenas
 
 
 def _cache_mb(shape: ModelShape, length: int) -> float:
@@ -150,7 +172,7 @@ def _latency_ms(shape: ModelShape, precision: PrecisionName, profile: Profile, r
     cycles_per_ms = profile.cpu.clock_ghz * 1e6
     fp32_rate = speeds["fp32"].macs_per_cycle * cycles_per_ms
     # Blockwise kernels read a prompt about as fast as fp32 ones (measured on one x86 core): they save bytes, not products.
-    paid = "fp32" if shape.task == "text-generation" else precision
+    paid = "fp32" if shape.task == "text-generation" and FORMATS[runtime] == "onnx" else precision
     linear_rate = speeds[paid].macs_per_cycle * cycles_per_ms * _MATMUL_EFFICIENCY
     total_ms = _head_weights(shape) / linear_rate  # for the last token only
     for layer in shape.layers:
@@ -160,5 +182,5 @@ def _latency_ms(shape: ModelShape, precision: PrecisionName, profile: Profile, r
         total_ms += linear_ms + attention_ms + element_macs / fp32_rate
         total_ms += _LAYER_OVERHEAD_MS * _FIT_GHZ / profile.cpu.clock_ghz
     parallel_ms = total_ms * (1 - _PARALLEL_SHARE + _PARALLEL_SHARE / run.cores)
-    read_mb = _linear_mb(shape, precision) + _cache_mb(shape, run.length)
+    read_mb = _linear_mb(shape, precision, FORMATS[runtime]) + _cache_mb(shape, run.length)
     return max(parallel_ms, read_mb / (profile.memory.bandwidth_gb_s * _BANDWIDTH_SHARE))

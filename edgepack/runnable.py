@@ -16,7 +16,7 @@ class Session(Frozen):
 
 
 class CacheLayer(Frozen):
-    """A layer whose keys and values are kept between tokens: past and present are [batch, heads, tokens, head_size]."""
+    """A layer whose keys and values are kept between tokens: in ONNX past and present are [batch, heads, tokens, head_size]."""
 
     layer: int
     heads: int
@@ -37,4 +37,4 @@ class Runnable(Frozen):
     positions: int | None = None  # tokens that a decoder can have seen
     stop_ids: tuple[int, ...] = ()
     weight_cache: bool = False  # LiteRT keeps weights as its kernels want them in a file of its own, and maps it at the next start
-    buckets: tuple[int, ...] = ()  # lengths in tokens that a file of fixed shapes has signatures for, in rising order
+    buckets: tuple[int, ...] = ()  # tokens that a file of fixed shapes reads at once, a signature each, in rising order

@@ -126,7 +126,7 @@ class Runner:
             (made / "pack.json").write_text(json.dumps(runnable.as_json(), indent=1))
             if isinstance(step, Export):
                 self._check_export(made)
-            elif runnable.score_model:
+            elif runnable.cache:
                 details |= self._check_decoding(made, step)
             outputs = self._answer(made, self.material.test, f"score after {step.verb}")
             file_mb = sum(path.stat().st_size for path in made.glob(f"{runnable.model}*")) / 1e6

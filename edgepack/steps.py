@@ -87,6 +87,7 @@ class Export(Frozen):
     opset: int | None = None  # ONNX only
     prepack: bool = True  # matrices are packed for the kernels as the session opens
     weight_cache: bool = False  # TFLite only: see Runnable
+    positions: int | None = None  # of a decoder in TFLite: tokens that its cache holds
     why: str
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from edgepack.choice import Choice, last_break
 from edgepack.errors import EdgepackError
-from edgepack.predict import BLOCK
+from edgepack.predict import BLOCK, tflite_cache
 from edgepack.profile import Budget, Profile
 from edgepack.recipe import Recipe
 from edgepack.steps import Export, Quantize, Step
@@ -16,6 +16,11 @@ OLD_RUNTIME = "tflite-runtime"  # 2.14, of 2023: its kernels with a scale for ea
 def tflite_steps(profile: Profile, recipe: Recipe, choice: Choice, considered: list[Choice], runtime: str) -> Iterator[Step]:
     """Export and quantization for LiteRT or tflite-runtime."""
     _refuse(recipe, choice, runtime)
+    if choice.student.task == "text-generation":
+        yield _decoder_export(profile, recipe, choice, runtime)
+        if choice.precision != "fp32":
+            yield _quantize(profile, recipe, choice, considered, runtime)
+        return
     tight = [] if runtime == OLD_RUNTIME else list(_tight(choice, profile.budget.overridden_by(recipe.budget)))
     why = f"{runtime} {profile.runtimes[runtime].version} maps the file; a signature for each length that the data's texts are padded to"
     if tight:
@@ -23,6 +28,17 @@ def tflite_steps(profile: Profile, recipe: Recipe, choice: Choice, considered: l
     yield Export(format="tflite", weight_cache=bool(tight), why=why)
     if choice.precision != "fp32":
         yield _quantize(profile, recipe, choice, considered, runtime)
+
+
+def _decoder_export(profile: Profile, recipe: Recipe, choice: Choice, runtime: str) -> Export:
+    positions = tflite_cache(choice.student.positions, recipe.length + 1, recipe.max_length)
+    return Export(
+        format="tflite",
+        weight_cache=True,
+        positions=positions,
+        why=f"{runtime} {profile.runtimes[runtime].version} maps the file; a cache of {positions:,} tokens, as shapes are fixed "
+        "(--max-length makes it longer); the first start leaves packed weights on the disk, which prompts and tokens then share",
+    )
 
 
 def _tight(choice: Choice, budget: Budget) -> Iterator[str]:
@@ -42,7 +58,7 @@ def _quantize(profile: Profile, recipe: Recipe, choice: Choice, considered: list
     elif wider:
         why += f"; {wider[-1].precision} breaks {last_break(wider)}"
     if choice.precision == "int4":
-        why += f"; a scale for every {BLOCK} weights, embeddings in 8 bits"
+        why += f"; a scale for every {BLOCK} weights, embeddings and a decoder's head in 8 bits"
         return Quantize(precision="int4", method="blockwise", block=BLOCK, why=why)
     if runtime == OLD_RUNTIME:
         why += f"; one scale for each matrix: with one for each channel {runtime} computes nonsense without a word"

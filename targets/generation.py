@@ -2,7 +2,7 @@
 
 Runs on the device with the standard library, numpy and one runtime; never imports edgepack. In an app, with a tokenizer's ids:
 
-    decoder = run_onnxruntime.Decoder(folder, manifest, threads=4, positions=512)
+    decoder = run_onnxruntime.Decoder(folder, manifest, threads=4, positions=512)  # or run_litert.open_decoder
     for token in sampling.tokens(decoder, ids, max_tokens=100, stop_ids=manifest["stop_ids"]):
         ...
 """
@@ -25,9 +25,7 @@ def check_decoder(manifest, positions) -> None:
     if not manifest.get("cache"):
         raise Refused("the pack keeps no keys and values: it cannot generate text", "build a text-generation model with this edgepack")
     if positions > manifest["positions"]:
-        raise Refused(
-            "{} tokens are more than the model's {} positions".format(positions, manifest["positions"]), "shorten the prompt or the context"
-        )
+        raise Refused("{} tokens are more than {}".format(positions, _most(manifest)), "shorten the prompt or the context")
 
 
 def generate(folder, manifest, job, open_decoder) -> dict:
@@ -103,7 +101,12 @@ def _check_prompt(manifest, prompt) -> None:
     if not prompt:
         raise Refused("the prompt is empty", "give at least one token")
     if len(prompt) > manifest["positions"]:
-        raise Refused("the prompt has {} tokens, the model {} positions".format(len(prompt), manifest["positions"]), "shorten the prompt")
+        raise Refused("the prompt has {} tokens, more than {}".format(len(prompt), _most(manifest)), "shorten the prompt")
     unknown = [token for token in prompt if not 0 <= token < manifest["vocab"]]
     if unknown:
         raise Refused("token {} is not one of the model's {}".format(unknown[0], manifest["vocab"]), "use the pack's own tokenizer")
+
+
+def _most(manifest) -> str:
+    """What ends a text: the model's positions, or a cache of fixed length, which may be shorter."""
+    return ("the {} that the file's cache holds" if manifest.get("buckets") else "the model's {} positions").format(manifest["positions"])

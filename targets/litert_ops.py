@@ -34,7 +34,7 @@ class _TensorType(ctypes.Structure):
 
 
 class Profiler:
-    """One signature of a model, run with the profiler on. shapes: of its inputs, int32, and its outputs, float32, in the file's order."""
+    """One signature of a model, by its index, run with the profiler on."""
 
     def __init__(self, library, model, signature) -> None:
         self._library = ctypes.CDLL(str(library))
@@ -51,10 +51,13 @@ class Profiler:
         self._call("LiteRtCompiledModelGetProfiler", self._model, ctypes.byref(self._profiler))
 
     def rows(self, inputs, outputs, runs) -> list:
-        """[{op, ms, inside, integers}] of one inference, in the order of the run; ms is the mean of `runs`."""
-        filled = [self._buffer("Input", index, shape, _INT32) for index, shape in enumerate(inputs)]
-        for buffer, shape in zip(filled, inputs):
-            self._fill_with_ones(buffer, int(np.prod(shape)))
+        """[{op, ms, inside, integers}] of one inference, in the order of the run; ms is the mean of `runs`.
+
+        inputs: shapes with their types, int32 or float32; outputs: shapes, all float32; both in the signature's order.
+        """
+        filled = [self._buffer("Input", at, shape, _INT32 if kind == np.int32 else _FLOAT32) for at, (shape, kind) in enumerate(inputs)]
+        for buffer, (shape, kind) in zip(filled, inputs):
+            self._fill_with_ones(buffer, int(np.prod(shape)), kind)
         taken = [self._buffer("Output", index, shape, _FLOAT32) for index, shape in enumerate(outputs)]
         ins, outs = ((_Pointer * len(buffers))(*[one.value for one in buffers]) for buffers in (filled, taken))
         run = (self._model, self._signature, ctypes.c_size_t(len(ins)), ins, ctypes.c_size_t(len(outs)), outs)
@@ -66,7 +69,7 @@ class Profiler:
         self._call("LiteRtStopProfiler", self._profiler)
         summary = ctypes.c_char_p()
         self._call("LiteRtGetProfileSummary", self._profiler, self._model, ctypes.byref(summary))
-        return rows_of((summary.value or b"").decode())
+        return rows_of((summary.value or b"").decode(), runs)
 
     def _call(self, name, *arguments) -> None:
         status = getattr(self._library, name)(*arguments)
@@ -91,15 +94,19 @@ class Profiler:
         self._call(create, self._environment, ctypes.byref(kind), wanted, ctypes.byref(buffer))
         return buffer
 
-    def _fill_with_ones(self, buffer, count) -> None:
+    def _fill_with_ones(self, buffer, count, kind) -> None:
         address = _Pointer()
         self._call("LiteRtLockTensorBuffer", buffer, ctypes.byref(address), _WRITE)
-        np.ctypeslib.as_array(ctypes.cast(address, ctypes.POINTER(ctypes.c_int32)), (count,))[:] = 1
+        content = ctypes.cast(address, ctypes.POINTER(ctypes.c_int32 if kind == np.int32 else ctypes.c_float))
+        np.ctypeslib.as_array(content, (count,))[:] = 1
         self._call("LiteRtUnlockTensorBuffer", buffer)
 
 
-def rows_of(summary) -> list:
-    """The profiler's text as rows; the call of the delegate as a whole is left out, its ops stand for it."""
+def rows_of(summary, runs) -> list:
+    """The profiler's text as rows; the call of the delegate as a whole is left out, its ops stand for it.
+
+    Ops that bear one name in several parts of a graph stand in one line, with the mean time of a call.
+    """
     in_order = summary.partition("Run Order")[2].partition("Top by Computation Time")[0]
     rows = []
     for line in in_order.splitlines():
@@ -107,12 +114,11 @@ def rows_of(summary) -> list:
         if not found or found["op"].startswith("TfLiteXNNPackDelegate"):
             continue
         op = found["op"].replace("Delegate/", "", 1)
-        rows.append(
-            {
-                "op": op,
-                "ms": float(found["ms"]),
-                "inside": found["kind"] == "Delegate",
-                "integers": any(mark in op for mark in _INTEGERS),
-            }
-        )
+        row = {
+            "op": op,
+            "ms": float(found["ms"]),
+            "inside": found["kind"] == "Delegate",
+            "integers": any(mark in op for mark in _INTEGERS),
+        }
+        rows += [dict(row) for _ in range(max(1, int(found["calls"]) // runs))]
     return rows

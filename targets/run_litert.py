@@ -8,6 +8,9 @@ start = time.perf_counter()
 try:  # the import is timed: a device pays for it at every start
     from ai_edge_litert import __version__ as version
     from ai_edge_litert import interpreter as litert
+    from ai_edge_litert.compiled_model import CompiledModel
+    from ai_edge_litert.cpu_options import CpuOptions
+    from ai_edge_litert.options import Options
 
     NAME = "litert"
 except ImportError:
@@ -16,8 +19,12 @@ except ImportError:
 
     NAME = "tflite-runtime"
 
+IN_MEMORY = ":memory:"  # where XNNPACK keeps packed weights that no file holds
+
 IMPORT_MS = (time.perf_counter() - start) * 1e3
 
+import generation  # noqa: E402
+import litert_decoder  # noqa: E402
 import litert_ops  # noqa: E402
 import machine  # noqa: E402
 import numpy as np  # noqa: E402
@@ -29,7 +36,9 @@ def open_session(folder, manifest, threads, exact):
 
     exact: nothing to do, for no kernel of this runtime saturates.
     """
-    cache = _weight_cache(folder, threads) if manifest.get("weight_cache") and NAME == "litert" else None
+    if manifest.get("cache"):
+        return litert_decoder.scoring(open_decoder(folder, manifest, threads, manifest["positions"]))
+    cache = _weight_cache(folder) if manifest.get("weight_cache") and NAME == "litert" else None
     runners = _compiled(folder, manifest, threads, cache) if cache else _interpreted(folder, manifest, threads)
 
     def run(feeds) -> list:
@@ -42,13 +51,20 @@ def open_session(folder, manifest, threads, exact):
     return run
 
 
+def open_decoder(folder, manifest, threads, positions):
+    """A litert_decoder.Decoder. Where the pack's folder cannot hold the packed weights, the signatures share them in memory."""
+    generation.check_decoder(manifest, positions)
+    cache = _weight_cache(folder) if manifest.get("weight_cache") else None
+    return litert_decoder.Decoder(_model(folder, manifest, threads, cache or IN_MEMORY), manifest, positions)
+
+
 def _interpreted(folder, manifest, threads) -> dict:
     interpreter = litert.Interpreter(str(folder / manifest["model"]), num_threads=threads)
     interpreter.allocate_tensors()  # packs the weights: a session that has not is not loaded
     return {length: interpreter.get_signature_runner("s{}".format(length)) for length in manifest["buckets"]}
 
 
-def _weight_cache(folder, threads):
+def _weight_cache(folder):
     """Where the packed weights are kept for this machine and runtime; None where the pack's folder cannot be written."""
     place = folder / protocol.WEIGHT_CACHE
     try:
@@ -63,14 +79,15 @@ def _weight_cache(folder, threads):
 
 
 def _compiled(folder, manifest, threads, cache) -> dict:
-    """Signatures by length, from weights that an earlier start has packed; the first start packs and keeps them."""
-    from ai_edge_litert.compiled_model import CompiledModel
-    from ai_edge_litert.cpu_options import CpuOptions
-    from ai_edge_litert.options import Options
-
-    options = Options(cpu_options=CpuOptions(num_threads=threads, xnnpack_weight_cache_path=str(cache)))
-    model = CompiledModel.from_file(str(folder / manifest["model"]), options=options)
+    """Signatures by length."""
+    model = _model(folder, manifest, threads, cache)
     return {length: _Compiled(model, "s{}".format(length)) for length in manifest["buckets"]}
+
+
+def _model(folder, manifest, threads, cache):
+    """The file with weights that an earlier start has packed; the first start packs and keeps them in `cache`."""
+    options = Options(cpu_options=CpuOptions(num_threads=threads, xnnpack_weight_cache_path=str(cache)))
+    return CompiledModel.from_file(str(folder / manifest["model"]), options=options)
 
 
 class _Compiled:
@@ -94,19 +111,19 @@ class _Compiled:
 
 
 def ops(folder, manifest, job, _) -> dict:
-    """Times of single ops for a text of `length` tokens, mean of `runs` inferences, as LiteRT schedules them by itself."""
+    """Times of single ops, mean of `runs` inferences, as LiteRT schedules them by itself: of a text of `length` tokens, or one token."""
     if NAME != "litert" or not version.startswith(litert_ops.VERSION):
         raise protocol.Refused(
             "times by op come from LiteRT {}'s own profiler; this is {} {}".format(litert_ops.VERSION, NAME, version),
             "measure without --ops, or with that version",
         )
-    bucket = bucket_for(manifest, job["length"])
-    key = "s{}".format(bucket)
-    runner = litert.Interpreter(str(folder / manifest["model"])).get_signature_runner(key)
-    inputs = [tuple(one["shape"]) for one in runner.get_input_details().values()]
-    outputs = [tuple(one["shape"]) for one in runner.get_output_details().values()]
+    key = "decode" if manifest.get("cache") else "s{}".format(bucket_for(manifest, job["length"]))
+    model = _model(folder, manifest, 1, IN_MEMORY)
+    signature, kinds = model.get_signature_list()[key], model.get_input_tensor_details(key)
+    inputs = [(tuple(kinds[name]["shape"]), np.dtype(kinds[name]["dtype"])) for name in signature["inputs"]]
+    outputs = [tuple(model.get_output_tensor_details(key)[name]["shape"]) for name in signature["outputs"]]
     library = Path(litert.__file__).parent / "libLiteRt.so"
-    profiler = litert_ops.Profiler(library, folder / manifest["model"], manifest["buckets"].index(bucket))
+    profiler = litert_ops.Profiler(library, folder / manifest["model"], model.get_signature_index(key))
     return {"ops": profiler.rows(inputs, outputs, job["runs"]), "threads": None}
 
 
@@ -135,4 +152,5 @@ def _text(feeds, row, manifest, bucket) -> dict:
 
 
 if __name__ == "__main__":
-    protocol.main(NAME, version, IMPORT_MS, (protocol.JOBS, open_session), ({"ops": ops}, None))
+    jobs = (protocol.JOBS, open_session), (generation.JOBS, open_decoder), ({"ops": ops}, None)
+    protocol.main(NAME, version, IMPORT_MS, *jobs)

@@ -128,7 +128,7 @@ def run_job_tokens(pack, wanted):
 @pytest.mark.parametrize(
     ("wanted", "problem"),
     [
-        (job([5] * 513, 1), "the prompt has 513 tokens, the model 512 positions"),
+        (job([5] * 513, 1), "the prompt has 513 tokens, more than the model's 512 positions"),
         (job([], 1), "the prompt is empty"),
         (job([512], 1), "token 512 is not one of the model's 512"),
         ({"kind": "decode", "threads": 1, "length": 512, "runs": 1, "seconds": 0}, "513 tokens are more than the model's 512 positions"),
@@ -185,7 +185,7 @@ def test_bytes_that_never_become_a_character_are_shown_at_the_end():
     ("flags", "says", "fix"),
     [
         (("--prompt", " "), "the prompt is empty", "give the text to continue"),
-        (("--prompt", "once " * 300), "tokens, the model 512 positions", "shorten the prompt"),
+        (("--prompt", "once " * 300), "tokens, the model has 512 positions", "shorten the prompt"),
         (("--prompt", "a", "--max-tokens", "0"), "out of range: --max-tokens 0", "give the most tokens"),
         (("--prompt", "a", "--temperature", "-1"), "out of range: --temperature -1.0", "give 0 for the likeliest"),
         (("--prompt", "a", "--top-p", "0"), "out of range: --top-p 0.0", "give the probability"),

@@ -47,3 +47,8 @@ SMOLLM2 = read_shape(
 @pytest.mark.parametrize(("precision", "known_mb"), [("fp32", 540.3), ("int8", 153.5), ("int4", 102.0)])
 def test_the_file_of_a_decoder_is_predicted_within_two_per_cent(precision, known_mb):
     assert predict_file_mb(SMOLLM2, precision) == pytest.approx(known_mb, rel=0.02)
+
+
+@pytest.mark.parametrize(("precision", "known_mb"), [("fp32", 538.9), ("int8", 137.9)])
+def test_the_file_of_a_decoder_in_tflite_is_predicted_within_two_per_cent(precision, known_mb):
+    assert predict_file_mb(SMOLLM2, precision, format="tflite") == pytest.approx(known_mb, rel=0.02)

@@ -76,6 +76,25 @@ def test_an_encoders_int4_is_for_those_who_ask():
     assert found.steps[-1].method == "blockwise" and found.steps[-1].why.startswith("asked for")
 
 
+SMOLLM2 = MINILM.model_copy(update={"task": "text-generation", "model_type": "llama", "positions": 8192, "vocab": 49152})
+
+
+@pytest.mark.parametrize(("wished", "positions"), [({}, 1024), ({"length": 1500}, 1501), ({"max_length": 4096}, 4096)])
+def test_a_decoders_cache_is_as_long_as_is_asked_for_and_its_weights_are_packed_once(wished, positions):
+    export, quantize = plan(PHONE, SMOLLM2, format="tflite", precision="int8", budget=ROOMY, **wished).steps
+    assert export.positions == positions and export.weight_cache and f"{positions:,} tokens" in export.why
+    assert quantize.method == "dynamic"
+    short = SMOLLM2.model_copy(update={"positions": 512})
+    assert plan(PHONE, short, format="tflite", budget=ROOMY).steps[0].positions == 512
+
+
+def test_a_decoders_width_need_be_no_whole_blocks_and_int4_is_for_those_who_ask():
+    odd = SMOLLM2.model_copy(update={"hidden": 360, "embedding": 360})
+    assert plan(PHONE, odd, format="tflite", precision="int8", budget=ROOMY).precision == "int8"
+    assert plan(PHONE, SMOLLM2, format="tflite", budget={"file_mb": 1.0}).precision == "int8"
+    assert plan(PHONE, SMOLLM2, format="tflite", precision="int4").steps[-1].block == 32
+
+
 @pytest.mark.parametrize(
     ("profile", "recipe", "problem"),
     [
@@ -91,3 +110,8 @@ def test_an_encoders_int4_is_for_those_who_ask():
 def test_what_the_runtime_cannot_do_is_refused(profile, recipe, problem):
     with pytest.raises(EdgepackError, match=problem):
         plan(profile, format="tflite", **recipe)
+
+
+def test_a_decoder_is_refused_where_no_cache_is_kept_between_tokens():
+    with pytest.raises(EdgepackError, match="tflite-runtime has none"):
+        plan(PI_3, SMOLLM2, precision="int8")

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import onnx
 import torch
@@ -10,27 +9,26 @@ from onnx import helper, numpy_helper
 from torch import nn
 
 from edgepack.errors import EdgepackError
-from edgepack.export.onnx_decoder_modules import Feed, kv_heads, onnx_modules
+from edgepack.export.decoders import cache_layers, kv_heads, refuse_rotation_by_length, stop_ids
+from edgepack.export.onnx_decoder_modules import Feed, onnx_modules
 from edgepack.export.onnx_export import forget_the_machine, quiet
 from edgepack.export.onnx_optimization import MODEL_FILE, SESSION, optimize_onnx
 from edgepack.model.evaluation import pad_id_of
 from edgepack.model.surgery import head_dim_of
 from edgepack.model.tasks import Task
 from edgepack.progress import bar
-from edgepack.runnable import CacheLayer, Runnable
+from edgepack.runnable import Runnable
 from edgepack.steps import Export
 
 SCORE_FILE = "score.onnx"
 _GRAPH_FILE = "decoder.onnx"
 _MOST_POSITIONS = 8192  # rows of the rotation tables: 2 MB for heads of 64, where a config may state 131,072 positions
-_ROTATIONS = ("default", "linear", "llama3", "yarn")  # those whose angles do not depend on how long the text is
 _NO_MASK = torch.zeros(1, 1, 1, 1)  # transformers takes a mask of four dimensions for a finished one; the op needs none
 _UNFUSED = ("MatMulAddFusion",)  # a Gemm between two Reshapes is nothing that quantization would find again
 
 
 def runnable_decoder(model: nn.Module, task: Task) -> Runnable:
     """What a target must know of the files that an export of `model` became. `inputs` and `outputs` are those beside the cache."""
-    size = head_dim_of(model)
     return Runnable(
         task=task.name,
         model=MODEL_FILE,
@@ -40,10 +38,10 @@ def runnable_decoder(model: nn.Module, task: Task) -> Runnable:
         pad_id=pad_id_of(model),
         vocab=model.config.vocab_size,
         session=SESSION,
-        cache=tuple(CacheLayer(layer=index, heads=count, head_size=size) for index, count in kv_heads(model).items()),
+        cache=cache_layers(model),
         score_model=SCORE_FILE,
         positions=positions_of(model),
-        stop_ids=_stop_ids(model),
+        stop_ids=stop_ids(model),
     )
 
 
@@ -156,11 +154,7 @@ def _rotation(model: nn.Module) -> tuple[torch.Tensor, torch.Tensor] | tuple[()]
     rotary = getattr(model.base_model, "rotary_emb", None)
     if rotary is None:
         return ()
-    if rotary.rope_type not in _ROTATIONS:
-        raise EdgepackError(
-            f"{type(model).__name__} turns positions by {rotary.rope_type!r}, which goes by the length of the text",
-            f"export models with rope_type {', '.join(_ROTATIONS)}",
-        )
+    refuse_rotation_by_length(model)
     cos, sin = rotary(torch.zeros(1), torch.arange(positions_of(model))[None])
     half = head_dim_of(model) // 2
     return cos[0, :, :half].contiguous(), sin[0, :, :half].contiguous()
@@ -176,12 +170,3 @@ def _name_axes(graph: onnx.ModelProto, tokens: str) -> None:
                 dim.dim_value = int(name)
             elif name is not None:
                 dim.dim_param = name
-
-
-def _stop_ids(model: nn.Module) -> tuple[int, ...]:
-    """Tokens that end a text, as the model's generation config or its config states them."""
-    for config in (getattr(model, "generation_config", None), model.config):
-        stated: Any = getattr(config, "eos_token_id", None)
-        if stated is not None:
-            return tuple(stated) if isinstance(stated, list | tuple) else (int(stated),)
-    return ()

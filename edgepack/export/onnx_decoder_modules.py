@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from edgepack.model.surgery import family_of_model, has_attention, head_dim_of, inputs_of, layers_of, matrix_of, outputs_of
+from edgepack.export.decoders import kv_heads
+from edgepack.model.surgery import family_of_model, head_dim_of, inputs_of, layers_of, matrix_of
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 _ROTATED_INSIDE = 16  # the op rotates heads whose size this divides; others are rotated before it
@@ -30,17 +31,6 @@ class Feed:
     lengths: torch.Tensor | None = None
     total: torch.Tensor | None = None
     turns: Pair | None = None
-
-
-def kv_heads(model: nn.Module) -> dict[int, int]:
-    """Key and value heads of each layer that has attention, counted in the weights."""
-    family, size = family_of_model(model), head_dim_of(model)
-    together = (family.query, family.key, family.value).count(family.key)
-    return {
-        index: outputs_of(layer.get_submodule(family.key)) // together // size
-        for index, layer in enumerate(layers_of(model))
-        if has_attention(model, layer)
-    }
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from transformers.masking_utils import bidirectional_mask_function
 
 from edgepack.export.attention_interface import attention_replaced, visible_by_position
 
-_HIDDEN = -1e4  # finite: a row that sees nothing stays a number, and half precision can hold it
+HIDDEN = -1e4  # finite: a row that sees nothing stays a number, and half precision can hold it
 
 
 @contextmanager
@@ -18,6 +18,32 @@ def tflite_attention(model: nn.Module) -> Iterator[None]:
     """While the block runs, `model` computes attention so that it can be converted; transformers' own masks need GATHER_ND."""
     with attention_replaced(model, "edgepack_tflite", _attention, _mask):
         yield
+
+
+@contextmanager
+def tflite_cached_attention(model: nn.Module) -> Iterator[None]:
+    """The same for a decoder whose cache hands out [heads, positions, head_size] as keys, [heads, head_size, positions] as values."""
+    with attention_replaced(model, "edgepack_tflite_cached", _cached_attention, _mask):
+        yield
+
+
+def _cached_attention(
+    module: nn.Module, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, scaling: float, **_: Any
+) -> tuple[torch.Tensor, None]:
+    """query [1, heads, tokens, head_size], mask [1, 1, tokens, positions]; grouped as below.
+
+    XNNPACK packs the right side of a product each time. For one token the cache therefore stands on the left, as it lies in
+    memory; for many, whose products are long, it is turned and packed.
+    """
+    _, heads, tokens, size = query.shape
+    shared = keys.shape[0]
+    stacked = (query * scaling).reshape(shared, heads // shared * tokens, size)
+    one = tokens == 1
+    scores = (keys @ stacked.transpose(1, 2)).transpose(1, 2) if one else stacked @ keys.transpose(1, 2)
+    hidden = mask[0] if one or heads == shared else mask[0].repeat(1, heads // shared, 1)
+    weights = (scores + hidden).softmax(dim=-1)
+    output = (values @ weights.transpose(1, 2)).transpose(1, 2) if one else weights @ values.transpose(1, 2)
+    return output.reshape(1, heads, tokens, size).transpose(1, 2), None
 
 
 def _attention(
@@ -50,8 +76,8 @@ def _mask(
 
     A mask that goes by more (packed texts) is refused with EdgepackError.
     """
-    added = None if attention_mask is None else (1 - attention_mask[:, None, None, :].to(torch.float32)) * _HIDDEN
+    added = None if attention_mask is None else (1 - attention_mask[:, None, None, :].to(torch.float32)) * HIDDEN
     if mask_function in (None, bidirectional_mask_function):
         return added
-    by_position = torch.where(visible_by_position(q_length, kv_length, mask_function), 0.0, _HIDDEN)
+    by_position = torch.where(visible_by_position(q_length, kv_length, mask_function), 0.0, HIDDEN)
     return by_position if added is None else added + by_position

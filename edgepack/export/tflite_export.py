@@ -8,7 +8,7 @@ import re
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +66,22 @@ def export_tflite(model: nn.Module, task: Task, buckets: Sequence[int], target: 
     The signatures share the weights. EdgepackError where the converter cannot take the model: it names the op.
     """
     names = input_names(model)
-    with bar("export to TFLite", 2) as progress, quiet(), plain_linears(model.eval()), tflite_attention(model):
+    graph = _Graph(model, task)
+    signatures = {f"s{length}": (graph, {name: torch.ones(1, length, dtype=torch.int32) for name in names}) for length in buckets}
+    with plain_linears(model.eval()), tflite_attention(model):
+        write_signatures(model, signatures, target)
+
+
+def write_signatures(model: nn.Module, signatures: Mapping[str, tuple[nn.Module, dict[str, torch.Tensor]]], target: Path) -> None:
+    """Converts graphs of `model`, each with the inputs it is traced by, to one file. EdgepackError as for `export_tflite`."""
+    for parameter in model.parameters():
+        parameter.data = parameter.data.contiguous()  # what is not would be copied, and stored, for each signature
+    with bar("export to TFLite", 2) as progress, quiet(), _constants_kept():
         import litert_torch
 
-        graph, converter = _Graph(model, task).eval(), litert_torch
-        for length in buckets:
-            inputs = {name: torch.ones(1, length, dtype=torch.int32) for name in names}
-            converter = converter.signature(f"s{length}", graph, sample_kwargs=inputs)
+        converter = litert_torch
+        for name, (graph, inputs) in signatures.items():
+            converter = converter.signature(name, graph.eval(), sample_kwargs=inputs)
         try:
             converted = converter.convert()
         except EdgepackError:
@@ -86,6 +95,25 @@ def export_tflite(model: nn.Module, task: Task, buckets: Sequence[int], target: 
     foreign = foreign_ops(target)
     if foreign:
         raise _cannot(model, f"it needs {', '.join(foreign)}, which are no builtin ops")
+
+
+@contextlib.contextmanager
+def _constants_kept() -> Iterator[None]:
+    """The converter knows constants again by their address, and frees some before it has seen all: another that comes to lie
+    there is then silently taken for the first. While the block runs none is freed."""
+    from litert_torch.backend.inline_consts import _ConstantFingerprint
+
+    kept, by_address = [], _ConstantFingerprint.from_tensor
+
+    def fingerprint(tensor: torch.Tensor) -> Any:
+        kept.append(tensor)
+        return by_address(tensor)
+
+    _ConstantFingerprint.from_tensor = fingerprint
+    try:
+        yield
+    finally:
+        _ConstantFingerprint.from_tensor = by_address
 
 
 def _name_by_module(model: Any) -> None:

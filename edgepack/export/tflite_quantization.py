@@ -40,7 +40,10 @@ def recipe_name(step: Quantize, weights_only: bool = False) -> str:
 
 
 def _rules(file: Path, step: Quantize, weights_only: bool) -> list[dict]:
-    """Blocks must divide a matrix's inputs: where they do not (pruned heads, odd FFNs), it stays in 8 bits."""
+    """Blocks must divide a matrix's inputs: where they do not (pruned heads, odd FFNs), it stays in 8 bits.
+
+    So does a decoder's head, known by the shape of the embeddings: where it is the same matrix, it is stored once.
+    """
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
     from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
     from ai_edge_quantizer.recipe_manager import RecipeManager
@@ -54,7 +57,10 @@ def _rules(file: Path, step: Quantize, weights_only: bool) -> list[dict]:
     blocks = QuantGranularity(f"BLOCKWISE_{step.block}")
     add(".*", TFLOperationName.FULLY_CONNECTED, 4, granularity=blocks, algorithm_key=AlgorithmName.OCTAV)
     add(".*", TFLOperationName.EMBEDDING_LOOKUP, 8, granularity=granularity)
-    whole = {weight.scope for weight in all_weights(file) if weight.op == "FULLY_CONNECTED" and weight.shape[-1] % step.block}
+    weights = list(all_weights(file))
+    tables = {weight.shape for weight in weights if weight.op == "EMBEDDING_LOOKUP"}
+    products = [weight for weight in weights if weight.op == "FULLY_CONNECTED"]
+    whole = {weight.scope for weight in products if weight.shape in tables or weight.shape[-1] % step.block}
     for scope in sorted(whole):
         add(f"^{re.escape(scope)};?$", TFLOperationName.FULLY_CONNECTED, 8, granularity=granularity)
     return rules.get_quantization_recipe()

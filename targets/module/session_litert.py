@@ -6,6 +6,8 @@ import threading
 
 import numpy as np
 
+from .errors import ModuleError
+
 try:
     from ai_edge_litert.interpreter import Interpreter
 except ImportError:
@@ -16,6 +18,8 @@ class Session:
     """An interpreter has one set of buffers, so calls wait for one another."""
 
     def __init__(self, folder, manifest, threads) -> None:
+        if manifest.get("cache"):
+            raise ModuleError("a module writes no text from a TFLite file", "build the pack with --format onnx")
         self._manifest, self._lock = manifest, threading.Lock()
         interpreter = Interpreter(str(folder / manifest["model"]), num_threads=threads)
         interpreter.allocate_tensors()

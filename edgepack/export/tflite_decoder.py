@@ -1,0 +1,123 @@
+"""A decoder to TFLite in fp32: signatures for prompts and for single tokens around a cache of fixed length, builtin ops only.
+
+Every signature takes `input_ids` [1, tokens], `position` [1] of the first of them, both int32, and the cache: key_<layer>
+[heads, positions, head_size] and value_<layer> [heads, head_size, positions]. It returns the cache with the tokens in it.
+`decode` takes one token and adds `logits` [1, 1, vocab]; `prefill_<n>` takes n and adds `hidden` [1, n, width], from which
+`head` makes logits, HEAD_ROWS at a time: so what scores a text is what reads a prompt, and nobody who only writes text pays
+for logits of a prompt.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from edgepack.export.decoders import cache_layers, refuse_rotation_by_length, stop_ids
+from edgepack.export.onnx_export import plain_linears
+from edgepack.export.tflite_attention import HIDDEN, tflite_cached_attention
+from edgepack.export.tflite_export import MODEL_FILE, write_signatures
+from edgepack.model.evaluation import pad_id_of
+from edgepack.model.tasks import Task
+from edgepack.runnable import CacheLayer, Runnable
+
+PROMPTS = (16, 128)  # tokens of a prompt that are read at once: each length is a graph of its own, to convert and to load
+HEAD_ROWS = 16
+
+
+def runnable_tflite_decoder(model: nn.Module, task: Task, positions: int, weight_cache: bool) -> Runnable:
+    """What a target must know of the file that an export of `model` became. positions: tokens that its cache holds."""
+    return Runnable(
+        task=task.name,
+        model=MODEL_FILE,
+        inputs=("input_ids", "attention_mask"),
+        outputs=task.outputs,
+        per_token=task.per_token,
+        pad_id=pad_id_of(model),
+        vocab=model.config.vocab_size,
+        cache=cache_layers(model),
+        positions=positions,
+        stop_ids=stop_ids(model),
+        weight_cache=weight_cache,
+        buckets=prompt_lengths(positions),
+    )
+
+
+def prompt_lengths(positions: int) -> tuple[int, ...]:
+    return tuple(length for length in PROMPTS if length <= positions) or (positions,)
+
+
+def export_tflite_decoder(model: nn.Module, positions: int, target: Path) -> None:
+    """Writes `target` in fp32, its cache `positions` tokens long; see above for its signatures, which share the weights.
+
+    EdgepackError where the converter cannot take the model, or its positions are turned by the length of the text.
+    """
+    refuse_rotation_by_length(model)
+    cache = cache_layers(model)
+    with plain_linears(model.eval()), tflite_cached_attention(model):
+        signatures = {"decode": (_Graph(model, positions, "logits"), _inputs(cache, positions, 1))}
+        for length in prompt_lengths(positions):
+            signatures[f"prefill_{length}"] = (_Graph(model, positions, "hidden"), _inputs(cache, positions, length))
+        width = model.get_output_embeddings().weight.shape[1]
+        signatures["head"] = (_Head(model), {"hidden": torch.zeros(1, HEAD_ROWS, width)})
+        write_signatures(model, signatures, target)
+
+
+class _Graph(nn.Module):
+    """What a signature computes, by name: the cache with the new tokens in it, and their logits or their last hidden states."""
+
+    def __init__(self, model: nn.Module, positions: int, output: str) -> None:
+        super().__init__()
+        self.model, self.positions, self.output = model, positions, output
+
+    def forward(self, input_ids: torch.Tensor, position: torch.Tensor, **past: torch.Tensor) -> dict[str, torch.Tensor]:
+        at = position + torch.arange(input_ids.shape[1], dtype=torch.int32)
+        seen = torch.arange(self.positions, dtype=torch.int32)[None] <= at[:, None]
+        cache = _Cache(past, position[0])
+        hidden = self.model.base_model(
+            input_ids=input_ids,
+            attention_mask=torch.where(seen, 0.0, HIDDEN)[None, None],  # of four axes: transformers takes it as it is
+            position_ids=at[None].long(),
+            past_key_values=cache,
+            use_cache=False,
+        ).last_hidden_state
+        return {**cache.present, self.output: self.model.get_output_embeddings()(hidden) if self.output == "logits" else hidden}
+
+
+class _Head(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.head = model.get_output_embeddings()
+
+    def forward(self, hidden: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"logits": self.head(hidden)}
+
+
+class _Cache:
+    """Keys and values of fixed length, as transformers' attention asks for them; new ones lie from `start` on.
+
+    `index_copy` in place of the update would become a scatter, which is slower.
+    """
+
+    def __init__(self, past: dict[str, torch.Tensor], start: torch.Tensor) -> None:
+        self.past, self.start = past, start
+        self.present: dict[str, torch.Tensor] = {}
+
+    def get_seq_length(self, *_: object) -> int:
+        return 0
+
+    def update(self, keys: torch.Tensor, values: torch.Tensor, layer: int, *_: object, **__: object) -> Sequence[torch.Tensor]:
+        from litert_torch.generative.custom_ops.dynamic_update_slice import dynamic_update_slice
+
+        zero, (key, value) = torch.zeros((), dtype=torch.int32), (f"key_{layer}", f"value_{layer}")
+        self.present[key] = dynamic_update_slice(self.past[key], keys[0], [zero, self.start, zero])
+        self.present[value] = dynamic_update_slice(self.past[value], values[0].transpose(1, 2), [zero, zero, self.start])
+        return self.present[key], self.present[value]
+
+
+def _inputs(cache: Sequence[CacheLayer], positions: int, tokens: int) -> dict[str, torch.Tensor]:
+    past: dict[str, torch.Tensor] = {}
+    for one in cache:
+        past[f"key_{one.layer}"] = torch.zeros(one.heads, positions, one.head_size)
+        past[f"value_{one.layer}"] = torch.zeros(one.heads, one.head_size, positions)
+    return {"input_ids": torch.ones(1, tokens, dtype=torch.int32), "position": torch.zeros(1, dtype=torch.int32), **past}
