@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import zipfile
 from base64 import b64decode, b64encode
 from io import BytesIO
@@ -171,7 +172,7 @@ def module(pack_folder, tmp_path_factory) -> Path:
 
 
 def runtime(folder: Path) -> list[str]:
-    return [str(folder), shutil.which("python") or "python3", str(RUNTIME), str(folder)]
+    return [str(folder), sys.executable, str(RUNTIME), str(folder)]
 
 
 @needs_java

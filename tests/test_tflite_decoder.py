@@ -12,6 +12,7 @@ from small import DECODERS, make_model
 from test_decoder import greedy_in_torch
 from test_generation import job
 
+import edgepack
 from edgepack.errors import EdgepackError
 from edgepack.formats import check_installed
 from edgepack.generation import generate
@@ -28,6 +29,7 @@ from edgepack.pack import read_manifest
 from edgepack.pipeline import build
 from edgepack.profile import load_profile
 from edgepack.recipe import Recipe
+from edgepack.ship.common.shipping import ship
 from edgepack.steps import Quantize
 
 TASK = TASKS["text-generation"]
@@ -221,6 +223,11 @@ def test_a_decoder_goes_all_the_way(tmp_path, stories, cache, written):
     with pytest.raises(EdgepackError, match="the file's cache holds 512") as error:
         generate(tmp_path / "pack", "once " * 600)
     assert "--max-length" in error.value.fix
+    for platform in ("linux", "python", "android"):
+        with pytest.raises(EdgepackError, match="text"):
+            ship(tmp_path / "pack", platform, tmp_path / "module", name="stories", package="com.example.stories")
+    with pytest.raises(Exception, match="writes no text from a TFLite file"):
+        edgepack.load(tmp_path / "pack")
     code = (tmp_path / "pack" / "README.md").read_text().split("```python\n")[1].split("```")[0]
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "pack", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
