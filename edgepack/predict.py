@@ -109,7 +109,9 @@ def predict_file_mb(shape: ModelShape, precision: PrecisionName, embedding_bits:
         return _decoder_mb(shape, precision, embedding_bits) if format == "onnx" else _tflite_decoder_mb(shape, precision)
     weights = sum(shape.linear_weights(layer) for layer in shape.stored_layers)
     tables = (shape.vocab + shape.positions * shape.family.position_table) * shape.embedding
-    narrow = weights * BYTES_PER_WEIGHT[precision] + tables * _embedding_bytes(precision, embedding_bits, shape.embedding)
+    narrow = weights * BYTES_PER_WEIGHT[precision] + tables * _embedding_bytes(
+        precision, embedding_bits, 64 if embedding_bits == 4 else shape.embedding
+    )
     return (narrow + max(0, shape.params - weights - tables) * BYTES_PER_WEIGHT[precision]) / 1e6 + _GRAPH_MB
 
 
