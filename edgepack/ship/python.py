@@ -8,7 +8,7 @@ from edgepack.ship.common.shipment import Shipment, Written
 from edgepack.ship.common.shipping import rendered
 
 _INDEX_LIMIT_MB = 100
-_INDEX_SOURCE = "PyPI's default for one file, docs.pypi.org/project-management/storage-limits"
+_INDEX_SOURCE = "PyPI's own page on storage limits"
 
 
 def check(shipment: Shipment) -> tuple[str, ...]:
