@@ -40,9 +40,7 @@ _CALLS = {
 def check(shipment: Shipment) -> tuple[str, ...]:
     """EdgepackError: a task, tokenizer, runtime, name or size that the module does not take. Warnings: Play's limit, the version."""
     manifest = shipment.manifest
-    check_known(
-        shipment, tasks=_ENCODERS | ({"text-generation"} if manifest.format == "onnx" else set()), models={"WordPiece", "BPE", "Unigram"}
-    )
+    check_known(shipment, tasks=_ENCODERS | {"text-generation"}, models={"WordPiece", "BPE", "Unigram"})
     check_tokenizer(shipment.pack / TOKENIZER_FILE)
     class_prefix(shipment.name)
     if manifest.format not in _DEPENDENCIES or manifest.plan.runtime not in ("onnxruntime", "litert"):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from edgepack.ship.common.module_files import code_bytes, write_model
-from edgepack.ship.common.python_code import check_writes, copy_code, fetched_licences, first_call, library_sizes, requirements
+from edgepack.ship.common.python_code import copy_code, fetched_licences, first_call, library_sizes, requirements
 from edgepack.ship.common.shipment import Shipment, Written
 from edgepack.ship.common.shipping import rendered
 
@@ -13,7 +13,6 @@ _INDEX_SOURCE = "PyPI's own page on storage limits"
 
 def check(shipment: Shipment) -> tuple[str, ...]:
     """Every task and every tokenizer.json; a warning where the public index would not take the wheel."""
-    check_writes(shipment)
     file_mb = shipment.manifest.file_mb
     if file_mb <= _INDEX_LIMIT_MB:
         return ()

@@ -5,7 +5,6 @@ import re
 import shutil
 from pathlib import Path
 
-from edgepack.errors import EdgepackError
 from edgepack.ship.common.module_files import versions_measured_with
 from edgepack.ship.common.shipment import Carried, Shipment, Size
 from edgepack.shipped import shipped
@@ -92,15 +91,6 @@ EXAMPLES = {  # arguments of a first call, as Python writes them, and the part o
     "feature-extraction": ('"turn on the light"', "values"),
     "text-generation": ('"Once upon a time"', "text"),
 }
-
-
-def check_writes(shipment: Shipment) -> None:
-    """EdgepackError for a decoder as TFLite: the module has no loop around its cache."""
-    if shipment.manifest.task == "text-generation" and shipment.manifest.format == "tflite":
-        raise EdgepackError(
-            f"the {shipment.platform} module writes no text from a TFLite file",
-            "ship a pack that was built with --format onnx, or take targets/litert_decoder.py into the app",
-        )
 
 
 def first_call(task: str) -> dict[str, str]:

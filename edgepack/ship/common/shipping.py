@@ -58,6 +58,7 @@ def ship(
     signer = read_signer(Path(sign)) if sign else None
     manifest = read_manifest(pack)
     check_files(pack, manifest, skip=REPORT_FILES)
+    _check_writes(manifest)
     shipment = Shipment(
         pack=pack,
         manifest=manifest,
@@ -82,6 +83,14 @@ def _platform(name: str) -> ModuleType:
     if name not in platform_names():
         raise EdgepackError(f"unknown platform: {name!r}", did_you_mean(name, platform_names()))
     return import_module(f"edgepack.ship.{name}")
+
+
+def _check_writes(manifest: Manifest) -> None:
+    if manifest.task == "text-generation" and manifest.format == "tflite":
+        raise EdgepackError(
+            "no module writes text from a TFLite file: it has no loop around the file's cache",
+            "ship a pack that was built with --format onnx, or take targets/litert_decoder.py into the app",
+        )
 
 
 def _needed_mb(manifest: Manifest) -> float:
