@@ -83,7 +83,6 @@ def fetched_licences(shipment: Shipment, with_server: bool) -> tuple[Carried, ..
     return tuple(Carried(what=line, licence=known[re.split("[=<>]", line)[0]], carried=False) for line in lines)
 
 
-TASKS = frozenset({"text-classification", "token-classification", "question-answering", "feature-extraction", "text-generation"})
 EXAMPLES = {  # arguments of a first call, as Python writes them, and the part of the answer to look at
     "text-classification": ('"turn on the light"', "label"),
     "token-classification": ('"Ada Lovelace lived in London."', "entities"),
