@@ -9,11 +9,13 @@ import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small import make_model
 
 from edgepack.errors import EdgepackError
 from edgepack.model.data import label_ids, load_data
+from edgepack.model.material import gather
 from edgepack.model.readers import read_records
-from edgepack.recipe import Columns
+from edgepack.recipe import Columns, Recipe
 
 CLASSIFY = "text-classification"
 TEXTS = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1).map(str.strip).filter(bool)
@@ -188,6 +190,18 @@ def test_missing_data_and_folders_without_data_are_said(tmp_path):
 def test_a_hub_id_is_asked_for_and_its_absence_is_said(tmp_path):
     with pytest.raises(EdgepackError, match="no file, folder or hub dataset: 'nobody/nothing'"):
         load_data("nobody/nothing", CLASSIFY)
+
+
+def test_a_text_of_which_a_tokenizer_makes_nothing_is_said_with_its_line(tmp_path):
+    make_model(tmp_path / "model", "gpt2")
+    path = tmp_path / "model" / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"post_processor": None}))  # GPT-2 puts no [CLS] before a text
+    data = tmp_path / "data.csv"
+    data.write_text("text,label\n" + "turn on the light,light_on\n\u200b,call\ncall my sister,call\nlight on,light_on\n" * 5)
+    with pytest.raises(EdgepackError, match=r"data\.csv:\d+: no tokens") as found:
+        material = gather(Recipe(model=str(tmp_path / "model"), data=str(data)))
+        _ = material.train, material.dev, material.test
+    assert found.value.fix == "drop the row, or fill in its text"
 
 
 def test_labels_are_matched_by_name_or_by_number(tmp_path):

@@ -15,7 +15,7 @@ from edgepack.model.buckets import choose_buckets
 from edgepack.model.corpus import Corpus, read_corpus
 from edgepack.model.data import Data, Row, label_ids, load_data, load_unlabelled
 from edgepack.model.source import Source, check_tokenizer, find_model
-from edgepack.model.tasks import TASKS, Features, Outputs, Task
+from edgepack.model.tasks import TASKS, Features, Outputs, Task, check_tokens
 from edgepack.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -136,7 +136,9 @@ class Material:
         return choose_buckets(lengths, self.max_length, self.recipe.length)
 
     def encoded(self, rows: list[Row]) -> list[Features]:
-        return self.task.encode(self.tokenizer, rows, self.max_length) if rows else []
+        features = self.task.encode(self.tokenizer, rows, self.max_length) if rows else []
+        check_tokens(features, rows)
+        return features
 
 
 def gather(recipe: Recipe) -> Material:

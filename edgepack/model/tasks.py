@@ -47,7 +47,8 @@ class Task:
     decide: Decide
 
 
-def check_text_fits(features: Sequence[Features], rows: Sequence[Row]) -> None:
+def check_tokens(features: Sequence[Features], rows: Sequence[Row]) -> None:
+    """EdgepackError names the first row of which nothing is left: a tokenizer without tokens of its own makes none of an empty text."""
     for item in features:
         if not item.ids:
             raise EdgepackError(f"{rows[item.row].place}: no tokens", "drop the row, or fill in its text")
