@@ -10,11 +10,14 @@ import typer
 from edgepack.command import Json, Pack, Targets, print_result
 
 
-def measure(
+def measure(  # noqa: PLR0913, PLR0917  a flag is a parameter
     pack: Pack,
     data: Annotated[str | None, typer.Option(help="Test data for the score.", show_default="where the build found it")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the report.", show_default="the pack")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Short runs, for trying out.")] = False,
+    mlperf: Annotated[bool, typer.Option("--mlperf", help="At least 1,024 inferences and 60 s of each length.")] = False,
+    sustained: Annotated[float, typer.Option(help="Then so many minutes without a pause: the first against the last.")] = 0.0,
+    force: Annotated[bool, typer.Option("--force", help="Measure also where other work goes on.")] = False,
     ops: Annotated[bool, typer.Option("--ops", help="Times of single ops too, by the runtime's profiler.")] = False,
     on: Annotated[
         list[str] | None,
@@ -24,13 +27,13 @@ def measure(
     json_: Json = False,
 ) -> None:
     """Measure a pack on one or more targets and judge it against its budgets."""
-    from edgepack.measure.measurement import FULL, QUICK
+    from edgepack.measure.measurement import chosen_effort
     from edgepack.measure.targets import find_targets
     from edgepack.remeasure import measure_pack
     from edgepack.show import report_view
 
-    wanted = find_targets(on or [], targets)
-    report = measure_pack(pack, data, out, QUICK if quick else FULL, ops, wanted)
+    effort = chosen_effort(quick, mlperf, sustained, force)
+    report = measure_pack(pack, data, out, effort, ops, find_targets(on or [], targets))
     print_result(report.as_json(), json_, lambda: report_view(report, str(out or pack)))
     raise typer.Exit(report.exit_code)
 

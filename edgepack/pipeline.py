@@ -11,7 +11,8 @@ from edgepack.choice import wished_formats
 from edgepack.errors import EdgepackError
 from edgepack.formats import check_installed
 from edgepack.gate import Attempt
-from edgepack.measure.measurement import FULL, Effort, measure
+from edgepack.measure.measurement import FULL, Effort
+from edgepack.measure.measuring import measure
 from edgepack.model.material import gather
 from edgepack.model.source import find_model
 from edgepack.pack import WEIGHT_CACHE, Manifest, check_disk, check_output, disk_full_is_said, seal, written_whole
@@ -105,7 +106,9 @@ def _ship(runners: list[Runner], out: Path, effort: Effort | None) -> Report:
 
 def _measured_pack(folder: Path, runner: Runner, effort: Effort | None) -> tuple[Manifest, Report]:
     manifest = write_pack(folder, runner)
-    measurement = measure(folder, manifest, runner.material.median_length, effort) if effort else None
+    # Other work beside it is told in the report: what took minutes to build is not thrown away for it.
+    lenient = effort.model_copy(update={"force": True}) if effort else None
+    measurement = measure(folder, manifest, runner.material.median_length, lenient) if lenient else None
     shutil.rmtree(folder / WEIGHT_CACHE, ignore_errors=True)  # a device makes its own
     return manifest, judge(manifest, measurement)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from edgepack.errors import EdgepackError
 from edgepack.golden import answers_on
 from edgepack.measure.answers import answer
-from edgepack.measure.measurement import FULL, Effort, measure
+from edgepack.measure.measurement import FULL, Effort
+from edgepack.measure.measuring import measure
 from edgepack.measure.ops import profile_ops
 from edgepack.measure.targets import LOCAL, Target, transport
 from edgepack.model.data import label_ids, load_data

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import time
 
+import conditions
 import numpy as np
 import protocol
 from protocol import Refused, ms_since
@@ -69,6 +70,15 @@ def prefill(folder, manifest, job, open_decoder) -> dict:
 
 def decode(folder, manifest, job, open_decoder) -> dict:
     """Raw times of one token with `length` tokens before it: it is taken back each time, so that the context stays as long."""
+    return protocol.timed(_next_token(folder, manifest, job, open_decoder), job)
+
+
+def sustained_decode(folder, manifest, job, open_decoder) -> dict:
+    """The same token again and again for `seconds`: see conditions.sustained."""
+    return conditions.sustained(_next_token(folder, manifest, job, open_decoder), job)
+
+
+def _next_token(folder, manifest, job, open_decoder):
     context = protocol.random_ids(manifest, job["length"])
     decoder = open_decoder(folder, manifest, job["threads"], len(context) + 1)
     decoder.step(context)
@@ -77,7 +87,7 @@ def decode(folder, manifest, job, open_decoder) -> dict:
         decoder.seen = len(context)
         decoder.step(context[-1:]).argmax()
 
-    return protocol.timed(next_token, job)
+    return next_token
 
 
 def decode_memory(folder, manifest, job, open_decoder) -> dict:
@@ -93,7 +103,7 @@ def decode_memory(folder, manifest, job, open_decoder) -> dict:
     return protocol.occupied(lambda: open_decoder(folder, manifest, job["threads"], len(context)), fill)
 
 
-JOBS = {"generate": generate, "prefill": prefill, "decode": decode, "decode_memory": decode_memory}
+JOBS = {"generate": generate, "prefill": prefill, "decode": decode, "sustained_decode": sustained_decode, "decode_memory": decode_memory}
 
 
 def _check_prompt(manifest, prompt) -> None:

@@ -40,6 +40,17 @@ def saturates_u8s8() -> bool | None:
     return not {"avx_vnni", "avx512_vnni"} & set(flags) if flags else None
 
 
+def cpu_seconds() -> dict | None:
+    """Seconds that the usable cores were busy, that a hypervisor gave to others, and that this process and its children took."""
+    lines = (_read("/proc/stat") or "").splitlines()
+    cores = {"cpu{}".format(core) for core in usable_cores()}
+    ticks = [[int(value) for value in line.split()[1:9]] for line in lines if line.split(" ")[0] in cores]
+    if not ticks or any(len(row) < 8 for row in ticks):
+        return None
+    user, nice, system, _, _, irq, softirq, steal = (sum(column) / os.sysconf("SC_CLK_TCK") for column in zip(*ticks))
+    return {"busy": user + nice + system + irq + softirq, "stolen": steal, "own": sum(os.times()[:4])}
+
+
 def resident_mb() -> dict:
     """Resident memory now and its peak since `reset_peak`, in 10^6 bytes: whole, anonymous pages, pages of files."""
     status = _pairs("/proc/self/status")

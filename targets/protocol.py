@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import conditions
 import machine
 import numpy as np
 
@@ -80,6 +81,13 @@ def latency(folder, manifest, job, open_session) -> dict:
     return timed(lambda: run(feeds), job)
 
 
+def sustained(folder, manifest, job, open_session) -> dict:
+    """Texts of `length` tokens, one behind the other for `seconds`: see conditions.sustained."""
+    run = open_session(folder, manifest, job["threads"], exact=False)
+    feeds = random_text(manifest, job["length"])
+    return conditions.sustained(lambda: run(feeds), job)
+
+
 def memory(folder, manifest, job, open_session) -> dict:
     """Peak resident memory of loading and running, beside that of the runtime with nothing loaded."""
 
@@ -110,7 +118,7 @@ def answer(folder, manifest, job, open_session) -> dict:
     return {"outputs": outputs, "exact_int8": exact}
 
 
-JOBS = {"load": load, "latency": latency, "memory": memory, "answer": answer}
+JOBS = {"load": load, "latency": latency, "sustained": sustained, "memory": memory, "answer": answer, **conditions.JOBS}
 
 
 def _outputs(run, manifest, feeds, at_once) -> list:
@@ -151,14 +159,14 @@ def _reduced(manifest, ids, output) -> list:
 def timed(act, job) -> dict:
     """Raw times of `act()`, warmed up: at least job["runs"] of them and job["seconds"] long."""
     warm_up_runs = _warm_up(act, job.get("warm_up_runs", WARM_UP_RUNS))
-    before = machine.facts()
+    before, around = machine.facts(), conditions.Contention()
     samples = []
     began = time.perf_counter()
     while len(samples) < job["runs"] or time.perf_counter() - began < job["seconds"]:
         start = time.perf_counter()
         act()
         samples.append(round(ms_since(start), 4))
-    return {"samples_ms": samples, "warm_up_runs": warm_up_runs, "machine_before": before}
+    return {"samples_ms": samples, "warm_up_runs": warm_up_runs, "machine_before": before, "contention": around.since()}
 
 
 def occupied(open_it, use_it) -> dict:

@@ -29,6 +29,7 @@ import litert_ops  # noqa: E402
 import machine  # noqa: E402
 import numpy as np  # noqa: E402
 import protocol  # noqa: E402
+import text_times  # noqa: E402
 
 
 def open_session(folder, manifest, threads, exact):
@@ -152,5 +153,5 @@ def _text(feeds, row, manifest, bucket) -> dict:
 
 
 if __name__ == "__main__":
-    jobs = (protocol.JOBS, open_session), (generation.JOBS, open_decoder), ({"ops": ops}, None)
+    jobs = (protocol.JOBS, open_session), (text_times.JOBS, open_session), (generation.JOBS, open_decoder), ({"ops": ops}, None)
     protocol.main(NAME, version, IMPORT_MS, *jobs)

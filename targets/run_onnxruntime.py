@@ -14,6 +14,7 @@ import generation  # noqa: E402
 import machine  # noqa: E402
 import numpy as np  # noqa: E402
 import protocol  # noqa: E402
+import text_times  # noqa: E402
 
 LEVELS = {
     "disable_all": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
@@ -110,5 +111,5 @@ def _session(path, settings, threads, exact, profile=None):
 
 
 if __name__ == "__main__":
-    jobs = (protocol.JOBS, open_session), (generation.JOBS, Decoder), ({"ops": ops}, None)
+    jobs = (protocol.JOBS, open_session), (text_times.JOBS, open_session), (generation.JOBS, Decoder), ({"ops": ops}, None)
     protocol.main("onnxruntime", onnxruntime.__version__, IMPORT_MS, *jobs)

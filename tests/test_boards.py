@@ -48,10 +48,10 @@ def test_a_board_is_set_up_without_a_network_measured_on_and_cleared(board, name
     target = named(python=str(bare / "bin" / "python"))
     wheels = tmp_path / "wheels"
     wheels.mkdir()
-    for name in ("onnxruntime", "numpy"):
+    for name in ("onnxruntime", "numpy", "tokenizers"):
         make_wheel(name, wheels)
     planned = set_up_target(target, pack_folder, wheels, dry_run=True)
-    assert not planned.done and len(planned.wheels) == 2 and board.left() == []
+    assert not planned.done and len(planned.wheels) == 3 and board.left() == []
     done = set_up_target(target, pack_folder, wheels)
     assert done.done and done.packages["onnxruntime"] == read_manifest(pack_folder).versions["onnxruntime"]
     assert board.left() == ["edgepack"] and check_target(target, pack_folder).can_run
@@ -59,6 +59,7 @@ def test_a_board_is_set_up_without_a_network_measured_on_and_cleared(board, name
         kept = machine.push(pack_folder, read_manifest(pack_folder))
         assert (kept.files, kept.mb) == (0, 0)  # the check brought it, and a board that is set up keeps it
         assert machine.run_job(pack_folder, "onnxruntime", LOAD)["session_ms"] > 0
+        assert machine.run_job(pack_folder, "onnxruntime", {"kind": "texts", "threads": 1})["texts"] == 32  # the module's code is there
     assert sorted(path.name for path in board.folder.iterdir()) == ["edgepack-target.json", "store", "venv"]
     assert remove_target(target).removed == str(board.folder) and board.left() == []
     assert remove_target(target).removed is None
@@ -66,7 +67,7 @@ def test_a_board_is_set_up_without_a_network_measured_on_and_cleared(board, name
 
 @needs_sshd
 def test_a_set_up_that_fails_leaves_nothing_and_what_is_not_edgepacks_is_not_touched(board, named, tmp_path):
-    with pytest.raises(EdgepackError, match="no wheels of onnxruntime==1.31.1, numpy for Python"):
+    with pytest.raises(EdgepackError, match="no wheels of onnxruntime==1.31.1, numpy, tokenizers for Python"):
         set_up_target(named(), wheels=tmp_path)
     with pytest.raises(EdgepackError, match="onnxruntime cannot be imported there"), transport(named()).opened(named()) as machine:
         machine.ask("set_up")

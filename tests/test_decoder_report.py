@@ -8,7 +8,8 @@ import sys
 import pytest
 from test_report import in_terminal
 
-from edgepack.measure.measurement import QUICK, headline_length, measure, workload
+from edgepack.measure.measurement import QUICK, headline_length
+from edgepack.measure.measuring import measure, workload
 from edgepack.measure.transports.local import run_job
 from edgepack.pack import read_manifest
 from edgepack.predict import predict

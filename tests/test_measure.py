@@ -1,7 +1,9 @@
 """Measurements come from a fresh process that knows only numpy and the runtime, and carry what is needed to doubt them."""
 
+import functools
 import json
 import math
+import os
 import subprocess
 import sys
 import time
@@ -12,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgepack.errors import EdgepackError
-from edgepack.measure.measurement import FULL, QUICK, is_the_device, measure
+from edgepack.measure.doubts import doubts, is_steady, wait_for_quiet
+from edgepack.measure.measurement import FULL, MLPERF, QUICK, chosen_effort, is_the_device
+from edgepack.measure.measuring import measure
 from edgepack.measure.ops import profile_ops
 from edgepack.measure.statistics import summarize
 from edgepack.measure.transports.local import run_job
@@ -118,6 +122,49 @@ def test_ops_are_timed_one_by_one(pack_folder):
         assert "Time by op" in text and found.rows[0].op in text and found.where in text
 
 
+def test_the_storage_and_what_an_app_does_around_the_model_are_timed_apart(measurement, pack_folder):
+    storage, texts = measurement.storage, measurement.texts
+    files = sum(path.stat().st_size for path in pack_folder.glob("model.onnx*"))
+    assert storage.mb == pytest.approx(files / 1e6, abs=1e-3) and storage.read_ms > 0 and storage.map_ms > 0
+    assert texts.texts == len((pack_folder / "golden.jsonl").read_text().splitlines())
+    assert texts.tokenizer.n == texts.after.n == 20 * texts.texts and 0 < texts.tokenizer.p50 < 10 and 0 < texts.after.p50 < 10
+
+
+def test_minutes_without_a_pause_are_told_slice_by_slice(pack_folder):
+    found = run_job(pack_folder, "onnxruntime", {"kind": "sustained", "length": 16, "threads": 1, "seconds": 0.5})
+    (row,) = found["slices"]
+    assert row["n"] > 10 and 0 < row["p50"] <= row["p90"] and {"clock_mhz", "temperature_c", "at_s"} <= set(row)
+
+
+def test_a_busy_machine_is_refused_and_with_force_is_told(pack_folder, measurement):
+    run = functools.partial(run_job, pack_folder, "onnxruntime")
+    burn = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count())]
+    try:
+        with pytest.raises(EdgepackError, match="local is busy: others take") as found:
+            wait_for_quiet(run, "local", looks=1)
+    finally:
+        for process in burn:
+            process.kill()
+            process.wait()
+    assert "--force" in found.value.fix
+    crowded = measurement.model_copy(update={"latency": tuple(_crowded(row, 0.5) for row in measurement.latency)})
+    assert any("other work was running" in doubt and "50%" in doubt for doubt in doubts(crowded)) and not is_steady(crowded)
+    alone = [row.model_copy(update={"summary": row.summary.model_copy(update={"steady": True})}) for row in measurement.latency]
+    assert is_steady(measurement.model_copy(update={"latency": tuple(_crowded(row, 0.0) for row in alone)}))
+
+
+def _crowded(row, share):
+    return row.model_copy(update={"others": (share,) * len(row.samples_ms), "stolen": (None,) * len(row.samples_ms)})
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"), [((True, True, 0.0, False), "exclude one another"), ((False, False, -1.0, False), "--sustained -1")]
+)
+def test_efforts_that_cannot_be_are_refused(flags, says):
+    with pytest.raises(EdgepackError, match=says):
+        chosen_effort(*flags)
+
+
 def test_a_target_that_crashes_is_a_message(pack_folder, tmp_path):
     (tmp_path / "pack.json").write_text((pack_folder / "pack.json").read_text())
     with pytest.raises(EdgepackError, match=r"run_onnxruntime.py failed on load of .*model.onnx"):
@@ -127,6 +174,8 @@ def test_a_target_that_crashes_is_a_message(pack_folder, tmp_path):
 def test_the_full_protocol_is_that_of_the_field():
     assert FULL.sessions == 5 and FULL.loads >= 5
     assert FULL.sessions * FULL.runs >= 200 and FULL.sessions * FULL.seconds >= 10
+    assert MLPERF.sessions * MLPERF.runs >= 1024 and MLPERF.sessions * MLPERF.seconds >= 60
+    assert chosen_effort(False, False, 10, False).sustained_s == 600 and not FULL.force
 
 
 @pytest.mark.parametrize(

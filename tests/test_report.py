@@ -10,7 +10,8 @@ from rich.console import Console
 from small import make_data
 
 from edgepack.gate import Attempt, Sensitive
-from edgepack.measure.measurement import QUICK, measure
+from edgepack.measure.measurement import QUICK
+from edgepack.measure.measuring import measure
 from edgepack.model.quality import GroupScore
 from edgepack.pack import read_manifest
 from edgepack.profile import Budget

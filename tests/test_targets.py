@@ -20,7 +20,7 @@ from edgepack.remeasure import measure_pack
 from edgepack.report.write import html, markdown
 
 pytest.importorskip("asyncssh", reason="no asyncssh: pip install 'edgepack[ssh]'")
-SHORT = Effort(name="quick", sessions=1, runs=3, seconds=0.0, loads=1)
+SHORT = Effort(name="quick", sessions=1, runs=3, seconds=0.0, loads=1, force=True)
 LONG = {"kind": "latency", "length": 16, "threads": 1, "runs": 1, "seconds": 60}
 
 

@@ -36,9 +36,11 @@ class Pushed(Frozen):
 
 
 class Machine(Protocol):
-    """place: how a report names it, as in `measured on aarch64 at ssh://pi@board`."""
+    """place: how a report names it, as in `measured on aarch64 at ssh://pi@board`. lacks: kinds of jobs that it cannot do, of
+    `quiet`, `storage`, `texts` and `ops`; what they would tell is null then."""
 
     place: str
+    lacks: frozenset[str]
 
     def facts(self) -> Facts: ...
 

@@ -52,6 +52,8 @@ class Answered(EdgepackError):
 class Remote:
     """One session. `place` names the machine in reports and errors."""
 
+    lacks = frozenset[str]()
+
     def __init__(self, target: Target, pipe: Pipe) -> None:
         self.target, self.place, self._pipe = target, f"at {target.address}", pipe
         self._sent: list[str] = []
@@ -64,10 +66,11 @@ class Remote:
         """Brings the pack and targets/: only what is not there by its hash. Where the disk is full, what was sent goes again."""
         pack = [file for file in manifest.files if file.name not in REPORT_FILES]
         files = {file.name: (folder / file.name, file) for file in pack} | {"pack.json": _with_hash(folder / "pack.json")}
-        scripts = {path.name: _with_hash(path) for path in sorted(shipped("targets").glob("*.py"))}
-        pushed = self.send([*files.values(), *scripts.values()])
+        targets = shipped("targets")
+        scripts, module = ({path.name: _with_hash(path) for path in sorted(place.glob("*.py"))} for place in (targets, targets / "module"))
+        pushed = self.send([*files.values(), *scripts.values(), *module.values()])
         try:
-            for name, content in (("pack", files), ("targets", scripts)):
+            for name, content in (("pack", files), ("targets", scripts), ("module", module)):
                 self.ask("place", folder=name, files={file: packed.sha256 for file, (_, packed) in content.items()})
         except Answered:
             self._forget()

@@ -9,9 +9,9 @@ from edgepack.measure.machine import Facts
 
 # What targets/ import, and no more: the runtimes' wheels name tools of theirs as needed too, which a board has no use for.
 PACKAGES = {
-    "onnxruntime": ("onnxruntime", "numpy"),
-    "litert": ("ai-edge-litert", "numpy", "ml_dtypes"),
-    "tflite-runtime": ("tflite-runtime", "numpy<2"),
+    "onnxruntime": ("onnxruntime", "numpy", "tokenizers"),
+    "litert": ("ai-edge-litert", "numpy", "ml_dtypes", "tokenizers"),
+    "tflite-runtime": ("tflite-runtime", "numpy<2", "tokenizers"),
 }
 MODULES = {"onnxruntime": "onnxruntime", "litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
 DEFAULT_VERSIONS = {"onnxruntime": "1.31.1", "litert": "2.3.0", "tflite-runtime": "2.14.0"}  # measured to run what edgepack exports

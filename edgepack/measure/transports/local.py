@@ -23,7 +23,7 @@ TIME_OUT_S = 3600
 class Here:
     """This machine: the pack is where it is, nothing is pushed."""
 
-    place = "here"
+    place, lacks = "here", frozenset[str]()
 
     def facts(self) -> Facts:
         command = [sys.executable, str(shipped("targets") / "board.py"), ".edgepack"]

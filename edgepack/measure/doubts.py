@@ -1,0 +1,64 @@
+"""What speaks against a measurement: other work beside it, sessions that disagree, a clock that moved, a cold load that was not cold."""
+
+import time
+from collections.abc import Iterator
+
+from edgepack.errors import EdgepackError
+from edgepack.measure.machine import RunJob
+from edgepack.measure.measurement import LatencyRow, Measurement
+
+MOST_OTHERS, MOST_STOLEN = 0.10, 0.02  # shares of the cores' time that others may take, and a hypervisor for its other guests
+_LOOK_S, _PAUSE_S = 1.0, 5.0
+
+
+def wait_for_quiet(run: RunJob, target: str, looks: int = 6) -> None:
+    """Waits for half a minute while other work goes on there; EdgepackError where it does not end. A machine that cannot tell passes."""
+    for look in range(looks):
+        found = run({"kind": "quiet", "seconds": _LOOK_S})["contention"]
+        if not _too_much(found["others"], found["stolen"]):
+            return
+        if look < looks - 1:
+            time.sleep(_PAUSE_S)
+    raise EdgepackError(
+        f"{target} is busy: others take {found['others']:.0%} of its cores, and {found['stolen']:.0%} go to other guests "
+        f"(limits {MOST_OTHERS:.0%} and {MOST_STOLEN:.0%}); figures from now would not repeat",
+        "end what else runs there, or measure nevertheless with --force: the report says so then",
+    )
+
+
+def is_steady(found: Measurement) -> bool:
+    """Whether a measurement now would say the same: no row's sessions disagree, and nobody else took the machine meanwhile."""
+    rows = (*found.latency, *found.first_token)
+    return all(row.summary.steady for row in rows) and not any(_was_crowded(row) for row in rows)
+
+
+def doubts(found: Measurement) -> Iterator[str]:
+    rows = (*found.latency, *found.first_token)
+    for row in rows:
+        if not row.summary.steady:
+            yield f"{row.length} tokens, {row.threads} threads: session medians spread by {row.summary.spread:.0%} (over 5 %)"
+    if not all(row.cold_is_proved for row in found.load if row.cold):
+        yield "cold load is not proved: the storage delivered less than half of the file"
+    before, after = found.environment["machine"]["clock_mhz"], found.environment["machine_after"]["clock_mhz"]
+    if before and after and abs(after / before - 1) > 0.05:
+        yield f"the clock went from {before:.0f} to {after:.0f} MHz"
+    crowded = [row for row in rows if _was_crowded(row)]
+    if crowded:
+        others, stolen = (max((one or 0.0 for row in crowded for one in getattr(row, name)), default=0.0) for name in ("others", "stolen"))
+        yield (
+            f"other work was running: in {len(crowded)} of {len(rows)} rows others took more than {MOST_OTHERS:.0%} of the cores "
+            f"(at most {others:.0%}), or other guests more than {MOST_STOLEN:.0%} (at most {stolen:.0%})"
+        )
+    if found.sustained and found.sustained.slowdown and found.sustained.slowdown > 1.05:
+        minutes = found.sustained.seconds / 60
+        yield f"after {minutes:g} minutes without a pause an inference takes {found.sustained.slowdown:.2f} times as long as in the first"
+
+
+def _was_crowded(row: LatencyRow) -> bool:
+    """Whether others took the machine in most sessions: in one alone the median of them all does not hear it."""
+    crowded = [_too_much(others, stolen) for others, stolen in zip(row.others, row.stolen, strict=True)]
+    return sum(crowded) * 2 > len(crowded)
+
+
+def _too_much(others: float | None, stolen: float | None) -> bool:
+    return (others or 0.0) > MOST_OTHERS or (stolen or 0.0) > MOST_STOLEN
