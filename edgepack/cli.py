@@ -12,7 +12,7 @@ import typer
 from edgepack.command import Json, print_result
 from edgepack.errors import EdgepackError
 from edgepack.formats import FormatWish
-from edgepack.pack_commands import generate, measure, ship, verify
+from edgepack.pack_commands import compare, generate, measure, ship, verify
 from edgepack.profile import PrecisionName, load_profile, profile_names
 from edgepack.recipe import Importance, Recipe, Scope, TaskName, Training, parse_fraction, read_recipe
 from edgepack.target_commands import app as target_app
@@ -221,7 +221,7 @@ def build(
     raise typer.Exit(report.exit_code)
 
 
-for _command in (measure, generate, verify, ship):
+for _command in (measure, compare, generate, verify, ship):
     app.command()(_command)
 
 

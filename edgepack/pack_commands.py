@@ -9,6 +9,11 @@ import typer
 
 from edgepack.command import Json, Pack, Targets, print_result
 
+On = Annotated[
+    list[str] | None,
+    typer.Option(help="A target: local, ssh://user@host, or a name in targets.toml. May be given often.", show_default="local"),
+]
+
 
 def measure(  # noqa: PLR0913, PLR0917  a flag is a parameter
     pack: Pack,
@@ -19,10 +24,7 @@ def measure(  # noqa: PLR0913, PLR0917  a flag is a parameter
     sustained: Annotated[float, typer.Option(help="Then so many minutes without a pause: the first against the last.")] = 0.0,
     force: Annotated[bool, typer.Option("--force", help="Measure also where other work goes on.")] = False,
     ops: Annotated[bool, typer.Option("--ops", help="Times of single ops too, by the runtime's profiler.")] = False,
-    on: Annotated[
-        list[str] | None,
-        typer.Option(help="A target: local, ssh://user@host, or a name in targets.toml. May be given often.", show_default="local"),
-    ] = None,
+    on: On = None,
     targets: Targets = None,
     json_: Json = False,
 ) -> None:
@@ -36,6 +38,27 @@ def measure(  # noqa: PLR0913, PLR0917  a flag is a parameter
     report = measure_pack(pack, data, out, effort, ops, find_targets(on or [], targets))
     print_result(report.as_json(), json_, lambda: report_view(report, str(out or pack)))
     raise typer.Exit(report.exit_code)
+
+
+def compare(
+    packs: Annotated[list[Path], typer.Argument(help="Two or more packs; ratios are to the first.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the page.", show_default="none is written")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Short runs, for trying out: claims nothing.")] = False,
+    mlperf: Annotated[bool, typer.Option("--mlperf", help="At least 1,024 inferences and 60 s of each length.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Measure also where other work goes on.")] = False,
+    on: On = None,
+    targets: Targets = None,
+    json_: Json = False,
+) -> None:
+    """Measure packs in turn on one or more targets: ratios with intervals, a claim only where one excludes 1."""
+    from edgepack.comparison import compare as compare_packs
+    from edgepack.measure.measurement import chosen_effort
+    from edgepack.measure.targets import find_targets
+    from edgepack.show import comparison_view
+
+    report = compare_packs(packs, out, chosen_effort(quick, mlperf, 0.0, force), find_targets(on or [], targets))
+    print_result(report.as_json(), json_, lambda: comparison_view(report, out))
+    raise typer.Exit(1 if report.failed else 0)
 
 
 def generate(

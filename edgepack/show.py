@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from edgepack.boards import Removal, SetUp, TargetCheck
     from edgepack.golden import Verification
     from edgepack.measure.measurement import Measurement
+    from edgepack.measure.statistics import Ratio
+    from edgepack.report.comparison import ComparisonReport
     from edgepack.report.judge import Report
 
 _MOST_GROUPS = 12
@@ -93,6 +96,27 @@ def setup_view(found: SetUp) -> RenderableType:
 def removal_view(found: Removal) -> RenderableType:
     gone = f"removed {found.removed} of {found.target}, {found.freed_mb:g} MB"
     return Text(gone if found.removed else f"edgepack keeps nothing on {found.target}")
+
+
+def comparison_view(report: ComparisonReport, out: Path | None) -> RenderableType:
+    from edgepack.report.comparison import NAMES
+
+    parts: list[RenderableType] = [Text(line, style="bold") for line in report.headlines]
+    for found in report.targets:
+        table = Table("figure", "tokens", "threads", "pack", "median", "ratio", "95 %", "claim", box=None, pad_edge=False)
+        for row in found.rows:
+            known = ("1", "", "") if row.ratio is None else _ratio_cells(row.ratio)
+            unit = "MB" if row.what == "ram_mb" else "ms"
+            median = f"{row.summary.p50:.4g} {unit}"
+            length = "–" if row.length is None else str(row.length)
+            table.add_row(NAMES[row.what], length, str(row.threads), report.packs[row.pack].name, median, *known)
+        parts += [Text(), Text(f"measured on {found.where}", style="bold"), table, *(Text(doubt, style="yellow") for doubt in found.doubts)]
+    parts += [Text(f"{one.target}: {one.failure}\n  fix: {one.fix}", style="red") for one in report.failed]
+    return Group(*parts, *([Text(), Text(f"page: {out}/comparison.html")] if out else []))
+
+
+def _ratio_cells(found: Ratio) -> tuple[str, str, str]:
+    return f"{found.value:.2f}", f"{found.low:.2f}–{found.high:.2f}", found.claim or "none"
 
 
 def _checks(report: Report) -> RenderableType:

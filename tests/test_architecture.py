@@ -30,7 +30,7 @@ LAYERS = [
     {"measure"},
     {"inference", "generation", "golden", "report", "runner", "quantization"},
     {"packing", "pair"},
-    {"pipeline", "remeasure", "demo", "boards", "ship"},
+    {"pipeline", "remeasure", "comparison", "demo", "boards", "ship"},
     {"show"},
     {"command"},
     {"pack_commands", "target_commands"},

@@ -52,7 +52,7 @@ def measure(
     run = functools.partial(on.run_job, folder, manifest.plan.runtime)
     if not effort.force and "quiet" not in on.lacks:
         wait_for_quiet(run, target)
-    machine = run(_load_job(cold=False))
+    machine = run(load_job(cold=False))
     threads = sorted({1, machine["machine"]["cores"]})
     work = workload(manifest, median_length)
     configurations = [(kind, length, count) for kind, lengths in work.timed for length in lengths for count in threads]
@@ -106,14 +106,14 @@ def _of_kind(rows: dict[tuple[str, int, int], LatencyRow], kinds: tuple[str, ...
     return tuple(row for (kind, _, _), row in rows.items() if kind in kinds)
 
 
-def _load_job(cold: bool, threads: int = 1, length: int = 16) -> dict[str, Any]:
+def load_job(cold: bool, threads: int = 1, length: int = 16) -> dict[str, Any]:
     return {"kind": "load", "cold": cold, "threads": threads, "length": length}
 
 
 def _loads(run: RunJob, manifest: Manifest, cold: bool, effort: Effort, progress) -> LoadRow:
     found = []
     for _ in range(effort.loads):
-        found.append(run(_load_job(cold)))
+        found.append(run(load_job(cold)))
         progress.advance()
     half = manifest.file_mb * 1e6 / 2
     read = tuple(one["read_bytes"] for one in found)
@@ -128,7 +128,7 @@ def _loads(run: RunJob, manifest: Manifest, cold: bool, effort: Effort, progress
 
 
 def _first_start(run: RunJob) -> FirstStart:
-    found = run(_load_job(cold=True) | {"first": True})
+    found = run(load_job(cold=True) | {"first": True})
     return FirstStart(
         session_ms=round(found["session_ms"], 3),
         first_inference_ms=round(found["first_inference_ms"], 3),
@@ -210,7 +210,7 @@ def _latencies(
     runs: dict[tuple[str, int, int], list[dict[str, Any]]] = {configuration: [] for configuration in configurations}
     for _ in range(effort.sessions):
         for configuration in configurations:
-            runs[configuration].append(run(_timing_job(*configuration, effort)))
+            runs[configuration].append(run(timing_job(*configuration, effort)))
             progress.advance()
         time.sleep(_PAUSE_S)
     rows = {
@@ -228,7 +228,7 @@ def _latencies(
     return rows, [one for found in runs.values() for one in found]
 
 
-def _timing_job(kind: str, length: int, threads: int, effort: Effort) -> dict[str, Any]:
+def timing_job(kind: str, length: int, threads: int, effort: Effort) -> dict[str, Any]:
     """A prompt takes as long as many tokens: fewer of them make up a session, by its time as by its count."""
     fewer = {"runs": max(3, effort.runs // 4), "warm_up_runs": 3} if kind == "prefill" else {}
     return {"kind": kind, "length": length, "threads": threads, "runs": effort.runs, "seconds": effort.seconds} | fewer

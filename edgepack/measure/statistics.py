@@ -1,6 +1,7 @@
 """Raw samples into the figures that people quote, with the doubts that belong to them."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from edgepack.frozen import Frozen
 _P99_SAMPLES = 1000  # below, a p99 is one of the few worst runs, and says nothing
 _STEADY_SPREAD = 0.05
 _RESAMPLES = 1000
+_CLAIM_SESSIONS = 5  # fewer that all point one way do so by chance too often: four in one of eight
 
 
 class Summary(Frozen):
@@ -28,6 +30,29 @@ class Summary(Frozen):
     steady: bool
 
 
+class Ratio(Frozen):
+    """How many times as much as the other: the median over sessions, paired, with its 95 % bootstrap interval.
+
+    claim: "less" or "more" only where the interval excludes 1 and there were sessions enough for it; else None.
+    """
+
+    value: float
+    low: float
+    high: float
+    sessions: int
+    claim: Literal["less", "more"] | None
+
+
+def ratio(own: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> Ratio:
+    """Both hold raw samples by session; session i of the one ran beside session i of the other."""
+    ratios = np.array([np.median(mine) / np.median(theirs) for mine, theirs in zip(own, other, strict=True)])
+    draws = np.random.default_rng(0).integers(0, len(ratios), size=(_RESAMPLES, len(ratios)))
+    low, high = np.percentile(np.median(ratios[draws], axis=1), [2.5, 97.5])
+    enough = len(ratios) >= _CLAIM_SESSIONS
+    claim = "less" if enough and high < 1 else "more" if enough and low > 1 else None
+    return Ratio(value=_rounded(np.median(ratios)), low=_rounded(low), high=_rounded(high), sessions=len(ratios), claim=claim)
+
+
 def summarize(sessions: Sequence[Sequence[float]]) -> Summary:
     """`sessions` holds each session's raw samples, in ms."""
     samples = np.concatenate([np.asarray(session, dtype=float) for session in sessions])
@@ -38,19 +63,19 @@ def summarize(sessions: Sequence[Sequence[float]]) -> Summary:
     spread = float((medians.max() - medians.min()) / np.median(medians))
     return Summary(
         n=len(samples),
-        min=_ms(samples.min()),
-        p50=_ms(p50),
-        p90=_ms(p90),
-        p95=_ms(p95),
-        p99=_ms(p99) if len(samples) >= _P99_SAMPLES else None,
-        mean=_ms(samples.mean()),
-        sd=_ms(samples.std(ddof=1)) if len(samples) > 1 else 0.0,
-        mad=_ms(np.median(np.abs(samples - p50))),
-        interval=(_ms(low), _ms(high)),
+        min=_rounded(samples.min()),
+        p50=_rounded(p50),
+        p90=_rounded(p90),
+        p95=_rounded(p95),
+        p99=_rounded(p99) if len(samples) >= _P99_SAMPLES else None,
+        mean=_rounded(samples.mean()),
+        sd=_rounded(samples.std(ddof=1)) if len(samples) > 1 else 0.0,
+        mad=_rounded(np.median(np.abs(samples - p50))),
+        interval=(_rounded(low), _rounded(high)),
         spread=round(spread, 4),
         steady=spread <= _STEADY_SPREAD,
     )
 
 
-def _ms(value: float) -> float:
+def _rounded(value: float) -> float:
     return round(float(value), 4)

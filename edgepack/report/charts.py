@@ -76,15 +76,17 @@ def bars(title: str, rows: Sequence[Bar]) -> Markup:
     return _svg(title, len(rows) * _ROW + 4, drawn)
 
 
-def intervals(title: str, rows: Sequence[Interval]) -> Markup:
-    """Points with their intervals on one common axis that need not start at 0: differences are what matters here."""
-    lowest, highest = min(row.low for row in rows), max(row.high for row in rows)
+def intervals(title: str, rows: Sequence[Interval], line: float | None = None) -> Markup:
+    """Points with their intervals on one common axis that need not start at 0: differences are what matters here. line: drawn across."""
+    marks = [] if line is None else [line]
+    lowest, highest = min([row.low for row in rows] + marks), max([row.high for row in rows] + marks)
     scale = (_WIDTH - _LABEL - _VALUE - 20) / ((highest - lowest) or 1)
 
     def x(value: float) -> float:
         return _LABEL + 10 + (value - lowest) * scale
 
-    drawn = []
+    cross = Markup('<line class="axis" x1="{0:.1f}" x2="{0:.1f}" y1="0" y2="{1}"/>')
+    drawn = [cross.format(x(mark), len(rows) * _ROW) for mark in marks]
     for index, row in enumerate(rows):
         y = index * _ROW + 14
         drawn.append(_text(0, y + 4, row.label))

@@ -35,16 +35,16 @@ def html(report: Report) -> str:
 
 
 def write_model_card(folder: Path, manifest: Manifest) -> None:
-    text = _environment(escape=False).get_template("model_card.md.j2").render(manifest=manifest, runtime=manifest.plan.runtime)
+    text = rendered("model_card.md.j2", escape=False, manifest=manifest, runtime=manifest.plan.runtime)
     write_atomically(folder / "README.md", text)
 
 
+def rendered(template: str, escape: bool, **context: Any) -> str:
+    return _environment(escape).get_template(template).render(**context)
+
+
 def _render(template: str, report: Report, escape: bool, **more: Any) -> str:
-    return (
-        _environment(escape)
-        .get_template(template)
-        .render(report=report, units=UNITS, weakest=weakest(report.ladder), headings=_HEADINGS, **more)
-    )
+    return rendered(template, escape, report=report, units=UNITS, weakest=weakest(report.ladder), headings=_HEADINGS, **more)
 
 
 def _environment(escape: bool) -> Environment:

@@ -1,0 +1,136 @@
+"""compare_on(): several packs on one machine, in turn, so that whatever the machine does meanwhile happens to all of them."""
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from edgepack.frozen import Frozen
+from edgepack.measure.doubts import MOST_OTHERS, MOST_STOLEN, wait_for_quiet
+from edgepack.measure.machine import Machine
+from edgepack.measure.measurement import Effort, headline_length
+from edgepack.measure.measuring import load_job, timing_job
+from edgepack.measure.statistics import Ratio, Summary, ratio, summarize
+from edgepack.pack import Manifest
+from edgepack.progress import bar
+
+_LENGTHS = (16, 64)
+_PAUSE_S = 0.3
+What = Literal["latency_ms", "first_token_ms", "cold_load_ms", "warm_load_ms", "ram_mb"]
+Packs = Sequence[tuple[Path, Manifest]]
+
+
+class Compared(Frozen):
+    """One figure of one pack. samples: raw, by session. ratio: to the first pack's, of the same sessions; None for the first itself."""
+
+    what: What
+    length: int | None
+    threads: int
+    pack: int  # its index among those that were named
+    summary: Summary
+    samples: tuple[tuple[float, ...], ...]
+    ratio: Ratio | None
+
+
+class Comparison(Frozen):
+    """All packs on one target. others, stolen: the most that other work and other guests took of the cores in one session."""
+
+    target: str
+    where: str
+    effort: Effort
+    rows: tuple[Compared, ...]
+    runtimes: tuple[str, ...]  # of each pack
+    machine: dict[str, Any]
+    doubts: tuple[str, ...]
+    origin: Literal["measured"] = "measured"
+
+
+Job = tuple[What, int | None, int, Callable[[dict[str, Any]], list[float]], dict[str, Any]]
+
+
+def compare_on(machine: Machine, target: str, packs: Packs, effort: Effort) -> Comparison:
+    """EdgepackError: other work goes on there (unless `effort` takes that), or a pack does not run there."""
+    first_folder, first = packs[0]
+    machine.push(first_folder, first)
+    if not effort.force and "quiet" not in machine.lacks:
+        wait_for_quiet(functools.partial(machine.run_job, first_folder, first.plan.runtime), target)
+    facts = machine.run_job(first_folder, first.plan.runtime, load_job(cold=False))["machine"]
+    jobs = _jobs([manifest for _, manifest in packs], sorted({1, facts["cores"]}), effort)
+    samples: dict[tuple[int, int], list[list[float]]] = {(job, pack): [] for job in range(len(jobs)) for pack in range(len(packs))}
+    crowd, runtimes = [(0.0, 0.0)], [""] * len(packs)
+    with bar(f"compare on {target}", effort.sessions * len(jobs) * len(packs)) as progress:
+        for session in range(effort.sessions):
+            order = range(len(packs)) if session % 2 == 0 else reversed(range(len(packs)))  # so that none is always the first
+            for pack in order:
+                folder, manifest = packs[pack]
+                machine.push(folder, manifest)
+                for index, (_, _, _, read, job) in enumerate(jobs):
+                    found = machine.run_job(folder, manifest.plan.runtime, job)
+                    samples[index, pack].append(read(found))
+                    seen = found.get("contention", {})
+                    crowd.append((seen.get("others") or 0.0, seen.get("stolen") or 0.0))
+                    runtimes[pack] = f"{found['runtime']['name']} {found['runtime']['version']}"
+                    progress.advance()
+            time.sleep(_PAUSE_S)
+    known = [index for index in range(len(jobs)) if all(session for pack in range(len(packs)) for session in samples[index, pack])]
+    rows = tuple(_row(jobs[index], pack, samples[index, pack], samples[index, 0]) for index in known for pack in range(len(packs)))
+    return Comparison(
+        target=target,
+        where=f"{facts['arch']} {machine.place} ({facts['cpu']})",
+        effort=effort,
+        rows=rows,
+        runtimes=tuple(runtimes),
+        machine=facts,
+        doubts=tuple(_doubts(rows, crowd)),
+    )
+
+
+def _jobs(manifests: Sequence[Manifest], threads: Sequence[int], effort: Effort) -> list[Job]:
+    """Kinds, lengths and thread counts that all packs can do; loads are one sample a session."""
+    decodes = bool(manifests[0].cache)
+    headline = min(headline_length(manifest) for manifest in manifests)
+    lengths = sorted({*(length for length in _LENGTHS if length < headline), headline})
+    kinds: list[tuple[What, str]] = [("latency_ms", "decode"), ("first_token_ms", "prefill")] if decodes else [("latency_ms", "latency")]
+    timed: list[Job] = [
+        (what, length, count, lambda found: found["samples_ms"], timing_job(kind, length, count, effort))
+        for what, kind in kinds
+        for length in lengths
+        for count in threads
+    ]
+    memory = {"kind": "decode_memory" if decodes else "memory", "threads": threads[-1], "length": headline}
+    return [
+        *timed,
+        ("cold_load_ms", None, 1, lambda found: [found["session_ms"]], load_job(cold=True)),
+        ("warm_load_ms", None, 1, lambda found: [found["session_ms"]], load_job(cold=False)),
+        ("ram_mb", headline, threads[-1], _peak_mb, memory),
+    ]
+
+
+def _peak_mb(found: dict[str, Any]) -> list[float]:
+    """Over an empty runtime; nothing where the system does not tell."""
+    peak, empty = found["running_mb"]["peak"], found["empty_mb"]["resident"]
+    return [] if peak is None or empty is None else [round(peak - empty, 3)]
+
+
+def _row(job: Job, pack: int, own: list[list[float]], first: list[list[float]]) -> Compared:
+    what, length, threads, *_ = job
+    return Compared(
+        what=what,
+        length=length,
+        threads=threads,
+        pack=pack,
+        summary=summarize(own),
+        samples=tuple(tuple(session) for session in own),
+        ratio=ratio(own, first) if pack else None,
+    )
+
+
+def _doubts(rows: Sequence[Compared], crowd: Sequence[tuple[float, float]]):
+    timed = [row for row in rows if row.length and row.what != "ram_mb"]
+    unsteady = [row for row in timed if not row.summary.steady]
+    if unsteady:
+        yield f"{len(unsteady)} of {len(timed)} rows: session medians spread by over 5 %; a ratio is of the same session's"
+    others, stolen = max(one for one, _ in crowd), max(one for _, one in crowd)
+    if others > MOST_OTHERS or stolen > MOST_STOLEN:
+        yield f"other work was running: at most {others:.0%} of the cores in one session, and {stolen:.0%} went to other guests"

@@ -1,0 +1,120 @@
+"""Packs side by side: what was measured of each in turn, with a claim only where the interval of a ratio excludes 1."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from edgepack.frozen import Frozen
+from edgepack.measure.comparing import Compared, Comparison, What
+from edgepack.model.quality import Score
+from edgepack.pack import Manifest, write_atomically
+from edgepack.report.charts import Interval, intervals
+from edgepack.report.write import rendered
+
+NAMES: dict[What, str] = {
+    "latency_ms": "latency",
+    "first_token_ms": "first token",
+    "cold_load_ms": "cold load",
+    "warm_load_ms": "warm load",
+    "ram_mb": "peak memory",
+}
+
+
+class ComparedPack(Frozen):
+    """score and points lost are the build's own, on its test data."""
+
+    name: str
+    pack_id: str
+    precision: str
+    params: int
+    file_mb: float
+    score: Score | None
+    score_drop: float | None
+    data: str | None  # hash of the data that the score is of
+
+
+class Failed(Frozen):
+    target: str
+    failure: str
+    fix: str
+
+
+class ComparisonReport(Frozen):
+    """comparison.json. Ratios are to the first of `packs`."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    task: str
+    packs: tuple[ComparedPack, ...]
+    targets: tuple[Comparison, ...]
+    failed: tuple[Failed, ...] = ()
+
+    @property
+    def headlines(self) -> tuple[str, ...]:
+        """A sentence for each pack but the first and each target, about what an app waits for, on all cores."""
+        others = range(1, len(self.packs))
+        return tuple(_headline(self.packs, one, headline_row(one, pack)) for one in self.targets for pack in others)
+
+
+def compared_pack(name: str, manifest: Manifest) -> ComparedPack:
+    last = manifest.ladder[-1]
+    return ComparedPack(
+        name=name,
+        pack_id=manifest.pack_id,
+        precision=manifest.precision,
+        params=last.params,
+        file_mb=round(manifest.file_mb, 3),
+        score=last.score,
+        score_drop=last.score_drop,
+        data=manifest.data.sha256 if manifest.data else None,
+    )
+
+
+def headline_row(found: Comparison, pack: int) -> Compared:
+    rows = [row for row in found.rows if row.pack == pack and row.what == "latency_ms"]
+    return max(rows, key=lambda row: (row.length or 0, row.threads))
+
+
+def sentence(row: Compared, name: str, first: str) -> str:
+    """What may be claimed of one row, and no more."""
+    ratio = row.ratio
+    about = f"{ratio.value:.2f} times {first}'s, {ratio.low:.2f} to {ratio.high:.2f} in {ratio.sessions} sessions"
+    if ratio.claim is None:
+        why = "its interval holds 1" if ratio.low <= 1 <= ratio.high else "too few sessions to say more"
+        return f"{name}: no difference shown ({about}: {why})"
+    if row.what == "ram_mb":
+        return f"{name} takes {'less' if ratio.claim == 'less' else 'more'} memory ({about})"
+    times = 1 / ratio.value if ratio.claim == "less" else ratio.value
+    return f"{name} is {times:.2f} times as {'fast' if ratio.claim == 'less' else 'slow'} as {first} ({about})"
+
+
+def write_comparison(folder: Path, report: ComparisonReport) -> None:
+    """Writes comparison.json, comparison.md and comparison.html, each whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "comparison.json", json.dumps(report.as_json(), indent=1) + "\n")
+    write_atomically(folder / "comparison.md", rendered("comparison.md.j2", escape=False, report=report, names=NAMES))
+    page = rendered("comparison.html.j2", escape=True, report=report, names=NAMES, charts=[_chart(report, one) for one in report.targets])
+    write_atomically(folder / "comparison.html", page)
+
+
+def _headline(packs: Sequence[ComparedPack], found: Comparison, row: Compared) -> str:
+    told = sentence(row, packs[row.pack].name, packs[0].name)
+    return f"{told}, at {row.length} tokens on {row.threads} threads, measured on {found.where}."
+
+
+def _chart(report: ComparisonReport, found: Comparison):
+    """Ratios with their intervals: left of the line is less than the first pack."""
+    rows = [
+        Interval(f"{report.packs[row.pack].name}: {_label(row)}", row.ratio.low, row.ratio.value, row.ratio.high, f"{row.ratio.value:.2f}")
+        for row in found.rows
+        if row.ratio
+    ]
+    return intervals(f"Ratios to {report.packs[0].name} with 95 % intervals, measured on {found.where}", rows, line=1.0)
+
+
+def _label(row: Compared) -> str:
+    length = f" {row.length}" if row.length and row.what != "ram_mb" else ""
+    threads = f", {row.threads} thr." if row.length and row.what != "ram_mb" else ""
+    return f"{NAMES[row.what]}{length}{threads}"
