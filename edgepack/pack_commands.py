@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from edgepack.command import Json, Pack, Targets, print_result
+from edgepack.recipe import parse_fraction
 
 On = Annotated[
     list[str] | None,
@@ -24,6 +25,9 @@ def measure(  # noqa: PLR0913, PLR0917  a flag is a parameter
     sustained: Annotated[float, typer.Option(help="Then so many minutes without a pause: the first against the last.")] = 0.0,
     force: Annotated[bool, typer.Option("--force", help="Measure also where other work goes on.")] = False,
     ops: Annotated[bool, typer.Option("--ops", help="Times of single ops too, by the runtime's profiler.")] = False,
+    baseline: Annotated[Path | None, typer.Option(help="An older report.json of this machine: exit code 2 where it was better.")] = None,
+    max_regression: Annotated[str, typer.Option(help="How much worse than the baseline a figure may be.")] = "10%",
+    junit: Annotated[Path | None, typer.Option(help="Write the report as JUnit XML too.")] = None,
     on: On = None,
     targets: Targets = None,
     json_: Json = False,
@@ -32,10 +36,14 @@ def measure(  # noqa: PLR0913, PLR0917  a flag is a parameter
     from edgepack.measure.measurement import chosen_effort
     from edgepack.measure.targets import find_targets
     from edgepack.remeasure import measure_pack
+    from edgepack.report.junit import write_junit
     from edgepack.show import report_view
 
     effort = chosen_effort(quick, mlperf, sustained, force)
-    report = measure_pack(pack, data, out, effort, ops, find_targets(on or [], targets))
+    most = parse_fraction(max_regression, "--max-regression")
+    report = measure_pack(pack, data, out, effort, ops, find_targets(on or [], targets), baseline, most)
+    if junit:
+        write_junit(junit, report)
     print_result(report.as_json(), json_, lambda: report_view(report, str(out or pack)))
     raise typer.Exit(report.exit_code)
 

@@ -64,7 +64,7 @@ def parse_fraction(text: str, flag: str) -> float:
     except ValueError:
         raise EdgepackError(f"not a fraction: {flag} {text!r}", "write 25% or 0.25") from None
     if not 0 <= value < 1:
-        raise EdgepackError(f"out of range: {flag} {text!r}", "choose a fraction from 0 to below 100%: every layer keeps a head")
+        raise EdgepackError(f"out of range: {flag} {text!r}", "choose a fraction from 0 to below 100%")
     return value
 
 

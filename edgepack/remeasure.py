@@ -16,6 +16,7 @@ from edgepack.model.tasks import TASKS
 from edgepack.pack import REPORT_FILES, Manifest, StageRecord, check_files, read_manifest, seal
 from edgepack.progress import say
 from edgepack.report.judge import Report
+from edgepack.report.regression import against, check_comparable, check_same_machine, read_baseline
 from edgepack.report.side_by_side import Outcome, judge_targets
 from edgepack.report.write import write_report
 
@@ -27,34 +28,47 @@ def measure_pack(
     effort: Effort = FULL,
     ops: bool = False,
     on: Sequence[Target] = (LOCAL,),
+    baseline: Path | None = None,
+    max_regression: float = 0.1,
 ) -> Report:
     """Measures `pack` on each of `on`, and its score here where test data is given or still where the build found it.
 
     `ops` looks at single ops too. The report goes into `out`, or into the pack, which is then sealed anew. On other data than the
-    build's, nothing is compared with the teacher, which is not in the pack. EdgepackError where a file of the pack was changed, and
-    where no target could measure; where one of several fails, the report says so and the others stand in it.
+    build's, nothing is compared with the teacher, which is not in the pack. baseline: an older report.json of the same machines; what
+    is worse by more than the share max_regression makes the report's exit code 2. EdgepackError where a file of the pack was changed,
+    where the baseline is of another task, profile or machine, and where no target could measure; where one of several fails, the
+    report says so and the others stand in it.
     """
     manifest = read_manifest(pack)
     check_files(pack, manifest, skip=REPORT_FILES)
+    older = read_baseline(baseline) if baseline else None
+    if older:
+        check_comparable(older, manifest.profile.name, manifest.task, [target.name for target in on])
     place = out or pack
     _check_writable(place)
     manifest, median_length = _scored_again(pack, manifest, data)
     outcomes = []
     for target in on:
-        outcomes.append(_outcome(target, pack, manifest, median_length, effort, ops))
+        outcomes.append(_outcome(target, pack, manifest, median_length, effort, ops, older))
         if outcomes[-1].failure and len(on) > 1:
             say(f"{target.name}: {outcomes[-1].failure}\n  fix: {outcomes[-1].fix}")
     report = judge_targets(manifest, outcomes)
+    if older:
+        report = against(report, older, str(baseline), max_regression)
     write_report(place, report)
     if out is None:
         seal(pack, manifest)
     return report
 
 
-def _outcome(target: Target, pack: Path, manifest: Manifest, median_length: int | None, effort: Effort, ops: bool) -> Outcome:
+def _outcome(
+    target: Target, pack: Path, manifest: Manifest, median_length: int | None, effort: Effort, ops: bool, older: Report | None
+) -> Outcome:
     """The measurement on one target; its failure is a result too, so that the others go on."""
     try:
         with transport(target).opened(target) as machine:
+            if older:
+                check_same_machine(older, target.name, machine.facts().machine)
             pushed = machine.push(pack, manifest)
             return Outcome(
                 target=target,

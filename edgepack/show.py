@@ -63,8 +63,9 @@ def plan_view(plan: Plan) -> RenderableType:
 
 def report_view(report: Report, out: str) -> RenderableType:
     verdict = Text(f"{report.verdict}: ", style=f"bold {_COLOURS[report.verdict]}") + Text(report.headline, style="not bold default")
-    quality = (*_targets(report), *_formats(report), _ladder(report), *_attempts(report), *_confidence(report), *_weakest(report))
-    return Group(verdict, Text(), _checks(report), Text(), *quality, *_latency(report), Text(), Text(f"report: {out}/report.html"))
+    beside = (*_targets(report), *_baseline(report), *_formats(report))
+    quality = (_ladder(report), *_attempts(report), *_confidence(report), *_weakest(report))
+    return Group(verdict, Text(), _checks(report), Text(), *beside, *quality, *_latency(report), Text(), Text(f"report: {out}/report.html"))
 
 
 def verification_view(found: Verification) -> RenderableType:
@@ -149,6 +150,21 @@ def _targets(report: Report) -> Iterator[RenderableType]:
         table.add_row(row.target, *known, Text("failed", "red") if row.failure else row.where)
     yield table
     yield from (Text(f"{row.target}: {row.failure}\n  fix: {row.fix}", style="red") for row in report.targets if row.failure)
+    yield Text()
+
+
+def _baseline(report: Report) -> Iterator[RenderableType]:
+    """What became worse than the baseline allows, and otherwise that nothing did."""
+    if report.baseline is None:
+        return
+    found = report.baseline
+    limit = f"limit {1 + found.most:g} times, baseline {found.file}"
+    if not found.worse:
+        yield Text(f"no worse than the baseline in {len(found.rows)} figures ({limit})", style="green")
+    for row in found.worse:
+        place = "".join(f", {value} {unit}" for value, unit in ((row.length, "tokens"), (row.threads, "threads")) if value is not None)
+        interval = "" if row.low is None else f", {row.low:.2f} to {row.high:.2f}"
+        yield Text(f"worse: {row.what}{place}: {row.now:g} after {row.before:g}, {row.ratio:.2f} times{interval} ({limit})", style="red")
     yield Text()
 
 

@@ -47,10 +47,22 @@ def ratio(own: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> R
     """Both hold raw samples by session; session i of the one ran beside session i of the other."""
     ratios = np.array([np.median(mine) / np.median(theirs) for mine, theirs in zip(own, other, strict=True)])
     draws = np.random.default_rng(0).integers(0, len(ratios), size=(_RESAMPLES, len(ratios)))
-    low, high = np.percentile(np.median(ratios[draws], axis=1), [2.5, 97.5])
-    enough = len(ratios) >= _CLAIM_SESSIONS
+    return _ratio(float(np.median(ratios)), np.median(ratios[draws], axis=1), len(ratios))
+
+
+def ratio_apart(own: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> Ratio:
+    """As `ratio`, where the sessions of the two ran at different times: each side is drawn by itself."""
+    medians, theirs = (np.array([np.median(session) for session in sessions]) for sessions in (own, other))
+    draw = np.random.default_rng(0)
+    drawn = [np.median(one[draw.integers(0, len(one), size=(_RESAMPLES, len(one)))], axis=1) for one in (medians, theirs)]
+    return _ratio(float(np.median(medians) / np.median(theirs)), drawn[0] / drawn[1], min(len(medians), len(theirs)))
+
+
+def _ratio(value: float, draws: np.ndarray, sessions: int) -> Ratio:
+    low, high = np.percentile(draws, [2.5, 97.5])
+    enough = sessions >= _CLAIM_SESSIONS
     claim = "less" if enough and high < 1 else "more" if enough and low > 1 else None
-    return Ratio(value=_rounded(np.median(ratios)), low=_rounded(low), high=_rounded(high), sessions=len(ratios), claim=claim)
+    return Ratio(value=_rounded(value), low=_rounded(low), high=_rounded(high), sessions=sessions, claim=claim)
 
 
 def summarize(sessions: Sequence[Sequence[float]]) -> Summary:

@@ -10,6 +10,7 @@ from edgepack.measure.measurement import LatencyRow, Measurement, headline_lengt
 from edgepack.measure.ops import OpProfile
 from edgepack.pack import Manifest, StageRecord
 from edgepack.predict import Prediction
+from edgepack.report.baseline import Baseline
 from edgepack.steps import PruneWeights, Step
 
 Verdict = Literal["fits", "over budget", "not measured"]
@@ -94,11 +95,12 @@ class Report(Frozen):
     formats_why: str | None = None
     targets: tuple[TargetRow, ...] = ()  # where `edgepack measure --on` asked several, or another machine than this
     other_measurements: tuple[Measurement, ...] = ()  # of the targets beside the one in `measurements`
+    baseline: Baseline | None = None  # where `edgepack measure --baseline` compared it with an older report
 
     @property
     def exit_code(self) -> int:
-        """0: nothing is over budget. 2: built, and over one. 1: a target that was asked could not measure."""
-        if self.verdict == "over budget":
+        """0: nothing is over budget. 2: over one, or worse than the baseline allows. 1: a target that was asked could not measure."""
+        if self.verdict == "over budget" or (self.baseline and self.baseline.worse):
             return 2
         return 1 if any(row.failure for row in self.targets) else 0
 

@@ -1,0 +1,36 @@
+"""What a report says of an older one: figures of both, and which became worse by more than is allowed. Records alone."""
+
+from typing import Literal
+
+from edgepack.frozen import Frozen
+
+
+class Regression(Frozen):
+    """One figure of both reports. ratio: now to then, above 1 is worse; low, high: its 95 % interval, where sessions give one.
+
+    is_worse: by more than the limit, and where there is an interval it excludes 1.
+    """
+
+    target: str
+    what: Literal["latency_ms", "first_token_ms", "cold_load_ms", "warm_load_ms", "ram_mb", "file_mb", "score"]
+    length: int | None
+    threads: int | None
+    before: float
+    now: float
+    ratio: float
+    low: float | None
+    high: float | None
+    is_worse: bool
+
+
+class Baseline(Frozen):
+    """What a report was compared with. most: the share by which a figure may be worse."""
+
+    file: str
+    pack_id: str
+    most: float
+    rows: tuple[Regression, ...]
+
+    @property
+    def worse(self) -> tuple[Regression, ...]:
+        return tuple(row for row in self.rows if row.is_worse)

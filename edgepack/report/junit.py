@@ -1,0 +1,53 @@
+"""A report as JUnit's XML, which every CI shows: a case for each budget, each target and each figure of the baseline."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+from edgepack.pack import write_atomically
+from edgepack.report.baseline import Regression
+from edgepack.report.judge import Check, Report
+
+_COUNTS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
+
+
+def write_junit(path: Path, report: Report) -> None:
+    """Whole or not at all."""
+    write_atomically(path, junit(report) + "\n")
+
+
+def junit(report: Report) -> str:
+    """A budget over its limit and a figure worse than allowed are failures, a target that could not measure an error, and what is
+    not known is skipped."""
+    suite = ElementTree.Element("testsuite", name=f"edgepack {report.profile}", tests="0")
+    for check in report.checks:
+        _budget(suite, check)
+    for row in report.targets:
+        case = _case(suite, "target", row.target)
+        if row.failure:
+            ElementTree.SubElement(case, "error", message=row.failure).text = row.fix
+    for row in report.baseline.rows if report.baseline else ():
+        _regression(suite, row, report.baseline.most)
+    counts = {name: str(len(suite.findall(f"testcase/{tag}"))) for name, tag in _COUNTS.items()}
+    suite.attrib.update(counts, tests=str(len(suite)))
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
+
+
+def _budget(suite: ElementTree.Element, check: Check) -> None:
+    case = _case(suite, "budget", check.name)
+    told = f"{check.name} {check.actual} ({check.origin} {check.where}), limit {check.limit:g}"
+    if check.ok is None:
+        ElementTree.SubElement(case, "skipped", message=f"{check.name} is not known: {check.where}")
+    elif not check.ok:
+        ElementTree.SubElement(case, "failure", message=told)
+
+
+def _regression(suite: ElementTree.Element, row: Regression, most: float) -> None:
+    place = "".join(f" {value} {unit}" for value, unit in ((row.length, "tokens"), (row.threads, "threads")) if value is not None)
+    case = _case(suite, f"baseline.{row.target}", f"{row.what}{place}")
+    if row.is_worse:
+        ElementTree.SubElement(case, "failure", message=f"{row.now:g} after {row.before:g}: {row.ratio:.3f} times, limit {1 + most:g}")
+
+
+def _case(suite: ElementTree.Element, kind: str, name: str) -> ElementTree.Element:
+    return ElementTree.SubElement(suite, "testcase", classname=f"edgepack.{kind}", name=name)

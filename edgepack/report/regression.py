@@ -1,0 +1,150 @@
+"""A report against an older one of the same machine: what became slower, larger or worse by more than is allowed."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from edgepack.errors import EdgepackError
+from edgepack.measure.measurement import LatencyRow, Measurement
+from edgepack.measure.statistics import Ratio, ratio_apart
+from edgepack.report.baseline import Baseline, Regression
+from edgepack.report.judge import Report
+
+_SAME = ("arch", "cpu", "cores")
+_FIX = "give a report.json that `edgepack measure` wrote"
+
+
+def read_baseline(path: Path) -> Report:
+    """EdgepackError: no such file, not a report.json, one without measurements."""
+    try:
+        found = Report.read(json.loads(path.read_text(encoding="utf-8")), str(path))
+    except OSError as error:
+        raise EdgepackError(
+            f"baseline not found: {str(path)!r} ({error.strerror})", "give a report.json that `edgepack measure` wrote"
+        ) from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise EdgepackError(f"{path} is not JSON: {error}", _FIX) from None
+    if found.measurements is None:
+        raise EdgepackError(f"nothing was measured for {path}", "measure that pack first: edgepack measure PACK --out FOLDER")
+    return found
+
+
+def check_comparable(baseline: Report, profile: str, task: str, targets: list[str]) -> None:
+    """EdgepackError before anything is measured: another task or profile, or a target that the baseline does not have."""
+    if (baseline.profile, baseline.task) != (profile, task):
+        raise EdgepackError(
+            f"the baseline is of {baseline.task} for {baseline.profile}, the pack of {task} for {profile}", "give a report of the same"
+        )
+    known = [one.target for one in _measurements(baseline)]
+    absent = [name for name in targets if name not in known]
+    if absent:
+        raise EdgepackError(
+            f"the baseline has nothing of {', '.join(absent)}: it was measured on {', '.join(known)}", "measure there first"
+        )
+
+
+def check_same_machine(baseline: Report, target: str, machine: dict[str, Any]) -> None:
+    """EdgepackError where the target is not what it was: figures of two machines tell nothing of two packs."""
+    then = _measured_on(baseline, target).environment["machine"]
+    different = [f"{key} {then[key]}, now {machine[key]}" for key in _SAME if then[key] != machine[key]]
+    if different:
+        raise EdgepackError(f"the baseline was measured on another machine: {'; '.join(different)}", "make a baseline on this one")
+
+
+def against(report: Report, baseline: Report, file: str, most: float) -> Report:
+    """`report` with every figure that both have beside the baseline's."""
+    rows = [*_whole(report, baseline, most)]
+    for measurement in _measurements(report):
+        rows += _of_target(measurement, _measured_on(baseline, measurement.target), most)
+    return report.model_copy(update={"baseline": Baseline(file=file, pack_id=baseline.pack_id, most=most, rows=tuple(rows))})
+
+
+def _measurements(report: Report) -> list[Measurement]:
+    return [one for one in (report.measurements, *report.other_measurements) if one]
+
+
+def _measured_on(report: Report, target: str) -> Measurement:
+    return next(one for one in _measurements(report) if one.target == target)
+
+
+def _whole(report: Report, baseline: Report, most: float) -> Iterator[Regression]:
+    """What belongs to the file wherever it runs. A score may fall by the limit's share of what it was."""
+    before, now = (one.ladder[-1] for one in (baseline, report))
+    yield _single("the file", "file_mb", None, (before.file_mb, now.file_mb), most)
+    if before.score and now.score and before.score.metric == now.score.metric:
+        values = (before.score.value, now.score.value)
+        higher_is_better = before.score.metric != "perplexity"
+        yield _single("the test split", "score", None, values, most, higher_is_better)
+
+
+def _of_target(now: Measurement, then: Measurement, most: float) -> Iterator[Regression]:
+    for what, ours, theirs in (("latency_ms", now.latency, then.latency), ("first_token_ms", now.first_token, then.first_token)):
+        known = {(row.length, row.threads): row for row in theirs}
+        for row in ours:
+            if (row.length, row.threads) in known:
+                yield _timed(now.target, what, row, known[row.length, row.threads], most)
+    for ours, theirs in zip(now.load, then.load, strict=True):
+        found = ratio_apart([[one] for one in ours.session_ms], [[one] for one in theirs.session_ms])
+        values = (_middle(theirs.session_ms), _middle(ours.session_ms))
+        yield _row(now.target, "cold_load_ms" if ours.cold else "warm_load_ms", (None, 1), values, found, most)
+    known_peaks = {(row.length, row.threads): row.peak_mb for row in then.memory}
+    for row in now.memory:
+        before = known_peaks.get((row.length, row.threads))
+        if row.peak_mb is not None and before is not None:
+            yield _single(now.target, "ram_mb", (row.length, row.threads), (before, row.peak_mb), most)
+
+
+def _timed(target: str, what: str, row: LatencyRow, then: LatencyRow, most: float) -> Regression:
+    values = (then.summary.p50, row.summary.p50)
+    return _row(target, what, (row.length, row.threads), values, ratio_apart(row.samples_ms, then.samples_ms), most)
+
+
+def _row(
+    target: str, what: str, place: tuple[int | None, int | None], values: tuple[float, float], found: Ratio, most: float
+) -> Regression:
+    length, threads = place
+    before, now = values
+    return Regression(
+        target=target,
+        what=what,
+        length=length,
+        threads=threads,
+        before=before,
+        now=now,
+        ratio=found.value,
+        low=found.low,
+        high=found.high,
+        is_worse=found.value > 1 + most and found.low > 1,
+    )
+
+
+def _single(
+    target: str,
+    what: str,
+    place: tuple[int, int] | None,
+    values: tuple[float, float],
+    most: float,
+    higher_is_better: bool = False,
+) -> Regression:
+    """A figure without sessions: the ratio alone decides."""
+    length, threads = place or (None, None)
+    before, now = values
+    better, worse = (now, before) if higher_is_better else (before, now)
+    times = round(worse / better, 4) if better else 1.0
+    return Regression(
+        target=target,
+        what=what,
+        length=length,
+        threads=threads,
+        before=before,
+        now=now,
+        ratio=times,
+        low=None,
+        high=None,
+        is_worse=times > 1 + most,
+    )
+
+
+def _middle(values: tuple[float, ...]) -> float:
+    return sorted(values)[len(values) // 2]
