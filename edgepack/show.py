@@ -121,12 +121,13 @@ def _ratio_cells(found: Ratio) -> tuple[str, str, str]:
 
 
 def _checks(report: Report) -> RenderableType:
-    table = Table("budget", "limit", "actual", "holds", "origin", box=None, pad_edge=False)
+    table = Table("budget", "limit", "actual", "margin", "holds", "origin", box=None, pad_edge=False)
     for check in report.checks:
         holds = Text("unknown", "yellow") if check.ok is None else Text("yes", "green") if check.ok else Text("no", "red")
         actual = "–" if check.actual is None else f"{check.actual:.4g}"
-        table.add_row(check.name, f"{check.limit:g}", actual, holds, f"{check.origin or ''} {check.where}")
-    return table
+        margin = "–" if check.margin is None else f"{check.margin:+.0%}"
+        table.add_row(check.name, f"{check.limit:g}", actual, margin, holds, f"{check.origin or ''} {check.where}")
+    return Group(table, *(Text(f"{check.name}: {check.next_step}", style="yellow") for check in report.checks if check.next_step))
 
 
 def _formats(report: Report) -> Iterator[RenderableType]:

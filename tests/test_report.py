@@ -144,7 +144,7 @@ def test_what_is_not_known_is_left_out_or_a_dash(manifest, measured, known):
         assert ("true class" in text) == (known != "nothing")
     page = Page()
     page.feed(html(report))
-    assert page.open == [] and len(page.charts) == {"nothing": 4, "no teacher": 7, "likelihoods": 5}[known]
+    assert page.open == [] and len(page.charts) == {"nothing": 5, "no teacher": 8, "likelihoods": 6}[known]
     assert Report.read(report.as_json(), "report.json") == report
 
 
@@ -173,7 +173,7 @@ def test_the_page_is_one_file_with_its_plots_and_no_network(pack_folder):
     page = Page()
     page.feed(text)
     assert page.open == [] and page.links == []
-    assert len(page.charts) == 9 and all(chart["role"] == "img" for chart in page.charts)
+    assert len(page.charts) == 10 and all(chart["role"] == "img" for chart in page.charts)
     assert "<script" not in text and "http" not in text.replace("http://www.w3.org/2000/svg", "")
 
 

@@ -7,6 +7,9 @@ from markupsafe import Markup
 
 _WIDTH, _ROW, _LABEL, _VALUE = 640, 28, 150, 110  # pixels: chart, one row, room for names on the left and values on the right
 
+_MOST_TICKS = 8
+_LETTER = 7.4  # pixels of an average letter at the page's size of text in charts
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -59,10 +62,11 @@ class HeatRow:
 
 def bars(title: str, rows: Sequence[Bar]) -> Markup:
     longest = max([sum(row.parts) for row in rows] + [row.limit or 0 for row in rows], default=0) or 1
-    scale = (_WIDTH - _LABEL - _VALUE) / longest
+    left, right = _room(_LABEL, [row.label for row in rows]), _room(_VALUE, [row.value for row in rows])
+    scale = (_WIDTH - left - right) / longest
     drawn = []
     for index, row in enumerate(rows):
-        y, x = index * _ROW + 4, float(_LABEL)
+        y, x = index * _ROW + 4, float(left)
         drawn.append(_text(0, y + 14, row.label))
         for part, width in enumerate(row.parts):
             drawn.append(
@@ -71,7 +75,7 @@ def bars(title: str, rows: Sequence[Bar]) -> Markup:
             x += width * scale
         drawn.append(_text(x + 6, y + 14, row.value, "value"))
         if row.limit is not None:
-            at = _LABEL + row.limit * scale
+            at = left + row.limit * scale
             drawn.append(Markup('<line class="limit" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>').format(at, y - 3, y + 21))
     return _svg(title, len(rows) * _ROW + 4, drawn)
 
@@ -79,11 +83,12 @@ def bars(title: str, rows: Sequence[Bar]) -> Markup:
 def intervals(title: str, rows: Sequence[Interval], line: float | None = None) -> Markup:
     """Points with their intervals on one common axis that need not start at 0: differences are what matters here. line: drawn across."""
     marks = [] if line is None else [line]
+    left, right = _room(_LABEL, [row.label for row in rows]), _room(_VALUE, [row.text for row in rows])
     lowest, highest = min([row.low for row in rows] + marks), max([row.high for row in rows] + marks)
-    scale = (_WIDTH - _LABEL - _VALUE - 20) / ((highest - lowest) or 1)
+    scale = (_WIDTH - left - right - 20) / ((highest - lowest) or 1)
 
     def x(value: float) -> float:
-        return _LABEL + 10 + (value - lowest) * scale
+        return left + 10 + (value - lowest) * scale
 
     cross = Markup('<line class="axis" x1="{0:.1f}" x2="{0:.1f}" y1="0" y2="{1}"/>')
     drawn = [cross.format(x(mark), len(rows) * _ROW) for mark in marks]
@@ -92,17 +97,18 @@ def intervals(title: str, rows: Sequence[Interval], line: float | None = None) -
         drawn.append(_text(0, y + 4, row.label))
         drawn.append(Markup('<line class="whisker" x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"/>').format(x(row.low), x(row.high), y, y))
         drawn.append(Markup('<circle class="part0" cx="{:.1f}" cy="{}" r="5"/>').format(x(row.value), y))
-        drawn.append(_text(_WIDTH - _VALUE + 6, y + 4, row.text, "value"))
+        drawn.append(_text(_WIDTH - right + 6, y + 4, row.text, "value"))
     return _svg(title, len(rows) * _ROW + 4, drawn)
 
 
 def lines(title: str, rows: Sequence[Line], x_unit: str, y_unit: str) -> Markup:
-    height, left, bottom = 240, 60, 40
+    height, left, bottom = 240, 80, 40
     xs = sorted({x for row in rows for x, _ in row.points})
     top = max(y for row in rows for _, y in row.points) or 1
     x_scale, y_scale = (_WIDTH - left - 110) / (max(xs) or 1), (height - bottom - 14) / top
     drawn = [Markup('<line class="axis" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>').format(left, _WIDTH - 100, height - bottom)]
-    drawn += [_text(left + x * x_scale, height - bottom + 16, f"{x:g}", "tick") for x in xs]
+    shown = xs if len(xs) <= _MOST_TICKS else xs[:: -(-len(xs) // _MOST_TICKS)]
+    drawn += [_text(left + x * x_scale, height - bottom + 16, f"{x:g}", "tick") for x in shown]
     drawn.append(_text(left + (_WIDTH - left - 110) / 2, height - 4, x_unit, "tick"))
     for step in range(5):
         y = top * step / 4
@@ -163,12 +169,17 @@ def heat(title: str, columns: Sequence[str], rows: Sequence[HeatRow], columns_na
     return _svg(title, 26 + len(rows) * _ROW, drawn)
 
 
+def _room(least: int, texts: Sequence[str]) -> float:
+    """Pixels for the longest of the texts, but no more than leaves half of the chart for what it shows."""
+    return min(_WIDTH / 4 + 20, max([least, *(_LETTER * len(text) + 10 for text in texts)]))
+
+
 def _text(x: float, y: float, text: str, kind: str = "label") -> Markup:
     return Markup('<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>').format(kind, x, y, text)
 
 
 def _svg(title: str, height: int, drawn: Sequence[Markup]) -> Markup:
-    opening = Markup('<figure><figcaption>{0}</figcaption><svg role="img" viewBox="0 0 {1} {2}" aria-label="{0}">').format(
-        title, _WIDTH, height
-    )
-    return opening + Markup("").join(drawn) + Markup("</svg></figure>")
+    """A figure that takes the keyboard's focus, for a narrow screen scrolls it sideways."""
+    figure = Markup('<figure tabindex="0" role="group" aria-label="{0}"><figcaption>{0}</figcaption>').format(title)
+    opening = Markup('<svg role="img" viewBox="0 0 {1} {2}" aria-label="{0}">').format(title, _WIDTH, height)
+    return figure + opening + Markup("").join(drawn) + Markup("</svg></figure>")

@@ -11,13 +11,17 @@ from edgepack.measure.ops import OpProfile
 from edgepack.pack import Manifest, StageRecord
 from edgepack.predict import Prediction
 from edgepack.report.baseline import Baseline
+from edgepack.report.next_step import next_step
 from edgepack.steps import PruneWeights, Step
 
 Verdict = Literal["fits", "over budget", "not measured"]
 
 
 class Check(Frozen):
-    """One budget. ok is None where nothing is known; origin is that of `actual`; `here` is what this machine measured."""
+    """One budget. ok is None where nothing is known; origin is that of `actual`; `here` is what this machine measured.
+
+    margin: share of the limit that is left, below 0 where it is exceeded; next_step: what to try then.
+    """
 
     name: str
     limit: float
@@ -26,6 +30,8 @@ class Check(Frozen):
     origin: Literal["measured", "predicted"] | None
     where: str
     here: float | None
+    margin: float | None = None
+    next_step: str | None = None
 
 
 class Contender(Frozen):
@@ -149,8 +155,17 @@ def _checks(manifest: Manifest, measurement: Measurement | None):
             actual, origin, where = here[name], "measured", measurement.where
         else:
             actual, origin, where = getattr(manifest.predictions, name), "predicted", f"for {part}"
-        ok = None if actual is None else actual <= limit
-        yield Check(name=name, limit=limit, actual=actual, ok=ok, origin=origin, where=where, here=here.get(name))
+        yield Check(
+            name=name,
+            limit=limit,
+            actual=actual,
+            ok=None if actual is None else actual <= limit,
+            origin=origin,
+            where=where,
+            here=here.get(name),
+            margin=None if actual is None or not limit else round(1 - actual / limit, 4),
+            next_step=next_step(manifest, name, actual, limit) if actual is not None and actual > limit else None,
+        )
 
 
 def measured_here(manifest: Manifest, measurement: Measurement | None) -> dict[str, float | None]:

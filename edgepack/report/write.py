@@ -74,6 +74,7 @@ def _charts(report: Report) -> dict[str, Any]:
     times = [Bar(one.format, (one.median_ms,), f"{one.median_ms:.2f} ms") for one in report.formats if one.median_ms is not None]
     charts["formats"] = bars(f"Median latency of the two formats, measured on {report.formats[0].where}", times) if times else None
     charts["targets"] = _targets_chart(report)
+    charts["sustained"] = _sustained_chart(report.measurements) if report.measurements else None
     if report.measurements:
         charts |= _measured_charts(report.measurements)
     return charts
@@ -103,8 +104,25 @@ def _measured_charts(measured: Measurement) -> dict[str, Any]:
     ]
     return _time_charts(measured) | {
         "load": bars(f"Session load and first inference, measured on {where}", load),
+        "start": _start_chart(measured),
         "memory": bars(f"Memory over an empty runtime, measured on {where}", memory) if memory else None,
     }
+
+
+def _start_chart(measured: Measurement) -> Any:
+    """What a start consists of, each part measured by itself."""
+    if measured.storage is None:
+        return None
+    warm = next(row for row in measured.load if not row.cold)
+    parts = (measured.storage.read_ms, measured.storage.map_ms, _middle(warm.session_ms), _middle(warm.first_inference_ms))
+    return bars(f"A start part by part, measured on {measured.where}", [Bar("start", parts, f"{sum(parts):.1f} ms")])
+
+
+def _sustained_chart(measured: Measurement) -> Any:
+    if measured.sustained is None:
+        return None
+    points = tuple((round(row.at_s), row.p50) for row in measured.sustained.slices)
+    return lines(f"Median latency by time, measured on {measured.where}", [Line("p50", points)], "s", "ms")
 
 
 def _time_charts(measured: Measurement) -> dict[str, Any]:
