@@ -1,0 +1,208 @@
+"""How far predictions are from measurements: fitted on some shapes on this machine, judged on others.
+
+    python benchmarks/prediction.py                     # ten models with random weights, fp32 and int8; run it alone: a quarter of an hour
+
+Times and memory do not hang on what weights say. A profile of this machine is made first: its storage is measured, its clock is
+given, and how many products a cycle it does is fitted, a figure for each precision, on the shapes marked `fitted`. The others are
+held out: their mean error is what edgepack/predict.py states. Everything on one core.
+"""
+
+import argparse
+import json
+import platform
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+
+from edgepack.measure.transports.local import run_job
+from edgepack.pack import Manifest, read_manifest
+from edgepack.pipeline import build
+from edgepack.predict import Prediction, predict
+from edgepack.profile import Profile, load_profile
+from edgepack.recipe import Recipe
+
+ENCODERS = {  # layers, hidden, heads, FFN, tokens of the vocabulary, whether the profile is fitted on it
+    "MiniLM-L6": (6, 384, 12, 1536, 30522, True),
+    "BERT-tiny": (2, 128, 2, 512, 30522, True),
+    "12 x 256": (12, 256, 4, 1024, 30522, True),
+    "e5-small": (12, 384, 12, 1536, 30522, False),
+    "TinyBERT-4": (4, 312, 12, 1200, 30522, False),
+    "student 3 x 384": (3, 384, 12, 1536, 30522, False),
+    "student 6 x 192": (6, 192, 6, 768, 30522, False),
+    "DistilBERT's": (6, 768, 12, 3072, 30522, False),
+}
+DECODERS = {
+    "Llama 6 x 512": (6, 512, 8, 1408, 32000, True),
+    "Llama 12 x 384": (12, 384, 6, 1024, 32000, False),
+}
+LENGTHS = (16, 64, 128)
+PRECISIONS = ("fp32", "int8")
+FIGURES = ("latency_ms", "load_ms", "ram_mb", "file_mb")
+_RUNTIME = "onnxruntime"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clock-ghz", type=float, default=3.5)
+    parser.add_argument("--work", type=Path, default=Path("build/prediction"))
+    parser.add_argument("--sessions", type=int, default=3)
+    wanted = parser.parse_args()
+    wanted.work.mkdir(parents=True, exist_ok=True)
+    packs = {(name, precision): _pack(name, precision, wanted.work) for name in (*ENCODERS, *DECODERS) for precision in PRECISIONS}
+    found = {key: [] for key in packs}
+    for _ in range(wanted.sessions):  # in turn, so that a drift of the machine touches all alike
+        for key, pack in packs.items():
+            found[key].append(_measured(pack))
+    measured = {key: {figure: float(np.median([one[figure] for one in rows])) for figure in rows[0]} for key, rows in found.items()}
+    profile = _fitted(wanted.clock_ghz, packs, measured)
+    rows = list(_rows(profile, packs, measured))
+    kept = {"profile": profile.as_json(), "sessions": _named(found), "rows": rows}
+    (wanted.work / "prediction.json").write_text(json.dumps(kept, indent=1))
+    _show(profile, rows)
+
+
+def _pack(name: str, precision: str, work: Path) -> Path:
+    out = work / f"{name.replace(' ', '-')}-{precision}"
+    if not (out / "pack.json").is_file():
+        with tempfile.TemporaryDirectory() as place:
+            _write_model(name, Path(place))
+            task = "text-generation" if name in DECODERS else "feature-extraction"
+            recipe = Recipe(model=place, task=task, student="same", prune_heads=0.0, precision=precision)
+            build(recipe, load_profile("x86-server"), out, work / "cache", effort=None)
+    return out
+
+
+def _write_model(name: str, folder: Path) -> None:
+    """Random weights and a tokenizer of as many pieces, which nobody asks anything."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import AutoModel, AutoModelForCausalLM, BertConfig, LlamaConfig, PreTrainedTokenizerFast
+
+    layers, hidden, heads, ffn, vocab, _ = (ENCODERS | DECODERS)[name]
+    shape = {
+        "num_hidden_layers": layers,
+        "hidden_size": hidden,
+        "num_attention_heads": heads,
+        "intermediate_size": ffn,
+        "vocab_size": vocab,
+    }
+    torch.manual_seed(0)
+    if name in DECODERS:
+        model = AutoModelForCausalLM.from_config(LlamaConfig(**shape, num_key_value_heads=heads // 2, tie_word_embeddings=True))
+    else:
+        model = AutoModel.from_config(BertConfig(**shape))
+    model.save_pretrained(folder)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "</s>", *(f"w{index}" for index in range(vocab - 6))]
+    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    named = {"pad_token": "[PAD]", "unk_token": "[UNK]", "eos_token": "</s>", "model_max_length": 512}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named).save_pretrained(folder)
+
+
+def _measured(pack: Path) -> dict[str, float]:
+    """latency_ms by length, load_ms (cold), ram_mb at 128 tokens, file_mb; and the storage's own speed meanwhile."""
+    manifest, run = read_manifest(pack), partial(run_job, pack, _RUNTIME)
+    kind, memory = ("decode", "decode_memory") if manifest.cache else ("latency", "memory")
+    found = {}
+    for length in LENGTHS:
+        timed = run({"kind": kind, "length": length, "threads": 1, "runs": 20, "seconds": 0.5})
+        found[f"latency_ms {length}"] = float(np.median(timed["samples_ms"]))
+    found["load_ms"] = run({"kind": "load", "cold": True, "threads": 1, "length": 16})["session_ms"]
+    held = run({"kind": memory, "length": 128, "threads": 1})
+    found["ram_mb"] = held["running_mb"]["peak"] - held["empty_mb"]["resident"]
+    found["file_mb"] = manifest.file_mb
+    storage = run({"kind": "storage"})
+    found["read_mb_s"] = storage["bytes"] / 1e3 / storage["read_ms"]
+    return found
+
+
+def _fitted(clock_ghz: float, packs: dict, measured: dict) -> Profile:
+    """A profile of this machine: products a cycle are those that make the mean error of the fitted shapes' latency smallest."""
+    read = float(np.median([one["read_mb_s"] for one in measured.values()]))
+    base = load_profile("x86-server")
+    known = base.model_copy(
+        update={
+            "name": "this-machine",
+            "cpu": base.cpu.model_copy(update={"cores": 1, "clock_ghz": clock_ghz, "part": platform.processor() or platform.machine()}),
+            "memory": base.memory.model_copy(update={"bandwidth_gb_s": round(2 * _read_gb_s(), 1)}),  # half of a data sheet's is reached
+            "storage": base.storage.model_copy(update={"read_mb_s": read}),
+        }
+    )
+    fitted = {key: pack for key, pack in packs.items() if (ENCODERS | DECODERS)[key[0]][-1]}
+    for precision in PRECISIONS:
+        keys = [key for key in fitted if key[1] == precision]
+        trials = [_with_macs(known, precision, macs) for macs in np.geomspace(1, 256, 400)]
+        known = min(trials, key=lambda trial, keys=keys: _mean_error(trial, {key: (packs[key], measured[key]) for key in keys}))
+    return known
+
+
+def _mean_error(profile: Profile, chosen: dict) -> float:
+    return float(np.mean([abs(_off(profile, pack, row, "latency_ms", length)) for pack, row in chosen.values() for length in LENGTHS]))
+
+
+def _read_gb_s() -> float:
+    """One core's, of memory that no cache holds."""
+    array = np.ones(1 << 26, np.float64)
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        array.sum()
+        times.append(time.perf_counter() - start)
+    return array.nbytes / 1e9 / min(times)
+
+
+def _with_macs(profile: Profile, precision: str, macs: float) -> Profile:
+    runtime = profile.runtimes[_RUNTIME]
+    precisions = runtime.precisions | {precision: runtime.precisions[precision].model_copy(update={"macs_per_cycle": float(macs)})}
+    return profile.model_copy(update={"runtimes": {_RUNTIME: runtime.model_copy(update={"precisions": precisions})}})
+
+
+def _predicted(profile: Profile, manifest: Manifest, length: int) -> Prediction:
+    return predict(manifest.plan.student, manifest.plan.precision, profile, _RUNTIME, length)
+
+
+def _off(profile: Profile, pack: Path, measured: dict[str, float], figure: str, length: int = 128) -> float:
+    """Share by which the prediction is over (above 0) or under the measurement."""
+    key = f"{figure} {length}" if figure == "latency_ms" else figure
+    return getattr(_predicted(profile, _manifest(pack), length), figure) / measured[key] - 1
+
+
+_manifest = cache(read_manifest)
+
+
+def _rows(profile: Profile, packs: dict, measured: dict) -> Iterator[dict]:
+    for (name, precision), pack in packs.items():
+        *_, is_fitted = (ENCODERS | DECODERS)[name]
+        offs = {f"latency_ms {length}": _off(profile, pack, measured[name, precision], "latency_ms", length) for length in LENGTHS}
+        offs |= {figure: _off(profile, pack, measured[name, precision], figure) for figure in FIGURES[1:]}
+        yield {"model": name, "precision": precision, "fitted": is_fitted, "measured": measured[name, precision], "off": offs}
+
+
+def _named(found: dict) -> dict:
+    return {f"{name} {precision}": rows for (name, precision), rows in found.items()}
+
+
+def _show(profile: Profile, rows: list[dict]) -> None:
+    speeds = profile.runtimes[_RUNTIME].precisions
+    cycles = ", ".join(f"{name} {speeds[name].macs_per_cycle:.1f}" for name in PRECISIONS)
+    print(f"\nproducts a cycle at {profile.cpu.clock_ghz:g} GHz: {cycles}; storage {profile.storage.read_mb_s:.0f} MB/s")
+    print("\n| model | | S16 ms | S64 ms | S128 ms | cold load ms | peak MB | file MB |\n|---|---|---|---|---|---|---|---|")
+    for row in rows:
+        cells = [f"{row['measured'][key]:.3g} ({off:+.0%})" for key, off in row["off"].items()]
+        print(f"| {row['model']}, {row['precision']} | {'fitted' if row['fitted'] else 'held out'} | {' | '.join(cells)} |")
+    print("\n| mean error | latency | cold load | memory | file |\n|---|---|---|---|---|")
+    for title, chosen in (
+        ("held-out encoders", [row for row in rows if not row["fitted"] and row["model"] in ENCODERS]),
+        ("held-out decoders", [row for row in rows if not row["fitted"] and row["model"] in DECODERS]),
+        ("fitted", [row for row in rows if row["fitted"]]),
+    ):
+        errors = [np.mean([abs(off) for row in chosen for key, off in row["off"].items() if key.startswith(figure)]) for figure in FIGURES]
+        print(f"| {title} | {' | '.join(f'{error:.1%}' for error in errors)} |")
+
+
+if __name__ == "__main__":
+    main()

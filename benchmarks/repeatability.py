@@ -1,0 +1,109 @@
+"""Whether the same pack measures the same again, and what the harness costs beside a bare loop over the runtime.
+
+    python benchmarks/repeatability.py --pack packs/mine            # five runs of `edgepack measure`, then both loops in turn; run it alone
+
+A run that the tool itself calls not steady counts as refused. The bare loop is ten lines with onnxruntime alone and the pack's own
+session settings, in a process of its own, timed by tens; of the harness's single samples tens are taken together alike.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from edgepack.measure.measurement import FULL, headline_length
+from edgepack.measure.measuring import measure
+from edgepack.measure.transports.local import run_job
+from edgepack.pack import Manifest, read_manifest
+
+_BARE = """
+import json, sys, time, numpy as np, onnxruntime as ort
+pack, ids, threads, runs = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+manifest = json.load(open(pack + "/pack.json"))
+options = ort.SessionOptions()
+options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
+levels = {"disable_all": 0, "basic": 1, "extended": 2, "all": 99}
+options.graph_optimization_level = ort.GraphOptimizationLevel(levels[manifest["session"]["graph_optimization_level"]])
+for key, value in manifest["session"]["config"].items():
+    options.add_session_config_entry(key, value)
+session = ort.InferenceSession(pack + "/" + manifest["model"], options, disabled_optimizers=manifest["session"]["disabled_optimizers"])
+array = np.array([ids], np.int64)
+known = {"input_ids": array, "attention_mask": np.ones_like(array), "token_type_ids": np.zeros_like(array)}
+feeds = {name: known[name] for name in manifest["inputs"]}
+for _ in range(20):
+    session.run(None, feeds)
+times = []
+for _ in range(runs):
+    start = time.perf_counter()
+    for _ in range(10):
+        session.run(None, feeds)
+    times.append((time.perf_counter() - start) * 1e3 / 10)
+print(json.dumps(float(np.median(times))))
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pack", type=Path, required=True)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--force", action="store_true", help="measure also where other work goes on")
+    wanted = parser.parse_args()
+    manifest = read_manifest(wanted.pack)
+    effort = FULL.model_copy(update={"force": wanted.force})
+    found = [measure(wanted.pack, manifest, None, effort) for _ in range(wanted.runs)]
+    print("\n| tokens | threads | p90 ms of each run | spread of p90 | of p50 | called steady |\n|---|---|---|---|---|---|")
+    for index, row in enumerate(found[0].latency):
+        rows = [one.latency[index].summary for one in found]
+        p90, p50 = ([getattr(one, name) for one in rows] for name in ("p90", "p50"))
+        steady = f"{sum(one.steady for one in rows)} of {len(rows)}"
+        told = ", ".join(f"{one:.2f}" for one in p90)
+        print(f"| {row.length} | {row.threads} | {told} | {_spread(p90):.1%} | {_spread(p50):.1%} | {steady} |")
+    print(f"\nruns that the tool called steady as a whole: {sum(one.is_steady for one in found)} of {len(found)}")
+    overhead(wanted.pack, manifest, wanted.runs)
+
+
+def overhead(pack: Path, manifest: Manifest, rounds: int) -> None:
+    """The harness's median against the bare loop's, in turn."""
+    print("\n| tokens | threads | harness ms | bare loop ms | overhead |\n|---|---|---|---|---|")
+    for length in sorted({16, headline_length(manifest)}):
+        ours, bare = [], []
+        for _ in range(rounds):
+            job = {"kind": "latency", "length": length, "threads": 1, "runs": 100, "seconds": 1.0}
+            ours.append(_median_of_tens(run_job(pack, "onnxruntime", job)["samples_ms"]))
+            bare.append(_bare(pack, length))
+        times = statistics.median(mine / theirs for mine, theirs in zip(ours, bare, strict=True))
+        print(f"| {length} | 1 | {statistics.median(ours):.3f} | {statistics.median(bare):.3f} | {times - 1:+.1%} |")
+
+
+def _median_of_tens(samples: list[float]) -> float:
+    return statistics.median(statistics.mean(samples[at : at + 10]) for at in range(0, len(samples) - 9, 10))
+
+
+def _bare(pack: Path, length: int) -> float:
+    """Median over tens of an inference's ms, over the same random ids that the harness takes."""
+    ids = _ids(pack, length)
+    with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
+        file.write(_BARE)
+        file.flush()
+        done = subprocess.run(
+            [sys.executable, file.name, str(pack), json.dumps(ids), "1", "20"], capture_output=True, text=True, check=True
+        )
+    return json.loads(done.stdout)
+
+
+def _ids(pack: Path, length: int) -> list[int]:
+    """As targets/protocol.py draws them."""
+    draw, vocab = random.Random(length), read_manifest(pack).vocab
+    return [draw.randrange(vocab) for _ in range(length)]
+
+
+def _spread(values: list[float]) -> float:
+    return (max(values) - min(values)) / statistics.median(values)
+
+
+if __name__ == "__main__":
+    main()
