@@ -78,7 +78,10 @@ def recipe_flags(  # noqa: PLR0913, PLR0917  a flag is a parameter
     ] = None,
     sensitive: Annotated[
         int | None,
-        typer.Option(help="Groups of products that int8 hurts most, kept in fp32.", show_default="where int8 fails its gate"),
+        typer.Option(
+            help="Groups of products that int8 hurts most, kept in fp32; of int4, in 8 bits.",
+            show_default="where the gate fails",
+        ),
     ] = None,
     embedding_bits: Annotated[int | None, typer.Option(help="Of the embedding tables: 8 or 4.", show_default="8")] = None,
     file_mb: Annotated[float | None, typer.Option(help="Budget: model files, 10^6 bytes.")] = None,

@@ -87,8 +87,8 @@ def _refuse_idle_wishes(recipe: Recipe, teacher: ModelShape) -> None:
     """EdgepackError for settings of int8 that could change nothing: the user expects something of them."""
     given = {"--smoothing": recipe.smoothing, "--sensitive": recipe.sensitive, "--activations": recipe.activations}
     given = {name: value for name, value in given.items() if value is not None}
-    if given and teacher.task == "text-generation":
-        raise EdgepackError(f"{' and '.join(given)}: a decoder's activations are not in int8", "leave it out for text-generation")
+    if teacher.task == "text-generation":
+        _refuse_idle_for_decoders(recipe, given)
     if given and recipe.precision in ("fp32", "fp16"):
         raise EdgepackError(
             f"{' and '.join(given)} with --precision {recipe.precision} changes nothing", "leave it out, or give --precision int8"
@@ -101,6 +101,17 @@ def _refuse_idle_wishes(recipe: Recipe, teacher: ModelShape) -> None:
     needing = [name for name, value in given.items() if value and value != "dynamic"]
     if needing and recipe.data is None:
         raise EdgepackError(f"{' and '.join(needing)} needs texts to calibrate on", "give --data, or leave it out")
+
+
+def _refuse_idle_for_decoders(recipe: Recipe, given: dict[str, object]) -> None:
+    of_activations = [name for name in given if name != "--sensitive"]
+    if of_activations:
+        raise EdgepackError(f"{' and '.join(of_activations)}: a decoder's activations are not in int8", "leave it out for text-generation")
+    if given and recipe.precision not in (None, "int4"):
+        raise EdgepackError(
+            f"--sensitive with --precision {recipe.precision} changes nothing: of a decoder in 4 bits it keeps layers in 8",
+            "leave it out, or give --precision int4",
+        )
 
 
 def _with_vocabulary(recipe: Recipe, teacher: ModelShape, pieces: int | None) -> ModelShape:
@@ -169,6 +180,7 @@ def _blockwise(recipe: Recipe, choice: Choice, considered: list[Choice]) -> Iter
         method="blockwise",
         block=BLOCK,
         asymmetric=choice.precision == "int4",
+        sensitive=recipe.sensitive if choice.precision == "int4" else None,
         embedding_bits=recipe.embedding_bits or 8,
         why=why,
     )

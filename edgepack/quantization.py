@@ -127,8 +127,9 @@ def _tflite(material: Material, exported: Path, step: Quantize) -> Iterator[_Can
 
 def _in_int8(material: Material, exported: Path, step: Quantize) -> Iterator[_Candidate]:
     """Encoders in int8: all products, then all but the most sensitive ones. Each is made when it is asked for."""
-    from edgepack.export.int8_search import in_int8, most_sensitive, prepare, scan
+    from edgepack.export.int8_search import in_int8, prepare, scan
     from edgepack.export.onnx_weights import load_mapped
+    from edgepack.export.sensitivity import most_sensitive
 
     model, texts = load_mapped(exported / GRAPH_FILE), _texts(material, exported)
     prepared = prepare(model, step, texts)
@@ -140,7 +141,7 @@ def _in_int8(material: Material, exported: Path, step: Quantize) -> Iterator[_Ca
     scanned = scan(model, prepared, step, texts)
     kept = most_sensitive(scanned, step.sensitive)
     left = {weight for group in kept for weight in group.weights}
-    told = tuple(Sensitive(name=one.name, params=one.params, error=one.error, in_float=one in kept) for one in scanned)
+    told = tuple(Sensitive(name=one.name, params=one.params, error=one.error, is_wider=one in kept) for one in scanned)
     name = f"{recipe}, the {len(kept)} most sensitive of {len(scanned)} groups of products in fp32"
     yield _Candidate(name, "int8", partial(_write, in_int8(prepared, step, left)), prepared.details, told)
 
@@ -155,17 +156,32 @@ def _write(model: "onnx.ModelProto", folder: Path) -> None:
 
 
 def _blockwise(material: Material, exported: Path, step: Quantize) -> Iterator[_Candidate]:
-    """Decoders in blocks: 4 bits where they are wished, and 8 where those lose too much and nobody insisted."""
+    """Decoders in blocks: 4 bits where they are wished; then with the most sensitive layers in 8; then all in 8 where nobody
+    insisted. Each is made when it is asked for."""
     from edgepack.export.onnx_blockwise import quantize_decoder
+    from edgepack.export.onnx_decoder_scan import scan_layers
+    from edgepack.export.sensitivity import most_sensitive
 
     cache = _runnable(exported).cache
     texts = material.train[:: max(1, len(material.train) // _CALIBRATION_BLOCKS)][:_CALIBRATION_BLOCKS]
-    wider = step.model_copy(update={"precision": "int8", "asymmetric": False})
-    for wish in [step, wider] if step.precision == "int4" and material.recipe.precision is None else [step]:
-        enough = sum(len(text.ids) for text in texts) >= _LEAST_TOKENS
-        said: int | str = len(texts) if enough or not texts else f"none: those at hand have fewer than {_LEAST_TOKENS} tokens"
-        write = partial(quantize_decoder, exported, wish, texts=texts if enough else (), cache=cache)
-        yield _Candidate(f"{wish.precision} in blocks of {wish.block}", wish.precision, write, {"calibration_texts": said})
+    enough = sum(len(text.ids) for text in texts) >= _LEAST_TOKENS
+    said: int | str = len(texts) if enough or not texts else f"none: those at hand have fewer than {_LEAST_TOKENS} tokens"
+    details, recipe = {"calibration_texts": said}, f"{step.precision} in blocks of {step.block}"
+    quantize = partial(quantize_decoder, exported, texts=texts if enough else (), cache=cache)
+    if not step.sensitive or not enough:
+        yield _Candidate(recipe, step.precision, partial(quantize, step), details)
+    if step.precision != "int4":
+        return
+    if enough and step.sensitive != 0:
+        scanned = scan_layers(exported, step, texts, cache)
+        kept = most_sensitive(scanned, step.sensitive)
+        wide = {weight for one in kept for weight in one.weights}
+        told = tuple(Sensitive(name=one.name, params=one.params, error=one.error, is_wider=one in kept) for one in scanned)
+        name = f"{recipe}, the {len(kept)} most sensitive of {len(scanned)} layers in 8 bits"
+        yield _Candidate(name, "int4", partial(quantize, step, wide=wide), details, told)
+    if material.recipe.precision is None:
+        wider = step.model_copy(update={"precision": "int8", "asymmetric": False})
+        yield _Candidate(f"int8 in blocks of {step.block}", "int8", partial(quantize, wider), details)
 
 
 def _halves(material: Material, exported: Path, step: Quantize) -> Iterator[_Candidate]:

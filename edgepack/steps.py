@@ -102,7 +102,7 @@ class Quantize(Frozen):
     block: int = 32  # weights that share a scale, blockwise
     asymmetric: bool = False  # each block has a zero point of its own, blockwise
     smoothing: float | None = None  # of activations; None: chosen on calibration texts
-    sensitive: int | None = None  # groups of products left in float; None: only where the gate fails without
+    sensitive: int | None = None  # groups of products left wider: in float, a decoder's in 8 bits; None: only where the gate fails without
     embedding_bits: Literal[8, 4] = 8  # of a decoder's head too
     why: str
 

@@ -14,6 +14,7 @@ from small import DECODERS, make_model
 from edgepack.errors import EdgepackError
 from edgepack.export.onnx_blockwise import count_blockwise, quantize_decoder
 from edgepack.export.onnx_decoder import SCORE_FILE, export_decoder, positions_of, runnable_decoder
+from edgepack.export.onnx_decoder_scan import scan_layers
 from edgepack.export.onnx_optimization import DATA_FILE, MODEL_FILE
 from edgepack.golden import verify
 from edgepack.measure.answers import answer
@@ -62,10 +63,13 @@ def stories(model):
     return [Features(text, [0] * len(text), index) for index, text in enumerate(texts)]
 
 
-def quantized(fp32, target, texts=(), **more):
+def cache_of(fp32):
+    return [CacheLayer(**one) for one in json.loads((fp32 / "pack.json").read_text())["cache"]]
+
+
+def quantized(fp32, target, texts=(), wide=(), **more):
     target.mkdir()
-    cache = [CacheLayer(**one) for one in json.loads((fp32 / "pack.json").read_text())["cache"]]
-    quantize_decoder(fp32, Quantize(**({"method": "blockwise", "why": ""} | more)), target, texts, cache)
+    quantize_decoder(fp32, Quantize(**({"method": "blockwise", "why": ""} | more)), target, texts, cache_of(fp32), wide)
     shutil.copyfile(fp32 / "pack.json", target / "pack.json")
     return target
 
@@ -182,6 +186,17 @@ def test_calibration_loses_less(fp32, stories, tmp_path):
         for name, texts in (("plain", ()), ("calibrated", stories[8:]))
     )
     assert calibrated < plain
+
+
+def test_the_layers_that_four_bits_hurt_most_stay_in_eight(fp32, stories, tmp_path):
+    scanned = scan_layers(fp32, Quantize(precision="int4", method="blockwise", why=""), stories[8:], cache_of(fp32))
+    assert len(scanned) == 5 and [one.error for one in scanned] == sorted((one.error for one in scanned), reverse=True)
+    assert all(0 < one.error < 0.1 and len(one.weights) == 7 for one in scanned)
+    losses = {}
+    for name, wide in (("none", ()), ("best", scanned[-1].weights), ("worst", scanned[0].weights)):
+        losses[name] = perplexity(quantized(fp32, tmp_path / name, (), wide, precision="int4"), stories[:8])
+        assert count_blockwise(tmp_path / name / MODEL_FILE) == {"int8": 1 + len(wide), "int4": 35 - len(wide), "float": 0}
+    assert losses["worst"] < losses["best"] and losses["worst"] < losses["none"]
 
 
 def test_dynamic_int8_breaks_the_prompt_and_the_gate_says_so(fp32, stories, tmp_path):

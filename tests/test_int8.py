@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 from small import make_model
 
-from edgepack.export.int8_search import STRENGTHS, Sensitivity, Texts, in_int8, most_sensitive, outputs_of, prepare, scan
+from edgepack.export.int8_search import STRENGTHS, Texts, in_int8, outputs_of, prepare, scan
 from edgepack.export.onnx_export import export_onnx
 from edgepack.export.onnx_graph import Graph, gemms_as_products
 from edgepack.export.onnx_quantization import quantized_embeddings, quantized_products
 from edgepack.export.onnx_ranges import best_range
 from edgepack.export.onnx_smoothing import groups_of, largest_activations, smoothed
 from edgepack.export.onnx_weights import load_mapped, with_weights
+from edgepack.export.sensitivity import Sensitivity, most_sensitive
 from edgepack.gate import judge_attempt
 from edgepack.model.data import Row
 from edgepack.model.tasks import TASKS, Features

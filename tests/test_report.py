@@ -232,7 +232,7 @@ def test_what_was_tried_to_quantize_stands_in_every_report(manifest, measured):
     """The worst group first, by its module's name; the last attempt is what was shipped."""
     told = {"recipe": "int8, one group in fp32", "precision": "int8", "file_mb": 2.0, "products": {"int8": 3, "float": 1}, "texts": 9}
     unknown = dict.fromkeys(("score", "float_score", "cosine", "least_cosine", "flip_share", "ece", "float_ece"))
-    worst = Sensitive(name="encoder.layer.1.output.dense", params=64, error=0.5, in_float=True)
+    worst = Sensitive(name="encoder.layer.1.output.dense", params=64, error=0.5, is_wider=True)
     attempt = Attempt(**told, **unknown, score_drop=3.0, limit=2.0, passed=False, details={}, sensitivity=(worst,))
     report = judge(manifest, measured)
     ladder = (*report.ladder[:-1], report.ladder[-1].model_copy(update={"attempts": (attempt,)}))

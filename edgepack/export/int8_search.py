@@ -17,6 +17,7 @@ from edgepack.export.onnx_quantization import quantized_embeddings, quantized_pr
 from edgepack.export.onnx_ranges import Range, activation_ranges
 from edgepack.export.onnx_smoothing import Feeds, Group, groups_of, largest_activations, smoothed
 from edgepack.export.onnx_weights import open_mapped
+from edgepack.export.sensitivity import Sensitivity
 from edgepack.progress import bar
 from edgepack.steps import Quantize
 
@@ -24,7 +25,6 @@ STRENGTHS = (0.5, 0.6, 0.7, 0.8, 0.9)  # Xiao 2023 uses 0.5 for static scales; o
 _AS_GOOD = 1.05  # times the least error: fewer ops are worth that
 _WORTH = 0.8  # of the unsmoothed error: a gain that is less is not worth any op
 _SCAN_TEXTS = 16
-_SENSITIVE_SHARE = 0.5  # of the products' errors: what the most sensitive ones, left in float, should take away
 
 Details = dict[str, float | int | str]
 
@@ -47,16 +47,6 @@ class Prepared:
     model: onnx.ModelProto
     details: Details
     ranges: Mapping[str, Range] | None = None
-
-
-@dataclass(frozen=True)
-class Sensitivity:
-    """The error that one group of products makes in int8 while all others stay in float. name: the module of the first."""
-
-    name: str
-    weights: tuple[str, ...]
-    params: int
-    error: float
 
 
 def prepare(model: onnx.ModelProto, step: Quantize, texts: Texts) -> Prepared:
@@ -119,17 +109,6 @@ def scan(model: onnx.ModelProto, prepared: Prepared, step: Quantize, texts: Text
             found.append(Sensitivity(products[group.weights[0]].name.rsplit("/", 1)[0], group.weights, params, _rounded(error)))
             progress.advance()
     return tuple(sorted(found, key=lambda group: -group.error))
-
-
-def most_sensitive(scanned: Sequence[Sensitivity], count: int | None = None) -> list[Sensitivity]:
-    """The first `count`; without one the fewest that make half of the error, and a quarter of the groups at most."""
-    if count is not None:
-        return list(scanned[:count])
-    kept: list[Sensitivity] = []
-    total = sum(group.error for group in scanned)
-    while len(kept) < max(1, len(scanned) // 4) and sum(group.error for group in kept) < _SENSITIVE_SHARE * total:
-        kept.append(scanned[len(kept)])
-    return kept
 
 
 def in_int8(prepared: Prepared, step: Quantize, left: Collection[str] = ()) -> onnx.ModelProto:

@@ -4,7 +4,7 @@ Activations stay in float, or are turned to int8 block by block by the kernel: a
 tokens, as it does with one scale for all of its activations (quantize_dynamic).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,28 @@ from edgepack.export.onnx_decoder import SCORE_FILE, write_shipped
 from edgepack.export.onnx_optimization import DATA_FILE
 from edgepack.export.onnx_weights import WeightsFile, load_mapped, read_weight, seen_as, weights_file
 from edgepack.model.tasks import Features
+from edgepack.predict import BLOCK
 from edgepack.progress import bar
 from edgepack.runnable import CacheLayer
 from edgepack.steps import Quantize
 
 _ACCURACY_LEVEL = 4  # activations in int8 by block: many times as fast as in float, and what ARM's fast kernels need
+_WIDE = Grid(8, BLOCK)
 _PRODUCTS = ("MatMul", "FusedMatMul")  # the second is the head, which reads its matrix as the embeddings do
 
 
-def quantize_decoder(source: Path, step: Quantize, target: Path, texts: Sequence[Features], cache: Sequence[CacheLayer]) -> None:
+def quantize_decoder(
+    source: Path,
+    step: Quantize,
+    target: Path,
+    texts: Sequence[Features],
+    cache: Sequence[CacheLayer],
+    wide: Collection[str] = (),
+) -> None:
     """From the folder of an fp32 export to one with the same files and less in them; weights pass through memory one by one.
 
-    texts: for calibration, where there are any; 4-bit weights are then rounded by GPTQ, else each by itself.
+    texts: for calibration, where there are any; 4-bit weights are then rounded by GPTQ, else each by itself. wide: names of
+    weights that are stored in 8 bits where the others are in 4.
     """
     graph = load_mapped(source / SCORE_FILE)
     weights = {tensor.name: tensor for tensor in graph.graph.initializer}
@@ -39,15 +49,16 @@ def quantize_decoder(source: Path, step: Quantize, target: Path, texts: Sequence
     fresh: list[TensorProto] = []
     with weights_file(target / DATA_FILE) as file:
         for node, moments in _in_turn(graph, step, texts, cache):
-            matrix = _matrix(node, read_weight(weights[node.input[1]]))
-            blocks = _rounded(matrix, _grid(step, node is head), moments)
+            matrix = matrix_of(node, read_weight(weights[node.input[1]]))
+            grid = _WIDE if node.input[1] in wide else grid_of(step, node is head)
+            blocks = _rounded(matrix, grid, moments)
             tensors = _stored(node.input[1], blocks, file)
             if node is head and tied:
                 fresh += _replace_embedding(embedding, tensors, blocks.grid)
             _replace_product(node, tensors, blocks.grid, matrix.shape)
             fresh += tensors
         if not tied:
-            blocks = quantize_blocks(read_weight(weights[embedding.input[0]]), _grid(step, True))
+            blocks = quantize_blocks(read_weight(weights[embedding.input[0]]), grid_of(step, True))
             tensors = _stored(embedding.input[0], blocks, file)
             fresh += [*tensors, *_replace_embedding(embedding, tensors, blocks.grid)]
         used = {name for node in graph.graph.node for name in node.input}
@@ -62,10 +73,10 @@ def count_blockwise(model: Path) -> dict[str, int]:
     """Matrix products with a weight: how many run in blocks of 8 and of 4 bits, and how many were left in float."""
     graph = onnx.load(model, load_external_data=False)
     bits = [helper.get_node_attr_value(node, "bits") for node in graph.graph.node if node.op_type == "MatMulNBits"]
-    return {"int8": bits.count(8), "int4": bits.count(4), "float": len(_products(graph))}
+    return {"int8": bits.count(8), "int4": bits.count(4), "float": len(products_in(graph))}
 
 
-def _products(graph: onnx.ModelProto) -> list[NodeProto]:
+def products_in(graph: onnx.ModelProto) -> list[NodeProto]:
     weights = {tensor.name for tensor in graph.graph.initializer}
     return [node for node in graph.graph.node if node.op_type in _PRODUCTS and node.input[1] in weights]
 
@@ -81,12 +92,12 @@ def _head_and_embedding(graph: onnx.ModelProto) -> tuple[NodeProto, NodeProto]:
     raise ValueError("no table is read with the tokens' ids")
 
 
-def _matrix(node: NodeProto, weight: np.ndarray) -> np.ndarray:
+def matrix_of(node: NodeProto, weight: np.ndarray) -> np.ndarray:
     """[outputs, inputs]."""
     return weight if node.op_type == "FusedMatMul" else weight.T
 
 
-def _grid(step: Quantize, is_table: bool) -> Grid:
+def grid_of(step: Quantize, is_table: bool) -> Grid:
     if is_table:
         return Grid(step.embedding_bits, step.block)
     return Grid(8 if step.precision == "int8" else 4, step.block, step.asymmetric)
@@ -100,7 +111,7 @@ def _in_turn(
     graph: onnx.ModelProto, step: Quantize, texts: Sequence[Features], cache: Sequence[CacheLayer]
 ) -> Iterator[tuple[NodeProto, np.ndarray | None]]:
     """All products, those with the moments of their inputs that are rounded by them. The graph may change meanwhile."""
-    products, weights = _products(graph), {tensor.name: tensor for tensor in graph.graph.initializer}
+    products, weights = products_in(graph), {tensor.name: tensor for tensor in graph.graph.initializer}
     calibrated = [node for node in products if "logits" not in node.output] if step.precision == "int4" and len(texts) else []
     inputs = {node.input[0]: weights[node.input[1]].dims[0] for node in calibrated}
     whole = onnx.ModelProto()

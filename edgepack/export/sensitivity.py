@@ -1,0 +1,27 @@
+"""Which products a narrow precision hurts most, so that those stay wider. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_SENSITIVE_SHARE = 0.5  # of the products' errors: what the most sensitive ones, left wider, should take away
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """The error that one group of products makes by itself in a narrow precision. name: the module of the first."""
+
+    name: str
+    weights: tuple[str, ...]
+    params: int
+    error: float
+
+
+def most_sensitive(scanned: Sequence[Sensitivity], count: int | None = None) -> list[Sensitivity]:
+    """The first `count`; without one the fewest that make half of the error, and a quarter of the groups at most."""
+    if count is not None:
+        return list(scanned[:count])
+    kept: list[Sensitivity] = []
+    total = sum(group.error for group in scanned)
+    while len(kept) < max(1, len(scanned) // 4) and sum(group.error for group in kept) < _SENSITIVE_SHARE * total:
+        kept.append(scanned[len(kept)])
+    return kept
