@@ -46,7 +46,7 @@ _WHOLE = ("--student", "same", "--prune-heads", "0", "--precision", "int8", "--m
 LITERT = "edgepack LiteRT"
 EDGEPACK = {  # the first one is judged by the goals, all ONNX files by the goal of size, LiteRT by goals of its own
     "edgepack x86-server": ("--profile", "x86-server", *_WHOLE),
-    "edgepack x86-edge-atom, 7 bit": ("--profile", "x86-edge-atom", *_WHOLE),
+    "edgepack x86-edge-avx2, 7 bit": ("--profile", "x86-edge-avx2", *_WHOLE),
     "edgepack x86-server, embeddings in 4 bits": ("--profile", "x86-server", *_WHOLE, "--embedding-bits", "4"),
     LITERT: ("--profile", "phone", "--format", "tflite", *_WHOLE),
 }

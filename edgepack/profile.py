@@ -46,8 +46,11 @@ class Cpu(Frozen):
 
     @property
     def saturates_u8s8(self) -> bool:
-        """x86 without VNNI adds pairs of u8 x s8 products in 16 bits (VPMADDUBSW), which can saturate."""
-        return self.arch == "x86_64" and not {"avx_vnni", "avx512_vnni"} & set(self.isa)
+        """x86 with AVX2 and without VNNI: onnxruntime adds pairs of u8 x s8 products in 16 bits there (VPMADDUBSW), which can saturate.
+
+        On CPUs without AVX2 it adds them in 32 bits: seen on emulated ones.
+        """
+        return self.arch == "x86_64" and "avx2" in self.isa and not {"avx_vnni", "avx512_vnni"} & set(self.isa)
 
 
 class Memory(Frozen):

@@ -33,11 +33,14 @@ def usable_cores() -> list:
 
 
 def saturates_u8s8() -> bool | None:
-    """Whether this CPU adds pairs of u8 x s8 products in 16 bits, which can saturate: x86 without VNNI. None where unknown."""
+    """Whether this CPU adds pairs of u8 x s8 products in 16 bits, which can saturate: x86 with AVX2, without VNNI.
+
+    None where unknown.
+    """
     if platform.machine() not in ("x86_64", "AMD64"):
         return False
-    flags = _cpuinfo().get("flags", "").split()
-    return not {"avx_vnni", "avx512_vnni"} & set(flags) if flags else None
+    flags = set(_cpuinfo().get("flags", "").split())
+    return "avx2" in flags and not {"avx_vnni", "avx512_vnni"} & flags if flags else None
 
 
 def cpu_seconds() -> dict | None:

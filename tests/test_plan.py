@@ -115,7 +115,10 @@ def test_without_epochs_a_pruned_model_is_left_as_it_is():
     assert not any(isinstance(step, Distill) for step in found.steps)
 
 
-@pytest.mark.parametrize(("profile", "reduced"), [("x86-edge-atom", True), ("x86-edge", False), ("raspberry-pi", False), ("phone", False)])
+@pytest.mark.parametrize(
+    ("profile", "reduced"),
+    [("x86-edge-avx2", True), ("x86-edge-atom", False), ("x86-edge", False), ("raspberry-pi", False), ("phone", False)],
+)
 def test_seven_bit_weights_only_where_the_cpu_saturates(profile, reduced):
     found = plan(load_profile(profile), precision="int8")
     assert [step.reduce_range for step in found.steps if isinstance(step, Quantize)] == [reduced]

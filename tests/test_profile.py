@@ -8,7 +8,7 @@ from edgepack.shipped import shipped
 
 NAMED_IN_THE_ISSUE = {
     "raspberry-pi", "raspberry-pi-5", "raspberry-pi-zero-2w", "raspberry-pi-3-32bit", "phone", "phone-entry", "phone-flagship",
-    "jetson-orin-nano-cpu", "x86-edge", "x86-edge-atom", "x86-server", "browser",
+    "jetson-orin-nano-cpu", "x86-edge", "x86-edge-atom", "x86-edge-avx2", "x86-server", "browser",
 }  # fmt: skip
 
 BOARD = """
@@ -102,7 +102,8 @@ def test_an_unknown_profile_is_answered_with_the_nearest(name, says, fix):
 
 
 @pytest.mark.parametrize(
-    ("name", "saturates"), [("x86-edge", False), ("x86-server", False), ("x86-edge-atom", True), ("raspberry-pi", False)]
+    ("name", "saturates"),
+    [("x86-edge", False), ("x86-server", False), ("x86-edge-avx2", True), ("x86-edge-atom", False), ("raspberry-pi", False)],
 )
 def test_only_x86_without_vnni_saturates(name, saturates):
     assert load_profile(name).cpu.saturates_u8s8 is saturates
