@@ -4,9 +4,12 @@ import tempfile
 from pathlib import Path
 from typing import Literal
 
+from edgepack.emulated import WAY_OUT
 from edgepack.errors import EdgepackError
 from edgepack.frozen import Frozen
 from edgepack.golden import answers_on
+from edgepack.measure.emulated_cpus import find_cpu
+from edgepack.measure.emulated_root import make_site, packages_of, remove_roots, roots_folder
 from edgepack.measure.machine import Facts, Machine
 from edgepack.measure.measurement import is_the_device
 from edgepack.measure.targets import Target, transport
@@ -69,7 +72,7 @@ def check_target(target: Target, pack: Path | None = None) -> TargetCheck:
             facts = machine.facts()
             findings += _findings(target, facts, manifest)
             if manifest and not any(one.ok is False for one in findings):
-                findings.append(_answers(machine, pack, manifest))
+                findings.append(_answers(target, machine, pack, manifest))
     except EdgepackError as error:
         findings.append(Finding(what="connection", ok=False, found=error.problem, fix=error.fix))
     return TargetCheck(
@@ -89,6 +92,8 @@ def set_up_target(target: Target, pack: Path | None = None, wheels: Path | None 
     _only_remote(target, "set up")
     manifest = read_manifest(pack) if pack else None
     runtime = manifest.plan.runtime if manifest else "onnxruntime"
+    if target.scheme == "qemu":
+        return _set_up_emulated(target, runtime, _built_with(manifest, runtime), wheels, dry_run)
     with transport(target).opened(target) as machine, tempfile.TemporaryDirectory() as place:
         facts = machine.facts()
         files = fetch_wheels(facts, requirements(runtime, _built_with(manifest, runtime)), Path(place), wheels)
@@ -104,10 +109,43 @@ def set_up_target(target: Target, pack: Path | None = None, wheels: Path | None 
 
 
 def remove_target(target: Target) -> Removal:
-    """Everything that edgepack keeps on the board, by the mark that it left there."""
+    """Everything that edgepack keeps on the board, by the mark that it left there; of an emulated one, what is kept here."""
     _only_remote(target, "remove")
+    if target.scheme == "qemu":
+        folders, freed_mb = remove_roots(roots_folder(target.cache), find_cpu(target.address).arch)
+        told = ", ".join(map(str, folders)) or None
+        return Removal(target=target.name, address=target.address, removed=told, freed_mb=freed_mb)
     with transport(target).opened(target) as machine:
         return Removal(target=target.name, address=target.address, **machine.ask("remove"))
+
+
+def _set_up_emulated(target: Target, runtime: str, version: str | None, wheels: Path | None, dry_run: bool) -> SetUp:
+    """A system for the CPU in the cache, shared by all CPUs of its kind; what is there already is left as it is."""
+    with transport(target).opened(target) as machine:
+        facts, arch = machine.facts(), machine.cpu.arch
+        own = arch == "x86_64"
+        if not own:
+            packages = ", ".join(packages_of(arch))
+            say(
+                f"{target.name}: keeps a system of {arch} in {facts.folder}, about 200 MB: Debian's packages {packages} and what they "
+                f"need, and the wheels of {runtime}. Nothing else is touched; `edgepack target remove {target.name}` removes it."
+            )
+        else:
+            say(f"{target.name}: nothing to set up, as this environment's own Python runs there")
+        if not dry_run and not own:
+            site = make_site(machine.kept_in, machine.cpu, runtime, version, wheels)
+            facts = machine.facts()
+    return SetUp(
+        target=target.name,
+        address=target.address,
+        folder=facts.folder,
+        python=facts.python,
+        replaces=False,
+        wheels={},
+        needed_mb=0.0 if own else 200.0,
+        done=not dry_run,
+        packages=None if dry_run else facts.packages if own else site.packages,
+    )
 
 
 def _findings(target: Target, facts: Facts, manifest: Manifest | None) -> list[Finding]:
@@ -119,15 +157,17 @@ def _findings(target: Target, facts: Facts, manifest: Manifest | None) -> list[F
     runtime = manifest.plan.runtime
     return [
         reached,
-        _device(facts, manifest),
+        _device(target, facts, manifest),
         _folder(target, facts, sum(file.bytes for file in manifest.files) / 1e6),
         _memory(facts, manifest),
         _runtime(target, facts, runtime, _built_with(manifest, runtime)),
     ]
 
 
-def _device(facts: Facts, manifest: Manifest) -> Finding:
+def _device(target: Target, facts: Facts, manifest: Manifest) -> Finding:
     profile = manifest.profile
+    if target.scheme == "qemu":
+        return Finding(what="device", ok=None, found="emulated: tells answers and instructions, and judges no budget of time or memory")
     if is_the_device(profile, facts.machine):
         return Finding(what="device", ok=True, found=f"it is the {profile.cpu.part} of {profile.name}: figures judge its budgets")
     return Finding(what="device", ok=None, found=f"not the {profile.cpu.part} of {profile.name}: figures will not judge its budgets")
@@ -137,6 +177,9 @@ def _folder(target: Target, facts: Facts, needed_mb: float) -> Finding:
     kept = f"{facts.folder}, set up, {facts.folder_mb:g} MB" if facts.is_set_up else f"{facts.folder}-… while it measures, gone afterwards"
     if target.scheme == "local":
         return Finding(what="folder", ok=True, found="the pack's own")
+    if target.scheme == "qemu":
+        kept = f"{facts.folder}, {facts.folder_mb:g} MB" if facts.folder_mb else f"nothing kept in {facts.folder}"
+        return Finding(what="folder", ok=True, found=f"the pack's own; {kept}")
     if not facts.is_writable:
         return Finding(what="folder", ok=False, found=f"{facts.folder} cannot be written", fix="set another `folder` in targets.toml")
     if facts.free_mb is not None and facts.free_mb < needed_mb:
@@ -166,13 +209,15 @@ def _runtime(target: Target, facts: Facts, runtime: str, built_with: str | None)
     return Finding(what="runtime", ok=True, found=told)
 
 
-def _answers(machine: Machine, pack: Path, manifest: Manifest) -> Finding:
+def _answers(target: Target, machine: Machine, pack: Path, manifest: Manifest) -> Finding:
     """The proof: the pack's golden texts in the runtime there."""
     try:
         machine.push(pack, manifest)
-        gap = answers_on(machine, pack, manifest)
+        gap = answers_on(machine, pack, manifest, exact=False if target.scheme == "qemu" else None)
     except EdgepackError as error:
-        return Finding(what="answers", ok=False, found=error.problem, fix=error.fix)
+        may_saturate = target.scheme == "qemu" and machine.cpu.may_saturate and manifest.plan.exact_products
+        fix = f"if it is that int8 sums saturate, {WAY_OUT}" if may_saturate else error.fix
+        return Finding(what="answers", ok=False, found=error.problem, fix=fix)
     return Finding(what="answers", ok=True, found=f"as the pack was built, within {gap:g} (limit {manifest.golden_tolerance:g})")
 
 

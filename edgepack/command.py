@@ -10,6 +10,7 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Pack = Annotated[Path, typer.Argument(help="A folder that `edgepack build` wrote.")]
 Targets = Annotated[Path | None, typer.Option(help="File with targets by name.", show_default="./targets.toml")]
+Cache = Annotated[str | None, typer.Option(help="Folder of emulated systems.", show_default="$EDGEPACK_CACHE or ~/.cache/edgepack")]
 
 
 def print_result(content: Any, as_json: bool, view: Callable[[], Any]) -> None:

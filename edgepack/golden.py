@@ -65,19 +65,26 @@ def verify(pack: Path) -> Verification:
     )
 
 
-def answers_on(machine: Machine, pack: Path, manifest: Manifest) -> float:
-    """The largest difference of a target's answers from the golden ones; EdgepackError where it is over the pack's tolerance."""
-    golden = read_golden(pack)
-    rows = [{"input_ids": entry["input_ids"], "token_type_ids": entry["token_type_ids"]} for entry in golden]
-    job = {"kind": "answer", "threads": 1, "exact": manifest.plan.exact_products, "batch": 1, "rows": rows, "at_once": None}
-    found = [np.asarray(output) for output in machine.run_job(pack, manifest.plan.runtime, job)["outputs"]]
-    return round(_largest_gap(manifest, golden, found, f" {machine.place}"), _DIGITS)
+def answers_on(machine: Machine, pack: Path, manifest: Manifest, exact: bool | None = None) -> float:
+    """The largest difference of a target's answers from the golden ones; EdgepackError where it is over the pack's tolerance.
+
+    exact: see `answer`; None: as the pack's device computes.
+    """
+    found = ask_golden(machine, pack, manifest, manifest.plan.exact_products if exact is None else exact)
+    return round(_largest_gap(manifest, read_golden(pack), found, f" {machine.place}"), _DIGITS)
+
+
+def ask_golden(machine: Machine, pack: Path, manifest: Manifest, exact: bool) -> Outputs:
+    """A target's answers to the golden texts, whatever they are. exact: see `answer`."""
+    rows = [{"input_ids": entry["input_ids"], "token_type_ids": entry["token_type_ids"]} for entry in read_golden(pack)]
+    job = {"kind": "answer", "threads": 1, "exact": exact, "batch": 1, "rows": rows, "at_once": None}
+    return [np.asarray(output) for output in machine.run_job(pack, manifest.plan.runtime, job)["outputs"]]
 
 
 def _largest_gap(manifest: Manifest, golden: list[dict[str, Any]], found: Outputs, place: str) -> float:
     worst = 0.0
     for entry, output in zip(golden, found, strict=True):
-        gap = _gap(output, np.asarray(entry["output"]), manifest.task)
+        gap = gap_between(output, np.asarray(entry["output"]), manifest.task)
         if not gap <= manifest.golden_tolerance:
             shown = str(entry.get("text") or entry.get("words") or entry["input_ids"])[:60]
             raise EdgepackError(
@@ -89,7 +96,7 @@ def _largest_gap(manifest: Manifest, golden: list[dict[str, Any]], found: Output
     return worst
 
 
-def _gap(output: np.ndarray, expected: np.ndarray, task: str) -> float:
+def gap_between(output: np.ndarray, expected: np.ndarray, task: str) -> float:
     """The largest difference; in text generation the mean one in nats, as the likeliest of two equal tokens is a matter of rounding."""
     if output.shape != expected.shape:
         return np.inf

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from edgepack.command import Json, Pack, Targets, print_result
+from edgepack.command import Cache, Json, Pack, Targets, print_result
 from edgepack.recipe import parse_fraction
 
 On = Annotated[
     list[str] | None,
-    typer.Option(help="A target: local, ssh://user@host, or a name in targets.toml. May be given often.", show_default="local"),
+    typer.Option(help="local, ssh://user@host, qemu://CPU, or a name in targets.toml. May be given often.", show_default="local"),
 ]
 
 
@@ -30,6 +30,7 @@ def measure(  # noqa: PLR0913, PLR0917  a flag is a parameter
     junit: Annotated[Path | None, typer.Option(help="Write the report as JUnit XML too.")] = None,
     on: On = None,
     targets: Targets = None,
+    cache: Cache = None,
     json_: Json = False,
 ) -> None:
     """Measure a pack on one or more targets and judge it against its budgets."""
@@ -41,7 +42,7 @@ def measure(  # noqa: PLR0913, PLR0917  a flag is a parameter
 
     effort = chosen_effort(quick, mlperf, sustained, force)
     most = parse_fraction(max_regression, "--max-regression")
-    report = measure_pack(pack, data, out, effort, ops, find_targets(on or [], targets), baseline, most)
+    report = measure_pack(pack, data, out, effort, ops, find_targets(on or [], targets, cache), baseline, most)
     if junit:
         write_junit(junit, report)
     print_result(report.as_json(), json_, lambda: report_view(report, str(out or pack)))

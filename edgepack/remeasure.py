@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgepack.emulated import emulate
 from edgepack.errors import EdgepackError
 from edgepack.golden import answers_on
 from edgepack.measure.answers import answer
@@ -10,6 +11,7 @@ from edgepack.measure.measurement import FULL, Effort
 from edgepack.measure.measuring import measure
 from edgepack.measure.ops import profile_ops
 from edgepack.measure.targets import LOCAL, Target, transport
+from edgepack.measure.transports.qemu import Emulated
 from edgepack.model.data import label_ids, load_data
 from edgepack.model.quality import Quality, judge_outputs
 from edgepack.model.tasks import TASKS
@@ -64,9 +66,11 @@ def measure_pack(
 def _outcome(
     target: Target, pack: Path, manifest: Manifest, median_length: int | None, effort: Effort, ops: bool, older: Report | None
 ) -> Outcome:
-    """The measurement on one target; its failure is a result too, so that the others go on."""
+    """The measurement on one target, or what an emulated one tells; its failure is a result too, so that the others go on."""
     try:
         with transport(target).opened(target) as machine:
+            if isinstance(machine, Emulated):
+                return Outcome(target=target, emulation=emulate(pack, manifest, machine, target.name))
             if older:
                 check_same_machine(older, target.name, machine.facts().machine)
             pushed = machine.push(pack, manifest)

@@ -150,6 +150,8 @@ def _targets(report: Report) -> Iterator[RenderableType]:
         known = ["–" if value is None else f"{value:.4g}" for value in (row.median_ms, row.latency_ms, row.load_ms, row.ram_mb)]
         table.add_row(row.target, *known, Text("failed", "red") if row.failure else row.where)
     yield table
+    yield from (Text(f"{row.target}: {row.emulated}") for row in report.targets if row.emulated)
+    yield from (Text(f"{one.target}: {one.instructions_why}", "yellow") for one in report.emulations if one.instructions_why)
     yield from (Text(f"{row.target}: {row.failure}\n  fix: {row.fix}", style="red") for row in report.targets if row.failure)
     yield Text()
 

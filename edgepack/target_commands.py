@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from edgepack.command import Json, Targets, print_result
+from edgepack.command import Cache, Json, Targets, print_result
 
 app = typer.Typer(help="Boards to measure on: whether they can run a pack, a Python with the runtime for them, and its removal.")
 
-On = Annotated[str, typer.Argument(help="ssh://user@host[:port], a name in targets.toml, or for `check` also local.")]
+On = Annotated[str, typer.Argument(help="ssh://user@host[:port], qemu://CPU, a name in targets.toml, or for `check` also local.")]
 
 
 @app.command()
@@ -17,6 +17,7 @@ def check(
     target: On,
     pack: Annotated[Path | None, typer.Argument(help="A pack to try there.", show_default=False)] = None,
     targets: Targets = None,
+    cache: Cache = None,
     json_: Json = False,
 ) -> None:
     """Say on one screen whether a target can run a pack, and if not, why. Exit code 1 where it cannot."""
@@ -24,7 +25,7 @@ def check(
     from edgepack.measure.targets import find_targets
     from edgepack.show import check_view
 
-    found = check_target(find_targets([target], targets)[0], pack)
+    found = check_target(find_targets([target], targets, cache)[0], pack)
     print_result(found.as_json(), json_, lambda: check_view(found))
     raise typer.Exit(0 if found.can_run else 1)
 
@@ -36,6 +37,7 @@ def setup(
     wheels: Annotated[Path | None, typer.Option(help="Folder of wheels.", show_default="downloaded here by pip")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do, and stop.")] = False,
     targets: Targets = None,
+    cache: Cache = None,
     json_: Json = False,
 ) -> None:
     """Make a folder on a board with a Python that has numpy and the runtime; it needs no network there, and says first what it does."""
@@ -43,16 +45,16 @@ def setup(
     from edgepack.measure.targets import find_targets
     from edgepack.show import setup_view
 
-    found = set_up_target(find_targets([target], targets)[0], pack, wheels, dry_run)
+    found = set_up_target(find_targets([target], targets, cache)[0], pack, wheels, dry_run)
     print_result(found.as_json(), json_, lambda: setup_view(found))
 
 
 @app.command()
-def remove(target: On, targets: Targets = None, json_: Json = False) -> None:
+def remove(target: On, targets: Targets = None, cache: Cache = None, json_: Json = False) -> None:
     """Remove everything that edgepack keeps on a board, and nothing else."""
     from edgepack.boards import remove_target
     from edgepack.measure.targets import find_targets
     from edgepack.show import removal_view
 
-    found = remove_target(find_targets([target], targets)[0])
+    found = remove_target(find_targets([target], targets, cache)[0])
     print_result(found.as_json(), json_, lambda: removal_view(found))

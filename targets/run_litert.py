@@ -23,6 +23,7 @@ IN_MEMORY = ":memory:"  # where XNNPACK keeps packed weights that no file holds
 
 IMPORT_MS = (time.perf_counter() - start) * 1e3
 
+import counting  # noqa: E402
 import generation  # noqa: E402
 import litert_decoder  # noqa: E402
 import litert_ops  # noqa: E402
@@ -153,5 +154,6 @@ def _text(feeds, row, manifest, bucket) -> dict:
 
 
 if __name__ == "__main__":
-    jobs = (protocol.JOBS, open_session), (text_times.JOBS, open_session), (generation.JOBS, open_decoder), ({"ops": ops}, None)
+    texts = protocol.JOBS | counting.JOBS | text_times.JOBS
+    jobs = (texts, open_session), (generation.JOBS, open_decoder), ({"ops": ops}, None)
     protocol.main(NAME, version, IMPORT_MS, *jobs)

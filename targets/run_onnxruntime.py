@@ -10,11 +10,14 @@ import onnxruntime  # noqa: E402  the import is timed: a device pays for it at e
 
 IMPORT_MS = (time.perf_counter() - start) * 1e3
 
+import counting  # noqa: E402
 import generation  # noqa: E402
 import machine  # noqa: E402
 import numpy as np  # noqa: E402
 import protocol  # noqa: E402
 import text_times  # noqa: E402
+
+onnxruntime.disable_telemetry_events()  # a target tells nobody; and that thread's memory would disturb what is counted
 
 LEVELS = {
     "disable_all": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
@@ -111,5 +114,6 @@ def _session(path, settings, threads, exact, profile=None):
 
 
 if __name__ == "__main__":
-    jobs = (protocol.JOBS, open_session), (text_times.JOBS, open_session), (generation.JOBS, Decoder), ({"ops": ops}, None)
+    texts = protocol.JOBS | counting.JOBS | text_times.JOBS
+    jobs = (texts, open_session), (generation.JOBS, Decoder), ({"ops": ops}, None)
     protocol.main("onnxruntime", onnxruntime.__version__, IMPORT_MS, *jobs)

@@ -29,7 +29,7 @@ LAYERS = [
     {"pack", "cache"},
     {"measure"},
     {"inference", "generation", "golden", "report", "runner", "quantization"},
-    {"packing", "pair"},
+    {"packing", "pair", "emulated"},
     {"pipeline", "remeasure", "comparison", "demo", "boards", "ship"},
     {"show"},
     {"command"},

@@ -17,7 +17,10 @@ _OWN_FOLDER = re.compile(r"/?[\w.][\w.-]*(/[\w.][\w.-]*)*")  # goes into a comma
 
 
 class Target(Frozen):
-    """One place to measure on. folder: edgepack's own there, in the home folder unless absolute. key, known_hosts: files here."""
+    """One place to measure on. folder: edgepack's own there, in the home folder unless absolute. key, known_hosts: files here.
+
+    cache: a folder here for the system of an emulated one, in place of edgepack's usual cache.
+    """
 
     name: str
     address: str
@@ -26,6 +29,7 @@ class Target(Frozen):
     folder: str = ".edgepack"
     python: str = "python3"
     time_out_s: float = Field(default=3600.0, gt=0)
+    cache: str | None = None
 
     @property
     def scheme(self) -> str:
@@ -46,8 +50,11 @@ def transport(target: Target) -> ModuleType:
     return importlib.import_module(f"edgepack.measure.transports.{target.scheme}")
 
 
-def find_targets(wanted: Sequence[str], file: Path | None = None) -> list[Target]:
-    """Each of `wanted`, a name or an address, checked as far as it can be without a connection. file: in place of ./targets.toml."""
+def find_targets(wanted: Sequence[str], file: Path | None = None, cache: str | None = None) -> list[Target]:
+    """Each of `wanted`, a name or an address, checked as far as it can be without a connection. file: in place of ./targets.toml.
+
+    cache: for those whose table names none.
+    """
     named = read_targets(file)
     found = []
     for one in wanted or ["local"]:
@@ -56,7 +63,7 @@ def find_targets(wanted: Sequence[str], file: Path | None = None) -> list[Target
             raise EdgepackError(f"unknown target: {one!r}", did_you_mean(one, [*named, "local"]))
         transport(target).check(target)
         _check_folder(target)
-        found.append(target)
+        found.append(target.model_copy(update={"cache": target.cache or cache}))
     if len({target.name for target in found}) < len(found):
         raise EdgepackError(f"a target is named twice: {', '.join(wanted)}", "name each once")
     return found

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from edgepack.formats import Format
 from edgepack.frozen import Frozen
+from edgepack.measure.emulation import Emulation
 from edgepack.measure.measurement import LatencyRow, Measurement, headline_length
 from edgepack.measure.ops import OpProfile
 from edgepack.pack import Manifest, StageRecord
@@ -72,9 +73,10 @@ class TargetRow(Frozen):
     ram_mb: float | None = None
     golden_difference: float | None = None  # of the pack's answers there from those it was built with
     pushed_mb: float | None = None
+    emulated: str | None = None  # what an emulated one tells, in words: no time and no memory
     failure: str | None = None
     fix: str | None = None
-    origin: Literal["measured"] | None = None
+    origin: Literal["measured", "emulated"] | None = None
 
 
 class Report(Frozen):
@@ -102,6 +104,7 @@ class Report(Frozen):
     targets: tuple[TargetRow, ...] = ()  # where `edgepack measure --on` asked several, or another machine than this
     other_measurements: tuple[Measurement, ...] = ()  # of the targets beside the one in `measurements`
     baseline: Baseline | None = None  # where `edgepack measure --baseline` compared it with an older report
+    emulations: tuple[Emulation, ...] = ()  # of the targets that were emulated: none of them judges a budget
 
     @property
     def exit_code(self) -> int:
@@ -236,7 +239,8 @@ def _notes(manifest: Manifest, measurement: Measurement | None):
             )
         yield from measurement.doubts
         isa = set(measurement.environment["machine"]["isa"])
-        host_saturates = measurement.environment["machine"]["arch"] == "x86_64" and not {"avx_vnni", "avx512_vnni"} & isa
+        x86 = measurement.environment["machine"]["arch"] == "x86_64"
+        host_saturates = x86 and "avx2" in isa and not {"avx_vnni", "avx512_vnni"} & isa
         if host_saturates and manifest.plan.exact_products:
             yield (
                 "This machine's fast int8 products saturate, the device's do not: scores and golden vectors were computed "

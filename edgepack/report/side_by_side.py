@@ -1,22 +1,28 @@
-"""One pack on several targets, side by side: what each measured, and which of them failed and why."""
+"""One pack on several targets, side by side: what each measured, or told as it was emulated, and which of them failed and why."""
 
 from collections.abc import Sequence
 
 from edgepack.errors import EdgepackError
 from edgepack.frozen import Frozen
+from edgepack.measure.emulation import Emulation
 from edgepack.measure.machine import Pushed
 from edgepack.measure.measurement import Measurement, headline_length
 from edgepack.measure.ops import OpProfile
 from edgepack.measure.targets import LOCAL, Target
+from edgepack.measure.wheels import PACKAGES
 from edgepack.pack import Manifest
 from edgepack.report.judge import Report, TargetRow, headline_latency, judge, measured_here
 
 
 class Outcome(Frozen):
-    """What came of one target: a measurement, or a failure with its way out. golden_difference: None where it was not asked for."""
+    """What came of one target: a measurement, an emulation, or a failure with its way out.
+
+    golden_difference: None where it was not asked for.
+    """
 
     target: Target
     measurement: Measurement | None = None
+    emulation: Emulation | None = None
     ops: OpProfile | None = None
     golden_difference: float | None = None
     pushed: Pushed | None = None
@@ -27,26 +33,33 @@ class Outcome(Frozen):
 def judge_targets(manifest: Manifest, outcomes: Sequence[Outcome]) -> Report:
     """The device judges where one of the targets is it, else the first that was measured; all stand in the report.
 
+    What was emulated judges nothing.
+
     EdgepackError where every target failed: there is nothing to report then.
     """
     measured = [one for one in outcomes if one.measurement]
-    if not measured and len(outcomes) == 1:
+    emulations = tuple(one.emulation for one in outcomes if one.emulation)
+    known = measured or emulations
+    if not known and len(outcomes) == 1:
         raise EdgepackError(outcomes[0].failure, outcomes[0].fix)
-    if not measured:
+    if not known:
         told = "; ".join(f"{one.target.name}: {one.failure}" for one in outcomes)
         raise EdgepackError(f"no target could measure the pack. {told}", outcomes[0].fix or "mend what is said above")
-    first = next((one for one in measured if one.measurement.is_the_device), measured[0])
+    first = next((one for one in measured if one.measurement.is_the_device), measured[0] if measured else None)
     only_here = [one.target for one in outcomes] == [LOCAL]
     update = {
-        "ops": first.ops,
+        "ops": first.ops if first else None,
         "targets": () if only_here else tuple(_row(manifest, one) for one in outcomes),
         "other_measurements": tuple(one.measurement for one in measured if one is not first),
+        "emulations": emulations,
     }
-    return judge(manifest, first.measurement).model_copy(update=update)
+    return judge(manifest, first.measurement if first else None).model_copy(update=update)
 
 
 def _row(manifest: Manifest, outcome: Outcome) -> TargetRow:
     target, measurement = outcome.target, outcome.measurement
+    if outcome.emulation:
+        return _emulated_row(manifest, target, outcome.emulation)
     if measurement is None:
         return TargetRow(target=target.name, address=target.address, failure=outcome.failure, fix=outcome.fix)
     found = measured_here(manifest, measurement)
@@ -67,4 +80,33 @@ def _row(manifest: Manifest, outcome: Outcome) -> TargetRow:
         pushed_mb=outcome.pushed.mb if outcome.pushed else None,
         origin="measured",
         **found,
+    )
+
+
+def _emulated_row(manifest: Manifest, target: Target, found: Emulation) -> TargetRow:
+    """It fails where the runtime crashes, and where the pack answers otherwise than it was built."""
+    failure, fix = (found.crash.problem, found.crash.fix) if found.crash else (None, None)
+    if found.golden and not found.golden.within:
+        saturation = found.saturation if found.saturation and found.saturation.found else None
+        runtime = manifest.plan.runtime
+        stand_in = f", where another runtime stood in for {runtime}" if PACKAGES[runtime][0] not in manifest.versions else ""
+        why = ", as int8 sums saturate on it" if saturation else stand_in
+        decided = found.golden.decided_otherwise
+        failure = (
+            f"the pack answers otherwise on an emulated {found.cpu} than it was built{why}: outputs differ by "
+            f"{found.golden.largest_difference:.3g} (limit {found.golden.tolerance:g})"
+            + ("" if decided is None else f", {decided} of {found.golden.texts} texts are decided otherwise")
+        )
+        fix = saturation.way_out if saturation else "see whether a real one answers so too, and build with its own profile"
+    return TargetRow(
+        target=target.name,
+        address=target.address,
+        where=found.where,
+        is_the_device=False,
+        runtime=f"{found.runtime['name']} {found.runtime['version']}",
+        golden_difference=found.golden.largest_difference if found.golden else None,
+        emulated=found.told(),
+        failure=failure,
+        fix=fix,
+        origin="emulated",
     )

@@ -18,6 +18,7 @@ from edgepack.pack import Manifest
 from edgepack.shipped import shipped
 
 TIME_OUT_S = 3600
+DROPPED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONPATH", "PYTHONSTARTUP")
 
 
 class Here:
@@ -117,5 +118,4 @@ def _too_long(job: dict[str, Any]) -> EdgepackError:
 
 def _environment() -> dict[str, str]:
     """The parent's, less what would make the child's threads or imports differ from a device's."""
-    dropped = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONPATH", "PYTHONSTARTUP")
-    return {name: value for name, value in os.environ.items() if name not in dropped} | {"PYTHONDONTWRITEBYTECODE": "1"}
+    return {name: value for name, value in os.environ.items() if name not in DROPPED} | {"PYTHONDONTWRITEBYTECODE": "1"}
