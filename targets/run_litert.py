@@ -154,6 +154,6 @@ def _text(feeds, row, manifest, bucket) -> dict:
 
 
 if __name__ == "__main__":
-    texts = protocol.JOBS | counting.JOBS | text_times.JOBS
+    texts = {**protocol.JOBS, **counting.JOBS, **text_times.JOBS}
     jobs = (texts, open_session), (generation.JOBS, open_decoder), ({"ops": ops}, None)
     protocol.main(NAME, version, IMPORT_MS, *jobs)

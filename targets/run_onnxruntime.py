@@ -114,6 +114,6 @@ def _session(path, settings, threads, exact, profile=None):
 
 
 if __name__ == "__main__":
-    texts = protocol.JOBS | counting.JOBS | text_times.JOBS
+    texts = {**protocol.JOBS, **counting.JOBS, **text_times.JOBS}
     jobs = (texts, open_session), (generation.JOBS, Decoder), ({"ops": ops}, None)
     protocol.main("onnxruntime", onnxruntime.__version__, IMPORT_MS, *jobs)
