@@ -27,6 +27,7 @@ _BOOT = (
 _HELLO = b"edgepack is here\n"
 _CHUNK = 1 << 20
 _ANSWER_S, _SLOWEST_BYTES_S = 120.0, 50_000
+_NO_PYTHON = "install it there, or name the one to use in targets.toml, as python = ..."
 _MOST_CHATTER = 100  # lines that a login script may print before
 
 
@@ -54,8 +55,8 @@ class Remote:
 
     lacks = frozenset[str]()
 
-    def __init__(self, target: Target, pipe: Pipe) -> None:
-        self.target, self.place, self._pipe = target, f"at {target.address}", pipe
+    def __init__(self, target: Target, pipe: Pipe, no_python_fix: str = _NO_PYTHON) -> None:
+        self.target, self.place, self._pipe, self._no_python_fix = target, f"at {target.address}", pipe, no_python_fix
         self._sent: list[str] = []
         self._greet()
 
@@ -182,7 +183,7 @@ class Remote:
         if "not found" in complaint or "No such file" in complaint:
             return EdgepackError(
                 f"no {self.target.python} on {self.target.name}{_told(complaint)}",
-                "install it there, or name the one to use in targets.toml, as python = ...",
+                self._no_python_fix,
             )
         return EdgepackError(
             f"{self.target.python} on {self.target.name} does not run edgepack's files{_told(complaint)}",
