@@ -6,6 +6,7 @@ from typing import Literal
 
 from edgepack.emulated import WAY_OUT
 from edgepack.errors import EdgepackError
+from edgepack.formats import python_runtime
 from edgepack.frozen import Frozen
 from edgepack.golden import answers_on
 from edgepack.measure.emulated_cpus import find_cpu
@@ -17,6 +18,11 @@ from edgepack.measure.wheels import MODULES, PACKAGES, fetch_wheels, requirement
 from edgepack.pack import REPORT_FILES, Manifest, check_files, packed, read_manifest
 from edgepack.progress import say
 
+_NEVER_SET_UP = {
+    "local": "edgepack's own environment runs packs here",
+    "browser": "a browser fetches its runtime from edgepack's cache",
+    "node": "Node takes its runtime from edgepack's cache",
+}
 _SLOW_S = 1800.0  # a card of a small board unpacks 100 MB in minutes
 
 
@@ -91,7 +97,7 @@ def set_up_target(target: Target, pack: Path | None = None, wheels: Path | None 
     """
     _only_remote(target, "set up")
     manifest = read_manifest(pack) if pack else None
-    runtime = manifest.plan.runtime if manifest else "onnxruntime"
+    runtime = python_runtime(manifest.plan.runtime) if manifest else "onnxruntime"
     if target.scheme == "qemu":
         return _set_up_emulated(target, runtime, _built_with(manifest, runtime), wheels, dry_run)
     with transport(target).opened(target) as machine, tempfile.TemporaryDirectory() as place:
@@ -150,11 +156,12 @@ def _set_up_emulated(target: Target, runtime: str, version: str | None, wheels: 
 
 def _findings(target: Target, facts: Facts, manifest: Manifest | None) -> list[Finding]:
     machine = facts.machine
-    what_it_is = f"{machine['arch']}, {machine['cores']} x {machine['cpu'] or 'unknown CPU'}, {machine['os']}, Python {facts.python}"
+    own = f", Python {facts.python}" if facts.python else ""
+    what_it_is = f"{machine['arch']}, {machine['cores']} x {machine['cpu'] or 'unknown CPU'}, {machine['os']}{own}"
     reached = Finding(what="connection", ok=True, found=what_it_is)
     if manifest is None:
         return [reached, _folder(target, facts, 0.0), *(_runtime(target, facts, name, None) for name in _installed(facts))]
-    runtime = manifest.plan.runtime
+    runtime = python_runtime(manifest.plan.runtime)
     return [
         reached,
         _device(target, facts, manifest),
@@ -175,7 +182,7 @@ def _device(target: Target, facts: Facts, manifest: Manifest) -> Finding:
 
 def _folder(target: Target, facts: Facts, needed_mb: float) -> Finding:
     kept = f"{facts.folder}, set up, {facts.folder_mb:g} MB" if facts.is_set_up else f"{facts.folder}-… while it measures, gone afterwards"
-    if target.scheme == "local":
+    if target.scheme == "local" or facts.folder is None:
         return Finding(what="folder", ok=True, found="the pack's own")
     if target.scheme == "qemu":
         kept = f"{facts.folder}, {facts.folder_mb:g} MB" if facts.folder_mb else f"nothing kept in {facts.folder}"
@@ -198,6 +205,8 @@ def _memory(facts: Facts, manifest: Manifest) -> Finding:
 
 
 def _runtime(target: Target, facts: Facts, runtime: str, built_with: str | None) -> Finding:
+    if facts.python is None:
+        return Finding(what="runtime", ok=True, found=", ".join(f"{name} {version}" for name, version in facts.packages.items()))
     fix = f"edgepack target setup {target.name} --pack PACK brings one"
     missing = [name for name in (PACKAGES[runtime][0], "numpy") if not facts.packages.get(name)]
     if missing:
@@ -258,7 +267,7 @@ def _told(found: SetUp) -> str:
 
 
 def _only_remote(target: Target, verb: Literal["set up", "remove"]) -> None:
-    if target.scheme == "local":
-        raise EdgepackError(
-            f"nothing to {verb} for this machine: edgepack's own environment runs packs here", "name a board: ssh://user@host"
-        )
+    why = _NEVER_SET_UP.get(target.scheme)
+    if why:
+        name = "this machine" if target.scheme == "local" else target.name
+        raise EdgepackError(f"nothing to {verb} for {name}: {why}", "name a board: ssh://user@host")

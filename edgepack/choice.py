@@ -15,7 +15,6 @@ from edgepack.recipe import Recipe, StudentSize, parse_student
 from edgepack.shape import ModelShape
 from edgepack.student import candidate_students, choose_student
 
-SUPPORTED_RUNTIMES = tuple(FORMATS)
 SUPPORTED_PRECISIONS: tuple[PrecisionName, ...] = ("fp32", "fp16", "int8", "int4")  # the widest first
 _ONLY_FOR = {"fp16": "encoders", "int4": "decoders"}
 # The oldest onnxruntime that opens our files, as benchmarks/runtime_versions.py finds it: ModernBERT's attention mask is known from
@@ -49,17 +48,12 @@ class Choice(Frozen):
 
 def supported_runtime(profile: Profile, wished: Format | None = None) -> str:
     """The profile's runtime for a format; where none is wished, onnxruntime before others. EdgepackError: it has none."""
-    found = sorted((name for name in profile.runtimes if name in FORMATS), key=lambda name: FORMATS[name] != "onnx")
+    found = sorted(profile.runtimes, key=lambda name: FORMATS[name] != "onnx")
     for name in found:
         if wished is None or FORMATS[name] == wished:
             return name
-    if found:
-        raise EdgepackError(
-            f"profile {profile.name!r} has no runtime for {wished}: it runs {' and '.join(found)}", f"use --format {FORMATS[found[0]]}"
-        )
     raise EdgepackError(
-        f"profile {profile.name!r} needs {' or '.join(profile.runtimes)}, which edgepack cannot build for yet",
-        f"choose a profile that runs {' or '.join(SUPPORTED_RUNTIMES)}; `edgepack profiles` shows which do",
+        f"profile {profile.name!r} has no runtime for {wished}: it runs {' and '.join(found)}", f"use --format {FORMATS[found[0]]}"
     )
 
 

@@ -10,9 +10,20 @@ from edgepack.profile import RuntimeName
 Format = Literal["onnx", "tflite"]
 FormatWish = Literal["onnx", "tflite", "both", "auto"]
 
-FORMATS: dict[RuntimeName, Format] = {"onnxruntime": "onnx", "litert": "tflite", "tflite-runtime": "tflite"}
+FORMATS: dict[RuntimeName, Format] = {
+    "onnxruntime": "onnx",
+    "onnxruntime-web": "onnx",
+    "litert": "tflite",
+    "tflite-runtime": "tflite",
+}
+_IN_PYTHON = {"onnxruntime-web": "onnxruntime"}
 TFLITE_PACKAGES = ("litert-torch", "ai-edge-quantizer", "ai-edge-litert")
 _TFLITE_MODULES = ("litert_torch", "ai_edge_quantizer", "ai_edge_litert")
+
+
+def python_runtime(runtime: RuntimeName) -> RuntimeName:
+    """What opens a runtime's file in Python: onnxruntime where the device's is the one for browsers."""
+    return _IN_PYTHON.get(runtime, runtime)
 
 
 def check_installed(wanted: Format) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from edgepack.errors import EdgepackError
+from edgepack.formats import python_runtime
 from edgepack.frozen import Frozen
 from edgepack.measure.answers import answer
 from edgepack.measure.machine import Machine
@@ -61,7 +62,7 @@ def verify(pack: Path) -> Verification:
         largest_difference=round(worst, _DIGITS),
         tolerance=manifest.golden_tolerance,
         token_ids_equal=_check_tokenizer(pack, manifest, golden),
-        runtime=manifest.plan.runtime,
+        runtime=python_runtime(manifest.plan.runtime),
     )
 
 

@@ -12,7 +12,10 @@ from edgepack.recipe import parse_fraction
 
 On = Annotated[
     list[str] | None,
-    typer.Option(help="local, ssh://user@host, qemu://CPU, or a name in targets.toml. May be given often.", show_default="local"),
+    typer.Option(
+        help="local, ssh://user@host, adb://serial, qemu://CPU, browser://chromium, node://, or a name in targets.toml. May be given often.",
+        show_default="local",
+    ),
 ]
 
 

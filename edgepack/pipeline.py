@@ -11,8 +11,9 @@ from edgepack.choice import wished_formats
 from edgepack.errors import EdgepackError
 from edgepack.formats import check_installed
 from edgepack.gate import Attempt
-from edgepack.measure.measurement import FULL, Effort
+from edgepack.measure.measurement import FULL, Effort, Measurement
 from edgepack.measure.measuring import measure
+from edgepack.measure.targets import BROWSER, transport
 from edgepack.model.material import gather
 from edgepack.model.source import find_model
 from edgepack.pack import WEIGHT_CACHE, Manifest, check_disk, check_output, disk_full_is_said, seal, written_whole
@@ -108,9 +109,21 @@ def _measured_pack(folder: Path, runner: Runner, effort: Effort | None) -> tuple
     manifest = write_pack(folder, runner)
     # Other work beside it is told in the report: what took minutes to build is not thrown away for it.
     lenient = effort.model_copy(update={"force": True}) if effort else None
-    measurement = measure(folder, manifest, runner.material.median_length, lenient) if lenient else None
+    measurement = _measured(folder, manifest, runner.material.median_length, lenient) if lenient else None
     shutil.rmtree(folder / WEIGHT_CACHE, ignore_errors=True)  # a device makes its own
     return manifest, judge(manifest, measurement)
+
+
+def _measured(folder: Path, manifest: Manifest, median_length: int | None, effort: Effort) -> Measurement:
+    """Here; for a browser, in one where there is one, and where there is none in the runtime that opens the same file in Python."""
+    if manifest.plan.runtime == "onnxruntime-web":
+        try:
+            transport(BROWSER).check(BROWSER)
+            with transport(BROWSER).opened(BROWSER) as browser:
+                return measure(folder, manifest, median_length, effort, browser, BROWSER.address)
+        except EdgepackError as error:
+            say(f"not measured in a browser: {error.problem}\n  fix: {error.fix}\n  it is measured in onnxruntime here instead")
+    return measure(folder, manifest, median_length, effort)
 
 
 def _work(runner: Runner) -> None:

@@ -10,7 +10,6 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edgepack.choice import SUPPORTED_RUNTIMES
 from edgepack.plan import Plan
 from edgepack.profile import Profile
 
@@ -36,10 +35,8 @@ def profiles_table(profiles: Sequence[Profile]) -> RenderableType:
     for name in ("device", "CPU", "RAM MB", "runtime"):
         table.add_column(name)
     for profile in profiles:
-        supported = [name for name in profile.runtimes if name in SUPPORTED_RUNTIMES]
-        runtime = supported[0] if supported else f"{', '.join(profile.runtimes)}: not yet"
         cpu = f"{profile.cpu.cores} x {profile.cpu.part}"
-        table.add_row(profile.name, profile.summary, cpu, str(profile.memory.total_mb), runtime)
+        table.add_row(profile.name, profile.summary, cpu, str(profile.memory.total_mb), next(iter(profile.runtimes)))
     return table
 
 

@@ -9,7 +9,8 @@ from edgepack.command import Cache, Json, Targets, print_result
 
 app = typer.Typer(help="Boards to measure on: whether they can run a pack, a Python with the runtime for them, and its removal.")
 
-On = Annotated[str, typer.Argument(help="ssh://user@host[:port], qemu://CPU, a name in targets.toml, or for `check` also local.")]
+_ON = "ssh://user@host[:port], adb://serial, qemu://CPU, a name in targets.toml; for `check` also browser://chromium, node:// and local."
+On = Annotated[str, typer.Argument(help=_ON)]
 
 
 @app.command()

@@ -129,11 +129,15 @@ def test_the_public_names_are_few_and_all_there():
         assert getattr(edgepack, name)
 
 
-def test_a_transports_package_is_imported_by_its_own_file_alone_and_only_when_it_is_used():
+@pytest.mark.parametrize(("package", "transport"), [("asyncssh", "ssh"), ("adbutils", "adb"), ("playwright", "browser")])
+def test_a_transports_package_is_imported_by_its_own_file_alone_and_only_when_it_is_used(package, transport):
+    def packages(names: set[str]) -> set[str]:
+        return {name.split(".")[0] for name in names}
+
     for path in modules():
-        inside = imports_of(path, top_level_only=True)
-        assert "asyncssh" not in inside, path
-        assert "asyncssh" not in imports_of(path) or (path.parent.name == "transports" and path.stem == "ssh"), path
+        assert package not in packages(imports_of(path, top_level_only=True)), path
+        own = path.parent.name == "transports" and path.stem == transport
+        assert own or package not in packages(imports_of(path)), path
 
 
 def test_no_pickle_and_no_shell_strings():

@@ -119,7 +119,7 @@ def test_data_that_cannot_be_used_is_refused(tmp_path, teacher_folder, data_fold
     ("flags", "says", "fix"),
     [
         (("--profile", "raspbery-pi"), "unknown profile: 'raspbery-pi'", "did you mean 'raspberry-pi'?"),
-        (("--profile", "browser"), "needs onnxruntime-web, which edgepack cannot build for yet", "choose a profile"),
+        (("--profile", "browser", "--format", "tflite"), "has no runtime for tflite: it runs onnxruntime-web", "use --format onnx"),
         (("--profile", "raspberry-pi", "--student", "30M"), "larger than its teacher", "choose a smaller one"),
         (("--profile", "raspberry-pi", "--student", "big"), "unknown student size: 'big'", "write a size as 13M"),
         (("--profile", "raspberry-pi", "--prune-heads", "150%"), "out of range: --prune-heads '150%'", "choose a fraction"),

@@ -9,6 +9,7 @@ from small import make_model
 from test_student import MINILM
 
 from edgepack.errors import EdgepackError
+from edgepack.formats import python_runtime
 from edgepack.plan import make_plan
 from edgepack.profile import Budget, load_profile
 from edgepack.recipe import Recipe
@@ -124,10 +125,9 @@ def test_seven_bit_weights_only_where_the_cpu_saturates(profile, reduced):
     assert [step.reduce_range for step in found.steps if isinstance(step, Quantize)] == [reduced]
 
 
-@pytest.mark.parametrize("profile", ["browser"])
-def test_a_runtime_that_is_not_supported_yet_is_named(profile):
-    with pytest.raises(EdgepackError, match="cannot build for yet"):
-        plan(load_profile(profile))
+def test_a_browser_runs_the_same_files_as_onnxruntime():
+    found = plan(load_profile("browser"))
+    assert (found.runtime, found.format) == ("onnxruntime-web", "onnx") and python_runtime(found.runtime) == "onnxruntime"
 
 
 @pytest.mark.parametrize(

@@ -263,3 +263,25 @@ def test_what_a_login_script_prints_is_no_answer(board, named, pack_folder):
     chatty.chmod(0o755)
     with transport(named(python=str(chatty))).opened(named(python=str(chatty))) as machine:
         assert machine.facts().pointer_bits == 64
+
+
+WITHOUT = """
+import sys
+from edgepack.errors import EdgepackError
+from edgepack.measure.targets import Target, find_targets, transport
+transport(Target(name="", address=sys.argv[1]))
+sys.path[:] = [path for path in sys.path if "-packages" not in path]
+try:
+    find_targets([sys.argv[1]])
+except EdgepackError as error:
+    print(error.problem, error.fix, sep="|")
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "package", "extra"),
+    [("ssh://pi@board", "asyncssh", "ssh"), ("adb://", "adbutils", "adb"), ("browser://chromium", "playwright", "browser")],
+)
+def test_a_package_that_is_missing_is_told_with_the_line_that_installs_it(address, package, extra):
+    done = subprocess.run([sys.executable, "-c", WITHOUT, address], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"{address} needs {package}, which is not installed|pip install 'edgepack[{extra}]'"

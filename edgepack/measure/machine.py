@@ -11,14 +11,17 @@ RunJob = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class Facts(Frozen):
-    """A machine before anything is run on it; null is what it cannot tell. packages: versions, as its Python finds them."""
+    """A machine before anything is run on it; null is what it cannot tell. packages: versions, as its Python finds them.
+
+    python and what belongs to it are null, and so is the folder, where a transport brings a runtime in JavaScript.
+    """
 
     machine: dict[str, Any]
-    python: str
-    implementation: str
-    libc: tuple[str, str]
-    pointer_bits: int
-    folder: str
+    python: str | None
+    implementation: str | None
+    libc: tuple[str, str] | None
+    pointer_bits: int | None
+    folder: str | None
     is_set_up: bool
     exists: bool
     folder_mb: float | None

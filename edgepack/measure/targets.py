@@ -37,6 +37,7 @@ class Target(Frozen):
 
 
 LOCAL = Target(name="local", address="local")
+BROWSER = Target(name="browser", address="browser://chromium")
 
 
 def transport(target: Target) -> ModuleType:

@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from edgepack.formats import python_runtime
 from edgepack.measure.measurement import LatencyRow, Measurement, MemoryRow
 from edgepack.measure.ops import OpProfile
 from edgepack.pack import Manifest, write_atomically
@@ -35,7 +36,7 @@ def html(report: Report) -> str:
 
 
 def write_model_card(folder: Path, manifest: Manifest) -> None:
-    text = rendered("model_card.md.j2", escape=False, manifest=manifest, runtime=manifest.plan.runtime)
+    text = rendered("model_card.md.j2", escape=False, manifest=manifest, runtime=python_runtime(manifest.plan.runtime))
     write_atomically(folder / "README.md", text)
 
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from edgepack.errors import EdgepackError
+from edgepack.formats import python_runtime
 from edgepack.ship.common.module_files import MODULE_FILE, TOKENIZER_FILE, write_manifest, write_model
 from edgepack.ship.common.shipment import Carried, Shipment, Size, Written, check_known
 from edgepack.ship.common.shipping import rendered
@@ -43,7 +44,7 @@ def check(shipment: Shipment) -> tuple[str, ...]:
     check_known(shipment, tasks=_ENCODERS | {"text-generation"}, models={"WordPiece", "BPE", "Unigram"})
     check_tokenizer(shipment.pack / TOKENIZER_FILE)
     class_prefix(shipment.name)
-    if manifest.format not in _DEPENDENCIES or manifest.plan.runtime not in ("onnxruntime", "litert"):
+    if manifest.format not in _DEPENDENCIES or python_runtime(manifest.plan.runtime) not in ("onnxruntime", "litert"):
         raise EdgepackError(
             f"the android module has no {manifest.plan.runtime}: it runs onnxruntime and LiteRT",
             "build the pack for a phone: edgepack build --profile phone",

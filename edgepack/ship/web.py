@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.errors import EdgepackError
+from edgepack.measure.npm import VERSIONS, WEB
 from edgepack.ship.common.module_files import code_bytes, write_model
 from edgepack.ship.common.shipment import Carried, Shipment, Size, Written, check_known
 from edgepack.shipped import shipped
 
-_RUNTIME, _TOKENIZERS, _BUNDLER = "onnxruntime-web", "@huggingface/tokenizers", "esbuild"
-_VERSIONS = {_RUNTIME: "1.30.0", _TOKENIZERS: "0.2.0", _BUNDLER: "0.28.2"}  # those that the module is tested with
+_RUNTIME, _TOKENIZERS, _BUNDLER = WEB, "@huggingface/tokenizers", "esbuild"
+_VERSIONS = {_RUNTIME: VERSIONS[WEB], _TOKENIZERS: "0.2.0", _BUNDLER: "0.28.2"}  # those that the module is tested with
 _RUNTIME_BYTES = 14_239_897 + 24_381 + 50_126  # ort-wasm-simd-threaded.wasm and .mjs, ort.wasm.min.mjs
 _TOKENIZERS_BYTES = 36_601  # tokenizers.min.mjs
 _TASKS = {"text-classification", "token-classification", "feature-extraction"}
@@ -70,7 +71,7 @@ def write(shipment: Shipment, folder: Path) -> Written:
     (folder / "package.json").write_text(json.dumps(_package(shipment), indent=2) + "\n")
     sizes = (
         *model,
-        code_bytes(folder / "src", "*.js"),
+        code_bytes(folder / "src", "*.js", "*.mjs"),
         Size(
             part="runtime",
             what=f"{_RUNTIME} {_VERSIONS[_RUNTIME]}, WebAssembly",

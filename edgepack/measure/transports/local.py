@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.errors import EdgepackError
+from edgepack.formats import python_runtime
 from edgepack.measure.machine import Facts
 from edgepack.measure.targets import Target
 from edgepack.pack import Manifest
@@ -98,6 +99,7 @@ def _command(folder: Path, runtime: str, job: dict[str, Any]) -> Iterator[list[s
 
 def script_of(runtime: str) -> str:
     """The file in targets/ that runs a pack for this runtime; tflite-runtime's is LiteRT's, which takes whichever of the two is there."""
+    runtime = python_runtime(runtime)
     return f"run_{ {'tflite-runtime': 'litert'}.get(runtime, runtime) }.py"
 
 

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from edgepack.formats import python_runtime
 from edgepack.pack import Manifest
 from edgepack.runnable import Runnable
 from edgepack.ship.common.shipment import Carried, Shipment, Size
@@ -68,7 +69,7 @@ def module_manifest(shipment: Shipment) -> dict[str, Any]:
 
 def versions_measured_with(manifest: Manifest) -> dict[str, str]:
     """Of the libraries that a module needs where it runs."""
-    needed = {"onnxruntime": ("onnxruntime",), "litert": ("ai-edge-litert",)}.get(manifest.plan.runtime, ())
+    needed = {"onnxruntime": ("onnxruntime",), "litert": ("ai-edge-litert",)}.get(python_runtime(manifest.plan.runtime), ())
     return {name: manifest.versions[name] for name in (*needed, "tokenizers", "numpy") if name in manifest.versions}
 
 

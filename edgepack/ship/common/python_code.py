@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+from edgepack.formats import python_runtime
 from edgepack.ship.common.module_files import versions_measured_with
 from edgepack.ship.common.shipment import Carried, Shipment, Size
 from edgepack.shipped import shipped
@@ -56,7 +57,7 @@ def requirements(shipment: Shipment, with_server: bool) -> tuple[str, ...]:
 
 def library_sizes(shipment: Shipment, with_server: bool) -> tuple[Size, ...]:
     """What the libraries take on a disk by architecture, those that there is a runtime for."""
-    runtime = shipment.manifest.plan.runtime
+    runtime = python_runtime(shipment.manifest.plan.runtime)
     found = []
     arrays = "numpy 1" if runtime == "tflite-runtime" else "numpy"
     for part, library in (("runtime", runtime), ("tokenizer", "tokenizers"), ("arrays", arrays)):

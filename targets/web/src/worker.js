@@ -3,13 +3,11 @@
 import * as ort from "onnxruntime-web/wasm";
 import { ANSWERS } from "./answers.js";
 import { fetchChecked, fetchManifest, forgetOthers } from "./files.js";
+import { int64, sessionOptions, warmRuntime } from "./session.mjs";
 import { PUBLIC_KEY } from "./signer.js";
 import { Texts } from "./texts.js";
 
-const LEVELS = { disable_all: "disabled", basic: "basic", extended: "extended", all: "all" };
 const MOST_THREADS = 4; // more gain nothing that a page would notice
-// An ONNX file of one Identity: opening it makes the runtime compile while the weights are still on their way.
-const NOTHING = "CAg6NwoQCgF4EgF5IghJZGVudGl0eRIBZ1oPCgF4EgoKCAgBEgQKAggBYg8KAXkSCgoICAESBAoCCAFCBAoAEA0=";
 let model = null;
 
 const KINDS = {
@@ -56,42 +54,25 @@ function startRuntime(base, threads) {
   };
   const useful = Math.min(MOST_THREADS, Math.max(1, navigator.hardwareConcurrency ?? 1));
   ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? (threads ?? useful) : 1;
-  const nothing = Uint8Array.from(atob(NOTHING), (one) => one.charCodeAt(0));
-  return ort.InferenceSession.create(nothing, { executionProviders: ["wasm"] });
+  return warmRuntime(ort, "wasm"); // compiles while the weights are still on their way
 }
 
 async function opened(manifest, files) {
   const data = Object.keys(files).filter((name) => name !== manifest.model && name.startsWith(manifest.model));
   const session = await ort.InferenceSession.create(files[manifest.model], {
     executionProviders: ["wasm"],
-    graphOptimizationLevel: LEVELS[manifest.session.graph_optimization_level],
     externalData: data.map((name) => ({ path: name, data: files[name] })),
-    extra: nested(manifest.session.config),
+    ...sessionOptions(manifest),
   });
   const texts = new Texts(JSON.parse(new TextDecoder().decode(files["tokenizer.json"])), manifest.max_length);
   const labels = Object.entries(manifest.labels).sort(([a], [b]) => a - b).map(([, name]) => name);
   const run = async ({ ids, typeIds }) => {
     const known = { input_ids: ids, attention_mask: ids.map(() => 1), token_type_ids: typeIds };
-    const feeds = Object.fromEntries(manifest.inputs.map((name) => [name, int64(known[name])]));
+    const feeds = Object.fromEntries(manifest.inputs.map((name) => [name, int64(ort, known[name], [1, ids.length])]));
     const found = await session.run(feeds);
     return manifest.outputs.map((name) => ({ data: found[name].data, dims: found[name].dims }));
   };
   return { manifest, texts, labels, run };
-}
-
-function int64(values) {
-  return new ort.Tensor("int64", BigInt64Array.from(values, BigInt), [1, values.length]);
-}
-
-/** "session.disable_prepacking": "1" as the runtime takes it here: {session: {disable_prepacking: "1"}}. */
-function nested(config) {
-  const found = {};
-  for (const [key, value] of Object.entries(config ?? {})) {
-    const parts = key.split(".");
-    const last = parts.pop();
-    parts.reduce((place, part) => (place[part] ??= {}), found)[last] = value;
-  }
-  return found;
 }
 
 /**
