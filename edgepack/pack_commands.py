@@ -13,7 +13,7 @@ from edgepack.recipe import parse_fraction
 On = Annotated[
     list[str] | None,
     typer.Option(
-        help="local, ssh://user@host, adb://serial, qemu://CPU, browser://chromium, node://, or a name in targets.toml. May be given often.",
+        help="local, ssh://user@host, adb://serial, qemu://CPU, browser://chromium, node://, or a name in targets.toml; often.",
         show_default="local",
     ),
 ]
