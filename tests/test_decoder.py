@@ -189,7 +189,8 @@ def test_calibration_loses_less(fp32, stories, tmp_path):
 
 
 def test_the_layers_that_four_bits_hurt_most_stay_in_eight(fp32, stories, tmp_path):
-    scanned = scan_layers(fp32, Quantize(precision="int4", method="blockwise", why=""), stories[8:], cache_of(fp32))
+    step = Quantize(precision="int4", method="blockwise", asymmetric=True, why="")
+    scanned = scan_layers(fp32, step, stories[8:], cache_of(fp32))
     assert len(scanned) == 5 and [one.error for one in scanned] == sorted((one.error for one in scanned), reverse=True)
     assert all(0 < one.error < 0.1 and len(one.weights) == 7 for one in scanned)
     losses = {}

@@ -58,7 +58,8 @@ def _rounded(graph: onnx.ModelProto, node: onnx.NodeProto, step: Quantize) -> np
     """The weight as the runtime would multiply with it in 4 bits, in the layout that it has in the graph."""
     weight = next(tensor for tensor in graph.graph.initializer if tensor.name == node.input[1])
     matrix = matrix_of(node, read_weight(weight)).astype(np.float32)
-    return matrix_of(node, quantize_blocks(matrix, grid_of(step, False)).matrix(matrix.shape[1]))
+    rounded = quantize_blocks(matrix, grid_of(step, False)).matrix(matrix.shape[1])  # float64 where blocks have zero points
+    return matrix_of(node, rounded.astype(np.float32))
 
 
 def _log_chances(
