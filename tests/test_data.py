@@ -13,7 +13,7 @@ from small import make_model
 
 from edgepack.errors import EdgepackError
 from edgepack.model.data import label_ids, load_data
-from edgepack.model.material import gather
+from edgepack.model.material import Material, gather
 from edgepack.model.readers import read_records
 from edgepack.recipe import Columns, Recipe
 
@@ -201,6 +201,7 @@ def test_a_text_of_which_a_tokenizer_makes_nothing_is_said_with_its_line(tmp_pat
     with pytest.raises(EdgepackError, match=r"data\.csv:\d+: no tokens") as found:
         material = gather(Recipe(model=str(tmp_path / "model"), data=str(data)))
         _ = material.train, material.dev, material.test
+    assert all(item.ids for item in Material(material.recipe, material.source, material.task, None).sample[1])  # nasty ones are left out
     assert found.value.fix == "drop the row, or fill in its text"
 
 

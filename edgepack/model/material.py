@@ -118,7 +118,7 @@ class Material:
         rows = sorted(self.rows("test"), key=lambda row: len(row.text) + len(row.context) + len(row.words))
         picked = [rows[round(at)] for at in np.linspace(0, len(rows) - 1, min(_SAMPLE_ROWS, len(rows)))] if rows else []
         picked += [row for text in _NASTY if (row := _nasty_row(self.task, text))]
-        features = self.encoded(picked)
+        features = self.task.encode(self.tokenizer, picked, self.max_length)
         first = {item.row: item for item in reversed(features) if item.ids}  # one window of a long text is enough here
         return picked, [first[index] for index in sorted(first)]
 
@@ -136,6 +136,7 @@ class Material:
         return choose_buckets(lengths, self.max_length, self.recipe.length)
 
     def encoded(self, rows: list[Row]) -> list[Features]:
+        """EdgepackError names a row of which the tokenizer makes nothing."""
         features = self.task.encode(self.tokenizer, rows, self.max_length) if rows else []
         check_tokens(features, rows)
         return features
