@@ -29,10 +29,14 @@ _HIDDEN_ELEMENT_MACS = 140  # residual additions, norms and input quantization, 
 _LAYER_OVERHEAD_MS = 0.08  # dispatch of a layer's ops
 _PARALLEL_SHARE = 0.9  # Amdahl: share of an inference that more cores make faster
 _BANDWIDTH_SHARE = 0.5  # of the data sheet's, that reading weights reaches
-_SESSION_MS = 8.0
+_SESSION_MS = 8.0  # beside packing, where the files are in memory
+_COLD_MS = 19.0  # more where they are not: the storage is asked many times for little
 _SESSION_MS_PER_MB = 0.9  # packing the matrices for the kernels
 _PACKING_MS_PER_MB = 0.13  # of each inference where the session did not: MiniLM in int8, 1.2 ms at 16 tokens and 1.6 at 128
 _GRAPH_MB = 0.06  # the graph beside its weights, by layer less than 0.01
+_TFLITE_SESSION_MB = 4.0
+_SESSION_MB = 17.0  # of onnxruntime's own: pages of its library that a session touches, its arenas
+_BLOCK_SHARE = 0.105  # of int8's products a cycle: what MatMulNBits does with a single token, which it unpacks weight by weight
 
 
 class Run(NamedTuple):
@@ -80,17 +84,35 @@ def predict(
         return round(ms if prepack else ms + _PACKING_MS_PER_MB * linear_mb * _FIT_GHZ / profile.cpu.clock_ghz, 2)
 
     linear_mb = _linear_mb(shape, _computed(precision), format)
-    session_ms = (_SESSION_MS + _SESSION_MS_PER_MB * linear_mb * prepack) * _FIT_GHZ / profile.cpu.clock_ghz
+    session_ms = (_SESSION_MS + _COLD_MS + _SESSION_MS_PER_MB * linear_mb * prepack) * _FIT_GHZ / profile.cpu.clock_ghz
     return Prediction(
         params=shape.params,
         file_mb=round(file_mb, 2),
-        ram_mb=round(file_mb + linear_mb + _activation_mb(shape, length, attended), 1),
+        ram_mb=round(_held_mb(shape, precision, file_mb, format) + _activation_mb(shape, length, attended), 1),
         latency_ms=latency_ms(tokens, profile.cpu.cores),
         latency_one_core_ms=latency_ms(tokens, 1),
-        load_ms=round(file_mb / profile.storage.read_mb_s * 1e3 + session_ms, 1),
+        load_ms=round(_read_mb(shape, precision, file_mb, format) / profile.storage.read_mb_s * 1e3 + session_ms, 1),
         length=length,
         first_token_ms=latency_ms(length, profile.cpu.cores) if decoder else None,
     )
+
+
+def _read_mb(shape: ModelShape, precision: PrecisionName, file_mb: float, format: Format) -> float:
+    """What a session reads of the file as it opens. An encoder's tables are mapped, and read row by row as texts ask for them."""
+    if format == "tflite":
+        return file_mb
+    if shape.task == "text-generation":
+        return file_mb  # the head multiplies with the whole table
+    return min(file_mb, sum(shape.linear_weights(layer) for layer in shape.stored_layers) * BYTES_PER_WEIGHT[precision] / 1e6)
+
+
+def _held_mb(shape: ModelShape, precision: PrecisionName, file_mb: float, format: Format) -> float:
+    """Weights in memory beside the runtime's own: matrices once, as they are packed; a decoder's table as it lies in the file too."""
+    linear_mb = _linear_mb(shape, _computed(precision), format)
+    if format == "tflite":
+        return file_mb + linear_mb + _TFLITE_SESSION_MB
+    head_mb = _head_weights(shape) * _embedding_bytes(precision, 8, BLOCK) / 1e6
+    return linear_mb + head_mb + _SESSION_MB
 
 
 def _computed(precision: PrecisionName) -> PrecisionName:
@@ -158,7 +180,7 @@ def _head_weights(shape: ModelShape) -> int:
 def _activation_mb(shape: ModelShape, length: int, cached: int) -> float:
     """The widest moment of a layer: hidden states, q, k, v, attention scores and the FFN's activation, in fp32; a decoder's cache."""
     widest = max((length * (4 * shape.hidden + 2 * layer.ffn) + layer.heads * length * length for layer in shape.layers), default=0)
-    return widest * 4 / 1e6 + _cache_mb(shape, cached) + 4  # and about 4 MB of the runtime's own arenas
+    return widest * 4 / 1e6 + _cache_mb(shape, cached)
 
 
 def _cache_mb(shape: ModelShape, length: int) -> float:
@@ -183,6 +205,10 @@ def _latency_ms(shape: ModelShape, precision: PrecisionName, profile: Profile, r
         element_macs = run.tokens * (_FFN_ELEMENT_MACS * layer.ffn * shape.ffns + _HIDDEN_ELEMENT_MACS * shape.hidden)
         total_ms += linear_ms + attention_ms + element_macs / fp32_rate
         total_ms += _LAYER_OVERHEAD_MS * _FIT_GHZ / profile.cpu.clock_ghz
+    if run.tokens == 1 and paid != precision:
+        weights = sum(shape.linear_weights(layer) for layer in shape.layers) + _head_weights(shape)
+        unpacked = speeds["int8"].macs_per_cycle if "int8" in speeds else speeds["fp32"].macs_per_cycle
+        total_ms = max(total_ms, weights / (_BLOCK_SHARE * unpacked * cycles_per_ms))
     parallel_ms = total_ms * (1 - _PARALLEL_SHARE + _PARALLEL_SHARE / run.cores)
     read_mb = _linear_mb(shape, precision, FORMATS[runtime]) + _cache_mb(shape, run.length)
     return max(parallel_ms, read_mb / (profile.memory.bandwidth_gb_s * _BANDWIDTH_SHARE))
