@@ -1,8 +1,8 @@
 """What a model would cost on a device, before anything is built: parameters, file, memory, latency, load time.
 
 Every result is a prediction from counted operations, bytes and the profile's speeds, never a measurement. The constants
-are fitted to onnxruntime 1.31 on one x86 core (Zen 3, MiniLM-L6 in fp32 and int8, 16 to 128 tokens); how far they carry
-to another device is not known before somebody measures there.
+are fitted to onnxruntime 1.31 on one x86 core (Zen 3; MiniLM-L6, for load and memory smaller models too, for decoding a Llama);
+how far they carry to another device is not known before somebody measures there.
 """
 
 from typing import NamedTuple
@@ -39,6 +39,12 @@ _SESSION_MB = 17.0  # of onnxruntime's own: pages of its library that a session 
 _BLOCK_SHARE = 0.105  # of int8's products a cycle: what MatMulNBits does with a single token, which it unpacks weight by weight
 
 
+# Of held-out models with onnxruntime on the CPU that the constants are fitted on (benchmarks/prediction.py); nobody has measured how
+# far off predictions for other CPUs are, or for LiteRT.
+MEAN_ERROR_OF_ENCODERS = {"latency_ms": 0.17, "load_ms": 0.18, "ram_mb": 0.03, "file_mb": 0.001}
+MEAN_ERROR_OF_DECODERS = {"latency_ms": 0.19, "load_ms": 0.16, "ram_mb": 0.03, "file_mb": 0.002}
+
+
 class Run(NamedTuple):
     """One inference: `tokens` new ones, each attending to `length`."""
 
@@ -52,6 +58,7 @@ class Prediction(Frozen):
 
     latency_ms: one inference of `length` tokens; of a decoder, which is waited for token by token, one token behind `length` others.
     first_token_ms, of a decoder: from a prompt of `length` tokens to the first token behind it. ram_mb: at `length` too.
+    mean_error: shares by which such predictions were off on one x86 CPU, for models that they were not fitted on; None: not known.
     """
 
     params: int
@@ -62,7 +69,18 @@ class Prediction(Frozen):
     load_ms: float
     length: int
     first_token_ms: float | None = None
+    mean_error: dict[str, float] | None = None
     origin: str = "predicted"
+
+    def doubt(self) -> str:
+        """How far to trust it, in a sentence."""
+        if self.mean_error is None:
+            return "how far off these predictions are nobody has measured for this runtime"
+        told = ", ".join(f"{name} {self.mean_error[name]:.0%}" for name in ("latency_ms", "load_ms", "ram_mb"))
+        return (
+            f"for models that they were not fitted on, such predictions were off by {told} on average on one x86 CPU; "
+            "how far off they are for another nobody has measured"
+        )
 
 
 def predict(
@@ -94,6 +112,7 @@ def predict(
         load_ms=round(_read_mb(shape, precision, file_mb, format) / profile.storage.read_mb_s * 1e3 + session_ms, 1),
         length=length,
         first_token_ms=latency_ms(length, profile.cpu.cores) if decoder else None,
+        mean_error=None if runtime != "onnxruntime" else MEAN_ERROR_OF_DECODERS if decoder else MEAN_ERROR_OF_ENCODERS,
     )
 
 

@@ -53,7 +53,7 @@ def plan_view(plan: Plan) -> RenderableType:
         costs.add_row(name, f"{getattr(now, name):.1f} {unit}", f"{getattr(then, name):.1f} {unit}", "" if limit is None else f"{limit:g}")
     head = f"{plan.task} for {plan.profile}: {plan.student.name()} in {plan.precision} on {plan.runtime}"
     what = f"{then.length} tokens" if then.first_token_ms is None else f"one token behind {then.length}"
-    note = f"latency is of {what} on all cores; load is cold; every figure here is predicted, none is measured"
+    note = f"latency is of {what} on all cores; load is cold; every figure here is predicted, none is measured; {then.doubt()}"
     broken = [Text(f"breaks a budget: {budget}", style="red") for budget in plan.broken]
     return Group(Text(head, style="bold"), Text(), steps, Text(), costs, Text(note, style="dim"), *broken)
 
