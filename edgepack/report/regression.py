@@ -103,20 +103,8 @@ def _timed(target: str, what: str, row: LatencyRow, then: LatencyRow, most: floa
 def _row(
     target: str, what: str, place: tuple[int | None, int | None], values: tuple[float, float], found: Ratio, most: float
 ) -> Regression:
-    length, threads = place
-    before, now = values
-    return Regression(
-        target=target,
-        what=what,
-        length=length,
-        threads=threads,
-        before=before,
-        now=now,
-        ratio=found.value,
-        low=found.low,
-        high=found.high,
-        is_worse=found.value > 1 + most and found.low > 1,
-    )
+    worse = found.value > 1 + most and found.low > 1
+    return _of(target, what, place, values, found.value, worse).model_copy(update={"low": found.low, "high": found.high})
 
 
 def _single(
@@ -128,22 +116,20 @@ def _single(
     higher_is_better: bool = False,
 ) -> Regression:
     """A figure without sessions: the ratio alone decides."""
-    length, threads = place or (None, None)
     before, now = values
     better, worse = (now, before) if higher_is_better else (before, now)
     times = round(worse / better, 4) if better else 1.0
+    return _of(target, what, place or (None, None), values, times, times > 1 + most)
+
+
+def _of(
+    target: str, what: str, place: tuple[int | None, int | None], values: tuple[float, float], times: float, is_worse: bool
+) -> Regression:
+    (length, threads), (before, now) = place, values
     return Regression(
-        target=target,
-        what=what,
-        length=length,
-        threads=threads,
-        before=before,
-        now=now,
-        ratio=times,
-        low=None,
-        high=None,
-        is_worse=times > 1 + most,
-    )
+        target=target, what=what, length=length, threads=threads, before=before, now=now,
+        ratio=times, low=None, high=None, is_worse=is_worse,
+    )  # fmt: skip
 
 
 def _middle(values: tuple[float, ...]) -> float:
