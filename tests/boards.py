@@ -18,6 +18,17 @@ needs_sshd = pytest.mark.skipif(SSHD is None, reason="no sshd: apt-get install o
 LOAD = {"kind": "load", "cold": False, "threads": 1, "length": 16}
 
 
+def running_in(place: Path) -> list[int]:
+    """Process ids of what runs a pack that lies in `place`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            text = path.read_bytes()
+            if b"run_onnxruntime.py" in text and str(place).encode() in text:
+                found.append(int(path.parent.name))
+    return found
+
+
 class Board:
     """One sshd. `table(name)` is its entry for targets.toml, with the client's key and known hosts."""
 
@@ -37,13 +48,7 @@ class Board:
 
     def processes(self) -> list[int]:
         """Process ids of what runs the pack there."""
-        found = []
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            with contextlib.suppress(OSError):
-                text = path.read_bytes()
-                if b"run_onnxruntime.py" in text and str(self.place).encode() in text:
-                    found.append(int(path.parent.name))
-        return found
+        return running_in(self.place)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from boards import running_in
 
 adbutils = pytest.importorskip("adbutils", reason="no adbutils: pip install 'edgepack[adb]'")
 
@@ -47,13 +48,7 @@ class Phone:
 
     def processes(self) -> list[int]:
         """Process ids of what runs a pack there."""
-        found = []
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            with contextlib.suppress(OSError):
-                text = path.read_bytes()
-                if b"run_onnxruntime.py" in text and str(self.folder.parent).encode() in text:
-                    found.append(int(path.parent.name))
-        return found
+        return running_in(self.folder.parent)
 
     def unplug(self) -> None:
         """Every connection breaks without a word, as when a cable is pulled or a phone reboots."""
