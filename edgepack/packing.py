@@ -19,6 +19,7 @@ from edgepack.runner import Runner
 from edgepack.tflite_steps import OLD_RUNTIME
 
 _FP32_TOLERANCE, _INT8_TOLERANCE = 1e-3, 0.05  # golden vectors on another machine: rounding moves an int8 step now and then
+_TOKENIZER_CONFIG = "tokenizer_config.json"
 _NOT_IN_CONFIG = ("_name_or_path", "auto_map")  # a path of somebody's machine; code that a pack does not bring
 
 
@@ -121,6 +122,9 @@ def write_tokenizer(material: Material, max_length: int, folder: Path) -> None:
     tokenizer.backend_tokenizer.enable_truncation(max_length)
     tokenizer.model_max_length = max_length
     tokenizer.save_pretrained(folder)
+    config = json.loads((folder / _TOKENIZER_CONFIG).read_text(encoding="utf-8"))
+    if config.get("tokenizer_class") == "TokenizersBackend":  # transformers 5's own name for what all of them call so:
+        _write_json(folder / _TOKENIZER_CONFIG, config | {"tokenizer_class": "PreTrainedTokenizerFast"})
 
 
 def _origin(source: Source) -> Origin:

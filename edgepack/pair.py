@@ -8,7 +8,7 @@ from edgepack.formats import Format, FormatWish
 from edgepack.pack import Manifest, seal, written_whole
 from edgepack.progress import say
 from edgepack.report.formats import compare
-from edgepack.report.judge import Report
+from edgepack.report.records import Report
 from edgepack.report.write import write_report
 
 Make = Callable[[Path], tuple[Manifest, Report]]  # fills a folder that is there

@@ -26,7 +26,8 @@ from edgepack.profile import Profile
 from edgepack.progress import say
 from edgepack.quantization import GRAPH_FILE, check_calibration, quantize_file
 from edgepack.recipe import Recipe
-from edgepack.report.judge import Report, judge
+from edgepack.report.judge import judge
+from edgepack.report.records import Report
 from edgepack.report.write import write_report
 from edgepack.runnable import Runnable
 from edgepack.runner import Runner

@@ -17,7 +17,7 @@ from edgepack.model.quality import Quality, judge_outputs
 from edgepack.model.tasks import TASKS
 from edgepack.pack import REPORT_FILES, Manifest, StageRecord, check_files, read_manifest, seal
 from edgepack.progress import say
-from edgepack.report.judge import Report
+from edgepack.report.records import Report
 from edgepack.report.regression import against, check_comparable, check_same_machine, read_baseline
 from edgepack.report.side_by_side import Outcome, judge_targets
 from edgepack.report.write import write_report

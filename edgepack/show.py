@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgepack.measure.measurement import Measurement
     from edgepack.measure.statistics import Ratio
     from edgepack.report.comparison import ComparisonReport
-    from edgepack.report.judge import Report
+    from edgepack.report.records import Report
 
 _MOST_GROUPS = 12
 _COLOURS = {"fits": "green", "over budget": "red", "not measured": "yellow"}

@@ -62,8 +62,9 @@ def teacher_folder(tmp_path_factory, data_folder) -> Path:
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory) -> Path:
-    """One cache for all builds of a session."""
-    return tmp_path_factory.mktemp("cache")
+    """One cache for all builds of a session, those of other workers too: edgepack's own locks have them wait for one another."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
 
 
 @pytest.fixture(scope="session")

@@ -138,8 +138,9 @@ def test_the_contract_of_the_files(fp32, model):
         assert locations == {DATA_FILE}
     assert names[MODEL_FILE] == names[SCORE_FILE]
     assert names[MODEL_FILE][:4] == ["input_ids", "attention_mask", "past_key_values.0.key", "past_key_values.0.value"]
-    assert shapes[MODEL_FILE]["logits"] == ["batch", 1, 512] and shapes[SCORE_FILE]["logits"] == ["batch", "tokens", 512]
-    assert shapes[MODEL_FILE]["present.4.value"] == ["batch", 4, "past + tokens", 8]
+    assert shapes[MODEL_FILE]["logits"] == ["batch_size", 1, 512]
+    assert shapes[SCORE_FILE]["logits"] == ["batch_size", "sequence_length", 512]
+    assert shapes[MODEL_FILE]["present.4.value"] == ["batch_size", 4, "total_sequence_length", 8]
     found = runnable_decoder(model, TASK)
     assert (found.positions, found.stop_ids, found.score_model) == (512, (2,), SCORE_FILE) and positions_of(model) == 512
 

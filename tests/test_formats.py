@@ -13,7 +13,7 @@ from edgepack.pipeline import build
 from edgepack.profile import load_profile
 from edgepack.recipe import Recipe
 from edgepack.report.formats import rank, reason
-from edgepack.report.judge import Contender
+from edgepack.report.records import Contender
 from edgepack.report.write import html, markdown
 
 PHONE = load_profile("phone")

@@ -11,7 +11,8 @@ from edgepack.measure.measuring import measure
 from edgepack.measure.ops import profile_ops
 from edgepack.pack import read_manifest
 from edgepack.report.comparison import write_comparison
-from edgepack.report.judge import TargetRow, judge
+from edgepack.report.judge import judge
+from edgepack.report.records import TargetRow
 from edgepack.report.regression import against
 from edgepack.report.write import write_report
 

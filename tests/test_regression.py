@@ -12,8 +12,9 @@ from edgepack.errors import EdgepackError
 from edgepack.measure.measurement import QUICK
 from edgepack.measure.measuring import measure
 from edgepack.pack import read_manifest
-from edgepack.report.judge import TargetRow, judge
+from edgepack.report.judge import judge
 from edgepack.report.junit import junit
+from edgepack.report.records import TargetRow
 from edgepack.report.regression import against, check_comparable, check_same_machine, read_baseline
 from edgepack.report.schema import PUBLISHED, text
 from edgepack.report.write import html, markdown

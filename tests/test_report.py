@@ -17,7 +17,8 @@ from edgepack.pack import read_manifest
 from edgepack.profile import Budget
 from edgepack.remeasure import measure_pack
 from edgepack.report.charts import Bar, Cell, Dots, HeatRow, Interval, Line, bars, heat, intervals, lines, reliability
-from edgepack.report.judge import Report, judge
+from edgepack.report.judge import judge
+from edgepack.report.records import Report
 from edgepack.report.write import html, markdown
 from edgepack.show import report_view
 

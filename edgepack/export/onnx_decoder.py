@@ -11,7 +11,7 @@ from torch import nn
 from edgepack.errors import EdgepackError
 from edgepack.export.decoders import cache_layers, kv_heads, refuse_rotation_by_length, stop_ids
 from edgepack.export.onnx_decoder_modules import Feed, onnx_modules
-from edgepack.export.onnx_export import forget_the_machine, quiet
+from edgepack.export.onnx_export import forget_the_machine, name_by_module, quiet
 from edgepack.export.onnx_optimization import MODEL_FILE, SESSION, optimize_onnx
 from edgepack.model.evaluation import pad_id_of
 from edgepack.model.surgery import head_dim_of
@@ -22,6 +22,7 @@ from edgepack.steps import Export
 
 SCORE_FILE = "score.onnx"
 _GRAPH_FILE = "decoder.onnx"
+_TOKENS = "sequence_length"  # the axis of a text's tokens
 _MOST_POSITIONS = 8192  # rows of the rotation tables: 2 MB for heads of 64, where a config may state 131,072 positions
 _NO_MASK = torch.zeros(1, 1, 1, 1)  # transformers takes a mask of four dimensions for a finished one; the op needs none
 _UNFUSED = ("MatMulAddFusion",)  # a Gemm between two Reshapes is nothing that quantization would find again
@@ -144,8 +145,9 @@ def _export_raw(model: nn.Module, step: Export, target: Path) -> None:
                 f"{type(model).__name__} cannot be exported: {reason}", "is it one of the families of `edgepack/families.py`?"
             ) from error
     graph = onnx.load(target, load_external_data=False)
+    name_by_module(graph)
     forget_the_machine(graph)
-    _name_axes(graph, "tokens")
+    _name_axes(graph, _TOKENS)
     onnx.save(graph, target)
 
 
@@ -161,10 +163,11 @@ def _rotation(model: nn.Module) -> tuple[torch.Tensor, torch.Tensor] | tuple[()]
 
 
 def _name_axes(graph: onnx.ModelProto, tokens: str) -> None:
-    """Names of the dynamic axes that an app's author reads; a number is a fixed size."""
-    by_input = {"input_ids": ["batch", "tokens"], "attention_mask": ["batch", "past + tokens"], "logits": ["batch", tokens, None]}
+    """Names of the dynamic axes, those that other loaders look for (transformers.js); a number is a fixed size."""
+    batch, seen, total = "batch_size", "past_sequence_length", "total_sequence_length"
+    by_input = {"input_ids": [batch, _TOKENS], "attention_mask": [batch, total], "logits": [batch, tokens, None]}
     for value in (*graph.graph.input, *graph.graph.output):
-        cached = ["batch", None, "past" if value.name.startswith("past") else "past + tokens", None]
+        cached = [batch, None, seen if value.name.startswith("past") else total, None]
         for dim, name in zip(value.type.tensor_type.shape.dim, by_input.get(value.name, cached), strict=True):
             if name is not None and name.isdigit():
                 dim.dim_value = int(name)

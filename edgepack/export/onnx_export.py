@@ -87,7 +87,7 @@ def export_onnx(model: nn.Module, task: Task, step: Export, target: Path) -> Non
             ) from error
         progress.advance()
         graph, weights = _without_weights(program.model)
-        _name_by_module(graph)
+        name_by_module(graph)
         graph = _slimmed(graph)
         progress.advance()
         forget_the_machine(graph)
@@ -142,7 +142,7 @@ def _slimmed(graph: onnx.ModelProto) -> onnx.ModelProto:
     return onnxslim.slim(graph)
 
 
-def _name_by_module(model: onnx.ModelProto) -> None:
+def name_by_module(model: onnx.ModelProto) -> None:
     """Nodes are named after the module that they came from, so that a scan or a profile can say where it is."""
     seen: Counter[str] = Counter()
     for node in model.graph.node:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from edgepack.measure.measurement import Measurement
 from edgepack.pack import Manifest
-from edgepack.report.judge import Contender, Report, headline_latency, measured_here
+from edgepack.report.judge import headline_latency, measured_here
+from edgepack.report.records import Contender, Report
 
 
 def compare(packs: Sequence[tuple[Manifest, Report]]) -> tuple[int, tuple[Contender, ...], str]:

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 from edgepack.pack import write_atomically
 from edgepack.report.baseline import Regression
-from edgepack.report.judge import Check, Report
+from edgepack.report.records import Check, Report
 
 _COUNTS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 

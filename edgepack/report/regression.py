@@ -9,7 +9,7 @@ from edgepack.errors import EdgepackError
 from edgepack.measure.measurement import LatencyRow, Measurement
 from edgepack.measure.statistics import Ratio, ratio_apart
 from edgepack.report.baseline import Baseline, Regression
-from edgepack.report.judge import Report
+from edgepack.report.records import Report
 
 _SAME = ("arch", "cpu", "cores")
 _FIX = "give a report.json that `edgepack measure` wrote"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.report.comparison import ComparisonReport
-from edgepack.report.judge import Report
+from edgepack.report.records import Report
 
 PUBLISHED = Path(__file__).parent / "report.schema.json"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -11,7 +11,8 @@ from edgepack.measure.ops import OpProfile
 from edgepack.measure.targets import LOCAL, Target
 from edgepack.measure.wheels import PACKAGES
 from edgepack.pack import Manifest
-from edgepack.report.judge import Report, TargetRow, headline_latency, judge, measured_here
+from edgepack.report.judge import headline_latency, judge, measured_here
+from edgepack.report.records import Report, TargetRow
 
 
 class Outcome(Frozen):

@@ -12,8 +12,8 @@ from edgepack.measure.measurement import LatencyRow, Measurement, MemoryRow
 from edgepack.measure.ops import OpProfile
 from edgepack.pack import Manifest, write_atomically
 from edgepack.report.charts import Bar, Line, bars, lines
-from edgepack.report.judge import Report
 from edgepack.report.ladder import quality_charts, score_text, weakest
+from edgepack.report.records import Report
 
 _MOST_OPS = 12
 _HEADINGS = {"class": "The weakest classes", "entity type": "The weakest entity types", "group": "By group, the weakest first"}

@@ -1,0 +1,113 @@
+"""What report.json holds: checks of budgets, contenders, targets, and the report itself. Records alone; judge.py fills them."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from edgepack.formats import Format
+from edgepack.frozen import Frozen
+from edgepack.measure.emulation import Emulation
+from edgepack.measure.measurement import Measurement
+from edgepack.measure.ops import OpProfile
+from edgepack.pack import StageRecord
+from edgepack.predict import Prediction
+from edgepack.report.baseline import Baseline
+from edgepack.steps import Step
+
+Verdict = Literal["fits", "over budget", "not measured"]
+
+
+class Check(Frozen):
+    """One budget. ok is None where nothing is known; origin is that of `actual`; `here` is what this machine measured.
+
+    margin: share of the limit that is left, below 0 where it is exceeded; next_step: what to try then.
+    """
+
+    name: str
+    limit: float
+    actual: float | None
+    ok: bool | None
+    origin: Literal["measured", "predicted"] | None
+    where: str
+    here: float | None
+    margin: float | None = None
+    next_step: str | None = None
+
+
+class Contender(Frozen):
+    """One format's pack. latency_ms: p90; median_ms: p50 of the same runs; over: budgets that it exceeds, with how often."""
+
+    format: Format
+    runtime: str
+    precision: str
+    pack_id: str
+    file_mb: float
+    score: float | None
+    score_drop: float | None
+    latency_ms: float | None
+    median_ms: float | None
+    load_ms: float | None
+    ram_mb: float | None
+    over: dict[str, float]
+    shipped: bool = False
+    where: str
+    origin: str = "measured"
+
+
+class TargetRow(Frozen):
+    """One target that was asked to measure the pack. latency_ms: p90, as the budget means; failure: why there are no figures."""
+
+    target: str
+    address: str
+    where: str | None = None
+    is_the_device: bool | None = None
+    runtime: str | None = None
+    length: int | None = None
+    threads: int | None = None
+    median_ms: float | None = None
+    interval_ms: tuple[float, float] | None = None
+    steady: bool | None = None
+    latency_ms: float | None = None
+    load_ms: float | None = None
+    ram_mb: float | None = None
+    golden_difference: float | None = None  # of the pack's answers there from those it was built with
+    pushed_mb: float | None = None
+    emulated: str | None = None  # what an emulated one tells, in words: no time and no memory
+    failure: str | None = None
+    fix: str | None = None
+    origin: Literal["measured", "emulated"] | None = None
+
+
+class Report(Frozen):
+    """report.json."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    verdict: Verdict
+    headline: str
+    pack_id: str
+    profile: str
+    device: str
+    task: str
+    precision: str
+    checks: tuple[Check, ...]
+    ladder: tuple[StageRecord, ...]
+    steps: tuple[Step, ...]
+    predictions: Prediction
+    measurements: Measurement | None
+    environment: dict[str, object]
+    files_mb: dict[str, float]
+    notes: tuple[str, ...]
+    ops: OpProfile | None = None  # where `edgepack measure --ops` looked
+    formats: tuple[Contender, ...] = ()  # where both were built: this pack and the one that it was compared with
+    formats_why: str | None = None
+    targets: tuple[TargetRow, ...] = ()  # where `edgepack measure --on` asked several, or another machine than this
+    other_measurements: tuple[Measurement, ...] = ()  # of the targets beside the one in `measurements`
+    baseline: Baseline | None = None  # where `edgepack measure --baseline` compared it with an older report
+    emulations: tuple[Emulation, ...] = ()  # of the targets that were emulated: none of them judges a budget
+
+    @property
+    def exit_code(self) -> int:
+        """0: nothing is over budget. 2: over one, or worse than the baseline allows. 1: a target that was asked could not measure."""
+        if self.verdict == "over budget" or (self.baseline and self.baseline.worse):
+            return 2
+        return 1 if any(row.failure for row in self.targets) else 0
