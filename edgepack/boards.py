@@ -157,7 +157,8 @@ def _set_up_emulated(target: Target, runtime: str, version: str | None, wheels: 
 def _findings(target: Target, facts: Facts, manifest: Manifest | None) -> list[Finding]:
     machine = facts.machine
     own = f", Python {facts.python}" if facts.python else ""
-    what_it_is = f"{machine['arch']}, {machine['cores']} x {machine['cpu'] or 'unknown CPU'}, {machine['os']}{own}"
+    by = f"; emulated by {machine['emulated_by']}" if machine.get("emulated_by") else ""
+    what_it_is = f"{machine['arch']}, {machine['cores']} x {machine['cpu'] or 'unknown CPU'}, {machine['os']}{own}{by}"
     reached = Finding(what="connection", ok=True, found=what_it_is)
     if manifest is None:
         return [reached, _folder(target, facts, 0.0), *(_runtime(target, facts, name, None) for name in _installed(facts))]
@@ -175,6 +176,8 @@ def _device(target: Target, facts: Facts, manifest: Manifest) -> Finding:
     profile = manifest.profile
     if target.scheme == "qemu":
         return Finding(what="device", ok=None, found="emulated: tells answers and instructions, and judges no budget of time or memory")
+    if facts.machine.get("emulated_by"):
+        return Finding(what="device", ok=None, found="emulated: tells answers, and judges no budget of time or memory")
     if is_the_device(profile, facts.machine):
         return Finding(what="device", ok=True, found=f"it is the {profile.cpu.part} of {profile.name}: figures judge its budgets")
     return Finding(what="device", ok=None, found=f"not the {profile.cpu.part} of {profile.name}: figures will not judge its budgets")

@@ -1,14 +1,17 @@
-"""emulate(): what a pack does on an emulated CPU, beside this machine's answers and those that it was built with. No times."""
+"""What a pack does on an emulated CPU, beside this machine's answers and those that it was built with. No times."""
 
 from pathlib import Path
 
 import numpy as np
 
 from edgepack.errors import EdgepackError
+from edgepack.formats import python_runtime
 from edgepack.golden import ask_golden, gap_between, read_golden
 from edgepack.measure.emulated_root import Crashed
 from edgepack.measure.emulation import Agreement, Counted, Crash, Emulation, Saturation
 from edgepack.measure.instructions import Uncountable
+from edgepack.measure.machine import Facts, Machine
+from edgepack.measure.targets import Target
 from edgepack.measure.transports.local import Here
 from edgepack.measure.transports.qemu import Emulated
 from edgepack.measure.wheels import PACKAGES
@@ -33,7 +36,7 @@ def emulate(folder: Path, manifest: Manifest, on: Emulated, target: str, runs: i
         "cpu": on.cpu.name,
         "arch": on.cpu.arch,
         "emulator": f"qemu {on.emulator}",
-        "runtime": _runtime(on, manifest),
+        "runtime": _runtime(on.facts(), manifest),
     }
     with bar(f"emulate {on.cpu.name}", 4) as progress:
         try:
@@ -57,14 +60,39 @@ def emulate(folder: Path, manifest: Manifest, on: Emulated, target: str, runs: i
     )
 
 
+def emulated_by(target: Target, machine: Machine) -> str | None:
+    """What emulates the CPU of a machine that ought to be real: in containers and in CI, programs of other CPUs run so."""
+    runs_here = target.scheme in ("browser", "node")  # whose JavaScript cannot see it
+    return (Here() if runs_here else machine).facts().machine.get("emulated_by")
+
+
+def answers_alone(folder: Path, manifest: Manifest, on: Machine, target: str, by: str) -> Emulation:
+    """The pack's golden texts on a machine that `by` emulates, as `emulated_by` found: it is asked for no time."""
+    facts = on.facts()
+    on.push(folder, manifest)
+    found = ask_golden(on, folder, manifest, manifest.plan.exact_products)
+    host = _answers_here(folder, manifest)
+    return Emulation(
+        pack_id=manifest.pack_id,
+        target=target,
+        cpu=facts.machine["cpu"] or "unknown CPU",
+        arch=facts.machine["arch"],
+        emulator=by,
+        runtime=_runtime(facts, manifest),
+        host=_agreement(manifest, found, host) if host else None,
+        golden=_agreement(manifest, found, [np.asarray(entry["output"]) for entry in read_golden(folder)]),
+        instructions_why=f"neither times nor memory: it is emulated by {by}; instructions are counted on qemu:// alone",
+    )
+
+
 def lengths_counted(manifest: Manifest) -> tuple[int, ...]:
     """16 and 128 tokens, or what the pack can hold."""
     most = manifest.buckets[-1] if manifest.buckets else manifest.positions if manifest.cache else manifest.max_length
     return tuple(sorted({min(length, most) for length in LENGTHS}))
 
 
-def _runtime(on: Emulated, manifest: Manifest) -> dict[str, str]:
-    name, packages = manifest.plan.runtime, on.facts().packages
+def _runtime(facts: Facts, manifest: Manifest) -> dict[str, str]:
+    name, packages = python_runtime(manifest.plan.runtime), facts.packages
     return {"name": name, "version": packages.get(PACKAGES[name][0]) or "unknown", "numpy": packages.get("numpy") or "unknown"}
 
 

@@ -24,7 +24,7 @@ class Generated(Frozen):
     tokens: tuple[int, ...]
     ended_by: Literal["stop", "max_tokens", "positions"]
     prompt_tokens: int
-    load_ms: float
+    load_ms: float | None  # on an emulated CPU there are no times
     first_token_ms: float | None
     token_ms: tuple[float, ...]
     tokens_per_s: float | None  # after the first, text and choice included; null where there is none
@@ -36,6 +36,9 @@ class Generated(Frozen):
 
     def summary(self) -> str:
         """One line for people."""
+        by = self.machine.get("emulated_by")
+        if by:
+            return f"{len(self.tokens)} tokens ({self.ended_by}); not timed, as this CPU is emulated by {by}"
         if self.first_token_ms is None:
             return f"no token: {self.ended_by}"
         speed = "" if self.tokens_per_s is None else f", then {self.tokens_per_s:.1f} tokens/s"
@@ -79,21 +82,26 @@ def generate(
         pieces.append(piece)
         if show:
             show(piece)
-    spent = sum(result["token_ms"])
+    token_ms = result["token_ms"] or ()  # as all times null on an emulated CPU
+    spent = sum(token_ms)
     return Generated(
         text="".join(pieces),
         tokens=tuple(result["tokens"]),
         ended_by=result["ended_by"],
         prompt_tokens=result["prompt_tokens"],
-        load_ms=round(result["session_ms"], 3),
-        first_token_ms=None if result["first_token_ms"] is None else round(result["first_token_ms"], 3),
-        token_ms=tuple(result["token_ms"]),
-        tokens_per_s=round(len(result["token_ms"]) / spent * 1e3, 2) if spent else None,
+        load_ms=_rounded(result["session_ms"]),
+        first_token_ms=_rounded(result["first_token_ms"]),
+        token_ms=tuple(token_ms),
+        tokens_per_s=round(len(token_ms) / spent * 1e3, 2) if spent else None,
         threads=job["threads"],
         pack_id=manifest.pack_id,
         runtime=result["runtime"],
         machine=result["machine"],
     )
+
+
+def _rounded(ms: float | None) -> float | None:
+    return None if ms is None else round(ms, 3)
 
 
 def stable_text(tokenizer: "Tokenizer", prompt: list[int], tokens: Iterable[int]) -> Iterator[str]:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from edgepack.cache import cache_folder
 from edgepack.choice import wished_formats
+from edgepack.emulated import emulated_by
 from edgepack.errors import EdgepackError
 from edgepack.formats import check_installed
 from edgepack.gate import Attempt
 from edgepack.measure.measurement import FULL, Effort, Measurement
 from edgepack.measure.measuring import measure
-from edgepack.measure.targets import BROWSER, transport
+from edgepack.measure.targets import BROWSER, LOCAL, transport
+from edgepack.measure.transports.local import Here
 from edgepack.model.material import gather
 from edgepack.model.source import find_model
 from edgepack.pack import WEIGHT_CACHE, Manifest, check_disk, check_output, disk_full_is_said, seal, written_whole
@@ -115,8 +117,12 @@ def _measured_pack(folder: Path, runner: Runner, effort: Effort | None) -> tuple
     return manifest, judge(manifest, measurement)
 
 
-def _measured(folder: Path, manifest: Manifest, median_length: int | None, effort: Effort) -> Measurement:
+def _measured(folder: Path, manifest: Manifest, median_length: int | None, effort: Effort) -> Measurement | None:
     """Here; for a browser, in one where there is one, and where there is none in the runtime that opens the same file in Python."""
+    by = emulated_by(LOCAL, Here())
+    if by:
+        say(f"not measured: this machine's CPU is emulated by {by}. Measure the pack on a real one: edgepack measure")
+        return None
     if manifest.plan.runtime == "onnxruntime-web":
         try:
             transport(BROWSER).check(BROWSER)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgepack.emulated import emulate
+from edgepack.emulated import answers_alone, emulate, emulated_by
 from edgepack.errors import EdgepackError
 from edgepack.golden import answers_on
 from edgepack.measure.answers import answer
@@ -71,6 +71,9 @@ def _outcome(
         with transport(target).opened(target) as machine:
             if isinstance(machine, Emulated):
                 return Outcome(target=target, emulation=emulate(pack, manifest, machine, target.name))
+            by = emulated_by(target, machine)
+            if by:
+                return Outcome(target=target, emulation=answers_alone(pack, manifest, machine, target.name, by))
             if older:
                 check_same_machine(older, target.name, machine.facts().machine)
             pushed = machine.push(pack, manifest)

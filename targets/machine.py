@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import struct
+import sys
 from pathlib import Path
 
 
@@ -13,6 +15,7 @@ def facts() -> dict:
     flags = (cpuinfo.get("flags") or cpuinfo.get("Features") or "").split()
     return {
         "arch": platform.machine(),
+        "emulated_by": emulated_by(),
         "cpu": cpuinfo.get("model name") or cpuinfo.get("Model") or _arm_part(cpuinfo),
         "cpu_part": _arm_part(cpuinfo),
         "cores": len(usable_cores()),
@@ -30,6 +33,27 @@ def facts() -> dict:
 
 def usable_cores() -> list:
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
+def emulated_by() -> str | None:
+    """What emulates this CPU, in words; None where nothing is found: a whole emulated computer may hide it.
+
+    An emulator of programs shows its own CPU and its guest's program wherever it is asked, but for the thread's own link to the
+    program that really runs. Where that cannot be read, /proc/cpuinfo may be the one of the CPU below.
+    """
+    program, name = _elf_machine(_OWN_PROGRAM), _link(_OWN_PROGRAM)
+    if Path(name).name.startswith("qemu-") or (program and program != (_elf_machine(sys.executable) or program)):
+        return "{}, a program for {}".format(name or "another program", _ELF_MACHINES.get(program, "another CPU"))
+    cpuinfo = _cpuinfo()
+    model = cpuinfo.get("model name") or ""
+    if "VirtualApple" in model:
+        return "Rosetta, on an Apple CPU"
+    if "TCG" in model:
+        return "QEMU's TCG"
+    kinds = {kind for key, kind in _CPUINFO_OF.items() if key in cpuinfo}
+    if len(kinds) == 1 and platform.machine().lower().startswith(_FOREIGN_TO[min(kinds)]):
+        return "something on {} CPU: /proc/cpuinfo is of one{}".format(min(kinds), ", " + model if model else "")
+    return None
 
 
 def saturates_u8s8() -> bool | None:
@@ -101,6 +125,32 @@ _ARM_PARTS = {
     "0xd09": "cortex-a73", "0xd0a": "cortex-a75", "0xd0b": "cortex-a76", "0xd0c": "neoverse-n1", "0xd41": "cortex-a78",
     "0xd42": "cortex-a78ae", "0xd47": "cortex-a710", "0xd81": "cortex-a720",
 }  # fmt: skip
+
+
+_OWN_PROGRAM = "/proc/thread-self/exe"
+_ELF_MACHINES = {3: "x86", 40: "32-bit ARM", 62: "x86-64", 183: "aarch64", 243: "RISC-V"}
+_CPUINFO_OF = {"flags": "an x86", "CPU implementer": "an ARM", "uarch": "a RISC-V"}
+_X86, _ARM, _RISCV = ("x86_64", "amd64", "i386", "i486", "i586", "i686"), ("aarch64", "arm"), ("riscv",)
+_FOREIGN_TO = {"an x86": _ARM + _RISCV, "an ARM": _X86 + _RISCV, "a RISC-V": _X86 + _ARM}
+
+
+def _elf_machine(path: str) -> int | None:
+    """The number of the CPU that a program is for; None where it cannot be read or is no program, such as a script."""
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(20)
+    except OSError:
+        return None
+    if len(head) < 20 or head[:4] != b"\x7fELF":
+        return None
+    return struct.unpack("<H" if head[5] == 1 else ">H", head[18:20])[0]
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)  # noqa: PTH115  Python 3.8 has no other
+    except OSError:
+        return ""
 
 
 def _arm_part(cpuinfo: dict) -> str | None:

@@ -7,6 +7,7 @@ each job; at least 10 warm-up runs and until the rolling median moves by less th
 from __future__ import annotations
 
 import json
+import platform
 import random
 import shutil
 import sys
@@ -20,6 +21,7 @@ import numpy as np
 WARM_UP_RUNS = 10
 WARM_UP_SECONDS = 5.0  # a runtime that is not steady by then never is; the report shows the spread
 STEADY = 0.02
+UNTIMED = ("answer", "count", "generate")  # jobs that tell something on an emulated CPU too, without their times
 WEIGHT_CACHE = ".weight-cache"  # a folder in the pack for what a runtime makes of the weights at its first start
 
 
@@ -41,11 +43,20 @@ def main(runtime_name: str, runtime_version: str, import_ms: float, *jobs_by_ope
     job = json.loads(Path(sys.argv[2]).read_text() if sys.argv[2].endswith(".json") else sys.argv[2])
     manifest = json.loads((folder / "pack.json").read_text())
     work, opener = next((jobs[job["kind"]], opener) for jobs, opener in jobs_by_opener if job["kind"] in jobs)
+    emulated_by = machine.emulated_by()
     try:
+        if emulated_by and job["kind"] not in UNTIMED:
+            raise Refused(
+                "{} is not measured: this {} CPU is emulated by {}".format(job["kind"], platform.machine(), emulated_by),
+                "measure on a real one: times and memory of an emulated CPU are no device's",
+            )
         result = work(folder, manifest, job, opener)
     except Refused as refused:
         json.dump({"error": {"problem": refused.problem, "fix": refused.fix}}, sys.stdout)
         sys.exit(1)
+    if emulated_by:
+        import_ms = None
+        result.update({name: None for name in result if name.endswith("_ms")})
     result["job"] = {key: value for key, value in job.items() if key not in ("rows", "prompt")}
     result["runtime"] = {"name": runtime_name, "version": runtime_version, "numpy": np.__version__, "import_ms": import_ms}
     result["machine"] = machine.facts()

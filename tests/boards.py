@@ -56,27 +56,15 @@ def running(place: Path, wrap: tuple[str, ...] = (), make_keys: bool = True):
     """An sshd whose board's folder is place/board; `wrap` comes before its command line."""
     if make_keys:
         (place / "board").mkdir()
-        for name in ("host", "id"):
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(place / name)], check=True)
-        shutil.copy(place / "id.pub", place / "authorized_keys")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    kind, key, *_ = (place / "host.pub").read_text().split()
-    (place / "known_hosts").write_text(f"[127.0.0.1]:{port} {kind} {key}\n")
-    lines = [
-        f"Port {port}", "ListenAddress 127.0.0.1", f"HostKey {place}/host", f"PidFile {place}/pid", "UsePAM no", "StrictModes no",
-        f"AuthorizedKeysFile {place}/authorized_keys", "PasswordAuthentication no", "KbdInteractiveAuthentication no",
-        "PermitRootLogin prohibit-password",
-    ]  # fmt: skip
-    (place / "config").write_text("\n".join(lines) + "\n")
+        write_keys(place)
+    port = write_config(place, place)
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # sshd's own empty folder, which its package's service makes
     board = Board(place, port)
     with board.log.open("w") as log:
         server = subprocess.Popen([*wrap, SSHD, "-D", "-e", "-f", str(place / "config")], stderr=log, stdin=subprocess.DEVNULL)
         try:
-            _wait_for(port, server, board.log)
+            wait_for(port, server, board.log)
             yield board
         finally:
             server.terminate()
@@ -95,8 +83,31 @@ def make_wheel(name: str, folder: Path) -> Path:
     return path
 
 
-def _wait_for(port: int, server: subprocess.Popen, log: Path) -> None:
-    until = time.monotonic() + 10
+def write_keys(place: Path) -> None:
+    """The host's key, a client's, and that the one lets the other in."""
+    for name in ("host", "id"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(place / name)], check=True)
+    shutil.copy(place / "id.pub", place / "authorized_keys")
+
+
+def write_config(place: Path, seen_as: Path, more: tuple[str, ...] = ()) -> int:
+    """sshd's settings, `more` among them, and the client's known hosts in `place`, which sshd sees as `seen_as`; the port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    kind, key, *_ = (place / "host.pub").read_text().split()
+    (place / "known_hosts").write_text(f"[127.0.0.1]:{port} {kind} {key}\n")
+    lines = [
+        f"Port {port}", "ListenAddress 127.0.0.1", f"HostKey {seen_as}/host", f"PidFile {seen_as}/pid", "UsePAM no", "StrictModes no",
+        f"AuthorizedKeysFile {seen_as}/authorized_keys", "PasswordAuthentication no", "KbdInteractiveAuthentication no",
+        "PermitRootLogin prohibit-password", *more,
+    ]  # fmt: skip
+    (place / "config").write_text("\n".join(lines) + "\n")
+    return port
+
+
+def wait_for(port: int, server: subprocess.Popen, log: Path, at_most_s: float = 10) -> None:
+    until = time.monotonic() + at_most_s
     while time.monotonic() < until and server.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
             return

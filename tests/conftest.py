@@ -123,6 +123,13 @@ def named(board, tmp_path):
 
 
 @pytest.fixture(scope="session")
+def emulated_cache(tmp_path_factory) -> Path:
+    """One for all workers of a session: edgepack's own locks have them wait for one another."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "emulated-cache"
+
+
+@pytest.fixture(scope="session")
 def classes(tmp_path_factory) -> Path:
     """The Android module's Java and that of the tests, compiled."""
     return compiled(tmp_path_factory.mktemp("jvm"))

@@ -1,6 +1,7 @@
 """An emulated CPU tells whether a pack runs there, its answers and its instructions; nobody gets a time or a memory from it."""
 
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -9,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,18 +37,12 @@ from edgepack.profile import load_profile
 from edgepack.remeasure import measure_pack
 from edgepack.report.side_by_side import Outcome, judge_targets
 from edgepack.report.write import html, markdown
+from edgepack.shipped import shipped
 from edgepack.show import report_view
 
 TIMING = ("load", "latency", "memory", "sustained", "prefill", "decode", "decode_memory", "ops", "quiet", "storage", "texts", "generate")
 needs_qemu = pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="no qemu: apt-get install qemu-user")
 needs_gcc = pytest.mark.skipif(shutil.which("cc") is None, reason="no compiler for qemu's plugin: apt-get install gcc libc6-dev")
-
-
-@pytest.fixture(scope="session")
-def emulated_cache(tmp_path_factory) -> Path:
-    """One for all workers of a session: edgepack's own locks have them wait for one another."""
-    base = tmp_path_factory.getbasetemp()
-    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "emulated-cache"
 
 
 @pytest.fixture
@@ -243,3 +237,36 @@ def test_tflite_runs_on_arm_of_64_and_of_32_bits(cpu, runtime, emulated, tmp_pat
     job = {"kind": "answer", "threads": 1, "rows": rows}
     here, there = (np.array(one.run_job(folder, runtime, job)["outputs"]) for one in (Here(), emulated(cpu)))
     assert here.shape == (3, 4) and np.allclose(here, there, atol=1e-4), abs(here - there).max()
+
+
+@pytest.mark.parametrize(
+    ("arch", "cpuinfo", "told"),
+    [
+        (
+            "aarch64",
+            {"vendor_id": "AuthenticAMD", "flags": "avx2", "model name": "AMD EPYC"},
+            "an x86 CPU: /proc/cpuinfo is of one, AMD EPYC",
+        ),
+        ("x86_64", {"CPU implementer": "0x61", "CPU part": "0x022"}, "an ARM CPU"),
+        ("x86_64", {"flags": "sse4_2", "model name": "VirtualApple @ 2.50GHz"}, "Rosetta"),
+        ("x86_64", {"flags": "sse4_2", "model name": "QEMU TCG CPU version 2.5+"}, "QEMU's TCG"),
+        ("x86_64", {"flags": "avx2", "model name": "AMD EPYC"}, None),
+        ("armv8l", {"CPU implementer": "0x41", "CPU part": "0xd08"}, None),
+        ("aarch64", {}, None),
+    ],
+)
+def test_an_emulated_cpu_is_told_by_the_one_below_it_where_no_emulator_is_seen(arch, cpuinfo, told, monkeypatch):
+    monkeypatch.syspath_prepend(str(shipped("targets")))
+    machine = importlib.import_module("machine")
+    monkeypatch.setattr(machine, "_cpuinfo", lambda: cpuinfo)
+    monkeypatch.setattr(machine, "_OWN_PROGRAM", "/nowhere")
+    monkeypatch.setattr(machine.platform, "machine", lambda: arch)
+    assert told in machine.emulated_by() if told else machine.emulated_by() is None
+
+
+@needs_qemu
+def test_an_emulator_of_this_machines_own_kind_is_seen_too_and_this_machine_is_none():
+    ask = [str(shipped("targets") / "board.py"), ".edgepack"]
+    with guest(find_cpu("qemu://Haswell"), None) as machine:
+        told = json.loads(machine.run(ask, [], 60).stdout)["machine"]["emulated_by"]
+    assert told.endswith("/qemu-x86_64, a program for x86-64") and Here().facts().machine["emulated_by"] is None

@@ -73,7 +73,7 @@ def guest(cpu: EmulatedCpu, root: Path | None) -> Iterator[Guest]:
         folder = Path(place)
         for entry in root.iterdir() if root else ():
             (folder / entry.name).symlink_to(entry.absolute())
-        for name, text in _system_files(cpu).items():
+        for name, text in system_files(cpu).items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text)
         yield Guest(cpu, folder, root is not None)
@@ -92,7 +92,8 @@ def ended_by(code: int) -> str | None:
     return signal.Signals(-code).name if code < 0 else None
 
 
-def _system_files(cpu: EmulatedCpu) -> dict[str, str]:
+def system_files(cpu: EmulatedCpu) -> dict[str, str]:
+    """What tells programs about the CPU, by path under /."""
     cores, last = range(cpu.cores), cpu.cores - 1
     lines = "".join(f"{key}\t: {value}\n" for key, value in cpu.about.items())
     topology = "physical id\t: 0\ncore id\t\t: {core}\nsiblings\t: {cores}\ncpu cores\t: {cores}\napicid\t\t: {core}\n"

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def make_root(place: Path, cpu: EmulatedCpu) -> EmulatedRoot:
 
     def work(folder: Path, resume: Path) -> dict[str, Any]:
         _check_tools()
-        _unpack(_download(cpu.arch, resume), folder)
+        unpack(download(cpu.arch, _PACKAGES[cpu.arch], resume), folder)
         return _about(folder, cpu) | {"mb": _mb(folder)}
 
     folder, record = run_once(place, _root_key(cpu.arch), work)
@@ -155,8 +156,8 @@ def _check_tools() -> None:
         )
 
 
-def _download(arch: Arch, folder: Path) -> list[Path]:
-    """The packages with all that they need, as files. apt keeps its lists and its state in `folder`, and checks signatures and hashes."""
+def download(arch: Arch, packages: Sequence[str], folder: Path) -> list[Path]:
+    """Debian's `packages` with all that they need, as files. apt keeps its state in `folder`, and checks signatures and hashes."""
     for name in ("lists/partial", "archives/partial"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "status").touch()  # nothing is installed: everything is fetched
@@ -174,7 +175,7 @@ def _download(arch: Arch, folder: Path) -> list[Path]:
     }
     apt = ["apt-get", "-q=2", *(part for key, value in settings.items() for part in ("-o", f"{key}={value}"))]
     updated = _apt([*apt, "update"])
-    done = _apt([*apt, "-y", "--download-only", "install", *_PACKAGES[arch]])
+    done = _apt([*apt, "-y", "--download-only", "install", *packages])
     if done.returncode:  # an update that failed in part may still have brought all that is needed
         told = [line for line in (updated.stderr + done.stderr).splitlines() if line.startswith("E:")] or ["apt said nothing"]
         raise EdgepackError(
@@ -189,7 +190,8 @@ def _apt(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env=environment)
 
 
-def _unpack(packages: list[Path], folder: Path) -> None:
+def unpack(packages: list[Path], folder: Path) -> None:
+    """Makes a root of them; no script of theirs runs."""
     for path in packages:
         done = subprocess.run(["dpkg-deb", "-x", str(path), str(folder)], capture_output=True, text=True, check=False)
         if done.returncode:

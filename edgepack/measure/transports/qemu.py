@@ -45,7 +45,7 @@ class Emulated:
         python = root.python if root else "(not set up)" if has_own else platform.python_version()
         machine = dict.fromkeys(_UNKNOWN) | {
             "arch": self.cpu.arch, "cpu": f"{self.cpu.name}, emulated", "cpu_part": self.cpu.name, "cores": self.cpu.cores,
-            "isa": sorted(self.cpu.features), "os": f"qemu {self.emulator}", "python": python,
+            "isa": sorted(self.cpu.features), "os": f"qemu {self.emulator}", "python": python, "emulated_by": f"qemu {self.emulator}",
         }  # fmt: skip
         return Facts(
             machine=machine,
