@@ -1,5 +1,6 @@
 """edgepack: a trained transformer and a device profile become a measured pack. Importing this loads nothing heavy."""
 
+import os
 from importlib import import_module
 from typing import Any
 
@@ -18,6 +19,7 @@ _PUBLIC = {
     "verify": "edgepack.golden",
 }
 __all__ = list(_PUBLIC)
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else onnxruntime starts threads and keeps a database of what runs, for its makers
 
 
 def __getattr__(name: str) -> Any:

@@ -1,10 +1,12 @@
 """Target: plain onnxruntime on a CPU. Runs on the device with numpy and onnxruntime: `run_onnxruntime.py PACK JOB`."""
 
 import json
+import os
 import tempfile
 import time
 from pathlib import Path
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # a target tells nobody; and its threads and its database would disturb what is measured
 start = time.perf_counter()
 import onnxruntime  # noqa: E402  the import is timed: a device pays for it at every start
 
@@ -17,7 +19,7 @@ import numpy as np  # noqa: E402
 import protocol  # noqa: E402
 import text_times  # noqa: E402
 
-onnxruntime.disable_telemetry_events()  # a target tells nobody; and that thread's memory would disturb what is counted
+onnxruntime.disable_telemetry_events()  # of versions that do not know the variable
 
 LEVELS = {
     "disable_all": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else the runtime keeps a database of what runs in the user's cache, for its makers
 import onnxruntime
 
 from .machine import saturates_u8s8
