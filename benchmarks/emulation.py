@@ -19,7 +19,7 @@ from edgepack.measure.emulation import Agreement, Emulation
 from edgepack.measure.targets import Target, find_targets, transport
 from edgepack.pack import read_manifest
 
-CPUS = ("cortex-a53", "cortex-a72", "cortex-a76", "neoverse-n1", "Haswell", "Nehalem")
+CPUS = ("cortex-a53", "cortex-a72", "cortex-a76", "neoverse-n1", "Haswell", "Nehalem", "Denverton")
 LIMIT = 1e-4
 
 

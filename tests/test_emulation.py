@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 from small import make_model
 
+from edgepack import pipeline
 from edgepack.boards import check_target, remove_target, set_up_target
 from edgepack.emulated import WAY_OUT, emulate
 from edgepack.errors import EdgepackError
@@ -270,3 +271,13 @@ def test_an_emulator_of_this_machines_own_kind_is_seen_too_and_this_machine_is_n
     with guest(find_cpu("qemu://Haswell"), None) as machine:
         told = json.loads(machine.run(ask, [], 60).stdout)["machine"]["emulated_by"]
     assert told.endswith("/qemu-x86_64, a program for x86-64") and Here().facts().machine["emulated_by"] is None
+
+
+def test_a_build_on_an_emulated_machine_is_not_measured_and_says_by_what(pack_folder, monkeypatch, capsys):
+    facts = Here().facts()
+    emulated = facts.model_copy(update={"machine": facts.machine | {"emulated_by": "Rosetta, on an Apple CPU"}})
+    monkeypatch.setattr(Here, "facts", lambda self: emulated)
+    assert pipeline._measured(pack_folder, read_manifest(pack_folder), 9, QUICK) is None
+    assert "emulated by Rosetta" in " ".join(capsys.readouterr().err.split())
+    (row,) = measure_pack(pack_folder, out=pack_folder.parent / "emulated-report").emulations
+    assert row.emulator == "Rosetta, on an Apple CPU" and row.golden.within and row.instructions is None
