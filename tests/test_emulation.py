@@ -125,7 +125,7 @@ def test_a_pack_answers_on_arm_as_it_does_here_and_its_instructions_repeat(emula
     assert found.host.within and found.golden.within and found.host.largest_difference < 1e-2 and found.crash is None
     assert [one.length for one in found.instructions] == [16, 96] and all(one.instructions > 1e5 for one in found.instructions)
     (again,) = machine.count(pack_folder, "onnxruntime", (16,), runs=5)
-    around = 300  # the interpreter around an inference takes so many more or less: of a pack of real size that is nothing
+    around = 1000  # the interpreter around an inference takes so many more or less: of a pack of real size that is nothing
     assert abs(min(again) - found.instructions[0].instructions) <= max(around, 1e-4 * min(again))
     assert row.origin == "emulated" and not row.is_the_device and {row.median_ms, row.latency_ms, row.load_ms, row.ram_mb} == {None}
     assert report.measurements is None and {check.origin for check in report.checks if check.name in ("latency_ms", "ram_mb")} <= {
