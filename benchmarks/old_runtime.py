@@ -20,7 +20,7 @@ import numpy as np
 from peer_environments import environment, python_of
 
 from edgepack.errors import EdgepackError
-from edgepack.export.tflite_quantization import quantize_tflite, refuse_channels
+from edgepack.export.tflite_quantization import quantize_tflite, refuse_for_old_runtime
 from edgepack.pipeline import build
 from edgepack.profile import load_profile
 from edgepack.recipe import Recipe
@@ -90,7 +90,7 @@ def run(python: Path, pack: Path, golden: list[dict[str, Any]], scratch: Path) -
 
 def _may_ship(file: Path) -> str:
     try:
-        refuse_channels(file)
+        refuse_for_old_runtime(file)
     except EdgepackError as error:
         return f"no: {error.problem.split(' (')[0]}"
     return "yes"

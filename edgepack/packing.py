@@ -9,6 +9,8 @@ from typing import Any
 
 from edgepack.cache import library_versions
 from edgepack.formats import format_versions
+from edgepack.measure.old_runtime import OLD_RUNTIME
+from edgepack.measure.transports.local import versions_beside
 from edgepack.model.material import Material
 from edgepack.model.source import Source
 from edgepack.pack import Manifest, Origin, seal
@@ -16,7 +18,6 @@ from edgepack.predict import predict
 from edgepack.report.write import write_model_card
 from edgepack.runnable import Runnable
 from edgepack.runner import Runner
-from edgepack.tflite_steps import OLD_RUNTIME
 
 _FP32_TOLERANCE, _INT8_TOLERANCE = 1e-3, 0.05  # golden vectors on another machine: rounding moves an int8 step now and then
 _TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -43,9 +44,9 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
     if plan.format == "tflite":
         _describe(folder / runnable.model, runner, max_length)
     if plan.runtime == OLD_RUNTIME:
-        from edgepack.export.tflite_quantization import refuse_channels
+        from edgepack.export.tflite_quantization import refuse_for_old_runtime
 
-        refuse_channels(folder / runnable.model)
+        refuse_for_old_runtime(folder / runnable.model)
     labels = {str(index): name for index, name in sorted(material.id2label.items())}
     _write_json(folder / "labels.json", labels)
     if runnable.cache and plan.format == "onnx":
@@ -77,7 +78,7 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
         data=Origin(name=material.data.name, sha256=material.data.sha256) if material.data else None,
         seed=material.recipe.seed,
         command=shlex.join(["edgepack", *sys.argv[1:]]),
-        versions=library_versions() | format_versions(plan.format),
+        versions=library_versions() | format_versions(plan.format) | versions_beside(plan.runtime),
         files=(),
     )
     write_model_card(folder, manifest)

@@ -14,6 +14,7 @@ from edgepack.formats import format_versions
 from edgepack.gate import Attempt
 from edgepack.measure.answers import answer, difference
 from edgepack.measure.decoding import check_decoding, chosen_texts, compare_decoding
+from edgepack.measure.transports.local import versions_beside
 from edgepack.model.alignment import align_outputs
 from edgepack.model.material import Material, load_outputs, save_outputs
 from edgepack.model.quality import UNKNOWN, Quality, judge_outputs
@@ -141,7 +142,7 @@ class Runner:
         """What a TFLite file hangs on, too."""
         if self.plan.format == "onnx":
             return None
-        return format_versions(self.plan.format) | {"lengths": str(self.material.buckets)}
+        return format_versions(self.plan.format) | versions_beside(self.plan.runtime) | {"lengths": str(self.material.buckets)}
 
     def golden_outputs(self, folder: Path) -> Outputs:
         return self._answer(folder, self.material.sample[1], "golden vectors")

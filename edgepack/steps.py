@@ -98,7 +98,7 @@ class Quantize(Frozen):
     # of a weight's inputs; storage: weights alone, computed with in fp32
     method: Literal["dynamic", "static", "blockwise", "storage"] = "dynamic"
     reduce_range: bool = False
-    per_tensor: bool = False  # TFLite: one scale for a matrix, where the runtime's kernels for one a channel are wrong
+    per_tensor: bool = False  # TFLite: kernels see one scale for a matrix, and those of its channels follow as an op of their own
     block: int = 32  # weights that share a scale, blockwise
     asymmetric: bool = False  # each block has a zero point of its own, blockwise
     smoothing: float | None = None  # of activations; None: chosen on calibration texts

@@ -61,7 +61,7 @@ def _quantize(profile: Profile, recipe: Recipe, choice: Choice, considered: list
         why += f"; a scale for every {BLOCK} weights, embeddings and a decoder's head in 8 bits"
         return Quantize(precision="int4", method="blockwise", block=BLOCK, why=why)
     if runtime == OLD_RUNTIME:
-        why += f"; one scale for each matrix: with one for each channel {runtime} computes nonsense without a word"
+        why += f"; scales of channels apart from the matrices: from those in them {runtime} computes nonsense without a word"
     return Quantize(precision="int8", per_tensor=runtime == OLD_RUNTIME, why=why)
 
 

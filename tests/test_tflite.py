@@ -15,7 +15,7 @@ from test_pruning import fitted
 from edgepack.errors import EdgepackError
 from edgepack.formats import TFLITE_PACKAGES, check_installed
 from edgepack.measure.answers import answer, difference
-from edgepack.measure.transports.local import run_job
+from edgepack.measure.transports.local import run_job, versions_beside
 from edgepack.model.buckets import MOST_BUCKETS, choose_buckets
 from edgepack.model.checkpoint import load_tokenizer
 from edgepack.model.evaluation import run_model
@@ -153,14 +153,14 @@ def test_inputs_are_int32_by_name_and_weights_are_stored_once(tagger):
 
 
 @pytest.mark.parametrize(
-    ("settings", "recipe", "types", "cosine"),
+    ("settings", "recipe", "types", "least"),
     [
         ({"precision": "int8"}, "int8, a scale for a channel", {"INT8"}, 0.99),
-        ({"precision": "int8", "per_tensor": True}, "int8, a scale for a matrix", {"INT8"}, 0.98),
+        ({"precision": "int8", "per_tensor": True}, "int8 with scales apart, a scale for a channel", {"INT8"}, 0.99),
         ({"precision": "int4", "method": "blockwise"}, "int4, a scale for 32 weights, embeddings in int8", {"INT4", "INT8"}, 0.9),
     ],
 )
-def test_a_quantized_file_answers_alike(tagger, tmp_path, settings, recipe, types, cosine):
+def test_a_quantized_file_answers_alike(tagger, tmp_path, settings, recipe, types, least):
     from edgepack.export.tflite_graph import weights_of
     from edgepack.export.tflite_quantization import quantize_tflite, recipe_name
 
@@ -170,21 +170,75 @@ def test_a_quantized_file_answers_alike(tagger, tmp_path, settings, recipe, type
     quantize_tflite(folder, step, tmp_path)
     (tmp_path / "pack.json").write_text((folder / "pack.json").read_text())
     found = answer(tmp_path, "litert", features, threads=1, exact=True)
-    a, b = (np.concatenate([output.ravel() for output in outputs]) for outputs in (found, expected))
-    assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > cosine
+    assert cosine(flat(found), flat(expected)) > least
     weights = [weight for weight in weights_of(tmp_path / "model.tflite") if weight.op in ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")]
     assert types <= {weight.type for weight in weights}
     if settings.get("per_tensor"):
         assert {weight.scales for weight in weights if weight.type == "INT8"} == {1}
 
 
-def test_a_file_with_a_scale_for_each_channel_never_ships_for_tflite_runtime(tagger, tmp_path):
-    from edgepack.export.tflite_quantization import quantize_tflite, refuse_channels
+def quantized(folder, place, **settings):
+    from edgepack.export.tflite_quantization import quantize_tflite
 
-    quantize_tflite(tagger[0], Quantize(precision="int8", why=""), tmp_path)
+    place.mkdir()
+    quantize_tflite(folder, Quantize(precision="int8", why="", **settings), place)
+    (place / "pack.json").write_text((folder / "pack.json").read_text())
+    return place
+
+
+def test_a_file_that_tflite_runtime_gets_wrong_never_ships_for_it(tagger, tmp_path):
+    from edgepack.export.tflite_file import edit_model
+    from edgepack.export.tflite_quantization import refuse_for_old_runtime
+
+    file = quantized(tagger[0], tmp_path / "channels") / "model.tflite"
     with pytest.raises(EdgepackError, match=r"FULLY_CONNECTED|EMBEDDING_LOOKUP") as error:
-        refuse_channels(tmp_path / "model.tflite")
+        refuse_for_old_runtime(file)
     assert "nonsense" in error.value.problem
+    file = quantized(tagger[0], tmp_path / "apart", per_tensor=True) / "model.tflite"
+    refuse_for_old_runtime(file)
+
+    def without_zero_points(model):
+        for operator in model.subgraphs[1].operators:
+            if hasattr(operator.builtinOptions, "asymmetricQuantizeInputs"):
+                operator.builtinOptions.asymmetricQuantizeInputs = False
+
+    edit_model(file, without_zero_points)
+    with pytest.raises(EdgepackError, match="does not ask for a zero point"):
+        refuse_for_old_runtime(file)
+
+
+def test_scales_apart_from_their_matrix_change_no_answer_and_add_no_bytes(tagger, tmp_path):
+    folder, features, _ = tagger
+    within, apart = quantized(folder, tmp_path / "within"), quantized(folder, tmp_path / "apart", per_tensor=True)
+    one, other = (answer(place, "litert", features, threads=1, exact=True) for place in (within, apart))
+    assert max(difference(a, b) for a, b in zip(one, other, strict=True)) < 1e-3
+    scales = 4 * 2_000  # of the rows of the tiny tables, which weigh less than the ops that apply them
+    assert (apart / "model.tflite").stat().st_size < (within / "model.tflite").stat().st_size + 20_000 + scales
+
+
+@pytest.mark.slow
+def test_tflite_runtime_itself_answers_as_litert_does_and_nonsense_without_the_mend(tagger, tmp_path):
+    """The old release runs in a folder of its own, fetched by pip."""
+    if not versions_beside("tflite-runtime"):
+        pytest.skip("tflite-runtime 2.14 has no wheel for this Python, or pip reaches no index")
+    folder, features, expected = tagger
+    within, apart = quantized(folder, tmp_path / "within"), quantized(folder, tmp_path / "apart", per_tensor=True)
+    true = flat(expected)
+    here, there = (flat(answer(apart, runtime, features, threads=1, exact=True)) for runtime in ("litert", "tflite-runtime"))
+    wrong = flat(answer(within, "tflite-runtime", features, threads=1, exact=True))
+    assert cosine(here, true) > 0.99 and cosine(there, true) > 0.99
+    assert np.abs(wrong - true).max() > 10 * np.abs(there - true).max()
+    assert np.abs(there - here).mean() < np.abs(here - true).mean() / 2, "what its kernels round otherwise is less than what rounding costs"
+    job = {"kind": "answer", "threads": 1, "rows": [{"input_ids": [2, 3], "token_type_ids": [0, 0]}]}
+    assert run_job(apart, "tflite-runtime", job)["runtime"]["name"] == "tflite-runtime"
+
+
+def flat(outputs):
+    return np.concatenate([output.ravel() for output in outputs])
+
+
+def cosine(a, b):
+    return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
 
 
 def test_the_file_says_what_it_is_and_still_answers(tagger, tmp_path):

@@ -13,7 +13,10 @@ _PRODUCTS = ("FULLY_CONNECTED", "CONV_2D", "BATCH_MATMUL")
 
 @dataclass(frozen=True)
 class Weight:
-    """A constant that an op reads. scope: what the op makes. scales: how many it has, 0 in float; block: weights that share one."""
+    """A constant that an op reads. scope: what the op makes. scales: how many it has, 0 in float; block: weights that share one.
+
+    asymmetric_inputs: whether the product asks for a zero point where it rounds its other input.
+    """
 
     op: str
     scope: str
@@ -21,6 +24,7 @@ class Weight:
     shape: tuple[int, ...]
     scales: int
     block: int
+    asymmetric_inputs: bool = False
 
 
 def ops_of(file: Path) -> Counter[str]:
@@ -54,7 +58,7 @@ def weights_of(file: Path, subgraph: int = 0) -> Iterator[Weight]:
             scales, block = _scales(tensor)
             shape = tuple(int(size) for size in tensor.ShapeAsNumpy())
             made = graph.Tensors(operator.Outputs(0)).Name().decode()
-            yield Weight(_name(model, operator), made, types[tensor.Type()], shape, scales, block)
+            yield Weight(_name(model, operator), made, types[tensor.Type()], shape, scales, block, _asymmetric(operator))
 
 
 def count_products(file: Path) -> dict[str, int]:
@@ -64,6 +68,14 @@ def count_products(file: Path) -> dict[str, int]:
         "int8": sum(weight.type == "INT8" for weight in found),
         "float": sum(weight.type in ("FLOAT32", "FLOAT16") for weight in found),
     } | ({"int4": count} if (count := sum(weight.type == "INT4" for weight in found)) else {})
+
+
+def _asymmetric(operator: Any) -> bool:
+    if operator.BuiltinOptionsType() != _schema().BuiltinOptions.FullyConnectedOptions:
+        return False
+    options = _schema().FullyConnectedOptions()
+    options.Init(operator.BuiltinOptions().Bytes, operator.BuiltinOptions().Pos)
+    return bool(options.AsymmetricQuantizeInputs())
 
 
 def _scales(tensor: Any) -> tuple[int, int]:

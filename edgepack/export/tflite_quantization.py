@@ -1,7 +1,7 @@
 """TFLite fp32 to int8 or int4 by ai-edge-quantizer. Activations are rounded as they come, each token with a scale of its own.
 
-Weights are symmetric, with a scale for each channel; for tflite-runtime 2.14 one for each matrix, because its kernels for
-channels compute nonsense without a word: `refuse_channels` looks into every file that is to run there.
+Weights are symmetric, with a scale for each channel. For tflite-runtime 2.14 it stands apart from the matrix, because its kernels
+for channels compute nonsense without a word: `refuse_for_old_runtime` looks into every file that is to run there.
 """
 
 import re
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgepack.errors import EdgepackError
 from edgepack.export.tflite_export import MODEL_FILE, quiet
+from edgepack.export.tflite_factoring import factor_scales
 from edgepack.export.tflite_file import edit_model
 from edgepack.export.tflite_graph import all_weights
 from edgepack.progress import bar
@@ -26,17 +27,18 @@ def quantize_tflite(exported: Path, step: Quantize, folder: Path, weights_only: 
         quantizer = Quantizer(str(exported / MODEL_FILE))
         quantizer.load_quantization_recipe(_rules(exported / MODEL_FILE, step, weights_only))
         quantizer.quantize().export_model(str(folder / MODEL_FILE))
-        edit_model(folder / MODEL_FILE)
+        edits = (factor_scales,) if step.per_tensor and not weights_only else ()
+        edit_model(folder / MODEL_FILE, *edits)
         progress.advance()
     if step.per_tensor:
-        refuse_channels(folder / MODEL_FILE)
+        refuse_for_old_runtime(folder / MODEL_FILE)
 
 
 def recipe_name(step: Quantize, weights_only: bool = False) -> str:
-    scales = "a matrix" if step.per_tensor else "a channel"
     if step.method == "blockwise":
         return f"int4, a scale for {step.block} weights, embeddings in int8"
-    return f"int8{' weights with products in float' if weights_only else ''}, a scale for {scales}"
+    how = " weights with products in float" if weights_only else " with scales apart" if step.per_tensor else ""
+    return f"int8{how}, a scale for a channel"
 
 
 def _rules(file: Path, step: Quantize, weights_only: bool) -> list[dict]:
@@ -49,7 +51,7 @@ def _rules(file: Path, step: Quantize, weights_only: bool) -> list[dict]:
     from ai_edge_quantizer.recipe_manager import RecipeManager
 
     rules = RecipeManager()
-    granularity = QuantGranularity.TENSORWISE if step.per_tensor else QuantGranularity.CHANNELWISE
+    granularity = QuantGranularity.CHANNELWISE
     add = rules.add_weight_only_config if weights_only else rules.add_dynamic_config
     if step.method == "dynamic":
         add(".*", TFLOperationName.ALL_SUPPORTED, 8, granularity=granularity)
@@ -66,14 +68,23 @@ def _rules(file: Path, step: Quantize, weights_only: bool) -> list[dict]:
     return rules.get_quantization_recipe()
 
 
-def refuse_channels(file: Path) -> None:
+def refuse_for_old_runtime(file: Path) -> None:
     """EdgepackError where tflite-runtime 2.14 would answer wrongly, or not at all: by what stands in the file, not by what was asked."""
+    way_out = "build it anew for tflite-runtime: such a file must not be shipped there"
     for weight in all_weights(file):
-        if weight.type == "INT8" and weight.scales != 1:
-            raise EdgepackError(
-                f"{weight.op} of {file.name} has {weight.scales} scales for one matrix: tflite-runtime 2.14 computes nonsense from them "
-                f"({weight.scope[-80:]})",
-                "build it anew for tflite-runtime: such a file must not be shipped there",
-            )
+        what = f"{weight.op} of {file.name}"
         if weight.type not in ("INT8", "FLOAT32", "INT32", "INT64", "BOOL"):
-            raise EdgepackError(f"{weight.op} of {file.name} reads {weight.type}, which tflite-runtime 2.14 has no kernels for", "use int8")
+            raise EdgepackError(f"{what} reads {weight.type}, which tflite-runtime 2.14 has no kernels for", "use int8")
+        if weight.type != "INT8" or weight.op == "DEQUANTIZE":  # which is right, and leaves the product in float
+            continue
+        if weight.scales != 1:
+            raise EdgepackError(
+                f"{what} has {weight.scales} scales for one matrix: tflite-runtime 2.14 computes nonsense from them ({weight.scope[-80:]})",
+                way_out,
+            )
+        if weight.op == "FULLY_CONNECTED" and not weight.asymmetric_inputs:
+            raise EdgepackError(
+                f"{what} does not ask for a zero point of its inputs: tflite-runtime 2.14 answers otherwise than LiteRT without it "
+                f"({weight.scope[-80:]})",
+                way_out,
+            )

@@ -14,7 +14,9 @@ from typing import Any
 from edgepack.errors import EdgepackError
 from edgepack.formats import python_runtime
 from edgepack.measure.machine import Facts
+from edgepack.measure.old_runtime import OLD_RUNTIME, environment, interpreter, old_runtime
 from edgepack.measure.targets import Target
+from edgepack.measure.wheels import DEFAULT_VERSIONS
 from edgepack.pack import Manifest
 from edgepack.shipped import shipped
 
@@ -28,9 +30,7 @@ class Here:
     place, lacks = "here", frozenset[str]()
 
     def facts(self) -> Facts:
-        command = [sys.executable, str(shipped("targets") / "board.py"), ".edgepack"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=_environment(), check=True)
-        return Facts.read(json.loads(done.stdout), "this machine")
+        return _facts()
 
     def push(self, folder: Path, manifest: Manifest) -> None:
         return None
@@ -50,11 +50,26 @@ def opened(target: Target) -> Iterator[Here]:
     yield Here()
 
 
+def _facts() -> Facts:
+    command = [sys.executable, str(shipped("targets") / "board.py"), ".edgepack"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=_environment(), check=True)
+    return Facts.read(json.loads(done.stdout), "this machine")
+
+
+def versions_beside(runtime: str) -> dict[str, str]:
+    """Of a runtime that answers here without being one of this environment's packages."""
+    return {runtime: DEFAULT_VERSIONS[runtime]} if _site(runtime) else {}
+
+
+def _site(runtime: str) -> Path | None:
+    return old_runtime(_facts) if runtime == OLD_RUNTIME else None
+
+
 def run_job(folder: Path, runtime: str, job: dict[str, Any]) -> dict[str, Any]:
     """The target's one JSON object for one job. EdgepackError where it refuses, crashes, says nothing or takes over an hour."""
     with _command(folder, runtime, job) as command:
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_OUT_S, env=_environment(), check=False)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_OUT_S, env=_environment(runtime), check=False)
         except subprocess.TimeoutExpired:
             raise _too_long(job) from None
     if done.returncode != 0:
@@ -68,7 +83,7 @@ def stream_job(folder: Path, runtime: str, job: dict[str, Any]) -> Iterator[dict
     The target ends with the iterator: one that is closed early leaves no process behind.
     """
     with _command(folder, runtime, job) as command, tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=_environment())
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=_environment(runtime))
         out_of_time = threading.Timer(TIME_OUT_S, process.kill)
         out_of_time.start()
         last = ""
@@ -94,7 +109,7 @@ def _command(folder: Path, runtime: str, job: dict[str, Any]) -> Iterator[list[s
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
         json.dump(job, file)
         file.flush()
-        yield [sys.executable, "-X", "utf8", str(shipped("targets") / script_of(runtime)), str(folder), file.name]
+        yield [*interpreter(_site(runtime)), str(shipped("targets") / script_of(runtime)), str(folder), file.name]
 
 
 def script_of(runtime: str) -> str:
@@ -118,6 +133,7 @@ def _too_long(job: dict[str, Any]) -> EdgepackError:
     return EdgepackError(f"the target ran over {TIME_OUT_S} s on {job['kind']}", "measure on a quiet machine, or with --quick")
 
 
-def _environment() -> dict[str, str]:
+def _environment(runtime: str = "") -> dict[str, str]:
     """The parent's, less what would make the child's threads or imports differ from a device's."""
-    return {name: value for name, value in os.environ.items() if name not in DROPPED} | {"PYTHONDONTWRITEBYTECODE": "1"}
+    kept = {name: value for name, value in os.environ.items() if name not in DROPPED}
+    return kept | {"PYTHONDONTWRITEBYTECODE": "1"} | environment(_site(runtime))
