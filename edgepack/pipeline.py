@@ -198,10 +198,14 @@ def _export(runner: Runner, step: Export, folder: Path) -> tuple[Runnable, list[
 
 
 def _export_tflite(runner: Runner, model: "nn.Module", step: Export, folder: Path) -> Runnable:
+    from edgepack.export.decoder_smoothing import smooth_decoder
     from edgepack.export.tflite_decoder import export_tflite_decoder, runnable_tflite_decoder
     from edgepack.export.tflite_export import MODEL_FILE, export_tflite, runnable_tflite
 
     if step.positions is not None:
+        if step.smoothing:
+            count = smooth_decoder(model, [item.ids for item in runner.material.train], step.smoothing)
+            say(f"  {count} activations evened out by strength {step.smoothing:g}" if count else "  no texts to even out activations by")
         export_tflite_decoder(model, step.positions, folder / MODEL_FILE)
         return runnable_tflite_decoder(model, runner.material.task, step.positions, step.weight_cache)
     buckets = runner.material.buckets

@@ -9,6 +9,7 @@ from edgepack.profile import Budget, Profile
 from edgepack.recipe import Recipe
 from edgepack.steps import Export, Quantize, Step
 
+_SMOOTHING = 0.7  # of a decoder's activations: measured on SmolLM2, see benchmarks/RESULTS.md
 _SIGNATURES = 4  # the most that a file has; without the cache LiteRT packs the weights for each
 OLD_RUNTIME = "tflite-runtime"  # 2.14, of 2023: its kernels with a scale for each channel answer wrongly and do not say so
 
@@ -36,6 +37,7 @@ def _decoder_export(profile: Profile, recipe: Recipe, choice: Choice, runtime: s
         format="tflite",
         weight_cache=True,
         positions=positions,
+        smoothing=_SMOOTHING if choice.precision == "int8" else None,
         why=f"{runtime} {profile.runtimes[runtime].version} maps the file; a cache of {positions:,} tokens, as shapes are fixed "
         "(--max-length makes it longer); the first start leaves packed weights on the disk, which prompts and tokens then share",
     )

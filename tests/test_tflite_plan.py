@@ -115,3 +115,9 @@ def test_what_the_runtime_cannot_do_is_refused(profile, recipe, problem):
 def test_a_decoder_is_refused_where_no_cache_is_kept_between_tokens():
     with pytest.raises(EdgepackError, match="tflite-runtime has none"):
         plan(PI_3, SMOLLM2, precision="int8")
+
+
+def test_an_int8_decoder_is_smoothed_before_its_export_and_no_other():
+    for precision, strength in (("int8", 0.7), ("int4", None), ("fp32", None)):
+        assert plan(PHONE, SMOLLM2, format="tflite", budget=ROOMY, precision=precision).steps[0].smoothing == strength
+    assert plan(PHONE, format="tflite", budget=ROOMY, precision="int8").steps[0].smoothing is None

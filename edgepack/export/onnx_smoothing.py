@@ -14,11 +14,10 @@ from onnx import numpy_helper
 
 from edgepack.export.onnx_graph import Graph, product_sources
 from edgepack.export.onnx_weights import open_mapped
+from edgepack.export.smoothing import channel_scales
 
 Feeds = Mapping[str, np.ndarray]  # inputs of one run by name
 _NORMS = ("LayerNormalization", "SimplifiedLayerNormalization")
-_LEAST = 1e-5  # of a channel's largest value: a channel that is always 0 must not be divided by it
-_LEAST_SCALE = 1e-2
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,7 @@ def smoothed(
     for group in groups_of(graph) if groups is None else groups:
         of_activations = np.max([largest[source] for source in group.sources], axis=0)
         of_weights = np.max([np.abs(graph.array(name)).max(axis=1) for name in group.weights], axis=0)
-        scale = np.maximum(of_activations, _LEAST) ** strength / np.maximum(of_weights, _LEAST) ** (1 - strength)
-        scale = np.maximum(scale / np.exp(np.log(scale).mean()), _LEAST_SCALE).astype(np.float32)
+        scale = channel_scales(of_activations, of_weights, strength)
         for name in group.weights:
             graph.put(name, graph.array(name) * scale[:, None])
         for source in group.sources:
