@@ -6,6 +6,7 @@ import numpy as np
 from peer_tables import goal, load_ms, peak_mb
 
 Row = dict[str, Any]
+GOOD_MB = 105  # of the file in 4 bits that is to be good
 KINDS = ("prefill", "decode 64", "decode 512")
 
 
@@ -38,10 +39,11 @@ def print_goals(rows: dict[str, Row], whole: float) -> None:
         goal("8-bit: perplexity over fp32", 1.01, row["perplexity"] / whole)
         _goal_of_decoding("8-bit: decode against the best 8-bit peer", 1.0, row, [best(rows, 8, kind) for kind in KINDS[1:]])
     if four:
-        small, good = min(four, key=lambda row: row["file_mb"]), min(four, key=lambda row: row["perplexity"])
+        small = min(four, key=lambda row: row["file_mb"])
+        good = min(four, key=lambda row: (row["file_mb"] > GOOD_MB, row["perplexity"]))  # one file has to meet both goals
         goal("4-bit, tied: MB", 86, small["file_mb"])
         _goal_of_decoding("4-bit, tied: decode against genai int4", 0.95, small, [rows.get("genai int4")] * 2)
-        goal("4-bit good: MB", 105, good["file_mb"])
+        goal("4-bit good: MB", GOOD_MB, good["file_mb"])
         goal("4-bit good: perplexity", 14.2, good["perplexity"])
     peers = [row for row in rows.values() if not row["ours"]]
     for row in (*eight[:1], *four[:1]):

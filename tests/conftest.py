@@ -62,9 +62,14 @@ def teacher_folder(tmp_path_factory, data_folder) -> Path:
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory) -> Path:
-    """One cache for all builds of a session, those of other workers too: edgepack's own locks have them wait for one another."""
+    """One cache for all builds of a session, those of other workers too."""
+    return of_all_workers(tmp_path_factory, "cache")
+
+
+def of_all_workers(tmp_path_factory, name: str) -> Path:
+    """A folder that all workers of a session share: edgepack's own locks have them wait for one another."""
     base = tmp_path_factory.getbasetemp()
-    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
 
 
 @pytest.fixture(scope="session")
@@ -124,9 +129,7 @@ def named(board, tmp_path):
 
 @pytest.fixture(scope="session")
 def emulated_cache(tmp_path_factory) -> Path:
-    """One for all workers of a session: edgepack's own locks have them wait for one another."""
-    base = tmp_path_factory.getbasetemp()
-    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "emulated-cache"
+    return of_all_workers(tmp_path_factory, "emulated-cache")
 
 
 @pytest.fixture(scope="session")
