@@ -104,10 +104,14 @@ def _refuse_idle_wishes(recipe: Recipe, teacher: ModelShape) -> None:
 
 
 def _refuse_idle_for_decoders(recipe: Recipe, given: dict[str, object]) -> None:
-    of_activations = [name for name in given if name != "--sensitive"]
+    in_float = ("--smoothing", "--activations") if recipe.format != "tflite" else ("--activations",)
+    of_activations = [name for name in in_float if name in given]
     if of_activations:
-        raise EdgepackError(f"{' and '.join(of_activations)}: a decoder's activations are not in int8", "leave it out for text-generation")
-    if given and recipe.precision not in (None, "int4"):
+        raise EdgepackError(
+            f"{' and '.join(of_activations)}: a decoder's activations are not in int8",
+            "leave it out for text-generation; --smoothing is for its --format tflite",
+        )
+    if "--sensitive" in given and recipe.precision not in (None, "int4"):
         raise EdgepackError(
             f"--sensitive with --precision {recipe.precision} changes nothing: of a decoder in 4 bits it keeps layers in 8",
             "leave it out, or give --precision int4",

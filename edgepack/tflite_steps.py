@@ -33,14 +33,12 @@ def tflite_steps(profile: Profile, recipe: Recipe, choice: Choice, considered: l
 
 def _decoder_export(profile: Profile, recipe: Recipe, choice: Choice, runtime: str) -> Export:
     positions = tflite_cache(choice.student.positions, recipe.length + 1, recipe.max_length)
-    return Export(
-        format="tflite",
-        weight_cache=True,
-        positions=positions,
-        smoothing=_SMOOTHING if choice.precision == "int8" else None,
-        why=f"{runtime} {profile.runtimes[runtime].version} maps the file; a cache of {positions:,} tokens, as shapes are fixed "
-        "(--max-length makes it longer); the first start leaves packed weights on the disk, which prompts and tokens then share",
-    )
+    smoothing = (_SMOOTHING if recipe.smoothing is None else recipe.smoothing) if choice.precision == "int8" else None
+    why = f"{runtime} {profile.runtimes[runtime].version} maps the file; a cache of {positions:,} tokens, as shapes are fixed "
+    why += "(--max-length makes it longer); the first start leaves packed weights on the disk, which prompts and tokens then share"
+    if smoothing:
+        why += f"; activations evened out by {smoothing:g} before they are rounded"
+    return Export(format="tflite", weight_cache=True, positions=positions, smoothing=smoothing, why=why)
 
 
 def _tight(choice: Choice, budget: Budget) -> Iterator[str]:
@@ -71,7 +69,7 @@ def _refuse(recipe: Recipe, choice: Choice, runtime: str) -> None:
     if runtime == OLD_RUNTIME and choice.precision not in ("fp32", "int8"):
         raise EdgepackError(f"{runtime} has no {choice.precision} kernels", "use --precision int8 or fp32")
     given = {
-        f"--smoothing {recipe.smoothing}": recipe.smoothing is not None,
+        f"--smoothing {recipe.smoothing}": recipe.smoothing is not None and choice.student.task != "text-generation",
         f"--sensitive {recipe.sensitive}": recipe.sensitive is not None,
         f"--activations {recipe.activations}": recipe.activations == "static",
         "--embedding-bits 4": recipe.embedding_bits == 4,

@@ -120,4 +120,6 @@ def test_a_decoder_is_refused_where_no_cache_is_kept_between_tokens():
 def test_an_int8_decoder_is_smoothed_before_its_export_and_no_other():
     for precision, strength in (("int8", 0.7), ("int4", None), ("fp32", None)):
         assert plan(PHONE, SMOLLM2, format="tflite", budget=ROOMY, precision=precision).steps[0].smoothing == strength
+    asked = plan(PHONE, SMOLLM2, format="tflite", budget=ROOMY, precision="int8", smoothing=0.5).steps[0]
+    assert asked.smoothing == 0.5 and "evened out by 0.5" in asked.why
     assert plan(PHONE, format="tflite", budget=ROOMY, precision="int8").steps[0].smoothing is None
