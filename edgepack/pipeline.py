@@ -198,14 +198,15 @@ def _export(runner: Runner, step: Export, folder: Path) -> tuple[Runnable, list[
 
 
 def _export_tflite(runner: Runner, model: "nn.Module", step: Export, folder: Path) -> Runnable:
-    from edgepack.export.decoder_smoothing import smooth_decoder
     from edgepack.export.tflite_decoder import export_tflite_decoder, runnable_tflite_decoder
     from edgepack.export.tflite_export import MODEL_FILE, export_tflite, runnable_tflite
+    from edgepack.export.torch_smoothing import smooth_decoder, smooth_encoder
 
+    if step.smoothing:
+        smooth = smooth_encoder if step.positions is None else smooth_decoder
+        count = smooth(model, [item.ids for item in runner.material.train], step.smoothing)
+        say(f"  {count} activations evened out by strength {step.smoothing:g}" if count else "  no texts to even out activations by")
     if step.positions is not None:
-        if step.smoothing:
-            count = smooth_decoder(model, [item.ids for item in runner.material.train], step.smoothing)
-            say(f"  {count} activations evened out by strength {step.smoothing:g}" if count else "  no texts to even out activations by")
         export_tflite_decoder(model, step.positions, folder / MODEL_FILE)
         return runnable_tflite_decoder(model, runner.material.task, step.positions, step.weight_cache)
     buckets = runner.material.buckets

@@ -88,7 +88,7 @@ class Export(Frozen):
     prepack: bool = True  # matrices are packed for the kernels as the session opens
     weight_cache: bool = False  # TFLite only: see Runnable
     positions: int | None = None  # of a decoder in TFLite: tokens that its cache holds
-    smoothing: float | None = None  # of a decoder in TFLite: of its activations, before they are rounded
+    smoothing: float | None = None  # TFLite: of activations, before they are rounded
     why: str
 
 

@@ -9,7 +9,8 @@ from edgepack.profile import Budget, Profile
 from edgepack.recipe import Recipe
 from edgepack.steps import Export, Quantize, Step
 
-_SMOOTHING = 0.7  # of a decoder's activations: measured on SmolLM2, see benchmarks/RESULTS.md
+# Of activations: measured on SmolLM2, and on MiniLM, whose norms alone are evened out; see benchmarks/RESULTS.md.
+_DECODER_SMOOTHING, _ENCODER_SMOOTHING = 0.7, 0.5
 _SIGNATURES = 4  # the most that a file has; without the cache LiteRT packs the weights for each
 OLD_RUNTIME = "tflite-runtime"  # 2.14, of 2023: its kernels with a scale for each channel answer wrongly and do not say so
 
@@ -26,19 +27,26 @@ def tflite_steps(profile: Profile, recipe: Recipe, choice: Choice, considered: l
     why = f"{runtime} {profile.runtimes[runtime].version} maps the file; a signature for each length that the data's texts are padded to"
     if tight:
         why += f"; the first start leaves a weight cache on the disk, for {' and '.join(tight)}"
-    yield Export(format="tflite", weight_cache=bool(tight), why=why)
+    smoothing, told = _smoothing(recipe, choice, _ENCODER_SMOOTHING)
+    yield Export(format="tflite", weight_cache=bool(tight), smoothing=smoothing, why=why + told)
     if choice.precision != "fp32":
         yield _quantize(profile, recipe, choice, considered, runtime)
 
 
 def _decoder_export(profile: Profile, recipe: Recipe, choice: Choice, runtime: str) -> Export:
     positions = tflite_cache(choice.student.positions, recipe.length + 1, recipe.max_length)
-    smoothing = (_SMOOTHING if recipe.smoothing is None else recipe.smoothing) if choice.precision == "int8" else None
+    smoothing, told = _smoothing(recipe, choice, _DECODER_SMOOTHING)
     why = f"{runtime} {profile.runtimes[runtime].version} maps the file; a cache of {positions:,} tokens, as shapes are fixed "
     why += "(--max-length makes it longer); the first start leaves packed weights on the disk, which prompts and tokens then share"
-    if smoothing:
-        why += f"; activations evened out by {smoothing:g} before they are rounded"
-    return Export(format="tflite", weight_cache=True, positions=positions, smoothing=smoothing, why=why)
+    return Export(format="tflite", weight_cache=True, positions=positions, smoothing=smoothing, why=why + told)
+
+
+def _smoothing(recipe: Recipe, choice: Choice, strength: float) -> tuple[float | None, str]:
+    """The user's or ours, and a why; none where activations stay in float, and where no texts tell what is large."""
+    wished = strength if recipe.smoothing is None else recipe.smoothing
+    if choice.precision != "int8" or not wished or recipe.data is None:
+        return None, ""
+    return wished, f"; activations evened out by {wished:g} before they are rounded"
 
 
 def _tight(choice: Choice, budget: Budget) -> Iterator[str]:
@@ -69,7 +77,6 @@ def _refuse(recipe: Recipe, choice: Choice, runtime: str) -> None:
     if runtime == OLD_RUNTIME and choice.precision not in ("fp32", "int8"):
         raise EdgepackError(f"{runtime} has no {choice.precision} kernels", "use --precision int8 or fp32")
     given = {
-        f"--smoothing {recipe.smoothing}": recipe.smoothing is not None and choice.student.task != "text-generation",
         f"--sensitive {recipe.sensitive}": recipe.sensitive is not None,
         f"--activations {recipe.activations}": recipe.activations == "static",
         "--embedding-bits 4": recipe.embedding_bits == 4,

@@ -98,7 +98,6 @@ def test_a_decoders_width_need_be_no_whole_blocks_and_int4_is_for_those_who_ask(
 @pytest.mark.parametrize(
     ("profile", "recipe", "problem"),
     [
-        (PHONE, {"smoothing": 0.5}, "--smoothing 0.5 is for ONNX"),
         (PHONE, {"sensitive": 2}, "--sensitive 2 is for ONNX"),
         (PHONE, {"precision": "int8", "embedding_bits": 4}, "--embedding-bits 4 is for ONNX"),
         (PHONE, {"precision": "int8", "activations": "static"}, "--activations static is for ONNX"),
@@ -117,9 +116,14 @@ def test_a_decoder_is_refused_where_no_cache_is_kept_between_tokens():
         plan(PI_3, SMOLLM2, precision="int8")
 
 
-def test_an_int8_decoder_is_smoothed_before_its_export_and_no_other():
-    for precision, strength in (("int8", 0.7), ("int4", None), ("fp32", None)):
-        assert plan(PHONE, SMOLLM2, format="tflite", budget=ROOMY, precision=precision).steps[0].smoothing == strength
-    asked = plan(PHONE, SMOLLM2, format="tflite", budget=ROOMY, precision="int8", smoothing=0.5).steps[0]
-    assert asked.smoothing == 0.5 and "evened out by 0.5" in asked.why
-    assert plan(PHONE, format="tflite", budget=ROOMY, precision="int8").steps[0].smoothing is None
+def test_what_int8_rounds_is_smoothed_before_the_export_and_nothing_else():
+    def strength(*shape, **more):
+        return plan(PHONE, *shape, format="tflite", budget=ROOMY, **more).steps[0].smoothing
+
+    for precision, of_decoder, of_encoder in (("int8", 0.7, 0.5), ("int4", None, None), ("fp32", None, None)):
+        assert strength(SMOLLM2, precision=precision) == of_decoder
+        assert strength(precision=precision) == of_encoder
+    assert strength(SMOLLM2, precision="int8", data=None) is None  # no texts to tell what is large
+    assert strength(precision="int8", smoothing=0.0) is None
+    asked = plan(PHONE, SMOLLM2, format="tflite", budget=ROOMY, precision="int8", smoothing=0.4).steps[0]
+    assert asked.smoothing == 0.4 and "evened out by 0.4" in asked.why
