@@ -4,6 +4,7 @@
 
 The same weights with a scale for each channel run there too: what that runtime makes of them is the reason that edgepack refuses
 to ship such a file. On a machine that is no ARM it is the same release of the runtime with x86 kernels, and the table says so.
+Golden answers are that release's own, by another numpy, so where the packs are built here cosines are to the pack in fp32.
 Exit code 1 where the pack's answers differ from its golden ones by more than its tolerance.
 """
 
@@ -38,8 +39,10 @@ def main() -> None:
     python = python_of("tflite-runtime", wanted.work)
     with tempfile.TemporaryDirectory() as scratch:
         packs = prepared(wanted, Path(scratch))
-        print("| pack | runtime | machine | largest difference | least cosine | tolerance | may ship |\n|---|---|---|---|---|---|---|")
-        held = [row(name, pack, python, Path(scratch)) for name, pack in packs.items()]
+        exact = None if wanted.pack else golden_of(Path(scratch) / "fp32")
+        print("| pack | runtime | machine | largest difference from its golden answers | least cosine | tolerance | may ship |")
+        print("|---|---|---|---|---|---|---|")
+        held = [row(name, pack, exact, python, Path(scratch)) for name, pack in packs.items()]
     sys.exit(0 if held[0] else 1)
 
 
@@ -57,12 +60,16 @@ def prepared(wanted: argparse.Namespace, scratch: Path) -> dict[str, Path]:
     return {"as shipped": scratch / "pack", "a scale for each channel": scratch / "channels"}
 
 
-def row(name: str, pack: Path, python: Path, scratch: Path) -> bool:
+def golden_of(pack: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (pack / "golden.jsonl").open(encoding="utf-8")]
+
+
+def row(name: str, pack: Path, exact: list[dict[str, Any]] | None, python: Path, scratch: Path) -> bool:
     manifest = json.loads((pack / "pack.json").read_text())
-    golden = [json.loads(line) for line in (pack / "golden.jsonl").open(encoding="utf-8")]
+    golden = golden_of(pack)
     found = run(python, pack, golden, scratch)
     own, true = (np.concatenate([np.ravel(output) for output in outputs]) for outputs in (found["outputs"], [g["output"] for g in golden]))
-    cosines = [_cosine(np.ravel(a), np.ravel(b["output"])) for a, b in zip(found["outputs"], golden, strict=True)]
+    cosines = [_cosine(np.ravel(a), np.ravel(b["output"])) for a, b in zip(found["outputs"], exact or golden, strict=True)]
     worst, runtime = float(np.abs(own - true).max()), found["runtime"]
     cells = (
         name,

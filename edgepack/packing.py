@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.cache import library_versions
-from edgepack.formats import format_versions
-from edgepack.measure.old_runtime import OLD_RUNTIME
+from edgepack.formats import OLD_RUNTIME, format_versions
 from edgepack.measure.transports.local import versions_beside
 from edgepack.model.material import Material
 from edgepack.model.source import Source

@@ -99,7 +99,7 @@ class Quantize(Frozen):
     # of a weight's inputs; storage: weights alone, computed with in fp32
     method: Literal["dynamic", "static", "blockwise", "storage"] = "dynamic"
     reduce_range: bool = False
-    per_tensor: bool = False  # TFLite: kernels see one scale for a matrix, and those of its channels follow as an op of their own
+    scales_apart: bool = False  # TFLite: a matrix has one scale, those of its channels follow as an op of their own
     block: int = 32  # weights that share a scale, blockwise
     asymmetric: bool = False  # each block has a zero point of its own, blockwise
     smoothing: float | None = None  # of activations; None: chosen on calibration texts

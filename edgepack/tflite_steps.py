@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from edgepack.choice import Choice, last_break
 from edgepack.errors import EdgepackError
+from edgepack.formats import OLD_RUNTIME
 from edgepack.predict import BLOCK, tflite_cache
 from edgepack.profile import Budget, Profile
 from edgepack.recipe import Recipe
@@ -12,7 +13,6 @@ from edgepack.steps import Export, Quantize, Step
 # Of activations: measured on SmolLM2, and on MiniLM, whose norms alone are evened out; see benchmarks/RESULTS.md.
 _DECODER_SMOOTHING, _ENCODER_SMOOTHING = 0.7, 0.5
 _SIGNATURES = 4  # the most that a file has; without the cache LiteRT packs the weights for each
-OLD_RUNTIME = "tflite-runtime"  # 2.14, of 2023: its kernels with a scale for each channel answer wrongly and do not say so
 
 
 def tflite_steps(profile: Profile, recipe: Recipe, choice: Choice, considered: list[Choice], runtime: str) -> Iterator[Step]:
@@ -70,7 +70,7 @@ def _quantize(profile: Profile, recipe: Recipe, choice: Choice, considered: list
         return Quantize(precision="int4", method="blockwise", block=BLOCK, why=why)
     if runtime == OLD_RUNTIME:
         why += f"; scales of channels apart from the matrices: from those in them {runtime} computes nonsense without a word"
-    return Quantize(precision="int8", per_tensor=runtime == OLD_RUNTIME, why=why)
+    return Quantize(precision="int8", scales_apart=runtime == OLD_RUNTIME, why=why)
 
 
 def _refuse(recipe: Recipe, choice: Choice, runtime: str) -> None:

@@ -141,6 +141,8 @@ def test_the_contract_of_the_files(fp32, model):
     assert shapes[MODEL_FILE]["logits"] == ["batch_size", 1, 512]
     assert shapes[SCORE_FILE]["logits"] == ["batch_size", "sequence_length", 512]
     assert shapes[MODEL_FILE]["present.4.value"] == ["batch_size", 4, "total_sequence_length", 8]
+    places = {node.name.rpartition("/")[0] for node in graph.graph.node if node.op_type in ("MatMul", "FusedMatMul")}
+    assert any("layers.4.mlp" in place for place in places) and not any(place.startswith("_") for place in places)
     found = runnable_decoder(model, TASK)
     assert (found.positions, found.stop_ids, found.score_model) == (512, (2,), SCORE_FILE) and positions_of(model) == 512
 

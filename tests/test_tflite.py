@@ -156,7 +156,7 @@ def test_inputs_are_int32_by_name_and_weights_are_stored_once(tagger):
     ("settings", "recipe", "types", "least"),
     [
         ({"precision": "int8"}, "int8, a scale for a channel", {"INT8"}, 0.99),
-        ({"precision": "int8", "per_tensor": True}, "int8 with scales apart, a scale for a channel", {"INT8"}, 0.99),
+        ({"precision": "int8", "scales_apart": True}, "int8 with scales apart, a scale for a channel", {"INT8"}, 0.99),
         ({"precision": "int4", "method": "blockwise"}, "int4, a scale for 32 weights, embeddings in int8", {"INT4", "INT8"}, 0.9),
     ],
 )
@@ -173,7 +173,7 @@ def test_a_quantized_file_answers_alike(tagger, tmp_path, settings, recipe, type
     assert cosine(flat(found), flat(expected)) > least
     weights = [weight for weight in weights_of(tmp_path / "model.tflite") if weight.op in ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")]
     assert types <= {weight.type for weight in weights}
-    if settings.get("per_tensor"):
+    if settings.get("scales_apart"):
         assert {weight.scales for weight in weights if weight.type == "INT8"} == {1}
 
 
@@ -194,7 +194,7 @@ def test_a_file_that_tflite_runtime_gets_wrong_never_ships_for_it(tagger, tmp_pa
     with pytest.raises(EdgepackError, match=r"FULLY_CONNECTED|EMBEDDING_LOOKUP") as error:
         refuse_for_old_runtime(file)
     assert "nonsense" in error.value.problem
-    file = quantized(tagger[0], tmp_path / "apart", per_tensor=True) / "model.tflite"
+    file = quantized(tagger[0], tmp_path / "apart", scales_apart=True) / "model.tflite"
     refuse_for_old_runtime(file)
 
     def without_zero_points(model):
@@ -209,7 +209,7 @@ def test_a_file_that_tflite_runtime_gets_wrong_never_ships_for_it(tagger, tmp_pa
 
 def test_scales_apart_from_their_matrix_change_no_answer_and_add_no_bytes(tagger, tmp_path):
     folder, features, _ = tagger
-    within, apart = quantized(folder, tmp_path / "within"), quantized(folder, tmp_path / "apart", per_tensor=True)
+    within, apart = quantized(folder, tmp_path / "within"), quantized(folder, tmp_path / "apart", scales_apart=True)
     one, other = (answer(place, "litert", features, threads=1, exact=True) for place in (within, apart))
     assert max(difference(a, b) for a, b in zip(one, other, strict=True)) < 1e-3
     scales = 4 * 2_000  # of the rows of the tiny tables, which weigh less than the ops that apply them
@@ -222,7 +222,7 @@ def test_tflite_runtime_itself_answers_as_litert_does_and_nonsense_without_the_m
     if not versions_beside("tflite-runtime"):
         pytest.skip("tflite-runtime 2.14 has no wheel for this Python, or pip reaches no index")
     folder, features, expected = tagger
-    within, apart = quantized(folder, tmp_path / "within"), quantized(folder, tmp_path / "apart", per_tensor=True)
+    within, apart = quantized(folder, tmp_path / "within"), quantized(folder, tmp_path / "apart", scales_apart=True)
     true = flat(expected)
     here, there = (flat(answer(apart, runtime, features, threads=1, exact=True)) for runtime in ("litert", "tflite-runtime"))
     wrong = flat(answer(within, "tflite-runtime", features, threads=1, exact=True))

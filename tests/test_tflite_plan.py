@@ -47,11 +47,11 @@ def test_auto_and_both_mean_both_formats():
 
 
 def test_int8_has_a_scale_for_each_channel_except_where_the_runtime_is_wrong_then():
-    for profile, per_tensor in ((PHONE, False), (PI_3, True)):
+    for profile, scales_apart in ((PHONE, False), (PI_3, True)):
         export, quantize = plan(profile, format="tflite", precision="int8").steps
         assert isinstance(export, Export) and export.format == "tflite" and export.opset is None
-        assert isinstance(quantize, Quantize) and quantize.per_tensor is per_tensor
-        assert ("nonsense" in quantize.why) is per_tensor
+        assert isinstance(quantize, Quantize) and quantize.scales_apart is scales_apart
+        assert ("nonsense" in quantize.why) is scales_apart
         assert not plan(profile, format="tflite", precision="int8").exact_products
 
 

@@ -23,6 +23,7 @@ from edgepack.progress import bar
 from edgepack.runnable import Runnable
 from edgepack.steps import Export
 
+_NO_MODULE = "_empty_nn_module_stack"  # what torch calls the place of a node that no module made
 _LARGE_BYTES = 4096  # of a matrix: no pattern that onnxslim looks for needs its values
 
 
@@ -147,7 +148,7 @@ def name_by_module(model: onnx.ModelProto) -> None:
     seen: Counter[str] = Counter()
     for node in model.graph.node:
         scopes = next((prop.value for prop in node.metadata_props if prop.key == "pkg.torch.onnx.name_scopes"), "")
-        modules = [part.strip("' ") for part in scopes.strip("[]").split(",") if part.strip("' ")]
+        modules = [name for part in scopes.strip("[]").split(",") if (name := part.strip("' ")) and not name.startswith(_NO_MODULE)]
         name = f"{modules[-2].removeprefix('model.') if len(modules) > 1 else 'model'}/{node.op_type}"
         seen[name] += 1
         node.name = name if seen[name] == 1 else f"{name}_{seen[name]}"

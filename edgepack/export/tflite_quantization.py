@@ -27,17 +27,17 @@ def quantize_tflite(exported: Path, step: Quantize, folder: Path, weights_only: 
         quantizer = Quantizer(str(exported / MODEL_FILE))
         quantizer.load_quantization_recipe(_rules(exported / MODEL_FILE, step, weights_only))
         quantizer.quantize().export_model(str(folder / MODEL_FILE))
-        edits = (factor_scales,) if step.per_tensor and not weights_only else ()
+        edits = (factor_scales,) if step.scales_apart and not weights_only else ()
         edit_model(folder / MODEL_FILE, *edits)
         progress.advance()
-    if step.per_tensor:
+    if step.scales_apart:
         refuse_for_old_runtime(folder / MODEL_FILE)
 
 
 def recipe_name(step: Quantize, weights_only: bool = False) -> str:
     if step.method == "blockwise":
         return f"int4, a scale for {step.block} weights, embeddings in int8"
-    how = " weights with products in float" if weights_only else " with scales apart" if step.per_tensor else ""
+    how = " weights with products in float" if weights_only else " with scales apart" if step.scales_apart else ""
     return f"int8{how}, a scale for a channel"
 
 

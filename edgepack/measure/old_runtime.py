@@ -14,11 +14,11 @@ from typing import Any
 
 from edgepack.cache import cache_folder, run_once
 from edgepack.errors import EdgepackError
+from edgepack.formats import OLD_RUNTIME
 from edgepack.measure.machine import Facts
 from edgepack.measure.wheels import DEFAULT_VERSIONS, MODULES, fetch_wheels, requirements
 from edgepack.progress import say
 
-OLD_RUNTIME = "tflite-runtime"
 _MAKER = 1  # rises with what this file makes
 _IMPORT_S = 120
 

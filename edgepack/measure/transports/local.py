@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.errors import EdgepackError
-from edgepack.formats import python_runtime
+from edgepack.formats import OLD_RUNTIME, python_runtime
 from edgepack.measure.machine import Facts
-from edgepack.measure.old_runtime import OLD_RUNTIME, environment, interpreter, old_runtime
+from edgepack.measure.old_runtime import environment, interpreter, old_runtime
 from edgepack.measure.targets import Target
 from edgepack.measure.wheels import DEFAULT_VERSIONS
 from edgepack.pack import Manifest
