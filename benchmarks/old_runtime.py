@@ -40,7 +40,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         packs = prepared(wanted, Path(scratch))
         exact = None if wanted.pack else golden_of(Path(scratch) / "fp32")
-        print("| pack | runtime | machine | largest difference from its golden answers | least cosine | tolerance | may ship |")
+        print("| pack | runtime | machine | largest difference from its golden answers | cosine of all answers | tolerance | may ship |")
         print("|---|---|---|---|---|---|---|")
         held = [row(name, pack, exact, python, Path(scratch)) for name, pack in packs.items()]
     sys.exit(0 if held[0] else 1)
@@ -68,15 +68,14 @@ def row(name: str, pack: Path, exact: list[dict[str, Any]] | None, python: Path,
     manifest = json.loads((pack / "pack.json").read_text())
     golden = golden_of(pack)
     found = run(python, pack, golden, scratch)
-    own, true = (np.concatenate([np.ravel(output) for output in outputs]) for outputs in (found["outputs"], [g["output"] for g in golden]))
-    cosines = [_cosine(np.ravel(a), np.ravel(b["output"])) for a, b in zip(found["outputs"], exact or golden, strict=True)]
+    own, true = _joined(found["outputs"]), _joined([entry["output"] for entry in golden])
     worst, runtime = float(np.abs(own - true).max()), found["runtime"]
     cells = (
         name,
         f"{runtime['name']} {runtime['version']}, numpy {runtime['numpy']}",
         found["machine"]["arch"],
         f"{worst:.3g}",
-        f"{min(cosines):.4f}",
+        f"{_cosine(own, _joined([entry['output'] for entry in exact or golden])):.4f}",
         f"{manifest['golden_tolerance']:g}",
         _may_ship(pack / manifest["model"]),
     )
@@ -101,6 +100,10 @@ def _may_ship(file: Path) -> str:
     except EdgepackError as error:
         return f"no: {error.problem.split(' (')[0]}"
     return "yes"
+
+
+def _joined(outputs: list[Any]) -> np.ndarray:
+    return np.concatenate([np.ravel(output) for output in outputs])
 
 
 def _cosine(found: np.ndarray, expected: np.ndarray) -> float:
