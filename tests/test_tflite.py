@@ -61,7 +61,7 @@ COMBINATIONS = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("family", "name"), COMBINATIONS, ids=["-".join(pair) for pair in COMBINATIONS])
 def test_every_encoder_and_task_exports_exactly(tmp_path, family, name):
-    from edgepack.export.tflite_graph import foreign_ops, ops_of
+    from edgepack.export.tflite_graph import all_weights, foreign_ops, ops_of
 
     task = TASKS[name]
     model = uneven(tmp_path / "model", family, name)
@@ -72,6 +72,7 @@ def test_every_encoder_and_task_exports_exactly(tmp_path, family, name):
         found = answer(folder, "litert", features, threads=1, exact=True, batch=batch)
         assert max(difference(own, true) for own, true in zip(found, expected, strict=True)) < 1e-4
     assert foreign_ops(folder / "model.tflite") == [] and "GATHER_ND" not in ops_of(folder / "model.tflite")
+    assert "BATCH_MATMUL" not in {weight.op for weight in all_weights(folder / "model.tflite")}  # which int8 would leave in float
 
 
 @pytest.fixture(scope="module")

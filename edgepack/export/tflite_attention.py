@@ -57,15 +57,16 @@ def _attention(
 ) -> tuple[torch.Tensor, None]:
     """query [rows, heads, tokens, head_dim]; the mask is added to the scores.
 
-    Queries that share a key head lie below one another in one product: the converter miscompiles K and V that are repeated.
+    Queries that share a key head lie below one another in one product: the converter miscompiles K and V that are repeated. The
+    products are TFLite's own: aten's come with the reshapes of three axes, which are a third of all reshapes in the file.
     """
     rows, heads, tokens, size = query.shape
     shared = key.shape[1]
     stacked = (query * (scaling or size**-0.5)).reshape(rows, shared, heads // shared * tokens, size)
-    scores = stacked @ key.transpose(2, 3)
+    scores = torch.ops.tfl.batch_matmul(stacked, key, adj_y=True)
     if attention_mask is not None:
         scores = scores + (attention_mask if heads == shared else attention_mask.repeat(1, 1, heads // shared, 1))
-    output = (scores.softmax(dim=-1) @ value).reshape(rows, heads, tokens, size)
+    output = torch.ops.tfl.batch_matmul(scores.softmax(dim=-1), value).reshape(rows, heads, tokens, size)
     return output.transpose(1, 2), None
 
 

@@ -107,9 +107,14 @@ class _Cache:
         return 0
 
     def update(self, keys: torch.Tensor, values: torch.Tensor, layer: int, *_: object, **__: object) -> Sequence[torch.Tensor]:
+        from litert_torch.backend.optimization_barrier import optimization_barrier
         from litert_torch.generative.custom_ops.dynamic_update_slice import dynamic_update_slice
 
         zero, (key, value) = torch.zeros((), dtype=torch.int32), (f"key_{layer}", f"value_{layer}")
+        if values.shape[1] == 1:
+            # A single head's values are turned whole: the converter would turn their product instead, weights on the left, and
+            # no quantizer takes that.
+            keys, values = optimization_barrier(keys, values)
         self.present[key] = dynamic_update_slice(self.past[key], keys[0], [zero, self.start, zero])
         self.present[value] = dynamic_update_slice(self.past[value], values[0].transpose(1, 2), [zero, zero, self.start])
         return self.present[key], self.present[value]

@@ -18,6 +18,7 @@ from torch import nn
 from edgepack.errors import EdgepackError
 from edgepack.export.onnx_export import input_names, plain_linears
 from edgepack.export.tflite_attention import tflite_attention
+from edgepack.export.tflite_converter import direct_products, mended_converter
 from edgepack.export.tflite_file import edit_model
 from edgepack.export.tflite_graph import foreign_ops
 from edgepack.model.evaluation import forward, pad_id_of
@@ -76,7 +77,7 @@ def write_signatures(model: nn.Module, signatures: Mapping[str, tuple[nn.Module,
     """Converts graphs of `model`, each with the inputs it is traced by, to one file. EdgepackError as for `export_tflite`."""
     for parameter in model.parameters():
         parameter.data = parameter.data.contiguous()  # what is not would be copied, and stored, for each signature
-    with bar("export to TFLite", 2) as progress, quiet(), _constants_kept():
+    with bar("export to TFLite", 2) as progress, quiet(), mended_converter(), direct_products(model):
         import litert_torch
 
         converter = litert_torch
@@ -90,30 +91,12 @@ def write_signatures(model: nn.Module, signatures: Mapping[str, tuple[nn.Module,
             raise _cannot(model, str(error)) from error
         progress.advance()
         converted.export(str(target))
+        del converter, converted  # which hold the weights twice
         edit_model(target, _name_by_module)
         progress.advance()
     foreign = foreign_ops(target)
     if foreign:
         raise _cannot(model, f"it needs {', '.join(foreign)}, which are no builtin ops")
-
-
-@contextlib.contextmanager
-def _constants_kept() -> Iterator[None]:
-    """The converter knows constants again by their address, and frees some before it has seen all: another that comes to lie
-    there is then silently taken for the first. While the block runs none is freed."""
-    from litert_torch.backend.inline_consts import _ConstantFingerprint
-
-    kept, by_address = [], _ConstantFingerprint.from_tensor
-
-    def fingerprint(tensor: torch.Tensor) -> Any:
-        kept.append(tensor)
-        return by_address(tensor)
-
-    _ConstantFingerprint.from_tensor = fingerprint
-    try:
-        yield
-    finally:
-        _ConstantFingerprint.from_tensor = by_address
 
 
 def _name_by_module(model: Any) -> None:

@@ -4,17 +4,29 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import flatbuffers
 import numpy as np
+
+_IDENTIFIER, _MORE_BYTES, _MOST_BYTES = b"TFL3", 2**20, 2**31 - 1  # of a TFLite file; what an edit adds; what offsets reach
 
 
 def edit_model(file: Path, edit: Callable[[Any], None] = lambda model: None) -> None:
-    """Reads the whole model, lets `edit` change it and writes it back, whichever way its weights were stored."""
+    """Reads the whole model, lets `edit` change it and writes it back, whichever way its weights were stored.
+
+    In memory stands the file once more. ai_edge_litert's own writer doubles its buffer as it goes and holds three copies.
+    """
     from ai_edge_litert.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model(str(file))
+    for buffer in model.buffers:
+        if buffer.data is not None:  # what is no array is written byte by byte in Python: minutes for BERT-base
+            buffer.data = np.frombuffer(buffer.data, np.uint8)
     edit(model)
     _share_scales(model)
-    flatbuffer_utils.write_model(model, str(file))
+    builder = flatbuffers.Builder(min(file.stat().st_size + _MORE_BYTES, _MOST_BYTES))
+    builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
+    with file.open("wb") as stream:
+        stream.write(memoryview(builder.Bytes)[builder.Head() :])
 
 
 def _share_scales(model: Any) -> None:
