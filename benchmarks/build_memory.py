@@ -37,16 +37,18 @@ def main() -> None:
     wanted.work.mkdir(parents=True, exist_ok=True)
     rows = {name: built(name, wanted.format, wanted.work) for name in wanted.models}
     (wanted.work / "memory.json").write_text(json.dumps(rows, indent=1))
-    print("\n| model | fp32 MB | build s | of it the export | quantizing | peak MB | limit MB | |\n|---|---|---|---|---|---|---|---|")
+    print("\n| model | fp32 MB | signatures | build s | of it the export | quantizing | peak MB | limit MB | |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for name, row in rows.items():
         limit = TIMES * row["fp32_mb"] + MORE_MB
         verdict = row["failed"] or ("met" if row["peak_mb"] <= limit else "**missed**")
         parts = " | ".join(f"{row[part]:.0f}" if part in row else "–" for part in ("export", "quantize"))
-        print(f"| {name} | {row['fp32_mb']:.0f} | {row['seconds']:.0f} | {parts} | {row['peak_mb']:.0f} | {limit:.0f} | {verdict} |")
+        size = f"{row['fp32_mb']:.0f} | {row.get('signatures', '–')}"
+        print(f"| {name} | {size} | {row['seconds']:.0f} | {parts} | {row['peak_mb']:.0f} | {limit:.0f} | {verdict} |")
 
 
 def built(name: str, file_format: str, work: Path) -> dict[str, float | str]:
-    """fp32_mb, seconds, those of each stage, peak_mb, failed (why, or empty); nothing but the figures is kept."""
+    """fp32_mb, seconds, those of each stage, signatures of the file, peak_mb, failed (why, or empty); nothing but the figures is kept."""
     folder, out = work / name.replace(" ", "-"), work / "pack"
     fp32_mb = write_model(SHAPES[name], folder)
     for left in (out, work / "cache"):
@@ -56,7 +58,8 @@ def built(name: str, file_format: str, work: Path) -> dict[str, float | str]:
     done = run_timed([*command, "--out", str(out), "--cache", str(work / "cache")], work / "cost.json")
     cost = json.loads((work / "cost.json").read_text())
     if (out / "pack.json").is_file():
-        cost |= {row["stage"]: row["seconds"] for row in json.loads((out / "pack.json").read_text())["ladder"]}
+        manifest = json.loads((out / "pack.json").read_text())
+        cost |= {row["stage"]: row["seconds"] for row in manifest["ladder"]} | {"signatures": len(manifest.get("buckets") or [1])}
     for left in (folder, out, work / "cache"):
         shutil.rmtree(left, ignore_errors=True)
     return cost | {"fp32_mb": fp32_mb, "failed": last_line(done.stderr) if done.returncode not in (0, 2) else ""}

@@ -16,18 +16,21 @@ def mended_converter() -> Iterator[None]:
 
     The converter knows constants again by their address, and frees some before it has seen all: another that comes to lie there
     is then silently taken for the first. So none is freed. And it decomposes a graph before its passes and again after them,
-    though they take graphs of either kind. Python's search for cycles rests: a tenth of the time, for hardly any memory.
+    though they take graphs of either kind. It clamps every weight where it lies, which copies those that are mapped from a file.
+    Python's search for cycles rests: a tenth of the time, for hardly any memory.
     """
     from litert_torch._convert import core
-    from litert_torch.backend.inline_consts import _ConstantFingerprint
+    from litert_torch.backend import inline_consts
 
-    kept, by_address, traced = [], _ConstantFingerprint.from_tensor, core.export_torch_signature
+    fingerprints = inline_consts._ConstantFingerprint
+    kept, by_address, clamped, traced = [], fingerprints.from_tensor, inline_consts._clamp_inf_values, core.export_torch_signature
 
     def fingerprint(tensor: torch.Tensor) -> Any:
         kept.append(tensor)
         return by_address(tensor)
 
-    _ConstantFingerprint.from_tensor = fingerprint
+    fingerprints.from_tensor = fingerprint
+    inline_consts._clamp_inf_values = lambda tensor: tensor if torch.isfinite(tensor).all() else clamped(tensor.clone())
     core.export_torch_signature = functools.partial(traced, run_decompositions=False)
     collects = gc.isenabled()
     gc.disable()
@@ -36,7 +39,7 @@ def mended_converter() -> Iterator[None]:
     finally:
         if collects:
             gc.enable()
-        _ConstantFingerprint.from_tensor, core.export_torch_signature = by_address, traced
+        fingerprints.from_tensor, inline_consts._clamp_inf_values, core.export_torch_signature = by_address, clamped, traced
 
 
 @contextmanager

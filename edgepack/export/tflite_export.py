@@ -1,6 +1,7 @@
 """torch to TFLite in fp32: a signature for every length that texts are padded to, int32 inputs by name, builtin ops only."""
 
 import contextlib
+import gc
 import io
 import logging
 import os
@@ -91,7 +92,8 @@ def write_signatures(model: nn.Module, signatures: Mapping[str, tuple[nn.Module,
             raise _cannot(model, str(error)) from error
         progress.advance()
         converted.export(str(target))
-        del converter, converted  # which hold the weights twice
+        del converter, converted
+        gc.collect()  # their graphs hold the weights, and go round in circles
         edit_model(target, _name_by_module)
         progress.advance()
     foreign = foreign_ops(target)
