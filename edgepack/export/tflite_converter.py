@@ -43,22 +43,20 @@ def mended_converter() -> Iterator[None]:
 
 
 @contextmanager
-def direct_products(model: nn.Module) -> Iterator[None]:
-    """While the block runs, Linear layers are TFLite's own product, of weights as torch stores them: [outputs, inputs].
+def direct_products() -> Iterator[None]:
+    """While the block runs, torch's linear is TFLite's own product, of weights as torch stores them: [outputs, inputs].
 
     By way of aten the converter transposes each weight and then transposes it back, element by element: a quarter of the time
     that BERT-base takes, and each weight in memory once more.
     """
-    linears = [module for module in model.modules() if type(module) is nn.Linear]
-    for module in linears:
-        module.forward = functools.partial(_product, module)
+    before = nn.functional.linear
+    nn.functional.linear = _product
     try:
         yield
     finally:
-        for module in linears:
-            del module.forward
+        nn.functional.linear = before
 
 
-def _product(linear: nn.Linear, inputs: torch.Tensor) -> torch.Tensor:
-    found = torch.ops.tfl.batch_matmul(inputs, linear.weight, adj_y=True)
-    return found if linear.bias is None else found + linear.bias
+def _product(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    found = torch.ops.tfl.batch_matmul(inputs, weight, adj_y=True)
+    return found if bias is None else found + bias

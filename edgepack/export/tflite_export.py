@@ -78,7 +78,7 @@ def write_signatures(model: nn.Module, signatures: Mapping[str, tuple[nn.Module,
     """Converts graphs of `model`, each with the inputs it is traced by, to one file. EdgepackError as for `export_tflite`."""
     for parameter in model.parameters():
         parameter.data = parameter.data.contiguous()  # what is not would be copied, and stored, for each signature
-    with bar("export to TFLite", 2) as progress, quiet(), mended_converter(), direct_products(model):
+    with bar("export to TFLite", 2) as progress, quiet(), mended_converter(), direct_products():
         import litert_torch
 
         converter = litert_torch
