@@ -34,7 +34,7 @@ GRAPH_FILE = "graph.onnx"  # an export before it is finished: what quantization 
 _UNFINISHED = "quantized.onnx"
 CALIBRATION_TEXTS = 64
 _LEAST_TEXTS = 8  # fewer say little of what a scale must hold
-_CALIBRATION_BLOCKS = 32  # of up to 256 tokens each, of a decoder's running text
+_CALIBRATION_BLOCKS, _CALIBRATION_TOKENS = 32, 8192  # of a decoder's running text, in blocks of 256 tokens; single texts are more
 _LEAST_TOKENS = 512  # GPTQ's moments of fewer fit the texts rather than the language
 GATE_ROWS = 1000  # of the dev split: they tell half a point apart; an encoder answers them in seconds
 
@@ -120,9 +120,11 @@ def quantize_file(material: Material, plan: Plan, exported: Path, step: Quantize
 def _tflite(material: Material, exported: Path, step: Quantize) -> Iterator[_Candidate]:
     from edgepack.export.tflite_quantization import quantize_tflite, recipe_name
 
+    texts, said = _running_texts(material) if step.method == "blockwise" else ((), None)
+    details = {} if said is None else {"calibration_texts": said}
     for weights_only in (False, True) if step.precision == "int8" else (False,):
-        write = partial(quantize_tflite, exported, step, weights_only=weights_only)
-        yield _Candidate(recipe_name(step, weights_only), step.precision, write, {})
+        write = partial(quantize_tflite, exported, step, weights_only=weights_only, texts=texts)
+        yield _Candidate(recipe_name(step, weights_only), step.precision, write, details)
 
 
 def _in_int8(material: Material, exported: Path, step: Quantize) -> Iterator[_Candidate]:
@@ -163,16 +165,14 @@ def _blockwise(material: Material, exported: Path, step: Quantize) -> Iterator[_
     from edgepack.export.sensitivity import most_sensitive
 
     cache = _runnable(exported).cache
-    texts = material.train[:: max(1, len(material.train) // _CALIBRATION_BLOCKS)][:_CALIBRATION_BLOCKS]
-    enough = sum(len(text.ids) for text in texts) >= _LEAST_TOKENS
-    said: int | str = len(texts) if enough or not texts else f"none: those at hand have fewer than {_LEAST_TOKENS} tokens"
+    texts, said = _running_texts(material)
     details, recipe = {"calibration_texts": said}, f"{step.precision} in blocks of {step.block}"
-    quantize = partial(quantize_decoder, exported, texts=texts if enough else (), cache=cache)
-    if not step.sensitive or not enough:
+    quantize = partial(quantize_decoder, exported, texts=texts, cache=cache)
+    if not step.sensitive or not texts:
         yield _Candidate(recipe, step.precision, partial(quantize, step), details)
     if step.precision != "int4":
         return
-    if enough and step.sensitive != 0:
+    if texts and step.sensitive != 0:
         scanned = scan_layers(exported, step, texts, cache)
         kept = most_sensitive(scanned, step.sensitive)
         wide = {weight for one in kept for weight in one.weights}
@@ -182,6 +182,16 @@ def _blockwise(material: Material, exported: Path, step: Quantize) -> Iterator[_
     if material.recipe.precision is None:
         wider = step.model_copy(update={"precision": "int8", "asymmetric": False})
         yield _Candidate(f"int8 in blocks of {step.block}", "int8", partial(quantize, wider), details)
+
+
+def _running_texts(material: Material) -> tuple[Sequence[Features], int | str]:
+    """Texts that tell GPTQ's moments, none where they are too short, and what the report says of them."""
+    lengths = sorted(len(text.ids) for text in material.train)
+    count = max(_CALIBRATION_BLOCKS, _CALIBRATION_TOKENS // lengths[len(lengths) // 2]) if lengths else 0
+    texts = material.train[:: max(1, len(lengths) // max(count, 1))][:count]
+    if not texts or sum(len(text.ids) for text in texts) >= _LEAST_TOKENS:
+        return texts, len(texts)
+    return (), f"none: those at hand have fewer than {_LEAST_TOKENS} tokens"
 
 
 def _halves(material: Material, exported: Path, step: Quantize) -> Iterator[_Candidate]:

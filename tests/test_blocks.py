@@ -61,6 +61,19 @@ def test_zeros_and_equal_values_survive(grid):
         assert np.allclose(quantize_blocks(matrix, grid).matrix(64), matrix, atol=1e-5)
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(1e-3, 1e3))
+def test_scales_for_xnnpack_are_positive_and_what_the_file_and_the_kernel_hold(seed, size):
+    grid = Grid(4, 32, bf16=True)
+    values = (np.random.default_rng(seed).standard_t(4, (3, 2, 32)) * size).astype(np.float32)
+    scales, zeros = find_scales(values, grid)
+    assert (scales > 0).all() and (zeros == 8).all() and (scales.view(np.uint32) & 0xFFFF == 0).all()
+    assert (scales.astype(np.float16).astype(np.float32) == scales).all()
+    plain = np.abs(values).max(axis=-1) / 7
+    errors = [((values - (to_grid(values, grid, one, zeros) - 8.0) * one[..., None]) ** 2).sum() for one in (scales, plain)]
+    assert errors[0] <= errors[1]
+
+
 @pytest.mark.parametrize("asymmetric", [False, True])
 @pytest.mark.parametrize("inputs", [64, 172])
 def test_gptq_errs_less_in_products_than_rounding_each_weight(asymmetric, inputs):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from small import DECODERS, make_model
 from test_decoder import greedy_in_torch
 from test_generation import job
@@ -63,11 +64,11 @@ def exported(folder, model, positions=POSITIONS):
     return folder
 
 
-def quantized(folder, target, **settings):
+def quantized(folder, target, texts=(), **settings):
     from edgepack.export.tflite_quantization import quantize_tflite
 
     target.mkdir()
-    quantize_tflite(folder, Quantize(why="", **settings), target)
+    quantize_tflite(folder, Quantize(why="", **settings), target, texts=texts)
     shutil.copyfile(folder / "pack.json", target / "pack.json")
     return target
 
@@ -85,9 +86,13 @@ def furthest(folder, model, features):
     return max(difference(own, true) for outputs in found for own, true in zip(outputs, expected, strict=True))
 
 
+def likelihoods(folder, features):
+    """-log of each token's, of all texts in a row."""
+    return np.concatenate([output[:, 0] for output in answer(folder, "litert", features, threads=1, exact=False)])
+
+
 def perplexity(folder, features):
-    found = answer(folder, "litert", features, threads=1, exact=False)
-    return float(np.exp(np.concatenate([output[:, 0] for output in found]).mean()))
+    return float(np.exp(likelihoods(folder, features).mean()))
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +188,26 @@ def test_fewer_bits_are_small_stay_near_and_read_a_prompt_as_they_write(fp32, mo
     assert count_products(file) == products
     assert "BATCH_MATMUL" not in {weight.op for weight in all_weights(file)}
     check_decoding(compare_decoding(folder, "litert", features, 1, False), "quantized")
+
+
+@pytest.mark.slow
+def test_four_bits_by_gptq_lose_less_in_a_file_of_the_same_size(stories, tmp_path):
+    """On texts that the model writes itself; every signature reads what was rounded anew."""
+    from edgepack.export.tflite_graph import all_weights
+
+    model = load_checkpoint(stories)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        written = model.generate(torch.ones(24, 1, dtype=torch.long), do_sample=True, max_new_tokens=150, pad_token_id=0).tolist()
+    features = [Features(ids, [0] * len(ids), index) for index, ids in enumerate(written)]
+    fp32 = exported(tmp_path / "fp32", model, 160)
+    alone = quantized(fp32, tmp_path / "alone", precision="int4", method="blockwise")
+    by_texts = quantized(fp32, tmp_path / "texts", texts=features[:16], precision="int4", method="blockwise")
+    exact, *lost = (perplexity(folder, features[16:]) for folder in (fp32, by_texts, alone))
+    assert exact < lost[0] and lost[0] - exact < 0.75 * (lost[1] - exact)
+    assert by_texts.joinpath("model.tflite").stat().st_size == alone.joinpath("model.tflite").stat().st_size
+    assert [*all_weights(by_texts / "model.tflite")] == [*all_weights(alone / "model.tflite")]
+    check_decoding(compare_decoding(by_texts, "litert", features[16:17], 1, False), "quantized")
 
 
 def test_the_tied_table_is_stored_once(fp32, model, tmp_path):

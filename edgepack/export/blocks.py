@@ -10,11 +10,15 @@ _SHRINKS = np.linspace(0.7, 1.05, 15)  # of the largest value: what is cut off t
 
 @dataclass(frozen=True)
 class Grid:
-    """Integers from 0 to `highest`, `middle` of them is zero where a block has no zero point of its own."""
+    """Integers from 0 to `highest`, `middle` of them is zero where a block has no zero point of its own.
+
+    bf16: scales are positive and end after 8 bits, as XNNPACK computes with them.
+    """
 
     bits: int
     block: int
     asymmetric: bool = False
+    bf16: bool = False
 
     @property
     def highest(self) -> int:
@@ -83,16 +87,24 @@ def find_scales(values: np.ndarray, grid: Grid, weights: np.ndarray | None = Non
         most = np.where(better, gain, most)
         scales = np.where(better, np.divide(product, power, out=np.ones_like(most), where=power > 0), scales)
         zeros = np.where(better, zero, zeros)
-    scales = np.where(scales == 0, np.float32(1), scales)
-    return scales.astype(np.float32), zeros
+    scales = np.where(scales == 0, np.float32(1), scales).astype(np.float32)
+    return (_in_bf16(scales) if grid.bf16 else scales), zeros
+
+
+def _in_bf16(scales: np.ndarray) -> np.ndarray:
+    """The nearest that bfloat16 holds, and float16 too, which is how a TFLite file stores them."""
+    bits = np.maximum(scales, np.finfo(np.float16).tiny).view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32)
 
 
 def _candidates(values: np.ndarray, grid: Grid) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     low, high = values.min(axis=-1), values.max(axis=-1)
     middle = np.full_like(low, grid.middle)
-    largest = np.where(-low > high, low, high)  # with its sign: the grid reaches one further down than up
+    largest = np.where(-low > high, low, high) / -grid.middle  # with its sign: the grid reaches one further down than up
+    if grid.bf16:
+        largest = np.maximum(-low / grid.middle, high / (grid.middle - 1))
     for shrink in _SHRINKS:
-        yield _divisor(largest * shrink / -grid.middle), middle
+        yield _divisor(largest * shrink), middle
     if grid.asymmetric:
         low, high = np.minimum(low, 0), np.maximum(high, 0)
         for shrink in _SHRINKS:

@@ -1,10 +1,13 @@
 """Rounding that makes up for its own errors: GPTQ (Frantar 2022, arXiv 2210.17323). Numpy only."""
 
+from collections.abc import Iterator, Mapping
+
 import numpy as np
 
 from edgepack.export.blocks import Blocks, Grid, find_scales, to_grid
 
 _DAMPING = 0.01  # of the mean second moment, added to each: inputs that move together would else be told apart by noise
+_MOMENTS_MB = 400  # of moments in memory at once; a large model's are collected in several passes
 _AT_ONCE = 128  # inputs whose errors are gathered before the rest of a matrix takes them over
 
 
@@ -54,3 +57,17 @@ def _damped(moments: np.ndarray, missing: int) -> np.ndarray:
     damped[: len(moments), : len(moments)] = moments
     damped[np.diag_indices_from(damped)] += added
     return damped
+
+
+def fitting_parts(widths: Mapping[str, int]) -> Iterator[list[str]]:
+    """The names of values, in parts whose moments fit into memory together; widths: of the values."""
+    part, mb = [], 0.0
+    for name, width in widths.items():
+        own = width * width * 4 / 1e6
+        if part and mb + own > _MOMENTS_MB:
+            yield part
+            part, mb = [], 0.0
+        part.append(name)
+        mb += own
+    if part:
+        yield part

@@ -7,12 +7,11 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
+from edgepack.export.gptq import fitting_parts
 from edgepack.export.onnx_weights import open_mapped
 from edgepack.model.tasks import Features
 from edgepack.progress import bar
 from edgepack.runnable import CacheLayer
-
-_MOMENTS_MB = 400  # of moments in memory at once; a large model's are collected in several passes
 
 
 def moments_of(
@@ -22,7 +21,7 @@ def moments_of(
 
     `graph` is not changed.
     """
-    for names in _parts(widths):
+    for names in fitting_parts(widths):
         session = _session(graph, names)
         moments = {name: np.zeros((widths[name], widths[name]), np.float32) for name in names}
         past = {
@@ -40,19 +39,6 @@ def moments_of(
                     moments[name] += tokens.T @ tokens
                 progress.advance()
         yield moments
-
-
-def _parts(widths: dict[str, int]) -> Iterator[list[str]]:
-    part, mb = [], 0.0
-    for name, width in widths.items():
-        own = width * width * 4 / 1e6
-        if part and mb + own > _MOMENTS_MB:
-            yield part
-            part, mb = [], 0.0
-        part.append(name)
-        mb += own
-    if part:
-        yield part
 
 
 def _session(graph: onnx.ModelProto, names: list[str]) -> onnxruntime.InferenceSession:

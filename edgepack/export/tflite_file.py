@@ -15,18 +15,24 @@ def edit_model(file: Path, edit: Callable[[Any], None] = lambda model: None) -> 
 
     In memory stands the file once more. ai_edge_litert's own writer doubles its buffer as it goes and holds three copies.
     """
-    from ai_edge_litert.tools import flatbuffer_utils
-
-    model = flatbuffer_utils.read_model(str(file))
-    for buffer in model.buffers:
-        if buffer.data is not None:  # what is no array is written byte by byte in Python: minutes for BERT-base
-            buffer.data = np.frombuffer(buffer.data, np.uint8)
+    model = read_model(file)
     edit(model)
     _share_scales(model)
     builder = flatbuffers.Builder(min(file.stat().st_size + _MORE_BYTES, _MOST_BYTES))
     builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
     with file.open("wb") as stream:
         stream.write(memoryview(builder.Bytes)[builder.Head() :])
+
+
+def read_model(file: Path) -> Any:
+    """The file as objects of LiteRT's schema; its weights stay where they are until they are read."""
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model(str(file))
+    for buffer in model.buffers:
+        if buffer.data is not None:  # what is no array is written byte by byte in Python: minutes for BERT-base
+            buffer.data = np.frombuffer(buffer.data, np.uint8)
+    return model
 
 
 def _share_scales(model: Any) -> None:

@@ -5,6 +5,7 @@ for channels compute nonsense without a word: `refuse_for_old_runtime` looks int
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgepack.errors import EdgepackError
@@ -12,14 +13,17 @@ from edgepack.export.tflite_export import MODEL_FILE, quiet
 from edgepack.export.tflite_factoring import factor_scales
 from edgepack.export.tflite_file import edit_model
 from edgepack.export.tflite_graph import all_weights
+from edgepack.export.tflite_rounding import round_by_texts
+from edgepack.model.tasks import Features
 from edgepack.progress import bar
 from edgepack.steps import Quantize
 
 
-def quantize_tflite(exported: Path, step: Quantize, folder: Path, weights_only: bool = False) -> None:
+def quantize_tflite(exported: Path, step: Quantize, folder: Path, weights_only: bool = False, texts: Sequence[Features] = ()) -> None:
     """Writes MODEL_FILE into `folder` from the fp32 one in `exported`; all signatures share the rounded weights.
 
-    weights_only: products are computed in float, from weights that the runtime turns back as it loads.
+    weights_only: products are computed in float, from weights that the runtime turns back as it loads. texts: for calibration,
+    where there are any; 4-bit weights are then rounded by GPTQ, else each by itself.
     """
     with bar("quantize", 1) as progress, quiet():
         from ai_edge_quantizer.quantizer import Quantizer
@@ -30,6 +34,8 @@ def quantize_tflite(exported: Path, step: Quantize, folder: Path, weights_only: 
         edits = (factor_scales,) if step.scales_apart and not weights_only else ()
         edit_model(folder / MODEL_FILE, *edits)
         progress.advance()
+    if step.method == "blockwise" and texts:
+        round_by_texts(exported, texts, step.block, folder / MODEL_FILE)
     if step.scales_apart:
         refuse_for_old_runtime(folder / MODEL_FILE)
 
