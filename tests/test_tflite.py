@@ -178,13 +178,21 @@ def test_a_quantized_file_answers_alike(tagger, tmp_path, settings, recipe, type
         assert {weight.scales for weight in weights if weight.type == "INT8"} == {1}
 
 
-def quantized(folder, place, **settings):
+def quantized(folder, place, texts=(), **settings):
     from edgepack.export.tflite_quantization import quantize_tflite
 
     place.mkdir()
-    quantize_tflite(folder, Quantize(precision="int8", why="", **settings), place)
+    quantize_tflite(folder, Quantize(**{"precision": "int8", "why": "", **settings}), place, texts=texts)
     (place / "pack.json").write_text((folder / "pack.json").read_text())
     return place
+
+
+def test_four_bits_rounded_by_what_products_read_answer_nearer(tagger, tmp_path):
+    folder, features, expected = tagger
+    settings = {"precision": "int4", "method": "blockwise"}
+    places = quantized(folder, tmp_path / "alone", **settings), quantized(folder, tmp_path / "texts", texts=features, **settings)
+    errors = [np.square(flat(answer(place, "litert", features, threads=1, exact=True)) - flat(expected)).mean() for place in places]
+    assert errors[1] < 0.8 * errors[0]
 
 
 def test_a_file_that_tflite_runtime_gets_wrong_never_ships_for_it(tagger, tmp_path):
