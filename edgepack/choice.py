@@ -162,7 +162,7 @@ def _precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: 
 
 
 def _tflite_precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: str) -> list[PrecisionName]:
-    """int4 only where it is asked for: an encoder is no faster for it, and a decoder loses more by it than by ONNX's, which GPTQ rounds."""
+    """int4 only where it is asked for: an encoder is no faster for it, and a decoder that reads prompts slower loses more than by int8."""
     if teacher.task == "text-generation" and runtime != "litert":
         raise EdgepackError(
             f"text-generation needs LiteRT's CompiledModel, which keeps the cache between tokens: {runtime} has none",

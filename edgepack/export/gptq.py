@@ -7,7 +7,7 @@ import numpy as np
 from edgepack.export.blocks import Blocks, Grid, find_scales, to_grid
 
 _DAMPING = 0.01  # of the mean second moment, added to each: inputs that move together would else be told apart by noise
-_MOMENTS_MB = 400  # of moments in memory at once; a large model's are collected in several passes
+_MOMENTS_MB = 500  # of moments in memory at once; a large model's are collected in several passes
 _AT_ONCE = 128  # inputs whose errors are gathered before the rest of a matrix takes them over
 
 
