@@ -16,9 +16,8 @@ FORMATS: dict[RuntimeName, Format] = {
     "litert": "tflite",
     "tflite-runtime": "tflite",
 }
-OLD_RUNTIME: RuntimeName = (
-    "tflite-runtime"  # 2.14, of 2023: with a scale for each channel in a matrix it answers wrongly, and does not say so
-)
+# 2.14, of 2023: with a scale for each channel in a matrix it answers wrongly, and does not say so
+OLD_RUNTIME: RuntimeName = "tflite-runtime"
 _IN_PYTHON = {"onnxruntime-web": "onnxruntime"}
 TFLITE_PACKAGES = ("litert-torch", "ai-edge-quantizer", "ai-edge-litert")
 _TFLITE_MODULES = ("litert_torch", "ai_edge_quantizer", "ai_edge_litert")

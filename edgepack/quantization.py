@@ -186,9 +186,9 @@ def _blockwise(material: Material, exported: Path, step: Quantize) -> Iterator[_
 
 def _running_texts(material: Material) -> tuple[Sequence[Features], int | str]:
     """Texts that tell GPTQ's moments, none where they are too short, and what the report says of them."""
-    lengths = sorted(len(text.ids) for text in material.train)
-    count = max(_CALIBRATION_BLOCKS, _CALIBRATION_TOKENS // lengths[len(lengths) // 2]) if lengths else 0
-    texts = material.train[:: max(1, len(lengths) // max(count, 1))][:count]
+    lengths = sorted(len(text.ids) for text in material.train) or [0]
+    count = max(_CALIBRATION_BLOCKS, _CALIBRATION_TOKENS // max(lengths[len(lengths) // 2], 1))
+    texts = material.train[:: max(1, len(lengths) // count)][:count]
     if not texts or sum(len(text.ids) for text in texts) >= _LEAST_TOKENS:
         return texts, len(texts)
     return (), f"none: those at hand have fewer than {_LEAST_TOKENS} tokens"

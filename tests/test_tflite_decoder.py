@@ -86,13 +86,9 @@ def furthest(folder, model, features):
     return max(difference(own, true) for outputs in found for own, true in zip(outputs, expected, strict=True))
 
 
-def likelihoods(folder, features):
-    """-log of each token's, of all texts in a row."""
-    return np.concatenate([output[:, 0] for output in answer(folder, "litert", features, threads=1, exact=False)])
-
-
 def perplexity(folder, features):
-    return float(np.exp(likelihoods(folder, features).mean()))
+    found = answer(folder, "litert", features, threads=1, exact=False)
+    return float(np.exp(np.concatenate([output[:, 0] for output in found]).mean()))
 
 
 @pytest.fixture(scope="module")
