@@ -21,11 +21,12 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 from edgepack.model.checkpoint import load_checkpoint, load_tokenizer
-from edgepack.model.data import Row
 from edgepack.model.evaluation import run_model
-from edgepack.model.quality import Score, score_outputs
+from edgepack.model.quality import score_outputs
 from edgepack.model.surgery import count_params, drop_attention, layers_of
-from edgepack.model.tasks import TASKS, Features
+from edgepack.tasks.rows import Row
+from edgepack.tasks.scores import Score
+from edgepack.tasks.tasks import TASKS, Features
 
 TASK = TASKS["text-generation"]
 DROPPED = (0, 2, 4, 6, 10, 15)

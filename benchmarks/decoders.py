@@ -23,13 +23,13 @@ from pathlib import Path
 import numpy as np
 from attention import convert
 
-from edgepack.export.onnx_blockwise import quantize_decoder
 from edgepack.measure.answers import answer
-from edgepack.measure.transports.local import run_job
+from edgepack.measure.machines.transports.local import run_job
 from edgepack.model.checkpoint import load_tokenizer
-from edgepack.model.tasks import Features
-from edgepack.runnable import CacheLayer
-from edgepack.steps import Quantize
+from edgepack.pack.runnable import CacheLayer
+from edgepack.plan.steps import Quantize
+from edgepack.quantize.onnx_blockwise import quantize_decoder
+from edgepack.tasks.tasks import Features
 
 TOKENS = 2048
 BUILT = ("fp32", "int8", "int4")

@@ -13,11 +13,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from edgepack.boards import set_up_target
-from edgepack.emulated import RUNS, emulate
+from edgepack.measure.emulated import RUNS, emulate
 from edgepack.measure.emulation import Agreement, Emulation
-from edgepack.measure.targets import Target, find_targets, transport
-from edgepack.pack import read_manifest
+from edgepack.measure.machines.boards import set_up_target
+from edgepack.measure.machines.targets import Target, find_targets, transport
+from edgepack.pack.manifest import read_manifest
 
 CPUS = ("cortex-a53", "cortex-a72", "cortex-a76", "neoverse-n1", "Haswell", "Nehalem", "Denverton")
 LIMIT = 1e-4

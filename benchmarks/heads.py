@@ -16,16 +16,16 @@ import numpy as np
 from intervals import Lost, points_lost, right_answers
 from torch import nn
 
+from edgepack.compress.context import StageContext
+from edgepack.compress.importance import head_importance
+from edgepack.compress.pruning import choose_heads
+from edgepack.compress.refit import refit
 from edgepack.model.checkpoint import load_checkpoint
 from edgepack.model.evaluation import run_model
 from edgepack.model.material import Material, gather
 from edgepack.model.surgery import cut_heads
-from edgepack.model.tasks import Features
-from edgepack.recipe import Recipe
-from edgepack.stages.context import StageContext
-from edgepack.stages.importance import head_importance
-from edgepack.stages.pruning import choose_heads
-from edgepack.stages.refit import refit
+from edgepack.plan.recipe import Recipe
+from edgepack.tasks.tasks import Features
 
 FRACTIONS = [share / 10 for share in range(1, 10)]
 VARIANTS = {

@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 from peer_environments import environment, python_of
 
-from edgepack.errors import EdgepackError
-from edgepack.export.tflite_quantization import quantize_tflite, refuse_for_old_runtime
-from edgepack.pipeline import build
-from edgepack.profile import load_profile
-from edgepack.recipe import Recipe
-from edgepack.shipped import shipped
-from edgepack.steps import Quantize
+from edgepack.core.errors import EdgepackError
+from edgepack.core.resources import shipped
+from edgepack.pipeline.build import build
+from edgepack.plan.profile import load_profile
+from edgepack.plan.recipe import Recipe
+from edgepack.plan.steps import Quantize
+from edgepack.quantize.tflite_quantization import quantize_tflite, refuse_for_old_runtime
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from peer_environments import NotThere, last_line, python_of
 from peer_jobs import HERE, SCRIPTS, cost_file, run_job, run_timed, runner
 
-from edgepack.runnable import Runnable, Session
+from edgepack.pack.runnable import Runnable, Session
 
 TASKS = {"embeddings": "feature-extraction", "classifier": "text-classification"}
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")

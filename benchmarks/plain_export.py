@@ -10,8 +10,8 @@ import torch
 import transformers
 
 from edgepack.export.onnx_export import input_names
-from edgepack.model.tasks import TASKS, Task
-from edgepack.runnable import Runnable, Session
+from edgepack.pack.runnable import Runnable, Session
+from edgepack.tasks.tasks import TASKS, Task
 
 OPSET = 20
 

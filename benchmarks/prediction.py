@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from edgepack.measure.transports.local import run_job
-from edgepack.pack import Manifest, read_manifest
-from edgepack.pipeline import build
-from edgepack.predict import Prediction, predict
-from edgepack.profile import Profile, load_profile
-from edgepack.recipe import Recipe
+from edgepack.measure.machines.transports.local import run_job
+from edgepack.pack.manifest import Manifest, read_manifest
+from edgepack.pipeline.build import build
+from edgepack.plan.cost_model import Prediction, predict
+from edgepack.plan.profile import Profile, load_profile
+from edgepack.plan.recipe import Recipe
 
 ENCODERS = {  # layers, hidden, heads, FFN, tokens of the vocabulary, whether the profile is fitted on it
     "MiniLM-L6": (6, 384, 12, 1536, 30522, True),

@@ -15,10 +15,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from edgepack.measure.machines.transports.local import run_job
 from edgepack.measure.measurement import FULL, headline_length
 from edgepack.measure.measuring import measure
-from edgepack.measure.transports.local import run_job
-from edgepack.pack import Manifest, read_manifest
+from edgepack.pack.manifest import Manifest, read_manifest
 
 _BARE = """
 import json, sys, time, numpy as np, onnxruntime as ort

@@ -3,7 +3,7 @@
     python benchmarks/runtime_versions.py                       # downloads each release, about 20 MB
     python benchmarks/runtime_versions.py --versions 1.20.1 1.23.2
 
-`edgepack.choice.OLDEST_RUNTIME` is what this prints. A cell is the largest difference from what the installed release answers.
+`edgepack.plan.choice.OLDEST_RUNTIME` is what this prints. A cell is the largest difference from what the installed release answers.
 """
 
 import argparse
@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from edgepack.export.int8_search import Texts, in_int8, prepare
-from edgepack.export.onnx_blockwise import quantize_decoder
 from edgepack.export.onnx_decoder import export_decoder, runnable_decoder
 from edgepack.export.onnx_export import export_onnx
-from edgepack.export.onnx_halves import store_halves
 from edgepack.export.onnx_optimization import MODEL_FILE, optimize_onnx
 from edgepack.export.onnx_weights import load_mapped, save_whole
-from edgepack.model.tasks import TASKS
-from edgepack.steps import Export, Quantize
+from edgepack.plan.steps import Export, Quantize
+from edgepack.quantize.int8_search import Texts, in_int8, prepare
+from edgepack.quantize.onnx_blockwise import quantize_decoder
+from edgepack.quantize.onnx_halves import store_halves
+from edgepack.tasks.tasks import TASKS
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from small import DECODERS, ENCODERS, make_model

@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 from intervals import points_lost, right_answers
 
+from edgepack.compress.context import StageContext
 from edgepack.model.checkpoint import load_checkpoint
 from edgepack.model.evaluation import run_model
 from edgepack.model.material import Material, gather
-from edgepack.pipeline import stage_of
-from edgepack.plan import make_plan
-from edgepack.profile import load_profile
-from edgepack.recipe import Recipe, Training
-from edgepack.stages.context import StageContext
-from edgepack.steps import Export, Quantize
+from edgepack.pipeline.build import stage_of
+from edgepack.plan.plan import make_plan
+from edgepack.plan.profile import load_profile
+from edgepack.plan.recipe import Recipe, Training
+from edgepack.plan.steps import Export, Quantize
 
 HALVED: dict[str, Any] = {"student": "same", "prune_heads": 0.5, "prune_ffn": 0.5}
 COMPARED: dict[str, dict[str, dict[str, Any]]] = {

@@ -12,10 +12,10 @@ import numpy as np
 from plain_export import export_plainly
 
 from edgepack.measure.answers import answer
-from edgepack.measure.transports.local import run_job
+from edgepack.measure.machines.transports.local import run_job
 from edgepack.model.material import gather
 from edgepack.model.quality import judge_outputs
-from edgepack.recipe import Recipe
+from edgepack.plan.recipe import Recipe
 
 RUNTIME = "onnxruntime"
 PLAIN = "plain fp32 export"

@@ -9,9 +9,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from edgepack.model.checkpoint import quiet_transformers
 from edgepack.model.data import load_data
-from edgepack.model.tasks import TASKS
 from edgepack.model.training import train
-from edgepack.recipe import Training
+from edgepack.plan.recipe import Training
+from edgepack.tasks.tasks import TASKS
 
 TASK = TASKS["text-classification"]
 TRAINING = Training(epochs=3, batch_rows=32, learning_rate=2e-4)

@@ -21,16 +21,17 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from edgepack.compress.vocabulary import cut_vocabulary
 from edgepack.model.checkpoint import load_checkpoint, load_tokenizer, save_checkpoint
 from edgepack.model.corpus import texts_of
-from edgepack.model.data import Data, Row, load_data
+from edgepack.model.data import Data, load_data
 from edgepack.model.evaluation import run_model
 from edgepack.model.material import Material
 from edgepack.model.source import find_model
 from edgepack.model.surgery import count_params
-from edgepack.model.tasks import TASKS
-from edgepack.recipe import Recipe
-from edgepack.stages.vocabulary import cut_vocabulary
+from edgepack.plan.recipe import Recipe
+from edgepack.tasks.rows import Row
+from edgepack.tasks.tasks import TASKS
 
 LANGUAGES = ("hau", "swa", "yor")
 COMPARED_TEXTS = 64  # of the corpus, embedded by both models

@@ -17,9 +17,9 @@ import numpy as np
 from intervals import points_lost, right_answers
 
 from edgepack.measure.answers import answer
-from edgepack.measure.transports.local import run_job
+from edgepack.measure.machines.transports.local import run_job
 from edgepack.model.material import gather
-from edgepack.recipe import Recipe
+from edgepack.plan.recipe import Recipe
 
 RUNTIME, LENGTH = "onnxruntime", 128
 WHOLE = "whole"

@@ -5,18 +5,18 @@ from importlib import import_module
 from typing import Any
 
 _PUBLIC = {
-    "Budget": "edgepack.profile",
-    "EdgepackError": "edgepack.errors",
-    "Profile": "edgepack.profile",
-    "Recipe": "edgepack.recipe",
-    "build": "edgepack.pipeline",
-    "generate": "edgepack.generation",
-    "load": "edgepack.inference",
+    "Budget": "edgepack.plan.profile",
+    "EdgepackError": "edgepack.core.errors",
+    "Profile": "edgepack.plan.profile",
+    "Recipe": "edgepack.plan.recipe",
+    "build": "edgepack.pipeline.build",
+    "generate": "edgepack.ship.generate",
+    "load": "edgepack.ship.load",
     "load_checkpoint": "edgepack.model.checkpoint",
-    "load_profile": "edgepack.profile",
-    "make_plan": "edgepack.plan",
-    "measure_pack": "edgepack.remeasure",
-    "verify": "edgepack.golden",
+    "load_profile": "edgepack.plan.profile",
+    "make_plan": "edgepack.plan.plan",
+    "measure_pack": "edgepack.pipeline.measure",
+    "verify": "edgepack.pipeline.verify",
 }
 __all__ = list(_PUBLIC)
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else onnxruntime starts threads and keeps a database of what runs, for its makers

@@ -1,5 +1,5 @@
 """`python -m edgepack` is the command line."""
 
-from edgepack.cli import main
+from edgepack.cli.app import main
 
 main()

@@ -16,14 +16,14 @@ from boards import running
 from jvm import compiled
 from small import INTENTS, make_data, make_model
 
+from edgepack.measure.machines.targets import find_targets
 from edgepack.measure.measurement import QUICK
-from edgepack.measure.targets import find_targets
 from edgepack.model.data import load_data
-from edgepack.model.tasks import TASKS
 from edgepack.model.training import train
-from edgepack.pipeline import build
-from edgepack.profile import load_profile
-from edgepack.recipe import Recipe, Training
+from edgepack.pipeline.build import build
+from edgepack.plan.profile import load_profile
+from edgepack.plan.recipe import Recipe, Training
+from edgepack.tasks.tasks import TASKS
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 

@@ -15,11 +15,11 @@ import emulated_namespace
 import pytest
 from boards import Board, wait_for, write_config, write_keys
 
-from edgepack.cache import run_once
-from edgepack.errors import EdgepackError
-from edgepack.measure.emulated_cpus import find_cpu
-from edgepack.measure.emulated_guest import system_files
-from edgepack.measure.emulated_root import download, roots_folder, unpack
+from edgepack.core.cache import run_once
+from edgepack.core.errors import EdgepackError
+from edgepack.measure.machines.emulated_cpus import find_cpu
+from edgepack.measure.machines.emulated_guest import system_files
+from edgepack.measure.machines.emulated_root import download, roots_folder, unpack
 
 _PACKAGES = (
     "openssh-server", "dash", "coreutils", "python3-minimal", "libpython3-stdlib", "libstdc++6", "libgomp1", "libgcc-s1", "zlib1g",

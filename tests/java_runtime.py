@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from edgepack.inference import device_module
+from edgepack.ship.load import device_module
 
 
 def main(folder: Path) -> None:

@@ -8,8 +8,8 @@ import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from edgepack.demo.commands import commands
-from edgepack.families import FAMILIES
+from edgepack.pipeline.demo.commands import commands
+from edgepack.plan.architectures.families import FAMILIES
 
 INTENTS = ("light_on", "music_play", "heat_set", "call")
 LAYERS, HIDDEN, HEADS, FFN = 4, 64, 4, 128

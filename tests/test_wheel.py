@@ -31,7 +31,7 @@ def test_a_wheel_works_without_the_checkout(tmp_path):
     assert profiles and targets and java and profiles | targets | java <= names
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "device_profiles", "targets"))]
     code = (
-        "import edgepack, edgepack.shipped as s; from edgepack.profile import profile_names\n"
+        "import edgepack, edgepack.core.resources as s; from edgepack.plan.profile import profile_names\n"
         f"assert edgepack.__file__.startswith({str(tmp_path)!r}), edgepack.__file__\n"
         f"assert str(s.shipped('targets')).startswith({str(tmp_path)!r})\n"
         "print(len(profile_names()))"

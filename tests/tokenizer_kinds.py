@@ -3,7 +3,7 @@
 from parity_texts import nasty_texts
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
-from edgepack.demo.commands import commands
+from edgepack.pipeline.demo.commands import commands
 from edgepack.ship.jvm.supported import EXPRESSIONS
 
 BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)

@@ -9,7 +9,7 @@ from torch import nn
 from transformers import AttentionInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
-from edgepack.errors import EdgepackError
+from edgepack.core.errors import EdgepackError
 
 _UNKNOWN = object()  # the row and head that a mask must not depend on
 

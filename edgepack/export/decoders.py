@@ -4,9 +4,9 @@ from typing import Any
 
 from torch import nn
 
-from edgepack.errors import EdgepackError
+from edgepack.core.errors import EdgepackError
 from edgepack.model.surgery import family_of_model, has_attention, head_dim_of, layers_of, outputs_of
-from edgepack.runnable import CacheLayer
+from edgepack.pack.runnable import CacheLayer
 
 _ROTATIONS = ("default", "linear", "llama3", "yarn")  # those whose angles do not depend on how long the text is
 

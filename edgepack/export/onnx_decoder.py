@@ -8,17 +8,17 @@ import torch
 from onnx import helper, numpy_helper
 from torch import nn
 
-from edgepack.errors import EdgepackError
+from edgepack.core.errors import EdgepackError
+from edgepack.core.progress import bar
 from edgepack.export.decoders import cache_layers, kv_heads, refuse_rotation_by_length, stop_ids
 from edgepack.export.onnx_decoder_modules import Feed, onnx_modules
 from edgepack.export.onnx_export import forget_the_machine, name_by_module, quiet
 from edgepack.export.onnx_optimization import MODEL_FILE, SESSION, optimize_onnx
 from edgepack.model.evaluation import pad_id_of
 from edgepack.model.surgery import head_dim_of
-from edgepack.model.tasks import Task
-from edgepack.progress import bar
-from edgepack.runnable import Runnable
-from edgepack.steps import Export
+from edgepack.pack.runnable import Runnable
+from edgepack.plan.steps import Export
+from edgepack.tasks.tasks import Task
 
 SCORE_FILE = "score.onnx"
 _GRAPH_FILE = "decoder.onnx"
@@ -142,7 +142,7 @@ def _export_raw(model: nn.Module, step: Export, target: Path) -> None:
         except torch.onnx.errors.OnnxExporterError as error:
             reason = str(error).strip().split("\n")[0]
             raise EdgepackError(
-                f"{type(model).__name__} cannot be exported: {reason}", "is it one of the families of `edgepack/families.py`?"
+                f"{type(model).__name__} cannot be exported: {reason}", "is it one of the families of `edgepack/plan/architectures`?"
             ) from error
     graph = onnx.load(target, load_external_data=False)
     name_by_module(graph)

@@ -14,14 +14,14 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from edgepack.errors import EdgepackError
+from edgepack.core.errors import EdgepackError
+from edgepack.core.progress import bar
 from edgepack.export.onnx_attention import onnx_attention
 from edgepack.export.onnx_optimization import MODEL_FILE, session_of
 from edgepack.model.evaluation import forward, pad_id_of, takes_types
-from edgepack.model.tasks import Task
-from edgepack.progress import bar
-from edgepack.runnable import Runnable
-from edgepack.steps import Export
+from edgepack.pack.runnable import Runnable
+from edgepack.plan.steps import Export
+from edgepack.tasks.tasks import Task
 
 _NO_MODULE = "_empty_nn_module_stack"  # what torch calls the place of a node that no module made
 _LARGE_BYTES = 4096  # of a matrix: no pattern that onnxslim looks for needs its values
@@ -84,7 +84,7 @@ def export_onnx(model: nn.Module, task: Task, step: Export, target: Path) -> Non
         except torch.onnx.errors.OnnxExporterError as error:
             reason = str(error).strip().split("\n")[0]
             raise EdgepackError(
-                f"{type(model).__name__} cannot be exported: {reason}", "is it one of the families of `edgepack/families.py`?"
+                f"{type(model).__name__} cannot be exported: {reason}", "is it one of the families of `edgepack/plan/architectures`?"
             ) from error
         progress.advance()
         graph, weights = _without_weights(program.model)

@@ -5,7 +5,7 @@ from pathlib import Path
 import onnx
 import onnxruntime
 
-from edgepack.runnable import Session
+from edgepack.pack.runnable import Session
 
 MODEL_FILE, DATA_FILE = "model.onnx", "model.onnx.data"
 

@@ -18,8 +18,8 @@ from edgepack.export.onnx_export import plain_linears
 from edgepack.export.tflite_attention import HIDDEN, tflite_cached_attention
 from edgepack.export.tflite_export import MODEL_FILE, write_signatures
 from edgepack.model.evaluation import pad_id_of
-from edgepack.model.tasks import Task
-from edgepack.runnable import CacheLayer, Runnable
+from edgepack.pack.runnable import CacheLayer, Runnable
+from edgepack.tasks.tasks import Task
 
 PROMPTS = (16, 128)  # tokens of a prompt that are read at once: each length is a graph of its own, to convert and to load
 HEAD_ROWS = 16

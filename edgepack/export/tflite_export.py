@@ -16,16 +16,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgepack.errors import EdgepackError
+from edgepack.core.errors import EdgepackError
+from edgepack.core.progress import bar
 from edgepack.export.onnx_export import input_names, plain_linears
 from edgepack.export.tflite_attention import tflite_attention
 from edgepack.export.tflite_converter import direct_products, mended_converter
 from edgepack.export.tflite_file import edit_model
 from edgepack.export.tflite_graph import foreign_ops
 from edgepack.model.evaluation import forward, pad_id_of
-from edgepack.model.tasks import Task
-from edgepack.progress import bar
-from edgepack.runnable import Runnable
+from edgepack.pack.runnable import Runnable
+from edgepack.tasks.tasks import Task
 
 MODEL_FILE = "model.tflite"
 _UNKNOWN_OP = re.compile(r"(?:aten\.[\w.]+|'?tfl\.[\w.]+'?|torch_xla[\w.:]+)")
@@ -126,7 +126,7 @@ def _cannot(model: nn.Module, reason: str) -> EdgepackError:
     where = next((line.strip() for line in lines if "nn_module_stack" in line or "While executing" in line), "")
     return EdgepackError(
         f"{type(model).__name__} cannot be converted to TFLite: {told.strip()[:300]}" + (f" ({where[:200]})" if where else ""),
-        "use --format onnx, or a model of another family (edgepack/families.py)",
+        "use --format onnx, or a model of another family (edgepack/plan/architectures)",
     )
 
 

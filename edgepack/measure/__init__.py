@@ -1,1 +1,1 @@
-"""Measures a pack: a target runs each job in a process of its own, statistics are made here, every number keeps its origin."""
+"""Asks a machine and makes figures of what it answers. Never imports torch."""

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edgepack.measure.transports.local import run_job
-from edgepack.model.tasks import Features, Outputs
-from edgepack.progress import bar
+from edgepack.core.progress import bar
+from edgepack.measure.machines.transports.local import run_job
+from edgepack.tasks.tasks import Features, Outputs
 
 _ROWS_A_PROCESS = 500
 

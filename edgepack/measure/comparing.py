@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from edgepack.frozen import Frozen
+from edgepack.core.progress import bar
+from edgepack.core.records import Frozen
 from edgepack.measure.doubts import MOST_OTHERS, MOST_STOLEN, wait_for_quiet
-from edgepack.measure.machine import Machine
+from edgepack.measure.machines.machine import Machine
 from edgepack.measure.measurement import Effort, headline_length
 from edgepack.measure.measuring import load_job, timing_job
 from edgepack.measure.statistics import Ratio, Summary, ratio, summarize
-from edgepack.pack import Manifest
-from edgepack.progress import bar
+from edgepack.pack.manifest import Manifest
 
 _LENGTHS = (16, 64)
 _PAUSE_S = 0.3

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgepack.errors import EdgepackError
-from edgepack.frozen import Frozen
+from edgepack.core.errors import EdgepackError
+from edgepack.core.records import Frozen
 from edgepack.measure.answers import answer
-from edgepack.model.tasks import Features
+from edgepack.tasks.tasks import Features
 
 _TEXTS, _TOKENS = 6, 64
 # The kernels of blocks turn activations to int8 for one token and not for many, which costs where some are very large: SmolLM2-135M

@@ -3,8 +3,8 @@
 import time
 from collections.abc import Iterator
 
-from edgepack.errors import EdgepackError
-from edgepack.measure.machine import RunJob
+from edgepack.core.errors import EdgepackError
+from edgepack.measure.machines.machine import RunJob
 from edgepack.measure.measurement import LatencyRow, Measurement
 
 MOST_OTHERS, MOST_STOLEN = 0.10, 0.02  # shares of the cores' time that others may take, and a hypervisor for its other guests

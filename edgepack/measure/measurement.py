@@ -2,11 +2,11 @@
 
 from typing import Any, Literal
 
-from edgepack.errors import EdgepackError
-from edgepack.frozen import Frozen
+from edgepack.core.errors import EdgepackError
+from edgepack.core.records import Frozen
 from edgepack.measure.statistics import Summary
-from edgepack.pack import Manifest
-from edgepack.profile import Profile
+from edgepack.pack.manifest import Manifest
+from edgepack.plan.profile import Profile
 
 
 class Effort(Frozen):

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from edgepack.frozen import Frozen
+from edgepack.core.progress import bar, say
+from edgepack.core.records import Frozen
 from edgepack.measure.doubts import doubts, is_steady, wait_for_quiet
-from edgepack.measure.machine import Machine, RunJob
+from edgepack.measure.machines.machine import Machine, RunJob
+from edgepack.measure.machines.transports.local import Here
 from edgepack.measure.measurement import (
     FULL,
     Effort,
@@ -26,9 +28,7 @@ from edgepack.measure.measurement import (
     is_the_device,
 )
 from edgepack.measure.statistics import summarize
-from edgepack.measure.transports.local import Here
-from edgepack.pack import Manifest
-from edgepack.progress import bar, say
+from edgepack.pack.manifest import Manifest
 
 LENGTHS = (16, 64, 128)
 CONTEXTS = (64, 512)  # tokens before the one that a decoder is timed on

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from edgepack.frozen import Frozen
-from edgepack.measure.machine import Machine
+from edgepack.core.records import Frozen
+from edgepack.measure.machines.machine import Machine
+from edgepack.measure.machines.transports.local import Here
 from edgepack.measure.measurement import headline_length
-from edgepack.measure.transports.local import Here
-from edgepack.pack import Manifest
+from edgepack.pack.manifest import Manifest
 
 _RUNS = 30
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from edgepack.frozen import Frozen
+from edgepack.core.records import Frozen
 
 _P99_SAMPLES = 1000  # below, a p99 is one of the few worst runs, and says nothing
 _STEADY_SPREAD = 0.05

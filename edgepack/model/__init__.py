@@ -1,4 +1,4 @@
-"""The torch side: checkpoints, tasks, data and quality of a model before it is exported."""
+"""torch: checkpoints, data, training, evaluation. Importing the room loads nothing heavy; its modules do."""
 
 import logging
 

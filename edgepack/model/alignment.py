@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from edgepack.model.tasks import Features, Outputs, Task
+from edgepack.tasks.tasks import Features, Outputs, Task
 
 
 def align_outputs(

@@ -3,50 +3,12 @@ rows that the teacher was sure or unsure of. Quantization is known to hurt the l
 
 import numpy as np
 
-from edgepack.frozen import Frozen
 from edgepack.model.metrics import Answers
-from edgepack.model.tasks import Features, Outputs
+from edgepack.tasks.scores import Bin, Calibration, TeacherBin
+from edgepack.tasks.tasks import Features, Outputs
 
 _WIDTH_BINS = 15  # as Guo 2017
 _TEACHER_BINS = 10
-
-
-class Bin(Frozen):
-    """Decisions of like confidence: its mean, and the share of them that is right."""
-
-    confidence: float
-    accuracy: float
-    rows: int
-
-
-class TeacherBin(Frozen):
-    """Rows of which the teacher was about equally sure. `teacher`: its mean confidence in its own decisions, right or wrong;
-    the others are this model's: confidence in the true class, share right, share that differs from the teacher's decision."""
-
-    teacher: float
-    true_class: float
-    accuracy: float
-    flip_share: float
-    rows: int
-
-
-class Calibration(Frozen):
-    """`unit` says what is counted: rows, words in tagging (those cut off have no confidence), tokens in generation.
-
-    ece: expected calibration error (Guo 2017), by the decision's confidence in 15 bins of equal width. ace: adaptive
-    calibration error (Nixon 2019), over all classes in 15 bins of equal mass; where classes are many most confidences are
-    near 0, and it is small. true_class: mean probability of the true class. teacher_kl: mean divergence of this model's
-    distribution from the teacher's, in nats. None: the outputs or the teacher at hand do not tell.
-    """
-
-    unit: str
-    rows: int
-    ece: float | None
-    ace: float | None
-    true_class: float | None
-    teacher_kl: float | None
-    reliability: tuple[Bin, ...] | None
-    by_teacher: tuple[TeacherBin, ...] | None
 
 
 def calibration_of(answers: Answers) -> Calibration | None:

@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from edgepack.errors import EdgepackError
-from edgepack.families import family_of
+from edgepack.core.errors import EdgepackError
 from edgepack.model.source import KEPT_FILE, Kept, Source, find_model
 from edgepack.model.surgery import layer_shapes, resize_layers
-from edgepack.model.tasks import TASKS
+from edgepack.plan.architectures.families import family_of
+from edgepack.tasks.tasks import TASKS
 
 
 @contextlib.contextmanager

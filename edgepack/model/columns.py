@@ -3,9 +3,9 @@
 import math
 from typing import Any
 
-from edgepack.errors import EdgepackError, did_you_mean
+from edgepack.core.errors import EdgepackError, did_you_mean
 from edgepack.model.readers import Record
-from edgepack.recipe import Columns
+from edgepack.plan.recipe import Columns
 
 _TEXT_NAMES = ("text", "sentence", "sentence1", "premise", "question1", "question", "utterance", "query", "content", "review", "input")
 _PAIR_NAMES = ("text_pair", "sentence2", "hypothesis", "question2", "pair")

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgepack.errors import EdgepackError
-from edgepack.model.data import Data, Row, load_data
+from edgepack.core.errors import EdgepackError
+from edgepack.model.data import Data, load_data
+from edgepack.tasks.rows import Row
 
 TRAIN_SPLIT = "data"  # what --vocabulary says for the train split alone
 

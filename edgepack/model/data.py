@@ -7,29 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgepack.errors import EdgepackError, did_you_mean
+from edgepack.core.errors import EdgepackError, did_you_mean
 from edgepack.model.columns import as_number, choose_columns, guess_text
 from edgepack.model.readers import SPLIT_NAMES, Record, find_files, read_records
-from edgepack.recipe import NO_COLUMNS, Columns
+from edgepack.plan.recipe import NO_COLUMNS, Columns
+from edgepack.tasks.rows import Row
 
 _OPTIONAL = ("group", "gold")
 _HELD_OUT = 0.1  # share that a missing dev or test split takes from the train split
-
-
-@dataclass(frozen=True)
-class Row:
-    """One example; which fields are set depends on the task."""
-
-    place: str
-    text: str = ""
-    text_pair: str | None = None
-    label: str | None = None
-    words: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    context: str = ""
-    answers: tuple[tuple[str, int], ...] = ()
-    gold: float | None = None  # how alike people find text and text_pair
-    group: str | None = None  # a language, a source: what scores are also shown by
 
 
 @dataclass(frozen=True)

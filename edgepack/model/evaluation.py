@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from edgepack.model.tasks import Features, Outputs, Task
-from edgepack.progress import bar
+from edgepack.core.progress import bar
+from edgepack.tasks.tasks import Features, Outputs, Task
 
 _BATCH_ROWS = 32
 

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from edgepack.model.data import Row
 from edgepack.model.evaluation import forward
-from edgepack.model.tasks import Features, Task
+from edgepack.tasks.rows import Row
+from edgepack.tasks.tasks import Features, Task
 
 IGNORED = -100  # a hard target that is not known or not counted
 TOP_LOGITS = 32  # kept of a vocabulary's: the rest is one class of its own

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgepack.errors import EdgepackError
-from edgepack.families import family_of
+from edgepack.core.errors import EdgepackError
 from edgepack.model.buckets import choose_buckets
 from edgepack.model.corpus import Corpus, read_corpus
-from edgepack.model.data import Data, Row, label_ids, load_data, load_unlabelled
+from edgepack.model.data import Data, label_ids, load_data, load_unlabelled
 from edgepack.model.source import Source, check_tokenizer, find_model
-from edgepack.model.tasks import TASKS, Features, Outputs, Task, check_tokens
-from edgepack.recipe import Recipe
+from edgepack.plan.architectures.families import family_of
+from edgepack.plan.recipe import Recipe
+from edgepack.tasks.rows import Row
+from edgepack.tasks.tasks import TASKS, Features, Outputs, Task, check_tokens
 
 if TYPE_CHECKING:
     from edgepack.model.pieces import VocabularyCut

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from edgepack.model.data import Row
-from edgepack.model.tasks import Features, Outputs, Task
+from edgepack.tasks.rows import Row
+from edgepack.tasks.tasks import Features, Outputs, Task
 
 Statistic = Callable[[np.ndarray], np.ndarray]  # weights [draws, units] -> values [draws], NaN where a draw has none
 

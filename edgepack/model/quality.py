@@ -4,57 +4,18 @@ The same functions judge the teacher, a model after each stage, an exported file
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from edgepack.frozen import Frozen
-from edgepack.model.calibration import Calibration, calibration_of
-from edgepack.model.data import Row
+from edgepack.model.calibration import calibration_of
 from edgepack.model.metrics import Answers, Metric, class_results, metrics_of
-from edgepack.model.tasks import Features, Outputs, Task
+from edgepack.tasks.rows import Row
+from edgepack.tasks.scores import GroupScore, Quality, Score
+from edgepack.tasks.tasks import Features, Outputs, Task
 
 _RESAMPLES = 1000
 _RESAMPLES_AT_ONCE = 100
-
-
-class Score(Frozen):
-    """A metric with its 95 % bootstrap interval over rows (Efron 1979, percentile method). Accuracy and F1 lie in 0 to 1."""
-
-    metric: str
-    value: float
-    low: float
-    high: float
-    rows: int
-
-    def drop_from(self, teacher: "Score") -> float:
-        """Points lost against the teacher, 0 to 100; for perplexity per cent gained. Negative where it is better."""
-        if self.metric == "perplexity":
-            return 100 * (self.value / teacher.value - 1)
-        return 100 * (teacher.value - self.value)
-
-
-class GroupScore(Frozen):
-    """One class, entity type or language of the test split; `rows`: how many of it there are."""
-
-    kind: Literal["class", "entity type", "group"]
-    name: str
-    metric: str
-    value: float
-    rows: int
-
-
-class Quality(Frozen):
-    """All that the test split tells of one model. None, or no groups: this task, these rows or a missing teacher cannot tell."""
-
-    score: Score | None = None
-    second: Score | None = None
-    flip_share: float | None = None  # decisions that differ from the teacher's: by row, or by word or token where a row has many
-    calibration: Calibration | None = None
-    groups: tuple[GroupScore, ...] = ()  # the worst first
-
-
-UNKNOWN = Quality()
 
 
 def judge_outputs(

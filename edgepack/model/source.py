@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from edgepack.errors import EdgepackError
-from edgepack.frozen import Frozen
-from edgepack.shape import LayerShape, ModelShape, read_shape, task_of
+from edgepack.core.errors import EdgepackError
+from edgepack.core.records import Frozen
+from edgepack.plan.shape import LayerShape, ModelShape, read_shape, task_of
 
 KEPT_FILE = "edgepack.json"  # a pruned checkpoint's own list of what is left in each layer
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")

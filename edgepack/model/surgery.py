@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from edgepack.errors import EdgepackError
-from edgepack.families import FAMILIES, Family
-from edgepack.shape import LayerShape
+from edgepack.core.errors import EdgepackError
+from edgepack.plan.architectures.families import FAMILIES, Family
+from edgepack.plan.shape import LayerShape
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ import copy
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from edgepack.errors import EdgepackError
+from edgepack.core.errors import EdgepackError
 
 KINDS = ("WordPiece", "BPE", "Unigram")
 

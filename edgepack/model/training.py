@@ -20,14 +20,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from edgepack.errors import EdgepackError
+from edgepack.core.distributed import agreed, is_first, processes_here, world_size
+from edgepack.core.errors import EdgepackError
+from edgepack.core.progress import Bar, bar
 from edgepack.model.batches import Ordered, batch_order, collate
 from edgepack.model.checkpoint import quiet_transformers
 from edgepack.model.evaluation import pad_id_of, takes_types, use_all_cores
-from edgepack.model.tasks import Features
-from edgepack.parallel import agreed, is_first, processes_here, world_size
-from edgepack.progress import Bar, bar
-from edgepack.recipe import Training
+from edgepack.plan.recipe import Training
+from edgepack.tasks.tasks import Features
 
 _COMPLETE = "edgepack-complete.json"  # written into a checkpoint last: one without it was cut off
 _WARM_UP = 0.06  # share of a training

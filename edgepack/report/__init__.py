@@ -1,1 +1,1 @@
-"""Judges a measurement against the budgets, and shows the same rows as JSON, Markdown and one HTML page."""
+"""Judges what was measured, and shows the same rows as HTML, Markdown and JSON."""

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from edgepack.frozen import Frozen
+from edgepack.core.records import Frozen
 
 
 class Regression(Frozen):

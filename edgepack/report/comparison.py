@@ -7,12 +7,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from edgepack.frozen import Frozen
+from edgepack.core.records import Frozen
 from edgepack.measure.comparing import Compared, Comparison, What
-from edgepack.model.quality import Score
-from edgepack.pack import Manifest, write_atomically
+from edgepack.pack.manifest import Manifest, write_atomically
 from edgepack.report.charts import Interval, intervals
 from edgepack.report.write import rendered
+from edgepack.tasks.scores import Score
 
 NAMES: dict[What, str] = {
     "latency_ms": "latency",

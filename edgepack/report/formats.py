@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from edgepack.measure.measurement import Measurement
-from edgepack.pack import Manifest
+from edgepack.pack.manifest import Manifest
 from edgepack.report.judge import headline_latency, measured_here
 from edgepack.report.records import Contender, Report
 

@@ -1,10 +1,10 @@
 """judge(): whether the device's budgets hold, check by check, each with the origin of its number."""
 
 from edgepack.measure.measurement import LatencyRow, Measurement, headline_length
-from edgepack.pack import Manifest, StageRecord
+from edgepack.pack.manifest import Manifest, StageRecord
+from edgepack.plan.steps import PruneWeights
 from edgepack.report.next_step import next_step
 from edgepack.report.records import Check, Report, Verdict
-from edgepack.steps import PruneWeights
 
 
 def judge(manifest: Manifest, measurement: Measurement | None) -> Report:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
-from edgepack.pack import write_atomically
+from edgepack.pack.manifest import write_atomically
 from edgepack.report.baseline import Regression
 from edgepack.report.records import Check, Report
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from edgepack.report.charts import Cell, Dots, HeatRow, Interval, heat, intervals, reliability
 
 if TYPE_CHECKING:
-    from edgepack.model.quality import Score
-    from edgepack.pack import StageRecord
+    from edgepack.pack.manifest import StageRecord
+    from edgepack.tasks.scores import Score
 
 _FULL_COLOUR = 0.1  # a change of this much has the strongest colour
 _WORST_CLASSES = 8

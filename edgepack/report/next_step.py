@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from edgepack.choice import SUPPORTED_PRECISIONS
-from edgepack.pack import Manifest
-from edgepack.predict import predict
-from edgepack.shape import ModelShape
-from edgepack.student import candidate_students
+from edgepack.pack.manifest import Manifest
+from edgepack.plan.choice import SUPPORTED_PRECISIONS
+from edgepack.plan.cost_model import predict
+from edgepack.plan.shape import ModelShape
+from edgepack.plan.student import candidate_students
 
 _WIDER = {"int4": "int8", "int8": "fp32"}
 

@@ -4,15 +4,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from edgepack.formats import Format
-from edgepack.frozen import Frozen
+from edgepack.core.records import Frozen
 from edgepack.measure.emulation import Emulation
 from edgepack.measure.measurement import Measurement
 from edgepack.measure.ops import OpProfile
-from edgepack.pack import StageRecord
-from edgepack.predict import Prediction
+from edgepack.pack.manifest import StageRecord
+from edgepack.plan.cost_model import Prediction
+from edgepack.plan.formats import Format
+from edgepack.plan.steps import Step
 from edgepack.report.baseline import Baseline
-from edgepack.steps import Step
 
 Verdict = Literal["fits", "over budget", "not measured"]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edgepack.errors import EdgepackError
+from edgepack.core.errors import EdgepackError
 from edgepack.measure.measurement import LatencyRow, Measurement
 from edgepack.measure.statistics import Ratio, ratio_apart
 from edgepack.report.baseline import Baseline, Regression

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from edgepack.errors import EdgepackError
-from edgepack.frozen import Frozen
+from edgepack.core.errors import EdgepackError
+from edgepack.core.records import Frozen
 from edgepack.measure.emulation import Emulation
-from edgepack.measure.machine import Pushed
+from edgepack.measure.machines.machine import Pushed
+from edgepack.measure.machines.targets import LOCAL, Target
+from edgepack.measure.machines.wheels import PACKAGES
 from edgepack.measure.measurement import Measurement, headline_length
 from edgepack.measure.ops import OpProfile
-from edgepack.measure.targets import LOCAL, Target
-from edgepack.measure.wheels import PACKAGES
-from edgepack.pack import Manifest
+from edgepack.pack.manifest import Manifest
 from edgepack.report.judge import headline_latency, judge, measured_here
 from edgepack.report.records import Report, TargetRow
 

@@ -1,1 +1,1 @@
-"""A pack becomes a module of somebody's app. A file here is a platform, found by its name; what platforms share is in common/."""
+"""A pack becomes a module of somebody's app; load and generate run it here."""

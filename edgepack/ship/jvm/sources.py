@@ -8,7 +8,7 @@ import zipfile
 from io import BytesIO
 from pathlib import Path
 
-from edgepack.errors import EdgepackError
+from edgepack.core.errors import EdgepackError
 
 JAVA, STUBS = Path(__file__).with_name("java"), Path(__file__).with_name("stubs")
 LANGUAGE_LEVEL = "11"

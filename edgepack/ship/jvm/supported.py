@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edgepack.errors import EdgepackError
+from edgepack.core.errors import EdgepackError
 from edgepack.ship.jvm.characters import parts_of
 
 _CONTRACTIONS = "'s|'t|'re|'ve|'m|'ll|'d"

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from edgepack.errors import EdgepackError
+from edgepack.core.errors import EdgepackError
 
 _JAVA_TYPES = {"FLOAT": "FLOAT", "FLOAT16": "FLOAT16", "INT8": "INT8", "UINT8": "UINT8", "INT32": "INT32", "INT64": "INT64", "BOOL": "BOOL"}
 

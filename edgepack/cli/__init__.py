@@ -1,0 +1,1 @@
+"""A command is a library call and a print."""

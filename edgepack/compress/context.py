@@ -1,0 +1,26 @@
+"""What a stage may use beside the model and its step."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from edgepack.tasks.rows import Row
+from edgepack.tasks.tasks import Features, Outputs, Task
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """The train split as token ids with the teacher's outputs for it, and a folder that survives a kill."""
+
+    task: Task
+    rows: Sequence[Row]
+    features: Sequence[Features]
+    teacher_outputs: Outputs
+    labels: dict[str, int]
+    folder: Path
+    seed: int
+    load_teacher: Callable[[], nn.Module] | None = None
+    dev_rows: Sequence[Row] = ()
+    dev_features: Sequence[Features] = ()

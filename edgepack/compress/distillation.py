@@ -1,0 +1,164 @@
+"""Distils: a student made of its teacher's weights learns the teacher's outputs, hidden states and relations, and labels."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from edgepack.compress.context import StageContext
+from edgepack.compress.sparsity import held_zeros
+from edgepack.compress.student_init import make_student
+from edgepack.model.evaluation import forward, run_model
+from edgepack.model.losses import hard_targets, hidden_loss, label_loss, relation_heads, relation_loss, soft_loss
+from edgepack.model.quality import score_outputs
+from edgepack.model.surgery import family_of_model, has_attention, layers_of
+from edgepack.model.training import BatchLoss, bare, train
+from edgepack.plan.recipe import Training
+from edgepack.plan.steps import Distill
+
+_PROJECTION = "edgepack_projection"  # lives on the student while it trains, so that checkpoints hold it
+_DEV_INPUTS = 500  # what the best checkpoint is chosen by
+
+
+def distill(model: nn.Module, step: Distill, context: StageContext) -> nn.Module:
+    """The student that `step` asks for, initialised from `model` and trained on the teacher's outputs.
+
+    The soft targets are read from disk; for hidden states and relations the teacher runs beside the student.
+    """
+    student = make_student(model, step.layers, step.hidden, context.features)
+    live = context.load_teacher() if step.hidden_weight or step.relation_weight else None
+    if live is not None:
+        live.requires_grad_(False)
+        _add_projection(student, live, step)
+    fields = Training.model_fields.keys() & Distill.model_fields.keys()
+    settings = Training(**{name: getattr(step, name) for name in fields})
+    title = f"distil {step.layers}x{step.hidden}"
+    loss = distillation_loss(step, context, live)
+    judge = _dev_judge(context) if step.minutes else None
+    targets = targets_of(step, context, _output_width(student))
+    with held_zeros(student) if step.hold_zeros else nullcontext():
+        student = train(student, context.features, targets, loss, settings, context.folder, context.seed, title, judge)
+    if hasattr(student, _PROJECTION):
+        delattr(student, _PROJECTION)
+    return student
+
+
+def targets_of(step: Distill, context: StageContext, width: int) -> list[dict[str, Any]]:
+    """What a row is trained on: `soft` and, where the step weighs them, `hard`. `width` is that of the student's embeddings."""
+    soft = list(context.teacher_outputs)
+    if context.task.name == "feature-extraction" and len(soft[0]) > width:
+        soft = list(np.stack(soft) @ principal_axes(np.stack(soft), width))
+    targets: list[dict[str, Any]] = [{"soft": each} for each in soft]
+    if step.hard_weight:
+        for target, hard in zip(targets, hard_targets(context.task, context.features, context.rows, context.labels) or [], strict=True):
+            target["hard"] = hard
+    return targets
+
+
+def principal_axes(embeddings: np.ndarray, width: int) -> np.ndarray:
+    """[teacher's width, width], orthonormal: the plane through 0 that keeps most of the embeddings, and so of their cosines.
+
+    A narrower student has embeddings of its own width, and its texts lie to each other as the teacher's do.
+    """
+    _, vectors = np.linalg.eigh(embeddings.astype(np.float64).T @ embeddings)
+    return vectors[:, ::-1][:, :width].astype(np.float32)
+
+
+def distillation_loss(step: Distill, context: StageContext, teacher: nn.Module | None) -> BatchLoss:
+    task = context.task
+
+    def loss(model: nn.Module, batch: dict[str, torch.Tensor], targets: dict[str, torch.Tensor]) -> torch.Tensor:
+        mask, student = batch["attention_mask"], bare(model)
+        with _seen(student, teacher is not None) as own:
+            outputs = forward(model, task, batch)
+        total = outputs.sum() * 0.0
+        if step.soft_weight:
+            total = total + step.soft_weight * soft_loss(task, outputs, batch, targets["soft"], step.temperature)
+        if step.hard_weight:
+            total = total + step.hard_weight * label_loss(task, outputs, batch, targets["hard"])
+        if teacher is None:
+            return total
+        teacher.to(mask.device)
+        with torch.no_grad(), _seen(teacher, True) as theirs:
+            forward(teacher, task, batch)
+        if step.hidden_weight:
+            total = total + step.hidden_weight * hidden_loss(own.states, theirs.states, getattr(student, _PROJECTION, None), mask)
+        if step.relation_weight:
+            heads = relation_heads([x.shape[-1] for x in own.relations], [x.shape[-1] for x in theirs.relations], _heads(teacher))
+            total = total + step.relation_weight * relation_loss(own.relations, theirs.relations, heads, mask)
+        return total
+
+    return loss
+
+
+class _Seen:
+    """states: hidden states after the embeddings and each layer. relations: the last layer's queries, keys and values."""
+
+    def __init__(self) -> None:
+        self.states: list[torch.Tensor] = []
+        self.relations: list[torch.Tensor] = []
+
+
+@contextmanager
+def _seen(model: nn.Module, wanted: bool) -> Iterator[_Seen]:
+    """What passes through the layers while the block runs."""
+    seen, family, handles = _Seen(), family_of_model(model), []
+
+    def enters(module: nn.Module, inputs: tuple[torch.Tensor, ...], named: dict[str, Any]) -> None:
+        if not seen.states:  # a layer that is run again and again is entered once
+            seen.states.append(inputs[0] if inputs else named["hidden_states"])
+
+    def projects(count: int) -> Callable[..., None]:
+        return lambda module, inputs, output: seen.relations.extend(output.chunk(count, dim=-1))
+
+    def leaves(module: nn.Module, inputs: Any, output: Any) -> None:
+        seen.states.append(output[0] if isinstance(output, tuple) else output)
+
+    if wanted:
+        layers = layers_of(model)
+        handles.append(layers[0].register_forward_pre_hook(enters, with_kwargs=True))
+        handles += [layer.register_forward_hook(leaves) for layer in layers]
+        last = next(layer for layer in reversed(layers) if has_attention(model, layer))
+        paths = (family.query, family.key, family.value)
+        handles += [last.get_submodule(path).register_forward_hook(projects(paths.count(path))) for path in dict.fromkeys(paths)]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+        seen.relations = seen.relations[-3:]
+
+
+def _add_projection(student: nn.Module, teacher: nn.Module, step: Distill) -> None:
+    own, theirs = (getattr(each.config, family_of_model(each).config_hidden) for each in (student, teacher))
+    if step.hidden_weight and own != theirs:
+        projection = nn.Linear(own, theirs, bias=False)
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            projection.weight.normal_(0.0, own**-0.5, generator=generator)
+        student.add_module(_PROJECTION, projection)
+
+
+def _heads(model: nn.Module) -> int:
+    return getattr(model.config, family_of_model(model).config_heads)
+
+
+def _output_width(model: nn.Module) -> int:
+    return getattr(model.config, family_of_model(model).config_hidden)
+
+
+def _dev_judge(context: StageContext) -> Callable[[nn.Module], float] | None:
+    """The task's metric on a part of the dev split, higher is better; None where there is nothing to judge by."""
+    features: Sequence = context.dev_features[:_DEV_INPUTS]
+    if not features or context.task.name == "feature-extraction":
+        return None
+    rows = context.dev_rows[: max(item.row for item in features) + 1]
+
+    def judge(model: nn.Module) -> float:
+        score = score_outputs(context.task, run_model(model, context.task, features, "dev"), features, rows, context.labels, [])
+        return -score.value if score.metric == "perplexity" else score.value
+
+    return judge

@@ -1,0 +1,84 @@
+"""Without training: what stays of a layer takes over what a cut takes away, by least squares on the layer's own inputs.
+
+Kwon 2022, "A fast post-training pruning framework for transformers", refits the outputs after its masks in the same spirit.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from edgepack.model.evaluation import pad_id_of, padded, takes_types, use_all_cores
+from edgepack.model.surgery import family_of_model, ffns_of, has_attention, head_dim_of, inputs_of, layers_of, matrix_of
+from edgepack.tasks.tasks import Features
+
+_ROWS = 1024
+_BATCH_ROWS = 32
+_RIDGE = 0.01  # of the mean square of an input: keeps weights that the sample says little about where they were
+
+
+def refit(model: nn.Module, unit: str, keep: Sequence[Sequence[int]], features: Sequence[Features]) -> None:
+    """Changes, before all but `keep` is cut, the output projections so that the kept inputs alone give what all of them gave.
+
+    keep: heads by layer (`unit` is heads), or neurons by FFN. Over the first rows of `features`, in the least squares; the
+    bias takes part. A layer that keeps no head puts out its mean. Memory: the square of each width, in fp32.
+    """
+    use_all_cores()
+    size = head_dim_of(model) if unit == "heads" else 1
+    projections = _projections(model, unit)
+    moments = _second_moments(model, projections, features[:_ROWS])
+    for projection, moment, kept in zip(projections, moments, keep, strict=True):
+        if isinstance(projection, nn.Module) and len(kept) * size < inputs_of(projection):
+            _take_over(projection, moment.double(), [one * size + place for one in kept for place in range(size)])
+
+
+def _projections(model: nn.Module, unit: str) -> list[nn.Module | None]:
+    """The output projections, None where there is no attention."""
+    family = family_of_model(model)
+    if unit == "ffn":
+        return [owner.get_submodule(family.ffn_out) for owner in ffns_of(model)]
+    return [layer.get_submodule(family.attention_output) if has_attention(model, layer) else None for layer in layers_of(model)]
+
+
+def _second_moments(model: nn.Module, projections: Sequence[nn.Module | None], features: Sequence[Features]) -> list[torch.Tensor]:
+    """[width + 1, width + 1] each: of what goes into a projection at real tokens, and of a 1 for its bias."""
+    sums = [torch.zeros(0 if projection is None else inputs_of(projection) + 1) for projection in projections]
+    sums = [torch.zeros(len(row), len(row)) for row in sums]
+    real = torch.zeros(0)
+
+    def add(index: int):
+        def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+            found = inputs[0].reshape(*real.shape, -1)[real]
+            found = torch.cat([found, torch.ones(len(found), 1)], dim=1)
+            sums[index] += found.T @ found
+
+        return hook
+
+    handles = [each.register_forward_pre_hook(add(index)) for index, each in enumerate(projections) if each is not None]
+    by_length = sorted(features, key=lambda item: len(item.ids))
+    try:
+        with torch.no_grad():
+            for at in range(0, len(by_length), _BATCH_ROWS):
+                batch = padded(by_length[at : at + _BATCH_ROWS], pad_id_of(model), takes_types(model))
+                real = batch["attention_mask"].bool()
+                model(**batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return sums
+
+
+def _take_over(projection: nn.Module, moment: torch.Tensor, kept: Sequence[int]) -> None:
+    """Least squares with a ridge towards the weights as they are: W[kept] += W[cut] M[cut, kept] (M[kept, kept] + r)^-1."""
+    width, has_bias = len(moment) - 1, projection.bias is not None
+    cut = sorted(set(range(width)) - set(kept))
+    columns = torch.tensor([*kept, *([width] if has_bias else [])], dtype=torch.long)
+    ridge = torch.full((len(columns),), _RIDGE * float(moment.diagonal()[:width].mean()), dtype=torch.double)
+    ridge[len(kept) :] = 0.0  # the bias is free
+    matrix = matrix_of(projection)
+    from_cut = moment[columns][:, cut] @ matrix.detach().double()[:, cut].T
+    change = torch.linalg.solve(moment[columns][:, columns] + ridge.diag(), from_cut).T
+    with torch.no_grad():
+        matrix[:, list(kept)] += change[:, : len(kept)].to(matrix.dtype)
+        if has_bias:
+            projection.bias += change[:, -1].to(projection.bias.dtype)

@@ -1,0 +1,68 @@
+"""Magnitude pruning: single weights become zero, and stay zero through recovery. No plain runtime is faster for it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from edgepack.compress.context import StageContext
+from edgepack.model.surgery import family_of_model, ffns_of, has_attention, layers_of, matrix_of
+from edgepack.plan.steps import PruneWeights
+
+
+def prune_weights(model: nn.Module, step: PruneWeights, context: StageContext) -> nn.Module:
+    """Zeroes the smallest of the layers' matrix weights, over all layers, until `step.fraction` of them are zero. Han 2015."""
+    matrices = weight_matrices(model)
+    sizes = torch.cat([matrix.detach().abs().flatten() for matrix in matrices])
+    count = round(len(sizes) * step.fraction)
+    threshold = sizes.kthvalue(count).values if count else -1.0
+    with torch.no_grad():
+        for matrix in matrices:
+            matrix[matrix.abs() <= threshold] = 0
+    return model
+
+
+def weight_matrices(model: nn.Module) -> list[nn.Parameter]:
+    """The matrices of attention and FFN in every layer; embeddings, norms and the task's head stay dense."""
+    return [module.weight for module in _linears(model)]
+
+
+def _linears(model: nn.Module) -> list[nn.Module]:
+    family = family_of_model(model)
+    attention = (family.query, family.key, family.value, family.attention_output)
+    found = [layer.get_submodule(path) for layer in layers_of(model) if has_attention(model, layer) for path in attention]
+    found += [owner.get_submodule(path) for owner in ffns_of(model) for path in (*family.ffn_in, family.ffn_out)]
+    return list({id(module): module for module in found}.values())
+
+
+@contextmanager
+def held_zeros(model: nn.Module) -> Iterator[None]:
+    """While the block runs, weights that are zero get no gradient: AdamW leaves what has neither gradient nor value at zero."""
+    handles = [matrix.register_hook(_masked((matrix.detach() != 0).to(matrix.dtype))) for matrix in weight_matrices(model)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _masked(mask: torch.Tensor):
+    return lambda gradient: gradient * mask.to(gradient.device)
+
+
+def zero_share(model: nn.Module) -> float:
+    matrices = weight_matrices(model)
+    return sum(int((matrix == 0).sum()) for matrix in matrices) / sum(matrix.numel() for matrix in matrices)
+
+
+def coded_mb(model: nn.Module) -> float:
+    """What an ideal order-0 entropy coder makes of the layers' matrices in int8 per channel, 10^6 bytes. Shannon 1948."""
+    bits = 0.0
+    for linear in _linears(model):
+        weights = matrix_of(linear).detach()
+        scale = weights.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127
+        counts = torch.bincount((weights / scale).round().to(torch.int64).flatten() + 127, minlength=255).double()
+        share = counts[counts > 0] / counts.sum()
+        bits += float(-(share * share.log2()).sum()) * weights.numel()
+    return bits / 8e6

@@ -1,0 +1,81 @@
+"""A student made of its teacher's own weights: layers spread evenly, width by what the activations say matters."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from edgepack.compress.activations import collect_activations
+from edgepack.compress.importance import best
+from edgepack.model.checkpoint import quiet_transformers
+from edgepack.model.surgery import (
+    by_ffn,
+    cut_ffn,
+    cut_heads,
+    depth_of,
+    family_of_model,
+    head_dim_of,
+    keep_layers,
+    kv_groups_of,
+    layer_shapes,
+    resize_layers,
+)
+from edgepack.plan.shape import LayerShape
+from edgepack.plan.student import narrowed, student_layers
+from edgepack.tasks.tasks import Features
+
+
+def make_student(model: nn.Module, layers: int, hidden: int, features: Sequence[Features]) -> nn.Module:
+    """Cuts `model` down to `layers` layers and a hidden width of `hidden`; returns the student.
+
+    Layers as in DistilBERT (Sanh 2019); hidden dimensions, heads and FFN neurons by their mean activation over `features`,
+    as in Minitron (Muralidharan 2024).
+    """
+    keep_layers(model, student_layers(layers, depth_of(model)))
+    return model if hidden == getattr(model.config, family_of_model(model).config_hidden) else _narrowed(model, hidden, features)
+
+
+def _narrowed(model: nn.Module, hidden: int, features: Sequence[Features]) -> nn.Module:
+    group, ratio = kv_groups_of(model), hidden / getattr(model.config, family_of_model(model).config_hidden)
+    activations = collect_activations(model, features)
+    shapes = [narrowed(row, ratio, group) for row in layer_shapes(model)]
+    cut_heads(model, [best(scores, shape.heads, group) for scores, shape in zip(activations.heads, shapes, strict=True)])
+    widths = by_ffn(model, [shape.ffn for shape in shapes])
+    cut_ffn(model, [best(scores, width) for scores, width in zip(activations.ffn, widths, strict=True)])
+    student = _empty_student(model, hidden, shapes)
+    _copy_narrow(model, student, torch.tensor(best(activations.hidden, hidden)))
+    return student.eval()
+
+
+def _empty_student(model: nn.Module, hidden: int, shapes: Sequence[LayerShape]) -> nn.Module:
+    """The same class with a narrower config, its layers cut to `shapes`; the weights are still random."""
+    family, config = family_of_model(model), type(model.config)(**model.config.to_dict())
+    full = getattr(config, family.config_hidden)
+    whole = LayerShape(heads=getattr(config, family.config_heads), ffn=getattr(config, family.config_ffn) or 4 * full)
+    group = whole.heads // (getattr(config, "num_key_value_heads", None) or whole.heads)
+    narrow = narrowed(whole, hidden / full, group)
+    setattr(config, family.config_hidden, hidden)
+    setattr(config, family.config_ffn, narrow.ffn)
+    if not family.config_bottleneck:  # within a bottleneck heads have its width, which stays
+        setattr(config, family.config_heads, narrow.heads)
+    if hasattr(config, "num_key_value_heads"):
+        config.head_dim, config.num_key_value_heads = head_dim_of(model), narrow.heads // group
+    if getattr(config, "embedding_size", None) == full:
+        config.embedding_size = hidden
+    with quiet_transformers():
+        student = type(model)(config, **({"add_pooling_layer": False} if getattr(model, "pooler", model) is None else {}))
+    resize_layers(student, shapes)
+    return student
+
+
+def _copy_narrow(model: nn.Module, student: nn.Module, kept: torch.Tensor) -> None:
+    """Copies every weight; an axis that is longer in the model than in the student is its hidden axis, and keeps `kept`."""
+    weights = model.state_dict()
+    narrowed = {}
+    for name, target in student.state_dict().items():
+        weight = weights[name]
+        for axis, length in enumerate(target.shape):
+            if weight.shape[axis] != length:
+                weight = weight.index_select(axis, kept)
+        narrowed[name] = weight.clone()
+    student.load_state_dict(narrowed)

@@ -1,0 +1,58 @@
+"""Progress bars with the time left, on standard error; silent where that is not a terminal."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Protocol
+
+from edgepack.core.distributed import is_first
+
+
+class Bar(Protocol):
+    def advance(self, amount: float = 1) -> None: ...
+
+
+class _Silent:
+    def advance(self, amount: float = 1) -> None:
+        pass
+
+
+class _Drawn:
+    def __init__(self, progress, task) -> None:
+        self._progress, self._task = progress, task
+
+    def advance(self, amount: float = 1) -> None:
+        self._progress.advance(self._task, amount)
+
+
+@contextlib.contextmanager
+def bar(title: str, total: float) -> Iterator[Bar]:
+    """A bar of `total` units for as long as the block runs; it vanishes afterwards."""
+    if not sys.stderr.isatty() or not is_first():
+        yield _Silent()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description:<28}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield _Drawn(progress, progress.add_task(title, total=total))
+
+
+def say(line: str) -> None:
+    """One line of what is happening, on standard error, so that standard output stays the result."""
+    if not is_first():
+        return
+    if sys.stderr.isatty():
+        from rich.console import Console
+
+        Console(stderr=True, highlight=False).print(line, markup=False)
+    else:
+        print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,154 @@
+"""What a pack does on an emulated CPU, beside this machine's answers and those that it was built with. No times."""
+
+from pathlib import Path
+
+import numpy as np
+
+from edgepack.core.errors import EdgepackError
+from edgepack.core.progress import bar
+from edgepack.measure.emulation import Agreement, Counted, Crash, Emulation, Saturation
+from edgepack.measure.golden import ask_golden, gap_between
+from edgepack.measure.machines.emulated_root import Crashed
+from edgepack.measure.machines.instructions import Uncountable
+from edgepack.measure.machines.machine import Facts, Machine
+from edgepack.measure.machines.targets import Target
+from edgepack.measure.machines.transports.local import Here
+from edgepack.measure.machines.transports.qemu import Emulated
+from edgepack.measure.machines.wheels import PACKAGES
+from edgepack.pack.golden import read_golden
+from edgepack.pack.manifest import Manifest
+from edgepack.plan.formats import python_runtime
+from edgepack.tasks.tasks import Outputs
+
+LENGTHS = (16, 128)
+RUNS = 5  # counted at each length
+WAY_OUT = (
+    "build it for such a CPU: --profile x86-edge-avx2, or a profile of your own whose isa names avx2 and neither avx_vnni nor "
+    "avx512_vnni. Its weights have 7 bits then (reduce_range), and no sum saturates on any CPU"
+)
+
+
+def emulate(folder: Path, manifest: Manifest, on: Emulated, target: str, runs: int = RUNS) -> Emulation:
+    """The pack's golden texts and its instructions on the CPU of `on`. A runtime that crashes there is a result too."""
+    on.push(folder, manifest)
+    common = {
+        "pack_id": manifest.pack_id,
+        "target": target,
+        "cpu": on.cpu.name,
+        "arch": on.cpu.arch,
+        "emulator": f"qemu {on.emulator}",
+        "runtime": _runtime(on.facts(), manifest),
+    }
+    with bar(f"emulate {on.cpu.name}", 4) as progress:
+        try:
+            found = ask_golden(on, folder, manifest, exact=False)
+            progress.advance()
+            saturation = _saturation(on, folder, manifest, found)
+            progress.advance()
+            counted, why = _instructions(on, folder, manifest, runs)
+        except Crashed as crash:
+            return Emulation(**common, crash=Crash(signal=crash.ended, problem=crash.problem, fix=crash.fix))
+        progress.advance()
+        host = _answers_here(folder, manifest)
+    golden = [np.asarray(entry["output"]) for entry in read_golden(folder)]
+    return Emulation(
+        **common,
+        host=_agreement(manifest, found, host) if host else None,
+        golden=_agreement(manifest, found, golden),
+        instructions=counted,
+        instructions_why=why,
+        saturation=saturation,
+    )
+
+
+def emulated_by(target: Target, machine: Machine) -> str | None:
+    """What emulates the CPU of a machine that ought to be real: in containers and in CI, programs of other CPUs run so."""
+    runs_here = target.scheme in ("browser", "node")  # whose JavaScript cannot see it
+    return (Here() if runs_here else machine).facts().machine.get("emulated_by")
+
+
+def answers_alone(folder: Path, manifest: Manifest, on: Machine, target: str, by: str) -> Emulation:
+    """The pack's golden texts on a machine that `by` emulates, as `emulated_by` found: it is asked for no time."""
+    facts = on.facts()
+    on.push(folder, manifest)
+    found = ask_golden(on, folder, manifest, manifest.plan.exact_products)
+    host = _answers_here(folder, manifest)
+    return Emulation(
+        pack_id=manifest.pack_id,
+        target=target,
+        cpu=facts.machine["cpu"] or "unknown CPU",
+        arch=facts.machine["arch"],
+        emulator=by,
+        runtime=_runtime(facts, manifest),
+        host=_agreement(manifest, found, host) if host else None,
+        golden=_agreement(manifest, found, [np.asarray(entry["output"]) for entry in read_golden(folder)]),
+        instructions_why=f"neither times nor memory: it is emulated by {by}; instructions are counted on qemu:// alone",
+    )
+
+
+def lengths_counted(manifest: Manifest) -> tuple[int, ...]:
+    """16 and 128 tokens, or what the pack can hold."""
+    most = manifest.buckets[-1] if manifest.buckets else manifest.positions if manifest.cache else manifest.max_length
+    return tuple(sorted({min(length, most) for length in LENGTHS}))
+
+
+def _runtime(facts: Facts, manifest: Manifest) -> dict[str, str]:
+    name, packages = python_runtime(manifest.plan.runtime), facts.packages
+    return {"name": name, "version": packages.get(PACKAGES[name][0]) or "unknown", "numpy": packages.get("numpy") or "unknown"}
+
+
+def _saturation(on: Emulated, folder: Path, manifest: Manifest, found: Outputs) -> Saturation | None:
+    """Whatever differs from exact products on the same CPU is saturation: all else is computed alike there, to the last bit."""
+    if not (on.cpu.may_saturate and manifest.plan.exact_products):
+        return None
+    exact = ask_golden(on, folder, manifest, exact=True)
+    saturates = not _equal(found, exact)
+    return Saturation(found=saturates, largest_difference=_largest(manifest, found, exact), way_out=WAY_OUT if saturates else None)
+
+
+def _instructions(on: Emulated, folder: Path, manifest: Manifest, runs: int) -> tuple[tuple[Counted, ...] | None, str | None]:
+    lengths = lengths_counted(manifest)
+    try:
+        counts = on.count(folder, manifest.plan.runtime, lengths, runs)
+    except Uncountable as reason:
+        return None, f"{reason.problem} ({reason.fix})"
+    return tuple(_counted(length, found) for length, found in zip(lengths, counts, strict=True)), None
+
+
+def _counted(length: int, runs: tuple[int, ...]) -> Counted:
+    return Counted(length=length, instructions=min(runs), runs=runs, spread=round(max(runs) / min(runs) - 1, 7))
+
+
+def _answers_here(folder: Path, manifest: Manifest) -> Outputs | None:
+    """This machine's, as the pack's device computes them; None where the runtime is not installed here."""
+    try:
+        return ask_golden(Here(), folder, manifest, manifest.plan.exact_products)
+    except EdgepackError:
+        return None
+
+
+def _agreement(manifest: Manifest, found: Outputs, others: Outputs) -> Agreement:
+    return Agreement(
+        texts=len(found),
+        decided_otherwise=_decided_otherwise(manifest, found, others),
+        equal_bit_by_bit=_equal(found, others),
+        largest_difference=_largest(manifest, found, others),
+        tolerance=manifest.golden_tolerance,
+    )
+
+
+def _decided_otherwise(manifest: Manifest, found: Outputs, others: Outputs) -> int | None:
+    if manifest.task == "feature-extraction":
+        return None
+    if manifest.task == "text-generation":  # each row holds the token's cost and the likeliest token
+        return sum(not np.array_equal(one[:, 1], other[:, 1]) for one, other in zip(found, others, strict=True))
+    axis = 0 if manifest.task == "question-answering" else -1
+    return sum(not np.array_equal(one.argmax(axis), other.argmax(axis)) for one, other in zip(found, others, strict=True))
+
+
+def _equal(found: Outputs, others: Outputs) -> bool:
+    return all(np.array_equal(one, other) for one, other in zip(found, others, strict=True))
+
+
+def _largest(manifest: Manifest, found: Outputs, others: Outputs) -> float:
+    return max((gap_between(one, other, manifest.task) for one, other in zip(found, others, strict=True)), default=0.0)

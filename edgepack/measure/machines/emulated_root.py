@@ -1,0 +1,260 @@
+"""What an emulated ARM machine runs: a folder of Debian's packages for it, and one of the runtime's wheels. Kept in the cache.
+
+No package of this machine is touched, and nothing needs root: apt works in a folder of its own, and checks every package's hash.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edgepack.core.cache import cache_folder, run_once
+from edgepack.core.errors import EdgepackError
+from edgepack.core.records import Frozen
+from edgepack.measure.machines.emulated_cpus import Arch, EmulatedCpu
+from edgepack.measure.machines.emulated_guest import ended_by, guest
+from edgepack.measure.machines.machine import Facts
+from edgepack.measure.machines.wheels import MODULES, PACKAGES, fetch_wheels, requirements
+
+_MAKER = 1  # rises with what this file makes: what an older edgepack made is not taken for it
+_DEBIAN = {"aarch64": "arm64", "armv7l": "armhf"}
+_PYTHON = ("python3-minimal", "libpython3-stdlib", "libstdc++6", "libgomp1", "libgcc-s1", "zlib1g", "libexpat1")
+_PACKAGES = {"aarch64": _PYTHON, "armv7l": (*_PYTHON, "python3-numpy", "libatomic1")}  # numpy has no wheels for armv7
+_NOT_NEEDED = {"aarch64": {"tokenizers"}, "armv7l": {"tokenizers", "numpy"}}  # of the runtimes' wheels: it times no texts, and has numpy
+_ALTERNATIVES = ("blas/libblas.so.3", "lapack/liblapack.so.3")  # what update-alternatives would link beside the other libraries
+_TRIAL_S = 300.0
+_ABOUT_PYTHON = (
+    "import json, platform, sys\n"
+    "print(json.dumps({'python': platform.python_version(), 'implementation': platform.python_implementation(),"
+    " 'libc': platform.libc_ver(), 'pointer_bits': 64 if sys.maxsize > 2**32 else 32, 'arch': platform.machine()}))"
+)
+_IMPORT = (
+    "import importlib, json, sys\n"
+    "from importlib.metadata import version\n"
+    "import argparse, ctypes, hashlib, random, shutil, tempfile, numpy\n"  # so that their bytecode is written too
+    "importlib.import_module(sys.argv[1])\n"
+    "print(json.dumps({name: version(name) for name in sys.argv[2:]}))"
+)
+
+
+class EmulatedRoot(Frozen):
+    """A Python for one architecture. python: its version; folder: what qemu takes for /."""
+
+    arch: Arch
+    folder: str
+    python: str
+    implementation: str
+    libc: tuple[str, str]
+    pointer_bits: int
+    mb: float
+
+
+class RuntimeSite(Frozen):
+    """A runtime for it, in a folder for its PYTHONPATH. packages: versions."""
+
+    runtime: str
+    folder: str
+    packages: dict[str, str]
+    mb: float
+
+
+class Crashed(EdgepackError):
+    """A guest was ended by a signal, which is named."""
+
+    def __init__(self, ended: str, problem: str, fix: str) -> None:
+        super().__init__(problem, fix)
+        self.ended = ended
+
+
+def roots_folder(cache: str | None) -> Path:
+    return cache_folder(cache) / "emulated"
+
+
+def find_root(place: Path, arch: Arch) -> EmulatedRoot | None:
+    """The root that is in the cache, whole."""
+    record = place / "stages" / _root_key(arch) / "record.json"
+    return _root(record.parent, arch, json.loads(record.read_text())) if record.is_file() else None
+
+
+def make_root(place: Path, cpu: EmulatedCpu) -> EmulatedRoot:
+    """From the cache, or by apt now. EdgepackError: no apt, no such packages, no network; nothing that looks finished is left then."""
+
+    def work(folder: Path, resume: Path) -> dict[str, Any]:
+        _check_tools()
+        unpack(download(cpu.arch, _PACKAGES[cpu.arch], resume), folder)
+        return _about(folder, cpu) | {"mb": _mb(folder)}
+
+    folder, record = run_once(place, _root_key(cpu.arch), work)
+    return _root(folder, cpu.arch, record)
+
+
+def find_sites(place: Path, arch: Arch) -> list[RuntimeSite]:
+    """The runtimes that are in the cache, whole."""
+    records = sorted((place / "stages").glob(f"{arch}-runtime-*-{_MAKER}/record.json"))
+    return [_site(path.parent, json.loads(path.read_text())) for path in records]
+
+
+def make_site(place: Path, cpu: EmulatedCpu, runtime: str, version: str | None, source: Path | None = None) -> RuntimeSite:
+    """The runtime's wheels, from the cache or by pip now, or from the folder `source`. Crashed: it cannot even be imported."""
+    root = make_root(place, cpu)
+    wanted = [name for name in requirements(runtime, version) if name.split("<")[0] not in _NOT_NEEDED[cpu.arch]]
+
+    def work(folder: Path, resume: Path) -> dict[str, Any]:
+        wheels = resume / "wheels"
+        wheels.mkdir(exist_ok=True)
+        for path in fetch_wheels(_facts_for_wheels(root), wanted, wheels, source):
+            with zipfile.ZipFile(path) as wheel:
+                wheel.extractall(folder)
+        packages = _import(root, cpu, folder, runtime)
+        return {"runtime": runtime, "packages": packages, "mb": _mb(folder)}
+
+    folder, record = run_once(place, f"{cpu.arch}-runtime-{wanted[0].replace('==', '-')}-{_MAKER}", work)
+    return _site(folder, record)
+
+
+def remove_roots(place: Path, arch: Arch) -> tuple[list[Path], float]:
+    """Everything of one architecture, also what a killed set-up left; the folders and their MB."""
+    found = [path for part in ("stages", "unfinished") for path in sorted((place / part).glob(f"{arch}-*"))]
+    freed_mb = sum(_mb(path) for path in found)
+    for path in found:
+        shutil.rmtree(path)
+    for path in (place / "locks").glob(f"{arch}-*"):
+        path.unlink(missing_ok=True)
+    for empty in (*place.glob("*"), place):
+        if empty.is_dir() and not any(empty.iterdir()):
+            empty.rmdir()
+    return found, round(freed_mb, 1)
+
+
+def packages_of(arch: Arch) -> tuple[str, ...]:
+    """Debian's packages that a root is asked for; apt adds what these need."""
+    return _PACKAGES[arch]
+
+
+def _root_key(arch: Arch) -> str:
+    return f"{arch}-root-{_MAKER}"
+
+
+def _root(folder: Path, arch: Arch, record: dict[str, Any]) -> EmulatedRoot:
+    return EmulatedRoot.read({"arch": arch, "folder": str(folder.absolute())} | record, str(folder))
+
+
+def _site(folder: Path, record: dict[str, Any]) -> RuntimeSite:
+    return RuntimeSite.read({"folder": str(folder.absolute())} | record, str(folder))
+
+
+def _check_tools() -> None:
+    missing = [name for name in ("apt-get", "dpkg-deb") if shutil.which(name) is None]
+    if missing:
+        raise EdgepackError(
+            f"{' and '.join(missing)} not found: an emulated ARM system is made from Debian's packages",
+            "run this on Debian or Ubuntu; or measure on a real board: ssh://user@host",
+        )
+
+
+def download(arch: Arch, packages: Sequence[str], folder: Path) -> list[Path]:
+    """Debian's `packages` with all that they need, as files. apt keeps its state in `folder`, and checks signatures and hashes."""
+    for name in ("lists/partial", "archives/partial"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / "status").touch()  # nothing is installed: everything is fetched
+    settings = {
+        "APT::Architecture": _DEBIAN[arch],
+        "APT::Architectures": _DEBIAN[arch],
+        "APT::Install-Recommends": "false",
+        "APT::Sandbox::User": "root",  # the user that apt would become cannot read this folder
+        "Dir::State::Lists": folder / "lists",
+        "Dir::State::status": folder / "status",
+        "Dir::Cache::archives": folder / "archives",
+        "Dir::Cache::pkgcache": "",
+        "Dir::Cache::srcpkgcache": "",
+        "Debug::NoLocking": "true",
+    }
+    apt = ["apt-get", "-q=2", *(part for key, value in settings.items() for part in ("-o", f"{key}={value}"))]
+    updated = _apt([*apt, "update"])
+    done = _apt([*apt, "-y", "--download-only", "install", *packages])
+    if done.returncode:  # an update that failed in part may still have brought all that is needed
+        told = [line for line in (updated.stderr + done.stderr).splitlines() if line.startswith("E:")] or ["apt said nothing"]
+        raise EdgepackError(
+            f"apt could not fetch the packages of a {_DEBIAN[arch]} system: {told[0].removeprefix('E: ')}",
+            f"see that this machine reaches its package mirror, and that the mirror has {_DEBIAN[arch]}; then start again",
+        )
+    return sorted((folder / "archives").glob("*.deb"))
+
+
+def _apt(command: list[str]) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env=environment)
+
+
+def unpack(packages: list[Path], folder: Path) -> None:
+    """Makes a root of them; no script of theirs runs."""
+    for path in packages:
+        done = subprocess.run(["dpkg-deb", "-x", str(path), str(folder)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise EdgepackError(f"{path.name} cannot be unpacked: {done.stderr.strip()}", "free some disk space, and start again")
+    for name in ("bin", "lib", "sbin"):
+        if not (folder / name).exists():  # systems from Debian 13 on link these into usr
+            (folder / name).symlink_to(f"usr/{name}")
+    for name in _ALTERNATIVES:
+        for path in (folder / "usr" / "lib").glob(f"*/{name}"):
+            (path.parent.parent / path.name).symlink_to(name)
+
+
+def _about(folder: Path, cpu: EmulatedCpu) -> dict[str, Any]:
+    """What the Python in `folder` says of itself: the proof that it runs."""
+    with guest(cpu, folder) as machine:
+        done = machine.run(["-c", _ABOUT_PYTHON], [], _TRIAL_S)
+    if done.returncode:
+        raise _not_started("Python", cpu, done)
+    found = json.loads(done.stdout)
+    del found["arch"]
+    return found
+
+
+def _import(root: EmulatedRoot, cpu: EmulatedCpu, folder: Path, runtime: str) -> dict[str, str]:
+    """Versions of what is there once the runtime was imported; its bytecode lies in `folder` then, and later starts are faster."""
+    names = [name for name in (name.split("<")[0] for name in PACKAGES[runtime]) if name != "tokenizers"]
+    with guest(cpu, Path(root.folder)) as machine:
+        done = machine.run(["-c", _IMPORT, MODULES[runtime], *names], [folder], _TRIAL_S)
+    if done.returncode:
+        raise _not_started(runtime, cpu, done)
+    return json.loads(done.stdout)
+
+
+def _not_started(what: str, cpu: EmulatedCpu, done: subprocess.CompletedProcess[str]) -> EdgepackError:
+    ended = ended_by(done.returncode)
+    if ended:
+        return crashed(what, cpu, ended)
+    why = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+    return EdgepackError(f"{what} does not start on an emulated {cpu.name}: {why[-1]}", "remove what is kept of it, and set it up again")
+
+
+def crashed(what: str, cpu: EmulatedCpu, ended: str) -> Crashed:
+    """How a runtime was ended, in words. SIGILL: it met an instruction that the CPU does not know."""
+    if ended == "SIGILL":
+        return Crashed(
+            ended,
+            f"{what} ends by SIGILL on {cpu.name}: its wheel uses instructions that this CPU lacks",
+            f"run the pack by another runtime on a {cpu.name}, or by a build of this one for CPUs as old as that",
+        )
+    return Crashed(
+        ended,
+        f"{what} is ended by {ended} on an emulated {cpu.name}",
+        "see whether it is so on a real one too: edgepack target check ssh://user@host PACK",
+    )
+
+
+def _facts_for_wheels(root: EmulatedRoot) -> Facts:
+    return Facts(
+        machine={"arch": root.arch}, python=root.python, implementation=root.implementation, libc=root.libc,
+        pointer_bits=root.pointer_bits, folder=root.folder, is_set_up=True, exists=True, folder_mb=root.mb, free_mb=None,
+        is_writable=True, packages={},
+    )  # fmt: skip
+
+
+def _mb(folder: Path) -> float:
+    return round(sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir()) / 1e6, 1)

@@ -1,0 +1,97 @@
+"""onnxruntime's JavaScript packages: fetched once by npm, by their version, into the cache; no script of theirs runs here."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from filelock import FileLock
+
+from edgepack.core.cache import cache_folder
+from edgepack.core.errors import EdgepackError
+from edgepack.core.progress import say
+
+WEB, NODE = "onnxruntime-web", "onnxruntime-node"
+VERSIONS = {WEB: "1.30.0", NODE: "1.30.0"}  # those that modules and targets are tested with
+WEB_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")  # WebAssembly on the CPU, and no more
+_FETCH_S = 600
+
+
+def check_fetchable(name: str) -> None:
+    """EdgepackError where a package is neither in the cache nor can be fetched into it."""
+    if not _folder(name).is_dir() and not shutil.which("npm"):
+        raise EdgepackError(
+            f"{name} {VERSIONS[name]} is not in the cache, and there is no npm to fetch it",
+            "install Node.js with npm (Debian: apt-get install nodejs npm)",
+        )
+
+
+def fetched(name: str) -> Path:
+    """The package's own folder, in a node_modules with what it needs. EdgepackError leaves nothing in the cache."""
+    done = _folder(name)
+    if not done.is_dir():
+        check_fetchable(name)
+        try:
+            done.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(done.parent / f"{done.name}.lock"):
+                if not done.is_dir():
+                    _fetch(name, done)
+        except OSError as error:
+            raise _not_fetched(name, error.strerror or str(error)) from None
+    return done / "node_modules" / name
+
+
+def _folder(name: str) -> Path:
+    return cache_folder() / "npm" / f"{name}-{VERSIONS[name]}"
+
+
+def _fetch(name: str, done: Path) -> None:
+    say(f"fetching {name} {VERSIONS[name]} by npm, once, into {done}")
+    with tempfile.TemporaryDirectory(dir=done.parent, prefix=".partial-") as place:
+        (Path(place) / "package.json").write_text('{"private": true}\n')
+        command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock", f"{name}@{VERSIONS[name]}"]
+        try:
+            ended = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=_FETCH_S, env=_quiet(), check=False)
+        except subprocess.TimeoutExpired:
+            raise _not_fetched(name, f"npm took over {_FETCH_S} s") from None
+        if ended.returncode:
+            raise _not_fetched(name, _reason(ended.stderr))
+        _drop_what_nothing_reads(Path(place) / "node_modules" / name)
+        made = Path(place) / "made"
+        made.mkdir()
+        (Path(place) / "node_modules").rename(made / "node_modules")
+        made.rename(done)
+
+
+def _quiet() -> dict[str, str]:
+    return os.environ | {"NPM_CONFIG_UPDATE_NOTIFIER": "false", "NPM_CONFIG_LOGLEVEL": "error"}
+
+
+def _reason(complaint: str) -> str:
+    """npm's own words, without the lines that say where its log is."""
+    lines = [line.removeprefix("npm error ").removeprefix("npm ERR! ") for line in complaint.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(("A complete log", "code ", "npm "))]
+    return "; ".join(lines[:2]) or "npm said nothing"
+
+
+def _drop_what_nothing_reads(package: Path) -> None:
+    """A page needs three files of a hundred megabytes, Node the library of its own system."""
+    if package.name == WEB:
+        for path in (package / "dist").iterdir():
+            if path.name not in WEB_FILES:
+                path.unlink()
+    for other in package.glob("bin/*/*"):
+        if other.name != sys.platform:
+            shutil.rmtree(other)
+
+
+def _not_fetched(name: str, reason: str) -> EdgepackError:
+    full = "ENOSPC" in reason or "no space left" in reason.lower()
+    return EdgepackError(
+        f"{name} {VERSIONS[name]} could not be fetched by npm: {reason}",
+        "free some space, or set EDGEPACK_CACHE to a folder on another disk"
+        if full
+        else "it is fetched once: see that npm reaches its registry, or copy the cache folder's npm/ from a machine where it does",
+    )

@@ -1,0 +1,97 @@
+"""What a pack is measured on: an address such as ssh://pi@board, or a name from targets.toml; the transport is found by the scheme."""
+
+import importlib
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from pydantic import Field
+
+from edgepack.core.errors import EdgepackError, did_you_mean
+from edgepack.core.records import Frozen
+
+TARGETS_FILE = "targets.toml"
+_OWN_FOLDER = re.compile(r"/?[\w.][\w.-]*(/[\w.][\w.-]*)*")  # goes into a command line on the board
+
+
+class Target(Frozen):
+    """One place to measure on. folder: edgepack's own there, in the home folder unless absolute. key, known_hosts: files here.
+
+    cache: a folder here for the system of an emulated one, in place of edgepack's usual cache.
+    """
+
+    name: str
+    address: str
+    key: str | None = None
+    known_hosts: str | None = None
+    folder: str = ".edgepack"
+    python: str = "python3"
+    time_out_s: float = Field(default=3600.0, gt=0)
+    cache: str | None = None
+
+    @property
+    def scheme(self) -> str:
+        return self.address.partition("://")[0]
+
+
+LOCAL = Target(name="local", address="local")
+BROWSER = Target(name="browser", address="browser://chromium")
+
+
+def transport(target: Target) -> ModuleType:
+    """The module in transports/ that has the scheme's name: `check(target)`, `opened(target)` as a context manager."""
+    known = [path.stem for path in (Path(__file__).parent / "transports").glob("*.py") if not path.stem.startswith("_")]
+    if target.scheme not in known:
+        near = did_you_mean(target.scheme, known)
+        raise EdgepackError(
+            f"unknown target: {target.address!r} is neither a name in {TARGETS_FILE} nor an address of a kind known here", near
+        )
+    return importlib.import_module(f"edgepack.measure.machines.transports.{target.scheme}")
+
+
+def find_targets(wanted: Sequence[str], file: Path | None = None, cache: str | None = None) -> list[Target]:
+    """Each of `wanted`, a name or an address, checked as far as it can be without a connection. file: in place of ./targets.toml.
+
+    cache: for those whose table names none.
+    """
+    named = read_targets(file)
+    found = []
+    for one in wanted or ["local"]:
+        target = named.get(one) or Target(name=one, address=one)
+        if target.name == target.address and "://" not in one and one != "local" and named:
+            raise EdgepackError(f"unknown target: {one!r}", did_you_mean(one, [*named, "local"]))
+        transport(target).check(target)
+        _check_folder(target)
+        found.append(target.model_copy(update={"cache": target.cache or cache}))
+    if len({target.name for target in found}) < len(found):
+        raise EdgepackError(f"a target is named twice: {', '.join(wanted)}", "name each once")
+    return found
+
+
+def read_targets(file: Path | None = None) -> dict[str, Target]:
+    """Targets by name from `file`, else from ./targets.toml where there is one: a table for each, with at least an address."""
+    path = file or Path(TARGETS_FILE)
+    if not path.is_file():
+        if file is not None:
+            raise EdgepackError(f"targets file not found: {str(file)!r}", "check the path")
+        return {}
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise EdgepackError(f"{path} is not valid TOML: {error}", "mend the line named above") from None
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise EdgepackError(
+                f"wrong value in {path} {name}: {table!r}", f'write a table: [{name}] and below it address = "ssh://user@host"'
+            )
+    return {name: Target.read({"name": name} | table, f"{path} [{name}]") for name, table in tables.items()}
+
+
+def _check_folder(target: Target) -> None:
+    if not _OWN_FOLDER.fullmatch(target.folder) or ".." in target.folder.split("/"):
+        raise EdgepackError(
+            f"not a folder that edgepack makes on a board: {target.folder!r} of {target.name}",
+            "name one in the home folder, such as .edgepack, or an absolute one, by letters, digits, '.', '_' and '-'",
+        )

@@ -1,0 +1,139 @@
+"""Transport `local`: runs a target's job on this machine, in a fresh process that knows nothing of edgepack."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from edgepack.core.errors import EdgepackError
+from edgepack.core.resources import shipped
+from edgepack.measure.machines.machine import Facts
+from edgepack.measure.machines.old_runtime import environment, interpreter, old_runtime
+from edgepack.measure.machines.targets import Target
+from edgepack.measure.machines.wheels import DEFAULT_VERSIONS
+from edgepack.pack.manifest import Manifest
+from edgepack.plan.formats import OLD_RUNTIME, python_runtime
+
+TIME_OUT_S = 3600
+DROPPED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONPATH", "PYTHONSTARTUP")
+
+
+class Here:
+    """This machine: the pack is where it is, nothing is pushed."""
+
+    place, lacks = "here", frozenset[str]()
+
+    def facts(self) -> Facts:
+        return _facts()
+
+    def push(self, folder: Path, manifest: Manifest) -> None:
+        return None
+
+    def run_job(self, folder: Path, runtime: str, job: dict[str, Any]) -> dict[str, Any]:
+        return run_job(folder, runtime, job)
+
+
+def check(target: Target) -> None:
+    """EdgepackError where anything follows the word."""
+    if target.address != "local":
+        raise EdgepackError(f"not an address: {target.address!r}", "this machine is `local`")
+
+
+@contextlib.contextmanager
+def opened(target: Target) -> Iterator[Here]:
+    yield Here()
+
+
+def _facts() -> Facts:
+    command = [sys.executable, str(shipped("targets") / "board.py"), ".edgepack"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=_environment(), check=True)
+    return Facts.read(json.loads(done.stdout), "this machine")
+
+
+def versions_beside(runtime: str) -> dict[str, str]:
+    """Of a runtime that answers here without being one of this environment's packages."""
+    return {runtime: DEFAULT_VERSIONS[runtime]} if _site(runtime) else {}
+
+
+def _site(runtime: str) -> Path | None:
+    return old_runtime(_facts) if runtime == OLD_RUNTIME else None
+
+
+def run_job(folder: Path, runtime: str, job: dict[str, Any]) -> dict[str, Any]:
+    """The target's one JSON object for one job. EdgepackError where it refuses, crashes, says nothing or takes over an hour."""
+    with _command(folder, runtime, job) as command:
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_OUT_S, env=_environment(runtime), check=False)
+        except subprocess.TimeoutExpired:
+            raise _too_long(job) from None
+    if done.returncode != 0:
+        raise failure(folder, runtime, job, done.stderr.strip() or f"exit code {done.returncode}", done.stdout)
+    return json.loads(done.stdout)
+
+
+def stream_job(folder: Path, runtime: str, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every JSON object that the target prints, as soon as it does; the last is the result. Errors as in `run_job`.
+
+    The target ends with the iterator: one that is closed early leaves no process behind.
+    """
+    with _command(folder, runtime, job) as command, tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=_environment(runtime))
+        out_of_time = threading.Timer(TIME_OUT_S, process.kill)
+        out_of_time.start()
+        last = ""
+        try:
+            for line in process.stdout:
+                last = line
+                if not line.startswith('{"error"'):
+                    yield json.loads(line)
+            code = process.wait()
+        finally:
+            too_long = not out_of_time.is_alive()
+            out_of_time.cancel()
+            process.kill()
+            process.communicate()
+        if code != 0:
+            errors.seek(0)
+            raise _too_long(job) if too_long else failure(folder, runtime, job, errors.read().strip() or f"exit code {code}", last)
+
+
+@contextlib.contextmanager
+def _command(folder: Path, runtime: str, job: dict[str, Any]) -> Iterator[list[str]]:
+    """The target's command line, with the job in a file that is there for as long as the block runs."""
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+        json.dump(job, file)
+        file.flush()
+        yield [*interpreter(_site(runtime)), str(shipped("targets") / script_of(runtime)), str(folder), file.name]
+
+
+def script_of(runtime: str) -> str:
+    """The file in targets/ that runs a pack for this runtime; tflite-runtime's is LiteRT's, which takes whichever of the two is there."""
+    runtime = python_runtime(runtime)
+    return f"run_{ {'tflite-runtime': 'litert'}.get(runtime, runtime) }.py"
+
+
+def failure(where: Path | str, runtime: str, job: dict[str, Any], reason: str, output: str) -> EdgepackError:
+    """What the target said: its own refusal where it printed one, else the last line of what it complained about."""
+    last = output.strip().split("\n")[-1]
+    if last.startswith('{"error"'):
+        return EdgepackError(**json.loads(last)["error"])
+    return EdgepackError(
+        f"{script_of(runtime)} failed on {job['kind']} of {where}: {reason.splitlines()[-1]}",
+        "check the pack with `edgepack verify`, and the runtime's version",
+    )
+
+
+def _too_long(job: dict[str, Any]) -> EdgepackError:
+    return EdgepackError(f"the target ran over {TIME_OUT_S} s on {job['kind']}", "measure on a quiet machine, or with --quick")
+
+
+def _environment(runtime: str = "") -> dict[str, str]:
+    """The parent's, less what would make the child's threads or imports differ from a device's."""
+    kept = {name: value for name, value in os.environ.items() if name not in DROPPED}
+    return kept | {"PYTHONDONTWRITEBYTECODE": "1"} | environment(_site(runtime))

@@ -1,0 +1,108 @@
+"""Transport node://: onnxruntime-node in this machine's Node.js, a fresh process for each job."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from edgepack.core.errors import EdgepackError
+from edgepack.core.resources import shipped
+from edgepack.measure.machines.javascript import LACKS, check_pack, facts_of, host
+from edgepack.measure.machines.machine import Facts, Pushed
+from edgepack.measure.machines.npm import NODE, VERSIONS, check_fetchable, fetched
+from edgepack.measure.machines.targets import Target
+from edgepack.pack.manifest import Manifest
+
+_OLDEST = 18
+_INSTALL = "install Node.js 18 or newer with npm (Debian: apt-get install nodejs npm)"
+_DROPPED = ("NODE_OPTIONS", "NODE_PATH", "OMP_NUM_THREADS")
+
+
+def check(target: Target) -> None:
+    """EdgepackError: anything behind the scheme, no Node.js, too old a one, no way to fetch onnxruntime-node."""
+    if target.address != "node://":
+        raise EdgepackError(f"not an address: {target.address!r}", "this machine's Node.js is node://")
+    _check_node()
+    check_fetchable(NODE)
+
+
+def _check_node() -> str:
+    """Its version."""
+    path = shutil.which("node")
+    if path is None:
+        raise EdgepackError("node:// needs Node.js, and there is no `node` here", _INSTALL)
+    done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=60, check=False)
+    found = re.match(r"v(\d+)\.", done.stdout)
+    if done.returncode or not found:
+        raise EdgepackError(f"`node --version` says {(done.stdout or done.stderr).strip()[:60]!r}, which is no version", _INSTALL)
+    if int(found[1]) < _OLDEST:
+        raise EdgepackError(f"node:// needs Node.js {_OLDEST}, and `node` here is {done.stdout.strip()}", _INSTALL)
+    return done.stdout.strip().removeprefix("v")
+
+
+@contextlib.contextmanager
+def opened(target: Target) -> Iterator["Node"]:
+    yield Node(target, fetched(NODE), _check_node())
+
+
+class Node:
+    """See machine.Machine. The pack is where it is, nothing is pushed."""
+
+    place, lacks = "here in Node.js", LACKS
+
+    def __init__(self, target: Target, runtime: Path, version: str) -> None:
+        self.target, self._runtime, self._version = target, runtime, version
+
+    def facts(self) -> Facts:
+        return facts_of(host() | {"python": None, "node": self._version}, NODE, VERSIONS[NODE], self.target.name)
+
+    def push(self, folder: Path, manifest: Manifest) -> Pushed:
+        check_pack(self.place, manifest)
+        return Pushed(files=0, of_files=len(manifest.files), mb=0.0)
+
+    def run_job(self, folder: Path, runtime: str, job: dict[str, Any]) -> dict[str, Any]:
+        """The target's one JSON object for one job. EdgepackError where it refuses, crashes, is killed or takes too long."""
+        here = host(dropped=folder if job.get("cold") else None)
+        with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+            json.dump(job, file)
+            file.flush()
+            done = self._run([str(self._runtime), str(folder), file.name], job)
+        answer = json.loads(done.stdout) if done.stdout.startswith("{") else None
+        if answer and "error" in answer:
+            raise EdgepackError(**answer["error"])
+        if done.returncode < 0:
+            raise EdgepackError(
+                f"{job['kind']} was killed in {self.target.name} by signal {-done.returncode}"
+                + (": most often too little memory" if done.returncode == -9 else ""),
+                "see what the pack needs, and what else runs here",
+            )
+        if done.returncode or answer is None:
+            reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            raise EdgepackError(
+                f"run_node.mjs failed on {job['kind']} of {folder}: {reason}",
+                "check the pack with `edgepack verify`; if it holds, remove npm/ from edgepack's cache, so that the runtime comes anew",
+            )
+        for key in ("machine", "machine_before"):
+            if key in answer:
+                answer[key] = here | answer[key]
+        return answer
+
+    def _run(self, arguments: list[str], job: dict[str, Any]) -> subprocess.CompletedProcess:
+        script = shipped("targets") / "javascript" / "run_node.mjs"
+        environment = {name: value for name, value in os.environ.items() if name not in _DROPPED}
+        limit_s = self.target.time_out_s
+        try:
+            return subprocess.run(
+                ["node", str(script), *arguments], capture_output=True, text=True, timeout=limit_s, env=environment, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise EdgepackError(
+                f"{job['kind']} ran over {limit_s:g} s in {self.target.name} and was ended",
+                "measure when nothing else runs here, with --quick, or raise time_out_s in targets.toml",
+            ) from None

@@ -1,0 +1,57 @@
+"""The wheels that a board's Python needs, fetched here by pip for its architecture, C library and version."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from edgepack.core.errors import EdgepackError
+from edgepack.measure.machines.machine import Facts
+
+# What targets/ import, and no more: the runtimes' wheels name tools of theirs as needed too, which a board has no use for.
+PACKAGES = {
+    "onnxruntime": ("onnxruntime", "numpy", "tokenizers"),
+    "litert": ("ai-edge-litert", "numpy", "ml_dtypes", "tokenizers"),
+    "tflite-runtime": ("tflite-runtime", "numpy<2", "tokenizers"),
+}
+MODULES = {"onnxruntime": "onnxruntime", "litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
+DEFAULT_VERSIONS = {"onnxruntime": "1.31.1", "litert": "2.3.0", "tflite-runtime": "2.14.0"}  # measured to run what edgepack exports
+_OLDEST_GLIBC_MINOR = 5  # manylinux1
+
+
+def requirements(runtime: str, version: str | None) -> list[str]:
+    first, *others = PACKAGES[runtime]
+    return [f"{first}=={version or DEFAULT_VERSIONS[runtime]}", *others]
+
+
+def fetch_wheels(facts: Facts, wanted: list[str], folder: Path, source: Path | None) -> list[Path]:
+    """Wheels of `wanted` for the machine of `facts`, in `folder`. source: a folder to take them from, in place of pip's index."""
+    if source is not None and not source.is_dir():
+        raise EdgepackError(f"no folder of wheels at {str(source)!r}", "check the path, or leave --wheels out to have pip download them")
+    python = ".".join(facts.python.split(".")[:2])
+    platforms = [part for tag in _platforms(facts) for part in ("--platform", tag)]
+    offline = ["--no-index", "--find-links", str(source)] if source else []
+    command = [
+        sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:",
+        "--implementation", "cp", "--python-version", python, *platforms, *offline, "--dest", str(folder), *wanted,
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines() or ["pip said nothing"]
+        raise EdgepackError(
+            f"no wheels of {', '.join(wanted)} for Python {python} on {facts.machine['arch']} ({' '.join(facts.libc)}): {lines[-1]}",
+            "download them where there is a network and name their folder with --wheels, or use a Python there that has wheels",
+        )
+    return sorted(folder.glob("*.whl"))
+
+
+def _platforms(facts: Facts) -> list[str]:
+    """Tags of wheels that run on a Linux with this C library, the newest first. EdgepackError: another one."""
+    arch, (name, version) = facts.machine["arch"], facts.libc
+    if facts.implementation != "CPython" or name != "glibc":
+        raise EdgepackError(
+            f"no wheels for {facts.implementation} with {name or 'an unknown C library'}: runtimes come for CPython with glibc alone",
+            "use a system with glibc, such as Debian, Ubuntu or Raspberry Pi OS",
+        )
+    arch = {"aarch64": "aarch64" if facts.pointer_bits == 64 else "armv7l"}.get(arch, arch)  # a 32-bit system on a 64-bit kernel
+    minor = int(version.split(".")[1])
+    return [*(f"manylinux_2_{one}_{arch}" for one in range(minor, _OLDEST_GLIBC_MINOR - 1, -1)), f"manylinux2014_{arch}", f"linux_{arch}"]

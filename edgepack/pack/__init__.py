@@ -1,0 +1,1 @@
+"""The records of the folder that is shipped: manifest, runnable, golden vectors, attempts. No torch."""

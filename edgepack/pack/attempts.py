@@ -1,0 +1,45 @@
+"""Ways to quantize that were tried, and how each was judged: pure records."""
+
+from typing import Literal
+
+from edgepack.core.records import Frozen
+from edgepack.tasks.scores import Score
+
+
+class Sensitive(Frozen):
+    """What one group of products costs by itself: an encoder's in int8, squared error of the model's outputs over their variance;
+    a decoder's layer in 4 bits, divergence of the next token's distribution, mean nats. is_wider: it stays in fp32, or in 8 bits."""
+
+    name: str
+    params: int
+    error: float
+    is_wider: bool
+
+
+class Attempt(Frozen):
+    """One way to quantize, judged. None: the rows, the task or the budget do not tell. ece: expected calibration error."""
+
+    recipe: str
+    precision: str
+    file_mb: float
+    products: dict[str, int]  # matrix products with a weight, by precision
+    texts: int
+    score: Score | None
+    float_score: Score | None  # of the fp32 export on the same rows
+    score_drop: float | None  # points lost to it
+    limit: float | None  # the budget's
+    cosine: float | None  # of the outputs with those of the fp32 export, the mean over texts
+    least_cosine: float | None
+    flip_share: float | None
+    ece: float | None
+    float_ece: float | None
+    passed: bool | None
+    details: dict[str, float | int | str]
+    sensitivity: tuple[Sensitive, ...] = ()
+    origin: Literal["measured"] = "measured"
+
+    def verdict(self) -> str:
+        lost = "" if self.score_drop is None else f"{self.score_drop:+.2f} points to the fp32 export on {self.texts} held-out texts"
+        if self.passed is None:
+            return lost or "not judged: no held-out texts with a score"
+        return f"{lost}, limit {self.limit:g}: {'passed' if self.passed else 'failed'}"

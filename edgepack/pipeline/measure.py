@@ -1,0 +1,137 @@
+"""measure_pack(): measures a finished pack again, here or on other targets, and writes the new report."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgepack.core.errors import EdgepackError
+from edgepack.core.progress import say
+from edgepack.measure.answers import answer
+from edgepack.measure.emulated import answers_alone, emulate, emulated_by
+from edgepack.measure.golden import answers_on
+from edgepack.measure.machines.targets import LOCAL, Target, transport
+from edgepack.measure.machines.transports.qemu import Emulated
+from edgepack.measure.measurement import FULL, Effort
+from edgepack.measure.measuring import measure
+from edgepack.measure.ops import profile_ops
+from edgepack.model.data import label_ids, load_data
+from edgepack.model.quality import judge_outputs
+from edgepack.pack.manifest import REPORT_FILES, Manifest, StageRecord, check_files, read_manifest, seal
+from edgepack.report.records import Report
+from edgepack.report.regression import against, check_comparable, check_same_machine, read_baseline
+from edgepack.report.side_by_side import Outcome, judge_targets
+from edgepack.report.write import write_report
+from edgepack.tasks.scores import Quality
+from edgepack.tasks.tasks import TASKS
+
+
+def measure_pack(
+    pack: Path,
+    data: str | None = None,
+    out: Path | None = None,
+    effort: Effort = FULL,
+    ops: bool = False,
+    on: Sequence[Target] = (LOCAL,),
+    baseline: Path | None = None,
+    max_regression: float = 0.1,
+) -> Report:
+    """Measures `pack` on each of `on`, and its score here where test data is given or still where the build found it.
+
+    `ops` looks at single ops too. The report goes into `out`, or into the pack, which is then sealed anew. On other data than the
+    build's, nothing is compared with the teacher, which is not in the pack. baseline: an older report.json of the same machines; what
+    is worse by more than the share max_regression makes the report's exit code 2. EdgepackError where a file of the pack was changed,
+    where the baseline is of another task, profile or machine, and where no target could measure; where one of several fails, the
+    report says so and the others stand in it.
+    """
+    manifest = read_manifest(pack)
+    check_files(pack, manifest, skip=REPORT_FILES)
+    older = read_baseline(baseline) if baseline else None
+    if older:
+        check_comparable(older, manifest.profile.name, manifest.task, [target.name for target in on])
+    place = out or pack
+    _check_writable(place)
+    manifest, median_length = _scored_again(pack, manifest, data)
+    outcomes = []
+    for target in on:
+        outcomes.append(_outcome(target, pack, manifest, median_length, effort, ops, older))
+        if outcomes[-1].failure and len(on) > 1:
+            say(f"{target.name}: {outcomes[-1].failure}\n  fix: {outcomes[-1].fix}")
+    report = judge_targets(manifest, outcomes)
+    if older:
+        report = against(report, older, str(baseline), max_regression)
+    write_report(place, report)
+    if out is None:
+        seal(pack, manifest)
+    return report
+
+
+def _outcome(
+    target: Target, pack: Path, manifest: Manifest, median_length: int | None, effort: Effort, ops: bool, older: Report | None
+) -> Outcome:
+    """The measurement on one target, or what an emulated one tells; its failure is a result too, so that the others go on."""
+    try:
+        with transport(target).opened(target) as machine:
+            if isinstance(machine, Emulated):
+                return Outcome(target=target, emulation=emulate(pack, manifest, machine, target.name))
+            by = emulated_by(target, machine)
+            if by:
+                return Outcome(target=target, emulation=answers_alone(pack, manifest, machine, target.name, by))
+            if older:
+                check_same_machine(older, target.name, machine.facts().machine)
+            pushed = machine.push(pack, manifest)
+            return Outcome(
+                target=target,
+                golden_difference=answers_on(machine, pack, manifest) if pushed else None,
+                ops=profile_ops(pack, manifest, machine) if ops else None,
+                measurement=measure(pack, manifest, median_length, effort, machine, target.name),
+                pushed=pushed,
+            )
+    except EdgepackError as error:
+        return Outcome(target=target, failure=error.problem, fix=error.fix)
+
+
+def _scored_again(pack: Path, manifest: Manifest, data: str | None) -> tuple[Manifest, int | None]:
+    """The manifest with the shipped file's score as this machine finds it, and the data's median length."""
+    source = data or manifest.recipe.data
+    if source is None or (data is None and not Path(source).exists()):
+        return manifest, None
+    from edgepack.model.checkpoint import load_tokenizer
+
+    task = TASKS[manifest.task]
+    loaded = load_data(source, task.name, manifest.recipe.columns, manifest.recipe.seed)
+    rows = loaded.splits["test"]
+    features = task.encode(load_tokenizer(pack), rows, manifest.max_length)
+    median_length = sorted(len(item.ids) for item in features)[len(features) // 2]
+    labels = label_ids(loaded, {int(index): name for index, name in manifest.labels.items()}, str(pack)) if loaded.labels else {}
+    outputs = answer(pack, manifest.plan.runtime, features, threads=1, exact=manifest.plan.exact_products)
+    quality = judge_outputs(task, outputs, features, rows, labels, teacher=None)  # the teacher is not in the pack
+    same_data = manifest.data is not None and manifest.data.sha256 == loaded.sha256
+    last = manifest.ladder[-1]
+    last = _with_quality(manifest, quality) if same_data else last.model_copy(update=dict(quality) | {"score_drop": None})
+    return manifest.model_copy(update={"ladder": (*manifest.ladder[:-1], last)}), median_length
+
+
+def _with_quality(manifest: Manifest, quality: Quality) -> StageRecord:
+    """What is found now; and what only the teacher can tell stays as the build found it, for the same file on the same data."""
+    built, teacher = manifest.ladder[-1], manifest.ladder[0].score
+    score, calibration = quality.score or built.score, quality.calibration
+    if calibration and built.calibration:
+        of_teacher = {"teacher_kl": built.calibration.teacher_kl, "by_teacher": built.calibration.by_teacher}
+        calibration = calibration.model_copy(update=of_teacher)
+    update = {
+        "score": score,
+        "second": quality.second or built.second,
+        "score_drop": round(score.drop_from(teacher), 3) if score and teacher else None,
+        "calibration": calibration,
+        "groups": quality.groups,
+    }
+    return built.model_copy(update=update)
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".edgepack-probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise EdgepackError(f"cannot write the report into {str(folder)!r}: {error.strerror}", "name another folder with --out") from None

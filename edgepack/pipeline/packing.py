@@ -1,0 +1,135 @@
+"""What stage results become: the folder that is shipped, everything in it but the report."""
+
+import json
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from edgepack.core.cache import library_versions
+from edgepack.measure.machines.transports.local import versions_beside
+from edgepack.model.material import Material
+from edgepack.model.source import Source
+from edgepack.pack.manifest import Manifest, Origin, seal
+from edgepack.pack.runnable import Runnable
+from edgepack.pipeline.runner import Runner
+from edgepack.plan.cost_model import predict
+from edgepack.plan.formats import OLD_RUNTIME, format_versions
+from edgepack.report.write import write_model_card
+
+_FP32_TOLERANCE, _INT8_TOLERANCE = 1e-3, 0.05  # golden vectors on another machine: rounding moves an int8 step now and then
+_TOKENIZER_CONFIG = "tokenizer_config.json"
+_NOT_IN_CONFIG = ("_name_or_path", "auto_map")  # a path of somebody's machine; code that a pack does not bring
+
+
+def read_runnable(folder: Path) -> Runnable:
+    return Runnable.read(json.loads((folder / "pack.json").read_text()), f"{folder}/pack.json")
+
+
+def write_pack(folder: Path, runner: Runner) -> Manifest:
+    """Everything but the report: model, tokenizer, labels, golden vectors, model card, pack.json."""
+    from edgepack.export.genai_config import GENAI_FILE, genai_config
+    from edgepack.pack.golden import write_golden
+    from edgepack.quantize.products import products_of
+
+    material, plan, profile = runner.material, runner.plan, runner.profile
+    runnable = read_runnable(runner.exported)
+    shipped = [*runner.exported.glob(f"{runnable.model}*"), *([runner.exported / runnable.score_model] if runnable.score_model else [])]
+    for path in shipped:
+        shutil.copyfile(path, folder / path.name)
+    max_length = _max_length(runnable, material)
+    write_tokenizer(material, max_length, folder)
+    if plan.format == "tflite":
+        _describe(folder / runnable.model, runner, max_length)
+    if plan.runtime == OLD_RUNTIME:
+        from edgepack.quantize.tflite_quantization import refuse_for_old_runtime
+
+        refuse_for_old_runtime(folder / runnable.model)
+    labels = {str(index): name for index, name in sorted(material.id2label.items())}
+    _write_json(folder / "labels.json", labels)
+    if runnable.cache and plan.format == "onnx":
+        _write_json(folder / GENAI_FILE, genai_config(runner.checkpoint.config, runnable))
+    _write_json(folder / "config.json", model_config(runner.checkpoint.config, labels))
+    _write_json(folder / "pack.json", runnable.as_json())
+    write_golden(folder / "golden.jsonl", material.task, *material.sample, runner.golden_outputs(folder))
+    shape = runner.checkpoint.shape(material.task.name)
+    attempts = runner.ladder[-1].attempts
+    precision = attempts[-1].precision if attempts else plan.precision  # a gate may have widened what was planned
+    manifest = Manifest(
+        **runnable.model_dump(),
+        edgepack=library_versions()["edgepack"],
+        format=plan.format,
+        precision=precision,
+        max_length=max_length,
+        labels=labels,
+        golden_tolerance=_FP32_TOLERANCE if precision in ("fp32", "fp16") else _INT8_TOLERANCE,
+        products=products_of(folder, runnable),
+        predictions=predict(
+            shape, precision, profile, plan.runtime, material.recipe.length, material.recipe.embedding_bits or 8, plan.prepack
+        ),
+        profile=profile,
+        recipe=material.recipe,
+        plan=plan,
+        ladder=tuple(runner.ladder),
+        source=_origin(runner.source),
+        licence=runner.source.licence,
+        data=Origin(name=material.data.name, sha256=material.data.sha256) if material.data else None,
+        seed=material.recipe.seed,
+        command=shlex.join(["edgepack", *sys.argv[1:]]),
+        versions=library_versions() | format_versions(plan.format) | versions_beside(plan.runtime),
+        files=(),
+    )
+    write_model_card(folder, manifest)
+    return seal(folder, manifest)
+
+
+def _max_length(runnable: Runnable, material: Material) -> int:
+    """What a text is cut to: a decoder reads a long one in parts, as far as its cache goes."""
+    if runnable.buckets and not runnable.cache:
+        return runnable.buckets[-1]
+    return min(material.max_length, runnable.positions or material.max_length)
+
+
+def _describe(file: Path, runner: Runner, max_length: int) -> None:
+    """Puts into the file itself what stands in the pack beside it: an app may take the file alone."""
+    from edgepack.export.tflite_metadata import Facts, write_metadata
+
+    material = runner.material
+    pieces = [piece for piece, _ in sorted(material.tokenizer.get_vocab().items(), key=lambda entry: entry[1])]
+    facts = Facts(
+        name=runner.source.name,
+        description=f"{material.task.name}, texts of up to {max_length} tokens, made for {runner.profile.name} by edgepack",
+        version=library_versions()["edgepack"],
+        licence=runner.source.licence,
+        labels=[name for _, name in sorted(material.id2label.items())],
+        pieces=[] if any("\n" in piece or "\r" in piece for piece in pieces) else pieces,  # a line each, or none
+        outputs={name: f"{name.replace('_', ' ')}{' of each token' if material.task.per_token else ''}" for name in material.task.outputs},
+    )
+    write_metadata(file, facts)
+
+
+def model_config(config: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
+    """config.json of a pack: what optimum and transformers.js ask before they open model.onnx; nothing of where it came from."""
+    kept = {key: value for key, value in config.items() if key not in _NOT_IN_CONFIG}
+    return kept | ({"id2label": labels, "label2id": {name: int(index) for index, name in labels.items()}} if labels else {})
+
+
+def write_tokenizer(material: Material, max_length: int, folder: Path) -> None:
+    """tokenizer.json cuts at the pack's length and pads nothing: an app need not know."""
+    tokenizer = material.tokenizer
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.backend_tokenizer.enable_truncation(max_length)
+    tokenizer.model_max_length = max_length
+    tokenizer.save_pretrained(folder)
+    config = json.loads((folder / _TOKENIZER_CONFIG).read_text(encoding="utf-8"))
+    if config.get("tokenizer_class") == "TokenizersBackend":  # transformers 5's own name for what all of them call so:
+        _write_json(folder / _TOKENIZER_CONFIG, config | {"tokenizer_class": "PreTrainedTokenizerFast"})
+
+
+def _origin(source: Source) -> Origin:
+    return Origin(name=source.name, sha256=source.sha256)
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,47 @@
+"""Two packs of one build, a format each: both measured one after the other, then both shipped, or the better of the two."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from edgepack.core.progress import say
+from edgepack.pack.manifest import Manifest, seal, written_whole
+from edgepack.plan.formats import Format, FormatWish
+from edgepack.report.formats import compare
+from edgepack.report.records import Report
+from edgepack.report.write import write_report
+
+Make = Callable[[Path], tuple[Manifest, Report]]  # fills a folder that is there
+
+
+def ship(out: Path, wish: FormatWish, makers: Mapping[Format, Make]) -> Report:
+    """`both` leaves a pack in `out`/onnx and one in `out`/tflite, `auto` leaves the better one in `out`; each report shows the pair.
+
+    Returns the better one's report. Not measured, there is none: `both` then returns the first.
+    """
+    with written_whole(out) as folder:
+        made = []
+        for name, make in makers.items():
+            (folder / name).mkdir()
+            made.append(make(folder / name))
+        best, reports = 0, [report for _, report in made]
+        if all(report.measurements for report in reports):
+            best, contenders, why = compare(made)
+            say(f"  {why}")
+            reports = [report.model_copy(update={"formats": contenders, "formats_why": why}) for report in reports]
+        for (manifest, _), report in zip(made, reports, strict=True):
+            write_report(folder / manifest.format, report)
+            seal(folder / manifest.format, manifest)
+        if wish == "auto":
+            _keep(folder, made[best][0].format)
+    return reports[best]
+
+
+def _keep(folder: Path, chosen: Format) -> None:
+    """The pack in `folder`/`chosen` becomes that of `folder`; the others go."""
+    for path in list(folder.iterdir()):
+        if path.name != chosen:
+            shutil.rmtree(path)
+    for path in (folder / chosen).iterdir():
+        path.rename(folder / path.name)
+    (folder / chosen).rmdir()

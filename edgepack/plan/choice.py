@@ -1,0 +1,231 @@
+"""What the user left open: the least compression whose predictions meet the budgets. Pure and fast.
+
+The precision comes first (it needs no training), then the student, then pruned heads.
+"""
+
+from collections.abc import Iterator
+
+from edgepack.core.errors import EdgepackError
+from edgepack.core.records import Frozen
+from edgepack.plan.cost_model import BLOCK, Prediction, predict
+from edgepack.plan.cuts import cut_shape
+from edgepack.plan.formats import FORMATS, Format, FormatWish
+from edgepack.plan.profile import Budget, PrecisionName, Profile
+from edgepack.plan.recipe import Recipe, StudentSize, parse_student
+from edgepack.plan.shape import ModelShape
+from edgepack.plan.student import candidate_students, choose_student
+
+SUPPORTED_PRECISIONS: tuple[PrecisionName, ...] = ("fp32", "fp16", "int8", "int4")  # the widest first
+_ONLY_FOR = {"fp16": "encoders", "int4": "decoders"}
+# The oldest onnxruntime that opens our files, as benchmarks/runtime_versions.py finds it: ModernBERT's attention mask is known from
+# 1.20 on, embeddings in blocks from 1.23 on.
+OLDEST_RUNTIME: dict[PrecisionName, tuple[int, int]] = {"fp32": (1, 20), "fp16": (1, 20), "int8": (1, 23), "int4": (1, 23)}
+_AUTO_PRUNING = (0.0, 0.25, 0.5)
+
+
+class BrokenBudget(Frozen):
+    name: str
+    limit: float
+    predicted: float
+
+    def __str__(self) -> str:
+        return f"{self.name}: predicted {self.predicted:g}, limit {self.limit:g} ({self.predicted / self.limit:.2f} times)"
+
+
+class Choice(Frozen):
+    prune_heads: float
+    pruned: ModelShape
+    student: ModelShape
+    precision: PrecisionName
+    prepack: bool
+    prediction: Prediction
+    broken: tuple[BrokenBudget, ...]
+
+    @property
+    def overshoot(self) -> float:
+        return max((budget.predicted / budget.limit for budget in self.broken), default=0.0)
+
+
+def supported_runtime(profile: Profile, wished: Format | None = None) -> str:
+    """The profile's runtime for a format; where none is wished, onnxruntime before others. EdgepackError: it has none."""
+    found = sorted(profile.runtimes, key=lambda name: FORMATS[name] != "onnx")
+    for name in found:
+        if wished is None or FORMATS[name] == wished:
+            return name
+    raise EdgepackError(
+        f"profile {profile.name!r} has no runtime for {wished}: it runs {' and '.join(found)}", f"use --format {FORMATS[found[0]]}"
+    )
+
+
+def wished_formats(profile: Profile, wish: FormatWish | None) -> tuple[Format, ...]:
+    """The formats that a build writes: one, or both for `both` and `auto`, where the profile must run both."""
+    if wish in ("both", "auto"):
+        return tuple(FORMATS[supported_runtime(profile, one)] for one in ("onnx", "tflite"))
+    return (FORMATS[supported_runtime(profile, wish)],)
+
+
+def broken_budgets(prediction: Prediction, budget: Budget) -> tuple[BrokenBudget, ...]:
+    """The limits that a prediction exceeds; score_drop is known only after training and is judged in the report."""
+    limits = {name: limit for name, limit in budget.model_dump(exclude_none=True).items() if name != "score_drop"}
+    return tuple(
+        BrokenBudget(name=name, limit=limit, predicted=getattr(prediction, name))
+        for name, limit in limits.items()
+        if getattr(prediction, name) > limit
+    )
+
+
+def choose(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budget, runtime: str) -> tuple[Choice, list[Choice]]:
+    """The first choice that meets the budgets, and those that were considered and did not."""
+    considered: list[Choice] = []
+    for choice in _choices(profile, recipe, teacher, budget, runtime):
+        if not choice.broken:
+            return choice, considered
+        considered.append(choice)
+    nearest = min(considered, key=lambda choice: choice.overshoot)
+    if recipe.prunes or any(fixed is not None for fixed in (recipe.student, recipe.prune_heads, recipe.precision)):
+        # Training away what would not save the budget anyway only costs quality: the precision alone is chosen freely here.
+        untrained = [
+            tried for tried in considered if tried.student == considered[0].student and tried.prune_heads == considered[0].prune_heads
+        ]
+        return min(untrained, key=lambda choice: choice.overshoot), considered
+    breaks = "; ".join(str(budget) for budget in nearest.broken)
+    without_data = "" if recipe.data else " without data to train with"
+    raise EdgepackError(
+        f"no plan{without_data} meets the budgets of {profile.name} for this model: the nearest "
+        f"({nearest.student.name()}, {nearest.precision}) breaks {breaks}",
+        "raise the budget it names (--file-mb, --ram-mb, --latency-ms, --load-ms), or fix --student (`same` keeps its shape) "
+        "to build it nevertheless" + ("" if recipe.data else ", or give --data so that a smaller student can be distilled"),
+    )
+
+
+def _choices(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budget, runtime: str) -> Iterator[Choice]:
+    """What the user left open, the least compression first."""
+    precisions = _precisions(profile, recipe, teacher, runtime)
+    can_train = recipe.data is not None
+    _refuse_training_that_cannot_be(recipe, can_train)
+    fractions = (recipe.prune_heads,) if recipe.prune_heads is not None else _AUTO_PRUNING if can_train else (0.0,)
+    for fraction in fractions:
+        pruned = cut_shape(teacher, recipe, fraction)
+        for student in _students(profile, recipe, teacher, pruned, runtime, precisions[-1], can_train):
+            for precision in precisions:
+                if FORMATS[runtime] == "onnx" and _blocks_do_not_fit(recipe, student, precision):
+                    continue
+                for prepack in _prepacking(recipe, student, runtime):
+                    prediction = predict(student, precision, profile, runtime, recipe.length, recipe.embedding_bits or 8, prepack)
+                    broken = broken_budgets(prediction, budget)
+                    yield Choice(
+                        prune_heads=fraction,
+                        pruned=pruned,
+                        student=student,
+                        precision=precision,
+                        prepack=prepack,
+                        prediction=prediction,
+                        broken=broken,
+                    )
+                    if {one.name for one in broken} != {"load_ms"}:
+                        break  # without packing it loads faster, and costs more of all else
+
+
+def _prepacking(recipe: Recipe, student: ModelShape, runtime: str) -> tuple[bool, ...]:
+    """What to try, in turn. A decoder's blocks have no fast kernel that does without packing; LiteRT always packs."""
+    if FORMATS[runtime] == "tflite":
+        return (True,)
+    if student.task == "text-generation":
+        if recipe.prepack is False:
+            raise EdgepackError("--no-prepack: a decoder's products are slow without packing", "leave it out for text-generation")
+        return (True,)
+    return (True, False) if recipe.prepack is None else (recipe.prepack,)
+
+
+def _precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: str) -> list[PrecisionName]:
+    if FORMATS[runtime] == "tflite":
+        return _tflite_precisions(profile, recipe, teacher, runtime)
+    decodes = teacher.task == "text-generation"
+    unfit = "encoders" if decodes else "decoders"
+    listed = [name for name in SUPPORTED_PRECISIONS if name in profile.runtimes[runtime].precisions and _ONLY_FOR.get(name) != unfit]
+    offered = [name for name in listed if _version(profile, runtime) >= OLDEST_RUNTIME[name]]
+    if recipe.precision is None and offered:
+        return offered
+    _refuse_an_old_runtime(profile, runtime, recipe.precision or "fp32")
+    if recipe.precision == "fp16" and decodes:
+        raise EdgepackError("fp16 is for encoders: a decoder reads every weight for each token", "choose int8 or int4")
+    if recipe.precision == "int4" and not decodes:
+        raise EdgepackError(
+            f"int4 pays for decoding only, where each token reads every weight: {teacher.task} in int4 is as slow as in fp32",
+            f"choose one of: {', '.join(offered)}",
+        )
+    if recipe.precision not in offered and not decodes:
+        raise EdgepackError(
+            f"profile {profile.name!r} does not list {recipe.precision} for {runtime}", f"choose one of: {', '.join(offered)}"
+        )
+    return [recipe.precision]
+
+
+def _tflite_precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: str) -> list[PrecisionName]:
+    """int4 only where it is asked for: an encoder is no faster for it, and a decoder that reads prompts slower loses more than by int8."""
+    if teacher.task == "text-generation" and runtime != "litert":
+        raise EdgepackError(
+            f"text-generation needs LiteRT's CompiledModel, which keeps the cache between tokens: {runtime} has none",
+            "use a profile that runs litert or onnxruntime",
+        )
+    listed = [name for name in SUPPORTED_PRECISIONS if name in profile.runtimes[runtime].precisions and name != "fp16"]
+    if recipe.precision is None:
+        return [name for name in listed if name != "int4"]
+    if recipe.precision == "fp16":
+        raise EdgepackError("fp16 on a CPU makes a TFLite pack slower and its memory larger", f"choose one of: {', '.join(listed)}")
+    if recipe.precision not in listed:
+        raise EdgepackError(
+            f"profile {profile.name!r} does not list {recipe.precision} for {runtime}", f"choose one of: {', '.join(listed)}"
+        )
+    return [recipe.precision]
+
+
+def _version(profile: Profile, runtime: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in profile.runtimes[runtime].version.split(".")[:2])
+
+
+def _refuse_an_old_runtime(profile: Profile, runtime: str, precision: PrecisionName) -> None:
+    oldest, found = OLDEST_RUNTIME[precision], _version(profile, runtime)
+    if found < oldest:
+        raise EdgepackError(
+            f"{precision} files need {runtime} {oldest[0]}.{oldest[1]}, {profile.name} has {profile.runtimes[runtime].version}",
+            "update the device's runtime and its profile" + (", or choose fp32" if found >= OLDEST_RUNTIME["fp32"] else ""),
+        )
+
+
+def _blocks_do_not_fit(recipe: Recipe, student: ModelShape, precision: PrecisionName) -> bool:
+    """Whether the embeddings' rows are no whole blocks; EdgepackError where the user asked for such a precision."""
+    if student.task != "text-generation" or precision == "fp32" or student.hidden % BLOCK == 0:
+        return False
+    if recipe.precision is None:
+        return True
+    raise EdgepackError(
+        f"{precision} keeps weights in blocks of {BLOCK}, which do not divide a hidden width of {student.hidden}",
+        f"use --precision fp32, or a --student whose width is a multiple of {BLOCK}",
+    )
+
+
+def _refuse_training_that_cannot_be(recipe: Recipe, can_train: bool) -> None:
+    wants_student = recipe.student is not None and not parse_student(recipe.student).is_same
+    if wants_student and recipe.training.epochs == 0:
+        raise EdgepackError(f"--student {recipe.student} with --epochs 0 would never learn", "give it an epoch at least")
+    if can_train or not (wants_student or recipe.prunes):
+        return
+    wish = f"--student {recipe.student}" if wants_student else "pruning"
+    raise EdgepackError(f"{wish} needs data to learn from", "give --data, a file or folder of texts, with labels where the task has some")
+
+
+def _students(
+    profile: Profile, recipe: Recipe, teacher: ModelShape, pruned: ModelShape, runtime: str, precision: PrecisionName, can_train: bool
+) -> Iterator[ModelShape]:
+    size = parse_student(recipe.student) if recipe.student is not None else StudentSize(text="same")
+    yield choose_student(pruned, teacher, size, profile, runtime, precision, recipe.length)
+    if recipe.student is None and can_train:
+        candidates = candidate_students(pruned)
+        yield from (shape for shape in candidates if shape.hidden == teacher.hidden)  # full width carries over best
+        yield from (shape for shape in candidates if shape.hidden != teacher.hidden)
+
+
+def last_break(considered: list[Choice]) -> str:
+    """The budgets that the last of these choices breaks, in words."""
+    return "; ".join(str(budget) for budget in considered[-1].broken) if considered else "the budgets"

@@ -1,0 +1,100 @@
+"""The steps from model to model: prune, recover, prune again, distil. Pure: settings and whys, no work."""
+
+from collections.abc import Iterator
+
+from edgepack.plan.choice import Choice, last_break
+from edgepack.plan.cuts import cut_widths, layers_without_attention, parse_layers
+from edgepack.plan.recipe import Importance, Recipe, training_for
+from edgepack.plan.shape import ModelShape
+from edgepack.plan.steps import Distill, DropAttention, ModelStep, PruneFFN, PruneHeads, PruneLayers, PruneWeights
+
+_IMPORTANCE: dict[str, Importance] = {"feature-extraction": "activation"}  # without labels there is no loss to take a gradient of
+
+
+def model_steps(recipe: Recipe, teacher: ModelShape, choice: Choice, considered: list[Choice]) -> Iterator[ModelStep]:
+    """Structure first, a part of the way in each iteration with recovery between; then the student; single weights last."""
+    shrinks = (len(choice.student.layers), choice.student.hidden) != (len(choice.pruned.layers), choice.pruned.hidden)
+    rounds = _rounds(recipe, teacher, choice, considered, shrinks)
+    weights = _weight_fractions(recipe)
+    recovers = recipe.training.epochs > 0
+    ends_distilled = shrinks or (bool(rounds) and recovers)
+    epochs = iter(_epochs(recipe.training.epochs, (max(0, len(rounds) - 1) + len(weights)) * recovers + ends_distilled))
+    for index, cuts in enumerate(rounds):
+        yield from cuts
+        if index < len(rounds) - 1 and recovers:
+            yield _distill(recipe, teacher, next(epochs), f"wins back what was cut, {index + 1} of {len(rounds)}")
+    if ends_distilled:
+        yield _distill(recipe, choice.student, next(epochs), _why_student(recipe, choice, considered, shrinks))
+    for fraction in weights:
+        yield PruneWeights(fraction=fraction, why="asked for; makes no plain runtime faster, only the coded file smaller")
+        if recovers:
+            why = "wins back what the zeroed weights knew; zeros stay"
+            yield _distill(recipe, choice.student, next(epochs), why).model_copy(update={"hold_zeros": True})
+
+
+def _rounds(recipe: Recipe, teacher: ModelShape, choice: Choice, considered: list[Choice], shrinks: bool) -> list[list[ModelStep]]:
+    """The cuts of each iteration: heads and neurons a part of the way, layers and attention sublayers in the last."""
+    widths = bool(choice.prune_heads or recipe.prune_ffn)
+    count = recipe.iterations if widths else 1
+    rounds: list[list[ModelStep]] = [[] for _ in range(count)]
+    scope = recipe.scope or ("layer" if shrinks else "model")
+    note = ", the same in every layer: a student keeps only some" if shrinks and not recipe.scope else ""
+    before = teacher
+    for index, cuts in enumerate(rounds):
+        part = (index + 1) / count
+        after = cut_widths(teacher, choice.prune_heads * part, (recipe.prune_ffn or 0) * part, scope == "model")
+        settings = {"scope": scope, "importance": recipe.importance or _IMPORTANCE.get(teacher.task, "gradient"), "refit": recipe.refit}
+        if heads := _share_cut(before, after, "heads"):
+            cuts.append(PruneHeads(fraction=heads, why=_why_heads(recipe, considered) + note, **settings))
+        if neurons := _share_cut(before, after, "ffn"):
+            cuts.append(PruneFFN(fraction=neurons, why="asked for" + note, **settings))
+        before = after
+    if recipe.prune_layers is not None:
+        wish = parse_layers(recipe.prune_layers, len(teacher.layers))
+        why = "asked for" if wish.keep else "asked for; the layers that change their input least go"
+        rounds[-1].append(PruneLayers(count=wish.count, keep=wish.keep, why=why))
+    if recipe.drop_attention:
+        skipped = layers_without_attention(recipe.drop_attention, len(choice.pruned.layers))
+        rounds[-1].append(DropAttention(layers=skipped, why="asked for; of the last layers, which large decoders miss least"))
+    return [cuts for cuts in rounds if cuts]
+
+
+def _share_cut(before: ModelShape, after: ModelShape, unit: str) -> float:
+    """Of what is left now, so that rounding ends where the plan predicts."""
+    total = sum(getattr(row, unit) for row in before.layers)
+    return round(1 - sum(getattr(row, unit) for row in after.layers) / total, 6) if total else 0.0
+
+
+def _weight_fractions(recipe: Recipe) -> list[float]:
+    """A cubic schedule: much at first, little at the end. Zhu and Gupta 2017, "To prune, or not to prune"."""
+    if not recipe.prune_weights:
+        return []
+    parts = [(index + 1) / recipe.iterations for index in range(recipe.iterations)]
+    return [round(recipe.prune_weights * (1 - (1 - part) ** 3), 6) for part in parts]
+
+
+def _epochs(total: int, recoveries: int) -> list[int]:
+    """The epochs shared out: at least one each, the last takes what is left over."""
+    if not recoveries:
+        return []
+    each = max(1, total // recoveries)
+    return [each] * (recoveries - 1) + [max(each, total - each * (recoveries - 1))]
+
+
+def _distill(recipe: Recipe, student: ModelShape, epochs: int, why: str) -> Distill:
+    settings = training_for(student.task, recipe.training).model_dump() | {"epochs": epochs}
+    return Distill(layers=len(student.layers), hidden=student.hidden, why=why, **settings)
+
+
+def _why_heads(recipe: Recipe, considered: list[Choice]) -> str:
+    return "asked for" if recipe.prune_heads is not None else f"no student alone meets the budgets: {last_break(considered)}"
+
+
+def _why_student(recipe: Recipe, choice: Choice, considered: list[Choice], shrinks: bool) -> str:
+    if not shrinks:
+        return "wins back what was cut"
+    size = f"{choice.student.name()}, {choice.student.params / 1e6:.1f}M"
+    if recipe.student is not None:
+        return f"{size} for the {recipe.student} asked for: the least predicted latency within the size"
+    same = [tried for tried in considered if tried.student.name() == choice.pruned.name()]
+    return f"{size} is the largest that meets the budgets; unshrunk breaks {last_break(same)}"

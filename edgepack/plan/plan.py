@@ -1,0 +1,216 @@
+"""The plan: which steps turn a trained model into a pack for a device, each with its settings and its why. Pure and fast."""
+
+from collections.abc import Iterator
+
+from edgepack.core.errors import EdgepackError
+from edgepack.core.records import Frozen
+from edgepack.plan.choice import BrokenBudget, Choice, choose, last_break, supported_runtime
+from edgepack.plan.cost_model import BLOCK, Prediction, predict
+from edgepack.plan.formats import FORMATS, Format
+from edgepack.plan.model_steps import model_steps
+from edgepack.plan.profile import Budget, PrecisionName, Profile
+from edgepack.plan.recipe import DEFAULT_LENGTH, Recipe
+from edgepack.plan.shape import ModelShape
+from edgepack.plan.steps import CutVocabulary, Export, Quantize, Step
+from edgepack.plan.tflite_steps import tflite_steps
+
+GUESSED_PIECES = 20_000  # what a few languages need; nobody knows before the corpus is read
+OPSET = 20  # the first with Gelu as one op; onnxruntime 1.17 and later take it
+
+
+class Plan(Frozen):
+    """What will be done for a profile and a recipe; both stand beside it in pack.json."""
+
+    profile: str
+    task: str
+    budget: Budget  # the profile's, overridden by the recipe's
+    runtime: str
+    precision: PrecisionName
+    teacher: ModelShape
+    student: ModelShape
+    steps: tuple[Step, ...]
+    predictions: Prediction
+    teacher_predictions: Prediction  # the same device, unchanged and in fp32
+    broken: tuple[BrokenBudget, ...]  # budgets that the user's own fixed choices are predicted to break
+
+    @property
+    def format(self) -> Format:
+        return FORMATS[self.runtime]
+
+    @property
+    def exact_products(self) -> bool:
+        """Whether sums of u8 x s8 must be kept from saturating here, as the device does: 7-bit weights cannot saturate anywhere."""
+        rounded = [step for step in self.steps if isinstance(step, Quantize) and step.method in ("dynamic", "static")]
+        return self.format == "onnx" and any(not step.reduce_range for step in rounded)
+
+    @property
+    def prepack(self) -> bool:
+        return all(step.prepack for step in self.steps if isinstance(step, Export))
+
+
+def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int | None = None) -> Plan:
+    """`pieces`: what is left of the vocabulary where the recipe cuts it and somebody has counted; else it is guessed.
+
+    EdgepackError where the profile's runtime is not supported, a fixed choice is impossible or no plan meets the budgets.
+    """
+    runtime = supported_runtime(profile, recipe.format if recipe.format in ("onnx", "tflite") else None)
+    _refuse_long_texts(recipe, teacher)
+    _refuse_idle_wishes(recipe, teacher)
+    budget = profile.budget.overridden_by(recipe.budget)
+    cut = _with_vocabulary(recipe, teacher, pieces)
+    choice, considered = choose(profile, recipe, cut, budget, runtime)
+    return Plan(
+        profile=profile.name,
+        task=teacher.task,
+        budget=budget,
+        runtime=runtime,
+        precision=choice.precision,
+        teacher=teacher,
+        student=choice.student,
+        steps=(*_vocabulary_step(recipe, teacher, cut, pieces), *_steps(profile, recipe, teacher, choice, considered, runtime)),
+        predictions=choice.prediction,
+        teacher_predictions=predict(teacher, "fp32", profile, runtime, recipe.length),
+        broken=choice.broken,
+    )
+
+
+def _refuse_long_texts(recipe: Recipe, teacher: ModelShape) -> None:
+    asked = {"--max-length": recipe.max_length, "--length": recipe.length if recipe.length != DEFAULT_LENGTH else None}
+    for name, wished in asked.items():
+        if wished and wished > teacher.positions:
+            raise EdgepackError(
+                f"{name} {wished} is over the {teacher.positions} tokens that the model has positions for", "choose a shorter length"
+            )
+
+
+def _refuse_idle_wishes(recipe: Recipe, teacher: ModelShape) -> None:
+    """EdgepackError for settings of int8 that could change nothing: the user expects something of them."""
+    given = {"--smoothing": recipe.smoothing, "--sensitive": recipe.sensitive, "--activations": recipe.activations}
+    given = {name: value for name, value in given.items() if value is not None}
+    if teacher.task == "text-generation":
+        _refuse_idle_for_decoders(recipe, given)
+    if given and recipe.precision in ("fp32", "fp16"):
+        raise EdgepackError(
+            f"{' and '.join(given)} with --precision {recipe.precision} changes nothing", "leave it out, or give --precision int8"
+        )
+    if recipe.embedding_bits and recipe.precision in ("fp32", "fp16"):
+        raise EdgepackError(
+            f"--embedding-bits {recipe.embedding_bits} with --precision {recipe.precision} changes nothing",
+            "leave it out, or give a narrower --precision",
+        )
+    needing = [name for name, value in given.items() if value and value != "dynamic"]
+    if needing and recipe.data is None:
+        raise EdgepackError(f"{' and '.join(needing)} needs texts to calibrate on", "give --data, or leave it out")
+
+
+def _refuse_idle_for_decoders(recipe: Recipe, given: dict[str, object]) -> None:
+    in_float = ("--smoothing", "--activations") if recipe.format != "tflite" else ("--activations",)
+    of_activations = [name for name in in_float if name in given]
+    if of_activations:
+        raise EdgepackError(
+            f"{' and '.join(of_activations)}: a decoder's activations are not in int8",
+            "leave it out for text-generation; --smoothing is for its --format tflite",
+        )
+    if "--sensitive" in given and recipe.precision not in (None, "int4"):
+        raise EdgepackError(
+            f"--sensitive with --precision {recipe.precision} changes nothing: of a decoder in 4 bits it keeps layers in 8",
+            "leave it out, or give --precision int4",
+        )
+
+
+def _with_vocabulary(recipe: Recipe, teacher: ModelShape, pieces: int | None) -> ModelShape:
+    if recipe.vocabulary is None:
+        return teacher
+    if recipe.vocabulary == "data" and recipe.data is None:
+        raise EdgepackError(
+            "--vocabulary data needs data: it keeps what the train split needs", "give --data, or a file: --vocabulary FILE"
+        )
+    return teacher.model_copy(update={"vocab": min(teacher.vocab, GUESSED_PIECES) if pieces is None else pieces})
+
+
+def _vocabulary_step(recipe: Recipe, teacher: ModelShape, cut: ModelShape, pieces: int | None) -> Iterator[Step]:
+    if recipe.vocabulary is None:
+        return
+    said = (
+        f"asked for; {teacher.vocab:,} pieces take {teacher.vocab * teacher.embedding / 1e6:.1f}M of {teacher.params / 1e6:.1f}M parameters"
+    )
+    left = f"{cut.vocab:,} stay" if pieces is not None else f"{cut.vocab:,} is a guess: the build reads the corpus and counts what it needs"
+    yield CutVocabulary(corpus=recipe.vocabulary, why=f"{said}; {left}")
+
+
+def _steps(profile: Profile, recipe: Recipe, teacher: ModelShape, choice: Choice, considered: list[Choice], runtime: str) -> Iterator[Step]:
+    yield from model_steps(recipe, teacher, choice, considered)
+    if FORMATS[runtime] == "tflite":
+        yield from tflite_steps(profile, recipe, choice, considered, runtime)
+        return
+    yield Export(
+        opset=OPSET,
+        prepack=choice.prepack,
+        why=f"{runtime} {profile.runtimes[runtime].version} takes opset {OPSET}; fused ahead, the weights in a file that it maps"
+        + _why_not_packed(recipe, choice, considered),
+    )
+    if teacher.task == "text-generation":
+        yield from _blockwise(recipe, choice, considered)
+    elif choice.precision == "fp16":
+        yield Quantize(precision="fp16", method="storage", why=_why(profile, recipe, considered, runtime, "fp16"))
+    elif choice.precision == "int8":
+        yield Quantize(
+            precision="int8",
+            method=recipe.activations or "dynamic",
+            reduce_range=profile.cpu.saturates_u8s8 or teacher.family.shared_layers,
+            smoothing=recipe.smoothing,
+            sensitive=recipe.sensitive,
+            embedding_bits=recipe.embedding_bits or 8,
+            why=_why_int8(profile, recipe, teacher, considered, runtime),
+        )
+
+
+def _blockwise(recipe: Recipe, choice: Choice, considered: list[Choice]) -> Iterator[Step]:
+    """A decoder's quantization: dynamic int8 has one scale for all activations of a prompt, and breaks it."""
+    if choice.precision == "fp32":
+        return
+    less, reads = {
+        "int8": ("in 8 bits", "a quarter"),
+        "int4": (f"in 4 bits, head and embeddings in {recipe.embedding_bits or 8}", "a sixth"),
+    }[choice.precision]
+    why = f"weights {less}, a scale for every {BLOCK}: each token reads {reads} of fp32's bytes"
+    wider = [tried for tried in considered if tried.precision != choice.precision]
+    if recipe.precision is not None:
+        why = f"asked for; {why}"
+    elif wider:
+        why += f"; {wider[-1].precision} breaks {last_break(wider)}"
+    yield Quantize(
+        precision=choice.precision,
+        method="blockwise",
+        block=BLOCK,
+        asymmetric=choice.precision == "int4",
+        sensitive=recipe.sensitive if choice.precision == "int4" else None,
+        embedding_bits=recipe.embedding_bits or 8,
+        why=why,
+    )
+
+
+def _why_int8(profile: Profile, recipe: Recipe, teacher: ModelShape, considered: list[Choice], runtime: str) -> str:
+    why = _why(profile, recipe, considered, runtime, "int8")
+    if recipe.activations == "static":
+        why += "; asked for static scales: a text beyond the calibration texts' range is clipped"
+    if profile.cpu.saturates_u8s8:
+        why += f"; 7-bit weights: {profile.cpu.part} adds u8 x s8 products in 16 bits"
+    elif teacher.family.shared_layers:
+        why += "; 7-bit weights: of a matrix that layers share, onnxruntime adds u8 x s8 products in 16 bits on some CPUs"
+    return why
+
+
+def _why(profile: Profile, recipe: Recipe, considered: list[Choice], runtime: str, precision: PrecisionName) -> str:
+    """The profile's reason for an encoder's precision, and what the wider one would break."""
+    why = profile.runtimes[runtime].precisions[precision].why
+    if recipe.precision is not None:
+        return f"asked for; {why}"
+    wider = [tried for tried in considered if tried.precision != precision]
+    return f"{why}; {wider[-1].precision} breaks {last_break(wider)}" if wider else why
+
+
+def _why_not_packed(recipe: Recipe, choice: Choice, considered: list[Choice]) -> str:
+    if choice.prepack:
+        return ""
+    return f"; not packed as it opens: {'asked for' if recipe.prepack is False else f'packed it breaks {last_break(considered)}'}"

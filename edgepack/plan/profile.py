@@ -1,0 +1,111 @@
+"""Device profiles: what a device is, what its runtimes are good at, what a model may cost there. No torch, no model files."""
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from edgepack.core.errors import EdgepackError, did_you_mean
+from edgepack.core.records import Frozen
+from edgepack.core.resources import shipped
+
+PrecisionName = Literal["fp32", "fp16", "int8", "int4"]
+RuntimeName = Literal["onnxruntime", "onnxruntime-web", "litert", "tflite-runtime"]
+IsaFlag = Literal[
+    "neon", "crc32", "aes", "fp16", "dotprod", "i8mm", "bf16", "sve2",
+    "sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni",
+    "simd128", "threads",
+]  # fmt: skip
+
+
+class Budget(Frozen):
+    """What a model may cost; a limit that is left out is not checked.
+
+    file_mb: the model files, 10^6 bytes. ram_mb: peak memory over an empty runtime. latency_ms: p90 of one inference of
+    `Recipe.length` tokens on all cores. load_ms: cold load, from the first byte read to a session that can run.
+    score_drop: points (0 to 100) of the task's metric lost against the teacher.
+    """
+
+    file_mb: float | None = Field(default=None, gt=0)
+    ram_mb: float | None = Field(default=None, gt=0)
+    latency_ms: float | None = Field(default=None, gt=0)
+    load_ms: float | None = Field(default=None, gt=0)
+    score_drop: float | None = Field(default=None, ge=0)
+
+    def overridden_by(self, other: "Budget") -> "Budget":
+        return Budget(**(self.model_dump() | other.model_dump(exclude_none=True)))
+
+
+class Cpu(Frozen):
+    arch: Literal["aarch64", "armv7l", "x86_64", "wasm32"]
+    part: str
+    cores: int = Field(gt=0)
+    clock_ghz: float = Field(gt=0)
+    isa: tuple[IsaFlag, ...]
+
+    @property
+    def saturates_u8s8(self) -> bool:
+        """x86 with AVX2 and without VNNI: onnxruntime adds pairs of u8 x s8 products in 16 bits there (VPMADDUBSW), which can saturate.
+
+        On CPUs without AVX2 it adds them in 32 bits: seen on emulated ones.
+        """
+        return self.arch == "x86_64" and "avx2" in self.isa and not {"avx_vnni", "avx512_vnni"} & set(self.isa)
+
+
+class Memory(Frozen):
+    total_mb: int = Field(gt=0)
+    bandwidth_gb_s: float = Field(gt=0)
+
+
+class Storage(Frozen):
+    kind: str
+    read_mb_s: float = Field(gt=0)
+
+
+class Precision(Frozen):
+    """macs_per_cycle: multiply-accumulates a core can start each cycle in matrix products of this precision."""
+
+    macs_per_cycle: float = Field(gt=0)
+    why: str
+
+
+class Runtime(Frozen):
+    version: str = Field(pattern=r"^\d+(\.\d+)*$")  # compared with what our files need
+    precisions: dict[PrecisionName, Precision]
+
+    @model_validator(mode="after")
+    def _has_fp32(self) -> "Runtime":
+        if "fp32" not in self.precisions:
+            raise ValueError("every runtime states fp32: attention and what is not quantized run in it")
+        return self
+
+
+class Profile(Frozen):
+    name: str
+    summary: str
+    cpu: Cpu
+    memory: Memory
+    storage: Storage
+    runtimes: dict[RuntimeName, Runtime] = Field(min_length=1)
+    budget: Budget = Budget()
+    min_sdk: int | None = Field(default=None, ge=26)  # oldest Android API of a phone's module; its Java needs 26
+
+
+def profile_names() -> list[str]:
+    return sorted(path.stem for path in shipped("device_profiles").glob("*.toml"))
+
+
+def load_profile(name: str) -> Profile:
+    """A shipped profile by its name, or a file of the user's own by its path (`./my-board.toml`)."""
+    own_file = name.endswith(".toml") or "/" in name
+    path = Path(name) if own_file else shipped("device_profiles") / f"{name}.toml"
+    if own_file and not path.is_file():
+        raise EdgepackError(f"profile file not found: {name!r}", "check the path, or see `edgepack profiles` for the shipped ones")
+    if not own_file and name not in profile_names():
+        raise EdgepackError(f"unknown profile: {name!r}", did_you_mean(name, profile_names()))
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise EdgepackError(f"{path.name} is not valid TOML: {error}", "mend the line named above") from None
+    return Profile.read({"name": path.stem} | data, path.name)

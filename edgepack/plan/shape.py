@@ -1,0 +1,166 @@
+"""A model's shape, read from its config alone: what size, memory and latency follow from. No torch, no weights."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from edgepack.core.errors import EdgepackError
+from edgepack.core.records import Frozen
+from edgepack.plan.architectures.families import FAMILIES, Family, family_of
+
+# Which head stands on the base model; `base` is a model without one.
+_HEADS = {
+    "ForSequenceClassification": "text-classification",
+    "ForTokenClassification": "token-classification",
+    "ForQuestionAnswering": "question-answering",
+    "ForCausalLM": "text-generation",
+    "LMHeadModel": "text-generation",
+    "Model": "feature-extraction",
+}
+
+
+class LayerShape(Frozen):
+    heads: int
+    ffn: int
+
+
+class ModelShape(Frozen):
+    """Widths and counts of a transformer; `layers` may differ from each other after pruning."""
+
+    model_type: str
+    task: str
+    layers: tuple[LayerShape, ...]
+    hidden: int
+    head_dim: int
+    kv_groups: int  # query heads that share one key and value head
+    vocab: int
+    positions: int
+    token_types: int
+    embedding: int  # width of the token table (ELECTRA's differs from hidden)
+    labels: int
+    tied: bool = True  # a decoder's head is the token table
+    bottleneck: int | None = None  # width inside a layer, where it is not `hidden`
+    ffns: int = 1  # FFNs in a layer, each `LayerShape.ffn` wide
+
+    @property
+    def family(self) -> Family:
+        return FAMILIES[self.model_type]
+
+    @property
+    def stored_layers(self) -> tuple[LayerShape, ...]:
+        """The layers that have weights of their own."""
+        return self.layers[:1] if self.family.shared_layers else self.layers
+
+    @property
+    def params(self) -> int:
+        """Parameters, computed from the shape; a built model's are counted."""
+        missing_norm = self._norm(self.hidden) if self.family.first_layer_stays else 0
+        layers = sum(self.layer_params(layer) for layer in self.stored_layers) - missing_norm
+        return self.embedding_params + layers + self._head_params
+
+    @property
+    def embedding_params(self) -> int:
+        family = self.family
+        tables = self.vocab * self.embedding
+        other_width = self.hidden if self.bottleneck else self.embedding  # of the tables beside the tokens', and the norm
+        tables += (self.positions * family.position_table + self.token_types) * other_width
+        together = family.projected_embeddings or int(self.embedding != self.hidden)
+        projection = (together * self.embedding + 1) * self.hidden if together else 0
+        return tables + self._norm(other_width) * family.embedding_norm + projection
+
+    def linear_weights(self, layer: LayerShape) -> int:
+        """Weights of a layer's matrix products: its multiply-accumulates for one token."""
+        inside, width = self.bottleneck or self.hidden, layer.heads * self.head_dim
+        kv_width = width // self.kv_groups
+        attention = inside * 2 * width + (inside + self.hidden) * kv_width
+        ffns = self.ffns * inside * layer.ffn * (len(self.family.ffn_in) + 1)
+        return attention + ffns + (3 * self.hidden * self.bottleneck if self.bottleneck else 0)
+
+    def layer_params(self, layer: LayerShape) -> int:
+        family, inside, width = self.family, self.bottleneck or self.hidden, layer.heads * self.head_dim
+        biases = family.qkv_biases * (width + 2 * (width // self.kv_groups))
+        biases += family.output_biases * (inside + self.ffns * (layer.ffn + inside))
+        norms = (1 + self.ffns) * self._norm(inside) + 2 * self.head_dim * (family.head_norms and layer.heads > 0)
+        if self.bottleneck:  # two ways in, one way out, each with a norm
+            biases += 2 * inside + self.hidden
+            norms += 2 * self._norm(inside) + self._norm(self.hidden)
+        return self.linear_weights(layer) + biases + norms
+
+    def _norm(self, width: int) -> int:
+        return width * (2 if self.family.norm_biases else 1)
+
+    @property
+    def _head_params(self) -> int:
+        family, hidden = self.family, self.hidden
+        final_norm = self._norm(hidden) * family.final_norm
+        if family.causal:
+            return final_norm + (0 if self.tied else self.vocab * hidden)
+        if family.dense_head == "always":
+            dense = hidden * hidden + self._norm(hidden) if self.labels else 0
+        else:
+            dense = hidden * (hidden + 1) if self.task == "text-classification" else 0
+        return final_norm + dense + self.labels * (hidden + 1)
+
+    def resized(self, layers: tuple[LayerShape, ...], hidden: int) -> "ModelShape":
+        embedding = hidden if self.embedding == self.hidden else self.embedding
+        return self.model_copy(update={"layers": layers, "hidden": hidden, "embedding": embedding})
+
+    def name(self) -> str:
+        """Depth x width as the user writes it: `3x384`."""
+        return f"{len(self.layers)}x{self.hidden}"
+
+
+def task_of(config: Mapping[str, Any], place: str) -> str:
+    """The task that the model's head was made for, by the class name in its config."""
+    names = config.get("architectures") or []
+    for name in names:
+        for ending, task in _HEADS.items():
+            if name.endswith(ending) and not name.endswith("ForPreTraining"):
+                return task
+    raise EdgepackError(
+        f"no task can be read from {place}: architectures {names!r}",
+        "edgepack builds fine-tuned models: name the task with --task, or fine-tune a head first",
+    )
+
+
+def read_shape(config: Mapping[str, Any], task: str, kept: list[dict[str, int]] | None, place: str) -> ModelShape:
+    """The shape that a config.json states; `kept` is a pruned checkpoint's own list of heads and FFN widths by layer."""
+    family = family_of(config, place)
+    try:
+        count, heads, hidden = (config[key] for key in (family.config_layers, family.config_heads, family.config_hidden))
+        ffn = config[family.config_ffn] or 4 * hidden  # GPT-2 leaves it open
+        vocab, positions = config["vocab_size"], config[family.config_positions]
+    except KeyError as missing:
+        raise EdgepackError(f"missing key in {place}: {missing.args[0]!r}", f"a {family.model_type} config states it") from None
+    bottleneck = config.get(family.config_bottleneck) if family.config_bottleneck else None
+    return ModelShape(
+        model_type=family.model_type,
+        task=task,
+        layers=_layers(family, count, LayerShape(heads=heads, ffn=ffn), kept, place),
+        hidden=hidden,
+        head_dim=config.get("head_dim") or (bottleneck or hidden) // heads,
+        kv_groups=heads // (config.get("num_key_value_heads") or heads),
+        vocab=vocab,
+        positions=positions,
+        token_types=config.get("type_vocab_size", 0),
+        embedding=config.get("embedding_size", hidden),
+        labels=_labels(config, task),
+        tied=config.get("tie_word_embeddings", family.tied_unless_stated),
+        bottleneck=bottleneck,
+        ffns=config.get(family.config_ffns, 1) if family.config_ffns else 1,
+    )
+
+
+def _layers(family: Family, count: int, whole: LayerShape, kept: list[dict[str, int]] | None, place: str) -> tuple[LayerShape, ...]:
+    if kept is None:
+        return (whole,) * count
+    rows = tuple(LayerShape.read(row, place) for row in kept)
+    stored = 1 if family.shared_layers else count
+    if len(rows) != stored:
+        raise EdgepackError(f"{place} states {stored} layers, the checkpoint's list {len(rows)}", "export the checkpoint again")
+    return rows * count if family.shared_layers else rows
+
+
+def _labels(config: Mapping[str, Any], task: str) -> int:
+    if task in ("feature-extraction", "text-generation"):
+        return 0
+    return 2 if task == "question-answering" else len(config.get("id2label") or (0, 1))

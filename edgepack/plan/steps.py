@@ -1,0 +1,113 @@
+"""The steps that a plan is made of: frozen settings, each with its why. Pure; what a step does stands in stages/ and export/."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from edgepack.core.records import Frozen
+from edgepack.plan.formats import Format
+from edgepack.plan.recipe import Importance, Scope
+
+
+class CutVocabulary(Frozen):
+    """Keep the pieces that a corpus needs. corpus: `data` for the train split, or the path of a file beside it."""
+
+    verb: Literal["cut_vocabulary"] = "cut_vocabulary"
+    corpus: str
+    why: str
+
+
+class PruneHeads(Frozen):
+    """Cut the least important heads out. scope `layer` removes the same share in each layer, `model` the least anywhere."""
+
+    verb: Literal["prune_heads"] = "prune_heads"
+    fraction: float
+    scope: Scope
+    importance: Importance = "gradient"
+    refit: bool = False  # what stays takes over, by least squares, what is cut
+    why: str
+
+
+class PruneFFN(Frozen):
+    """Cut the least important FFN neurons out; scope as for heads."""
+
+    verb: Literal["prune_ffn"] = "prune_ffn"
+    fraction: float
+    scope: Scope
+    importance: Importance = "gradient"
+    refit: bool = False  # what stays takes over, by least squares, what is cut
+    why: str
+
+
+class PruneLayers(Frozen):
+    """Keep `count` layers: those listed in `keep`, or, where it is empty, the most influential."""
+
+    verb: Literal["prune_layers"] = "prune_layers"
+    count: int
+    keep: tuple[int, ...]
+    why: str
+
+
+class DropAttention(Frozen):
+    """Drop the attention sublayers of these layers; their FFNs stay."""
+
+    verb: Literal["drop_attention"] = "drop_attention"
+    layers: tuple[int, ...]
+    why: str
+
+
+class PruneWeights(Frozen):
+    """Zero the smallest weights until `fraction` of the layers' matrices is zero."""
+
+    verb: Literal["prune_weights"] = "prune_weights"
+    fraction: float
+    why: str
+
+
+class Distill(Frozen):
+    verb: Literal["distill"] = "distill"
+    layers: int
+    hidden: int
+    epochs: int
+    batch_rows: int
+    learning_rate: float
+    temperature: float
+    soft_weight: float = 1.0
+    hidden_weight: float = 0.0
+    relation_weight: float = 0.0
+    hard_weight: float = 0.0
+    minutes: float | None = None
+    hold_zeros: bool = False  # weights that are zero stay zero
+    why: str
+
+
+class Export(Frozen):
+    verb: Literal["export"] = "export"
+    format: Format = "onnx"
+    opset: int | None = None  # ONNX only
+    prepack: bool = True  # matrices are packed for the kernels as the session opens
+    weight_cache: bool = False  # TFLite only: see Runnable
+    positions: int | None = None  # of a decoder in TFLite: tokens that its cache holds
+    smoothing: float | None = None  # TFLite: of activations, before they are rounded
+    why: str
+
+
+class Quantize(Frozen):
+    verb: Literal["quantize"] = "quantize"
+    precision: Literal["fp16", "int8", "int4"]
+    # dynamic: activations in int8 by scales of each text; static: by scales of calibration texts; blockwise: a scale for each block
+    # of a weight's inputs; storage: weights alone, computed with in fp32
+    method: Literal["dynamic", "static", "blockwise", "storage"] = "dynamic"
+    reduce_range: bool = False
+    scales_apart: bool = False  # TFLite: a matrix has one scale, those of its channels follow as an op of their own
+    block: int = 32  # weights that share a scale, blockwise
+    asymmetric: bool = False  # each block has a zero point of its own, blockwise
+    smoothing: float | None = None  # of activations; None: chosen on calibration texts
+    sensitive: int | None = None  # groups of products left wider: in float, a decoder's in 8 bits; None: only where the gate fails without
+    embedding_bits: Literal[8, 4] = 8  # of a decoder's head too
+    why: str
+
+
+ModelStep = PruneHeads | PruneFFN | PruneLayers | DropAttention | PruneWeights | Distill  # checkpoint to checkpoint
+FileStep = Export | Quantize  # to a file that a target can run
+Step = Annotated[CutVocabulary | ModelStep | FileStep, Field(discriminator="verb")]

@@ -1,0 +1,87 @@
+"""Which student a size means: depth and width within the size, for the least predicted latency on a device. Pure."""
+
+from edgepack.core.errors import EdgepackError
+from edgepack.plan.cost_model import predict
+from edgepack.plan.profile import PrecisionName, Profile
+from edgepack.plan.recipe import StudentSize
+from edgepack.plan.shape import LayerShape, ModelShape
+
+_SHALLOWEST = 1 / 3  # a student keeps at least this share of its teacher's layers,
+_NARROWEST = 1 / 3  # and of its hidden width: below, little of what the teacher knows can be carried over
+_SHORTFALL = 0.05  # a size is met by a student at most this much smaller
+
+
+def student_layers(count: int, teacher_layers: int) -> list[int]:
+    """Which of the teacher's layers a student of `count` layers starts from: spread evenly, the first one always kept.
+
+    DistilBERT (Sanh 2019) takes every other layer; this is the same for any count.
+    """
+    return [index * teacher_layers // count for index in range(count)]
+
+
+def shrink(teacher: ModelShape, layers: int, hidden: int) -> ModelShape:
+    """The shape of a student: fewer layers, a narrower hidden state; heads and FFN shrink with the width."""
+    kept = [teacher.layers[index] for index in student_layers(layers, len(teacher.layers))]
+    ratio = hidden / teacher.hidden
+    return teacher.resized(tuple(narrowed(row, ratio, teacher.kv_groups) for row in kept), hidden)
+
+
+def narrowed(layer: LayerShape, ratio: float, group: int) -> LayerShape:
+    """A layer of a student that is `ratio` as wide; `group` query heads share a key and value head and stay together."""
+    heads = max(1, round(layer.heads / group * ratio)) * group
+    return LayerShape(heads=layer.heads and heads, ffn=max(1, round(layer.ffn * ratio)))
+
+
+def choose_student(
+    teacher: ModelShape, full: ModelShape, size: StudentSize, profile: Profile, runtime: str, precision: PrecisionName, length: int
+) -> ModelShape:
+    """The student that `size` asks for. `teacher` is what it is cut from (heads pruned already), `full` the teacher itself.
+
+    EdgepackError: larger than its teacher, a width that heads do not divide, or no shape within the size.
+    """
+    if size.is_same:
+        return teacher
+    if size.layers is not None and size.hidden is not None:
+        return _exact(teacher, size.layers, size.hidden)
+    if size.params is not None:
+        target, highest = size.params, size.params + (size.rounding or 0)
+    else:
+        target = highest = full.params * (size.percent or 100) / 100
+    if highest > full.params * 1.025:
+        raise EdgepackError(
+            f"a student of {size.text} is larger than its teacher ({full.params / 1e6:.1f}M)", "choose a smaller one, or `same`"
+        )
+    if target >= full.params * 0.975:
+        return teacher
+    candidates = candidate_students(teacher)
+    fitting = [shape for shape in candidates if target * (1 - _SHORTFALL) <= shape.params <= highest]
+    if not fitting:
+        nearest = sorted(candidates, key=lambda shape: abs(shape.params - target))[:3]
+        sizes = ", ".join(f"{shape.name()} ({shape.params / 1e6:.1f}M)" for shape in nearest)
+        raise EdgepackError(f"no student of {size.text} has a sensible shape", f"the nearest are {sizes}")
+    return min(fitting, key=lambda shape: predict(shape, precision, profile, runtime, length).latency_ms)
+
+
+def candidate_students(teacher: ModelShape) -> list[ModelShape]:
+    """Every student worth considering, the largest first: at least a third of the layers and of the width."""
+    depths = range(max(1, round(len(teacher.layers) * _SHALLOWEST)), len(teacher.layers) + 1)
+    widths = range(teacher.head_dim, teacher.hidden + 1, teacher.head_dim)
+    shapes = [
+        shrink(teacher, depth, width)
+        for depth in depths
+        for width in widths
+        if width >= teacher.hidden * _NARROWEST and (depth, width) != (len(teacher.layers), teacher.hidden)
+    ]
+    return sorted(shapes, key=lambda shape: -shape.params)
+
+
+def _exact(teacher: ModelShape, layers: int, hidden: int) -> ModelShape:
+    if layers < 1 or layers > len(teacher.layers) or hidden > teacher.hidden:
+        raise EdgepackError(
+            f"a student of {layers}x{hidden} is larger than its teacher ({teacher.name()}) or has no layer",
+            f"choose 1 to {len(teacher.layers)} layers and a width up to {teacher.hidden}",
+        )
+    if hidden == 0 or hidden % teacher.head_dim:
+        widths = ", ".join(str(width) for width in range(teacher.head_dim, teacher.hidden + 1, teacher.head_dim))
+        raise EdgepackError(f"a width of {hidden} is not a multiple of the head size {teacher.head_dim}", f"choose one of {widths}")
+    return shrink(teacher, layers, hidden)

@@ -1,0 +1,1 @@
+"""From a file to a narrower file: one scheme a file."""

@@ -1,1 +1,0 @@
-"""What every platform's module is made of: the checked order, model files with their manifest, signature, sizes, licences."""

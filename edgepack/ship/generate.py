@@ -1,0 +1,174 @@
+"""generate(): a text-generation pack continues a text, in the target's runtime and in a process of its own, word by word."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from edgepack.core.errors import EdgepackError
+from edgepack.core.records import Frozen
+from edgepack.measure.machines.transports.local import stream_job
+from edgepack.pack.manifest import Manifest, read_manifest
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_NOT_WHOLE = "\ufffd"  # what a tokenizer shows for bytes that are no character, or none yet
+
+
+class Generated(Frozen):
+    """What followed a prompt, and how long it took here: ms of the session's load, to the first token, and of each further one."""
+
+    text: str
+    tokens: tuple[int, ...]
+    ended_by: Literal["stop", "max_tokens", "positions"]
+    prompt_tokens: int
+    load_ms: float | None  # on an emulated CPU there are no times
+    first_token_ms: float | None
+    token_ms: tuple[float, ...]
+    tokens_per_s: float | None  # after the first, text and choice included; null where there is none
+    threads: int
+    pack_id: str
+    runtime: dict[str, Any]
+    machine: dict[str, Any]
+    origin: Literal["measured"] = "measured"
+
+    def summary(self) -> str:
+        """One line for people."""
+        by = self.machine.get("emulated_by")
+        if by:
+            return f"{len(self.tokens)} tokens ({self.ended_by}); not timed, as this CPU is emulated by {by}"
+        if self.first_token_ms is None:
+            return f"no token: {self.ended_by}"
+        speed = "" if self.tokens_per_s is None else f", then {self.tokens_per_s:.1f} tokens/s"
+        where = f"measured here, {self.machine['cpu']}, {self.threads} threads"
+        return f"{len(self.tokens)} tokens ({self.ended_by}), the first after {self.first_token_ms:.0f} ms{speed}; {where}"
+
+
+def generate(
+    pack: Path | str,
+    prompt: str,
+    max_tokens: int = 128,
+    temperature: float = 0.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    show: Callable[[str], Any] | None = None,
+) -> Generated:
+    """Continues `prompt` by at most `max_tokens`, on all cores; ends at the model's stop tokens and at its last position.
+
+    temperature 0 takes the likeliest token each time; above, tokens are drawn by `seed` from the `top_k` likeliest (0: all) and
+    from the likeliest that together reach the probability `top_p`. show receives the text piece by piece, as it is certain.
+    EdgepackError: values out of range, a pack that generates no text, a prompt that is empty or longer than the model's positions.
+    """
+    _check_settings(max_tokens, temperature, top_k, top_p, seed)
+    manifest = _text_generator(Path(pack))
+    tokenizer = read_tokenizer(Path(pack))
+    ids = _prompt_ids(tokenizer, prompt, manifest)
+    job = {
+        "kind": "generate",
+        "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1),
+        "prompt": ids,
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "seed": seed,
+    }
+    result: dict[str, Any] = {}
+    pieces = []
+    for piece in stable_text(tokenizer, ids, _tokens(stream_job(Path(pack), manifest.plan.runtime, job), result)):
+        pieces.append(piece)
+        if show:
+            show(piece)
+    token_ms = result["token_ms"] or ()  # as all times null on an emulated CPU
+    spent = sum(token_ms)
+    return Generated(
+        text="".join(pieces),
+        tokens=tuple(result["tokens"]),
+        ended_by=result["ended_by"],
+        prompt_tokens=result["prompt_tokens"],
+        load_ms=_rounded(result["session_ms"]),
+        first_token_ms=_rounded(result["first_token_ms"]),
+        token_ms=tuple(token_ms),
+        tokens_per_s=round(len(token_ms) / spent * 1e3, 2) if spent else None,
+        threads=job["threads"],
+        pack_id=manifest.pack_id,
+        runtime=result["runtime"],
+        machine=result["machine"],
+    )
+
+
+def _rounded(ms: float | None) -> float | None:
+    return None if ms is None else round(ms, 3)
+
+
+def stable_text(tokenizer: "Tokenizer", prompt: list[int], tokens: Iterable[int]) -> Iterator[str]:
+    """The text behind a prompt, in pieces that later tokens do not change: a character of several tokens waits for its last."""
+    ids = list(prompt)
+    shown = text = tokenizer.decode(ids)
+    for token in tokens:
+        ids.append(token)
+        text = tokenizer.decode(ids)
+        certain = text.rstrip(_NOT_WHOLE)
+        if len(certain) > len(shown) and certain.startswith(shown):
+            yield certain[len(shown) :]
+            shown = certain
+    if len(text) > len(shown):  # bytes that never became a character
+        yield text[len(shown) :]
+
+
+def read_tokenizer(pack: Path) -> "Tokenizer":
+    """The pack's tokenizer, that cuts nothing off: a prompt that is too long is an error, not another prompt."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(pack / "tokenizer.json"))
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def _tokens(stream: Iterable[dict[str, Any]], result: dict[str, Any]) -> Iterator[int]:
+    """The tokens of a job's stream; its last object is put into `result`."""
+    for found in stream:
+        if "token" in found:
+            yield found["token"]
+        else:
+            result.update(found)
+
+
+def _check_settings(max_tokens: int, temperature: float, top_k: int, top_p: float, seed: int) -> None:
+    for name, value, ok, fix in (
+        ("max_tokens", max_tokens, max_tokens > 0, "give the most tokens to generate, 1 or more"),
+        ("temperature", temperature, 0 <= temperature < float("inf"), "give 0 for the likeliest token each time, or up to about 1.5"),
+        ("top_k", top_k, top_k >= 0, "give how many tokens to draw from, or 0 for all"),
+        ("top_p", top_p, 0 < top_p <= 1, "give the probability to draw from, above 0 and up to 1"),
+        ("seed", seed, seed >= 0, "give 0 or more"),
+    ):
+        if not ok:
+            raise EdgepackError(f"out of range: --{name.replace('_', '-')} {value!r}", fix)
+
+
+def _text_generator(pack: Path) -> Manifest:
+    manifest = read_manifest(pack)
+    if manifest.task != "text-generation":
+        raise EdgepackError(
+            f"{str(pack)!r} is a pack for {manifest.task}: it generates no text", "give a pack that was built from a text-generation model"
+        )
+    if not manifest.cache or not manifest.positions:
+        raise EdgepackError(f"{str(pack)!r} keeps no keys and values: it cannot generate text", "build the pack again with this edgepack")
+    return manifest
+
+
+def _prompt_ids(tokenizer: "Tokenizer", prompt: str, manifest: Manifest) -> list[int]:
+    ids = tokenizer.encode(prompt).ids if prompt.strip() else []
+    if not ids:
+        raise EdgepackError(f"the prompt is empty: {json.dumps(prompt)}", "give the text to continue with --prompt")
+    if len(ids) > manifest.positions:
+        fixed = manifest.format == "tflite"  # its cache, which may be shorter than what the model has positions for
+        raise EdgepackError(
+            f"the prompt has {len(ids)} tokens, "
+            + (f"the file's cache holds {manifest.positions}" if fixed else f"the model has {manifest.positions} positions"),
+            "shorten the prompt: what is generated needs room too" + (", or build with a larger --max-length" if fixed else ""),
+        )
+    return ids

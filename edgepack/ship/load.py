@@ -1,0 +1,36 @@
+"""load(): a pack answers here with the very code that a shipped module runs on the device, imported from targets/ by its place."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from edgepack.core.resources import shipped
+from edgepack.pack.manifest import MANIFEST_FILE, REPORT_FILES, check_files, read_manifest
+
+_NAME = "edgepack_module"  # in sys.modules; never the name of the folder, which says nothing
+
+
+def load(pack: Path | str, threads: int | None = None) -> Any:
+    """A callable that answers by the pack's task: labels with scores, entities and answers with their places, vectors, or text.
+
+    Results are those of targets/module/results.py; `with` or close() frees the model. threads: one for each core if left out.
+    EdgepackError where the folder is no pack or a file was changed; errors of a call are those of targets/module/errors.py.
+    """
+    folder = Path(pack)
+    manifest = read_manifest(folder)
+    check_files(folder, manifest, skip=REPORT_FILES)
+    return device_module().load(folder, threads, MANIFEST_FILE, manifest.plan.exact_products)
+
+
+def device_module() -> ModuleType:
+    """targets/module as a package. It finds sampling.py and machine.py too, which lie beside it there and inside it once it is shipped."""
+    if _NAME not in sys.modules:
+        targets = shipped("targets")
+        folder = targets / "module"
+        spec = importlib.util.spec_from_file_location(_NAME, folder / "__init__.py", submodule_search_locations=[str(folder), str(targets)])
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[_NAME] = module
+        spec.loader.exec_module(module)
+    return sys.modules[_NAME]

@@ -1,0 +1,55 @@
+"""Names under which a module is shipped: refused before any work where a platform's language would not take them."""
+
+import keyword
+import re
+import sys
+from pathlib import Path
+
+from edgepack.core.errors import EdgepackError
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
+_NEEDED = {"numpy", "tokenizers", "onnxruntime", "ai_edge_litert", "tflite_runtime", "waitress", "cryptography", "edgepack", "node_modules"}
+_JAVA_WORDS = {
+    "abstract", "assert", "boolean", "break", "byte", "case", "catch", "char", "class", "const", "continue", "default",
+    "do", "double", "else", "enum", "extends", "false", "final", "finally", "float", "for", "goto", "if", "implements",
+    "import", "instanceof", "int", "interface", "long", "native", "new", "null", "package", "private", "protected",
+    "public", "return", "short", "static", "strictfp", "super", "switch", "synchronized", "this", "throw", "throws",
+    "transient", "true", "try", "void", "volatile", "while",
+}  # fmt: skip
+
+
+def chosen_names(pack: Path, platform: str, name: str | None, package: str | None) -> tuple[str, str]:
+    """name and package: as given, or the name from the package's last part, or from the pack's folder."""
+    if package is not None:
+        _check_package(package)
+    elif platform == "android":
+        raise EdgepackError("an Android module needs a package name", "add --package, such as com.example.intents")
+    if name is not None:
+        wished, origin = name, "--name"
+    elif package:
+        wished, origin = package.rpartition(".")[2], "a name from the --package"
+    else:
+        wished, origin = re.sub(r"[^a-z0-9]+", "_", pack.resolve().name.lower()), "a name from the pack's folder"
+    _check_name(wished, origin)
+    return wished, package or wished
+
+
+def _check_name(name: str, origin: str) -> None:
+    fix = "give --name: a small letter, then small letters, digits and _, such as intents"
+    if not _NAME.fullmatch(name):
+        raise EdgepackError(f"{origin}, {name!r}, is no name for a module", fix)
+    if keyword.iskeyword(name) or name in _JAVA_WORDS:
+        raise EdgepackError(f"{origin}, {name!r}, is a word of the language", fix)
+    if name in sys.stdlib_module_names or name in _NEEDED:
+        raise EdgepackError(f"{origin}, {name!r}, would hide the package of that name", fix)
+
+
+def _check_package(package: str) -> None:
+    parts = package.split(".")
+    wrong = next((part for part in parts if not _NAME.fullmatch(part) or part in _JAVA_WORDS), None)
+    if wrong is not None or len(parts) < 2:
+        what = "it has one part alone" if wrong is None else f"{wrong!r} is no part of one"
+        raise EdgepackError(
+            f"--package {package!r} is no package name: {what}",
+            "give two parts or more of small letters, digits and _: com.example.intents",
+        )

@@ -1,0 +1,1 @@
+"""One file a platform, found by its name."""

@@ -1,0 +1,168 @@
+"""An Android library: a Gradle module of plain Java with the model as an asset, and the same as an .aar."""
+
+import json
+from pathlib import Path
+
+from edgepack.core.errors import EdgepackError
+from edgepack.plan.formats import python_runtime
+from edgepack.ship.jvm.characters import characters
+from edgepack.ship.jvm.sources import class_prefix, classes_jar, write_sources, zipped
+from edgepack.ship.jvm.supported import check_tokenizer
+from edgepack.ship.jvm.weights import write_weights
+from edgepack.ship.module_files import MODULE_FILE, TOKENIZER_FILE, write_manifest, write_model
+from edgepack.ship.shipment import Carried, Shipment, Size, Written, check_known
+from edgepack.ship.shipping import rendered
+
+CHARACTERS_FILE, WEIGHTS_FILE = "characters.json", "weights.json"
+MIN_SDK = 26  # Android 8: the oldest with all of Java that the module uses; the runtimes themselves want 24 and 23
+COMPILE_SDK = 36
+PLAY_LIMIT_MB = 200  # compressed download of an app's base module: Play Console help, "Google Play maximum size limits"
+_LARGEST_MAPPED = 2**31 - 1
+_ENCODERS = frozenset({"text-classification", "token-classification", "question-answering", "feature-extraction"})
+_ABIS = {"aarch64": ("arm64-v8a",), "armv7l": ("armeabi-v7a", "arm64-v8a")}
+_DEPENDENCIES = {  # by the pack's format: Maven's name, the wheel whose version it was measured with, the newest seen published
+    "onnx": ("com.microsoft.onnxruntime:onnxruntime-android", "onnxruntime", "1.30.0", "MIT"),
+    "tflite": ("com.google.ai.edge.litert:litert", "ai-edge-litert", "2.2.0", "Apache-2.0"),
+}
+_RUNTIME_BYTES = {  # both native libraries, read from onnxruntime-android 1.29.0's .aar
+    "arm64-v8a": 32_232_640,
+    "armeabi-v7a": 22_809_264,
+    "x86_64": 38_573_188,
+}
+_CALLS = {
+    "text-classification": ('classify("turn on the light").label', "label"),
+    "token-classification": ('entities("Ada Lovelace lived in London.").entities', "entities"),
+    "question-answering": ('answer("Who wrote it?", "Ada Lovelace wrote the first program.").text', "text"),
+    "feature-extraction": ('embed("turn on the light").values', "values"),
+    "text-generation": ('generate("Once upon a time", 40, Sampling.GREEDY) { piece -> print(piece); true }.endedBy', "text"),
+}
+
+
+def check(shipment: Shipment) -> tuple[str, ...]:
+    """EdgepackError: a task, tokenizer, runtime, name or size that the module does not take. Warnings: Play's limit, the version."""
+    manifest = shipment.manifest
+    check_known(shipment, tasks=_ENCODERS | {"text-generation"}, models={"WordPiece", "BPE", "Unigram"})
+    check_tokenizer(shipment.pack / TOKENIZER_FILE)
+    class_prefix(shipment.name)
+    if manifest.format not in _DEPENDENCIES or python_runtime(manifest.plan.runtime) not in ("onnxruntime", "litert"):
+        raise EdgepackError(
+            f"the android module has no {manifest.plan.runtime}: it runs onnxruntime and LiteRT",
+            "build the pack for a phone: edgepack build --profile phone",
+        )
+    sizes = {file.name: file.bytes for file in manifest.files}
+    large = next((name for name in shipment.model_files if sizes[name] > _LARGEST_MAPPED), None)
+    if large is not None:
+        raise EdgepackError(f"{large} has {sizes[large] / 1e6:.0f} MB: Java maps at most 2147 MB", "build a smaller pack: --file-mb 2000")
+    return (*_version_warning(shipment), *_size_warning(sum(sizes[name] for name in (*shipment.model_files, TOKENIZER_FILE)) / 1e6))
+
+
+def _version_warning(shipment: Shipment) -> tuple[str, ...]:
+    coordinate, _, newest, _ = _DEPENDENCIES[shipment.manifest.format]
+    version = _version(shipment)
+    if _numbers(version) <= _numbers(newest):
+        return ()
+    return (
+        f"{coordinate} {version}, with which the pack was measured, was not seen published when this edgepack was made (newest: {newest}): "
+        "if Gradle does not find it, write the newest there is into build.gradle.kts and run the self-test on a device"
+        + (" (onnxruntime opens these files from 1.23 on)" if shipment.manifest.format == "onnx" else ""),
+    )
+
+
+def _size_warning(file_mb: float) -> tuple[str, ...]:
+    if file_mb <= PLAY_LIMIT_MB:
+        return ()
+    return (
+        f"model and tokenizer have {file_mb:.0f} MB: Google Play takes an app's base module up to {PLAY_LIMIT_MB} MB (compressed "
+        "download), so put them into an asset pack, or build a smaller pack",
+    )
+
+
+def _version(shipment: Shipment) -> str:
+    return shipment.manifest.versions[_DEPENDENCIES[shipment.manifest.format][1]]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def write(shipment: Shipment, folder: Path) -> Written:
+    """build.gradle.kts, src/main, consumer-rules.pro, and NAME.aar where javac is at hand."""
+    assets = folder / "src" / "main" / "assets" / shipment.name
+    sizes = write_model(shipment, assets)
+    tokenizer = json.loads((assets / TOKENIZER_FILE).read_text(encoding="utf-8"))
+    (assets / CHARACTERS_FILE).write_text(json.dumps(characters(tokenizer), separators=(",", ":")) + "\n", encoding="utf-8")
+    if shipment.manifest.format == "onnx":
+        write_weights(assets / shipment.manifest.model, assets / WEIGHTS_FILE)
+    write_manifest(shipment, assets)
+    key = shipment.signer.public_key if shipment.signer else ""
+    sources = write_sources(folder / "src" / "main" / "java", shipment.package, shipment.name, shipment.manifest.format, key)
+    context = _context(shipment)
+    texts = {name: rendered(f"android.{name}.j2", **context) for name in ("build.gradle.kts", "AndroidManifest.xml", "consumer-rules.pro")}
+    for name, text in texts.items():
+        (folder / ("src/main" if name.endswith(".xml") else "") / name).write_text(text, encoding="utf-8")
+    jar = classes_jar(sources)
+    if jar is not None:
+        (folder / f"{shipment.name}.aar").write_bytes(_aar(jar, assets, shipment, context, texts["consumer-rules.pro"]))
+    context |= {"aar": jar is not None}
+    return Written(sizes=(*sizes, *_more_sizes(shipment, assets, sources, jar)), licences=_licences(shipment), context=context)
+
+
+def _context(shipment: Shipment) -> dict[str, object]:
+    coordinate, _, _, _ = _DEPENDENCIES[shipment.manifest.format]
+    call, attribute = _CALLS[shipment.manifest.task]
+    return {
+        "package": shipment.package,
+        "name": shipment.name,
+        "prefix": class_prefix(shipment.name),
+        "dependency": f"{coordinate}:{_version(shipment)}",
+        "min_sdk": shipment.manifest.profile.min_sdk or MIN_SDK,
+        "compile_sdk": COMPILE_SDK,
+        "abis": _abis(shipment),
+        "call": call,
+        "attribute": attribute,
+        "signed": shipment.signer is not None,
+        "task": shipment.manifest.task,
+        "max_length": shipment.manifest.max_length,
+    }
+
+
+def _abis(shipment: Shipment) -> tuple[str, ...]:
+    """Those of the profile's devices, and of emulators."""
+    return (*_ABIS.get(shipment.manifest.profile.cpu.arch, ("arm64-v8a",)), "x86_64")
+
+
+def _aar(jar: bytes, assets: Path, shipment: Shipment, context: dict[str, object], rules: str) -> bytes:
+    files = {f"assets/{shipment.name}/{path.name}": path.read_bytes() for path in assets.iterdir()}
+    metadata = "aarFormatVersion=1.0\naarMetadataVersion=1.0\nminCompileSdk=1\n"
+    return zipped(
+        files
+        | {
+            "AndroidManifest.xml": rendered("android.aar.AndroidManifest.xml.j2", **context).encode(),
+            "META-INF/com/android/build/gradle/aar-metadata.properties": metadata.encode(),
+            "R.txt": b"",
+            "classes.jar": jar,
+            "proguard.txt": rules.encode(),
+        }
+    )
+
+
+def _more_sizes(shipment: Shipment, assets: Path, sources: list[Path], jar: bytes | None) -> tuple[Size, ...]:
+    tables = sum(path.stat().st_size for path in assets.iterdir() if path.name in (CHARACTERS_FILE, WEIGHTS_FILE, MODULE_FILE))
+    written = sum(path.stat().st_size for path in sources)
+    code = ("classes.jar, before R8", len(jar)) if jar is not None else ("Java sources: no javac here to compile them", written)
+    known = _RUNTIME_BYTES if shipment.manifest.format == "onnx" else {}
+    source = "read from onnxruntime-android 1.29.0's .aar" if known else "not read: ask its .aar"
+    runtime = [Size(part="runtime", what=f"native libraries, {abi}", bytes=known.get(abi), source=source) for abi in _abis(shipment)]
+    return (
+        Size(part="tables", what="characters, places of weights, hashes", bytes=tables, source="measured"),
+        Size(part="code", what=code[0], bytes=code[1], source="measured"),
+        *runtime,
+    )
+
+
+def _licences(shipment: Shipment) -> tuple[Carried, ...]:
+    coordinate, _, _, licence = _DEPENDENCIES[shipment.manifest.format]
+    return (
+        Carried(what="characters.json, drawn from Unicode's character data", licence="Unicode-3.0", carried=True),
+        Carried(what=f"{coordinate}:{_version(shipment)}", licence=licence, carried=False),
+    )

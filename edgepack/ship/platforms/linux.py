@@ -1,0 +1,26 @@
+"""A folder for a Linux board: a Python package to ask, on the command line and over HTTP, and a systemd unit that keeps it up."""
+
+from pathlib import Path
+
+from edgepack.ship.module_files import code_bytes, write_model
+from edgepack.ship.python_code import copy_code, fetched_licences, first_call, library_sizes, requirements
+from edgepack.ship.shipment import Shipment, Written
+from edgepack.ship.shipping import rendered
+
+
+def check(shipment: Shipment) -> tuple[str, ...]:
+    """Every task and every tokenizer.json: the module runs the library that the model was trained with. No store, so no limit."""
+    return ()
+
+
+def write(shipment: Shipment, folder: Path) -> Written:
+    """NAME/ with the code and the model, requirements.txt, NAME.service."""
+    package = folder / shipment.name
+    copy_code(shipment, package, with_server=True)
+    model = write_model(shipment, package / "model")
+    lines = requirements(shipment, with_server=True)
+    (folder / "requirements.txt").write_text("\n".join(lines) + "\n")
+    (folder / f"{shipment.name}.service").write_text(rendered("linux.service.j2", name=shipment.name, task=shipment.manifest.task))
+    sizes = (*model, code_bytes(package, "*.py"), *library_sizes(shipment, with_server=True))
+    context = first_call(shipment.manifest.task) | {"from_system": shipment.manifest.plan.runtime == "tflite-runtime"}
+    return Written(sizes=sizes, licences=fetched_licences(shipment, with_server=True), context=context)

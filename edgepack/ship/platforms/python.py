@@ -1,0 +1,31 @@
+"""A Python package with the model inside, to install or to put beside an app: what `edgepack.load` answers, without edgepack."""
+
+from pathlib import Path
+
+from edgepack.ship.module_files import code_bytes, write_model
+from edgepack.ship.python_code import copy_code, fetched_licences, first_call, library_sizes, requirements
+from edgepack.ship.shipment import Shipment, Written
+from edgepack.ship.shipping import rendered
+
+_INDEX_LIMIT_MB = 100
+_INDEX_SOURCE = "PyPI's own page on storage limits"
+
+
+def check(shipment: Shipment) -> tuple[str, ...]:
+    """Every task and every tokenizer.json; a warning where the public index would not take the wheel."""
+    file_mb = shipment.manifest.file_mb
+    if file_mb <= _INDEX_LIMIT_MB:
+        return ()
+    return (f"the model has {file_mb:.0f} MB, and the public index takes {_INDEX_LIMIT_MB} MB ({_INDEX_SOURCE}): share the folder instead",)
+
+
+def write(shipment: Shipment, folder: Path) -> Written:
+    """NAME/ with the code and the model, and pyproject.toml."""
+    package = folder / shipment.name
+    copy_code(shipment, package, with_server=False)
+    model = write_model(shipment, package / "model")
+    lines = requirements(shipment, with_server=False)
+    version = shipment.manifest.pack_id
+    (folder / "pyproject.toml").write_text(rendered("python.pyproject.toml.j2", name=shipment.name, requirements=lines, pack_id=version))
+    sizes = (*model, code_bytes(package, "*.py"), *library_sizes(shipment, with_server=False))
+    return Written(sizes=sizes, licences=fetched_licences(shipment, with_server=False), context=first_call(shipment.manifest.task))

@@ -1,0 +1,119 @@
+"""An npm package for the browser: onnxruntime-web in a worker, weights kept by the browser under their hash, and a page to try it."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from edgepack.core.errors import EdgepackError
+from edgepack.core.resources import shipped
+from edgepack.measure.machines.npm import VERSIONS, WEB
+from edgepack.ship.module_files import code_bytes, write_model
+from edgepack.ship.shipment import Carried, Shipment, Size, Written, check_known
+
+_RUNTIME, _TOKENIZERS, _BUNDLER = WEB, "@huggingface/tokenizers", "esbuild"
+_VERSIONS = {_RUNTIME: VERSIONS[WEB], _TOKENIZERS: "0.2.0", _BUNDLER: "0.28.2"}  # those that the module is tested with
+_RUNTIME_BYTES = 14_239_897 + 24_381 + 50_126  # ort-wasm-simd-threaded.wasm and .mjs, ort.wasm.min.mjs
+_TOKENIZERS_BYTES = 36_601  # tokenizers.min.mjs
+_TASKS = {"text-classification", "token-classification", "feature-extraction"}
+_MODELS = {"WordPiece", "BPE", "Unigram", "WordLevel"}
+_POST_PROCESSORS = {"TemplateProcessing", "BertProcessing", "RobertaProcessing", "ByteLevel"}
+_FILE_LIMIT_MB = 100
+_FILE_LIMIT_SOURCE = "GitHub Pages and repositories take no larger file, docs.github.com: About large files on GitHub"
+
+
+def check(shipment: Shipment) -> tuple[str, ...]:
+    """Refuses decoders, spans of a context and TFLite files. Warns of other precisions than int8, and of very large files."""
+    if shipment.manifest.task == "question-answering":
+        raise EdgepackError(
+            "the web module finds no answers in a context: its tokenizer library gives no places of tokens",
+            "ship it --for android, linux or python, or build a pack for one of these tasks: " + ", ".join(sorted(_TASKS)),
+        )
+    check_known(shipment, _TASKS, _MODELS)
+    if shipment.manifest.format != "onnx":
+        raise EdgepackError("the web module runs ONNX files, and the pack is a TFLite file", "build the pack with --format onnx")
+    unknown = set(shipment.tokenizing.post_processors) - _POST_PROCESSORS
+    if unknown:
+        raise EdgepackError(f"the web module has no post-processor {sorted(unknown)[0]}", "ship it --for python or linux")
+    return tuple(_warnings(shipment))
+
+
+def _warnings(shipment: Shipment) -> list[str]:
+    found = []
+    if shipment.manifest.precision != "int8":
+        found.append(f"{shipment.manifest.precision} {_INT8_IS_BETTER}")
+    if shipment.manifest.file_mb > _FILE_LIMIT_MB:
+        found.append(f"the model has {shipment.manifest.file_mb:.0f} MB; the limit is {_FILE_LIMIT_MB} MB: {_FILE_LIMIT_SOURCE}")
+    return found
+
+
+# Measured by benchmarks/ship.py's modules in turns, Chromium and onnxruntime-web 1.30, MiniLM 6x384, one thread and two, 21 and 128
+# tokens. A plain dynamic export is slower than fp32 there; edgepack's is not.
+_INT8_IS_BETTER = (
+    "is a larger download than int8, and slower in WebAssembly (int8 took half to nine tenths of fp32's time in Chromium):"
+    " build with --precision int8 where its score is good enough"
+)
+
+
+def write(shipment: Shipment, folder: Path) -> Written:
+    """package.json, the module's sources, build.mjs, serve.mjs, and dist/ with the model and the page."""
+    web = shipped("targets") / "web"
+    shutil.copytree(web / "src", folder / "src")
+    for name in ("build.mjs", "serve.mjs"):
+        shutil.copyfile(web / name, folder / name)
+    dist = folder / "dist"
+    shutil.copytree(web / "demo", dist)
+    model = write_model(shipment, dist / "model")
+    if shipment.signer:
+        signer = folder / "src" / "signer.js"
+        signer.write_text(re.sub(r'PUBLIC_KEY = ""', f'PUBLIC_KEY = "{shipment.signer.public_key}"', signer.read_text()))
+    (folder / "package.json").write_text(json.dumps(_package(shipment), indent=2) + "\n")
+    sizes = (
+        *model,
+        code_bytes(folder / "src", "*.js", "*.mjs"),
+        Size(
+            part="runtime",
+            what=f"{_RUNTIME} {_VERSIONS[_RUNTIME]}, WebAssembly",
+            bytes=_RUNTIME_BYTES,
+            source="measured, before the server compresses",
+        ),
+        Size(part="tokenizer", what=f"{_TOKENIZERS} {_VERSIONS[_TOKENIZERS]}", bytes=_TOKENIZERS_BYTES, source="measured, minified"),
+    )
+    licences = {_RUNTIME: "MIT", _TOKENIZERS: "Apache-2.0", _BUNDLER: "MIT"}
+    fetched = tuple(Carried(what=f"{name} {_VERSIONS[name]}", licence=licence, carried=False) for name, licence in licences.items())
+    return Written(sizes=sizes, licences=fetched, context={"example": _EXAMPLES[shipment.manifest.task], "parity": _parity(shipment)})
+
+
+def _parity(shipment: Shipment) -> str:
+    """On how many texts the web's token ids were compared for a tokenizer of this kind, and where they are known to differ."""
+    texts = "more than 10,000" if shipment.tokenizing.model == "BPE" else "42,671"
+    compared = f"{texts} texts of many languages and scripts (tests/parity_texts.py of edgepack)"
+    if "BertNormalizer" not in shipment.tokenizing.normalizers:
+        return compared
+    return (
+        f"{compared}, but for 25 made of random characters: those that Unicode added or moved after its version 8, all of them in rare"
+        " scripts, are other kinds of characters to a browser"
+    )
+
+
+_EXAMPLES = {
+    "text-classification": ('await model.ask("turn on the light")', "label"),
+    "token-classification": ('await model.ask("Ada Lovelace lived in London.")', "entities"),
+    "feature-extraction": ('await model.ask("turn on the light")', "values"),
+}
+
+
+def _package(shipment: Shipment) -> dict[str, Any]:
+    return {
+        "name": shipment.name,
+        "version": "1.0.0",
+        "description": f"{shipment.manifest.task} in the browser, pack {shipment.manifest.pack_id}",
+        "type": "module",
+        "main": "dist/index.js",
+        "types": "dist/index.d.ts",
+        "exports": {".": {"types": "./dist/index.d.ts", "default": "./dist/index.js"}, "./dist/*": "./dist/*"},
+        "files": ["dist", "README.md", "LICENCES.md"],
+        "scripts": {"build": "node build.mjs", "prepack": "node build.mjs", "start": "node serve.mjs"},
+        "devDependencies": _VERSIONS,
+    }

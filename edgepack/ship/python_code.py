@@ -1,0 +1,103 @@
+"""The Python code of a module, copied from targets/: the same files that edgepack.load() runs."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+from edgepack.core.resources import shipped
+from edgepack.plan.formats import python_runtime
+from edgepack.ship.module_files import versions_measured_with
+from edgepack.ship.shipment import Carried, Shipment, Size
+
+_BESIDE = ("sampling.py", "machine.py")  # of targets/ itself: what measures a pack and what an app runs share them
+_SESSIONS = {"onnx": "session_onnxruntime.py", "tflite": "session_litert.py"}
+SERVER, SERVER_VERSION = "waitress", "3.0.2"
+CHECKER, CHECKER_VERSION = "cryptography", "50.0.2"  # asked for by a signed module alone
+
+# Unpacked bytes of the wheels for CPython 3.11, summed from the wheels themselves: onnxruntime 1.31.1, ai-edge-litert 2.3.0,
+# tflite-runtime 2.14.0, tokenizers 0.23.3, numpy 2.4.6 (1.26.4 beside tflite-runtime), waitress 3.0.2. None: no such wheel.
+_UNPACKED: dict[str, dict[str, int | None]] = {
+    "onnxruntime": {"aarch64": 55_916_689, "x86_64": 64_463_966},
+    "litert": {"aarch64": 42_060_935, "x86_64": 59_646_835},
+    "tflite-runtime": {"armv7l": 4_962_456, "aarch64": 6_534_405},
+    "tokenizers": {"aarch64": 11_502_579, "x86_64": 11_699_337, "armv7l": 10_345_256},
+    "numpy": {"aarch64": 55_772_341, "x86_64": 57_360_224},
+    "numpy 1": {"aarch64": 48_678_921, "armv7l": None},
+}
+_WAITRESS_BYTES = 171_375
+_ORIGIN = "summed from the wheel for CPython 3.11"
+
+
+def copy_code(shipment: Shipment, folder: Path, with_server: bool) -> None:
+    """The package's modules into `folder`: one session, for the pack's format, and the server only where it is wanted."""
+    folder.mkdir(parents=True, exist_ok=True)
+    targets = shipped("targets")
+    unused = {name for kind, name in _SESSIONS.items() if kind != shipment.manifest.format} | (set() if with_server else {"server.py"})
+    for path in [*sorted((targets / "module").glob("*.py")), *(targets / name for name in _BESIDE)]:
+        if path.name not in unused:
+            shutil.copyfile(path, folder / path.name)
+    if shipment.signer:
+        signer = folder / "signer.py"
+        signer.write_text(re.sub(r'(?m)^PUBLIC_KEY = ""$', f'PUBLIC_KEY = "{shipment.signer.public_key}"', signer.read_text()))
+
+
+def requirements(shipment: Shipment, with_server: bool) -> tuple[str, ...]:
+    """What pip is to install: the versions that the pack was measured with."""
+    measured = versions_measured_with(shipment.manifest)
+    pins = {name: f"=={version}" for name, version in measured.items()}
+    if shipment.manifest.plan.runtime == "tflite-runtime":
+        pins |= {"tflite-runtime": "==2.14.0", "numpy": ">=1.23,<2"}  # compiled against numpy 1, which on armv7 comes from the system
+    if with_server:
+        pins[SERVER] = f"=={SERVER_VERSION}"
+    if shipment.signer:
+        pins |= {CHECKER: f"=={CHECKER_VERSION}", "cffi": "==2.1.1"}  # the second by name: boards install without dependencies
+    return tuple(name + pin for name, pin in sorted(pins.items()))
+
+
+def library_sizes(shipment: Shipment, with_server: bool) -> tuple[Size, ...]:
+    """What the libraries take on a disk by architecture, those that there is a runtime for."""
+    runtime = python_runtime(shipment.manifest.plan.runtime)
+    found = []
+    arrays = "numpy 1" if runtime == "tflite-runtime" else "numpy"
+    for part, library in (("runtime", runtime), ("tokenizer", "tokenizers"), ("arrays", arrays)):
+        known = {arch: _UNPACKED[library].get(arch) for arch in _UNPACKED[runtime]}
+        found += [Size(part=part, what=f"{library}, {arch}", bytes=count, source=_ORIGIN if count else "") for arch, count in known.items()]
+    if with_server:
+        found.append(Size(part="server", what=SERVER, bytes=_WAITRESS_BYTES, source=_ORIGIN))
+    return tuple(found)
+
+
+def fetched_licences(shipment: Shipment, with_server: bool) -> tuple[Carried, ...]:
+    """Of what pip installs beside the module."""
+    known = {
+        "onnxruntime": "MIT",
+        "ai-edge-litert": "Apache-2.0",
+        "tflite-runtime": "Apache-2.0",
+        "numpy": "BSD-3-Clause",
+        "tokenizers": "Apache-2.0",
+        SERVER: "ZPL-2.1",
+        CHECKER: "Apache-2.0 OR BSD-3-Clause",
+        "cffi": "MIT",
+    }
+    lines = requirements(shipment, with_server)
+    return tuple(Carried(what=line, licence=known[re.split("[=<>]", line)[0]], carried=False) for line in lines)
+
+
+EXAMPLES = {  # arguments of a first call, as Python writes them, and the part of the answer to look at
+    "text-classification": ('"turn on the light"', "label"),
+    "token-classification": ('"Ada Lovelace lived in London."', "entities"),
+    "question-answering": ('"Who wrote it?", "The first program was written by Ada Lovelace."', "text"),
+    "feature-extraction": ('"turn on the light"', "values"),
+    "text-generation": ('"Once upon a time"', "text"),
+}
+
+
+def first_call(task: str) -> dict[str, str]:
+    """For a README: a call, the same on the command line and as a request."""
+    call, attribute = EXAMPLES[task]
+    texts = json.loads(f"[{call}]")
+    names = dict(
+        zip({"question-answering": ("question", "context"), "text-generation": ("prompt",)}.get(task, ("text",)), texts, strict=True)
+    )
+    return {"call": call, "attribute": attribute, "shell": " ".join(f'"{text}"' for text in texts), "request": json.dumps(names)}

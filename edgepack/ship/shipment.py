@@ -1,0 +1,122 @@
+"""What is shipped, checked and frozen, and what a platform answers: the interface between ship() and the platforms' files.
+
+A platform is a file edgepack/ship/platforms/NAME.py with two functions:
+
+    def check(shipment: Shipment) -> tuple[str, ...]
+        Before any work: warnings for people; EdgepackError for a task or tokenizer that its module does not know.
+
+    def write(shipment: Shipment, folder: Path) -> Written
+        Fills an empty folder with everything but README.md, LICENCES.md and ship.json, which ship() adds.
+
+and a template edgepack/ship/templates/NAME.README.md.j2.
+"""
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from edgepack.core.errors import EdgepackError
+from edgepack.core.records import Frozen
+from edgepack.pack.manifest import Manifest
+
+
+class Size(Frozen):
+    """What a part of the module adds to an app. bytes: null where unknown; source: `measured`, or where the figure was read."""
+
+    part: str  # model, tokenizer, runtime, code
+    what: str
+    bytes: int | None
+    source: str
+
+
+class Carried(Frozen):
+    """Something under a licence of its own that the module carries (or fetches, where carried is false)."""
+
+    what: str
+    licence: str
+    carried: bool
+
+
+class Written(Frozen):
+    """What a platform wrote. context: more names for its README's template."""
+
+    sizes: tuple[Size, ...]
+    licences: tuple[Carried, ...]
+    context: dict[str, Any] = Field(default_factory=dict)
+
+
+class Tokenizing(Frozen):
+    """What a tokenizer.json is made of: the names of its parts, those inside a Sequence one by one."""
+
+    model: str  # WordPiece, BPE, Unigram, WordLevel
+    normalizers: tuple[str, ...]
+    pre_tokenizers: tuple[str, ...]
+    post_processors: tuple[str, ...]
+    byte_fallback: bool
+
+
+class Signer(Frozen):
+    """An ed25519 key, read from the PEM file of `--sign`. public_key: 64 hexadecimal digits."""
+
+    file: Path
+    public_key: str
+
+
+class Shipment(Frozen):
+    """A pack whose hashes hold, and under which names it is shipped."""
+
+    pack: Path
+    manifest: Manifest
+    platform: str
+    name: str  # a lower-case identifier: intents
+    package: str  # dotted, as com.example.intents; equal to name where none was given
+    tokenizing: Tokenizing
+    signer: Signer | None
+
+    @property
+    def model_files(self) -> tuple[str, ...]:
+        """Names in the pack of what a module runs: graph and weights. A decoder's scoring graph is for measuring alone."""
+        return tuple(file.name for file in self.manifest.files if file.name.startswith(self.manifest.model))
+
+
+def read_tokenizing(pack: Path) -> Tokenizing:
+    """EdgepackError where tokenizer.json is missing or damaged."""
+    path = pack / "tokenizer.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Tokenizing(
+            model=content["model"]["type"],
+            normalizers=_parts(content["normalizer"], "normalizers"),
+            pre_tokenizers=_parts(content["pre_tokenizer"], "pretokenizers"),
+            post_processors=_parts(content["post_processor"], "processors"),
+            byte_fallback=bool(content["model"].get("byte_fallback")),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EdgepackError(f"{path} is no tokenizer of this kind: {error!r}", "build the pack again") from None
+
+
+def check_known(shipment: Shipment, tasks: Collection[str], models: Collection[str]) -> None:
+    """EdgepackError for a task or a tokenizer's model that a platform's module does not know."""
+    task, model = shipment.manifest.task, shipment.tokenizing.model
+    if task not in tasks:
+        works = ", ".join(name for name in ("python", "linux", "android", "web") if name != shipment.platform)
+        raise EdgepackError(
+            f"the {shipment.platform} module has no {task}: it knows {', '.join(sorted(tasks))}",
+            f"ship it --for another platform ({works}), or build a pack for one of these tasks",
+        )
+    if model not in models:
+        raise EdgepackError(
+            f"the {shipment.platform} module has no {model} tokenizer: it knows {', '.join(sorted(models))}",
+            "ship it --for python or linux, which read every tokenizer.json",
+        )
+
+
+def _parts(content: dict[str, Any] | None, key: str) -> tuple[str, ...]:
+    if content is None:
+        return ()
+    if content["type"] == "Sequence":
+        return tuple(name for part in content[key] for name in _parts(part, key))
+    return (content["type"],)

@@ -1,0 +1,21 @@
+"""What the terminal shows of a shipped module: where it is, and what it adds to an app."""
+
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edgepack.ship.shipping import Shipped
+
+
+def shipped_view(shipped: Shipped, out: Path) -> RenderableType:
+    head = Text(f"{shipped.name}: {shipped.task} of pack {shipped.pack_id} as a module for {shipped.platform}", style="bold")
+    signed = Text("not signed" if shipped.signed_by is None else f"signed; public key {shipped.signed_by}", style="dim")
+    table = Table("what it adds", "", "MB", box=None, pad_edge=False)
+    for one in shipped.sizes:
+        table.add_row(one.part, one.what, "–" if one.bytes is None else f"{one.bytes / 1e6:.2f}")
+    warnings = [Text(f"warning: {warning}", style="yellow") for warning in shipped.warnings]
+    return Group(
+        head, signed, Text(), table, *warnings, Text(), Text(f"read {out}/README.md; where each figure comes from stands there too")
+    )

@@ -1,0 +1,259 @@
+"""A student starts from its teacher's weights, learns its outputs, and a killed training ends in the same bytes."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from small import FAMILY_TASKS, FFN, HIDDEN, LAYERS, make_model
+
+from edgepack.compress.context import StageContext
+from edgepack.compress.distillation import distill
+from edgepack.compress.student_init import make_student
+from edgepack.core.errors import EdgepackError
+from edgepack.model.batches import batch_order
+from edgepack.model.checkpoint import load_checkpoint, save_checkpoint
+from edgepack.model.evaluation import run_model
+from edgepack.model.losses import soft_loss
+from edgepack.model.source import find_model
+from edgepack.model.surgery import count_params, depth_of, layer_shapes, layers_of
+from edgepack.model.training import train
+from edgepack.plan.architectures.families import FAMILIES
+from edgepack.plan.recipe import Training
+from edgepack.plan.shape import LayerShape
+from edgepack.plan.steps import Distill
+from edgepack.plan.student import shrink
+from edgepack.tasks.tasks import TASKS, Features
+
+TASK = TASKS["text-classification"]
+
+
+@pytest.fixture(scope="module")
+def material(teacher_folder, data_folder):
+    from edgepack.model.material import gather
+    from edgepack.plan.recipe import Recipe
+
+    return gather(Recipe(model=str(teacher_folder), data=str(data_folder)))
+
+
+def some_features(count=8):
+    draw = np.random.default_rng(0)
+    return [
+        Features([2, *draw.integers(5, 300, size=n).tolist(), 3], [0] * (n + 2), i) for i, n in enumerate(draw.integers(1, 12, size=count))
+    ]
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=200), st.integers(1, 40), st.integers(1, 4), st.integers(0, 5))
+def test_an_epoch_holds_no_row_twice_and_fills_its_batches(lengths, batch_rows, epochs, seed):
+    order = batch_order(lengths, batch_rows, epochs, seed)
+    rows = min(batch_rows, len(lengths))
+    each = len(lengths) // rows * rows
+    assert len(order) == each * epochs
+    for epoch in range(epochs):
+        part = order[epoch * each : (epoch + 1) * each]
+        assert len(set(part.tolist())) == each
+    assert (order == batch_order(lengths, batch_rows, epochs, seed)).all()
+
+
+def test_batches_hold_texts_of_like_length():
+    lengths = np.random.default_rng(0).integers(1, 100, size=2000)
+    batches = lengths[batch_order(lengths, 32, 1, 0)].reshape(-1, 32)
+    assert np.mean(batches.max(axis=1) - batches.min(axis=1)) < 20
+
+
+def outputs_of(model, task):
+    return run_model(model, TASKS[task], some_features(), "")
+
+
+@pytest.mark.parametrize(("family", "task"), FAMILY_TASKS)
+def test_a_student_of_full_size_is_its_teacher(tmp_path, family, task):
+    model = make_model(tmp_path, family, task)
+    expected = outputs_of(model, task)
+    student = make_student(model, LAYERS, getattr(model.config, FAMILIES[family].config_hidden), some_features())
+    assert all((own == other).all() for own, other in zip(outputs_of(student, task), expected, strict=True))
+
+
+@pytest.mark.parametrize(("family", "task"), FAMILY_TASKS)
+def test_a_narrow_student_is_made_of_its_teachers_weights_and_reloads(tmp_path, family, task):
+    model = make_model(tmp_path / "whole", family, task)
+    words = model.get_input_embeddings().weight
+    known = {round(float(value), 5) for value in words.flatten()}
+    half = getattr(model.config, FAMILIES[family].config_hidden) // 2
+    predicted = shrink(find_model(str(tmp_path / "whole")).shape(task), 2, half)
+    student = make_student(model, 2, half, some_features())
+    assert layer_shapes(student) == [LayerShape(heads=2, ffn=FFN // 2)] * len(layers_of(student)) == list(predicted.stored_layers)
+    assert {round(float(value), 5) for value in student.get_input_embeddings().weight.flatten()} <= known
+    assert depth_of(student) == 2 and count_params(student) == predicted.params
+    save_checkpoint(student, tmp_path / "narrow")
+    expected = outputs_of(student, task)
+    again = outputs_of(load_checkpoint(tmp_path / "narrow"), task)
+    assert all(np.isfinite(own).all() and (own == other).all() for own, other in zip(again, expected, strict=True))
+
+
+def context(material, folder, rows=None):
+    teacher = load_checkpoint(material.source)
+    features = material.train[:rows]
+    outputs = run_model(teacher, TASK, features, "")
+    return StageContext(TASK, material.rows("train")[:rows], features, outputs, material.labels, folder, 0)
+
+
+def step(**more):
+    return Distill(
+        **({"layers": 2, "hidden": HIDDEN, "epochs": 6, "batch_rows": 32, "learning_rate": 1e-3, "temperature": 2.0, "why": ""} | more)
+    )
+
+
+def accuracy(model, material):
+    outputs = run_model(model, TASK, material.test, "")
+    return np.mean([o.argmax() == material.labels[row.label] for o, row in zip(outputs, material.rows("test"), strict=True)])
+
+
+def test_a_student_learns_what_its_teacher_knows(material, tmp_path):
+    teacher = load_checkpoint(material.source)
+    student = distill(load_checkpoint(material.source), step(), context(material, tmp_path))
+    assert count_params(student) < count_params(teacher)
+    assert accuracy(teacher, material) > 0.7
+    assert accuracy(student, material) > accuracy(teacher, material) - 0.05
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("kill_at", [1, 20, 55])
+def test_a_training_that_was_cut_off_goes_on_to_the_same_bytes(material, tmp_path, kill_at):
+    """The real kill -9 stands in test_pipeline.py; here the moment is exact, and one checkpoint is left half-written."""
+
+    def loss_that_dies(model, batch, targets):
+        nonlocal steps
+        steps += 1
+        if steps == kill_at and not survived:
+            raise Killed
+        return soft_loss(TASK, model(**batch).logits, batch, targets, 2.0)
+
+    def run(folder):
+        model = make_student(load_checkpoint(material.source), 2, HIDDEN, material.train)
+        targets = np.stack(whole.teacher_outputs)
+        return train(model, whole.features, targets, loss_that_dies, Training(epochs=8, learning_rate=1e-3), folder, 0, "")
+
+    whole = context(material, tmp_path, rows=500)
+    steps, survived = 0, True
+    unbroken = run(tmp_path / "unbroken").state_dict()
+    steps, survived = 0, False
+    with pytest.raises(Killed):
+        run(tmp_path / "broken")
+    checkpoints = sorted((tmp_path / "broken").glob("checkpoint-*"))
+    if checkpoints:
+        shutil.copytree(checkpoints[-1], tmp_path / "broken" / "checkpoint-9999", ignore=shutil.ignore_patterns("edgepack-complete.json"))
+    survived, steps = True, 0
+    resumed = run(tmp_path / "broken").state_dict()
+    assert kill_at == 1 or steps < len(whole.features) // 32 * 8
+    assert all(torch.equal(resumed[name], unbroken[name]) for name in unbroken)
+
+
+def test_a_loss_that_is_no_number_stops_and_names_the_step(material, tmp_path):
+    model = load_checkpoint(material.source)
+
+    def broken(model, batch, targets):
+        return model(**batch).logits.sum() * float("nan")
+
+    with pytest.raises(EdgepackError, match="the loss is nan at step 1"):
+        train(model, material.train[:64], np.zeros((64, 4)), broken, Training(epochs=1), tmp_path, 0, "")
+
+
+def of_task(folder, name, width=HIDDEN):
+    """A random teacher, and everything that distilling it on random ids needs."""
+    from edgepack.model.losses import top_logits
+    from edgepack.tasks.rows import Row
+
+    family = "llama" if name == "text-generation" else "bert"
+    teacher = make_model(folder, family, name)
+    task, features = TASKS[name], some_features(96)
+    reduced = top_logits if name == "text-generation" else None
+    outputs = run_model(teacher, task, features, "", reduced)
+    rows = [Row("", text="x", label="call")] * 96
+    more = {"load_teacher": lambda: load_checkpoint(folder, name)}
+    return teacher, StageContext(task, rows, features, outputs, {"call": 1}, folder / "resume", 0, **more)
+
+
+def distance(model, context, width):
+    """The soft loss over all rows."""
+    from edgepack.compress.distillation import targets_of
+    from edgepack.model.batches import collate
+    from edgepack.model.evaluation import forward
+    from edgepack.model.losses import soft_loss
+
+    targets = [target["soft"] for target in targets_of(step(), context, width)]
+    batch = collate(list(zip(context.features, targets, strict=True)), 0, context.task.name != "text-generation")
+    soft = batch.pop("targets")
+    with torch.inference_mode():
+        return soft_loss(context.task, forward(model, context.task, batch), batch, soft, 2.0).item()
+
+
+@pytest.mark.parametrize(
+    ("name", "hidden"),
+    [
+        ("text-classification", HIDDEN),
+        ("token-classification", HIDDEN),
+        ("question-answering", 32),
+        ("feature-extraction", HIDDEN),
+        ("feature-extraction", 32),
+        ("text-generation", HIDDEN),
+    ],
+)
+def test_a_student_of_every_task_comes_nearer_to_its_teacher(tmp_path, name, hidden):
+    _, context = of_task(tmp_path, name)
+    untrained = make_student(load_checkpoint(tmp_path, name), 2, hidden, context.features)
+    student = distill(load_checkpoint(tmp_path, name), step(hidden=hidden, epochs=8), context)
+    assert distance(student, context, hidden) < 0.8 * distance(untrained, context, hidden)
+
+
+@pytest.mark.parametrize("hidden", [HIDDEN, 32])
+def test_hidden_states_and_relations_teach_beside_a_live_teacher(tmp_path, hidden):
+    _, context = of_task(tmp_path, "text-classification")
+    weights = {"soft_weight": 0.0, "hidden_weight": 1.0, "relation_weight": 1.0, "hard_weight": 0.1}
+    student = distill(load_checkpoint(tmp_path, "text-classification"), step(hidden=hidden, epochs=2, **weights), context)
+    assert not [key for key in student.state_dict() if "projection" in key]
+    start = make_student(load_checkpoint(tmp_path, "text-classification"), 2, hidden, context.features)
+    changed = [name for name, weight in student.state_dict().items() if not torch.equal(weight, start.state_dict()[name])]
+    assert any("attention" in name for name in changed)
+
+
+def test_a_time_limit_is_kept_with_the_best_weights(material, tmp_path):
+    import dataclasses
+    import time
+
+    whole = context(material, tmp_path, rows=500)
+    whole = dataclasses.replace(whole, dev_rows=material.rows("dev"), dev_features=material.dev)
+    started = time.monotonic()
+    student = distill(load_checkpoint(material.source), step(epochs=10000, minutes=0.15), whole)
+    assert time.monotonic() - started < 0.15 * 60 + 3
+    assert (tmp_path / "best.safetensors").is_file() and accuracy(student, material) > 0.7
+
+
+def test_no_number_keeps_the_last_good_checkpoint(material, tmp_path):
+    steps = 0
+
+    def breaks_later(model, batch, targets):
+        nonlocal steps
+        steps += 1
+        return model(**batch).logits.square().mean() * (float("nan") if steps == 9 else 1.0)
+
+    with pytest.raises(EdgepackError, match="the loss is nan at step 9; checkpoint-8 is the last good one"):
+        model = load_checkpoint(material.source)
+        train(model, material.train[:320], np.zeros((320, 4)), breaks_later, Training(epochs=2), tmp_path, 0, "")
+    assert (tmp_path / "checkpoint-8" / "model.safetensors").is_file()
+
+
+def test_texts_without_labels_join_in(teacher_folder, data_folder, tmp_path):
+    from edgepack.model.material import gather
+    from edgepack.plan.recipe import Recipe
+
+    (tmp_path / "more.txt").write_text("turn on the light\nplay music\n")
+    found = gather(Recipe(model=str(teacher_folder), data=str(data_folder), unlabelled=str(tmp_path / "more.txt")))
+    assert len(found.training) == len(found.train) + 2
+    assert found.training[-1].row == len(found.rows("train")) + 1
+    with pytest.raises(EdgepackError, match="no file of unlabelled texts"):
+        gather(Recipe(model=str(teacher_folder), data=str(data_folder), unlabelled="nowhere.txt"))

@@ -1,0 +1,89 @@
+"""What stays takes over what is cut: nearer to the whole model than the cut alone, exactly where the cut was redundant."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from small import FAMILY_TASKS, make_model
+from test_pruning import context_for
+
+from edgepack.compress.pruning import prune_heads
+from edgepack.compress.refit import refit
+from edgepack.model.checkpoint import load_checkpoint
+from edgepack.model.evaluation import run_model
+from edgepack.model.surgery import cut_ffn, ffns_of, head_dim_of, inputs_of, layers_of, matrix_of
+from edgepack.plan.architectures.families import FAMILIES
+from edgepack.plan.steps import PruneHeads
+from edgepack.tasks.tasks import TASKS, Features
+
+
+def sample(rows=32, shorter=0):
+    ids = torch.randint(5, 300, (rows, 11), generator=torch.Generator().manual_seed(2)).tolist()
+    lengths = [11 - index % (shorter + 1) for index in range(rows)]
+    return [Features(row[:length], [0] * length, index) for index, (row, length) in enumerate(zip(ids, lengths, strict=True))]
+
+
+def outputs_seen(model, projection, features, task):
+    """[tokens, inputs] and [tokens, outputs] of a projection over the sample."""
+    seen = []
+    handle = projection.register_forward_hook(lambda module, inputs, output: seen.append((inputs[0].flatten(0, -2), output.flatten(0, -2))))
+    for length in {len(item.ids) for item in features}:  # nothing is padded
+        run_model(model, TASKS[task], [item for item in features if len(item.ids) == length], "")
+    handle.remove()
+    return tuple(torch.cat(parts) for parts in zip(*seen, strict=True))
+
+
+@pytest.mark.parametrize("unit", ["heads", "ffn"])
+@pytest.mark.parametrize(("family", "task"), FAMILY_TASKS)
+def test_in_every_family_the_outputs_come_nearer_to_what_they_were(tmp_path, family, task, unit):
+    model, row = make_model(tmp_path, family, task), FAMILIES[family]
+    owners = layers_of(model) if unit == "heads" else ffns_of(model)
+    projections = [owner.get_submodule(row.attention_output if unit == "heads" else row.ffn_out) for owner in owners]
+    size = head_dim_of(model) if unit == "heads" else 1
+    keep = [range(inputs_of(each) // size // 2) for each in projections]
+    features = sample()
+    before, whole = outputs_seen(model, projections[0], features, task)
+    kept = before.clone()
+    kept[:, len(keep[0]) * size :] = 0
+    plain = projections[0](kept)
+    refit(model, unit, keep, features)
+    apart, plainly_apart = ((found - whole).square().mean().item() for found in (projections[0](kept), plain))
+    assert apart < 0.9 * plainly_apart
+
+
+def test_redundant_neurons_are_taken_over_by_their_twins(teacher_folder, data_folder, tmp_path):
+    model, context = load_checkpoint(teacher_folder), context_for(teacher_folder, data_folder, tmp_path)
+    for layer in layers_of(model):
+        with torch.no_grad():
+            layer.intermediate.dense.weight[64:] = layer.intermediate.dense.weight[:64]
+            layer.intermediate.dense.bias[64:] = layer.intermediate.dense.bias[:64]
+    keep, logits = [range(64)] * len(layers_of(model)), []
+    for wish in (False, True):
+        cut = copy.deepcopy(model)
+        if wish:
+            refit(cut, "ffn", keep, context.features)
+        cut_ffn(cut, keep)
+        logits.append(torch.tensor(np.stack(run_model(cut, context.task, context.features[:64], ""))))
+    whole = torch.tensor(np.stack(run_model(model, context.task, context.features[:64], "")))
+    assert (logits[1] - whole).abs().max() < 0.1 * (logits[0] - whole).abs().max()
+
+
+def test_a_layer_that_keeps_no_head_puts_out_its_mean(tmp_path):
+    model, features = make_model(tmp_path), sample(shorter=6)
+    projection = layers_of(model)[1].attention.output.dense
+    _, whole = outputs_seen(model, projection, features, "text-classification")
+    refit(model, "heads", [range(4), [], range(4), range(4)], features)
+    assert torch.allclose(projection.bias, whole.mean(dim=0), atol=1e-4)
+    assert torch.equal(matrix_of(projection), matrix_of(make_model(tmp_path).bert.encoder.layer[1].attention.output.dense))
+
+
+def test_pruning_heads_with_refit_keeps_more_of_the_teacher(teacher_folder, data_folder, tmp_path):
+    context = context_for(teacher_folder, data_folder, tmp_path)
+    whole = torch.tensor(np.stack(run_model(load_checkpoint(teacher_folder), context.task, context.features, "")))
+    apart = []
+    for wish in (False, True):
+        step = PruneHeads(fraction=0.5, scope="model", refit=wish, why="test")
+        cut = prune_heads(load_checkpoint(teacher_folder), step, context)
+        apart.append((torch.tensor(np.stack(run_model(cut, context.task, context.features, ""))) - whole).square().mean().item())
+    assert apart[1] < 0.7 * apart[0]

@@ -1,0 +1,75 @@
+"""Two processes of torchrun with gloo compute what one does, on the same command."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from small import make_data, make_model
+
+SCRIPT = """
+import json, os, sys
+from pathlib import Path
+import torch
+from edgepack.model import training
+from edgepack.model.material import gather
+from edgepack.model.losses import soft_loss
+from edgepack.model.evaluation import run_model, forward
+from edgepack.model.checkpoint import load_checkpoint
+from edgepack.core.distributed import is_first
+from edgepack.plan.recipe import Recipe, Training
+model, data, out = sys.argv[1:4]
+material = gather(Recipe(model=model, data=data))
+features = material.train[:200]
+teacher = run_model(load_checkpoint(material.source), material.task, features, "")
+student = load_checkpoint(material.source)
+torch.manual_seed(1)
+with torch.no_grad():
+    for p in student.parameters(): p.add_(torch.randn_like(p) * 0.05)
+curve = []
+def loss(model, batch, targets):
+    found = soft_loss(material.task, forward(model, material.task, batch), batch, targets["soft"], 2.0)
+    mean = found.detach().clone()
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        torch.distributed.all_reduce(mean); mean /= int(os.environ["WORLD_SIZE"])
+    curve.append(float(mean)); return found
+targets = [{"soft": each} for each in teacher]
+student = training.train(student, features, targets, loss, Training(epochs=3, batch_rows=32, learning_rate=1e-3), Path(out) / "run", 0, "")
+if is_first():
+    student.save_pretrained(out)
+    (Path(out) / "curve.json").write_text(json.dumps(curve))
+"""
+
+
+def launched(processes, command):
+    together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)] if processes > 1 else []
+    done = subprocess.run([sys.executable, *together, *map(str, command)], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+@pytest.mark.slow
+def test_two_processes_reach_the_loss_curve_and_weights_of_one(tmp_path):
+    make_model(tmp_path / "model")
+    data, script = make_data(tmp_path / "data"), tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    for processes in (1, 2):
+        (tmp_path / str(processes)).mkdir()
+        launched(processes, [script, tmp_path / "model", data, tmp_path / str(processes)])
+    one, two = (json.loads((tmp_path / name / "curve.json").read_text()) for name in "12")
+    assert len(one) == len(two) == 18 and one[-1] < one[0] / 2
+    assert np.allclose(one, two, atol=1e-4)
+    weights, others = (load_file(tmp_path / name / "model.safetensors") for name in "12")
+    assert max(np.abs(weights[name] - others[name]).max() for name in weights) < 1e-3
+
+
+@pytest.mark.slow
+def test_a_build_under_torchrun_writes_one_pack(tmp_path):
+    make_model(tmp_path / "model")
+    flags = ["--student", "2x64", "--precision", "fp32", "--epochs", "1", "--measure", "off", "--prune-heads", "0"]
+    data = make_data(tmp_path / "data", {"train": 96, "test": 40, "dev": 40})
+    build = ["-m", "edgepack", "build", tmp_path / "model", "--data", data, "--profile", "x86-server", *flags]
+    launched(2, [*build, "--out", tmp_path / "pack", "--cache", tmp_path / "cache"])
+    assert (tmp_path / "pack" / "model.onnx").is_file() and not list((tmp_path / "cache" / "unfinished").iterdir())

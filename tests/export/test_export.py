@@ -1,0 +1,203 @@
+"""An exported file, run by the real runtime in a process of its own, computes what torch computes; int8 stays close."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from small import CLASSES, FAMILY_TASKS, INTENTS, make_model
+from test_pruning import fitted
+
+from edgepack.core.errors import EdgepackError
+from edgepack.export.onnx_decoder import export_decoder, runnable_decoder
+from edgepack.export.onnx_export import export_onnx, runnable
+from edgepack.export.onnx_optimization import DATA_FILE, MODEL_FILE, optimize_onnx
+from edgepack.measure.answers import answer, difference
+from edgepack.model.checkpoint import load_tokenizer
+from edgepack.model.evaluation import run_model
+from edgepack.model.surgery import by_ffn, cut_ffn, cut_heads, keep_layers, layers_of
+from edgepack.plan.steps import Export, Quantize
+from edgepack.quantize.int8_search import Texts, in_int8, prepare
+from edgepack.quantize.onnx_halves import loaded_as_fp32, store_halves
+from edgepack.quantize.onnx_quantization import count_products
+from edgepack.tasks.rows import Row
+from edgepack.tasks.tasks import TASKS
+
+TEXTS = ["play some jazz", "turn on the light in the kitchen please", "19", "", "set the bedroom to 22 degrees and call anna now " * 3]
+EXPORT = Export(opset=20, why="")
+
+
+def int8(**more):
+    return Quantize(**({"precision": "int8", "reduce_range": False, "why": ""} | more))
+
+
+def rows_for(task):
+    if task == "token-classification":
+        return [Row("", words=tuple(text.split())) for text in TEXTS if text]
+    if task == "question-answering":
+        return [Row("", text="what is on?", context=text) for text in TEXTS if text]
+    return [Row("", text=text) for text in TEXTS]
+
+
+def exported(folder, model, task, step=None):
+    """Writes a folder that a target can run; returns it."""
+    folder.mkdir(exist_ok=True)
+    if task.name == "text-generation":
+        export_decoder(model, EXPORT, folder)
+        (folder / "pack.json").write_text(json.dumps(runnable_decoder(model, task).as_json()))
+        return folder
+    export_onnx(model, task, EXPORT, folder / "graph.onnx")
+    if step:
+        onnx.save(in_int8(prepare(onnx.load(folder / "graph.onnx"), step, Texts([], [])), step), folder / "int8.onnx")
+    optimize_onnx(folder / ("int8.onnx" if step else "graph.onnx"), folder)
+    (folder / "pack.json").write_text(json.dumps(runnable(model, task).as_json()))
+    return folder
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert"])
+def test_halves_take_half_the_file_and_change_the_fourth_digit(tmp_path, family):
+    task = TASKS["text-classification"]
+    model = make_model(tmp_path / "model", family)
+    whole = exported(tmp_path / "whole", model, task)
+    halved = tmp_path / "halved"
+    halved.mkdir()
+    store_halves(whole, halved)
+    (halved / "pack.json").write_text(json.dumps(loaded_as_fp32(runnable(model, task)).as_json()))
+    assert (halved / DATA_FILE).stat().st_size < 0.6 * (whole / DATA_FILE).stat().st_size
+    features = task.encode(load_tokenizer(tmp_path / "model"), rows_for(task), 96)
+    expected, found = (answer(folder, "onnxruntime", features, threads=1, exact=False) for folder in (whole, halved))
+    assert 0 < max(map(difference, found, expected)) < 5e-3
+    assert count_products(halved / MODEL_FILE)["int8"] == 0
+
+
+def test_a_session_that_does_not_pack_answers_the_same(tmp_path):
+    task = TASKS["text-classification"]
+    model = make_model(tmp_path / "model")
+    folder = exported(tmp_path / "pack", model, task)
+    features = task.encode(load_tokenizer(tmp_path / "model"), rows_for(task), 96)
+    packed = answer(folder, "onnxruntime", features, threads=1, exact=False)
+    told = runnable(model, task, prepack=False)
+    assert told.session.config == {"session.disable_prepacking": "1"}
+    (folder / "pack.json").write_text(json.dumps(told.as_json()))
+    assert max(map(difference, answer(folder, "onnxruntime", features, threads=1, exact=False), packed)) < 1e-5
+
+
+COMBINATIONS = [
+    *FAMILY_TASKS,
+    *(("bert", task) for task in CLASSES if task not in ("text-classification", "text-generation")),
+]
+EVERYDAY = [("bert", "text-classification"), ("llama", "text-generation")]
+
+
+@pytest.mark.parametrize(
+    ("family", "name"),
+    [pytest.param(*pair, marks=[] if pair in EVERYDAY else pytest.mark.slow, id="-".join(pair)) for pair in COMBINATIONS],
+)
+def test_every_family_and_task_exports_exactly(tmp_path, family, name):
+    """Uneven heads and FFN too, a layer without any head, singly and padded to the longest; decoders by few tokens at a time."""
+    task = TASKS[name]
+    model = make_model(tmp_path / "model", family, name)
+    keep_layers(model, [0, 3])
+    cut_heads(model, fitted(model, [[0, 1, 3], []]))
+    cut_ffn(model, [range(width) for width in by_ffn(model, [99, 50][: len(layers_of(model))])])
+    features = task.encode(load_tokenizer(tmp_path / "model"), rows_for(name), 96)
+    expected = run_model(model, task, features, "")
+    folder = exported(tmp_path / "out", model, task)
+    for batch, at_once in [(1, None), (len(features), None), *([(1, 1), (1, 3)] if name == "text-generation" else [])]:
+        found = answer(folder, "onnxruntime", features, threads=1, exact=True, batch=batch, at_once=at_once)
+        assert max(difference(own, true) for own, true in zip(found, expected, strict=True)) < 1e-4
+
+
+@pytest.fixture(scope="module")
+def teacher(teacher_folder):
+    from edgepack.model.checkpoint import load_checkpoint
+
+    task = TASKS["text-classification"]
+    return load_checkpoint(teacher_folder), task, task.encode(load_tokenizer(teacher_folder), rows_for(task.name), 96)
+
+
+@pytest.fixture(scope="module")
+def int8_folder(teacher, tmp_path_factory):
+    model, task, _ = teacher
+    return exported(tmp_path_factory.mktemp("int8") / "out", model, task, int8())
+
+
+def test_int8_is_a_quarter_of_the_size_and_decides_alike(teacher, int8_folder, tmp_path):
+    model, task, features = teacher
+    fp32 = exported(tmp_path / "fp32", model, task)
+    sizes = [sum((folder / name).stat().st_size for name in (MODEL_FILE, DATA_FILE)) for folder in (int8_folder, fp32)]
+    assert sizes[0] < 0.45 * sizes[1]  # a tiny model is graph for a good part
+    found = answer(int8_folder, "onnxruntime", features, threads=1, exact=True)
+    expected = run_model(model, task, features, "")
+    assert [o.argmax() for o in found] == [o.argmax() for o in expected]
+    assert max(difference(own, true) for own, true in zip(found, expected, strict=True)) < 0.5
+
+
+def test_every_product_with_a_weight_runs_in_int8(int8_folder):
+    layers, products_a_layer, pooler, classifier = 4, 6, 1, 1
+    found = count_products(int8_folder / MODEL_FILE)
+    assert found == {"int8": layers * products_a_layer + pooler, "float": classifier}, "so small a matrix gains nothing"
+
+
+def test_weights_are_signed_symmetric_and_per_channel(int8_folder):
+    graph = onnx.load(int8_folder / MODEL_FILE).graph
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    checked = 0
+    for node in graph.node:
+        if node.op_type == "DynamicQuantizeMatMul":
+            matrix, scale = (weights[name] for name in node.input[1:3])
+            assert matrix.dtype == np.int8 and not node.input[3], "no zero point"
+            assert scale.shape == (matrix.shape[1],)
+            checked += 1
+    assert checked
+
+
+def test_reduced_range_keeps_weights_in_seven_bits(teacher, tmp_path):
+    model, task, features = teacher
+    folder = exported(tmp_path / "out", model, task, int8(reduce_range=True))
+    graph = onnx.load(folder / MODEL_FILE).graph
+    matrices = [numpy_helper.to_array(t) for t in graph.initializer if t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 2]
+    assert matrices and all(np.abs(matrix.astype(int)).max() <= 64 for matrix in matrices)
+    fast, exact = (answer(folder, "onnxruntime", features, threads=1, exact=flag) for flag in (False, True))
+    assert max(difference(own, other) for own, other in zip(fast, exact, strict=True)) < 1e-3
+
+
+def test_weights_lie_beside_the_graph_and_nothing_tells_of_this_machine(int8_folder):
+    graph = (int8_folder / MODEL_FILE).read_bytes()
+    assert (int8_folder / DATA_FILE).stat().st_size > len(graph)
+    for trace in (b"/edgepack", b"site-packages", b"modeling_", str(int8_folder).encode()):
+        assert trace not in graph
+
+
+def test_an_unfinished_export_holds_no_large_weight_either(teacher, tmp_path):
+    """A protobuf ends at 2 GB: models beyond it only work where no step puts weights into one."""
+    model, task, _ = teacher
+    folder = exported(tmp_path / "out", model, task)
+    graph = onnx.load(folder / "graph.onnx", load_external_data=False).graph
+    assert [weight.name for weight in graph.initializer if len(weight.raw_data) > 4096] == []
+    assert (folder / "graph.onnx.data").stat().st_size > (folder / "graph.onnx").stat().st_size
+    assert [value.name for value in graph.input] == list(runnable(model, task).inputs)
+
+
+def test_the_same_model_gives_the_same_bytes(teacher, int8_folder, tmp_path):
+    model, task, _ = teacher
+    again = exported(tmp_path / "out", model, task, int8())
+    for name in (MODEL_FILE, DATA_FILE):
+        assert (again / name).read_bytes() == (int8_folder / name).read_bytes()
+
+
+def test_a_mask_that_cannot_be_exported_is_refused():
+    import torch
+    from transformers.masking_utils import packed_sequence_mask_function
+
+    from edgepack.export.onnx_attention import _mask
+
+    with pytest.raises(EdgepackError, match="cannot be exported"):
+        _mask(4, 4, packed_sequence_mask_function(torch.zeros(1, 4)))
+
+
+def test_a_wrong_output_is_measured_as_wrong():
+    assert difference(np.array([1.0, np.nan]), np.array([1.0, 1.0])) == np.inf
+    assert difference(np.array([1.0, 2.5]), np.array([1.0, 2.0])) == 0.25
+    assert len(INTENTS) == 4

@@ -1,0 +1,317 @@
+"""A TFLite file, run by the real runtime in a process of its own, computes what torch computes, whatever a text's length."""
+
+import json
+import shutil
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small import CLASSES, ENCODERS, make_model
+from test_export import rows_for
+from test_pruning import fitted
+
+from edgepack.core.errors import EdgepackError
+from edgepack.measure.answers import answer, difference
+from edgepack.measure.machines.transports.local import run_job, versions_beside
+from edgepack.model.buckets import MOST_BUCKETS, choose_buckets
+from edgepack.model.checkpoint import load_tokenizer
+from edgepack.model.evaluation import run_model
+from edgepack.model.surgery import by_ffn, cut_ffn, cut_heads, keep_layers, layers_of
+from edgepack.pack.runnable import Runnable
+from edgepack.plan.formats import TFLITE_PACKAGES, check_installed
+from edgepack.plan.steps import Quantize
+from edgepack.tasks.tasks import TASKS
+
+
+@pytest.fixture(autouse=True, scope="module")
+def installed():
+    try:
+        check_installed("tflite")
+    except EdgepackError as error:
+        pytest.skip(str(error))
+
+
+def exported(folder, model, task, buckets):
+    """Writes a folder that a target can run; returns it."""
+    from edgepack.export.tflite_export import MODEL_FILE, export_tflite, runnable_tflite
+
+    folder.mkdir(exist_ok=True)
+    export_tflite(model, task, buckets, folder / MODEL_FILE)
+    (folder / "pack.json").write_text(json.dumps(runnable_tflite(model, task, buckets).as_json()))
+    return folder
+
+
+def uneven(folder, family, name):
+    """Two layers, one with three heads and one without any, FFNs of odd widths."""
+    model = make_model(folder, family, name)
+    keep_layers(model, [0, 3])
+    cut_heads(model, fitted(model, [[0, 1, 3], []]))
+    cut_ffn(model, [range(width) for width in by_ffn(model, [99, 50][: len(layers_of(model))])])
+    return model
+
+
+COMBINATIONS = [
+    *((family, "text-classification") for family in ENCODERS),
+    *(("bert", task) for task in CLASSES if task not in ("text-classification", "text-generation")),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "name"), COMBINATIONS, ids=["-".join(pair) for pair in COMBINATIONS])
+def test_every_encoder_and_task_exports_exactly(tmp_path, family, name):
+    from edgepack.export.tflite_graph import all_weights, foreign_ops, ops_of
+
+    task = TASKS[name]
+    model = uneven(tmp_path / "model", family, name)
+    features = task.encode(load_tokenizer(tmp_path / "model"), rows_for(name), 96)
+    expected = run_model(model, task, features, "")
+    folder = exported(tmp_path / "out", model, task, (96,))
+    for batch in (1, len(features)):
+        found = answer(folder, "litert", features, threads=1, exact=True, batch=batch)
+        assert max(difference(own, true) for own, true in zip(found, expected, strict=True)) < 1e-4
+    assert foreign_ops(folder / "model.tflite") == [] and "GATHER_ND" not in ops_of(folder / "model.tflite")
+    assert "BATCH_MATMUL" not in {weight.op for weight in all_weights(folder / "model.tflite")}  # which int8 would leave in float
+
+
+@pytest.fixture(scope="module")
+def tagger(tmp_path_factory):
+    """A model that gives an output for each token, in torch and as a file of two lengths."""
+    task, folder = TASKS["token-classification"], tmp_path_factory.mktemp("tagger")
+    model = uneven(folder / "model", "bert", task.name)
+    features = task.encode(load_tokenizer(folder / "model"), rows_for(task.name), 64)
+    return exported(folder / "out", model, task, (16, 64)), features, run_model(model, task, features, "")
+
+
+def test_texts_of_any_length_take_the_shortest_signature_that_holds_them(tagger):
+    folder, features, expected = tagger
+    assert {len(item.ids) > 16 for item in features} == {True, False}
+    for batch in (1, len(features)):
+        found = answer(folder, "litert", features, threads=1, exact=True, batch=batch)
+        assert [output.shape for output in found] == [output.shape for output in expected]
+        assert max(difference(own, true) for own, true in zip(found, expected, strict=True)) < 1e-4
+
+
+def test_a_text_longer_than_every_length_is_refused_with_the_lengths(tagger):
+    row = {"input_ids": [5] * 65, "token_type_ids": [0] * 65}
+    with pytest.raises(EdgepackError, match="a text of 65 tokens is longer than every length of the file: 16, 64"):
+        run_job(tagger[0], "litert", {"kind": "answer", "threads": 1, "rows": [row]})
+
+
+def test_a_weight_cache_is_left_by_the_first_start_and_changes_no_answer(tagger, tmp_path):
+    folder, features, _ = tagger
+    shutil.copytree(folder, tmp_path / "pack")
+    manifest = json.loads((folder / "pack.json").read_text()) | {"weight_cache": True}
+    (tmp_path / "pack" / "pack.json").write_text(json.dumps(manifest))
+    job = {"kind": "load", "cold": True, "threads": 1, "length": 16}
+    assert run_job(folder, "litert", job)["weight_cache_bytes"] == 0
+    first = run_job(tmp_path / "pack", "litert", job | {"first": True})["weight_cache_bytes"]
+    assert first > 10_000 and run_job(tmp_path / "pack", "litert", job)["weight_cache_bytes"] == first
+    kept, plain = (answer(place, "litert", features, threads=1, exact=True) for place in (tmp_path / "pack", folder))
+    assert max(difference(own, other) for own, other in zip(kept, plain, strict=True)) < 1e-6
+
+
+def test_ops_are_timed_one_by_one_with_their_share_in_integers(tagger, tmp_path):
+    from edgepack.quantize.tflite_quantization import quantize_tflite
+
+    quantize_tflite(tagger[0], Quantize(precision="int8", why=""), tmp_path)
+    (tmp_path / "pack.json").write_text((tagger[0] / "pack.json").read_text())
+    for folder, in_integers in ((tagger[0], False), (tmp_path, True)):
+        ops = run_job(folder, "litert", {"kind": "ops", "threads": 1, "length": 40, "runs": 10})["ops"]
+        assert len(ops) > 30 and sum(one["ms"] for one in ops) > 0
+        products = [one for one in ops if one["op"].startswith("Fully Connected")]
+        assert products and all(one["integers"] is in_integers and one["inside"] for one in products)
+        assert any(one["op"].startswith("EMBEDDING_LOOKUP") and not one["inside"] for one in ops)
+
+
+@pytest.mark.parametrize("kind", ["load", "latency", "memory"])
+def test_the_jobs_of_a_measurement_run(tagger, kind):
+    job = {"kind": kind, "cold": True, "threads": 1, "length": 16, "runs": 10, "seconds": 0}
+    found = run_job(tagger[0], "litert", job)
+    assert found["runtime"]["name"] == "litert"
+    assert {"load": "session_ms", "latency": "samples_ms", "memory": "running_mb"}[kind] in found
+
+
+def test_inputs_are_int32_by_name_and_weights_are_stored_once(tagger):
+    from ai_edge_litert.interpreter import Interpreter
+
+    from edgepack.export.tflite_graph import weights_of
+
+    file = tagger[0] / "model.tflite"
+    interpreter = Interpreter(str(file))
+    signatures = interpreter.get_signature_list()
+    assert set(signatures) == {"s16", "s64"}
+    for length in (16, 64):
+        details = interpreter.get_signature_runner(f"s{length}").get_input_details()
+        assert {name: (one["dtype"], tuple(one["shape"])) for name, one in details.items()} == dict.fromkeys(
+            ("input_ids", "attention_mask", "token_type_ids"), (np.int32, (1, length))
+        )
+    weights = sum(4 * np.prod(weight.shape) for weight in weights_of(file))
+    graphs = 40_000 * len(signatures)
+    assert file.stat().st_size < weights + graphs, "weights are shared"
+    assert weights > graphs
+
+
+@pytest.mark.parametrize(
+    ("settings", "recipe", "types", "least"),
+    [
+        ({"precision": "int8"}, "int8, a scale for a channel", {"INT8"}, 0.99),
+        ({"precision": "int8", "scales_apart": True}, "int8 with scales apart, a scale for a channel", {"INT8"}, 0.99),
+        ({"precision": "int4", "method": "blockwise"}, "int4, a scale for 32 weights, embeddings in int8", {"INT4", "INT8"}, 0.9),
+    ],
+)
+def test_a_quantized_file_answers_alike(tagger, tmp_path, settings, recipe, types, least):
+    from edgepack.export.tflite_graph import weights_of
+    from edgepack.quantize.tflite_quantization import quantize_tflite, recipe_name
+
+    folder, features, expected = tagger
+    step = Quantize(**settings, why="")
+    assert recipe_name(step) == recipe
+    quantize_tflite(folder, step, tmp_path)
+    (tmp_path / "pack.json").write_text((folder / "pack.json").read_text())
+    found = answer(tmp_path, "litert", features, threads=1, exact=True)
+    assert cosine(flat(found), flat(expected)) > least
+    weights = [weight for weight in weights_of(tmp_path / "model.tflite") if weight.op in ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")]
+    assert types <= {weight.type for weight in weights}
+    if settings.get("scales_apart"):
+        assert {weight.scales for weight in weights if weight.type == "INT8"} == {1}
+
+
+def quantized(folder, place, texts=(), **settings):
+    from edgepack.quantize.tflite_quantization import quantize_tflite
+
+    place.mkdir()
+    quantize_tflite(folder, Quantize(**{"precision": "int8", "why": "", **settings}), place, texts=texts)
+    (place / "pack.json").write_text((folder / "pack.json").read_text())
+    return place
+
+
+def test_four_bits_rounded_by_what_products_read_answer_nearer(tagger, tmp_path, monkeypatch):
+    folder, features, expected = tagger
+    settings = {"precision": "int4", "method": "blockwise"}
+    places = quantized(folder, tmp_path / "alone", **settings), quantized(folder, tmp_path / "texts", texts=features, **settings)
+    errors = [np.square(flat(answer(place, "litert", features, threads=1, exact=True)) - flat(expected)).mean() for place in places]
+    assert errors[1] < 0.8 * errors[0]
+    monkeypatch.setattr("edgepack.quantize.gptq._MOMENTS_MB", 1e-6)  # as of a large model: each product by itself
+    in_parts = quantized(folder, tmp_path / "parts", texts=features, **settings)
+    assert (in_parts / "model.tflite").read_bytes() == (places[1] / "model.tflite").read_bytes()
+
+
+def test_a_file_that_tflite_runtime_gets_wrong_never_ships_for_it(tagger, tmp_path):
+    from edgepack.export.tflite_file import edit_model
+    from edgepack.quantize.tflite_quantization import refuse_for_old_runtime
+
+    file = quantized(tagger[0], tmp_path / "channels") / "model.tflite"
+    with pytest.raises(EdgepackError, match=r"FULLY_CONNECTED|EMBEDDING_LOOKUP") as error:
+        refuse_for_old_runtime(file)
+    assert "nonsense" in error.value.problem
+    file = quantized(tagger[0], tmp_path / "apart", scales_apart=True) / "model.tflite"
+    refuse_for_old_runtime(file)
+
+    def without_zero_points(model):
+        for operator in model.subgraphs[1].operators:
+            if hasattr(operator.builtinOptions, "asymmetricQuantizeInputs"):
+                operator.builtinOptions.asymmetricQuantizeInputs = False
+
+    edit_model(file, without_zero_points)
+    with pytest.raises(EdgepackError, match="does not ask for a zero point"):
+        refuse_for_old_runtime(file)
+
+
+def test_scales_apart_from_their_matrix_change_no_answer_and_add_no_bytes(tagger, tmp_path):
+    folder, features, _ = tagger
+    within, apart = quantized(folder, tmp_path / "within"), quantized(folder, tmp_path / "apart", scales_apart=True)
+    one, other = (answer(place, "litert", features, threads=1, exact=True) for place in (within, apart))
+    assert max(difference(a, b) for a, b in zip(one, other, strict=True)) < 1e-3
+    scales = 4 * 2_000  # of the rows of the tiny tables, which weigh less than the ops that apply them
+    assert (apart / "model.tflite").stat().st_size < (within / "model.tflite").stat().st_size + 20_000 + scales
+
+
+@pytest.mark.slow
+def test_tflite_runtime_itself_answers_as_litert_does_and_nonsense_without_the_mend(tagger, tmp_path):
+    """The old release runs in a folder of its own, fetched by pip."""
+    if not versions_beside("tflite-runtime"):
+        pytest.skip("tflite-runtime 2.14 has no wheel for this Python, or pip reaches no index")
+    folder, features, expected = tagger
+    within, apart = quantized(folder, tmp_path / "within"), quantized(folder, tmp_path / "apart", scales_apart=True)
+    true = flat(expected)
+    here, there = (flat(answer(apart, runtime, features, threads=1, exact=True)) for runtime in ("litert", "tflite-runtime"))
+    wrong = flat(answer(within, "tflite-runtime", features, threads=1, exact=True))
+    assert cosine(here, true) > 0.99 and cosine(there, true) > 0.99
+    assert np.abs(wrong - true).max() > 10 * np.abs(there - true).max()
+    assert np.abs(there - here).mean() < np.abs(here - true).mean() / 2, "what its kernels round otherwise is less than what rounding costs"
+    job = {"kind": "answer", "threads": 1, "rows": [{"input_ids": [2, 3], "token_type_ids": [0, 0]}]}
+    assert run_job(apart, "tflite-runtime", job)["runtime"]["name"] == "tflite-runtime"
+
+
+def flat(outputs):
+    return np.concatenate([output.ravel() for output in outputs])
+
+
+def cosine(a, b):
+    return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+
+
+def test_the_file_says_what_it_is_and_still_answers(tagger, tmp_path):
+    """Read back from the bytes: the quantizer's weights survive the writing, and a zip tool opens the file."""
+    from edgepack.export.tflite_metadata import Facts, read_metadata, write_metadata
+    from edgepack.quantize.tflite_quantization import quantize_tflite
+
+    folder, features, _ = tagger
+    quantize_tflite(folder, Quantize(precision="int8", why=""), tmp_path)
+    (tmp_path / "pack.json").write_text((folder / "pack.json").read_text())
+    before = answer(tmp_path, "litert", features, threads=1, exact=True)
+    assert read_metadata(tmp_path / "model.tflite") == {}
+    facts = Facts("tagger", "tags words", "1", "MIT", ["O", "B-PER", "naïve"], ["[PAD]", "the", "##s"], {"logits": "logits of each token"})
+    write_metadata(tmp_path / "model.tflite", facts)
+    found = read_metadata(tmp_path / "model.tflite")
+    assert [found[name] for name in ("name", "description", "version", "licence")] == ["tagger", "tags words", "1", "MIT"]
+    assert found["files"] == {"labels.txt": list(facts.labels), "vocab.txt": list(facts.pieces)}
+    assert [graph["name"] for graph in found["graphs"]] == ["s16", "s64"]
+    for graph in found["graphs"]:
+        assert set(graph["inputs"]) == {"input_ids", "attention_mask", "token_type_ids"} and graph["outputs"] == facts.outputs
+        assert graph["files"] == ["labels.txt", "vocab.txt"]
+    after = answer(tmp_path, "litert", features, threads=1, exact=True)
+    assert all((own == other).all() for own, other in zip(after, before, strict=True))
+
+
+def test_tensors_are_named_by_their_module_and_nothing_tells_of_this_machine(tagger):
+    from edgepack.export.tflite_graph import weights_of
+
+    names = [weight.scope for weight in weights_of(tagger[0] / "model.tflite") if weight.op == "FULLY_CONNECTED"]
+    assert any(name.startswith("s16/bert.encoder.0.attention.self.key") for name in names)
+    data = (tagger[0] / "model.tflite").read_bytes()
+    assert b"site-packages" not in data and b"modeling_" not in data and str(tagger[0]).encode() not in data
+
+
+def test_what_is_not_installed_is_named_with_the_line_that_installs_it(monkeypatch):
+    monkeypatch.setattr("edgepack.plan.formats.find_spec", lambda name: None)
+    with pytest.raises(EdgepackError, match=TFLITE_PACKAGES[0]) as error:
+        check_installed("tflite")
+    assert "pip install 'edgepack[tflite]'" in error.value.fix
+    check_installed("onnx")
+
+
+LENGTHS = st.lists(st.integers(1, 700), max_size=60)
+
+
+@given(LENGTHS, st.integers(8, 512), st.integers(1, 512))
+def test_lengths_are_few_rise_and_hold_every_text(lengths, longest, headline):
+    found = choose_buckets(lengths, longest, headline)
+    assert 1 <= len(found) <= MOST_BUCKETS and list(found) == sorted(set(found))
+    assert min(headline, longest) in found and found[-1] <= longest
+    assert all(min(length, longest) <= found[-1] for length in lengths)
+
+
+def test_lengths_follow_the_data():
+    texts = [10] * 500 + [30] * 300 + [90] * 20
+    assert choose_buckets(texts, 512, 128) == (16, 32, 96, 128)
+    assert choose_buckets([], 512, 128) == (128, 256, 512)
+    padded = Counter(next(end for end in choose_buckets(texts, 512, 128) if end >= length) for length in texts)
+    assert padded == {16: 500, 32: 300, 96: 20}
+
+
+def test_a_pack_of_either_format_reads_back():
+    common = {"task": "t", "inputs": ["input_ids"], "outputs": ["logits"], "per_token": False, "pad_id": 0, "vocab": 9}
+    assert Runnable.read({**common, "model": "model.tflite", "buckets": [8, 16]}, "x").buckets == (8, 16)

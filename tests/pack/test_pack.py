@@ -1,0 +1,201 @@
+"""A pack is written whole or not at all, and one flipped byte anywhere is found."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from small import make_model
+
+from edgepack.core.errors import EdgepackError
+from edgepack.pack.manifest import (
+    MANIFEST_FILE,
+    check_disk,
+    check_files,
+    check_output,
+    read_manifest,
+    seal,
+    write_atomically,
+    written_whole,
+)
+from edgepack.pipeline.packing import model_config
+from edgepack.pipeline.verify import verify
+
+
+@pytest.fixture
+def copy(pack_folder, tmp_path):
+    return shutil.copytree(pack_folder, tmp_path / "copy")
+
+
+def flip(path, at):
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_pack_holds_what_the_readme_promises(pack_folder):
+    names = {path.name for path in pack_folder.iterdir()}
+    assert names >= {
+        "pack.json", "model.onnx", "model.onnx.data", "tokenizer.json", "labels.json", "config.json", "golden.jsonl",
+        "report.json", "report.md", "report.html", "README.md",
+    }  # fmt: skip
+    manifest = json.loads((pack_folder / MANIFEST_FILE).read_text())
+    assert manifest["schema"] == 1
+    assert {"task", "profile", "recipe", "plan", "ladder", "files", "versions", "source", "licence", "seed", "command", "session"} <= set(
+        manifest
+    )
+    assert {"name", "bytes", "sha256"} == set(manifest["files"][0])
+    assert {entry["name"] for entry in manifest["files"]} == names - {MANIFEST_FILE}
+    assert json.loads((pack_folder / "labels.json").read_text())["0"] == "light_on"
+
+
+def test_other_loaders_find_the_config_with_the_labels_and_without_anybodys_paths(pack_folder):
+    config = json.loads((pack_folder / "config.json").read_text())
+    labels = json.loads((pack_folder / "labels.json").read_text())
+    assert config["model_type"] == "bert" and config["id2label"] == labels
+    assert config["label2id"] == {name: int(index) for index, name in labels.items()}
+    foreign = {"model_type": "bert", "_name_or_path": "/home/somebody/model", "auto_map": {"AutoModel": "x.Y"}}
+    assert model_config(foreign, {}) == {"model_type": "bert"}
+
+
+def test_golden_vectors_hold_texts_ids_and_outputs(pack_folder):
+    golden = [json.loads(line) for line in (pack_folder / "golden.jsonl").read_text().splitlines()]
+    assert len(golden) >= 24
+    assert all(len(entry["output"]) == 4 and entry["input_ids"] and "text" in entry for entry in golden)
+    assert any("👩" in entry["text"] for entry in golden) and any(entry["text"] == "" for entry in golden)
+
+
+def test_a_whole_pack_verifies(pack_folder):
+    found = verify(pack_folder)
+    assert found.golden_texts == found.token_ids_equal >= 24
+    assert found.largest_difference <= found.tolerance
+
+
+def test_one_flipped_byte_in_any_file_is_found(copy):
+    draw = np.random.default_rng(0)
+    for path in sorted(copy.iterdir()):
+        if path.name == MANIFEST_FILE:
+            continue
+        at = int(draw.integers(path.stat().st_size))
+        flip(path, at)
+        with pytest.raises(EdgepackError, match=f"{path.name} in .* was changed"):
+            verify(copy)
+        flip(path, at)
+    assert verify(copy)
+
+
+@pytest.mark.parametrize("damage", ["missing", "added", "damaged manifest", "other schema", "no pack"])
+def test_a_pack_that_is_not_whole_says_what_is_wrong(copy, damage):
+    manifest = copy / MANIFEST_FILE
+    match damage:
+        case "missing":
+            (copy / "tokenizer.json").unlink()
+            says = "tokenizer.json is missing from the pack"
+        case "added":
+            (copy / "extra.bin").write_bytes(b"x")
+            says = "extra.bin does not belong to the pack"
+        case "damaged manifest":
+            manifest.write_text(manifest.read_text()[:-40])
+            says = "pack.json is damaged"
+        case "other schema":
+            manifest.write_text(manifest.read_text().replace('"schema": 1', '"schema": 99'))
+            says = "has schema 99"
+        case _:
+            manifest.unlink()
+            says = "it has no pack.json"
+    with pytest.raises(EdgepackError, match=says):
+        verify(copy)
+
+
+def test_a_model_that_answers_otherwise_is_refused_though_its_hash_is_right(copy):
+    """Somebody exchanged the golden outputs and sealed the pack again: the runtime's answers tell."""
+    path = copy / "golden.jsonl"
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    entries[3]["output"][0] += 0.5
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    seal(copy, read_manifest(copy))
+    with pytest.raises(EdgepackError, match="answers otherwise than when it was built"):
+        verify(copy)
+
+
+def test_other_token_ids_are_refused(copy):
+    path = copy / "tokenizer.json"
+    path.write_text(
+        path.read_text().replace('"lowercase": true', '"lowercase": false').replace('"strip_accents": null', '"strip_accents": false')
+    )
+    seal(copy, read_manifest(copy))
+    with pytest.raises(EdgepackError, match="tokenizer gives other ids"):
+        verify(copy)
+
+
+def test_a_block_that_fails_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError), written_whole(tmp_path / "packs" / "new") as folder:
+        (folder / "model.onnx").write_text("half")
+        raise RuntimeError
+    assert list((tmp_path / "packs").iterdir()) == []
+
+
+def test_what_a_killed_build_left_is_cleared_and_a_pack_appears_at_once(tmp_path):
+    (tmp_path / ".new.partial").mkdir()
+    (tmp_path / ".new.partial" / "rest").write_text("of a killed build")
+    with written_whole(tmp_path / "new") as folder:
+        assert not (tmp_path / "new").exists()
+        (folder / "file").write_text("whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["file"]
+
+
+def test_nothing_is_overwritten(tmp_path):
+    check_output(tmp_path / "new")
+    (tmp_path / "empty").mkdir()
+    check_output(tmp_path / "empty")
+    for taken in (tmp_path, tmp_path / "file"):
+        (tmp_path / "file").touch()
+        with pytest.raises(EdgepackError, match="output is not empty"):
+            check_output(taken)
+
+
+def test_a_full_disk_is_said_before_the_work(tmp_path):
+    check_disk(tmp_path / "not" / "yet", 1, "the pack")
+    with pytest.raises(EdgepackError, match="not enough disk for the pack"):
+        check_disk(tmp_path, 1e12, "the pack")
+
+
+def test_a_file_is_replaced_whole(tmp_path):
+    path = tmp_path / "report.json"
+    write_atomically(path, "one")
+    write_atomically(path, "two")
+    assert path.read_text() == "two" and list(tmp_path.iterdir()) == [path]
+
+
+def test_checks_can_leave_the_reports_out(copy):
+    (copy / "report.md").unlink()
+    check_files(copy, read_manifest(copy), skip=("report.md",))
+
+
+@pytest.mark.slow
+def test_a_pack_of_embeddings_is_scored_on_pairs_and_holds_single_texts(tmp_path, cache):
+    from edgepack.pipeline.build import build
+    from edgepack.plan.profile import load_profile
+    from edgepack.plan.recipe import Recipe
+
+    make_model(tmp_path / "model", task="feature-extraction")
+    pairs = [{"sentence1": f"turn on light {i}", "sentence2": f"play music {i % 5}", "score": i % 7} for i in range(40)]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "test.jsonl").write_text("\n".join(map(json.dumps, pairs)))
+    recipe = Recipe(
+        model=str(tmp_path / "model"),
+        task="feature-extraction",
+        data=str(tmp_path / "data"),
+        precision="int8",
+        student="same",
+        prune_heads=0,
+    )
+    report = build(recipe, load_profile("raspberry-pi"), tmp_path / "pack", cache, None)
+    teacher, shipped = report.ladder[0], report.ladder[-1]
+    assert teacher.score.metric == shipped.score.metric == "cosine_to_teacher" and teacher.score.value == 1.0
+    assert shipped.second.metric == "spearman" and -1 <= shipped.second.low <= shipped.second.value <= shipped.second.high <= 1
+    assert shipped.calibration is None and shipped.flip_share is None
+    golden = [json.loads(line) for line in (tmp_path / "pack" / "golden.jsonl").read_text().splitlines()]
+    assert golden and all(entry["text_pair"] is None for entry in golden)
+    assert verify(tmp_path / "pack").token_ids_equal == len(golden)

@@ -1,0 +1,99 @@
+"""Two formats of one model are measured alike, and the one that meets the budgets better is shipped."""
+
+import json
+
+import pytest
+
+from edgepack.core.errors import EdgepackError
+from edgepack.measure.measurement import QUICK
+from edgepack.pack.manifest import read_manifest
+from edgepack.pipeline.build import build
+from edgepack.pipeline.verify import verify
+from edgepack.plan.formats import check_installed
+from edgepack.plan.profile import load_profile
+from edgepack.plan.recipe import Recipe
+from edgepack.report.formats import rank, reason
+from edgepack.report.records import Contender
+from edgepack.report.write import html, markdown
+
+PHONE = load_profile("phone")
+
+
+def contender(name, median_ms=1.0, **over):
+    return Contender(
+        format=name, runtime="r", precision="int8", pack_id=name, file_mb=1.0, score=None, score_drop=None, latency_ms=median_ms,
+        median_ms=median_ms, load_ms=None, ram_mb=None, over=over, where="here",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("onnx", "tflite", "better", "why"),
+    [
+        (contender("onnx", 2.0), contender("tflite", 1.0), "tflite", "both meet every budget, and it takes 1 ms where onnx takes 2"),
+        (contender("onnx", 2.0), contender("tflite", 1.0, file_mb=1.2), "onnx", "it exceeds no budget, tflite exceeds file_mb 1.20 times"),
+        (contender("onnx", 2.0, ram_mb=1.5), contender("tflite", 3.0, file_mb=1.2), "tflite", "both exceed as many budgets, it by less"),
+    ],
+)
+def test_budgets_come_first_then_speed(onnx, tflite, better, why):
+    best, other = sorted((onnx, tflite), key=rank)
+    assert best.format == better and why in reason(best, other)
+
+
+@pytest.fixture(scope="module")
+def installed():
+    try:
+        check_installed("tflite")
+    except EdgepackError as error:
+        pytest.skip(str(error))
+
+
+def test_auto_needs_a_measurement_and_a_profile_with_both(tmp_path, installed):
+    check = Recipe(model=str(tmp_path), format="auto")
+    with pytest.raises(EdgepackError, match="has no runtime for tflite"):
+        build(check, load_profile("raspberry-pi"), tmp_path / "out")
+    with pytest.raises(EdgepackError, match="--measure off leaves none"):
+        build(check, PHONE, tmp_path / "out", effort=None)
+
+
+@pytest.fixture(scope="module")
+def recipe(teacher_folder, data_folder):
+    return Recipe(model=str(teacher_folder), data=str(data_folder), student="same", prune_heads=0.0, precision="int8")
+
+
+@pytest.fixture(scope="module")
+def auto(tmp_path_factory, recipe, cache, installed):
+    out = tmp_path_factory.mktemp("packs") / "auto"
+    return out, build(recipe.model_copy(update={"format": "auto"}), PHONE, out, cache, QUICK)
+
+
+@pytest.mark.slow
+def test_auto_measures_both_and_ships_the_better_one(auto):
+    out, report = auto
+    manifest = read_manifest(out)
+    assert {one.format for one in report.formats} == {"onnx", "tflite"}
+    (shipped,) = [one for one in report.formats if one.shipped]
+    assert shipped.pack_id == manifest.pack_id == report.pack_id and shipped.format == manifest.format
+    assert all(one.origin == "measured" and one.median_ms and one.load_ms and one.ram_mb for one in report.formats)
+    assert all(path.name.startswith(f"model.{manifest.format}") for path in out.glob("model.*"))
+    assert not (out / "onnx").exists() and not (out / "tflite").exists()
+    assert verify(out).golden_texts > 10
+
+
+@pytest.mark.slow
+def test_the_report_shows_the_pair(auto):
+    out, report = auto
+    assert json.loads((out / "report.json").read_text())["formats_why"] == report.formats_why
+    for text in (markdown(report), html(report)):
+        assert "Both formats" in text and "onnxruntime" in text and "litert" in text and report.formats_why.split(":")[0] in text
+
+
+@pytest.mark.slow
+def test_both_leaves_two_whole_packs(tmp_path, recipe, cache, installed):
+    build(recipe.model_copy(update={"format": "both"}), PHONE, tmp_path / "both", cache, effort=None)
+    packs = {path.name: read_manifest(path) for path in (tmp_path / "both").iterdir()}
+    assert {name: manifest.format for name, manifest in packs.items()} == {"onnx": "onnx", "tflite": "tflite"}
+    assert {manifest.plan.runtime for manifest in packs.values()} == {"onnxruntime", "litert"}
+    golden = [[json.loads(line) for line in (tmp_path / "both" / name / "golden.jsonl").open()] for name in packs]
+    assert [one["input_ids"] for one in golden[0]] == [one["input_ids"] for one in golden[1]]
+    for name in packs:
+        verify(tmp_path / "both" / name)

@@ -1,0 +1,249 @@
+"""The plan keeps what the user fixes, chooses the least compression that fits, and says why."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from small import make_model
+from test_student import MINILM
+
+from edgepack.core.errors import EdgepackError
+from edgepack.plan.formats import python_runtime
+from edgepack.plan.plan import make_plan
+from edgepack.plan.profile import Budget, load_profile
+from edgepack.plan.recipe import Recipe
+from edgepack.plan.steps import Distill, Export, PruneFFN, PruneHeads, PruneWeights, Quantize
+
+PI = load_profile("raspberry-pi")
+
+
+def plan(profile=PI, teacher=MINILM, **recipe):
+    return make_plan(profile, Recipe.read({"model": "m", "data": "d"} | recipe, "recipe"), teacher)
+
+
+def roomy(**limits):
+    return {"file_mb": 1e4, "ram_mb": 1e4, "latency_ms": 1e5, "load_ms": 1e6, "score_drop": 100.0} | limits
+
+
+@pytest.mark.parametrize(
+    ("budget", "student", "precision", "pruned"),
+    [
+        (roomy(), "6x384", "fp32", False),
+        (roomy(file_mb=50.0), "6x384", "fp16", False),
+        (roomy(file_mb=40.0), "6x384", "int8", False),
+        (roomy(file_mb=20.0), "4x384", "int8", False),
+        (roomy(latency_ms=49.0), "3x384", "int8", False),
+        (roomy(latency_ms=30.0), "2x384", "int8", False),
+    ],
+)
+def test_the_least_compression_that_fits_is_chosen(budget, student, precision, pruned):
+    found = plan(budget=budget)
+    assert (found.student.name(), found.precision) == (student, precision)
+    assert any(isinstance(step, PruneHeads) for step in found.steps) is pruned
+    assert not found.broken
+
+
+def test_heads_go_last():
+    smallest = plan(budget=roomy(), student="2x128", precision="int8").predictions
+    found = plan(budget=roomy(latency_ms=smallest.latency_ms * 0.97))
+    assert isinstance(found.steps[0], PruneHeads)
+
+
+def test_what_the_user_fixes_is_kept_and_what_it_breaks_is_named():
+    found = plan(student="same", prune_heads=0.0)
+    assert found.student == MINILM
+    assert [broken.name for broken in found.broken] == ["latency_ms"]
+    assert "limit 50" in str(found.broken[0])
+
+
+def test_nothing_is_trained_away_where_it_would_not_save_the_budget():
+    found = plan(student="same", precision="fp32", budget=roomy(file_mb=1.0))
+    assert [type(step) for step in found.steps] == [Export] and [broken.name for broken in found.broken] == ["file_mb"]
+
+
+@pytest.mark.parametrize("budget", [{"file_mb": 0.5}, {"load_ms": 1.0}, {"latency_ms": 0.1}])
+def test_a_budget_that_no_plan_meets_is_refused_with_how_much_is_missing(budget):
+    with pytest.raises(EdgepackError) as error:
+        plan(budget=budget)
+    name = next(iter(budget))
+    assert name in error.value.problem and "times)" in error.value.problem
+    assert f"--{name.replace('_', '-')}" in error.value.fix
+
+
+def test_steps_follow_the_recipe_in_order_and_each_says_why():
+    found = plan(student="17M", prune_heads=0.25)
+    assert [type(step) for step in found.steps] == [PruneHeads, Distill, Export, Quantize]
+    assert all(step.why for step in found.steps)
+    assert found.steps[0].scope == "layer" and (found.steps[1].layers, found.steps[1].hidden) == (3, 384)
+
+
+def test_heads_pruned_without_a_smaller_student_are_chosen_anywhere_and_won_back():
+    found = plan(student="same", prune_heads=0.25)
+    assert found.steps[0].scope == "model"
+    assert found.steps[1].layers == 6
+
+
+def test_refit_belongs_to_the_cuts_and_needs_no_training():
+    found = plan(student="same", prune_heads=0.25, prune_ffn=0.5, refit=True, iterations=2, training={"epochs": 0})
+    assert [step.verb for step in found.steps] == ["prune_heads", "prune_ffn"] * 2 + ["export", "quantize"]
+    assert all(step.refit for step in found.steps if isinstance(step, PruneHeads | PruneFFN))
+
+
+def test_iterations_prune_a_part_of_the_way_and_recover_between():
+    found = plan(student="same", prune_heads=0.5, prune_ffn=0.5, iterations=3, training={"epochs": 7})
+    verbs = [step.verb for step in found.steps]
+    assert verbs == ["prune_heads", "prune_ffn", "distill"] * 3 + ["export", "quantize"]
+    heads, neurons = 12, 1536
+    for step in found.steps:
+        if isinstance(step, PruneHeads):
+            heads -= round(heads * step.fraction)
+        if isinstance(step, PruneFFN):
+            neurons -= round(neurons * step.fraction)
+    assert (heads, neurons) == (6, 768) == (found.student.layers[0].heads, found.student.layers[0].ffn)
+    assert [step.epochs for step in found.steps if isinstance(step, Distill)] == [2, 2, 3]
+
+
+def test_single_weights_go_last_on_a_cubic_schedule_and_stay_zero():
+    found = plan(student="3x384", prune_weights=0.8, iterations=2)
+    assert [step.verb for step in found.steps][:5] == ["distill", "prune_weights", "distill", "prune_weights", "distill"]
+    assert [step.fraction for step in found.steps if isinstance(step, PruneWeights)] == [0.7, 0.8]
+    assert [step.hold_zeros for step in found.steps if isinstance(step, Distill)] == [False, True, True]
+
+
+def test_without_epochs_a_pruned_model_is_left_as_it_is():
+    found = plan(student="same", prune_heads=0.25, training={"epochs": 0})
+    assert not any(isinstance(step, Distill) for step in found.steps)
+
+
+@pytest.mark.parametrize(
+    ("profile", "reduced"),
+    [("x86-edge-avx2", True), ("x86-edge-atom", False), ("x86-edge", False), ("raspberry-pi", False), ("phone", False)],
+)
+def test_seven_bit_weights_only_where_the_cpu_saturates(profile, reduced):
+    found = plan(load_profile(profile), precision="int8")
+    assert [step.reduce_range for step in found.steps if isinstance(step, Quantize)] == [reduced]
+
+
+def test_a_browser_runs_the_same_files_as_onnxruntime():
+    found = plan(load_profile("browser"))
+    assert (found.runtime, found.format) == ("onnxruntime-web", "onnx") and python_runtime(found.runtime) == "onnxruntime"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "says"),
+    [
+        ({"data": None, "student": "3x384"}, "--student 3x384 needs data"),
+        ({"data": None, "prune_heads": 0.25}, "pruning needs data"),
+        ({"data": None, "prune_ffn": 0.5}, "pruning needs data"),
+        ({"student": "3x384", "training": {"epochs": 0}}, "would never learn"),
+        ({"prune_heads": 0.99}, "leaves a layer none"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_refused_before_any_work(recipe, says):
+    with pytest.raises(EdgepackError, match=says):
+        plan(**recipe)
+
+
+WRITER = MINILM.model_copy(update={"task": "text-generation", "model_type": "gpt2"})
+
+
+def test_decoders_are_quantized_in_blocks_as_far_as_the_budget_needs():
+    assert plan(teacher=WRITER, budget=roomy()).precision == "fp32"
+    for limit_mb, precision, embedding_bits in ((50.0, "int8", 8), (22.0, "int4", 8)):
+        found = plan(teacher=WRITER, budget=roomy(file_mb=limit_mb))
+        step = found.steps[-1]
+        assert (found.precision, step.precision, step.method, step.embedding_bits) == (precision, precision, "blockwise", embedding_bits)
+        assert found.student == WRITER and "breaks file_mb" in step.why and not found.exact_products
+
+
+def test_int4_is_for_decoders_and_for_widths_of_whole_blocks():
+    with pytest.raises(EdgepackError, match="int4 pays for decoding only"):
+        plan(precision="int4")
+    odd = WRITER.model_copy(update={"hidden": 360, "embedding": 360, "head_dim": 30})
+    assert plan(teacher=odd, budget=roomy(), student="same").precision == "fp32"
+    for precision in ("int8", "int4"):
+        with pytest.raises(EdgepackError, match="do not divide a hidden width of 360"):
+            plan(teacher=odd, precision=precision)
+
+
+@pytest.mark.parametrize(
+    ("task", "training", "says"),
+    [
+        ("text-classification", {"soft_weight": 0.0}, "every weight of the loss is 0"),
+        ("feature-extraction", {"hard_weight": 1.0}, "have no labels"),
+    ],
+)
+def test_a_loss_that_cannot_be_is_refused_before_any_work(task, training, says):
+    with pytest.raises(EdgepackError, match=says):
+        plan(teacher=MINILM.model_copy(update={"task": task}), student="3x384", training=training)
+
+
+def test_embeddings_are_pruned_by_what_needs_no_labels():
+    found = plan(teacher=MINILM.model_copy(update={"task": "feature-extraction"}), prune_heads=0.25, budget=roomy())
+    assert next(step for step in found.steps if isinstance(step, PruneHeads)).importance == "activation"
+
+
+def test_predictions_are_labelled_and_grow_with_the_model():
+    small, large = plan(student="3x384").predictions, plan(student="same").predictions
+    assert small.origin == large.origin == "predicted"
+    for name in ("params", "file_mb", "ram_mb", "latency_ms", "load_ms"):
+        assert getattr(small, name) < getattr(large, name)
+
+
+def test_the_command_reads_a_config_and_no_weights(tmp_path):
+    make_model(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    command = [sys.executable, "-m", "edgepack", "plan", str(tmp_path), "--profile", "raspberry-pi", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["predictions"]["origin"] == "predicted"
+    assert [step["verb"] for step in found["steps"]] == ["export"]
+    assert Budget.read(found["budget"], "the plan") == PI.budget
+
+
+def test_a_session_packs_nothing_where_that_alone_saves_the_load_budget():
+    packed = plan(student="same", prune_heads=0.0, precision="int8", budget=roomy())
+    tight = roomy(load_ms=packed.predictions.load_ms - 1)
+    found = plan(student="same", prune_heads=0.0, precision="int8", budget=tight)
+    export = next(step for step in found.steps if isinstance(step, Export))
+    assert (packed.prepack, found.prepack, found.broken) == (True, False, ())
+    assert "packed it breaks load_ms" in export.why
+    assert found.predictions.latency_ms > packed.predictions.latency_ms and found.predictions.load_ms < packed.predictions.load_ms
+    assert plan(student="same", prune_heads=0.0, precision="int8", prepack=True, budget=tight).prepack
+
+
+def with_runtime(version):
+    runtime = PI.runtimes["onnxruntime"].model_copy(update={"version": version})
+    return PI.model_copy(update={"runtimes": {"onnxruntime": runtime}})
+
+
+def test_nothing_is_written_that_the_profiles_runtime_cannot_open():
+    wide = {"student": "same", "prune_heads": 0.0}
+    assert plan(with_runtime("1.22"), **wide).precision in ("fp32", "fp16")
+    assert plan(with_runtime("1.23"), **wide).precision == "int8"
+    with pytest.raises(EdgepackError, match="int8 files need onnxruntime 1.23, raspberry-pi has 1.22"):
+        plan(with_runtime("1.22"), precision="int8", **wide)
+    with pytest.raises(EdgepackError, match="fp32 files need onnxruntime 1.20"):
+        plan(with_runtime("1.9"), **wide)
+
+
+@pytest.mark.parametrize(
+    ("wish", "says"),
+    [
+        ({"smoothing": 0.8, "precision": "fp32"}, "--smoothing with --precision fp32"),
+        ({"embedding_bits": 4, "precision": "fp32"}, "--embedding-bits 4 with --precision fp32"),
+        ({"sensitive": 2, "precision": "int8"}, "--sensitive needs texts"),
+        ({"activations": "static", "precision": "int8"}, "--activations needs texts"),
+        ({"smoothing": 0.5, "precision": "fp16"}, "--smoothing with --precision fp16"),
+        ({"smoothing": 0.5, "task": "text-generation"}, "a decoder's activations"),
+        ({"sensitive": 2, "task": "text-generation", "precision": "int8"}, "of a decoder in 4 bits it keeps layers in 8"),
+        ({"max_length": 1000}, "--max-length 1000 is over the 512 tokens"),
+        ({"length": 513}, "--length 513 is over"),
+        ({"prepack": False, "task": "text-generation"}, "--no-prepack"),
+    ],
+)
+def test_a_wish_that_could_change_nothing_is_refused(wish, says):
+    task = wish.pop("task", "text-classification")
+    with pytest.raises(EdgepackError, match=says):
+        make_plan(load_profile("raspberry-pi"), Recipe(model="m", student="same", **wish), MINILM.model_copy(update={"task": task}))

@@ -1,0 +1,92 @@
+"""Sizes and fractions as people write them."""
+
+from pathlib import Path
+
+import pytest
+from test_student import MINILM
+
+from edgepack.core.errors import EdgepackError
+from edgepack.plan.plan import make_plan
+from edgepack.plan.profile import load_profile
+from edgepack.plan.recipe import Recipe, Training, parse_fraction, parse_student, read_recipe
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value"),
+    [("13M", "params", 13e6), ("13.5M", "params", 13.5e6), ("50%", "percent", 50), ("3x384", "layers", 3), ("3x384", "hidden", 384)],
+)
+def test_a_student_size_is_read(text, field, value):
+    assert getattr(parse_student(text), field) == value
+
+
+@pytest.mark.parametrize(("text", "rounding"), [("17M", 0.5e6), ("17.0M", 0.05e6)])
+def test_a_size_is_as_exact_as_it_is_written(text, rounding):
+    assert parse_student(text).rounding == rounding
+
+
+@pytest.mark.parametrize("text", ["", "13", "13m", "M", "x384", "3x", "0%", "120%", "-5M", "3x384x2", "smal"])
+def test_a_size_that_cannot_be_read_says_how_to_write_one(text):
+    with pytest.raises(EdgepackError) as error:
+        parse_student(text)
+    assert "3x384" in error.value.fix or "percentage" in error.value.fix
+
+
+@pytest.mark.parametrize(("text", "value"), [("25%", 0.25), ("0.25", 0.25), ("0", 0.0), ("0%", 0.0)])
+def test_a_fraction_is_read(text, value):
+    assert parse_fraction(text, "--prune-heads") == value
+
+
+@pytest.mark.parametrize("text", ["100%", "1", "-5%", "a quarter", "nan%"])
+def test_a_wrong_fraction_names_the_flag(text):
+    with pytest.raises(EdgepackError, match="--prune-heads"):
+        parse_fraction(text, "--prune-heads")
+
+
+def test_a_recipe_refuses_what_it_does_not_know():
+    with pytest.raises(EdgepackError) as error:
+        Recipe.read({"model": "m", "studnt": "13M"}, "edgepack.toml")
+    assert error.value.fix == "did you mean 'student'?"
+
+
+def recipe_file(folder, text):
+    path = folder / "edgepack.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_recipe_file_is_read_and_flags_come_before_it(tmp_path):
+    (tmp_path / "data").mkdir()
+    path = recipe_file(tmp_path, 'data = "data"\nmodel = "org/name"\nprune_heads = "25%"\nseed = 3\n[budget]\nram_mb = 10\nfile_mb = 5\n')
+    found = read_recipe(path, {"seed": 4, "task": None, "budget": {"file_mb": 7.0, "load_ms": None}, "training": {"epochs": None}})
+    assert (found.seed, found.prune_heads, found.budget.file_mb, found.budget.ram_mb) == (4, 0.25, 7.0, 10)
+    assert (found.data, found.model, found.training) == (str(tmp_path / "data"), "org/name", Training())
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "fix"),
+    [
+        ("sede = 3\n", "unknown key in edgepack.toml: 'sede'", "seed"),
+        ("[budget]\nfile = 3\n", "edgepack.toml \\[budget\\]: 'file'", "file_mb"),
+        ("seed = \n", "edgepack.toml is not TOML", "examples/edgepack.toml"),
+        ('prune_ffn = "half"\n', "not a fraction: prune_ffn", "25%"),
+        ('importance = "luck"\n', "unknown value in edgepack.toml importance", "choose one of"),
+    ],
+)
+def test_a_wrong_recipe_file_is_named_with_its_key(tmp_path, text, says, fix):
+    with pytest.raises(EdgepackError, match=says) as error:
+        read_recipe(recipe_file(tmp_path, text), {})
+    assert fix in error.value.fix
+
+
+def test_a_recipe_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(EdgepackError, match="recipe file not found"):
+        read_recipe(tmp_path / "edgepack.toml", {})
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_example_makes_a_plan(example):
+    recipe = read_recipe(example, {"model": "m", "data": "d"})
+    plan = make_plan(load_profile("raspberry-pi"), recipe, MINILM)
+    assert plan.precision == "int8" and len(plan.steps) > 2

@@ -1,0 +1,79 @@
+"""A size means a student: within the size, sensible in shape, the fastest that the device is predicted to run."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgepack.core.errors import EdgepackError
+from edgepack.plan.cost_model import predict
+from edgepack.plan.profile import load_profile
+from edgepack.plan.recipe import parse_student
+from edgepack.plan.shape import LayerShape, ModelShape
+from edgepack.plan.student import candidate_students, choose_student, student_layers
+
+PI = load_profile("raspberry-pi")
+MINILM = ModelShape(
+    model_type="bert", task="text-classification", layers=(LayerShape(heads=12, ffn=1536),) * 6, hidden=384, head_dim=32, kv_groups=1,
+    vocab=30522, positions=512, token_types=2, embedding=384, labels=2,
+)  # fmt: skip
+
+
+def choose(text, teacher=MINILM):
+    return choose_student(teacher, MINILM, parse_student(text), PI, "onnxruntime", "int8", 128)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("same", "6x384"), ("3x384", "3x384"), ("2x256", "2x256"), ("17M", "3x384"), ("22.7M", "6x384"), ("100%", "6x384")]
+)
+def test_a_size_means_a_shape(text, name):
+    assert choose(text).name() == name
+
+
+def test_pruned_heads_count_towards_the_size():
+    pruned = MINILM.resized((LayerShape(heads=9, ffn=1536),) * 6, 384)
+    student = choose("17M", pruned)
+    assert (student.name(), student.layers[0].heads) == ("3x384", 9)
+    assert round(student.params / 1e6) == 17
+
+
+@given(st.integers(6, 22))
+def test_a_student_rounds_to_its_size_and_is_the_fastest_that_does(millions):
+    try:
+        student = choose(f"{millions}M")
+    except EdgepackError as error:
+        assert "the nearest are" in error.fix
+        return
+    assert millions * 0.95 <= student.params / 1e6 <= millions + 0.5
+    rivals = [s for s in candidate_students(MINILM) if millions * 0.95 <= s.params / 1e6 <= millions + 0.5]
+    latency = [predict(s, "int8", PI, "onnxruntime", 128).latency_ms for s in (student, *rivals)]
+    assert latency[0] == min(latency)
+
+
+@given(st.integers(1, 24), st.integers(1, 24))
+def test_a_students_layers_are_spread_over_its_teachers(count, teacher_layers):
+    count = min(count, teacher_layers)
+    picked = student_layers(count, teacher_layers)
+    assert picked == sorted(set(picked)) and len(picked) == count
+    assert picked[0] == 0 and picked[-1] < teacher_layers
+    gaps = [b - a for a, b in itertools.pairwise(picked)]
+    assert not gaps or max(gaps) - min(gaps) <= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "fix"),
+    [
+        ("30M", "larger than its teacher (22.7M)", "choose a smaller one"),
+        ("8x384", "larger than its teacher (6x384)", "1 to 6 layers"),
+        ("3x512", "larger than its teacher", "up to 384"),
+        ("3x100", "not a multiple of the head size 32", "96, 128"),
+        ("0x384", "has no layer", "1 to 6"),
+        ("2M", "no student of 2M has a sensible shape", "the nearest are"),
+    ],
+)
+def test_an_impossible_student_is_refused_with_what_is_possible(text, says, fix):
+    with pytest.raises(EdgepackError) as error:
+        choose(text)
+    assert says in error.value.problem
+    assert fix in error.value.fix

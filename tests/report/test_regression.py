@@ -1,0 +1,123 @@
+"""edgepack as a gate in CI: an older report is a baseline, JUnit's XML tells what failed, and the JSON has a published schema."""
+
+import json
+from xml.etree import ElementTree
+
+import jsonschema
+import pytest
+from typer.testing import CliRunner
+
+from edgepack.cli.app import app
+from edgepack.core.errors import EdgepackError
+from edgepack.measure.measurement import QUICK
+from edgepack.measure.measuring import measure
+from edgepack.pack.manifest import read_manifest
+from edgepack.report.judge import judge
+from edgepack.report.junit import junit
+from edgepack.report.records import TargetRow
+from edgepack.report.regression import against, check_comparable, check_same_machine, read_baseline
+from edgepack.report.schema import PUBLISHED, text
+from edgepack.report.write import html, markdown
+
+
+@pytest.fixture(scope="module")
+def report(pack_folder):
+    manifest = read_manifest(pack_folder)
+    return judge(manifest, measure(pack_folder, manifest, median_length=9, effort=QUICK))
+
+
+def faster(report, times):
+    """The same report of a machine that took 1/`times` as long for every inference."""
+    rows = [
+        row.model_copy(
+            update={
+                "samples_ms": tuple(tuple(one / times for one in session) for session in row.samples_ms),
+                "summary": row.summary.model_copy(update={"p50": row.summary.p50 / times}),
+            }
+        )
+        for row in report.measurements.latency
+    ]
+    return report.model_copy(update={"measurements": report.measurements.model_copy(update={"latency": tuple(rows)})})
+
+
+def test_a_report_is_no_worse_than_itself_and_its_json_is_read_again(report, tmp_path):
+    (tmp_path / "report.json").write_text(json.dumps(report.as_json()))
+    found = against(report, read_baseline(tmp_path / "report.json"), "old", 0.1)
+    assert found.baseline.worse == () and found.exit_code == report.exit_code
+    assert {"latency_ms", "cold_load_ms", "warm_load_ms", "ram_mb", "file_mb", "score"} == {row.what for row in found.baseline.rows}
+    assert all(row.ratio == 1 for row in found.baseline.rows if row.low is None)
+
+
+def test_what_is_slower_than_the_limit_fails_and_says_by_how_much(report):
+    found = against(report, faster(report, 3.0), "old", 0.1)
+    assert found.exit_code == 2 and {row.what for row in found.baseline.worse} == {"latency_ms"}
+    assert all(row.ratio == pytest.approx(3, rel=0.6) for row in found.baseline.worse)
+    assert against(report, faster(report, 0.3), "old", 0.1).baseline.worse == ()
+    for shown in (markdown(found), html(found)):
+        assert "Against the baseline" in shown and "latency_ms" in shown
+
+
+def test_a_score_that_falls_and_a_file_that_grows_fail_too(report):
+    last = report.ladder[-1]
+    better = last.model_copy(update={"score": last.score.model_copy(update={"value": last.score.value * 1.5}), "file_mb": last.file_mb / 2})
+    found = against(report, report.model_copy(update={"ladder": (*report.ladder[:-1], better)}), "old", 0.1)
+    assert {row.what for row in found.baseline.worse} == {"score", "file_mb"}
+
+
+def test_a_baseline_that_tells_nothing_is_refused_before_work(report, tmp_path):
+    with pytest.raises(EdgepackError, match="baseline not found"):
+        read_baseline(tmp_path / "none.json")
+    for content, says in (
+        ("{", "is not JSON"),
+        ("{}", "missing key"),
+        (json.dumps(report.as_json() | {"measurements": None}), "nothing was"),
+    ):
+        (tmp_path / "bad.json").write_text(content)
+        with pytest.raises(EdgepackError, match=says):
+            read_baseline(tmp_path / "bad.json")
+    with pytest.raises(EdgepackError, match="the baseline is of text-classification for"):
+        check_comparable(report, "phone", report.task, ["local"])
+    with pytest.raises(EdgepackError, match="has nothing of pi: it was measured on local"):
+        check_comparable(report, report.profile, report.task, ["local", "pi"])
+    machine = report.measurements.environment["machine"]
+    check_same_machine(report, "local", machine)
+    with pytest.raises(EdgepackError, match="another machine: cores"):
+        check_same_machine(report, "local", machine | {"cores": 99})
+
+
+def test_junit_counts_what_failed_and_what_is_not_known(report):
+    rows = (TargetRow(target="pi", address="ssh://pi", failure="gone", fix="start it"), TargetRow(target="local", address="local"))
+    checks = (
+        report.checks[0].model_copy(update={"ok": False}),
+        report.checks[1].model_copy(update={"ok": None, "actual": None}),
+        report.checks[2].model_copy(update={"ok": True}),
+    )
+    worse = against(report, faster(report, 3.0), "old", 0.1).baseline
+    suite = ElementTree.fromstring(junit(report.model_copy(update={"targets": rows, "checks": checks, "baseline": worse})))
+    assert suite.tag == "testsuite" and int(suite.get("tests")) == len(suite) == 3 + 2 + len(worse.rows)
+    assert (int(suite.get("failures")), suite.get("errors"), suite.get("skipped")) == (1 + len(worse.worse), "1", "1")
+    assert suite.find("testcase[@name='pi']/error").get("message") == "gone"
+
+
+def test_the_published_schema_is_that_of_the_records_and_a_report_keeps_to_it(report):
+    assert PUBLISHED.read_text() == text(), "the records changed: python -m edgepack.report.schema"
+    judge_of_json = jsonschema.Draft202012Validator(json.loads(PUBLISHED.read_text()))
+    judge_of_json.validate(report.as_json())
+    assert list(judge_of_json.iter_errors(report.as_json() | {"verdict": "splendid"}))
+
+
+def test_the_command_is_a_gate(pack_folder, report, tmp_path):
+    (tmp_path / "old.json").write_text(json.dumps(faster(report, 50.0).as_json()))
+    flags = [
+        "--baseline",
+        str(tmp_path / "old.json"),
+        "--max-regression",
+        "20%",
+        "--junit",
+        str(tmp_path / "out.xml"),
+        "--out",
+        str(tmp_path),
+    ]
+    found = CliRunner().invoke(app, ["measure", str(pack_folder), "--quick", *flags])
+    assert found.exit_code == 2 and "worse: latency_ms" in found.stdout
+    assert int(ElementTree.parse(tmp_path / "out.xml").getroot().get("failures")) >= 1

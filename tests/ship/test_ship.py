@@ -1,0 +1,124 @@
+"""A pack becomes a module of somebody's app: refused before any work where it cannot be, and written whole."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from edgepack.core.errors import EdgepackError
+from edgepack.pack.manifest import MANIFEST_FILE, read_manifest, seal
+from edgepack.ship.shipping import platform_names, ship
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"platform": "linus"}, "(?s)unknown platform.*did you mean 'linux'"),
+        ({"name": "Intents"}, "'Intents', is no name for a module"),
+        ({"name": "my intents"}, "is no name for a module"),
+        ({"name": "../up"}, "is no name for a module"),
+        ({"name": "class"}, "is a word of the language"),
+        ({"name": "json"}, "would hide the package of that name"),
+        ({"name": "numpy"}, "would hide the package of that name"),
+        ({"package": "intents"}, "it has one part alone"),
+        ({"package": "com.example.new"}, "'new' is no part of one"),
+        ({"package": "com.Example.x"}, "'Example' is no part of one"),
+        ({"sign": "nowhere.pem"}, "no key file"),
+    ],
+)
+def test_what_cannot_be_shipped_is_refused_before_any_work(pack_folder, tmp_path, given, says):
+    with pytest.raises(EdgepackError, match=says):
+        ship(pack_folder, **({"platform": "linux", "out": tmp_path / "out"} | given))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_prints_what_the_module_adds_and_a_mistake_without_a_traceback(pack_folder, tmp_path):
+    command = [sys.executable, "-m", "edgepack", "ship", str(pack_folder), "--for", "web", "--out", str(tmp_path / "web"), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = json.loads(done.stdout)
+    assert done.returncode == 0 and found == json.loads((tmp_path / "web" / "ship.json").read_text())
+    assert found["warnings"] == [] and found["platform"] == "web"
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 1 and "output is not empty" in again.stderr and "Traceback" not in again.stderr
+
+
+def test_web_says_which_precision_is_better_there(pack_folder, tmp_path):
+    copy = shutil.copytree(pack_folder, tmp_path / "floats")
+    manifest = copy / MANIFEST_FILE
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"precision": "fp32"}))
+    (warning,) = ship(copy, "web", tmp_path / "out").warnings
+    assert "slower in WebAssembly" in warning and warning in (tmp_path / "out" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("content", ["nonsense", "rsa"])
+def test_only_an_ed25519_key_signs(pack_folder, tmp_path, content):
+    path = tmp_path / "key.pem"
+    path.write_text(content)
+    if content == "rsa":
+        from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+        from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+        path.write_bytes(generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    with pytest.raises(EdgepackError, match="not a private key in PEM|another kind of key"):
+        ship(pack_folder, "linux", tmp_path / "out", sign=path)
+
+
+def test_a_pack_that_does_not_verify_and_a_folder_in_use_are_refused(pack_folder, tmp_path):
+    broken = shutil.copytree(pack_folder, tmp_path / "broken")
+    with (broken / "model.onnx.data").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(EdgepackError, match=r"model.onnx.data in .* was changed"):
+        ship(broken, "linux", tmp_path / "out")
+    with pytest.raises(EdgepackError, match="output is not empty"):
+        ship(pack_folder, "linux", broken)
+
+
+def test_a_pack_without_its_reports_is_shipped_into_an_empty_folder(pack_folder, tmp_path):
+    bare = shutil.copytree(pack_folder, tmp_path / "bare")
+    for name in ("report.json", "report.md", "report.html"):
+        (bare / name).unlink()
+    (tmp_path / "out").mkdir()
+    assert ship(bare, "python", tmp_path / "out").name == "bare"
+    assert (tmp_path / "out" / "bare" / "model" / "module.json").is_file()
+
+
+def test_a_module_is_written_whole_or_not_at_all(pack_folder, tmp_path, monkeypatch):
+    from edgepack.ship.platforms import linux
+
+    monkeypatch.setattr(linux, "requirements", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        ship(pack_folder, "linux", tmp_path / "out", name="intents")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("platform", [name for name in platform_names() if name != "android"])
+def test_every_module_says_how_to_use_it_what_it_adds_and_whose_it_is(pack_folder, tmp_path, platform):
+    shipped = ship(pack_folder, platform, tmp_path / "out", name="intents")
+    assert json.loads((tmp_path / "out" / "ship.json").read_text()) == shipped.as_json()
+    parts = {one.part for one in shipped.sizes}
+    assert {"model", "tokenizer", "runtime", "code", "proof"} <= parts
+    assert all(one.source for one in shipped.sizes if one.bytes is not None)
+    readme, licences = ((tmp_path / "out" / name).read_text() for name in ("README.md", "LICENCES.md"))
+    assert "intents" in readme and "## What it adds to an app" in readme and "None" not in readme
+    assert "Apache-2.0" in licences and "not stated by the model's card" in licences
+
+
+def test_web_refuses_what_its_module_does_not_know(pack_folder, tmp_path):
+    other = shutil.copytree(pack_folder, tmp_path / "other")
+    manifest = json.loads((other / MANIFEST_FILE).read_text())
+    for change, says in (
+        ({"task": "question-answering"}, "ship it --for android, linux or python"),
+        ({"task": "text-generation"}, "the web module has no text-generation"),
+        ({"format": "tflite"}, "build the pack with --format onnx"),
+    ):
+        (other / MANIFEST_FILE).write_text(json.dumps(manifest | change))
+        with pytest.raises(EdgepackError, match=says):
+            ship(other, "web", tmp_path / "out")
+    (other / MANIFEST_FILE).write_text(json.dumps(manifest))
+    tokenizer = json.loads((other / "tokenizer.json").read_text())
+    (other / "tokenizer.json").write_text(json.dumps(tokenizer | {"model": {"type": "Odd"}}))
+    seal(other, read_manifest(other))
+    with pytest.raises(EdgepackError, match="no Odd tokenizer"):
+        ship(other, "web", tmp_path / "out")

@@ -1,0 +1,249 @@
+"""The Linux and Python modules prove themselves: real processes, real HTTP, and what was changed or not signed is refused."""
+
+import base64
+import configparser
+import hashlib
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from edgepack.pack.manifest import read_manifest
+from edgepack.ship.shipping import ship
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory):
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    path = tmp_path_factory.mktemp("key") / "key.pem"
+    path.write_bytes(Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def linux(pack_folder, key, tmp_path_factory):
+    """The tiny pack as a signed module for Linux."""
+    out = tmp_path_factory.mktemp("ship") / "linux"
+    ship(pack_folder, "linux", out, package="com.example.intents", sign=key)
+    return out
+
+
+@pytest.fixture
+def copy(linux, tmp_path):
+    return shutil.copytree(linux, tmp_path / "copy")
+
+
+def imported(folder: Path, name: str = "intents"):
+    """A shipped package under a name of its own: several copies live in one test process."""
+    unique = f"{name}_{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
+    place = folder / name
+    spec = importlib.util.spec_from_file_location(unique, place / "__init__.py", submodule_search_locations=[str(place)])
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[unique] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(folder: Path, *arguments: str, **more):
+    command = [sys.executable, "-m", "intents", *arguments]
+    return subprocess.run(command, cwd=folder, env={"PATH": ""}, capture_output=True, text=True, check=False, **more)
+
+
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def test_the_model_folder_lists_every_file_and_names_no_machine(linux, pack_folder):
+    folder = linux / "intents" / "model"
+    manifest = json.loads((folder / "module.json").read_text())
+    names = {path.name for path in folder.iterdir()} - {"module.json", "module.sig"}
+    assert {entry["name"] for entry in manifest["files"]} == names
+    for entry in manifest["files"]:
+        content = (folder / entry["name"]).read_bytes()
+        assert (entry["bytes"], entry["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+    assert manifest["pack_id"] == read_manifest(pack_folder).pack_id
+    assert not {"command", "recipe", "source", "data", "profile", "plan"} & set(manifest)
+    for path in linux.rglob("*"):
+        if path.is_file():
+            assert str(pack_folder.parent).encode() not in path.read_bytes(), path
+
+
+def test_libraries_are_pinned_to_what_the_pack_was_measured_with(linux, pack_folder):
+    versions = read_manifest(pack_folder).versions
+    lines = (linux / "requirements.txt").read_text().splitlines()
+    assert {f"{name}=={versions[name]}" for name in ("onnxruntime", "numpy", "tokenizers")} <= set(lines)
+    assert all("==" in line for line in lines) and any(line.startswith("waitress==") for line in lines)
+
+
+def test_the_unit_gives_the_service_nothing_that_it_does_not_need(linux):
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.optionxform = str
+    unit.read(linux / "intents.service")
+    service = dict(unit["Service"])
+    assert service["DynamicUser"] == service["NoNewPrivileges"] == "yes" and service["ProtectSystem"] == "strict"
+    assert "--self-test" in service["ExecStartPre"] and service["IPAddressDeny"] == "any"
+
+
+def test_the_command_line_answers_and_tests_itself(linux):
+    found = run(linux, "turn on the light in the kitchen")
+    assert json.loads(found.stdout)["label"] == "light_on", found.stderr
+    proof = run(linux, "--self-test")
+    assert proof.returncode == 0 and json.loads(proof.stdout)["ok"] is True
+    assert json.loads(run(linux, "-", input="turn on the light in the kitchen\n").stdout) == json.loads(found.stdout)
+    wrong = run(linux, "one", "two", "three")
+    assert wrong.returncode == 1 and "takes text and pair, not 3 texts" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.onnx.data", "tokenizer.json"])
+def test_a_changed_file_is_refused_before_the_model_is_opened(copy, name, monkeypatch):
+    path = copy / "intents" / "model" / name
+    flip(path, path.stat().st_size // 2)
+    module = imported(copy)
+    found = module.self_test()
+    assert found.ok is False and f"{name} in" in found.problem and "was changed" in found.problem
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: pytest.fail("the model was opened"))
+    with pytest.raises(module.Changed):
+        module.load()
+
+
+def test_a_changed_golden_file_and_other_answers_make_the_self_test_say_no(copy, key):
+    path = copy / "intents" / "model" / "golden.jsonl"
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    entries[2]["output"][0] += 1
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    found = run(copy, "--self-test")
+    assert found.returncode == 1 and "golden.jsonl" in json.loads(found.stdout)["problem"]
+    resign(copy / "intents" / "model", key)
+    found = imported(copy).self_test()
+    assert not found.ok and "answered otherwise: off by 1" in found.problem and found.ids_equal == 3
+
+
+def resign(folder: Path, key: Path) -> None:
+    """As somebody does who has the key: new hashes, a new signature."""
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    manifest = json.loads((folder / "module.json").read_text())
+    for entry in manifest["files"]:
+        content = (folder / entry["name"]).read_bytes()
+        entry |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    text = json.dumps(manifest)
+    (folder / "module.json").write_text(text)
+    (folder / "module.sig").write_bytes(base64.b64encode(load_pem_private_key(key.read_bytes(), None).sign(text.encode())))
+
+
+@pytest.mark.parametrize("damage", ["manifest", "missing", "nonsense", "other key"])
+def test_what_is_not_signed_by_the_known_key_is_refused(copy, damage):
+    signature = copy / "intents" / "model" / "module.sig"
+    match damage:
+        case "manifest":
+            path = signature.with_name("module.json")
+            path.write_text(path.read_text().replace('"golden_tolerance": 0.05', '"golden_tolerance": 9.99'))
+        case "missing":
+            signature.unlink()
+        case "nonsense":
+            signature.write_text("nonsense!")
+        case _:
+            signature.write_bytes(base64.b64encode(bytes(64)))
+    module = imported(copy)
+    with pytest.raises(module.Changed, match="sign"):
+        module.load()
+
+
+def test_an_unsigned_module_asks_for_no_signature(pack_folder, tmp_path):
+    ship(pack_folder, "python", tmp_path / "out", name="intents")
+    assert "cryptography" not in (tmp_path / "out" / "pyproject.toml").read_text()
+    assert not (tmp_path / "out" / "intents" / "server.py").exists()
+    assert imported(tmp_path / "out").self_test().ok
+
+
+@contextmanager
+def served(folder: Path):
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "intents", "--serve", "--port", "0"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    guard = threading.Timer(60, process.kill)
+    guard.start()
+    try:
+        yield process.stdout.readline().split()[-1]
+    finally:
+        guard.cancel()
+        process.terminate()
+        process.wait(10)
+
+
+def asked(url: str, content: bytes | None = None, method: str | None = None):
+    request = urllib.request.Request(url, content, {"Content-Type": "application/json"}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as found:
+            return found.status, json.load(found)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_the_endpoint_answers_refuses_and_stays_up(linux):
+    with served(linux) as url:
+        assert url.startswith("http://127.0.0.1:")
+        assert asked(url + "health")[1]["task"] == "text-classification"
+        status, found = asked(url + "answer", json.dumps({"text": "turn on the light"}).encode())
+        assert status == 200 and found["label"] == "light_on" and found["cut"] is False
+        for content, code, says in (
+            (b"{", 400, "no JSON"),
+            (b'{"text": "\xff"}', 400, "no JSON"),
+            (b"[]", 422, "no JSON object"),
+            (b'{"txt": "a"}', 422, "unknown key 'txt'"),
+            (b"{}", 422, "missing key 'text'"),
+            (b'{"text": 5}', 422, "must be str, not int"),
+            (b'{"text": null}', 422, "must be str, not NoneType"),
+            (b'{"text": "\\ud800"}', 422, "lone surrogate"),
+            (json.dumps({"text": "a" * 70_000}).encode(), 413, "the most are 65536"),
+        ):
+            status, found = asked(url + "answer", content)
+            assert (status, says in found["error"]["problem"]) == (code, True), (content[:40], status, found)
+            assert found["error"]["fix"]
+        assert asked(url + "nowhere")[0] == 404 and asked(url + "answer")[0] == 405
+        long = asked(url + "answer", json.dumps({"text": "light " * 500}).encode())[1]
+        assert long["cut"] is True
+        with ThreadPoolExecutor(8) as pool:
+            texts = [f"turn on the light {number % 5}" for number in range(24)]
+            many = list(pool.map(lambda text: asked(url + "answer", json.dumps({"text": text}).encode()), texts))
+        assert {status for status, _ in many} <= {200, 503}
+        for number, (status, found) in enumerate(many):
+            assert status == 503 or found == next(other for code, other in many[number % 5 :: 5] if code == 200)
+
+
+def test_a_decoder_writes_on_the_command_line_and_over_http(stories_pack, tmp_path):
+    out = tmp_path / "out"
+    ship(stories_pack, "linux", out, name="intents")
+    text = run(out, "Once upon a time", "--max-tokens", "20").stdout.rstrip("\n")
+    with served(out) as url:
+        asked_for = {"prompt": "Once upon a time", "max_tokens": 20}
+        status, found = asked(url + "answer", json.dumps(asked_for).encode())
+        assert status == 200 and found["text"].rstrip("\n") == text and found["ended_by"] == "max_tokens"
+        for more, says in (
+            ({"max_tokens": "many"}, "max_tokens is no number of its kind"),
+            ({"max_tokens": -1}, "settings out of range"),
+            ({"temperature": True}, "temperature is no number"),
+            ({"prompt": ""}, "the prompt is empty"),
+            ({"beams": 4}, "unknown key 'beams'"),
+        ):
+            status, found = asked(url + "answer", json.dumps(asked_for | more).encode())
+            assert (status, says in found["error"]["problem"]) == (422, True), found
