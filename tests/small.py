@@ -1,6 +1,7 @@
 """Small real models, tokenizers and data that tests make for themselves in seconds."""
 
 import csv
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -8,48 +9,16 @@ import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from edgepack.model.tiny_model import enlarged, tiny_config
 from edgepack.pipeline.demo.commands import commands
-from edgepack.plan.architectures.families import FAMILIES
+from edgepack.plan.architectures import FAMILIES
+from edgepack.plan.family import TINY
 
 INTENTS = ("light_on", "music_play", "heat_set", "call")
-LAYERS, HIDDEN, HEADS, FFN = 4, 64, 4, 128
+LAYERS, HIDDEN, HEADS, FFN, _ = TINY
 
-SIZES = {
-    "hidden_size": HIDDEN,
-    "num_hidden_layers": LAYERS,
-    "num_attention_heads": HEADS,
-    "intermediate_size": FFN,
-    "max_position_embeddings": 96,
-}
-GROUPED = {**SIZES, "num_key_value_heads": 2, "tie_word_embeddings": True}
-
-# One tiny config a family: four layers, four heads of 16, so that heads can be cut unevenly.
-CONFIGS = {
-    "bert": lambda **more: transformers.BertConfig(**SIZES, **more),
-    "roberta": lambda **more: transformers.RobertaConfig(
-        **SIZES | {"max_position_embeddings": 98, "type_vocab_size": 1, "pad_token_id": 0} | more
-    ),
-    "xlm-roberta": lambda **more: transformers.XLMRobertaConfig(
-        **SIZES | {"max_position_embeddings": 98, "type_vocab_size": 1, "pad_token_id": 0} | more
-    ),
-    "electra": lambda **more: transformers.ElectraConfig(embedding_size=32, **SIZES, **more),
-    "mobilebert": lambda **more: transformers.MobileBertConfig(
-        **SIZES | {"hidden_size": 96}, embedding_size=32, intra_bottleneck_size=HIDDEN, num_feedforward_networks=3, **more
-    ),
-    "albert": lambda **more: transformers.AlbertConfig(embedding_size=32, **SIZES, **more),
-    "distilbert": lambda **more: transformers.DistilBertConfig(
-        dim=HIDDEN, n_layers=LAYERS, n_heads=HEADS, hidden_dim=FFN, max_position_embeddings=96, **more
-    ),
-    "modernbert": lambda **more: transformers.ModernBertConfig(
-        **SIZES, local_attention=8, cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3, **{"pad_token_id": 0, **more}
-    ),
-    "gpt2": lambda **more: transformers.GPT2Config(
-        n_embd=HIDDEN, n_layer=LAYERS, n_head=HEADS, n_inner=FFN, n_positions=96, bos_token_id=2, eos_token_id=3, **more
-    ),
-    "llama": lambda **more: transformers.LlamaConfig(**GROUPED, **more),
-    "qwen2": lambda **more: transformers.Qwen2Config(**GROUPED, **more),
-    "qwen3": lambda **more: transformers.Qwen3Config(**GROUPED, head_dim=16, **more),
-}
+# One tiny config a family, made as its file says.
+CONFIGS = {name: partial(tiny_config, family) for name, family in FAMILIES.items()}
 ENCODERS = [name for name in CONFIGS if not FAMILIES[name].causal]
 DECODERS = [name for name in CONFIGS if FAMILIES[name].causal]
 FAMILY_TASKS = [(name, "text-generation" if name in DECODERS else "text-classification") for name in CONFIGS]
@@ -88,10 +57,7 @@ def make_model(folder: Path, family: str = "bert", task: str = "text-classificat
     config = CONFIGS[family](vocab_size=len(tokenizer), id2label=dict(enumerate(labels)), label2id={n: i for i, n in enumerate(labels)})
     torch.manual_seed(seed)
     model = getattr(transformers, CLASSES[task]).from_config(config, dtype=torch.float32)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                parameter.mul_(4)
+    enlarged(model)
     model.save_pretrained(folder)
     return model.eval()
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgepack.pack.runnable import Runnable
-from edgepack.plan.architectures.families import family_of
+from edgepack.plan.architectures import family_of
 
 GENAI_FILE = "genai_config.json"
 _LEVELS = {"disable_all": "ORT_DISABLE_ALL", "basic": "ORT_ENABLE_BASIC", "extended": "ORT_ENABLE_EXTENDED", "all": "ORT_ENABLE_ALL"}

@@ -14,7 +14,7 @@ from torch import nn
 from edgepack.core.errors import EdgepackError
 from edgepack.model.source import KEPT_FILE, Kept, Source, find_model
 from edgepack.model.surgery import layer_shapes, resize_layers
-from edgepack.plan.architectures.families import family_of
+from edgepack.plan.architectures import family_of
 from edgepack.tasks.tasks import TASKS
 
 

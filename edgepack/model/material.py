@@ -14,7 +14,7 @@ from edgepack.model.buckets import choose_buckets
 from edgepack.model.corpus import Corpus, read_corpus
 from edgepack.model.data import Data, label_ids, load_data, load_unlabelled
 from edgepack.model.source import Source, check_tokenizer, find_model
-from edgepack.plan.architectures.families import family_of
+from edgepack.plan.architectures import family_of
 from edgepack.plan.recipe import Recipe
 from edgepack.tasks.rows import Row
 from edgepack.tasks.tasks import TASKS, Features, Outputs, Task, check_tokens
@@ -61,7 +61,7 @@ class Material:
     def max_length(self) -> int:
         """Tokens after which a text is cut: the model's positions, the tokenizer's own limit, or the user's if it is lower."""
         family = family_of(self.source.config, self.source.name)
-        positions = self.source.config[family.config_positions] - family.reserved_positions
+        positions = self.source.config[family.config_positions] - family.reserved_positions(self.source.config)
         return min(positions, self.tokenizer.model_max_length, self.recipe.max_length or positions)
 
     @cached_property
@@ -167,8 +167,7 @@ def _ids_of_config(source: Source, trust_remote_code: bool) -> set[int]:
     values = [stated[name] for name in stated if name.endswith(("_token_id", "_token_ids"))]
     values += [config.get("pad_token_id"), config.get("bos_token_id"), config.get("eos_token_id")]
     found = {index for value in values for index in (value if isinstance(value, list) else [value]) if isinstance(index, int)}
-    if family_of(source.config, source.name).reserved_positions:
-        found |= set(range((config.get("pad_token_id") or 0) + 1))
+    found |= set(range(family_of(source.config, source.name).reserved_positions(config)))
     return {index for index in found if 0 <= index < source.config["vocab_size"]}
 
 

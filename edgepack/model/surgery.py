@@ -8,7 +8,8 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from edgepack.core.errors import EdgepackError
-from edgepack.plan.architectures.families import FAMILIES, Family
+from edgepack.plan.architectures import FAMILIES
+from edgepack.plan.family import Family
 from edgepack.plan.shape import LayerShape
 
 T = TypeVar("T")

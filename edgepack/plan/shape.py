@@ -5,7 +5,8 @@ from typing import Any
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
-from edgepack.plan.architectures.families import FAMILIES, Family, family_of
+from edgepack.plan.architectures import FAMILIES, family_of
+from edgepack.plan.family import Family
 
 # Which head stands on the base model; `base` is a model without one.
 _HEADS = {

@@ -15,7 +15,6 @@ from edgepack.model.surgery import family_of_model, ffns_of, has_attention, inpu
 from edgepack.quantize.smoothing import channel_scales
 
 TEXTS, TOKENS = 16, 256  # that tell the largest activations: a few thousand tokens
-_NORMS = (("input_layernorm", "post_attention_layernorm"), ("ln_1", "ln_2"))  # in front of attention, of the FFN; as families name them
 
 
 class _Evened(nn.Linear):
@@ -108,10 +107,10 @@ def _scale(of_activations: torch.Tensor, readers: Sequence[nn.Module], strength:
 def _places(model: nn.Module) -> Iterator[_Place]:
     family = family_of_model(model)
     for layer in layers_of(model):
-        before, between = next((pair for pair in _NORMS if hasattr(layer, pair[0])), ("", ""))
         heads = dict.fromkeys((family.query, family.key, family.value)) if has_attention(model, layer) else ()
         last = layer.get_submodule(family.ffn_out)
-        for norm, paths in ((before, heads), (between, dict.fromkeys(family.ffn_in) if inputs_of(last) else ())):
+        neurons = dict.fromkeys(family.ffn_in) if inputs_of(last) else ()
+        for norm, paths in ((family.norm_before_attention, heads), (family.norm_before_ffn, neurons)):
             if norm and paths:
                 yield _Place(layer.get_submodule(norm), tuple(layer.get_submodule(path) for path in paths))
         if len(set(family.ffn_in)) == 2 and inputs_of(last):

@@ -20,7 +20,7 @@ from edgepack.model.losses import soft_loss
 from edgepack.model.source import find_model
 from edgepack.model.surgery import count_params, depth_of, layer_shapes, layers_of
 from edgepack.model.training import train
-from edgepack.plan.architectures.families import FAMILIES
+from edgepack.plan.architectures import FAMILIES
 from edgepack.plan.recipe import Training
 from edgepack.plan.shape import LayerShape
 from edgepack.plan.steps import Distill

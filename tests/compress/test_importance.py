@@ -15,7 +15,7 @@ from edgepack.compress.pruning import prune_ffn
 from edgepack.core.errors import EdgepackError
 from edgepack.model.checkpoint import load_checkpoint
 from edgepack.model.surgery import count_params, kv_groups_of, layer_shapes, layers_of, matrix_of
-from edgepack.plan.architectures.families import FAMILIES
+from edgepack.plan.architectures import FAMILIES
 from edgepack.plan.steps import PruneFFN, PruneLayers
 from edgepack.tasks.rows import Row
 from edgepack.tasks.tasks import TASKS, Features

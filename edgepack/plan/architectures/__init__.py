@@ -1,1 +1,62 @@
-"""Architectures: one file a family, found by its model_type."""
+"""Architectures: one file a family, found by its name: the model_type of a config.json, with `_` for `-`.
+
+A family's file holds a `FAMILY`. Files that start with `_` hold what several families share.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from edgepack.core.errors import EdgepackError
+from edgepack.plan.family import Family
+
+
+class _Folder(Mapping[str, Family]):
+    """The families of this folder by model_type. A family's file is loaded when somebody asks for it."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Family] = {}
+
+    def __getitem__(self, model_type: str) -> Family:
+        if model_type not in self._loaded:
+            module = str(model_type).replace("-", "_")
+            if module not in self._modules():
+                raise KeyError(model_type)
+            family: Family = importlib.import_module(f"{__name__}.{module}").FAMILY
+            if family.model_type != model_type:
+                raise KeyError(model_type)
+            self._loaded[model_type] = family
+        return self._loaded[model_type]
+
+    def __iter__(self) -> Iterator[str]:
+        for module in self._modules():
+            yield importlib.import_module(f"{__name__}.{module}").FAMILY.model_type
+
+    def __len__(self) -> int:
+        return len(self._modules())
+
+    @staticmethod
+    def _modules() -> list[str]:
+        return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+FAMILIES: Mapping[str, Family] = _Folder()
+
+
+def family_of(config: Mapping[str, Any], place: str) -> Family:
+    """The family of a model's config.json. EdgepackError: an unknown architecture, or a build that the family does not stand for."""
+    model_type = config.get("model_type")
+    if model_type not in FAMILIES:
+        raise EdgepackError(
+            f"unknown model family in {place}: model_type {model_type!r} (known: {', '.join(sorted(FAMILIES))})",
+            "add a file to edgepack/plan/architectures: the paths of its layers, attention, projections and FFN, and its config keys",
+        )
+    family = FAMILIES[model_type]
+    for name, value in family.only.items():
+        if config.get(name, value) != value:
+            raise EdgepackError(
+                f"a {model_type} of another build in {place}: {name} is {config[name]!r}",
+                f"edgepack knows {model_type} with {name} = {value!r}; another build needs its own file in edgepack/plan/architectures",
+            )
+    return family
