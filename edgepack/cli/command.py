@@ -1,4 +1,4 @@
-"""What the commands share: flags of one name, and the print at the end. Loads nothing heavy."""
+"""What the commands share: flags that many have, the print at the end, the line after a signal. Loads nothing heavy."""
 
 import json
 from collections.abc import Callable
@@ -7,10 +7,32 @@ from typing import Annotated, Any
 
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Pack = Annotated[Path, typer.Argument(help="A folder that `edgepack build` wrote.")]
-Targets = Annotated[Path | None, typer.Option(help="File with targets by name.", show_default="./targets.toml")]
-Cache = Annotated[str | None, typer.Option(help="Folder of emulated systems.", show_default="$EDGEPACK_CACHE or ~/.cache/edgepack")]
+from edgepack.plan.setting import BUILD, RUN
+
+_CACHE = "$EDGEPACK_CACHE or ~/.cache/edgepack"
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=RUN)]
+Pack = Annotated[Path, typer.Argument(help="Folder of a pack, which `edgepack build` writes.")]
+Profile = Annotated[str, typer.Option(help="Device: a name from `edgepack profiles`, or the path of a TOML file.", rich_help_panel=BUILD)]
+Targets = Annotated[
+    Path | None,
+    typer.Option(help="TOML file that gives names to targets.", show_default="./targets.toml", rich_help_panel=RUN),
+]
+StageCache = Annotated[
+    str | None, typer.Option("--cache", help="Folder that keeps finished stages.", show_default=_CACHE, rich_help_panel=RUN)
+]
+Cache = Annotated[str | None, typer.Option(help="Folder that keeps emulated systems.", show_default=_CACHE, rich_help_panel=RUN)]
+
+_remains: list[str] = []
+
+
+def on_stop(line: str) -> None:
+    """What to tell a user who stops this command by a signal: what is kept, and how it goes on."""
+    _remains[:] = [line]
+
+
+def what_remains() -> str:
+    return _remains[0] if _remains else "No result was written."
 
 
 def print_result(content: Any, as_json: bool, view: Callable[[], Any]) -> None:

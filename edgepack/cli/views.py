@@ -10,14 +10,13 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edgepack.plan.plan import Plan
-from edgepack.plan.profile import Profile
-
 if TYPE_CHECKING:
     from edgepack.measure.machines.boards import Removal, SetUp, TargetCheck
     from edgepack.measure.measurement import Measurement
     from edgepack.measure.statistics import Ratio
     from edgepack.pipeline.verify import Verification
+    from edgepack.plan.plan import Plan
+    from edgepack.plan.profile import Profile
     from edgepack.report.comparison import ComparisonReport
     from edgepack.report.records import Report
 

@@ -1,11 +1,11 @@
-"""The one exception of edgepack for mistakes of its user; edgepack's own bugs keep their traceback."""
+"""EdgepackError: the exception for mistakes of the user. Bugs of edgepack keep their traceback."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class EdgepackError(Exception):
-    """A mistake that the user can mend: what is wrong (value and place) and the way out.
+    """A mistake that the user can correct. problem: the wrong value and its place. fix: what to do about it.
 
     The command line prints both lines without a traceback and exits with 1.
     """
@@ -17,7 +17,7 @@ class EdgepackError(Exception):
 
 
 def did_you_mean(wrong: str, choices: Iterable[str]) -> str:
-    """The nearest of `choices` to a wrong name, or all of them where none is near."""
+    """A question with the nearest of `choices` to a wrong name, or a list of all `choices` where none is near."""
     known = sorted(choices)
     near = difflib.get_close_matches(wrong, known, n=1, cutoff=0.6)
     if near:

@@ -2,13 +2,16 @@
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from edgepack.core.errors import EdgepackError, did_you_mean
-from edgepack.core.records import Frozen
+from edgepack.core.records import Stated
 from edgepack.core.resources import shipped
+from edgepack.plan.setting import BUDGETS, Setting
+
+PROFILES = "the profile's"  # the limit where a recipe has none
 
 PrecisionName = Literal["fp32", "fp16", "int8", "int4"]
 RuntimeName = Literal["onnxruntime", "onnxruntime-web", "litert", "tflite-runtime"]
@@ -19,7 +22,10 @@ IsaFlag = Literal[
 ]  # fmt: skip
 
 
-class Budget(Frozen):
+Limit = Annotated[float, Field(gt=0)]
+
+
+class Budget(Stated):
     """What a model may cost; a limit that is left out is not checked.
 
     file_mb: the model files, 10^6 bytes. ram_mb: peak memory over an empty runtime. latency_ms: p90 of one inference of
@@ -27,17 +33,22 @@ class Budget(Frozen):
     score_drop: points (0 to 100) of the task's metric lost against the teacher.
     """
 
-    file_mb: float | None = Field(default=None, gt=0)
-    ram_mb: float | None = Field(default=None, gt=0)
-    latency_ms: float | None = Field(default=None, gt=0)
-    load_ms: float | None = Field(default=None, gt=0)
-    score_drop: float | None = Field(default=None, ge=0)
+    file_mb: Annotated[Limit | None, Setting("Most megabytes (10^6 bytes) that the model files may take.", BUDGETS, PROFILES)] = None
+    ram_mb: Annotated[Limit | None, Setting("Most megabytes of memory over an empty runtime, at the peak.", BUDGETS, PROFILES)] = None
+    latency_ms: Annotated[
+        Limit | None,
+        Setting("Most milliseconds (p90) for a text of --length tokens; for a decoder, for one token after them.", BUDGETS, PROFILES),
+    ] = None
+    load_ms: Annotated[Limit | None, Setting("Most milliseconds for the cold load of the session.", BUDGETS, PROFILES)] = None
+    score_drop: Annotated[
+        Annotated[float, Field(ge=0)] | None, Setting("Most points (0 to 100) lost against the teacher.", BUDGETS, PROFILES)
+    ] = None
 
     def overridden_by(self, other: "Budget") -> "Budget":
         return Budget(**(self.model_dump() | other.model_dump(exclude_none=True)))
 
 
-class Cpu(Frozen):
+class Cpu(Stated):
     arch: Literal["aarch64", "armv7l", "x86_64", "wasm32"]
     part: str
     cores: int = Field(gt=0)
@@ -53,24 +64,24 @@ class Cpu(Frozen):
         return self.arch == "x86_64" and "avx2" in self.isa and not {"avx_vnni", "avx512_vnni"} & set(self.isa)
 
 
-class Memory(Frozen):
+class Memory(Stated):
     total_mb: int = Field(gt=0)
     bandwidth_gb_s: float = Field(gt=0)
 
 
-class Storage(Frozen):
+class Storage(Stated):
     kind: str
     read_mb_s: float = Field(gt=0)
 
 
-class Precision(Frozen):
+class Precision(Stated):
     """macs_per_cycle: multiply-accumulates a core can start each cycle in matrix products of this precision."""
 
     macs_per_cycle: float = Field(gt=0)
     why: str
 
 
-class Runtime(Frozen):
+class Runtime(Stated):
     version: str = Field(pattern=r"^\d+(\.\d+)*$")  # compared with what our files need
     precisions: dict[PrecisionName, Precision]
 
@@ -81,14 +92,14 @@ class Runtime(Frozen):
         return self
 
 
-class Profile(Frozen):
+class Profile(Stated):
     name: str
     summary: str
     cpu: Cpu
     memory: Memory
     storage: Storage
     runtimes: dict[RuntimeName, Runtime] = Field(min_length=1)
-    budget: Budget = Budget()
+    budget: Budget = Field(default_factory=Budget)
     min_sdk: int | None = Field(default=None, ge=26)  # oldest Android API of a phone's module; its Java needs 26
 
 

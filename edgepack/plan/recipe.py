@@ -1,21 +1,38 @@
-"""Recipe: what the user brings (model, data) and wishes (student, budgets, fixed choices). Pure data."""
+"""Recipe: what the user brings (model, data) and wishes (student, budgets, fixed choices). Pure data.
+
+A setting is one field here: its type, its default and its `Setting`. The flags of `plan` and `build`, the keys of a recipe
+file, the tables in the docs and the error messages follow from it.
+"""
 
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from edgepack.core.errors import EdgepackError
-from edgepack.core.records import Frozen
+from edgepack.core.records import Frozen, Location, Stated
 from edgepack.plan.formats import FormatWish
-from edgepack.plan.profile import Budget
+from edgepack.plan.profile import Budget, PrecisionName
+from edgepack.plan.setting import BUILD, DATA, FILE, PRUNING, RUN, STUDENT, Setting, parse_fraction, setting_fields
 
 TaskName = Literal["text-classification", "token-classification", "question-answering", "feature-extraction", "text-generation"]
 
 Importance = Literal["gradient", "activation", "magnitude", "random"]
 Scope = Literal["layer", "model"]  # the same share in each layer, or the least important anywhere
+
+
+def _read_share(value: Any, info: ValidationInfo) -> Any:
+    return parse_fraction(value, info.field_name or "") if isinstance(value, str) else value
+
+
+Share = Annotated[float, BeforeValidator(_read_share), Field(ge=0, lt=1)]  # 0.25, or "25%"
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+CountOrNone = Annotated[int, Field(ge=0)]
 
 _SIZES = {
     "params": re.compile(r"(\d+(?:\.\d+)?)M"),
@@ -49,37 +66,34 @@ def parse_student(text: str) -> StudentSize:
         return StudentSize(text=text, params=float(match[1]) * 1e6, rounding=0.5e6 * 10.0**-decimals)
     if match := _SIZES["percent"].fullmatch(text):
         if not 0 < float(match[1]) <= 100:
-            raise EdgepackError(f"a student of {text} of its teacher", "choose a percentage above 0 and up to 100")
+            raise EdgepackError(f"a student cannot have {text} of its teacher's parameters", "choose a percentage above 0 and up to 100")
         return StudentSize(text=text, percent=float(match[1]))
     if match := _SIZES["shape"].fullmatch(text):
         return StudentSize(text=text, layers=int(match[1]), hidden=int(match[2]))
     raise EdgepackError(f"unknown student size: {text!r}", _HOW_TO_SIZE)
 
 
-def parse_fraction(text: str, flag: str) -> float:
-    """`25%` or `0.25` as 0.25; `flag` is named in the error."""
-    number = text.removesuffix("%")
-    try:
-        value = float(number) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        raise EdgepackError(f"not a fraction: {flag} {text!r}", "write 25% or 0.25") from None
-    if not 0 <= value < 1:
-        raise EdgepackError(f"out of range: {flag} {text!r}", "choose a fraction from 0 to below 100%")
-    return value
-
-
-class Training(Frozen):
+class Training(Stated):
     """How a student is distilled. The defaults hold for encoders of 10 to 100 M parameters on thousands of texts."""
 
-    epochs: int = Field(default=5, ge=0)  # 0 leaves a pruned model as it is
-    batch_rows: int = Field(default=32, ge=1)
-    learning_rate: float = Field(default=1e-4, gt=0)
-    temperature: float = Field(default=2.0, gt=0)
-    soft_weight: float | None = Field(default=None, ge=0)  # of the teacher's outputs; None: the task's default
-    hidden_weight: float | None = Field(default=None, ge=0)  # of its hidden states
-    relation_weight: float | None = Field(default=None, ge=0)  # of its attention relations
-    hard_weight: float | None = Field(default=None, ge=0)  # of the data's labels
-    minutes: float | None = Field(default=None, gt=0)  # stops then, with the best checkpoint so far
+    epochs: Annotated[
+        CountOrNone, Setting("Distil for so many passes over the train split. 0 leaves a pruned model as it is.", STUDENT)
+    ] = 5
+    batch_rows: Annotated[Count, Setting("Distil with so many texts in a step.", STUDENT)] = 32
+    learning_rate: Annotated[Positive, Setting("Learning rate of the distillation.", STUDENT)] = 1e-4
+    temperature: Annotated[Positive, Setting("Soften the teacher's outputs by this temperature.", STUDENT)] = 2.0
+    soft_weight: Annotated[NotNegative | None, Setting("Weight of the teacher's outputs in the loss.", STUDENT, unset="1")] = None
+    hidden_weight: Annotated[
+        NotNegative | None, Setting("Weight of the teacher's hidden states in the loss (TinyBERT).", STUDENT, unset="0")
+    ] = None
+    relation_weight: Annotated[
+        NotNegative | None, Setting("Weight of the teacher's attention relations in the loss (MiniLM).", STUDENT, unset="0")
+    ] = None
+    hard_weight: Annotated[NotNegative | None, Setting("Weight of the data's own labels in the loss.", STUDENT, unset="0")] = None
+    minutes: Annotated[
+        Positive | None,
+        Setting("Stop the distillation after so many minutes and keep the best checkpoint so far.", STUDENT, unset="no limit"),
+    ] = None
 
 
 # Minitron (Muralidharan 2024): logits alone are hard to beat where the student starts from its teacher's weights.
@@ -93,60 +107,154 @@ DEFAULT_WEIGHTS: dict[str, dict[str, float]] = {
 
 
 def training_for(task: str, training: Training) -> Training:
-    """The same with the task's own weights where none are given. EdgepackError: nothing to learn from."""
+    """The same training with the task's weights where none are given. EdgepackError: the loss would be empty."""
     defaults = DEFAULT_WEIGHTS[task]
-    weights = {name: own if (own := getattr(training, name)) is not None else value for name, value in defaults.items()}
+    given = {name: getattr(training, name) for name in defaults}
+    weights = {name: value if given[name] is None else given[name] for name, value in defaults.items()}
     if not any(weights.values()):
-        raise EdgepackError("every weight of the loss is 0: nothing to learn from", "leave out --soft-weight 0, or give another weight")
+        raise EdgepackError(
+            "every weight of the loss is 0, so the student has nothing to learn from", "leave out --soft-weight 0, or give another weight"
+        )
     if task == "feature-extraction" and weights["hard_weight"]:
         raise EdgepackError(f"sentence embeddings have no labels: --hard-weight {weights['hard_weight']:g}", "leave --hard-weight out")
     return training.model_copy(update=weights)
 
 
-class Columns(Frozen):
-    """Names of the data's columns where guessing is not wanted."""
+class Columns(Stated):
+    """Names of the data's columns. A column that is not named is guessed from the file, and shown."""
 
-    text: str | None = None
-    text_pair: str | None = None
-    label: str | None = None
+    text: Annotated[str | None, Setting("Name of the column with the text.", DATA, unset="guessed and shown", flag="--text-column")] = None
+    text_pair: Annotated[
+        str | None,
+        Setting("Name of the column with the second text of a pair.", DATA, unset="guessed and shown", flag="--text-pair-column"),
+    ] = None
+    label: Annotated[str | None, Setting("Name of the column with the label.", DATA, unset="guessed and shown", flag="--label-column")] = (
+        None
+    )
 
 
 NO_COLUMNS = Columns()
 DEFAULT_LENGTH = 128  # where a model has fewer positions, texts are as long as those
 
 
-class Recipe(Frozen):
-    """model: a folder or hub id. Whatever is None is chosen by the plan or read from the model and the data."""
+class Recipe(Stated):
+    """model: a folder or hub id. Whatever is None is chosen by the plan, or read from the model and the data."""
 
-    model: str = ""  # without one, the demo's
-    task: TaskName | None = None
-    data: str | None = None
-    vocabulary: str | None = Field(default=None, min_length=1)  # `data`: cut to the train split; a path: to that file too
-    student: str | None = None
-    prune_heads: float | None = Field(default=None, ge=0, lt=1)
-    prune_ffn: float | None = Field(default=None, ge=0, lt=1)
-    prune_layers: str | None = None
-    drop_attention: int | None = Field(default=None, ge=0)
-    prune_weights: float | None = Field(default=None, ge=0, lt=1)
-    importance: Importance | None = None
-    scope: Scope | None = None
-    refit: bool = False  # heads and neurons that stay take over, by least squares, what is cut
-    iterations: int = Field(default=1, ge=1, le=20)  # prune and recover so many times, a part of the way each
-    precision: Literal["fp32", "fp16", "int8", "int4"] | None = None
-    activations: Literal["dynamic", "static"] | None = None  # scales of int8: each text's own, or those of calibration texts
-    prepack: bool | None = None  # matrices are packed for the kernels as the session opens; None: unless that breaks the load budget
-    smoothing: float | None = Field(default=None, ge=0, le=1)  # of activations before int8; None: chosen on calibration texts
-    sensitive: int | None = Field(default=None, ge=0)  # groups of products that stay in float; None: where the gate fails without
-    embedding_bits: Literal[8, 4] | None = None
-    format: FormatWish | None = None  # None: ONNX where the profile runs it
-    length: int = Field(default=DEFAULT_LENGTH, ge=1)  # tokens for which the latency budget holds
-    max_length: int | None = Field(default=None, ge=1)  # tokens after which a text is cut
-    budget: Budget = Budget()
-    training: Training = Training()
-    unlabelled: str | None = None  # a file of texts that the student learns on beside the data
+    model: Annotated[str, Setting("Model folder or hub id.", BUILD, unset="the demo model")] = ""
+    task: Annotated[TaskName | None, Setting("What the model does.", BUILD, unset="read from the model's config")] = None
+    data: Annotated[
+        str | None,
+        Setting("File, folder with train, dev and test files, or hub dataset id.", DATA, unset="no data: nothing is trained or scored"),
+    ] = None
+    vocabulary: Annotated[
+        Annotated[str, Field(min_length=1)] | None,
+        Setting(
+            "Keep only the vocabulary that some texts need: `data` for the train split, or the path of a file of texts that is "
+            "read beside it.",
+            PRUNING,
+            unset="all of it stays",
+        ),
+    ] = None
+    student: Annotated[
+        str | None,
+        Setting(
+            "Size of the student: 13M (parameters), 50% (of the teacher), 3x384 (layers x hidden width) or same.",
+            STUDENT,
+            unset="the largest that meets the budgets",
+        ),
+    ] = None
+    prune_heads: Annotated[
+        Share | None,
+        Setting("Cut this share of the attention heads, such as 25%.", PRUNING, unset="only what the budgets need", parse=parse_fraction),
+    ] = None
+    prune_ffn: Annotated[
+        Share | None, Setting("Cut this share of the FFN neurons, such as 25%.", PRUNING, unset="none", parse=parse_fraction)
+    ] = None
+    prune_layers: Annotated[
+        str | None,
+        Setting(
+            "Cut whole layers: 33% (those that change their input least), alternate (every second), or the layers to keep: 0,2,5.",
+            PRUNING,
+            unset="none",
+        ),
+    ] = None
+    drop_attention: Annotated[
+        CountOrNone | None, Setting("Drop the attention of so many layers, from the last layer on; their FFNs stay.", PRUNING, unset="none")
+    ] = None
+    prune_weights: Annotated[
+        Share | None,
+        Setting(
+            "Set this share of single weights to zero, such as 50%. No runtime is faster for it.",
+            PRUNING,
+            unset="none",
+            parse=parse_fraction,
+        ),
+    ] = None
+    importance: Annotated[
+        Importance | None, Setting("How heads and neurons are ranked: the least important are cut.", PRUNING, unset="gradient")
+    ] = None
+    scope: Annotated[
+        Scope | None,
+        Setting(
+            "Cut the same share in each layer (layer), or the least important anywhere (model).",
+            PRUNING,
+            unset="model; layer where a student is distilled too",
+        ),
+    ] = None
+    refit: Annotated[
+        bool, Setting("Let the heads and neurons that stay take over what is cut, by least squares. It takes seconds.", PRUNING)
+    ] = False
+    iterations: Annotated[int, Field(ge=1, le=20), Setting("Prune and recover so many times, a part of the way each time.", PRUNING)] = 1
+    precision: Annotated[
+        PrecisionName | None, Setting("Number format of the weights.", FILE, unset="the widest that meets the budgets")
+    ] = None
+    activations: Annotated[
+        Literal["dynamic", "static"] | None,
+        Setting(
+            "Where int8 takes the scales of activations from: each text (dynamic), or calibration texts (static).", FILE, unset="dynamic"
+        ),
+    ] = None
+    prepack: Annotated[
+        bool | None,
+        Setting(
+            "Pack the matrices as the session opens, which loads slower and runs faster.",
+            FILE,
+            unset="yes, unless that breaks the load budget",
+        ),
+    ] = None
+    format: Annotated[
+        FormatWish | None,
+        Setting(
+            "Format of the model file. `both` builds a pack of each; `auto` builds both and ships the better.",
+            FILE,
+            unset="ONNX where the profile runs it",
+        ),
+    ] = None
+    smoothing: Annotated[
+        Annotated[float, Field(ge=0, le=1)] | None,
+        Setting(
+            "How much of int8's large activations moves into the weights, from 0 to 1 (SmoothQuant).", FILE, unset="chosen on train texts"
+        ),
+    ] = None
+    sensitive: Annotated[
+        CountOrNone | None,
+        Setting(
+            "Keep so many groups of products wide, those that rounding hurts most: in fp32 beside int8, in 8 bits beside int4.",
+            FILE,
+            unset="0; more where the score drops too far",
+        ),
+    ] = None
+    embedding_bits: Annotated[Literal[8, 4] | None, Setting("Bits of the embedding tables' weights.", FILE, unset="8")] = None
+    length: Annotated[Count, Setting("Tokens in the text that the latency budget is for.", BUILD)] = DEFAULT_LENGTH
+    max_length: Annotated[Count | None, Setting("Cut texts after so many tokens.", BUILD, unset="the model's own limit")] = None
+    budget: Budget = Field(default_factory=Budget)
+    training: Training = Field(default_factory=Training)
+    unlabelled: Annotated[
+        str | None, Setting("File of texts without labels that the student learns on beside the data.", DATA, unset="none")
+    ] = None
     columns: Columns = NO_COLUMNS
-    seed: int = Field(default=0, ge=0)
-    trust_remote_code: bool = False
+    seed: Annotated[CountOrNone, Setting("Seed of every random choice.", RUN)] = 0
+    trust_remote_code: Annotated[bool, Setting("Run Python code that the model folder brings. Read that code first.", RUN)] = False
 
     @property
     def prunes(self) -> bool:
@@ -161,39 +269,40 @@ class Recipe(Frozen):
         return value
 
 
-def read_recipe(path: Path | None, given: dict[str, Any]) -> Recipe:
-    """A Recipe from a TOML file and from what was given beside it, which comes first; None is not given.
+def read_recipe(path: Path | None, given: Mapping[str, Any]) -> Recipe:
+    """A Recipe from a TOML file and from what was given beside it, which comes first; a None in `given` is not given.
 
-    Paths in the file are relative to it. EdgepackError names the key of the file that is wrong.
+    Paths in the file are relative to it. EdgepackError names the key of the file, or the flag, that is wrong.
     """
     stated: dict[str, Any] = {}
     if path is not None:
         stated = _read_toml(path)
         Recipe.read(stated, path.name)
         stated |= {key: _beside(path, stated[key]) for key in ("model", "data", "unlabelled") if stated.get(key)}
-    return Recipe.read(_merged(stated, given), "the command line")
+    return Recipe.read(_merged(stated, given), "the command line", flag_of)
+
+
+def flag_of(location: Location) -> str:
+    """The flag of a setting: `--file-mb` for ("budget", "file_mb")."""
+    return next((field.flag for field in setting_fields(Recipe) if field.path == location), ".".join(location))
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        stated = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise EdgepackError(f"recipe file not found: {str(path)!r} ({error.strerror})", "give the path of a TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise EdgepackError(f"{path.name} is not TOML: {error}", "see examples/edgepack.toml") from None
-    for key in ("prune_heads", "prune_ffn", "prune_weights"):
-        if isinstance(stated.get(key), str):
-            stated[key] = parse_fraction(stated[key], key)
-    return stated
 
 
 def _beside(path: Path, name: str) -> str:
-    """A file or folder beside the recipe file, or else what it says: a hub id, an absolute path."""
-    beside = path.parent / name
-    return str(beside) if beside.exists() else name
+    """The path of a file or folder that lies beside the recipe file; another name (a hub id, an absolute path) as it is."""
+    neighbour = path.parent / name
+    return str(neighbour) if neighbour.exists() else name
 
 
-def _merged(stated: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+def _merged(stated: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(stated)
     for key, value in given.items():
         if isinstance(value, dict):

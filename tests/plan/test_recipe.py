@@ -7,8 +7,9 @@ from test_student import MINILM
 
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.plan import make_plan
-from edgepack.plan.profile import load_profile
-from edgepack.plan.recipe import Recipe, Training, parse_fraction, parse_student, read_recipe
+from edgepack.plan.profile import Budget, Profile, load_profile
+from edgepack.plan.recipe import Columns, Recipe, Training, parse_fraction, parse_student, read_recipe
+from edgepack.plan.setting import setting_fields
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
@@ -48,6 +49,39 @@ def test_a_recipe_refuses_what_it_does_not_know():
     with pytest.raises(EdgepackError) as error:
         Recipe.read({"model": "m", "studnt": "13M"}, "edgepack.toml")
     assert error.value.fix == "did you mean 'student'?"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says", "fix"),
+    [
+        (lambda: Recipe(prcision="int8"), "unknown key in Recipe: 'prcision'", "did you mean 'precision'?"),
+        (lambda: Recipe(precision="int9"), "unknown value in Recipe precision: 'int9'", "did you mean 'int8'?"),
+        (lambda: Recipe(prune_heads=1.5), "wrong value in Recipe prune_heads: 1.5", "less than 1"),
+        (lambda: Recipe(epochs=3), "unknown key in Recipe: 'epochs'", "training=Training(epochs=...)"),
+        (lambda: Training(epochs="3"), "wrong value in Training epochs: '3'", "give a valid integer"),
+        (lambda: Budget(file_mb=-1), "wrong value in Budget file_mb: -1", "greater than 0"),
+        (lambda: Columns(txt="a"), "unknown key in Columns: 'txt'", "did you mean 'text'?"),
+        (lambda: Profile(name="mine"), "missing key in Profile: 'summary'", "summary"),
+    ],
+)
+def test_a_wrong_record_in_python_is_answered_as_on_the_command_line(wrong, says, fix):
+    with pytest.raises(EdgepackError) as error:
+        wrong()
+    assert says in error.value.problem and fix in error.value.fix
+    assert error.value.__suppress_context__
+
+
+def test_a_share_is_read_in_python_and_in_a_file_as_on_the_command_line(tmp_path):
+    path = recipe_file(tmp_path, 'prune_heads = "25%"\nprune_ffn = 0.25\n')
+    assert Recipe(prune_heads="25%").prune_heads == read_recipe(path, {}).prune_heads == read_recipe(path, {}).prune_ffn == 0.25
+
+
+def test_every_setting_explains_itself_and_has_a_flag_of_its_own():
+    fields = list(setting_fields(Recipe))
+    assert len({field.flag for field in fields}) == len(fields) > 40
+    for field in fields:
+        assert field.setting.help[0].isupper() and field.setting.help.endswith("."), field.path
+        assert field.default_text is not None, f"{field.path}: nobody knows what happens without it"
 
 
 def recipe_file(folder, text):

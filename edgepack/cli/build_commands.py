@@ -1,0 +1,73 @@
+"""`edgepack plan` and `edgepack build`: each one library call and one print."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from edgepack.cli.command import Json, Profile, StageCache, on_stop, print_result
+from edgepack.cli.recipe_flags import takes_recipe
+from edgepack.plan.profile import load_profile
+from edgepack.plan.recipe import Recipe
+from edgepack.plan.setting import RUN
+
+
+@takes_recipe
+def plan(recipe: Recipe, profile: Profile, cache: StageCache = None, json_: Json = False) -> None:
+    """Show what `build` would do and what it would cost on the device, before any work."""
+    from rich.console import Group
+
+    from edgepack.cli.views import plan_view
+    from edgepack.pipeline.build import plan_formats
+
+    device = load_profile(profile)
+    plans = plan_formats(_with_demo(recipe, cache, with_weights=False), device)
+    content = [plan.as_json() for plan in plans]
+    print_result(content if len(plans) > 1 else content[0], json_, lambda: Group(*map(plan_view, plans)))
+
+
+@takes_recipe
+def build(
+    recipe: Recipe,
+    profile: Profile,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the pack; it must be empty or new.", show_default="packs/PROFILE", rich_help_panel=RUN)
+    ] = None,
+    measure: Annotated[
+        Literal["full", "quick", "off"],
+        typer.Option(help="How long to measure. `quick` is for trying out: its figures are too uncertain to publish.", rich_help_panel=RUN),
+    ] = "full",
+    cache: StageCache = None,
+    json_: Json = False,
+) -> None:
+    """Build a pack for the device (prune, distil, quantize, export, measure) and say whether its budgets hold."""
+    from edgepack.cli.views import report_view
+    from edgepack.core.cache import cache_folder
+    from edgepack.measure.measurement import FULL, QUICK
+    from edgepack.pack.manifest import check_output
+    from edgepack.pipeline.build import build as build_pack
+    from edgepack.plan.choice import wished_formats
+
+    device = load_profile(profile)
+    wished_formats(device, recipe.format)
+    target = out or Path("packs") / device.name
+    check_output(target)
+    stages = cache_folder(cache)
+    on_stop(f"Finished stages are kept in {stages}: start the same command again and the build goes on from there.")
+    recipe = _with_demo(recipe, cache, with_weights=True)
+    report = build_pack(recipe, device, target, stages, {"full": FULL, "quick": QUICK, "off": None}[measure])
+    if report is None:  # another process of a torchrun writes and shows it
+        raise typer.Exit(0)
+    shown = f"{target}/{{onnx,tflite}}" if recipe.format == "both" else str(target)
+    print_result(report.as_json(), json_, lambda: report_view(report, shown))
+    raise typer.Exit(report.exit_code)
+
+
+def _with_demo(recipe: Recipe, cache: str | None, with_weights: bool) -> Recipe:
+    if recipe.model:
+        return recipe
+    from edgepack.core.cache import cache_folder
+    from edgepack.pipeline.demo.teacher import demo_recipe
+
+    model, data = demo_recipe(cache_folder(cache), with_weights)
+    return recipe.model_copy(update={"model": model, "data": recipe.data or data})

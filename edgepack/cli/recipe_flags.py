@@ -1,0 +1,91 @@
+"""The flags of `plan` and `build`: made from the fields of Recipe, which hold type, default and description."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_origin
+
+import typer
+
+from edgepack.plan.recipe import Recipe, read_recipe
+from edgepack.plan.setting import BUILD, SettingField, setting_fields
+
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+_SHORT = 18  # letters of a list of values that leave room for the help beside it in 80 columns
+
+
+def takes_recipe(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command a flag for each setting of Recipe before its own flags; its first parameter receives the Recipe.
+
+    What is given on the command line comes before the file of `--recipe`, and that before the defaults.
+    """
+    fields = {_name(field): field for field in setting_fields(Recipe)}
+    shared = [_recipe_file(), *(_parameter(name, field) for name, field in fields.items())]
+    own_flags = list(inspect.signature(command).parameters.values())[1:]
+
+    @functools.wraps(command)
+    def with_flags(**values: Any) -> None:
+        path = values.pop("recipe")
+        given = {name: values.pop(name) for name in fields}
+        command(read_recipe(path, _nested(fields, given)), **values)
+
+    parameters = [parameter.replace(kind=_KEYWORD) for parameter in (*shared, *own_flags)]
+    with_flags.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_flags.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_flags
+
+
+def _name(field: SettingField) -> str:
+    return field.flag.removeprefix("--").replace("-", "_")
+
+
+def _recipe_file() -> inspect.Parameter:
+    help_text = "TOML file with any of these settings. A flag comes before the file."
+    annotation = Annotated[Path | None, typer.Option(help=help_text, show_default=False, rich_help_panel=BUILD)]
+    return inspect.Parameter("recipe", _KEYWORD, default=None, annotation=annotation)
+
+
+def _parameter(name: str, field: SettingField) -> inspect.Parameter:
+    """None stands for "not given" in every flag, so that a recipe file can say otherwise."""
+    help_text, metavar = _with_choices(field)
+    shown, panel = field.default_text or False, field.setting.panel
+    if field.path == ("model",):
+        annotation = Annotated[str | None, typer.Argument(help=help_text, show_default=shown)]
+    else:
+        # A switch that is off unless it is given needs no `--no-...`.
+        flag = field.flag if field.annotation is not bool or field.default is False else f"{field.flag}/--no-{field.flag[2:]}"
+        option = typer.Option(flag, help=help_text, show_default=shown, rich_help_panel=panel, metavar=metavar)
+        annotation = Annotated[_type(field) | None, option]
+    return inspect.Parameter(name, _KEYWORD, default=None, annotation=annotation)
+
+
+def _with_choices(field: SettingField) -> tuple[str, str | None]:
+    """The help, and what stands behind the flag: the values where they are short, else its name, and the values in the help."""
+    values = "|".join(map(str, field.choices))
+    if not values or len(values) <= _SHORT:
+        return field.setting.help, f"<{values}>" if values else None
+    return f"{field.setting.help} One of: {', '.join(map(str, field.choices))}.", f"<{field.path[-1]}>"
+
+
+def _type(field: SettingField) -> Any:
+    """What the command line reads: text where the setting has a form of its own, else the setting's type."""
+    if field.setting.parse is not None:
+        return str
+    if get_origin(field.annotation) is Literal and not isinstance(field.choices[0], str):
+        return type(field.choices[0])  # typer lists texts only; the record checks the rest
+    return field.annotation
+
+
+def _nested(fields: dict[str, SettingField], given: dict[str, Any]) -> dict[str, Any]:
+    """The flat flags as the nested tables that a recipe file has."""
+    nested: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is None:
+            continue
+        field = fields[name]
+        table = nested
+        for key in field.path[:-1]:
+            table = table.setdefault(key, {})
+        table[field.path[-1]] = field.setting.parse(value, field.flag) if field.setting.parse else value
+    return nested
