@@ -3,7 +3,7 @@
     python benchmarks/runtime_versions.py                       # downloads each release, about 20 MB
     python benchmarks/runtime_versions.py --versions 1.20.1 1.23.2
 
-`edgepack.plan.choice.OLDEST_RUNTIME` is what this prints. A cell is the largest difference from what the installed release answers.
+`OLDEST` in plan/runtimes/onnxruntime.py is what this prints. A cell is the largest difference from what the installed release answers.
 """
 
 import argparse

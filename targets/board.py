@@ -23,6 +23,7 @@ from pathlib import Path
 import machine
 from store import MARK, Store, Wrong, bytes_under, checked, error_of, sweep
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before anything here imports onnxruntime: it would keep a database in the home folder
 HELLO = b"edgepack is here\n"  # before it may stand what a login script prints
 IDLE_S = 600  # a network that is cut without a word leaves nobody here for longer
 PACKAGES = ("numpy", "onnxruntime", "ai-edge-litert", "tflite-runtime")

@@ -34,7 +34,7 @@ def check(
 @app.command()
 def setup(
     target: On,
-    pack: Annotated[Path | None, typer.Option(help="Bring the runtime that this pack needs.", show_default="onnxruntime")] = None,
+    pack: Annotated[Path | None, typer.Option(help="Bring the runtime that this pack needs.", show_default="ONNX Runtime")] = None,
     wheels: Annotated[Path | None, typer.Option(help="Folder of wheels.", show_default="downloaded here by pip")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do, and stop.")] = False,
     targets: Targets = None,

@@ -14,10 +14,9 @@ from edgepack.measure.machines.machine import Facts, Machine
 from edgepack.measure.machines.targets import Target
 from edgepack.measure.machines.transports.local import Here
 from edgepack.measure.machines.transports.qemu import Emulated
-from edgepack.measure.machines.wheels import PACKAGES
 from edgepack.pack.golden import read_golden
 from edgepack.pack.manifest import Manifest
-from edgepack.plan.formats import python_runtime
+from edgepack.plan.runtime import facts_in_python
 from edgepack.tasks.tasks import Outputs
 
 LENGTHS = (16, 128)
@@ -93,8 +92,8 @@ def lengths_counted(manifest: Manifest) -> tuple[int, ...]:
 
 
 def _runtime(facts: Facts, manifest: Manifest) -> dict[str, str]:
-    name, packages = python_runtime(manifest.plan.runtime), facts.packages
-    return {"name": name, "version": packages.get(PACKAGES[name][0]) or "unknown", "numpy": packages.get("numpy") or "unknown"}
+    runtime, packages = facts_in_python(manifest.plan.runtime), facts.packages
+    return {"name": runtime.name, "version": packages.get(runtime.package) or "unknown", "numpy": packages.get("numpy") or "unknown"}
 
 
 def _saturation(on: Emulated, folder: Path, manifest: Manifest, found: Outputs) -> Saturation | None:

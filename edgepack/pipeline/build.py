@@ -11,7 +11,7 @@ from edgepack.core.distributed import is_first
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import say
 from edgepack.measure.emulated import emulated_by
-from edgepack.measure.machines.targets import BROWSER, LOCAL, transport
+from edgepack.measure.machines.targets import LOCAL, Target, transport
 from edgepack.measure.machines.transports.local import Here
 from edgepack.measure.measurement import FULL, Effort, Measurement
 from edgepack.measure.measuring import measure
@@ -26,10 +26,11 @@ from edgepack.pipeline.quantization import GRAPH_FILE, check_calibration, quanti
 from edgepack.pipeline.runner import Runner
 from edgepack.plan.choice import wished_formats
 from edgepack.plan.cost_model import predict_file_mb
-from edgepack.plan.formats import check_installed
+from edgepack.plan.formats import check_installed, python_runtime
 from edgepack.plan.plan import Plan, make_plan
 from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
+from edgepack.plan.runtime import runtime_facts
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.steps import (
     CutVocabulary,
@@ -118,18 +119,21 @@ def _measured_pack(folder: Path, runner: Runner, effort: Effort | None) -> tuple
 
 
 def _measured(folder: Path, manifest: Manifest, median_length: int | None, effort: Effort) -> Measurement | None:
-    """Here; for a browser, in one where there is one, and where there is none in the runtime that opens the same file in Python."""
+    """Here, or on the target that the runtime's file names; where that is missing, in the runtime that opens the file in Python."""
     by = emulated_by(LOCAL, Here())
     if by:
         say(f"not measured: this machine's CPU is emulated by {by}. Measure the pack on a real one: edgepack measure")
         return None
-    if manifest.plan.runtime == "onnxruntime-web":
+    address = runtime_facts(manifest.plan.runtime).measured_on
+    if address:
+        target = Target(name=address, address=address)
         try:
-            transport(BROWSER).check(BROWSER)
-            with transport(BROWSER).opened(BROWSER) as browser:
-                return measure(folder, manifest, median_length, effort, browser, BROWSER.address)
+            transport(target).check(target)
+            with transport(target).opened(target) as machine:
+                return measure(folder, manifest, median_length, effort, machine, address)
         except EdgepackError as error:
-            say(f"not measured in a browser: {error.problem}\n  fix: {error.fix}\n  it is measured in onnxruntime here instead")
+            python = python_runtime(manifest.plan.runtime)
+            say(f"not measured on {address}: {error.problem}\n  fix: {error.fix}\n  it is measured in {python} here instead")
     return measure(folder, manifest, median_length, effort)
 
 

@@ -15,7 +15,8 @@ from edgepack.pack.manifest import Manifest, Origin, seal
 from edgepack.pack.runnable import Runnable
 from edgepack.pipeline.runner import Runner
 from edgepack.plan.cost_model import predict
-from edgepack.plan.formats import OLD_RUNTIME, format_versions
+from edgepack.plan.formats import format_versions
+from edgepack.plan.runtime import runtime_facts
 from edgepack.report.write import write_model_card
 
 _FP32_TOLERANCE, _INT8_TOLERANCE = 1e-3, 0.05  # golden vectors on another machine: rounding moves an int8 step now and then
@@ -42,7 +43,7 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
     write_tokenizer(material, max_length, folder)
     if plan.format == "tflite":
         _describe(folder / runnable.model, runner, max_length)
-    if plan.runtime == OLD_RUNTIME:
+    if not runtime_facts(plan.runtime).scale_by_channel:
         from edgepack.quantize.tflite_quantization import refuse_for_old_runtime
 
         refuse_for_old_runtime(folder / runnable.model)

@@ -12,14 +12,12 @@ from edgepack.plan.cuts import cut_shape
 from edgepack.plan.formats import FORMATS, Format, FormatWish
 from edgepack.plan.profile import Budget, PrecisionName, Profile
 from edgepack.plan.recipe import Recipe, StudentSize, parse_student
+from edgepack.plan.runtime import runtime_facts
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.student import candidate_students, choose_student
 
 SUPPORTED_PRECISIONS: tuple[PrecisionName, ...] = ("fp32", "fp16", "int8", "int4")  # the widest first
 _ONLY_FOR = {"fp16": "encoders", "int4": "decoders"}
-# The oldest onnxruntime that opens our files, as benchmarks/runtime_versions.py finds it: ModernBERT's attention mask is known from
-# 1.20 on, embeddings in blocks from 1.23 on.
-OLDEST_RUNTIME: dict[PrecisionName, tuple[int, int]] = {"fp32": (1, 20), "fp16": (1, 20), "int8": (1, 23), "int4": (1, 23)}
 _AUTO_PRUNING = (0.0, 0.25, 0.5)
 
 
@@ -47,8 +45,8 @@ class Choice(Frozen):
 
 
 def supported_runtime(profile: Profile, wished: Format | None = None) -> str:
-    """The profile's runtime for a format; where none is wished, onnxruntime before others. EdgepackError: it has none."""
-    found = sorted(profile.runtimes, key=lambda name: FORMATS[name] != "onnx")
+    """The profile's runtime for a format; where none is wished, the one that is preferred. EdgepackError: it has none."""
+    found = sorted(profile.runtimes, key=lambda name: runtime_facts(name).rank)
     for name in found:
         if wished is None or FORMATS[name] == wished:
             return name
@@ -127,8 +125,8 @@ def _choices(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budg
 
 
 def _prepacking(recipe: Recipe, student: ModelShape, runtime: str) -> tuple[bool, ...]:
-    """What to try, in turn. A decoder's blocks have no fast kernel that does without packing; LiteRT always packs."""
-    if FORMATS[runtime] == "tflite":
+    """What to try, in turn. A decoder's blocks have no fast kernel that does without packing; some runtimes always pack."""
+    if runtime_facts(runtime).always_packs:
         return (True,)
     if student.task == "text-generation":
         if recipe.prepack is False:
@@ -143,7 +141,7 @@ def _precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: 
     decodes = teacher.task == "text-generation"
     unfit = "encoders" if decodes else "decoders"
     listed = [name for name in SUPPORTED_PRECISIONS if name in profile.runtimes[runtime].precisions and _ONLY_FOR.get(name) != unfit]
-    offered = [name for name in listed if _version(profile, runtime) >= OLDEST_RUNTIME[name]]
+    offered = [name for name in listed if _version(profile, runtime) >= runtime_facts(runtime).oldest[name]]
     if recipe.precision is None and offered:
         return offered
     _refuse_an_old_runtime(profile, runtime, recipe.precision or "fp32")
@@ -163,7 +161,7 @@ def _precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: 
 
 def _tflite_precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: str) -> list[PrecisionName]:
     """int4 only where it is asked for: an encoder is no faster for it, and a decoder that reads prompts slower loses more than by int8."""
-    if teacher.task == "text-generation" and runtime != "litert":
+    if teacher.task == "text-generation" and not runtime_facts(runtime).writes_text:
         raise EdgepackError(
             f"text-generation needs LiteRT's CompiledModel, which keeps the cache between tokens: {runtime} has none",
             "use a profile that runs litert or onnxruntime",
@@ -185,11 +183,11 @@ def _version(profile: Profile, runtime: str) -> tuple[int, ...]:
 
 
 def _refuse_an_old_runtime(profile: Profile, runtime: str, precision: PrecisionName) -> None:
-    oldest, found = OLDEST_RUNTIME[precision], _version(profile, runtime)
+    oldest, found = runtime_facts(runtime).oldest[precision], _version(profile, runtime)
     if found < oldest:
         raise EdgepackError(
             f"{precision} files need {runtime} {oldest[0]}.{oldest[1]}, {profile.name} has {profile.runtimes[runtime].version}",
-            "update the device's runtime and its profile" + (", or choose fp32" if found >= OLDEST_RUNTIME["fp32"] else ""),
+            "update the device's runtime and its profile" + (", or choose fp32" if found >= runtime_facts(runtime).oldest["fp32"] else ""),
         )
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from edgepack.core.records import Frozen
 from edgepack.plan.formats import FORMATS, Format
 from edgepack.plan.profile import PrecisionName, Profile
+from edgepack.plan.runtime import runtime_facts
 from edgepack.plan.shape import ModelShape
 
 BYTES_PER_WEIGHT = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0, "int4": 0.56}  # int4: block-32 scales beside the nibbles
@@ -112,7 +113,7 @@ def predict(
         load_ms=round(_read_mb(shape, precision, file_mb, format) / profile.storage.read_mb_s * 1e3 + session_ms, 1),
         length=length,
         first_token_ms=latency_ms(length, profile.cpu.cores) if decoder else None,
-        mean_error=None if runtime != "onnxruntime" else MEAN_ERROR_OF_DECODERS if decoder else MEAN_ERROR_OF_ENCODERS,
+        mean_error=None if not runtime_facts(runtime).is_fitted else MEAN_ERROR_OF_DECODERS if decoder else MEAN_ERROR_OF_ENCODERS,
     )
 
 

@@ -1,36 +1,25 @@
-"""Which file a runtime takes, and what a build needs installed to write it. Pure: loads none of it."""
+"""Which file a runtime takes, and what a build needs installed to write it. Pure: follows from the files in runtimes/."""
 
 from importlib.metadata import version
-from importlib.util import find_spec
 from typing import Literal
 
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.profile import RuntimeName
+from edgepack.plan.runtime import Format, all_runtimes, builders, facts_in_python, missing_builders
 
-Format = Literal["onnx", "tflite"]
 FormatWish = Literal["onnx", "tflite", "both", "auto"]
 
-FORMATS: dict[RuntimeName, Format] = {
-    "onnxruntime": "onnx",
-    "onnxruntime-web": "onnx",
-    "litert": "tflite",
-    "tflite-runtime": "tflite",
-}
-# 2.14, of 2023: with a scale for each channel in a matrix it answers wrongly, and does not say so
-OLD_RUNTIME: RuntimeName = "tflite-runtime"
-_IN_PYTHON = {"onnxruntime-web": "onnxruntime"}
-TFLITE_PACKAGES = ("litert-torch", "ai-edge-quantizer", "ai-edge-litert")
-_TFLITE_MODULES = ("litert_torch", "ai_edge_quantizer", "ai_edge_litert")
+FORMATS: dict[RuntimeName, Format] = {found.name: found.format for found in all_runtimes()}
 
 
 def python_runtime(runtime: RuntimeName) -> RuntimeName:
-    """What opens a runtime's file in Python: onnxruntime where the device's is the one for browsers."""
-    return _IN_PYTHON.get(runtime, runtime)
+    """What opens a runtime's file in Python: another one where the device's has no Python package."""
+    return facts_in_python(runtime).name
 
 
 def check_installed(wanted: Format) -> None:
     """EdgepackError with the line that installs what a format needs, where it is missing."""
-    missing = [name for name, module in zip(TFLITE_PACKAGES, _TFLITE_MODULES, strict=True) if wanted == "tflite" and not find_spec(module)]
+    missing = missing_builders(wanted)
     if missing:
         raise EdgepackError(
             f"a TFLite file needs {', '.join(missing)}: not installed here",
@@ -40,4 +29,4 @@ def check_installed(wanted: Format) -> None:
 
 def format_versions(wanted: Format) -> dict[str, str]:
     """Versions of what writes a format, beside the libraries that every build uses."""
-    return {name: version(name) for name in TFLITE_PACKAGES} if wanted == "tflite" else {}
+    return {name: version(name) for name in builders(wanted)}

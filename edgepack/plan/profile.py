@@ -2,19 +2,23 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from edgepack.core.errors import EdgepackError, did_you_mean
 from edgepack.core.records import Stated
 from edgepack.core.resources import shipped
+from edgepack.plan.runtime import runtime_names
 from edgepack.plan.setting import BUDGETS, Setting
 
 PROFILES = "the profile's"  # the limit where a recipe has none
 
 PrecisionName = Literal["fp32", "fp16", "int8", "int4"]
-RuntimeName = Literal["onnxruntime", "onnxruntime-web", "litert", "tflite-runtime"]
+if TYPE_CHECKING:
+    RuntimeName = str
+else:
+    RuntimeName = Literal[tuple(runtime_names())]
 IsaFlag = Literal[
     "neon", "crc32", "aes", "fp16", "dotprod", "i8mm", "bf16", "sve2",
     "sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni",

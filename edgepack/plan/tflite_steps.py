@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.choice import Choice, last_break
 from edgepack.plan.cost_model import BLOCK, tflite_cache
-from edgepack.plan.formats import OLD_RUNTIME
 from edgepack.plan.profile import Budget, Profile
 from edgepack.plan.recipe import Recipe
+from edgepack.plan.runtime import runtime_facts
 from edgepack.plan.steps import Export, Quantize, Step
 
 # Of activations: measured on SmolLM2, and on MiniLM, whose norms alone are evened out; see benchmarks/RESULTS.md.
@@ -16,14 +16,14 @@ _SIGNATURES = 4  # the most that a file has; without the cache LiteRT packs the 
 
 
 def tflite_steps(profile: Profile, recipe: Recipe, choice: Choice, considered: list[Choice], runtime: str) -> Iterator[Step]:
-    """Export and quantization for LiteRT or tflite-runtime."""
+    """Export and quantization for the runtimes of TFLite files."""
     _refuse(recipe, choice, runtime)
     if choice.student.task == "text-generation":
         yield _decoder_export(profile, recipe, choice, runtime)
         if choice.precision != "fp32":
             yield _quantize(profile, recipe, choice, considered, runtime)
         return
-    tight = [] if runtime == OLD_RUNTIME else list(_tight(choice, profile.budget.overridden_by(recipe.budget)))
+    tight = list(_tight(choice, profile.budget.overridden_by(recipe.budget))) if runtime_facts(runtime).keeps_weight_cache else []
     why = f"{runtime} {profile.runtimes[runtime].version} maps the file; a signature for each length that the data's texts are padded to"
     if tight:
         why += f"; the first start leaves a weight cache on the disk, for {' and '.join(tight)}"
@@ -68,14 +68,17 @@ def _quantize(profile: Profile, recipe: Recipe, choice: Choice, considered: list
     if choice.precision == "int4":
         why += f"; a scale for every {BLOCK} weights, embeddings and a decoder's head in 8 bits"
         return Quantize(precision="int4", method="blockwise", block=BLOCK, why=why)
-    if runtime == OLD_RUNTIME:
+    scales_apart = not runtime_facts(runtime).scale_by_channel
+    if scales_apart:
         why += f"; scales of channels apart from the matrices: from those in them {runtime} computes nonsense without a word"
-    return Quantize(precision="int8", scales_apart=runtime == OLD_RUNTIME, why=why)
+    return Quantize(precision="int8", scales_apart=scales_apart, why=why)
 
 
 def _refuse(recipe: Recipe, choice: Choice, runtime: str) -> None:
-    if runtime == OLD_RUNTIME and choice.precision not in ("fp32", "int8"):
-        raise EdgepackError(f"{runtime} has no {choice.precision} kernels", "use --precision int8 or fp32")
+    if choice.precision not in runtime_facts(runtime).kernels:
+        raise EdgepackError(
+            f"{runtime} has no {choice.precision} kernels", f"use --precision {' or '.join(reversed(runtime_facts(runtime).kernels))}"
+        )
     given = {
         f"--sensitive {recipe.sensitive}": recipe.sensitive is not None,
         f"--activations {recipe.activations}": recipe.activations == "static",

@@ -7,10 +7,10 @@ from edgepack.core.records import Frozen
 from edgepack.measure.emulation import Emulation
 from edgepack.measure.machines.machine import Pushed
 from edgepack.measure.machines.targets import LOCAL, Target
-from edgepack.measure.machines.wheels import PACKAGES
 from edgepack.measure.measurement import Measurement, headline_length
 from edgepack.measure.ops import OpProfile
 from edgepack.pack.manifest import Manifest
+from edgepack.plan.runtime import facts_in_python
 from edgepack.report.judge import headline_latency, judge, measured_here
 from edgepack.report.records import Report, TargetRow
 
@@ -90,7 +90,7 @@ def _emulated_row(manifest: Manifest, target: Target, found: Emulation) -> Targe
     if found.golden and not found.golden.within:
         saturation = found.saturation if found.saturation and found.saturation.found else None
         runtime = manifest.plan.runtime
-        stand_in = f", where another runtime stood in for {runtime}" if PACKAGES[runtime][0] not in manifest.versions else ""
+        stand_in = f", where another runtime stood in for {runtime}" if facts_in_python(runtime).package not in manifest.versions else ""
         why = ", as int8 sums saturate on it" if saturation else stand_in
         decided = found.golden.decided_otherwise
         failure = (

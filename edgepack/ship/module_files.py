@@ -12,7 +12,7 @@ from typing import Any
 
 from edgepack.pack.manifest import Manifest
 from edgepack.pack.runnable import Runnable
-from edgepack.plan.formats import python_runtime
+from edgepack.plan.runtime import facts_in_python
 from edgepack.ship.shipment import Carried, Shipment, Size
 from edgepack.ship.signing import sign
 
@@ -69,7 +69,8 @@ def module_manifest(shipment: Shipment) -> dict[str, Any]:
 
 def versions_measured_with(manifest: Manifest) -> dict[str, str]:
     """Of the libraries that a module needs where it runs."""
-    needed = {"onnxruntime": ("onnxruntime",), "litert": ("ai-edge-litert",)}.get(python_runtime(manifest.plan.runtime), ())
+    runtime = facts_in_python(manifest.plan.runtime)
+    needed = () if runtime.pins else (runtime.package,)
     return {name: manifest.versions[name] for name in (*needed, "tokenizers", "numpy") if name in manifest.versions}
 
 

@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
+from edgepack.plan.runtime import python_runtimes
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
-_NEEDED = {"numpy", "tokenizers", "onnxruntime", "ai_edge_litert", "tflite_runtime", "waitress", "cryptography", "edgepack", "node_modules"}
+_RUNTIMES = {runtime.module.partition(".")[0] for runtime in python_runtimes()}
+_NEEDED = {"numpy", "tokenizers", "waitress", "cryptography", "edgepack", "node_modules"} | _RUNTIMES
 _JAVA_WORDS = {
     "abstract", "assert", "boolean", "break", "byte", "case", "catch", "char", "class", "const", "continue", "default",
     "do", "double", "else", "enum", "extends", "false", "final", "finally", "float", "for", "goto", "if", "implements",

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from edgepack.core.resources import shipped
-from edgepack.plan.formats import python_runtime
+from edgepack.plan.runtime import facts_in_python, python_runtimes
 from edgepack.ship.module_files import versions_measured_with
 from edgepack.ship.shipment import Carried, Shipment, Size
 
@@ -15,12 +15,9 @@ _SESSIONS = {"onnx": "session_onnxruntime.py", "tflite": "session_litert.py"}
 SERVER, SERVER_VERSION = "waitress", "3.0.2"
 CHECKER, CHECKER_VERSION = "cryptography", "50.0.2"  # asked for by a signed module alone
 
-# Unpacked bytes of the wheels for CPython 3.11, summed from the wheels themselves: onnxruntime 1.31.1, ai-edge-litert 2.3.0,
-# tflite-runtime 2.14.0, tokenizers 0.23.3, numpy 2.4.6 (1.26.4 beside tflite-runtime), waitress 3.0.2. None: no such wheel.
+# Unpacked bytes of the wheels for CPython 3.11, summed from the wheels themselves: tokenizers 0.23.3, numpy 2.4.6 (1.26.4 where a
+# runtime needs numpy 1), waitress 3.0.2. None: no such wheel. Each runtime's own stand in its file in plan/runtimes/.
 _UNPACKED: dict[str, dict[str, int | None]] = {
-    "onnxruntime": {"aarch64": 55_916_689, "x86_64": 64_463_966},
-    "litert": {"aarch64": 42_060_935, "x86_64": 59_646_835},
-    "tflite-runtime": {"armv7l": 4_962_456, "aarch64": 6_534_405},
     "tokenizers": {"aarch64": 11_502_579, "x86_64": 11_699_337, "armv7l": 10_345_256},
     "numpy": {"aarch64": 55_772_341, "x86_64": 57_360_224},
     "numpy 1": {"aarch64": 48_678_921, "armv7l": None},
@@ -46,8 +43,7 @@ def requirements(shipment: Shipment, with_server: bool) -> tuple[str, ...]:
     """What pip is to install: the versions that the pack was measured with."""
     measured = versions_measured_with(shipment.manifest)
     pins = {name: f"=={version}" for name, version in measured.items()}
-    if shipment.manifest.plan.runtime == "tflite-runtime":
-        pins |= {"tflite-runtime": "==2.14.0", "numpy": ">=1.23,<2"}  # compiled against numpy 1, which on armv7 comes from the system
+    pins |= facts_in_python(shipment.manifest.plan.runtime).pins
     if with_server:
         pins[SERVER] = f"=={SERVER_VERSION}"
     if shipment.signer:
@@ -57,11 +53,12 @@ def requirements(shipment: Shipment, with_server: bool) -> tuple[str, ...]:
 
 def library_sizes(shipment: Shipment, with_server: bool) -> tuple[Size, ...]:
     """What the libraries take on a disk by architecture, those that there is a runtime for."""
-    runtime = python_runtime(shipment.manifest.plan.runtime)
+    runtime = facts_in_python(shipment.manifest.plan.runtime)
     found = []
-    arrays = "numpy 1" if runtime == "tflite-runtime" else "numpy"
-    for part, library in (("runtime", runtime), ("tokenizer", "tokenizers"), ("arrays", arrays)):
-        known = {arch: _UNPACKED[library].get(arch) for arch in _UNPACKED[runtime]}
+    arrays = "numpy 1" if runtime.needs_numpy_1 else "numpy"
+    unpacked = _UNPACKED | {runtime.name: runtime.unpacked_bytes}
+    for part, library in (("runtime", runtime.name), ("tokenizer", "tokenizers"), ("arrays", arrays)):
+        known = {arch: unpacked[library].get(arch) for arch in runtime.unpacked_bytes}
         found += [Size(part=part, what=f"{library}, {arch}", bytes=count, source=_ORIGIN if count else "") for arch, count in known.items()]
     if with_server:
         found.append(Size(part="server", what=SERVER, bytes=_WAITRESS_BYTES, source=_ORIGIN))
@@ -70,10 +67,7 @@ def library_sizes(shipment: Shipment, with_server: bool) -> tuple[Size, ...]:
 
 def fetched_licences(shipment: Shipment, with_server: bool) -> tuple[Carried, ...]:
     """Of what pip installs beside the module."""
-    known = {
-        "onnxruntime": "MIT",
-        "ai-edge-litert": "Apache-2.0",
-        "tflite-runtime": "Apache-2.0",
+    known = {runtime.package: runtime.licence for runtime in python_runtimes()} | {
         "numpy": "BSD-3-Clause",
         "tokenizers": "Apache-2.0",
         SERVER: "ZPL-2.1",

@@ -20,7 +20,8 @@ from edgepack.model.checkpoint import load_tokenizer
 from edgepack.model.evaluation import run_model
 from edgepack.model.surgery import by_ffn, cut_ffn, cut_heads, keep_layers, layers_of
 from edgepack.pack.runnable import Runnable
-from edgepack.plan.formats import TFLITE_PACKAGES, check_installed
+from edgepack.plan.formats import check_installed
+from edgepack.plan.runtimes.litert import FACTS
 from edgepack.plan.steps import Quantize
 from edgepack.tasks.tasks import TASKS
 
@@ -286,8 +287,8 @@ def test_tensors_are_named_by_their_module_and_nothing_tells_of_this_machine(tag
 
 
 def test_what_is_not_installed_is_named_with_the_line_that_installs_it(monkeypatch):
-    monkeypatch.setattr("edgepack.plan.formats.find_spec", lambda name: None)
-    with pytest.raises(EdgepackError, match=TFLITE_PACKAGES[0]) as error:
+    monkeypatch.setattr("edgepack.plan.runtime.find_spec", lambda name: None)
+    with pytest.raises(EdgepackError, match=next(iter(FACTS.builders))) as error:
         check_installed("tflite")
     assert "pip install 'edgepack[tflite]'" in error.value.fix
     check_installed("onnx")

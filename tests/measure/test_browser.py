@@ -20,7 +20,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.measure.golden import answers_on
 from edgepack.measure.machines import processes
 from edgepack.measure.machines.boards import check_target, remove_target, set_up_target
-from edgepack.measure.machines.npm import NODE, VERSIONS, WEB, fetched
+from edgepack.measure.machines.npm import PACKAGES, fetched
 from edgepack.measure.machines.targets import find_targets, transport
 from edgepack.measure.measurement import Effort
 from edgepack.pack.manifest import read_manifest, seal
@@ -44,12 +44,12 @@ def runtimes(tmp_path_factory):
         pytest.skip(reason)
     own = cache_folder() / "npm"
     with pytest.MonkeyPatch.context() as patch:
-        if not all((own / f"{name}-{version}").is_dir() for name, version in VERSIONS.items()):
+        if not all((own / f"{name}-{package.version}").is_dir() for name, package in PACKAGES.items()):
             place = tmp_path_factory.getbasetemp()
             shared_by_workers = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
             patch.setenv("EDGEPACK_CACHE", str(shared_by_workers / "npm"))
         try:
-            yield {name: fetched(name) for name in (WEB, NODE)}
+            yield {name: fetched(name) for name in PACKAGES}
         except EdgepackError as error:
             pytest.skip(f"the packages are not to be had: {error.problem}")
 
@@ -87,11 +87,11 @@ def test_a_pack_for_the_browser_is_measured_in_one_as_it_is_built_and_in_node_to
     node = report.measurements
     assert " here in Node.js (" in node.where and not node.is_the_device
     assert node.load[0].cold_is_proved and node.load[0].read_bytes[0] > 0
-    for one, name in ((page, WEB), (node, NODE)):
+    for one, name in ((page, "onnxruntime-web"), (node, "onnxruntime-node")):
         assert all(row.summary.p50 > 0 and row.warm_up_runs[0] >= 10 for row in one.latency)
         assert {row.threads for row in one.latency} == {1, one.environment["machine"]["cores"]}
         assert all(row.peak_mb > 0 and row.peak_is_exact and row.empty_runtime_mb > 20 for row in one.memory)
-        assert one.environment["runtime"] == {"name": name, "version": VERSIONS[name], "numpy": None}
+        assert one.environment["runtime"] == {"name": name, "version": PACKAGES[name].version, "numpy": None}
     assert report.targets[0].golden_difference is not None
     assert "numpy" not in (tmp_path / "report" / "report.html").read_text().split("<td>runtime</td>")[1][:60]
 
@@ -153,7 +153,7 @@ def test_a_check_tells_in_one_screen_and_there_is_nothing_to_set_up(address, pac
     found = check_target(target_of(address), pack_folder)
     assert found.can_run, found
     runtime = next(one for one in found.findings if one.what == "runtime")
-    assert runtime.found in [f"{name} {version}" for name, version in VERSIONS.items()]
+    assert runtime.found in [f"{name} {package.version}" for name, package in PACKAGES.items()]
     for act in (set_up_target, remove_target):
         with pytest.raises(EdgepackError, match=f"nothing to .* for {address}: .* runtime from edgepack's cache"):
             act(target_of(address))

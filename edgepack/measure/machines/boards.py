@@ -13,10 +13,11 @@ from edgepack.measure.machines.emulated_cpus import find_cpu
 from edgepack.measure.machines.emulated_root import make_site, packages_of, remove_roots, roots_folder
 from edgepack.measure.machines.machine import Facts, Machine
 from edgepack.measure.machines.targets import Target, transport
-from edgepack.measure.machines.wheels import MODULES, PACKAGES, fetch_wheels, requirements
+from edgepack.measure.machines.wheels import fetch_wheels, requirements
 from edgepack.measure.measurement import is_the_device
 from edgepack.pack.manifest import REPORT_FILES, Manifest, check_files, packed, read_manifest
 from edgepack.plan.formats import python_runtime
+from edgepack.plan.runtime import default_runtime, python_runtimes, runtime_facts
 
 _NEVER_SET_UP = {
     "local": "edgepack's own environment runs packs here",
@@ -97,7 +98,7 @@ def set_up_target(target: Target, pack: Path | None = None, wheels: Path | None 
     """
     _only_remote(target, "set up")
     manifest = read_manifest(pack) if pack else None
-    runtime = python_runtime(manifest.plan.runtime) if manifest else "onnxruntime"
+    runtime = python_runtime(manifest.plan.runtime) if manifest else default_runtime()
     if target.scheme == "qemu":
         return _set_up_emulated(target, runtime, _built_with(manifest, runtime), wheels, dry_run)
     with transport(target).opened(target) as machine, tempfile.TemporaryDirectory() as place:
@@ -110,7 +111,7 @@ def set_up_target(target: Target, pack: Path | None = None, wheels: Path | None 
         machine.ask("set_up", wait_s=_SLOW_S)
         content = [(path, packed(path)) for path in files]
         machine.send(content)
-        packages = machine.ask("unpack", wait_s=_SLOW_S, wheels=[file.sha256 for _, file in content], module=MODULES[runtime])
+        packages = machine.ask("unpack", wait_s=_SLOW_S, wheels=[file.sha256 for _, file in content], module=runtime_facts(runtime).module)
     return found.model_copy(update={"done": True, "packages": packages})
 
 
@@ -211,10 +212,10 @@ def _runtime(target: Target, facts: Facts, runtime: str, built_with: str | None)
     if facts.python is None:
         return Finding(what="runtime", ok=True, found=", ".join(f"{name} {version}" for name, version in facts.packages.items()))
     fix = f"edgepack target setup {target.name} --pack PACK brings one"
-    missing = [name for name in (PACKAGES[runtime][0], "numpy") if not facts.packages.get(name)]
+    missing = [name for name in (runtime_facts(runtime).package, "numpy") if not facts.packages.get(name)]
     if missing:
         return Finding(what="runtime", ok=False, found=f"no {' and no '.join(missing)} for Python {facts.python}", fix=fix)
-    version = facts.packages[PACKAGES[runtime][0]]
+    version = facts.packages[runtime_facts(runtime).package]
     told = f"{runtime} {version}, numpy {facts.packages['numpy']}"
     if built_with and _numbers(version) < _numbers(built_with):
         return Finding(what="runtime", ok=None, found=f"{told}; the pack was built with {built_with}, which is newer", fix=fix)
@@ -234,11 +235,11 @@ def _answers(target: Target, machine: Machine, pack: Path, manifest: Manifest) -
 
 
 def _installed(facts: Facts) -> list[str]:
-    return [name for name, (package, *_) in PACKAGES.items() if facts.packages.get(package)] or ["onnxruntime"]
+    return [found.name for found in python_runtimes() if facts.packages.get(found.package)] or [default_runtime()]
 
 
 def _built_with(manifest: Manifest | None, runtime: str) -> str | None:
-    return manifest.versions.get(PACKAGES[runtime][0]) if manifest else None
+    return manifest.versions.get(runtime_facts(runtime).package) if manifest else None
 
 
 def _numbers(version: str) -> tuple[int, ...]:

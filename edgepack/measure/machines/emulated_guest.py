@@ -30,6 +30,7 @@ _REPEATABLE = {
     "PYTHONNOUSERSITE": "1",
     "PYTHONHASHSEED": "0",
     "OPENBLAS_NUM_THREADS": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
     "LD_BIND_NOW": "1",  # no symbol is looked up while instructions are counted
 }
 

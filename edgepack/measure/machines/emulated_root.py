@@ -18,7 +18,8 @@ from edgepack.core.records import Frozen
 from edgepack.measure.machines.emulated_cpus import Arch, EmulatedCpu
 from edgepack.measure.machines.emulated_guest import ended_by, guest
 from edgepack.measure.machines.machine import Facts
-from edgepack.measure.machines.wheels import MODULES, PACKAGES, fetch_wheels, requirements
+from edgepack.measure.machines.wheels import fetch_wheels, requirements
+from edgepack.plan.runtime import runtime_facts
 
 _MAKER = 1  # rises with what this file makes: what an older edgepack made is not taken for it
 _DEBIAN = {"aarch64": "arm64", "armv7l": "armhf"}
@@ -217,9 +218,9 @@ def _about(folder: Path, cpu: EmulatedCpu) -> dict[str, Any]:
 
 def _import(root: EmulatedRoot, cpu: EmulatedCpu, folder: Path, runtime: str) -> dict[str, str]:
     """Versions of what is there once the runtime was imported; its bytecode lies in `folder` then, and later starts are faster."""
-    names = [name for name in (name.split("<")[0] for name in PACKAGES[runtime]) if name != "tokenizers"]
+    names = [name for name in (name.split("<")[0] for name in runtime_facts(runtime).wheels) if name != "tokenizers"]
     with guest(cpu, Path(root.folder)) as machine:
-        done = machine.run(["-c", _IMPORT, MODULES[runtime], *names], [folder], _TRIAL_S)
+        done = machine.run(["-c", _IMPORT, runtime_facts(runtime).module, *names], [folder], _TRIAL_S)
     if done.returncode:
         raise _not_started(runtime, cpu, done)
     return json.loads(done.stdout)

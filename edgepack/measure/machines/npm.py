@@ -1,4 +1,4 @@
-"""onnxruntime's JavaScript packages: fetched once by npm, by their version, into the cache; no script of theirs runs here."""
+"""Runtimes' JavaScript packages: fetched once by npm, by their version, into the cache; no script of theirs runs here."""
 
 import os
 import shutil
@@ -12,10 +12,9 @@ from filelock import FileLock
 from edgepack.core.cache import cache_folder
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import say
+from edgepack.plan.runtime import all_runtimes
 
-WEB, NODE = "onnxruntime-web", "onnxruntime-node"
-VERSIONS = {WEB: "1.30.0", NODE: "1.30.0"}  # those that modules and targets are tested with
-WEB_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")  # WebAssembly on the CPU, and no more
+PACKAGES = {found.npm.name: found.npm for found in all_runtimes() if found.npm}
 _FETCH_S = 600
 
 
@@ -23,7 +22,7 @@ def check_fetchable(name: str) -> None:
     """EdgepackError where a package is neither in the cache nor can be fetched into it."""
     if not _folder(name).is_dir() and not shutil.which("npm"):
         raise EdgepackError(
-            f"{name} {VERSIONS[name]} is not in the cache, and there is no npm to fetch it",
+            f"{name} {PACKAGES[name].version} is not in the cache, and there is no npm to fetch it",
             "install Node.js with npm (Debian: apt-get install nodejs npm)",
         )
 
@@ -44,14 +43,14 @@ def fetched(name: str) -> Path:
 
 
 def _folder(name: str) -> Path:
-    return cache_folder() / "npm" / f"{name}-{VERSIONS[name]}"
+    return cache_folder() / "npm" / f"{name}-{PACKAGES[name].version}"
 
 
 def _fetch(name: str, done: Path) -> None:
-    say(f"fetching {name} {VERSIONS[name]} by npm, once, into {done}")
+    say(f"fetching {name} {PACKAGES[name].version} by npm, once, into {done}")
     with tempfile.TemporaryDirectory(dir=done.parent, prefix=".partial-") as place:
         (Path(place) / "package.json").write_text('{"private": true}\n')
-        command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock", f"{name}@{VERSIONS[name]}"]
+        command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock", f"{name}@{PACKAGES[name].version}"]
         try:
             ended = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=_FETCH_S, env=_quiet(), check=False)
         except subprocess.TimeoutExpired:
@@ -78,10 +77,10 @@ def _reason(complaint: str) -> str:
 
 def _drop_what_nothing_reads(package: Path) -> None:
     """A page needs three files of a hundred megabytes, Node the library of its own system."""
-    if package.name == WEB:
-        for path in (package / "dist").iterdir():
-            if path.name not in WEB_FILES:
-                path.unlink()
+    wanted = PACKAGES[package.name].files
+    for path in (package / "dist").iterdir() if wanted else ():
+        if path.name not in wanted:
+            path.unlink()
     for other in package.glob("bin/*/*"):
         if other.name != sys.platform:
             shutil.rmtree(other)
@@ -90,7 +89,7 @@ def _drop_what_nothing_reads(package: Path) -> None:
 def _not_fetched(name: str, reason: str) -> EdgepackError:
     full = "ENOSPC" in reason or "no space left" in reason.lower()
     return EdgepackError(
-        f"{name} {VERSIONS[name]} could not be fetched by npm: {reason}",
+        f"{name} {PACKAGES[name].version} could not be fetched by npm: {reason}",
         "free some space, or set EDGEPACK_CACHE to a folder on another disk"
         if full
         else "it is fetched once: see that npm reaches its registry, or copy the cache folder's npm/ from a machine where it does",

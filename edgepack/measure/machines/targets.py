@@ -37,7 +37,6 @@ class Target(Frozen):
 
 
 LOCAL = Target(name="local", address="local")
-BROWSER = Target(name="browser", address="browser://chromium")
 
 
 def transport(target: Target) -> ModuleType:

@@ -6,21 +6,16 @@ from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
 from edgepack.measure.machines.machine import Facts
+from edgepack.plan.runtime import runtime_facts
 
-# What targets/ import, and no more: the runtimes' wheels name tools of theirs as needed too, which a board has no use for.
-PACKAGES = {
-    "onnxruntime": ("onnxruntime", "numpy", "tokenizers"),
-    "litert": ("ai-edge-litert", "numpy", "ml_dtypes", "tokenizers"),
-    "tflite-runtime": ("tflite-runtime", "numpy<2", "tokenizers"),
-}
-MODULES = {"onnxruntime": "onnxruntime", "litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
-DEFAULT_VERSIONS = {"onnxruntime": "1.31.1", "litert": "2.3.0", "tflite-runtime": "2.14.0"}  # measured to run what edgepack exports
 _OLDEST_GLIBC_MINOR = 5  # manylinux1
 
 
 def requirements(runtime: str, version: str | None) -> list[str]:
-    first, *others = PACKAGES[runtime]
-    return [f"{first}=={version or DEFAULT_VERSIONS[runtime]}", *others]
+    """What to ask pip for: the runtime in this version, or in the one that edgepack is tested with, and what its script imports."""
+    facts = runtime_facts(runtime)
+    first, *others = facts.wheels
+    return [f"{first}=={version or facts.version}", *others]
 
 
 def fetch_wheels(facts: Facts, wanted: list[str], folder: Path, source: Path | None) -> list[Path]:

@@ -9,11 +9,12 @@ from io import BytesIO
 from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
+from edgepack.plan.runtime import python_runtimes
 
 JAVA, STUBS = Path(__file__).with_name("java"), Path(__file__).with_name("stubs")
 LANGUAGE_LEVEL = "11"
 _PACKAGE = "edgepack.module"
-_RUNTIMES = {"onnx": "onnxruntime", "tflite": "litert"}
+_RUNTIMES = {runtime.format: runtime.name for runtime in python_runtimes() if runtime.android}  # java/ has a folder for each
 _SHORT_RUN = ("-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC")  # half the seconds: a compiler that compiles itself only a little
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # zip's first day: the same pack gives the same bytes
 

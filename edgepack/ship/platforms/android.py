@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
-from edgepack.plan.formats import python_runtime
+from edgepack.plan.runtime import RuntimeFacts, facts_in_python
 from edgepack.ship.jvm.characters import characters
 from edgepack.ship.jvm.sources import class_prefix, classes_jar, write_sources, zipped
 from edgepack.ship.jvm.supported import check_tokenizer
@@ -20,15 +20,6 @@ PLAY_LIMIT_MB = 200  # compressed download of an app's base module: Play Console
 _LARGEST_MAPPED = 2**31 - 1
 _ENCODERS = frozenset({"text-classification", "token-classification", "question-answering", "feature-extraction"})
 _ABIS = {"aarch64": ("arm64-v8a",), "armv7l": ("armeabi-v7a", "arm64-v8a")}
-_DEPENDENCIES = {  # by the pack's format: Maven's name, the wheel whose version it was measured with, the newest seen published
-    "onnx": ("com.microsoft.onnxruntime:onnxruntime-android", "onnxruntime", "1.30.0", "MIT"),
-    "tflite": ("com.google.ai.edge.litert:litert", "ai-edge-litert", "2.2.0", "Apache-2.0"),
-}
-_RUNTIME_BYTES = {  # both native libraries, read from onnxruntime-android 1.29.0's .aar
-    "arm64-v8a": 32_232_640,
-    "armeabi-v7a": 22_809_264,
-    "x86_64": 38_573_188,
-}
 _CALLS = {
     "text-classification": ('classify("turn on the light").label', "label"),
     "token-classification": ('entities("Ada Lovelace lived in London.").entities', "entities"),
@@ -44,7 +35,7 @@ def check(shipment: Shipment) -> tuple[str, ...]:
     check_known(shipment, tasks=_ENCODERS | {"text-generation"}, models={"WordPiece", "BPE", "Unigram"})
     check_tokenizer(shipment.pack / TOKENIZER_FILE)
     class_prefix(shipment.name)
-    if manifest.format not in _DEPENDENCIES or python_runtime(manifest.plan.runtime) not in ("onnxruntime", "litert"):
+    if facts_in_python(manifest.plan.runtime).android is None:
         raise EdgepackError(
             f"the android module has no {manifest.plan.runtime}: it runs onnxruntime and LiteRT",
             "build the pack for a phone: edgepack build --profile phone",
@@ -57,14 +48,16 @@ def check(shipment: Shipment) -> tuple[str, ...]:
 
 
 def _version_warning(shipment: Shipment) -> tuple[str, ...]:
-    coordinate, _, newest, _ = _DEPENDENCIES[shipment.manifest.format]
-    version = _version(shipment)
+    runtime, version = _runtime(shipment), _version(shipment)
+    newest = runtime.android.newest
     if _numbers(version) <= _numbers(newest):
         return ()
+    oldest = runtime.oldest.get(shipment.manifest.precision)
     return (
-        f"{coordinate} {version}, with which the pack was measured, was not seen published when this edgepack was made (newest: {newest}): "
+        f"{runtime.android.coordinate} {version}, with which the pack was measured, was not seen published when this edgepack was made "
+        f"(newest: {newest}): "
         "if Gradle does not find it, write the newest there is into build.gradle.kts and run the self-test on a device"
-        + (" (onnxruntime opens these files from 1.23 on)" if shipment.manifest.format == "onnx" else ""),
+        + (f" ({runtime.name} opens these files from {oldest[0]}.{oldest[1]} on)" if oldest else ""),
     )
 
 
@@ -78,7 +71,11 @@ def _size_warning(file_mb: float) -> tuple[str, ...]:
 
 
 def _version(shipment: Shipment) -> str:
-    return shipment.manifest.versions[_DEPENDENCIES[shipment.manifest.format][1]]
+    return shipment.manifest.versions[_runtime(shipment).package]
+
+
+def _runtime(shipment: Shipment) -> RuntimeFacts:
+    return facts_in_python(shipment.manifest.plan.runtime)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -108,7 +105,7 @@ def write(shipment: Shipment, folder: Path) -> Written:
 
 
 def _context(shipment: Shipment) -> dict[str, object]:
-    coordinate, _, _, _ = _DEPENDENCIES[shipment.manifest.format]
+    coordinate = _runtime(shipment).android.coordinate
     call, attribute = _CALLS[shipment.manifest.task]
     return {
         "package": shipment.package,
@@ -150,8 +147,8 @@ def _more_sizes(shipment: Shipment, assets: Path, sources: list[Path], jar: byte
     tables = sum(path.stat().st_size for path in assets.iterdir() if path.name in (CHARACTERS_FILE, WEIGHTS_FILE, MODULE_FILE))
     written = sum(path.stat().st_size for path in sources)
     code = ("classes.jar, before R8", len(jar)) if jar is not None else ("Java sources: no javac here to compile them", written)
-    known = _RUNTIME_BYTES if shipment.manifest.format == "onnx" else {}
-    source = "read from onnxruntime-android 1.29.0's .aar" if known else "not read: ask its .aar"
+    found = _runtime(shipment).android
+    known, source = found.native_bytes, found.native_source
     runtime = [Size(part="runtime", what=f"native libraries, {abi}", bytes=known.get(abi), source=source) for abi in _abis(shipment)]
     return (
         Size(part="tables", what="characters, places of weights, hashes", bytes=tables, source="measured"),
@@ -161,8 +158,8 @@ def _more_sizes(shipment: Shipment, assets: Path, sources: list[Path], jar: byte
 
 
 def _licences(shipment: Shipment) -> tuple[Carried, ...]:
-    coordinate, _, _, licence = _DEPENDENCIES[shipment.manifest.format]
+    runtime = _runtime(shipment)
     return (
         Carried(what="characters.json, drawn from Unicode's character data", licence="Unicode-3.0", carried=True),
-        Carried(what=f"{coordinate}:{_version(shipment)}", licence=licence, carried=False),
+        Carried(what=f"{runtime.android.coordinate}:{_version(shipment)}", licence=runtime.licence, carried=False),
     )

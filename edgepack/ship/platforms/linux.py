@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from edgepack.plan.runtime import facts_in_python
 from edgepack.ship.module_files import code_bytes, write_model
 from edgepack.ship.python_code import copy_code, fetched_licences, first_call, library_sizes, requirements
 from edgepack.ship.shipment import Shipment, Written
@@ -22,5 +23,5 @@ def write(shipment: Shipment, folder: Path) -> Written:
     (folder / "requirements.txt").write_text("\n".join(lines) + "\n")
     (folder / f"{shipment.name}.service").write_text(rendered("linux.service.j2", name=shipment.name, task=shipment.manifest.task))
     sizes = (*model, code_bytes(package, "*.py"), *library_sizes(shipment, with_server=True))
-    context = first_call(shipment.manifest.task) | {"from_system": shipment.manifest.plan.runtime == "tflite-runtime"}
+    context = first_call(shipment.manifest.task) | {"from_system": facts_in_python(shipment.manifest.plan.runtime).needs_numpy_1}
     return Written(sizes=sizes, licences=fetched_licences(shipment, with_server=True), context=context)

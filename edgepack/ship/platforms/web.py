@@ -8,12 +8,12 @@ from typing import Any
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.resources import shipped
-from edgepack.measure.machines.npm import VERSIONS, WEB
+from edgepack.plan.runtimes.onnxruntime_web import FACTS
 from edgepack.ship.module_files import code_bytes, write_model
 from edgepack.ship.shipment import Carried, Shipment, Size, Written, check_known
 
-_RUNTIME, _TOKENIZERS, _BUNDLER = WEB, "@huggingface/tokenizers", "esbuild"
-_VERSIONS = {_RUNTIME: VERSIONS[WEB], _TOKENIZERS: "0.2.0", _BUNDLER: "0.28.2"}  # those that the module is tested with
+_RUNTIME, _TOKENIZERS, _BUNDLER = FACTS.npm.name, "@huggingface/tokenizers", "esbuild"
+_VERSIONS = {_RUNTIME: FACTS.npm.version, _TOKENIZERS: "0.2.0", _BUNDLER: "0.28.2"}  # those that the module is tested with
 _RUNTIME_BYTES = 14_239_897 + 24_381 + 50_126  # ort-wasm-simd-threaded.wasm and .mjs, ort.wasm.min.mjs
 _TOKENIZERS_BYTES = 36_601  # tokenizers.min.mjs
 _TASKS = {"text-classification", "token-classification", "feature-extraction"}

@@ -15,10 +15,11 @@ from edgepack.core.resources import shipped
 from edgepack.measure.machines import processes
 from edgepack.measure.machines.javascript import LACKS, check_pack, facts_of, host
 from edgepack.measure.machines.machine import Facts, Pushed
-from edgepack.measure.machines.npm import VERSIONS, WEB, WEB_FILES, check_fetchable, fetched
+from edgepack.measure.machines.npm import check_fetchable, fetched
 from edgepack.measure.machines.page_server import PageServer, page_server
 from edgepack.measure.machines.targets import Target
 from edgepack.pack.manifest import Manifest
+from edgepack.plan.runtimes.onnxruntime_web import FACTS
 
 _BROWSERS = {"chromium": ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")}
 _FLAGS = (
@@ -39,7 +40,7 @@ def check(target: Target) -> None:
         raise EdgepackError(f"no browser of the name {name!r} is known: {target.address!r}", did_you_mean(name, list(_BROWSERS)))
     if importlib.util.find_spec("playwright") is None:
         raise EdgepackError(f"{target.address} needs playwright, which is not installed", "pip install 'edgepack[browser]'")
-    check_fetchable(WEB)
+    check_fetchable(FACTS.npm.name)
 
 
 @contextlib.contextmanager
@@ -48,9 +49,9 @@ def opened(target: Target) -> Iterator["Browser"]:
     from playwright.sync_api import sync_playwright
 
     _sweep()
-    runtime = fetched(WEB) / "dist"
+    runtime = fetched(FACTS.npm.name) / "dist"
     with page_server() as server, sync_playwright() as playwright:
-        server.files |= {f"runtime/{name}": runtime / name for name in WEB_FILES}
+        server.files |= {f"runtime/{name}": runtime / name for name in FACTS.npm.files}
         for folder in ("javascript", "web/src"):
             files = sorted((shipped("targets") / folder).iterdir())
             server.files |= {f"targets/{folder}/{path.name}": path for path in files if path.is_file()}
@@ -69,7 +70,7 @@ class Browser:
 
     def facts(self) -> Facts:
         machine = self._done({"kind": "facts"})["machine"]
-        return facts_of(self._beside_its_host(machine), WEB, VERSIONS[WEB], self.target.name)
+        return facts_of(self._beside_its_host(machine), FACTS.npm.name, FACTS.npm.version, self.target.name)
 
     def push(self, folder: Path, manifest: Manifest) -> Pushed:
         check_pack(self.place, manifest)

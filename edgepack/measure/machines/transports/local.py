@@ -14,11 +14,10 @@ from typing import Any
 from edgepack.core.errors import EdgepackError
 from edgepack.core.resources import shipped
 from edgepack.measure.machines.machine import Facts
-from edgepack.measure.machines.old_runtime import environment, interpreter, old_runtime
+from edgepack.measure.machines.runtimes_apart import environment, interpreter, runtime_apart
 from edgepack.measure.machines.targets import Target
-from edgepack.measure.machines.wheels import DEFAULT_VERSIONS
 from edgepack.pack.manifest import Manifest
-from edgepack.plan.formats import OLD_RUNTIME, python_runtime
+from edgepack.plan.runtime import facts_in_python, runtime_facts
 
 TIME_OUT_S = 3600
 DROPPED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONPATH", "PYTHONSTARTUP")
@@ -58,11 +57,11 @@ def _facts() -> Facts:
 
 def versions_beside(runtime: str) -> dict[str, str]:
     """Of a runtime that answers here without being one of this environment's packages."""
-    return {runtime: DEFAULT_VERSIONS[runtime]} if _site(runtime) else {}
+    return {runtime: runtime_facts(runtime).version} if _site(runtime) else {}
 
 
 def _site(runtime: str) -> Path | None:
-    return old_runtime(_facts) if runtime == OLD_RUNTIME else None
+    return runtime_apart(runtime, _facts) if runtime and runtime_facts(runtime).runs_apart else None
 
 
 def run_job(folder: Path, runtime: str, job: dict[str, Any]) -> dict[str, Any]:
@@ -113,9 +112,8 @@ def _command(folder: Path, runtime: str, job: dict[str, Any]) -> Iterator[list[s
 
 
 def script_of(runtime: str) -> str:
-    """The file in targets/ that runs a pack for this runtime; tflite-runtime's is LiteRT's, which takes whichever of the two is there."""
-    runtime = python_runtime(runtime)
-    return f"run_{ {'tflite-runtime': 'litert'}.get(runtime, runtime) }.py"
+    """The file in targets/ that runs a pack for this runtime."""
+    return facts_in_python(runtime).script
 
 
 def failure(where: Path | str, runtime: str, job: dict[str, Any], reason: str, output: str) -> EdgepackError:
@@ -136,4 +134,4 @@ def _too_long(job: dict[str, Any]) -> EdgepackError:
 def _environment(runtime: str = "") -> dict[str, str]:
     """The parent's, less what would make the child's threads or imports differ from a device's."""
     kept = {name: value for name, value in os.environ.items() if name not in DROPPED}
-    return kept | {"PYTHONDONTWRITEBYTECODE": "1"} | environment(_site(runtime))
+    return kept | {"PYTHONDONTWRITEBYTECODE": "1", "ORT_DISABLE_TELEMETRY": "1"} | environment(_site(runtime))

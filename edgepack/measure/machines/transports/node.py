@@ -15,9 +15,10 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.resources import shipped
 from edgepack.measure.machines.javascript import LACKS, check_pack, facts_of, host
 from edgepack.measure.machines.machine import Facts, Pushed
-from edgepack.measure.machines.npm import NODE, VERSIONS, check_fetchable, fetched
+from edgepack.measure.machines.npm import check_fetchable, fetched
 from edgepack.measure.machines.targets import Target
 from edgepack.pack.manifest import Manifest
+from edgepack.plan.runtimes.onnxruntime import FACTS
 
 _OLDEST = 18
 _INSTALL = "install Node.js 18 or newer with npm (Debian: apt-get install nodejs npm)"
@@ -29,7 +30,7 @@ def check(target: Target) -> None:
     if target.address != "node://":
         raise EdgepackError(f"not an address: {target.address!r}", "this machine's Node.js is node://")
     _check_node()
-    check_fetchable(NODE)
+    check_fetchable(FACTS.npm.name)
 
 
 def _check_node() -> str:
@@ -48,7 +49,7 @@ def _check_node() -> str:
 
 @contextlib.contextmanager
 def opened(target: Target) -> Iterator["Node"]:
-    yield Node(target, fetched(NODE), _check_node())
+    yield Node(target, fetched(FACTS.npm.name), _check_node())
 
 
 class Node:
@@ -60,7 +61,7 @@ class Node:
         self.target, self._runtime, self._version = target, runtime, version
 
     def facts(self) -> Facts:
-        return facts_of(host() | {"python": None, "node": self._version}, NODE, VERSIONS[NODE], self.target.name)
+        return facts_of(host() | {"python": None, "node": self._version}, FACTS.npm.name, FACTS.npm.version, self.target.name)
 
     def push(self, folder: Path, manifest: Manifest) -> Pushed:
         check_pack(self.place, manifest)

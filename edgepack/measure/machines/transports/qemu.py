@@ -21,8 +21,8 @@ from edgepack.measure.machines.instructions import counting_plugin, per_inferenc
 from edgepack.measure.machines.machine import Facts
 from edgepack.measure.machines.targets import Target
 from edgepack.measure.machines.transports.local import failure, script_of
-from edgepack.measure.machines.wheels import PACKAGES
 from edgepack.pack.manifest import MANIFEST_FILE, WEIGHT_CACHE, Manifest
+from edgepack.plan.runtime import facts_in_python, python_runtimes
 
 KINDS = ("answer", "count")  # jobs whose results are the same on the real CPU
 _UNKNOWN = ("governor", "clock_mhz", "temperature_c", "load_average", "memory_mb", "memory_free_mb")  # of this machine, not of that
@@ -64,14 +64,15 @@ class Emulated:
 
     def push(self, folder: Path, manifest: Manifest) -> None:
         """Nothing is copied: the emulator reads this machine's files. What it runs them with is set up where it is missing."""
-        self.site(manifest.plan.runtime, manifest.versions.get(PACKAGES[manifest.plan.runtime][0]))
+        runtime = facts_in_python(manifest.plan.runtime)
+        self.site(runtime.name, manifest.versions.get(runtime.package))
 
     def site(self, runtime: str, version: str | None) -> RuntimeSite | None:
         """The runtime's folder, made now where it is missing; None where this Python itself is what runs there."""
         if self.cpu.arch == "x86_64":
             return None
         found = [one for one in find_sites(self.kept_in, self.cpu.arch) if one.runtime == runtime]
-        if not any(version in (None, one.packages.get(PACKAGES[runtime][0])) for one in found):
+        if not any(version in (None, one.packages.get(facts_in_python(runtime).package)) for one in found):
             what = f"a system of {self.cpu.arch} with {runtime}"
             say(f"{self.target.name}: makes {what} in {self.kept_in}, kept for the next time")
         return make_site(self.kept_in, self.cpu, runtime, version)
@@ -98,8 +99,8 @@ class Emulated:
                 f"{job['kind']} was asked of {self.target.name}, which is emulated: its times and memory are not a {self.cpu.name}'s",
                 "measure on a real one: --on ssh://user@host",
             )
-        version = json.loads((folder / MANIFEST_FILE).read_text()).get("versions", {}).get(PACKAGES[runtime][0])
-        site = self.site(runtime, version)
+        version = json.loads((folder / MANIFEST_FILE).read_text()).get("versions", {}).get(facts_in_python(runtime).package)
+        site = self.site(facts_in_python(runtime).name, version)
         root = Path(make_root(self.kept_in, self.cpu).folder) if site else None
         with guest(self.cpu, root) as machine, _pack_of_its_own(folder) as pack, tempfile.TemporaryDirectory() as scratch:
             written = Path(scratch) / "job.json"
@@ -161,7 +162,7 @@ def _pack_of_its_own(folder: Path) -> Iterator[Path]:
 
 def _own_packages() -> dict[str, str | None]:
     found = {}
-    for name in {package for package, *_ in PACKAGES.values()} | {"numpy"}:
+    for name in {runtime.package for runtime in python_runtimes()} | {"numpy"}:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found

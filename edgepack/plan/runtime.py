@@ -1,0 +1,120 @@
+"""What a runtime is: the record that each file in runtimes/ fills, and how it is found by its name. Pure: loads no runtime."""
+
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from edgepack.core.errors import EdgepackError, did_you_mean
+from edgepack.core.records import Frozen
+
+Format = Literal["onnx", "tflite"]
+_FOLDER = Path(__file__).with_name("runtimes")
+
+
+class NpmPackage(Frozen):
+    """The runtime for JavaScript. version: the one that modules and targets are tested with. files: of its dist/, all that is used."""
+
+    name: str
+    version: str
+    files: tuple[str, ...] = ()
+
+
+class AndroidArtefact(Frozen):
+    """The runtime for Android. newest: the newest version that was seen published. native_bytes: of its native libraries, by ABI."""
+
+    coordinate: str  # Maven's group and name
+    newest: str
+    native_bytes: dict[str, int]
+    native_source: str
+
+
+class RuntimeFacts(Frozen):
+    """One runtime. What is left out for a runtime that has no Python package holds for the one that `python` names."""
+
+    name: str  # as device profiles list it
+    format: Format
+    rank: int  # where a profile lists several and the user wishes no format, the lowest is taken
+    licence: str
+    python: str | None = None  # the runtime that opens the same file in Python, where it is another one
+
+    # In Python: on this machine and on a board
+    script: str = ""  # in targets/
+    wheels: tuple[str, ...] = ()  # what its script imports and no more; the runtime's own is the first
+    module: str = ""  # that proves by its import that the runtime is there
+    version: str = ""  # measured to run what edgepack exports
+    runs_apart: bool = False  # here it has a folder of its own, because it cannot stand beside edgepack's own packages
+    unpacked_bytes: dict[str, int] = Field(default_factory=dict)  # of its wheel for CPython 3.11, by architecture
+    pins: dict[str, str] = Field(default_factory=dict)  # what a module asks pip for, in place of the measured versions
+
+    # What builds its file: package and the module that proves it is installed
+    builders: dict[str, str] = Field(default_factory=dict)
+
+    # What it can run
+    oldest: dict[str, tuple[int, int]] = Field(default_factory=dict)  # by precision, the oldest version that opens our files
+    kernels: tuple[str, ...] = ("fp32", "fp16", "int8", "int4")
+    scale_by_channel: bool = True  # its products know a scale for each channel of a matrix; else it answers wrongly, without a word
+    always_packs: bool = False  # weights are packed whether a session asks for it or not
+    keeps_weight_cache: bool = False  # packed weights can lie in a file, which the next start maps
+    writes_text: bool = True  # it has what a decoder's cache needs
+    is_fitted: bool = False  # the cost model's constants were fitted to it, so that its error is known
+
+    # Elsewhere
+    measured_on: str | None = None  # address of the target that a build measures on first, where that is not this machine's Python
+    npm: NpmPackage | None = None
+    android: AndroidArtefact | None = None
+
+    @property
+    def package(self) -> str:
+        return self.wheels[0]
+
+    @property
+    def needs_numpy_1(self) -> bool:
+        return "numpy<2" in self.wheels
+
+
+def runtime_names() -> list[str]:
+    """The runtimes that there are: files in runtimes/."""
+    return sorted(path.stem.replace("_", "-") for path in _FOLDER.glob("*.py") if path.stem != "__init__")
+
+
+@cache
+def runtime_facts(name: str) -> RuntimeFacts:
+    """EdgepackError: no such runtime."""
+    if name not in runtime_names():
+        raise EdgepackError(f"unknown runtime: {name!r}", did_you_mean(name, runtime_names()))
+    return import_module(f"edgepack.plan.runtimes.{name.replace('-', '_')}").FACTS
+
+
+def facts_in_python(name: str) -> RuntimeFacts:
+    """Of the runtime that opens the files of `name` in Python."""
+    found = runtime_facts(name)
+    return runtime_facts(found.python) if found.python else found
+
+
+def python_runtimes() -> list[RuntimeFacts]:
+    """Those with a Python package, the preferred first."""
+    return [found for found in all_runtimes() if not found.python]
+
+
+def all_runtimes() -> list[RuntimeFacts]:
+    """The preferred first."""
+    return sorted(map(runtime_facts, runtime_names()), key=lambda found: found.rank)
+
+
+def default_runtime() -> str:
+    """What a board gets where no pack says what it needs."""
+    return python_runtimes()[0].name
+
+
+def missing_builders(format: Format) -> list[str]:
+    """Packages that write the format and are not installed."""
+    return [name for name, module in builders(format).items() if not find_spec(module)]
+
+
+def builders(format: Format) -> dict[str, str]:
+    """Packages that write a format, each with a module of its own."""
+    return {name: module for found in all_runtimes() if found.format == format for name, module in found.builders.items()}

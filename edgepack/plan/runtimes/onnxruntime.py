@@ -1,0 +1,27 @@
+"""onnxruntime on a CPU."""
+
+from edgepack.plan.runtime import AndroidArtefact, NpmPackage, RuntimeFacts
+
+# As benchmarks/runtime_versions.py finds it: ModernBERT's attention mask is known from 1.20 on, embeddings in blocks from 1.23 on.
+OLDEST = {"fp32": (1, 20), "fp16": (1, 20), "int8": (1, 23), "int4": (1, 23)}
+
+FACTS = RuntimeFacts(
+    name="onnxruntime",
+    format="onnx",
+    rank=0,
+    licence="MIT",
+    script="run_onnxruntime.py",
+    wheels=("onnxruntime", "numpy", "tokenizers"),
+    module="onnxruntime",
+    version="1.31.1",
+    unpacked_bytes={"aarch64": 55_916_689, "x86_64": 64_463_966},
+    oldest=OLDEST,
+    is_fitted=True,
+    npm=NpmPackage(name="onnxruntime-node", version="1.30.0"),
+    android=AndroidArtefact(
+        coordinate="com.microsoft.onnxruntime:onnxruntime-android",
+        newest="1.30.0",
+        native_bytes={"arm64-v8a": 32_232_640, "armeabi-v7a": 22_809_264, "x86_64": 38_573_188},
+        native_source="read from onnxruntime-android 1.29.0's .aar",
+    ),
+)

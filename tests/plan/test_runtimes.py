@@ -1,0 +1,54 @@
+"""A runtime is one file: everything that edgepack knows of it stands there, and its name nowhere else."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from edgepack.core.errors import EdgepackError
+from edgepack.plan.profile import Profile, load_profile
+from edgepack.plan.runtime import all_runtimes, default_runtime, facts_in_python, python_runtimes, runtime_facts, runtime_names
+
+ROOT = Path(__file__).parents[2]
+# Places that name the Python package of a runtime because they use it as a library of the build.
+AS_A_LIBRARY = {"edgepack/core/cache.py"}
+
+
+@pytest.mark.parametrize("name", runtime_names())
+def test_every_runtime_has_what_the_rooms_ask_of_it(name):
+    facts = runtime_facts(name)
+    assert facts.name == name and facts.licence and set(facts.kernels) >= {"fp32"}
+    python = facts_in_python(name)
+    assert python.python is None and python.format == facts.format
+    assert (ROOT / "targets" / python.script).is_file() and python.module and python.version and python.unpacked_bytes
+    assert python.package in python.wheels and any(wheel.startswith("numpy") for wheel in python.wheels)
+    assert facts.format != "onnx" or set(facts.oldest) == set(facts.kernels)
+    assert (ROOT / "targets" / "module" / f"session_{python.script.removeprefix('run_')}").is_file()
+    if facts.android:
+        assert (ROOT / "edgepack" / "ship" / "jvm" / "java" / name).is_dir() and ":" in facts.android.coordinate
+
+
+def test_runtimes_are_ranked_without_ties_and_both_formats_can_be_built():
+    assert len({facts.rank for facts in all_runtimes()}) == len(runtime_names())
+    assert default_runtime() == "onnxruntime" and {facts.format for facts in python_runtimes()} == {"onnx", "tflite"}
+
+
+def test_an_unknown_runtime_is_named_with_the_nearest():
+    with pytest.raises(EdgepackError, match="unknown runtime: 'lite-rt'") as error:
+        runtime_facts("lite-rt")
+    assert "litert" in error.value.fix
+    profile = load_profile("raspberry-pi").as_json()
+    profile["runtimes"]["onnxruntimes"] = profile["runtimes"].pop("onnxruntime")
+    with pytest.raises(EdgepackError, match="onnxruntimes"):
+        Profile.read(profile, "mine.toml")
+
+
+def test_a_runtimes_name_stands_in_its_own_file_alone():
+    names = {name for facts in all_runtimes() for name in (facts.name, *facts.builders, *([facts.npm.name] if facts.npm else []))}
+    names |= {facts.package for facts in python_runtimes()} | {facts.module for facts in python_runtimes()}
+    for path in sorted((ROOT / "edgepack").rglob("*.py")):
+        place = path.relative_to(ROOT).as_posix()
+        if path.parent.name == "runtimes" or place in AS_A_LIBRARY:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            assert not (isinstance(node, ast.Constant) and node.value in names), f"{place}:{node.lineno} names {node.value}"
