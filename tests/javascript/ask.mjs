@@ -1,0 +1,39 @@
+// For tests: a web module's own sources answer in Node. `node ask.mjs MODULE`, a JSON list of calls in, a list of answers out.
+
+import { readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { pathToFileURL } from "node:url";
+
+const folder = path.resolve(process.argv[2]);
+const source = (name) => import(pathToFileURL(path.join(folder, "src", name)).href);
+const { default: ort } = await import(pathToFileURL(createRequire(path.join(folder, "src", "x.js")).resolve("onnxruntime-web/wasm")).href);
+const [{ Texts }, { ANSWERS }, { int64, sessionOptions }] = await Promise.all(["texts.js", "answers.js", "session.mjs"].map(source));
+const file = (name) => readFile(path.join(folder, "dist", "model", name));
+const manifest = JSON.parse(await file("module.json"));
+const data = manifest.files.map(({ name }) => name).filter((name) => name !== manifest.model && name.startsWith(manifest.model));
+ort.env.logLevel = "error";
+ort.env.wasm.numThreads = 1;
+const session = await ort.InferenceSession.create(new Uint8Array(await file(manifest.model)), {
+  executionProviders: ["wasm"],
+  externalData: await Promise.all(data.map(async (name) => ({ path: name, data: new Uint8Array(await file(name)) }))),
+  ...sessionOptions(manifest),
+});
+const model = {
+  manifest,
+  texts: new Texts(JSON.parse(await readFile(path.join(folder, "dist", "model", "tokenizer.json"), "utf8")), manifest.max_length),
+  labels: Object.entries(manifest.labels).sort(([a], [b]) => a - b).map(([, name]) => name),
+  run: async ({ ids, typeIds }) => {
+    const known = { input_ids: ids, attention_mask: ids.map(() => 1), token_type_ids: typeIds };
+    const found = await session.run(Object.fromEntries(manifest.inputs.map((name) => [name, int64(ort, known[name], [1, ids.length])])));
+    return manifest.outputs.map((name) => ({ data: found[name].data, dims: found[name].dims }));
+  },
+};
+const answers = [];
+for (const call of JSON.parse(readFileSync(0, "utf8"))) {
+  const answer = await ANSWERS[manifest.task](model, ...call);
+  answers.push(answer.values ? { ...answer, values: [...answer.values] } : answer);
+}
+console.log(JSON.stringify(answers));
+process.exit(0);

@@ -1,0 +1,96 @@
+"""What the outside libraries answer: transformers' pipelines, its generate, and sentence-transformers. Nothing of edgepack is in here."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from situation import Answer, Calls
+
+
+def classify(folder: Path, calls: Calls) -> list[Answer]:
+    """transformers' text-classification pipeline, all labels."""
+    from transformers import pipeline
+
+    ask = pipeline("text-classification", model=str(folder), device="cpu", top_k=None, truncation=True)
+    answers = []
+    for call in calls:
+        scores = ask({"text": call[0], "text_pair": call[1]} if len(call) > 1 else call[0])
+        scores = scores[0] if isinstance(scores[0], list) else scores
+        ranked = [{"name": each["label"], "score": float(each["score"])} for each in scores]
+        answers.append({"label": ranked[0]["name"], "score": ranked[0]["score"], "scores": ranked})
+    return answers
+
+
+def entities(folder: Path, calls: Calls, strategy: str = "first") -> list[Answer]:
+    """transformers' token-classification pipeline on raw text."""
+    from transformers import pipeline
+
+    ask = pipeline("token-classification", model=str(folder), device="cpu", aggregation_strategy=strategy)
+    return [
+        {
+            "entities": [
+                {
+                    "kind": each.get("entity_group") or each["entity"],
+                    "text": text[each["start"] : each["end"]],
+                    "start": each["start"],
+                    "end": each["end"],
+                    "score": float(each["score"]),
+                }
+                for each in ask(text)
+            ]
+        }
+        for (text,) in calls
+    ]
+
+
+def embed(folder: Path, calls: Calls, **settings: object) -> list[Answer]:
+    """sentence-transformers on the folder as it is; a folder without modules.json is pooled by the mean there."""
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    vectors = model.encode([call[0] for call in calls], **settings)
+    return [{"values": [float(value) for value in vector]} for vector in vectors]
+
+
+def generate(folder: Path, calls: Calls, max_tokens: int = 24) -> list[Answer]:
+    """The model class's own generate with what its generation_config says."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    answers = []
+    for (prompt,) in calls:
+        encoded = tokenizer(prompt, return_tensors="pt")
+        with torch.inference_mode():
+            output = model.generate(input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"], max_new_tokens=max_tokens)
+        tokens = output[0, encoded["input_ids"].shape[1] :].tolist()
+        stops = model.generation_config.eos_token_id
+        stops = stops if isinstance(stops, list) else [stops]
+        answers.append({"tokens": tokens[:-1] if tokens and tokens[-1] in stops else tokens})  # the token that ends a text is no part of it
+    return answers
+
+
+def answer(folder: Path, calls: Calls, longest: int = 30) -> list[Answer]:
+    """The best span of a context that fits into one window, by the sum of its logits (Devlin 2019), as AutoModelForQuestionAnswering
+    gives them. transformers 5 has no pipeline for it any more."""
+    from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForQuestionAnswering.from_pretrained(folder, dtype=torch.float32).eval()
+    answers = []
+    for question, context in calls:
+        encoded = tokenizer(question, context, return_tensors="pt", return_offsets_mapping=True)
+        offsets, parts = encoded.pop("offset_mapping")[0].tolist(), encoded.sequence_ids(0)
+        with torch.inference_mode():
+            outputs = model(**encoded)
+        inside = np.array([part == 1 for part in parts])
+        start, end = (np.where(inside, logits[0].double().numpy(), -np.inf) for logits in (outputs.start_logits, outputs.end_logits))
+        sums = np.full((len(inside), len(inside)), -np.inf)
+        for first in np.flatnonzero(inside):
+            last = slice(first, first + longest)
+            sums[first, last] = start[first] + end[last]
+        first, last = np.unravel_index(int(sums.argmax()), sums.shape)
+        chance = np.exp(sums.max() - np.logaddexp.reduce(start[inside]) - np.logaddexp.reduce(end[inside]))
+        place = (offsets[first][0], offsets[last][1])
+        answers.append({"text": context[place[0] : place[1]], "start": place[0], "end": place[1], "score": float(chance)})
+    return answers

@@ -1,0 +1,179 @@
+"""The ways to ask a pack: edgepack.load, and the shipped modules of each platform where they run here. Answers come as plain JSON."""
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from jvm import told
+from situation import Answer, Calls
+
+import edgepack
+from edgepack.ship.shipping import ship
+
+TESTS = Path(__file__).parent.parent
+NAME = "answers"
+MAX_TOKENS = 24
+_ASK = TESTS / "javascript" / "ask.mjs"
+
+
+def by_load(pack: Path, task: str, calls: Calls, place: Path, classes: Path) -> list[Answer]:
+    with edgepack.load(pack, threads=1) as model:
+        return [canonical(model(*call, **_limit(task))) for call in calls]
+
+
+def _limit(task: str) -> dict[str, int]:
+    return {"max_tokens": MAX_TOKENS} if task == "text-generation" else {}
+
+
+def by_python(pack: Path, task: str, calls: Calls, place: Path, classes: Path) -> list[Answer]:
+    return _by_python_files(pack, "python", task, calls, place)
+
+
+def by_linux(pack: Path, task: str, calls: Calls, place: Path, classes: Path) -> list[Answer]:
+    return _by_python_files(pack, "linux", task, calls, place)
+
+
+def _by_python_files(pack: Path, platform: str, task: str, calls: Calls, place: Path) -> list[Answer]:
+    """The shipped package itself, imported from where it was written, after its own self-test."""
+    ship(pack, platform, place, name=NAME)
+    module = _imported(place / NAME)
+    tested = module.self_test()
+    assert tested.ok, tested
+    with module.load(threads=1) as model:
+        return [canonical(model(*call, **_limit(task))) for call in calls]
+
+
+def _imported(folder: Path) -> ModuleType:
+    """Under a name of its own: several modules live in one test process."""
+    unique = f"{NAME}_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(unique, folder / "__init__.py", submodule_search_locations=[str(folder)])
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[unique] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_OPS = {
+    "text-classification": ("classify", ("text", "pair")),
+    "token-classification": ("entities", ("text",)),
+    "question-answering": ("answer", ("question", "context")),
+    "feature-extraction": ("embed", ("text",)),
+    "text-generation": ("generate", ("prompt",)),
+}
+
+
+def by_java(pack: Path, task: str, calls: Calls, place: Path, classes: Path) -> list[Answer]:
+    """The Android module's Java on the JVM. A runtime in Python runs the file, as Android's libraries do not run here."""
+    ship(pack, "android", place, package=f"com.example.{NAME}")
+    assets = place / "src" / "main" / "assets" / NAME
+    op, names = _OPS[task]
+    questions = [{"op": "self_test"}]
+    for call in calls:
+        words = isinstance(call[0], (list, tuple))
+        more = {"max_tokens": MAX_TOKENS} if task == "text-generation" else {}
+        questions.append({"op": op, **dict(zip(("words",) if words else names, call, strict=False)), **more})
+    runtime = [str(assets), sys.executable, str(TESTS / "java_runtime.py"), str(assets)]
+    tested, *answers = told(classes, "ModelLines", runtime, questions)
+    assert tested.get("ok"), tested
+    return [_from_java(answer) for answer in answers]
+
+
+def _from_java(answer: Answer) -> Answer:
+    """The tests' Java writes rows where the other modules write records."""
+    records = {"scores": ("name", "score"), "entities": ("kind", "text", "start", "end", "score")}
+    return {
+        key: [dict(zip(records[key], row, strict=True)) for row in value] if key in records and isinstance(value, list) else value
+        for key, value in answer.items()
+    }
+
+
+def by_web(pack: Path, task: str, calls: Calls, place: Path, classes: Path) -> list[Answer]:
+    """The web module's own sources in Node, with the same tokenizer and runtime packages as in a page."""
+    ship(pack, "web", place, name=NAME)
+    (place / "node_modules").symlink_to(_node_modules(place))
+    command = ["node", str(_ASK), str(place)]
+    done = subprocess.run(command, input=json.dumps(calls), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def _node_modules(module: Path) -> Path:
+    """The module's packages, installed once for all situations."""
+    wanted = json.loads((module / "package.json").read_text(encoding="utf-8"))
+    key = hashlib.sha256(json.dumps([wanted.get("dependencies"), wanted.get("devDependencies")]).encode()).hexdigest()[:16]
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgepack-tests" / key
+    return _installed(folder, module)
+
+
+@cache
+def _installed(folder: Path, module: Path) -> Path:
+    from filelock import FileLock
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):
+        if not (folder / "done").is_file():
+            shutil.copyfile(module / "package.json", folder / "package.json")
+            command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund"]
+            subprocess.run(command, cwd=folder, capture_output=True, timeout=300, check=True)
+            (folder / "done").touch()
+    return folder / "node_modules"
+
+
+PATHS: dict[str, Callable[[Path, str, Calls, Path, Path], list[Answer]]] = {
+    "load": by_load,
+    "python": by_python,
+    "linux": by_linux,
+    "android": by_java,
+    "web": by_web,
+}
+
+
+def missing(path: str) -> str | None:
+    """What a way to ask needs and this machine lacks."""
+    needs = {"android": ("javac", "java"), "web": ("node", "npm")}.get(path, ())
+    absent = [command for command in needs if not shutil.which(command)]
+    return f"{', '.join(absent)}: not installed" if absent else None
+
+
+def canonical(answer: object) -> Answer:
+    """A module's answer as plain JSON."""
+    return _plain(asdict(answer) if is_dataclass(answer) else answer)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def compare(expected: Answer, answer: Answer, tolerance: float, place: str) -> None:
+    """Every key that the oracle gives must be there and equal: numbers within the tolerance, all else exactly."""
+    assert "error" not in answer, f"{place}: {answer}"
+    for key, value in expected.items():
+        assert key in answer, f"{place}: no {key} in {answer}"
+        _equal(value, answer[key], tolerance, f"{place}.{key}")
+
+
+def _equal(expected: object, answer: object, tolerance: float, place: str) -> None:
+    if isinstance(expected, dict):
+        compare(expected, answer, tolerance, place)
+    elif isinstance(expected, (list, tuple)):
+        assert len(expected) == len(answer), f"{place}: {answer} in place of {expected}"
+        for index, pair in enumerate(zip(expected, answer, strict=True)):
+            _equal(*pair, tolerance, f"{place}[{index}]")
+    elif isinstance(expected, float):
+        assert abs(expected - answer) <= tolerance, f"{place}: {answer} in place of {expected}"
+    else:
+        assert expected == answer, f"{place}: {answer!r} in place of {expected!r}"

@@ -1,0 +1,64 @@
+"""What a pack answers is what the model's own library answers to the same raw text, on every platform; or the build says no by name.
+
+A new family or task adds a row to one of the rows_*.py files, and nothing else.
+"""
+
+import importlib
+from pathlib import Path
+
+import pytest
+from paths import PATHS, compare, missing
+from situation import Situation
+
+from edgepack.core.errors import EdgepackError
+from edgepack.pipeline.build import build
+from edgepack.pipeline.verify import verify
+from edgepack.plan.profile import load_profile
+from edgepack.plan.recipe import Recipe
+
+PROFILES = {"onnx": "raspberry-pi", "tflite": "phone"}
+SITUATIONS: list[Situation] = [
+    each for path in sorted(Path(__file__).parent.glob("rows_*.py")) for each in importlib.import_module(path.stem).SITUATIONS
+]
+TABLE = [(each, format) for each in SITUATIONS for format in each.formats]
+
+
+def test_names_of_situations_are_unique():
+    names = [each.name for each in SITUATIONS]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("situation", "format"), TABLE, ids=[f"{each.name}, {format}" for each, format in TABLE])
+def test_a_pack_answers_as_its_models_own_library(situation, format, tmp_path, cache, request):
+    folder, pack = tmp_path / "model", tmp_path / "pack"
+    folder.mkdir()
+    situation.make(folder)
+    settings = {"model": str(folder), "student": "same", "prune_heads": 0.0, "precision": "fp32", "format": format, "task": situation.task}
+    recipe = Recipe.read(settings | situation.recipe, "the row")
+    refused = situation.refused or situation.refused_by.get(format)
+    if refused:
+        with pytest.raises(EdgepackError, match=refused):
+            build(recipe, load_profile(PROFILES[format]), pack, cache, effort=None)
+        assert not pack.exists()
+        return
+    expected = situation.oracle(folder, situation.calls)
+    build(recipe, load_profile(PROFILES[format]), pack, cache, effort=None)
+    verify(pack)
+    for name, ask in PATHS.items():
+        if missing(name):
+            continue
+        classes = request.getfixturevalue("classes") if name == "android" else tmp_path
+        no = situation.refused_by.get(name) or situation.refused_by.get(f"{name}, {format}") or _not_there(name, format)
+        if no:
+            with pytest.raises(EdgepackError, match=no):
+                ask(pack, situation.task, situation.calls, tmp_path / name, classes)
+            continue
+        answers = ask(pack, situation.task, situation.calls, tmp_path / name, classes)
+        for call, wanted, answer in zip(situation.calls, expected, answers, strict=True):
+            compare(wanted, answer, situation.tolerance, f"{name} on {str(call)[:60]!r}")
+
+
+def _not_there(path: str, format: str) -> str | None:
+    """What a platform does not run at all, whatever the model is."""
+    return "TFLite" if path == "web" and format == "tflite" else None
