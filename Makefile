@@ -3,11 +3,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-fast lint peers
+.PHONY: demo docs test test-fast lint peers
 
 demo: $(VENV)/.with-demo
 	rm -rf packs/demo
 	$(BIN)/edgepack build --profile raspberry-pi --out packs/demo
+
+# The site, in build/docs. A warning, such as a dead link, is an error. What comes from the code is written by docs/generate.py.
+docs: $(VENV)/.with-docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs build/docs
 
 test: $(VENV)/.with-test lint
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal

@@ -4,7 +4,7 @@
 
 Times and memory do not hang on what weights say. A profile of this machine is made first: its storage is measured, its clock is
 given, and how many products a cycle it does is fitted, a figure for each precision, on the shapes marked `fitted`. The others are
-held out: their mean error is what edgepack/predict.py states. Everything on one core.
+held out: their mean error is what edgepack/plan/cost_model.py states. Everything on one core.
 """
 
 import argparse

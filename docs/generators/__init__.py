@@ -1,0 +1,1 @@
+"""One generator a page; each returns the page's text."""

@@ -1,0 +1,75 @@
+"""Recipes and programs of examples/ run as they stand, on tiny models."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from small import make_data, make_model
+
+from edgepack.plan.recipe import read_recipe
+
+ROOT = Path(__file__).parent.parent.parent
+RECIPES = sorted((ROOT / "examples").glob("*.toml"))
+PROGRAMS = sorted((ROOT / "examples").glob("*.py"))
+
+
+def run(*command: str | Path, folder: Path) -> str:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "EDGEPACK_CACHE": str(folder / "cache"), "COLUMNS": "120"}
+    words = [sys.executable, *map(str, command)]
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=500)
+    assert done.returncode in (0, 2), done.stdout + done.stderr  # 2: built, and over a budget
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    make_model(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    return make_data(tmp_path_factory.mktemp("data"), {"train": 48, "dev": 24, "test": 24})
+
+
+def test_there_are_three_recipes_and_three_programs():
+    assert len(RECIPES) == len(PROGRAMS) == 3
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_is_short_and_is_read(recipe: Path):
+    assert len(recipe.read_text().splitlines()) <= 20
+    wanted = read_recipe(recipe, {})
+    for key, value in tomllib.loads(recipe.read_text()).items():
+        assert getattr(wanted, key) is not None, (key, value)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_is_planned_for_a_small_model(recipe: Path, model: Path, data: Path, tmp_path: Path):
+    """As the recipe's own first line says, but for sizes that a tiny model does not have."""
+    words = recipe.read_text().splitlines()[0].removeprefix("# ").split()
+    flags = words[2:] if "--profile" in words else [*words[2:], "--profile", "raspberry-pi"]
+    flags = [{"MODEL": str(model), "DATA": str(data)}.get(word, word) for word in flags]
+    flags = [str(ROOT / word) if word.startswith("examples/") else word for word in flags]
+    if "--out" in flags:
+        at = flags.index("--out")
+        del flags[at : at + 2]
+    inputs = [] if str(model) in flags else [model, "--data", data]
+    shown = run("-m", "edgepack", "plan", *inputs, *flags, "--student", "2x64", folder=tmp_path)
+    assert "int8" in shown
+
+
+@pytest.mark.slow
+def test_the_programs_build_a_pack_compare_it_and_ask_it(model: Path, data: Path, tmp_path: Path):
+    report = run(ROOT / "examples/build_and_read.py", model, data, "packs/a", "--quick", folder=tmp_path)
+    assert "file_mb:" in report and "after export:" in report
+    run("-m", "edgepack", "build", model, "--data", data, "--profile", "raspberry-pi", "--student", "same", "--prune-heads", "0",
+        "--precision", "int8", "--measure", "off", "--out", "packs/b", folder=tmp_path)  # fmt: skip
+    compared = run(ROOT / "examples/compare_packs.py", "packs/a", "packs/b", "--quick", folder=tmp_path)
+    assert "b: int8" in compared and "latency_ms at" in compared
+    answers = run(ROOT / "examples/ask_a_pack.py", "packs/a", "turn on the light", "play some music", folder=tmp_path)
+    assert answers.count("'") >= 4 and "light_on" in answers
