@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import typer
 
@@ -18,6 +18,7 @@ Every command is one library call and one print. `--json` prints the same result
 | 0 | nothing is over budget |
 | 1 | a mistake in the input, or a target that failed; the message names the value, the place and the way out |
 | 2 | built or measured, and over a budget, or worse than the baseline |
+| 130, 143 | stopped by Ctrl-C, by SIGTERM; the last line says where the next run goes on |
 """
 
 
@@ -29,9 +30,16 @@ def page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def children_of(command) -> dict[str, Any]:
+    """The commands of a group by name, empty for a single command."""
+    if not hasattr(command, "list_commands"):
+        return {}
+    return {name: command.get_command(None, name) for name in command.list_commands(None)}
+
+
 def _add(parts: list[str], path: str, command) -> None:
-    children = getattr(command, "commands", None)
-    if children is None:
+    children = children_of(command)
+    if not children:
         parts += [f"## {path}", plain(command.help or "")]
         arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
         usage = " ".join([path, *(_argument(parameter) for parameter in arguments), "[FLAGS]"])

@@ -1,6 +1,6 @@
 """Every setting of a recipe file, from the record that reads it."""
 
-from generators.commands import plain
+from generators.commands import children_of, plain
 from generators.tables import GENERATED, fields_table, records_in, summary
 
 INTRO = """
@@ -24,7 +24,7 @@ def flag_helps() -> dict[str, str]:
 
     from edgepack.cli.app import app
 
-    command = typer.main.get_command(app).commands["build"]
+    command = children_of(typer.main.get_command(app))["build"]
     return {parameter.name: plain(getattr(parameter, "help", "") or "") for parameter in command.params}
 
 

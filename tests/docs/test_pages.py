@@ -57,8 +57,8 @@ def commands() -> dict[str, set[str]]:
 
     def walk(path: str, command) -> None:
         found[path] = {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}
-        for name, child in getattr(command, "commands", {}).items():
-            walk(f"{path} {name}", child)
+        for name in command.list_commands(None) if hasattr(command, "list_commands") else ():
+            walk(f"{path} {name}", command.get_command(None, name))
 
     walk("edgepack", typer.main.get_command(app))
     return found
