@@ -24,11 +24,12 @@ from edgepack.model.checkpoint import load_checkpoint, load_tokenizer
 from edgepack.model.evaluation import run_model
 from edgepack.model.quality import score_outputs
 from edgepack.model.surgery import count_params, drop_attention, layers_of
-from edgepack.tasks.rows import Row
-from edgepack.tasks.scores import Score
-from edgepack.tasks.tasks import TASKS, Features
+from edgepack.tasks import task_named
+from edgepack.tasks.common.rows import Row
+from edgepack.tasks.common.scores import Score
+from edgepack.tasks.common.task import Features
 
-TASK = TASKS["text-generation"]
+TASK = task_named("text-generation")
 DROPPED = (0, 2, 4, 6, 10, 15)
 CONTEXTS = (64, 512)  # tokens in the cache before the first one that is timed
 TOKENS = 24  # generated in a session

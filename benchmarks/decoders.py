@@ -29,7 +29,7 @@ from edgepack.model.checkpoint import load_tokenizer
 from edgepack.pack.runnable import CacheLayer
 from edgepack.plan.steps import Quantize
 from edgepack.quantize.onnx_blockwise import quantize_decoder
-from edgepack.tasks.tasks import Features
+from edgepack.tasks.common.task import Features
 
 TOKENS = 2048
 BUILT = ("fp32", "int8", "int4")

@@ -25,7 +25,7 @@ from edgepack.model.evaluation import run_model
 from edgepack.model.material import Material, gather
 from edgepack.model.surgery import cut_heads
 from edgepack.plan.recipe import Recipe
-from edgepack.tasks.tasks import Features
+from edgepack.tasks.common.task import Features
 
 FRACTIONS = [share / 10 for share in range(1, 10)]
 VARIANTS = {

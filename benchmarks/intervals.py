@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgepack.tasks.rows import Row
-from edgepack.tasks.tasks import Features, Outputs
+from edgepack.tasks.common.rows import Row
+from edgepack.tasks.common.task import Features, Outputs
 
 _DRAWS = 1000
 

@@ -11,7 +11,8 @@ import transformers
 
 from edgepack.export.onnx_export import input_names
 from edgepack.pack.runnable import Runnable, Session
-from edgepack.tasks.tasks import TASKS, Task
+from edgepack.tasks import task_named
+from edgepack.tasks.common.task import Task
 
 OPSET = 20
 
@@ -56,4 +57,4 @@ def export_plainly(source: Path, task: Task, folder: Path) -> None:
 
 if __name__ == "__main__":
     model, out, task = sys.argv[1:]
-    export_plainly(Path(model), TASKS[task], Path(out))
+    export_plainly(Path(model), task_named(task), Path(out))

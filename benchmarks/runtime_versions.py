@@ -23,7 +23,7 @@ from edgepack.plan.steps import Export, Quantize
 from edgepack.quantize.int8_search import Texts, in_int8, prepare
 from edgepack.quantize.onnx_blockwise import quantize_decoder
 from edgepack.quantize.onnx_halves import store_halves
-from edgepack.tasks.tasks import TASKS
+from edgepack.tasks import task_named
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from small import DECODERS, ENCODERS, make_model
@@ -71,7 +71,7 @@ def main() -> None:
 def files_of(family: str, folder: Path):
     """(name, path) of a random model's file in each precision that its kind has."""
     decodes = family in DECODERS
-    task = TASKS["text-generation" if decodes else "text-classification"]
+    task = task_named("text-generation" if decodes else "text-classification")
     model = make_model(folder / "model", family, task.name)
     places = {name: folder / name for name in ("fp32", *(("int8", "int4") if decodes else ("fp16", "int8")))}
     for place in places.values():

@@ -11,9 +11,9 @@ from edgepack.model.checkpoint import quiet_transformers
 from edgepack.model.data import load_data
 from edgepack.model.training import train
 from edgepack.plan.recipe import Training
-from edgepack.tasks.tasks import TASKS
+from edgepack.tasks import task_named
 
-TASK = TASKS["text-classification"]
+TASK = task_named("text-classification")
 TRAINING = Training(epochs=3, batch_rows=32, learning_rate=2e-4)
 SEED = 7
 MAX_LENGTH = 64

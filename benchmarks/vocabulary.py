@@ -23,15 +23,14 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from edgepack.compress.vocabulary import cut_vocabulary
 from edgepack.model.checkpoint import load_checkpoint, load_tokenizer, save_checkpoint
-from edgepack.model.corpus import texts_of
 from edgepack.model.data import Data, load_data
 from edgepack.model.evaluation import run_model
 from edgepack.model.material import Material
 from edgepack.model.source import find_model
 from edgepack.model.surgery import count_params
 from edgepack.plan.recipe import Recipe
-from edgepack.tasks.rows import Row
-from edgepack.tasks.tasks import TASKS
+from edgepack.tasks import task_named
+from edgepack.tasks.common.rows import Row
 
 LANGUAGES = ("hau", "swa", "yor")
 COMPARED_TEXTS = 64  # of the corpus, embedded by both models
@@ -167,7 +166,7 @@ def cut_to(folder: Path, wanted: argparse.Namespace, languages: tuple[str, ...],
     loaded = [load_data(str(wanted.data / language), "token-classification") for language in languages]
     splits = {split: [Row(row.place, words=row.words) for data in loaded for row in data.splits[split]] for split in ("train", "test")}
     recipe = Recipe(model=str(folder), data=str(wanted.data), vocabulary="data", task="feature-extraction")
-    material = Material(recipe, find_model(str(folder)), TASKS["feature-extraction"], Data("masakhaner2", splits))
+    material = Material(recipe, find_model(str(folder)), task_named("feature-extraction"), Data("masakhaner2", splits))
     whole, model = (load_checkpoint(folder, "feature-extraction") for _ in range(2))
     before, out = count_params(whole), wanted.work / "-".join(languages)
     details = cut_vocabulary(model, material, out)
@@ -189,7 +188,7 @@ def cut_to(folder: Path, wanted: argparse.Namespace, languages: tuple[str, ...],
         **details,
     }
     if char_map:
-        texts = [" ".join(words) for words in texts_of(splits["train"], "token-classification")]
+        texts = [" ".join(words) for words in task_named("token-classification").texts(splits["train"])]
         row["normalized_alike"] = sum(same_characters(text, char_map, material.tokenizer) for text in texts) / len(texts)
     return row
 

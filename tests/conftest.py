@@ -23,7 +23,7 @@ from edgepack.model.training import train
 from edgepack.pipeline.build import build
 from edgepack.plan.profile import load_profile
 from edgepack.plan.recipe import Recipe, Training
-from edgepack.tasks.tasks import TASKS
+from edgepack.tasks import task_named
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 
@@ -49,7 +49,7 @@ def teacher_folder(tmp_path_factory, data_folder) -> Path:
     from transformers import AutoTokenizer
 
     rows = load_data(str(data_folder), "text-classification").splits["train"]
-    features = TASKS["text-classification"].encode(AutoTokenizer.from_pretrained(folder), rows, 96)
+    features = task_named("text-classification").encode(AutoTokenizer.from_pretrained(folder), rows, 96)
     truth = np.array([INTENTS.index(row.label) for row in rows])
 
     def loss(model, batch, truth):

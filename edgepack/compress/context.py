@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import nn
 
-from edgepack.tasks.rows import Row
-from edgepack.tasks.tasks import Features, Outputs, Task
+from edgepack.tasks.common.rows import Row
+from edgepack.tasks.common.task import Features, Outputs, Task
 
 
 @dataclass(frozen=True)

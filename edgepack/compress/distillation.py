@@ -4,15 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from edgepack.compress.context import StageContext
 from edgepack.compress.sparsity import held_zeros
 from edgepack.compress.student_init import make_student
-from edgepack.model.evaluation import forward, run_model
-from edgepack.model.losses import hard_targets, hidden_loss, label_loss, relation_heads, relation_loss, soft_loss
+from edgepack.model.evaluation import run_model
+from edgepack.model.losses import hidden_loss, relation_heads, relation_loss
 from edgepack.model.quality import score_outputs
 from edgepack.model.surgery import family_of_model, has_attention, layers_of
 from edgepack.model.training import BatchLoss, bare, train
@@ -47,24 +46,13 @@ def distill(model: nn.Module, step: Distill, context: StageContext) -> nn.Module
 
 
 def targets_of(step: Distill, context: StageContext, width: int) -> list[dict[str, Any]]:
-    """What a row is trained on: `soft` and, where the step weighs them, `hard`. `width` is that of the student's embeddings."""
-    soft = list(context.teacher_outputs)
-    if context.task.name == "feature-extraction" and len(soft[0]) > width:
-        soft = list(np.stack(soft) @ principal_axes(np.stack(soft), width))
+    """What a row is trained on: `soft` and, where the step weighs them, `hard`. `width` is that of the student's hidden states."""
+    task, soft = context.task, context.task.narrowed(context.teacher_outputs, width)
     targets: list[dict[str, Any]] = [{"soft": each} for each in soft]
-    if step.hard_weight:
-        for target, hard in zip(targets, hard_targets(context.task, context.features, context.rows, context.labels) or [], strict=True):
+    if step.hard_weight and task.hard_targets:
+        for target, hard in zip(targets, task.hard_targets(context.features, context.rows, context.labels), strict=True):
             target["hard"] = hard
     return targets
-
-
-def principal_axes(embeddings: np.ndarray, width: int) -> np.ndarray:
-    """[teacher's width, width], orthonormal: the plane through 0 that keeps most of the embeddings, and so of their cosines.
-
-    A narrower student has embeddings of its own width, and its texts lie to each other as the teacher's do.
-    """
-    _, vectors = np.linalg.eigh(embeddings.astype(np.float64).T @ embeddings)
-    return vectors[:, ::-1][:, :width].astype(np.float32)
 
 
 def distillation_loss(step: Distill, context: StageContext, teacher: nn.Module | None) -> BatchLoss:
@@ -72,23 +60,23 @@ def distillation_loss(step: Distill, context: StageContext, teacher: nn.Module |
 
     def loss(model: nn.Module, batch: dict[str, torch.Tensor], targets: dict[str, torch.Tensor]) -> torch.Tensor:
         mask, student = batch["attention_mask"], bare(model)
-        with _seen(student, teacher is not None) as own:
-            outputs = forward(model, task, batch)
+        with _seen(student, teacher is not None) as ours:
+            outputs = task.forward(model, batch)
         total = outputs.sum() * 0.0
         if step.soft_weight:
-            total = total + step.soft_weight * soft_loss(task, outputs, batch, targets["soft"], step.temperature)
-        if step.hard_weight:
-            total = total + step.hard_weight * label_loss(task, outputs, batch, targets["hard"])
+            total = total + step.soft_weight * task.soft_loss(outputs, batch, targets["soft"], step.temperature)
+        if step.hard_weight and task.label_loss:
+            total = total + step.hard_weight * task.label_loss(outputs, batch, targets["hard"])
         if teacher is None:
             return total
         teacher.to(mask.device)
         with torch.no_grad(), _seen(teacher, True) as theirs:
-            forward(teacher, task, batch)
+            task.forward(teacher, batch)
         if step.hidden_weight:
-            total = total + step.hidden_weight * hidden_loss(own.states, theirs.states, getattr(student, _PROJECTION, None), mask)
+            total = total + step.hidden_weight * hidden_loss(ours.states, theirs.states, getattr(student, _PROJECTION, None), mask)
         if step.relation_weight:
-            heads = relation_heads([x.shape[-1] for x in own.relations], [x.shape[-1] for x in theirs.relations], _heads(teacher))
-            total = total + step.relation_weight * relation_loss(own.relations, theirs.relations, heads, mask)
+            heads = relation_heads([x.shape[-1] for x in ours.relations], [x.shape[-1] for x in theirs.relations], _heads(teacher))
+            total = total + step.relation_weight * relation_loss(ours.relations, theirs.relations, heads, mask)
         return total
 
     return loss
@@ -133,12 +121,12 @@ def _seen(model: nn.Module, wanted: bool) -> Iterator[_Seen]:
 
 
 def _add_projection(student: nn.Module, teacher: nn.Module, step: Distill) -> None:
-    own, theirs = (getattr(each.config, family_of_model(each).config_hidden) for each in (student, teacher))
-    if step.hidden_weight and own != theirs:
-        projection = nn.Linear(own, theirs, bias=False)
+    width, teachers_width = (getattr(each.config, family_of_model(each).config_hidden) for each in (student, teacher))
+    if step.hidden_weight and width != teachers_width:
+        projection = nn.Linear(width, teachers_width, bias=False)
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
-            projection.weight.normal_(0.0, own**-0.5, generator=generator)
+            projection.weight.normal_(0.0, width**-0.5, generator=generator)
         student.add_module(_PROJECTION, projection)
 
 
@@ -153,7 +141,7 @@ def _output_width(model: nn.Module) -> int:
 def _dev_judge(context: StageContext) -> Callable[[nn.Module], float] | None:
     """The task's metric on a part of the dev split, higher is better; None where there is nothing to judge by."""
     features: Sequence = context.dev_features[:_DEV_INPUTS]
-    if not features or context.task.name == "feature-extraction":
+    if not features or context.task.needs_teacher:
         return None
     rows = context.dev_rows[: max(item.row for item in features) + 1]
 

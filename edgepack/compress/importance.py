@@ -12,7 +12,6 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
 from edgepack.model.batches import collate
 from edgepack.model.evaluation import pad_id_of, takes_types, use_all_cores
-from edgepack.model.losses import hard_targets, task_loss
 from edgepack.model.surgery import family_of_model, ffns_of, has_attention, head_dim_of, inputs_of, layer_shapes, layers_of, matrix_of
 from edgepack.plan.steps import Importance
 
@@ -39,9 +38,10 @@ def _by_gradient(model: nn.Module, context: StageContext, unit: str) -> Scores:
     as in Molchanov 2017. The loss is the cross entropy against the labels.
     """
     features = context.features[:_ROWS]
-    truth = hard_targets(context.task, features, context.rows, context.labels)
-    if truth is None:
-        raise EdgepackError(f"{context.task.name} has no labels to take a gradient of", "use --importance activation")
+    task = context.task
+    if task.hard_targets is None or task.label_loss is None:
+        raise EdgepackError(f"{task.name} has no labels to take a gradient of", "use --importance activation")
+    truth = task.hard_targets(features, context.rows, context.labels)
     use_all_cores()
     model.eval()
     sums: Scores | None = None
@@ -51,10 +51,10 @@ def _by_gradient(model: nn.Module, context: StageContext, unit: str) -> Scores:
             batch = collate(list(zip(group, truth[at:], strict=False)), pad_id_of(model), takes_types(model))
             hard = batch.pop("targets")
             with gates(model, len(group), unit) as opened:
-                loss = task_loss(model, context.task, batch, hard) * len(group)
+                loss = task.label_loss(task.forward(model, batch), batch, hard) * len(group)
                 gradients = torch.autograd.grad(loss, opened, allow_unused=True, materialize_grads=True)  # unused: no heads
-                found = [gradient.abs().sum(dim=0) for gradient in gradients]
-            sums = found if sums is None else [total + new for total, new in zip(sums, found, strict=True)]
+                means = [gradient.abs().sum(dim=0) for gradient in gradients]
+            sums = means if sums is None else [total + new for total, new in zip(sums, means, strict=True)]
             progress.advance(len(group))
     return sums or []
 

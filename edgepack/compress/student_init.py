@@ -22,7 +22,7 @@ from edgepack.model.surgery import (
 )
 from edgepack.plan.shape import LayerShape
 from edgepack.plan.student import narrowed, student_layers
-from edgepack.tasks.tasks import Features
+from edgepack.tasks.common.task import Features
 
 
 def make_student(model: nn.Module, layers: int, hidden: int, features: Sequence[Features]) -> nn.Module:

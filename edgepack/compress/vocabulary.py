@@ -11,9 +11,9 @@ from torch import nn
 
 from edgepack.core.errors import EdgepackError
 from edgepack.model.checkpoint import load_tokenizer, quiet_transformers
-from edgepack.model.corpus import Text, texts_of
 from edgepack.model.material import Material
 from edgepack.model.pieces import VocabularyCut, encode, losses
+from edgepack.tasks.common.task import Text
 
 _SETTINGS = ("model_max_length", "padding_side", "truncation_side", "model_input_names", "clean_up_tokenization_spaces", "chat_template")
 
@@ -33,7 +33,7 @@ def cut_vocabulary(model: nn.Module, material: Material, folder: Path) -> dict[s
         "pieces_before": len(cut.before.get_vocab()),
         "pieces_after": len(cut.order),
         "corpus_texts_changed": 0,
-        **losses(cut, texts_of(material.rows("test"), material.task.name)),
+        **losses(cut, material.task.texts(material.rows("test"))),
     }
 
 

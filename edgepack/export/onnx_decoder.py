@@ -18,7 +18,7 @@ from edgepack.model.evaluation import pad_id_of
 from edgepack.model.surgery import head_dim_of
 from edgepack.pack.runnable import Runnable
 from edgepack.plan.steps import Export
-from edgepack.tasks.tasks import Task
+from edgepack.tasks.common.task import Task
 
 SCORE_FILE = "score.onnx"
 _GRAPH_FILE = "decoder.onnx"

@@ -18,10 +18,10 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
 from edgepack.export.onnx_attention import onnx_attention
 from edgepack.export.onnx_optimization import MODEL_FILE, session_of
-from edgepack.model.evaluation import forward, pad_id_of, takes_types
+from edgepack.model.evaluation import pad_id_of, takes_types
 from edgepack.pack.runnable import Runnable
 from edgepack.plan.steps import Export
-from edgepack.tasks.tasks import Task
+from edgepack.tasks.common.task import Task
 
 _NO_MODULE = "_empty_nn_module_stack"  # what torch calls the place of a node that no module made
 _LARGE_BYTES = 4096  # of a matrix: no pattern that onnxslim looks for needs its values
@@ -36,10 +36,10 @@ class _Graph(nn.Module):
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...] | torch.Tensor:
         batch = dict(zip(self.names, inputs, strict=True))
-        if self.task.name == "question-answering":
-            found = self.model(**batch)
-            return tuple(getattr(found, name) for name in self.task.outputs)
-        return forward(self.model, self.task, batch)
+        if len(self.task.outputs) > 1:
+            whole = self.model(**batch)
+            return tuple(getattr(whole, name) for name in self.task.outputs)
+        return self.task.forward(self.model, batch)
 
 
 def input_names(model: nn.Module) -> list[str]:

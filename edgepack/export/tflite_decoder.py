@@ -19,7 +19,7 @@ from edgepack.export.tflite_attention import HIDDEN, tflite_cached_attention
 from edgepack.export.tflite_export import MODEL_FILE, write_signatures
 from edgepack.model.evaluation import pad_id_of
 from edgepack.pack.runnable import CacheLayer, Runnable
-from edgepack.tasks.tasks import Task
+from edgepack.tasks.common.task import Task
 
 PROMPTS = (16, 128)  # tokens of a prompt that are read at once: each length is a graph of its own, to convert and to load
 HEAD_ROWS = 16

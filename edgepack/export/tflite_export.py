@@ -23,9 +23,9 @@ from edgepack.export.tflite_attention import tflite_attention
 from edgepack.export.tflite_converter import direct_products, mended_converter
 from edgepack.export.tflite_file import edit_model
 from edgepack.export.tflite_graph import foreign_ops
-from edgepack.model.evaluation import forward, pad_id_of
+from edgepack.model.evaluation import pad_id_of
 from edgepack.pack.runnable import Runnable
-from edgepack.tasks.tasks import Task
+from edgepack.tasks.common.task import Task
 
 MODEL_FILE = "model.tflite"
 _UNKNOWN_OP = re.compile(r"(?:aten\.[\w.]+|'?tfl\.[\w.]+'?|torch_xla[\w.:]+)")
@@ -44,7 +44,7 @@ class _Graph(nn.Module):
         if len(self.task.outputs) > 1:
             found = self.model(**batch)
             return {name: getattr(found, name) for name in self.task.outputs}
-        return {self.task.outputs[0]: forward(self.model, self.task, batch)}
+        return {self.task.outputs[0]: self.task.forward(self.model, batch)}
 
 
 def runnable_tflite(model: nn.Module, task: Task, buckets: Sequence[int], weight_cache: bool = False) -> Runnable:

@@ -7,7 +7,7 @@ import numpy as np
 
 from edgepack.core.progress import bar
 from edgepack.measure.machines.transports.local import run_job
-from edgepack.tasks.tasks import Features, Outputs
+from edgepack.tasks.common.task import Features, Outputs
 
 _ROWS_A_PROCESS = 500
 

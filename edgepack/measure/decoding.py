@@ -9,7 +9,7 @@ import numpy as np
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.measure.answers import answer
-from edgepack.tasks.tasks import Features
+from edgepack.tasks.common.task import Features
 
 _TEXTS, _TOKENS = 6, 64
 # The kernels of blocks turn activations to int8 for one token and not for many, which costs where some are very large: SmolLM2-135M

@@ -17,7 +17,8 @@ from edgepack.measure.machines.transports.qemu import Emulated
 from edgepack.pack.golden import read_golden
 from edgepack.pack.manifest import Manifest
 from edgepack.plan.runtime import facts_in_python
-from edgepack.tasks.tasks import Outputs
+from edgepack.tasks import task_named
+from edgepack.tasks.common.task import Outputs
 
 LENGTHS = (16, 128)
 RUNS = 5  # counted at each length
@@ -137,12 +138,10 @@ def _agreement(manifest: Manifest, found: Outputs, others: Outputs) -> Agreement
 
 
 def _decided_otherwise(manifest: Manifest, found: Outputs, others: Outputs) -> int | None:
-    if manifest.task == "feature-extraction":
+    choices = task_named(manifest.task).choices
+    if choices is None:
         return None
-    if manifest.task == "text-generation":  # each row holds the token's cost and the likeliest token
-        return sum(not np.array_equal(one[:, 1], other[:, 1]) for one, other in zip(found, others, strict=True))
-    axis = 0 if manifest.task == "question-answering" else -1
-    return sum(not np.array_equal(one.argmax(axis), other.argmax(axis)) for one, other in zip(found, others, strict=True))
+    return sum(not np.array_equal(choices(output), choices(other)) for output, other in zip(found, others, strict=True))
 
 
 def _equal(found: Outputs, others: Outputs) -> bool:
@@ -150,4 +149,5 @@ def _equal(found: Outputs, others: Outputs) -> bool:
 
 
 def _largest(manifest: Manifest, found: Outputs, others: Outputs) -> float:
-    return max((gap_between(one, other, manifest.task) for one, other in zip(found, others, strict=True)), default=0.0)
+    task = task_named(manifest.task)
+    return max((gap_between(output, other, task) for output, other in zip(found, others, strict=True)), default=0.0)

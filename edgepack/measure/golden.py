@@ -9,7 +9,8 @@ from edgepack.core.errors import EdgepackError
 from edgepack.measure.machines.machine import Machine
 from edgepack.pack.golden import DIGITS, read_golden
 from edgepack.pack.manifest import Manifest
-from edgepack.tasks.tasks import Outputs
+from edgepack.tasks import task_named
+from edgepack.tasks.common.task import Outputs, Task
 
 
 def answers_on(machine: Machine, pack: Path, manifest: Manifest, exact: bool | None = None) -> float:
@@ -29,9 +30,9 @@ def ask_golden(machine: Machine, pack: Path, manifest: Manifest, exact: bool) ->
 
 
 def largest_gap(manifest: Manifest, golden: list[dict[str, Any]], found: Outputs, place: str) -> float:
-    worst = 0.0
+    worst, task = 0.0, task_named(manifest.task)
     for entry, output in zip(golden, found, strict=True):
-        gap = gap_between(output, np.asarray(entry["output"]), manifest.task)
+        gap = gap_between(output, np.asarray(entry["output"]), task)
         if not gap <= manifest.golden_tolerance:
             shown = str(entry.get("text") or entry.get("words") or entry["input_ids"])[:60]
             raise EdgepackError(
@@ -43,9 +44,8 @@ def largest_gap(manifest: Manifest, golden: list[dict[str, Any]], found: Outputs
     return worst
 
 
-def gap_between(output: np.ndarray, expected: np.ndarray, task: str) -> float:
-    """The largest difference; in text generation the mean one in nats, as the likeliest of two equal tokens is a matter of rounding."""
+def gap_between(output: np.ndarray, expected: np.ndarray, task: Task) -> float:
+    """How far two outputs for the same input are apart, in the task's own measure; infinite where their shapes differ."""
     if output.shape != expected.shape:
         return np.inf
-    apart = np.abs(output - expected)
-    return float(apart[:, 0].mean() if task == "text-generation" and len(apart) else apart.max(initial=0.0))
+    return task.gap(np.abs(task.comparable(output) - task.comparable(expected)))

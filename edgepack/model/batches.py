@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from edgepack.model.evaluation import padded
-from edgepack.tasks.tasks import Features
+from edgepack.tasks.common.task import Features
 
 _POOL_BATCHES = 20  # batches that are drawn together and sorted by length: less padding, still random
 

@@ -15,7 +15,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.model.source import KEPT_FILE, Kept, Source, find_model
 from edgepack.model.surgery import layer_shapes, resize_layers
 from edgepack.plan.architectures import family_of
-from edgepack.tasks.tasks import TASKS
+from edgepack.tasks import task_named
 
 
 @contextlib.contextmanager
@@ -72,13 +72,13 @@ def load_tokenizer(folder: Path) -> Any:
 def _class_of(task: str) -> Any:
     import transformers
 
-    return getattr(transformers, TASKS[task].auto_class)
+    return getattr(transformers, task_named(task).auto_class)
 
 
 def _extra_arguments(source: Source, task: str) -> dict[str, Any]:
     """A base model without its pooler: embeddings are the mean over tokens, so its weights would be dead."""
     has_pooler = family_of(source.config, source.name).pooler
-    return {"add_pooling_layer": False} if task == "feature-extraction" and has_pooler else {}
+    return {"add_pooling_layer": False} if has_pooler and not task_named(task).uses_pooler else {}
 
 
 def _from_pretrained(source: Source, task: str, trust_remote_code: bool) -> nn.Module:

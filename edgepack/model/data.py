@@ -2,18 +2,21 @@
 
 import hashlib
 import random
-from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgepack.core.errors import EdgepackError, did_you_mean
-from edgepack.model.columns import as_number, choose_columns, guess_text
-from edgepack.model.readers import SPLIT_NAMES, Record, find_files, read_records
+from edgepack.model.readers import SPLIT_NAMES, find_files, read_records
 from edgepack.plan.recipe import NO_COLUMNS, Columns
-from edgepack.tasks.rows import Row
+from edgepack.tasks import task_named
+from edgepack.tasks.common.columns import OPTIONAL_FIELDS, guess_text, text_row
+from edgepack.tasks.common.rows import Record, Row
+from edgepack.tasks.common.task import Task
 
-_OPTIONAL = ("group", "gold")
+MakeRow = Callable[[str, dict[str, Any], str | None], Row]  # of a place, the values of the row's fields and its group
+
 _HELD_OUT = 0.1  # share that a missing dev or test split takes from the train split
 
 
@@ -29,9 +32,9 @@ class Data:
 
     @property
     def labels(self) -> list[str]:
-        found = {row.label for rows in self.splits.values() for row in rows if row.label is not None}
-        found |= {tag for rows in self.splits.values() for row in rows for tag in row.tags}
-        return sorted(found)
+        labels = {row.label for rows in self.splits.values() for row in rows if row.label is not None}
+        labels |= {tag for rows in self.splits.values() for row in rows for tag in row.tags}
+        return sorted(labels)
 
     def summary(self) -> str:
         """What was read from where, in one line: what was guessed is seen before anything is trained on it."""
@@ -40,14 +43,14 @@ class Data:
         return "; ".join([f"{rows} rows", columns, *self.notes])
 
 
-def load_data(source: str, task: str, columns: Columns = NO_COLUMNS, seed: int = 0) -> Data:
-    """A file, a folder with one file a split, or a hub dataset id, as rows of `task`.
+def load_data(source: str, task_name: str, columns: Columns = NO_COLUMNS, seed: int = 0) -> Data:
+    """A file, a folder with one file a split, or a hub dataset id, as rows of a task.
 
     EdgepackError names the file and the line: missing, empty, not UTF-8, one class only, columns that cannot be guessed.
     """
-    path = Path(source)
+    task, path = task_named(task_name), Path(source)
     if path.exists():
-        by_split, digest = _read_files(path, task, columns)
+        by_split, digest = _read_files(path, columns, task.reads_conll)
     elif _is_hub_id(source):
         by_split, digest = _read_hub(source)
     else:
@@ -55,23 +58,25 @@ def load_data(source: str, task: str, columns: Columns = NO_COLUMNS, seed: int =
     if not any(by_split.values()):
         raise EdgepackError(f"no rows in {source!r}", "give data with at least a few rows")
     first = next(record for records in by_split.values() for record in records)
-    guessed = choose_columns(first, [r for records in by_split.values() for r in records], task, columns)
-    splits = {split: [_row(record, task, guessed) for record in records] for split, records in by_split.items()}
-    if task == "text-classification":
-        _refuse_one_class(source, splits)
-    splits, notes = _complete_splits(splits, None if task == "text-generation" else seed)
-    return Data(source, splits, guessed, digest, notes)
+    every = [record for records in by_split.values() for record in records]
+    chosen = task.columns(first, every, columns.model_dump())
+    splits = {split: [_row(record, task.row, chosen) for record in records] for split, records in by_split.items()}
+    task.check_rows(source, splits)
+    splits, notes = _complete_splits(splits, None if task.joins_rows else seed)
+    return Data(source, splits, chosen, digest, notes)
 
 
-def load_unlabelled(source: str, task: str, columns: Columns = NO_COLUMNS) -> list[Row]:
-    """Texts of a file without labels; for tagging they are split into words at white space."""
+def load_unlabelled(source: str, task: Task, columns: Columns = NO_COLUMNS) -> list[Row]:
+    """Texts of a file without labels, as rows of a task. EdgepackError: the task can learn nothing from such texts."""
     path = Path(source)
     if not path.is_file():
         raise EdgepackError(f"no file of unlabelled texts: {source!r}", "give a text, jsonl, csv, tsv or parquet file to --unlabelled")
-    if task == "question-answering":
-        raise EdgepackError("unlabelled texts hold no questions: --unlabelled", "give questions without answers in --data's train split")
+    if task.unlabelled_row is None:
+        raise EdgepackError(
+            f"unlabelled texts are no rows of {task.name}: --unlabelled", "give rows without labels or answers in --data's train split"
+        )
     named = frozenset(name for name in (columns.text, columns.text_pair) if name)
-    records = [record for found in read_records(path, "text-classification", named).values() for record in found]
+    records = [record for split in read_records(path, named).values() for record in split]
     if not records:
         raise EdgepackError(f"{path.name} is empty", "give a file with at least one text")
     names = list(records[0].values)
@@ -81,8 +86,8 @@ def load_unlabelled(source: str, task: str, columns: Columns = NO_COLUMNS) -> li
         chosen = {"text": guess_text(records[0], records, names)}
     if columns.text_pair is not None and columns.text_pair in names:
         chosen["text_pair"] = columns.text_pair
-    rows = [_row(record, "feature-extraction", chosen) for record in records]
-    return rows if task != "token-classification" else [Row(row.place, words=words) for row in rows if (words := tuple(row.text.split()))]
+    rows = [task.unlabelled_row(_row(record, text_row, chosen)) for record in records]
+    return [row for row in rows if row is not None]
 
 
 def label_ids(data: Data, id2label: dict[int, str], model: str) -> dict[str, int]:
@@ -98,13 +103,13 @@ def label_ids(data: Data, id2label: dict[int, str], model: str) -> dict[str, int
     raise EdgepackError(f"{place}: label {missing!r} is not one of the model's ({model})", did_you_mean(missing, by_name))
 
 
-def _read_files(path: Path, task: str, columns: Columns) -> tuple[dict[str, list[Record]], str]:
+def _read_files(path: Path, columns: Columns, conll: bool) -> tuple[dict[str, list[Record]], str]:
     by_split: dict[str, list[Record]] = {}
     digest = hashlib.sha256()
     named = frozenset(name for name in columns.model_dump().values() if name)
     for split, file in sorted(find_files(path).items()):
         digest.update(f"{split}:".encode() + file.read_bytes())
-        records = read_records(file, task, named)
+        records = read_records(file, named, conll)
         by_split |= {split: records["all"]} if set(records) == {"all"} else records
         if not any(records.values()):
             raise EdgepackError(f"{file.name} is empty", "give a file with at least one row")
@@ -138,28 +143,15 @@ def _read_hub(source: str) -> tuple[dict[str, list[Record]], str]:
     return by_split, digest.hexdigest()
 
 
-def _row(record: Record, task: str, columns: dict[str, str]) -> Row:
+def _row(record: Record, row: MakeRow, columns: dict[str, str]) -> Row:
     value = {key: record.values.get(name) for key, name in columns.items()}
-    for key, found in value.items():
-        if key in _OPTIONAL:
+    for key, held in value.items():
+        if key in OPTIONAL_FIELDS:
             continue
-        if found is None or (key != "label" and isinstance(found, (int, float))):
+        if held is None or (key != "label" and isinstance(held, (int, float))):
             raise EdgepackError(f"{record.place} has no {key} in column {columns[key]!r}", "fill it in, or drop the row")
     group = None if value.get("group") in (None, "") else str(value["group"])
-    if task == "token-classification":
-        return Row(record.place, words=tuple(value["words"]), tags=tuple(str(tag) for tag in value["tags"]), group=group)
-    if task == "question-answering":
-        return Row(record.place, text=value["question"], context=value["context"], answers=_answers(value["answers"]), group=group)
-    label = None if value.get("label") is None else str(value["label"]).strip()
-    pair = value.get("text_pair")
-    pair = None if pair is None else str(pair)
-    return Row(record.place, text=str(value["text"]), text_pair=pair, label=label, gold=as_number(value.get("gold")), group=group)
-
-
-def _answers(value: Any) -> tuple[tuple[str, int], ...]:
-    if isinstance(value, dict):  # the hub's layout of SQuAD
-        return tuple(zip(value["text"], value["answer_start"], strict=True))
-    return tuple((text, int(start)) for text, start in value)
+    return row(record.place, value, group)
 
 
 def _complete_splits(splits: dict[str, list[Row]], seed: int | None) -> tuple[dict[str, list[Row]], tuple[str, ...]]:
@@ -177,13 +169,3 @@ def _complete_splits(splits: dict[str, list[Row]], seed: int | None) -> tuple[di
         complete[name], pool = pool[:count], pool[count:]
         notes.append(f"no {name} split: {count} rows held out of the others")
     return {"train": pool, **complete}, tuple(notes)
-
-
-def _refuse_one_class(source: str, splits: dict[str, list[Row]]) -> None:
-    for split, rows in splits.items():
-        classes = Counter(row.label for row in rows)
-        if len(classes) == 1 and split != "dev":
-            where = source if split == "all" else f"the {split} split of {source}"
-            raise EdgepackError(
-                f"{where} has one class only: {next(iter(classes))!r}", "give rows of at least two classes, or another --label-column"
-            )

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from edgepack.core.progress import bar
-from edgepack.tasks.tasks import Features, Outputs, Task
+from edgepack.tasks.common.task import Features, Outputs, Task
 
 _BATCH_ROWS = 32
 
@@ -46,23 +46,12 @@ def pad_id_of(model: nn.Module) -> int:
     return model.config.pad_token_id or 0
 
 
-def forward(model: nn.Module, task: Task, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """What the exported graph computes: [rows, labels], [rows, tokens, labels], [rows, tokens, 2] or [rows, hidden]."""
-    if task.name == "feature-extraction":
-        hidden = model(**batch).last_hidden_state
-        mask = batch["attention_mask"].unsqueeze(-1).to(hidden.dtype)
-        return (hidden * mask).sum(1) / mask.sum(1)
-    found = model(**batch)
-    arrays = [getattr(found, name) for name in task.outputs]
-    return arrays[0] if len(arrays) == 1 else torch.stack(arrays, dim=-1)
-
-
 def run_model(
-    model: nn.Module, task: Task, features: Sequence[Features], title: str, reduced: Callable[[torch.Tensor], torch.Tensor] | None = None
+    model: nn.Module, task: Task, features: Sequence[Features], title: str, kept: Callable[[torch.Tensor], torch.Tensor] | None = None
 ) -> Outputs:
     """Outputs for each of the features, in their order: see `Task.outputs` for shapes. Batches hold texts of like length.
 
-    `reduced` takes what is to be kept of one text's outputs, in place of what a score needs.
+    kept: what to keep of one text's outputs, in place of what a score needs.
     """
     use_all_cores()
     order = sorted(range(len(features)), key=lambda index: len(features[index].ids))
@@ -72,19 +61,10 @@ def run_model(
         for at in range(0, len(order), _BATCH_ROWS):
             chosen = order[at : at + _BATCH_ROWS]
             batch = padded([features[index] for index in chosen], pad_id_of(model), takes_types(model))
-            found = forward(model, task, {name: tensor.to(model.device) for name, tensor in batch.items()}).float().cpu()
-            for index, output in zip(chosen, found, strict=True):
+            batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
+            for index, output in zip(chosen, task.forward(model, batch).float().cpu(), strict=True):
                 length = len(features[index].ids)
                 trimmed = output[:length] if task.per_token else output
-                outputs[index] = reduced(trimmed).numpy().copy() if reduced else _reduced(task, features[index].ids, trimmed)
+                outputs[index] = kept(trimmed).numpy().copy() if kept else task.reduced(features[index].ids, trimmed)
             progress.advance(len(chosen))
     return [output for output in outputs if output is not None]
-
-
-def _reduced(task: Task, ids: list[int], output: torch.Tensor) -> np.ndarray:
-    """Next-token logits become two numbers a token, as in targets/protocol.py: nobody keeps a vocabulary's worth of logits."""
-    if task.name != "text-generation":
-        return output.numpy().copy()
-    logits = output[:-1].double()
-    nll = torch.nn.functional.cross_entropy(logits, torch.tensor(ids[1:]), reduction="none")
-    return torch.stack([nll, logits.argmax(dim=-1).double()], dim=-1).numpy()

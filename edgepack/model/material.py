@@ -16,8 +16,9 @@ from edgepack.model.data import Data, label_ids, load_data, load_unlabelled
 from edgepack.model.source import Source, check_tokenizer, find_model
 from edgepack.plan.architectures import family_of
 from edgepack.plan.recipe import Recipe
-from edgepack.tasks.rows import Row
-from edgepack.tasks.tasks import TASKS, Features, Outputs, Task, check_tokens
+from edgepack.tasks import task_named
+from edgepack.tasks.common.rows import Row
+from edgepack.tasks.common.task import Features, Outputs, Task, check_tokens
 
 if TYPE_CHECKING:
     from edgepack.model.pieces import VocabularyCut
@@ -49,7 +50,7 @@ class Material:
     @cached_property
     def id2label(self) -> dict[int, str]:
         stated = self.source.config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
-        return {int(index): name for index, name in stated.items()} if "classification" in self.task.name else {}
+        return {int(index): name for index, name in stated.items()} if self.task.names_labels else {}
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -67,7 +68,7 @@ class Material:
     @cached_property
     def corpus(self) -> Corpus:
         """The texts that the vocabulary is cut to."""
-        return read_corpus(self.recipe.vocabulary or "", self.data, self.task.name)
+        return read_corpus(self.recipe.vocabulary or "", self.data, self.task)
 
     @cached_property
     def vocabulary_cut(self) -> "VocabularyCut":
@@ -97,7 +98,7 @@ class Material:
 
     @cached_property
     def unlabelled_rows(self) -> list[Row]:
-        return load_unlabelled(self.recipe.unlabelled, self.task.name, self.recipe.columns) if self.recipe.unlabelled else []
+        return load_unlabelled(self.recipe.unlabelled, self.task, self.recipe.columns) if self.recipe.unlabelled else []
 
     @property
     def unlabelled_sha256(self) -> str:
@@ -118,7 +119,7 @@ class Material:
         """A few real texts, short and long, and nasty ones: for the check of an export and for golden vectors."""
         rows = sorted(self.rows("test"), key=lambda row: len(row.text) + len(row.context) + len(row.words))
         picked = [rows[round(at)] for at in np.linspace(0, len(rows) - 1, min(_SAMPLE_ROWS, len(rows)))] if rows else []
-        picked += [row for text in _NASTY if (row := _nasty_row(self.task, text))]
+        picked += [row for text in _NASTY if (row := self.task.row_of_text(text))]
         features = self.task.encode(self.tokenizer, picked, self.max_length)
         first = {item.row: item for item in reversed(features) if item.ids}  # one window of a long text is enough here
         return picked, [first[index] for index in sorted(first)]
@@ -147,7 +148,7 @@ def gather(recipe: Recipe) -> Material:
     """Model and data of a recipe, with every complaint that can come before the model is loaded."""
     source = find_model(recipe.model, recipe.trust_remote_code)
     check_tokenizer(source)
-    task = TASKS[recipe.task or source.task()]
+    task = task_named(recipe.task or source.task())
     source.shape(task.name)
     data = load_data(recipe.data, task.name, recipe.columns, recipe.seed) if recipe.data else None
     material = Material(recipe, source, task, data)
@@ -181,11 +182,3 @@ def load_outputs(path: Path) -> Outputs:
     with np.load(path, allow_pickle=False) as file:
         parts = np.split(file["values"], np.cumsum(file["counts"])[:-1])
         return [part[0] for part in parts] if file["flat"] else parts
-
-
-def _nasty_row(task: Task, text: str) -> Row | None:
-    if task.name == "token-classification":
-        return Row("", words=tuple(text.split())) if text.split() else None
-    if task.name == "question-answering":
-        return Row("", text="what is it?", context=text) if text.strip() else None
-    return Row("", text=text) if text or task.name != "text-generation" else None

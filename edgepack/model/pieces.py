@@ -21,8 +21,8 @@ from typing import Any
 from tokenizers import Encoding, Tokenizer
 from tokenizers.pre_tokenizers import ByteLevel
 
-from edgepack.model.corpus import Text
 from edgepack.model.tokenizer_surgery import cut_tokenizer, is_byte_level, kind_of, merges_of, named_ids, order_of, vocabulary_of
+from edgepack.tasks.common.task import Text
 
 _BATCH_TEXTS = 1000
 _SCRIPT_SHARE = 0.01  # of the letters: a script used less is a quotation, and CJK alone would bring in thousands of characters

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from edgepack.model.calibration import calibration_of
-from edgepack.model.metrics import Answers, Metric, class_results, metrics_of
-from edgepack.tasks.rows import Row
-from edgepack.tasks.scores import GroupScore, Quality, Score
-from edgepack.tasks.tasks import Features, Outputs, Task
+from edgepack.tasks.common.metrics import Answers, Metric
+from edgepack.tasks.common.rows import Row
+from edgepack.tasks.common.scores import GroupScore, Quality, Score
+from edgepack.tasks.common.task import Features, Outputs, Task
 
 _RESAMPLES = 1000
 _RESAMPLES_AT_ONCE = 100
@@ -23,16 +22,15 @@ def judge_outputs(
 ) -> Quality:
     """`labels` maps the data's labels to the model's ids; `teacher` holds the teacher's outputs for the same features, if known."""
     answers = Answers(task, outputs, features, rows, labels, teacher, task.decide(outputs, features, rows))
-    metrics = metrics_of(answers)
-    known = {metric.name: metric for metric in metrics}
-    narrower = teacher is not None and task.metric == "cosine_to_teacher" and task.metric not in known
-    first = known.pop("spearman_to_teacher" if narrower else task.metric, None)
+    known = {metric.name: metric for metric in task.metrics(answers)}
+    narrower = teacher is not None and task.metric_of_narrower and task.metric not in known
+    first = known.pop(task.metric_of_narrower if narrower else task.metric, None)
     second = next(iter(known.values()), None)
     return Quality(
         score=_scored(first) if first else None,
         second=_scored(second) if second else None,
         flip_share=None if teacher is None else flip_share(answers.decisions, task.decide(teacher, features, rows)),
-        calibration=calibration_of(answers),
+        calibration=task.calibration(answers),
         groups=_groups(answers, first or second),
     )
 
@@ -41,7 +39,8 @@ def score_outputs(
     task: Task, outputs: Outputs, features: Sequence[Features], rows: Sequence[Row], labels: dict[str, int], teacher: Outputs
 ) -> Score:
     """The task's own metric alone."""
-    return _scored(metrics_of(Answers(task, outputs, features, rows, labels, teacher, task.decide(outputs, features, rows)))[0])
+    answers = Answers(task, outputs, features, rows, labels, teacher, task.decide(outputs, features, rows))
+    return _scored(task.metrics(answers)[0])
 
 
 def flip_share(ours: Sequence[Any], theirs: Sequence[Any]) -> float | None:
@@ -49,10 +48,10 @@ def flip_share(ours: Sequence[Any], theirs: Sequence[Any]) -> float | None:
     if ours[0] is None:
         return None
     if isinstance(ours[0], tuple):
-        pairs = [pair for own, other in zip(ours, theirs, strict=True) for pair in zip(own, other, strict=True)]
+        pairs = [pair for mine, other in zip(ours, theirs, strict=True) for pair in zip(mine, other, strict=True)]
     else:
         pairs = list(zip(ours, theirs, strict=True))
-    return sum(own != other for own, other in pairs) / len(pairs)
+    return sum(mine != other for mine, other in pairs) / len(pairs)
 
 
 def _scored(metric: Metric) -> Score | None:
@@ -76,17 +75,17 @@ def _resamples(units: int) -> Iterator[np.ndarray]:
 
 def _groups(answers: Answers, metric: Metric | None) -> tuple[GroupScore, ...]:
     """By the data's own groups (languages, say) with the task's metric; else by class with its F1."""
-    names = [] if answers.task.name == "text-generation" else [row.group for row in answers.rows]  # its blocks run across rows
+    names = [] if answers.task.joins_rows else [row.group for row in answers.rows]
     if metric is not None and any(name is not None for name in names):
         of_unit = np.array([names[row] or "" for row in metric.rows])
         kinds = sorted(set(of_unit) - {""})
         masks = np.array([of_unit == kind for kind in kinds], dtype=float)
         values = zip(kinds, metric.of(masks), masks.sum(axis=1), strict=True)
-        found = [_group("group", str(kind), metric.name, value, rows) for kind, value, rows in values if not np.isnan(value)]
+        groups = [_group("group", str(kind), metric.name, value, rows) for kind, value, rows in values if not np.isnan(value)]
     else:
-        kind = "entity type" if answers.task.name == "token-classification" else "class"
-        found = [_group(kind, one.name, "f1", one.f1, one.support) for one in class_results(answers)]
-    return tuple(sorted(found, key=lambda group: (group.value, group.name)))
+        results = answers.task.class_results(answers)
+        groups = [_group(answers.task.class_kind, result.name, "f1", result.f1, result.support) for result in results]
+    return tuple(sorted(groups, key=lambda group: (group.value, group.name)))
 
 
 def _group(kind: str, name: str, metric: str, value: float, rows: float) -> GroupScore:

@@ -5,11 +5,11 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgepack.core.errors import EdgepackError
+from edgepack.tasks.common.rows import Record
 
 SPLIT_NAMES = {"train": "train", "dev": "dev", "valid": "dev", "validation": "dev", "val": "dev", "test": "test"}
 _SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".conll", ".txt", ".annotated")
@@ -18,12 +18,6 @@ _KNOWN_COLUMNS = {
     "query", "content", "review", "title", "input", "text_pair", "label", "labels", "category", "intent", "class", "target",
     "sentiment", "context", "answers", "tokens", "words", "tags", "ner_tags",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Record:
-    values: dict[str, Any]
-    place: str  # file and line, for errors
 
 
 def find_files(path: Path) -> dict[str, Path]:
@@ -51,11 +45,11 @@ def find_files(path: Path) -> dict[str, Path]:
     return found
 
 
-def read_records(path: Path, task: str, named_columns: frozenset[str] = frozenset()) -> dict[str, list[Record]]:
+def read_records(path: Path, named_columns: frozenset[str] = frozenset(), conll: bool = False) -> dict[str, list[Record]]:
     """Records of one file by split; a file that names no splits itself is one split, `all`.
 
-    `named_columns` are the user's own names: a first line that holds one is a header. EdgepackError names the file and
-    line of a record that cannot be read.
+    named_columns: the user's own names; a first line that holds such a name is a header. conll: a plain text file holds a word and
+    its tag a line, else a text a line. EdgepackError names the file and line of a record that cannot be read.
     """
     if path.suffix.lower() == ".parquet":
         return {"all": _read_parquet(path)}
@@ -67,7 +61,7 @@ def read_records(path: Path, task: str, named_columns: frozenset[str] = frozense
             return _read_json(text, path)
         case ".csv" | ".tsv":
             return {"all": list(_read_table(text, path, named_columns))}
-    if task == "token-classification":
+    if conll:
         return {"all": list(_read_conll(text, path))}
     lines = enumerate(text.split("\n"), start=1)
     return {"all": [Record({"text": line.strip("\r")}, f"{path.name}:{number}") for number, line in lines if line.strip()]}

@@ -27,7 +27,7 @@ from edgepack.model.batches import Ordered, batch_order, collate
 from edgepack.model.checkpoint import quiet_transformers
 from edgepack.model.evaluation import pad_id_of, takes_types, use_all_cores
 from edgepack.plan.recipe import Training
-from edgepack.tasks.tasks import Features
+from edgepack.tasks.common.task import Features
 
 _COMPLETE = "edgepack-complete.json"  # written into a checkpoint last: one without it was cut off
 _WARM_UP = 0.06  # share of a training

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from edgepack.core.records import Frozen
-from edgepack.tasks.scores import Score
+from edgepack.tasks.common.scores import Score
 
 
 class Sensitive(Frozen):

@@ -20,7 +20,7 @@ from edgepack.plan.formats import Format
 from edgepack.plan.plan import Plan
 from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
-from edgepack.tasks.scores import Calibration, GroupScore, Score
+from edgepack.tasks.common.scores import Calibration, GroupScore, Score
 
 MANIFEST_FILE = "pack.json"
 WEIGHT_CACHE = ".weight-cache"  # a folder that a target may leave in a pack: of the machine that ran it, no part of what was built

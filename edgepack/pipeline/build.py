@@ -193,7 +193,7 @@ def _export(runner: Runner, step: Export, folder: Path) -> tuple[Runnable, list[
     model = load_checkpoint(runner.checkpoint, runner.material.task.name, runner.material.recipe.trust_remote_code)
     if step.format == "tflite":
         return _export_tflite(runner, model, step, folder), []
-    if runner.material.task.name == "text-generation":
+    if runner.material.task.decodes:
         export_decoder(model, step, folder)
         return runnable_decoder(model, runner.material.task), []
     export_onnx(model, runner.material.task, step, folder / GRAPH_FILE)

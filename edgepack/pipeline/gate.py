@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgepack.model.quality import judge_outputs
-from edgepack.tasks.rows import Row
-from edgepack.tasks.scores import UNKNOWN
-from edgepack.tasks.tasks import Features, Outputs, Task
+from edgepack.tasks.common.rows import Row
+from edgepack.tasks.common.scores import UNKNOWN
+from edgepack.tasks.common.task import Features, Outputs, Task
 
 
 def judge_attempt(

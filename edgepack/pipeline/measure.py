@@ -20,8 +20,8 @@ from edgepack.report.records import Report
 from edgepack.report.regression import against, check_comparable, check_same_machine, read_baseline
 from edgepack.report.side_by_side import Outcome, judge_targets
 from edgepack.report.write import write_report
-from edgepack.tasks.scores import Quality
-from edgepack.tasks.tasks import TASKS
+from edgepack.tasks import task_named
+from edgepack.tasks.common.scores import Quality
 
 
 def measure_pack(
@@ -96,7 +96,7 @@ def _scored_again(pack: Path, manifest: Manifest, data: str | None) -> tuple[Man
         return manifest, None
     from edgepack.model.checkpoint import load_tokenizer
 
-    task = TASKS[manifest.task]
+    task = task_named(manifest.task)
     loaded = load_data(source, task.name, manifest.recipe.columns, manifest.recipe.seed)
     rows = loaded.splits["test"]
     features = task.encode(load_tokenizer(pack), rows, manifest.max_length)

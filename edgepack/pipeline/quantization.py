@@ -23,8 +23,8 @@ from edgepack.pack.runnable import Runnable
 from edgepack.pipeline.gate import judge_attempt
 from edgepack.plan.plan import Plan
 from edgepack.plan.steps import Quantize
-from edgepack.tasks.rows import Row
-from edgepack.tasks.tasks import Features, Outputs
+from edgepack.tasks.common.rows import Row
+from edgepack.tasks.common.task import Features, Outputs
 
 if TYPE_CHECKING:
     import onnx

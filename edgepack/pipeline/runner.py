@@ -14,7 +14,6 @@ from edgepack.core.errors import EdgepackError
 from edgepack.measure.answers import answer, difference
 from edgepack.measure.decoding import check_decoding, chosen_texts, compare_decoding
 from edgepack.measure.machines.transports.local import versions_beside
-from edgepack.model.alignment import align_outputs
 from edgepack.model.material import Material, load_outputs, save_outputs
 from edgepack.model.quality import judge_outputs
 from edgepack.model.source import find_model
@@ -25,8 +24,8 @@ from edgepack.plan.formats import format_versions
 from edgepack.plan.plan import Plan
 from edgepack.plan.profile import Profile
 from edgepack.plan.steps import CutVocabulary, Distill, Export, FileStep, ModelStep, Quantize
-from edgepack.tasks.scores import UNKNOWN, Quality
-from edgepack.tasks.tasks import Outputs
+from edgepack.tasks.common.scores import UNKNOWN, Quality
+from edgepack.tasks.common.task import Outputs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -97,7 +96,7 @@ class Runner:
         self.material = Material(before.recipe, self.checkpoint, before.task, before.data)
         if self._teacher_test:
             new_id = before.vocabulary_cut.new_id
-            self._teacher_test = align_outputs(before.task, self._teacher_test, before.test, self.material.test, new_id)
+            self._teacher_test = before.task.aligned(self._teacher_test, before.test, self.material.test, new_id)
 
     def change_model(self, step: ModelStep, work: "Callable[[nn.Module, StageContext], nn.Module]") -> None:
         """A stage from checkpoint to checkpoint."""
@@ -212,11 +211,10 @@ class Runner:
             if not is_first():
                 return {}
             from edgepack.model.evaluation import run_model
-            from edgepack.model.losses import top_logits
 
             task = self.material.task
-            kept = top_logits if task.name == "text-generation" else None
-            save_outputs(made / "train.npz", run_model(self._load(), task, self.material.training, "teacher's soft targets", kept))
+            outputs = run_model(self._load(), task, self.material.training, "teacher's soft targets", task.kept_outputs)
+            save_outputs(made / "train.npz", outputs)
             return {}
 
         folder, record = self._timed(self._teacher_key("train"), work)
@@ -252,14 +250,13 @@ class Runner:
         """
         model, features = self._load(), self.material.sample[1]
         checks: list[tuple[list, int, int | None]] = [(features, 1, None), (features, 8, None)]
-        if self.material.task.name == "text-generation":
+        if self.material.task.decodes:
             checks.append((chosen_texts(features), 1, 1))
         for texts, batch, at_once in checks:
             expected = self._run(model, texts, "check in torch")
             found = self._answer(folder, texts, "check the export", batch, at_once)
-            if self.material.task.name == "text-generation":  # which of two equal tokens is likelier is a matter of rounding
-                expected, found = ([output[:, 0] for output in outputs] for outputs in (expected, found))
-            worst = max(difference(own, true) for own, true in zip(found, expected, strict=True))
+            comparable = self.material.task.comparable
+            worst = max(difference(comparable(output), comparable(true)) for output, true in zip(found, expected, strict=True))
             if not worst <= EXPORT_TOLERANCE:
                 how = f"batch {batch}" + (", token by token" if at_once else "")
                 raise EdgepackError(

@@ -10,7 +10,7 @@ from edgepack.measure.golden import largest_gap
 from edgepack.pack.golden import DIGITS, read_golden
 from edgepack.pack.manifest import Manifest, check_files, read_manifest
 from edgepack.plan.formats import python_runtime
-from edgepack.tasks.tasks import Features
+from edgepack.tasks.common.task import Features
 
 
 class Verification(Frozen):

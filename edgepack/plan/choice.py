@@ -128,7 +128,7 @@ def _prepacking(recipe: Recipe, student: ModelShape, runtime: str) -> tuple[bool
     """What to try, in turn. A decoder's blocks have no fast kernel that does without packing; some runtimes always pack."""
     if runtime_facts(runtime).always_packs:
         return (True,)
-    if student.task == "text-generation":
+    if student.decodes:
         if recipe.prepack is False:
             raise EdgepackError("--no-prepack: a decoder's products are slow without packing", "leave it out for text-generation")
         return (True,)
@@ -138,7 +138,7 @@ def _prepacking(recipe: Recipe, student: ModelShape, runtime: str) -> tuple[bool
 def _precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: str) -> list[PrecisionName]:
     if FORMATS[runtime] == "tflite":
         return _tflite_precisions(profile, recipe, teacher, runtime)
-    decodes = teacher.task == "text-generation"
+    decodes = teacher.decodes
     unfit = "encoders" if decodes else "decoders"
     listed = [name for name in SUPPORTED_PRECISIONS if name in profile.runtimes[runtime].precisions and _ONLY_FOR.get(name) != unfit]
     offered = [name for name in listed if _version(profile, runtime) >= runtime_facts(runtime).oldest[name]]
@@ -161,7 +161,7 @@ def _precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: 
 
 def _tflite_precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: str) -> list[PrecisionName]:
     """int4 only where it is asked for: an encoder is no faster for it, and a decoder that reads prompts slower loses more than by int8."""
-    if teacher.task == "text-generation" and not runtime_facts(runtime).writes_text:
+    if teacher.decodes and not runtime_facts(runtime).writes_text:
         raise EdgepackError(
             f"text-generation needs LiteRT's CompiledModel, which keeps the cache between tokens: {runtime} has none",
             "use a profile that runs litert or onnxruntime",
@@ -193,7 +193,7 @@ def _refuse_an_old_runtime(profile: Profile, runtime: str, precision: PrecisionN
 
 def _blocks_do_not_fit(recipe: Recipe, student: ModelShape, precision: PrecisionName) -> bool:
     """Whether the embeddings' rows are no whole blocks; EdgepackError where the user asked for such a precision."""
-    if student.task != "text-generation" or precision == "fp32" or student.hidden % BLOCK == 0:
+    if not student.decodes or precision == "fp32" or student.hidden % BLOCK == 0:
         return False
     if recipe.precision is None:
         return True

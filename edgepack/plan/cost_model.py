@@ -95,7 +95,7 @@ def predict(
 ) -> Prediction:
     format = FORMATS[runtime]
     file_mb = predict_file_mb(shape, precision, embedding_bits, format)
-    tokens, decoder = (1, True) if shape.task == "text-generation" else (length, False)
+    tokens, decoder = (1, True) if shape.decodes else (length, False)
     attended = tflite_cache(shape.positions, length + 1) if decoder and format == "tflite" else length
 
     def latency_ms(tokens: int, cores: int) -> float:
@@ -121,7 +121,7 @@ def _read_mb(shape: ModelShape, precision: PrecisionName, file_mb: float, format
     """What a session reads of the file as it opens. An encoder's tables are mapped, and read row by row as texts ask for them."""
     if format == "tflite":
         return file_mb
-    if shape.task == "text-generation":
+    if shape.decodes:
         return file_mb  # the head multiplies with the whole table
     return min(file_mb, sum(shape.linear_weights(layer) for layer in shape.stored_layers) * BYTES_PER_WEIGHT[precision] / 1e6)
 
@@ -147,7 +147,7 @@ def tflite_cache(positions: int, *wished: int | None) -> int:
 
 def predict_file_mb(shape: ModelShape, precision: PrecisionName, embedding_bits: int = 8, format: Format = "onnx") -> float:
     """Weights of products and embeddings in `precision`, the rest (norms, biases) in fp32, and the graph."""
-    if shape.task == "text-generation":
+    if shape.decodes:
         return _decoder_mb(shape, precision, embedding_bits) if format == "onnx" else _tflite_decoder_mb(shape, precision)
     weights = sum(shape.linear_weights(layer) for layer in shape.stored_layers)
     tables = (shape.vocab + shape.positions * shape.family.position_table) * shape.embedding
@@ -184,17 +184,17 @@ def _tflite_decoder_mb(shape: ModelShape, precision: PrecisionName) -> float:
 def _linear_mb(shape: ModelShape, precision: PrecisionName, format: Format) -> float:
     """Weights that are packed for the kernels: those of matrix products, a decoder's head among them."""
     layers = sum(shape.linear_weights(layer) for layer in shape.stored_layers)
-    if shape.task == "text-generation" and format == "tflite":
+    if shape.decodes and format == "tflite":
         head = _head_weights(shape) * (4 if precision == "fp32" else 1)
         return (layers * BYTES_PER_WEIGHT[precision] + head) / 1e6
-    if shape.task == "text-generation":
+    if shape.decodes:
         return (layers * _BLOCKWISE_BYTES[precision] + _head_weights(shape) * _embedding_bytes(precision, 8, BLOCK)) / 1e6
     return layers * BYTES_PER_WEIGHT[precision] / 1e6
 
 
 def _head_weights(shape: ModelShape) -> int:
     """Of a decoder's products with its vocabulary; other heads are too small to count."""
-    return shape.vocab * shape.hidden if shape.task == "text-generation" else 0
+    return shape.vocab * shape.hidden if shape.decodes else 0
 
 
 def _activation_mb(shape: ModelShape, length: int, cached: int) -> float:
@@ -205,7 +205,7 @@ def _activation_mb(shape: ModelShape, length: int, cached: int) -> float:
 
 def _cache_mb(shape: ModelShape, length: int) -> float:
     """Keys and values of all layers for `length` tokens, in fp32."""
-    if shape.task != "text-generation":
+    if not shape.decodes:
         return 0.0
     heads = sum(layer.heads for layer in shape.layers) // shape.kv_groups
     return 2 * 4 * heads * shape.head_dim * length / 1e6
@@ -216,7 +216,7 @@ def _latency_ms(shape: ModelShape, precision: PrecisionName, profile: Profile, r
     cycles_per_ms = profile.cpu.clock_ghz * 1e6
     fp32_rate = speeds["fp32"].macs_per_cycle * cycles_per_ms
     # Blockwise kernels read a prompt about as fast as fp32 ones (measured on one x86 core): they save bytes, not products.
-    paid = "fp32" if shape.task == "text-generation" and FORMATS[runtime] == "onnx" else precision
+    paid = "fp32" if shape.decodes and FORMATS[runtime] == "onnx" else precision
     linear_rate = speeds[paid].macs_per_cycle * cycles_per_ms * _MATMUL_EFFICIENCY
     total_ms = _head_weights(shape) / linear_rate  # for the last token only
     for layer in shape.layers:

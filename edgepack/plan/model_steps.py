@@ -4,11 +4,10 @@ from collections.abc import Iterator
 
 from edgepack.plan.choice import Choice, last_break
 from edgepack.plan.cuts import cut_widths, layers_without_attention, parse_layers
-from edgepack.plan.recipe import Importance, Recipe, training_for
+from edgepack.plan.recipe import Recipe, training_for
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.steps import Distill, DropAttention, ModelStep, PruneFFN, PruneHeads, PruneLayers, PruneWeights
-
-_IMPORTANCE: dict[str, Importance] = {"feature-extraction": "activation"}  # without labels there is no loss to take a gradient of
+from edgepack.tasks import task_named
 
 
 def model_steps(recipe: Recipe, teacher: ModelShape, choice: Choice, considered: list[Choice]) -> Iterator[ModelStep]:
@@ -43,7 +42,7 @@ def _rounds(recipe: Recipe, teacher: ModelShape, choice: Choice, considered: lis
     for index, cuts in enumerate(rounds):
         part = (index + 1) / count
         after = cut_widths(teacher, choice.prune_heads * part, (recipe.prune_ffn or 0) * part, scope == "model")
-        settings = {"scope": scope, "importance": recipe.importance or _IMPORTANCE.get(teacher.task, "gradient"), "refit": recipe.refit}
+        settings = {"scope": scope, "importance": recipe.importance or task_named(teacher.task).default_importance, "refit": recipe.refit}
         if heads := _share_cut(before, after, "heads"):
             cuts.append(PruneHeads(fraction=heads, why=_why_heads(recipe, considered) + note, **settings))
         if neurons := _share_cut(before, after, "ffn"):

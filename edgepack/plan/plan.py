@@ -87,7 +87,7 @@ def _refuse_idle_wishes(recipe: Recipe, teacher: ModelShape) -> None:
     """EdgepackError for settings of int8 that could change nothing: the user expects something of them."""
     given = {"--smoothing": recipe.smoothing, "--sensitive": recipe.sensitive, "--activations": recipe.activations}
     given = {name: value for name, value in given.items() if value is not None}
-    if teacher.task == "text-generation":
+    if teacher.decodes:
         _refuse_idle_for_decoders(recipe, given)
     if given and recipe.precision in ("fp32", "fp16"):
         raise EdgepackError(
@@ -149,7 +149,7 @@ def _steps(profile: Profile, recipe: Recipe, teacher: ModelShape, choice: Choice
         why=f"{runtime} {profile.runtimes[runtime].version} takes opset {OPSET}; fused ahead, the weights in a file that it maps"
         + _why_not_packed(recipe, choice, considered),
     )
-    if teacher.task == "text-generation":
+    if teacher.decodes:
         yield from _blockwise(recipe, choice, considered)
     elif choice.precision == "fp16":
         yield Quantize(precision="fp16", method="storage", why=_why(profile, recipe, considered, runtime, "fp16"))

@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
@@ -17,9 +17,12 @@ from edgepack.core.records import Frozen, Location, Stated
 from edgepack.plan.formats import FormatWish
 from edgepack.plan.profile import Budget, PrecisionName
 from edgepack.plan.setting import BUILD, DATA, FILE, PRUNING, RUN, STUDENT, Setting, parse_fraction, setting_fields
+from edgepack.tasks import task_named, task_names
 
-TaskName = Literal["text-classification", "token-classification", "question-answering", "feature-extraction", "text-generation"]
-
+if TYPE_CHECKING:
+    TaskName = str
+else:
+    TaskName = Literal[task_names()]
 Importance = Literal["gradient", "activation", "magnitude", "random"]
 Scope = Literal["layer", "model"]  # the same share in each layer, or the least important anywhere
 
@@ -96,27 +99,17 @@ class Training(Stated):
     ] = None
 
 
-# Minitron (Muralidharan 2024): logits alone are hard to beat where the student starts from its teacher's weights.
-DEFAULT_WEIGHTS: dict[str, dict[str, float]] = {
-    "text-classification": {"soft_weight": 1.0, "hidden_weight": 0.0, "relation_weight": 0.0, "hard_weight": 0.0},
-    "token-classification": {"soft_weight": 1.0, "hidden_weight": 0.0, "relation_weight": 0.0, "hard_weight": 0.0},
-    "question-answering": {"soft_weight": 1.0, "hidden_weight": 0.0, "relation_weight": 0.0, "hard_weight": 0.0},
-    "feature-extraction": {"soft_weight": 1.0, "hidden_weight": 0.0, "relation_weight": 0.0, "hard_weight": 0.0},
-    "text-generation": {"soft_weight": 1.0, "hidden_weight": 0.0, "relation_weight": 0.0, "hard_weight": 0.0},
-}
-
-
 def training_for(task: str, training: Training) -> Training:
     """The same training with the task's weights where none are given. EdgepackError: the loss would be empty."""
-    defaults = DEFAULT_WEIGHTS[task]
-    given = {name: getattr(training, name) for name in defaults}
-    weights = {name: value if given[name] is None else given[name] for name, value in defaults.items()}
+    facts = task_named(task)
+    given = {name: getattr(training, name) for name in facts.loss_weights}
+    weights = {name: value if given[name] is None else given[name] for name, value in facts.loss_weights.items()}
     if not any(weights.values()):
         raise EdgepackError(
             "every weight of the loss is 0, so the student has nothing to learn from", "leave out --soft-weight 0, or give another weight"
         )
-    if task == "feature-extraction" and weights["hard_weight"]:
-        raise EdgepackError(f"sentence embeddings have no labels: --hard-weight {weights['hard_weight']:g}", "leave --hard-weight out")
+    if weights["hard_weight"] and facts.hard_targets is None:
+        raise EdgepackError(f"{task} has no labels to learn: --hard-weight {weights['hard_weight']:g}", "leave --hard-weight out")
     return training.model_copy(update=weights)
 
 

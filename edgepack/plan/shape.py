@@ -7,16 +7,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.plan.architectures import FAMILIES, family_of
 from edgepack.plan.family import Family
-
-# Which head stands on the base model; `base` is a model without one.
-_HEADS = {
-    "ForSequenceClassification": "text-classification",
-    "ForTokenClassification": "token-classification",
-    "ForQuestionAnswering": "question-answering",
-    "ForCausalLM": "text-generation",
-    "LMHeadModel": "text-generation",
-    "Model": "feature-extraction",
-}
+from edgepack.tasks import all_tasks, task_named
 
 
 class LayerShape(Frozen):
@@ -45,6 +36,11 @@ class ModelShape(Frozen):
     @property
     def family(self) -> Family:
         return FAMILIES[self.model_type]
+
+    @property
+    def decodes(self) -> bool:
+        """Whether it is run token by token, with a cache of keys and values."""
+        return task_named(self.task).decodes
 
     @property
     def stored_layers(self) -> tuple[LayerShape, ...]:
@@ -98,7 +94,7 @@ class ModelShape(Frozen):
         if family.dense_head == "always":
             dense = hidden * hidden + self._norm(hidden) if self.labels else 0
         else:
-            dense = hidden * (hidden + 1) if self.task == "text-classification" else 0
+            dense = hidden * (hidden + 1) if task_named(self.task).dense_head else 0
         return final_norm + dense + self.labels * (hidden + 1)
 
     def resized(self, layers: tuple[LayerShape, ...], hidden: int) -> "ModelShape":
@@ -113,8 +109,9 @@ class ModelShape(Frozen):
 def task_of(config: Mapping[str, Any], place: str) -> str:
     """The task that the model's head was made for, by the class name in its config."""
     names = config.get("architectures") or []
+    heads = sorted(((ending, task.name) for task in all_tasks() for ending in task.architectures), key=lambda head: -len(head[0]))
     for name in names:
-        for ending, task in _HEADS.items():
+        for ending, task in heads:  # the longest first: `LMHeadModel` is a `Model` too
             if name.endswith(ending) and not name.endswith("ForPreTraining"):
                 return task
     raise EdgepackError(
@@ -162,6 +159,5 @@ def _layers(family: Family, count: int, whole: LayerShape, kept: list[dict[str, 
 
 
 def _labels(config: Mapping[str, Any], task: str) -> int:
-    if task in ("feature-extraction", "text-generation"):
-        return 0
-    return 2 if task == "question-answering" else len(config.get("id2label") or (0, 1))
+    stated = task_named(task).head_outputs
+    return len(config.get("id2label") or (0, 1)) if stated is None else stated

@@ -18,7 +18,7 @@ _SIGNATURES = 4  # the most that a file has; without the cache LiteRT packs the 
 def tflite_steps(profile: Profile, recipe: Recipe, choice: Choice, considered: list[Choice], runtime: str) -> Iterator[Step]:
     """Export and quantization for the runtimes of TFLite files."""
     _refuse(recipe, choice, runtime)
-    if choice.student.task == "text-generation":
+    if choice.student.decodes:
         yield _decoder_export(profile, recipe, choice, runtime)
         if choice.precision != "fp32":
             yield _quantize(profile, recipe, choice, considered, runtime)

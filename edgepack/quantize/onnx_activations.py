@@ -11,7 +11,7 @@ from edgepack.core.progress import bar
 from edgepack.export.onnx_weights import open_mapped
 from edgepack.pack.runnable import CacheLayer
 from edgepack.quantize.gptq import fitting_parts
-from edgepack.tasks.tasks import Features
+from edgepack.tasks.common.task import Features
 
 
 def moments_of(

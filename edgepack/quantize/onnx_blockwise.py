@@ -22,7 +22,7 @@ from edgepack.plan.steps import Quantize
 from edgepack.quantize.blocks import Blocks, Grid, quantize_blocks
 from edgepack.quantize.gptq import quantize_by_moments
 from edgepack.quantize.onnx_activations import moments_of
-from edgepack.tasks.tasks import Features
+from edgepack.tasks.common.task import Features
 
 _ACCURACY_LEVEL = 4  # activations in int8 by block: many times as fast as in float, and what ARM's fast kernels need
 _WIDE = Grid(8, BLOCK)

@@ -18,7 +18,7 @@ from edgepack.plan.steps import Quantize
 from edgepack.quantize.blocks import quantize_blocks
 from edgepack.quantize.onnx_blockwise import grid_of, matrix_of, products_in
 from edgepack.quantize.sensitivity import Sensitivity
-from edgepack.tasks.tasks import Features
+from edgepack.tasks.common.task import Features
 
 _TEXTS, _TOKENS = 4, 128  # a divergence of whole distributions needs few: it does not hang on which token came next
 _LAYER = re.compile(r"(.*?\.\d+)\.")

@@ -16,7 +16,7 @@ from edgepack.export.tflite_graph import all_weights
 from edgepack.plan.steps import Quantize
 from edgepack.quantize.tflite_factoring import factor_scales
 from edgepack.quantize.tflite_rounding import round_by_texts
-from edgepack.tasks.tasks import Features
+from edgepack.tasks.common.task import Features
 
 
 def quantize_tflite(exported: Path, step: Quantize, folder: Path, weights_only: bool = False, texts: Sequence[Features] = ()) -> None:

@@ -19,7 +19,7 @@ from edgepack.export.tflite_file import edit_model, read_model
 from edgepack.pack.runnable import Runnable
 from edgepack.quantize.blocks import Blocks, Grid
 from edgepack.quantize.gptq import fitting_parts, quantize_by_moments
-from edgepack.tasks.tasks import Features
+from edgepack.tasks.common.task import Features
 
 _INT4 = 17  # a type of tensors
 _ZERO = 8  # which the file's integers lack

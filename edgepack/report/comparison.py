@@ -12,7 +12,7 @@ from edgepack.measure.comparing import Compared, Comparison, What
 from edgepack.pack.manifest import Manifest, write_atomically
 from edgepack.report.charts import Interval, intervals
 from edgepack.report.write import rendered
-from edgepack.tasks.scores import Score
+from edgepack.tasks.common.scores import Score
 
 NAMES: dict[What, str] = {
     "latency_ms": "latency",

@@ -10,7 +10,7 @@ from edgepack.report.charts import Cell, Dots, HeatRow, Interval, heat, interval
 
 if TYPE_CHECKING:
     from edgepack.pack.manifest import StageRecord
-    from edgepack.tasks.scores import Score
+    from edgepack.tasks.common.scores import Score
 
 _FULL_COLOUR = 0.1  # a change of this much has the strongest colour
 _WORST_CLASSES = 8

@@ -33,7 +33,7 @@ def _steps(manifest: Manifest, name: str) -> Iterator[tuple[str, float, str]]:
         return getattr(predict(shape, precision, manifest.profile, plan.runtime, recipe.length, bits, prepack), name)
 
     bits, offered = recipe.embedding_bits or 8, manifest.profile.runtimes[plan.runtime].precisions
-    decodes = shape.task == "text-generation"
+    decodes = shape.decodes
     narrower = SUPPORTED_PRECISIONS[SUPPORTED_PRECISIONS.index(plan.precision) + 1 :]
     for precision in (one for one in narrower if one in offered and (one == "int8" or (one == "int4" and decodes))):
         yield f"--precision {precision}", figure(shape, precision, bits, plan.prepack), "needs no training"

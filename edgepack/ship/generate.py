@@ -10,6 +10,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.measure.machines.transports.local import stream_job
 from edgepack.pack.manifest import Manifest, read_manifest
+from edgepack.tasks import task_named
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -151,7 +152,7 @@ def _check_settings(max_tokens: int, temperature: float, top_k: int, top_p: floa
 
 def _text_generator(pack: Path) -> Manifest:
     manifest = read_manifest(pack)
-    if manifest.task != "text-generation":
+    if not task_named(manifest.task).decodes:
         raise EdgepackError(
             f"{str(pack)!r} is a pack for {manifest.task}: it generates no text", "give a pack that was built from a text-generation model"
         )

@@ -9,6 +9,7 @@ from edgepack.core.resources import shipped
 from edgepack.plan.runtime import facts_in_python, python_runtimes
 from edgepack.ship.module_files import versions_measured_with
 from edgepack.ship.shipment import Carried, Shipment, Size
+from edgepack.tasks import task_named
 
 _BESIDE = ("sampling.py", "machine.py")  # of targets/ itself: what measures a pack and what an app runs share them
 _SESSIONS = {"onnx": "session_onnxruntime.py", "tflite": "session_litert.py"}
@@ -78,20 +79,9 @@ def fetched_licences(shipment: Shipment, with_server: bool) -> tuple[Carried, ..
     return tuple(Carried(what=line, licence=known[re.split("[=<>]", line)[0]], carried=False) for line in lines)
 
 
-EXAMPLES = {  # arguments of a first call, as Python writes them, and the part of the answer to look at
-    "text-classification": ('"turn on the light"', "label"),
-    "token-classification": ('"Ada Lovelace lived in London."', "entities"),
-    "question-answering": ('"Who wrote it?", "The first program was written by Ada Lovelace."', "text"),
-    "feature-extraction": ('"turn on the light"', "values"),
-    "text-generation": ('"Once upon a time"', "text"),
-}
-
-
 def first_call(task: str) -> dict[str, str]:
-    """For a README: a call, the same on the command line and as a request."""
-    call, attribute = EXAMPLES[task]
-    texts = json.loads(f"[{call}]")
-    names = dict(
-        zip({"question-answering": ("question", "context"), "text-generation": ("prompt",)}.get(task, ("text",)), texts, strict=True)
-    )
-    return {"call": call, "attribute": attribute, "shell": " ".join(f'"{text}"' for text in texts), "request": json.dumps(names)}
+    """For a README: a call as Python writes it, the same on the command line and as a request, and what to look at of the answer."""
+    asked = task_named(task)
+    texts = [f'"{text}"' for _, text in asked.example]
+    request = json.dumps(dict(asked.example))
+    return {"call": ", ".join(texts), "attribute": asked.answer_field, "shell": " ".join(texts), "request": request}

@@ -23,6 +23,7 @@ from edgepack.ship.module_files import licences_of
 from edgepack.ship.names import chosen_names
 from edgepack.ship.shipment import Carried, Shipment, Size, Written, read_tokenizing
 from edgepack.ship.signing import read_signer
+from edgepack.tasks import task_named
 
 FACTS_FILE = "ship.json"
 
@@ -95,7 +96,7 @@ def _platform(name: str) -> ModuleType:
 
 
 def _check_writes(manifest: Manifest) -> None:
-    if manifest.task == "text-generation" and manifest.format == "tflite":
+    if task_named(manifest.task).decodes and manifest.format == "tflite":
         raise EdgepackError(
             "no module writes text from a TFLite file: it has no loop around the file's cache",
             "ship a pack that was built with --format onnx, or take targets/litert_decoder.py into the app",

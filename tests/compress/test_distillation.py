@@ -16,7 +16,6 @@ from edgepack.core.errors import EdgepackError
 from edgepack.model.batches import batch_order
 from edgepack.model.checkpoint import load_checkpoint, save_checkpoint
 from edgepack.model.evaluation import run_model
-from edgepack.model.losses import soft_loss
 from edgepack.model.source import find_model
 from edgepack.model.surgery import count_params, depth_of, layer_shapes, layers_of
 from edgepack.model.training import train
@@ -25,9 +24,10 @@ from edgepack.plan.recipe import Training
 from edgepack.plan.shape import LayerShape
 from edgepack.plan.steps import Distill
 from edgepack.plan.student import shrink
-from edgepack.tasks.tasks import TASKS, Features
+from edgepack.tasks import task_named
+from edgepack.tasks.common.task import Features
 
-TASK = TASKS["text-classification"]
+TASK = task_named("text-classification")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_batches_hold_texts_of_like_length():
 
 
 def outputs_of(model, task):
-    return run_model(model, TASKS[task], some_features(), "")
+    return run_model(model, task_named(task), some_features(), "")
 
 
 @pytest.mark.parametrize(("family", "task"), FAMILY_TASKS)
@@ -131,7 +131,7 @@ def test_a_training_that_was_cut_off_goes_on_to_the_same_bytes(material, tmp_pat
         steps += 1
         if steps == kill_at and not survived:
             raise Killed
-        return soft_loss(TASK, model(**batch).logits, batch, targets, 2.0)
+        return TASK.soft_loss(model(**batch).logits, batch, targets, 2.0)
 
     def run(folder):
         model = make_student(load_checkpoint(material.source), 2, HIDDEN, material.train)
@@ -165,13 +165,12 @@ def test_a_loss_that_is_no_number_stops_and_names_the_step(material, tmp_path):
 
 def of_task(folder, name, width=HIDDEN):
     """A random teacher, and everything that distilling it on random ids needs."""
-    from edgepack.model.losses import top_logits
-    from edgepack.tasks.rows import Row
+    from edgepack.tasks.common.rows import Row
 
     family = "llama" if name == "text-generation" else "bert"
     teacher = make_model(folder, family, name)
-    task, features = TASKS[name], some_features(96)
-    reduced = top_logits if name == "text-generation" else None
+    task, features = task_named(name), some_features(96)
+    reduced = task.kept_outputs
     outputs = run_model(teacher, task, features, "", reduced)
     rows = [Row("", text="x", label="call")] * 96
     more = {"load_teacher": lambda: load_checkpoint(folder, name)}
@@ -182,14 +181,12 @@ def distance(model, context, width):
     """The soft loss over all rows."""
     from edgepack.compress.distillation import targets_of
     from edgepack.model.batches import collate
-    from edgepack.model.evaluation import forward
-    from edgepack.model.losses import soft_loss
 
     targets = [target["soft"] for target in targets_of(step(), context, width)]
     batch = collate(list(zip(context.features, targets, strict=True)), 0, context.task.name != "text-generation")
     soft = batch.pop("targets")
     with torch.inference_mode():
-        return soft_loss(context.task, forward(model, context.task, batch), batch, soft, 2.0).item()
+        return context.task.soft_loss(context.task.forward(model, batch), batch, soft, 2.0).item()
 
 
 @pytest.mark.parametrize(

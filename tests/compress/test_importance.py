@@ -17,8 +17,9 @@ from edgepack.model.checkpoint import load_checkpoint
 from edgepack.model.surgery import count_params, kv_groups_of, layer_shapes, layers_of, matrix_of
 from edgepack.plan.architectures import FAMILIES
 from edgepack.plan.steps import PruneFFN, PruneLayers
-from edgepack.tasks.rows import Row
-from edgepack.tasks.tasks import TASKS, Features
+from edgepack.tasks import task_named
+from edgepack.tasks.common.rows import Row
+from edgepack.tasks.common.task import Features
 
 USELESS_HEAD, USELESS_NEURONS = 2, range(40, 60)
 
@@ -71,7 +72,7 @@ def test_in_every_family_a_head_without_weights_is_the_least_important(tmp_path,
     features = [Features([2, *range(5 + index, 20), 3], [0] * (17 - index), index) for index in range(6)]
     rows = [Row("", label=INTENTS[index % 4]) for index in range(6)]
     labels = {name: index for index, name in enumerate(INTENTS)}
-    scores = head_importance(model, StageContext(TASKS[task], rows, features, [], labels, tmp_path, 0), measure)
+    scores = head_importance(model, StageContext(task_named(task), rows, features, [], labels, tmp_path, 0), measure)
     assert scores[0].argsort()[: len(useless)].sort().values.tolist() == list(useless)
     assert scores[0][useless].max() < 1e-6
 
@@ -134,4 +135,4 @@ def test_a_gradient_of_a_task_without_a_loss_is_refused(teacher_folder, context)
     from dataclasses import replace
 
     with pytest.raises(EdgepackError, match="feature-extraction"):
-        head_importance(load_checkpoint(teacher_folder), replace(context, task=TASKS["feature-extraction"]), "gradient")
+        head_importance(load_checkpoint(teacher_folder), replace(context, task=task_named("feature-extraction")), "gradient")

@@ -15,7 +15,8 @@ from edgepack.model.evaluation import run_model
 from edgepack.model.surgery import cut_ffn, ffns_of, head_dim_of, inputs_of, layers_of, matrix_of
 from edgepack.plan.architectures import FAMILIES
 from edgepack.plan.steps import PruneHeads
-from edgepack.tasks.tasks import TASKS, Features
+from edgepack.tasks import task_named
+from edgepack.tasks.common.task import Features
 
 
 def sample(rows=32, shorter=0):
@@ -29,7 +30,7 @@ def outputs_seen(model, projection, features, task):
     seen = []
     handle = projection.register_forward_hook(lambda module, inputs, output: seen.append((inputs[0].flatten(0, -2), output.flatten(0, -2))))
     for length in {len(item.ids) for item in features}:  # nothing is padded
-        run_model(model, TASKS[task], [item for item in features if len(item.ids) == length], "")
+        run_model(model, task_named(task), [item for item in features if len(item.ids) == length], "")
     handle.remove()
     return tuple(torch.cat(parts) for parts in zip(*seen, strict=True))
 

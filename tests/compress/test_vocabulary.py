@@ -16,9 +16,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from edgepack.compress.vocabulary import cut_vocabulary
 from edgepack.core.errors import EdgepackError
-from edgepack.model.alignment import align_outputs
 from edgepack.model.checkpoint import load_checkpoint
-from edgepack.model.corpus import read_corpus, texts_of
+from edgepack.model.corpus import read_corpus
 from edgepack.model.data import load_data
 from edgepack.model.material import gather
 from edgepack.model.pieces import cut_to_corpus, encode, losses
@@ -31,8 +30,8 @@ from edgepack.plan.plan import GUESSED_PIECES
 from edgepack.plan.profile import load_profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.steps import CutVocabulary
-from edgepack.tasks.rows import Row
-from edgepack.tasks.tasks import TASKS
+from edgepack.tasks import task_named
+from edgepack.tasks.common.rows import Row
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
@@ -301,17 +300,17 @@ def test_a_file_adds_its_texts_to_the_train_split(tmp_path):
     data = load_data(str(small_corpus(tmp_path / "data")), "text-classification")
     (tmp_path / "more.txt").write_text("включи свет\n\nзажги лампу\n")
     (tmp_path / "more.jsonl").write_text('{"text": "включи свет"}\n{"text": "зажги лампу"}\n')
-    alone = read_corpus("data", data, "text-classification")
+    alone = read_corpus("data", data, task_named("text-classification"))
     for name in ("more.txt", "more.jsonl"):
-        both = read_corpus(str(tmp_path / name), data, "text-classification")
+        both = read_corpus(str(tmp_path / name), data, task_named("text-classification"))
         assert set(both.texts) == set(alone.texts) | {"включи свет", "зажги лампу"} and both.sha256 != alone.sha256
     assert len(alone.texts) == 60
 
 
 def test_texts_are_what_the_tasks_encode():
     rows = [Row("", words=("Ann", "ran")), Row("", text="a", text_pair="b"), Row("", text="q", context="c"), Row("", text=" ")]
-    assert texts_of(rows, "token-classification") == [("Ann", "ran"), "a", "b", "q", "c"]
-    assert texts_of([Row("", text="a"), Row("", text="b")], "text-generation") == ["a\nb"]
+    assert task_named("token-classification").texts(rows) == [("Ann", "ran"), "a", "b", "q", "c"]
+    assert task_named("text-generation").texts([Row("", text="a"), Row("", text="b")]) == ["a\nb"]
 
 
 @pytest.fixture
@@ -360,7 +359,7 @@ def test_an_empty_train_split_is_an_empty_corpus(tmp_path):
     (tmp_path / "test.csv").write_text("text,label\nhi,a\nho,b\n")
     data = load_data(str(tmp_path), "text-classification")
     with pytest.raises(EdgepackError, match="corpus is empty"):
-        read_corpus("data", data, "text-classification")
+        read_corpus("data", data, task_named("text-classification"))
 
 
 def test_a_plan_guesses_what_is_left_and_says_so(folders):
@@ -449,16 +448,19 @@ def test_aligned_outputs_make_the_decisions_that_the_teacher_made(tmp_path, task
     rows = [Row("", text="what?", context=text, words=tuple(text.split())) for text in texts]
     if task == "token-classification":
         rows = [Row("", words=row.words) for row in rows]
-    old, new = (TASKS[task].encode(each, rows, 96) for each in (tokenizer, other))
+    old, new = (task_named(task).encode(each, rows, 96) for each in (tokenizer, other))
     draw = np.random.default_rng(0)
     outputs = [draw.normal(size=(len(item.ids), 2)).astype(np.float32) for item in old]
-    aligned = align_outputs(TASKS[task], outputs, old, new, cut.new_id)
+    aligned = task_named(task).aligned(outputs, old, new, cut.new_id)
     assert any(len(one.ids) != len(two.ids) for one, two in zip(old, new, strict=True))
     assert [len(output) for output in aligned] == [len(item.ids) for item in new]
     if task == "token-classification":
-        assert TASKS[task].decide(aligned, new, rows) == TASKS[task].decide(outputs, old, rows)
+        assert task_named(task).decide(aligned, new, rows) == task_named(task).decide(outputs, old, rows)
     else:
-        same = [one == two for one, two in zip(TASKS[task].decide(aligned, new, rows), TASKS[task].decide(outputs, old, rows), strict=True)]
+        same = [
+            one == two
+            for one, two in zip(task_named(task).decide(aligned, new, rows), task_named(task).decide(outputs, old, rows), strict=True)
+        ]
         assert np.mean(same) > 0.9  # an answer of thirty tokens may be longer than thirty of the smaller ones
 
 

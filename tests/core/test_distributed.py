@@ -15,8 +15,7 @@ from pathlib import Path
 import torch
 from edgepack.model import training
 from edgepack.model.material import gather
-from edgepack.model.losses import soft_loss
-from edgepack.model.evaluation import run_model, forward
+from edgepack.model.evaluation import run_model
 from edgepack.model.checkpoint import load_checkpoint
 from edgepack.core.distributed import is_first
 from edgepack.plan.recipe import Recipe, Training
@@ -30,7 +29,7 @@ with torch.no_grad():
     for p in student.parameters(): p.add_(torch.randn_like(p) * 0.05)
 curve = []
 def loss(model, batch, targets):
-    found = soft_loss(material.task, forward(model, material.task, batch), batch, targets["soft"], 2.0)
+    found = material.task.soft_loss(material.task.forward(model, batch), batch, targets["soft"], 2.0)
     mean = found.detach().clone()
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         torch.distributed.all_reduce(mean); mean /= int(os.environ["WORLD_SIZE"])

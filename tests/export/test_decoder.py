@@ -28,9 +28,10 @@ from edgepack.plan.recipe import Recipe
 from edgepack.plan.steps import Export, Quantize
 from edgepack.quantize.onnx_blockwise import count_blockwise, quantize_decoder
 from edgepack.quantize.onnx_decoder_scan import scan_layers
-from edgepack.tasks.tasks import TASKS, Features
+from edgepack.tasks import task_named
+from edgepack.tasks.common.task import Features
 
-TASK = TASKS["text-generation"]
+TASK = task_named("text-generation")
 UNEVEN = [[0, 1, 4, 5], [2, 3], [], range(8), range(2, 8)]  # of eight heads, two of which share keys and values
 TOKENS = 40
 

@@ -21,8 +21,8 @@ from edgepack.plan.steps import Export, Quantize
 from edgepack.quantize.int8_search import Texts, in_int8, prepare
 from edgepack.quantize.onnx_halves import loaded_as_fp32, store_halves
 from edgepack.quantize.onnx_quantization import count_products
-from edgepack.tasks.rows import Row
-from edgepack.tasks.tasks import TASKS
+from edgepack.tasks import task_named
+from edgepack.tasks.common.rows import Row
 
 TEXTS = ["play some jazz", "turn on the light in the kitchen please", "19", "", "set the bedroom to 22 degrees and call anna now " * 3]
 EXPORT = Export(opset=20, why="")
@@ -57,7 +57,7 @@ def exported(folder, model, task, step=None):
 
 @pytest.mark.parametrize("family", ["bert", "modernbert"])
 def test_halves_take_half_the_file_and_change_the_fourth_digit(tmp_path, family):
-    task = TASKS["text-classification"]
+    task = task_named("text-classification")
     model = make_model(tmp_path / "model", family)
     whole = exported(tmp_path / "whole", model, task)
     halved = tmp_path / "halved"
@@ -72,7 +72,7 @@ def test_halves_take_half_the_file_and_change_the_fourth_digit(tmp_path, family)
 
 
 def test_a_session_that_does_not_pack_answers_the_same(tmp_path):
-    task = TASKS["text-classification"]
+    task = task_named("text-classification")
     model = make_model(tmp_path / "model")
     folder = exported(tmp_path / "pack", model, task)
     features = task.encode(load_tokenizer(tmp_path / "model"), rows_for(task), 96)
@@ -96,7 +96,7 @@ EVERYDAY = [("bert", "text-classification"), ("llama", "text-generation")]
 )
 def test_every_family_and_task_exports_exactly(tmp_path, family, name):
     """Uneven heads and FFN too, a layer without any head, singly and padded to the longest; decoders by few tokens at a time."""
-    task = TASKS[name]
+    task = task_named(name)
     model = make_model(tmp_path / "model", family, name)
     keep_layers(model, [0, 3])
     cut_heads(model, fitted(model, [[0, 1, 3], []]))
@@ -113,7 +113,7 @@ def test_every_family_and_task_exports_exactly(tmp_path, family, name):
 def teacher(teacher_folder):
     from edgepack.model.checkpoint import load_checkpoint
 
-    task = TASKS["text-classification"]
+    task = task_named("text-classification")
     return load_checkpoint(teacher_folder), task, task.encode(load_tokenizer(teacher_folder), rows_for(task.name), 96)
 
 

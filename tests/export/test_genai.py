@@ -15,7 +15,7 @@ from edgepack.measure.machines.transports.local import run_job, stream_job
 from edgepack.model.checkpoint import load_checkpoint
 from edgepack.model.surgery import cut_heads, drop_attention, kv_groups_of, layer_shapes
 from edgepack.plan.steps import Export
-from edgepack.tasks.tasks import TASKS
+from edgepack.tasks import task_named
 
 PROMPT = [1, 403, 407, 261, 378]
 GENAI = """
@@ -57,7 +57,7 @@ def greedy_in_torch(model, ids, count):
 def exported(folder, model):
     folder.mkdir()
     export_decoder(model, Export(opset=20, why=""), folder)
-    found = runnable_decoder(model, TASKS["text-generation"])
+    found = runnable_decoder(model, task_named("text-generation"))
     (folder / "pack.json").write_text(json.dumps(found.as_json()))
     (folder / "genai_config.json").write_text(json.dumps(genai_config(model.config.to_dict(), found)))
     return folder
@@ -123,7 +123,7 @@ def test_every_family_decodes_with_one_buffer(tmp_path, family):
 @pytest.mark.parametrize("family", DECODERS)
 def test_the_config_says_what_the_file_is(family, tmp_path):
     model = make_model(tmp_path / "model", family, "text-generation")
-    found = runnable_decoder(model, TASKS["text-generation"])
+    found = runnable_decoder(model, task_named("text-generation"))
     config = genai_config(model.config.to_dict(), found)
     decoder = config["model"]["decoder"]
     assert (decoder["num_hidden_layers"], decoder["num_attention_heads"], decoder["head_size"], decoder["hidden_size"]) == (4, 4, 16, 64)

@@ -23,7 +23,7 @@ from edgepack.pack.runnable import Runnable
 from edgepack.plan.formats import check_installed
 from edgepack.plan.runtimes.litert import FACTS
 from edgepack.plan.steps import Quantize
-from edgepack.tasks.tasks import TASKS
+from edgepack.tasks import task_named
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -64,7 +64,7 @@ COMBINATIONS = [
 def test_every_encoder_and_task_exports_exactly(tmp_path, family, name):
     from edgepack.export.tflite_graph import all_weights, foreign_ops, ops_of
 
-    task = TASKS[name]
+    task = task_named(name)
     model = uneven(tmp_path / "model", family, name)
     features = task.encode(load_tokenizer(tmp_path / "model"), rows_for(name), 96)
     expected = run_model(model, task, features, "")
@@ -79,7 +79,7 @@ def test_every_encoder_and_task_exports_exactly(tmp_path, family, name):
 @pytest.fixture(scope="module")
 def tagger(tmp_path_factory):
     """A model that gives an output for each token, in torch and as a file of two lengths."""
-    task, folder = TASKS["token-classification"], tmp_path_factory.mktemp("tagger")
+    task, folder = task_named("token-classification"), tmp_path_factory.mktemp("tagger")
     model = uneven(folder / "model", "bert", task.name)
     features = task.encode(load_tokenizer(folder / "model"), rows_for(task.name), 64)
     return exported(folder / "out", model, task, (16, 64)), features, run_model(model, task, features, "")

@@ -31,9 +31,10 @@ from edgepack.plan.recipe import Recipe
 from edgepack.plan.steps import Quantize
 from edgepack.ship.generate import generate
 from edgepack.ship.shipping import ship
-from edgepack.tasks.tasks import TASKS, Features
+from edgepack.tasks import task_named
+from edgepack.tasks.common.task import Features
 
-TASK = TASKS["text-generation"]
+TASK = task_named("text-generation")
 UNEVEN = [[0, 1, 4, 5], [2, 3], []]  # of eight heads, two of which share keys and values: two pairs, one, and no attention
 POSITIONS = 80
 

@@ -39,7 +39,7 @@ from edgepack.plan.formats import check_installed
 from edgepack.plan.profile import load_profile
 from edgepack.report.side_by_side import Outcome, judge_targets
 from edgepack.report.write import html, markdown
-from edgepack.tasks.tasks import TASKS
+from edgepack.tasks import task_named
 
 TIMING = ("load", "latency", "memory", "sustained", "prefill", "decode", "decode_memory", "ops", "quiet", "storage", "texts", "generate")
 needs_qemu = pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="no qemu: apt-get install qemu-user")
@@ -229,7 +229,7 @@ def test_tflite_runs_on_arm_of_64_and_of_32_bits(cpu, runtime, emulated, tmp_pat
         pytest.skip(str(error))
     from edgepack.export.tflite_export import MODEL_FILE, export_tflite, runnable_tflite
 
-    task, model = TASKS["text-classification"], make_model(tmp_path / "model")
+    task, model = task_named("text-classification"), make_model(tmp_path / "model")
     folder = tmp_path / "pack"
     folder.mkdir()
     export_tflite(model, task, (16,), folder / MODEL_FILE)

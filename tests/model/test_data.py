@@ -47,7 +47,7 @@ def in_json_lines(rows):
 def test_what_is_written_is_read(tmp_path_factory, name, write, rows):
     path = tmp_path_factory.mktemp("rows") / name
     path.write_text(write(rows), encoding="utf-8", newline="")
-    assert [(r.values["text"], r.values["label"]) for r in read_records(path, CLASSIFY)["all"]] == rows
+    assert [(r.values["text"], r.values["label"]) for r in read_records(path)["all"]] == rows
 
 
 @settings(max_examples=60)
@@ -56,7 +56,7 @@ def test_what_is_written_is_read(tmp_path_factory, name, write, rows):
 def test_sentences_in_conll_are_read(tmp_path_factory, gap, sentences):
     path = tmp_path_factory.mktemp("rows") / "data.conll"
     path.write_text("\n\n".join("\n".join(f"{word}{gap}{tag}" for word, tag in sentence) for sentence in sentences), encoding="utf-8")
-    found = read_records(path, "token-classification")["all"]
+    found = read_records(path, conll=True)["all"]
     assert [list(zip(record.values["words"], record.values["tags"], strict=True)) for record in found] == sentences
 
 

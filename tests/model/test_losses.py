@@ -8,23 +8,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgepack.compress.distillation import principal_axes
 from edgepack.core.errors import EdgepackError
-from edgepack.model.losses import (
-    IGNORED,
-    hard_targets,
-    hidden_loss,
-    label_loss,
-    relation_heads,
-    relation_loss,
-    soft_loss,
-    top_logits,
-)
+from edgepack.model.losses import hidden_loss, relation_heads, relation_loss
 from edgepack.plan.recipe import Training, training_for
-from edgepack.tasks.rows import Row
-from edgepack.tasks.tasks import TASKS, Features
+from edgepack.tasks import task_named
+from edgepack.tasks.common.losses import IGNORED
+from edgepack.tasks.common.rows import Row
+from edgepack.tasks.common.task import Features
+from edgepack.tasks.feature_extraction import principal_axes
+from edgepack.tasks.text_generation import top_logits
 
-TAGGING, QA, TEXTS, NEXT = (TASKS[name] for name in ("token-classification", "question-answering", "feature-extraction", "text-generation"))
+CLASSES, TAGGING, QA, TEXTS, NEXT = (
+    task_named(name)
+    for name in ("text-classification", "token-classification", "question-answering", "feature-extraction", "text-generation")
+)
 
 
 def mask_of(*lengths):
@@ -33,23 +30,19 @@ def mask_of(*lengths):
 
 def test_hard_labels_by_hand():
     logits = torch.tensor([[0.0, 0.0], [0.0, math.log(3)]])
-    assert label_loss(TASKS["text-classification"], logits, mask_of(1, 1), torch.tensor([0, 1])).item() == pytest.approx(
-        (math.log(2) + math.log(4 / 3)) / 2
-    )
-    assert label_loss(TASKS["text-classification"], logits, mask_of(1, 1), torch.tensor([IGNORED, 1])).item() == pytest.approx(
-        math.log(4 / 3) / 2
-    )
+    assert CLASSES.label_loss(logits, mask_of(1, 1), torch.tensor([0, 1])).item() == pytest.approx((math.log(2) + math.log(4 / 3)) / 2)
+    assert CLASSES.label_loss(logits, mask_of(1, 1), torch.tensor([IGNORED, 1])).item() == pytest.approx(math.log(4 / 3) / 2)
     tags = torch.zeros(1, 3, 4)
-    assert label_loss(TAGGING, tags, mask_of(3), torch.tensor([[IGNORED, 2, IGNORED]])).item() == pytest.approx(math.log(4))
-    assert label_loss(QA, torch.zeros(1, 5, 2), mask_of(5), torch.tensor([[1, 2]])).item() == pytest.approx(math.log(5))
+    assert TAGGING.label_loss(tags, mask_of(3), torch.tensor([[IGNORED, 2, IGNORED]])).item() == pytest.approx(math.log(4))
+    assert QA.label_loss(torch.zeros(1, 5, 2), mask_of(5), torch.tensor([[1, 2]])).item() == pytest.approx(math.log(5))
 
 
 def test_soft_targets_by_hand():
     student, teacher = torch.zeros(1, 2), torch.tensor([[0.0, 2 * math.log(3)]])  # softened by 2: 1/4 and 3/4 against a half each
     expected = 4 * (0.25 * math.log(0.5) + 0.75 * math.log(1.5))
-    assert soft_loss(TASKS["text-classification"], student, mask_of(1), teacher, 2.0).item() == pytest.approx(expected, abs=1e-6)
+    assert CLASSES.soft_loss(student, mask_of(1), teacher, 2.0).item() == pytest.approx(expected, abs=1e-6)
     one, other = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 1.0]])
-    assert soft_loss(TEXTS, one, mask_of(1), other, 1.0).item() == pytest.approx(1 - 2**-0.5, abs=1e-6)
+    assert TEXTS.soft_loss(one, mask_of(1), other, 1.0).item() == pytest.approx(1 - 2**-0.5, abs=1e-6)
 
 
 def test_a_student_that_gives_its_teachers_logits_loses_nothing():
@@ -57,18 +50,18 @@ def test_a_student_that_gives_its_teachers_logits_loses_nothing():
     logits = torch.randn(2, 4, 100)
     kept = torch.stack([top_logits(row) for row in logits])
     assert kept.shape == (2, 4, 64)
-    assert soft_loss(NEXT, logits, mask_of(4, 4), kept, 1.0).item() == pytest.approx(0, abs=1e-5)
-    assert soft_loss(NEXT, torch.zeros_like(logits), mask_of(4, 4), kept, 1.0).item() > 0.1
+    assert NEXT.soft_loss(logits, mask_of(4, 4), kept, 1.0).item() == pytest.approx(0, abs=1e-5)
+    assert NEXT.soft_loss(torch.zeros_like(logits), mask_of(4, 4), kept, 1.0).item() > 0.1
 
 
 def test_labels_become_positions():
     item = Features([0] * 5, [0] * 5, 0, words=(None, 0, 0, 1, None), offsets=(None, (0, 3), (4, 8), (9, 12), None))
-    tagged = hard_targets(TAGGING, [item], [Row("", words=("a", "b"), tags=("O", "B-X"))], {"O": 0, "B-X": 1})
+    tagged = TAGGING.hard_targets([item], [Row("", words=("a", "b"), tags=("O", "B-X"))], {"O": 0, "B-X": 1})
     assert tagged[0].tolist() == [IGNORED, 0, IGNORED, 1, IGNORED]
-    found = hard_targets(QA, [item], [Row("", answers=(("quick fox", 4),))], {})
+    found = QA.hard_targets([item], [Row("", answers=(("quick fox", 4),))], {})
     assert found[0].tolist() == [IGNORED, IGNORED]  # it ends outside of this window
-    assert hard_targets(QA, [item], [Row("", answers=(("uick fox", 4),))], {})[0].tolist() == [2, 3]
-    assert hard_targets(NEXT, [Features([5, 6, 7], [0] * 3, 0)], [], {})[0].tolist() == [6, 7, IGNORED]
+    assert QA.hard_targets([item], [Row("", answers=(("uick fox", 4),))], {})[0].tolist() == [2, 3]
+    assert NEXT.hard_targets([Features([5, 6, 7], [0] * 3, 0)], [], {})[0].tolist() == [6, 7, IGNORED]
 
 
 def random_case(task, lengths, draw):
@@ -97,13 +90,13 @@ def test_padding_never_changes_a_loss(task, lengths, more, seed):
     batch, longer = mask_of(*lengths), {"attention_mask": torch.nn.functional.pad(mask_of(*lengths)["attention_mask"], (0, more))}
     wide_hard = hard if task is QA else torch.nn.functional.pad(hard, (0, more), value=IGNORED)
     wide, wide_soft = garbled(outputs, lengths, more), garbled(soft, lengths, more)
-    assert torch.allclose(soft_loss(task, outputs, batch, soft, 2.0), soft_loss(task, wide, longer, wide_soft, 2.0), atol=1e-5)
-    assert torch.allclose(label_loss(task, outputs, batch, hard), label_loss(task, wide, longer, wide_hard), atol=1e-5)
+    assert torch.allclose(task.soft_loss(outputs, batch, soft, 2.0), task.soft_loss(wide, longer, wide_soft, 2.0), atol=1e-5)
+    assert torch.allclose(task.label_loss(outputs, batch, hard), task.label_loss(wide, longer, wide_hard), atol=1e-5)
     halves = [  # the mean over rows: what two processes compute
-        soft_loss(task, outputs[at : at + 1], mask_of(n) | {"attention_mask": batch["attention_mask"][at : at + 1]}, soft[at : at + 1], 2.0)
+        task.soft_loss(outputs[at : at + 1], mask_of(n) | {"attention_mask": batch["attention_mask"][at : at + 1]}, soft[at : at + 1], 2.0)
         for at, n in enumerate(lengths)
     ]
-    assert torch.allclose(torch.stack(halves).mean(), soft_loss(task, outputs, batch, soft, 2.0), atol=1e-5)
+    assert torch.allclose(torch.stack(halves).mean(), task.soft_loss(outputs, batch, soft, 2.0), atol=1e-5)
 
 
 @settings(deadline=None, max_examples=20)
@@ -148,6 +141,6 @@ def test_fewer_axes_keep_the_cosines_of_embeddings_that_lie_in_a_plane():
 def test_weights_that_cannot_teach_are_refused():
     with pytest.raises(EdgepackError, match="every weight of the loss is 0"):
         training_for("text-classification", Training(soft_weight=0))
-    with pytest.raises(EdgepackError, match="embeddings have no labels"):
+    with pytest.raises(EdgepackError, match="feature-extraction has no labels"):
         training_for("feature-extraction", Training(hard_weight=1))
     assert training_for("token-classification", Training(hard_weight=0.5)).soft_weight == 1

@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgepack.model.calibration import adaptive_calibration_error, calibrate, expected_calibration_error
-from edgepack.model.metrics import spearman
 from edgepack.model.quality import flip_share, judge_outputs
-from edgepack.tasks.rows import Row
-from edgepack.tasks.scores import Score
-from edgepack.tasks.tasks import TASKS, Features
+from edgepack.tasks import task_named
+from edgepack.tasks.common.calibration import adaptive_calibration_error, calibrate, expected_calibration_error
+from edgepack.tasks.common.metrics import spearman
+from edgepack.tasks.common.rows import Row
+from edgepack.tasks.common.scores import Score
+from edgepack.tasks.common.task import Features
 
 TAGS = {"O": 0, "B-PER": 1, "I-PER": 2, "B-LOC": 3, "I-LOC": 4}
 SEEDS = st.integers(0, 2**32 - 1)
@@ -26,7 +27,7 @@ def classify(probabilities, labels, teacher=None, groups=None):
     features = [Features([1], [0], index) for index in range(len(rows))]
     ids = {str(index): index for index in range(len(probabilities[0]))}
     theirs = None if teacher is None else list(log(teacher))
-    return judge_outputs(TASKS["text-classification"], list(log(probabilities)), features, rows, ids, theirs)
+    return judge_outputs(task_named("text-classification"), list(log(probabilities)), features, rows, ids, theirs)
 
 
 def tag(decided, true, groups=None):
@@ -37,7 +38,7 @@ def tag(decided, true, groups=None):
         for names, group in zip(true, groups or [None] * len(true), strict=True)
     ]
     features = [Features([1] * len(n), [0] * len(n), i, words=tuple(range(len(n)))) for i, n in enumerate(true)]
-    return judge_outputs(TASKS["token-classification"], outputs, features, rows, TAGS, outputs)
+    return judge_outputs(task_named("token-classification"), outputs, features, rows, TAGS, outputs)
 
 
 def test_accuracy_and_macro_f1_by_hand():
@@ -66,7 +67,7 @@ def test_span_f1_word_accuracy_and_the_worst_type_by_hand():
 def test_words_that_were_cut_off_are_wrong_and_have_no_confidence():
     outputs = [np.eye(len(TAGS))[[1]] * 9.0]
     rows = [Row("", words=("a", "b"), tags=("B-PER", "O"))]
-    quality = judge_outputs(TASKS["token-classification"], outputs, [Features([1], [0], 0, words=(0,))], rows, TAGS, outputs)
+    quality = judge_outputs(task_named("token-classification"), outputs, [Features([1], [0], 0, words=(0,))], rows, TAGS, outputs)
     assert quality.second.value == 0.5 and quality.calibration.rows == 1
 
 
@@ -87,7 +88,7 @@ def test_answers_by_hand(answer, given, f1, exact):
     logits[[a for a, _ in words].index(start), 0] = logits[[b for _, b in words].index(start + len(answer)), 1] = 9
     rows = [Row("", text="q", context=context, answers=tuple((text, 0) for text in given))]
     quality = judge_outputs(
-        TASKS["question-answering"], [logits], [Features([1] * 4, [0] * 4, 0, offsets=tuple(words))], rows, {}, [logits]
+        task_named("question-answering"), [logits], [Features([1] * 4, [0] * 4, 0, offsets=tuple(words))], rows, {}, [logits]
     )
     assert (quality.score.value, quality.second.metric, quality.second.value) == (f1, "exact_match", exact)
     assert quality.calibration is None and quality.groups == ()
@@ -124,21 +125,21 @@ def test_embeddings_are_compared_with_the_teachers_and_with_the_datas_own_scores
     features = [Features([1], [0], index // 2) for index in range(40)]
     cosines = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(outputs[::2], outputs[1::2], strict=True)]
     rows = [Row("", text="a", text_pair="b", gold=float(np.exp(cosine))) for cosine in cosines]
-    quality = judge_outputs(TASKS["feature-extraction"], outputs, features, rows, {}, [2 * vector for vector in outputs])
+    quality = judge_outputs(task_named("feature-extraction"), outputs, features, rows, {}, [2 * vector for vector in outputs])
     assert (quality.score.metric, quality.score.value) == ("cosine_to_teacher", 1.0)
     assert (quality.second.metric, quality.second.value, quality.second.rows) == ("spearman", 1.0, 20)
     singles = [Row("", text="a")] * 40
     alone = [Features([1], [0], index) for index in range(40)]
     noisy = [vector + random.normal(size=8) * 0.3 for vector in outputs]
-    quality = judge_outputs(TASKS["feature-extraction"], noisy, alone, singles, {}, outputs)
+    quality = judge_outputs(task_named("feature-extraction"), noisy, alone, singles, {}, outputs)
     assert quality.second.metric == "spearman_to_teacher" and 0.7 < quality.second.low < quality.second.value < 1
     assert quality.calibration is None and quality.flip_share is None
-    without_teacher = judge_outputs(TASKS["feature-extraction"], noisy, alone, singles, {}, None)
+    without_teacher = judge_outputs(task_named("feature-extraction"), noisy, alone, singles, {}, None)
     assert without_teacher.score is None and without_teacher.second is None
 
 
 def test_embeddings_of_another_width_are_judged_by_which_texts_they_find_alike():
-    task, draw = TASKS["feature-extraction"], np.random.default_rng(0)
+    task, draw = task_named("feature-extraction"), np.random.default_rng(0)
     teacher = draw.normal(size=(60, 8)).astype(np.float32)
     features = [Features([1], [0], index) for index in range(60)]
     rows = [Row("", text="a")] * 60
@@ -152,14 +153,14 @@ def test_texts_of_a_pair_are_embedded_apart(teacher_folder):
     from transformers import AutoTokenizer
 
     rows = [Row("", text="turn on the light", text_pair="call mum"), Row("", text="play music")]
-    features = TASKS["feature-extraction"].encode(AutoTokenizer.from_pretrained(teacher_folder), rows, 96)
+    features = task_named("feature-extraction").encode(AutoTokenizer.from_pretrained(teacher_folder), rows, 96)
     assert [item.row for item in features] == [0, 0, 1]
     assert all(set(item.type_ids) == {0} for item in features)
 
 
 def test_the_true_tokens_likelihood_is_what_running_text_can_tell():
     outputs = [np.array([[np.log(2), 5], [np.log(4), 6]])]
-    quality = judge_outputs(TASKS["text-generation"], outputs, [], [Row("", text="x", group="en")], {}, outputs)
+    quality = judge_outputs(task_named("text-generation"), outputs, [], [Row("", text="x", group="en")], {}, outputs)
     assert quality.score.value == pytest.approx(np.sqrt(8), abs=1e-6) and quality.second is None and quality.groups == ()
     assert quality.calibration.true_class == pytest.approx(3 / 8) and quality.calibration.rows == 2
     assert quality.calibration.ece is None and quality.calibration.by_teacher is None

@@ -19,8 +19,9 @@ from edgepack.quantize.onnx_quantization import quantized_embeddings, quantized_
 from edgepack.quantize.onnx_ranges import best_range
 from edgepack.quantize.onnx_smoothing import groups_of, largest_activations, smoothed
 from edgepack.quantize.sensitivity import Sensitivity, most_sensitive
-from edgepack.tasks.rows import Row
-from edgepack.tasks.tasks import TASKS, Features
+from edgepack.tasks import task_named
+from edgepack.tasks.common.rows import Row
+from edgepack.tasks.common.task import Features
 
 FLOAT = onnx.TensorProto.FLOAT
 
@@ -76,7 +77,7 @@ def test_smoothing_of_any_strength_leaves_the_function(strength, norm, seed):
 @pytest.mark.parametrize("family", ["bert", "albert", "modernbert"])
 def test_a_model_computes_the_same_when_smoothed(tmp_path, family):
     """Shared layers (ALBERT) take one scale; a norm in front (ModernBERT) takes it for nothing; attention's values too."""
-    model, task = make_model(tmp_path / "model", family), TASKS["text-classification"]
+    model, task = make_model(tmp_path / "model", family), task_named("text-classification")
     export_onnx(model, task, Export(opset=20, why=""), tmp_path / "graph.onnx")
     graph = onnx.load(tmp_path / "graph.onnx")
     names = [value.name for value in graph.graph.input]
@@ -92,7 +93,9 @@ def test_a_model_computes_the_same_when_smoothed(tmp_path, family):
 
 def test_weights_that_stay_in_their_file_give_the_same_int8(tmp_path):
     """What makes models over 2 GB possible: no copy of the graph holds the float weights that it was made from."""
-    export_onnx(make_model(tmp_path / "model", "bert"), TASKS["text-classification"], Export(opset=20, why=""), tmp_path / "graph.onnx")
+    export_onnx(
+        make_model(tmp_path / "model", "bert"), task_named("text-classification"), Export(opset=20, why=""), tmp_path / "graph.onnx"
+    )
     held, mapped = onnx.load(tmp_path / "graph.onnx"), load_mapped(tmp_path / "graph.onnx")
     assert mapped.ByteSize() < 0.5 * held.ByteSize()
     ids = np.arange(1, 8, dtype=np.int64)[None]
@@ -217,7 +220,7 @@ def test_the_most_sensitive_groups_are_few():
 
 
 def test_the_gate_compares_with_the_float_export():
-    task, labels = TASKS["text-classification"], {"no": 0, "yes": 1}
+    task, labels = task_named("text-classification"), {"no": 0, "yes": 1}
     rows = [Row("", text=str(index), label="yes") for index in range(4)]
     features = [Features([1], [0], index) for index in range(4)]
     plain = [np.array([0.0, 1.0])] * 4

@@ -20,7 +20,7 @@ from edgepack.report.charts import Bar, Cell, Dots, HeatRow, Interval, Line, bar
 from edgepack.report.judge import judge
 from edgepack.report.records import Report
 from edgepack.report.write import html, markdown
-from edgepack.tasks.scores import GroupScore
+from edgepack.tasks.common.scores import GroupScore
 
 ROOMY = {"file_mb": 1e4, "ram_mb": 1e4, "latency_ms": 1e5, "load_ms": 1e6, "score_drop": 100.0}
 

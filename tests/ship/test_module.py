@@ -13,11 +13,11 @@ from small import make_model
 
 import edgepack
 from edgepack.measure.answers import answer
-from edgepack.model.metrics import spans_of
 from edgepack.pack.manifest import MANIFEST_FILE, read_manifest
 from edgepack.ship.load import device_module
-from edgepack.tasks.rows import Row
-from edgepack.tasks.tasks import TASKS
+from edgepack.tasks import task_named
+from edgepack.tasks.common.rows import Row
+from edgepack.tasks.token_classification import spans_of
 
 TEXTS = ["turn on the light", "play some jazz in the kitchen", "CALL Zoë — now!", "set the heat to 21 degrees", "", "[MASK] \x00 👍🏽"]
 MODULE = device_module()
@@ -35,7 +35,7 @@ def measured(pack, rows, tokenizer=None):
     from transformers import AutoTokenizer
 
     manifest = read_manifest(pack)
-    task = TASKS[manifest.task]
+    task = task_named(manifest.task)
     features = task.encode(AutoTokenizer.from_pretrained(pack), rows, manifest.max_length)
     outputs = answer(pack, manifest.plan.runtime, features, 1, manifest.plan.exact_products)
     return features, outputs, task.decide(outputs, features, rows), manifest

@@ -75,7 +75,7 @@ def _fine_tune(base: Path, data: Path, made: Path, resume: Path) -> None:
     from edgepack.model.checkpoint import quiet_transformers
     from edgepack.model.data import load_data
     from edgepack.model.training import train
-    from edgepack.tasks.tasks import TASKS
+    from edgepack.tasks import task_named
 
     names = intents()
     rows = load_data(str(data), "text-classification").splits["train"]
@@ -85,7 +85,7 @@ def _fine_tune(base: Path, data: Path, made: Path, resume: Path) -> None:
         model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=len(names), dtype=torch.float32)
     model.config.id2label = dict(enumerate(names))
     model.config.label2id = {name: index for index, name in enumerate(names)}
-    features = TASKS["text-classification"].encode(tokenizer, rows, _MAX_LENGTH)
+    features = task_named("text-classification").encode(tokenizer, rows, _MAX_LENGTH)
     truth = np.array([names.index(row.label) for row in rows])
     train(model, features, truth, _cross_entropy, _TRAINING, resume, SEED, "fine-tune the demo model")
     with quiet_transformers():

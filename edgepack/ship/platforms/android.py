@@ -10,29 +10,30 @@ from edgepack.ship.jvm.sources import class_prefix, classes_jar, write_sources, 
 from edgepack.ship.jvm.supported import check_tokenizer
 from edgepack.ship.jvm.weights import write_weights
 from edgepack.ship.module_files import MODULE_FILE, TOKENIZER_FILE, write_manifest, write_model
+from edgepack.ship.python_code import first_call
 from edgepack.ship.shipment import Carried, Shipment, Size, Written, check_known
 from edgepack.ship.shipping import rendered
+from edgepack.tasks import task_named
 
 CHARACTERS_FILE, WEIGHTS_FILE = "characters.json", "weights.json"
 MIN_SDK = 26  # Android 8: the oldest with all of Java that the module uses; the runtimes themselves want 24 and 23
 COMPILE_SDK = 36
 PLAY_LIMIT_MB = 200  # compressed download of an app's base module: Play Console help, "Google Play maximum size limits"
 _LARGEST_MAPPED = 2**31 - 1
-_ENCODERS = frozenset({"text-classification", "token-classification", "question-answering", "feature-extraction"})
 _ABIS = {"aarch64": ("arm64-v8a",), "armv7l": ("armeabi-v7a", "arm64-v8a")}
-_CALLS = {
-    "text-classification": ('classify("turn on the light").label', "label"),
-    "token-classification": ('entities("Ada Lovelace lived in London.").entities', "entities"),
-    "question-answering": ('answer("Who wrote it?", "Ada Lovelace wrote the first program.").text', "text"),
-    "feature-extraction": ('embed("turn on the light").values', "values"),
-    "text-generation": ('generate("Once upon a time", 40, Sampling.GREEDY) { piece -> print(piece); true }.endedBy', "text"),
+_METHODS = {  # of the module's class, by the task: those that it knows
+    "text-classification": "classify",
+    "token-classification": "entities",
+    "question-answering": "answer",
+    "feature-extraction": "embed",
+    "text-generation": "generate",
 }
 
 
 def check(shipment: Shipment) -> tuple[str, ...]:
     """EdgepackError: a task, tokenizer, runtime, name or size that the module does not take. Warnings: Play's limit, the version."""
     manifest = shipment.manifest
-    check_known(shipment, tasks=_ENCODERS | {"text-generation"}, models={"WordPiece", "BPE", "Unigram"})
+    check_known(shipment, tasks=_METHODS, models={"WordPiece", "BPE", "Unigram"})
     check_tokenizer(shipment.pack / TOKENIZER_FILE)
     class_prefix(shipment.name)
     if facts_in_python(manifest.plan.runtime).android is None:
@@ -106,7 +107,6 @@ def write(shipment: Shipment, folder: Path) -> Written:
 
 def _context(shipment: Shipment) -> dict[str, object]:
     coordinate = _runtime(shipment).android.coordinate
-    call, attribute = _CALLS[shipment.manifest.task]
     return {
         "package": shipment.package,
         "name": shipment.name,
@@ -115,12 +115,20 @@ def _context(shipment: Shipment) -> dict[str, object]:
         "min_sdk": shipment.manifest.profile.min_sdk or MIN_SDK,
         "compile_sdk": COMPILE_SDK,
         "abis": _abis(shipment),
-        "call": call,
-        "attribute": attribute,
+        **_first_call(shipment.manifest.task),
         "signed": shipment.signer is not None,
         "task": shipment.manifest.task,
         "max_length": shipment.manifest.max_length,
     }
+
+
+def _first_call(task: str) -> dict[str, str]:
+    """For a README: a call as Kotlin writes it, and what to look at of the answer."""
+    asked = first_call(task)
+    call = f"{_METHODS[task]}({asked['call']}).{asked['attribute']}"
+    if task_named(task).decodes:
+        call = f"{_METHODS[task]}({asked['call']}, 40, Sampling.GREEDY) {{ piece -> print(piece); true }}.endedBy"
+    return {"call": call, "attribute": asked["attribute"]}
 
 
 def _abis(shipment: Shipment) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.resources import shipped
 from edgepack.plan.runtimes.onnxruntime_web import FACTS
 from edgepack.ship.module_files import code_bytes, write_model
+from edgepack.ship.python_code import first_call
 from edgepack.ship.shipment import Carried, Shipment, Size, Written, check_known
 
 _RUNTIME, _TOKENIZERS, _BUNDLER = FACTS.npm.name, "@huggingface/tokenizers", "esbuild"
@@ -17,6 +18,7 @@ _VERSIONS = {_RUNTIME: FACTS.npm.version, _TOKENIZERS: "0.2.0", _BUNDLER: "0.28.
 _RUNTIME_BYTES = 14_239_897 + 24_381 + 50_126  # ort-wasm-simd-threaded.wasm and .mjs, ort.wasm.min.mjs
 _TOKENIZERS_BYTES = 36_601  # tokenizers.min.mjs
 _TASKS = {"text-classification", "token-classification", "feature-extraction"}
+_WHY_NOT = {"question-answering": "the web module finds no answers in a context: its tokenizer library gives no places of tokens"}
 _MODELS = {"WordPiece", "BPE", "Unigram", "WordLevel"}
 _POST_PROCESSORS = {"TemplateProcessing", "BertProcessing", "RobertaProcessing", "ByteLevel"}
 _FILE_LIMIT_MB = 100
@@ -25,9 +27,9 @@ _FILE_LIMIT_SOURCE = "GitHub Pages and repositories take no larger file, docs.gi
 
 def check(shipment: Shipment) -> tuple[str, ...]:
     """Refuses decoders, spans of a context and TFLite files. Warns of other precisions than int8, and of very large files."""
-    if shipment.manifest.task == "question-answering":
+    if shipment.manifest.task in _WHY_NOT:
         raise EdgepackError(
-            "the web module finds no answers in a context: its tokenizer library gives no places of tokens",
+            _WHY_NOT[shipment.manifest.task],
             "ship it --for android, linux or python, or build a pack for one of these tasks: " + ", ".join(sorted(_TASKS)),
         )
     check_known(shipment, _TASKS, _MODELS)
@@ -82,7 +84,7 @@ def write(shipment: Shipment, folder: Path) -> Written:
     )
     licences = {_RUNTIME: "MIT", _TOKENIZERS: "Apache-2.0", _BUNDLER: "MIT"}
     fetched = tuple(Carried(what=f"{name} {_VERSIONS[name]}", licence=licence, carried=False) for name, licence in licences.items())
-    return Written(sizes=sizes, licences=fetched, context={"example": _EXAMPLES[shipment.manifest.task], "parity": _parity(shipment)})
+    return Written(sizes=sizes, licences=fetched, context={"example": _first_call(shipment), "parity": _parity(shipment)})
 
 
 def _parity(shipment: Shipment) -> str:
@@ -97,11 +99,10 @@ def _parity(shipment: Shipment) -> str:
     )
 
 
-_EXAMPLES = {
-    "text-classification": ('await model.ask("turn on the light")', "label"),
-    "token-classification": ('await model.ask("Ada Lovelace lived in London.")', "entities"),
-    "feature-extraction": ('await model.ask("turn on the light")', "values"),
-}
+def _first_call(shipment: Shipment) -> tuple[str, str]:
+    """For a README: a call as JavaScript writes it, and what to look at of the answer."""
+    call = first_call(shipment.manifest.task)
+    return f"await model.ask({call['call']})", call["attribute"]
 
 
 def _package(shipment: Shipment) -> dict[str, Any]:

@@ -1,36 +1,14 @@
 """Whether a model's confidence can be believed: calibration errors, the confidence in the true class, and what became of the
 rows that the teacher was sure or unsure of. Quantization is known to hurt the latter first (Proskurina 2024)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from edgepack.model.metrics import Answers
-from edgepack.tasks.scores import Bin, Calibration, TeacherBin
-from edgepack.tasks.tasks import Features, Outputs
+from edgepack.tasks.common.scores import Bin, Calibration, TeacherBin
 
 _WIDTH_BINS = 15  # as Guo 2017
 _TEACHER_BINS = 10
-
-
-def calibration_of(answers: Answers) -> Calibration | None:
-    """None where the task has no probability of a truth: embeddings, and spans of text."""
-    match answers.task.name:
-        case "text-classification":
-            true = np.array([answers.labels[row.label or ""] for row in answers.rows])
-            return calibrate(_log_softmax(answers.outputs), true, None if answers.teacher is None else _log_softmax(answers.teacher))
-        case "token-classification":
-            chosen = [_first_tokens(item) for item in answers.features]
-            pairs = zip(answers.features, chosen, strict=True)
-            tags = [answers.rows[item.row].tags[word] for item, positions in pairs for word in positions]
-            true = np.array([answers.labels[tag] for tag in tags])
-            own, teacher = (None if side is None else _of_words(side, chosen) for side in (answers.outputs, answers.teacher))
-            return calibrate(own, true, teacher, unit="words") if len(true) else None
-        case "text-generation":  # of a vocabulary's distribution only the true token's likelihood is kept
-            likelihoods = np.exp(-np.concatenate([output[:, 0] for output in answers.outputs]))
-            return Calibration(
-                unit="tokens", rows=len(likelihoods), true_class=_known(likelihoods.mean()),
-                ece=None, ace=None, teacher_kl=None, reliability=None, by_teacher=None,
-            )  # fmt: skip
-    return None
 
 
 def calibrate(log_probabilities: np.ndarray, true: np.ndarray, teacher: np.ndarray | None, unit: str = "rows") -> Calibration | None:
@@ -43,12 +21,12 @@ def calibrate(log_probabilities: np.ndarray, true: np.ndarray, teacher: np.ndarr
     return Calibration(
         unit=unit,
         rows=len(true),
-        ece=_known(expected_calibration_error(confidence, right)),
-        ace=_known(adaptive_calibration_error(probabilities, true)),
-        true_class=_known(in_true.mean()),
-        teacher_kl=None if teacher is None else _known((np.exp(teacher) * (teacher - log_probabilities)).sum(axis=1).mean()),
+        ece=known(expected_calibration_error(confidence, right)),
+        ace=known(adaptive_calibration_error(probabilities, true)),
+        true_class=known(in_true.mean()),
+        teacher_kl=None if teacher is None else known((np.exp(teacher) * (teacher - log_probabilities)).sum(axis=1).mean()),
         reliability=tuple(
-            Bin(confidence=_known(confidence[part].mean()), accuracy=_known(right[part].mean()), rows=len(part))
+            Bin(confidence=known(confidence[part].mean()), accuracy=known(right[part].mean()), rows=len(part))
             for part in _by_width(confidence)
         ),
         by_teacher=None if teacher is None else _by_teacher(probabilities, true, np.exp(teacher)),
@@ -88,9 +66,7 @@ def _by_teacher(probabilities: np.ndarray, true: np.ndarray, teacher: np.ndarray
     columns = np.stack([sure, in_true, ours == true, ours != theirs], axis=1)[order]
     means = np.add.reduceat(columns, starts, axis=0) / sizes[:, None]
     return tuple(
-        TeacherBin(
-            teacher=_known(mean[0]), true_class=_known(mean[1]), accuracy=_known(mean[2]), flip_share=_known(mean[3]), rows=int(size)
-        )
+        TeacherBin(teacher=known(mean[0]), true_class=known(mean[1]), accuracy=known(mean[2]), flip_share=known(mean[3]), rows=int(size))
         for mean, size in zip(means, sizes, strict=True)
     )
 
@@ -101,24 +77,13 @@ def _equal_parts(rows: int, parts: int) -> tuple[np.ndarray, np.ndarray]:
     return starts, np.diff([*starts, rows])
 
 
-def _first_tokens(item: Features) -> dict[int, int]:
-    """The position of each word's first token: it is the one that decides."""
-    found: dict[int, int] = {}
-    for position, word in enumerate(item.words):
-        if word is not None:
-            found.setdefault(word, position)
-    return found
-
-
-def _of_words(outputs: Outputs, chosen: list[dict[int, int]]) -> np.ndarray:
-    return _log_softmax(np.concatenate([output[list(at.values())] for output, at in zip(outputs, chosen, strict=True)]))
-
-
-def _log_softmax(logits: Outputs | np.ndarray) -> np.ndarray:
+def log_softmax(logits: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    """Natural logarithms of probabilities, [rows, classes], in float64."""
     table = np.asarray(logits, dtype=float)
     table = table - table.max(axis=1, keepdims=True)
     return table - np.log(np.exp(table).sum(axis=1, keepdims=True))
 
 
-def _known(value: float) -> float | None:
+def known(value: float) -> float | None:
+    """A figure of a record: six digits, and None where it is no number."""
     return round(float(value), 6) if np.isfinite(value) else None

@@ -1,6 +1,15 @@
-"""What the data holds: one example, whatever its task."""
+"""What the data holds: a record as a file states it, and a row as a task reads it."""
 
 from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record of a file: its values by the name of their column."""
+
+    values: dict[str, Any]
+    place: str  # file and line, for errors
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,119 @@
+"""Which column each field of a row is read from: what the user names, else by name, else by content. And rows of plain texts."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edgepack.core.errors import EdgepackError, did_you_mean
+from edgepack.tasks.common.rows import Record, Row
+
+_TEXT_NAMES = ("text", "sentence", "sentence1", "premise", "question1", "question", "utterance", "query", "content", "review", "input")
+_PAIR_NAMES = ("text_pair", "sentence2", "hypothesis", "question2", "pair")
+_LABEL_NAMES = ("label", "labels", "category", "intent", "class", "target", "sentiment", "y")
+_SIMILARITY_NAMES = (*_LABEL_NAMES, "score", "similarity", "similarity_score", "gold")
+_GROUP_NAMES = ("language", "lang", "group")
+_MOST_GROUPS = 100
+
+OPTIONAL_FIELDS = ("group", "gold")  # of a row: its column may be empty
+
+
+def text_columns(
+    first: Record, records: list[Record], wished: Mapping[str, str | None], with_label: bool = False, with_pair: bool = True
+) -> dict[str, str]:
+    """Columns of a text, of its label and of a second text, where the task has these, and of a group."""
+    names = list(first.values)
+    chosen = {key: value for key, value in wished.items() if value}
+    for key, name in chosen.items():
+        if name not in names:
+            raise EdgepackError(f"{first.place} has no column {name!r} for {key}", did_you_mean(name, names))
+    if with_label and "label" not in chosen:
+        chosen["label"] = _guess_label(first, records, names)
+    chosen |= _guess_group(records, names, chosen)
+    texts = [name for name in names if name not in chosen.values()]
+    if "text" not in chosen:
+        chosen["text"] = guess_text(first, records, texts)
+    pair = next((name for name in texts if name.lower() in _PAIR_NAMES and name != chosen["text"]), None)
+    if "text_pair" not in chosen and pair and with_pair:
+        chosen["text_pair"] = pair
+    return chosen
+
+
+def fixed_columns(first: Record, records: list[Record], aliases: Mapping[str, Sequence[str]], task: str, fix: str) -> dict[str, str]:
+    """Columns of fields that have fixed names, and of a group. EdgepackError with `fix`: the records lack one of them."""
+    chosen = {key: next((name for name in names if name in first.values), None) for key, names in aliases.items()}
+    if missing := [key for key, column in chosen.items() if column is None]:
+        raise EdgepackError(f"{first.place} has no {missing[0]} for {task}: its columns are {', '.join(first.values)}", fix)
+    known = {key: column for key, column in chosen.items() if column}
+    return known | _guess_group(records, list(first.values), known)
+
+
+def with_similarity(columns: dict[str, str], first: Record, records: list[Record]) -> dict[str, str]:
+    """With the column of pairs' similarities: what the user calls the label, else what is called so and holds numbers."""
+    chosen = dict(columns)
+    wished = chosen.pop("label", None)
+    if "text_pair" not in chosen:
+        return chosen
+    named = [name for wanted in _SIMILARITY_NAMES for name in first.values if name.lower() == wanted and name not in chosen.values()]
+    if not (wished or named):
+        return chosen
+    column = wished or named[0]
+    wrong = next((record for record in records if as_number(record.values.get(column)) is None), None)
+    if wrong is None:
+        return chosen | {"gold": column}
+    if wished:
+        raise EdgepackError(
+            f"{wrong.place}: {wrong.values.get(wished)!r} in column {wished!r} is no similarity",
+            "give numbers, higher for pairs more alike",
+        )
+    return chosen
+
+
+def text_row(place: str, value: Mapping[str, Any], group: str | None) -> Row:
+    """A row of a text, with a second text, a label and a similarity where there are such."""
+    label = None if value.get("label") is None else str(value["label"]).strip()
+    pair = value.get("text_pair")
+    pair = None if pair is None else str(pair)
+    return Row(place, text=str(value["text"]), text_pair=pair, label=label, gold=as_number(value.get("gold")), group=group)
+
+
+def parts_of(rows: Sequence[Row]) -> list[str | tuple[str, ...]]:
+    """The texts of rows: each part of a pair by itself, and words as they stand."""
+    parts: list[str | tuple[str, ...]] = []
+    for row in rows:
+        parts += [row.words] if row.words else []
+        parts += [part for part in (row.text, row.text_pair, row.context) if part and part.strip()]
+    return parts
+
+
+def as_number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def guess_text(first: Record, records: list[Record], names: list[str]) -> str:
+    named = [name for wanted in _TEXT_NAMES for name in names if name.lower() == wanted]
+    if named:
+        return named[0]
+    strings = [name for name in names if isinstance(first.values[name], str)]
+    if not strings:
+        raise EdgepackError(f"{first.place}: no column holds text: {', '.join(names)}", "name it with --text-column")
+    return max(strings, key=lambda name: sum(len(str(record.values.get(name))) for record in records))
+
+
+def _guess_group(records: list[Record], names: list[str], chosen: dict[str, str]) -> dict[str, str]:
+    """A column of languages or the like; a column with a value of its own for nearly every row groups nothing."""
+    named = [name for wanted in _GROUP_NAMES for name in names if name.lower() == wanted and name not in chosen.values()]
+    few = [name for name in named if len({str(record.values.get(name)) for record in records}) <= _MOST_GROUPS]
+    return {"group": few[0]} if few else {}
+
+
+def _guess_label(first: Record, records: list[Record], names: list[str]) -> str:
+    named = [name for wanted in _LABEL_NAMES for name in names if name.lower() == wanted]
+    if named:
+        return named[0]
+    if len(names) == 2:  # a table without a header: labels repeat, texts do not
+        return min(names, key=lambda name: len({str(record.values.get(name)) for record in records}))
+    raise EdgepackError(f"{first.place}: which column is the label? It has {', '.join(names)}", "name it with --label-column")

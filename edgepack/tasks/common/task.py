@@ -1,0 +1,152 @@
+"""The record of a task: every fact and every function that depends on which task it is. A task's file fills it in."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgepack.core.errors import EdgepackError
+from edgepack.tasks.common.calibration import Calibration
+from edgepack.tasks.common.metrics import Answers, ClassResult, Metric
+from edgepack.tasks.common.rows import Record, Row
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    Batch = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Features:
+    """Token ids of one input. `row` is the index of the row it came from; `words` and `offsets` lead back to its text."""
+
+    ids: list[int]
+    type_ids: list[int]
+    row: int
+    words: tuple[int | None, ...] = ()
+    offsets: tuple[tuple[int, int] | None, ...] = ()
+
+
+Outputs = Sequence[np.ndarray]  # one array for each Features; its shape is in the task's file
+Text = str | tuple[str, ...]  # a string, or words where the task's data comes in words
+Columns = dict[str, str]  # which column each field of a row is read from
+
+# Minitron (Muralidharan 2024): logits alone are hard to beat where the student starts from its teacher's weights.
+OUTPUTS_ALONE = {"soft_weight": 1.0, "hidden_weight": 0.0, "relation_weight": 0.0, "hard_weight": 0.0}
+
+
+def _no_check(source: str, splits: Mapping[str, Sequence[Row]]) -> None:
+    """Rows of any kind will do."""
+
+
+def _no_results(answers: "Answers") -> list[ClassResult]:
+    return []
+
+
+def _no_calibration(answers: "Answers") -> None:
+    """The task has no probability of a truth."""
+
+
+def _whole(ids: Sequence[int], output: "torch.Tensor") -> np.ndarray:
+    return output.numpy().copy()
+
+
+def _unchanged(outputs: Outputs, width: int) -> Outputs:
+    return outputs
+
+
+def _one_a_row(outputs: Outputs, features: Sequence[Features], others: Sequence[Features], new_id: Mapping[int, int]) -> Outputs:
+    return outputs
+
+
+def _text_and_pair(row: Row) -> dict[str, Any]:
+    return {"text": row.text, "text_pair": row.text_pair or row.context or None}
+
+
+def _all_of(output: np.ndarray) -> np.ndarray:
+    return output
+
+
+def _largest(differences: np.ndarray) -> float:
+    return float(differences.max(initial=0.0))
+
+
+@dataclass(frozen=True, eq=False, repr=False)  # there is a single record of each task
+class Task:
+    """The facts that a plan needs, then what happens to rows, outputs and losses, in the order of a build.
+
+    Shapes are those of one input: [labels], [tokens, labels], [tokens, 2] or [hidden]; torch's have an axis of rows before them.
+    """
+
+    # Facts. Pure data, so that a plan needs no model.
+    name: str
+    auto_class: str  # of transformers
+    architectures: tuple[str, ...]  # what a config's `architectures` end with where the model was made for this task
+    outputs: tuple[str, ...]  # names in the exported graph; several are stacked on the last axis
+    per_token: bool  # whether outputs have an axis of tokens
+    metric: str  # the first metric, which the drop is judged by
+    example: tuple[tuple[str, str], ...]  # what a shipped module is asked in its README: the inputs' names and texts
+    answer_field: str  # what of a module's answer its README shows
+
+    # From a file's records to token ids.
+    columns: Callable[[Record, list[Record], Mapping[str, str | None]], Columns]  # of the first record, all of them, the user's wishes
+    row: Callable[[str, Mapping[str, Any], str | None], Row]  # of a place, values by the fields in `columns`, and the group
+    row_of_text: Callable[[str], Row | None]  # a row for a text alone; None where the task can make none of it
+    texts: Callable[[Sequence[Row]], list[Text]]  # what `encode` hands to the tokenizer
+    encode: Callable[[Any, Sequence[Row], int], list[Features]]  # with a tokenizer, up to so many tokens
+
+    # From outputs to decisions and scores: a label id, a tuple of tag ids by word, an answer, a tuple of token ids, or None.
+    decide: Callable[[Outputs, Sequence[Features], Sequence[Row]], list[Any]]  # one decision a row
+    metrics: Callable[[Answers], tuple[Metric, ...]]  # `metric` first, then one that sees what the first does not
+
+    # What torch computes. outputs: as `forward` gives them.
+    forward: "Callable[[nn.Module, Batch], torch.Tensor]"  # what the exported graph computes
+    soft_loss: "Callable[[torch.Tensor, Batch, torch.Tensor, float], torch.Tensor]"  # to the teacher's outputs at a temperature
+
+    # Facts that most tasks share.
+    decodes: bool = False  # token by token, with a cache of keys and values
+    head_outputs: int | None = None  # the width of the head; None: one for each label that the config names
+    dense_head: bool = False  # a dense layer stands before the head in families that have one for whole texts
+    uses_pooler: bool = True  # False: the base model is loaded without its pooler
+    joins_rows: bool = False  # rows are running text: they keep their order, and an input may hold parts of several
+    reads_conll: bool = False  # plain text files hold a word and its tag a line, not a text a line
+    needs_teacher: bool = False  # whether the metric compares with the teacher's outputs
+    metric_of_narrower: str | None = None  # the first metric of a student whose outputs have another width than the teacher's
+    default_importance: str = "gradient"  # what heads and neurons are ranked by
+    loss_weights: Mapping[str, float] = field(default_factory=lambda: dict(OUTPUTS_ALONE))
+    class_kind: str = "class"  # what `class_results` are results of
+
+    # Functions that most tasks share.
+    check_rows: Callable[[str, Mapping[str, Sequence[Row]]], None] = _no_check  # EdgepackError: nothing can be learned from them
+    unlabelled_row: Callable[[Row], Row | None] | None = lambda row: row  # of a row with a text alone; None: such texts are of no use
+    shown: Callable[[Row], dict[str, Any]] = _text_and_pair  # a row's texts as they stand beside golden vectors, unless rows are joined
+    class_results: Callable[[Answers], list[ClassResult]] = _no_results
+    calibration: Callable[[Answers], Calibration | None] = _no_calibration
+    hard_targets: Callable[[Sequence[Features], Sequence[Row], Mapping[str, int]], list[Any]] | None = None  # None: it has no labels
+    label_loss: "Callable[[torch.Tensor, Batch, torch.Tensor], torch.Tensor] | None" = None  # None as `hard_targets`
+    kept_outputs: "Callable[[torch.Tensor], torch.Tensor] | None" = None  # what a student learns from, of one input; None: the outputs
+    reduced: "Callable[[Sequence[int], torch.Tensor], np.ndarray]" = _whole  # what is kept of one input's outputs
+    narrowed: Callable[[Outputs, int], Outputs] = _unchanged  # the teacher's outputs for a student of that hidden width
+    aligned: Callable[[Outputs, Sequence[Features], Sequence[Features], Mapping[int, int]], Outputs] = _one_a_row
+
+    # How two files of the same model are compared.
+    comparable: Callable[[np.ndarray], np.ndarray] = _all_of  # of an output what rounding alone does not make jump
+    gap: Callable[[np.ndarray], float] = _largest  # one figure for the differences of comparable outputs
+    choices: Callable[[np.ndarray], np.ndarray] | None = None  # of an output what decides; None: it decides nothing
+
+    def __repr__(self) -> str:
+        return f"Task({self.name!r})"
+
+    @property
+    def names_labels(self) -> bool:
+        """Whether the model's config names the labels."""
+        return self.head_outputs is None
+
+
+def check_tokens(features: Sequence[Features], rows: Sequence[Row]) -> None:
+    """EdgepackError names the first row of which nothing is left: a tokenizer without tokens of its own makes none of an empty text."""
+    for item in features:
+        if not item.ids:
+            raise EdgepackError(f"{rows[item.row].place}: no tokens", "drop the row, or fill in its text")

@@ -1,0 +1,120 @@
+"""feature-extraction: a text becomes a vector, the mean of its tokens' hidden states; a student learns its teacher's vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgepack.tasks.common.columns import parts_of, text_columns, text_row, with_similarity
+from edgepack.tasks.common.encoding import type_ids
+from edgepack.tasks.common.metrics import Answers, Metric, mean_of, spearman
+from edgepack.tasks.common.rows import Record, Row
+from edgepack.tasks.common.task import Features, Outputs, Task
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+_FEWEST_PAIRS = 3  # that a rank correlation is computed of
+
+
+def _columns(first: Record, records: list[Record], wished: Mapping[str, str | None]) -> dict[str, str]:
+    return with_similarity(text_columns(first, records, wished), first, records)
+
+
+def _encode(tokenizer: Any, rows: Sequence[Row], max_length: int) -> list[Features]:
+    """Every text by itself; the two of a pair follow one another, and are compared by their embeddings."""
+    texts = [(index, text) for index, row in enumerate(rows) for text in (row.text, row.text_pair) if text is not None]
+    encoded = tokenizer([text for _, text in texts], truncation=True, max_length=max_length, padding=False)
+    return [Features(ids, types, row) for (row, _), ids, types in zip(texts, encoded["input_ids"], type_ids(encoded), strict=True)]
+
+
+def _decide(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row]) -> list[None]:
+    return [None] * len(outputs)
+
+
+def _metrics(answers: Answers) -> tuple[Metric, ...]:
+    """Cosine to the teacher's embedding of the same text; then how pairs are ranked by their cosine: as the data's own scores
+    rank them (Reimers and Gurevych 2019), or, without such, as the teacher ranks neighbours in one fixed shuffle of the texts.
+    """
+    return tuple(_each_metric(answers))
+
+
+def _each_metric(answers: Answers) -> Iterator[Metric]:
+    rows = np.array([item.row for item in answers.features])
+    ours = _unit_length(answers.outputs)
+    teacher = None if answers.teacher is None else _unit_length(answers.teacher)
+    if teacher is not None and ours.shape == teacher.shape:  # a narrower student's embeddings live in a space of their own
+        yield Metric("cosine_to_teacher", rows, mean_of((ours * teacher).sum(axis=1)))
+    _, first, texts = np.unique(rows, return_index=True, return_counts=True)  # the two texts of a pair are neighbours
+    first = np.array([at for at in first[texts == 2] if answers.rows[rows[at]].gold is not None], dtype=int)
+    if len(first) >= _FEWEST_PAIRS:
+        truth = np.array([answers.rows[row].gold for row in rows[first]])
+        yield Metric("spearman", rows[first], spearman((ours[first] * ours[first + 1]).sum(axis=1), truth))
+    if teacher is not None and len(ours) >= _FEWEST_PAIRS and (len(first) < _FEWEST_PAIRS or ours.shape != teacher.shape):
+        first = np.random.default_rng(0).permutation(len(ours))
+        second = np.roll(first, 1)
+        cosines, expected = ((side[first] * side[second]).sum(axis=1) for side in (ours, teacher))
+        yield Metric("spearman_to_teacher", rows[first], spearman(cosines, expected))
+
+
+def _unit_length(outputs: Outputs) -> np.ndarray:
+    vectors = np.stack(outputs).astype(float)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def _forward(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """[rows, hidden]: the mean over real tokens."""
+    hidden = model(**batch).last_hidden_state
+    mask = batch["attention_mask"].unsqueeze(-1).to(hidden.dtype)
+    return (hidden * mask).sum(1) / mask.sum(1)
+
+
+def _soft_loss(outputs: torch.Tensor, batch: dict[str, torch.Tensor], soft: torch.Tensor, temperature: float) -> torch.Tensor:
+    """1 - cosine."""
+    from torch.nn import functional
+
+    return (1 - functional.cosine_similarity(outputs.float(), soft.float(), dim=-1)).mean()
+
+
+def _narrowed(outputs: Outputs, width: int) -> Outputs:
+    """A narrower student has embeddings of its own width, and its texts lie to each other as the teacher's do."""
+    if len(outputs[0]) <= width:
+        return outputs
+    return list(np.stack(outputs) @ principal_axes(np.stack(outputs), width))
+
+
+def principal_axes(embeddings: np.ndarray, width: int) -> np.ndarray:
+    """[teacher's width, width], orthonormal: the plane through 0 that keeps most of the embeddings, and so of their cosines."""
+    _, vectors = np.linalg.eigh(embeddings.astype(np.float64).T @ embeddings)
+    return vectors[:, ::-1][:, :width].astype(np.float32)
+
+
+TASK = Task(
+    name="feature-extraction",
+    auto_class="AutoModel",
+    architectures=("Model",),
+    outputs=("sentence_embedding",),  # [hidden]; torch names a value inside `embedding`
+    per_token=False,
+    metric="cosine_to_teacher",
+    example=(("text", "turn on the light"),),
+    answer_field="values",
+    columns=_columns,
+    row=text_row,
+    row_of_text=lambda text: Row("", text=text),
+    texts=parts_of,
+    encode=_encode,
+    decide=_decide,
+    metrics=_metrics,
+    forward=_forward,
+    soft_loss=_soft_loss,
+    head_outputs=0,
+    uses_pooler=False,
+    needs_teacher=True,
+    metric_of_narrower="spearman_to_teacher",
+    default_importance="activation",  # without labels there is no loss to take a gradient of
+    shown=lambda row: {"text": row.text, "text_pair": None},
+    narrowed=_narrowed,
+)

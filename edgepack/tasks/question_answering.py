@@ -1,0 +1,184 @@
+"""question-answering: the answer to a question is a span of its context (SQuAD, Rajpurkar 2016)."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgepack.tasks.common.columns import fixed_columns, parts_of
+from edgepack.tasks.common.encoding import type_ids
+from edgepack.tasks.common.losses import IGNORED, divergence, known_mean, real_tokens
+from edgepack.tasks.common.metrics import Answers, Metric, by_row, mean_of
+from edgepack.tasks.common.rows import Record, Row
+from edgepack.tasks.common.task import Features, Outputs, Task
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+_STRIDE = 64  # tokens that two windows of a long context share
+_LONGEST_ANSWER = 30  # tokens
+_STARTS_TRIED = 20  # the likeliest
+
+
+def _columns(first: Record, records: list[Record], wished: Mapping[str, str | None]) -> dict[str, str]:
+    aliases = {name: (name,) for name in ("question", "context", "answers")}
+    return fixed_columns(first, records, aliases, "question-answering", "give SQuAD json")
+
+
+def _row(place: str, value: Mapping[str, Any], group: str | None) -> Row:
+    return Row(place, text=value["question"], context=value["context"], answers=_answers(value["answers"]), group=group)
+
+
+def _answers(value: Any) -> tuple[tuple[str, int], ...]:
+    if isinstance(value, dict):  # the hub's layout of SQuAD
+        return tuple(zip(value["text"], value["answer_start"], strict=True))
+    return tuple((text, int(start)) for text, start in value)
+
+
+def _encode(tokenizer: Any, rows: Sequence[Row], max_length: int) -> list[Features]:
+    """A question with its context; a context too long for the model becomes several overlapping windows."""
+    encoded = tokenizer(
+        [row.text for row in rows],
+        [row.context for row in rows],
+        truncation="only_second",
+        max_length=max_length,
+        stride=min(_STRIDE, max_length // 4),
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
+        padding=False,
+    )
+    windows = []
+    for index, (ids, types) in enumerate(zip(encoded["input_ids"], type_ids(encoded), strict=True)):
+        sequence = encoded.sequence_ids(index)
+        offsets = tuple(span if part == 1 else None for span, part in zip(encoded["offset_mapping"][index], sequence, strict=True))
+        windows.append(Features(ids, types, encoded["overflow_to_sample_mapping"][index], offsets=offsets))
+    return windows
+
+
+def _decide(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row]) -> list[str]:
+    """The span with the highest sum of start and end logits over all windows of a row (Devlin 2019)."""
+    best: list[tuple[float, str]] = [(-np.inf, "")] * len(rows)
+    for output, item in zip(outputs, features, strict=True):
+        inside = np.array([span is not None for span in item.offsets])
+        start = np.where(inside, output[:, 0], -np.inf)
+        end = np.where(inside, output[:, 1], -np.inf)
+        for first in np.argsort(-start)[:_STARTS_TRIED]:
+            last = first + int(end[first : first + _LONGEST_ANSWER].argmax())
+            score = float(start[first] + end[last])
+            opening, closing = item.offsets[first], item.offsets[last]
+            if opening and closing and score > best[item.row][0]:
+                best[item.row] = (score, rows[item.row].context[opening[0] : closing[1]])
+    return [text for _, text in best]
+
+
+def _metrics(answers: Answers) -> tuple[Metric, ...]:
+    pairs = [_answer_scores(answer, row) for answer, row in zip(answers.decisions, answers.rows, strict=True)]
+    f1, exact = np.array(pairs, dtype=float).T
+    return by_row("answer_f1", answers, mean_of(f1)), by_row("exact_match", answers, mean_of(exact))
+
+
+def _answer_scores(answer: str, row: Row) -> tuple[float, float]:
+    """SQuAD's F1 and exact match, the best over the row's answers (Rajpurkar 2016); a row without answers wants none."""
+    scores = [_answer_score(answer, true) for true, _ in row.answers] or [(float(not answer), float(not answer))]
+    return max(f1 for f1, _ in scores), max(exact for _, exact in scores)
+
+
+def _answer_score(answer: str, true: str) -> tuple[float, float]:
+    """Over words, less case, punctuation and articles."""
+    ours, theirs = (
+        re.sub(r"\b(a|an|the)\b", " ", text.lower().translate(str.maketrans("", "", string.punctuation))).split() for text in (answer, true)
+    )
+    common = sum((Counter(ours) & Counter(theirs)).values())
+    exact = float(ours == theirs)
+    return (2 * common / (len(ours) + len(theirs)) if ours and theirs else exact), exact
+
+
+def _forward(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """[rows, tokens, 2]: start and end logits."""
+    import torch
+
+    answers = model(**batch)
+    return torch.stack([answers.start_logits, answers.end_logits], dim=-1)
+
+
+def _over_tokens(outputs: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """[rows, 2, tokens], with next to no probability where there is padding."""
+    return outputs.float().masked_fill(~real_tokens(batch)[..., None], -1e9).transpose(1, 2)
+
+
+def _hard_targets(features: Sequence[Features], rows: Sequence[Row], labels: Mapping[str, int]) -> list[np.ndarray]:
+    return [_answer_positions(item, rows[item.row]) for item in features]
+
+
+def _answer_positions(item: Features, row: Row) -> np.ndarray:
+    """First and last token of the first answer that lies whole in this window; IGNORED twice where none does."""
+    for text, opening in row.answers:
+        closing = opening + len(text)
+        held = [at for at, span in enumerate(item.offsets) if span and span[0] < closing and span[1] > opening]
+        if held and item.offsets[held[0]][0] <= opening and item.offsets[held[-1]][1] >= closing:
+            return np.array([held[0], held[-1]])
+    return np.array([IGNORED, IGNORED])
+
+
+def _label_loss(outputs: torch.Tensor, batch: dict[str, torch.Tensor], hard: torch.Tensor) -> torch.Tensor:
+    """outputs: [rows, tokens, 2]; hard: [rows, 2], the places of start and end."""
+    return known_mean(_over_tokens(outputs, batch), hard)
+
+
+def _soft_loss(outputs: torch.Tensor, batch: dict[str, torch.Tensor], soft: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Over the real tokens, for start and for end."""
+    return divergence(_over_tokens(outputs, batch), _over_tokens(soft, batch), temperature).mean()
+
+
+def _aligned(outputs: Outputs, features: Sequence[Features], others: Sequence[Features], new_id: Mapping[int, int]) -> Outputs:
+    """A start belongs to the character where its token starts, an end to the one where it ends; elsewhere the row's lowest."""
+    if [(item.row, item.offsets) for item in features] == [(item.row, item.offsets) for item in others]:
+        return outputs
+    places: dict[tuple[int, int, int], float] = {}
+    lowest: dict[int, float] = {}
+    for output, item in zip(outputs, features, strict=True):
+        lowest[item.row] = min(lowest.get(item.row, np.inf), float(output.min()))
+        for values, span in zip(output, item.offsets, strict=True):
+            for end in (0, 1) if span else ():
+                key = (item.row, end, span[end])
+                places[key] = max(places.get(key, -np.inf), float(values[end]))
+    return [
+        np.array(
+            [[places.get((other.row, end, span[end]), low) if span else low for end in (0, 1)] for span in other.offsets], dtype=np.float32
+        )
+        for other in others
+        for low in (lowest[other.row],)
+    ]
+
+
+TASK = Task(
+    name="question-answering",
+    auto_class="AutoModelForQuestionAnswering",
+    architectures=("ForQuestionAnswering",),
+    outputs=("start_logits", "end_logits"),  # [tokens, 2]
+    per_token=True,
+    metric="answer_f1",
+    example=(("question", "Who wrote it?"), ("context", "The first program was written by Ada Lovelace.")),
+    answer_field="text",
+    columns=_columns,
+    row=_row,
+    row_of_text=lambda text: Row("", text="what is it?", context=text) if text.strip() else None,
+    texts=parts_of,
+    encode=_encode,
+    decide=_decide,
+    metrics=_metrics,
+    forward=_forward,
+    soft_loss=_soft_loss,
+    head_outputs=2,
+    unlabelled_row=None,
+    hard_targets=_hard_targets,
+    label_loss=_label_loss,
+    aligned=_aligned,
+    choices=lambda output: output.argmax(0),
+)

@@ -1,0 +1,146 @@
+"""text-generation: running text is judged by the next token's likelihood, and new text is decoded token by token with a cache."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgepack.tasks.common.calibration import known
+from edgepack.tasks.common.columns import text_columns, text_row
+from edgepack.tasks.common.losses import IGNORED, known_mean, logits_of, real_tokens, rows_mean
+from edgepack.tasks.common.metrics import Answers, Metric, ratio
+from edgepack.tasks.common.rows import Row
+from edgepack.tasks.common.scores import Calibration
+from edgepack.tasks.common.task import Features, Outputs, Task
+
+if TYPE_CHECKING:
+    import torch
+
+_BLOCK = 256  # tokens of running text that are scored at once
+_TOP_LOGITS = 32  # kept of a vocabulary's: the rest is one class of its own
+
+
+def _texts(rows: Sequence[Row]) -> list[str | tuple[str, ...]]:
+    """Rows are joined, and a line break may be part of a piece."""
+    joined = "\n".join(row.text for row in rows)
+    return [joined] if joined.strip() else []
+
+
+def _encode(tokenizer: Any, rows: Sequence[Row], max_length: int) -> list[Features]:
+    """Running text in blocks of equal length: rows are joined, because a line is no unit of meaning in prose."""
+    ids = tokenizer("\n".join(row.text for row in rows), add_special_tokens=False, verbose=False)["input_ids"]
+    length = min(_BLOCK, max_length)
+    start = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []
+    step = length - len(start)
+    blocks = [start + ids[at : at + step] for at in range(0, max(1, len(ids) - step + 1), step)]
+    return [Features(block, [0] * len(block), row=index) for index, block in enumerate(blocks)]
+
+
+def _decide(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row]) -> list[tuple[int, ...]]:
+    return [tuple(int(token) for token in output[:, 1]) for output in outputs]
+
+
+def _metrics(answers: Answers) -> tuple[Metric, ...]:
+    likelihood = ratio([(float(output[:, 0].sum()), len(output)) for output in answers.outputs])
+    return (Metric("perplexity", np.arange(len(answers.outputs)), lambda weights: np.exp(likelihood(weights))),)
+
+
+def _calibration(answers: Answers) -> Calibration:
+    """Of a vocabulary's distribution only the true token's likelihood is kept."""
+    likelihoods = np.exp(-np.concatenate([output[:, 0] for output in answers.outputs]))
+    return Calibration(
+        unit="tokens", rows=len(likelihoods), true_class=known(likelihoods.mean()),
+        ece=None, ace=None, teacher_kl=None, reliability=None, by_teacher=None,
+    )  # fmt: skip
+
+
+def _reduced(ids: Sequence[int], output: torch.Tensor) -> np.ndarray:
+    """Next-token logits become two numbers a token, as in targets/protocol.py: nobody keeps a vocabulary's worth of logits."""
+    import torch
+
+    logits = output[:-1].double()
+    nll = torch.nn.functional.cross_entropy(logits, torch.tensor(ids[1:]), reduction="none")
+    return torch.stack([nll, logits.argmax(dim=-1).double()], dim=-1).numpy()
+
+
+def top_logits(logits: torch.Tensor) -> torch.Tensor:
+    """[tokens, vocabulary] logits as [tokens, 2 k]: log probabilities of the k likeliest, then their ids."""
+    import torch
+
+    best = torch.log_softmax(logits.float(), dim=-1).topk(min(_TOP_LOGITS, logits.shape[-1]), dim=-1)
+    return torch.cat([best.values, best.indices.float()], dim=-1)
+
+
+def _hard_targets(features: Sequence[Features], rows: Sequence[Row], labels: Mapping[str, int]) -> list[np.ndarray]:
+    return [np.array([*item.ids[1:], IGNORED], dtype=np.int64) for item in features]
+
+
+def _label_loss(outputs: torch.Tensor, batch: dict[str, torch.Tensor], hard: torch.Tensor) -> torch.Tensor:
+    """outputs: [rows, tokens, vocabulary]; hard: [rows, tokens], the next tokens."""
+    return known_mean(outputs, hard)
+
+
+def _soft_loss(outputs: torch.Tensor, batch: dict[str, torch.Tensor], soft: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Over the teacher's likeliest next tokens and one class for all others, whatever the temperature. soft: see `top_logits`."""
+    return rows_mean(_next_token_divergence(outputs, soft), real_tokens(batch))
+
+
+def _next_token_divergence(outputs: torch.Tensor, soft: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    log_teacher, ids = soft.float().chunk(2, dim=-1)
+    log_student = torch.log_softmax(outputs.float(), dim=-1).gather(-1, ids.long())
+    both = [torch.cat([likeliest, _log_rest(likeliest)], dim=-1) for likeliest in (log_student, log_teacher)]
+    return torch.nn.functional.kl_div(both[0], both[1], reduction="none", log_target=True).sum(dim=-1)
+
+
+def _log_rest(likeliest: torch.Tensor) -> torch.Tensor:
+    return (1 - likeliest.exp().sum(dim=-1, keepdim=True)).clamp(min=1e-6).log()
+
+
+def _aligned(outputs: Outputs, features: Sequence[Features], others: Sequence[Features], new_id: Mapping[int, int]) -> Outputs:
+    """There is an answer only where all pieces stayed, and it is renumbered; else the result is empty."""
+    same = [[new_id.get(index) for index in item.ids] for item in features] == [other.ids for other in others]
+    return [_renumbered(output, new_id) for output in outputs] if same else []
+
+
+def _renumbered(output: np.ndarray, new_id: Mapping[int, int]) -> np.ndarray:
+    renumbered = output.copy()
+    renumbered[:, 1] = [new_id.get(int(index), -1) for index in output[:, 1]]
+    return renumbered
+
+
+TASK = Task(
+    name="text-generation",
+    auto_class="AutoModelForCausalLM",
+    architectures=("ForCausalLM", "LMHeadModel"),
+    outputs=("logits",),  # reduced to [tokens - 1, 2]: the next token's negative log-likelihood, and the likeliest token
+    per_token=True,
+    metric="perplexity",
+    example=(("prompt", "Once upon a time"),),
+    answer_field="text",
+    columns=partial(text_columns, with_pair=False),
+    row=text_row,
+    row_of_text=lambda text: Row("", text=text) if text else None,
+    texts=_texts,
+    encode=_encode,
+    decide=_decide,
+    metrics=_metrics,
+    forward=logits_of,
+    soft_loss=_soft_loss,
+    decodes=True,
+    head_outputs=0,
+    joins_rows=True,
+    calibration=_calibration,
+    hard_targets=_hard_targets,
+    label_loss=_label_loss,
+    kept_outputs=top_logits,
+    reduced=_reduced,
+    aligned=_aligned,
+    comparable=lambda output: output[:, 0],  # which of two equal tokens is likelier is a matter of rounding
+    gap=lambda differences: float(differences.mean()) if len(differences) else 0.0,  # in nats
+    choices=lambda output: output[:, 1],
+)
