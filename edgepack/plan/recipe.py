@@ -109,7 +109,8 @@ def training_for(task: str, training: Training) -> Training:
             "every weight of the loss is 0, so the student has nothing to learn from", "leave out --soft-weight 0, or give another weight"
         )
     if weights["hard_weight"] and facts.hard_targets is None:
-        raise EdgepackError(f"texts for {task} have no labels to learn: --hard-weight {weights['hard_weight']:g}", "leave --hard-weight out")
+        weight = f"--hard-weight {weights['hard_weight']:g}"
+        raise EdgepackError(f"{weight}: texts for {task} have no labels to learn", "leave --hard-weight out")
     return training.model_copy(update=weights)
 
 
