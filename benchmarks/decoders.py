@@ -28,7 +28,7 @@ from edgepack.measure.machines.transports.local import run_job
 from edgepack.model.checkpoint import load_tokenizer
 from edgepack.pack.runnable import CacheLayer
 from edgepack.plan.steps import Quantize
-from edgepack.quantize.onnx_blockwise import quantize_decoder
+from edgepack.quantize.schemes.onnx_blockwise import quantize_decoder
 from edgepack.tasks.common.task import Features
 
 TOKENS = 2048

@@ -26,7 +26,8 @@ from edgepack.pipeline.build import build
 from edgepack.plan.profile import load_profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.steps import Quantize
-from edgepack.quantize.tflite_quantization import quantize_tflite, refuse_for_old_runtime
+from edgepack.quantize.schemes.tflite_int8 import quantize
+from edgepack.quantize.tflite_scales import refuse_for_old_runtime
 
 
 def main() -> None:
@@ -56,7 +57,7 @@ def prepared(wanted: argparse.Namespace, scratch: Path) -> dict[str, Path]:
     build(Recipe.read(fixed | {"precision": "fp32"}, "the command line"), profile, scratch / "fp32", effort=None)
     shutil.copytree(scratch / "pack", scratch / "channels")
     (scratch / "channels" / "model.tflite").unlink()
-    quantize_tflite(scratch / "fp32", Quantize(precision="int8", why=""), scratch / "channels")
+    quantize(scratch / "fp32", Quantize(precision="int8", why=""), False, scratch / "channels")
     return {"as shipped": scratch / "pack", "a scale for each channel": scratch / "channels"}
 
 

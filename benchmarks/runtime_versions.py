@@ -15,14 +15,15 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from edgepack.export.file_names import MODEL_FILE
 from edgepack.export.onnx_decoder import export_decoder, runnable_decoder
 from edgepack.export.onnx_export import export_onnx
-from edgepack.export.onnx_optimization import MODEL_FILE, optimize_onnx
+from edgepack.export.onnx_optimization import optimize_onnx
 from edgepack.export.onnx_weights import load_mapped, save_whole
 from edgepack.plan.steps import Export, Quantize
-from edgepack.quantize.int8_search import Texts, in_int8, prepare
-from edgepack.quantize.onnx_blockwise import quantize_decoder
-from edgepack.quantize.onnx_halves import store_halves
+from edgepack.quantize.onnx_int8_search import Texts, int8_model, prepare
+from edgepack.quantize.schemes.onnx_blockwise import quantize_decoder
+from edgepack.quantize.schemes.onnx_fp16 import store_halves
 from edgepack.tasks import task_named
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -87,7 +88,7 @@ def files_of(family: str, folder: Path):
         optimize_onnx(folder / "graph.onnx", places["fp32"])
         store_halves(places["fp32"], places["fp16"])
         step = Quantize(precision="int8", why="")
-        save_whole(in_int8(prepare(load_mapped(folder / "graph.onnx"), step, Texts([], [])), step), folder / "int8.onnx")
+        save_whole(int8_model(prepare(load_mapped(folder / "graph.onnx"), step, Texts([], [])), step), folder / "int8.onnx")
         optimize_onnx(folder / "int8.onnx", places["int8"])
     for name, place in places.items():
         yield f"{family}, {name}", str((place / MODEL_FILE).resolve())

@@ -11,16 +11,16 @@ from torch import nn
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
 from edgepack.export.decoders import cache_layers, kv_heads, refuse_rotation_by_length, stop_ids
+from edgepack.export.file_names import MODEL_FILE, SCORE_FILE
 from edgepack.export.onnx_decoder_modules import Feed, onnx_modules
 from edgepack.export.onnx_export import forget_the_machine, name_by_module, quiet
-from edgepack.export.onnx_optimization import MODEL_FILE, SESSION, optimize_onnx
+from edgepack.export.onnx_optimization import SESSION, optimize_onnx
 from edgepack.model.evaluation import pad_id_of
 from edgepack.model.surgery import head_dim_of
 from edgepack.pack.runnable import Runnable
 from edgepack.plan.steps import Export
 from edgepack.tasks.common.task import Task
 
-SCORE_FILE = "score.onnx"
 _GRAPH_FILE = "decoder.onnx"
 _TOKENS = "sequence_length"  # the axis of a text's tokens
 _MOST_POSITIONS = 8192  # rows of the rotation tables: 2 MB for heads of 64, where a config may state 131,072 positions

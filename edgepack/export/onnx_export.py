@@ -16,8 +16,9 @@ from transformers.pytorch_utils import Conv1D
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
+from edgepack.export.file_names import MODEL_FILE
 from edgepack.export.onnx_attention import onnx_attention
-from edgepack.export.onnx_optimization import MODEL_FILE, session_of
+from edgepack.export.onnx_optimization import session_of
 from edgepack.model.evaluation import pad_id_of, takes_types
 from edgepack.pack.runnable import Runnable
 from edgepack.plan.steps import Export

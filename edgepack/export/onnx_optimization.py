@@ -5,9 +5,8 @@ from pathlib import Path
 import onnx
 import onnxruntime
 
+from edgepack.export.file_names import DATA_FILE, MODEL_FILE
 from edgepack.pack.runnable import Session
-
-MODEL_FILE, DATA_FILE = "model.onnx", "model.onnx.data"
 
 # onnxruntime's SkipLayerNormalization takes 198 us an op where Add and LayerNormalization take 28 (measured at 128 x 384):
 # that fusion stays off, ahead of time and again when the session opens, so the session does not optimize at all.

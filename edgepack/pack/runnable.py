@@ -1,5 +1,7 @@
 """What a target must know to run a model file: the part of pack.json that targets/ reads. Pure data."""
 
+import json
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -38,3 +40,8 @@ class Runnable(Frozen):
     stop_ids: tuple[int, ...] = ()
     weight_cache: bool = False  # LiteRT keeps weights as its kernels want them in a file of its own, and maps it at the next start
     buckets: tuple[int, ...] = ()  # tokens that a file of fixed shapes reads at once, a signature each, in rising order
+
+
+def read_runnable(folder: Path) -> Runnable:
+    """Of the model file in a folder of ours: an export, a quantized file or a pack."""
+    return Runnable.read(json.loads((folder / "pack.json").read_text()), f"{folder}/pack.json")

@@ -10,6 +10,7 @@ from edgepack.core.cache import cache_folder
 from edgepack.core.distributed import is_first
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import say
+from edgepack.export.file_names import GRAPH_FILE
 from edgepack.measure.emulated import emulated_by
 from edgepack.measure.machines.targets import LOCAL, Target, transport
 from edgepack.measure.machines.transports.local import Here
@@ -20,9 +21,9 @@ from edgepack.model.source import find_model
 from edgepack.pack.attempts import Attempt
 from edgepack.pack.manifest import WEIGHT_CACHE, Manifest, check_disk, check_output, disk_full_is_said, seal, written_whole
 from edgepack.pack.runnable import Runnable
-from edgepack.pipeline.packing import read_runnable, write_pack
+from edgepack.pipeline.packing import write_pack
 from edgepack.pipeline.pair import ship
-from edgepack.pipeline.quantization import GRAPH_FILE, check_calibration, quantize_file
+from edgepack.pipeline.quantization import check_calibration, quantize_file
 from edgepack.pipeline.runner import Runner
 from edgepack.plan.choice import wished_formats
 from edgepack.plan.cost_model import predict_file_mb
@@ -44,6 +45,7 @@ from edgepack.plan.steps import (
     PruneWeights,
     Quantize,
 )
+from edgepack.quantize.schemes import quantized_runnable
 from edgepack.report.judge import judge
 from edgepack.report.records import Report
 from edgepack.report.write import write_report
@@ -220,11 +222,8 @@ def _export_tflite(runner: Runner, model: "nn.Module", step: Export, folder: Pat
 
 
 def _quantize(runner: Runner, step: Quantize, folder: Path) -> tuple[Runnable, list[Attempt]]:
-    from edgepack.quantize.onnx_halves import loaded_as_fp32
-
     attempts = quantize_file(runner.material, runner.plan, runner.exported, step, folder)
-    found = read_runnable(runner.exported)
-    return (loaded_as_fp32(found) if step.method == "storage" else found), attempts
+    return quantized_runnable(step, runner.exported), attempts
 
 
 def _outcome(runner: Runner) -> str:

@@ -12,7 +12,7 @@ from edgepack.measure.machines.transports.local import versions_beside
 from edgepack.model.material import Material
 from edgepack.model.source import Source
 from edgepack.pack.manifest import Manifest, Origin, seal
-from edgepack.pack.runnable import Runnable
+from edgepack.pack.runnable import Runnable, read_runnable
 from edgepack.pipeline.runner import Runner
 from edgepack.plan.cost_model import predict
 from edgepack.plan.formats import format_versions
@@ -24,15 +24,11 @@ _TOKENIZER_CONFIG = "tokenizer_config.json"
 _NOT_IN_CONFIG = ("_name_or_path", "auto_map")  # a path of somebody's machine; code that a pack does not bring
 
 
-def read_runnable(folder: Path) -> Runnable:
-    return Runnable.read(json.loads((folder / "pack.json").read_text()), f"{folder}/pack.json")
-
-
 def write_pack(folder: Path, runner: Runner) -> Manifest:
     """Everything but the report: model, tokenizer, labels, golden vectors, model card, pack.json."""
     from edgepack.export.genai_config import GENAI_FILE, genai_config
     from edgepack.pack.golden import write_golden
-    from edgepack.quantize.products import products_of
+    from edgepack.quantize.matrix_products import count_matrix_products
 
     material, plan, profile = runner.material, runner.plan, runner.profile
     runnable = read_runnable(runner.exported)
@@ -44,7 +40,7 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
     if plan.format == "tflite":
         _describe(folder / runnable.model, runner, max_length)
     if not runtime_facts(plan.runtime).scale_by_channel:
-        from edgepack.quantize.tflite_quantization import refuse_for_old_runtime
+        from edgepack.quantize.tflite_scales import refuse_for_old_runtime
 
         refuse_for_old_runtime(folder / runnable.model)
     labels = {str(index): name for index, name in sorted(material.id2label.items())}
@@ -65,7 +61,7 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
         max_length=max_length,
         labels=labels,
         golden_tolerance=_FP32_TOLERANCE if precision in ("fp32", "fp16") else _INT8_TOLERANCE,
-        products=products_of(folder, runnable),
+        products=count_matrix_products(folder / runnable.model),
         predictions=predict(
             shape, precision, profile, plan.runtime, material.recipe.length, material.recipe.embedding_bits or 8, plan.prepack
         ),

@@ -3,14 +3,11 @@
 What the user fixed is never widened beyond it. There is no way back to fp32: a plan chooses less because fp32 breaks a budget.
 """
 
-import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,35 +15,18 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import say
 from edgepack.measure.answers import answer
 from edgepack.model.material import Material
-from edgepack.pack.attempts import Attempt, Sensitive
-from edgepack.pack.runnable import Runnable
+from edgepack.pack.attempts import Attempt
+from edgepack.pack.runnable import Runnable, read_runnable
 from edgepack.pipeline.gate import judge_attempt
 from edgepack.plan.plan import Plan
 from edgepack.plan.steps import Quantize
+from edgepack.quantize.calibration import CalibrationTexts
+from edgepack.quantize.schemes import Candidate, candidates
 from edgepack.tasks.common.rows import Row
 from edgepack.tasks.common.task import Features, Outputs
 
-if TYPE_CHECKING:
-    import onnx
-
-    from edgepack.quantize.int8_search import Texts
-
-GRAPH_FILE = "graph.onnx"  # an export before it is finished: what quantization starts from
-_UNFINISHED = "quantized.onnx"
-CALIBRATION_TEXTS = 64
 _LEAST_TEXTS = 8  # fewer say little of what a scale must hold
-_CALIBRATION_BLOCKS, _CALIBRATION_TOKENS = 32, 8192  # of a decoder's running text, in blocks of 256 tokens; single texts are more
-_LEAST_TOKENS = 512  # GPTQ's moments of fewer fit the texts rather than the language
 GATE_ROWS = 1000  # of the dev split: they tell half a point apart; an encoder answers them in seconds
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    recipe: str
-    precision: str
-    write: Callable[[Path], None]  # files that the runtime can open, into a folder
-    details: dict[str, float | int | str]
-    sensitivity: tuple[Sensitive, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,8 +40,8 @@ class _Judge:
     expected: Outputs
     runnable: Runnable  # of the fp32 export, and of all that is made from it
 
-    def judge(self, folder: Path, candidate: _Candidate) -> Attempt:
-        from edgepack.quantize.products import products_of
+    def judge(self, folder: Path, candidate: Candidate) -> Attempt:
+        from edgepack.quantize.matrix_products import count_matrix_products
 
         found = _answers(self.plan, folder, self.features, f"judge {candidate.recipe}")
         judged = judge_attempt(self.material.task, found, self.expected, self.features, self.rows, self.material.labels)
@@ -70,7 +50,7 @@ class _Judge:
             recipe=candidate.recipe,
             precision=candidate.precision,
             file_mb=round(sum(path.stat().st_size for path in folder.glob(f"{self.runnable.model}*")) / 1e6, 3),
-            products=products_of(folder, self.runnable),
+            products=count_matrix_products(folder / self.runnable.model),
             limit=limit,
             passed=None if drop is None or limit is None else drop <= limit,
             details=candidate.details,
@@ -97,11 +77,8 @@ def quantize_file(material: Material, plan: Plan, exported: Path, step: Quantize
     Where no recipe passes, the one that loses least is chosen, and its Attempt says that it failed.
     """
     judge = _judge(material, plan, exported)
-    ways = {"blockwise": _blockwise, "storage": _halves}
-    way = _tflite if plan.format == "tflite" else ways.get(step.method, _in_int8)
-    candidates = way(material, exported, step)
     attempts: list[Attempt] = []
-    for candidate in candidates:
+    for candidate in candidates(step, exported, _calibration_texts(material)):
         place = folder / f"attempt-{len(attempts)}"
         place.mkdir()
         candidate.write(place)
@@ -118,107 +95,16 @@ def quantize_file(material: Material, plan: Plan, exported: Path, step: Quantize
     return [one for one in attempts if one is not best] + [best]
 
 
-def _tflite(material: Material, exported: Path, step: Quantize) -> Iterator[_Candidate]:
-    from edgepack.quantize.tflite_quantization import quantize_tflite, recipe_name
-
-    texts, said = _running_texts(material) if step.method == "blockwise" else ((), None)
-    details = {} if said is None else {"calibration_texts": said}
-    for weights_only in (False, True) if step.precision == "int8" else (False,):
-        write = partial(quantize_tflite, exported, step, weights_only=weights_only, texts=texts)
-        yield _Candidate(recipe_name(step, weights_only), step.precision, write, details)
-
-
-def _in_int8(material: Material, exported: Path, step: Quantize) -> Iterator[_Candidate]:
-    """Encoders in int8: all products, then all but the most sensitive ones. Each is made when it is asked for."""
-    from edgepack.export.onnx_weights import load_mapped
-    from edgepack.quantize.int8_search import in_int8, prepare, scan
-    from edgepack.quantize.sensitivity import most_sensitive
-
-    model, texts = load_mapped(exported / GRAPH_FILE), _texts(material, exported)
-    prepared = prepare(model, step, texts)
-    recipe = "int8" if step.method == "dynamic" else "int8, static"
-    if not step.sensitive or not texts.calibration:
-        yield _Candidate(recipe, "int8", partial(_write, in_int8(prepared, step)), prepared.details)
-    if step.sensitive == 0 or not texts.calibration:
-        return
-    scanned = scan(model, prepared, step, texts)
-    kept = most_sensitive(scanned, step.sensitive)
-    left = {weight for group in kept for weight in group.weights}
-    told = tuple(Sensitive(name=one.name, params=one.params, error=one.error, is_wider=one in kept) for one in scanned)
-    name = f"{recipe}, the {len(kept)} most sensitive of {len(scanned)} groups of products in fp32"
-    yield _Candidate(name, "int8", partial(_write, in_int8(prepared, step, left)), prepared.details, told)
-
-
-def _write(model: "onnx.ModelProto", folder: Path) -> None:
-    from edgepack.export.onnx_optimization import optimize_onnx
-    from edgepack.export.onnx_weights import save_whole
-
-    save_whole(model, folder / _UNFINISHED)
-    optimize_onnx(folder / _UNFINISHED, folder)
-    (folder / _UNFINISHED).unlink()
-
-
-def _blockwise(material: Material, exported: Path, step: Quantize) -> Iterator[_Candidate]:
-    """Decoders in blocks: 4 bits where they are wished; then with the most sensitive layers in 8; then all in 8 where nobody
-    insisted. Each is made when it is asked for."""
-    from edgepack.quantize.onnx_blockwise import quantize_decoder
-    from edgepack.quantize.onnx_decoder_scan import scan_layers
-    from edgepack.quantize.sensitivity import most_sensitive
-
-    cache = _runnable(exported).cache
-    texts, said = _running_texts(material)
-    details, recipe = {"calibration_texts": said}, f"{step.precision} in blocks of {step.block}"
-    quantize = partial(quantize_decoder, exported, texts=texts, cache=cache)
-    if not step.sensitive or not texts:
-        yield _Candidate(recipe, step.precision, partial(quantize, step), details)
-    if step.precision != "int4":
-        return
-    if texts and step.sensitive != 0:
-        scanned = scan_layers(exported, step, texts, cache)
-        kept = most_sensitive(scanned, step.sensitive)
-        wide = {weight for one in kept for weight in one.weights}
-        told = tuple(Sensitive(name=one.name, params=one.params, error=one.error, is_wider=one in kept) for one in scanned)
-        name = f"{recipe}, the {len(kept)} most sensitive of {len(scanned)} layers in 8 bits"
-        yield _Candidate(name, "int4", partial(quantize, step, wide=wide), details, told)
-    if material.recipe.precision is None:
-        wider = step.model_copy(update={"precision": "int8", "asymmetric": False})
-        yield _Candidate(f"int8 in blocks of {step.block}", "int8", partial(quantize, wider), details)
-
-
-def _running_texts(material: Material) -> tuple[Sequence[Features], int | str]:
-    """Texts that tell GPTQ's moments, none where they are too short, and what the report says of them."""
-    lengths = sorted(len(text.ids) for text in material.train) or [0]
-    count = max(_CALIBRATION_BLOCKS, _CALIBRATION_TOKENS // max(lengths[len(lengths) // 2], 1))
-    texts = material.train[:: max(1, len(lengths) // count)][:count]
-    if not texts or sum(len(text.ids) for text in texts) >= _LEAST_TOKENS:
-        return texts, len(texts)
-    return (), f"none: those at hand have fewer than {_LEAST_TOKENS} tokens"
-
-
-def _halves(material: Material, exported: Path, step: Quantize) -> Iterator[_Candidate]:
-    from edgepack.quantize.onnx_halves import store_halves
-
-    yield _Candidate("fp16", "fp16", partial(store_halves, exported), {})
-
-
-def _texts(material: Material, exported: Path) -> "Texts":
-    """Texts of the train split that choose, and texts of the dev split that judge."""
-    import onnx
-
-    from edgepack.quantize.int8_search import Texts
-
-    inputs = [value.name for value in onnx.load(exported / GRAPH_FILE, load_external_data=False).graph.input]
+def _calibration_texts(material: Material) -> CalibrationTexts:
     drawn = np.random.default_rng(material.recipe.seed)
 
-    def feeds(rows: Sequence[Row]) -> list[dict[str, np.ndarray]]:
-        picked = [rows[index] for index in drawn.permutation(len(rows))[:CALIBRATION_TEXTS]]
-        made = []
-        for item in material.encoded(picked):
-            known = {"input_ids": item.ids, "attention_mask": [1] * len(item.ids), "token_type_ids": item.type_ids}
-            made.append({name: np.array([known[name]], dtype=np.int64) for name in inputs})
-        return made[:CALIBRATION_TEXTS]
+    def sampled(count: int) -> tuple[Sequence[Features], Sequence[Features]]:
+        def texts(rows: Sequence[Row]) -> Sequence[Features]:
+            return material.encoded([rows[index] for index in drawn.permutation(len(rows))[:count]])[:count]
 
-    return Texts(feeds(material.rows("train")), feeds(material.rows("dev")))
+        return texts(material.rows("train")), texts(material.rows("dev"))
+
+    return CalibrationTexts(lambda: material.train, sampled, material.recipe.precision is not None)
 
 
 def _judge(material: Material, plan: Plan, exported: Path) -> _Judge:
@@ -226,11 +112,7 @@ def _judge(material: Material, plan: Plan, exported: Path) -> _Judge:
     picked = sorted(np.random.default_rng(material.recipe.seed).permutation(len(rows))[:GATE_ROWS])
     rows = [rows[index] for index in picked]
     features = material.encoded(rows) if rows else material.sample[1]
-    return _Judge(material, plan, rows, features, _answers(plan, exported, features, "judge the fp32 export"), _runnable(exported))
-
-
-def _runnable(exported: Path) -> Runnable:
-    return Runnable.read(json.loads((exported / "pack.json").read_text()), f"{exported}/pack.json")
+    return _Judge(material, plan, rows, features, _answers(plan, exported, features, "judge the fp32 export"), read_runnable(exported))
 
 
 def _answers(plan: Plan, folder: Path, features: Sequence[Features], title: str) -> Outputs:

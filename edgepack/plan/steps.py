@@ -107,6 +107,11 @@ class Quantize(Frozen):
     embedding_bits: Literal[8, 4] = 8  # of a decoder's head too
     why: str
 
+    @property
+    def bits(self) -> int:
+        """Of a weight."""
+        return int("".join(letter for letter in self.precision if letter.isdigit()))
+
 
 ModelStep = PruneHeads | PruneFFN | PruneLayers | DropAttention | PruneWeights | Distill  # checkpoint to checkpoint
 FileStep = Export | Quantize  # to a file that a target can run

@@ -1,7 +1,9 @@
-"""Which products a narrow precision hurts most, so that those stay wider. Pure."""
+"""Which matrix products a narrow precision hurts most, so that those stay wider. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from edgepack.pack.attempts import Sensitive
 
 _SENSITIVE_SHARE = 0.5  # of the products' errors: what the most sensitive ones, left wider, should take away
 
@@ -17,7 +19,7 @@ class Sensitivity:
 
 
 def most_sensitive(scanned: Sequence[Sensitivity], count: int | None = None) -> list[Sensitivity]:
-    """The first `count`; without one the fewest that make half of the error, and a quarter of the groups at most."""
+    """The first `count`; without a count the fewest that make half of the error, and a quarter of the groups at most."""
     if count is not None:
         return list(scanned[:count])
     kept: list[Sensitivity] = []
@@ -25,3 +27,8 @@ def most_sensitive(scanned: Sequence[Sensitivity], count: int | None = None) -> 
     while len(kept) < max(1, len(scanned) // 4) and sum(group.error for group in kept) < _SENSITIVE_SHARE * total:
         kept.append(scanned[len(kept)])
     return kept
+
+
+def sensitivity_records(scanned: Sequence[Sensitivity], kept: Sequence[Sensitivity]) -> tuple[Sensitive, ...]:
+    """What the report shows of a scan. kept: the groups that stay wider."""
+    return tuple(Sensitive(name=group.name, params=group.params, error=group.error, is_wider=group in kept) for group in scanned)

@@ -10,17 +10,19 @@ from small import CLASSES, FAMILY_TASKS, INTENTS, make_model
 from test_pruning import fitted
 
 from edgepack.core.errors import EdgepackError
+from edgepack.export.file_names import DATA_FILE, MODEL_FILE
 from edgepack.export.onnx_decoder import export_decoder, runnable_decoder
 from edgepack.export.onnx_export import export_onnx, runnable
-from edgepack.export.onnx_optimization import DATA_FILE, MODEL_FILE, optimize_onnx
+from edgepack.export.onnx_optimization import optimize_onnx
 from edgepack.measure.answers import answer, difference
 from edgepack.model.checkpoint import load_tokenizer
 from edgepack.model.evaluation import run_model
 from edgepack.model.surgery import by_ffn, cut_ffn, cut_heads, keep_layers, layers_of
 from edgepack.plan.steps import Export, Quantize
-from edgepack.quantize.int8_search import Texts, in_int8, prepare
-from edgepack.quantize.onnx_halves import loaded_as_fp32, store_halves
-from edgepack.quantize.onnx_quantization import count_products
+from edgepack.quantize.matrix_products import count_matrix_products
+from edgepack.quantize.onnx_int8_search import Texts, int8_model, prepare
+from edgepack.quantize.schemes.onnx_fp16 import runnable as loaded_as_fp32
+from edgepack.quantize.schemes.onnx_fp16 import store_halves
 from edgepack.tasks import task_named
 from edgepack.tasks.common.rows import Row
 
@@ -49,7 +51,7 @@ def exported(folder, model, task, step=None):
         return folder
     export_onnx(model, task, EXPORT, folder / "graph.onnx")
     if step:
-        onnx.save(in_int8(prepare(onnx.load(folder / "graph.onnx"), step, Texts([], [])), step), folder / "int8.onnx")
+        onnx.save(int8_model(prepare(onnx.load(folder / "graph.onnx"), step, Texts([], [])), step), folder / "int8.onnx")
     optimize_onnx(folder / ("int8.onnx" if step else "graph.onnx"), folder)
     (folder / "pack.json").write_text(json.dumps(runnable(model, task).as_json()))
     return folder
@@ -68,7 +70,7 @@ def test_halves_take_half_the_file_and_change_the_fourth_digit(tmp_path, family)
     features = task.encode(load_tokenizer(tmp_path / "model"), rows_for(task), 96)
     expected, found = (answer(folder, "onnxruntime", features, threads=1, exact=False) for folder in (whole, halved))
     assert 0 < max(map(difference, found, expected)) < 5e-3
-    assert count_products(halved / MODEL_FILE)["int8"] == 0
+    assert count_matrix_products(halved / MODEL_FILE)["int8"] == 0
 
 
 def test_a_session_that_does_not_pack_answers_the_same(tmp_path):
@@ -134,9 +136,9 @@ def test_int8_is_a_quarter_of_the_size_and_decides_alike(teacher, int8_folder, t
     assert max(difference(own, true) for own, true in zip(found, expected, strict=True)) < 0.5
 
 
-def test_every_product_with_a_weight_runs_in_int8(int8_folder):
+def test_every_product_with_a_weight_runs_int8_model(int8_folder):
     layers, products_a_layer, pooler, classifier = 4, 6, 1, 1
-    found = count_products(int8_folder / MODEL_FILE)
+    found = count_matrix_products(int8_folder / MODEL_FILE)
     assert found == {"int8": layers * products_a_layer + pooler, "float": classifier}, "so small a matrix gains nothing"
 
 

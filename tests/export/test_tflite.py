@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from small import CLASSES, ENCODERS, make_model
 from test_export import rows_for
 from test_pruning import fitted
+from tflite_quantizing import NO_TEXTS, quantize_tflite
 
 from edgepack.core.errors import EdgepackError
 from edgepack.measure.answers import answer, difference
@@ -23,6 +24,7 @@ from edgepack.pack.runnable import Runnable
 from edgepack.plan.formats import check_installed
 from edgepack.plan.runtimes.litert import FACTS
 from edgepack.plan.steps import Quantize
+from edgepack.quantize.schemes import candidates
 from edgepack.tasks import task_named
 
 
@@ -114,7 +116,6 @@ def test_a_weight_cache_is_left_by_the_first_start_and_changes_no_answer(tagger,
 
 
 def test_ops_are_timed_one_by_one_with_their_share_in_integers(tagger, tmp_path):
-    from edgepack.quantize.tflite_quantization import quantize_tflite
 
     quantize_tflite(tagger[0], Quantize(precision="int8", why=""), tmp_path)
     (tmp_path / "pack.json").write_text((tagger[0] / "pack.json").read_text())
@@ -163,12 +164,12 @@ def test_inputs_are_int32_by_name_and_weights_are_stored_once(tagger):
     ],
 )
 def test_a_quantized_file_answers_alike(tagger, tmp_path, settings, recipe, types, least):
+
     from edgepack.export.tflite_graph import weights_of
-    from edgepack.quantize.tflite_quantization import quantize_tflite, recipe_name
 
     folder, features, expected = tagger
     step = Quantize(**settings, why="")
-    assert recipe_name(step) == recipe
+    assert next(candidates(step, folder, NO_TEXTS)).recipe == recipe
     quantize_tflite(folder, step, tmp_path)
     (tmp_path / "pack.json").write_text((folder / "pack.json").read_text())
     found = answer(tmp_path, "litert", features, threads=1, exact=True)
@@ -180,7 +181,6 @@ def test_a_quantized_file_answers_alike(tagger, tmp_path, settings, recipe, type
 
 
 def quantized(folder, place, texts=(), **settings):
-    from edgepack.quantize.tflite_quantization import quantize_tflite
 
     place.mkdir()
     quantize_tflite(folder, Quantize(**{"precision": "int8", "why": "", **settings}), place, texts=texts)
@@ -201,7 +201,7 @@ def test_four_bits_rounded_by_what_products_read_answer_nearer(tagger, tmp_path,
 
 def test_a_file_that_tflite_runtime_gets_wrong_never_ships_for_it(tagger, tmp_path):
     from edgepack.export.tflite_file import edit_model
-    from edgepack.quantize.tflite_quantization import refuse_for_old_runtime
+    from edgepack.quantize.tflite_scales import refuse_for_old_runtime
 
     file = quantized(tagger[0], tmp_path / "channels") / "model.tflite"
     with pytest.raises(EdgepackError, match=r"FULLY_CONNECTED|EMBEDDING_LOOKUP") as error:
@@ -256,8 +256,8 @@ def cosine(a, b):
 
 def test_the_file_says_what_it_is_and_still_answers(tagger, tmp_path):
     """Read back from the bytes: the quantizer's weights survive the writing, and a zip tool opens the file."""
+
     from edgepack.export.tflite_metadata import Facts, read_metadata, write_metadata
-    from edgepack.quantize.tflite_quantization import quantize_tflite
 
     folder, features, _ = tagger
     quantize_tflite(folder, Quantize(precision="int8", why=""), tmp_path)

@@ -12,6 +12,7 @@ import torch
 from small import DECODERS, make_model
 from test_decoder import greedy_in_torch
 from test_generation import job
+from tflite_quantizing import quantize_tflite
 
 import edgepack
 from edgepack.core.errors import EdgepackError
@@ -66,8 +67,6 @@ def exported(folder, model, positions=POSITIONS):
 
 
 def quantized(folder, target, texts=(), **settings):
-    from edgepack.quantize.tflite_quantization import quantize_tflite
-
     target.mkdir()
     quantize_tflite(folder, Quantize(why="", **settings), target, texts=texts)
     shutil.copyfile(folder / "pack.json", target / "pack.json")

@@ -1,4 +1,4 @@
-"""Which of a decoder's layers 4 bits hurt most: each by itself in 4 bits, all others in float, on calibration texts."""
+"""Which of a decoder's layers 4 bits hurt most: each layer by itself in 4 bits, all others in fp32, on calibration texts."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,46 +11,47 @@ import onnxruntime
 from onnx import numpy_helper
 
 from edgepack.core.progress import bar
-from edgepack.export.onnx_decoder import SCORE_FILE
+from edgepack.export.file_names import SCORE_FILE
 from edgepack.export.onnx_weights import load_mapped, open_mapped, read_weight
 from edgepack.pack.runnable import CacheLayer
 from edgepack.plan.steps import Quantize
 from edgepack.quantize.blocks import quantize_blocks
-from edgepack.quantize.onnx_blockwise import grid_of, matrix_of, products_in
+from edgepack.quantize.onnx_decoder_graph import feeds_for, grid_of, matrix_of, products_in
 from edgepack.quantize.sensitivity import Sensitivity
 from edgepack.tasks.common.task import Features
 
-_TEXTS, _TOKENS = 4, 128  # a divergence of whole distributions needs few: it does not hang on which token came next
+_TEXTS, _TOKENS = 4, 128  # a divergence of whole distributions needs few: it does not depend on which token came next
 _LAYER = re.compile(r"(.*?\.\d+)\.")
 
 
 def scan_layers(source: Path, step: Quantize, texts: Sequence[Features], cache: Sequence[CacheLayer]) -> tuple[Sensitivity, ...]:
     """Kullback-Leibler divergence of the next token's distribution from the fp32 export's, mean nats a token, the worst layer first.
 
-    Weights are rounded one by one, without GPTQ. The head is not among them: it stays in 8 bits anyway.
+    Weights are rounded by themselves, without GPTQ. The head is not scanned: it stays in 8 bits anyway.
     """
     graph = load_mapped(source / SCORE_FILE)
-    shorter = [replace(item, ids=item.ids[:_TOKENS], type_ids=item.type_ids[:_TOKENS]) for item in texts[:_TEXTS]]
-    expected = list(_log_chances(graph, {}, shorter, cache))
+    shorter = [replace(text, ids=text.ids[:_TOKENS], type_ids=text.type_ids[:_TOKENS]) for text in texts[:_TEXTS]]
+    expected = list(_log_probabilities(graph, {}, shorter, cache))
     layers = _layers(graph)
-    found = []
+    scanned = []
     with bar("scan for sensitive layers", len(layers)) as progress:
         for name, nodes in layers.items():
             rounded = {node.input[1]: _rounded(graph, node, step) for node in nodes}
             params = sum(weight.size for weight in rounded.values())
-            apart = [_divergence(*pair) for pair in zip(expected, _log_chances(graph, rounded, shorter, cache), strict=True)]
-            found.append(Sensitivity(name, tuple(rounded), params, float(f"{np.concatenate(apart).mean():.4g}")))
+            actual = _log_probabilities(graph, rounded, shorter, cache)
+            nats = np.concatenate([_divergence(*pair) for pair in zip(expected, actual, strict=True)])
+            scanned.append(Sensitivity(name, tuple(rounded), params, float(f"{nats.mean():.4g}")))
             progress.advance()
-    return tuple(sorted(found, key=lambda one: -one.error))
+    return tuple(sorted(scanned, key=lambda layer: -layer.error))
 
 
 def _layers(graph: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
     """Products with a weight by the layer that their weight's name begins with."""
     layers: dict[str, list[onnx.NodeProto]] = {}
     for node in products_in(graph):
-        named = _LAYER.match(node.input[1])
-        if named and "logits" not in node.output:
-            layers.setdefault(named[1], []).append(node)
+        layer = _LAYER.match(node.input[1])
+        if layer and "logits" not in node.output:
+            layers.setdefault(layer[1], []).append(node)
     return layers
 
 
@@ -62,7 +63,7 @@ def _rounded(graph: onnx.ModelProto, node: onnx.NodeProto, step: Quantize) -> np
     return matrix_of(node, rounded.astype(np.float32))
 
 
-def _log_chances(
+def _log_probabilities(
     graph: onnx.ModelProto, weights: Mapping[str, np.ndarray], texts: Sequence[Features], cache: Sequence[CacheLayer]
 ) -> Iterator[np.ndarray]:
     """[tokens, vocab] of each text, with some weights replaced."""
@@ -74,19 +75,12 @@ def _log_chances(
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = open_mapped(changed, options)
-    past = {
-        f"past_key_values.{one.layer}.{part}": np.zeros((1, one.heads, 0, one.head_size), np.float32)
-        for one in cache
-        for part in ("key", "value")
-    }
-    for item in texts:
-        ids = np.array([item.ids], np.int64)
-        known = {"input_ids": ids, "attention_mask": np.ones_like(ids)} | past
-        (logits,) = session.run(["logits"], {value.name: known[value.name] for value in session.get_inputs()})
+    for text in texts:
+        (logits,) = session.run(["logits"], feeds_for(session, text, cache))
         shifted = logits[0] - logits[0].max(axis=-1, keepdims=True)
         yield shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
-def _divergence(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
+def _divergence(expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
     """Nats, of each token."""
-    return (np.exp(expected) * (expected - found)).sum(axis=-1)
+    return (np.exp(expected) * (expected - actual)).sum(axis=-1)

@@ -1,22 +1,36 @@
-"""Weights stored in fp16 and computed with in fp32: half the file of an fp32 export, and answers that differ in the fourth digit.
+"""Encoders in ONNX: weights stored in fp16, products computed in fp32. Half the file of an fp32 export; answers differ in the fourth digit.
 
 onnxruntime's CPU kernels of MatMul, Gemm and attention take fp32 only (1.31: a graph in fp16 gets a Cast before and behind
 each), so the runtime turns the matrices to fp32 once, as it loads; rows of embeddings are turned as they are read.
 """
 
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from edgepack.export.file_names import DATA_FILE, MODEL_FILE
 from edgepack.export.onnx_graph import Graph, drop_unread, put_nodes
-from edgepack.export.onnx_optimization import DATA_FILE, MODEL_FILE
 from edgepack.export.onnx_weights import load_mapped, read_weight, weights_file
 from edgepack.pack.runnable import Runnable
+from edgepack.plan.steps import Quantize
+from edgepack.quantize.calibration import CalibrationTexts
+from edgepack.quantize.schemes import Candidate
 
-_WORTH = 1024  # weights: smaller tensors stay as they are
-_MOST = np.finfo(np.float16).max
+_FEWEST_WEIGHTS = 1024  # smaller tensors stay as they are
+_LARGEST = np.finfo(np.float16).max
+
+
+def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Iterator[Candidate]:
+    yield Candidate("fp16", "fp16", partial(store_halves, exported), {})
+
+
+def runnable(before: Runnable) -> Runnable:
+    """The session folds each Cast of a matrix as it opens; without that it would cast them all in each inference."""
+    return before.model_copy(update={"session": before.session.model_copy(update={"graph_optimization_level": "basic"})})
 
 
 def store_halves(source: Path, target: Path) -> None:
@@ -24,10 +38,10 @@ def store_halves(source: Path, target: Path) -> None:
     model = load_mapped(source / MODEL_FILE)
     graph = Graph(model)
     halved = [name for name, tensor in graph.initializers.items() if _fits(tensor)]
-    nodes = []
+    casts = []
     for name in halved:
-        nodes += _casts(graph, name)
-    put_nodes(model, _in_order(graph, nodes))
+        casts += _casts(graph, name)
+    put_nodes(model, _in_order(graph, casts))
     with weights_file(target / DATA_FILE) as file:
         stored = []
         for name, tensor in graph.initializers.items():
@@ -39,16 +53,11 @@ def store_halves(source: Path, target: Path) -> None:
     onnx.save(model, target / MODEL_FILE)
 
 
-def loaded_as_fp32(runnable: Runnable) -> Runnable:
-    """The session folds each Cast of a matrix as it opens; without that it would cast them all in each inference."""
-    return runnable.model_copy(update={"session": runnable.session.model_copy(update={"graph_optimization_level": "basic"})})
-
-
 def _fits(tensor: TensorProto) -> bool:
-    """Whether a matrix keeps its values in fp16."""
-    if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2 or np.prod(tensor.dims) < _WORTH:
+    """Whether a tensor is a matrix of fp32 that is large enough and keeps its values in fp16."""
+    if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2 or np.prod(tensor.dims) < _FEWEST_WEIGHTS:
         return False
-    return bool(np.abs(read_weight(tensor)).max() <= _MOST)
+    return bool(np.abs(read_weight(tensor)).max() <= _LARGEST)
 
 
 def _casts(graph: Graph, name: str) -> list[onnx.NodeProto]:
@@ -66,9 +75,9 @@ def _casts(graph: Graph, name: str) -> list[onnx.NodeProto]:
 
 def _in_order(graph: Graph, casts: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
     """Casts of matrices first, those of rows right behind the Gather that reads them."""
-    made = {name for node in graph.nodes for name in node.output}
-    behind = {cast.input[0]: cast for cast in casts if cast.input[0] in made}
-    nodes = [cast for cast in casts if cast.input[0] not in made]
+    outputs = {name for node in graph.nodes for name in node.output}
+    behind = {cast.input[0]: cast for cast in casts if cast.input[0] in outputs}
+    nodes = [cast for cast in casts if cast.input[0] not in outputs]
     for node in graph.nodes:
         nodes.append(node)
         nodes += [behind[name] for name in node.output if name in behind]

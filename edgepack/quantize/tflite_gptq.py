@@ -3,7 +3,6 @@
 What products read is taken from the exact file, run on calibration texts by the signature of its longest length.
 """
 
-import json
 import os
 import shutil
 import tempfile
@@ -16,7 +15,7 @@ import numpy as np
 from edgepack.core.progress import bar
 from edgepack.export.tflite_export import MODEL_FILE, quiet
 from edgepack.export.tflite_file import edit_model, read_model
-from edgepack.pack.runnable import Runnable
+from edgepack.pack.runnable import Runnable, read_runnable
 from edgepack.quantize.blocks import Blocks, Grid
 from edgepack.quantize.gptq import fitting_parts, quantize_by_moments
 from edgepack.tasks.common.task import Features
@@ -27,7 +26,7 @@ _ZERO = 8  # which the file's integers lack
 
 def round_by_texts(exported: Path, texts: Sequence[Features], block: int, file: Path) -> None:
     """Changes the 4-bit weights of `file`, in place, to what GPTQ makes of the fp32 ones in `exported`; signatures share them."""
-    runnable = Runnable.read(json.loads((exported / "pack.json").read_text()), f"{exported}/pack.json")
+    runnable = read_runnable(exported)
     with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
         shown = Path(scratch) / MODEL_FILE
         edit_model(file, lambda model: _round(model, exported / MODEL_FILE, shown, runnable, texts, Grid(4, block, bf16=True)))

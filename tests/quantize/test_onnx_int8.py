@@ -14,8 +14,8 @@ from edgepack.export.onnx_graph import Graph, gemms_as_products
 from edgepack.export.onnx_weights import load_mapped, with_weights
 from edgepack.pipeline.gate import judge_attempt
 from edgepack.plan.steps import Export, Quantize
-from edgepack.quantize.int8_search import STRENGTHS, Texts, in_int8, outputs_of, prepare, scan
-from edgepack.quantize.onnx_quantization import quantized_embeddings, quantized_products
+from edgepack.quantize.onnx_int8_ops import quantized_embeddings, quantized_products
+from edgepack.quantize.onnx_int8_search import STRENGTHS, Texts, int8_model, outputs_of, prepare, scan
 from edgepack.quantize.onnx_ranges import best_range
 from edgepack.quantize.onnx_smoothing import groups_of, largest_activations, smoothed
 from edgepack.quantize.sensitivity import Sensitivity, most_sensitive
@@ -101,7 +101,7 @@ def test_weights_that_stay_in_their_file_give_the_same_int8(tmp_path):
     ids = np.arange(1, 8, dtype=np.int64)[None]
     given = [{"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}]
     texts, step = Texts(given, []), int8(smoothing=0.8)
-    made = [in_int8(prepare(model, step, texts), step) for model in (held, mapped)]
+    made = [int8_model(prepare(model, step, texts), step) for model in (held, mapped)]
     assert with_weights(made[1]) == made[0]
 
 
@@ -117,7 +117,7 @@ def test_an_outlier_channel_costs_less_when_smoothed_and_the_choice_says_so():
 def test_static_scales_are_fixed_and_near_on_texts_like_those_they_come_from():
     model, texts = two_products(outlier=3.0), Texts(inputs(32), inputs(seed=2))
     static = int8(method="static", smoothing=0.0)
-    made = in_int8(prepare(model, static, texts), static)
+    made = int8_model(prepare(model, static, texts), static)
     kinds = [node.op_type for node in made.graph.node]
     assert (kinds.count("QuantizeLinear"), kinds.count("MatMulIntegerToFloat")) == (1, 2)
     assert not {"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "MatMul"} & set(kinds)
@@ -171,7 +171,7 @@ def test_products_are_rounded_as_numpy_would(reduce_range, most):
 
 
 def test_products_can_be_left_in_float():
-    made = quantized_products(two_products(), left=["a"])
+    made = quantized_products(two_products(), False, in_float=["a"])
     assert [n.op_type for n in made.graph.node].count("DynamicQuantizeMatMul") == 1, "the other one rounds for itself"
     assert "a" in {tensor.name for tensor in made.graph.initializer}
 
@@ -207,7 +207,7 @@ def test_the_scan_finds_the_product_that_int8_hurts():
     found = scan(model, prepare(model, step, texts), step, texts)
     assert [one.name for one in found] == ["first", "calm"] and found[0].error > found[1].error
     assert set(found[0].weights) == {"a", "b"}
-    whole, spared = (outputs_of(in_int8(prepare(model, step, texts), step, left), texts.calibration) for left in ((), found[0].weights))
+    whole, spared = (outputs_of(int8_model(prepare(model, step, texts), step, left), texts.calibration) for left in ((), found[0].weights))
     true = outputs_of(model, texts.calibration)
     assert np.abs(spared - true).max() < np.abs(whole - true).max()
 

@@ -1,10 +1,11 @@
-"""A decoder's weights in blocks of 8 or 4 bits (MatMulNBits), its tied head and embeddings the same bytes.
+"""Decoders in ONNX: weights in blocks of 8 or 4 bits (MatMulNBits), the tied head and the embeddings as the same bytes.
 
-Activations stay in float, or are turned to int8 block by block by the kernel: a prompt cannot come out coarser than single
-tokens, as it does with one scale for all of its activations (quantize_dynamic).
+Activations stay in float, or the kernel turns them to int8 block by block. So a prompt comes out as fine as single tokens do; with
+one scale for all of a prompt's activations (quantize_dynamic) it would not.
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +14,47 @@ import onnx
 from onnx import NodeProto, TensorProto, helper
 
 from edgepack.core.progress import bar
-from edgepack.export.onnx_decoder import SCORE_FILE, write_shipped
-from edgepack.export.onnx_optimization import DATA_FILE
+from edgepack.export.file_names import DATA_FILE, SCORE_FILE
+from edgepack.export.onnx_decoder import write_shipped
 from edgepack.export.onnx_weights import WeightsFile, load_mapped, read_weight, seen_as, weights_file
-from edgepack.pack.runnable import CacheLayer
-from edgepack.plan.cost_model import BLOCK
+from edgepack.pack.runnable import CacheLayer, Runnable, read_runnable
 from edgepack.plan.steps import Quantize
 from edgepack.quantize.blocks import Blocks, Grid, quantize_blocks
+from edgepack.quantize.calibration import CalibrationTexts, running_texts
 from edgepack.quantize.gptq import quantize_by_moments
-from edgepack.quantize.onnx_activations import moments_of
+from edgepack.quantize.onnx_decoder_graph import grid_of, matrix_of, products_in
+from edgepack.quantize.onnx_layer_scan import scan_layers
+from edgepack.quantize.onnx_moments import moments_of
+from edgepack.quantize.schemes import Candidate
+from edgepack.quantize.sensitivity import most_sensitive, sensitivity_records
 from edgepack.tasks.common.task import Features
 
 _ACCURACY_LEVEL = 4  # activations in int8 by block: many times as fast as in float, and what ARM's fast kernels need
-_WIDE = Grid(8, BLOCK)
-_PRODUCTS = ("MatMul", "FusedMatMul")  # the second is the head, which reads its matrix as the embeddings do
+
+
+def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Iterator[Candidate]:
+    """The step's own bits; of 4 bits then with the most sensitive layers in 8; then all in 8, where the user left it open."""
+    cache = read_runnable(exported).cache
+    chosen, texts_used = running_texts(texts)
+    details, recipe = {"calibration_texts": texts_used}, f"{step.precision} in blocks of {step.block}"
+    write = partial(quantize_decoder, exported, texts=chosen, cache=cache)
+    if not step.sensitive or not chosen:
+        yield Candidate(recipe, step.precision, partial(write, step), details)
+    if step.bits == 8:
+        return
+    if chosen and step.sensitive != 0:
+        scanned = scan_layers(exported, step, chosen, cache)
+        kept = most_sensitive(scanned, step.sensitive)
+        wide = {weight for layer in kept for weight in layer.weights}
+        name = f"{recipe}, the {len(kept)} most sensitive of {len(scanned)} layers in 8 bits"
+        yield Candidate(name, step.precision, partial(write, step, wide=wide), details, sensitivity_records(scanned, kept))
+    if not texts.is_precision_fixed:
+        wider = step.model_copy(update={"precision": "int8", "asymmetric": False})
+        yield Candidate(f"int8 in blocks of {step.block}", "int8", partial(write, wider), details)
+
+
+def runnable(before: Runnable) -> Runnable:
+    return before
 
 
 def quantize_decoder(
@@ -50,8 +78,8 @@ def quantize_decoder(
     with weights_file(target / DATA_FILE) as file:
         for node, moments in _in_turn(graph, step, texts, cache):
             matrix = matrix_of(node, read_weight(weights[node.input[1]]))
-            grid = _WIDE if node.input[1] in wide else grid_of(step, node is head)
-            blocks = _rounded(matrix, grid, moments)
+            grid = Grid(8, step.block) if node.input[1] in wide else grid_of(step, node is head)
+            blocks = quantize_blocks(matrix, grid) if moments is None else quantize_by_moments(matrix, grid, moments)
             tensors = _stored(node.input[1], blocks, file)
             if node is head and tied:
                 fresh += _replace_embedding(embedding, tensors, blocks.grid)
@@ -69,18 +97,6 @@ def quantize_decoder(
     write_shipped(graph, target)
 
 
-def count_blockwise(model: Path) -> dict[str, int]:
-    """Matrix products with a weight: how many run in blocks of 8 and of 4 bits, and how many were left in float."""
-    graph = onnx.load(model, load_external_data=False)
-    bits = [helper.get_node_attr_value(node, "bits") for node in graph.graph.node if node.op_type == "MatMulNBits"]
-    return {"int8": bits.count(8), "int4": bits.count(4), "float": len(products_in(graph))}
-
-
-def products_in(graph: onnx.ModelProto) -> list[NodeProto]:
-    weights = {tensor.name for tensor in graph.graph.initializer}
-    return [node for node in graph.graph.node if node.op_type in _PRODUCTS and node.input[1] in weights]
-
-
 def _head_and_embedding(graph: onnx.ModelProto) -> tuple[NodeProto, NodeProto]:
     head = next(node for node in graph.graph.node if "logits" in node.output)
     ids = {"input_ids"}
@@ -92,27 +108,12 @@ def _head_and_embedding(graph: onnx.ModelProto) -> tuple[NodeProto, NodeProto]:
     raise ValueError("no table is read with the tokens' ids")
 
 
-def matrix_of(node: NodeProto, weight: np.ndarray) -> np.ndarray:
-    """[outputs, inputs]."""
-    return weight if node.op_type == "FusedMatMul" else weight.T
-
-
-def grid_of(step: Quantize, is_table: bool) -> Grid:
-    if is_table:
-        return Grid(step.embedding_bits, step.block)
-    return Grid(8 if step.precision == "int8" else 4, step.block, step.asymmetric)
-
-
-def _rounded(matrix: np.ndarray, grid: Grid, moments: np.ndarray | None) -> Blocks:
-    return quantize_blocks(matrix, grid) if moments is None else quantize_by_moments(matrix, grid, moments)
-
-
 def _in_turn(
     graph: onnx.ModelProto, step: Quantize, texts: Sequence[Features], cache: Sequence[CacheLayer]
 ) -> Iterator[tuple[NodeProto, np.ndarray | None]]:
-    """All products, those with the moments of their inputs that are rounded by them. The graph may change meanwhile."""
+    """All products; those that GPTQ rounds, with the moments of their inputs. The graph may change meanwhile."""
     products, weights = products_in(graph), {tensor.name: tensor for tensor in graph.graph.initializer}
-    calibrated = [node for node in products if "logits" not in node.output] if step.precision == "int4" and len(texts) else []
+    calibrated = [node for node in products if "logits" not in node.output] if step.bits == 4 and len(texts) else []
     inputs = {node.input[0]: weights[node.input[1]].dims[0] for node in calibrated}
     whole = onnx.ModelProto()
     whole.CopyFrom(graph)
@@ -138,20 +139,20 @@ def _stored(name: str, blocks: Blocks, file: WeightsFile) -> list[TensorProto]:
 
 def _replace_product(node: NodeProto, tensors: list[TensorProto], grid: Grid, shape: tuple[int, int]) -> None:
     attributes = {"N": shape[0], "K": shape[1], "bits": grid.bits, "block_size": grid.block, "accuracy_level": _ACCURACY_LEVEL}
-    _become(node, "MatMulNBits", [node.input[0], *(tensor.name for tensor in tensors)], attributes)
+    _replace_op(node, "MatMulNBits", [node.input[0], *(tensor.name for tensor in tensors)], attributes)
 
 
 def _replace_embedding(node: NodeProto, tensors: list[TensorProto], grid: Grid) -> list[TensorProto]:
-    """Rows of the table from the blocks that the head multiplies with; returns what the graph needs beside them."""
+    """The node reads rows from the blocks that the head multiplies with; returns what the graph needs beside them."""
     values, scales = tensors[:2]
     rows, blocks, width = values.dims
     table = seen_as(values, f"{values.name}.table", (rows, blocks * width))
     attributes = {"bits": grid.bits, "block_size": grid.block, "gather_axis": 0, "quantize_axis": 1}
-    _become(node, "GatherBlockQuantized", [table.name, node.input[1], scales.name], attributes)
+    _replace_op(node, "GatherBlockQuantized", [table.name, node.input[1], scales.name], attributes)
     return [table]
 
 
-def _become(node: NodeProto, kind: str, inputs: list[str], attributes: dict[str, Any]) -> None:
+def _replace_op(node: NodeProto, kind: str, inputs: list[str], attributes: dict[str, Any]) -> None:
     node.op_type, node.domain, node.input[:] = kind, "com.microsoft", inputs
     del node.attribute[:]
     node.attribute.extend(helper.make_attribute(name, value) for name, value in attributes.items())

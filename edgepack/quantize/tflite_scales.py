@@ -1,15 +1,21 @@
-"""Makes an int8 file right for tflite-runtime 2.14, whose kernels know one scale for a matrix: channels get theirs after the product.
+"""Makes an int8 file right for tflite-runtime 2.14, and refuses files that it would compute wrongly.
+
+Its kernels know one scale for a matrix. So the scales of channels are applied after the product:
 
     y = x @ (integers * scales) + bias     becomes     y = (x @ integers * largest) * (scales / largest) + bias
 
 That is the same sum, term by term. Inputs are rounded with a zero point, as LiteRT always does: that runtime leaves it out
-unless the file asks for it, and loses a bit of what GELU and softmax give.
+unless the file asks for it, and then loses one bit of the outputs of GELU and softmax.
 """
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from edgepack.core.errors import EdgepackError
+from edgepack.export.tflite_graph import all_weights
 
 _INT8, _FLOAT32, _NONE = 9, 0, -1  # types of tensors; an input that is left out
 
@@ -30,21 +36,21 @@ def factor_scales(model: Any) -> None:
         return stored[data]
 
     kinds = schema.BuiltinOperator
-    ways = {kinds.FULLY_CONNECTED: _product, kinds.EMBEDDING_LOOKUP: _lookup}
+    rewrites = {kinds.FULLY_CONNECTED: _product, kinds.EMBEDDING_LOOKUP: _lookup}
     for graph in model.subgraphs:
         edit = _Edit(model, graph, constant)
         operators = []
         for operator in graph.operators:
             code = model.operatorCodes[operator.opcodeIndex]
-            way = ways.get(max(code.builtinCode, code.deprecatedBuiltinCode))
-            is_int8 = way and graph.tensors[operator.inputs[1]].type == _INT8
-            operators += way(edit, operator) if is_int8 else [operator]
+            rewrite = rewrites.get(max(code.builtinCode, code.deprecatedBuiltinCode))
+            is_int8 = rewrite and graph.tensors[operator.inputs[1]].type == _INT8
+            operators += rewrite(edit, operator) if is_int8 else [operator]
         graph.operators = operators
 
 
 def _product(edit: "_Edit", operator: Any) -> Iterator[Any]:
     operator.builtinOptions.asymmetricQuantizeInputs = True
-    relative = edit.taken_out(operator.inputs[1])
+    relative = edit.relative_scales(operator.inputs[1])
     yield operator
     if relative is None:
         return
@@ -64,7 +70,7 @@ def _product(edit: "_Edit", operator: Any) -> Iterator[Any]:
 
 def _lookup(edit: "_Edit", operator: Any) -> Iterator[Any]:
     """The rows' scales are a table of their own, looked up by the same ids."""
-    relative = edit.taken_out(operator.inputs[1])
+    relative = edit.relative_scales(operator.inputs[1])
     if relative is None:
         yield operator
         return
@@ -84,16 +90,16 @@ class _Edit:
         from ai_edge_litert import schema_py_generated as schema
 
         self.model, self.graph, self.constant, self.schema = model, graph, constant, schema
-        self._taken: dict[int, np.ndarray | None] = {}
+        self._relative: dict[int, np.ndarray | None] = {}
 
-    def taken_out(self, weight: int) -> np.ndarray | None:
+    def relative_scales(self, weight: int) -> np.ndarray | None:
         """Leaves the largest of a weight's scales; returns all of them over that one, or None where there was one already."""
-        if weight not in self._taken:  # a head may read the embeddings' own table
-            found = self.graph.tensors[weight].quantization
-            scales = np.asarray(found.scale, np.float32)
-            found.scale, found.zeroPoint, found.quantizedDimension = [float(scales.max())], [0], 0
-            self._taken[weight] = scales / scales.max() if len(scales) > 1 else None
-        return self._taken[weight]
+        if weight not in self._relative:  # a head may read the embeddings' own table
+            quantization = self.graph.tensors[weight].quantization
+            scales = np.asarray(quantization.scale, np.float32)
+            quantization.scale, quantization.zeroPoint, quantization.quantizedDimension = [float(scales.max())], [0], 0
+            self._relative[weight] = scales / scales.max() if len(scales) > 1 else None
+        return self._relative[weight]
 
     def shape(self, tensor: int) -> list[int]:
         return [int(size) for size in self.graph.tensors[tensor].shape]
@@ -102,24 +108,24 @@ class _Edit:
         return self.tensor(f"{self.graph.tensors[other].name.decode()}_{name}", self.shape(other))
 
     def tensor(self, name: str, shape: tuple[int, ...] | list[int], values: np.ndarray | None = None) -> int:
-        made = self.schema.TensorT()
-        made.name, made.shape, made.type = name.encode(), list(shape), _FLOAT32
-        made.buffer = 0 if values is None else self.constant(values)
-        self.graph.tensors.append(made)
+        tensor = self.schema.TensorT()
+        tensor.name, tensor.shape, tensor.type = name.encode(), list(shape), _FLOAT32
+        tensor.buffer = 0 if values is None else self.constant(values)
+        self.graph.tensors.append(tensor)
         return len(self.graph.tensors) - 1
 
     def binary(self, kind: str, left: int, right: int, output: int) -> Any:
-        made = self.schema.OperatorT()
-        made.opcodeIndex, made.inputs, made.outputs = self._code(kind), [left, right], [output]
+        operator = self.schema.OperatorT()
+        operator.opcodeIndex, operator.inputs, operator.outputs = self._code(kind), [left, right], [output]
         options = {"ADD": "AddOptions", "MUL": "MulOptions"}[kind]
-        made.builtinOptionsType = getattr(self.schema.BuiltinOptions, options)
-        made.builtinOptions = getattr(self.schema, f"{options}T")()
-        return made
+        operator.builtinOptionsType = getattr(self.schema.BuiltinOptions, options)
+        operator.builtinOptions = getattr(self.schema, f"{options}T")()
+        return operator
 
     def same_kind(self, other: Any, inputs: list[int], outputs: list[int]) -> Any:
-        made = self.schema.OperatorT()
-        made.opcodeIndex, made.inputs, made.outputs = other.opcodeIndex, inputs, outputs
-        return made
+        operator = self.schema.OperatorT()
+        operator.opcodeIndex, operator.inputs, operator.outputs = other.opcodeIndex, inputs, outputs
+        return operator
 
     def _code(self, kind: str) -> int:
         wanted = getattr(self.schema.BuiltinOperator, kind)
@@ -131,3 +137,20 @@ class _Edit:
         code.version = 1
         self.model.operatorCodes.append(code)
         return len(self.model.operatorCodes) - 1
+
+
+def refuse_for_old_runtime(file: Path) -> None:
+    """EdgepackError where tflite-runtime 2.14 would answer wrongly, or not at all: by what stands in the file, not by what was asked."""
+    fix = "build the model again for tflite-runtime: this file must not be shipped there"
+    for weight in all_weights(file):
+        name, place = f"{weight.op} of {file.name}", weight.scope[-80:]
+        if weight.type not in ("INT8", "FLOAT32", "INT32", "INT64", "BOOL"):
+            raise EdgepackError(f"{name} reads {weight.type}, which tflite-runtime 2.14 has no kernels for", "use int8")
+        if weight.type != "INT8" or weight.op == "DEQUANTIZE":  # which is right, and leaves the product in float
+            continue
+        if weight.scales != 1:
+            problem = f"{name} has {weight.scales} scales for one matrix: tflite-runtime 2.14 computes nonsense from them"
+            raise EdgepackError(f"{problem} ({place})", fix)
+        if weight.op == "FULLY_CONNECTED" and not weight.asymmetric_inputs:
+            problem = f"{name} does not ask for a zero point of its inputs: without it tflite-runtime 2.14 answers otherwise than LiteRT"
+            raise EdgepackError(f"{problem} ({place})", fix)

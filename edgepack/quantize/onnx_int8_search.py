@@ -1,7 +1,7 @@
-"""How int8 is done best for one model: the strength of smoothing, and the products that int8 hurts most. Judged on real texts.
+"""How one model is best brought to int8: the strength of smoothing, and the matrix products that int8 hurts most. Judged on real texts.
 
-Errors are of the model's outputs: squared, over the variance of the float model's. Strengths are compared on calibration texts;
-what was gained is told for held-out texts, which chose nothing.
+An error is of the model's outputs: squared, over the variance of the float model's outputs. Strengths are compared on calibration
+texts. The report shows the gain on held-out texts, which chose nothing.
 """
 
 import os
@@ -16,14 +16,14 @@ from edgepack.core.progress import bar
 from edgepack.export.onnx_graph import Graph, gemms_as_products
 from edgepack.export.onnx_weights import open_mapped
 from edgepack.plan.steps import Quantize
-from edgepack.quantize.onnx_quantization import quantized_embeddings, quantized_products
+from edgepack.quantize.onnx_int8_ops import quantized_embeddings, quantized_products
 from edgepack.quantize.onnx_ranges import Range, activation_ranges
 from edgepack.quantize.onnx_smoothing import Feeds, Group, groups_of, largest_activations, smoothed
 from edgepack.quantize.sensitivity import Sensitivity
 
-STRENGTHS = (0.5, 0.6, 0.7, 0.8, 0.9)  # Xiao 2023 uses 0.5 for static scales; one dynamic scale for a tensor wants more
+STRENGTHS = (0.5, 0.6, 0.7, 0.8, 0.9)  # Xiao 2023 uses 0.5 for static scales; one dynamic scale for a tensor needs more
 _AS_GOOD = 1.05  # times the least error: fewer ops are worth that
-_WORTH = 0.8  # of the unsmoothed error: a gain that is less is not worth any op
+_LARGEST_GAINFUL_ERROR = 0.8  # of the unsmoothed error: a smaller gain is worth no op
 _SCAN_TEXTS = 16
 
 Details = dict[str, float | int | str]
@@ -31,7 +31,7 @@ Details = dict[str, float | int | str]
 
 @dataclass(frozen=True)
 class Texts:
-    """A float model's inputs, a run each: those that choose, and those that judge the choice."""
+    """A float model's inputs, a run each. calibration: for choices. held_out: to judge them."""
 
     calibration: Sequence[Feeds]
     held_out: Sequence[Feeds]
@@ -39,7 +39,7 @@ class Texts:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A float model with its embeddings quantized and its activations evened out, ready for int8 products.
+    """A float model with its embeddings quantized and its activations smoothed, ready for int8 products.
 
     ranges: of the values that products read, where they are static.
     """
@@ -50,36 +50,45 @@ class Prepared:
 
 
 def prepare(model: onnx.ModelProto, step: Quantize, texts: Texts) -> Prepared:
-    """Smoothing by the strength that is fixed, or by the one with the least error; none where nothing is gained."""
+    """Smoothing by the strength that is fixed, or by the strength with the least error; none where nothing is gained."""
     base = onnx.ModelProto()
     base.CopyFrom(model)
     gemms_as_products(base)
     base = quantized_embeddings(base, step.embedding_bits)
     if step.smoothing == 0 or not texts.calibration:
-        said = 0 if step.smoothing == 0 else "none, for want of texts to calibrate on"
-        return Prepared(base, {"smoothing": said}, _ranges(base, step, texts.calibration))
-    evened, details = _smoothed(model, base, step, texts.calibration)
-    prepared = Prepared(evened, {"calibration_texts": len(texts.calibration)} | details, _ranges(evened, step, texts.calibration))
+        smoothing = 0 if step.smoothing == 0 else "none: there are no texts to calibrate on"
+        return Prepared(base, {"smoothing": smoothing}, _ranges(base, step, texts.calibration))
+    best, details = _best_smoothed(model, base, step, texts.calibration)
+    prepared = Prepared(best, {"calibration_texts": len(texts.calibration)} | details, _ranges(best, step, texts.calibration))
     if texts.held_out:
         expected = outputs_of(model, texts.held_out)
         plain = Prepared(base, {}, _ranges(base, step, texts.calibration))
-        for name, made in (("held_out_error_unsmoothed", plain), ("held_out_error", prepared)):
-            prepared.details[name] = _rounded(_error(in_int8(made, step), texts.held_out, expected))
+        for name, variant in (("held_out_error_unsmoothed", plain), ("held_out_error", prepared)):
+            error = _error(int8_model(variant, step), texts.held_out, expected)
+            prepared.details[name] = _to_four_digits(error)
     return prepared
+
+
+def int8_model(prepared: Prepared, step: Quantize, in_float: Collection[str] = ()) -> onnx.ModelProto:
+    """in_float: names of weights whose products stay in float."""
+    return quantized_products(prepared.model, step.reduce_range, in_float, prepared.ranges)
 
 
 def _ranges(model: onnx.ModelProto, step: Quantize, texts: Sequence[Feeds]) -> dict[str, Range] | None:
     return activation_ranges(model, texts) if step.method == "static" else None
 
 
-def _smoothed(model: onnx.ModelProto, base: onnx.ModelProto, step: Quantize, texts: Sequence[Feeds]) -> tuple[onnx.ModelProto, Details]:
+def _best_smoothed(
+    model: onnx.ModelProto, base: onnx.ModelProto, step: Quantize, texts: Sequence[Feeds]
+) -> tuple[onnx.ModelProto, Details]:
     largest, expected = largest_activations(base, texts), outputs_of(model, texts)
     groups = groups_of(Graph(base))
-    alone = [group for group in groups if len(group.weights) == 1]
+    single = [group for group in groups if len(group.weights) == 1]
 
     def error_of(strength: float, chosen: Sequence[Group]) -> float:
-        made = smoothed(base, largest, strength, chosen)
-        error = _error(quantized_products(made, step.reduce_range, ranges=_ranges(made, step, texts)), texts, expected)
+        candidate = smoothed(base, largest, strength, chosen)
+        quantized = quantized_products(candidate, step.reduce_range, ranges=_ranges(candidate, step, texts))
+        error = _error(quantized, texts, expected)
         progress.advance()
         return error
 
@@ -88,10 +97,10 @@ def _smoothed(model: onnx.ModelProto, base: onnx.ModelProto, step: Quantize, tex
         plain_error = error_of(0, ())
         error, strength = min((error_of(strength, groups), strength) for strength in strengths)
         # Without what queries, keys and values share there is an op less in every layer of most families.
-        fewer_error = error_of(strength, alone)
-    if not step.smoothing and min(error, fewer_error) > _WORTH * plain_error:
+        single_error = error_of(strength, single)
+    if not step.smoothing and min(error, single_error) > _LARGEST_GAINFUL_ERROR * plain_error:
         return base, {"smoothing": 0}
-    return smoothed(base, largest, strength, alone if fewer_error <= _AS_GOOD * error else groups), {"smoothing": strength}
+    return smoothed(base, largest, strength, single if single_error <= _AS_GOOD * error else groups), {"smoothing": strength}
 
 
 def scan(model: onnx.ModelProto, prepared: Prepared, step: Quantize, texts: Texts) -> tuple[Sensitivity, ...]:
@@ -100,20 +109,16 @@ def scan(model: onnx.ModelProto, prepared: Prepared, step: Quantize, texts: Text
     groups = groups_of(graph)
     products = {node.input[1]: node for node in graph.nodes if graph.is_product(node)}
     chosen = texts.calibration[:_SCAN_TEXTS]
-    expected, found = outputs_of(model, chosen), []
+    expected, scanned = outputs_of(model, chosen), []
     with bar("scan for sensitive products", len(groups)) as progress:
         for group in groups:
             others = {weight for weight in products if weight not in group.weights}
-            error = _error(in_int8(prepared, step, others), chosen, expected)
+            error = _error(int8_model(prepared, step, others), chosen, expected)
             params = sum(int(np.prod(graph.initializers[weight].dims)) for weight in group.weights)
-            found.append(Sensitivity(products[group.weights[0]].name.rsplit("/", 1)[0], group.weights, params, _rounded(error)))
+            module = products[group.weights[0]].name.rsplit("/", 1)[0]
+            scanned.append(Sensitivity(module, group.weights, params, _to_four_digits(error)))
             progress.advance()
-    return tuple(sorted(found, key=lambda group: -group.error))
-
-
-def in_int8(prepared: Prepared, step: Quantize, left: Collection[str] = ()) -> onnx.ModelProto:
-    """left: names of weights whose products stay in float."""
-    return quantized_products(prepared.model, step.reduce_range, left, prepared.ranges)
+    return tuple(sorted(scanned, key=lambda group: -group.error))
 
 
 def outputs_of(model: onnx.ModelProto, texts: Sequence[Feeds]) -> np.ndarray:
@@ -127,9 +132,9 @@ def outputs_of(model: onnx.ModelProto, texts: Sequence[Feeds]) -> np.ndarray:
     return np.concatenate([part.ravel() for feeds in texts for part in session.run(None, dict(feeds))])
 
 
-def _error(made: onnx.ModelProto, texts: Sequence[Feeds], expected: np.ndarray) -> float:
-    return float(np.square(outputs_of(made, texts) - expected).sum() / max(np.square(expected - expected.mean()).sum(), 1e-30))
+def _error(model: onnx.ModelProto, texts: Sequence[Feeds], expected: np.ndarray) -> float:
+    return float(np.square(outputs_of(model, texts) - expected).sum() / max(np.square(expected - expected.mean()).sum(), 1e-30))
 
 
-def _rounded(error: float) -> float:
+def _to_four_digits(error: float) -> float:
     return float(f"{error:.4g}")

@@ -1,0 +1,66 @@
+"""Encoders in ONNX in int8: matrix products with activations u8 and weights s8, embeddings by rows in 8 or 4 bits.
+
+Method `dynamic`: each text's activations have scales of their own. Method `static`: the scales come from calibration texts.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from edgepack.export.file_names import GRAPH_FILE
+from edgepack.export.onnx_optimization import optimize_onnx
+from edgepack.export.onnx_weights import load_mapped, save_whole
+from edgepack.pack.runnable import Runnable
+from edgepack.plan.steps import Quantize
+from edgepack.quantize.calibration import SAMPLED_TEXTS, CalibrationTexts
+from edgepack.quantize.onnx_int8_ops import quantized_products
+from edgepack.quantize.onnx_int8_search import Texts, prepare, scan
+from edgepack.quantize.onnx_smoothing import Feeds
+from edgepack.quantize.schemes import Candidate
+from edgepack.quantize.sensitivity import most_sensitive, sensitivity_records
+from edgepack.tasks.common.task import Features
+
+_UNFUSED_FILE = "quantized.onnx"
+
+
+def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Iterator[Candidate]:
+    """All matrix products in int8; then all but the most sensitive ones."""
+    model = load_mapped(exported / GRAPH_FILE)
+    calibration, held_out = texts.sampled(SAMPLED_TEXTS)
+    feeds = Texts(_feeds(model, calibration), _feeds(model, held_out))
+    prepared = prepare(model, step, feeds)
+    recipe = "int8" if step.method == "dynamic" else "int8, static"
+    if not step.sensitive or not feeds.calibration:
+        quantized = quantized_products(prepared.model, step.reduce_range, (), prepared.ranges)
+        yield Candidate(recipe, "int8", partial(_write, quantized), prepared.details)
+    if step.sensitive == 0 or not feeds.calibration:
+        return
+    scanned = scan(model, prepared, step, feeds)
+    kept = most_sensitive(scanned, step.sensitive)
+    in_float = {weight for group in kept for weight in group.weights}
+    quantized = quantized_products(prepared.model, step.reduce_range, in_float, prepared.ranges)
+    recipe += f", the {len(kept)} most sensitive of {len(scanned)} groups of products in fp32"
+    yield Candidate(recipe, "int8", partial(_write, quantized), prepared.details, sensitivity_records(scanned, kept))
+
+
+def runnable(before: Runnable) -> Runnable:
+    return before
+
+
+def _feeds(model: onnx.ModelProto, texts: Sequence[Features]) -> list[Feeds]:
+    """The inputs of a run for each text."""
+    names = [value.name for value in model.graph.input]
+    feeds = []
+    for text in texts:
+        values = {"input_ids": text.ids, "attention_mask": [1] * len(text.ids), "token_type_ids": text.type_ids}
+        feeds.append({name: np.array([values[name]], dtype=np.int64) for name in names})
+    return feeds
+
+
+def _write(model: onnx.ModelProto, folder: Path) -> None:
+    save_whole(model, folder / _UNFUSED_FILE)
+    optimize_onnx(folder / _UNFUSED_FILE, folder)
+    (folder / _UNFUSED_FILE).unlink()

@@ -1,0 +1,45 @@
+"""TFLite in int8 by ai-edge-quantizer. Activations are rounded as they come, each token with a scale of its own.
+
+Weights are symmetric, with a scale for each channel. For tflite-runtime 2.14 the scales stand apart from the matrix, because its
+kernels for channels compute wrong results without an error: `refuse_for_old_runtime` looks into every file that is to run there.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from edgepack.export.tflite_export import MODEL_FILE
+from edgepack.pack.runnable import Runnable
+from edgepack.plan.steps import Quantize
+from edgepack.quantize.calibration import CalibrationTexts
+from edgepack.quantize.schemes import Candidate
+from edgepack.quantize.tflite_quantizer import write_quantized
+from edgepack.quantize.tflite_scales import factor_scales, refuse_for_old_runtime
+
+
+def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Iterator[Candidate]:
+    """Products in int8; then only weights in int8, which the runtime turns back to float as it loads."""
+    how = " with scales apart" if step.scales_apart else ""
+    yield Candidate(f"int8{how}, a scale for a channel", "int8", partial(quantize, exported, step, False), {})
+    recipe = "int8 weights with products in float, a scale for a channel"
+    yield Candidate(recipe, "int8", partial(quantize, exported, step, True), {})
+
+
+def runnable(before: Runnable) -> Runnable:
+    return before
+
+
+def quantize(exported: Path, step: Quantize, weights_only: bool, folder: Path) -> None:
+    """Writes the file into `folder`. weights_only: products are computed in float."""
+    edits = (factor_scales,) if step.scales_apart and not weights_only else ()
+    write_quantized(exported, folder, partial(_add_rules, weights_only), *edits)
+    if step.scales_apart:
+        refuse_for_old_runtime(folder / MODEL_FILE)
+
+
+def _add_rules(weights_only: bool, rules: Any) -> None:
+    from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
+
+    add = rules.add_weight_only_config if weights_only else rules.add_dynamic_config
+    add(".*", TFLOperationName.ALL_SUPPORTED, 8, granularity=QuantGranularity.CHANNELWISE)
