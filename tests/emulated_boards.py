@@ -17,9 +17,10 @@ from boards import Board, wait_for, write_config, write_keys
 
 from edgepack.core.cache import run_once
 from edgepack.core.errors import EdgepackError
+from edgepack.measure.machines.debian_packages import download, unpack
 from edgepack.measure.machines.emulated_cpus import find_cpu
 from edgepack.measure.machines.emulated_guest import system_files
-from edgepack.measure.machines.emulated_root import download, roots_folder, unpack
+from edgepack.measure.machines.emulated_root import roots_folder
 
 _PACKAGES = (
     "openssh-server", "dash", "coreutils", "python3-minimal", "libpython3-stdlib", "libstdc++6", "libgomp1", "libgcc-s1", "zlib1g",

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from edgepack.core.progress import bar
 from edgepack.core.records import Frozen
 from edgepack.measure.doubts import MOST_OTHERS, MOST_STOLEN, wait_for_quiet
-from edgepack.measure.machines.machine import Machine
+from edgepack.measure.machines.machine import Machine, check_can
 from edgepack.measure.measurement import Effort, headline_length
 from edgepack.measure.measuring import load_job, timing_job
 from edgepack.measure.statistics import Ratio, Summary, ratio, summarize
@@ -51,9 +51,10 @@ Job = tuple[What, int | None, int, Callable[[dict[str, Any]], list[float]], dict
 
 def compare_on(machine: Machine, target: str, packs: Packs, effort: Effort) -> Comparison:
     """EdgepackError: other work goes on there (unless `effort` takes that), or a pack does not run there."""
+    check_can(machine, "times", target)
     first_folder, first = packs[0]
     machine.push(first_folder, first)
-    if not effort.force and "quiet" not in machine.lacks:
+    if not effort.force and "quiet" in machine.can:
         wait_for_quiet(functools.partial(machine.run_job, first_folder, first.plan.runtime), target)
     facts = machine.run_job(first_folder, first.plan.runtime, load_job(cold=False))["machine"]
     jobs = _jobs([manifest for _, manifest in packs], sorted({1, facts["cores"]}), effort)

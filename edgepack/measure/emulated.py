@@ -6,12 +6,11 @@ import numpy as np
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
-from edgepack.measure.emulation import Agreement, Counted, Crash, Emulation, Saturation
+from edgepack.measure.emulation import NOTHING_MEASURED, Agreement, Counted, Crash, Emulation, Saturation
 from edgepack.measure.golden import ask_golden, gap_between
 from edgepack.measure.machines.emulated_root import Crashed
 from edgepack.measure.machines.instructions import Uncountable
 from edgepack.measure.machines.machine import Facts, Machine
-from edgepack.measure.machines.targets import Target
 from edgepack.measure.machines.transports.local import Here
 from edgepack.measure.machines.transports.qemu import Emulated
 from edgepack.pack.golden import read_golden
@@ -26,6 +25,16 @@ WAY_OUT = (
     "build it for such a CPU: --profile x86-edge-avx2, or a profile of your own whose isa names avx2 and neither avx_vnni nor "
     "avx512_vnni. Its weights have 7 bits then (reduce_range), and no sum saturates on any CPU"
 )
+
+
+def without_times(folder: Path, manifest: Manifest, on: Machine, target: str) -> Emulation | None:
+    """What a machine tells of which nothing can be timed; None where it can."""
+    if "computes" not in on.can:
+        return nothing_computed(folder, manifest, on, target)
+    if "instructions" in on.can:
+        return emulate(folder, manifest, on, target)
+    by = on.emulated_by()
+    return answers_alone(folder, manifest, on, target, by) if by else None
 
 
 def emulate(folder: Path, manifest: Manifest, on: Emulated, target: str, runs: int = RUNS) -> Emulation:
@@ -61,14 +70,8 @@ def emulate(folder: Path, manifest: Manifest, on: Emulated, target: str, runs: i
     )
 
 
-def emulated_by(target: Target, machine: Machine) -> str | None:
-    """What emulates the CPU of a machine that ought to be real: in containers and in CI, programs of other CPUs run so."""
-    runs_here = target.scheme in ("browser", "node")  # whose JavaScript cannot see it
-    return (Here() if runs_here else machine).facts().machine.get("emulated_by")
-
-
 def answers_alone(folder: Path, manifest: Manifest, on: Machine, target: str, by: str) -> Emulation:
-    """The pack's golden texts on a machine that `by` emulates, as `emulated_by` found: it is asked for no time."""
+    """The pack's golden texts on a machine that `by` emulates: it is asked for no time."""
     facts = on.facts()
     on.push(folder, manifest)
     found = ask_golden(on, folder, manifest, manifest.plan.exact_products)
@@ -86,6 +89,24 @@ def answers_alone(folder: Path, manifest: Manifest, on: Machine, target: str, by
     )
 
 
+def nothing_computed(folder: Path, manifest: Manifest, on: Machine, target: str) -> Emulation:
+    """Of a machine that computes nothing: that the way through edgepack holds, and no figure."""
+    facts = on.facts()
+    on.push(folder, manifest)
+    found = ask_golden(on, folder, manifest, manifest.plan.exact_products)
+    return Emulation(
+        origin="null",
+        pack_id=manifest.pack_id,
+        target=target,
+        cpu="no CPU",
+        arch=facts.machine["arch"],
+        emulator="null machine",
+        runtime=_runtime(facts, manifest),
+        golden=_agreement(manifest, found, [np.asarray(entry["output"]) for entry in read_golden(folder)]),
+        instructions_why=NOTHING_MEASURED,
+    )
+
+
 def lengths_counted(manifest: Manifest) -> tuple[int, ...]:
     """16 and 128 tokens, or what the pack can hold."""
     most = manifest.buckets[-1] if manifest.buckets else manifest.positions if manifest.cache else manifest.max_length
@@ -99,7 +120,7 @@ def _runtime(facts: Facts, manifest: Manifest) -> dict[str, str]:
 
 def _saturation(on: Emulated, folder: Path, manifest: Manifest, found: Outputs) -> Saturation | None:
     """Whatever differs from exact products on the same CPU is saturation: all else is computed alike there, to the last bit."""
-    if not (on.cpu.may_saturate and manifest.plan.exact_products):
+    if not ("saturates" in on.can and manifest.plan.exact_products):
         return None
     exact = ask_golden(on, folder, manifest, exact=True)
     saturates = not _equal(found, exact)

@@ -4,6 +4,7 @@ from typing import Literal
 
 from edgepack.core.records import Frozen
 
+NOTHING_MEASURED = "null machine: nothing was measured"
 NOT_SAID = ("latency", "load", "memory", "energy")
 
 
@@ -52,7 +53,7 @@ class Crash(Frozen):
 class Emulation(Frozen):
     """A pack on an emulated CPU. Instructions are not time, and compare within one CPU alone. crash: nothing else is known then."""
 
-    origin: Literal["emulated"] = "emulated"
+    origin: Literal["emulated", "null"] = "emulated"  # null: the machine computed nothing, and gave back what the pack says itself
     pack_id: str
     target: str
     cpu: str
@@ -69,10 +70,14 @@ class Emulation(Frozen):
 
     @property
     def where(self) -> str:
+        if self.origin == "null":
+            return NOTHING_MEASURED
         return f"{self.arch} emulated ({self.cpu}, {self.emulator})"
 
     def told(self) -> str:
         """One line for a table."""
+        if self.origin == "null":
+            return NOTHING_MEASURED
         if self.crash:
             return f"emulated: ended by {self.crash.signal}"
         parts = [f"answers {_told(self.host)}"] if self.host else []

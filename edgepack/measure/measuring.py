@@ -50,7 +50,7 @@ def measure(
     beside 16, 64 and 128. EdgepackError where other work goes on there, unless `effort` takes that."""
     on = on or Here()
     run = functools.partial(on.run_job, folder, manifest.plan.runtime)
-    if not effort.force and "quiet" not in on.lacks:
+    if not effort.force and "quiet" in on.can:
         wait_for_quiet(run, target)
     machine = run(load_job(cold=False))
     threads = sorted({1, machine["machine"]["cores"]})
@@ -60,7 +60,7 @@ def measure(
     total = effort.sessions * len(configurations) + 2 * effort.loads + len(threads) * len(lengths)
     first_start = _first_start(run) if manifest.weight_cache else None
     with bar("measure", total) as progress:
-        storage = None if "storage" in on.lacks else _storage(run)
+        storage = _storage(run) if "storage" in on.can else None
         load = tuple(_loads(run, manifest, cold, effort, progress) for cold in (True, False))
         memory = tuple(_memory(run, kind, length, count, progress) for length in lengths for count in threads)
         rows, runs = _latencies(run, configurations, effort, progress)
@@ -79,7 +79,7 @@ def measure(
         first_start=first_start,
         first_token=first_token,
         storage=storage,
-        texts=None if "texts" in on.lacks else _texts(run),
+        texts=_texts(run) if "texts" in on.can else None,
         sustained=sustained,
         environment=environment,
         doubts=(),

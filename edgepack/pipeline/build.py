@@ -11,8 +11,7 @@ from edgepack.core.distributed import is_first
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import say
 from edgepack.export.file_names import GRAPH_FILE
-from edgepack.measure.emulated import emulated_by
-from edgepack.measure.machines.targets import LOCAL, Target, transport
+from edgepack.measure.machines.targets import Target, transport
 from edgepack.measure.machines.transports.local import Here
 from edgepack.measure.measurement import FULL, Effort, Measurement
 from edgepack.measure.measuring import measure
@@ -122,7 +121,7 @@ def _measured_pack(folder: Path, runner: Runner, effort: Effort | None) -> tuple
 
 def _measured(folder: Path, manifest: Manifest, median_length: int | None, effort: Effort) -> Measurement | None:
     """Here, or on the target that the runtime's file names; where that is missing, in the runtime that opens the file in Python."""
-    by = emulated_by(LOCAL, Here())
+    by = Here().emulated_by()
     if by:
         say(f"not measured: this machine's CPU is emulated by {by}. Measure the pack on a real one: edgepack measure")
         return None

@@ -6,10 +6,9 @@ from pathlib import Path
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import say
 from edgepack.measure.answers import answer
-from edgepack.measure.emulated import answers_alone, emulate, emulated_by
+from edgepack.measure.emulated import without_times
 from edgepack.measure.golden import answers_on
 from edgepack.measure.machines.targets import LOCAL, Target, transport
-from edgepack.measure.machines.transports.qemu import Emulated
 from edgepack.measure.measurement import FULL, Effort
 from edgepack.measure.measuring import measure
 from edgepack.measure.ops import profile_ops
@@ -70,11 +69,9 @@ def _outcome(
     """The measurement on one target, or what an emulated one tells; its failure is a result too, so that the others go on."""
     try:
         with transport(target).opened(target) as machine:
-            if isinstance(machine, Emulated):
-                return Outcome(target=target, emulation=emulate(pack, manifest, machine, target.name))
-            by = emulated_by(target, machine)
-            if by:
-                return Outcome(target=target, emulation=answers_alone(pack, manifest, machine, target.name, by))
+            untimed = without_times(pack, manifest, machine, target.name)
+            if untimed:
+                return Outcome(target=target, emulation=untimed)
             if older:
                 check_same_machine(older, target.name, machine.facts().machine)
             pushed = machine.push(pack, manifest)

@@ -72,10 +72,10 @@ class TargetRow(Frozen):
     ram_mb: float | None = None
     golden_difference: float | None = None  # of the pack's answers there from those it was built with
     pushed_mb: float | None = None
-    emulated: str | None = None  # what an emulated one tells, in words: no time and no memory
+    emulated: str | None = None  # what one tells that cannot be timed, in words: no time and no memory
     failure: str | None = None
     fix: str | None = None
-    origin: Literal["measured", "emulated"] | None = None
+    origin: Literal["measured", "emulated", "null"] | None = None
 
 
 class Report(Frozen):

@@ -109,5 +109,5 @@ def _emulated_row(manifest: Manifest, target: Target, found: Emulation) -> Targe
         emulated=found.told(),
         failure=failure,
         fix=fix,
-        origin="emulated",
+        origin=found.origin,
     )

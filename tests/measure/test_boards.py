@@ -89,7 +89,7 @@ def set_up_there(target):
 
 def test_this_machine_needs_no_set_up():
     for act in (set_up_target, remove_target):
-        with pytest.raises(EdgepackError, match="for this machine"):
+        with pytest.raises(EdgepackError, match="on this machine"):
             act(LOCAL)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
 from edgepack.measure.machines.emulated_cpus import EmulatedCpu
-from edgepack.measure.machines.transports.local import DROPPED
+from edgepack.measure.machines.jobs import DROPPED
 
 _TOPOLOGY = {  # of core {core} among the cores 0 to {last}
     "core_id": "{core}",

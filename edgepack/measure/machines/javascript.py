@@ -11,7 +11,7 @@ from edgepack.core.resources import shipped
 from edgepack.measure.machines.machine import Facts
 from edgepack.pack.manifest import Manifest
 
-LACKS = frozenset({"storage", "texts", "ops"})  # see machine.Machine
+ABILITIES = frozenset({"computes", "times", "quiet"})  # see machine.Machine
 
 
 def check_pack(place: str, manifest: Manifest) -> None:
@@ -27,6 +27,11 @@ def host(dropped: Path | None = None) -> dict[str, Any]:
     """This machine as it is now: a browser's page cannot read its load, clock or temperature. dropped: a folder to forget first."""
     command = [sys.executable, "-X", "utf8", str(shipped("targets") / "host.py"), *([str(dropped)] if dropped else [])]
     return json.loads(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout)
+
+
+def emulated_by() -> str | None:
+    """What emulates this machine's CPU: JavaScript cannot see it."""
+    return host().get("emulated_by")
 
 
 def facts_of(machine: dict[str, Any], package: str, version: str, place: str) -> Facts:

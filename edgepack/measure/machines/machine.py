@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.pack.manifest import Manifest
 
@@ -38,15 +39,78 @@ class Pushed(Frozen):
     mb: float
 
 
+class SetUp(Frozen):
+    """What `setup` did, or would do: see `done`."""
+
+    target: str
+    address: str
+    folder: str
+    python: str
+    replaces: bool
+    wheels: dict[str, float]  # MB of each
+    needed_mb: float
+    done: bool
+    packages: dict[str, str | None] | None
+
+
+class Removal(Frozen):
+    target: str
+    address: str
+    removed: str | None
+    freed_mb: float
+
+
+ABILITIES = {  # what one machine can and another cannot; where a machine lacks one, what it would tell is null
+    "computes": "it runs the pack's file: its answers are its own",
+    "times": "times and memory that it tells are those of a device",
+    "quiet": "it tells what else runs there",
+    "storage": "it reads the model's files by themselves, to time the storage",
+    "texts": "it times the tokenizer and the decision behind the model",
+    "ops": "it times single ops",
+    "instructions": "it counts the instructions of an inference: see `Counts`",
+    "saturates": "sums of u8 x s8 products may saturate on its CPU, and it is asked so that this shows",
+    "copies": "the pack is copied to it",
+}
+
+
 class Machine(Protocol):
-    """place: how a report names it, as in `measured on aarch64 at ssh://pi@board`. lacks: kinds of jobs that it cannot do, of
-    `quiet`, `storage`, `texts` and `ops`; what they would tell is null then."""
+    """place: how a report names it, as in `measured on aarch64 at ssh://pi@board`. can: of ABILITIES.
+
+    set_up and remove are there where the transport's module has no NO_SETUP.
+    """
 
     place: str
-    lacks: frozenset[str]
+    can: frozenset[str]
 
     def facts(self) -> Facts: ...
+
+    def emulated_by(self) -> str | None:
+        """What emulates its CPU, in words. In containers and in CI, programs for another CPU run so."""
+        ...
 
     def push(self, folder: Path, manifest: Manifest) -> Pushed | None: ...
 
     def run_job(self, folder: Path, runtime: str, job: dict[str, Any]) -> dict[str, Any]: ...
+
+    def set_up(self, runtime: str, version: str | None, wheels: Path | None, dry_run: bool) -> SetUp:
+        """A Python with the runtime there. EdgepackError leaves nothing."""
+        ...
+
+    def remove(self) -> Removal: ...
+
+
+class Counts(Protocol):
+    """What a machine with `instructions` gives beside the rest."""
+
+    def count(self, folder: Path, runtime: str, lengths: tuple[int, ...], runs: int) -> list[tuple[int, ...]]:
+        """Instructions of each of `runs` inferences, by length."""
+        ...
+
+
+def check_can(machine: Machine, ability: str, target: str) -> None:
+    """EdgepackError where the machine lacks it."""
+    if ability not in machine.can:
+        raise EdgepackError(
+            f"{target} cannot do this: it is not a machine of which one can say that {ABILITIES[ability]}",
+            "take another target: --on local, or --on ssh://user@host",
+        )

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
 from edgepack.core.resources import shipped
-from edgepack.measure.machines.machine import Facts, Pushed
+from edgepack.measure.machines.board_setup import set_up_board
+from edgepack.measure.machines.jobs import failure, script_of
+from edgepack.measure.machines.machine import Facts, Pushed, Removal, SetUp
 from edgepack.measure.machines.targets import Target
-from edgepack.measure.machines.transports.local import failure, script_of
 from edgepack.pack.manifest import REPORT_FILES, Manifest, PackedFile, packed
 
 _SOURCES = ("machine", "store", "board")
@@ -53,7 +54,7 @@ class Answered(EdgepackError):
 class Remote:
     """One session. `place` names the machine in reports and errors."""
 
-    lacks = frozenset[str]()
+    can = frozenset({"computes", "times", "quiet", "storage", "texts", "ops", "copies"})
 
     def __init__(self, target: Target, pipe: Pipe, no_python_fix: str = _NO_PYTHON) -> None:
         self.target, self.place, self._pipe, self._no_python_fix = target, f"at {target.address}", pipe, no_python_fix
@@ -62,6 +63,15 @@ class Remote:
 
     def facts(self) -> Facts:
         return Facts.read(self.ask("facts"), self.target.name)
+
+    def emulated_by(self) -> str | None:
+        return self.facts().machine.get("emulated_by")
+
+    def set_up(self, runtime: str, version: str | None, wheels: Path | None, dry_run: bool) -> SetUp:
+        return set_up_board(self, runtime, version, wheels, dry_run)
+
+    def remove(self) -> Removal:
+        return Removal(target=self.target.name, address=self.target.address, **self.ask("remove"))
 
     def push(self, folder: Path, manifest: Manifest) -> Pushed:
         """Brings the pack and targets/: only what is not there by its hash. Where the disk is full, what was sent goes again."""

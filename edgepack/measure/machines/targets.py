@@ -39,9 +39,14 @@ class Target(Frozen):
 LOCAL = Target(name="local", address="local")
 
 
+def transport_names() -> list[str]:
+    """The schemes that there are: files in transports/."""
+    return sorted(path.stem for path in (Path(__file__).parent / "transports").glob("*.py") if not path.stem.startswith("_"))
+
+
 def transport(target: Target) -> ModuleType:
     """The module in transports/ that has the scheme's name: `check(target)`, `opened(target)` as a context manager."""
-    known = [path.stem for path in (Path(__file__).parent / "transports").glob("*.py") if not path.stem.startswith("_")]
+    known = transport_names()
     if target.scheme not in known:
         near = did_you_mean(target.scheme, known)
         raise EdgepackError(

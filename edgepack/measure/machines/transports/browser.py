@@ -13,7 +13,7 @@ from typing import Any
 from edgepack.core.errors import EdgepackError, did_you_mean
 from edgepack.core.resources import shipped
 from edgepack.measure.machines import processes
-from edgepack.measure.machines.javascript import LACKS, check_pack, facts_of, host
+from edgepack.measure.machines.javascript import ABILITIES, check_pack, emulated_by, facts_of, host
 from edgepack.measure.machines.machine import Facts, Pushed
 from edgepack.measure.machines.npm import check_fetchable, fetched
 from edgepack.measure.machines.page_server import PageServer, page_server
@@ -21,6 +21,8 @@ from edgepack.measure.machines.targets import Target
 from edgepack.pack.manifest import Manifest
 from edgepack.plan.runtimes.onnxruntime_web import FACTS
 
+EXAMPLE = "browser://chromium"
+NO_SETUP = "a browser fetches its runtime from edgepack's cache"
 _BROWSERS = {"chromium": ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")}
 _FLAGS = (
     "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -61,7 +63,7 @@ def opened(target: Target) -> Iterator["Browser"]:
 class Browser:
     """See machine.Machine. Nothing is pushed: the browser fetches the pack from the server, where a load is cold."""
 
-    lacks = LACKS
+    can = ABILITIES
 
     def __init__(self, target: Target, playwright: Any, server: PageServer) -> None:
         self.target, self.place = target, f"at {target.address}"
@@ -71,6 +73,9 @@ class Browser:
     def facts(self) -> Facts:
         machine = self._done({"kind": "facts"})["machine"]
         return facts_of(self._beside_its_host(machine), FACTS.npm.name, FACTS.npm.version, self.target.name)
+
+    def emulated_by(self) -> str | None:
+        return emulated_by()
 
     def push(self, folder: Path, manifest: Manifest) -> Pushed:
         check_pack(self.place, manifest)

@@ -13,23 +13,29 @@ from typing import Any
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.resources import shipped
+from edgepack.measure.machines.jobs import DROPPED, failure, script_of
 from edgepack.measure.machines.machine import Facts
 from edgepack.measure.machines.runtimes_apart import environment, interpreter, runtime_apart
 from edgepack.measure.machines.targets import Target
 from edgepack.pack.manifest import Manifest
-from edgepack.plan.runtime import facts_in_python, runtime_facts
+from edgepack.plan.runtime import runtime_facts
 
 TIME_OUT_S = 3600
-DROPPED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONPATH", "PYTHONSTARTUP")
+EXAMPLE = "local"
+NO_SETUP = "edgepack's own environment runs packs on this machine"
+_ABILITIES = frozenset({"computes", "times", "quiet", "storage", "texts", "ops"})
 
 
 class Here:
     """This machine: the pack is where it is, nothing is pushed."""
 
-    place, lacks = "here", frozenset[str]()
+    place, can = "here", _ABILITIES
 
     def facts(self) -> Facts:
         return _facts()
+
+    def emulated_by(self) -> str | None:
+        return _facts().machine.get("emulated_by")
 
     def push(self, folder: Path, manifest: Manifest) -> None:
         return None
@@ -52,7 +58,7 @@ def opened(target: Target) -> Iterator[Here]:
 def _facts() -> Facts:
     command = [sys.executable, str(shipped("targets") / "board.py"), ".edgepack"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=_environment(), check=True)
-    return Facts.read(json.loads(done.stdout), "this machine")
+    return Facts.read(json.loads(done.stdout) | {"folder": None}, "this machine")
 
 
 def versions_beside(runtime: str) -> dict[str, str]:
@@ -109,22 +115,6 @@ def _command(folder: Path, runtime: str, job: dict[str, Any]) -> Iterator[list[s
         json.dump(job, file)
         file.flush()
         yield [*interpreter(_site(runtime)), str(shipped("targets") / script_of(runtime)), str(folder), file.name]
-
-
-def script_of(runtime: str) -> str:
-    """The file in targets/ that runs a pack for this runtime."""
-    return facts_in_python(runtime).script
-
-
-def failure(where: Path | str, runtime: str, job: dict[str, Any], reason: str, output: str) -> EdgepackError:
-    """What the target said: its own refusal where it printed one, else the last line of what it complained about."""
-    last = output.strip().split("\n")[-1]
-    if last.startswith('{"error"'):
-        return EdgepackError(**json.loads(last)["error"])
-    return EdgepackError(
-        f"{script_of(runtime)} failed on {job['kind']} of {where}: {reason.splitlines()[-1]}",
-        "check the pack with `edgepack verify`, and the runtime's version",
-    )
 
 
 def _too_long(job: dict[str, Any]) -> EdgepackError:

@@ -13,13 +13,15 @@ from typing import Any
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.resources import shipped
-from edgepack.measure.machines.javascript import LACKS, check_pack, facts_of, host
+from edgepack.measure.machines.javascript import ABILITIES, check_pack, emulated_by, facts_of, host
 from edgepack.measure.machines.machine import Facts, Pushed
 from edgepack.measure.machines.npm import check_fetchable, fetched
 from edgepack.measure.machines.targets import Target
 from edgepack.pack.manifest import Manifest
 from edgepack.plan.runtimes.onnxruntime import FACTS
 
+EXAMPLE = "node://"
+NO_SETUP = "Node takes its runtime from edgepack's cache"
 _OLDEST = 18
 _INSTALL = "install Node.js 18 or newer with npm (Debian: apt-get install nodejs npm)"
 _DROPPED = ("NODE_OPTIONS", "NODE_PATH", "OMP_NUM_THREADS")
@@ -55,13 +57,16 @@ def opened(target: Target) -> Iterator["Node"]:
 class Node:
     """See machine.Machine. The pack is where it is, nothing is pushed."""
 
-    place, lacks = "here in Node.js", LACKS
+    place, can = "here in Node.js", ABILITIES
 
     def __init__(self, target: Target, runtime: Path, version: str) -> None:
         self.target, self._runtime, self._version = target, runtime, version
 
     def facts(self) -> Facts:
         return facts_of(host() | {"python": None, "node": self._version}, FACTS.npm.name, FACTS.npm.version, self.target.name)
+
+    def emulated_by(self) -> str | None:
+        return emulated_by()
 
     def push(self, folder: Path, manifest: Manifest) -> Pushed:
         check_pack(self.place, manifest)

@@ -14,27 +14,38 @@ from typing import Any
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import say
 from edgepack.core.resources import shipped
+from edgepack.measure.machines.debian_packages import packages_of
 from edgepack.measure.machines.emulated_cpus import EmulatedCpu, find_cpu
 from edgepack.measure.machines.emulated_guest import Guest, emulator_version, ended_by, guest
-from edgepack.measure.machines.emulated_root import RuntimeSite, crashed, find_root, find_sites, make_root, make_site, roots_folder
+from edgepack.measure.machines.emulated_root import (
+    RuntimeSite,
+    crashed,
+    find_root,
+    find_sites,
+    make_root,
+    make_site,
+    remove_roots,
+    roots_folder,
+)
 from edgepack.measure.machines.instructions import counting_plugin, per_inference
-from edgepack.measure.machines.machine import Facts
+from edgepack.measure.machines.jobs import failure, script_of
+from edgepack.measure.machines.machine import Facts, Removal, SetUp
 from edgepack.measure.machines.targets import Target
-from edgepack.measure.machines.transports.local import failure, script_of
 from edgepack.pack.manifest import MANIFEST_FILE, WEIGHT_CACHE, Manifest
 from edgepack.plan.runtime import facts_in_python, python_runtimes
 
+EXAMPLE = "qemu://cortex-a72"
 KINDS = ("answer", "count")  # jobs whose results are the same on the real CPU
+_ROOT_MB = 200.0
 _UNKNOWN = ("governor", "clock_mhz", "temperature_c", "load_average", "memory_mb", "memory_free_mb")  # of this machine, not of that
 
 
 class Emulated:
     """A Machine of which nothing can be timed. `push` brings what the pack needs to run there, where it is missing."""
 
-    lacks = frozenset({"quiet", "storage", "texts", "ops"})
-
     def __init__(self, target: Target, cpu: EmulatedCpu) -> None:
         self.target, self.cpu, self.place = target, cpu, f"on an emulated {cpu.name}"
+        self.can = frozenset({"computes", "instructions"} | ({"saturates"} if cpu.may_saturate else set()))
         self.emulator = emulator_version(cpu)
         self.kept_in = roots_folder(target.cache)
 
@@ -62,6 +73,9 @@ class Emulated:
             packages={name: version for site in sites for name, version in site.packages.items()} if has_own else _own_packages(),
         )
 
+    def emulated_by(self) -> str | None:
+        return f"qemu {self.emulator}"
+
     def push(self, folder: Path, manifest: Manifest) -> None:
         """Nothing is copied: the emulator reads this machine's files. What it runs them with is set up where it is missing."""
         runtime = facts_in_python(manifest.plan.runtime)
@@ -76,6 +90,38 @@ class Emulated:
             what = f"a system of {self.cpu.arch} with {runtime}"
             say(f"{self.target.name}: makes {what} in {self.kept_in}, kept for the next time")
         return make_site(self.kept_in, self.cpu, runtime, version)
+
+    def set_up(self, runtime: str, version: str | None, wheels: Path | None, dry_run: bool) -> SetUp:
+        """A system for the CPU in the cache, shared by all CPUs of its kind; what is there already is left as it is."""
+        arch, name = self.cpu.arch, self.target.name
+        has_own = arch != "x86_64"
+        if has_own:
+            packages = ", ".join(packages_of(arch))
+            say(
+                f"{name}: keeps a system of {arch} in {self.kept_in}, about {_ROOT_MB:.0f} MB: Debian's packages {packages} and what they "
+                f"need, and the wheels of {runtime}. Nothing else is touched; `edgepack target remove {name}` removes it."
+            )
+        else:
+            say(f"{name}: nothing to set up, as this environment's own Python runs there")
+        site = make_site(self.kept_in, self.cpu, runtime, version, wheels) if has_own and not dry_run else None
+        facts = self.facts()
+        return SetUp(
+            target=name,
+            address=self.target.address,
+            folder=facts.folder,
+            python=facts.python,
+            replaces=False,
+            wheels={},
+            needed_mb=_ROOT_MB if has_own else 0.0,
+            done=not dry_run,
+            packages=None if dry_run else site.packages if site else facts.packages,
+        )
+
+    def remove(self) -> Removal:
+        """What is kept here for CPUs of this kind."""
+        folders, freed_mb = remove_roots(self.kept_in, self.cpu.arch)
+        removed = ", ".join(map(str, folders)) or None
+        return Removal(target=self.target.name, address=self.target.address, removed=removed, freed_mb=freed_mb)
 
     def run_job(self, folder: Path, runtime: str, job: dict[str, Any]) -> dict[str, Any]:
         """As of every machine, of KINDS alone. Crashed: the runtime was ended by a signal."""
