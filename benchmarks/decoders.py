@@ -109,14 +109,14 @@ def build(model: Path, data: Path, precision: str, out: Path, format: str) -> tu
 def quantized(fp32: Path, folder: Path, settings: dict) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    shutil.copyfile(fp32 / "pack.json", folder / "pack.json")
-    cache = [CacheLayer(**one) for one in json.loads((fp32 / "pack.json").read_text())["cache"]]
+    shutil.copyfile(fp32 / "runnable.json", folder / "runnable.json")
+    cache = [CacheLayer(**one) for one in json.loads((fp32 / "runnable.json").read_text())["cache"]]
     quantize_decoder(fp32, Quantize(precision="int4", method="blockwise", why="benchmark", **settings), folder, (), cache)
     return folder
 
 
 def row(name: str, folder: Path, ids: list[int]) -> dict:
-    facts = json.loads((folder / "pack.json").read_text())
+    facts = json.loads((folder / "runnable.json").read_text())
     window = min(TOKENS, facts["positions"])
     features = [Features(ids[at : at + window], [0] * window, at) for at in range(0, len(ids), window)]
     found = answer(folder, runtime_of(folder), features, threads=1, exact=False)

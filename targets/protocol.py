@@ -41,7 +41,7 @@ def main(runtime_name: str, runtime_version: str, import_ms: float, *jobs_by_ope
     """
     folder = Path(sys.argv[1])
     job = json.loads(Path(sys.argv[2]).read_text() if sys.argv[2].endswith(".json") else sys.argv[2])
-    manifest = json.loads((folder / "pack.json").read_text())
+    manifest = read_runnable(folder)
     work, opener = next((jobs[job["kind"]], opener) for jobs, opener in jobs_by_opener if job["kind"] in jobs)
     emulated_by = machine.emulated_by()
     try:
@@ -61,6 +61,12 @@ def main(runtime_name: str, runtime_version: str, import_ms: float, *jobs_by_ope
     result["runtime"] = {"name": runtime_name, "version": runtime_version, "numpy": np.__version__, "import_ms": import_ms}
     result["machine"] = machine.facts()
     json.dump(result, sys.stdout)
+
+
+def read_runnable(folder) -> dict:
+    """What a target must know of a pack. Packs of schema 1 have no runnable.json: it is a part of their pack.json."""
+    path = folder / "runnable.json"
+    return json.loads((path if path.is_file() else folder / "pack.json").read_text())
 
 
 def load(folder, manifest, job, open_session) -> dict:

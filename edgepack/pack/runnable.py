@@ -1,4 +1,4 @@
-"""What a target must know to run a model file: the part of pack.json that targets/ reads. Pure data."""
+"""What a target must know to run a model file: runnable.json, which targets/ reads. It stands beside every model file."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
+
+RUNNABLE_FILE = "runnable.json"
 
 
 class Session(Frozen):
@@ -40,8 +43,34 @@ class Runnable(Frozen):
     stop_ids: tuple[int, ...] = ()
     weight_cache: bool = False  # LiteRT keeps weights as its kernels want them in a file of its own, and maps it at the next start
     buckets: tuple[int, ...] = ()  # tokens that a file of fixed shapes reads at once, a signature each, in rising order
+    # What an app's code asks too; a pack states them, an export that is no pack yet does not.
+    max_length: int | None = None  # tokens after which a text is cut
+    labels: dict[str, str] = Field(default_factory=dict)  # names by index
+
+    @property
+    def is_decoder(self) -> bool:
+        """Whether the file writes text token by token, with its keys and values kept."""
+        return bool(self.cache)
+
+    @property
+    def longest_text(self) -> int | None:
+        """Tokens of the longest text that the file reads at once; None: as many as the model has positions for."""
+        return self.buckets[-1] if self.buckets and not self.is_decoder else self.positions
 
 
 def read_runnable(folder: Path) -> Runnable:
-    """Of the model file in a folder of ours: an export, a quantized file or a pack."""
-    return Runnable.read(json.loads((folder / "pack.json").read_text()), f"{folder}/pack.json")
+    """EdgepackError: the folder has none, or one that cannot be read."""
+    path = folder / RUNNABLE_FILE
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise EdgepackError(f"{str(folder)!r} has no {RUNNABLE_FILE}", "give a folder that edgepack exported a model into") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise EdgepackError(f"{path} is damaged: {error}", "export the model again") from None
+    return Runnable.read(data, str(path))
+
+
+def write_runnable(folder: Path, runnable: Runnable) -> None:
+    """runnable: a Manifest too, of which only what a target must know is written."""
+    stated = {name: value for name, value in runnable.as_json().items() if name in Runnable.model_fields}
+    (folder / RUNNABLE_FILE).write_text(json.dumps(stated, indent=1) + "\n", encoding="utf-8")

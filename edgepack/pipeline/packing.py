@@ -12,7 +12,7 @@ from edgepack.measure.machines.transports.local import versions_beside
 from edgepack.model.material import Material
 from edgepack.model.source import Source
 from edgepack.pack.manifest import Manifest, Origin, seal
-from edgepack.pack.runnable import Runnable, read_runnable
+from edgepack.pack.runnable import Runnable, read_runnable, write_runnable
 from edgepack.pipeline.runner import Runner
 from edgepack.plan.cost_model import predict
 from edgepack.plan.formats import format_versions
@@ -44,11 +44,12 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
 
         refuse_for_old_runtime(folder / runnable.model)
     labels = {str(index): name for index, name in sorted(material.id2label.items())}
+    runnable = runnable.model_copy(update={"max_length": max_length, "labels": labels})
     _write_json(folder / "labels.json", labels)
     if runnable.cache and plan.format == "onnx":
         _write_json(folder / GENAI_FILE, genai_config(runner.checkpoint.config, runnable))
     _write_json(folder / "config.json", model_config(runner.checkpoint.config, labels))
-    _write_json(folder / "pack.json", runnable.as_json())
+    write_runnable(folder, runnable)
     write_golden(folder / "golden.jsonl", material.task, *material.sample, runner.golden_outputs(folder))
     shape = runner.checkpoint.shape(material.task.name)
     attempts = runner.ladder[-1].attempts
@@ -58,8 +59,6 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
         edgepack=library_versions()["edgepack"],
         format=plan.format,
         precision=precision,
-        max_length=max_length,
-        labels=labels,
         golden_tolerance=_FP32_TOLERANCE if precision in ("fp32", "fp16") else _INT8_TOLERANCE,
         products=count_matrix_products(folder / runnable.model),
         predictions=predict(

@@ -16,7 +16,7 @@ from edgepack.core.progress import say
 from edgepack.measure.answers import answer
 from edgepack.model.material import Material
 from edgepack.pack.attempts import Attempt
-from edgepack.pack.runnable import Runnable, read_runnable
+from edgepack.pack.runnable import RUNNABLE_FILE, Runnable, read_runnable
 from edgepack.pipeline.gate import judge_attempt
 from edgepack.plan.plan import Plan
 from edgepack.plan.steps import Quantize
@@ -82,7 +82,7 @@ def quantize_file(material: Material, plan: Plan, exported: Path, step: Quantize
         place = folder / f"attempt-{len(attempts)}"
         place.mkdir()
         candidate.write(place)
-        shutil.copyfile(exported / "pack.json", place / "pack.json")
+        shutil.copyfile(exported / RUNNABLE_FILE, place / RUNNABLE_FILE)
         attempts.append(judge.judge(place, candidate))
         say(f"  {candidate.recipe}: {attempts[-1].verdict()}")
         if attempts[-1].passed is not False:

@@ -1,6 +1,5 @@
 """Runs stages one after the other through the cache, and judges what each left: the rows of the quality ladder."""
 
-import json
 import os
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from edgepack.model.quality import judge_outputs
 from edgepack.model.source import find_model
 from edgepack.pack.attempts import Attempt
 from edgepack.pack.manifest import StageRecord
-from edgepack.pack.runnable import Runnable
+from edgepack.pack.runnable import Runnable, write_runnable
 from edgepack.plan.formats import format_versions
 from edgepack.plan.plan import Plan
 from edgepack.plan.profile import Profile
@@ -124,7 +123,7 @@ class Runner:
                 return {}
             runnable, attempts = work(made)
             details = dict(attempts[-1].details) if attempts else {}
-            (made / "pack.json").write_text(json.dumps(runnable.as_json(), indent=1))
+            write_runnable(made, runnable)
             if isinstance(step, Export):
                 self._check_export(made)
             elif runnable.cache:

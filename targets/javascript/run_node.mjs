@@ -1,6 +1,6 @@
 // Target: onnxruntime-node. `node run_node.mjs RUNTIME PACK JOB`: one job as JSON in a file, one JSON object on standard output.
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import os from "node:os";
 import { join } from "node:path";
@@ -72,12 +72,17 @@ function saturates() {
   return os.arch() === "x64" && !/\b(avx_vnni|avx512_vnni)\b/.test(pairs("/proc/cpuinfo").flags ?? "");
 }
 
+function readRunnable(pack) {
+  const path = join(pack, "runnable.json");
+  return JSON.parse(readFileSync(existsSync(path) ? path : join(pack, "pack.json"), "utf8")); // schema 1 has pack.json alone
+}
+
 async function main() {
   const began = performance.now();
   const ort = createRequire(join(runtime, "package.json"))(runtime);
   await warmRuntime(ort, "cpu"); // no part of a session's load
   const importMs = performance.now() - began;
-  const manifest = JSON.parse(readFileSync(join(pack, "pack.json"), "utf8"));
+  const manifest = readRunnable(pack);
   const open = async (wanted, threads, exact) => {
     const settings = sessionOptions(manifest);
     const careful = exact && saturates();

@@ -40,7 +40,7 @@ TOKENS = 40
 def exported(folder, model):
     folder.mkdir()
     export_decoder(model, Export(opset=20, why=""), folder)
-    (folder / "pack.json").write_text(json.dumps(runnable_decoder(model, TASK).as_json()))
+    (folder / "runnable.json").write_text(json.dumps(runnable_decoder(model, TASK).as_json()))
     return folder
 
 
@@ -66,13 +66,13 @@ def stories(model):
 
 
 def cache_of(fp32):
-    return [CacheLayer(**one) for one in json.loads((fp32 / "pack.json").read_text())["cache"]]
+    return [CacheLayer(**one) for one in json.loads((fp32 / "runnable.json").read_text())["cache"]]
 
 
 def quantized(fp32, target, texts=(), wide=(), **more):
     target.mkdir()
     quantize_decoder(fp32, Quantize(**({"method": "blockwise", "why": ""} | more)), target, texts, cache_of(fp32), wide)
-    shutil.copyfile(fp32 / "pack.json", target / "pack.json")
+    shutil.copyfile(fp32 / "runnable.json", target / "runnable.json")
     return target
 
 
@@ -232,7 +232,7 @@ def test_dynamic_int8_breaks_the_prompt_and_the_gate_says_so(shared, stories, tm
     broken.mkdir()
     options = {"DefaultTensorType": onnx.TensorProto.FLOAT}
     quantize_dynamic(fp32 / SCORE_FILE, broken / SCORE_FILE, weight_type=QuantType.QInt8, per_channel=True, extra_options=options)
-    shutil.copyfile(fp32 / "pack.json", broken / "pack.json")
+    shutil.copyfile(fp32 / "runnable.json", broken / "runnable.json")
     found = compare_decoding(broken, "onnxruntime", stories[:8], 1, False)
     with pytest.raises(EdgepackError, match=r"the int8 file reads a prompt otherwise than token by token.*\n?.*--precision"):
         check_decoding(found, "int8")

@@ -47,13 +47,13 @@ def exported(folder, model, task, step=None):
     folder.mkdir(exist_ok=True)
     if task.name == "text-generation":
         export_decoder(model, EXPORT, folder)
-        (folder / "pack.json").write_text(json.dumps(runnable_decoder(model, task).as_json()))
+        (folder / "runnable.json").write_text(json.dumps(runnable_decoder(model, task).as_json()))
         return folder
     export_onnx(model, task, EXPORT, folder / "graph.onnx")
     if step:
         onnx.save(int8_model(prepare(onnx.load(folder / "graph.onnx"), step, Texts([], [])), step), folder / "int8.onnx")
     optimize_onnx(folder / ("int8.onnx" if step else "graph.onnx"), folder)
-    (folder / "pack.json").write_text(json.dumps(runnable(model, task).as_json()))
+    (folder / "runnable.json").write_text(json.dumps(runnable(model, task).as_json()))
     return folder
 
 
@@ -65,7 +65,7 @@ def test_halves_take_half_the_file_and_change_the_fourth_digit(tmp_path, family)
     halved = tmp_path / "halved"
     halved.mkdir()
     store_halves(whole, halved)
-    (halved / "pack.json").write_text(json.dumps(loaded_as_fp32(runnable(model, task)).as_json()))
+    (halved / "runnable.json").write_text(json.dumps(loaded_as_fp32(runnable(model, task)).as_json()))
     assert (halved / DATA_FILE).stat().st_size < 0.6 * (whole / DATA_FILE).stat().st_size
     features = task.encode(load_tokenizer(tmp_path / "model"), rows_for(task), 96)
     expected, found = (answer(folder, "onnxruntime", features, threads=1, exact=False) for folder in (whole, halved))
@@ -81,7 +81,7 @@ def test_a_session_that_does_not_pack_answers_the_same(tmp_path):
     packed = answer(folder, "onnxruntime", features, threads=1, exact=False)
     told = runnable(model, task, prepack=False)
     assert told.session.config == {"session.disable_prepacking": "1"}
-    (folder / "pack.json").write_text(json.dumps(told.as_json()))
+    (folder / "runnable.json").write_text(json.dumps(told.as_json()))
     assert max(map(difference, answer(folder, "onnxruntime", features, threads=1, exact=False), packed)) < 1e-5
 
 

@@ -58,7 +58,7 @@ def exported(folder, model):
     folder.mkdir()
     export_decoder(model, Export(opset=20, why=""), folder)
     found = runnable_decoder(model, task_named("text-generation"))
-    (folder / "pack.json").write_text(json.dumps(found.as_json()))
+    (folder / "runnable.json").write_text(json.dumps(found.as_json()))
     (folder / "genai_config.json").write_text(json.dumps(genai_config(model.config.to_dict(), found)))
     return folder
 
@@ -66,8 +66,8 @@ def exported(folder, model):
 def on_the_target(folder, ids, count):
     greedy = {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "seed": 0}
     job = {"kind": "generate", "threads": 1, "prompt": ids, "max_tokens": count, **greedy}
-    manifest = json.loads((folder / "pack.json").read_text())
-    (folder / "pack.json").write_text(json.dumps(manifest | {"stop_ids": []}))
+    manifest = json.loads((folder / "runnable.json").read_text())
+    (folder / "runnable.json").write_text(json.dumps(manifest | {"stop_ids": []}))
     return list(stream_job(folder, "onnxruntime", job))[-1]["tokens"]
 
 
@@ -91,7 +91,7 @@ def uneven(stories, tmp_path_factory):
 @pytest.mark.slow
 def test_uneven_heads_and_a_layer_without_attention_keep_their_tokens(uneven):
     model, folder = uneven
-    heads = [(one["layer"], one["heads"]) for one in json.loads((folder / "pack.json").read_text())["cache"]]
+    heads = [(one["layer"], one["heads"]) for one in json.loads((folder / "runnable.json").read_text())["cache"]]
     assert heads == [(0, 4), (1, 1), (3, 2), (4, 4)]
     assert on_the_target(folder, PROMPT, 80) == greedy_in_torch(model, PROMPT, 80)
 

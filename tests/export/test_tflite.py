@@ -42,7 +42,7 @@ def exported(folder, model, task, buckets):
 
     folder.mkdir(exist_ok=True)
     export_tflite(model, task, buckets, folder / MODEL_FILE)
-    (folder / "pack.json").write_text(json.dumps(runnable_tflite(model, task, buckets).as_json()))
+    (folder / "runnable.json").write_text(json.dumps(runnable_tflite(model, task, buckets).as_json()))
     return folder
 
 
@@ -105,8 +105,8 @@ def test_a_text_longer_than_every_length_is_refused_with_the_lengths(tagger):
 def test_a_weight_cache_is_left_by_the_first_start_and_changes_no_answer(tagger, tmp_path):
     folder, features, _ = tagger
     shutil.copytree(folder, tmp_path / "pack")
-    manifest = json.loads((folder / "pack.json").read_text()) | {"weight_cache": True}
-    (tmp_path / "pack" / "pack.json").write_text(json.dumps(manifest))
+    manifest = json.loads((folder / "runnable.json").read_text()) | {"weight_cache": True}
+    (tmp_path / "pack" / "runnable.json").write_text(json.dumps(manifest))
     job = {"kind": "load", "cold": True, "threads": 1, "length": 16}
     assert run_job(folder, "litert", job)["weight_cache_bytes"] == 0
     first = run_job(tmp_path / "pack", "litert", job | {"first": True})["weight_cache_bytes"]
@@ -118,7 +118,7 @@ def test_a_weight_cache_is_left_by_the_first_start_and_changes_no_answer(tagger,
 def test_ops_are_timed_one_by_one_with_their_share_in_integers(tagger, tmp_path):
 
     quantize_tflite(tagger[0], Quantize(precision="int8", why=""), tmp_path)
-    (tmp_path / "pack.json").write_text((tagger[0] / "pack.json").read_text())
+    (tmp_path / "runnable.json").write_text((tagger[0] / "runnable.json").read_text())
     for folder, in_integers in ((tagger[0], False), (tmp_path, True)):
         ops = run_job(folder, "litert", {"kind": "ops", "threads": 1, "length": 40, "runs": 10})["ops"]
         assert len(ops) > 30 and sum(one["ms"] for one in ops) > 0
@@ -171,7 +171,7 @@ def test_a_quantized_file_answers_alike(tagger, tmp_path, settings, recipe, type
     step = Quantize(**settings, why="")
     assert next(candidates(step, folder, NO_TEXTS)).recipe == recipe
     quantize_tflite(folder, step, tmp_path)
-    (tmp_path / "pack.json").write_text((folder / "pack.json").read_text())
+    (tmp_path / "runnable.json").write_text((folder / "runnable.json").read_text())
     found = answer(tmp_path, "litert", features, threads=1, exact=True)
     assert cosine(flat(found), flat(expected)) > least
     weights = [weight for weight in weights_of(tmp_path / "model.tflite") if weight.op in ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")]
@@ -184,7 +184,7 @@ def quantized(folder, place, texts=(), **settings):
 
     place.mkdir()
     quantize_tflite(folder, Quantize(**{"precision": "int8", "why": "", **settings}), place, texts=texts)
-    (place / "pack.json").write_text((folder / "pack.json").read_text())
+    (place / "runnable.json").write_text((folder / "runnable.json").read_text())
     return place
 
 
@@ -261,7 +261,7 @@ def test_the_file_says_what_it_is_and_still_answers(tagger, tmp_path):
 
     folder, features, _ = tagger
     quantize_tflite(folder, Quantize(precision="int8", why=""), tmp_path)
-    (tmp_path / "pack.json").write_text((folder / "pack.json").read_text())
+    (tmp_path / "runnable.json").write_text((folder / "runnable.json").read_text())
     before = answer(tmp_path, "litert", features, threads=1, exact=True)
     assert read_metadata(tmp_path / "model.tflite") == {}
     facts = Facts("tagger", "tags words", "1", "MIT", ["O", "B-PER", "naïve"], ["[PAD]", "the", "##s"], {"logits": "logits of each token"})

@@ -62,14 +62,14 @@ def exported(folder, model, positions=POSITIONS):
 
     folder.mkdir(exist_ok=True)
     export_tflite_decoder(model, positions, folder / MODEL_FILE)
-    (folder / "pack.json").write_text(json.dumps(runnable_tflite_decoder(model, TASK, positions, True).as_json()))
+    (folder / "runnable.json").write_text(json.dumps(runnable_tflite_decoder(model, TASK, positions, True).as_json()))
     return folder
 
 
 def quantized(folder, target, texts=(), **settings):
     target.mkdir()
     quantize_tflite(folder, Quantize(why="", **settings), target, texts=texts)
-    shutil.copyfile(folder / "pack.json", target / "pack.json")
+    shutil.copyfile(folder / "runnable.json", target / "runnable.json")
     return target
 
 
@@ -131,8 +131,8 @@ def test_a_text_ends_at_a_stop_token_and_where_the_cache_is_full(fp32, written, 
     assert full["ended_by"] == "positions" and len(full["tokens"]) == 13
     assert full["tokens"][: len(written) - POSITIONS + 12] == written[POSITIONS - 12 :]
     shutil.copytree(fp32, tmp_path / "pack")
-    manifest = json.loads((fp32 / "pack.json").read_text()) | {"stop_ids": [written[30]]}
-    (tmp_path / "pack" / "pack.json").write_text(json.dumps(manifest))
+    manifest = json.loads((fp32 / "runnable.json").read_text()) | {"stop_ids": [written[30]]}
+    (tmp_path / "pack" / "runnable.json").write_text(json.dumps(manifest))
     first = written.index(written[30], 8)
     stopped = generated(tmp_path / "pack", written[:8], 60)
     assert stopped["ended_by"] == "stop" and stopped["tokens"] == written[8:first]

@@ -166,7 +166,7 @@ def test_efforts_that_cannot_be_are_refused(flags, says):
 
 
 def test_a_target_that_crashes_is_a_message(pack_folder, tmp_path):
-    (tmp_path / "pack.json").write_text((pack_folder / "pack.json").read_text())
+    (tmp_path / "runnable.json").write_text((pack_folder / "runnable.json").read_text())
     with pytest.raises(EdgepackError, match=r"run_onnxruntime.py failed on load of .*model.onnx"):
         run_job(tmp_path, "onnxruntime", {"kind": "load", "cold": False, "threads": 1, "length": 16})
 

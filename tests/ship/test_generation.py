@@ -102,8 +102,8 @@ def test_a_stop_token_ends_the_text_and_is_not_part_of_it(stories_pack, tmp_path
     free = generate(stories_pack, PROMPT, 30).tokens
     stop = free[12]
     copy = shutil.copytree(stories_pack, tmp_path / "copy")
-    manifest = json.loads((copy / "pack.json").read_text())
-    (copy / "pack.json").write_text(json.dumps(manifest | {"stop_ids": [stop]}))
+    manifest = json.loads((copy / "runnable.json").read_text())
+    (copy / "runnable.json").write_text(json.dumps(manifest | {"stop_ids": [stop]}))
     found = generate(copy, PROMPT, 30)
     assert found.ended_by == "stop" and found.tokens == free[: free.index(stop)]
 

@@ -19,6 +19,7 @@ from edgepack.measure.machines.npm import check_fetchable, fetched
 from edgepack.measure.machines.page_server import PageServer, page_server
 from edgepack.measure.machines.targets import Target
 from edgepack.pack.manifest import Manifest
+from edgepack.pack.runnable import RUNNABLE_FILE
 from edgepack.plan.runtimes.onnxruntime_web import FACTS
 
 EXAMPLE = "browser://chromium"
@@ -91,7 +92,7 @@ class Browser:
                 result[key] = self._beside_its_host(result[key])
         if "read_bytes" in result:
             sent = {name: count for name, count in self._server.sent.items() if name.startswith("pack/")}
-            result["read_bytes"] = sum(sent.values()) - sent.get("pack/pack.json", 0)
+            result["read_bytes"] = sum(sent.values()) - sent.get(f"pack/{RUNNABLE_FILE}", 0)
         return result
 
     def _done(self, job: dict[str, Any]) -> dict[str, Any]:
