@@ -13,6 +13,7 @@ from edgepack.model.tiny_model import enlarged, tiny_config
 from edgepack.pipeline.demo.commands import commands
 from edgepack.plan.architectures import FAMILIES
 from edgepack.plan.family import TINY
+from edgepack.tasks import all_tasks, task_named
 
 INTENTS = ("light_on", "music_play", "heat_set", "call")
 LAYERS, HIDDEN, HEADS, FFN, _ = TINY
@@ -22,13 +23,7 @@ CONFIGS = {name: partial(tiny_config, family) for name, family in FAMILIES.items
 ENCODERS = [name for name in CONFIGS if not FAMILIES[name].causal]
 DECODERS = [name for name in CONFIGS if FAMILIES[name].causal]
 FAMILY_TASKS = [(name, "text-generation" if name in DECODERS else "text-classification") for name in CONFIGS]
-CLASSES = {
-    "text-classification": "AutoModelForSequenceClassification",
-    "token-classification": "AutoModelForTokenClassification",
-    "question-answering": "AutoModelForQuestionAnswering",
-    "feature-extraction": "AutoModel",
-    "text-generation": "AutoModelForCausalLM",
-}
+CLASSES = {task.name: task.auto_class for task in all_tasks()}
 
 
 def make_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
@@ -53,7 +48,7 @@ def make_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 def make_model(folder: Path, family: str = "bert", task: str = "text-classification", labels: tuple[str, ...] = INTENTS, seed: int = 0):
     """A random model of a family with the tokenizer beside it, saved into `folder`; weights large enough to matter."""
     tokenizer = make_tokenizer(folder)
-    labels = ("start", "end") if task == "question-answering" else labels
+    labels = labels if task_named(task).names_labels else ("first", "second")
     config = CONFIGS[family](vocab_size=len(tokenizer), id2label=dict(enumerate(labels)), label2id={n: i for i, n in enumerate(labels)})
     torch.manual_seed(seed)
     model = getattr(transformers, CLASSES[task]).from_config(config, dtype=torch.float32)
