@@ -51,7 +51,8 @@ def make_model(folder: Path, family: str = "bert", task: str = "text-classificat
     labels = labels if task_named(task).names_labels else ("first", "second")
     config = CONFIGS[family](vocab_size=len(tokenizer), id2label=dict(enumerate(labels)), label2id={n: i for i, n in enumerate(labels)})
     torch.manual_seed(seed)
-    model = getattr(transformers, CLASSES[task]).from_config(config, dtype=torch.float32)
+    capped = FAMILIES[family].config_attention_cap  # of scores, which only the plain attention knows
+    model = getattr(transformers, CLASSES[task]).from_config(config, dtype=torch.float32, attn_implementation="eager" if capped else None)
     enlarged(model)
     model.save_pretrained(folder)
     return model.eval()

@@ -13,7 +13,7 @@ from edgepack.compress.student_init import make_student
 from edgepack.model.evaluation import run_model
 from edgepack.model.losses import hidden_loss, relation_heads, relation_loss
 from edgepack.model.quality import score_outputs
-from edgepack.model.surgery import family_of_model, has_attention, layers_of
+from edgepack.model.surgery import family_of_model, has_attention, layers_of, projections_of
 from edgepack.model.training import BatchLoss, bare, train
 from edgepack.plan.recipe import Training
 from edgepack.plan.steps import Distill
@@ -93,14 +93,14 @@ class _Seen:
 @contextmanager
 def _seen(model: nn.Module, wanted: bool) -> Iterator[_Seen]:
     """What passes through the layers while the block runs."""
-    seen, family, handles = _Seen(), family_of_model(model), []
+    seen, handles = _Seen(), []
 
     def enters(module: nn.Module, inputs: tuple[torch.Tensor, ...], named: dict[str, Any]) -> None:
         if not seen.states:  # a layer that is run again and again is entered once
             seen.states.append(inputs[0] if inputs else named["hidden_states"])
 
-    def projects(count: int) -> Callable[..., None]:
-        return lambda module, inputs, output: seen.relations.extend(output.chunk(count, dim=-1))
+    def projects(parts: Sequence[slice]) -> Callable[..., None]:
+        return lambda module, inputs, output: seen.relations.extend(output[..., part] for part in parts)
 
     def leaves(module: nn.Module, inputs: Any, output: Any) -> None:
         seen.states.append(output[0] if isinstance(output, tuple) else output)
@@ -110,8 +110,10 @@ def _seen(model: nn.Module, wanted: bool) -> Iterator[_Seen]:
         handles.append(layers[0].register_forward_pre_hook(enters, with_kwargs=True))
         handles += [layer.register_forward_hook(leaves) for layer in layers]
         last = next(layer for layer in reversed(layers) if has_attention(model, layer))
-        paths = (family.query, family.key, family.value)
-        handles += [last.get_submodule(path).register_forward_hook(projects(paths.count(path))) for path in dict.fromkeys(paths)]
+        parts: dict[str, list[slice]] = {}
+        for path, rows in projections_of(model, last):
+            parts.setdefault(path, []).append(rows)
+        handles += [last.get_submodule(path).register_forward_hook(projects(found)) for path, found in parts.items()]
     try:
         yield seen
     finally:

@@ -7,6 +7,7 @@ from torch import nn
 
 from edgepack.compress.activations import collect_activations
 from edgepack.compress.importance import best
+from edgepack.core.errors import EdgepackError
 from edgepack.model.checkpoint import quiet_transformers
 from edgepack.model.surgery import (
     by_ffn,
@@ -39,12 +40,28 @@ def _narrowed(model: nn.Module, hidden: int, features: Sequence[Features]) -> nn
     group, ratio = kv_groups_of(model), hidden / getattr(model.config, family_of_model(model).config_hidden)
     activations = collect_activations(model, features)
     shapes = [narrowed(row, ratio, group) for row in layer_shapes(model)]
-    cut_heads(model, [best(scores, shape.heads, group) for scores, shape in zip(activations.heads, shapes, strict=True)])
+    cut_heads(model, _best_heads(model, activations.heads, [shape.heads for shape in shapes], group))
     widths = by_ffn(model, [shape.ffn for shape in shapes])
     cut_ffn(model, [best(scores, width) for scores, width in zip(activations.ffn, widths, strict=True)])
     student = _empty_student(model, hidden, shapes)
     _copy_narrow(model, student, torch.tensor(best(activations.hidden, hidden)))
     return student.eval()
+
+
+def _best_heads(model: nn.Module, scores: Sequence[torch.Tensor], counts: Sequence[int], group: int) -> list[list[int]]:
+    """Heads that stay, by layer. Where layers share a table with a column a head, the same ones stay in all of them."""
+    bias = family_of_model(model).head_bias
+    if not bias:
+        return [best(of_layer, count, group) for of_layer, count in zip(scores, counts, strict=True)]
+    if len({len(of_layer) for of_layer in scores}) > 1:
+        raise EdgepackError(
+            f"the layers of this {model.config.model_type} have different numbers of heads, and they share a table with a column a head",
+            "make the student of a model that was not pruned",
+        )
+    kept = best(torch.stack(list(scores)).sum(dim=0), counts[0], group)
+    table = model.base_model.get_submodule(bias)
+    table.weight = nn.Parameter(table.weight.detach()[:, kept].clone())
+    return [kept for _ in counts]
 
 
 def _empty_student(model: nn.Module, hidden: int, shapes: Sequence[LayerShape]) -> nn.Module:

@@ -2,29 +2,54 @@
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from edgepack.core.errors import EdgepackError
-from edgepack.model.surgery import family_of_model, has_attention, head_dim_of, layers_of, outputs_of
+from edgepack.model.surgery import family_of_model, has_attention, head_dim_of, kv_width_of, layers_of
 from edgepack.pack.runnable import CacheLayer
 
+_WINDOWED = "sliding_attention"  # what configs call a layer that sees a window
 _ROTATIONS = ("default", "linear", "llama3", "yarn")  # those whose angles do not depend on how long the text is
 
 
 def kv_heads(model: nn.Module) -> dict[int, int]:
     """Key and value heads of each layer that has attention, counted in the weights."""
-    family, size = family_of_model(model), head_dim_of(model)
-    together = (family.query, family.key, family.value).count(family.key)
-    return {
-        index: outputs_of(layer.get_submodule(family.key)) // together // size
-        for index, layer in enumerate(layers_of(model))
-        if has_attention(model, layer)
-    }
+    size = head_dim_of(model)
+    return {index: kv_width_of(model, layer) // size for index, layer in enumerate(layers_of(model)) if has_attention(model, layer)}
 
 
 def cache_layers(model: nn.Module) -> tuple[CacheLayer, ...]:
     size = head_dim_of(model)
     return tuple(CacheLayer(layer=index, heads=count, head_size=size) for index, count in kv_heads(model).items())
+
+
+def layer_type_of(model: nn.Module, index: int) -> str:
+    """What kind of layer the config calls it: some see a window alone, and some turn positions by other angles."""
+    types = getattr(model.config, "layer_types", None)
+    return types[index] if types else ""
+
+
+def window_of(model: nn.Module, index: int) -> int | None:
+    """How many tokens a layer sees, the one at hand among them; None: all."""
+    name, types = family_of_model(model).config_window, getattr(model.config, "layer_types", None)
+    return getattr(model.config, name) if name and (not types or types[index] == _WINDOWED) else None
+
+
+def logit_cap_of(model: nn.Module) -> float | None:
+    name = family_of_model(model).config_logit_cap
+    return getattr(model.config, name) if name else None
+
+
+def attention_cap_of(model: nn.Module) -> float | None:
+    name = family_of_model(model).config_attention_cap
+    return getattr(model.config, name) if name else None
+
+
+def logits_of(model: nn.Module, hidden: torch.Tensor) -> torch.Tensor:
+    """[rows, tokens, vocab] from the last hidden states, under the model's cap where it has one."""
+    logits, cap = model.get_output_embeddings()(hidden), logit_cap_of(model)
+    return torch.tanh(logits / cap) * cap if cap else logits
 
 
 def stop_ids(model: nn.Module) -> tuple[int, ...]:
@@ -39,8 +64,10 @@ def stop_ids(model: nn.Module) -> tuple[int, ...]:
 def refuse_rotation_by_length(model: nn.Module) -> None:
     """EdgepackError: an export fixes each position's angles, and these change as the text grows."""
     rotary = getattr(model.base_model, "rotary_emb", None)
-    if rotary is not None and rotary.rope_type not in _ROTATIONS:
-        raise EdgepackError(
-            f"{type(model).__name__} turns positions by {rotary.rope_type!r}, which goes by the length of the text",
-            f"export models with rope_type {', '.join(_ROTATIONS)}",
-        )
+    stated = getattr(rotary, "rope_type", "default")
+    for rope_type in stated.values() if isinstance(stated, dict) else (stated,):
+        if rope_type not in _ROTATIONS:
+            raise EdgepackError(
+                f"{type(model).__name__} turns positions by {rope_type!r}, which goes by the length of the text",
+                f"export models with rope_type {', '.join(_ROTATIONS)}",
+            )

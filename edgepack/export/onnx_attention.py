@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from transformers.masking_utils import bidirectional_mask_function, causal_mask_function
 
+from edgepack.core.errors import EdgepackError
 from edgepack.export.attention_interface import attention_replaced, visible_by_position
 
 
@@ -28,12 +29,18 @@ def _attention(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
+    softcap: float | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """query [rows, heads, tokens, head_dim]; key and value may have fewer heads (grouped queries).
 
     Mask: [rows, tokens], 1 is real; or [rows, 1, tokens, tokens], added to the scores.
     """
+    if softcap is not None:
+        raise EdgepackError(
+            f"{type(module).__name__} holds its scores under a cap of {softcap}, which the op for whole texts does not",
+            "export it for --task text-generation, or with --format tflite",
+        )
     rows, heads, tokens, size = query.shape
     groups = heads // key.shape[1]
     if groups > 1:

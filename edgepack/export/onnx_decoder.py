@@ -10,7 +10,7 @@ from torch import nn
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
-from edgepack.export.decoders import cache_layers, kv_heads, refuse_rotation_by_length, stop_ids
+from edgepack.export.decoders import cache_layers, kv_heads, logits_of, refuse_rotation_by_length, stop_ids
 from edgepack.export.file_names import MODEL_FILE, SCORE_FILE
 from edgepack.export.onnx_decoder_modules import Feed, onnx_modules
 from edgepack.export.onnx_export import forget_the_machine, name_by_module, quiet
@@ -25,6 +25,7 @@ _GRAPH_FILE = "decoder.onnx"
 _TOKENS = "sequence_length"  # the axis of a text's tokens
 _MOST_POSITIONS = 8192  # rows of the rotation tables: 2 MB for heads of 64, where a config may state 131,072 positions
 _NO_MASK = torch.zeros(1, 1, 1, 1)  # transformers takes a mask of four dimensions for a finished one; the op needs none
+_CAP = ("Mul", "Tanh", "Div")  # ops of a cap on the logits
 _UNFUSED = ("MatMulAddFusion",)  # a Gemm between two Reshapes is nothing that quantization would find again
 
 
@@ -72,7 +73,7 @@ def export_decoder(model: nn.Module, step: Export, folder: Path) -> None:
 def write_shipped(graph: onnx.ModelProto, folder: Path) -> None:
     """MODEL_FILE from the graph with logits for every token: the head reads the last one alone. `graph` is changed."""
     nodes = graph.graph.node
-    at = next(index for index, node in enumerate(nodes) if "logits" in node.output)
+    at = _head_of(nodes)
     bounds = {"last_start": -1, "last_end": 2**63 - 1, "last_axis": 1}
     graph.graph.initializer.extend(numpy_helper.from_array(torch.tensor([value]).numpy(), name) for name, value in bounds.items())
     nodes.insert(at, helper.make_node("Slice", [nodes[at].input[0], *bounds], ["last_hidden"], name="last_hidden"))
@@ -81,29 +82,48 @@ def write_shipped(graph: onnx.ModelProto, folder: Path) -> None:
     onnx.save(graph, folder / MODEL_FILE)
 
 
+def _head_of(nodes: Sequence[onnx.NodeProto]) -> int:
+    """The place of the product with the vocabulary; a cap on the logits is behind it."""
+    maker = {output: index for index, node in enumerate(nodes) for output in node.output}
+    at = maker["logits"]
+    while nodes[at].op_type in _CAP:
+        at = maker[nodes[at].input[0]]
+    return at
+
+
 class _Graph(nn.Module):
     """What the exported graph computes: logits for every token, then keys and values by layer."""
 
     def __init__(self, model: nn.Module, feed: Feed, layers: Sequence[int]) -> None:
         super().__init__()
         self.model, self.feed, self.layers = model, feed, layers
-        if feed.cos is not None:
-            self.register_buffer("cos", feed.cos)
-            self.register_buffer("sin", feed.sin)
+        for kind, (cos, sin) in feed.tables.items():
+            self.register_buffer(_named("cos", kind), cos)
+            self.register_buffer(_named("sin", kind), sin)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, past: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         feed, tokens = self.feed, input_ids.shape[1]
         seen = attention_mask.sum(1)
         feed.lengths, feed.total = (seen - 1).to(torch.int32), _width(attention_mask)
         positions = (seen - tokens).clamp(min=0)[:, None] + torch.arange(tokens)[None]
-        if feed.cos is not None:
-            feed.cos, feed.sin = self.cos, self.sin
-            feed.turns = tuple(torch.nn.functional.embedding(positions, table).unsqueeze(2) for table in (self.cos, self.sin))
+        for kind in feed.tables:
+            tables = getattr(self, _named("cos", kind)), getattr(self, _named("sin", kind))
+            feed.tables[kind] = tables
+            feed.turns[kind] = tuple(torch.nn.functional.embedding(positions, table).unsqueeze(2) for table in tables)
         feed.past = {layer: (past[2 * at], past[2 * at + 1]) for at, layer in enumerate(self.layers)}
-        base = {"input_ids": input_ids, "position_ids": positions, "attention_mask": _NO_MASK, "use_cache": False}
-        hidden = self.model.base_model(**base).last_hidden_state
-        logits = self.model.get_output_embeddings()(hidden)
+        base = {"input_ids": input_ids, "position_ids": positions, "attention_mask": _no_masks(self.model), "use_cache": False}
+        logits = logits_of(self.model, self.model.base_model(**base).last_hidden_state)
         return (logits, *(part for layer in self.layers for part in feed.present[layer]))
+
+
+def _named(table: str, kind: str) -> str:
+    return f"{table}_{kind}" if kind else table
+
+
+def _no_masks(model: nn.Module) -> torch.Tensor | dict[str, torch.Tensor]:
+    """Finished masks as the model takes them: one, or one for each type of layer."""
+    types = set(getattr(model.config, "layer_types", None) or ())
+    return dict.fromkeys(types, _NO_MASK) if types else _NO_MASK
 
 
 def _width(mask: torch.Tensor) -> torch.Tensor:
@@ -115,7 +135,7 @@ def _width(mask: torch.Tensor) -> torch.Tensor:
 
 def _export_raw(model: nn.Module, step: Export, target: Path) -> None:
     heads, size = kv_heads(model), head_dim_of(model)
-    feed = Feed(*_rotation(model))
+    feed = Feed(_rotations(model))
     past = [torch.zeros(2, count, 6, size) for count in heads.values() for _ in range(2)]
     example = {"input_ids": torch.zeros(2, 4, dtype=torch.long), "attention_mask": torch.ones(2, 10, dtype=torch.long), "past": past}
     names = [f"{layer}.{part}" for layer in heads for part in ("key", "value")]
@@ -151,15 +171,20 @@ def _export_raw(model: nn.Module, step: Export, target: Path) -> None:
     onnx.save(graph, target)
 
 
-def _rotation(model: nn.Module) -> tuple[torch.Tensor, torch.Tensor] | tuple[()]:
-    """cos and sin [positions, head_size / 2], or nothing where the model adds positions to its embeddings."""
+def _rotations(model: nn.Module) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """cos and sin [positions, half of what turns of a head] by type of layer, "" for all; empty where positions are embedded."""
     rotary = getattr(model.base_model, "rotary_emb", None)
     if rotary is None:
-        return ()
+        return {}
     refuse_rotation_by_length(model)
-    cos, sin = rotary(torch.zeros(1), torch.arange(positions_of(model))[None])
-    half = head_dim_of(model) // 2
-    return cos[0, :, :half].contiguous(), sin[0, :, :half].contiguous()
+    by_type = isinstance(rotary.rope_type, dict) and len(rotary.rope_type) > 1
+    tables = {}
+    for kind in rotary.rope_type if isinstance(rotary.rope_type, dict) else ("",):
+        more = {"layer_type": kind} if kind else {}
+        cos, sin = rotary(torch.zeros(1), torch.arange(positions_of(model))[None], **more)
+        half = cos.shape[-1] // 2
+        tables[kind if by_type else ""] = cos[0, :, :half].contiguous(), sin[0, :, :half].contiguous()
+    return tables
 
 
 def _name_axes(graph: onnx.ModelProto, tokens: str) -> None:

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from edgepack.export.decoders import kv_heads
-from edgepack.model.surgery import family_of_model, head_dim_of, inputs_of, layers_of, matrix_of
+from edgepack.export.decoders import attention_cap_of, kv_heads, layer_type_of, window_of
+from edgepack.model.surgery import family_of_model, head_dim_of, inputs_of, layers_of, matrix_of, projections_of
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 _ROTATED_INSIDE = 16  # the op rotates heads whose size this divides; others are rotated before it
@@ -20,17 +20,16 @@ class Feed:
     """What attention needs beside hidden states in one pass over the graph, and the keys and values that it leaves.
 
     past, present: keys and values by layer, [rows, heads, tokens, head_size]. lengths [rows] int32: tokens of each row less one;
-    total, a scalar int32: of the longest. cos, sin [positions, head_size / 2]; turns: their rows for the tokens at hand,
-    [rows, tokens, 1, head_size / 2].
+    total, a scalar int32: of the longest. tables: cos and sin [positions, half of what turns of a head] by type of layer; turns: their
+    rows for the tokens at hand, [rows, tokens, 1, half].
     """
 
-    cos: torch.Tensor | None = None
-    sin: torch.Tensor | None = None
+    tables: dict[str, Pair] = field(default_factory=dict)
     past: dict[int, Pair] = field(default_factory=dict)
     present: dict[int, Pair] = field(default_factory=dict)
     lengths: torch.Tensor | None = None
     total: torch.Tensor | None = None
-    turns: Pair | None = None
+    turns: dict[str, Pair] = field(default_factory=dict)
 
 
 @contextmanager
@@ -43,11 +42,11 @@ def onnx_modules(model: nn.Module, feed: Feed) -> Iterator[None]:
         model.set_submodule(name, module)
 
     paths = {module: name for name, module in model.named_modules()}
-    norms = [(name, module) for name, module in model.named_modules() if hasattr(module, "variance_epsilon")]
+    norms = [(name, module) for name, module in model.named_modules() if type(module).__name__.endswith("RMSNorm")]
     heads = kv_heads(model)
     try:
         for name, norm in norms:
-            put(name, RMSNorm(norm))
+            put(name, RMSNorm(norm, family.norm_offset))
         for index, layer in enumerate(layers_of(model)):
             if index in heads:
                 put(f"{paths[layer]}.{family.attention}", Attention(model, layer, index, heads[index], feed))
@@ -96,11 +95,14 @@ class Head(nn.Module):
 class RMSNorm(nn.Module):
     """Opset 20 has no op for it and onnxruntime does not find it in its parts: its own op is written."""
 
-    def __init__(self, norm: nn.Module) -> None:
+    def __init__(self, norm: nn.Module, offset: float) -> None:
         super().__init__()
-        self.weight, self.epsilon = norm.weight, float(norm.variance_epsilon)
+        self.weight = nn.Parameter(norm.weight.detach() + offset, requires_grad=False) if offset else norm.weight
+        self.epsilon = float(norm.variance_epsilon if hasattr(norm, "variance_epsilon") else norm.eps)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        if hidden.shape[-1] != self.weight.shape[0]:  # the single zero of a layer without attention
+            hidden = hidden.expand(*hidden.shape[:-1], self.weight.shape[0])
         attributes = {"axis": -1, "epsilon": self.epsilon, "stash_type": 1}
         return torch.onnx.ops.symbolic(
             "SimplifiedLayerNormalization", [hidden, self.weight], attributes, dtype=hidden.dtype, shape=hidden.shape, version=1
@@ -116,12 +118,15 @@ class Attention(nn.Module):
         self.index, self.kv_count, self.feed = index, kv_count, feed
         attention, output = layer.get_submodule(family.attention), layer.get_submodule(family.attention_output)
         self.heads = inputs_of(output) // self.size
-        self.scale, self.rotates = float(attention.scaling), feed.cos is not None
-        self.inside = self.rotates and self.size % _ROTATED_INSIDE == 0
+        self.scale, self.kind = float(attention.scaling), layer_type_of(model, index) if len(feed.tables) > 1 else ""
+        self.rotates = bool(feed.tables) and bool(getattr(attention, family.rotation_switch, True) if family.rotation_switch else True)
+        whole = self.rotates and 2 * feed.tables[self.kind][0].shape[1] == self.size
+        self.inside = whole and self.size % _ROTATED_INSIDE == 0
+        self.options = _options(window_of(model, index), attention_cap_of(model))
         parts = [layer.get_submodule(path) for path in dict.fromkeys((family.query, family.key, family.value))]
         self.norms = nn.ModuleList([attention.q_norm, attention.k_norm] if family.head_norms else [])
         packed = not self.norms and (self.inside or not self.rotates)
-        self.qkv = nn.ModuleList([_stacked(parts)] if packed else [Product.of(part) for part in parts])
+        self.qkv = nn.ModuleList([_stacked(parts)] if packed else _apart(model, layer))
         self.output = Product.of(output)
 
     def forward(self, hidden_states: torch.Tensor, *_: object, **__: object) -> tuple[torch.Tensor, None]:
@@ -129,12 +134,12 @@ class Attention(nn.Module):
         past = feed.past[self.index]
         parts = [part(hidden_states) for part in self.qkv]
         parts = self._prepared(parts) if len(parts) > 1 else [*parts, None, None]
-        tables = [feed.cos, feed.sin] if self.inside else []
+        tables = [*feed.tables[self.kind]] if self.inside else []
         after = (rows, self.kv_count, tokens + past[0].shape[2], self.size)
         output, key, value = torch.onnx.ops.symbolic_multi_out(
             "com.microsoft::GroupQueryAttention",
             [*parts, *past, feed.lengths, feed.total, *tables],
-            {"num_heads": self.heads, "kv_num_heads": self.kv_count, "scale": self.scale, "do_rotary": int(self.inside)},
+            {"num_heads": self.heads, "kv_num_heads": self.kv_count, "scale": self.scale, "do_rotary": int(self.inside), **self.options},
             dtypes=[hidden_states.dtype] * 3,
             shapes=[(rows, tokens, self.heads * self.size), after, after],
             version=1,
@@ -153,8 +158,25 @@ class Attention(nn.Module):
         return [*prepared, parts[2]]
 
     def _rotated(self, by_head: torch.Tensor) -> torch.Tensor:
-        (cos, sin), (first, second) = self.feed.turns, by_head.chunk(2, dim=-1)
-        return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+        cos, sin = self.feed.turns[self.kind]
+        turned = 2 * self.feed.tables[self.kind][0].shape[1]
+        first, second = by_head[..., :turned].chunk(2, dim=-1)
+        parts = [first * cos - second * sin, second * cos + first * sin]
+        return torch.cat([*parts, by_head[..., turned:]] if turned < self.size else parts, dim=-1)
+
+
+def _options(window: int | None, cap: float | None) -> dict[str, int | float]:
+    """Attributes that the op has where a layer sees a window, or its scores stay under a cap."""
+    return ({} if window is None else {"local_window_size": window}) | ({"softcap": float(cap)} if cap else {})
+
+
+def _apart(model: nn.Module, layer: nn.Module) -> list[Product]:
+    """Query, key and value as products of their own, where a family has them in one matrix too."""
+    products = []
+    for path, rows in projections_of(model, layer):
+        linear = layer.get_submodule(path)
+        products.append(Product(matrix_of(linear)[rows], None if linear.bias is None else linear.bias[rows]))
+    return products
 
 
 def _stacked(parts: list[nn.Module]) -> Product:

@@ -28,7 +28,14 @@ def tflite_cached_attention(model: nn.Module) -> Iterator[None]:
 
 
 def _cached_attention(
-    module: nn.Module, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, scaling: float, **_: Any
+    module: nn.Module,
+    query: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    mask: torch.Tensor,
+    scaling: float,
+    softcap: float | None = None,
+    **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """query [1, heads, tokens, head_size], mask [1, 1, tokens, positions]; grouped as below.
 
@@ -40,6 +47,7 @@ def _cached_attention(
     stacked = (query * scaling).reshape(shared, heads // shared * tokens, size)
     one = tokens == 1
     scores = (keys @ stacked.transpose(1, 2)).transpose(1, 2) if one else stacked @ keys.transpose(1, 2)
+    scores = scores if softcap is None else (scores / softcap).tanh() * softcap
     hidden = mask[0] if one or heads == shared else mask[0].repeat(1, heads // shared, 1)
     weights = (scores + hidden).softmax(dim=-1)
     output = (values @ weights.transpose(1, 2)).transpose(1, 2) if one else weights @ values.transpose(1, 2)
@@ -53,6 +61,7 @@ def _attention(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
+    softcap: float | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """query [rows, heads, tokens, head_dim]; the mask is added to the scores.
@@ -64,6 +73,8 @@ def _attention(
     shared = key.shape[1]
     stacked = (query * (scaling or size**-0.5)).reshape(rows, shared, heads // shared * tokens, size)
     scores = torch.ops.tfl.batch_matmul(stacked, key, adj_y=True)
+    if softcap is not None:
+        scores = (scores / softcap).tanh() * softcap
     if attention_mask is not None:
         scores = scores + (attention_mask if heads == shared else attention_mask.repeat(1, 1, heads // shared, 1))
     output = torch.ops.tfl.batch_matmul(scores.softmax(dim=-1), value).reshape(rows, heads, tokens, size)

@@ -13,11 +13,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from edgepack.export.decoders import cache_layers, refuse_rotation_by_length, stop_ids
+from edgepack.export.decoders import cache_layers, layer_type_of, logits_of, refuse_rotation_by_length, stop_ids, window_of
 from edgepack.export.onnx_export import plain_linears
 from edgepack.export.tflite_attention import HIDDEN, tflite_cached_attention
 from edgepack.export.tflite_export import MODEL_FILE, write_signatures
 from edgepack.model.evaluation import pad_id_of
+from edgepack.model.surgery import depth_of
 from edgepack.pack.runnable import CacheLayer, Runnable
 from edgepack.tasks.common.task import Task
 
@@ -72,25 +73,36 @@ class _Graph(nn.Module):
 
     def forward(self, input_ids: torch.Tensor, position: torch.Tensor, **past: torch.Tensor) -> dict[str, torch.Tensor]:
         at = position + torch.arange(input_ids.shape[1], dtype=torch.int32)
-        seen = torch.arange(self.positions, dtype=torch.int32)[None] <= at[:, None]
         cache = _Cache(past, position[0])
         hidden = self.model.base_model(
             input_ids=input_ids,
-            attention_mask=torch.where(seen, 0.0, HIDDEN)[None, None],  # of four axes: transformers takes it as it is
+            attention_mask=self._masks(at),
             position_ids=at[None].long(),
             past_key_values=cache,
             use_cache=False,
         ).last_hidden_state
-        return {**cache.present, self.output: self.model.get_output_embeddings()(hidden) if self.output == "logits" else hidden}
+        return {**cache.present, self.output: logits_of(self.model, hidden) if self.output == "logits" else hidden}
+
+    def _masks(self, at: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor]:
+        """Of four axes, which transformers takes as they are; by type of layer, where some see a window alone. at: [tokens]."""
+        columns = torch.arange(self.positions, dtype=torch.int32)[None]
+        windows = {layer_type_of(self.model, index): window_of(self.model, index) for index in range(depth_of(self.model))}
+        masks = {}
+        for kind, window in windows.items():
+            seen = columns <= at[:, None]
+            if window is not None and window < self.positions:
+                seen = seen & (columns > at[:, None] - window)
+            masks[kind] = torch.where(seen, 0.0, HIDDEN)[None, None]
+        return masks.get("", masks)
 
 
 class _Head(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.head = model.get_output_embeddings()
+        self.model = model
 
     def forward(self, hidden: torch.Tensor) -> dict[str, torch.Tensor]:
-        return {"logits": self.head(hidden)}
+        return {"logits": logits_of(self.model, hidden)}
 
 
 class _Cache:

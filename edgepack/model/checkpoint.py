@@ -3,7 +3,7 @@
 import contextlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,12 @@ def _extra_arguments(source: Source, task: str) -> dict[str, Any]:
     return {"add_pooling_layer": False} if has_pooler and not task_named(task).uses_pooler else {}
 
 
+def _attention(config: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """transformers' fast attention forgets the cap on scores that a family has; its plain one does not."""
+    cap = family_of(config, place).config_attention_cap
+    return {"attn_implementation": "eager"} if cap and config.get(cap) else {}
+
+
 def _from_pretrained(source: Source, task: str, trust_remote_code: bool) -> nn.Module:
     model, report = _class_of(task).from_pretrained(
         source.folder,
@@ -89,6 +95,7 @@ def _from_pretrained(source: Source, task: str, trust_remote_code: bool) -> nn.M
         local_files_only=True,
         trust_remote_code=trust_remote_code,
         output_loading_info=True,
+        **_attention(source.config, source.name),
         **_extra_arguments(source, task),
     )
     missing = sorted(report["missing_keys"])
@@ -104,7 +111,9 @@ def _from_kept(source: Source, task: str) -> nn.Module:
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(source.folder, local_files_only=True)
-    model = _class_of(task).from_config(config, dtype=torch.float32, **_extra_arguments(source, task))
+    model = _class_of(task).from_config(
+        config, dtype=torch.float32, **_attention(source.config, source.name), **_extra_arguments(source, task)
+    )
     try:
         resize_layers(model, source.kept.layers)
         weights = load_file(source.folder / "model.safetensors")

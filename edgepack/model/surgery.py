@@ -1,7 +1,7 @@
 """Cuts a model physically: rows and columns of its linear layers, whole layers, and the counts that its modules keep."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -48,9 +48,27 @@ def kv_groups_of(model: nn.Module) -> int:
 
 
 def _group(model: nn.Module, layer: nn.Module) -> int:
+    return inputs_of(layer.get_submodule(family_of_model(model).attention_output)) // kv_width_of(model, layer)
+
+
+def kv_width_of(model: nn.Module, layer: nn.Module) -> int:
+    """Outputs of a layer's key projection, and as many of its value projection."""
     family = family_of_model(model)
-    together = (family.query, family.key, family.value).count(family.key)
-    return inputs_of(layer.get_submodule(family.attention_output)) * together // outputs_of(layer.get_submodule(family.key))
+    rows = outputs_of(layer.get_submodule(family.key))
+    if family.key != family.query:
+        return rows
+    return (rows - inputs_of(layer.get_submodule(family.attention_output))) // 2  # query, key and value in one matrix
+
+
+def projections_of(model: nn.Module, layer: nn.Module) -> list[tuple[str, slice]]:
+    """Where a layer's query, key and value projections are: each one's path, and its rows in the matrix there."""
+    family = family_of_model(model)
+    width, kv_width = inputs_of(layer.get_submodule(family.attention_output)), kv_width_of(model, layer)
+    found, start_of = [], dict.fromkeys((family.query, family.key, family.value), 0)
+    for path, height in ((family.query, width), (family.key, kv_width), (family.value, kv_width)):
+        found.append((path, slice(start_of[path], start_of[path] + height)))
+        start_of[path] += height
+    return found
 
 
 def layer_shapes(model: nn.Module) -> list[LayerShape]:
@@ -102,15 +120,16 @@ def _set_matrix(linear: nn.Module, matrix: torch.Tensor) -> None:
         linear.weight, linear.out_features, linear.in_features = nn.Parameter(matrix.clone()), outputs, inputs
 
 
-def _take_parts(owner: nn.Module, parts: Sequence[tuple[str, torch.Tensor]]) -> None:
-    """Keeps rows of several paths; the parts of a path that stands several times lie in one matrix, equally high."""
-    by_path: dict[str, list[torch.Tensor]] = {}
-    for path, rows in parts:
-        by_path.setdefault(path, []).append(rows)
-    for path, found in by_path.items():
-        linear = owner.get_submodule(path)
-        height = outputs_of(linear) // len(found)
-        take_rows(linear, torch.cat([rows + index * height for index, rows in enumerate(found)]))
+def _take_parts(owner: nn.Module, parts: Sequence[tuple[str, torch.Tensor, int]]) -> None:
+    """Keeps rows of several paths, each with its height; parts with the same path lie in one matrix, one below the other."""
+    rows_of: dict[str, list[torch.Tensor]] = {}
+    height_of: dict[str, int] = {}
+    for path, rows, height in parts:
+        start = height_of.get(path, 0)
+        rows_of.setdefault(path, []).append(rows + start)
+        height_of[path] = start + height
+    for path, rows in rows_of.items():
+        take_rows(owner.get_submodule(path), torch.cat(rows))
 
 
 def has_attention(model: nn.Module, layer: nn.Module) -> bool:
@@ -137,11 +156,50 @@ def cut_heads(model: nn.Module, keep: Sequence[Sequence[int]]) -> None:
                 "name all heads of a group, or none",
             )
         dims, shared_dims = _dims(heads, size), _dims(shared, size)
-        _take_parts(layer, [(family.query, dims), (family.key, shared_dims), (family.value, shared_dims)])
+        width, kv_width = inputs_of(layer.get_submodule(family.attention_output)), kv_width_of(model, layer)
+        _take_parts(layer, [(family.query, dims, width), (family.key, shared_dims, kv_width), (family.value, shared_dims, kv_width)])
         take_columns(layer.get_submodule(family.attention_output), dims)
-        for path, kind in family.attention_counts.items():
-            owner, _, attribute = path.rpartition(".")
-            setattr(layer.get_submodule(owner), attribute, len(heads) if kind == "heads" else len(dims))
+        _count_again(model, layer, {"heads": len(heads), "kv_heads": len(shared), "width": len(dims)})
+        if family.head_bias and len(heads) * size != width:
+            _keep_bias_of(layer.get_submodule(family.attention), heads, width // size)
+
+
+def _count_again(model: nn.Module, layer: nn.Module, counts: dict[str, int]) -> None:
+    """Tells a layer's modules how many heads they have now."""
+    family = family_of_model(model)
+    for path, kind in family.attention_counts.items():
+        owner, _, attribute = path.rpartition(".")
+        setattr(layer.get_submodule(owner), attribute, counts[kind])
+    if family.heads_from_config:
+        attention = layer.get_submodule(family.attention)
+        attention.config = _LayerConfig(model.config, {family.config_heads: counts["heads"]})
+
+
+class _LayerConfig:
+    """The model's config as one layer sees it: with its own number of heads."""
+
+    def __init__(self, config: Any, settings: dict[str, int]) -> None:
+        self.__dict__.update(settings, _model_config=config)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_model"):  # asked for while a copy is made, before it is filled
+            raise AttributeError(name)
+        return getattr(self._model_config, name)
+
+
+def _keep_bias_of(attention: nn.Module, heads: Sequence[int], before: int) -> None:
+    """From now on `attention` adds to its scores the shared table's columns of these heads alone."""
+    first = not hasattr(attention, "kept_heads")
+    kept = torch.arange(before) if first else attention.kept_heads
+    attention.register_buffer("kept_heads", kept[list(heads)])  # stored with the weights, as the table has the columns of all
+    if first:
+        attention.register_forward_pre_hook(_with_own_bias, with_kwargs=True)
+
+
+def _with_own_bias(attention: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """MPNet's attention takes (hidden states, mask, position bias [rows, heads, tokens, tokens])."""
+    hidden, mask, bias = inputs
+    return (hidden, mask, bias.index_select(1, attention.kept_heads)), named
 
 
 def drop_attention(model: nn.Module, layers: Sequence[int]) -> None:
@@ -210,7 +268,7 @@ def cut_ffn(model: nn.Module, keep: Sequence[Sequence[int]]) -> None:
     family = family_of_model(model)
     for owner, neurons in zip(ffns_of(model), keep, strict=True):
         index = torch.as_tensor(list(neurons))
-        _take_parts(owner, [(path, index) for path in family.ffn_in])
+        _take_parts(owner, [(path, index, inputs_of(owner.get_submodule(family.ffn_out))) for path in family.ffn_in])
         take_columns(owner.get_submodule(family.ffn_out), index)
 
 
@@ -230,8 +288,9 @@ def keep_layers(model: nn.Module, indices: Sequence[int]) -> None:
         for module in layers[index].modules():
             if hasattr(module, "layer_idx"):  # its place in a decoder's cache
                 module.layer_idx = position
-    if getattr(model.config, "layer_types", None):
-        model.config.layer_types = [model.config.layer_types[index] for index in indices]
+    for name in family.config_by_layer:
+        if getattr(model.config, name, None):
+            setattr(model.config, name, [getattr(model.config, name)[index] for index in indices])
 
 
 def resize_layers(model: nn.Module, shapes: Sequence[LayerShape]) -> None:

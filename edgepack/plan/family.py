@@ -27,7 +27,9 @@ class Family:
     attention: str  # the module that computes attention, with its output projection inside or beside it
     ffn_in: tuple[str, ...]  # two for gated FFNs (gate, up)
     ffn_out: str
-    attention_counts: Mapping[str, str] = field(default_factory=dict)  # attribute -> "heads" or "width", kept true after cutting
+    attention_counts: Mapping[str, str] = field(default_factory=dict)  # attribute -> heads, kv_heads or width, kept true after cuts
+    heads_from_config: bool = False  # attention reads its head count from the config as it runs
+    head_bias: str = ""  # a table with a column a head that all layers add to their scores, relative to the base (MPNet)
     norm_before_attention: str = ""  # of a decoder's layer: only attention reads what it gives, so that smoothing can scale it
     norm_before_ffn: str = ""
     attention_norm: str = ""  # a norm inside the attention module, behind the residual (ALBERT)
@@ -44,6 +46,12 @@ class Family:
     config_positions: str = "max_position_embeddings"
     config_bottleneck: str = ""  # width inside a layer, where it is not the hidden one
     config_ffns: str = ""  # FFNs in a layer, where there may be several
+    config_bias_rows: str = ""  # rows of `head_bias`
+    config_window: str = ""  # tokens that a layer sees, itself among them; none or null: all
+    config_attention_cap: str = ""  # scores s become cap * tanh(s / cap)
+    config_logit_cap: str = ""  # logits likewise
+    config_bidirectional: str = ""  # true where a causal family sees whole texts, for embeddings
+    config_by_layer: tuple[str, ...] = ("layer_types",)  # lists with an entry a layer
     only: Mapping[str, Any] = field(default_factory=dict)  # settings that this family stands for; another value is refused
 
     # What parameters are made of, beside matrices.
@@ -53,6 +61,10 @@ class Family:
     qkv_biases: bool = True
     output_biases: bool = True  # of attention's output and of the FFN
     norm_biases: bool = True
+    norm_offset: float = 0.0  # what a norm adds to its weights
+    layer_norms: int = 2  # of a layer with one FFN; a further FFN has one more
+    token_types: bool = True  # a table of them, where the config has `type_vocab_size`
+    rotation_switch: str = ""  # attribute of attention that is false where a layer turns no positions
     head_norms: bool = False  # queries and keys are normalised within each head
     embedding_norm: bool = True
     final_norm: bool = False

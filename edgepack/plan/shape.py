@@ -32,6 +32,7 @@ class ModelShape(Frozen):
     tied: bool = True  # a decoder's head is the token table
     bottleneck: int | None = None  # width inside a layer, where it is not `hidden`
     ffns: int = 1  # FFNs in a layer, each `LayerShape.ffn` wide
+    bias_rows: int = 0  # of a table with a column a head, which all layers share
 
     @property
     def family(self) -> Family:
@@ -52,7 +53,8 @@ class ModelShape(Frozen):
         """Parameters, computed from the shape; a built model's are counted."""
         missing_norm = self._norm(self.hidden) if self.family.first_layer_stays else 0
         layers = sum(self.layer_params(layer) for layer in self.stored_layers) - missing_norm
-        return self.embedding_params + layers + self._head_params
+        bias_table = self.bias_rows * (self.hidden // self.head_dim)
+        return self.embedding_params + layers + bias_table + self._head_params
 
     @property
     def embedding_params(self) -> int:
@@ -76,7 +78,7 @@ class ModelShape(Frozen):
         family, inside, width = self.family, self.bottleneck or self.hidden, layer.heads * self.head_dim
         biases = family.qkv_biases * (width + 2 * (width // self.kv_groups))
         biases += family.output_biases * (inside + self.ffns * (layer.ffn + inside))
-        norms = (1 + self.ffns) * self._norm(inside) + 2 * self.head_dim * (family.head_norms and layer.heads > 0)
+        norms = (family.layer_norms - 1 + self.ffns) * self._norm(inside) + 2 * self.head_dim * (family.head_norms and layer.heads > 0)
         if self.bottleneck:  # two ways in, one way out, each with a norm
             biases += 2 * inside + self.hidden
             norms += 2 * self._norm(inside) + self._norm(self.hidden)
@@ -90,7 +92,7 @@ class ModelShape(Frozen):
         family, hidden = self.family, self.hidden
         final_norm = self._norm(hidden) * family.final_norm
         if family.causal:
-            return final_norm + (0 if self.tied else self.vocab * hidden)
+            return final_norm + (self.vocab * hidden if self.task == "text-generation" and not self.tied else 0)
         if family.dense_head == "always":
             dense = hidden * hidden + self._norm(hidden) if self.labels else 0
         else:
@@ -123,6 +125,11 @@ def task_of(config: Mapping[str, Any], place: str) -> str:
 def read_shape(config: Mapping[str, Any], task: str, kept: list[dict[str, int]] | None, place: str) -> ModelShape:
     """The shape that a config.json states; `kept` is a pruned checkpoint's own list of heads and FFN widths by layer."""
     family = family_of(config, place)
+    if task == "text-generation" and family.config_bidirectional and config.get(family.config_bidirectional):
+        raise EdgepackError(
+            f"{place} states {family.config_bidirectional} = true: such a {family.model_type} sees whole texts and cannot write them",
+            "use --task feature-extraction",
+        )
     try:
         count, heads, hidden = (config[key] for key in (family.config_layers, family.config_heads, family.config_hidden))
         ffn = config[family.config_ffn] or 4 * hidden  # GPT-2 leaves it open
@@ -139,11 +146,12 @@ def read_shape(config: Mapping[str, Any], task: str, kept: list[dict[str, int]] 
         kv_groups=heads // (config.get("num_key_value_heads") or heads),
         vocab=vocab,
         positions=positions,
-        token_types=config.get("type_vocab_size", 0),
+        token_types=config.get("type_vocab_size", 0) * family.token_types,
         embedding=config.get("embedding_size", hidden),
         labels=_labels(config, task),
         tied=config.get("tie_word_embeddings", family.tied_unless_stated),
         bottleneck=bottleneck,
+        bias_rows=config[family.config_bias_rows] if family.config_bias_rows else 0,
         ffns=config.get(family.config_ffns, 1) if family.config_ffns else 1,
     )
 

@@ -39,13 +39,16 @@ class _Place:
 
 def smooth_decoder(model: nn.Module, texts: Sequence[Sequence[int]], strength: float) -> int:
     """Changes the model in place; returns how many activations were evened out, 0 without texts. texts: token ids."""
-    places = list(_places(model)) if texts else []
+    places, offset = list(_places(model)) if texts else [], family_of_model(model).norm_offset
     with torch.no_grad():
         largest = _largest(model, [place.readers[0] for place in places], texts)
         for place, of_activations in zip(places, largest, strict=True):
             scale = _scale(of_activations, place.readers, strength)
             made = place.maker.weight if place.maker.weight.ndim == 1 else matrix_of(place.maker)
-            made /= scale if made.ndim == 1 else scale[:, None]
+            if made.ndim == 1:
+                made.copy_((made + offset) / scale - offset)
+            else:
+                made /= scale[:, None]
             if getattr(place.maker, "bias", None) is not None:
                 place.maker.bias /= scale
             for one in place.readers:

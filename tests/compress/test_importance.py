@@ -14,7 +14,7 @@ from edgepack.compress.layers import prune_layers
 from edgepack.compress.pruning import prune_ffn
 from edgepack.core.errors import EdgepackError
 from edgepack.model.checkpoint import load_checkpoint
-from edgepack.model.surgery import count_params, kv_groups_of, layer_shapes, layers_of, matrix_of
+from edgepack.model.surgery import count_params, kv_groups_of, layer_shapes, layers_of, matrix_of, projections_of
 from edgepack.plan.architectures import FAMILIES
 from edgepack.plan.steps import PruneFFN, PruneLayers
 from edgepack.tasks import task_named
@@ -61,9 +61,8 @@ def test_in_every_family_a_head_without_weights_is_the_least_important(tmp_path,
     layer, paths = layers_of(model)[0], (row.query, row.key, row.value)
     useless = range(HEADS - kv_groups_of(model), HEADS)  # the last, or those that share the last key
     with torch.no_grad():
-        for index, path in enumerate(paths):
-            matrix = matrix_of(layer.get_submodule(path))
-            part = matrix[paths[:index].count(path) * len(matrix) // paths.count(path) :][: len(matrix) // paths.count(path)]
+        for path, rows in projections_of(model, layer):
+            part = matrix_of(layer.get_submodule(path))[rows]
             part[len(part) * useless[0] // HEADS :] = 0
         for path in paths:
             if (bias := layer.get_submodule(path).bias) is not None:
