@@ -1,4 +1,4 @@
-"""edgepack: a trained transformer and a device profile become a measured pack. Importing this loads nothing heavy."""
+"""edgepack turns a trained transformer and a device profile into a measured pack. Importing it loads nothing heavy."""
 
 import os
 from importlib import import_module
@@ -9,13 +9,17 @@ _PUBLIC = {
     "EdgepackError": "edgepack.core.errors",
     "Profile": "edgepack.plan.profile",
     "Recipe": "edgepack.plan.recipe",
+    "Training": "edgepack.plan.recipe",
     "build": "edgepack.pipeline.build",
+    "compare": "edgepack.pipeline.compare",
+    "find_targets": "edgepack.measure.machines.targets",
     "generate": "edgepack.ship.generate",
     "load": "edgepack.ship.load",
     "load_checkpoint": "edgepack.model.checkpoint",
     "load_profile": "edgepack.plan.profile",
     "make_plan": "edgepack.plan.plan",
     "measure_pack": "edgepack.pipeline.measure",
+    "ship_pack": "edgepack.ship.shipping:ship",  # `edgepack.ship` is the room
     "verify": "edgepack.pipeline.verify",
 }
 __all__ = list(_PUBLIC)
@@ -25,7 +29,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else onnxruntime starts t
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'edgepack' has no attribute {name!r}")
-    return getattr(import_module(_PUBLIC[name]), name)
+    module, _, attribute = _PUBLIC[name].partition(":")
+    return getattr(import_module(module), attribute or name)
 
 
 def __dir__() -> list[str]:

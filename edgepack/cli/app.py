@@ -15,6 +15,7 @@ from edgepack.core.errors import EdgepackError
 # Each command is imported when it is asked for, so that `edgepack profiles` does not pay for `edgepack build`.
 COMMANDS = {  # name: module, function or typer app, heading in --help
     "profiles": ("edgepack.cli.profile_commands", "profiles", "Look around"),
+    "doctor": ("edgepack.cli.doctor_command", "doctor", "Look around"),
     "plan": ("edgepack.cli.build_commands", "plan", "Make a pack"),
     "build": ("edgepack.cli.build_commands", "build", "Make a pack"),
     "measure": ("edgepack.cli.pack_commands", "measure", "Use a pack"),

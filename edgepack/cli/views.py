@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from edgepack.measure.machines.boards import Removal, SetUp, TargetCheck
     from edgepack.measure.measurement import Measurement
     from edgepack.measure.statistics import Ratio
+    from edgepack.pipeline.doctor import CacheState, Doctor, MachineState
     from edgepack.pipeline.verify import Verification
     from edgepack.plan.plan import Plan
-    from edgepack.plan.profile import Profile
+    from edgepack.plan.profile_check import ProfileCheck
     from edgepack.report.comparison import ComparisonReport
     from edgepack.report.records import Report
 
@@ -26,17 +27,6 @@ _COLOURS = {"fits": "green", "over budget": "red", "not measured": "yellow"}
 
 def show(view: RenderableType) -> None:
     Console(highlight=False).print(view)
-
-
-def profiles_table(profiles: Sequence[Profile]) -> RenderableType:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("profile", no_wrap=True)
-    for name in ("device", "CPU", "RAM MB", "runtime"):
-        table.add_column(name)
-    for profile in profiles:
-        cpu = f"{profile.cpu.cores} x {profile.cpu.part}"
-        table.add_row(profile.name, profile.summary, cpu, str(profile.memory.total_mb), next(iter(profile.runtimes)))
-    return table
 
 
 def plan_view(plan: Plan) -> RenderableType:
@@ -55,6 +45,59 @@ def plan_view(plan: Plan) -> RenderableType:
     note = f"latency is of {what} on all cores; load is cold; every figure here is predicted, none is measured; {then.doubt()}"
     broken = [Text(f"breaks a budget: {budget}", style="red") for budget in plan.broken]
     return Group(Text(head, style="bold"), Text(), steps, Text(), costs, Text(note, style="dim"), *broken)
+
+
+def doctor_view(state: Doctor) -> RenderableType:
+    packages = Table("package", "installed", "tested with", "fits", box=None, pad_edge=False)
+    for package in state.packages:
+        fits = Text("yes", "green") if package.fits else Text("no", "red")
+        packages.add_row(package.name, package.installed or "missing", package.wanted, fits)
+    extras = Table("extra", "there", "what it gives", box=None, pad_edge=False)
+    for extra in state.extras:
+        extras.add_row(extra.name, Text("yes", "green") if extra.is_there else Text("no", "yellow"), extra.gives)
+        if not extra.is_there:
+            extras.add_row("", "", Text(extra.install, style="dim"))
+    head = Text(f"edgepack {state.edgepack}, Python {state.python}, {state.system}", style="bold")
+    return Group(head, Text(), packages, Text(), extras, Text(), *_machine_lines(state.machine), *_cache_lines(state.cache))
+
+
+def _machine_lines(machine: MachineState) -> Iterator[RenderableType]:
+    memory = "" if machine.memory_mb is None else f", {machine.memory_mb:,.0f} MB of memory"
+    yield Text(f"machine: {machine.cpu or 'unknown CPU'} ({machine.arch}), {machine.cores} cores to use{memory}")
+    yield Text(f"  instruction sets that edgepack asks for: {', '.join(machine.isa) or 'none'}")
+    if machine.emulated_by:
+        yield Text(f"  emulated by {machine.emulated_by}: no time measured here is a device's", style="yellow")
+    if machine.is_quiet is None:
+        yield Text("  this system does not say whether other work takes the cores", style="yellow")
+        return
+    taken = f"other processes take {machine.others:.0%} of the cores, other guests {machine.stolen:.0%}"
+    if machine.is_quiet:
+        yield Text(f"  quiet: {taken}", style="green")
+    else:
+        yield Text(f"  busy: {taken}; `measure` waits until that ends, because its figures would not repeat", style="yellow")
+
+
+def _cache_lines(cache: CacheState) -> Iterator[RenderableType]:
+    if cache.exists:
+        yield Text(f"cache: {cache.folder}, {cache.stages} finished stages, {cache.mb:,.0f} MB; it can be deleted at any time")
+    else:
+        yield Text(f"cache: {cache.folder}, which the first build makes")
+
+
+def profile_check_view(checked: ProfileCheck) -> RenderableType:
+    table = Table("runtime", "precision", "plan", "MB", "ms", box=None, pad_edge=False)
+    reasons: list[RenderableType] = []
+    for tried in checked.plans:
+        cells = ["–" if value is None else f"{value:.1f}" for value in (tried.file_mb, tried.latency_ms)]
+        table.add_row(tried.runtime, tried.precision, Text("yes", "green") if tried.ok else Text("no", "red"), *cells)
+        if not tried.ok:
+            reasons.append(Text(f"{tried.runtime}, {tried.precision}: {tried.problem}\n  fix: {tried.fix}", style="red"))
+    verdict = Text("can be used", style="bold green") if checked.ok else Text("cannot be used as it is", style="bold red")
+    unusual = [Text(f"unusual: {line}", style="yellow") for line in checked.unusual]
+    models = dict.fromkeys(tried.model for tried in checked.plans)
+    used = " and ".join(f"{model} ({', '.join(dict.fromkeys(p.precision for p in checked.plans if p.model == model))})" for model in models)
+    note = f"MB and ms (p90) are predicted, not measured, for {used}."
+    return Group(Text(f"{checked.name}: ") + verdict, Text(), table, Text(note, style="dim"), *unusual, *reasons)
 
 
 def report_view(report: Report, out: str) -> RenderableType:

@@ -1,6 +1,5 @@
 """EdgepackError: the exception for mistakes of the user. Bugs of edgepack keep their traceback."""
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -18,6 +17,8 @@ class EdgepackError(Exception):
 
 def did_you_mean(wrong: str, choices: Iterable[str]) -> str:
     """A question with the nearest of `choices` to a wrong name, or a list of all `choices` where none is near."""
+    import difflib  # here, for most runs make no mistake
+
     known = sorted(choices)
     near = difflib.get_close_matches(wrong, known, n=1, cutoff=0.6)
     if near:

@@ -1,16 +1,15 @@
 """Device profiles: what a device is, what its runtimes are good at, what a model may cost there. No torch, no model files."""
 
-import tomllib
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from edgepack.core.errors import EdgepackError, did_you_mean
 from edgepack.core.records import Stated
-from edgepack.core.resources import shipped
+from edgepack.plan.profile_files import profile_names, profile_path, read_profile_toml
 from edgepack.plan.runtime import runtime_names
 from edgepack.plan.setting import BUDGETS, Setting
+
+__all__ = ["Budget", "PrecisionName", "Profile", "RuntimeName", "load_profile", "profile_names"]
 
 PROFILES = "the profile's"  # the limit where a recipe has none
 
@@ -107,20 +106,7 @@ class Profile(Stated):
     min_sdk: int | None = Field(default=None, ge=26)  # oldest Android API of a phone's module; its Java needs 26
 
 
-def profile_names() -> list[str]:
-    return sorted(path.stem for path in shipped("device_profiles").glob("*.toml"))
-
-
 def load_profile(name: str) -> Profile:
     """A shipped profile by its name, or a file of the user's own by its path (`./my-board.toml`)."""
-    own_file = name.endswith(".toml") or "/" in name
-    path = Path(name) if own_file else shipped("device_profiles") / f"{name}.toml"
-    if own_file and not path.is_file():
-        raise EdgepackError(f"profile file not found: {name!r}", "check the path, or see `edgepack profiles` for the shipped ones")
-    if not own_file and name not in profile_names():
-        raise EdgepackError(f"unknown profile: {name!r}", did_you_mean(name, profile_names()))
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise EdgepackError(f"{path.name} is not valid TOML: {error}", "mend the line named above") from None
-    return Profile.read({"name": path.stem} | data, path.name)
+    path = profile_path(name)
+    return Profile.read({"name": path.stem} | read_profile_toml(path), path.name)

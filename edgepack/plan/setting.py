@@ -3,11 +3,12 @@
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Union, get_args, get_origin
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from edgepack.core.errors import EdgepackError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel  # not loaded here: the headings below are all that some commands need
 
 BUILD, STUDENT, PRUNING, FILE, BUDGETS, DATA, RUN = (
     "What to build", "Student and distillation", "Pruning", "Precision and format", "Budgets", "Data", "The run itself",
@@ -53,11 +54,11 @@ class SettingField:
         return "no" if self.default is False else str(self.default)
 
 
-def setting_fields(record: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[SettingField]:
+def setting_fields(record: "type[BaseModel]", above: tuple[str, ...] = ()) -> Iterator[SettingField]:
     """Every setting of a record, those of records within it too, in the order in which they stand."""
     for name, field in record.model_fields.items():
         inner = _without_none(field.annotation)
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
+        if hasattr(inner, "model_fields"):
             yield from setting_fields(inner, (*above, name))
             continue
         setting = next((note for note in field.metadata if isinstance(note, Setting)), Setting(field.description or "", RUN))
