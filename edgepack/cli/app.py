@@ -74,27 +74,32 @@ def _common(
     pass
 
 
-class _Terminated(BaseException):
-    """SIGTERM, as KeyboardInterrupt is SIGINT: what is open is closed on the way out."""
+class _Stopped(BaseException):
+    """A signal that ends the run: what is open is closed on the way out, and no traceback is shown."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
 
 
-def _terminate(*_: object) -> None:
-    raise _Terminated
+def _stop(number: int, _: object) -> None:
+    signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once
+    raise _Stopped(number)
 
 
 def main() -> None:
-    """Exit codes: 0 nothing is over budget, 1 the user's mistake, 2 finished and over a budget, 130 and 143 a signal."""
-    signal.signal(signal.SIGTERM, _terminate)
+    """Exit codes: 0 nothing is over budget, 1 a mistake of the user, 2 done and over a budget, 130 and 143 stopped by a signal."""
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job ignores it, and goes on to do so
+        signal.signal(signal.SIGINT, _stop)
     try:
         sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except EdgepackError as error:
         code, line = 1, f"edgepack: {error}"
     except typer.TyperException as error:  # an unknown flag, a missing one, a value of the wrong type
         code, line = 1, f"edgepack: {error.format_message()}\n  fix: see `edgepack {_command_name()}--help`"
-    except (KeyboardInterrupt, typer.Abort):
-        code, line = 130, f"edgepack: stopped by Ctrl-C (SIGINT). {what_remains()}"
-    except _Terminated:
-        code, line = 143, f"edgepack: stopped by SIGTERM. {what_remains()}"
+    except _Stopped as stopped:
+        name = {signal.SIGINT: "Ctrl-C (SIGINT)"}.get(stopped.number, signal.Signals(stopped.number).name)
+        code, line = 128 + stopped.number, f"edgepack: stopped by {name}. {what_remains()}"
     print(line, file=sys.stderr, flush=True)
     sys.exit(code)
 

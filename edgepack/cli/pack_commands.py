@@ -1,4 +1,4 @@
-"""Commands for a pack that stands: each one library call and one print."""
+"""The commands that take a finished pack: each one library call and one print."""
 
 import functools
 import json
@@ -13,7 +13,8 @@ from edgepack.plan.recipe import parse_fraction
 On = Annotated[
     list[str] | None,
     typer.Option(
-        help="local, ssh://user@host, adb://serial, qemu://CPU, browser://chromium, node://, or a name in targets.toml; often.",
+        help="Target to measure on: local, ssh://user@host, adb://serial, qemu://CPU, browser://chromium, node:// or a name in "
+        "targets.toml. Give it once for each target.",
         show_default="local",
     ),
 ]
@@ -21,16 +22,24 @@ On = Annotated[
 
 def measure(  # noqa: PLR0913, PLR0917  a flag is a parameter
     pack: Pack,
-    data: Annotated[str | None, typer.Option(help="Test data for the score.", show_default="where the build found it")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the report.", show_default="the pack")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Short runs, for trying out.")] = False,
-    mlperf: Annotated[bool, typer.Option("--mlperf", help="At least 1,024 inferences and 60 s of each length.")] = False,
-    sustained: Annotated[float, typer.Option(help="Then so many minutes without a pause: the first against the last.")] = 0.0,
-    force: Annotated[bool, typer.Option("--force", help="Measure also where other work goes on.")] = False,
-    ops: Annotated[bool, typer.Option("--ops", help="Times of single ops too, by the runtime's profiler.")] = False,
-    baseline: Annotated[Path | None, typer.Option(help="An older report.json of this machine: exit code 2 where it was better.")] = None,
-    max_regression: Annotated[str, typer.Option(help="How much worse than the baseline a figure may be.")] = "10%",
-    junit: Annotated[Path | None, typer.Option(help="Write the report as JUnit XML too.")] = None,
+    data: Annotated[str | None, typer.Option(help="Test data that the score is computed on.", show_default="the data of the build")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the report.", show_default="the pack's folder")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Measure in short runs, for trying out. The figures are too uncertain to publish.")
+    ] = False,
+    mlperf: Annotated[
+        bool, typer.Option("--mlperf", help="Measure each length for at least 1,024 inferences and 60 s, as MLPerf does.")
+    ] = False,
+    sustained: Annotated[
+        float, typer.Option(help="Afterwards run for so many minutes without a pause, and compare the last with the first.")
+    ] = 0.0,
+    force: Annotated[bool, typer.Option("--force", help="Measure even while other programs take the cores. The report says so.")] = False,
+    ops: Annotated[bool, typer.Option("--ops", help="Measure the time of each op too, with the runtime's profiler.")] = False,
+    baseline: Annotated[
+        Path | None, typer.Option(help="Older report.json of this machine to compare with. Exit code 2 where a figure became worse.")
+    ] = None,
+    max_regression: Annotated[str, typer.Option(help="How much worse than in --baseline a figure may be.")] = "10%",
+    junit: Annotated[Path | None, typer.Option(help="File to write the report to as JUnit XML, for a CI server.")] = None,
     on: On = None,
     targets: Targets = None,
     cache: Cache = None,
@@ -53,16 +62,18 @@ def measure(  # noqa: PLR0913, PLR0917  a flag is a parameter
 
 
 def compare(
-    packs: Annotated[list[Path], typer.Argument(help="Two or more packs; ratios are to the first.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for the page.", show_default="none is written")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Short runs, for trying out: claims nothing.")] = False,
-    mlperf: Annotated[bool, typer.Option("--mlperf", help="At least 1,024 inferences and 60 s of each length.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Measure also where other work goes on.")] = False,
+    packs: Annotated[list[Path], typer.Argument(help="Folders of two or more packs. Ratios are to the first one.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for a page with the comparison.", show_default="no page is written")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Measure in short runs, for trying out. They prove no difference.")] = False,
+    mlperf: Annotated[
+        bool, typer.Option("--mlperf", help="Measure each length for at least 1,024 inferences and 60 s, as MLPerf does.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Measure even while other programs take the cores. The report says so.")] = False,
     on: On = None,
     targets: Targets = None,
     json_: Json = False,
 ) -> None:
-    """Measure packs in turn on one or more targets: ratios with intervals, a claim only where one excludes 1."""
+    """Measure packs in turn on one or more targets and show their ratios. A ratio is a claim only where its interval excludes 1."""
     from edgepack.cli.views import comparison_view
     from edgepack.measure.machines.targets import find_targets
     from edgepack.measure.measurement import chosen_effort
@@ -75,45 +86,49 @@ def compare(
 
 def generate(
     pack: Pack,
-    prompt: Annotated[str, typer.Option(help="The text to continue.")],
-    max_tokens: Annotated[int, typer.Option(help="Generate so many tokens at most.")] = 128,
-    temperature: Annotated[float, typer.Option(help="0: the likeliest token each time; above, tokens are drawn.")] = 0.0,
-    top_k: Annotated[int, typer.Option(help="Draw from the so many likeliest tokens; 0: from all.")] = 0,
-    top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens that reach this probability together.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Of the drawing.")] = 0,
+    prompt: Annotated[str, typer.Option(help="Text to continue.")],
+    max_tokens: Annotated[int, typer.Option(help="Most tokens to generate.")] = 128,
+    temperature: Annotated[
+        float, typer.Option(help="0 takes the likeliest token each time. Above 0, tokens are drawn at random, the more evenly the higher.")
+    ] = 0.0,
+    top_k: Annotated[int, typer.Option(help="Draw from this number of likeliest tokens. 0 draws from all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens that together reach this probability.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Seed of the random draws: the same seed gives the same text.")] = 0,
     json_: Json = False,
 ) -> None:
-    """Continue a text with a text-generation pack, in the target's runtime."""
+    """Continue a text with a text-generation pack, in the runtime that the pack is for."""
     from edgepack.core.progress import say
     from edgepack.ship.generate import generate as continue_text
 
     show = None if json_ else functools.partial(print, end="", flush=True)
-    found = continue_text(pack, prompt, max_tokens, temperature, top_k, top_p, seed, show)
-    print(json.dumps(found.as_json(), indent=1) if json_ else "")
-    say(found.summary())
+    text = continue_text(pack, prompt, max_tokens, temperature, top_k, top_p, seed, show)
+    print(json.dumps(text.as_json(), indent=1) if json_ else "")
+    say(text.summary())
 
 
 def verify(pack: Pack, json_: Json = False) -> None:
-    """Check a pack's hashes, and its golden vectors in the real runtime."""
+    """Check a pack: every file by its hash, and the answers to its golden texts in the real runtime."""
     from edgepack.cli.views import verification_view
     from edgepack.pipeline.verify import verify as verify_pack
 
-    found = verify_pack(pack)
-    print_result(found.as_json(), json_, lambda: verification_view(found))
+    verification = verify_pack(pack)
+    print_result(verification.as_json(), json_, lambda: verification_view(verification))
 
 
 def ship(
     pack: Pack,
-    platform: Annotated[str, typer.Option("--for", help="The platform: android, linux, python or web.")],
-    out: Annotated[Path, typer.Option(help="Folder of the module; must not hold anything.")],
-    package: Annotated[str | None, typer.Option(help="Dotted name, as com.example.intents; Android needs one.")] = None,
-    name: Annotated[str | None, typer.Option(help="Of the module.", show_default="the package's last part, or the pack's folder")] = None,
-    sign: Annotated[Path | None, typer.Option(help="PEM file with an ed25519 private key that signs the module.")] = None,
+    platform: Annotated[str, typer.Option("--for", help="Platform of the app: android, linux, python or web.")],
+    out: Annotated[Path, typer.Option(help="Folder for the module; it must be empty or new.")],
+    package: Annotated[str | None, typer.Option(help="Dotted package name, such as com.example.intents. Android needs it.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the module.", show_default="the package's last part, or the pack's folder")
+    ] = None,
+    sign: Annotated[Path | None, typer.Option(help="PEM file with the ed25519 private key to sign the module with.")] = None,
     json_: Json = False,
 ) -> None:
-    """Make a pack a module of an app, which proves on the device that it answers as it was measured."""
+    """Turn a pack into a module for an app. The module can prove on the device that it answers as the pack does."""
     from edgepack.ship.shipping import ship as ship_pack
     from edgepack.ship.view import shipped_view
 
-    found = ship_pack(pack, platform, out, package, name, sign)
-    print_result(found.as_json(), json_, lambda: shipped_view(found, out))
+    module = ship_pack(pack, platform, out, package, name, sign)
+    print_result(module.as_json(), json_, lambda: shipped_view(module, out))

@@ -1,14 +1,22 @@
 """Every mistake of the user's: the value, the place, the way out, exit code 1, and nothing half-written."""
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from small import make_model
 
-COMMANDS = ("profiles", "plan", "build", "measure", "verify", "ship")
+from edgepack.core.resources import shipped
+from edgepack.pipeline.doctor import EXTRAS
+from edgepack.plan.profile import load_profile, profile_names
+from edgepack.plan.profile_check import check_profile
+
+COMMANDS = ("profiles", "doctor", "plan", "build", "measure", "compare", "verify", "generate", "ship", "target")
 
 
 def edgepack(*arguments, cwd=None):
@@ -35,6 +43,62 @@ def test_profiles_prints_the_same_as_json():
     table, data = edgepack("profiles").stdout, json.loads(edgepack("profiles", "--json").stdout)
     assert len(data) >= 12
     assert all(profile["name"] in table for profile in data)
+
+
+@pytest.mark.parametrize("arguments", [["profiles"], ["--help"], *([command, "--help"] for command in COMMANDS), ["doctor"]])
+def test_what_people_read_fits_80_columns_and_has_no_colour_where_none_is_wanted(arguments):
+    environment = os.environ | {"COLUMNS": "80", "NO_COLOR": "1", "FORCE_COLOR": "1"}
+    command = [sys.executable, "-m", "edgepack", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)  # bold is no colour
+    assert max(len(line) for line in shown.splitlines()) <= 80
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", done.stdout), "a colour code"
+
+
+def test_the_version_is_that_of_the_package():
+    assert edgepack("--version").stdout == f"edgepack {version('edgepack')}\n"
+
+
+def test_doctor_names_each_extra_that_users_can_install_and_what_it_gives():
+    state = json.loads(edgepack("doctor", "--json").stdout)
+    assert all(extra["gives"] and extra["install"] == f"pip install 'edgepack[{extra['name']}]'" for extra in state["extras"])
+    assert {extra["name"] for extra in state["extras"]} == set(EXTRAS)
+    assert state["machine"]["cores"] >= 1 and state["cache"]["folder"]
+    assert {package["name"] for package in state["packages"]} >= {"torch", "onnxruntime", "pydantic"}
+
+
+def test_doctor_counts_the_cache(tmp_path):
+    (tmp_path / "stages" / "one").mkdir(parents=True)
+    (tmp_path / "stages" / "one" / "file").write_bytes(b"x" * 2_000_000)
+    found = json.loads(edgepack("doctor", "--json", "--cache", tmp_path).stdout)["cache"]
+    assert found == {"folder": str(tmp_path), "exists": True, "stages": 1, "mb": 2.0}
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_a_shipped_profile_passes_its_own_check(name):
+    checked = check_profile(shipped("device_profiles") / f"{name}.toml")
+    assert checked.ok and not checked.unusual
+    assert {(tried.runtime, tried.precision) for tried in checked.plans} == {
+        (runtime, precision) for runtime, facts in load_profile(name).runtimes.items() for precision in facts.precisions
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "says"),
+    [
+        ((), 0, "can be used"),
+        (("total_mb", "totl_mb"), 1, "did you mean 'total_mb'?"),
+        (("clock_ghz = 1.8", "clock_ghz = 1800"), 0, "cpu.clock_ghz = 1800 is unusual"),
+        (("file_mb = 25\n", ""), 0, "[budget] has no file_mb"),
+        (('version = "1.31"', 'version = "1.2"'), 1, "cannot be used as it is"),
+    ],
+)
+def test_a_profile_of_the_users_own_is_checked(tmp_path, change, code, says):
+    text = (shipped("device_profiles") / "raspberry-pi.toml").read_text()
+    (tmp_path / "board.toml").write_text(text.replace(*change) if change else text)
+    done = edgepack("profiles", "--check", "board.toml", cwd=tmp_path)
+    assert done.returncode == code and says in " ".join((done.stdout + done.stderr).split()), done.stdout + done.stderr
 
 
 MODEL_DAMAGE = {
