@@ -2,7 +2,7 @@
 
 Runs on the device with the standard library, numpy and one runtime; never imports edgepack. In an app, with a tokenizer's ids:
 
-    decoder = run_onnxruntime.Decoder(folder, manifest, threads=4, positions=512)  # or run_litert.open_decoder
+    decoder = run_onnxruntime.open_decoder(folder, manifest, threads=4, positions=512)  # or run_litert's
     for token in sampling.tokens(decoder, ids, max_tokens=100, stop_ids=manifest["stop_ids"]):
         ...
 """

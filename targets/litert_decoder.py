@@ -5,22 +5,24 @@ The file is edgepack's: `decode`, a `prefill_<n>` for each of the manifest's buc
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
-from protocol import Refused
 
 
 class Decoder:
-    """A compiled model with its cache, of which `positions` tokens at most are used.
+    """A compiled model with its cache, of which `positions` tokens at most are used. lock: held by a step, where threads share the model.
 
     seen: tokens remembered; set it lower to take some back. Each signature reads and writes the same buffers of keys and
     values: nothing is copied between steps. What lies behind `seen` is never looked at, and is overwritten.
     """
 
-    def __init__(self, model, manifest, positions) -> None:
+    def __init__(self, model, manifest, positions, lock=None) -> None:
         self.positions, self.seen = positions, 0
         self._model, self._room, self._vocab = model, manifest["positions"], manifest["vocab"]
         self._prompts = manifest["buckets"]
         self._ends: dict = {}
+        self._lock = lock or contextlib.nullcontext()
         shapes = {name: details["shape"] for name, details in model.get_input_tensor_details("decode").items()}
         self._cache = {name: model.create_input_buffer_by_name("decode", name) for name in shapes if name.startswith(("key_", "value_"))}
         zeros = {tuple(shape): np.zeros(shape, np.float32) for shape in shapes.values()}
@@ -32,9 +34,10 @@ class Decoder:
         if self.seen + len(ids) > self.positions:
             raise ValueError("no room for {} tokens behind {} of {}".format(len(ids), self.seen, self.positions))
         at = 0
-        while at < len(ids) - 1:
-            at += self._prefill(ids[at:-1])[0] or self._decode(ids[at])[0]
-        return self._decode(ids[-1])[1]
+        with self._lock:
+            while at < len(ids) - 1:
+                at += self._prefill(ids[at:-1])[0] or self._decode(ids[at])[0]
+            return self._decode(ids[-1])[1]
 
     def score(self, ids) -> np.ndarray:
         """Logits [tokens, vocab] of what follows each of `ids`: a single token as it is written, several as a prompt is read."""
@@ -101,26 +104,3 @@ def part_of(count, lengths):
     whole = [length for length in lengths if count <= length <= 2 * count]
     parts = [length for length in lengths if length < count]
     return min(whole) if whole else max(parts) if parts else min(lengths, default=None)
-
-
-def scoring(decoder):
-    """run(feeds) -> [logits of every token], for the jobs that know no decoder. What a mask shows beyond the ids was read before."""
-
-    def run(feeds) -> list:
-        ids, mask = feeds["input_ids"], feeds["attention_mask"]
-        before = mask.shape[1] - ids.shape[1]
-        found = None
-        for row, (text, shown) in enumerate(zip(ids, mask)):
-            count, decoder.seen = int(shown.sum()) - before, before
-            if before + count > decoder.positions:
-                raise Refused(
-                    "a text of {} tokens is longer than the file's cache, which holds {}".format(before + count, decoder.positions),
-                    "cut the text, or build with --max-length {}".format(before + count),
-                )
-            logits = decoder.score([int(token) for token in text[:count]])
-            if found is None:
-                found = np.zeros((*ids.shape, logits.shape[1]), np.float32)
-            found[row, :count] = logits
-        return [found]
-
-    return run

@@ -61,7 +61,7 @@ def test_targets_need_the_standard_library_numpy_and_one_runtime():
     local = {path.stem for path in (ROOT / "targets").glob("*.py")}
     for path in (ROOT / "targets").glob("*.py"):
         outside = {name.split(".")[0] for name in imports_of(path)} - set(sys.stdlib_module_names) - local - {"__future__"}
-        runtime = path.stem.removeprefix("run_")
+        runtime = path.stem.removeprefix("run_").removeprefix("open_")
         assert outside <= {"numpy", *PACKAGES_OF.get(runtime, {runtime})}, path
 
 

@@ -44,6 +44,7 @@ class RuntimeFacts(Frozen):
     # In Python: on this machine and on a board
     script: str = ""  # in targets/
     wheels: tuple[str, ...] = ()  # what its script imports and no more; the runtime's own is the first
+    module_files: tuple[str, ...] = ()  # of targets/ and targets/module/: what an app's module takes along to open the file
     module: str = ""  # that proves by its import that the runtime is there
     version: str = ""  # measured to run what edgepack exports
     runs_apart: bool = False  # here it has a folder of its own, because it cannot stand beside edgepack's own packages

@@ -12,7 +12,6 @@ from edgepack.ship.shipment import Carried, Shipment, Size
 from edgepack.tasks import task_named
 
 _BESIDE = ("sampling.py", "machine.py")  # of targets/ itself: what measures a pack and what an app runs share them
-_SESSIONS = {"onnx": "session_onnxruntime.py", "tflite": "session_litert.py"}
 SERVER, SERVER_VERSION = "waitress", "3.0.2"
 CHECKER, CHECKER_VERSION = "cryptography", "50.0.2"  # asked for by a signed module alone
 
@@ -31,8 +30,11 @@ def copy_code(shipment: Shipment, folder: Path, with_server: bool) -> None:
     """The package's modules into `folder`: one session, for the pack's format, and the server only where it is wanted."""
     folder.mkdir(parents=True, exist_ok=True)
     targets = shipped("targets")
-    unused = {name for kind, name in _SESSIONS.items() if kind != shipment.manifest.format} | (set() if with_server else {"server.py"})
-    for path in [*sorted((targets / "module").glob("*.py")), *(targets / name for name in _BESIDE)]:
+    used = facts_in_python(shipment.manifest.plan.runtime).module_files
+    of_runtimes = {name for runtime in python_runtimes() for name in runtime.module_files}
+    unused = (of_runtimes - set(used)) | (set() if with_server else {"server.py"})
+    beside = [path for name in (*_BESIDE, *used) if (path := targets / name).is_file()]
+    for path in [*sorted((targets / "module").glob("*.py")), *beside]:
         if path.name not in unused:
             shutil.copyfile(path, folder / path.name)
     if shipment.signer:

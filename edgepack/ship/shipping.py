@@ -23,7 +23,6 @@ from edgepack.ship.module_files import licences_of
 from edgepack.ship.names import chosen_names
 from edgepack.ship.shipment import Carried, Shipment, Size, Written, read_tokenizing
 from edgepack.ship.signing import read_signer
-from edgepack.tasks import task_named
 
 FACTS_FILE = "ship.json"
 
@@ -68,7 +67,6 @@ def ship(
     signer = read_signer(Path(sign)) if sign else None
     manifest = read_manifest(pack)
     check_files(pack, manifest, skip=REPORT_FILES)
-    _check_writes(manifest)
     shipment = Shipment(
         pack=pack,
         manifest=manifest,
@@ -93,14 +91,6 @@ def _platform(name: str) -> ModuleType:
     if name not in platform_names():
         raise EdgepackError(f"unknown platform: {name!r}", did_you_mean(name, platform_names()))
     return import_module(f"edgepack.ship.platforms.{name}")
-
-
-def _check_writes(manifest: Manifest) -> None:
-    if task_named(manifest.task).decodes and manifest.format == "tflite":
-        raise EdgepackError(
-            "no module writes text from a TFLite file: it has no loop around the file's cache",
-            "ship a pack that was built with --format onnx, or take targets/litert_decoder.py into the app",
-        )
 
 
 def _needed_mb(manifest: Manifest) -> float:

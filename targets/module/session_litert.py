@@ -6,33 +6,31 @@ import threading
 
 import numpy as np
 
-from .errors import ModuleError
-
-try:
-    from ai_edge_litert.interpreter import Interpreter
-except ImportError:
-    from tflite_runtime.interpreter import Interpreter
+from .litert_decoder import Decoder
+from .open_litert import compiled, interpreted, one_text, shortest_bucket
 
 
 class Session:
-    """An interpreter has one set of buffers, so calls wait for one another."""
+    """A file has one set of buffers for a length, so calls wait for one another."""
 
     def __init__(self, folder, manifest, threads) -> None:
-        if manifest.get("cache"):
-            raise ModuleError("a module writes no text from a TFLite file", "build the pack with --format onnx")
         self._manifest, self._lock = manifest, threading.Lock()
-        interpreter = Interpreter(str(folder / manifest["model"]), num_threads=threads)
-        interpreter.allocate_tensors()
-        self._runners = {length: interpreter.get_signature_runner("s{}".format(length)) for length in manifest["buckets"]}
+        path = folder / manifest["model"]
+        if manifest.get("cache"):
+            self._model = compiled(path, threads)
+        else:
+            self._runners = interpreted(path, manifest["buckets"], threads)
 
     def run(self, ids, type_ids) -> list:
-        bucket = min(length for length in self._manifest["buckets"] if length >= len(ids))  # texts are cut to the longest
+        manifest = self._manifest
+        bucket = shortest_bucket(manifest["buckets"], len(ids))  # there is one: texts are cut to the longest
         known = {"input_ids": ids, "attention_mask": [1] * len(ids), "token_type_ids": type_ids}
-        feeds = {}
-        for name in self._manifest["inputs"]:
-            feeds[name] = np.full((1, bucket), self._manifest["pad_id"] if name == "input_ids" else 0, dtype=np.int32)
-            feeds[name][0, : len(ids)] = known[name]
+        feeds = one_text(known, manifest["inputs"], manifest["pad_id"], bucket)
         with self._lock:
             found = self._runners[bucket](**feeds)
-            outputs = [np.array(found[name][0]) for name in self._manifest["outputs"]]
-        return [output[: len(ids)] if self._manifest["per_token"] else output for output in outputs]
+            outputs = [np.array(found[name][0]) for name in manifest["outputs"]]
+        return [output[: len(ids)] if manifest["per_token"] else output for output in outputs]
+
+    def decoder(self, positions: int) -> Decoder:
+        """A text with keys and values of its own: several may be written at once, whose steps wait for one another."""
+        return Decoder(self._model, self._manifest, positions, self._lock)

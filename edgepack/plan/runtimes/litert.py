@@ -9,6 +9,7 @@ FACTS = RuntimeFacts(
     licence="Apache-2.0",
     script="run_litert.py",
     wheels=("ai-edge-litert", "numpy", "ml_dtypes", "tokenizers"),  # the first names tools of its own as needed too: left out
+    module_files=("litert_decoder.py", "open_litert.py", "session_litert.py"),
     module="ai_edge_litert.interpreter",
     version="2.3.0",
     unpacked_bytes={"aarch64": 42_060_935, "x86_64": 59_646_835},

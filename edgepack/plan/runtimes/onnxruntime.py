@@ -12,6 +12,7 @@ FACTS = RuntimeFacts(
     licence="MIT",
     script="run_onnxruntime.py",
     wheels=("onnxruntime", "numpy", "tokenizers"),
+    module_files=("open_onnxruntime.py", "session_onnxruntime.py"),
     module="onnxruntime",
     version="1.31.1",
     unpacked_bytes={"aarch64": 55_916_689, "x86_64": 64_463_966},

@@ -12,6 +12,7 @@ FACTS = RuntimeFacts(
     licence="Apache-2.0",
     script="run_litert.py",  # which takes whichever of the two is there
     wheels=("tflite-runtime", "numpy<2", "tokenizers"),
+    module_files=("litert_decoder.py", "open_litert.py", "session_litert.py"),
     module="tflite_runtime.interpreter",
     version="2.14.0",
     runs_apart=True,

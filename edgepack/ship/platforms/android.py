@@ -41,6 +41,11 @@ def check(shipment: Shipment) -> tuple[str, ...]:
             f"the android module has no {manifest.plan.runtime}: it runs onnxruntime and LiteRT",
             "build the pack for a phone: edgepack build --profile phone",
         )
+    if task_named(manifest.task).decodes and manifest.format == "tflite":
+        raise EdgepackError(
+            "the android module writes no text from a TFLite file: its Java has no loop around the file's cache",
+            "ship a pack that was built with --format onnx, or ship this one --for linux or --for python",
+        )
     sizes = {file.name: file.bytes for file in manifest.files}
     large = next((name for name in shipment.model_files if sizes[name] > _LARGEST_MAPPED), None)
     if large is not None:

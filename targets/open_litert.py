@@ -1,0 +1,72 @@
+"""How a pack's TFLite file is opened by LiteRT, or by tflite-runtime: what measures a pack and what an app runs share it.
+
+Runs on the device with numpy and one of them. Importing it imports the runtime.
+"""
+
+from __future__ import annotations
+
+try:
+    from ai_edge_litert import __version__ as version
+    from ai_edge_litert import interpreter as litert
+    from ai_edge_litert.compiled_model import CompiledModel
+    from ai_edge_litert.cpu_options import CpuOptions
+    from ai_edge_litert.options import Options
+
+    NAME = "litert"
+except ImportError:
+    import tflite_runtime.interpreter as litert
+    from tflite_runtime import __version__ as version
+
+    NAME = "tflite-runtime"
+import numpy as np
+
+IN_MEMORY = ":memory:"  # where XNNPACK keeps packed weights that no file holds
+__all__ = ["IN_MEMORY", "NAME", "Compiled", "compiled", "interpreted", "litert", "one_text", "shortest_bucket", "version"]
+
+
+def interpreted(path, buckets, threads) -> dict:
+    """What runs each of the file's lengths, by length: called with arrays by name, it returns arrays by name."""
+    interpreter = litert.Interpreter(str(path), num_threads=threads)
+    interpreter.allocate_tensors()  # packs the weights: a session that has not is not loaded
+    return {length: interpreter.get_signature_runner("s{}".format(length)) for length in buckets}
+
+
+def compiled(path, threads, cache=IN_MEMORY):
+    """The file with weights that all signatures share. cache: where an earlier start kept them packed, or this one is to."""
+    options = Options(cpu_options=CpuOptions(num_threads=threads, xnnpack_weight_cache_path=str(cache)))
+    return CompiledModel.from_file(str(path), options=options)
+
+
+class Compiled:
+    """One signature of a compiled file, called as the interpreter's are."""
+
+    def __init__(self, model, key) -> None:
+        self.model, self.key = model, key
+        signature = model.get_signature_list()[key]
+        self.inputs = {name: model.create_input_buffer_by_name(key, name) for name in signature["inputs"]}
+        self.outputs = {name: model.create_output_buffer_by_name(key, name) for name in signature["outputs"]}
+        self.shapes = {name: details["shape"] for name, details in model.get_output_tensor_details(key).items()}
+
+    def __call__(self, **feeds) -> dict:
+        for name, array in feeds.items():
+            self.inputs[name].write(array)
+        self.model.run_by_name(self.key, self.inputs, self.outputs)
+        return {
+            name: buffer.read(int(np.prod(self.shapes[name])), np.float32).reshape(self.shapes[name])
+            for name, buffer in self.outputs.items()
+        }
+
+
+def shortest_bucket(buckets, length):
+    """The shortest of the file's lengths that holds so many tokens; None where none does."""
+    return min((bucket for bucket in buckets if bucket >= length), default=None)
+
+
+def one_text(values, names, pad_id, bucket) -> dict:
+    """One text as a signature takes it: int32 [1, bucket], by name, padded. values: of each name."""
+    padded = {}
+    for name in names:
+        array = np.full((1, bucket), pad_id if name == "input_ids" else 0, dtype=np.int32)
+        array[0, : len(values[name])] = values[name]
+        padded[name] = array
+    return padded

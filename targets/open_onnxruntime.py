@@ -1,0 +1,74 @@
+"""How a pack's ONNX file is opened by onnxruntime, and a decoder around its cache: what measures a pack and what an app runs share it.
+
+Runs on the device with numpy and onnxruntime. Importing it imports the runtime, without its telemetry.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # else the runtime keeps a database of what runs in the user's cache, for its makers
+import numpy as np
+import onnxruntime
+
+if hasattr(onnxruntime, "disable_telemetry_events"):
+    onnxruntime.disable_telemetry_events()  # of versions that do not know the variable
+
+LEVELS = {
+    "disable_all": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
+    "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+}
+
+
+def open_file(path, settings, threads, careful=False, profile=None):
+    """A session with the pack's own `settings`. profile: where the runtime's profiler writes to.
+
+    careful: compute u8 x s8 products without saturation. The runtime then turns s8 weights to u8 as it loads, so such a session
+    is for answers, not for timing.
+    """
+    options = onnxruntime.SessionOptions()
+    options.enable_profiling = profile is not None
+    if profile:
+        options.profile_file_prefix = profile
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    options.graph_optimization_level = LEVELS[settings["graph_optimization_level"]]
+    for key, value in settings.get("config", {}).items():
+        options.add_session_config_entry(key, value)
+    if careful:
+        options.graph_optimization_level = LEVELS["extended"]
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    disabled = settings.get("disabled_optimizers", [])
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled)
+
+
+class Decoder:
+    """One text in a session: keys and values of `positions` tokens at most lie in buffers of its own, read and written in place.
+
+    cache: the manifest's. seen: tokens remembered; set it lower to take some back.
+    """
+
+    def __init__(self, session, cache, positions) -> None:
+        self.positions, self.seen = positions, 0
+        self._session, self._binding = session, session.io_binding()
+        self._binding.bind_output("logits", "cpu")
+        self._ones = np.ones((1, positions), np.int64)
+        for entry in cache:
+            shape = [1, entry["heads"], positions, entry["head_size"]]
+            for part in ("key", "value"):
+                buffer = onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, "cpu")
+                self._binding.bind_ortvalue_input("past_key_values.{}.{}".format(entry["layer"], part), buffer)
+                self._binding.bind_ortvalue_output("present.{}.{}".format(entry["layer"], part), buffer)
+
+    def step(self, ids) -> np.ndarray:
+        """Logits [vocab] of what follows the last of `ids`, which go behind all that was seen before."""
+        seen = self.seen + len(ids)
+        if seen > self.positions:
+            raise ValueError("no room for {} tokens behind {} of {}".format(len(ids), self.seen, self.positions))
+        self._binding.bind_cpu_input("input_ids", np.array([ids], np.int64))
+        self._binding.bind_cpu_input("attention_mask", self._ones[:, :seen])
+        self._session.run_with_iobinding(self._binding)
+        self.seen = seen
+        return self._binding.get_outputs()[0].numpy()[0, -1]
