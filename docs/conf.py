@@ -7,6 +7,7 @@ _PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_
 
 project = _PROJECT["name"]
 author = "The edgepack authors"
+copyright = "2026 The edgepack authors"
 version = release = _PROJECT["version"]
 extensions = ["myst_parser"]
 exclude_patterns = ["generators"]

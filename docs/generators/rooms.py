@@ -54,5 +54,5 @@ def _box(left: float, top: float, wide: float, room: str) -> list[str]:
 
 
 def _short(room: str, wide: float) -> str:
-    text, most = purpose(room), int(wide / 6.1)
+    text, most = purpose(room), int(wide / 7)
     return text if len(text) <= most else text[: most - 1].rsplit(" ", 1)[0] + " …"
