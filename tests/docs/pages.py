@@ -12,17 +12,20 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "generators" not in path.parts)
-_FENCE = re.compile(r"^(?P<lead>File `(?P<file>[^`]+)`[^\n]*:\n\n)?```(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(
+    r"^(?:(?P<how>File|At the end of) `(?P<file>[^`]+)`[^\n]*:\n\n)?```(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 _COPIED = ("edgepack", "targets", "device_profiles", "tests", "examples", "docs", "pyproject.toml", "README.md", "LICENSE", "NOTICE")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block. file: the path that it is to be written to, where the page says so."""
+    """A fenced block. file: the path that it is to be written to, or added at the end of, where the page says so."""
 
     info: str
     body: str
     file: str | None
+    is_added: bool
 
     @property
     def is_run(self) -> bool:
@@ -34,7 +37,7 @@ class Block:
 
 
 def blocks_of(page: Path) -> list[Block]:
-    return [Block(m["info"].strip(), m["body"], m["file"]) for m in _FENCE.finditer(page.read_text(encoding="utf-8"))]
+    return [Block(m["info"].strip(), m["body"], m["file"], m["how"] == "At the end of") for m in _FENCE.finditer(page.read_text(encoding="utf-8"))]
 
 
 def copied_tree(folder: Path) -> Path:
@@ -68,7 +71,8 @@ def follow(page: Path, tree: Path) -> None:
         if block.file:
             path = tree / block.file
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(block.body, encoding="utf-8")
+            with path.open("a" if block.is_added else "w", encoding="utf-8") as file:
+                file.write(block.body)
         elif block.is_run:
             command = "set -e\n" + block.body
             done = subprocess.run(
