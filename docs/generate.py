@@ -11,12 +11,13 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
-from generators import commands, example, pack, profiles, rooms, settings  # noqa: E402
+from generators import commands, example, models, pack, profiles, rooms, settings  # noqa: E402
 
 PAGES: dict[str, Callable[[str], str]] = {
     "docs/reference/commands.md": lambda _: commands.page(),
     "docs/reference/settings.md": lambda _: settings.page(),
     "docs/reference/profiles.md": lambda _: profiles.page(),
+    "docs/reference/models.md": lambda _: models.page(),
     "docs/reference/pack.md": lambda _: pack.page(),
     "docs/images/rooms.svg": lambda _: rooms.picture(),
     "README.md": example.with_example,

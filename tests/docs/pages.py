@@ -37,7 +37,10 @@ class Block:
 
 
 def blocks_of(page: Path) -> list[Block]:
-    return [Block(m["info"].strip(), m["body"], m["file"], m["how"] == "At the end of") for m in _FENCE.finditer(page.read_text(encoding="utf-8"))]
+    return [
+        Block(m["info"].strip(), m["body"], m["file"], m["how"] == "At the end of")
+        for m in _FENCE.finditer(page.read_text(encoding="utf-8"))
+    ]
 
 
 def copied_tree(folder: Path) -> Path:
