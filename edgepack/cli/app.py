@@ -23,6 +23,7 @@ COMMANDS = {  # name: module, function or typer app, heading in --help
     "verify": ("edgepack.cli.pack_commands", "verify", "Use a pack"),
     "generate": ("edgepack.cli.pack_commands", "generate", "Use a pack"),
     "ship": ("edgepack.cli.pack_commands", "ship", "Use a pack"),
+    "check-architecture": ("edgepack.cli.check_commands", "check_architecture", "Look around"),
     "target": ("edgepack.cli.target_commands", "app", "Machines to measure on"),
 }
 

@@ -4,8 +4,10 @@ A family's file holds a `FAMILY`. Files that start with `_` hold what several fa
 """
 
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from edgepack.core.errors import EdgepackError
@@ -29,19 +31,41 @@ class _Folder(Mapping[str, Family]):
             self._loaded[model_type] = family
         return self._loaded[model_type]
 
+    def add(self, family: Family) -> None:
+        """Makes a family from elsewhere known to this process."""
+        self._loaded[family.model_type] = family
+
     def __iter__(self) -> Iterator[str]:
-        for module in self._modules():
-            yield importlib.import_module(f"{__name__}.{module}").FAMILY.model_type
+        here = [importlib.import_module(f"{__name__}.{module}").FAMILY.model_type for module in self._modules()]
+        yield from dict.fromkeys([*here, *self._loaded])
 
     def __len__(self) -> int:
-        return len(self._modules())
+        return len([*iter(self)])
 
     @staticmethod
     def _modules() -> list[str]:
         return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
-FAMILIES: Mapping[str, Family] = _Folder()
+FAMILIES = _Folder()
+
+
+def add_family(file: Path) -> Family:
+    """Runs a Python file that holds a `FAMILY`, and makes the family known to this process. EdgepackError: it holds none."""
+    fix = "write a file like edgepack/plan/architectures/bert.py: it sets FAMILY to a Family"
+    spec = importlib.util.spec_from_file_location(f"edgepack_family_{file.stem}", file)
+    if spec is None or spec.loader is None or not file.is_file():
+        raise EdgepackError(f"no Python file: {file}", fix)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise EdgepackError(f"{file} cannot be run: {type(error).__name__}: {error}", fix) from None
+    family = getattr(module, "FAMILY", None)
+    if not isinstance(family, Family):
+        raise EdgepackError(f"{file} sets no FAMILY that is a Family", fix)
+    FAMILIES.add(family)
+    return family
 
 
 def family_of(config: Mapping[str, Any], place: str) -> Family:
@@ -50,7 +74,7 @@ def family_of(config: Mapping[str, Any], place: str) -> Family:
     if model_type not in FAMILIES:
         raise EdgepackError(
             f"unknown model family in {place}: model_type {model_type!r} (known: {', '.join(sorted(FAMILIES))})",
-            "add a file to edgepack/plan/architectures: the paths of its layers, attention, projections and FFN, and its config keys",
+            "add a file to edgepack/plan/architectures: paths of its modules and config keys; try it with `edgepack check-architecture`",
         )
     family = FAMILIES[model_type]
     for name, value in family.only.items():

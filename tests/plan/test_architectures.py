@@ -1,0 +1,133 @@
+"""Every family can do what the others can, and a new one takes one file."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from small import make_model
+
+from edgepack.core.errors import EdgepackError
+from edgepack.model.checkpoint import load_checkpoint
+from edgepack.pipeline.check_architecture import check_architecture
+from edgepack.plan import architectures
+from edgepack.plan.architectures import FAMILIES, add_family, family_of
+from edgepack.plan.shape import read_shape
+
+ERNIE = """from dataclasses import replace
+
+from edgepack.plan.architectures.bert import FAMILY as BERT
+
+FAMILY = replace(BERT, model_type="ernie", only={"use_task_id": False})
+"""
+
+
+def failures(found):
+    return [f"{check.ability}: {check.detail}" for check in found.checks if check.ok is False]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_is_cut_reloaded_and_narrowed(family):
+    found = check_architecture(family, with_files=False)
+    assert failures(found) == [] and found.ok and len(found.checks) == 7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_is_exported_and_answers_as_torch_does(family):
+    found = check_architecture(family)
+    assert failures(found) == [] and found.checks[-2].ok
+
+
+@pytest.fixture
+def forgotten():
+    """What a test adds to the families is gone after it."""
+    before = dict(FAMILIES._loaded)
+    yield
+    FAMILIES._loaded.clear()
+    FAMILIES._loaded.update(before)
+    sys.modules.pop("edgepack.plan.architectures.ernie", None)
+
+
+def test_a_new_family_is_a_new_file_in_the_folder(tmp_path, monkeypatch, forgotten):
+    (tmp_path / "ernie.py").write_text(ERNIE)
+    assert "ernie" not in FAMILIES
+    monkeypatch.setattr(architectures, "__path__", [*architectures.__path__, str(tmp_path)])
+    assert "ernie" in list(FAMILIES) and len(FAMILIES) == len(list(FAMILIES))
+    assert failures(check_architecture("ernie", with_files=False)) == []
+
+
+def checked(*arguments):
+    command = [sys.executable, "-m", "edgepack", "check-architecture", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_a_stranger_tries_a_file_and_is_told_what_is_missing(tmp_path):
+    file = tmp_path / "ernie.py"
+    file.write_text(ERNIE.replace("only=", "query='attention.self.queries', only="))
+    done = checked(file, "--json")
+    wrong = json.loads(done.stdout)
+    assert done.returncode == 1 and not wrong["ok"]
+    assert [check["ability"] for check in wrong["checks"] if check["ok"] is False] == ["paths of modules"]
+    assert "query = 'attention.self.queries'" in wrong["checks"][1]["detail"]
+    file.write_text(ERNIE)
+    done = checked(file)
+    assert done.returncode == 0 and "ernie: edgepack can work on it" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("FAMILY = 1", "sets no FAMILY"), ("import nowhere_at_all", "cannot be run"), ("def (", "cannot be run"), (None, "no Python file")],
+)
+def test_a_file_that_holds_no_family_is_named(tmp_path, text, says):
+    if text is not None:
+        (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(EdgepackError, match=says):
+        add_family(tmp_path / "mine.py")
+
+
+def test_a_family_that_nobody_knows_is_named():
+    with pytest.raises(EdgepackError, match="unknown model family: 'bart'"):
+        check_architecture("bart")
+
+
+@pytest.mark.parametrize(
+    ("family", "key", "value"),
+    [
+        ("mpnet", "relative_attention_num_buckets", 64),
+        ("mpnet", "pad_token_id", 0),
+        ("mistral", "layer_types", ["sliding_attention"]),
+        ("smollm3", "use_sliding_window", True),
+        ("smollm3", "mlp_bias", True),
+        ("gemma2", "attention_bias", True),
+        ("qwen3", "use_sliding_window", True),
+    ],
+)
+def test_a_setting_that_is_not_reproduced_is_refused_by_key_and_value(family, key, value):
+    with pytest.raises(EdgepackError, match=f"{key} is ") as error:
+        family_of({"model_type": family, key: value}, "config.json")
+    assert repr(value) in error.value.problem
+
+
+def test_a_model_that_sees_whole_texts_cannot_write(tmp_path):
+    make_model(tmp_path, "gemma3_text", "text-generation")
+    config = json.loads((tmp_path / "config.json").read_text()) | {"use_bidirectional_attention": True}
+    assert read_shape(config, "feature-extraction", None, "config.json").labels == 0
+    with pytest.raises(EdgepackError, match="use_bidirectional_attention = true"):
+        read_shape(config, "text-generation", None, "config.json")
+
+
+@pytest.mark.parametrize("family", ["roberta", "xlm-roberta", "camembert", "mpnet"])
+def test_positions_behind_the_padding_id_are_as_many_as_the_model_takes(tmp_path, family):
+    pad_id = 1 if family == "mpnet" else 5
+    make_model(tmp_path, family)
+    config = json.loads((tmp_path / "config.json").read_text()) | {"pad_token_id": pad_id}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    model = load_checkpoint(tmp_path)
+    most = config["max_position_embeddings"] - FAMILIES[family].reserved_positions(config)
+    with torch.no_grad():
+        assert model(input_ids=torch.full((1, most), 7)).logits.isfinite().all()
+        with pytest.raises((IndexError, RuntimeError)):
+            model(input_ids=torch.full((1, most + 1), 7))
