@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from edgepack.report.records import Report
 
 _MOST_GROUPS = 12
+_FITS = {"yes": "green", "likely": "green", "unlikely": "red", "no": "red"}
 _COLOURS = {"fits": "green", "over budget": "red", "not measured": "yellow"}
 
 
@@ -30,21 +32,34 @@ def show(view: RenderableType) -> None:
 
 
 def plan_view(plan: Plan) -> RenderableType:
-    steps = Table("step", "settings", "why", box=None, pad_edge=False)
-    for step in plan.steps:
+    then = plan.predictions
+    head = f"{plan.task} for {plan.profile}: {plan.student.name()} in {plan.precision} on {plan.runtime}"
+    what = f"a text of {then.length} tokens" if then.first_token_ms is None else f"one token after {then.length} others"
+    note = f"Every figure here is predicted, none is measured. Latency is for {what}, on all cores; load is cold. {then.doubt()}"
+    broken = [Text(f"over budget: {budget}", style="red") for budget in plan.broken]
+    return Group(Text(head, style="bold"), Text(), *_steps(plan), _costs(plan), Text(note, style="dim"), *broken)
+
+
+def _steps(plan: Plan) -> Iterator[RenderableType]:
+    """Each step with its settings, and its why below."""
+    for number, step in enumerate(plan.steps, 1):
         settings = step.model_dump(exclude={"verb", "why"}, exclude_defaults=True)
-        steps.add_row(step.verb, ", ".join(f"{key} {value}" for key, value in settings.items()), step.why)
+        shown = ", ".join(f"{key} {value}" for key, value in settings.items())
+        yield Text.assemble((f"{number}. {step.verb.replace('_', ' ')}", "bold"), f"  {shown}")
+        yield Padding(Text(step.why), (0, 0, 1, 3))
+
+
+def _costs(plan: Plan) -> RenderableType:
+    """The device's cost before and after, and whether it keeps to the budgets."""
     now, then, limits = plan.teacher_predictions, plan.predictions, plan.budget
-    costs = Table("predicted", "as it is, fp32", "after the plan", "budget", box=None, pad_edge=False)
-    costs.add_row("parameters", f"{now.params / 1e6:.1f} M", f"{then.params / 1e6:.1f} M", "")
+    costs = Table("predicted", "as it is, fp32", "after the plan", "budget", "fits", box=None, pad_edge=False)
+    costs.add_row("parameters", f"{now.params / 1e6:.1f} M", f"{then.params / 1e6:.1f} M", "", "")
     for name, unit in (("file_mb", "MB"), ("ram_mb", "MB"), ("latency_ms", "ms"), ("load_ms", "ms")):
         limit = getattr(limits, name)
-        costs.add_row(name, f"{getattr(now, name):.1f} {unit}", f"{getattr(then, name):.1f} {unit}", "" if limit is None else f"{limit:g}")
-    head = f"{plan.task} for {plan.profile}: {plan.student.name()} in {plan.precision} on {plan.runtime}"
-    what = f"{then.length} tokens" if then.first_token_ms is None else f"one token behind {then.length}"
-    note = f"latency is of {what} on all cores; load is cold; every figure here is predicted, none is measured; {then.doubt()}"
-    broken = [Text(f"breaks a budget: {budget}", style="red") for budget in plan.broken]
-    return Group(Text(head, style="bold"), Text(), steps, Text(), costs, Text(note, style="dim"), *broken)
+        verdict = "" if limit is None else then.fits(name, limit)
+        before, after = f"{getattr(now, name):.1f} {unit}", f"{getattr(then, name):.1f} {unit}"
+        costs.add_row(name, before, after, "" if limit is None else f"{limit:g}", Text(verdict, _FITS.get(verdict, "")))
+    return costs
 
 
 def doctor_view(state: Doctor) -> RenderableType:

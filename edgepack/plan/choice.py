@@ -19,6 +19,7 @@ from edgepack.plan.student import candidate_students, choose_student
 SUPPORTED_PRECISIONS: tuple[PrecisionName, ...] = ("fp32", "fp16", "int8", "int4")  # the widest first
 _ONLY_FOR = {"fp16": "encoders", "int4": "decoders"}
 _AUTO_PRUNING = (0.0, 0.25, 0.5)
+_UNITS = {"file_mb": "MB of files", "ram_mb": "MB of memory", "latency_ms": "ms of latency", "load_ms": "ms to load"}
 
 
 class BrokenBudget(Frozen):
@@ -27,7 +28,7 @@ class BrokenBudget(Frozen):
     predicted: float
 
     def __str__(self) -> str:
-        return f"{self.name}: predicted {self.predicted:g}, limit {self.limit:g} ({self.predicted / self.limit:.2f} times)"
+        return f"{self.predicted:g} {_UNITS[self.name]} (budget {self.limit:g})"
 
 
 class Choice(Frozen):
@@ -86,13 +87,12 @@ def choose(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budget
             tried for tried in considered if tried.student == considered[0].student and tried.prune_heads == considered[0].prune_heads
         ]
         return min(untrained, key=lambda choice: choice.overshoot), considered
-    breaks = "; ".join(str(budget) for budget in nearest.broken)
     without_data = "" if recipe.data else " without data to train with"
     raise EdgepackError(
-        f"no plan{without_data} meets the budgets of {profile.name} for this model: the nearest "
-        f"({nearest.student.name()}, {nearest.precision}) breaks {breaks}",
-        "raise the budget it names (--file-mb, --ram-mb, --latency-ms, --load-ms), or fix --student (`same` keeps its shape) "
-        "to build it nevertheless" + ("" if recipe.data else ", or give --data so that a smaller student can be distilled"),
+        f"no plan{without_data} meets the budgets of {profile.name} for this model: the nearest one "
+        f"({nearest.student.name()} in {nearest.precision}) is predicted to need {in_words(nearest.broken)}",
+        "raise that budget (--file-mb, --ram-mb, --latency-ms, --load-ms), or give --student (`same` keeps the shape) "
+        "to build a pack over its budget" + ("" if recipe.data else ", or give --data, so that a smaller student can be distilled"),
     )
 
 
@@ -146,10 +146,12 @@ def _precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: 
         return offered
     _refuse_an_old_runtime(profile, runtime, recipe.precision or "fp32")
     if recipe.precision == "fp16" and decodes:
-        raise EdgepackError("fp16 is for encoders: a decoder reads every weight for each token", "choose int8 or int4")
+        raise EdgepackError(
+            "fp16 is for encoders: a decoder reads every weight for each token, so fewer bits are faster", "choose int8 or int4"
+        )
     if recipe.precision == "int4" and not decodes:
         raise EdgepackError(
-            f"int4 pays for decoding only, where each token reads every weight: {teacher.task} in int4 is as slow as in fp32",
+            f"int4 is for decoders, which read every weight for each token: {teacher.task} in int4 is as slow as in fp32",
             f"choose one of: {', '.join(offered)}",
         )
     if recipe.precision not in offered and not decodes:
@@ -206,7 +208,7 @@ def _blocks_do_not_fit(recipe: Recipe, student: ModelShape, precision: Precision
 def _refuse_training_that_cannot_be(recipe: Recipe, can_train: bool) -> None:
     wants_student = recipe.student is not None and not parse_student(recipe.student).is_same
     if wants_student and recipe.training.epochs == 0:
-        raise EdgepackError(f"--student {recipe.student} with --epochs 0 would never learn", "give it an epoch at least")
+        raise EdgepackError(f"--student {recipe.student} with --epochs 0 would learn nothing", "give at least --epochs 1")
     if can_train or not (wants_student or recipe.prunes):
         return
     wish = f"--student {recipe.student}" if wants_student else "pruning"
@@ -224,6 +226,23 @@ def _students(
         yield from (shape for shape in candidates if shape.hidden != teacher.hidden)
 
 
-def last_break(considered: list[Choice]) -> str:
-    """The budgets that the last of these choices breaks, in words."""
-    return "; ".join(str(budget) for budget in considered[-1].broken) if considered else "the budgets"
+def in_words(broken: tuple[BrokenBudget, ...]) -> str:
+    return " and ".join(map(str, broken))
+
+
+def last_need(considered: list[Choice]) -> str:
+    """What the last of these choices would need beyond its budgets, in words."""
+    return in_words(considered[-1].broken) if considered else "more than the budgets allow"
+
+
+def why_precision(recipe: Recipe, considered: list[Choice], precision: PrecisionName, reason: str) -> str:
+    """Sentences: who chose the precision, what speaks for it (`reason`), and what the next wider one would need."""
+    if recipe.precision is not None:
+        return f"You asked for {precision}. {as_sentence(reason)}"
+    wider = [tried for tried in considered if tried.precision != precision]
+    return as_sentence(reason) + (f" {wider[-1].precision} would need {last_need(wider)}." if wider else "")
+
+
+def as_sentence(text: str) -> str:
+    """A profile's own words with a capital and a full stop."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

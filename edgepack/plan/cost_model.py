@@ -5,7 +5,7 @@ are fitted to onnxruntime 1.31 on one x86 core (Zen 3; MiniLM-L6, for load and m
 how far they carry to another device is not known before somebody measures there.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from edgepack.core.records import Frozen
 from edgepack.plan.formats import FORMATS, Format
@@ -74,14 +74,23 @@ class Prediction(Frozen):
     origin: str = "predicted"
 
     def doubt(self) -> str:
-        """How far to trust it, in a sentence."""
+        """How far to trust it, in one or two sentences."""
         if self.mean_error is None:
-            return "how far off these predictions are nobody has measured for this runtime"
-        told = ", ".join(f"{name} {self.mean_error[name]:.0%}" for name in ("latency_ms", "load_ms", "ram_mb"))
+            return "Nobody has measured how far off predictions are for this runtime."
+        errors = ", ".join(f"{name} {self.mean_error[name]:.0%}" for name in ("latency_ms", "load_ms", "ram_mb"))
         return (
-            f"for models that they were not fitted on, such predictions were off by {told} on average on one x86 CPU; "
-            "how far off they are for another nobody has measured"
+            f"On one x86 CPU, predictions for models that they were not fitted on were off by {errors} on average. "
+            "Nobody has measured how far off they are on other CPUs."
         )
+
+    def fits(self, name: str, limit: float) -> Literal["yes", "likely", "unlikely", "no"]:
+        """Whether the figure keeps to a limit; sure only where it is farther from it than such predictions are off on average."""
+        value, error = getattr(self, name), (self.mean_error or {}).get(name)
+        if error is not None and value * (1 + error) <= limit:
+            return "yes"
+        if error is not None and value * (1 - error) > limit:
+            return "no"
+        return "likely" if value <= limit else "unlikely"
 
 
 def predict(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from edgepack.plan.choice import Choice, last_break
+from edgepack.plan.choice import Choice, last_need
 from edgepack.plan.cuts import cut_widths, layers_without_attention, parse_layers
 from edgepack.plan.recipe import Recipe, training_for
 from edgepack.plan.shape import ModelShape
@@ -21,13 +21,13 @@ def model_steps(recipe: Recipe, teacher: ModelShape, choice: Choice, considered:
     for index, cuts in enumerate(rounds):
         yield from cuts
         if index < len(rounds) - 1 and recovers:
-            yield _distill(recipe, teacher, next(epochs), f"wins back what was cut, {index + 1} of {len(rounds)}")
+            yield _distill(recipe, teacher, next(epochs), f"Training wins back what round {index + 1} of {len(rounds)} cut.")
     if ends_distilled:
         yield _distill(recipe, choice.student, next(epochs), _why_student(recipe, choice, considered, shrinks))
     for fraction in weights:
-        yield PruneWeights(fraction=fraction, why="asked for; makes no plain runtime faster, only the coded file smaller")
+        yield PruneWeights(fraction=fraction, why="You asked for it. Weights that are zero make no runtime faster.")
         if recovers:
-            why = "wins back what the zeroed weights knew; zeros stay"
+            why = "Training wins back what the zeroed weights did. They stay zero."
             yield _distill(recipe, choice.student, next(epochs), why).model_copy(update={"hold_zeros": True})
 
 
@@ -37,7 +37,7 @@ def _rounds(recipe: Recipe, teacher: ModelShape, choice: Choice, considered: lis
     count = recipe.iterations if widths else 1
     rounds: list[list[ModelStep]] = [[] for _ in range(count)]
     scope = recipe.scope or ("layer" if shrinks else "model")
-    note = ", the same in every layer: a student keeps only some" if shrinks and not recipe.scope else ""
+    note = " Each layer loses the same share, because the student keeps only some layers." if shrinks and not recipe.scope else ""
     before = teacher
     for index, cuts in enumerate(rounds):
         part = (index + 1) / count
@@ -46,15 +46,19 @@ def _rounds(recipe: Recipe, teacher: ModelShape, choice: Choice, considered: lis
         if heads := _share_cut(before, after, "heads"):
             cuts.append(PruneHeads(fraction=heads, why=_why_heads(recipe, considered) + note, **settings))
         if neurons := _share_cut(before, after, "ffn"):
-            cuts.append(PruneFFN(fraction=neurons, why="asked for" + note, **settings))
+            cuts.append(PruneFFN(fraction=neurons, why="You asked for it." + note, **settings))
         before = after
     if recipe.prune_layers is not None:
         wish = parse_layers(recipe.prune_layers, len(teacher.layers))
-        why = "asked for" if wish.keep else "asked for; the layers that change their input least go"
+        why = "You asked for these layers." if wish.keep else "You asked for it. The layers that change their input least are cut."
         rounds[-1].append(PruneLayers(count=wish.count, keep=wish.keep, why=why))
     if recipe.drop_attention:
         skipped = layers_without_attention(recipe.drop_attention, len(choice.pruned.layers))
-        rounds[-1].append(DropAttention(layers=skipped, why="asked for; of the last layers, which large decoders miss least"))
+        rounds[-1].append(
+            DropAttention(
+                layers=skipped, why="You asked for it. The last layers lose their attention, because large decoders miss it least."
+            )
+        )
     return [cuts for cuts in rounds if cuts]
 
 
@@ -86,14 +90,16 @@ def _distill(recipe: Recipe, student: ModelShape, epochs: int, why: str) -> Dist
 
 
 def _why_heads(recipe: Recipe, considered: list[Choice]) -> str:
-    return "asked for" if recipe.prune_heads is not None else f"no student alone meets the budgets: {last_break(considered)}"
+    if recipe.prune_heads is not None:
+        return "You asked for it."
+    return f"No smaller student alone meets the budgets: the last one would need {last_need(considered)}."
 
 
 def _why_student(recipe: Recipe, choice: Choice, considered: list[Choice], shrinks: bool) -> str:
     if not shrinks:
-        return "wins back what was cut"
-    size = f"{choice.student.name()}, {choice.student.params / 1e6:.1f}M"
+        return "Training wins back what was cut."
+    size = f"{choice.student.name()} ({choice.student.params / 1e6:.1f}M parameters)"
     if recipe.student is not None:
-        return f"{size} for the {recipe.student} asked for: the least predicted latency within the size"
-    same = [tried for tried in considered if tried.student.name() == choice.pruned.name()]
-    return f"{size} is the largest that meets the budgets; unshrunk breaks {last_break(same)}"
+        return f"You asked for {recipe.student}. {size} is the shape of that size with the lowest predicted latency."
+    unchanged = [tried for tried in considered if tried.student.name() == choice.pruned.name()]
+    return f"{size} is the largest student that meets the budgets. The teacher's shape would need {last_need(unchanged)}."

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
-from edgepack.plan.choice import BrokenBudget, Choice, choose, last_break, supported_runtime
+from edgepack.plan.choice import BrokenBudget, Choice, choose, last_need, supported_runtime, why_precision
 from edgepack.plan.cost_model import BLOCK, Prediction, predict
 from edgepack.plan.formats import FORMATS, Format
 from edgepack.plan.model_steps import model_steps
@@ -113,7 +113,7 @@ def _refuse_idle_for_decoders(recipe: Recipe, given: dict[str, object]) -> None:
         )
     if "--sensitive" in given and recipe.precision not in (None, "int4"):
         raise EdgepackError(
-            f"--sensitive with --precision {recipe.precision} changes nothing: of a decoder in 4 bits it keeps layers in 8",
+            f"--sensitive with --precision {recipe.precision} changes nothing: it keeps layers of a decoder in 4 bits at 8 bits",
             "leave it out, or give --precision int4",
         )
 
@@ -123,7 +123,7 @@ def _with_vocabulary(recipe: Recipe, teacher: ModelShape, pieces: int | None) ->
         return teacher
     if recipe.vocabulary == "data" and recipe.data is None:
         raise EdgepackError(
-            "--vocabulary data needs data: it keeps what the train split needs", "give --data, or a file: --vocabulary FILE"
+            "--vocabulary data has no data: it keeps what the train split needs", "give --data, or a file: --vocabulary FILE"
         )
     return teacher.model_copy(update={"vocab": min(teacher.vocab, GUESSED_PIECES) if pieces is None else pieces})
 
@@ -131,11 +131,9 @@ def _with_vocabulary(recipe: Recipe, teacher: ModelShape, pieces: int | None) ->
 def _vocabulary_step(recipe: Recipe, teacher: ModelShape, cut: ModelShape, pieces: int | None) -> Iterator[Step]:
     if recipe.vocabulary is None:
         return
-    said = (
-        f"asked for; {teacher.vocab:,} pieces take {teacher.vocab * teacher.embedding / 1e6:.1f}M of {teacher.params / 1e6:.1f}M parameters"
-    )
-    left = f"{cut.vocab:,} stay" if pieces is not None else f"{cut.vocab:,} is a guess: the build reads the corpus and counts what it needs"
-    yield CutVocabulary(corpus=recipe.vocabulary, why=f"{said}; {left}")
+    table = f"{teacher.vocab * teacher.embedding / 1e6:.1f}M of {teacher.params / 1e6:.1f}M parameters"
+    left = f"{cut.vocab:,} stay." if pieces is not None else f"{cut.vocab:,} stay, which is a guess until the build has counted."
+    yield CutVocabulary(corpus=recipe.vocabulary, why=f"You asked for it. {teacher.vocab:,} pieces take {table}. {left}")
 
 
 def _steps(profile: Profile, recipe: Recipe, teacher: ModelShape, choice: Choice, considered: list[Choice], runtime: str) -> Iterator[Step]:
@@ -146,7 +144,7 @@ def _steps(profile: Profile, recipe: Recipe, teacher: ModelShape, choice: Choice
     yield Export(
         opset=OPSET,
         prepack=choice.prepack,
-        why=f"{runtime} {profile.runtimes[runtime].version} takes opset {OPSET}; fused ahead, the weights in a file that it maps"
+        why=f"{runtime} {profile.runtimes[runtime].version} runs opset {OPSET}. Ops are fused, and the weights lie in a file that it maps."
         + _why_not_packed(recipe, choice, considered),
     )
     if teacher.decodes:
@@ -169,16 +167,11 @@ def _blockwise(recipe: Recipe, choice: Choice, considered: list[Choice]) -> Iter
     """A decoder's quantization: dynamic int8 has one scale for all activations of a prompt, and breaks it."""
     if choice.precision == "fp32":
         return
-    less, reads = {
-        "int8": ("in 8 bits", "a quarter"),
-        "int4": (f"in 4 bits, head and embeddings in {recipe.embedding_bits or 8}", "a sixth"),
+    bits, reads = {
+        "int8": ("8 bits", "a quarter"),
+        "int4": (f"4 bits (head and embeddings: {recipe.embedding_bits or 8})", "a sixth"),
     }[choice.precision]
-    why = f"weights {less}, a scale for every {BLOCK}: each token reads {reads} of fp32's bytes"
-    wider = [tried for tried in considered if tried.precision != choice.precision]
-    if recipe.precision is not None:
-        why = f"asked for; {why}"
-    elif wider:
-        why += f"; {wider[-1].precision} breaks {last_break(wider)}"
+    reason = f"Weights take {bits} with a scale for every {BLOCK}, so each token reads {reads} of fp32's bytes."
     yield Quantize(
         precision=choice.precision,
         method="blockwise",
@@ -186,31 +179,28 @@ def _blockwise(recipe: Recipe, choice: Choice, considered: list[Choice]) -> Iter
         asymmetric=choice.precision == "int4",
         sensitive=recipe.sensitive if choice.precision == "int4" else None,
         embedding_bits=recipe.embedding_bits or 8,
-        why=why,
+        why=why_precision(recipe, considered, choice.precision, reason),
     )
 
 
 def _why_int8(profile: Profile, recipe: Recipe, teacher: ModelShape, considered: list[Choice], runtime: str) -> str:
     why = _why(profile, recipe, considered, runtime, "int8")
     if recipe.activations == "static":
-        why += "; asked for static scales: a text beyond the calibration texts' range is clipped"
+        why += " You asked for static scales: values beyond those of the calibration texts are clipped."
     if profile.cpu.saturates_u8s8:
-        why += f"; 7-bit weights: {profile.cpu.part} adds u8 x s8 products in 16 bits"
+        why += f" Weights take 7 bits, because {profile.cpu.part} adds u8 x s8 products in 16 bits, which would saturate."
     elif teacher.family.shared_layers:
-        why += "; 7-bit weights: of a matrix that layers share, onnxruntime adds u8 x s8 products in 16 bits on some CPUs"
+        why += " Weights take 7 bits, because onnxruntime adds the products of matrices that layers share in 16 bits on some CPUs."
     return why
 
 
 def _why(profile: Profile, recipe: Recipe, considered: list[Choice], runtime: str, precision: PrecisionName) -> str:
-    """The profile's reason for an encoder's precision, and what the wider one would break."""
-    why = profile.runtimes[runtime].precisions[precision].why
-    if recipe.precision is not None:
-        return f"asked for; {why}"
-    wider = [tried for tried in considered if tried.precision != precision]
-    return f"{why}; {wider[-1].precision} breaks {last_break(wider)}" if wider else why
+    """The profile's reason for an encoder's precision, and what the wider one would need."""
+    return why_precision(recipe, considered, precision, profile.runtimes[runtime].precisions[precision].why)
 
 
 def _why_not_packed(recipe: Recipe, choice: Choice, considered: list[Choice]) -> str:
     if choice.prepack:
         return ""
-    return f"; not packed as it opens: {'asked for' if recipe.prepack is False else f'packed it breaks {last_break(considered)}'}"
+    reason = "you asked for that" if recipe.prepack is False else f"packed, it would need {last_need(considered)}"
+    return f" The session does not pack the matrices as it opens: {reason}."

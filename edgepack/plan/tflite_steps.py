@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from edgepack.core.errors import EdgepackError
-from edgepack.plan.choice import Choice, last_break
+from edgepack.plan.choice import Choice, why_precision
 from edgepack.plan.cost_model import BLOCK, tflite_cache
 from edgepack.plan.profile import Budget, Profile
 from edgepack.plan.recipe import Recipe
@@ -24,21 +24,21 @@ def tflite_steps(profile: Profile, recipe: Recipe, choice: Choice, considered: l
             yield _quantize(profile, recipe, choice, considered, runtime)
         return
     tight = list(_tight(choice, profile.budget.overridden_by(recipe.budget))) if runtime_facts(runtime).keeps_weight_cache else []
-    why = f"{runtime} {profile.runtimes[runtime].version} maps the file; a signature for each length that the data's texts are padded to"
+    why = f"{runtime} {profile.runtimes[runtime].version} maps the file. It has a signature for each length that texts are padded to."
     if tight:
-        why += f"; the first start leaves a weight cache on the disk, for {' and '.join(tight)}"
-    smoothing, told = _smoothing(recipe, choice, _ENCODER_SMOOTHING)
-    yield Export(format="tflite", weight_cache=bool(tight), smoothing=smoothing, why=why + told)
+        why += f" The first start leaves a weight cache on the disk; without it, it would need {' and '.join(tight)}."
+    smoothing, note = _smoothing(recipe, choice, _ENCODER_SMOOTHING)
+    yield Export(format="tflite", weight_cache=bool(tight), smoothing=smoothing, why=why + note)
     if choice.precision != "fp32":
         yield _quantize(profile, recipe, choice, considered, runtime)
 
 
 def _decoder_export(profile: Profile, recipe: Recipe, choice: Choice, runtime: str) -> Export:
     positions = tflite_cache(choice.student.positions, recipe.length + 1, recipe.max_length)
-    smoothing, told = _smoothing(recipe, choice, _DECODER_SMOOTHING)
-    why = f"{runtime} {profile.runtimes[runtime].version} maps the file; a cache of {positions:,} tokens, as shapes are fixed "
-    why += "(--max-length makes it longer); the first start leaves packed weights on the disk, which prompts and tokens then share"
-    return Export(format="tflite", weight_cache=True, positions=positions, smoothing=smoothing, why=why + told)
+    smoothing, note = _smoothing(recipe, choice, _DECODER_SMOOTHING)
+    why = f"{runtime} {profile.runtimes[runtime].version} maps the file. Its cache holds {positions:,} tokens, because shapes are fixed "
+    why += "(--max-length makes it longer). The first start leaves packed weights on the disk, which prompts and tokens share."
+    return Export(format="tflite", weight_cache=True, positions=positions, smoothing=smoothing, why=why + note)
 
 
 def _smoothing(recipe: Recipe, choice: Choice, strength: float) -> tuple[float | None, str]:
@@ -46,7 +46,7 @@ def _smoothing(recipe: Recipe, choice: Choice, strength: float) -> tuple[float |
     wished = strength if recipe.smoothing is None else recipe.smoothing
     if choice.precision != "int8" or not wished or recipe.data is None:
         return None, ""
-    return wished, f"; activations evened out by {wished:g} before they are rounded"
+    return wished, f" Activations are evened out by {wished:g} before they are rounded."
 
 
 def _tight(choice: Choice, budget: Budget) -> Iterator[str]:
@@ -55,22 +55,17 @@ def _tight(choice: Choice, budget: Budget) -> Iterator[str]:
     found = choice.prediction
     all_packed_mb = found.file_mb + _SIGNATURES * (found.ram_mb - found.file_mb)
     if budget.ram_mb and all_packed_mb > budget.ram_mb:
-        yield f"ram_mb: predicted up to {all_packed_mb:.0f} where {_SIGNATURES} signatures pack weights each, limit {budget.ram_mb:g}"
+        yield f"up to {all_packed_mb:.0f} MB of memory, as {_SIGNATURES} signatures pack weights each (budget {budget.ram_mb:g})"
 
 
 def _quantize(profile: Profile, recipe: Recipe, choice: Choice, considered: list[Choice], runtime: str) -> Quantize:
-    why = profile.runtimes[runtime].precisions[choice.precision].why
-    wider = [tried for tried in considered if tried.precision != choice.precision]
-    if recipe.precision is not None:
-        why = f"asked for; {why}"
-    elif wider:
-        why += f"; {wider[-1].precision} breaks {last_break(wider)}"
+    why = why_precision(recipe, considered, choice.precision, profile.runtimes[runtime].precisions[choice.precision].why)
     if choice.precision == "int4":
-        why += f"; a scale for every {BLOCK} weights, embeddings and a decoder's head in 8 bits"
+        why += f" Every {BLOCK} weights share a scale; embeddings and a decoder's head take 8 bits."
         return Quantize(precision="int4", method="blockwise", block=BLOCK, why=why)
     scales_apart = not runtime_facts(runtime).scale_by_channel
     if scales_apart:
-        why += f"; scales of channels apart from the matrices: from those in them {runtime} computes nonsense without a word"
+        why += f" Scales of channels stand apart from their matrices: with scales inside, {runtime} answers wrongly without an error."
     return Quantize(precision="int8", scales_apart=scales_apart, why=why)
 
 
@@ -87,6 +82,6 @@ def _refuse(recipe: Recipe, choice: Choice, runtime: str) -> None:
     }
     for wish in [wish for wish, is_given in given.items() if is_given]:
         raise EdgepackError(
-            f"{wish} is for ONNX files: in TFLite every token's activations have a scale of their own, embeddings 8 bits, and LiteRT packs",
+            f"{wish} is for ONNX files: in TFLite each token's activations have a scale, embeddings take 8 bits, and the runtime packs",
             f"leave {wish} out, or use --format onnx",
         )

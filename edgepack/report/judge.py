@@ -128,7 +128,7 @@ def _notes(manifest: Manifest, measurement: Measurement | None):
     for row in manifest.ladder:
         if row.details:
             yield f"{row.stage}: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in row.details.items())
-    yield from (f"The plan's own prediction breaks {broken}" for broken in manifest.plan.broken)
+    yield from (f"The plan itself predicts {broken}." for broken in manifest.plan.broken)
     if measurement is None or not measurement.is_the_device:
         yield f"Predicted figures: {manifest.predictions.doubt()}"
     if any(isinstance(step, PruneWeights) for step in manifest.plan.steps):

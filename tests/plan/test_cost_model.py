@@ -52,3 +52,20 @@ def test_the_file_of_a_decoder_is_predicted_within_two_per_cent(precision, known
 @pytest.mark.parametrize(("precision", "known_mb"), [("fp32", 538.9), ("int8", 137.9)])
 def test_the_file_of_a_decoder_in_tflite_is_predicted_within_two_per_cent(precision, known_mb):
     assert predict_file_mb(SMOLLM2, precision, format="tflite") == pytest.approx(known_mb, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "error", "fits"),
+    [
+        (40.0, 0.17, "yes"),
+        (49.0, 0.17, "likely"),
+        (51.0, 0.17, "unlikely"),
+        (80.0, 0.17, "no"),
+        (1.0, None, "likely"),
+        (90.0, None, "unlikely"),
+    ],
+)
+def test_a_margin_below_the_predictions_own_error_is_no_yes_and_no_no(latency_ms, error, fits):
+    found = predict(MINILM, "fp32", load_profile("raspberry-pi"), "onnxruntime", 128)
+    known = None if error is None else found.mean_error | {"latency_ms": error}
+    assert found.model_copy(update={"latency_ms": latency_ms, "mean_error": known}).fits("latency_ms", 50.0) == fits

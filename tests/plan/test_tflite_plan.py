@@ -51,7 +51,7 @@ def test_int8_has_a_scale_for_each_channel_except_where_the_runtime_is_wrong_the
         export, quantize = plan(profile, format="tflite", precision="int8").steps
         assert isinstance(export, Export) and export.format == "tflite" and export.opset is None
         assert isinstance(quantize, Quantize) and quantize.scales_apart is scales_apart
-        assert ("nonsense" in quantize.why) is scales_apart
+        assert ("answers wrongly" in quantize.why) is scales_apart
         assert not plan(profile, format="tflite", precision="int8").exact_products
 
 
@@ -73,7 +73,7 @@ def test_a_weight_cache_is_kept_where_load_or_memory_are_over_budget(budget, kep
 def test_an_encoders_int4_is_for_those_who_ask():
     assert plan(PHONE, format="tflite", budget={"file_mb": 18.0}).precision == "int8"
     found = plan(PHONE, format="tflite", precision="int4")
-    assert found.steps[-1].method == "blockwise" and found.steps[-1].why.startswith("asked for")
+    assert found.steps[-1].method == "blockwise" and found.steps[-1].why.startswith("You asked for int4.")
 
 
 SMOLLM2 = MINILM.model_copy(update={"task": "text-generation", "model_type": "llama", "positions": 8192, "vocab": 49152})
