@@ -27,6 +27,10 @@ class BrokenBudget(Frozen):
     limit: float
     predicted: float
 
+    @property
+    def flag(self) -> str:
+        return f"--{self.name.replace('_', '-')}"
+
     def __str__(self) -> str:
         return f"{self.predicted:g} {_UNITS[self.name]} (budget {self.limit:g})"
 
@@ -91,8 +95,9 @@ def choose(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budget
     raise EdgepackError(
         f"no plan{without_data} meets the budgets of {profile.name} for this model: the nearest one "
         f"({nearest.student.name()} in {nearest.precision}) is predicted to need {in_words(nearest.broken)}",
-        "raise that budget (--file-mb, --ram-mb, --latency-ms, --load-ms), or give --student (`same` keeps the shape) "
-        "to build a pack over its budget" + ("" if recipe.data else ", or give --data, so that a smaller student can be distilled"),
+        f"raise {' and '.join(budget.flag for budget in nearest.broken)}, or give --student (`same` keeps "
+        "the shape) to build a pack over its budget"
+        + ("" if recipe.data else ", or give --data, so that a smaller student can be distilled"),
     )
 
 

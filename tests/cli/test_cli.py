@@ -187,7 +187,7 @@ def test_data_that_cannot_be_used_is_refused(tmp_path, teacher_folder, data_fold
         (("--profile", "raspberry-pi", "--student", "30M"), "larger than its teacher", "choose a smaller one"),
         (("--profile", "raspberry-pi", "--student", "big"), "unknown student size: 'big'", "write a size as 13M"),
         (("--profile", "raspberry-pi", "--prune-heads", "150%"), "out of range: --prune-heads '150%'", "choose a fraction"),
-        (("--profile", "raspberry-pi", "--file-mb", "0.05"), "no plan meets the budgets", "raise the budget"),
+        (("--profile", "raspberry-pi", "--file-mb", "0.05"), "no plan meets the budgets", "raise --file-mb"),
         (("--profile", "raspberry-pi", "--file-mb", "-3"), "wrong value for --file-mb: -3", "give a value greater than 0"),
         (("--profile", "raspberry-pi", "--label-column", "intnt"), "has no column 'intnt'", "did you mean 'intent'?"),
         (("--profile", "raspberry-pi", "--task", "token-classification"), "has no words for token-classification", "give CoNLL files"),

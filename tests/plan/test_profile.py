@@ -76,7 +76,7 @@ def test_a_file_of_the_users_own_works_by_its_path(tmp_path):
         (("fp32 = {", "int8 = {"), "wrong value in board.toml [runtimes]", "fp32"),
         (("[budget]", "[budgets]"), "unknown key in board.toml: 'budgets'", "did you mean 'budget'?"),
         (("file_mb = 10", "file_mb = -1"), "wrong value in board.toml [budget] file_mb: -1", "greater than 0"),
-        (("[cpu]", "[cpu"), "board.toml is not valid TOML", "mend the line"),
+        (("[cpu]", "[cpu"), "board.toml is not valid TOML", "correct the line"),
     ],
 )
 def test_a_wrong_profile_names_the_value_the_place_and_the_way_out(tmp_path, change, says, fix):
