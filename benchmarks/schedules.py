@@ -21,7 +21,7 @@ from edgepack.compress.context import StageContext
 from edgepack.model.checkpoint import load_checkpoint
 from edgepack.model.evaluation import run_model
 from edgepack.model.material import Material, gather
-from edgepack.pipeline.build import stage_of
+from edgepack.pipeline.model_stage import stage_of
 from edgepack.plan.plan import make_plan
 from edgepack.plan.profile import load_profile
 from edgepack.plan.recipe import Recipe, Training

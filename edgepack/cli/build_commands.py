@@ -1,5 +1,7 @@
 """`edgepack plan` and `edgepack build`: each one library call and one print."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -43,8 +45,8 @@ def build(
     """Build a pack for the device (prune, distil, quantize, export, measure) and say whether its budgets hold."""
     from edgepack.cli.views import report_view
     from edgepack.core.cache import cache_folder
+    from edgepack.core.files import check_output
     from edgepack.measure.measurement import FULL, QUICK
-    from edgepack.pack.manifest import check_output
     from edgepack.pipeline.build import build as build_pack
     from edgepack.plan.choice import wished_formats
 
@@ -55,7 +57,8 @@ def build(
     stages = cache_folder(cache)
     on_stop(f"Finished stages are kept in {stages}: start the same command again and the build goes on from there.")
     recipe = _with_demo(recipe, cache, with_weights=True)
-    report = build_pack(recipe, device, target, stages, {"full": FULL, "quick": QUICK, "off": None}[measure])
+    effort, command = {"full": FULL, "quick": QUICK, "off": None}[measure], shlex.join(["edgepack", *sys.argv[1:]])
+    report = build_pack(recipe, device, target, stages, effort, command)
     if report is None:  # another process of a torchrun writes and shows it
         raise typer.Exit(0)
     shown = f"{target}/{{onnx,tflite}}" if recipe.format == "both" else str(target)

@@ -1,13 +1,13 @@
-"""Content-addressed cache of finished stages: what a stage made is found by everything that it was made from."""
+"""Content-addressed cache of finished stages: what a stage made is found by everything that it was made from, and checked by hash."""
 
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
-from functools import cache
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,14 @@ from filelock import FileLock
 
 from edgepack.core.distributed import agreed, is_first, world_size
 from edgepack.core.errors import EdgepackError
+from edgepack.core.files import rename_whole, sha256_of
+from edgepack.core.progress import say
+from edgepack.core.records import Frozen
 
-_RECORD_FILE = "record.json"
+RECORD_FILE = "record.json"
 LIBRARIES = ("edgepack", "torch", "transformers", "tokenizers", "onnx", "onnxruntime", "onnxscript", "onnxslim", "numpy")
+
+_checked: set[tuple[Path, str]] = set()  # folders that this process found intact
 
 Work = Callable[[Path, Path], dict[str, Any]]
 
@@ -30,56 +35,69 @@ def cache_folder(wished: str | None = None) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgepack"
 
 
-def stage_key(parents: tuple[str, ...], settings: Mapping[str, Any]) -> str:
-    """A name for a stage's result: its inputs, its settings, the libraries and the code that will make it."""
-    whole = {"parents": parents, "settings": settings, "libraries": library_versions(), "code": _code_digest()}
-    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:24]
+def key_of(inputs: Frozen) -> str:
+    """A name for a stage's result: the hash of the record that declares everything that the stage reads."""
+    return hashlib.sha256(json.dumps(inputs.as_json(), sort_keys=True).encode()).hexdigest()[:24]
+
+
+@dataclass
+class Stage:
+    """A stage's place in the cache. It is finished, with a record; or its work has to fill `folder` and give the record.
+
+    resume: a folder that survives a kill until the stage is finished.
+    """
+
+    folder: Path
+    resume: Path
+    record: dict[str, Any] = field(default_factory=dict)
+    is_finished: bool = False
 
 
 def run_once(root: Path, key: str, work: Work) -> tuple[Path, dict[str, Any]]:
-    """The folder and record of a stage: from the cache, or made now by `work(folder, resume)`, which returns the record.
+    """The folder and record of what `work(folder, resume)` makes, which returns the record: from the cache, or made now.
 
-    `folder` appears in the cache whole or not at all. `resume` survives a kill until the stage is finished. A second
-    process that wants the same stage waits for the first. Processes of one torchrun work together, and the first writes.
+    For folders that are in use while they are in the cache, such as an emulated board's system: files that came later are
+    ignored, and the hashes are checked once a process. Stages of a build are stricter: see `stage`.
     """
-    finished = root / "stages" / key
-    if world_size() > 1:
-        return _run_together(root, key, work)
-    if not (finished / _RECORD_FILE).is_file():
-        _make_folder(root / "locks")
-        with FileLock(root / "locks" / key):
-            if not (finished / _RECORD_FILE).is_file():
-                _make(root / "unfinished" / key, finished, work)
-    return finished, json.loads((finished / _RECORD_FILE).read_text())
+    with stage(root, key, may_grow=True) as place:
+        if not place.is_finished:
+            place.record = work(place.folder, place.resume)
+    return place.folder, place.record
 
 
-def _run_together(root: Path, key: str, work: Work) -> tuple[Path, dict[str, Any]]:
-    """Every process is called to the work, for a training needs them all; what any but the first made is thrown away."""
+@contextmanager
+def stage(root: Path, key: str, may_grow: bool = False) -> Iterator[Stage]:
+    """A stage's place. Where it is not finished, the block has to do the work; what it left is then moved into the cache.
+
+    A finished folder appears in the cache whole or not at all, with a hash of each of its files. They are checked here: a
+    damaged result is removed, and the block has to make it again. A second process that wants the same stage waits for the
+    first. Processes of one torchrun all do the work, for a training needs them all; what any but the first made is thrown away.
+    """
     finished, unfinished = root / "stages" / key, root / "unfinished" / key
     _make_folder(root / "locks")
     with FileLock(root / "locks" / key) if is_first() else nullcontext():
-        if not agreed((finished / _RECORD_FILE).is_file()):
-            if is_first():
-                _prepare(unfinished)
-            agreed(True)
-            if is_first():
-                record = work(unfinished / "made", unfinished / "resume")
-            else:
-                with tempfile.TemporaryDirectory() as scratch:
-                    work(Path(scratch), unfinished / "resume")
-            agreed(True)
-            if is_first():
-                _finish(unfinished, finished, record)
-            agreed(True)
-    return finished, json.loads((finished / _RECORD_FILE).read_text())
+        record = _intact(finished, may_grow) if is_first() else None
+        if agreed(record is not None):
+            record = record if record is not None else _read(finished)["record"]
+            yield Stage(finished, unfinished / "resume", dict(record), is_finished=True)
+            return
+        if is_first():
+            _prepare(unfinished, finished)
+        agreed(True)
+        with nullcontext(unfinished / "made") if is_first() else tempfile.TemporaryDirectory() as made:
+            place = Stage(Path(made), unfinished / "resume")
+            yield place
+        agreed(True)
+        if is_first():
+            _finish(unfinished, finished, place.record)
+        agreed(True)
+        place.folder = finished
+        if world_size() > 1:
+            place.record = _read(finished)["record"]
 
 
-def _make(unfinished: Path, finished: Path, work: Work) -> None:
-    _prepare(unfinished)
-    _finish(unfinished, finished, work(unfinished / "made", unfinished / "resume"))
-
-
-def _prepare(unfinished: Path) -> None:
+def _prepare(unfinished: Path, finished: Path) -> None:
+    shutil.rmtree(finished, ignore_errors=True)  # damaged
     shutil.rmtree(unfinished / "made", ignore_errors=True)
     _make_folder(unfinished / "made")
     _make_folder(unfinished / "resume")
@@ -87,10 +105,67 @@ def _prepare(unfinished: Path) -> None:
 
 def _finish(unfinished: Path, finished: Path, record: dict[str, Any]) -> None:
     made = unfinished / "made"
-    (made / _RECORD_FILE).write_text(json.dumps(record, indent=1))
+    content = {"record": record, "files": _hashes(made)}
+    (made / RECORD_FILE).write_text(json.dumps({"sha256": _sha256(content)} | content, indent=1))
     _make_folder(finished.parent)
-    made.rename(finished)
+    rename_whole(made, finished)
     shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def stored_record(folder: Path) -> dict[str, Any] | None:
+    """The record in a finished folder, without a look at its files. None: the folder has none, or not the one that was written."""
+    try:
+        return _read(folder)["record"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _intact(folder: Path, may_grow: bool) -> dict[str, Any] | None:
+    """The record of a finished stage; None where there is none, or where a file is not what the record says of it."""
+    if not folder.exists():
+        return None
+    problem = ""
+    try:
+        stated = _read(folder)
+        if may_grow and (folder, stated["sha256"]) in _checked:
+            return stated["record"]
+        present = _hashes(folder)
+        names = stated["files"].keys() if may_grow else stated["files"].keys() | present.keys()
+        changed = sorted(name for name in names if stated["files"].get(name) != present.get(name))
+        problem = f"{changed[0]} was changed" if changed else ""
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        problem = f"{RECORD_FILE} cannot be used ({str(error) or type(error).__name__})"
+    if problem:
+        say(f"a result in the cache is damaged and is made again: {folder}: {problem}")
+        return None
+    _checked.add((folder, stated["sha256"]))
+    return stated["record"]
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """ValueError where the record is not the one that was written."""
+    stated = json.loads((folder / RECORD_FILE).read_text())
+    if stated["sha256"] != _sha256({"record": stated["record"], "files": stated["files"]}):
+        raise ValueError("its content was changed")
+    return stated
+
+
+def _sha256(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """A hash for each file, and where a link leads to. Folders with a dot are a runtime's own, of the machine that ran the file."""
+    found: dict[str, str] = {}
+    for place, names, files in os.walk(folder):
+        names[:] = [name for name in names if not name.startswith(".") and name != "__pycache__"]
+        for path in (Path(place) / name for name in (*names, *files)):
+            if path.is_symlink():
+                found[str(path.relative_to(folder))] = f"link to {path.readlink()}"
+            elif path.is_file():
+                found[str(path.relative_to(folder))] = sha256_of(path)
+    found.pop(RECORD_FILE, None)
+    return found
 
 
 def _make_folder(folder: Path) -> None:
@@ -101,14 +176,5 @@ def _make_folder(folder: Path) -> None:
 
 
 def library_versions() -> dict[str, str]:
+    """Versions of the libraries that every build uses, for the record."""
     return {name: version(name) for name in LIBRARIES}
-
-
-@cache
-def _code_digest() -> str:
-    """edgepack's own code that stages run: a changed line makes new results, whatever the version says."""
-    package = Path(__file__).parent.parent
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        digest.update(str(path.relative_to(package)).encode() + path.read_bytes())
-    return digest.hexdigest()

@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from edgepack.core.cache import RECORD_FILE
 from edgepack.core.errors import EdgepackError
+from edgepack.core.files import sha256_of
 from edgepack.core.records import Frozen
 from edgepack.plan.shape import LayerShape, ModelShape, read_shape, task_of
 
@@ -20,6 +22,7 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
 _CONFIGS = ["*.json", "*.txt", "*.model", "README.md"]
 _WEIGHTS = ["*.safetensors"]
+_READ = {".json", ".txt", ".model", ".jinja", ".py", ".safetensors"}
 
 
 class Kept(Frozen):
@@ -42,13 +45,8 @@ class Source:
 
     @cached_property
     def sha256(self) -> str:
-        """Over config, list of what is kept, and weights."""
-        digest = hashlib.sha256(json.dumps(self.config, sort_keys=True).encode())
-        digest.update(json.dumps(self.kept.as_json() if self.kept else None).encode())
-        for path in self.weights:
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        return digest.hexdigest()
+        """Over every file of the folder that a library reads: config, list of what is kept, weights, tokenizer, generation, code."""
+        return folder_sha256(self.folder)
 
     @property
     def weights_mb(self) -> float:
@@ -84,6 +82,16 @@ def find_model(model: str, trust_remote_code: bool = False, with_weights: bool =
     kept_file = folder / KEPT_FILE
     kept = Kept.read(json.loads(kept_file.read_text()), f"{folder.name}/{KEPT_FILE}") if kept_file.is_file() else None
     return Source(name, folder, config, kept, weights, _licence(folder))
+
+
+def folder_sha256(folder: Path) -> str:
+    """Over names and content of the files that say what a model computes; not over cards, pickles and formats that nobody reads."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.suffix in _READ and path.is_file() and path.name != RECORD_FILE and not name.startswith("."):
+            digest.update(f"{name}:{sha256_of(path)}\n".encode())
+    return digest.hexdigest()
 
 
 def check_tokenizer(source: Source) -> None:

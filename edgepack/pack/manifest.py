@@ -2,16 +2,13 @@
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.files import sha256_of, write_atomically
 from edgepack.core.records import Frozen
 from edgepack.pack.attempts import Attempt
 from edgepack.pack.runnable import Runnable
@@ -97,41 +94,12 @@ class Manifest(Runnable):
         return sum(file.bytes for file in self.files if file.name.startswith(self.model)) / 1e6
 
 
-def check_output(out: Path) -> None:
-    """A pack never overwrites anything."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise EdgepackError(f"output is not empty: {str(out)!r}", "choose another --out, or remove it first")
-
-
-@contextmanager
-def written_whole(out: Path) -> Iterator[Path]:
-    """A folder to fill; it becomes `out` when the block ends well, and vanishes when it does not."""
-    partial = out.parent / f".{out.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)  # left by a build that was killed
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        for path in partial.rglob("*"):
-            _sync(path)
-        partial.rename(out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-
-
 def seal(folder: Path, manifest: Manifest) -> Manifest:
     """Writes pack.json with size and hash of every other file that is in the folder now."""
     files = tuple(packed(path) for path in sorted(folder.iterdir()) if path.name not in (MANIFEST_FILE, WEIGHT_CACHE))
     sealed = manifest.model_copy(update={"files": files})
     write_atomically(folder / MANIFEST_FILE, json.dumps(sealed.as_json(), indent=1) + "\n")
     return sealed
-
-
-def write_atomically(path: Path, text: str) -> None:
-    fresh = path.with_name(f".{path.name}.partial")
-    fresh.write_text(text, encoding="utf-8")
-    _sync(fresh)
-    fresh.replace(path)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -164,41 +132,5 @@ def check_files(folder: Path, manifest: Manifest, skip: tuple[str, ...] = ()) ->
             )
 
 
-def check_disk(folder: Path, needed_mb: float, what: str) -> None:
-    """EdgepackError where the disk that will hold `folder` has less than `needed_mb` free."""
-    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-    free_mb = shutil.disk_usage(existing).free / 1e6
-    if free_mb < needed_mb:
-        raise EdgepackError(
-            f"not enough disk for {what} in {str(existing)!r}: {free_mb:.0f} MB free, about {needed_mb:.0f} MB needed",
-            "free some space, or point --out and --cache to another disk",
-        )
-
-
-@contextmanager
-def disk_full_is_said() -> Iterator[None]:
-    """A disk that fills up while the block runs is the user's to mend, whichever library noticed it."""
-    try:
-        yield
-    except EdgepackError:
-        raise
-    except Exception as error:  # torch, safetensors, onnxruntime and the system each have a class of their own for it
-        if "no space left on device" not in str(error).lower():
-            raise
-        raise EdgepackError(
-            "the disk is full: what was not finished is gone, what was finished stays in the cache",
-            "free some space, or point --out and --cache to another disk, and run the same command again",
-        ) from error
-
-
 def packed(path: Path) -> PackedFile:
-    with path.open("rb") as file:
-        return PackedFile(name=path.name, bytes=path.stat().st_size, sha256=hashlib.file_digest(file, "sha256").hexdigest())
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return PackedFile(name=path.name, bytes=path.stat().st_size, sha256=sha256_of(path))

@@ -53,9 +53,9 @@ class Runnable(Frozen):
         return bool(self.cache)
 
     @property
-    def longest_text(self) -> int | None:
-        """Tokens of the longest text that the file reads at once; None: as many as the model has positions for."""
-        return self.buckets[-1] if self.buckets and not self.is_decoder else self.positions
+    def has_fixed_lengths(self) -> bool:
+        """Whether the file reads texts of a few lengths only, to which shorter ones are padded."""
+        return bool(self.buckets)
 
 
 def read_runnable(folder: Path) -> Runnable:

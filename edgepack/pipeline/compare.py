@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.files import check_output
 from edgepack.core.progress import say
 from edgepack.measure.comparing import compare_on
 from edgepack.measure.machines.targets import LOCAL, Target, transport
 from edgepack.measure.measurement import FULL, Effort
-from edgepack.pack.manifest import REPORT_FILES, Manifest, check_files, check_output, read_manifest
+from edgepack.pack.manifest import REPORT_FILES, Manifest, check_files, read_manifest
 from edgepack.report.comparison import ComparisonReport, Failed, compared_pack, write_comparison
 
 

@@ -1,9 +1,8 @@
 """What stage results become: the folder that is shipped, everything in it but the report."""
 
 import json
-import shlex
 import shutil
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,9 @@ from edgepack.measure.machines.transports.local import versions_beside
 from edgepack.model.material import Material
 from edgepack.model.source import Source
 from edgepack.pack.manifest import Manifest, Origin, seal
-from edgepack.pack.runnable import Runnable, read_runnable, write_runnable
-from edgepack.pipeline.runner import Runner
+from edgepack.pack.runnable import Runnable, write_runnable
+from edgepack.pipeline.scoring import file_outputs
+from edgepack.pipeline.state import BuildState, ExportedFile, QuantizedFile
 from edgepack.plan.cost_model import predict
 from edgepack.plan.formats import format_versions
 from edgepack.plan.runtime import runtime_facts
@@ -24,21 +24,27 @@ _TOKENIZER_CONFIG = "tokenizer_config.json"
 _NOT_IN_CONFIG = ("_name_or_path", "auto_map")  # a path of somebody's machine; code that a pack does not bring
 
 
-def write_pack(folder: Path, runner: Runner) -> Manifest:
-    """Everything but the report: model, tokenizer, labels, golden vectors, model card, pack.json."""
+@dataclass(frozen=True)
+class Pack:
+    """What is shipped: a folder, and the manifest that lists all that is in it."""
+
+    folder: Path
+    manifest: Manifest
+
+
+def write_pack(folder: Path, state: BuildState, command: str) -> Pack:
+    """Everything but the report: model, tokenizer, labels, golden vectors, model card, pack.json. command: what built it."""
     from edgepack.export.genai_config import GENAI_FILE, genai_config
     from edgepack.pack.golden import write_golden
     from edgepack.quantize.matrix_products import count_matrix_products
 
-    material, plan, profile = runner.material, runner.plan, runner.profile
-    runnable = read_runnable(runner.exported)
-    shipped = [*runner.exported.glob(f"{runnable.model}*"), *([runner.exported / runnable.score_model] if runnable.score_model else [])]
-    for path in shipped:
-        shutil.copyfile(path, folder / path.name)
+    material, plan, profile, checkpoint = state.material, state.plan, state.profile, state.work.checkpoint
+    runnable = state.model_file.runnable
+    _copy_model(state.model_file, folder)
     max_length = _max_length(runnable, material)
     write_tokenizer(material, max_length, folder)
     if plan.format == "tflite":
-        _describe(folder / runnable.model, runner, max_length)
+        _describe(folder / runnable.model, state, max_length)
     if not runtime_facts(plan.runtime).scale_by_channel:
         from edgepack.quantize.tflite_scales import refuse_for_old_runtime
 
@@ -46,13 +52,14 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
     labels = {str(index): name for index, name in sorted(material.id2label.items())}
     runnable = runnable.model_copy(update={"max_length": max_length, "labels": labels})
     _write_json(folder / "labels.json", labels)
-    if runnable.cache and plan.format == "onnx":
-        _write_json(folder / GENAI_FILE, genai_config(runner.checkpoint.config, runnable))
-    _write_json(folder / "config.json", model_config(runner.checkpoint.config, labels))
+    if runnable.is_decoder and plan.format == "onnx":
+        _write_json(folder / GENAI_FILE, genai_config(checkpoint.config, runnable))
+    _write_json(folder / "config.json", model_config(checkpoint.config, labels))
     write_runnable(folder, runnable)
-    write_golden(folder / "golden.jsonl", material.task, *material.sample, runner.golden_outputs(folder))
-    shape = runner.checkpoint.shape(material.task.name)
-    attempts = runner.ladder[-1].attempts
+    outputs = file_outputs(folder, plan, material.sample[1], "golden vectors")
+    write_golden(folder / "golden.jsonl", material.task, *material.sample, outputs)
+    shape = checkpoint.shape(material.task.name)
+    attempts = state.ladder[-1].attempts
     precision = attempts[-1].precision if attempts else plan.precision  # a gate may have widened what was planned
     manifest = Manifest(
         **runnable.model_dump(),
@@ -67,37 +74,43 @@ def write_pack(folder: Path, runner: Runner) -> Manifest:
         profile=profile,
         recipe=material.recipe,
         plan=plan,
-        ladder=tuple(runner.ladder),
-        source=_origin(runner.source),
-        licence=runner.source.licence,
+        ladder=state.ladder,
+        source=_origin(state.source),
+        licence=state.source.licence,
         data=Origin(name=material.data.name, sha256=material.data.sha256) if material.data else None,
         seed=material.recipe.seed,
-        command=shlex.join(["edgepack", *sys.argv[1:]]),
+        command=command,
         versions=library_versions() | format_versions(plan.format) | versions_beside(plan.runtime),
         files=(),
     )
     write_model_card(folder, manifest)
-    return seal(folder, manifest)
+    return Pack(folder, seal(folder, manifest))
+
+
+def _copy_model(work: ExportedFile | QuantizedFile, folder: Path) -> None:
+    score_model = [work.folder / work.runnable.score_model] if work.runnable.score_model else []
+    for path in (*work.folder.glob(f"{work.runnable.model}*"), *score_model):
+        shutil.copyfile(path, folder / path.name)
 
 
 def _max_length(runnable: Runnable, material: Material) -> int:
     """What a text is cut to: a decoder reads a long one in parts, as far as its cache goes."""
-    if runnable.buckets and not runnable.cache:
+    if runnable.has_fixed_lengths and not runnable.is_decoder:
         return runnable.buckets[-1]
     return min(material.max_length, runnable.positions or material.max_length)
 
 
-def _describe(file: Path, runner: Runner, max_length: int) -> None:
+def _describe(file: Path, state: BuildState, max_length: int) -> None:
     """Puts into the file itself what stands in the pack beside it: an app may take the file alone."""
     from edgepack.export.tflite_metadata import Facts, write_metadata
 
-    material = runner.material
+    material = state.material
     pieces = [piece for piece, _ in sorted(material.tokenizer.get_vocab().items(), key=lambda entry: entry[1])]
     facts = Facts(
-        name=runner.source.name,
-        description=f"{material.task.name}, texts of up to {max_length} tokens, made for {runner.profile.name} by edgepack",
+        name=state.source.name,
+        description=f"{material.task.name}, texts of up to {max_length} tokens, made for {state.profile.name} by edgepack",
         version=library_versions()["edgepack"],
-        licence=runner.source.licence,
+        licence=state.source.licence,
         labels=[name for _, name in sorted(material.id2label.items())],
         pieces=[] if any("\n" in piece or "\r" in piece for piece in pieces) else pieces,  # a line each, or none
         outputs={name: f"{name.replace('_', ' ')}{' of each token' if material.task.per_token else ''}" for name in material.task.outputs},

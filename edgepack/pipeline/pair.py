@@ -4,8 +4,9 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from edgepack.core.files import written_whole
 from edgepack.core.progress import say
-from edgepack.pack.manifest import Manifest, seal, written_whole
+from edgepack.pack.manifest import Manifest, seal
 from edgepack.plan.formats import Format, FormatWish
 from edgepack.report.formats import compare
 from edgepack.report.records import Report

@@ -7,9 +7,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from edgepack.core.files import write_atomically
 from edgepack.core.records import Frozen
 from edgepack.measure.comparing import Compared, Comparison, What
-from edgepack.pack.manifest import Manifest, write_atomically
+from edgepack.pack.manifest import Manifest
 from edgepack.report.charts import Interval, intervals
 from edgepack.report.write import rendered
 from edgepack.tasks.common.scores import Score

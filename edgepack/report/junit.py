@@ -3,7 +3,7 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
-from edgepack.pack.manifest import write_atomically
+from edgepack.core.files import write_atomically
 from edgepack.report.baseline import Regression
 from edgepack.report.records import Check, Report
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from edgepack.core.files import write_atomically
 from edgepack.measure.measurement import LatencyRow, Measurement, MemoryRow
 from edgepack.measure.ops import OpProfile
-from edgepack.pack.manifest import Manifest, write_atomically
+from edgepack.pack.manifest import Manifest
 from edgepack.plan.formats import python_runtime
 from edgepack.report.charts import Bar, Line, bars, lines
 from edgepack.report.ladder import quality_charts, score_text, weakest

@@ -8,17 +8,9 @@ from types import ModuleType
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from edgepack.core.errors import EdgepackError, did_you_mean
+from edgepack.core.files import check_disk, check_output, disk_full_is_said, written_whole
 from edgepack.core.records import Frozen
-from edgepack.pack.manifest import (
-    REPORT_FILES,
-    Manifest,
-    check_disk,
-    check_files,
-    check_output,
-    disk_full_is_said,
-    read_manifest,
-    written_whole,
-)
+from edgepack.pack.manifest import REPORT_FILES, Manifest, check_files, read_manifest
 from edgepack.ship.module_files import licences_of
 from edgepack.ship.names import chosen_names
 from edgepack.ship.shipment import Carried, Shipment, Size, Written, read_tokenizing

@@ -8,16 +8,8 @@ import pytest
 from small import make_model
 
 from edgepack.core.errors import EdgepackError
-from edgepack.pack.manifest import (
-    MANIFEST_FILE,
-    check_disk,
-    check_files,
-    check_output,
-    read_manifest,
-    seal,
-    write_atomically,
-    written_whole,
-)
+from edgepack.core.files import check_disk, check_output, write_atomically, written_whole
+from edgepack.pack.manifest import MANIFEST_FILE, check_files, read_manifest, seal
 from edgepack.pipeline.packing import model_config
 from edgepack.pipeline.verify import verify
 

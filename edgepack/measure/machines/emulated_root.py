@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from edgepack.core.cache import cache_folder, run_once
+from edgepack.core.cache import cache_folder, run_once, stored_record
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.measure.machines.debian_packages import check_tools, download, packages_of, unpack
@@ -20,7 +20,7 @@ from edgepack.measure.machines.machine import Facts
 from edgepack.measure.machines.wheels import fetch_wheels, requirements
 from edgepack.plan.runtime import runtime_facts
 
-_MAKER = 1  # rises with what this file makes: what an older edgepack made is not taken for it
+_MAKER = 2  # rises with what this file makes: what an older edgepack made is not taken for it
 _NOT_NEEDED = {"aarch64": {"tokenizers"}, "armv7l": {"tokenizers", "numpy"}}  # of the runtimes' wheels: it times no texts, and has numpy
 _TRIAL_S = 300.0
 _ABOUT_PYTHON = (
@@ -72,8 +72,9 @@ def roots_folder(cache: str | None) -> Path:
 
 def find_root(place: Path, arch: Arch) -> EmulatedRoot | None:
     """The root that is in the cache, whole."""
-    record = place / "stages" / _root_key(arch) / "record.json"
-    return _root(record.parent, arch, json.loads(record.read_text())) if record.is_file() else None
+    folder = place / "stages" / _root_key(arch)
+    record = stored_record(folder)
+    return None if record is None else _root(folder, arch, record)
 
 
 def make_root(place: Path, cpu: EmulatedCpu) -> EmulatedRoot:
@@ -90,8 +91,8 @@ def make_root(place: Path, cpu: EmulatedCpu) -> EmulatedRoot:
 
 def find_sites(place: Path, arch: Arch) -> list[RuntimeSite]:
     """The runtimes that are in the cache, whole."""
-    records = sorted((place / "stages").glob(f"{arch}-runtime-*-{_MAKER}/record.json"))
-    return [_site(path.parent, json.loads(path.read_text())) for path in records]
+    folders = sorted((place / "stages").glob(f"{arch}-runtime-*-{_MAKER}"))
+    return [_site(folder, record) for folder in folders if (record := stored_record(folder)) is not None]
 
 
 def make_site(place: Path, cpu: EmulatedCpu, runtime: str, version: str | None, source: Path | None = None) -> RuntimeSite:

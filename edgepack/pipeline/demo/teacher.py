@@ -1,13 +1,17 @@
 """The demo's teacher: MiniLM from a PyPI package, fine-tuned once on the demo's commands and kept in the cache."""
 
 import json
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgepack.core.cache import run_once, stage_key
+from edgepack.core.cache import key_of, run_once
+from edgepack.core.code_graph import code_sha256, library_versions_of
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import say
+from edgepack.core.records import Frozen
+from edgepack.model.source import folder_sha256
 from edgepack.pipeline.demo.commands import SEED, intents, phrasings, write_commands
 from edgepack.plan.recipe import Training
 
@@ -40,7 +44,7 @@ def demo_recipe(cache: Path, with_weights: bool = True) -> tuple[str, str]:
         (made / _NAME / "config.json").write_text(json.dumps(_config(base), indent=1))
         return {}
 
-    folder, _ = run_once(cache, stage_key((), {"stage": "demo data", "seed": SEED, "phrasings": phrasings()}), config_work)
+    folder, _ = run_once(cache, _key("demo data", "", base, {"seed": SEED, "phrasings": phrasings()}), config_work)
     if not with_weights:
         return str(folder / _NAME), str(folder / "data")
 
@@ -49,9 +53,32 @@ def demo_recipe(cache: Path, with_weights: bool = True) -> tuple[str, str]:
         _fine_tune(base, folder / "data", made / _NAME, resume)
         return {}
 
-    settings = {"stage": "demo teacher", "seed": SEED} | _TRAINING.model_dump()
-    teacher, _ = run_once(cache, stage_key((folder.name,), settings), train_work)
+    settings = {"seed": SEED, "threads": len(os.sched_getaffinity(0))} | _TRAINING.model_dump()
+    teacher, _ = run_once(cache, _key("demo teacher", folder.name, base, settings), train_work)
     return str(teacher / _NAME), str(folder / "data")
+
+
+class _Inputs(Frozen):
+    """What a stage of the demo reads."""
+
+    stage: str
+    parent: str
+    settings: dict[str, Any]
+    base_sha256: str
+    libraries: dict[str, str]
+    code_sha256: str
+
+
+def _key(stage: str, parent: str, base: Path, settings: dict[str, Any]) -> str:
+    inputs = _Inputs(
+        stage=stage,
+        parent=parent,
+        settings=settings,
+        base_sha256=folder_sha256(base),
+        libraries=library_versions_of((__name__,)),
+        code_sha256=code_sha256((__name__,)),
+    )
+    return key_of(inputs)
 
 
 def _base_folder() -> Path:

@@ -1,27 +1,32 @@
-"""Quantizes an exported file: the narrowest recipe that passes the gate. What was tried, and why it was not enough, is kept.
+"""The stage that quantizes an exported file: the narrowest recipe that passes the gate. What was tried and failed is kept.
 
 What the user fixed is never widened beyond it. There is no way back to fp32: a plan chooses less because fp32 breaks a budget.
 """
 
-import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from edgepack.core.cache import Stage
+from edgepack.core.distributed import is_first
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import say
-from edgepack.measure.answers import answer
 from edgepack.model.material import Material
 from edgepack.pack.attempts import Attempt
-from edgepack.pack.runnable import RUNNABLE_FILE, Runnable, read_runnable
+from edgepack.pack.runnable import RUNNABLE_FILE, Runnable, read_runnable, write_runnable
+from edgepack.pipeline.checks import checked_decoding
 from edgepack.pipeline.gate import judge_attempt
+from edgepack.pipeline.scoring import file_outputs, file_size_mb, judged
+from edgepack.pipeline.state import BuildState, QuantizedFile
 from edgepack.plan.plan import Plan
+from edgepack.plan.runtime import Format
 from edgepack.plan.steps import Quantize
 from edgepack.quantize.calibration import CalibrationTexts
-from edgepack.quantize.schemes import Candidate, candidates
+from edgepack.quantize.schemes import SCHEMES, Candidate, candidates, quantized_runnable
 from edgepack.tasks.common.rows import Row
 from edgepack.tasks.common.task import Features, Outputs
 
@@ -43,9 +48,9 @@ class _Judge:
     def judge(self, folder: Path, candidate: Candidate) -> Attempt:
         from edgepack.quantize.matrix_products import count_matrix_products
 
-        found = _answers(self.plan, folder, self.features, f"judge {candidate.recipe}")
-        judged = judge_attempt(self.material.task, found, self.expected, self.features, self.rows, self.material.labels)
-        drop, limit = judged["score_drop"], self.plan.budget.score_drop
+        outputs = file_outputs(folder, self.plan, self.features, f"judge {candidate.recipe}")
+        quality = judge_attempt(self.material.task, outputs, self.expected, self.features, self.rows, self.material.labels)
+        drop, limit = quality["score_drop"], self.plan.budget.score_drop
         return Attempt(
             recipe=candidate.recipe,
             precision=candidate.precision,
@@ -55,7 +60,7 @@ class _Judge:
             passed=None if drop is None or limit is None else drop <= limit,
             details=candidate.details,
             sensitivity=candidate.sensitivity,
-            **judged,
+            **quality,
         )
 
 
@@ -71,28 +76,54 @@ def check_calibration(material: Material, plan: Plan) -> None:
         )
 
 
-def quantize_file(material: Material, plan: Plan, exported: Path, step: Quantize, folder: Path) -> list[Attempt]:
-    """Leaves a file in `folder`, ready for its runtime; returns what was tried, and what was chosen last.
+def scheme_of(step: Quantize, file_format: Format) -> str:
+    """The module of the scheme that the step uses."""
+    return f"edgepack.quantize.schemes.{SCHEMES[file_format, step.method]}"
+
+
+def make(state: BuildState, step: Quantize, place: Stage) -> dict[str, Any]:
+    """Leaves a file in the place's folder, ready for its runtime. The record holds what was tried, and what was chosen last.
 
     Where no recipe passes, the one that loses least is chosen, and its Attempt says that it failed.
     """
-    judge = _judge(material, plan, exported)
+    if not is_first():
+        return {}
+    material, plan, exported = state.material, state.plan, state.model_file
+    judge = _judge(material, plan, exported.folder)
     attempts: list[Attempt] = []
-    for candidate in candidates(step, exported, _calibration_texts(material)):
-        place = folder / f"attempt-{len(attempts)}"
-        place.mkdir()
-        candidate.write(place)
-        shutil.copyfile(exported / RUNNABLE_FILE, place / RUNNABLE_FILE)
-        attempts.append(judge.judge(place, candidate))
+    for candidate in candidates(step, exported.folder, _calibration_texts(material)):
+        folder = place.folder / f"attempt-{len(attempts)}"
+        folder.mkdir()
+        candidate.write(folder)
+        shutil.copyfile(exported.folder / RUNNABLE_FILE, folder / RUNNABLE_FILE)
+        attempts.append(judge.judge(folder, candidate))
         say(f"  {candidate.recipe}: {attempts[-1].verdict()}")
         if attempts[-1].passed is not False:
             break
-    best = min(attempts, key=lambda one: (one.passed is False, one.score_drop or 0.0))
-    for path in (folder / f"attempt-{attempts.index(best)}").glob(f"*{Path(judge.runnable.model).suffix}*"):
+    attempts = _keep_best(attempts, place.folder, exported.runnable.model)
+    runnable = quantized_runnable(step, exported.folder)
+    write_runnable(place.folder, runnable)
+    details = dict(attempts[-1].details)
+    if runnable.is_decoder:
+        details |= checked_decoding(material, plan, place.folder, step.precision)
+    outputs = file_outputs(place.folder, plan, material.test, f"score after {step.verb}")
+    size = {"params": state.ladder[-1].params, "file_mb": file_size_mb(place.folder, runnable)}
+    tried = {"attempts": [attempt.as_json() for attempt in attempts], "details": details}
+    return judged(material, outputs, state.teacher.test) | size | tried
+
+
+def after(state: BuildState, step: Quantize, place: Stage) -> tuple[BuildState, dict[str, Any]]:
+    return replace(state, work=QuantizedFile(state.work.checkpoint, place.folder, read_runnable(place.folder))), place.record
+
+
+def _keep_best(attempts: list[Attempt], folder: Path, model: str) -> list[Attempt]:
+    """Moves the best attempt's files into `folder` and removes the others; returns the attempts with the best one last."""
+    best = min(attempts, key=lambda attempt: (attempt.passed is False, attempt.score_drop or 0.0))
+    for path in (folder / f"attempt-{attempts.index(best)}").glob(f"*{Path(model).suffix}*"):
         path.rename(folder / path.name)
     for index in range(len(attempts)):
         shutil.rmtree(folder / f"attempt-{index}")
-    return [one for one in attempts if one is not best] + [best]
+    return [attempt for attempt in attempts if attempt is not best] + [best]
 
 
 def _calibration_texts(material: Material) -> CalibrationTexts:
@@ -112,8 +143,4 @@ def _judge(material: Material, plan: Plan, exported: Path) -> _Judge:
     picked = sorted(np.random.default_rng(material.recipe.seed).permutation(len(rows))[:GATE_ROWS])
     rows = [rows[index] for index in picked]
     features = material.encoded(rows) if rows else material.sample[1]
-    return _Judge(material, plan, rows, features, _answers(plan, exported, features, "judge the fp32 export"), read_runnable(exported))
-
-
-def _answers(plan: Plan, folder: Path, features: Sequence[Features], title: str) -> Outputs:
-    return answer(folder, plan.runtime, features, len(os.sched_getaffinity(0)), plan.exact_products, title=title)
+    return _Judge(material, plan, rows, features, file_outputs(exported, plan, features, "judge the fp32 export"), read_runnable(exported))

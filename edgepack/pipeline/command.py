@@ -1,0 +1,29 @@
+"""The command line that does what a library call did: a pack states it, so that anybody can build the pack again."""
+
+import shlex
+from typing import Any
+
+from edgepack.plan.profile import Profile
+from edgepack.plan.recipe import Recipe
+from edgepack.plan.setting import setting_fields
+
+
+def composed_command(recipe: Recipe, profile: Profile) -> str:
+    """`edgepack build ...` with a flag for each setting that is not its default."""
+    parts = ["edgepack", "build", *([recipe.model] if recipe.model else []), "--profile", profile.name]
+    for field in setting_fields(Recipe):
+        value = _value_at(recipe, field.path)
+        if field.path == ("model",) or value is None or value == field.default:
+            continue
+        if isinstance(value, bool):
+            parts.append(field.flag if value else f"--no-{field.flag.removeprefix('--')}")
+        else:
+            parts += [field.flag, str(value)]
+    return shlex.join(parts)
+
+
+def _value_at(recipe: Recipe, path: tuple[str, ...]) -> Any:
+    value: Any = recipe
+    for name in path:
+        value = getattr(value, name)
+    return value

@@ -1,0 +1,140 @@
+"""What each stage reads, declared: the key of its result is the hash of this record. A stage must not read what is not in it."""
+
+import hashlib
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from typing import Any
+
+from edgepack.core.code_graph import code_sha256, library_versions_of, target_sha256
+from edgepack.core.records import Frozen
+from edgepack.measure.machines.transports.local import script_of, versions_beside
+from edgepack.model.material import Material
+from edgepack.pipeline.state import BuildState
+from edgepack.plan.formats import format_versions
+from edgepack.plan.plan import Plan
+from edgepack.plan.steps import FileStep, Quantize, Step
+from edgepack.tasks.common.rows import Row
+
+# They find one of many modules by its name. A stage's roots name the one that it uses.
+CHOOSERS = ("edgepack.measure.machines.targets", "edgepack.pipeline.export_stage", "edgepack.quantize.schemes")
+
+
+class MaterialInputs(Frozen):
+    """The model that was brought, and the data as it was read. What splits the data, its columns and its format show in the rows."""
+
+    model_sha256: str  # every file of the folder that a library reads
+    task: str
+    columns: dict[str, str]  # where each field of a row was read from, named by the user or guessed
+    rows_sha256: dict[str, str]  # of each split, and of the texts without labels
+    max_length: int
+
+
+class FileInputs(Frozen):
+    """What a stage that writes a model file, and runs it, reads beside its step."""
+
+    format: str
+    runtime: str
+    target_sha256: str  # the script in targets/ that runs the file, with what it imports
+    exact_products: bool
+    lengths: tuple[int, ...]  # of the signatures of a file with fixed shapes
+
+
+class GateInputs(Frozen):
+    """What chooses among the candidates of a quantization."""
+
+    score_drop_limit: float | None
+    is_precision_fixed: bool
+
+
+class StageInputs(Frozen):
+    """Everything that a stage reads. parent: the key of the stage before, which stands for all that was read until then."""
+
+    stage: str
+    parent: str
+    settings: dict[str, Any]  # the step, without its reason
+    material: MaterialInputs | None = None  # of the first stage; in the others the parent's key holds it
+    corpus_sha256: str | None = None  # of the texts that a vocabulary is cut to
+    pieces_sha256: str | None = None
+    file: FileInputs | None = None
+    gate: GateInputs | None = None
+    seed: int | None = None
+    threads: int  # a sum in another order is another sum
+    machine: str
+    libraries: dict[str, str]
+    code_sha256: str
+
+
+def teacher_inputs(material: Material, roots: Sequence[str]) -> StageInputs:
+    return StageInputs(stage="teacher", parent="", settings={}, material=material_inputs(material), **_computed_by(roots))
+
+
+def soft_target_inputs(parent: str, roots: Sequence[str]) -> StageInputs:
+    return StageInputs(stage="soft targets", parent=parent, settings={}, **_computed_by(roots))
+
+
+def step_inputs(state: BuildState, step: Step, roots: Sequence[str]) -> StageInputs:
+    """roots: the modules that do the step."""
+    material, cuts = state.material, step.verb == "cut_vocabulary"
+    is_file = isinstance(step, FileStep)
+    computed = _computed_by(roots)
+    if is_file:
+        computed["libraries"] |= format_versions(state.plan.format) | versions_beside(state.plan.runtime)
+    return StageInputs(
+        stage=step.verb,
+        parent=state.key,
+        settings=step.model_dump(mode="json", exclude={"why", "verb"}),
+        corpus_sha256=material.corpus.sha256 if cuts else None,
+        pieces_sha256=material.vocabulary_cut.sha256 if cuts else None,
+        file=_file_inputs(state.plan, material) if is_file else None,
+        gate=_gate_inputs(state.plan, material) if isinstance(step, Quantize) else None,
+        seed=material.recipe.seed,
+        **computed,
+    )
+
+
+def material_inputs(material: Material) -> MaterialInputs:
+    data = material.data
+    rows = {split: rows_sha256(material.rows(split)) for split in (data.splits if data else ())}
+    if material.recipe.unlabelled:
+        rows["unlabelled"] = rows_sha256(material.unlabelled_rows)
+    return MaterialInputs(
+        model_sha256=material.source.sha256,
+        task=material.task.name,
+        columns=data.columns if data else {},
+        rows_sha256=rows,
+        max_length=material.max_length,
+    )
+
+
+def rows_sha256(rows: Iterable[Row]) -> str:
+    """Of all that rows say, but for the place that an error would name."""
+    names = [field.name for field in fields(Row) if field.name != "place"]
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(repr([getattr(row, name) for name in names]).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _file_inputs(plan: Plan, material: Material) -> FileInputs:
+    return FileInputs(
+        format=plan.format,
+        runtime=plan.runtime,
+        target_sha256=target_sha256(script_of(plan.runtime)),
+        exact_products=plan.exact_products,
+        lengths=material.buckets if plan.format == "tflite" else (),
+    )
+
+
+def _gate_inputs(plan: Plan, material: Material) -> GateInputs:
+    return GateInputs(score_drop_limit=plan.budget.score_drop, is_precision_fixed=material.recipe.precision is not None)
+
+
+def _computed_by(roots: Sequence[str]) -> dict[str, Any]:
+    return {
+        "threads": len(os.sched_getaffinity(0)),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "libraries": library_versions_of(roots, CHOOSERS),
+        "code_sha256": code_sha256(roots, CHOOSERS),
+    }

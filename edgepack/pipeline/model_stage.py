@@ -1,0 +1,73 @@
+"""A stage from torch model to torch model: prune, distil. Each leaves a checkpoint, which is scored as the teacher was."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+from edgepack.core.cache import Stage
+from edgepack.core.distributed import is_first
+from edgepack.model.source import find_model
+from edgepack.pipeline.scoring import judged, load_model, model_size, torch_outputs
+from edgepack.pipeline.state import BuildState, TrainedModel
+from edgepack.plan.steps import Distill, DropAttention, ModelStep, PruneFFN, PruneHeads, PruneLayers, PruneWeights
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edgepack.compress.context import StageContext
+
+# The function that does each step, `function(model, step, context) -> model`, imported when the step runs.
+FUNCTIONS: dict[type[ModelStep], str] = {
+    PruneHeads: "edgepack.compress.pruning:prune_heads",
+    PruneFFN: "edgepack.compress.pruning:prune_ffn",
+    PruneLayers: "edgepack.compress.layers:prune_layers",
+    DropAttention: "edgepack.compress.layers:skip_attention",
+    PruneWeights: "edgepack.compress.sparsity:prune_weights",
+    Distill: "edgepack.compress.distillation:distill",
+}
+
+
+def stage_of(step: ModelStep) -> "Callable[[nn.Module, ModelStep, StageContext], nn.Module]":
+    """The function that does a step from model to model."""
+    return resolve_name(FUNCTIONS[type(step)])
+
+
+def module_of(step: ModelStep) -> str:
+    return FUNCTIONS[type(step)].partition(":")[0]
+
+
+def make(state: BuildState, step: ModelStep, place: Stage) -> dict[str, Any]:
+    from edgepack.model.checkpoint import save_checkpoint
+
+    material = state.material
+    model = stage_of(step)(load_model(material, state.work.checkpoint), step, _context(state, step, place.resume))
+    if not is_first():
+        return {}
+    save_checkpoint(model, place.folder)
+    outputs = torch_outputs(model, material, material.test, f"score after {step.verb}")
+    weights_mb = (place.folder / "model.safetensors").stat().st_size / 1e6
+    return judged(material, outputs, state.teacher.test) | model_size(model, weights_mb)
+
+
+def after(state: BuildState, step: ModelStep, place: Stage) -> tuple[BuildState, dict[str, Any]]:
+    return replace(state, work=TrainedModel(find_model(str(place.folder)))), place.record
+
+
+def _context(state: BuildState, step: ModelStep, resume: Path) -> "StageContext":
+    from edgepack.compress.context import StageContext
+
+    material, learns_from_all = state.material, isinstance(step, Distill)
+    return StageContext(
+        task=material.task,
+        rows=material.rows("train") + (material.unlabelled_rows if learns_from_all else []),
+        features=material.training if learns_from_all else material.train,
+        teacher_outputs=state.teacher.train if learns_from_all else state.teacher.train[: len(material.train)],
+        load_teacher=lambda: load_model(material, material.source),
+        dev_rows=material.rows("dev"),
+        dev_features=material.dev if isinstance(step, Distill) and step.minutes else [],
+        labels=material.labels,
+        folder=resume,
+        seed=material.recipe.seed,
+    )

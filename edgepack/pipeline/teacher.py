@@ -1,0 +1,68 @@
+"""The first row of the ladder: the model as it came, with its outputs, which all that follows is judged by and learns from."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from edgepack.core.cache import Stage, key_of, stage
+from edgepack.core.distributed import is_first
+from edgepack.core.errors import EdgepackError
+from edgepack.model.material import load_outputs, save_outputs
+from edgepack.pipeline.keys import soft_target_inputs, teacher_inputs
+from edgepack.pipeline.scoring import judged, load_model, model_size, torch_outputs, with_row
+from edgepack.pipeline.state import BuildState, Teacher
+from edgepack.plan.steps import CutVocabulary, ModelStep
+
+_ROOTS = (__name__,)
+
+
+def judge_teacher(state: BuildState) -> BuildState:
+    """EdgepackError where a step of the plan learns and there is no train split."""
+    key = key_of(teacher_inputs(state.material, _ROOTS))
+    with stage(state.cache, key) as place:
+        if not place.is_finished:
+            place.record = _test_outputs(state, place)
+    test = load_outputs(place.folder / "test.npz") if state.material.test else []
+    state = replace(state, key=key, teacher=Teacher(test=test))
+    record = dict(place.record)
+    if not any(isinstance(step, CutVocabulary) for step in state.plan.steps):
+        state, seconds = with_soft_targets(state)
+        record["seconds"] += seconds
+    return replace(state, ladder=with_row(state.ladder, "teacher", "as it came", record, place.folder))
+
+
+def with_soft_targets(state: BuildState) -> tuple[BuildState, float]:
+    """The state with the teacher's outputs for the train split, where a step of the plan learns; and the seconds that they took."""
+    if not any(isinstance(step, ModelStep) for step in state.plan.steps):
+        return state, 0.0
+    if not state.material.train:
+        raise EdgepackError(f"no train split in {state.material.recipe.data!r}", "give data to train on, or --student same --prune-heads 0")
+    with stage(state.cache, key_of(soft_target_inputs(state.key, _ROOTS))) as place:
+        if not place.is_finished:
+            place.record = _train_outputs(state, place)
+    train = load_outputs(place.folder / "train.npz")
+    return replace(state, teacher=replace(state.teacher, train=train)), place.record["seconds"]
+
+
+def _test_outputs(state: BuildState, place: Stage) -> dict[str, Any]:
+    if not is_first():
+        return {}
+    started, material = time.monotonic(), state.material
+    model = load_model(material, state.work.checkpoint)
+    outputs = torch_outputs(model, material, material.test, "teacher")
+    if outputs:
+        save_outputs(place.folder / "test.npz", outputs)
+    record = judged(material, outputs, outputs) | model_size(model, material.source.weights_mb)
+    return record | {"seconds": round(time.monotonic() - started, 2)}
+
+
+def _train_outputs(state: BuildState, place: Stage) -> dict[str, Any]:
+    if not is_first():
+        return {}
+    from edgepack.model.evaluation import run_model
+
+    started, material = time.monotonic(), state.material
+    model = load_model(material, state.work.checkpoint)
+    outputs = run_model(model, material.task, material.training, "teacher's soft targets", material.task.kept_outputs)
+    save_outputs(place.folder / "train.npz", outputs)
+    return {"seconds": round(time.monotonic() - started, 2)}

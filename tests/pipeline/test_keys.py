@@ -1,0 +1,212 @@
+"""A key holds every input: each setting, each file of the model, each column and each library moves the keys that it should."""
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+from small import INTENTS, make_data, make_model
+
+from edgepack.core import code_graph
+from edgepack.core.cache import key_of
+from edgepack.model.material import gather
+from edgepack.pipeline.build import plan_formats
+from edgepack.pipeline.keys import material_inputs, step_inputs, teacher_inputs
+from edgepack.pipeline.stages import doer_of
+from edgepack.pipeline.state import BuildState, ExportedFile, TrainedModel
+from edgepack.plan.profile import load_profile
+from edgepack.plan.recipe import Recipe
+from edgepack.plan.setting import setting_fields
+
+PROFILE = load_profile("raspberry-pi")
+# Everything is fixed, so that a budget does not move the plan itself.
+FIXED = {"student": "2x64", "prune_heads": 0.25, "precision": "int8", "importance": "gradient", "scope": "layer"}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    make_model(folder)
+    (folder / "README.md").write_text("a card")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return make_data(tmp_path_factory.mktemp("data"), {"train": 64, "dev": 20, "test": 20})
+
+
+@pytest.fixture(scope="module")
+def one_file(tmp_path_factory):
+    """A CSV without splits, with two columns of texts and two of labels."""
+    path = tmp_path_factory.mktemp("one") / "rows.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("text", "other", "label", "label2"))
+        for index in range(60):
+            writer.writerow((f"turn on light {index}", f"play {index}", INTENTS[index % 2], INTENTS[index % 3]))
+    return path
+
+
+def keys_of(recipe):
+    """The key of each stage by its name, in their order, without any work done."""
+    material = gather(recipe)
+    plan = plan_formats(recipe, PROFILE)[0]
+    keys = {"teacher": key_of(teacher_inputs(material, ("edgepack.pipeline.teacher",)))}
+    state = BuildState(material.source, material, plan, PROFILE, None, TrainedModel(material.source), key=keys["teacher"])
+    for step in plan.steps:
+        _, roots = doer_of(step, plan.format)
+        keys[step.verb] = key_of(step_inputs(state, step, roots))
+        state = replace(state, key=keys[step.verb])
+    return keys
+
+
+def first_moved(before, after):
+    """The first stage whose key is another one; all behind it have to be others too. None: every key is the same."""
+    names = list(after)
+    moved = [name for name in names if before.get(name) != after[name]]
+    assert not moved or moved == names[names.index(moved[0]) :]
+    return moved[0] if moved else None
+
+
+# Each setting: another value for it, and the first stage that has to be done anew. Paths are filled in by the test.
+SETTINGS = {
+    "model": ("OTHER MODEL", "teacher"),
+    "task": ("text-classification", None),  # what the config says, too
+    "data": ("OTHER DATA", "teacher"),
+    "vocabulary": ("data", "cut_vocabulary"),
+    "student": ("1x64", "distill"),
+    "prune_heads": (0.5, "prune_heads"),
+    "prune_ffn": (0.5, "prune_ffn"),
+    "prune_layers": ("0,1,2", "prune_layers"),
+    "drop_attention": (1, "drop_attention"),
+    "prune_weights": (0.5, "distill"),  # which then holds the zeros
+    "importance": ("magnitude", "prune_heads"),
+    "scope": ("model", "prune_heads"),
+    "refit": (True, "prune_heads"),
+    "iterations": (2, None),  # a student that is distilled is cut at once
+    "precision": ("fp16", "export"),  # in another opset
+    "activations": ("static", "quantize"),
+    "prepack": (False, "export"),
+    "smoothing": (0.5, "quantize"),
+    "sensitive": (1, "quantize"),
+    "embedding_bits": (None, None),  # of decoders
+    "format": ("onnx", None),  # what the profile prefers
+    "length": (64, None),
+    "max_length": (48, "teacher"),
+    "budget.file_mb": (500.0, None),
+    "budget.ram_mb": (5000.0, None),
+    "budget.latency_ms": (5000.0, None),
+    "budget.load_ms": (50000.0, None),
+    "budget.score_drop": (7.0, "quantize"),  # the gate chooses by it
+    "training.epochs": (7, "distill"),
+    "training.batch_rows": (7, "distill"),
+    "training.learning_rate": (7e-4, "distill"),
+    "training.temperature": (7.0, "distill"),
+    "training.soft_weight": (0.7, "distill"),
+    "training.hidden_weight": (0.7, "distill"),
+    "training.relation_weight": (0.7, "distill"),
+    "training.hard_weight": (0.7, "distill"),
+    "training.minutes": (7.0, "distill"),
+    "unlabelled": ("TEXTS", "teacher"),
+    "columns.text": ("text", None),  # what is guessed, too
+    "columns.text_pair": (None, None),
+    "columns.label": ("intent", None),
+    "seed": (1, "prune_heads"),  # the splits are given: it draws nothing before
+    "trust_remote_code": (True, None),  # of a model without any
+}
+
+
+def test_every_setting_is_tried():
+    assert set(SETTINGS) == {".".join(field.path) for field in setting_fields(Recipe)}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_setting_moves_the_keys_of_the_stages_that_read_it(name, model, data, tmp_path):
+    value, expected = SETTINGS[name]
+    stated = {"model": str(model), "data": str(data), "training": {}, "budget": {}, "columns": {}} | FIXED
+    before = keys_of(Recipe.read(stated, "test"))
+    match value:
+        case "OTHER MODEL":
+            make_model(tmp_path / "model", seed=1)
+            value = str(tmp_path / "model")
+        case "OTHER DATA":
+            value = str(make_data(tmp_path / "data", {"train": 60, "dev": 20, "test": 20}))
+        case "TEXTS":
+            (tmp_path / "texts.txt").write_text("turn it on\nplay something\n")
+            value = str(tmp_path / "texts.txt")
+    *above, key = name.split(".")
+    (stated[above[0]] if above else stated)[key] = value
+    assert first_moved(before, keys_of(Recipe.read(stated, "test"))) == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "moves"),
+    [
+        ("config.json", True), ("model.safetensors", True), ("tokenizer.json", True), ("tokenizer_config.json", True),
+        ("generation_config.json", True), ("1_Pooling/config.json", True), ("chat_template.jinja", True), ("README.md", False),
+    ],
+)  # fmt: skip
+def test_each_file_of_the_model_that_a_library_reads_moves_the_teacher(file, moves, model, data, tmp_path):
+    before = keys_of(Recipe(model=str(model), data=str(data), **FIXED))
+    copy = shutil.copytree(model, tmp_path / "copy")
+    path = copy / file
+    path.parent.mkdir(exist_ok=True)
+    match path.suffix:
+        case ".json":
+            stated = json.loads(path.read_text()) if path.is_file() else {}
+            path.write_text(json.dumps(stated if file == "tokenizer.json" else stated | {"another_key": 1}))  # in one line now
+        case ".safetensors":
+            content = bytearray(path.read_bytes())
+            content[-1] ^= 1
+            path.write_bytes(content)
+        case _:
+            path.write_text("another line")
+    assert first_moved(before, keys_of(Recipe(model=str(copy), data=str(data), **FIXED))) == ("teacher" if moves else None)
+
+
+def test_the_seed_moves_the_teacher_where_it_draws_the_splits(model, one_file):
+    recipes = [Recipe(model=str(model), data=str(one_file), seed=seed, columns={"label": "label"}, **FIXED) for seed in (0, 1)]
+    assert first_moved(*map(keys_of, recipes)) == "teacher"
+
+
+@pytest.mark.parametrize("columns", [{"label": "label2"}, {"text": "other"}, {"text_pair": "other"}])
+def test_another_column_moves_the_teacher(model, one_file, columns):
+    usual = {"text": "text", "label": "label"}
+    recipes = [Recipe(model=str(model), data=str(one_file), columns=chosen, **FIXED) for chosen in (usual, usual | columns)]
+    assert first_moved(*map(keys_of, recipes)) == "teacher"
+
+
+def test_a_column_that_is_named_is_the_same_as_one_that_is_guessed(model, one_file):
+    named = gather(Recipe(model=str(model), data=str(one_file), columns={"text": "text", "label": "label"}))
+    path = one_file.with_name("fewer.csv")
+    path.write_text("\n".join(",".join(row.split(",")[::2]) for row in one_file.read_text().splitlines()))
+    assert material_inputs(gather(Recipe(model=str(model), data=str(path)))).rows_sha256 == material_inputs(named).rows_sha256
+
+
+@pytest.mark.parametrize(
+    ("library", "first"),
+    [("torch", "teacher"), ("tokenizers", "teacher"), ("onnxslim", "export"), ("onnxscript", "teacher"), ("typer", None)],
+)
+def test_another_version_of_a_library_moves_the_stages_that_compute_with_it(library, first, model, data, monkeypatch):
+    recipe = Recipe(model=str(model), data=str(data), **FIXED)
+    before, real = keys_of(recipe), code_graph._version
+    monkeypatch.setattr(code_graph, "_version", lambda name: "99" if name == library else real(name))
+    assert first_moved(before, keys_of(recipe)) == first
+
+
+def test_another_number_of_threads_moves_every_key(model, data, monkeypatch):
+    recipe = Recipe(model=str(model), data=str(data), **FIXED)
+    before = keys_of(recipe)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(64)))
+    assert first_moved(before, keys_of(recipe)) == "teacher"
+
+
+def test_a_file_that_is_not_exported_yet_is_a_fault_of_the_plan(model):
+    source = gather(Recipe(model=str(model))).source
+    state = BuildState(source, None, None, PROFILE, None, TrainedModel(source))
+    with pytest.raises(AssertionError, match="no step of the plan has exported"):
+        _ = state.model_file
+    exported = ExportedFile(source, None, None)
+    assert replace(state, work=exported).model_file is exported
