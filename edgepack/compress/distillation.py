@@ -149,6 +149,6 @@ def _dev_judge(context: StageContext) -> Callable[[nn.Module], float] | None:
 
     def judge(model: nn.Module) -> float:
         score = score_outputs(context.task, run_model(model, context.task, features, "dev"), features, rows, context.labels, [])
-        return -score.value if score.metric == "perplexity" else score.value
+        return -score.value if score.lower_is_better else score.value
 
     return judge

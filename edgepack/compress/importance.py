@@ -61,12 +61,12 @@ def _by_gradient(model: nn.Module, context: StageContext, unit: str) -> Scores:
 
 def _by_activation(model: nn.Module, context: StageContext, unit: str) -> Scores:
     """The mean magnitude of what each puts out, over real tokens. Muralidharan 2024 (Minitron)."""
-    found = collect_activations(model, context.features)
-    return found.heads if unit == "heads" else found.ffn
+    means = collect_activations(model, context.features)
+    return means.heads if unit == "heads" else means.ffn
 
 
 def _by_magnitude(model: nn.Module, context: StageContext, unit: str) -> Scores:
-    """The norm of each one's own weights, in and out. Li 2017, "Pruning filters for efficient convnets"."""
+    """The norm of each head's or neuron's weights, in and out. Li 2017, "Pruning filters for efficient convnets"."""
     family, size = family_of_model(model), head_dim_of(model)
     if unit == "ffn":
         return [_norms(owner, family.ffn_in, family.ffn_out, 1) for owner in ffns_of(model)]
@@ -111,7 +111,7 @@ def _scaled(scores: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def gates(model: nn.Module, rows: int, unit: str) -> Iterator[list[torch.Tensor]]:
-    """Gates of 1, [rows, heads] by layer or [rows, neurons] by FFN, each multiplied onto one's output while the block runs."""
+    """Gates of 1, [rows, heads] by layer or [rows, neurons] by FFN, each multiplied onto its unit's output while the block runs."""
     family, size = family_of_model(model), head_dim_of(model)
     opened = [torch.ones(rows, count, requires_grad=True) for count in _counts(model, unit)]
 

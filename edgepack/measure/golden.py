@@ -18,8 +18,8 @@ def answers_on(machine: Machine, pack: Path, manifest: Manifest, exact: bool | N
 
     exact: see `answer`; None: as the pack's device computes.
     """
-    found = ask_golden(machine, pack, manifest, manifest.plan.exact_products if exact is None else exact)
-    return round(largest_gap(manifest, read_golden(pack), found, f" {machine.place}"), DIGITS)
+    answers = ask_golden(machine, pack, manifest, manifest.plan.exact_products if exact is None else exact)
+    return round(largest_gap(manifest, read_golden(pack), answers, f" {machine.place}"), DIGITS)
 
 
 def ask_golden(machine: Machine, pack: Path, manifest: Manifest, exact: bool) -> Outputs:
@@ -29,9 +29,9 @@ def ask_golden(machine: Machine, pack: Path, manifest: Manifest, exact: bool) ->
     return [np.asarray(output) for output in machine.run_job(pack, manifest.plan.runtime, job)["outputs"]]
 
 
-def largest_gap(manifest: Manifest, golden: list[dict[str, Any]], found: Outputs, place: str) -> float:
+def largest_gap(manifest: Manifest, golden: list[dict[str, Any]], answers: Outputs, place: str) -> float:
     worst, task = 0.0, task_named(manifest.task)
-    for entry, output in zip(golden, found, strict=True):
+    for entry, output in zip(golden, answers, strict=True):
         gap = gap_between(output, np.asarray(entry["output"]), task)
         if not gap <= manifest.golden_tolerance:
             shown = str(entry.get("text") or entry.get("words") or entry["input_ids"])[:60]

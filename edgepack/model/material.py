@@ -167,9 +167,9 @@ def _ids_of_config(source: Source, trust_remote_code: bool) -> set[int]:
     stated = config | (json.loads(generation.read_text(encoding="utf-8")) if generation.is_file() else {})
     values = [stated[name] for name in stated if name.endswith(("_token_id", "_token_ids"))]
     values += [config.get("pad_token_id"), config.get("bos_token_id"), config.get("eos_token_id")]
-    found = {index for value in values for index in (value if isinstance(value, list) else [value]) if isinstance(index, int)}
-    found |= set(range(family_of(source.config, source.name).reserved_positions(config)))
-    return {index for index in found if 0 <= index < source.config["vocab_size"]}
+    ids = {index for value in values for index in (value if isinstance(value, list) else [value]) if isinstance(index, int)}
+    ids |= set(range(family_of(source.config, source.name).reserved_positions(config)))
+    return {index for index in ids if 0 <= index < source.config["vocab_size"]}
 
 
 def save_outputs(path: Path, outputs: Outputs) -> None:

@@ -25,24 +25,24 @@ def find_files(path: Path) -> dict[str, Path]:
     if path.is_file():
         return {"all": path}
     files = sorted(file for file in path.iterdir() if file.is_file() and file.suffix.lower() in _SUFFIXES)
-    found: dict[str, Path] = {}
+    by_split: dict[str, Path] = {}
     for file in files:
         split = _split_of(file.stem)
         if split is None:
             continue
-        if split in found:
+        if split in by_split:
             raise EdgepackError(
-                f"two files for the {split} split in {path}: {found[split].name} and {file.name}", "keep one of them, or name one file"
+                f"two files for the {split} split in {path}: {by_split[split].name} and {file.name}", "keep one of them, or name one file"
             )
-        found[split] = file
-    if not found and len(files) == 1:
+        by_split[split] = file
+    if not by_split and len(files) == 1:
         return {"all": files[0]}
-    if "train" not in found and "test" not in found:
+    if "train" not in by_split and "test" not in by_split:
         names = ", ".join(file.name for file in files) or "no data file"
         raise EdgepackError(
             f"no train or test file in {path}: it holds {names}", "name files by their split, such as train.csv, dev.csv and test.csv"
         )
-    return found
+    return by_split
 
 
 def read_records(path: Path, named_columns: frozenset[str] = frozenset(), conll: bool = False) -> dict[str, list[Record]]:

@@ -74,7 +74,7 @@ def _whole(report: Report, baseline: Report, most: float) -> Iterator[Regression
     yield _single("the file", "file_mb", None, (before.file_mb, now.file_mb), most)
     if before.score and now.score and before.score.metric == now.score.metric:
         values = (before.score.value, now.score.value)
-        higher_is_better = before.score.metric != "perplexity"
+        higher_is_better = not before.score.lower_is_better
         yield _single("the test split", "score", None, values, most, higher_is_better)
 
 

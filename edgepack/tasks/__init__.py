@@ -25,7 +25,8 @@ def task_named(name: str) -> "Task":
     """The record of a task. EdgepackError: there is no such task."""
     if name not in task_names():
         raise EdgepackError(f"unknown task: {name!r}", did_you_mean(name, task_names()))
-    return import_module(f"{__name__}.{name.replace('-', '_')}").TASK
+    task: Task = import_module(f"{__name__}.{name.replace('-', '_')}").TASK
+    return task
 
 
 def all_tasks() -> tuple["Task", ...]:

@@ -120,9 +120,9 @@ def _answer_positions(item: Features, row: Row) -> np.ndarray:
     """First and last token of the first answer that lies whole in this window; IGNORED twice where none does."""
     for text, opening in row.answers:
         closing = opening + len(text)
-        held = [at for at, span in enumerate(item.offsets) if span and span[0] < closing and span[1] > opening]
-        if held and item.offsets[held[0]][0] <= opening and item.offsets[held[-1]][1] >= closing:
-            return np.array([held[0], held[-1]])
+        held = [(at, span) for at, span in enumerate(item.offsets) if span and span[0] < closing and span[1] > opening]
+        if held and held[0][1][0] <= opening and held[-1][1][1] >= closing:
+            return np.array([held[0][0], held[-1][0]])
     return np.array([IGNORED, IGNORED])
 
 
@@ -145,7 +145,9 @@ def _aligned(outputs: Outputs, features: Sequence[Features], others: Sequence[Fe
     for output, item in zip(outputs, features, strict=True):
         lowest[item.row] = min(lowest.get(item.row, np.inf), float(output.min()))
         for values, span in zip(output, item.offsets, strict=True):
-            for end in (0, 1) if span else ():
+            if span is None:
+                continue
+            for end in (0, 1):
                 key = (item.row, end, span[end])
                 places[key] = max(places.get(key, -np.inf), float(values[end]))
     return [

@@ -133,6 +133,7 @@ TASK = Task(
     soft_loss=_soft_loss,
     decodes=True,
     head_outputs=0,
+    lower_is_better=True,
     joins_rows=True,
     calibration=_calibration,
     hard_targets=_hard_targets,

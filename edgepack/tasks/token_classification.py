@@ -107,8 +107,8 @@ def _calibration(answers: Answers) -> Calibration | None:
     pairs = zip(answers.features, chosen, strict=True)
     tags = [answers.rows[item.row].tags[word] for item, positions in pairs for word in positions]
     true = np.array([answers.labels[tag] for tag in tags])
-    ours, teacher = (None if side is None else _of_words(side, chosen) for side in (answers.outputs, answers.teacher))
-    return calibrate(ours, true, teacher, unit="words") if len(true) else None
+    teacher = None if answers.teacher is None else _of_words(answers.teacher, chosen)
+    return calibrate(_of_words(answers.outputs, chosen), true, teacher, unit="words") if len(true) else None
 
 
 def _first_tokens(item: Features) -> dict[int, int]:

@@ -125,6 +125,8 @@ def test_there_is_a_decision_a_row_and_the_teacher_loses_nothing_against_itself(
     quality = judge_outputs(task, outputs, features, rows, LABELS, outputs)
     assert quality.score is not None and quality.score.metric == task.metric
     assert quality.score.drop_from(quality.score) == 0
+    worse = quality.score.model_copy(update={"value": quality.score.value + (0.1 if task.lower_is_better else -0.1)})
+    assert quality.score.lower_is_better == task.lower_is_better and worse.drop_from(quality.score) > 0
     assert quality.flip_share == (None if decisions[0] is None else 0)
     assert all(group.kind == task.class_kind for group in quality.groups)
     assert task.needs_teacher == (judge_outputs(task, outputs, features, rows, LABELS, None).score is None)

@@ -26,7 +26,7 @@ def calibrate(log_probabilities: np.ndarray, true: np.ndarray, teacher: np.ndarr
         true_class=known(in_true.mean()),
         teacher_kl=None if teacher is None else known((np.exp(teacher) * (teacher - log_probabilities)).sum(axis=1).mean()),
         reliability=tuple(
-            Bin(confidence=known(confidence[part].mean()), accuracy=known(right[part].mean()), rows=len(part))
+            Bin(confidence=rounded(confidence[part].mean()), accuracy=rounded(right[part].mean()), rows=len(part))
             for part in _by_width(confidence)
         ),
         by_teacher=None if teacher is None else _by_teacher(probabilities, true, np.exp(teacher)),
@@ -65,9 +65,10 @@ def _by_teacher(probabilities: np.ndarray, true: np.ndarray, teacher: np.ndarray
     order = np.argsort(sure, kind="stable")
     columns = np.stack([sure, in_true, ours == true, ours != theirs], axis=1)[order]
     means = np.add.reduceat(columns, starts, axis=0) / sizes[:, None]
+    figures = [tuple(rounded(value) for value in mean) for mean in means]
     return tuple(
-        TeacherBin(teacher=known(mean[0]), true_class=known(mean[1]), accuracy=known(mean[2]), flip_share=known(mean[3]), rows=int(size))
-        for mean, size in zip(means, sizes, strict=True)
+        TeacherBin(teacher=teacher_mean, true_class=true_class, accuracy=accuracy, flip_share=flipped, rows=int(size))
+        for (teacher_mean, true_class, accuracy, flipped), size in zip(figures, sizes, strict=True)
     )
 
 
@@ -86,4 +87,8 @@ def log_softmax(logits: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
 
 def known(value: float) -> float | None:
     """A figure of a record: six digits, and None where it is no number."""
-    return round(float(value), 6) if np.isfinite(value) else None
+    return rounded(value) if np.isfinite(value) else None
+
+
+def rounded(value: float) -> float:
+    return round(float(value), 6)

@@ -52,9 +52,16 @@ class Score(Frozen):
     high: float
     rows: int
 
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether the task that is judged by this metric says so."""
+        from edgepack.tasks import all_tasks
+
+        return any(task.lower_is_better for task in all_tasks() if task.metric == self.metric)
+
     def drop_from(self, teacher: "Score") -> float:
-        """Points lost against the teacher, 0 to 100; for perplexity per cent gained. Negative where it is better."""
-        if self.metric == "perplexity":
+        """Points lost against the teacher, 0 to 100; for perplexity and its like per cent gained. Negative where it is better."""
+        if self.lower_is_better:
             return 100 * (self.value / teacher.value - 1)
         return 100 * (teacher.value - self.value)
 

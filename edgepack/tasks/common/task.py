@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgepack.core.errors import EdgepackError
-from edgepack.tasks.common.calibration import Calibration
 from edgepack.tasks.common.metrics import Answers, ClassResult, Metric
 from edgepack.tasks.common.rows import Record, Row
+from edgepack.tasks.common.scores import Calibration
 
 if TYPE_CHECKING:
     import torch
@@ -110,6 +110,7 @@ class Task:
     head_outputs: int | None = None  # the width of the head; None: one for each label that the config names
     dense_head: bool = False  # a dense layer stands before the head in families that have one for whole texts
     uses_pooler: bool = True  # False: the base model is loaded without its pooler
+    lower_is_better: bool = False  # of the metric; a drop is then counted in per cent of the teacher's value
     joins_rows: bool = False  # rows are running text: they keep their order, and an input may hold parts of several
     reads_conll: bool = False  # plain text files hold a word and its tag a line, not a text a line
     needs_teacher: bool = False  # whether the metric compares with the teacher's outputs
