@@ -71,7 +71,8 @@ def _empty_student(model: nn.Module, hidden: int, shapes: Sequence[LayerShape]) 
     whole = LayerShape(heads=getattr(config, family.config_heads), ffn=getattr(config, family.config_ffn) or 4 * full)
     group = whole.heads // (getattr(config, "num_key_value_heads", None) or whole.heads)
     narrow = narrowed(whole, hidden / full, group)
-    setattr(config, family.config_hidden, hidden)
+    for name in (family.config_hidden, *family.config_widths):
+        setattr(config, name, hidden)
     setattr(config, family.config_ffn, narrow.ffn)
     if not family.config_bottleneck:  # within a bottleneck heads have its width, which stays
         setattr(config, family.config_heads, narrow.heads)

@@ -22,17 +22,17 @@ def attention_replaced(model: nn.Module, name: str, attention: Callable, mask: C
     AttentionInterface.register(name, attention)
     ALL_MASK_ATTENTION_FUNCTIONS.register(name, mask)
     before, family = model.config._attn_implementation, family_of_model(model)
-    plain = [layer for layer in layers_of(model) if has_attention(model, layer)] if family.head_bias else []
-    if not plain:
+    biased = [layer for layer in layers_of(model) if has_attention(model, layer)] if family.head_bias else []
+    if not family.plain_attention:
         model.set_attn_implementation(name)
     try:
-        for layer in plain:
+        for layer in biased:
             layer.set_submodule(family.attention, _Biased(model, layer, attention))
         yield
     finally:
-        for layer in plain:
+        for layer in biased:
             layer.set_submodule(family.attention, layer.get_submodule(family.attention).replaced)
-        if not plain:
+        if not family.plain_attention:
             model.set_attn_implementation(before)
 
 

@@ -29,6 +29,7 @@ class Family:
     ffn_out: str
     attention_counts: Mapping[str, str] = field(default_factory=dict)  # attribute -> heads, kv_heads or width, kept true after cuts
     heads_from_config: bool = False  # attention reads its head count from the config as it runs
+    plain_attention: bool = False  # computed in the layer itself, not through the interface that transformers has for attention
     head_bias: str = ""  # a table with a column a head that all layers add to their scores, relative to the base (MPNet)
     norm_before_attention: str = ""  # of a decoder's layer: only attention reads what it gives, so that smoothing can scale it
     norm_before_ffn: str = ""
@@ -52,7 +53,10 @@ class Family:
     config_logit_cap: str = ""  # logits likewise
     config_bidirectional: str = ""  # true where a causal family sees whole texts, for embeddings
     config_by_layer: tuple[str, ...] = ("layer_types",)  # lists with an entry a layer
-    only: Mapping[str, Any] = field(default_factory=dict)  # settings that this family stands for; another value is refused
+    config_distances: str = ""  # half the rows of a table of distances, which all layers project (DeBERTa)
+    config_widths: tuple[str, ...] = ()  # further keys that state the hidden width
+    only: Mapping[str, Any] = field(default_factory=dict)  # settings that this family stands for, a tuple: one of them; others are refused
+    must_state: tuple[str, ...] = ()  # keys of `only` whose absence means another value
 
     # What parameters are made of, beside matrices.
     positions_from_padding: bool = False  # the first token's position is the row behind the padding id's

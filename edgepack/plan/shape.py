@@ -32,6 +32,7 @@ class ModelShape(Frozen):
     tied: bool = True  # a decoder's head is the token table
     bottleneck: int | None = None  # width inside a layer, where it is not `hidden`
     ffns: int = 1  # FFNs in a layer, each `LayerShape.ffn` wide
+    distance_rows: int = 0  # of a table of distances as wide as `hidden`, with a norm of its own
     bias_rows: int = 0  # of a table with a column a head, which all layers share
 
     @property
@@ -54,6 +55,7 @@ class ModelShape(Frozen):
         missing_norm = self._norm(self.hidden) if self.family.first_layer_stays else 0
         layers = sum(self.layer_params(layer) for layer in self.stored_layers) - missing_norm
         bias_table = self.bias_rows * (self.hidden // self.head_dim)
+        bias_table += self.distance_rows * self.hidden + self._norm(self.hidden) * bool(self.distance_rows)
         return self.embedding_params + layers + bias_table + self._head_params
 
     @property
@@ -151,6 +153,7 @@ def read_shape(config: Mapping[str, Any], task: str, kept: list[dict[str, int]] 
         labels=_labels(config, task),
         tied=config.get("tie_word_embeddings", family.tied_unless_stated),
         bottleneck=bottleneck,
+        distance_rows=2 * config[family.config_distances] if family.config_distances else 0,
         bias_rows=config[family.config_bias_rows] if family.config_bias_rows else 0,
         ffns=config.get(family.config_ffns, 1) if family.config_ffns else 1,
     )

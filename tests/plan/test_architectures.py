@@ -1,6 +1,7 @@
 """Every family can do what the others can, and a new one takes one file."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -102,13 +103,31 @@ def test_a_family_that_nobody_knows_is_named():
         ("smollm3", "use_sliding_window", True),
         ("smollm3", "mlp_bias", True),
         ("gemma2", "attention_bias", True),
+        ("deberta-v2", "relative_attention", False),
         ("qwen3", "use_sliding_window", True),
     ],
 )
 def test_a_setting_that_is_not_reproduced_is_refused_by_key_and_value(family, key, value):
+    stated = FAMILIES[family].tiny_settings() | {"model_type": family, "pad_token_id": 1}
     with pytest.raises(EdgepackError, match=f"{key} is ") as error:
-        family_of({"model_type": family, key: value}, "config.json")
+        family_of(stated | {key: value}, "config.json")
     assert repr(value) in error.value.problem
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"relative_attention": None}, "relative_attention is not stated"),
+        ({"pos_att_type": "c2p"}, "pos_att_type is 'c2p'"),
+        ({"conv_kernel_size": 3}, "conv_kernel_size is 3"),
+    ],
+)
+def test_a_deberta_of_another_build_is_refused(changed, says):
+    stated = FAMILIES["deberta-v2"].tiny_settings() | {"model_type": "deberta-v2"}
+    assert family_of(stated | {"pos_att_type": "p2c|c2p"}, "config.json").model_type == "deberta-v2"
+    config = {key: value for key, value in (stated | changed).items() if value is not None}
+    with pytest.raises(EdgepackError, match=re.escape(says)):
+        family_of(config, "config.json")
 
 
 def test_a_model_that_sees_whole_texts_cannot_write(tmp_path):

@@ -78,9 +78,11 @@ def family_of(config: Mapping[str, Any], place: str) -> Family:
         )
     family = FAMILIES[model_type]
     for name, value in family.only.items():
-        if config.get(name, value) != value:
+        allowed, absent = value if isinstance(value, tuple) else (value,), name not in config
+        if name in family.must_state if absent else config[name] not in allowed:
+            stated, known = "not stated" if absent else repr(config[name]), " or ".join(map(repr, allowed))
             raise EdgepackError(
-                f"a {model_type} of another build in {place}: {name} is {config[name]!r}",
-                f"edgepack knows {model_type} with {name} = {value!r}; another build needs its own file in edgepack/plan/architectures",
+                f"a {model_type} of another build in {place}: {name} is {stated}",
+                f"edgepack knows {model_type} with {name} = {known}; another build needs its own file in edgepack/plan/architectures",
             )
     return family

@@ -13,6 +13,7 @@ FAMILY = Family(
     ffn_in=("intermediate.dense",),
     ffn_out="output.dense",
     attention_counts={"attention.attn.num_attention_heads": "heads", "attention.attn.all_head_size": "width"},
+    plain_attention=True,
     head_bias="encoder.relative_attention_bias",
     config_bias_rows="relative_attention_num_buckets",
     pooler=True,
