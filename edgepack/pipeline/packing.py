@@ -16,10 +16,10 @@ from edgepack.pipeline.scoring import file_outputs
 from edgepack.pipeline.state import BuildState, ExportedFile, QuantizedFile
 from edgepack.plan.cost_model import predict
 from edgepack.plan.formats import format_versions
+from edgepack.plan.precision import precision_facts
 from edgepack.plan.runtime import runtime_facts
 from edgepack.report.write import write_model_card
 
-_FP32_TOLERANCE, _INT8_TOLERANCE = 1e-3, 0.05  # golden vectors on another machine: rounding moves an int8 step now and then
 _TOKENIZER_CONFIG = "tokenizer_config.json"
 _NOT_IN_CONFIG = ("_name_or_path", "auto_map")  # a path of somebody's machine; code that a pack does not bring
 
@@ -66,7 +66,7 @@ def write_pack(folder: Path, state: BuildState, command: str) -> Pack:
         edgepack=library_versions()["edgepack"],
         format=plan.format,
         precision=precision,
-        golden_tolerance=_FP32_TOLERANCE if precision in ("fp32", "fp16") else _INT8_TOLERANCE,
+        golden_tolerance=precision_facts(precision).golden_tolerance,
         products=count_matrix_products(folder / runnable.model),
         predictions=predict(
             shape, precision, profile, plan.runtime, material.recipe.length, material.recipe.embedding_bits or 8, plan.prepack

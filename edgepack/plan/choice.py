@@ -7,17 +7,16 @@ from collections.abc import Iterator
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
-from edgepack.plan.cost_model import BLOCK, Prediction, predict
+from edgepack.plan.cost_model import Prediction, predict
 from edgepack.plan.cuts import cut_shape
 from edgepack.plan.formats import FORMATS, Format, FormatWish
+from edgepack.plan.precision import BLOCK, FileKind, all_precisions, precision_facts
 from edgepack.plan.profile import Budget, PrecisionName, Profile
 from edgepack.plan.recipe import Recipe, StudentSize, parse_student
 from edgepack.plan.runtime import runtime_facts
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.student import candidate_students, choose_student
 
-SUPPORTED_PRECISIONS: tuple[PrecisionName, ...] = ("fp32", "fp16", "int8", "int4")  # the widest first
-_ONLY_FOR = {"fp16": "encoders", "int4": "decoders"}
 _AUTO_PRUNING = (0.0, 0.25, 0.5)
 _UNITS = {"file_mb": "MB of files", "ram_mb": "MB of memory", "latency_ms": "ms of latency", "load_ms": "ms to load"}
 
@@ -111,7 +110,7 @@ def _choices(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budg
         pruned = cut_shape(teacher, recipe, fraction)
         for student in _students(profile, recipe, teacher, pruned, runtime, precisions[-1], can_train):
             for precision in precisions:
-                if FORMATS[runtime] == "onnx" and _blocks_do_not_fit(recipe, student, precision):
+                if _blocks_do_not_fit(recipe, student, precision, runtime):
                     continue
                 for prepack in _prepacking(recipe, student, runtime):
                     prediction = predict(student, precision, profile, runtime, recipe.length, recipe.embedding_bits or 8, prepack)
@@ -141,48 +140,30 @@ def _prepacking(recipe: Recipe, student: ModelShape, runtime: str) -> tuple[bool
 
 
 def _precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: str) -> list[PrecisionName]:
-    if FORMATS[runtime] == "tflite":
-        return _tflite_precisions(profile, recipe, teacher, runtime)
-    decodes = teacher.decodes
-    unfit = "encoders" if decodes else "decoders"
-    listed = [name for name in SUPPORTED_PRECISIONS if name in profile.runtimes[runtime].precisions and _ONLY_FOR.get(name) != unfit]
-    offered = [name for name in listed if _version(profile, runtime) >= runtime_facts(runtime).oldest[name]]
-    if recipe.precision is None and offered:
-        return offered
-    _refuse_an_old_runtime(profile, runtime, recipe.precision or "fp32")
-    if recipe.precision == "fp16" and decodes:
-        raise EdgepackError(
-            "fp16 is for encoders: a decoder reads every weight for each token, so fewer bits are faster", "choose int8 or int4"
-        )
-    if recipe.precision == "int4" and not decodes:
-        raise EdgepackError(
-            f"int4 is for decoders, which read every weight for each token: {teacher.task} in int4 is as slow as in fp32",
-            f"choose one of: {', '.join(offered)}",
-        )
-    if recipe.precision not in offered and not decodes:
-        raise EdgepackError(
-            f"profile {profile.name!r} does not list {recipe.precision} for {runtime}", f"choose one of: {', '.join(offered)}"
-        )
-    return [recipe.precision]
-
-
-def _tflite_precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: str) -> list[PrecisionName]:
-    """int4 only where it is asked for: an encoder is no faster for it, and a decoder that reads prompts slower loses more than by int8."""
-    if teacher.decodes and not runtime_facts(runtime).writes_text:
+    """The precision that the user asked for, or what the planner may choose between, the widest first."""
+    facts, kind = runtime_facts(runtime), file_kind(teacher, runtime)
+    if kind.decodes and not facts.writes_text:
         raise EdgepackError(
             f"text-generation needs LiteRT's CompiledModel, which keeps the cache between tokens: {runtime} has none",
             "use a profile that runs litert or onnxruntime",
         )
-    listed = [name for name in SUPPORTED_PRECISIONS if name in profile.runtimes[runtime].precisions and name != "fp16"]
-    if recipe.precision is None:
-        return [name for name in listed if name != "int4"]
-    if recipe.precision == "fp16":
-        raise EdgepackError("fp16 on a CPU makes a TFLite pack slower and its memory larger", f"choose one of: {', '.join(listed)}")
-    if recipe.precision not in listed:
-        raise EdgepackError(
-            f"profile {profile.name!r} does not list {recipe.precision} for {runtime}", f"choose one of: {', '.join(listed)}"
-        )
-    return [recipe.precision]
+    listed = [one for one in all_precisions() if one.name in profile.runtimes[runtime].precisions and kind in one.quantize]
+    offered = [one for one in listed if _version(profile, runtime) >= facts.oldest.get(one.name, ())]
+    chosen_freely = [one.name for one in offered if kind not in one.only_when_asked]
+    if recipe.precision is None and chosen_freely:
+        return chosen_freely
+    asked = precision_facts(recipe.precision or "fp32")
+    _refuse_an_old_runtime(profile, runtime, asked.name)
+    fix = f"choose one of: {', '.join(one.name for one in offered)}"
+    if kind not in asked.quantize:
+        raise EdgepackError(asked.refusals[kind].format(task=teacher.task), fix)
+    if asked not in offered and kind not in asked.in_blocks:
+        raise EdgepackError(f"profile {profile.name!r} does not list {asked.name} for {runtime}", fix)
+    return [asked.name]
+
+
+def file_kind(shape: ModelShape, runtime: str) -> FileKind:
+    return FileKind(FORMATS[runtime], shape.decodes)
 
 
 def _version(profile: Profile, runtime: str) -> tuple[int, ...]:
@@ -190,17 +171,17 @@ def _version(profile: Profile, runtime: str) -> tuple[int, ...]:
 
 
 def _refuse_an_old_runtime(profile: Profile, runtime: str, precision: PrecisionName) -> None:
-    oldest, found = runtime_facts(runtime).oldest[precision], _version(profile, runtime)
-    if found < oldest:
+    oldest, version = runtime_facts(runtime).oldest, _version(profile, runtime)
+    if version < (needed := oldest.get(precision, ())):
         raise EdgepackError(
-            f"{precision} files need {runtime} {oldest[0]}.{oldest[1]}, {profile.name} has {profile.runtimes[runtime].version}",
-            "update the device's runtime and its profile" + (", or choose fp32" if found >= runtime_facts(runtime).oldest["fp32"] else ""),
+            f"{precision} files need {runtime} {needed[0]}.{needed[1]}, {profile.name} has {profile.runtimes[runtime].version}",
+            "update the device's runtime and its profile" + (", or choose fp32" if version >= oldest.get("fp32", ()) else ""),
         )
 
 
-def _blocks_do_not_fit(recipe: Recipe, student: ModelShape, precision: PrecisionName) -> bool:
+def _blocks_do_not_fit(recipe: Recipe, student: ModelShape, precision: PrecisionName, runtime: str) -> bool:
     """Whether the embeddings' rows are no whole blocks; EdgepackError where the user asked for such a precision."""
-    if not student.decodes or precision == "fp32" or student.hidden % BLOCK == 0:
+    if file_kind(student, runtime) not in precision_facts(precision).in_blocks or student.hidden % BLOCK == 0:
         return False
     if recipe.precision is None:
         return True
@@ -240,14 +221,7 @@ def last_need(considered: list[Choice]) -> str:
     return in_words(considered[-1].broken) if considered else "more than the budgets allow"
 
 
-def why_precision(recipe: Recipe, considered: list[Choice], precision: PrecisionName, reason: str) -> str:
-    """Sentences: who chose the precision, what speaks for it (`reason`), and what the next wider one would need."""
-    if recipe.precision is not None:
-        return f"You asked for {precision}. {as_sentence(reason)}"
-    wider = [tried for tried in considered if tried.precision != precision]
-    return as_sentence(reason) + (f" {wider[-1].precision} would need {last_need(wider)}." if wider else "")
-
-
-def as_sentence(text: str) -> str:
-    """A profile's own words with a capital and a full stop."""
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+def wider_need(choice: Choice, considered: list[Choice]) -> str | None:
+    """A sentence: what the next wider precision would need beyond its budgets; None where none was considered."""
+    wider = [tried for tried in considered if tried.precision != choice.precision]
+    return f"{wider[-1].precision} would need {last_need(wider)}." if wider else None

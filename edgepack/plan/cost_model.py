@@ -9,14 +9,11 @@ from typing import Literal, NamedTuple
 
 from edgepack.core.records import Frozen
 from edgepack.plan.formats import FORMATS, Format
+from edgepack.plan.precision import BLOCK, FileKind, precision_facts
 from edgepack.plan.profile import PrecisionName, Profile
 from edgepack.plan.runtime import runtime_facts
 from edgepack.plan.shape import ModelShape
 
-BYTES_PER_WEIGHT = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0, "int4": 0.56}  # int4: block-32 scales beside the nibbles
-
-BLOCK = 32  # a decoder's weights that share a scale: fewer cost more bytes, and no fast kernel has a smaller block than 16
-_BLOCKWISE_BYTES = {"fp32": 4.0, "int8": 1 + 4 / BLOCK, "int4": 0.5 + 4.5 / BLOCK}  # a scale, and in int4 a zero point, by block
 _MOST_TURNS = 8192  # positions in a decoder's rotation tables
 _GRAPH_MB_A_LAYER = 0.005
 _TFLITE_CACHE = 1024  # tokens that a decoder's cache in TFLite holds where nothing longer is asked for: its length is fixed
@@ -108,10 +105,10 @@ def predict(
     attended = tflite_cache(shape.positions, length + 1) if decoder and format == "tflite" else length
 
     def latency_ms(tokens: int, cores: int) -> float:
-        ms = _latency_ms(shape, _computed(precision), profile, runtime, Run(tokens, attended, cores))
+        ms = _latency_ms(shape, precision_facts(precision).computed_in, profile, runtime, Run(tokens, attended, cores))
         return round(ms if prepack else ms + _PACKING_MS_PER_MB * linear_mb * _FIT_GHZ / profile.cpu.clock_ghz, 2)
 
-    linear_mb = _linear_mb(shape, _computed(precision), format)
+    linear_mb = _linear_mb(shape, precision_facts(precision).computed_in, format)
     session_ms = (_SESSION_MS + _COLD_MS + _SESSION_MS_PER_MB * linear_mb * prepack) * _FIT_GHZ / profile.cpu.clock_ghz
     return Prediction(
         params=shape.params,
@@ -132,21 +129,18 @@ def _read_mb(shape: ModelShape, precision: PrecisionName, file_mb: float, format
         return file_mb
     if shape.decodes:
         return file_mb  # the head multiplies with the whole table
-    return min(file_mb, sum(shape.linear_weights(layer) for layer in shape.stored_layers) * BYTES_PER_WEIGHT[precision] / 1e6)
+    return min(
+        file_mb, sum(shape.linear_weights(layer) for layer in shape.stored_layers) * precision_facts(precision).bytes_per_weight / 1e6
+    )
 
 
 def _held_mb(shape: ModelShape, precision: PrecisionName, file_mb: float, format: Format) -> float:
     """Weights in memory beside the runtime's own: matrices once, as they are packed; a decoder's table as it lies in the file too."""
-    linear_mb = _linear_mb(shape, _computed(precision), format)
+    linear_mb = _linear_mb(shape, precision_facts(precision).computed_in, format)
     if format == "tflite":
         return file_mb + linear_mb + _TFLITE_SESSION_MB
     head_mb = _head_weights(shape) * _embedding_bytes(precision, 8, BLOCK) / 1e6
     return linear_mb + head_mb + _SESSION_MB
-
-
-def _computed(precision: PrecisionName) -> PrecisionName:
-    """What products are computed in: fp16 is stored only, and becomes fp32 as it is loaded."""
-    return "fp32" if precision == "fp16" else precision
 
 
 def tflite_cache(positions: int, *wished: int | None) -> int:
@@ -160,15 +154,16 @@ def predict_file_mb(shape: ModelShape, precision: PrecisionName, embedding_bits:
         return _decoder_mb(shape, precision, embedding_bits) if format == "onnx" else _tflite_decoder_mb(shape, precision)
     weights = sum(shape.linear_weights(layer) for layer in shape.stored_layers)
     tables = (shape.vocab + shape.positions * shape.family.position_table) * shape.embedding
-    narrow = weights * BYTES_PER_WEIGHT[precision] + tables * _embedding_bytes(
+    narrow = weights * precision_facts(precision).bytes_per_weight + tables * _embedding_bytes(
         precision, embedding_bits, 64 if embedding_bits == 4 else shape.embedding
     )
-    return (narrow + max(0, shape.params - weights - tables) * BYTES_PER_WEIGHT[precision]) / 1e6 + _GRAPH_MB
+    return (narrow + max(0, shape.params - weights - tables) * precision_facts(precision).bytes_per_weight) / 1e6 + _GRAPH_MB
 
 
 def _embedding_bytes(precision: PrecisionName, bits: int, block: int) -> float:
     """Of one value of a table, which is in 8 or 4 bits wherever the products are not in fp32; `block` of them share a scale."""
-    return BYTES_PER_WEIGHT[precision] if precision in ("fp32", "fp16") else bits / 8 + 4 / block
+    facts = precision_facts(precision)
+    return bits / 8 + 4 / block if facts.is_integer else facts.bytes_per_weight
 
 
 def _decoder_mb(shape: ModelShape, precision: PrecisionName, embedding_bits: int) -> float:
@@ -177,7 +172,7 @@ def _decoder_mb(shape: ModelShape, precision: PrecisionName, embedding_bits: int
     tables = shape.vocab * shape.embedding * (1 if shape.tied else 2)
     turns = 0 if shape.family.position_table else min(shape.positions, _MOST_TURNS) * shape.head_dim
     rest = shape.params - weights - tables + turns
-    whole = weights * _BLOCKWISE_BYTES[precision] + tables * _embedding_bytes(precision, embedding_bits, BLOCK) + rest * 4
+    whole = weights * precision_facts(precision).bytes_in_blocks + tables * _embedding_bytes(precision, embedding_bits, BLOCK) + rest * 4
     return whole / 1e6 + _GRAPH_MB + _GRAPH_MB_A_LAYER * len(shape.layers)
 
 
@@ -186,7 +181,8 @@ def _tflite_decoder_mb(shape: ModelShape, precision: PrecisionName) -> float:
     weights = sum(shape.linear_weights(layer) for layer in shape.layers)
     tables = (shape.vocab * (1 if shape.tied else 2) + shape.positions * shape.family.position_table) * shape.embedding
     rest = shape.params - weights - tables
-    narrow = weights * BYTES_PER_WEIGHT[precision] + tables * (BYTES_PER_WEIGHT[precision] if precision == "fp32" else 1)
+    facts = precision_facts(precision)
+    narrow = weights * facts.bytes_per_weight + tables * (1 if facts.is_integer else facts.bytes_per_weight)
     return (narrow + rest * 4) / 1e6 + _TFLITE_GRAPH_MB_A_LAYER * len(shape.layers)
 
 
@@ -194,11 +190,11 @@ def _linear_mb(shape: ModelShape, precision: PrecisionName, format: Format) -> f
     """Weights that are packed for the kernels: those of matrix products, a decoder's head among them."""
     layers = sum(shape.linear_weights(layer) for layer in shape.stored_layers)
     if shape.decodes and format == "tflite":
-        head = _head_weights(shape) * (4 if precision == "fp32" else 1)
-        return (layers * BYTES_PER_WEIGHT[precision] + head) / 1e6
+        head = _head_weights(shape) * (1 if precision_facts(precision).is_integer else precision_facts(precision).bytes_per_weight)
+        return (layers * precision_facts(precision).bytes_per_weight + head) / 1e6
     if shape.decodes:
-        return (layers * _BLOCKWISE_BYTES[precision] + _head_weights(shape) * _embedding_bytes(precision, 8, BLOCK)) / 1e6
-    return layers * BYTES_PER_WEIGHT[precision] / 1e6
+        return (layers * precision_facts(precision).bytes_in_blocks + _head_weights(shape) * _embedding_bytes(precision, 8, BLOCK)) / 1e6
+    return layers * precision_facts(precision).bytes_per_weight / 1e6
 
 
 def _head_weights(shape: ModelShape) -> int:
@@ -225,7 +221,7 @@ def _latency_ms(shape: ModelShape, precision: PrecisionName, profile: Profile, r
     cycles_per_ms = profile.cpu.clock_ghz * 1e6
     fp32_rate = speeds["fp32"].macs_per_cycle * cycles_per_ms
     # Blockwise kernels read a prompt about as fast as fp32 ones (measured on one x86 core): they save bytes, not products.
-    paid = "fp32" if shape.decodes and FORMATS[runtime] == "onnx" else precision
+    paid = "fp32" if FileKind(FORMATS[runtime], shape.decodes) in precision_facts(precision).in_blocks else precision
     linear_rate = speeds[paid].macs_per_cycle * cycles_per_ms * _MATMUL_EFFICIENCY
     total_ms = _head_weights(shape) / linear_rate  # for the last token only
     for layer in shape.layers:

@@ -4,15 +4,16 @@ from collections.abc import Iterator
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
-from edgepack.plan.choice import BrokenBudget, Choice, choose, last_need, supported_runtime, why_precision
-from edgepack.plan.cost_model import BLOCK, Prediction, predict
+from edgepack.plan.choice import BrokenBudget, Choice, choose, file_kind, last_need, supported_runtime, wider_need
+from edgepack.plan.cost_model import Prediction, predict
 from edgepack.plan.formats import FORMATS, Format
 from edgepack.plan.model_steps import model_steps
+from edgepack.plan.precision import Situation, precision_facts
 from edgepack.plan.profile import Budget, PrecisionName, Profile
 from edgepack.plan.recipe import DEFAULT_LENGTH, Recipe
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.steps import CutVocabulary, Export, Quantize, Step
-from edgepack.plan.tflite_steps import tflite_steps
+from edgepack.plan.tflite_steps import tflite_export
 
 GUESSED_PIECES = 20_000  # what a few languages need; nobody knows before the corpus is read
 OPSET = 20  # the first with Gelu as one op; onnxruntime 1.17 and later take it
@@ -40,7 +41,7 @@ class Plan(Frozen):
     @property
     def exact_products(self) -> bool:
         """Whether sums of u8 x s8 must be kept from saturating here, as the device does: 7-bit weights cannot saturate anywhere."""
-        rounded = [step for step in self.steps if isinstance(step, Quantize) and step.method in ("dynamic", "static")]
+        rounded = [step for step in self.steps if isinstance(step, Quantize) and step.rounds_activations]
         return self.format == "onnx" and any(not step.reduce_range for step in rounded)
 
     @property
@@ -89,11 +90,12 @@ def _refuse_idle_wishes(recipe: Recipe, teacher: ModelShape) -> None:
     given = {name: value for name, value in given.items() if value is not None}
     if teacher.decodes:
         _refuse_idle_for_decoders(recipe, given)
-    if given and recipe.precision in ("fp32", "fp16"):
+    in_float = recipe.precision is not None and not precision_facts(recipe.precision).is_integer
+    if given and in_float:
         raise EdgepackError(
             f"{' and '.join(given)} with --precision {recipe.precision} changes nothing", "leave it out, or give --precision int8"
         )
-    if recipe.embedding_bits and recipe.precision in ("fp32", "fp16"):
+    if recipe.embedding_bits and in_float:
         raise EdgepackError(
             f"--embedding-bits {recipe.embedding_bits} with --precision {recipe.precision} changes nothing",
             "leave it out, or give a narrower --precision",
@@ -111,7 +113,7 @@ def _refuse_idle_for_decoders(recipe: Recipe, given: dict[str, object]) -> None:
             f"{' and '.join(of_activations)}: a decoder's activations are not in int8",
             "leave it out for text-generation; --smoothing is for its --format tflite",
         )
-    if "--sensitive" in given and recipe.precision not in (None, "int4"):
+    if "--sensitive" in given and recipe.precision is not None and not precision_facts(recipe.precision).keeps_sensitive_layers:
         raise EdgepackError(
             f"--sensitive with --precision {recipe.precision} changes nothing: it keeps layers of a decoder in 4 bits at 8 bits",
             "leave it out, or give --precision int4",
@@ -138,65 +140,17 @@ def _vocabulary_step(recipe: Recipe, teacher: ModelShape, cut: ModelShape, piece
 
 def _steps(profile: Profile, recipe: Recipe, teacher: ModelShape, choice: Choice, considered: list[Choice], runtime: str) -> Iterator[Step]:
     yield from model_steps(recipe, teacher, choice, considered)
+    yield _export(profile, recipe, choice, considered, runtime)
+    make_step = precision_facts(choice.precision).quantize[file_kind(teacher, runtime)]
+    if make_step is not None:
+        yield make_step(Situation(profile, recipe, runtime, teacher, wider_need(choice, considered)))
+
+
+def _export(profile: Profile, recipe: Recipe, choice: Choice, considered: list[Choice], runtime: str) -> Export:
     if FORMATS[runtime] == "tflite":
-        yield from tflite_steps(profile, recipe, choice, considered, runtime)
-        return
-    yield Export(
-        opset=OPSET,
-        prepack=choice.prepack,
-        why=f"{runtime} {profile.runtimes[runtime].version} runs opset {OPSET}. Ops are fused, and the weights lie in a file that it maps."
-        + _why_not_packed(recipe, choice, considered),
-    )
-    if teacher.decodes:
-        yield from _blockwise(recipe, choice, considered)
-    elif choice.precision == "fp16":
-        yield Quantize(precision="fp16", method="storage", why=_why(profile, recipe, considered, runtime, "fp16"))
-    elif choice.precision == "int8":
-        yield Quantize(
-            precision="int8",
-            method=recipe.activations or "dynamic",
-            reduce_range=profile.cpu.saturates_u8s8 or teacher.family.shared_layers,
-            smoothing=recipe.smoothing,
-            sensitive=recipe.sensitive,
-            embedding_bits=recipe.embedding_bits or 8,
-            why=_why_int8(profile, recipe, teacher, considered, runtime),
-        )
-
-
-def _blockwise(recipe: Recipe, choice: Choice, considered: list[Choice]) -> Iterator[Step]:
-    """A decoder's quantization: dynamic int8 has one scale for all activations of a prompt, and breaks it."""
-    if choice.precision == "fp32":
-        return
-    bits, reads = {
-        "int8": ("8 bits", "a quarter"),
-        "int4": (f"4 bits (head and embeddings: {recipe.embedding_bits or 8})", "a sixth"),
-    }[choice.precision]
-    reason = f"Weights take {bits} with a scale for every {BLOCK}, so each token reads {reads} of fp32's bytes."
-    yield Quantize(
-        precision=choice.precision,
-        method="blockwise",
-        block=BLOCK,
-        asymmetric=choice.precision == "int4",
-        sensitive=recipe.sensitive if choice.precision == "int4" else None,
-        embedding_bits=recipe.embedding_bits or 8,
-        why=why_precision(recipe, considered, choice.precision, reason),
-    )
-
-
-def _why_int8(profile: Profile, recipe: Recipe, teacher: ModelShape, considered: list[Choice], runtime: str) -> str:
-    why = _why(profile, recipe, considered, runtime, "int8")
-    if recipe.activations == "static":
-        why += " You asked for static scales: values beyond those of the calibration texts are clipped."
-    if profile.cpu.saturates_u8s8:
-        why += f" Weights take 7 bits, because {profile.cpu.part} adds u8 x s8 products in 16 bits, which would saturate."
-    elif teacher.family.shared_layers:
-        why += " Weights take 7 bits, because onnxruntime adds the products of matrices that layers share in 16 bits on some CPUs."
-    return why
-
-
-def _why(profile: Profile, recipe: Recipe, considered: list[Choice], runtime: str, precision: PrecisionName) -> str:
-    """The profile's reason for an encoder's precision, and what the wider one would need."""
-    return why_precision(recipe, considered, precision, profile.runtimes[runtime].precisions[precision].why)
+        return tflite_export(profile, recipe, choice, runtime)
+    why = f"{runtime} {profile.runtimes[runtime].version} runs opset {OPSET}. Ops are fused, and the weights lie in a file that it maps."
+    return Export(opset=OPSET, prepack=choice.prepack, why=why + _why_not_packed(recipe, choice, considered))
 
 
 def _why_not_packed(recipe: Recipe, choice: Choice, considered: list[Choice]) -> str:

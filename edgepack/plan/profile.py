@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from edgepack.core.records import Stated
+from edgepack.plan.precision import precision_names
 from edgepack.plan.profile_files import profile_names, profile_path, read_profile_toml
 from edgepack.plan.runtime import runtime_names
 from edgepack.plan.setting import BUDGETS, Setting
@@ -13,10 +14,10 @@ __all__ = ["Budget", "PrecisionName", "Profile", "RuntimeName", "load_profile", 
 
 PROFILES = "the profile's"  # the limit where a recipe has none
 
-PrecisionName = Literal["fp32", "fp16", "int8", "int4"]
 if TYPE_CHECKING:
-    RuntimeName = str
+    PrecisionName = RuntimeName = str
 else:
+    PrecisionName = Literal[precision_names()]
     RuntimeName = Literal[tuple(runtime_names())]
 IsaFlag = Literal[
     "neon", "crc32", "aes", "fp16", "dotprod", "i8mm", "bf16", "sve2",

@@ -56,7 +56,7 @@ class RuntimeFacts(Frozen):
 
     # What it can run
     oldest: dict[str, tuple[int, int]] = Field(default_factory=dict)  # by precision, the oldest version that opens our files
-    kernels: tuple[str, ...] = ("fp32", "fp16", "int8", "int4")
+    kernels: tuple[str, ...] | None = None  # precisions that it has kernels for; None: for all that its format can hold
     scale_by_channel: bool = True  # its products know a scale for each channel of a matrix; else it answers wrongly, without a word
     always_packs: bool = False  # weights are packed whether a session asks for it or not
     keeps_weight_cache: bool = False  # packed weights can lie in a file, which the next start maps

@@ -6,6 +6,8 @@ from pydantic import Field
 
 from edgepack.core.records import Frozen
 from edgepack.plan.formats import Format
+from edgepack.plan.precision import bits_of
+from edgepack.plan.profile import PrecisionName
 from edgepack.plan.recipe import Importance, Scope
 
 
@@ -92,9 +94,12 @@ class Export(Frozen):
     why: str
 
 
+_ROUNDS_ACTIVATIONS = frozenset({"dynamic", "static"})
+
+
 class Quantize(Frozen):
     verb: Literal["quantize"] = "quantize"
-    precision: Literal["fp16", "int8", "int4"]
+    precision: PrecisionName
     # dynamic: activations in int8 by scales of each text; static: by scales of calibration texts; blockwise: a scale for each block
     # of a weight's inputs; storage: weights alone, computed with in fp32
     method: Literal["dynamic", "static", "blockwise", "storage"] = "dynamic"
@@ -110,7 +115,12 @@ class Quantize(Frozen):
     @property
     def bits(self) -> int:
         """Of a weight."""
-        return int("".join(letter for letter in self.precision if letter.isdigit()))
+        return bits_of(self.precision)
+
+    @property
+    def rounds_activations(self) -> bool:
+        """Whether products are computed in integers."""
+        return self.method in _ROUNDS_ACTIVATIONS
 
 
 ModelStep = PruneHeads | PruneFFN | PruneLayers | DropAttention | PruneWeights | Distill  # checkpoint to checkpoint

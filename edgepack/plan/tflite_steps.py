@@ -1,36 +1,32 @@
-"""The steps that write a TFLite file, each with its why; what cannot be written is refused before any work. Pure."""
+"""The step that exports to TFLite, with its why; what cannot be written is refused before any work. Pure."""
 
 from collections.abc import Iterator
 
 from edgepack.core.errors import EdgepackError
-from edgepack.plan.choice import Choice, why_precision
-from edgepack.plan.cost_model import BLOCK, tflite_cache
+from edgepack.plan.choice import Choice
+from edgepack.plan.cost_model import tflite_cache
+from edgepack.plan.precision import precision_facts
 from edgepack.plan.profile import Budget, Profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.runtime import runtime_facts
-from edgepack.plan.steps import Export, Quantize, Step
+from edgepack.plan.steps import Export
 
-# Of activations: measured on SmolLM2, and on MiniLM, whose norms alone are evened out; see benchmarks/RESULTS.md.
+# Of activations: measured on SmolLM2, and on MiniLM, where only what norms give is smoothed; see benchmarks/RESULTS.md.
 _DECODER_SMOOTHING, _ENCODER_SMOOTHING = 0.7, 0.5
 _SIGNATURES = 4  # the most that a file has; without the cache LiteRT packs the weights for each
 
 
-def tflite_steps(profile: Profile, recipe: Recipe, choice: Choice, considered: list[Choice], runtime: str) -> Iterator[Step]:
-    """Export and quantization for the runtimes of TFLite files."""
+def tflite_export(profile: Profile, recipe: Recipe, choice: Choice, runtime: str) -> Export:
+    """The export for the runtimes of TFLite files."""
     _refuse(recipe, choice, runtime)
     if choice.student.decodes:
-        yield _decoder_export(profile, recipe, choice, runtime)
-        if choice.precision != "fp32":
-            yield _quantize(profile, recipe, choice, considered, runtime)
-        return
+        return _decoder_export(profile, recipe, choice, runtime)
     tight = list(_tight(choice, profile.budget.overridden_by(recipe.budget))) if runtime_facts(runtime).keeps_weight_cache else []
     why = f"{runtime} {profile.runtimes[runtime].version} maps the file. It has a signature for each length that texts are padded to."
     if tight:
         why += f" The first start leaves a weight cache on the disk; without it, it would need {' and '.join(tight)}."
     smoothing, note = _smoothing(recipe, choice, _ENCODER_SMOOTHING)
-    yield Export(format="tflite", weight_cache=bool(tight), smoothing=smoothing, why=why + note)
-    if choice.precision != "fp32":
-        yield _quantize(profile, recipe, choice, considered, runtime)
+    return Export(format="tflite", weight_cache=bool(tight), smoothing=smoothing, why=why + note)
 
 
 def _decoder_export(profile: Profile, recipe: Recipe, choice: Choice, runtime: str) -> Export:
@@ -44,9 +40,9 @@ def _decoder_export(profile: Profile, recipe: Recipe, choice: Choice, runtime: s
 def _smoothing(recipe: Recipe, choice: Choice, strength: float) -> tuple[float | None, str]:
     """The user's or ours, and a why; none where activations stay in float, and where no texts tell what is large."""
     wished = strength if recipe.smoothing is None else recipe.smoothing
-    if choice.precision != "int8" or not wished or recipe.data is None:
+    if not precision_facts(choice.precision).smooths_before_export or not wished or recipe.data is None:
         return None, ""
-    return wished, f" Activations are evened out by {wished:g} before they are rounded."
+    return wished, f" Activations are smoothed by {wished:g} before they are rounded."
 
 
 def _tight(choice: Choice, budget: Budget) -> Iterator[str]:
@@ -58,22 +54,10 @@ def _tight(choice: Choice, budget: Budget) -> Iterator[str]:
         yield f"up to {all_packed_mb:.0f} MB of memory, as {_SIGNATURES} signatures pack weights each (budget {budget.ram_mb:g})"
 
 
-def _quantize(profile: Profile, recipe: Recipe, choice: Choice, considered: list[Choice], runtime: str) -> Quantize:
-    why = why_precision(recipe, considered, choice.precision, profile.runtimes[runtime].precisions[choice.precision].why)
-    if choice.precision == "int4":
-        why += f" Every {BLOCK} weights share a scale; embeddings and a decoder's head take 8 bits."
-        return Quantize(precision="int4", method="blockwise", block=BLOCK, why=why)
-    scales_apart = not runtime_facts(runtime).scale_by_channel
-    if scales_apart:
-        why += f" Scales of channels stand apart from their matrices: with scales inside, {runtime} answers wrongly without an error."
-    return Quantize(precision="int8", scales_apart=scales_apart, why=why)
-
-
 def _refuse(recipe: Recipe, choice: Choice, runtime: str) -> None:
-    if choice.precision not in runtime_facts(runtime).kernels:
-        raise EdgepackError(
-            f"{runtime} has no {choice.precision} kernels", f"use --precision {' or '.join(reversed(runtime_facts(runtime).kernels))}"
-        )
+    kernels = runtime_facts(runtime).kernels
+    if kernels is not None and choice.precision not in kernels:
+        raise EdgepackError(f"{runtime} has no {choice.precision} kernels", f"use --precision {' or '.join(reversed(kernels))}")
     given = {
         f"--sensitive {recipe.sensitive}": recipe.sensitive is not None,
         f"--activations {recipe.activations}": recipe.activations == "static",

@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 
 from edgepack.pack.manifest import Manifest
-from edgepack.plan.choice import SUPPORTED_PRECISIONS
+from edgepack.plan.choice import file_kind
 from edgepack.plan.cost_model import predict
+from edgepack.plan.precision import all_precisions, precision_facts
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.student import candidate_students
-
-_WIDER = {"int4": "int8", "int8": "fp32"}
 
 
 def next_step(manifest: Manifest, name: str, actual: float, limit: float) -> str:
@@ -34,10 +33,11 @@ def _steps(manifest: Manifest, name: str) -> Iterator[tuple[str, float, str]]:
 
     bits, offered = recipe.embedding_bits or 8, manifest.profile.runtimes[plan.runtime].precisions
     decodes = shape.decodes
-    narrower = SUPPORTED_PRECISIONS[SUPPORTED_PRECISIONS.index(plan.precision) + 1 :]
-    for precision in (one for one in narrower if one in offered and (one == "int8" or (one == "int4" and decodes))):
-        yield f"--precision {precision}", figure(shape, precision, bits, plan.prepack), "needs no training"
-    if name == "file_mb" and bits == 8 and plan.format == "onnx" and plan.precision == "int8" and not decodes:
+    widest_first = all_precisions()
+    narrower = widest_first[widest_first.index(precision_facts(plan.precision)) + 1 :]
+    for facts in (facts for facts in narrower if facts.name in offered and file_kind(shape, plan.runtime) in facts.suggested_for):
+        yield f"--precision {facts.name}", figure(shape, facts.name, bits, plan.prepack), "needs no training"
+    if name == "file_mb" and bits == 8 and plan.format == "onnx" and precision_facts(plan.precision).is_integer and not decodes:
         yield "--embedding-bits 4", figure(shape, plan.precision, 4, plan.prepack), "needs no training"
     if name in ("load_ms", "ram_mb") and plan.prepack and plan.format == "onnx" and not decodes:
         yield "--no-prepack", figure(shape, plan.precision, bits, False), "needs no training; each inference takes longer"
@@ -51,7 +51,7 @@ def _steps(manifest: Manifest, name: str) -> Iterator[tuple[str, float, str]]:
 
 
 def _more_quality(manifest: Manifest) -> str:
-    wider = _WIDER.get(manifest.plan.precision)
+    wider = precision_facts(manifest.plan.precision).wider
     last, before = manifest.ladder[-1], manifest.ladder[-2] if len(manifest.ladder) > 1 else None
     lost_last = (last.score_drop or 0) - (before.score_drop or 0) if before else 0.0
     if wider and lost_last > 0.5 * (last.score_drop or 0):

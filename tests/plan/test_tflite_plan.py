@@ -126,4 +126,4 @@ def test_what_int8_rounds_is_smoothed_before_the_export_and_nothing_else():
     assert strength(SMOLLM2, precision="int8", data=None) is None  # no texts to tell what is large
     assert strength(precision="int8", smoothing=0.0) is None
     asked = plan(PHONE, SMOLLM2, format="tflite", budget=ROOMY, precision="int8", smoothing=0.4).steps[0]
-    assert asked.smoothing == 0.4 and "evened out by 0.4" in asked.why
+    assert asked.smoothing == 0.4 and "smoothed by 0.4" in asked.why

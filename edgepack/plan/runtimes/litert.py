@@ -14,7 +14,6 @@ FACTS = RuntimeFacts(
     version="2.3.0",
     unpacked_bytes={"aarch64": 42_060_935, "x86_64": 59_646_835},
     builders={"litert-torch": "litert_torch", "ai-edge-quantizer": "ai_edge_quantizer", "ai-edge-litert": "ai_edge_litert"},
-    kernels=("fp32", "int8", "int4"),
     always_packs=True,
     keeps_weight_cache=True,
     android=AndroidArtefact(

@@ -8,6 +8,7 @@ from typing import Any
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.resources import shipped
+from edgepack.plan.precision import precision_facts
 from edgepack.plan.runtimes.onnxruntime_web import FACTS
 from edgepack.ship.module_files import code_bytes, write_model
 from edgepack.ship.python_code import first_call
@@ -43,7 +44,7 @@ def check(shipment: Shipment) -> tuple[str, ...]:
 
 def _warnings(shipment: Shipment) -> list[str]:
     found = []
-    if shipment.manifest.precision != "int8":
+    if not precision_facts(shipment.manifest.precision).is_fast_in_browsers:
         found.append(f"{shipment.manifest.precision} {_INT8_IS_BETTER}")
     if shipment.manifest.file_mb > _FILE_LIMIT_MB:
         found.append(f"the model has {shipment.manifest.file_mb:.0f} MB; the limit is {_FILE_LIMIT_MB} MB: {_FILE_LIMIT_SOURCE}")

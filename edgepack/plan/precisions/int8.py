@@ -1,0 +1,54 @@
+"""int8: encoders with products in integers, decoders with weights in blocks of 8 bits."""
+
+from edgepack.plan.precision import BLOCK, ONNX_DECODER, ONNX_ENCODER, TFLITE_DECODER, TFLITE_ENCODER, PrecisionFacts, Situation
+from edgepack.plan.runtime import runtime_facts
+from edgepack.plan.steps import Quantize
+
+
+def _onnx_encoder(situation: Situation) -> Quantize:
+    recipe, cpu, family = situation.recipe, situation.profile.cpu, situation.teacher.family
+    why = situation.why(situation.profile_reason("int8"))
+    if recipe.activations == "static":
+        why += " You asked for static scales: values beyond those of the calibration texts are clipped."
+    if cpu.saturates_u8s8:
+        why += f" Weights take 7 bits, because {cpu.part} adds u8 x s8 products in 16 bits, which would saturate."
+    elif family.shared_layers:
+        why += " Weights take 7 bits, because onnxruntime adds the products of matrices that layers share in 16 bits on some CPUs."
+    return Quantize(
+        precision="int8",
+        method=recipe.activations or "dynamic",
+        reduce_range=cpu.saturates_u8s8 or family.shared_layers,
+        smoothing=recipe.smoothing,
+        sensitive=recipe.sensitive,
+        embedding_bits=recipe.embedding_bits or 8,
+        why=why,
+    )
+
+
+def _onnx_decoder(situation: Situation) -> Quantize:
+    """Not dynamic: that has one scale for all activations of a prompt, and breaks it."""
+    reason = f"Weights take 8 bits with a scale for every {BLOCK}, so each token reads a quarter of fp32's bytes."
+    bits = situation.recipe.embedding_bits or 8
+    return Quantize(precision="int8", method="blockwise", block=BLOCK, embedding_bits=bits, why=situation.why(reason))
+
+
+def _tflite(situation: Situation) -> Quantize:
+    why, scales_apart = situation.why(situation.profile_reason("int8")), not runtime_facts(situation.runtime).scale_by_channel
+    if scales_apart:
+        why += f" Scales of channels stand apart from their matrices: with scales inside, {situation.runtime} answers wrongly without an error."
+    return Quantize(precision="int8", scales_apart=scales_apart, why=why)
+
+
+FACTS = PrecisionFacts(
+    name="int8",
+    bytes_per_weight=1.0,
+    bytes_in_blocks=1 + 4 / BLOCK,  # a scale by block
+    is_integer=True,
+    quantize={ONNX_ENCODER: _onnx_encoder, ONNX_DECODER: _onnx_decoder, TFLITE_ENCODER: _tflite, TFLITE_DECODER: _tflite},
+    golden_tolerance=0.05,  # rounding moves an int8 step now and then
+    wider="fp32",
+    suggested_for=(ONNX_ENCODER, ONNX_DECODER, TFLITE_ENCODER, TFLITE_DECODER),
+    in_blocks=(ONNX_DECODER,),
+    smooths_before_export=True,
+    is_fast_in_browsers=True,
+)
