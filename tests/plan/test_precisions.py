@@ -21,7 +21,7 @@ from edgepack.quantize.schemes import SCHEMES
 PACKAGE = Path(edgepack.__file__).parent
 KINDS = (ONNX_ENCODER, ONNX_DECODER, TFLITE_ENCODER, TFLITE_DECODER)
 METHODS = {method for _, method in SCHEMES}
-OWN_FILES = ("plan/precisions/", "quantize/schemes/")
+OWN_FILES = ("plan/precisions/", "quantize/schemes/", "quantize/onnx_int8_search.py")
 
 
 def test_the_widest_comes_first():
@@ -62,5 +62,6 @@ def test_no_file_but_a_precisions_and_a_schemes_own_compares_with_its_name():
 
 # Each stands for something else than a choice between precisions.
 ALLOWED = {
+    "plan/profile.py": {"fp32"},  # every profile states the speed of fp32
     "plan/cost_model.py": {"int8"},  # whether a profile states a speed that blocks are unpacked with
 }
