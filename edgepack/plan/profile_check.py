@@ -7,6 +7,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.plan.formats import FORMATS
 from edgepack.plan.plan import make_plan
+from edgepack.plan.precision import ONNX_ENCODER, bits_of, precision_facts
 from edgepack.plan.profile import PrecisionName, Profile, load_profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.shape import LayerShape, ModelShape
@@ -70,7 +71,11 @@ def check_profile(path: Path) -> ProfileCheck:
 
 
 def _try(profile: Profile, runtime: str, precision: PrecisionName) -> TriedPlan:
-    shape, model = (_DECODER, "a decoder of SmolLM2-135M's shape") if precision == "int4" else (_ENCODER, "an encoder of MiniLM's shape")
+    shape, model = (
+        (_DECODER, "a decoder of SmolLM2-135M's shape")
+        if ONNX_ENCODER not in precision_facts(precision).quantize
+        else (_ENCODER, "an encoder of MiniLM's shape")
+    )
     tried = TriedPlan(runtime=runtime, precision=precision, model=model)
     recipe = Recipe(model=model, student="same", prune_heads=0.0, precision=precision, format=FORMATS[runtime])
     only = profile.model_copy(update={"runtimes": {runtime: profile.runtimes[runtime]}})
@@ -96,7 +101,7 @@ def _unusual(profile: Profile) -> Iterator[str]:
         for precision, speed in runtime.precisions.items():
             key = f"runtimes.{name}.precisions.{precision}.macs_per_cycle"
             yield from _out_of_range(key, speed.macs_per_cycle, _USUAL["macs_per_cycle"])
-            if precision == "int8" and speed.macs_per_cycle < exact:
+            if bits_of(precision) == 8 and speed.macs_per_cycle < exact:
                 yield f"{key} = {speed.macs_per_cycle:g} is below that of fp32 ({exact:g}), so int8 saves bytes and no time here"
     missing = [name for name, limit in profile.budget.model_dump().items() if limit is None]
     if missing:

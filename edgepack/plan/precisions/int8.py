@@ -35,7 +35,8 @@ def _onnx_decoder(situation: Situation) -> Quantize:
 def _tflite(situation: Situation) -> Quantize:
     why, scales_apart = situation.why(situation.profile_reason("int8")), not runtime_facts(situation.runtime).scale_by_channel
     if scales_apart:
-        why += f" Scales of channels stand apart from their matrices: with scales inside, {situation.runtime} answers wrongly without an error."
+        why += " Scales of channels stand apart from their matrices: "
+        why += f"with scales inside, {situation.runtime} answers wrongly without an error."
     return Quantize(precision="int8", scales_apart=scales_apart, why=why)
 
 
