@@ -82,8 +82,9 @@ def _default(field: FieldInfo) -> str:
 
 
 def _meaning(record: type[BaseModel], name: str, field: FieldInfo) -> str:
-    if field.description:
-        return field.description
+    stated = field.description or next((note.help for note in field.metadata if hasattr(note, "help")), "")
+    if stated:
+        return stated
     owner = next((base for base in record.__mro__ if name in inspect.get_annotations(base)), record)
     line = re.search(rf"^    {name}: [^#\n]*#\s*(.+)$", inspect.getsource(owner), re.MULTILINE)
     if line and not line[1].startswith("noqa"):

@@ -13,19 +13,23 @@ ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "generators" not in path.parts)
 _FENCE = re.compile(
-    r"^(?:(?P<how>File|At the end of) `(?P<file>[^`]+)`[^\n]*:\n\n)?```(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
+    r"^(?:(?P<how>File|At the end of|In) `(?P<file>[^`]+)`[^\n]*:\n\n|(?P<becomes>becomes):\n\n)?```(?P<info>[^\n]*)\n(?P<body>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
 )
 _COPIED = ("edgepack", "targets", "device_profiles", "tests", "examples", "docs", "pyproject.toml", "README.md", "LICENSE", "NOTICE")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block. file: the path that it is to be written to, or added at the end of, where the page says so."""
+    """A fenced block. file: the path that the page names before it.
+
+    how: `File` to be written whole, `At the end of` one to be added, `In` one that has these lines, which the next block `becomes`.
+    """
 
     info: str
     body: str
     file: str | None
-    is_added: bool
+    how: str | None
 
     @property
     def is_run(self) -> bool:
@@ -38,8 +42,7 @@ class Block:
 
 def blocks_of(page: Path) -> list[Block]:
     return [
-        Block(m["info"].strip(), m["body"], m["file"], m["how"] == "At the end of")
-        for m in _FENCE.finditer(page.read_text(encoding="utf-8"))
+        Block(m["info"].strip(), m["body"], m["file"], m["how"] or m["becomes"]) for m in _FENCE.finditer(page.read_text(encoding="utf-8"))
     ]
 
 
@@ -70,11 +73,19 @@ def follow(page: Path, tree: Path) -> None:
         "EDGEPACK_CACHE": str(tree.parent / "cache"),
         "COLUMNS": "160",
     }
+    old = None
     for block in blocks_of(page):
-        if block.file:
+        if block.how == "In":
+            old = block
+        elif block.how == "becomes":
+            path = tree / old.file
+            text = path.read_text(encoding="utf-8")
+            assert text.count(old.body) == 1, f"{page.name}: {old.file} has not these lines, or has them twice:\n{old.body}"
+            path.write_text(text.replace(old.body, block.body), encoding="utf-8")
+        elif block.file:
             path = tree / block.file
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a" if block.is_added else "w", encoding="utf-8") as file:
+            with path.open("a" if block.how == "At the end of" else "w", encoding="utf-8") as file:
                 file.write(block.body)
         elif block.is_run:
             command = "set -e\n" + block.body
