@@ -10,7 +10,7 @@ INTRO = """
 # Architectures and tasks
 
 A model's architecture is the `model_type` in its `config.json`. Each is a file in `edgepack/plan/architectures/`: see
-[add an architecture](../develop/architecture.md).
+[add an architecture](../develop/add-an-architecture.md).
 """
 
 
