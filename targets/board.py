@@ -17,31 +17,16 @@ import subprocess
 import sys
 import tempfile
 import threading
-import zipfile
 from pathlib import Path
 
+import board_python
 import machine
 from store import MARK, Store, Wrong, bytes_under, checked, error_of, sweep
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before anything here imports onnxruntime: it would keep a database in the home folder
 HELLO = b"edgepack is here\n"  # before it may stand what a login script prints
 IDLE_S = 600  # a network that is cut without a word leaves nobody here for longer
-PACKAGES = ("numpy", "onnxruntime", "ai-edge-litert", "tflite-runtime")
 DROPPED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONPATH", "PYTHONSTARTUP")
-_VERSIONS = """
-import json, sys
-try:
-    from importlib.metadata import version
-except ImportError:
-    version = None
-found = {}
-for name in sys.argv[1:]:
-    try:
-        found[name] = version(name)
-    except Exception:
-        found[name] = None
-print(json.dumps(found))
-"""
 
 
 class Session:
@@ -72,8 +57,8 @@ class Session:
             answer = error_of(error)
         self._say(answer)
 
-    def facts(self) -> dict:
-        """The machine, its Python, what is installed for it, and how much room there is."""
+    def facts(self, packages: list) -> dict:
+        """The machine, its Python, versions of those of `packages` that it has, and how much room there is."""
         place = self.root if self.root.is_dir() else self.root.parent
         return {
             "machine": machine.facts(),
@@ -87,7 +72,7 @@ class Session:
             "folder_mb": round(bytes_under(self.root) / 1e6, 1) if self.kept else None,
             "free_mb": round(shutil.disk_usage(place).free / 1e6, 1) if place.is_dir() else None,
             "is_writable": place.is_dir() and os.access(place, os.W_OK),
-            "packages": self._versions(),
+            "packages": board_python.versions(self._python(), packages),
         }
 
     def put(self, sha256: str, count: int, data) -> bool:
@@ -124,35 +109,17 @@ class Session:
         self.root.mkdir(parents=True, exist_ok=True)
         (self.root / MARK).write_text("{}\n")
         self.kept = True
-        shutil.rmtree(self.root / "venv", ignore_errors=True)
-        command = [sys.executable, "-m", "venv", "--without-pip", str(self.root / "venv")]
-        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-        if done.returncode:
-            raise Wrong("`python3 -m venv` failed: {}".format((done.stdout.decode(errors="replace").strip().splitlines() or ["?"])[-1]))
+        board_python.make(self.root)
         return True
 
-    def unpack(self, wheels: list, module: str) -> dict:
-        """Wheels from the store into the folder's Python: archives of plain files, so neither pip nor a network is needed.
-
-        Versions of what is there then. Wrong: `module` cannot be imported.
-        """
-        site = next((self.root / "venv" / "lib").glob("python*")) / "site-packages"
-        for digest in wheels:
-            with zipfile.ZipFile(self.store().folder / checked(digest)) as wheel:
-                wheel.extractall(str(site))
-        for data in site.glob("*.data"):
-            for part in ("purelib", "platlib"):
-                if (data / part).is_dir():
-                    shutil.copytree(str(data / part), str(site), dirs_exist_ok=True)
-            shutil.rmtree(str(data))
-        self.store().forget(wheels)
-        command = [self._python(), "-c", "import importlib, sys; importlib.import_module(sys.argv[1])", module]
-        done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
-        if done.returncode:
-            why = done.stderr.decode(errors="replace").strip().splitlines() or ["it ended by signal {}".format(-done.returncode)]
-            raise Wrong("{} cannot be imported there: {}".format(module, why[-1]))
+    def unpack(self, wheels: list, module: str, packages: list) -> dict:
+        """Wheels from the store into the folder's Python; versions of `packages` there. Wrong: `module` cannot be imported."""
+        store = self.store()
+        board_python.unpack(self.root, [store.folder / checked(digest) for digest in wheels])
+        store.forget(wheels)
+        board_python.check_imports(self._python(), module)
         self._half_made = False
-        return self._versions()
+        return board_python.versions(self._python(), packages)
 
     def remove(self) -> dict:
         """The board's own folder, all of it; nothing that edgepack did not make."""
@@ -227,12 +194,8 @@ class Session:
         return Store((self.root if self.kept else self.work()) / "store")
 
     def _python(self) -> str:
-        own = self.root / "venv" / "bin" / "python"
+        own = board_python.program(self.root)
         return str(own) if self.kept and own.exists() else sys.executable
-
-    def _versions(self) -> dict:
-        done = subprocess.run([self._python(), "-c", _VERSIONS, *PACKAGES], check=False, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
-        return json.loads(done.stdout) if done.returncode == 0 else {}
 
 
 def say(answer) -> None:
@@ -277,4 +240,4 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(Session(sys.argv[1]).facts()))
+    print(json.dumps(Session(sys.argv[1]).facts(sys.argv[2:])))

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from edgepack.cli.command import Cache, Json, Pack, Targets, print_result
+from edgepack.measure.machines.targets import known_addresses
 from edgepack.plan.recipe import parse_fraction
 
 On = Annotated[
     list[str] | None,
     typer.Option(
-        help="Target to measure on: local, ssh://user@host, adb://serial, qemu://CPU, browser://chromium, node:// or a name in "
-        "targets.toml. Give it once for each target.",
+        help=f"Target to measure on: {', '.join(known_addresses())} or a name in targets.toml. Give it once for each target. "
+        "null:// is no machine: it shows that the way works, and nothing is measured.",
         show_default="local",
     ),
 ]

@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from edgepack.cli.command import Cache, Json, Targets, print_result
+from edgepack.measure.machines.targets import known_addresses
 
 app = typer.Typer(help="Check, set up and clean the machines that packs are measured on.")
 
 _ON = (
-    "Target: ssh://user@host[:port], adb://serial, qemu://CPU or a name in targets.toml. "
-    "`check` also takes browser://chromium, node:// and local."
+    f"Target: {', '.join(known_addresses())} or a name in targets.toml. "
+    "What runs on this machine in edgepack's own environment needs no setup."
 )
 On = Annotated[str, typer.Argument(help=_ON)]
 

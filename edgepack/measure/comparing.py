@@ -11,8 +11,8 @@ from edgepack.core.records import Frozen
 from edgepack.measure.doubts import MOST_OTHERS, MOST_STOLEN, wait_for_quiet
 from edgepack.measure.machines.machine import Machine, check_can
 from edgepack.measure.measurement import Effort, headline_length
-from edgepack.measure.measuring import load_job, timing_job
 from edgepack.measure.statistics import Ratio, Summary, ratio, summarize
+from edgepack.measure.workload import load_job, timing_job
 from edgepack.pack.manifest import Manifest
 
 _LENGTHS = (16, 64)

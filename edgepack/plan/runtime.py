@@ -106,6 +106,11 @@ def all_runtimes() -> list[RuntimeFacts]:
     return sorted(map(runtime_facts, runtime_names()), key=lambda found: found.rank)
 
 
+def packages_to_look_for() -> list[str]:
+    """What a machine's Python is asked for: numpy, and the package of each runtime."""
+    return ["numpy", *(found.package for found in python_runtimes())]
+
+
 def default_runtime() -> str:
     """What a board gets where no pack says what it needs."""
     return python_runtimes()[0].name

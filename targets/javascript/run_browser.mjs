@@ -91,7 +91,8 @@ async function run(job) {
   const known = facts();
   if (job.kind === "facts") return { machine: known };
   const stated = await fetch(here("pack/runnable.json"));
-  const manifest = await (stated.ok ? stated : await fetch(here("pack/pack.json"))).json(); // schema 1 has pack.json alone
+  const packed = await (await fetch(here("pack/pack.json"))).json();
+  const manifest = { ...(stated.ok ? await stated.json() : packed), files: packed.files }; // schema 1 has pack.json alone
   if (job.kind === "keep") return keep(manifest);
   if (job.threads > known.cores) throw new Refused(`this page can run ${known.cores} threads, not ${job.threads}`, "measure with fewer");
   const { ort, importMs } = job.kind === "quiet" ? {} : await startRuntime(job.threads);

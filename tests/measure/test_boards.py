@@ -71,7 +71,7 @@ def test_a_set_up_that_fails_leaves_nothing_and_what_is_not_edgepacks_is_not_tou
         set_up_target(named(), wheels=tmp_path)
     with pytest.raises(EdgepackError, match="onnxruntime cannot be imported there"), transport(named()).opened(named()) as machine:
         machine.ask("set_up")
-        machine.ask("unpack", wheels=[], module="onnxruntime")
+        machine.ask("unpack", wheels=[], module="onnxruntime", packages=["numpy"])
     assert gone(board)
     board.folder.mkdir()
     (board.folder / "thesis.txt").write_text("mine")

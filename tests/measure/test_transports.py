@@ -15,7 +15,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.measure.golden import answers_on
 from edgepack.measure.machines.boards import check_target, remove_target, set_up_target
 from edgepack.measure.machines.machine import ABILITIES, Facts, Pushed
-from edgepack.measure.machines.targets import Target, find_targets, transport, transport_names
+from edgepack.measure.machines.targets import Target, find_targets, known_addresses, transport, transport_names
 from edgepack.measure.measurement import Effort
 from edgepack.pack.manifest import read_manifest
 from edgepack.pipeline.compare import compare
@@ -105,7 +105,7 @@ def _check_times(machine, pack, runtime) -> None:
 @pytest.mark.parametrize("name", transport_names())
 def test_a_transport_says_what_an_address_of_its_kind_is_and_refuses_another(name):
     module = transport(Target(name=name, address=name))
-    assert module.EXAMPLE.partition("://")[0] == name
+    assert module.EXAMPLE.partition("://")[0] == name and module.EXAMPLE in known_addresses()
     wrong = Target(name="wrong", address=f"{name}://-o no=address")
     with pytest.raises(EdgepackError) as error:
         module.check(wrong)

@@ -10,7 +10,8 @@ from test_report import in_terminal
 
 from edgepack.measure.machines.transports.local import run_job
 from edgepack.measure.measurement import QUICK, headline_length
-from edgepack.measure.measuring import measure, workload
+from edgepack.measure.measuring import measure
+from edgepack.measure.workload import workload
 from edgepack.pack.manifest import read_manifest
 from edgepack.pipeline.measure import measure_pack
 from edgepack.plan.cost_model import predict

@@ -9,7 +9,7 @@ from edgepack.measure.machines.machine import Facts, SetUp
 from edgepack.measure.machines.targets import Target
 from edgepack.measure.machines.wheels import fetch_wheels, requirements
 from edgepack.pack.manifest import packed
-from edgepack.plan.runtime import runtime_facts
+from edgepack.plan.runtime import packages_to_look_for, runtime_facts
 
 _SLOW_S = 1800.0  # a card of a small board unpacks 100 MB in minutes
 
@@ -42,7 +42,8 @@ def set_up_board(board: Board, runtime: str, version: str | None, wheels: Path |
         content = [(path, packed(path)) for path in files]
         board.send(content)
         hashes = [file.sha256 for _, file in content]
-        packages = board.ask("unpack", wait_s=_SLOW_S, wheels=hashes, module=runtime_facts(runtime).module)
+        module, wanted = runtime_facts(runtime).module, packages_to_look_for()
+        packages = board.ask("unpack", wait_s=_SLOW_S, wheels=hashes, module=module, packages=wanted)
     return planned.model_copy(update={"done": True, "packages": packages})
 
 

@@ -16,8 +16,9 @@ from edgepack.measure.machines.jobs import failure, script_of
 from edgepack.measure.machines.machine import Facts, Pushed, Removal, SetUp
 from edgepack.measure.machines.targets import Target
 from edgepack.pack.manifest import REPORT_FILES, Manifest, PackedFile, packed
+from edgepack.plan.runtime import packages_to_look_for
 
-_SOURCES = ("machine", "store", "board")
+_SOURCES = ("machine", "store", "board_python", "board")
 _BOOT = (
     "import sys, json, types\n"
     "for name, text in json.loads(sys.stdin.buffer.readline().decode()):\n"
@@ -62,7 +63,7 @@ class Remote:
         self._greet()
 
     def facts(self) -> Facts:
-        return Facts.read(self.ask("facts"), self.target.name)
+        return Facts.read(self.ask("facts", packages=packages_to_look_for()), self.target.name)
 
     def emulated_by(self) -> str | None:
         return self.facts().machine.get("emulated_by")

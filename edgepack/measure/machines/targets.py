@@ -12,6 +12,7 @@ from pydantic import Field
 from edgepack.core.errors import EdgepackError, did_you_mean
 from edgepack.core.records import Frozen
 
+_TRANSPORTS = Path(__file__).parent / "transports"
 TARGETS_FILE = "targets.toml"
 _OWN_FOLDER = re.compile(r"/?[\w.][\w.-]*(/[\w.][\w.-]*)*")  # goes into a command line on the board
 
@@ -41,14 +42,20 @@ LOCAL = Target(name="local", address="local")
 
 def transport_names() -> list[str]:
     """The schemes that there are: files in transports/."""
-    return sorted(path.stem for path in (Path(__file__).parent / "transports").glob("*.py") if not path.stem.startswith("_"))
+    return sorted(path.stem for path in _TRANSPORTS.glob("*.py") if not path.stem.startswith("_"))
+
+
+def known_addresses() -> list[str]:
+    """An address of each kind, as its transport's file states it; none of these files is imported for it."""
+    texts = ((_TRANSPORTS / f"{name}.py").read_text(encoding="utf-8") for name in transport_names())
+    return [found[1] for text in texts if (found := re.search(r'^EXAMPLE = "(.+)"$', text, re.MULTILINE))]
 
 
 def transport(target: Target) -> ModuleType:
     """The module in transports/ that has the scheme's name: `check(target)`, `opened(target)` as a context manager."""
     known = transport_names()
     if target.scheme not in known:
-        near = did_you_mean(target.scheme, known)
+        near = f"{did_you_mean(target.scheme, known)}; addresses look like {', '.join(known_addresses())}"
         raise EdgepackError(
             f"unknown target: {target.address!r} is neither a name in {TARGETS_FILE} nor an address of a kind known here", near
         )

@@ -18,7 +18,7 @@ from edgepack.measure.machines.machine import Facts
 from edgepack.measure.machines.runtimes_apart import environment, interpreter, runtime_apart
 from edgepack.measure.machines.targets import Target
 from edgepack.pack.manifest import Manifest
-from edgepack.plan.runtime import runtime_facts
+from edgepack.plan.runtime import packages_to_look_for, runtime_facts
 
 TIME_OUT_S = 3600
 EXAMPLE = "local"
@@ -56,7 +56,7 @@ def opened(target: Target) -> Iterator[Here]:
 
 
 def _facts() -> Facts:
-    command = [sys.executable, str(shipped("targets") / "board.py"), ".edgepack"]
+    command = [sys.executable, str(shipped("targets") / "board.py"), ".edgepack", *packages_to_look_for()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=_environment(), check=True)
     return Facts.read(json.loads(done.stdout) | {"folder": None}, "this machine")
 

@@ -32,7 +32,7 @@ from edgepack.measure.machines.jobs import failure, script_of
 from edgepack.measure.machines.machine import Facts, Removal, SetUp
 from edgepack.measure.machines.targets import Target
 from edgepack.pack.manifest import MANIFEST_FILE, WEIGHT_CACHE, Manifest
-from edgepack.plan.runtime import facts_in_python, python_runtimes
+from edgepack.plan.runtime import facts_in_python, packages_to_look_for
 
 EXAMPLE = "qemu://cortex-a72"
 KINDS = ("answer", "count")  # jobs whose results are the same on the real CPU
@@ -208,7 +208,7 @@ def _pack_of_its_own(folder: Path) -> Iterator[Path]:
 
 def _own_packages() -> dict[str, str | None]:
     found = {}
-    for name in {runtime.package for runtime in python_runtimes()} | {"numpy"}:
+    for name in packages_to_look_for():
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found

@@ -1,0 +1,113 @@
+"""Asks a machine for one kind of figure, and makes its record of the answers. Times of inferences are in measuring.py."""
+
+import numpy as np
+
+from edgepack.core.progress import say
+from edgepack.measure.machines.machine import RunJob
+from edgepack.measure.measurement import (
+    Effort,
+    FirstStart,
+    LoadRow,
+    MemoryRow,
+    Slice,
+    StorageRow,
+    Sustained,
+    TextTimes,
+    headline_length,
+)
+from edgepack.measure.statistics import summarize
+from edgepack.measure.workload import load_job
+from edgepack.pack.manifest import Manifest
+
+
+def loads(run: RunJob, manifest: Manifest, cold: bool, effort: Effort, progress) -> LoadRow:
+    found = []
+    for _ in range(effort.loads):
+        found.append(run(load_job(cold)))
+        progress.advance()
+    half = manifest.file_mb * 1e6 / 2
+    read = tuple(one["read_bytes"] for one in found)
+    return LoadRow(
+        cold=cold,
+        cold_is_proved=all(count is not None and count >= half for count in read) if cold else None,
+        session_ms=tuple(round(one["session_ms"], 3) for one in found),
+        first_inference_ms=tuple(round(one["first_inference_ms"], 3) for one in found),
+        read_bytes=read,
+        import_ms=tuple(round(one["runtime"]["import_ms"], 1) for one in found),
+    )
+
+
+def first_start(run: RunJob) -> FirstStart:
+    found = run(load_job(cold=True) | {"first": True})
+    return FirstStart(
+        session_ms=round(found["session_ms"], 3),
+        first_inference_ms=round(found["first_inference_ms"], 3),
+        disk_mb=round(found["weight_cache_bytes"] / 1e6, 3),
+    )
+
+
+def storage(run: RunJob) -> StorageRow | None:
+    found = run({"kind": "storage"})
+    read = found["read_bytes"]
+    return StorageRow(
+        mb=round(found["bytes"] / 1e6, 3),
+        read_ms=round(found["read_ms"], 3),
+        map_ms=round(found["map_ms"], 3),
+        read_mb_s=round(found["bytes"] / 1e3 / found["read_ms"], 1),
+        is_proved=None if read is None else read >= found["bytes"] / 2,
+    )
+
+
+def texts(run: RunJob) -> TextTimes | None:
+    found = run({"kind": "texts", "threads": 1})
+    if found["texts"] is None:
+        return None
+    before, after = found["tokenizer_ms"], found["after_ms"]
+    return TextTimes(
+        texts=found["texts"],
+        tokenizer=summarize([before]),
+        after=summarize([after]),
+        tokenizer_ms=tuple(before),
+        after_ms=tuple(after),
+    )
+
+
+def sustained(run: RunJob, manifest: Manifest, effort: Effort, threads: int) -> Sustained:
+    """At the length that the latency budget is for, on all cores: the most heat that an app makes."""
+    length = headline_length(manifest)
+    say(f"  {effort.sustained_s / 60:g} minutes without a pause")
+    kind = "sustained_decode" if manifest.cache else "sustained"
+    found = run({"kind": kind, "threads": threads, "length": length, "seconds": effort.sustained_s})
+    slices = tuple(Slice(**one) for one in found["slices"])
+    end = slices[-1].at_s
+    first, last = (
+        float(np.average([one.p50 for one in group], weights=[one.n for one in group]))
+        for group in ([one for one in slices if one.at_s < 60], [one for one in slices if one.at_s > end - 60])
+    )
+    return Sustained(
+        length=length,
+        threads=threads,
+        seconds=effort.sustained_s,
+        first_minute_ms=round(first, 4),
+        last_minute_ms=round(last, 4) if effort.sustained_s >= 120 else None,
+        slices=slices,
+    )
+
+
+def memory(run: RunJob, kind: str, length: int, threads: int, progress) -> MemoryRow:
+    found = run({"kind": kind, "threads": threads, "length": length})
+    progress.advance()
+    empty, running = found["empty_mb"], found["running_mb"]
+
+    def over_empty(key: str, base: str) -> float | None:
+        return None if running[key] is None or empty[base] is None else round(running[key] - empty[base], 2)
+
+    return MemoryRow(
+        threads=threads,
+        length=length,
+        peak_mb=over_empty("peak", "resident"),
+        anonymous_mb=over_empty("anonymous", "anonymous"),
+        file_mb=over_empty("file", "file"),
+        empty_runtime_mb=None if empty["resident"] is None else round(empty["resident"], 2),
+        peak_is_exact=found["peak_is_exact"],
+    )
