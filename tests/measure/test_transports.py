@@ -77,8 +77,7 @@ def test_a_transport_keeps_what_a_machine_promises(name, pack_folder, tmp_path):
         pushed = machine.push(pack_folder, manifest)
         assert pushed is None or isinstance(pushed, Pushed)
         assert bool(pushed and pushed.mb > 0) == ("copies" in machine.can)
-        exact = False if "saturates" in machine.can else None
-        gap = answers_on(machine, pack_folder, manifest, exact)
+        gap = answers_on(machine, pack_folder, manifest)  # as the pack's device computes, whose sums do not saturate
         assert math.isfinite(gap) and gap <= manifest.golden_tolerance
         assert (gap == 0) or "computes" in machine.can
         _check_times(machine, pack_folder, manifest.plan.runtime)

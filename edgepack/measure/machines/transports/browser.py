@@ -18,7 +18,7 @@ from edgepack.measure.machines.machine import Facts, Pushed
 from edgepack.measure.machines.npm import check_fetchable, fetched
 from edgepack.measure.machines.page_server import PageServer, page_server
 from edgepack.measure.machines.targets import Target
-from edgepack.pack.manifest import Manifest
+from edgepack.pack.manifest import MANIFEST_FILE, Manifest
 from edgepack.pack.runnable import RUNNABLE_FILE
 from edgepack.plan.runtimes.onnxruntime_web import FACTS
 
@@ -91,8 +91,9 @@ class Browser:
             if key in result:
                 result[key] = self._beside_its_host(result[key])
         if "read_bytes" in result:
-            sent = {name: count for name, count in self._server.sent.items() if name.startswith("pack/")}
-            result["read_bytes"] = sum(sent.values()) - sent.get(f"pack/{RUNNABLE_FILE}", 0)
+            about = {f"pack/{name}" for name in (RUNNABLE_FILE, MANIFEST_FILE)}  # they are read before the load begins
+            sent = self._server.sent.items()
+            result["read_bytes"] = sum(count for name, count in sent if name.startswith("pack/") and name not in about)
         return result
 
     def _done(self, job: dict[str, Any]) -> dict[str, Any]:
