@@ -94,7 +94,7 @@ class ModelShape(Frozen):
         family, hidden = self.family, self.hidden
         final_norm = self._norm(hidden) * family.final_norm
         if family.causal:
-            return final_norm + (self.vocab * hidden if self.task == "text-generation" and not self.tied else 0)
+            return final_norm + (self.vocab * hidden if self.decodes and not self.tied else 0)
         if family.dense_head == "always":
             dense = hidden * hidden + self._norm(hidden) if self.labels else 0
         else:
@@ -127,7 +127,7 @@ def task_of(config: Mapping[str, Any], place: str) -> str:
 def read_shape(config: Mapping[str, Any], task: str, kept: list[dict[str, int]] | None, place: str) -> ModelShape:
     """The shape that a config.json states; `kept` is a pruned checkpoint's own list of heads and FFN widths by layer."""
     family = family_of(config, place)
-    if task == "text-generation" and family.config_bidirectional and config.get(family.config_bidirectional):
+    if task_named(task).decodes and family.config_bidirectional and config.get(family.config_bidirectional):
         raise EdgepackError(
             f"{place} states {family.config_bidirectional} = true: such a {family.model_type} sees whole texts and cannot write them",
             "use --task feature-extraction",
