@@ -19,7 +19,7 @@ def plan(recipe: Recipe, profile: Profile, cache: StageCache = None, json_: Json
     """Show what `build` would do and what it would cost on the device, before any work."""
     from rich.console import Group
 
-    from edgepack.cli.views import plan_view
+    from edgepack.cli.plan_views import plan_view
     from edgepack.pipeline.build import plan_formats
 
     device = load_profile(profile)

@@ -10,7 +10,7 @@ def doctor(cache: StageCache = None, json_: Json = False) -> None:
 
     Exit code 1 where a package is missing that edgepack cannot do without.
     """
-    from edgepack.cli.views import doctor_view
+    from edgepack.cli.machine_views import doctor_view
     from edgepack.pipeline.doctor import examine
 
     state = examine(cache)

@@ -44,7 +44,7 @@ def _lines(rows: list[ProfileRow]) -> Iterator[str]:
 
 
 def _check(path: Path, json_: bool) -> None:
-    from edgepack.cli.views import profile_check_view
+    from edgepack.cli.plan_views import profile_check_view
     from edgepack.plan.profile_check import check_profile
 
     checked = check_profile(path)

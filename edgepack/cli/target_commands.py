@@ -26,7 +26,7 @@ def check(
     json_: Json = False,
 ) -> None:
     """Show whether a target can run a pack, and what is missing where it cannot. Exit code 1 then."""
-    from edgepack.cli.views import check_view
+    from edgepack.cli.machine_views import check_view
     from edgepack.measure.machines.boards import check_target
     from edgepack.measure.machines.targets import find_targets
 
@@ -46,7 +46,7 @@ def setup(
     json_: Json = False,
 ) -> None:
     """Make a folder on a board with a Python that has numpy and the runtime. The board needs no network."""
-    from edgepack.cli.views import setup_view
+    from edgepack.cli.machine_views import setup_view
     from edgepack.measure.machines.boards import set_up_target
     from edgepack.measure.machines.targets import find_targets
 
@@ -57,7 +57,7 @@ def setup(
 @app.command()
 def remove(target: On, targets: Targets = None, cache: Cache = None, json_: Json = False) -> None:
     """Remove everything that edgepack keeps on a board, and nothing else."""
-    from edgepack.cli.views import removal_view
+    from edgepack.cli.machine_views import removal_view
     from edgepack.measure.machines.boards import remove_target
     from edgepack.measure.machines.targets import find_targets
 

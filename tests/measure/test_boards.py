@@ -9,7 +9,7 @@ import pytest
 from boards import LOAD, gone, make_wheel, needs_sshd
 from rich.console import Console
 
-from edgepack.cli.views import check_view
+from edgepack.cli.machine_views import check_view
 from edgepack.core.errors import EdgepackError
 from edgepack.measure.machines.boards import check_target, remove_target, set_up_target
 from edgepack.measure.machines.targets import LOCAL, find_targets, transport

@@ -1,0 +1,65 @@
+"""What the terminal shows of a plan and of a profile's check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from edgepack.plan.plan import Plan
+    from edgepack.plan.profile_check import ProfileCheck
+
+_FITS = {"yes": "green", "likely": "green", "unlikely": "red", "no": "red"}
+
+
+def plan_view(plan: Plan) -> RenderableType:
+    then = plan.predictions
+    head = f"{plan.task} for {plan.profile}: {plan.student.name()} in {plan.precision} on {plan.runtime}"
+    what = f"a text of {then.length} tokens" if then.first_token_ms is None else f"one token after {then.length} others"
+    note = f"Every figure here is predicted, none is measured. Latency is for {what}, on all cores; load is cold. {then.doubt()}"
+    broken = [Text(f"over budget: {budget}", style="red") for budget in plan.broken]
+    return Group(Text(head, style="bold"), Text(), *_steps(plan), _costs(plan), Text(note, style="dim"), *broken)
+
+
+def _steps(plan: Plan) -> Iterator[RenderableType]:
+    """Each step with its settings, and its why below."""
+    for number, step in enumerate(plan.steps, 1):
+        settings = step.model_dump(exclude={"verb", "why"}, exclude_defaults=True)
+        shown = ", ".join(f"{key} {value}" for key, value in settings.items())
+        yield Text(f"{number}. {step.verb.replace('_', ' ')}", style="bold")
+        yield Padding(Text(shown, style="dim"), (0, 0, 0, 3))
+        yield Padding(Text(step.why), (0, 0, 1, 3))
+
+
+def _costs(plan: Plan) -> RenderableType:
+    """The device's cost before and after, and whether it keeps to the budgets."""
+    now, then, limits = plan.teacher_predictions, plan.predictions, plan.budget
+    costs = Table("predicted", "as it is, fp32", "after the plan", "budget", "fits", box=None, pad_edge=False)
+    costs.add_row("parameters", f"{now.params / 1e6:.1f} M", f"{then.params / 1e6:.1f} M", "", "")
+    for name, unit in (("file_mb", "MB"), ("ram_mb", "MB"), ("latency_ms", "ms"), ("load_ms", "ms")):
+        limit = getattr(limits, name)
+        verdict = "" if limit is None else then.fits(name, limit)
+        before, after = f"{getattr(now, name):.1f} {unit}", f"{getattr(then, name):.1f} {unit}"
+        costs.add_row(name, before, after, "" if limit is None else f"{limit:g}", Text(verdict, _FITS.get(verdict, "")))
+    return costs
+
+
+def profile_check_view(checked: ProfileCheck) -> RenderableType:
+    table = Table("runtime", "precision", "plan", "MB", "ms", box=None, pad_edge=False)
+    reasons: list[RenderableType] = []
+    for tried in checked.plans:
+        cells = ["–" if value is None else f"{value:.1f}" for value in (tried.file_mb, tried.latency_ms)]
+        table.add_row(tried.runtime, tried.precision, Text("yes", "green") if tried.ok else Text("no", "red"), *cells)
+        if not tried.ok:
+            reasons.append(Text(f"{tried.runtime}, {tried.precision}: {tried.problem}\n  fix: {tried.fix}", style="red"))
+    verdict = Text("can be used", style="bold green") if checked.ok else Text("cannot be used as it is", style="bold red")
+    unusual = [Text(f"unusual: {line}", style="yellow") for line in checked.unusual]
+    models = dict.fromkeys(tried.model for tried in checked.plans)
+    used = " and ".join(f"{model} ({', '.join(dict.fromkeys(p.precision for p in checked.plans if p.model == model))})" for model in models)
+    note = f"MB and ms (p90) are predicted, not measured, for {used}."
+    return Group(Text(f"{checked.name}: ") + verdict, Text(), table, Text(note, style="dim"), *unusual, *reasons)
