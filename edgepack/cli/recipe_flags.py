@@ -50,6 +50,7 @@ def _parameter(name: str, field: SettingField) -> inspect.Parameter:
     """None stands for "not given" in every flag, so that a recipe file can say otherwise."""
     help_text, metavar = _with_choices(field)
     shown, panel = field.default_text or False, field.setting.panel
+    annotation: Any
     if field.path == ("model",):
         annotation = Annotated[str | None, typer.Argument(help=help_text, show_default=shown)]
     else:

@@ -60,7 +60,7 @@ def _as_edgepack_error(
         case "extra_forbidden":
             return EdgepackError(f"unknown key in {where}: {key!r}", _nearest_key(cls, location))
         case "missing":
-            return EdgepackError(f"missing key in {where}: {key!r}", f"add a line `{key} = ...`")
+            return EdgepackError(f"missing key in {where}: {key!r}", f"add `{key} = ...`")
         case "literal_error":
             choices = [c.strip(" '") for c in first["ctx"]["expected"].replace(" or ", ",").split(",")]
             return EdgepackError(f"unknown value {value}: {first['input']!r}", did_you_mean(str(first["input"]), choices))

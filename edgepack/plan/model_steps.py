@@ -1,6 +1,7 @@
 """The steps from model to model: prune, recover, prune again, distil. Pure: settings and whys, no work."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from edgepack.plan.choice import Choice, last_need
 from edgepack.plan.cuts import cut_widths, layers_without_attention, parse_layers
@@ -42,7 +43,11 @@ def _rounds(recipe: Recipe, teacher: ModelShape, choice: Choice, considered: lis
     for index, cuts in enumerate(rounds):
         part = (index + 1) / count
         after = cut_widths(teacher, choice.prune_heads * part, (recipe.prune_ffn or 0) * part, scope == "model")
-        settings = {"scope": scope, "importance": recipe.importance or task_named(teacher.task).default_importance, "refit": recipe.refit}
+        settings: dict[str, Any] = {
+            "scope": scope,
+            "importance": recipe.importance or task_named(teacher.task).default_importance,
+            "refit": recipe.refit,
+        }
         if heads := _share_cut(before, after, "heads"):
             cuts.append(PruneHeads(fraction=heads, why=_why_heads(recipe, considered) + note, **settings))
         if neurons := _share_cut(before, after, "ffn"):

@@ -9,9 +9,10 @@ from small import make_model
 from test_student import MINILM
 
 from edgepack.core.errors import EdgepackError
+from edgepack.plan.choice import supported_runtime
 from edgepack.plan.formats import python_runtime
 from edgepack.plan.plan import make_plan
-from edgepack.plan.profile import Budget, load_profile
+from edgepack.plan.profile import Budget, load_profile, profile_names
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.steps import Distill, Export, PruneFFN, PruneHeads, PruneWeights, Quantize
 
@@ -247,3 +248,24 @@ def test_a_wish_that_could_change_nothing_is_refused(wish, says):
     task = wish.pop("task", "text-classification")
     with pytest.raises(EdgepackError, match=says):
         make_plan(load_profile("raspberry-pi"), Recipe(model="m", student="same", **wish), MINILM.model_copy(update={"task": task}))
+
+
+WISHES = (
+    {},
+    {"student": "17M", "prune_heads": 0.25, "prune_weights": 0.3, "iterations": 2, "vocabulary": "data"},
+    {"student": "same", "prune_heads": 0.0, "prune_ffn": 0.25, "prune_layers": "33%", "drop_attention": 1, "precision": "int8"},
+    {"student": "same", "prune_layers": "0,2,5", "precision": "int8", "activations": "static", "prepack": False},
+)
+
+
+@pytest.mark.parametrize("wish", WISHES, ids=["open", "small", "cut", "fixed"])
+@pytest.mark.parametrize("name", profile_names())
+def test_every_why_is_a_sentence(name, wish):
+    """Those of profiles too: a shipped profile states its reason in words that stand in a sentence."""
+    profile = load_profile(name)
+    if wish.get("activations") and supported_runtime(profile) != "onnxruntime":
+        wish = {key: value for key, value in wish.items() if key not in ("activations", "prepack")}
+    found = make_plan(profile, Recipe(model="m", data="d", **wish), MINILM)
+    for step in found.steps:
+        assert step.why.endswith(".") and "  " not in step.why and ".." not in step.why, step
+        assert not {"asked for;", "breaks", "None"} & set(step.why.split()), step

@@ -68,7 +68,7 @@ def test_a_file_of_the_users_own_works_by_its_path(tmp_path):
     ("change", "says", "fix"),
     [
         (("total_mb", "totl_mb"), "unknown key in board.toml [memory]: 'totl_mb'", "did you mean 'total_mb'?"),
-        (("total_mb = 2048\n", ""), "missing key in board.toml [memory]: 'total_mb'", "add a line"),
+        (("total_mb = 2048\n", ""), "missing key in board.toml [memory]: 'total_mb'", "add `total_mb = ...`"),
         (("cores = 4", 'cores = "four"'), "wrong value in board.toml [cpu] cores: 'four'", "integer"),
         (("cores = 4", "cores = 0"), "wrong value in board.toml [cpu] cores: 0", "greater than 0"),
         (('arch = "aarch64"', 'arch = "aarch46"'), "unknown value in board.toml [cpu] arch: 'aarch46'", "did you mean 'aarch64'?"),
