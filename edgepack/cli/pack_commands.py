@@ -116,7 +116,7 @@ def verify(pack: Pack, json_: Json = False) -> None:
     print_result(verification.as_json(), json_, lambda: verification_view(verification))
 
 
-def ship(
+def ship(  # noqa: PLR0913, PLR0917  a flag is a parameter
     pack: Pack,
     platform: Annotated[str, typer.Option("--for", help="Platform of the app: android, linux, python or web.")],
     out: Annotated[Path, typer.Option(help="Folder for the module; it must be empty or new.")],
@@ -125,11 +125,19 @@ def ship(
         str | None, typer.Option(help="Name of the module.", show_default="the package's last part, or the pack's folder")
     ] = None,
     sign: Annotated[Path | None, typer.Option(help="PEM file with the ed25519 private key to sign the module with.")] = None,
+    version: Annotated[str, typer.Option(help="Version of the module: three numbers.")] = "1.0.0",
+    minimum_version: Annotated[
+        str | None, typer.Option(help="The oldest version of a model that the module opens.", show_default="the module's version")
+    ] = None,
+    expires: Annotated[str | None, typer.Option(help="When the module stops to open its model: 90d, or a date such as 2030-12-31.")] = None,
+    also_trust: Annotated[
+        list[Path] | None, typer.Option(help="PEM file with one more public key whose signature the module accepts. Repeat it for more.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Turn a pack into a module for an app. The module can prove on the device that it answers as the pack does."""
+    from edgepack.cli.ship_view import shipped_view
     from edgepack.ship.shipping import ship as ship_pack
-    from edgepack.ship.view import shipped_view
 
-    module = ship_pack(pack, platform, out, package, name, sign)
+    module = ship_pack(pack, platform, out, package, name, sign, version, minimum_version, expires, also_trust or ())
     print_result(module.as_json(), json_, lambda: shipped_view(module, out))

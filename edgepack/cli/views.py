@@ -69,7 +69,7 @@ def _ratio_cells(ratio: Ratio) -> tuple[str, str, str]:
 def _checks(report: Report) -> RenderableType:
     table = Table("budget", "limit", "actual", "margin", "holds", "origin", box=None, pad_edge=False)
     for check in report.checks:
-        holds = Text("unknown", "yellow") if check.ok is None else Text("yes", "green") if check.ok else Text("no", "red")
+        holds = Text(check.holds, {"yes": "green", "no": "red", "unlikely": "red"}.get(check.holds, "yellow"))
         actual = "–" if check.actual is None else f"{check.actual:.4g}"
         margin = "–" if check.margin is None else f"{check.margin:+.0%}"
         table.add_row(check.name, f"{check.limit:g}", actual, margin, holds, f"{check.origin or ''} {check.where}")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.fields import FileName, OneLine, PackageName, Sha256, VersionText
 from edgepack.core.files import sha256_of, write_atomically
 from edgepack.core.records import Frozen
 from edgepack.pack.attempts import Attempt
@@ -46,15 +47,15 @@ class StageRecord(Frozen):
 
 
 class PackedFile(Frozen):
-    name: str
+    name: FileName
     bytes: int
-    sha256: str
+    sha256: Sha256
 
 
 class Origin(Frozen):
     """Where a model or data came from."""
 
-    name: str
+    name: OneLine
     sha256: str
 
 
@@ -62,9 +63,9 @@ class Manifest(Runnable):
     """pack.json."""
 
     schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
-    edgepack: str
+    edgepack: VersionText
     format: Format
-    precision: str
+    precision: OneLine
     max_length: int
     labels: dict[str, str]
     golden_tolerance: float
@@ -75,11 +76,11 @@ class Manifest(Runnable):
     plan: Plan
     ladder: tuple[StageRecord, ...]
     source: Origin
-    licence: str | None  # as the model's own card states it
+    licence: OneLine | None  # as the model's own card states it
     data: Origin | None
     seed: int
     command: str
-    versions: dict[str, str]
+    versions: dict[PackageName, VersionText]
     files: tuple[PackedFile, ...]
 
     @property

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.fields import FileName, Identifier, OneLine, TensorName
 from edgepack.core.records import Frozen
 
 RUNNABLE_FILE = "runnable.json"
@@ -16,8 +17,8 @@ class Session(Frozen):
     """Settings that the runtime's session needs for this file to be as fast as it was measured."""
 
     graph_optimization_level: Literal["disable_all", "basic", "extended", "all"]
-    disabled_optimizers: tuple[str, ...] = ()
-    config: dict[str, str] = Field(default_factory=dict)
+    disabled_optimizers: tuple[OneLine, ...] = ()
+    config: dict[OneLine, OneLine] = Field(default_factory=dict)
 
 
 class CacheLayer(Frozen):
@@ -29,16 +30,16 @@ class CacheLayer(Frozen):
 
 
 class Runnable(Frozen):
-    task: str
-    model: str  # file name; weights lie beside it in a file whose name starts with this one
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    task: Identifier
+    model: FileName  # file name; weights lie beside it in a file whose name starts with this one
+    inputs: tuple[TensorName, ...]
+    outputs: tuple[TensorName, ...]
     per_token: bool
     pad_id: int
     vocab: int
     session: Session | None = None  # of onnxruntime
     cache: tuple[CacheLayer, ...] = ()  # decoders only
-    score_model: str | None = None  # the same graph with logits for every token, sharing the weights
+    score_model: FileName | None = None  # the same graph with logits for every token, sharing the weights
     positions: int | None = None  # tokens that a decoder can have seen
     stop_ids: tuple[int, ...] = ()
     weight_cache: bool = False  # LiteRT keeps weights as its kernels want them in a file of its own, and maps it at the next start

@@ -18,7 +18,7 @@ from edgepack.plan.cost_model import predict
 from edgepack.plan.formats import format_versions
 from edgepack.plan.precision import precision_facts
 from edgepack.plan.runtime import runtime_facts
-from edgepack.report.write import write_model_card
+from edgepack.report.model_card import write_model_card
 
 _TOKENIZER_CONFIG = "tokenizer_config.json"
 _NOT_IN_CONFIG = ("_name_or_path", "auto_map")  # a path of somebody's machine; code that a pack does not bring

@@ -95,8 +95,8 @@ def write_comparison(folder: Path, report: ComparisonReport) -> None:
     """Writes comparison.json, comparison.md and comparison.html, each whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "comparison.json", json.dumps(report.as_json(), indent=1) + "\n")
-    write_atomically(folder / "comparison.md", rendered("comparison.md.j2", escape=False, report=report, names=NAMES))
-    page = rendered("comparison.html.j2", escape=True, report=report, names=NAMES, charts=[_chart(report, one) for one in report.targets])
+    write_atomically(folder / "comparison.md", rendered("comparison.md.j2", report=report, names=NAMES))
+    page = rendered("comparison.html.j2", report=report, names=NAMES, charts=[_chart(report, one) for one in report.targets])
     write_atomically(folder / "comparison.html", page)
 
 

@@ -4,7 +4,7 @@ from edgepack.measure.measurement import LatencyRow, Measurement, headline_lengt
 from edgepack.pack.manifest import Manifest, StageRecord
 from edgepack.plan.steps import PruneWeights
 from edgepack.report.next_step import next_step
-from edgepack.report.records import Check, Report, Verdict
+from edgepack.report.records import BUDGETS, Check, Holds, Report, Verdict
 
 
 def judge(manifest: Manifest, measurement: Measurement | None) -> Report:
@@ -63,7 +63,17 @@ def _checks(manifest: Manifest, measurement: Measurement | None):
             here=here.get(name),
             margin=None if actual is None or not limit else round(1 - actual / limit, 4),
             next_step=next_step(manifest, name, actual, limit) if actual is not None and actual > limit else None,
+            holds=_holds(actual, limit, None if origin == "measured" else (manifest.predictions.mean_error or {}).get(name, 1.0)),
         )
+
+
+def _holds(actual: float | None, limit: float, error: float | None) -> Holds:
+    """error: the share by which such predictions were off; None where the figure was measured."""
+    if actual is None:
+        return "unknown"
+    if error is not None and abs(limit - actual) <= error * actual:
+        return "likely" if actual <= limit else "unlikely"
+    return "yes" if actual <= limit else "no"
 
 
 def measured_here(manifest: Manifest, measurement: Measurement | None) -> dict[str, float | None]:
@@ -93,26 +103,30 @@ def _verdict(checks: tuple[Check, ...], measurement: Measurement | None) -> Verd
 
 
 def _headline(verdict: Verdict, checks: tuple[Check, ...], manifest: Manifest, measurement: Measurement | None) -> str:
-    name = manifest.profile.name
-    over = [check for check in checks if check.ok is False]
+    device = manifest.profile.name
     if verdict == "over budget":
-        worst = "; ".join(f"{check.name} {check.actual:g} ({check.origin}) over {check.limit:g}" for check in over)
-        return f"{worst}, on {name}."
+        over = "; ".join(_exceeded(check) for check in checks if check.ok is False)
+        return f"On {device}: {over}."
     if verdict == "fits":
-        added = [check.name for check in checks if check.origin == "predicted"]
-        return f"every budget of {name} holds, measured on the device" + (f"; {', '.join(added)} with a predicted part." if added else ".")
-    predicted = [check.name for check in checks if check.origin == "predicted"]
-    unknown = [check.name for check in checks if check.ok is None]
-    where = "nowhere" if measurement is None else f"on {measurement.where}"
-    held = [check.name for check in checks if check.origin == "measured"]
-    parts = [f"no {name} was at hand, so nothing was timed on one (measured {where})"]
-    if held:
-        parts.append(f"measured to fit: {', '.join(held)}")
-    if predicted:
-        parts.append(f"predicted to fit: {', '.join(predicted)}")
-    if unknown:
-        parts.append(f"unknown: {', '.join(unknown)}")
-    return "; ".join(parts) + "."
+        partly = [check.name for check in checks if check.origin == "predicted"]
+        return f"Every budget of {device} holds, measured on the device" + (
+            f"; a part of {', '.join(partly)} is predicted." if partly else "."
+        )
+    where = "no machine measured the pack" if measurement is None else f"the pack was measured on {measurement.where}"
+    groups = {
+        "measured to fit": [check.name for check in checks if check.origin == "measured"],
+        "predicted to fit": [check.name for check in checks if check.origin == "predicted" and check.holds == "yes"],
+        "likely to fit, by a prediction that is not exact enough to be sure": [check.name for check in checks if check.holds == "likely"],
+        "not known": [check.name for check in checks if check.ok is None],
+    }
+    parts = [f"{what}: {', '.join(names)}" for what, names in groups.items() if names]
+    return "; ".join([f"No {device} was at hand, so {where}", *parts]) + "."
+
+
+def _exceeded(check: Check) -> str:
+    name, unit = BUDGETS[check.name]
+    origin = {"no": check.origin, "unlikely": "predicted, but so near to the limit that it may hold"}.get(check.holds, check.origin)
+    return f"{name} ({check.name}) is {check.actual:g} {unit} ({origin}), over the budget of {check.limit:g} {unit}"
 
 
 def _what_zeros_bring(ladder: tuple[StageRecord, ...]) -> str:

@@ -3,10 +3,12 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
+from edgepack.core.escape import visible
 from edgepack.core.files import write_atomically
 from edgepack.report.baseline import Regression
 from edgepack.report.records import Check, Report
 
+_PREDICTED = {"yes": "is predicted to hold", "likely": "is likely to hold"}
 _COUNTS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 
 
@@ -16,15 +18,17 @@ def write_junit(path: Path, report: Report) -> None:
 
 
 def junit(report: Report) -> str:
-    """A budget over its limit and a figure worse than allowed are failures, a target that could not measure an error, and what is
-    not known is skipped."""
-    suite = ElementTree.Element("testsuite", name=f"edgepack {report.profile}", tests="0")
+    """Failures: a budget over its limit, and a figure that became worse than allowed. Errors: a target that could not measure.
+
+    Skipped: a budget that nobody measured, whether a prediction says that it holds or nothing is known.
+    """
+    suite = ElementTree.Element("testsuite", name=visible(f"edgepack {report.profile}"), tests="0")
     for check in report.checks:
         _budget(suite, check)
     for row in report.targets:
         case = _case(suite, "target", row.target)
         if row.failure:
-            ElementTree.SubElement(case, "error", message=row.failure).text = row.fix
+            ElementTree.SubElement(case, "error", message=visible(row.failure)).text = visible(row.fix or "")
     for row in report.baseline.rows if report.baseline else ():
         _regression(suite, row, report.baseline.most)
     counts = {name: str(len(suite.findall(f"testcase/{tag}"))) for name, tag in _COUNTS.items()}
@@ -35,11 +39,13 @@ def junit(report: Report) -> str:
 
 def _budget(suite: ElementTree.Element, check: Check) -> None:
     case = _case(suite, "budget", check.name)
-    told = f"{check.name} {check.actual} ({check.origin} {check.where}), limit {check.limit:g}"
+    figure = f"{check.name} {check.actual} ({check.origin} {check.where}), limit {check.limit:g}"
     if check.ok is None:
-        ElementTree.SubElement(case, "skipped", message=f"{check.name} is not known: {check.where}")
+        ElementTree.SubElement(case, "skipped", message=visible(f"{check.name} is not known: {check.where}"))
     elif not check.ok:
-        ElementTree.SubElement(case, "failure", message=told)
+        ElementTree.SubElement(case, "failure", message=visible(figure))
+    elif check.origin == "predicted":
+        ElementTree.SubElement(case, "skipped", message=visible(f"not measured: {figure}; it {_PREDICTED[check.holds]}"))
 
 
 def _regression(suite: ElementTree.Element, row: Regression, most: float) -> None:
@@ -50,4 +56,4 @@ def _regression(suite: ElementTree.Element, row: Regression, most: float) -> Non
 
 
 def _case(suite: ElementTree.Element, kind: str, name: str) -> ElementTree.Element:
-    return ElementTree.SubElement(suite, "testcase", classname=f"edgepack.{kind}", name=name)
+    return ElementTree.SubElement(suite, "testcase", classname=visible(f"edgepack.{kind}"), name=visible(name))

@@ -14,13 +14,24 @@ from edgepack.plan.formats import Format
 from edgepack.plan.steps import Step
 from edgepack.report.baseline import Baseline
 
+SCHEMA = 2
 Verdict = Literal["fits", "over budget", "not measured"]
+Holds = Literal["yes", "no", "likely", "unlikely", "unknown"]
+
+BUDGETS = {  # a budget's name for people, and its unit
+    "file_mb": ("file size", "MB"),
+    "ram_mb": ("memory", "MB"),
+    "latency_ms": ("latency", "ms"),
+    "load_ms": ("load time", "ms"),
+    "score_drop": ("score lost", "points"),
+}
 
 
 class Check(Frozen):
     """One budget. ok is None where nothing is known; origin is that of `actual`; `here` is what this machine measured.
 
-    margin: share of the limit that is left, below 0 where it is exceeded; next_step: what to try then.
+    margin: share of the limit that is left, below 0 where it is exceeded; next_step: what to try then. holds: `likely` and `unlikely`
+    where a prediction is nearer to the limit than such predictions were off (or where nobody has measured how far off they are).
     """
 
     name: str
@@ -32,6 +43,7 @@ class Check(Frozen):
     here: float | None
     margin: float | None = None
     next_step: str | None = None
+    holds: Holds = "unknown"
 
 
 class Contender(Frozen):
@@ -79,9 +91,9 @@ class TargetRow(Frozen):
 
 
 class Report(Frozen):
-    """report.json."""
+    """report.json. Schema 2 added `holds` to a check; a report of schema 1 is still read, and says `unknown` there."""
 
-    schema_version: Literal[1] = Field(default=1, alias="schema")
+    schema_version: Literal[1, 2] = Field(default=SCHEMA, alias="schema")
     verdict: Verdict
     headline: str
     pack_id: str

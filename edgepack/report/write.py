@@ -1,24 +1,20 @@
-"""The same rows three times: report.json, report.md and report.html; and the pack's README.md, its model card."""
+"""The same rows three times: report.json, report.md and report.html."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from edgepack.core import templates
 from edgepack.core.files import write_atomically
 from edgepack.measure.measurement import LatencyRow, Measurement, MemoryRow
 from edgepack.measure.ops import OpProfile
-from edgepack.pack.manifest import Manifest
-from edgepack.plan.formats import python_runtime
 from edgepack.report.charts import Bar, Line, bars, lines
 from edgepack.report.ladder import quality_charts, score_text, weakest
-from edgepack.report.records import Report
+from edgepack.report.records import BUDGETS, Report
 
 _MOST_OPS = 12
 _HEADINGS = {"class": "The weakest classes", "entity type": "The weakest entity types", "group": "By group, the weakest first"}
-UNITS = {"file_mb": "MB", "ram_mb": "MB", "latency_ms": "ms", "load_ms": "ms", "score_drop": "points"}
 
 
 def write_report(folder: Path, report: Report) -> None:
@@ -29,35 +25,26 @@ def write_report(folder: Path, report: Report) -> None:
 
 
 def markdown(report: Report) -> str:
-    return _render("report.md.j2", report, escape=False)
+    return _render("report.md.j2", report)
 
 
 def html(report: Report) -> str:
-    return _render("report.html.j2", report, escape=True, charts=_charts(report))
+    return _render("report.html.j2", report, charts=_charts(report))
 
 
-def write_model_card(folder: Path, manifest: Manifest) -> None:
-    text = rendered("model_card.md.j2", escape=False, manifest=manifest, runtime=python_runtime(manifest.plan.runtime))
-    write_atomically(folder / "README.md", text)
+def rendered(template: str, **context: Any) -> str:
+    """A file of report/templates with its names filled in, each escaped for the language of that file."""
+    filters = {
+        "number": _number,
+        "fixed": lambda value: "–" if value is None else f"{value:.4f}",
+        "score": score_text,
+        "tokens_per_s": tokens_per_s,
+    }
+    return templates.rendered("edgepack.report", template, context, filters)
 
 
-def rendered(template: str, escape: bool, **context: Any) -> str:
-    return _environment(escape).get_template(template).render(**context)
-
-
-def _render(template: str, report: Report, escape: bool, **more: Any) -> str:
-    return rendered(template, escape, report=report, units=UNITS, weakest=weakest(report.ladder), headings=_HEADINGS, **more)
-
-
-def _environment(escape: bool) -> Environment:
-    environment = Environment(
-        loader=PackageLoader("edgepack.report"), autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["number"] = _number
-    environment.filters["fixed"] = lambda value: "–" if value is None else f"{value:.4f}"
-    environment.filters["score"] = score_text
-    environment.filters["tokens_per_s"] = tokens_per_s
-    return environment
+def _render(template: str, report: Report, **more: Any) -> str:
+    return rendered(template, report=report, budgets=BUDGETS, weakest=weakest(report.ladder), headings=_HEADINGS, **more)
 
 
 def _number(value: float | None, digits: int = 3) -> str:

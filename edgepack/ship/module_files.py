@@ -52,6 +52,9 @@ def module_manifest(shipment: Shipment) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "name": shipment.name,
+        "version": shipment.release.version,
+        "created": shipment.release.created,
+        "expires": shipment.release.expires,
         "pack_id": manifest.pack_id,
         "edgepack": manifest.edgepack,
         **runnable,

@@ -5,9 +5,11 @@ import re
 import shutil
 from pathlib import Path
 
+from edgepack.core.escape import Verbatim, python, requirement
 from edgepack.core.resources import shipped
 from edgepack.plan.runtime import facts_in_python, python_runtimes
 from edgepack.ship.module_files import versions_measured_with
+from edgepack.ship.release import with_constants
 from edgepack.ship.shipment import Carried, Shipment, Size
 from edgepack.tasks import task_named
 
@@ -37,21 +39,25 @@ def copy_code(shipment: Shipment, folder: Path, with_server: bool) -> None:
     for path in [*sorted((targets / "module").glob("*.py")), *beside]:
         if path.name not in unused:
             shutil.copyfile(path, folder / path.name)
-    if shipment.signer:
-        signer = folder / "signer.py"
-        signer.write_text(re.sub(r'(?m)^PUBLIC_KEY = ""$', f'PUBLIC_KEY = "{shipment.signer.public_key}"', signer.read_text()))
+    signer = folder / "signer.py"
+    constants = {
+        "PUBLIC_KEYS = ()": f"PUBLIC_KEYS = {shipment.release.public_keys!r}",
+        'NAME = ""': f'NAME = "{python(shipment.name)}"',
+        'MINIMUM_VERSION = "0.0.0"': f'MINIMUM_VERSION = "{python(shipment.release.minimum_version)}"',
+    }
+    signer.write_text(with_constants(signer.read_text(encoding="utf-8"), constants), encoding="utf-8")
 
 
-def requirements(shipment: Shipment, with_server: bool) -> tuple[str, ...]:
+def requirements(shipment: Shipment, with_server: bool) -> tuple[Verbatim, ...]:
     """What pip is to install: the versions that the pack was measured with."""
     measured = versions_measured_with(shipment.manifest)
-    pins = {name: f"=={version}" for name, version in measured.items()}
-    pins |= facts_in_python(shipment.manifest.plan.runtime).pins
+    lines = {name: requirement(name, version) for name, version in measured.items()}
+    lines |= {name: Verbatim(name + pin) for name, pin in facts_in_python(shipment.manifest.plan.runtime).pins.items()}
     if with_server:
-        pins[SERVER] = f"=={SERVER_VERSION}"
+        lines[SERVER] = requirement(SERVER, SERVER_VERSION)
     if shipment.signer:
-        pins |= {CHECKER: f"=={CHECKER_VERSION}", "cffi": "==2.1.1"}  # the second by name: boards install without dependencies
-    return tuple(name + pin for name, pin in sorted(pins.items()))
+        lines |= {CHECKER: requirement(CHECKER, CHECKER_VERSION), "cffi": requirement("cffi", "2.1.1")}  # boards install no dependencies
+    return tuple(line for _, line in sorted(lines.items()))
 
 
 def library_sizes(shipment: Shipment, with_server: bool) -> tuple[Size, ...]:
@@ -81,9 +87,10 @@ def fetched_licences(shipment: Shipment, with_server: bool) -> tuple[Carried, ..
     return tuple(Carried(what=line, licence=known[re.split("[=<>]", line)[0]], carried=False) for line in lines)
 
 
-def first_call(task: str) -> dict[str, str]:
+def first_call(task: str) -> dict[str, Verbatim]:
     """For a README: a call as Python writes it, the same on the command line and as a request, and what to look at of the answer."""
     asked = task_named(task)
     texts = [f'"{text}"' for _, text in asked.example]
     request = json.dumps(dict(asked.example))
-    return {"call": ", ".join(texts), "attribute": asked.answer_field, "shell": " ".join(texts), "request": request}
+    shown = {"call": ", ".join(texts), "attribute": asked.answer_field, "shell": " ".join(texts), "request": request}
+    return {name: Verbatim(code) for name, code in shown.items()}

@@ -21,6 +21,8 @@ from pydantic import Field
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.pack.manifest import Manifest
+from edgepack.ship.release import Release
+from edgepack.ship.signing import Signer
 
 
 class Size(Frozen):
@@ -58,13 +60,6 @@ class Tokenizing(Frozen):
     byte_fallback: bool
 
 
-class Signer(Frozen):
-    """An ed25519 key, read from the PEM file of `--sign`. public_key: 64 hexadecimal digits."""
-
-    file: Path
-    public_key: str
-
-
 class Shipment(Frozen):
     """A pack whose hashes hold, and under which names it is shipped."""
 
@@ -75,6 +70,7 @@ class Shipment(Frozen):
     package: str  # dotted, as com.example.intents; equal to name where none was given
     tokenizing: Tokenizing
     signer: Signer | None
+    release: Release
 
     @property
     def model_files(self) -> tuple[str, ...]:

@@ -1,20 +1,22 @@
 """ship(): checks everything that can be wrong, then lets one platform's file write its module, whole or not at all."""
 
 import json
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from edgepack.core import templates
 from edgepack.core.errors import EdgepackError, did_you_mean
 from edgepack.core.files import check_disk, check_output, disk_full_is_said, written_whole
 from edgepack.core.records import Frozen
 from edgepack.pack.manifest import REPORT_FILES, Manifest, check_files, read_manifest
+from edgepack.ship.attestation import write_attestation
 from edgepack.ship.module_files import licences_of
 from edgepack.ship.names import chosen_names
+from edgepack.ship.release import read_release
 from edgepack.ship.shipment import Carried, Shipment, Size, Written, read_tokenizing
-from edgepack.ship.signing import read_signer
+from edgepack.ship.signing import permissions_warning, read_signer
 
 FACTS_FILE = "ship.json"
 
@@ -28,6 +30,9 @@ class Shipped(Frozen):
     task: str
     pack_id: str
     signed_by: str | None  # the public key, hexadecimal
+    version: str
+    minimum_version: str  # of a model that the module opens
+    expires: str | None
     sizes: tuple[Size, ...]
     licences: tuple[Carried, ...]
     warnings: tuple[str, ...]
@@ -38,25 +43,35 @@ def platform_names() -> list[str]:
     return sorted(path.stem for path in (Path(__file__).parent / "platforms").glob("*.py") if path.stem != "__init__")
 
 
-def ship(
+def ship(  # noqa: PLR0913, PLR0917  a flag is a parameter
     pack: Path | str,
     platform: str,
     out: Path | str,
     package: str | None = None,
     name: str | None = None,
     sign: Path | str | None = None,
+    version: str = "1.0.0",
+    minimum_version: str | None = None,
+    expires: str | None = None,
+    also_trust: Sequence[Path | str] = (),
 ) -> Shipped:
     """Writes the module of `pack` for `platform` into the folder `out`, which must hold nothing.
 
     package: dotted, for Android's Java. name: of the module; left out, the package's last part or the pack's folder. sign: PEM
-    file with an ed25519 private key. EdgepackError before any work: a platform or a name that is none, a pack that does not verify,
-    a task or tokenizer that the platform's module does not know.
+    file with an ed25519 private key. version: of the module, three numbers. minimum_version: the oldest model that the module opens,
+    by default its own version. expires: days such as 90d, or a date; a module without one is valid for ever. also_trust: PEM files of
+    more public keys whose signature the module accepts, so that keys can change.
+
+    EdgepackError before any work: a platform or a name that does not exist, a pack that does not verify, a task or tokenizer that the
+    platform's module does not know, a version or a key that cannot be read.
     """
     pack, out = Path(pack), Path(out)
     writer = _platform(platform)
     check_output(out)
     module_name, module_package = chosen_names(pack, platform, name, package)
     signer = read_signer(Path(sign)) if sign else None
+    keys = (signer.public_key,) if signer else ()
+    release = read_release(version, minimum_version, expires, keys, tuple(map(str, also_trust)))
     manifest = read_manifest(pack)
     check_files(pack, manifest, skip=REPORT_FILES)
     shipment = Shipment(
@@ -67,8 +82,9 @@ def ship(
         package=module_package,
         tokenizing=read_tokenizing(pack),
         signer=signer,
+        release=release,
     )
-    warnings = writer.check(shipment)
+    warnings = (*writer.check(shipment), *(permissions_warning(signer.file) if signer else ()))
     check_disk(out, _needed_mb(manifest), "the module")
     if out.is_dir():
         out.rmdir()  # empty, as check_output found: what is written whole takes its place
@@ -76,6 +92,7 @@ def ship(
         written = writer.write(shipment, folder)
         shipped = _facts(shipment, written, warnings)
         _describe(folder, shipment, written, shipped)
+        write_attestation(folder, shipment)
     return shipped
 
 
@@ -97,6 +114,9 @@ def _facts(shipment: Shipment, written: Written, warnings: tuple[str, ...]) -> S
         task=shipment.manifest.task,
         pack_id=shipment.manifest.pack_id,
         signed_by=shipment.signer.public_key if shipment.signer else None,
+        version=shipment.release.version,
+        minimum_version=shipment.release.minimum_version,
+        expires=shipment.release.expires,
         sizes=written.sizes,
         licences=(*licences_of(shipment), *written.licences),
         warnings=warnings,
@@ -106,15 +126,16 @@ def _facts(shipment: Shipment, written: Written, warnings: tuple[str, ...]) -> S
 def _describe(folder: Path, shipment: Shipment, written: Written, shipped: Shipped) -> None:
     """README.md, LICENCES.md and ship.json."""
     names = {"shipped": shipped, "manifest": shipment.manifest, "name": shipment.name, "package": shipment.package, **written.context}
+    names["also_trusted"] = len(shipment.release.public_keys) > 1
     for template, file in ((f"{shipment.platform}.README.md.j2", "README.md"), ("LICENCES.md.j2", "LICENCES.md")):
         (folder / file).write_text(rendered(template, **names), encoding="utf-8")
     (folder / FACTS_FILE).write_text(json.dumps(shipped.as_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def rendered(template: str, **names: object) -> str:
-    """A file of edgepack/ship/templates with its names filled in."""
-    environment = Environment(
-        loader=PackageLoader("edgepack.ship"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    environment.filters["mb"] = lambda count: "unknown" if count is None else f"{count / 1e6:.2f} MB"
-    return environment.get_template(template).render(**names)
+    """A file of edgepack/ship/templates with its names filled in, each escaped for the language of that file."""
+    return templates.rendered("edgepack.ship", template, names, {"mb": _megabytes})
+
+
+def _megabytes(count: int | None) -> str:
+    return "unknown" if count is None else f"{count / 1e6:.2f} MB"

@@ -36,6 +36,9 @@ def _options(arguments):
     parser.add_argument("--self-test", action="store_true", help="check the files and ask the golden texts")
     parser.add_argument("--serve", action="store_true", help="answer over HTTP")
     parser.add_argument("--host", default="127.0.0.1", help="to listen at; anything else than loopback is seen by others (%(default)s)")
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="a name by which clients reach the server; may be repeated"
+    )
     parser.add_argument("--port", type=int, default=8090, help="to listen at (%(default)s)")
     found = parser.parse_args(arguments)
     if not (found.text or found.self_test or found.serve):
@@ -55,7 +58,7 @@ def _served(options) -> int:
     except ImportError as error:
         raise ModuleError("cannot serve: {}".format(error), "ship --for linux, and pip install -r requirements.txt") from None
     with load(threads=options.threads) as model:
-        serve(model, options.host, options.port)
+        serve(model, options.host, options.port, options.allow_host)
     return 0
 
 

@@ -6,26 +6,54 @@ import base64
 import binascii
 import hashlib
 import json
+import re
+import time
 from pathlib import Path
 
 from .errors import Changed, ModuleError
-from .signer import PUBLIC_KEY
+from .signer import MINIMUM_VERSION, NAME, PUBLIC_KEYS
 
 SIGNATURE_FILE = "module.sig"
+_VERSION = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}\Z", re.ASCII)
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z", re.ASCII)
 _CHUNK_BYTES = 1 << 20
 _AGAIN = "install the module again"
 
 
 def read_manifest(folder: Path, name: str) -> dict:
-    """The manifest, its signature checked where the module knows a key. Changed where it is missing, damaged or not signed by it."""
+    """The manifest, whose signature is checked where the module knows a key, and its name, version and time where it has a name.
+
+    Changed where it is missing, damaged, not signed by a known key, another module's, older than the module allows, or expired.
+    """
     try:
         content = (folder / name).read_bytes()
         manifest = json.loads(content)
     except (OSError, ValueError) as error:
         raise Changed("no module in {}: {} cannot be read: {}".format(folder, name, error), _AGAIN) from None
-    if PUBLIC_KEY and name == "module.json":  # a pack itself is not signed: its module is
-        _check_signature(folder / SIGNATURE_FILE, content)
+    if name == "module.json":  # a pack itself is not signed: its module is
+        if PUBLIC_KEYS:
+            _check_signature(folder / SIGNATURE_FILE, content)
+        if NAME:
+            _check_release(manifest, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
     return manifest
+
+
+def _check_release(manifest, now: str) -> None:
+    """now: UTC, as 2030-12-31T00:00:00Z, by this device's clock."""
+    if not isinstance(manifest, dict) or manifest.get("name") != NAME:
+        other = manifest.get("name") if isinstance(manifest, dict) else None
+        raise Changed("module.json belongs to the module {!r}, and this is {!r}".format(other, NAME), _AGAIN)
+    version = manifest.get("version")
+    if _numbers(version) < _numbers(MINIMUM_VERSION):
+        raise Changed("the model has version {!r}, and this module opens {} or newer".format(version, MINIMUM_VERSION), _AGAIN)
+    expires = manifest.get("expires")
+    if expires is not None and not (isinstance(expires, str) and _TIME.match(expires) and now < expires):
+        raise Changed("the model expired at {}, by this device's clock".format(expires), "install a newer module, or set the clock")
+
+
+def _numbers(version) -> tuple:
+    """Below every version where it is none."""
+    return tuple(int(part) for part in version.split(".")) if isinstance(version, str) and _VERSION.match(version) else (-1,)
 
 
 def check_files(folder: Path, manifest: dict, names=None) -> None:
@@ -48,11 +76,17 @@ def _check_signature(path: Path, content: bytes) -> None:
         problem = "the module is signed, and cryptography, which checks that, does not load: {}".format(error)
         raise ModuleError(problem, "pip install -r requirements.txt") from None
     try:
-        Ed25519PublicKey.from_public_bytes(bytes.fromhex(PUBLIC_KEY)).verify(base64.b64decode(path.read_bytes()), content)
+        signature = base64.b64decode(path.read_bytes())
     except OSError:
         raise Changed("{} is missing: the module is to be signed".format(path.name), _AGAIN) from None
-    except (InvalidSignature, binascii.Error):
-        raise Changed("{} is not signed by the key that this module knows".format(path.with_name("module.json")), _AGAIN) from None
+    except binascii.Error:
+        signature = b""
+    for key in PUBLIC_KEYS:
+        try:
+            return Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)).verify(signature, content)
+        except InvalidSignature:
+            continue
+    raise Changed("{} is not signed by a key that this module knows".format(path.with_name("module.json")), _AGAIN)
 
 
 def _sha256(path: Path) -> str:

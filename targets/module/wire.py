@@ -14,6 +14,7 @@ _TEXTS = {  # how many texts a task takes, by name and in order; the second of a
     "text-generation": ("prompt",),
 }
 _OPTIONAL = ("pair",)
+_LARGEST = 1 << 53  # what every reader of JSON keeps exactly
 SETTINGS = ("max_tokens", "temperature", "top_k", "top_p", "seed")
 
 
@@ -33,8 +34,11 @@ def ask(model, texts, **settings):
     return model(*texts, **settings)
 
 
-def ask_json(model, request, **settings):
-    """Calls the model with a JSON object: its texts by name, and for a model that writes its settings. BadInput names a wrong key."""
+def ask_json(model, request, call=None, **settings):
+    """Calls the model with a JSON object: its texts by name, and for a model that writes its settings. BadInput names a wrong key.
+
+    call: what to call in place of the model, such as model.stream.
+    """
     if not isinstance(request, dict):
         raise BadInput("the request is no JSON object", 'send {{"{}": "..."}}'.format(_TEXTS[model.task][0]))
     names = _TEXTS[model.task]
@@ -45,10 +49,12 @@ def ask_json(model, request, **settings):
         problem = "unknown key {!r}".format(wrong) if wrong is not None else "missing key {!r}".format(missing)
         raise BadInput(problem, "a model for {} takes {}".format(model.task, ", ".join(known)))
     given = {key: _number(key, request[key]) for key in known[len(names) :] if key in request}
-    return model(*(request[name] for name in names if name in request), **settings, **given)
+    return (call or model)(*(request[name] for name in names if name in request), **settings, **given)
 
 
 def _number(key, value):
+    if isinstance(value, (int, float)) and not abs(value) < _LARGEST:
+        raise BadInput("{} is too large".format(key), "see the README")
     if isinstance(value, bool) or not isinstance(value, (int, float) if key in ("temperature", "top_p") else int):
         raise BadInput("{} is no number of its kind: {!r}".format(key, value), "see the README")
     return value

@@ -66,6 +66,7 @@ class _Writing:
                 shown = certain
         if len(text) > len(shown):  # bytes that never became a character
             yield Piece(text[len(shown) :])
+        return self.ended_by()
 
     def _in_time(self):
         try:

@@ -85,17 +85,19 @@ def test_a_baseline_that_tells_nothing_is_refused_before_work(report, tmp_path):
         check_same_machine(report, "local", machine | {"cores": 99})
 
 
-def test_junit_counts_what_failed_and_what_is_not_known(report):
+def test_junit_passes_only_what_was_measured(report):
     rows = (TargetRow(target="pi", address="ssh://pi", failure="gone", fix="start it"), TargetRow(target="local", address="local"))
     checks = (
         report.checks[0].model_copy(update={"ok": False}),
         report.checks[1].model_copy(update={"ok": None, "actual": None}),
-        report.checks[2].model_copy(update={"ok": True}),
+        report.checks[2].model_copy(update={"ok": True, "origin": "measured"}),
+        report.checks[3].model_copy(update={"ok": True, "origin": "predicted", "holds": "likely"}),
     )
     worse = against(report, faster(report, 3.0), "old", 0.1).baseline
     suite = ElementTree.fromstring(junit(report.model_copy(update={"targets": rows, "checks": checks, "baseline": worse})))
-    assert suite.tag == "testsuite" and int(suite.get("tests")) == len(suite) == 3 + 2 + len(worse.rows)
-    assert (int(suite.get("failures")), suite.get("errors"), suite.get("skipped")) == (1 + len(worse.worse), "1", "1")
+    assert suite.tag == "testsuite" and int(suite.get("tests")) == len(suite) == 4 + 2 + len(worse.rows)
+    assert (int(suite.get("failures")), suite.get("errors"), suite.get("skipped")) == (1 + len(worse.worse), "1", "2")
+    assert suite.find(f"testcase[@name='{checks[3].name}']/skipped").get("message").endswith("it is likely to hold")
     assert suite.find("testcase[@name='pi']/error").get("message") == "gone"
 
 

@@ -349,7 +349,7 @@ def test_a_signed_module_refuses_a_manifest_that_another_has_written(pack_folder
 
 @needs_java
 def test_the_module_for_litert_compiles_too(tmp_path):
-    sources = write_sources(tmp_path, "com.example.names", "names", "tflite", "")
+    sources = write_sources(tmp_path, "com.example.names", "names", "tflite")
     assert {"LiteRt.java", "NamesModel.java"} <= {path.name for path in sources} and "OnnxRuntime.java" not in {
         path.name for path in sources
     }

@@ -9,7 +9,9 @@ from io import BytesIO
 from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.escape import java
 from edgepack.plan.runtime import python_runtimes
+from edgepack.ship.release import Release, with_constants
 
 JAVA, STUBS = Path(__file__).with_name("java"), Path(__file__).with_name("stubs")
 LANGUAGE_LEVEL = "11"
@@ -28,8 +30,11 @@ def class_prefix(name: str) -> str:
     return prefix
 
 
-def write_sources(folder: Path, package: str, name: str, kind: str, public_key: str) -> list[Path]:
-    """The sources for packs of one format (onnx, tflite) as `folder`/com/example/...; what they are called there."""
+def write_sources(folder: Path, package: str, name: str, kind: str, release: Release | None = None) -> list[Path]:
+    """The sources for packs of one format (onnx, tflite) as `folder`/com/example/...; what they are called there.
+
+    release: whose keys, name and oldest version the code asks for; without one it asks for none.
+    """
     place, prefix = folder.joinpath(*package.split(".")), class_prefix(name)
     place.mkdir(parents=True)
     written = []
@@ -37,10 +42,21 @@ def write_sources(folder: Path, package: str, name: str, kind: str, public_key: 
         for path in sorted((JAVA / part).glob("*.java")):
             text = path.read_text(encoding="utf-8").replace(f"package {_PACKAGE};", f"package {package};")
             text = re.sub(r"\bPack(Model|Assets)\b", rf"{prefix}\1", text)
-            text = text.replace('FOLDER = "pack"', f'FOLDER = "{name}"').replace('PUBLIC_KEY = ""', f'PUBLIC_KEY = "{public_key}"')
+            text = text.replace('FOLDER = "pack"', f'FOLDER = "{java(name)}"')
+            if path.name == "Signer.java" and release is not None:
+                text = with_constants(text, _signer(name, release))
             written.append(place / re.sub(r"^Pack(Model|Assets)", rf"{prefix}\1", path.name))
             written[-1].write_text(text, encoding="utf-8")
     return written
+
+
+def _signer(name: str, release: Release) -> dict[str, str]:
+    keys = ", ".join(f'"{java(key)}"' for key in release.public_keys)
+    return {
+        "PUBLIC_KEYS = {}": f"PUBLIC_KEYS = {{{keys}}}",
+        'NAME = ""': f'NAME = "{java(name)}"',
+        'MINIMUM_VERSION = "0.0.0"': f'MINIMUM_VERSION = "{java(release.minimum_version)}"',
+    }
 
 
 def classes_jar(sources: list[Path]) -> bytes | None:

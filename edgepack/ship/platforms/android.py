@@ -3,7 +3,10 @@
 import json
 from pathlib import Path
 
+from packaging.version import Version
+
 from edgepack.core.errors import EdgepackError
+from edgepack.core.escape import Verbatim, requirement
 from edgepack.plan.runtime import RuntimeFacts, facts_in_python
 from edgepack.ship.jvm.characters import characters
 from edgepack.ship.jvm.sources import class_prefix, classes_jar, write_sources, zipped
@@ -56,7 +59,7 @@ def check(shipment: Shipment) -> tuple[str, ...]:
 def _version_warning(shipment: Shipment) -> tuple[str, ...]:
     runtime, version = _runtime(shipment), _version(shipment)
     newest = runtime.android.newest
-    if _numbers(version) <= _numbers(newest):
+    if Version(version) <= Version(newest):
         return ()
     oldest = runtime.oldest.get(shipment.manifest.precision)
     return (
@@ -77,15 +80,15 @@ def _size_warning(file_mb: float) -> tuple[str, ...]:
 
 
 def _version(shipment: Shipment) -> str:
-    return shipment.manifest.versions[_runtime(shipment).package]
+    """Of the wheel that the pack was measured with, as packaging writes it. EdgepackError where the pack names none."""
+    name = _runtime(shipment).package
+    if name not in shipment.manifest.versions:
+        raise EdgepackError(f"the pack does not say with which {name} it was measured", "build the pack again with this edgepack")
+    return requirement(name, shipment.manifest.versions[name]).partition("==")[2]
 
 
 def _runtime(shipment: Shipment) -> RuntimeFacts:
     return facts_in_python(shipment.manifest.plan.runtime)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def write(shipment: Shipment, folder: Path) -> Written:
@@ -97,10 +100,10 @@ def write(shipment: Shipment, folder: Path) -> Written:
     if shipment.manifest.format == "onnx":
         write_weights(assets / shipment.manifest.model, assets / WEIGHTS_FILE)
     write_manifest(shipment, assets)
-    key = shipment.signer.public_key if shipment.signer else ""
-    sources = write_sources(folder / "src" / "main" / "java", shipment.package, shipment.name, shipment.manifest.format, key)
+    sources = write_sources(folder / "src" / "main" / "java", shipment.package, shipment.name, shipment.manifest.format, shipment.release)
     context = _context(shipment)
-    texts = {name: rendered(f"android.{name}.j2", **context) for name in ("build.gradle.kts", "AndroidManifest.xml", "consumer-rules.pro")}
+    texts = {name: rendered(f"android.{name}.j2", **context) for name in ("build.gradle.kts", "AndroidManifest.xml")}
+    texts["consumer-rules.pro"] = (Path(__file__).parent.parent / "templates" / "android.consumer-rules.pro").read_text(encoding="utf-8")
     for name, text in texts.items():
         (folder / ("src/main" if name.endswith(".xml") else "") / name).write_text(text, encoding="utf-8")
     jar = classes_jar(sources)
@@ -116,24 +119,24 @@ def _context(shipment: Shipment) -> dict[str, object]:
         "package": shipment.package,
         "name": shipment.name,
         "prefix": class_prefix(shipment.name),
-        "dependency": f"{coordinate}:{_version(shipment)}",
+        "dependency": Verbatim(f"{coordinate}:{_version(shipment)}"),
+        "version": shipment.release.version,
         "min_sdk": shipment.manifest.profile.min_sdk or MIN_SDK,
         "compile_sdk": COMPILE_SDK,
         "abis": _abis(shipment),
         **_first_call(shipment.manifest.task),
-        "signed": shipment.signer is not None,
         "task": shipment.manifest.task,
         "max_length": shipment.manifest.max_length,
     }
 
 
-def _first_call(task: str) -> dict[str, str]:
+def _first_call(task: str) -> dict[str, Verbatim]:
     """For a README: a call as Kotlin writes it, and what to look at of the answer."""
     asked = first_call(task)
     call = f"{_METHODS[task]}({asked['call']}).{asked['attribute']}"
     if task_named(task).decodes:
         call = f"{_METHODS[task]}({asked['call']}, 40, Sampling.GREEDY) {{ piece -> print(piece); true }}.endedBy"
-    return {"call": call, "attribute": asked["attribute"]}
+    return {"call": Verbatim(call), "attribute": asked["attribute"]}
 
 
 def _abis(shipment: Shipment) -> tuple[str, ...]:

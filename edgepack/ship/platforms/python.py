@@ -25,7 +25,7 @@ def write(shipment: Shipment, folder: Path) -> Written:
     copy_code(shipment, package, with_server=False)
     model = write_model(shipment, package / "model")
     lines = requirements(shipment, with_server=False)
-    version = shipment.manifest.pack_id
-    (folder / "pyproject.toml").write_text(rendered("python.pyproject.toml.j2", name=shipment.name, requirements=lines, pack_id=version))
+    context = {"name": shipment.name, "requirements": lines, "pack_id": shipment.manifest.pack_id, "version": shipment.release.version}
+    (folder / "pyproject.toml").write_text(rendered("python.pyproject.toml.j2", **context))
     sizes = (*model, code_bytes(package, "*.py"), *library_sizes(shipment, with_server=False))
     return Written(sizes=sizes, licences=fetched_licences(shipment, with_server=False), context=first_call(shipment.manifest.task))

@@ -1,17 +1,18 @@
 """An npm package for the browser: onnxruntime-web in a worker, weights kept by the browser under their hash, and a page to try it."""
 
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.escape import Verbatim, javascript
 from edgepack.core.resources import shipped
 from edgepack.plan.precision import precision_facts
 from edgepack.plan.runtimes.onnxruntime_web import FACTS
 from edgepack.ship.module_files import code_bytes, write_model
 from edgepack.ship.python_code import first_call
+from edgepack.ship.release import with_constants
 from edgepack.ship.shipment import Carried, Shipment, Size, Written, check_known
 
 _RUNTIME, _TOKENIZERS, _BUNDLER = FACTS.npm.name, "@huggingface/tokenizers", "esbuild"
@@ -68,9 +69,13 @@ def write(shipment: Shipment, folder: Path) -> Written:
     dist = folder / "dist"
     shutil.copytree(web / "demo", dist)
     model = write_model(shipment, dist / "model")
-    if shipment.signer:
-        signer = folder / "src" / "signer.js"
-        signer.write_text(re.sub(r'PUBLIC_KEY = ""', f'PUBLIC_KEY = "{shipment.signer.public_key}"', signer.read_text()))
+    signer = folder / "src" / "signer.js"
+    constants = {
+        "PUBLIC_KEYS = []": f"PUBLIC_KEYS = {json.dumps(shipment.release.public_keys)}",
+        'NAME = ""': f'NAME = "{javascript(shipment.name)}"',
+        'MINIMUM_VERSION = "0.0.0"': f'MINIMUM_VERSION = "{javascript(shipment.release.minimum_version)}"',
+    }
+    signer.write_text(with_constants(signer.read_text(encoding="utf-8"), constants), encoding="utf-8")
     (folder / "package.json").write_text(json.dumps(_package(shipment), indent=2) + "\n")
     sizes = (
         *model,
@@ -100,16 +105,16 @@ def _parity(shipment: Shipment) -> str:
     )
 
 
-def _first_call(shipment: Shipment) -> tuple[str, str]:
+def _first_call(shipment: Shipment) -> tuple[Verbatim, Verbatim]:
     """For a README: a call as JavaScript writes it, and what to look at of the answer."""
     call = first_call(shipment.manifest.task)
-    return f"await model.ask({call['call']})", call["attribute"]
+    return Verbatim(f"await model.ask({call['call']})"), call["attribute"]
 
 
 def _package(shipment: Shipment) -> dict[str, Any]:
     return {
         "name": shipment.name,
-        "version": "1.0.0",
+        "version": shipment.release.version,
         "description": f"{shipment.manifest.task} in the browser, pack {shipment.manifest.pack_id}",
         "type": "module",
         "main": "dist/index.js",

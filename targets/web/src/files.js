@@ -31,10 +31,32 @@ export async function fetchChecked(base, entry, onBytes) {
 }
 
 /** module.json, with the signature of the key that the module knows where it knows one. */
-export async function fetchManifest(base, publicKey) {
+export async function fetchManifest(base, signer) {
   const bytes = await wholeFile(new URL("model/module.json", base));
-  if (publicKey) await checkSignature(bytes, await wholeFile(new URL("model/module.sig", base)), publicKey);
-  return JSON.parse(new TextDecoder().decode(bytes));
+  if (signer.PUBLIC_KEYS.length > 0) await checkSignature(bytes, await wholeFile(new URL("model/module.sig", base)), signer.PUBLIC_KEYS);
+  const manifest = JSON.parse(new TextDecoder().decode(bytes));
+  if (signer.NAME) checkRelease(manifest, signer, new Date());
+  return manifest;
+}
+
+/** Changed where module.json is another module's, older than the code allows, or expired by this device's clock. */
+export function checkRelease(manifest, { NAME, MINIMUM_VERSION }, now) {
+  if (manifest.name !== NAME) throw new Changed(`module.json belongs to the module ${JSON.stringify(manifest.name)}, and this is "${NAME}"`);
+  if (isOlder(manifest.version, MINIMUM_VERSION)) {
+    throw new Changed(`the model has version ${JSON.stringify(manifest.version)}, and this module opens ${MINIMUM_VERSION} or newer`);
+  }
+  const { expires = null } = manifest;
+  if (expires !== null && !(now.getTime() < Date.parse(expires))) { // no time at all is not later than now either
+    throw new Changed(`the model expired at ${expires}, by this device's clock`, "publish a newer module, or set the clock");
+  }
+}
+
+/** Of three numbers each; what is no version is older than every one. */
+export function isOlder(version, least) {
+  if (typeof version !== "string" || !/^\d{1,9}\.\d{1,9}\.\d{1,9}$/.test(version)) return true;
+  const [numbers, others] = [version, least].map((text) => text.split(".").map(Number));
+  const at = numbers.findIndex((number, index) => number !== others[index]);
+  return at >= 0 && numbers[at] < others[at];
 }
 
 /** Removes what earlier versions of the module left in the cache. */
@@ -47,13 +69,17 @@ export async function forgetOthers(base, files) {
   }
 }
 
-async function checkSignature(bytes, text, publicKey) {
-  const raw = Uint8Array.from(publicKey.match(/../g), (pair) => Number.parseInt(pair, 16));
-  const signature = Uint8Array.from(atob(new TextDecoder().decode(text).trim()), (one) => one.charCodeAt(0));
-  const key = await crypto.subtle.importKey("raw", raw, "Ed25519", false, ["verify"]);
-  if (!(await crypto.subtle.verify("Ed25519", key, signature, bytes))) {
-    throw new Changed("module.json is not signed by the key that this module knows");
+export async function checkSignature(bytes, text, publicKeys) {
+  let signature = new Uint8Array(); // what is no base64 is no signature
+  try {
+    signature = Uint8Array.from(atob(new TextDecoder().decode(text).trim()), (character) => character.charCodeAt(0));
+  } catch {}
+  for (const digits of publicKeys) {
+    const raw = Uint8Array.from(digits.match(/../g), (pair) => Number.parseInt(pair, 16));
+    const key = await crypto.subtle.importKey("raw", raw, "Ed25519", false, ["verify"]);
+    if (await crypto.subtle.verify("Ed25519", key, signature, bytes)) return;
   }
+  throw new Changed("module.json is not signed by a key that this module knows");
 }
 
 async function wholeFile(url) {

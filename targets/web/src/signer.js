@@ -1,4 +1,7 @@
-// The key whose signature this module asks for: ed25519, 64 hexadecimal digits; empty where the module was shipped unsigned. It stands
-// in the code and not beside the model: who can exchange the model could exchange a key beside it as well. It proves who wrote
-// module.json, and with it the hash of every model file; not that this code is untouched.
-export const PUBLIC_KEY = "";
+// Whose signature, which name and which versions this module asks of its model.
+// These stand in the code and not beside the model: who can exchange the model could exchange a key beside it as well. A signature proves
+// that module.json, and with it the hash of every model file, was written by whoever holds one of the private keys. It does not prove
+// that this code is untouched.
+export const PUBLIC_KEYS = []; // ed25519, 64 hexadecimal digits each; none where the module was shipped unsigned
+export const NAME = ""; // of the module
+export const MINIMUM_VERSION = "0.0.0"; // of the oldest model that this code opens

@@ -4,7 +4,7 @@ import * as ort from "onnxruntime-web/wasm";
 import { ANSWERS } from "./answers.js";
 import { fetchChecked, fetchManifest, forgetOthers } from "./files.js";
 import { int64, sessionOptions, warmRuntime } from "./session.mjs";
-import { PUBLIC_KEY } from "./signer.js";
+import * as signer from "./signer.js";
 import { Texts } from "./texts.js";
 
 const MOST_THREADS = 4; // more gain nothing that a page would notice
@@ -12,7 +12,7 @@ let model = null;
 
 const KINDS = {
   load: async ({ base, threads }, progress) => {
-    const manifest = await fetchManifest(base, PUBLIC_KEY);
+    const manifest = await fetchManifest(base, signer);
     const wanted = manifest.files.filter((entry) => entry.name.startsWith(manifest.model) || entry.name === "tokenizer.json");
     const total = wanted.reduce((sum, entry) => sum + entry.bytes, 0);
     let loaded = 0;

@@ -4,6 +4,8 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.time.Instant;
+import java.time.format.DateTimeParseException;
 import java.util.Base64;
 
 /** Whether the files are those that were shipped: the signature of module.json, then size and sha256 of every file it lists. */
@@ -12,17 +14,65 @@ final class Integrity {
 
     private Integrity() {}
 
-    /** module.json, its signature checked where the module knows a key. */
+    /** module.json: its signature is checked where the module knows a key, its name, version and time where it has a name. */
     static Manifest manifest(ModuleFiles files) {
-        return manifest(files, Signer.PUBLIC_KEY);
+        byte[] content = files.read("module.json");
+        if (Signer.PUBLIC_KEYS.length > 0 && !signed(content, signature(files))) {
+            throw new PackException("module.json is not signed by a key that this module knows" + AGAIN);
+        }
+        Manifest manifest = new Manifest(content);
+        if (!Signer.NAME.isEmpty()) {
+            checkRelease(manifest.fields, Instant.now());
+        }
+        return manifest;
     }
 
-    static Manifest manifest(ModuleFiles files, String key) {
-        byte[] content = files.read("module.json");
-        if (!key.isEmpty() && !Ed25519.verify(hexadecimal(key), content, signature(files))) {
-            throw new PackException("module.json is not signed by the key that this module knows" + AGAIN);
+    private static boolean signed(byte[] content, byte[] signature) {
+        for (String key : Signer.PUBLIC_KEYS) {
+            if (Ed25519.verify(hexadecimal(key), content, signature)) {
+                return true;
+            }
         }
-        return new Manifest(content);
+        return false;
+    }
+
+    private static void checkRelease(Fields fields, Instant now) {
+        if (!fields.text("name").equals(Signer.NAME)) {
+            throw new PackException("module.json belongs to the module " + fields.text("name") + ", and this is " + Signer.NAME + AGAIN);
+        }
+        String version = fields.text("version");
+        if (isOlder(version, Signer.MINIMUM_VERSION)) {
+            throw new PackException(
+                    "the model has version " + version + ", and this module opens " + Signer.MINIMUM_VERSION + " or newer" + AGAIN);
+        }
+        if (fields.has("expires") && !now.isBefore(time(fields.text("expires")))) {
+            throw new PackException(
+                    "the model expired at " + fields.text("expires") + ", by this device's clock: update the app, or set the clock");
+        }
+    }
+
+    private static Instant time(String text) {
+        try {
+            return Instant.parse(text);
+        } catch (DateTimeParseException error) {
+            throw new PackException("module.json has no time of expiry: " + text + AGAIN, error);
+        }
+    }
+
+    /** Of three numbers each; what is no version is older than every one. */
+    static boolean isOlder(String version, String least) {
+        if (!version.matches("[0-9]{1,9}\\.[0-9]{1,9}\\.[0-9]{1,9}")) {
+            return true;
+        }
+        String[] numbers = version.split("\\.");
+        String[] others = least.split("\\.");
+        for (int index = 0; index < others.length; index++) {
+            int difference = Integer.parseInt(numbers[index]) - Integer.parseInt(others[index]);
+            if (difference != 0) {
+                return difference < 0;
+            }
+        }
+        return false;
     }
 
     private static byte[] signature(ModuleFiles files) {

@@ -26,6 +26,7 @@ public final class OnnxRuntime implements ModelRuntime {
 
     private OnnxRuntime(ModuleFiles files, Manifest manifest, int threads) throws OrtException, IOException {
         this.manifest = manifest;
+        environment.setTelemetry(false); // what runs in an app is nobody's business but the app's
         try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
             options.setIntraOpNumThreads(threads);
             options.setInterOpNumThreads(1);

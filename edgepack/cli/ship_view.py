@@ -10,9 +10,12 @@ from edgepack.ship.shipping import Shipped
 
 
 def shipped_view(shipped: Shipped, out: Path) -> RenderableType:
-    head = Text(f"{shipped.name}: {shipped.task} of pack {shipped.pack_id} as a module for {shipped.platform}", style="bold")
-    signed = Text("not signed" if shipped.signed_by is None else f"signed; public key {shipped.signed_by}", style="dim")
-    table = Table("what it adds", "", "MB", box=None, pad_edge=False)
+    what = f"{shipped.task} of pack {shipped.pack_id} as a module for {shipped.platform}"
+    head = Text(f"{shipped.name} {shipped.version}: {what}", style="bold")
+    signed = "not signed" if shipped.signed_by is None else f"signed; public key {shipped.signed_by}"
+    expires = "" if shipped.expires is None else f"; expires at {shipped.expires}"
+    signed = Text(signed + expires, style="dim")
+    table = Table("part", "what it adds", "MB", box=None, pad_edge=False)
     for one in shipped.sizes:
         table.add_row(one.part, one.what, "–" if one.bytes is None else f"{one.bytes / 1e6:.2f}")
     warnings = [Text(f"warning: {warning}", style="yellow") for warning in shipped.warnings]

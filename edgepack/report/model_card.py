@@ -1,0 +1,43 @@
+"""The pack's README.md: its model card, as hubs read it. It names no folder of the machine that built the pack."""
+
+import re
+from pathlib import Path
+
+from edgepack.core.escape import visible
+from edgepack.core.files import write_atomically
+from edgepack.pack.manifest import Manifest
+from edgepack.plan.formats import python_runtime
+from edgepack.report.write import rendered
+
+_LIBRARIES = {"onnx": "onnx", "tflite": "tflite"}  # by the pack's format, as hubs call them
+
+
+def write_model_card(folder: Path, manifest: Manifest) -> None:
+    """Whole or not at all."""
+    text = rendered(
+        "model_card.md.j2",
+        manifest=manifest,
+        runtime=python_runtime(manifest.plan.runtime),
+        source=without_folders(manifest.source.name),
+        data=without_folders(manifest.data.name) if manifest.data else None,
+        command=without_folders(manifest.command),
+    )
+    write_atomically(folder / "README.md", f"---\n{_metadata(manifest)}\n---\n{text}")
+
+
+def without_folders(text: str) -> str:
+    """The same text, where of each absolute path or path from a home folder only the last part is left."""
+    return re.sub(r"(?<![\w./:-])(?:~|\.{1,2}|[A-Za-z]:)?(?:[/\\\\][^/\\\\\s'\"=,]*)*[/\\\\](?=[^\s])", "", text)
+
+
+def _metadata(manifest: Manifest) -> str:
+    """The card's YAML. huggingface_hub writes it, so that no value can become a key."""
+    from huggingface_hub import ModelCardData
+
+    data = ModelCardData(
+        license=visible(manifest.licence) if manifest.licence else None,
+        library_name=_LIBRARIES.get(manifest.format),
+        pipeline_tag=manifest.task,
+        tags=["edgepack", manifest.precision],
+    )
+    return data.to_yaml()

@@ -1,0 +1,85 @@
+"""Which release of a module is shipped: its version, its time, until when it is valid, and whose signatures it accepts.
+
+All of it stands in module.json, which is signed. The name, the oldest version and the public keys also stand in the module's code, so
+that the model of another module, or an older one, is refused where somebody puts it in.
+"""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from edgepack.core.errors import EdgepackError
+from edgepack.core.records import Frozen
+from edgepack.ship.signing import read_public_key
+
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+_VERSION = re.compile(r"(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})")
+_MOST_DAYS = 36500
+
+
+class Release(Frozen):
+    """minimum_version: the oldest model that the module's code opens. public_keys: 64 hexadecimal digits each, the signer's first."""
+
+    version: str
+    minimum_version: str
+    created: str
+    expires: str | None
+    public_keys: tuple[str, ...]
+
+
+def read_release(version: str, minimum_version: str | None, expires: str | None, keys: Sequence[str], also_trust: Sequence[str]) -> Release:
+    """keys: of whoever signs now. EdgepackError: a version, a time or a key that is none, or a minimum above the version."""
+    oldest = version if minimum_version is None else minimum_version
+    if _numbers(oldest, "--minimum-version") > _numbers(version, "--version"):
+        raise EdgepackError(
+            f"--minimum-version {oldest} is above --version {version}: the module would refuse its own model",
+            "give a --minimum-version that is at most --version",
+        )
+    if also_trust and not keys:
+        raise EdgepackError("--also-trust names more keys, but nothing is signed", "add --sign with your private key")
+    trusted = tuple(dict.fromkeys((*keys, *(read_public_key(Path(file)) for file in also_trust))))
+    created = _created()
+    return Release(
+        version=version,
+        minimum_version=oldest,
+        created=created.strftime(TIME_FORMAT),
+        expires=None if expires is None else _expiry(expires, created).strftime(TIME_FORMAT),
+        public_keys=trusted,
+    )
+
+
+def with_constants(text: str, values: Mapping[str, str]) -> str:
+    """A source of targets/ or jvm/java, where each text that is to be replaced must stand exactly once."""
+    for before, after in values.items():
+        if text.count(before) != 1:
+            raise RuntimeError(f"{before!r} stands {text.count(before)} times in a module's source")
+        text = text.replace(before, after)
+    return text
+
+
+def _numbers(version: str, flag: str) -> tuple[int, ...]:
+    match = _VERSION.fullmatch(version)
+    if match is None:
+        raise EdgepackError(f"{flag} {version!r} is no version of a module", "give three numbers: 1.4.0")
+    return tuple(int(part) for part in match.groups())
+
+
+def _created() -> datetime:
+    """Now; or SOURCE_DATE_EPOCH, by which builds that can be reproduced agree on a time (reproducible-builds.org)."""
+    fixed = os.environ.get("SOURCE_DATE_EPOCH", "")
+    return datetime.fromtimestamp(int(fixed), UTC) if fixed.isdigit() else datetime.now(UTC)
+
+
+def _expiry(text: str, created: datetime) -> datetime:
+    days = re.fullmatch(r"([1-9][0-9]{0,4})d", text)
+    if days and int(days[1]) <= _MOST_DAYS:
+        return created + timedelta(days=int(days[1]))
+    try:
+        date = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        date = None
+    if date is None or date <= created:
+        raise EdgepackError(f"--expires {text!r} is no time to come", "give days from now, such as 90d, or a date, such as 2030-12-31")
+    return date
