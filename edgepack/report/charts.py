@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from edgepack.core.escape import visible
+
 _WIDTH, _ROW, _LABEL, _VALUE = 640, 28, 150, 110  # pixels: chart, one row, room for names on the left and values on the right
 
 _MOST_TICKS = 8
@@ -175,11 +177,11 @@ def _room(least: int, texts: Sequence[str]) -> float:
 
 
 def _text(x: float, y: float, text: str, kind: str = "label") -> Markup:
-    return Markup('<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>').format(kind, x, y, text)
+    return Markup('<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>').format(kind, x, y, visible(text))
 
 
 def _svg(title: str, height: int, drawn: Sequence[Markup]) -> Markup:
     """A figure that takes the keyboard's focus, for a narrow screen scrolls it sideways."""
-    figure = Markup('<figure tabindex="0" role="group" aria-label="{0}"><figcaption>{0}</figcaption>').format(title)
-    opening = Markup('<svg role="img" viewBox="0 0 {1} {2}" aria-label="{0}">').format(title, _WIDTH, height)
+    figure = Markup('<figure tabindex="0" role="group" aria-label="{0}"><figcaption>{0}</figcaption>').format(visible(title))
+    opening = Markup('<svg role="img" viewBox="0 0 {1} {2}" aria-label="{0}">').format(visible(title), _WIDTH, height)
     return figure + opening + Markup("").join(drawn) + Markup("</svg></figure>")

@@ -11,12 +11,14 @@ from edgepack.core.errors import EdgepackError, did_you_mean
 from edgepack.core.files import check_disk, check_output, disk_full_is_said, written_whole
 from edgepack.core.records import Frozen
 from edgepack.pack.manifest import REPORT_FILES, Manifest, check_files, read_manifest
+from edgepack.plan.runtime import runtime_facts
 from edgepack.ship.attestation import write_attestation
 from edgepack.ship.module_files import licences_of
 from edgepack.ship.names import chosen_names
 from edgepack.ship.release import read_release
 from edgepack.ship.shipment import Carried, Shipment, Size, Written, read_tokenizing
 from edgepack.ship.signing import permissions_warning, read_signer
+from edgepack.tasks import task_named
 
 FACTS_FILE = "ship.json"
 
@@ -74,6 +76,8 @@ def ship(  # noqa: PLR0913, PLR0917  a flag is a parameter
     release = read_release(version, minimum_version, expires, keys, tuple(map(str, also_trust)))
     manifest = read_manifest(pack)
     check_files(pack, manifest, skip=REPORT_FILES)
+    task_named(manifest.task)
+    runtime_facts(manifest.plan.runtime)
     shipment = Shipment(
         pack=pack,
         manifest=manifest,

@@ -82,6 +82,7 @@ def test_what_becomes_code_is_refused_where_the_pack_is_read(pack_folder, open_p
     assert versions | {"task", "model", "edgepack", "format", "files.0.name", "files.0.sha256"} <= closed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", HOSTILE)
 def test_no_value_of_a_pack_escapes_its_place_on_any_platform(pack_folder, open_places, tmp_path, monkeypatch, value):
     node = shutil.which("node")
@@ -90,6 +91,7 @@ def test_no_value_of_a_pack_escapes_its_place_on_any_platform(pack_folder, open_
     content = json.loads((pack / MANIFEST_FILE).read_text())
     taken = [path for path in open_places if _is_read(poisoned(content, [path], value))]
     assert (("labels", "0") in taken) and len(taken) > 10
+    taken = [path for path in taken if not _stops(pack, content, path, value, "python", tmp_path / "python")]
     shipped = [platform for platform in platform_names() if _ships(pack, content, taken, value, platform, tmp_path / platform)]
     assert shipped == platform_names()
     for platform in shipped:
@@ -219,6 +221,7 @@ CHECKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", HOSTILE)
 def test_no_value_escapes_in_reports_and_in_the_card(pack_folder, open_places, tmp_path, value):
     content = json.loads((pack_folder / MANIFEST_FILE).read_text())
