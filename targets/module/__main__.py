@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 
 from . import ModuleError, load, self_test
+from .integrity import read_manifest
+from .model import MODULE_FILE
 from .wire import as_json, ask
 
 EPILOG = "Exit codes: 0 answered, 1 refused or the self-test says no."
@@ -15,6 +18,8 @@ EPILOG = "Exit codes: 0 answered, 1 refused or the self-test says no."
 def main(arguments=None) -> int:
     options = _options(arguments)
     try:
+        if options.version:
+            return _versioned()
         if options.self_test:
             return _tested(options)
         if options.serve:
@@ -33,6 +38,7 @@ def _options(arguments):
     )
     parser.add_argument("--threads", type=int, help="of the runtime; one for each core if left out")
     parser.add_argument("--max-tokens", type=int, help="the most tokens to write, of a model that writes (128)")
+    parser.add_argument("--version", action="store_true", help="print the module's name and version")
     parser.add_argument("--self-test", action="store_true", help="check the files and ask the golden texts")
     parser.add_argument("--serve", action="store_true", help="answer over HTTP")
     parser.add_argument("--host", default="127.0.0.1", help="to listen at; anything else than loopback is seen by others (%(default)s)")
@@ -41,9 +47,15 @@ def _options(arguments):
     )
     parser.add_argument("--port", type=int, default=8090, help="to listen at (%(default)s)")
     found = parser.parse_args(arguments)
-    if not (found.text or found.self_test or found.serve):
+    if not (found.text or found.self_test or found.serve or found.version):
         parser.error("give a text, --self-test or --serve")
     return found
+
+
+def _versioned() -> int:
+    manifest = read_manifest(Path(__file__).parent / "model", MODULE_FILE)
+    print(manifest["name"], manifest["version"])
+    return 0
 
 
 def _tested(options) -> int:
