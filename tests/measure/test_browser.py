@@ -104,7 +104,7 @@ def test_without_a_browser_a_pack_for_one_is_measured_here_and_judges_nothing(pa
     assert built.measurements.target == "local" and " here (" in built.measurements.where and not built.measurements.is_the_device
     assert {check.origin for check in built.checks if check.name in ("latency_ms", "ram_mb", "load_ms")} == {"predicted"}
     told = capfd.readouterr().err
-    assert "not measured in a browser: browser does not start" in told and "apt-get install chromium" in told
+    assert "not measured on browser://chromium: browser://chromium does not start" in told and "apt-get install chromium" in told
 
 
 def browser_recipe(pack_of):

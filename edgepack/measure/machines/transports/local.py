@@ -35,7 +35,7 @@ class Here:
         return _facts()
 
     def emulated_by(self) -> str | None:
-        return _facts().machine.get("emulated_by")
+        return self.facts().machine.get("emulated_by")
 
     def push(self, folder: Path, manifest: Manifest) -> None:
         return None
