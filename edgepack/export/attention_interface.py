@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -10,9 +11,8 @@ from transformers import AttentionInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 from edgepack.core.errors import EdgepackError
-from edgepack.model.surgery import family_of_model, has_attention, head_dim_of, layers_of
+from edgepack.model.surgery import family_of_model, has_attention, layers_of
 
-_HIDDEN = -1e4  # of what a mask adds: finite, and half precision can hold it
 _UNKNOWN = object()  # the row and head that a mask must not depend on
 
 
@@ -22,40 +22,24 @@ def attention_replaced(model: nn.Module, name: str, attention: Callable, mask: C
     AttentionInterface.register(name, attention)
     ALL_MASK_ATTENTION_FUNCTIONS.register(name, mask)
     before, family = model.config._attn_implementation, family_of_model(model)
-    biased = [layer for layer in layers_of(model) if has_attention(model, layer)] if family.head_bias else []
-    if not family.plain_attention:
+    own = [layer for layer in layers_of(model) if has_attention(model, layer)] if family.export_attention else []
+    if not family.export_attention:
         model.set_attn_implementation(name)
     try:
-        for layer in biased:
-            layer.set_submodule(family.attention, _Biased(model, layer, attention))
+        for layer, module in [(layer, _attention_layer(model, layer, attention)) for layer in own]:
+            layer.set_submodule(family.attention, module)
         yield
     finally:
-        for layer in biased:
+        for layer in own:
             layer.set_submodule(family.attention, layer.get_submodule(family.attention).replaced)
-        if not family.plain_attention:
+        if not family.export_attention:
             model.set_attn_implementation(before)
 
 
-class _Biased(nn.Module):
-    """MPNet's attention, which transformers computes in the layer itself: the same by the function that exports."""
-
-    def __init__(self, model: nn.Module, layer: nn.Module, attention: Callable) -> None:
-        super().__init__()
-        family = family_of_model(model)
-        self.replaced, self.attention, self.size = layer.get_submodule(family.attention), attention, head_dim_of(model)
-        self.projections = nn.ModuleList([layer.get_submodule(path) for path in (family.query, family.key, family.value)])
-        self.output = layer.get_submodule(family.attention_output)
-        kept = getattr(self.replaced, "kept_heads", None)
-        self.kept = None if kept is None else kept.tolist()
-
-    def forward(self, hidden_states: torch.Tensor, mask: torch.Tensor | None, bias: torch.Tensor, **_: Any) -> tuple[torch.Tensor]:
-        """mask: what is added to scores, [rows, 1, 1, tokens]; bias [rows, heads, tokens, tokens]."""
-        if self.kept is not None:  # by slices: TFLite gathers along a second axis with an op that is slow
-            bias = torch.cat([bias[:, head : head + 1] for head in self.kept], dim=1)
-        added = bias if mask is None else bias + mask.clamp(min=_HIDDEN)
-        parts = [part(hidden_states).unflatten(-1, (-1, self.size)).transpose(1, 2) for part in self.projections]
-        output, _ = self.attention(self, *parts, added, scaling=self.size**-0.5)
-        return (self.output(output.flatten(2)),)
+def _attention_layer(model: nn.Module, layer: nn.Module, attention: Callable) -> nn.Module:
+    """Holds the module whose place it takes as `replaced`."""
+    kind = import_module(f"edgepack.export.attention_layers.{family_of_model(model).export_attention}")
+    return kind.Attention(model, layer, attention)
 
 
 def visible_by_position(q_length: int, kv_length: int, mask_function: Callable[..., Any]) -> torch.Tensor:

@@ -148,6 +148,9 @@ def tflite_cache(positions: int, *wished: int | None) -> int:
     return min(positions, max(_TFLITE_CACHE, *(one for one in wished if one)))
 
 
+_FLOAT_BYTES = 4  # of what the export computes ahead from weights, which integer schemes leave as it is (DeBERTa's distances)
+
+
 def predict_file_mb(shape: ModelShape, precision: PrecisionName, embedding_bits: int = 8, format: Format = "onnx") -> float:
     """Weights of products and embeddings in `precision`, the rest (norms, biases) in fp32, and the graph."""
     if shape.decodes:
@@ -157,7 +160,10 @@ def predict_file_mb(shape: ModelShape, precision: PrecisionName, embedding_bits:
     narrow = weights * precision_facts(precision).bytes_per_weight + tables * _embedding_bytes(
         precision, embedding_bits, 64 if embedding_bits == 4 else shape.embedding
     )
-    return (narrow + max(0, shape.params - weights - tables) * precision_facts(precision).bytes_per_weight) / 1e6 + _GRAPH_MB
+    facts = precision_facts(precision)
+    distances = shape.distance_rows * (sum(2 * layer.heads * shape.head_dim for layer in shape.layers) - shape.hidden)
+    computed = distances * (_FLOAT_BYTES if facts.is_integer else facts.bytes_per_weight)
+    return (narrow + max(0, shape.params - weights - tables) * facts.bytes_per_weight + computed) / 1e6 + _GRAPH_MB
 
 
 def _embedding_bytes(precision: PrecisionName, bits: int, block: int) -> float:

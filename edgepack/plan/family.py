@@ -29,7 +29,7 @@ class Family:
     ffn_out: str
     attention_counts: Mapping[str, str] = field(default_factory=dict)  # attribute -> heads, kv_heads or width, kept true after cuts
     heads_from_config: bool = False  # attention reads its head count from the config as it runs
-    plain_attention: bool = False  # computed in the layer itself, not through the interface that transformers has for attention
+    export_attention: str = ""  # file in edgepack/export/attention_layers; only where transformers computes attention in the layer itself
     head_bias: str = ""  # a table with a column a head that all layers add to their scores, relative to the base (MPNet)
     norm_before_attention: str = ""  # of a decoder's layer: only attention reads what it gives, so that smoothing can scale it
     norm_before_ffn: str = ""

@@ -5,16 +5,25 @@ import re
 import subprocess
 import sys
 
+import onnx
 import pytest
 import torch
 from small import make_model
 
 from edgepack.core.errors import EdgepackError
+from edgepack.export.onnx_export import export_onnx
+from edgepack.export.onnx_optimization import optimize_onnx
 from edgepack.model.checkpoint import load_checkpoint
+from edgepack.model.tiny_model import tiny_model
 from edgepack.pipeline.check_architecture import check_architecture
 from edgepack.plan import architectures
 from edgepack.plan.architectures import FAMILIES, add_family, family_of
+from edgepack.plan.cost_model import predict_file_mb
 from edgepack.plan.shape import read_shape
+from edgepack.plan.steps import Export, Quantize
+from edgepack.quantize.matrix_products import count_matrix_products
+from edgepack.quantize.onnx_int8_search import Texts, int8_model, prepare
+from edgepack.tasks import task_named
 
 ERNIE = """from dataclasses import replace
 
@@ -39,6 +48,23 @@ def test_a_family_is_cut_reloaded_and_narrowed(family):
 def test_a_family_is_exported_and_answers_as_torch_does(family):
     found = check_architecture(family)
     assert failures(found) == [] and found.checks[-2].ok
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "in_float"), [("camembert", 0), ("mpnet", 0), ("deberta-v2", 4)])
+def test_the_products_of_an_encoder_run_in_int8_and_its_file_is_as_large_as_predicted(tmp_path, family, in_float):
+    """DeBERTa's scores by distance stay in float: two products a layer with a table that was computed ahead."""
+    model = tiny_model(
+        FAMILIES[family], "text-classification", vocab_size=8000, hidden_size=256, num_hidden_layers=2, intermediate_size=1024
+    )
+    graph, step = tmp_path / "graph.onnx", Quantize(precision="int8", reduce_range=False, why="")
+    export_onnx(model, task_named("text-classification"), Export(opset=20, why=""), graph)
+    onnx.save(int8_model(prepare(onnx.load(graph), step, Texts([], [])), step), tmp_path / "int8.onnx")
+    optimize_onnx(tmp_path / "int8.onnx", tmp_path)
+    assert count_matrix_products(tmp_path / "model.onnx") == {"int8": 14, "float": in_float}
+    file_mb = sum(path.stat().st_size for path in tmp_path.glob("model.onnx*")) / 1e6
+    shape = read_shape(model.config.to_dict(), "text-classification", None, "config.json")
+    assert file_mb == pytest.approx(predict_file_mb(shape, "int8"), rel=0.03)
 
 
 @pytest.fixture

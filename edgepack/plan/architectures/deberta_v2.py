@@ -11,7 +11,7 @@ FAMILY = Family(
         "key": "attention.self.key_proj",
         "value": "attention.self.value_proj",
     },
-    plain_attention=True,
+    export_attention="disentangled",
     position_table=False,
     config_distances="position_buckets",
     config_widths=("pooler_hidden_size",),
