@@ -78,6 +78,11 @@ class Shipment(Frozen):
         return tuple(file.name for file in self.manifest.files if file.name.startswith(self.manifest.model))
 
 
+def platform_names() -> list[str]:
+    """The platforms that there are: files in platforms/."""
+    return sorted(path.stem for path in (Path(__file__).parent / "platforms").glob("*.py") if path.stem != "__init__")
+
+
 def read_tokenizing(pack: Path) -> Tokenizing:
     """EdgepackError where tokenizer.json is missing or damaged."""
     path = pack / "tokenizer.json"
@@ -98,7 +103,7 @@ def check_known(shipment: Shipment, tasks: Collection[str], models: Collection[s
     """EdgepackError for a task or a tokenizer's model that a platform's module does not know."""
     task, model = shipment.manifest.task, shipment.tokenizing.model
     if task not in tasks:
-        works = ", ".join(name for name in ("python", "linux", "android", "web") if name != shipment.platform)
+        works = ", ".join(name for name in platform_names() if name != shipment.platform)
         raise EdgepackError(
             f"the {shipment.platform} module has no {task}: it knows {', '.join(sorted(tasks))}",
             f"ship it --for another platform ({works}), or build a pack for one of these tasks",

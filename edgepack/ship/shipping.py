@@ -16,7 +16,7 @@ from edgepack.ship.attestation import write_attestation
 from edgepack.ship.module_files import licences_of
 from edgepack.ship.names import chosen_names
 from edgepack.ship.release import read_release
-from edgepack.ship.shipment import Carried, Shipment, Size, Written, read_tokenizing
+from edgepack.ship.shipment import Carried, Shipment, Size, Written, platform_names, read_tokenizing
 from edgepack.ship.signing import permissions_warning, read_signer
 from edgepack.tasks import task_named
 
@@ -38,11 +38,6 @@ class Shipped(Frozen):
     sizes: tuple[Size, ...]
     licences: tuple[Carried, ...]
     warnings: tuple[str, ...]
-
-
-def platform_names() -> list[str]:
-    """The platforms that there are: files in platforms/."""
-    return sorted(path.stem for path in (Path(__file__).parent / "platforms").glob("*.py") if path.stem != "__init__")
 
 
 def ship(  # noqa: PLR0913, PLR0917  a flag is a parameter

@@ -44,6 +44,15 @@ def test_the_command_prints_what_the_module_adds_and_a_mistake_without_a_traceba
     assert again.returncode == 1 and "output is not empty" in again.stderr and "Traceback" not in again.stderr
 
 
+def test_npm_installs_exactly_the_packages_whose_hashes_are_known(pack_folder, tmp_path):
+    ship(pack_folder, "web", tmp_path / "out", name="intents", version="2.1.0")
+    package, lock = (json.loads((tmp_path / "out" / name).read_text()) for name in ("package.json", "package-lock.json"))
+    own = lock["packages"][""]
+    assert own["devDependencies"] == package["devDependencies"] and own["version"] == lock["version"] == package["version"] == "2.1.0"
+    assert own["name"] == lock["name"] == package["name"] == "intents"
+    assert all(entry["integrity"].startswith("sha512-") for place, entry in lock["packages"].items() if place)
+
+
 def test_web_says_which_precision_is_better_there(pack_folder, tmp_path):
     copy = shutil.copytree(pack_folder, tmp_path / "floats")
     manifest = copy / MANIFEST_FILE

@@ -23,6 +23,7 @@ _TASKS = {"text-classification", "token-classification", "feature-extraction"}
 _WHY_NOT = {"question-answering": "the web module finds no answers in a context: its tokenizer library gives no places of tokens"}
 _MODELS = {"WordPiece", "BPE", "Unigram", "WordLevel"}
 _POST_PROCESSORS = {"TemplateProcessing", "BertProcessing", "RobertaProcessing", "ByteLevel"}
+_LOCK = "package-lock.json"
 _FILE_LIMIT_MB = 100
 _FILE_LIMIT_SOURCE = "GitHub Pages and repositories take no larger file, docs.github.com: About large files on GitHub"
 
@@ -61,7 +62,7 @@ _INT8_IS_BETTER = (
 
 
 def write(shipment: Shipment, folder: Path) -> Written:
-    """package.json, the module's sources, build.mjs, serve.mjs, and dist/ with the model and the page."""
+    """package.json, the module's sources, build.mjs, serve.mjs, the lock of npm's packages, and dist/ with the model and the page."""
     web = shipped("targets") / "web"
     shutil.copytree(web / "src", folder / "src")
     for name in ("build.mjs", "serve.mjs"):
@@ -77,6 +78,7 @@ def write(shipment: Shipment, folder: Path) -> Written:
     }
     signer.write_text(with_constants(signer.read_text(encoding="utf-8"), constants), encoding="utf-8")
     (folder / "package.json").write_text(json.dumps(_package(shipment), indent=2) + "\n")
+    (folder / _LOCK).write_text(json.dumps(_lock(shipment, web), indent=2) + "\n")
     sizes = (
         *model,
         code_bytes(folder / "src", "*.js", "*.mjs"),
@@ -109,6 +111,15 @@ def _first_call(shipment: Shipment) -> tuple[Verbatim, Verbatim]:
     """For a README: a call as JavaScript writes it, and what to look at of the answer."""
     call = first_call(shipment.manifest.task)
     return Verbatim(f"await model.ask({call['call']})"), call["attribute"]
+
+
+def _lock(shipment: Shipment, web: Path) -> dict[str, Any]:
+    """package-lock.json: the hash of every package that `npm ci` fetches, as the registry gave it when the versions were chosen."""
+    content: dict[str, Any] = json.loads((web / _LOCK).read_text(encoding="utf-8"))
+    if content["packages"][""]["devDependencies"] != _VERSIONS:
+        raise RuntimeError(f"targets/web/{_LOCK} locks other versions than {_VERSIONS}")
+    own = {"name": shipment.name, "version": shipment.release.version}
+    return content | own | {"packages": content["packages"] | {"": content["packages"][""] | own}}
 
 
 def _package(shipment: Shipment) -> dict[str, Any]:
