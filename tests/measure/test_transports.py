@@ -152,3 +152,12 @@ def test_setup_check_measure_and_remove_leave_nothing_in_a_home_folder(board, pa
     assert [path.name for path in home.iterdir()] == [".edgepack"], "all that is kept stands in the one folder that remove removes"
     assert remove_target(target).removed
     assert not list(home.rglob("*")) and not list(scratch.rglob("*"))
+
+
+def test_nothing_but_the_table_of_transports_looks_at_the_kind_of_an_address():
+    """What depends on a transport stands in its file; others ask a machine what it can."""
+    root = Path(__file__).parents[2] / "edgepack"
+    for path in root.rglob("*.py"):
+        text = path.read_text()
+        assert "target.scheme" not in text or path.name == "targets.py", path
+        assert not any(f"isinstance({name}" in text for name in ("machine", "on,")), path
