@@ -15,7 +15,7 @@ MEANINGS = {
     "pad_id": "the token that fills up a shorter text",
     "vocab": "tokens that the model knows",
     "stop_ids": "tokens at which a text ends",
-    "schema_version": "version of this format",
+    "schema_version": "version of this format; packs of 1 are read too",
     "edgepack": "version of edgepack that wrote the pack",
     "format": "kind of the model file",
     "precision": "what the products are computed in",

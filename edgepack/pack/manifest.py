@@ -12,7 +12,7 @@ from edgepack.core.fields import FileName, OneLine, PackageName, Sha256, Version
 from edgepack.core.files import sha256_of, write_atomically
 from edgepack.core.records import Frozen
 from edgepack.pack.attempts import Attempt
-from edgepack.pack.runnable import Runnable
+from edgepack.pack.runnable import RUNNABLE_FILE, Runnable, write_runnable
 from edgepack.plan.cost_model import Prediction
 from edgepack.plan.formats import Format
 from edgepack.plan.plan import Plan
@@ -23,7 +23,8 @@ from edgepack.tasks.common.scores import Calibration, GroupScore, Score
 MANIFEST_FILE = "pack.json"
 WEIGHT_CACHE = ".weight-cache"  # a folder that a target may leave in a pack: of the machine that ran it, no part of what was built
 REPORT_FILES = ("report.json", "report.md", "report.html")
-SCHEMA = 1
+SCHEMA = 2
+_UNSEALED = "0" * 64  # stands in pack.json while its own hash is computed
 
 
 class StageRecord(Frozen):
@@ -60,9 +61,10 @@ class Origin(Frozen):
 
 
 class Manifest(Runnable):
-    """pack.json."""
+    """pack.json. Schema 1 had no hash of its own, and what a target reads stood in it alone."""
 
-    schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
+    schema_version: Literal[1, 2] = Field(default=SCHEMA, alias="schema")
+    sha256: Sha256 = _UNSEALED  # of pack.json, with 64 zeros in this place
     edgepack: VersionText
     format: Format
     precision: OneLine
@@ -96,29 +98,58 @@ class Manifest(Runnable):
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
-    """Writes pack.json with size and hash of every other file that is in the folder now."""
+    """Writes pack.json with size and hash of every other file that is in the folder now, and with a hash of its own."""
+    if not (folder / RUNNABLE_FILE).is_file():  # a pack of schema 1
+        write_runnable(folder, manifest)
     files = tuple(packed(path) for path in sorted(folder.iterdir()) if path.name not in (MANIFEST_FILE, WEIGHT_CACHE))
-    sealed = manifest.model_copy(update={"files": files})
-    write_atomically(folder / MANIFEST_FILE, json.dumps(sealed.as_json(), indent=1) + "\n")
-    return sealed
+    sealed = manifest.model_copy(update={"schema_version": SCHEMA, "sha256": _UNSEALED, "files": files})
+    text = json.dumps(sealed.as_json(), indent=1) + "\n"
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    write_atomically(folder / MANIFEST_FILE, text.replace(_UNSEALED, digest, 1))
+    return sealed.model_copy(update={"sha256": digest})
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """EdgepackError: no pack, a damaged pack.json, or one of another schema."""
+    """EdgepackError: no pack, a pack.json that was changed, or one of another schema."""
     path = folder / MANIFEST_FILE
     if not path.is_file():
         raise EdgepackError(f"no pack in {str(folder)!r}: it has no {MANIFEST_FILE}", "give the folder that `edgepack build --out` wrote")
     try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        data: dict[str, Any] = json.loads(text)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise EdgepackError(f"{path} is damaged: {error}", "build or copy the pack again") from None
-    if data.get("schema") != SCHEMA:
-        raise EdgepackError(f"{path} has schema {data.get('schema')!r}, this edgepack reads {SCHEMA}", "build the pack again")
-    return Manifest.read(data, str(path))
+    if not isinstance(data, dict):
+        raise EdgepackError(f"{path} is no JSON object", "build or copy the pack again")
+    if data.get("schema") not in (1, SCHEMA):
+        raise EdgepackError(f"{path} has schema {data.get('schema')!r}, this edgepack reads 1 and {SCHEMA}", _build_again(data))
+    if data["schema"] == SCHEMA and data.get("sha256") != _own_sha256(text, data.get("sha256")):
+        raise EdgepackError(f"{path} was changed: its content is not what its own hash says", "build or copy the pack again")
+    try:
+        return Manifest.read(data, str(path))
+    except EdgepackError as error:
+        if data["schema"] == SCHEMA:
+            raise
+        raise EdgepackError(f"{path} is of an older edgepack and cannot be read: {error.problem}", _build_again(data)) from None
+
+
+def _own_sha256(text: str, stated: Any) -> str | None:
+    return hashlib.sha256(text.replace(stated, _UNSEALED, 1).encode()).hexdigest() if isinstance(stated, str) and stated else None
+
+
+def _build_again(data: dict[str, Any]) -> str:
+    """The command that the pack says it was built by, where it states one; nothing of it is run here."""
+    command = data.get("command")
+    plain = isinstance(command, str) and command.startswith("edgepack ") and command.isprintable()
+    return f"build the pack again: {command}" if plain else "build the pack again"
 
 
 def check_files(folder: Path, manifest: Manifest, skip: tuple[str, ...] = ()) -> None:
-    """EdgepackError names the first file that is missing, added or changed since the pack was sealed."""
+    """EdgepackError names the first file that is missing, added or changed since the pack was sealed, or that is no plain file."""
+    for path in sorted(folder.iterdir()):
+        is_plain = path.is_dir() if path.name == WEIGHT_CACHE else path.is_file()
+        if path.is_symlink() or not is_plain:
+            raise EdgepackError(f"{path.name} in the pack {folder} is not a plain file", "copy the pack with its files, without links")
     listed = {file.name: file for file in manifest.files}
     present = {path.name for path in folder.iterdir()} - {MANIFEST_FILE, WEIGHT_CACHE}
     for name in sorted(set(listed) ^ present):

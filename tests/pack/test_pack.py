@@ -1,17 +1,24 @@
 """A pack is written whole or not at all, and one flipped byte anywhere is found."""
 
 import json
+import re
+import shlex
 import shutil
+from typing import Annotated
 
 import numpy as np
 import pytest
+import typer
 from small import make_model
 
+from edgepack.cli.recipe_flags import takes_recipe
 from edgepack.core.errors import EdgepackError
 from edgepack.core.files import check_disk, check_output, write_atomically, written_whole
 from edgepack.pack.manifest import MANIFEST_FILE, check_files, read_manifest, seal
+from edgepack.pack.runnable import read_runnable
 from edgepack.pipeline.packing import model_config
 from edgepack.pipeline.verify import verify
+from edgepack.plan.recipe import Recipe
 
 
 @pytest.fixture
@@ -32,7 +39,7 @@ def test_a_pack_holds_what_the_readme_promises(pack_folder):
         "report.json", "report.md", "report.html", "README.md",
     }  # fmt: skip
     manifest = json.loads((pack_folder / MANIFEST_FILE).read_text())
-    assert manifest["schema"] == 1
+    assert manifest["schema"] == 2
     assert {"task", "profile", "recipe", "plan", "ladder", "files", "versions", "source", "licence", "seed", "command", "session"} <= set(
         manifest
     )
@@ -66,13 +73,12 @@ def test_a_whole_pack_verifies(pack_folder):
 def test_one_flipped_byte_in_any_file_is_found(copy):
     draw = np.random.default_rng(0)
     for path in sorted(copy.iterdir()):
-        if path.name == MANIFEST_FILE:
-            continue
-        at = int(draw.integers(path.stat().st_size))
-        flip(path, at)
-        with pytest.raises(EdgepackError, match=f"{path.name} in .* was changed"):
-            verify(copy)
-        flip(path, at)
+        for at in draw.integers(path.stat().st_size, size=100 if path.name == MANIFEST_FILE else 1):
+            flip(path, int(at))
+            says = "pack.json" if path.name == MANIFEST_FILE else f"{path.name} in .* was changed"
+            with pytest.raises(EdgepackError, match=says):
+                check_files(copy, read_manifest(copy))
+            flip(path, int(at))
     assert verify(copy)
 
 
@@ -90,13 +96,74 @@ def test_a_pack_that_is_not_whole_says_what_is_wrong(copy, damage):
             manifest.write_text(manifest.read_text()[:-40])
             says = "pack.json is damaged"
         case "other schema":
-            manifest.write_text(manifest.read_text().replace('"schema": 1', '"schema": 99'))
+            manifest.write_text(manifest.read_text().replace('"schema": 2', '"schema": 99'))
             says = "has schema 99"
         case _:
             manifest.unlink()
             says = "it has no pack.json"
     with pytest.raises(EdgepackError, match=says):
         verify(copy)
+
+
+@pytest.mark.parametrize("how", ["a link", "a folder", "a link to a weight cache"])
+def test_what_is_no_plain_file_is_refused(copy, tmp_path, how):
+    path = copy / (".weight-cache" if "weight" in how else "labels.json")
+    if path.exists():
+        path.rename(tmp_path / "elsewhere")
+    if how == "a folder":
+        path.mkdir()
+    else:
+        path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(EdgepackError, match=f"{path.name} in the pack .* is not a plain file"):
+        check_files(copy, read_manifest(copy))
+
+
+def as_schema_1(folder, **changes):
+    """The pack as an older edgepack left it: no runnable.json, no hash of pack.json."""
+    (folder / "runnable.json").unlink()
+    data = json.loads((folder / MANIFEST_FILE).read_text())
+    del data["sha256"]
+    files = [file for file in data["files"] if file["name"] != "runnable.json"]
+    (folder / MANIFEST_FILE).write_text(json.dumps(data | {"schema": 1, "files": files} | changes))
+
+
+def test_a_pack_of_schema_1_is_opened_and_becomes_one_of_today_when_it_is_sealed_again(copy):
+    as_schema_1(copy)
+    assert verify(copy).golden_texts >= 24
+    seal(copy, read_manifest(copy))
+    assert json.loads((copy / MANIFEST_FILE).read_text())["schema"] == 2 and read_runnable(copy).task == "text-classification"
+    assert verify(copy)
+
+
+@pytest.mark.parametrize(
+    ("command", "fix"),
+    [
+        ("edgepack build model --profile raspberry-pi", "build the pack again: edgepack build model"),
+        ("rm \x1b[2J", "build the pack again$"),
+    ],
+)
+def test_a_pack_that_is_too_old_is_refused_with_the_command_that_built_it(copy, command, fix):
+    as_schema_1(copy, command=command, a_key_of_then=1)
+    with pytest.raises(EdgepackError, match="is of an older edgepack") as error:
+        read_manifest(copy)
+    assert re.search(fix, error.value.fix) and "\x1b" not in str(error.value)
+
+
+def test_the_command_of_a_library_call_does_the_same(pack_folder):
+    """What the pack states is the command line that makes the recipe again, as the command line reads it."""
+    manifest = read_manifest(pack_folder)
+    seen = []
+    program, verb, *arguments = shlex.split(manifest.command)
+    assert (program, verb) == ("edgepack", "build")
+    application = typer.Typer()
+
+    @application.command()
+    @takes_recipe
+    def build(recipe: Recipe, profile: Annotated[str, typer.Option()]) -> None:
+        seen.append((recipe, profile))
+
+    typer.main.get_command(application)(arguments, standalone_mode=False)
+    assert seen == [(manifest.recipe, manifest.profile.name)]
 
 
 def test_a_model_that_answers_otherwise_is_refused_though_its_hash_is_right(copy):
@@ -169,7 +236,6 @@ def test_checks_can_leave_the_reports_out(copy):
 def test_a_pack_of_embeddings_is_scored_on_pairs_and_holds_single_texts(tmp_path, cache):
     from edgepack.pipeline.build import build
     from edgepack.plan.profile import load_profile
-    from edgepack.plan.recipe import Recipe
 
     make_model(tmp_path / "model", task="feature-extraction")
     pairs = [{"sentence1": f"turn on light {i}", "sentence2": f"play music {i % 5}", "score": i % 7} for i in range(40)]

@@ -116,16 +116,16 @@ def test_every_module_says_how_to_use_it_what_it_adds_and_whose_it_is(pack_folde
 
 def test_web_refuses_what_its_module_does_not_know(pack_folder, tmp_path):
     other = shutil.copytree(pack_folder, tmp_path / "other")
-    manifest = json.loads((other / MANIFEST_FILE).read_text())
+    manifest = read_manifest(other)
     for change, says in (
         ({"task": "question-answering"}, "ship it --for android, linux or python"),
         ({"task": "text-generation"}, "the web module has no text-generation"),
         ({"format": "tflite"}, "build the pack with --format onnx"),
     ):
-        (other / MANIFEST_FILE).write_text(json.dumps(manifest | change))
+        seal(other, manifest.model_copy(update=change))
         with pytest.raises(EdgepackError, match=says):
             ship(other, "web", tmp_path / "out")
-    (other / MANIFEST_FILE).write_text(json.dumps(manifest))
+    seal(other, manifest)
     tokenizer = json.loads((other / "tokenizer.json").read_text())
     (other / "tokenizer.json").write_text(json.dumps(tokenizer | {"model": {"type": "Odd"}}))
     seal(other, read_manifest(other))
