@@ -11,9 +11,12 @@ import torch
 from small import make_model
 
 from edgepack.core.errors import EdgepackError
-from edgepack.export.onnx_export import export_onnx
+from edgepack.export.onnx_export import export_onnx, runnable
 from edgepack.export.onnx_optimization import optimize_onnx
+from edgepack.measure.answers import answer, difference
 from edgepack.model.checkpoint import load_checkpoint
+from edgepack.model.evaluation import run_model
+from edgepack.model.surgery import count_params
 from edgepack.model.tiny_model import tiny_model
 from edgepack.pipeline.check_architecture import check_architecture
 from edgepack.plan import architectures
@@ -24,6 +27,7 @@ from edgepack.plan.steps import Export, Quantize
 from edgepack.quantize.matrix_products import count_matrix_products
 from edgepack.quantize.onnx_int8_search import Texts, int8_model, prepare
 from edgepack.tasks import task_named
+from edgepack.tasks.common.task import Features
 
 ERNIE = """from dataclasses import replace
 
@@ -66,6 +70,24 @@ def test_the_products_of_an_encoder_run_in_int8_and_its_file_is_as_large_as_pred
     file_mb = sum(path.stat().st_size for path in tmp_path.glob("model.onnx*")) / 1e6
     shape = read_shape(model.config.to_dict(), "text-classification", None, "config.json")
     assert file_mb == pytest.approx(predict_file_mb(shape, "int8"), rel=0.03)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whole_texts", [False, True])
+def test_gemma_3_makes_vectors_from_whole_texts_too(tmp_path, whole_texts):
+    """EmbeddingGemma sees each text as a whole, through windows in every second layer; the texts are longer than a window."""
+    task = task_named("feature-extraction")
+    model = tiny_model(FAMILIES["gemma3_text"], task.name, vocab_size=400, use_bidirectional_attention=whole_texts)
+    shape = read_shape(model.config.to_dict(), task.name, None, "config.json")
+    assert shape.params == count_params(model)
+    export_onnx(model, task, Export(opset=20, why=""), tmp_path / "graph.onnx")
+    optimize_onnx(tmp_path / "graph.onnx", tmp_path)
+    (tmp_path / "runnable.json").write_text(json.dumps(runnable(model, task).as_json()))
+    features = [Features([5 + 7 * at % 390 for at in range(length)], [0] * length, length) for length in (3, 12, 40)]
+    expected = run_model(model, task, features, "")
+    for batch in (1, 3):
+        found = answer(tmp_path, "onnxruntime", features, threads=1, exact=True, batch=batch)
+        assert max(difference(own, true) for own, true in zip(found, expected, strict=True)) < 1e-4
 
 
 @pytest.fixture
