@@ -9,6 +9,7 @@ import sys
 from importlib.metadata import version
 
 import pytest
+from safetensors.torch import load_file, save_file
 from small import make_model
 
 from edgepack.core.resources import shipped
@@ -226,7 +227,10 @@ def test_a_hub_id_that_cannot_be_reached_is_said(tmp_path):
 
 
 def test_a_model_whose_head_was_never_trained_is_refused(tmp_path, data_folder):
-    make_model(tmp_path / "base", task="feature-extraction")
+    make_model(tmp_path / "base")
+    weights = load_file(tmp_path / "base" / "model.safetensors")
+    body = {name: tensor for name, tensor in weights.items() if not name.startswith("classifier")}
+    save_file(body, tmp_path / "base" / "model.safetensors", metadata={"format": "pt"})
     common = ("--data", data_folder, "--profile", "raspberry-pi", "--cache", tmp_path / "cache", "--out", tmp_path / "out")
     done = edgepack("build", tmp_path / "base", "--task", "text-classification", "--precision", "fp32", *common)
     refused(done, "has no weights for", "fine-tune the model for the task first")
