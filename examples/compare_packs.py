@@ -6,15 +6,15 @@ python examples/compare_packs.py packs/a packs/b [--quick]
 import argparse
 from pathlib import Path
 
+import edgepack
 from edgepack.measure.measurement import FULL, QUICK
-from edgepack.pipeline.compare import compare
 
 parser = argparse.ArgumentParser(description="Compare two packs.")
 parser.add_argument("packs", nargs=2, type=Path)
 parser.add_argument("--quick", action="store_true", help="short measurements, for trying out: they claim nothing")
 wanted = parser.parse_args()
 
-report = compare(wanted.packs, effort=QUICK if wanted.quick else FULL)
+report = edgepack.compare(wanted.packs, effort=QUICK if wanted.quick else FULL)
 
 for pack in report.packs:
     score = "no score" if pack.score is None else f"{pack.score.metric} {pack.score.value:.4f}"
