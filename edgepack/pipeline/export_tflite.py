@@ -20,7 +20,11 @@ def export_file(model: "nn.Module", material: Material, step: Export, folder: Pa
     if step.smoothing:
         smooth = smooth_encoder if step.positions is None else smooth_decoder
         count = smooth(model, [item.ids for item in material.train], step.smoothing)
-        say(f"  {count} activations evened out by strength {step.smoothing:g}" if count else "  no texts to even out activations by")
+        say(
+            f"  {count} activations smoothed by strength {step.smoothing:g}"
+            if count
+            else "  no smoothing: there are no texts to calibrate on"
+        )
     if step.positions is not None:
         export_tflite_decoder(model, step.positions, folder / MODEL_FILE)
         return runnable_tflite_decoder(model, material.task, step.positions, step.weight_cache)

@@ -27,7 +27,7 @@ def quantize_by_moments(matrix: np.ndarray, grid: Grid, moments: np.ndarray) -> 
     order = np.argsort(-importance, kind="stable")
     inverse = np.linalg.inv(damped[np.ix_(order, order)])
     upper = np.linalg.cholesky((inverse + inverse.T) / 2).T.astype(np.float32)
-    by_input = (np.repeat(found, grid.block, axis=1)[:, order] for found in (scales, zeros))
+    by_input = (np.repeat(by_block, grid.block, axis=1)[:, order] for by_block in (scales, zeros))
     values = np.empty((rows, inputs + missing), np.uint8)
     values[:, order] = _rounded(whole[:, order], grid, *by_input, upper)
     return Blocks(grid, values.reshape(rows, -1, grid.block), scales, zeros)
@@ -41,9 +41,9 @@ def _rounded(left: np.ndarray, grid: Grid, scales: np.ndarray, zeros: np.ndarray
         end = at + part.shape[1]
         errors = np.empty_like(part)
         for column in range(at, end):
-            own, scale, zero = left[:, column], scales[:, column], zeros[:, column]
-            values[:, column] = to_grid(own[:, None], grid, scale, zero)[:, 0]
-            errors[:, column - at] = (own - (values[:, column].astype(np.float32) - zero) * scale) / upper[column, column]
+            exact, scale, zero = left[:, column], scales[:, column], zeros[:, column]
+            values[:, column] = to_grid(exact[:, None], grid, scale, zero)[:, 0]
+            errors[:, column - at] = (exact - (values[:, column].astype(np.float32) - zero) * scale) / upper[column, column]
             left[:, column + 1 : end] -= np.outer(errors[:, column - at], upper[column, column + 1 : end])
         left[:, end:] -= errors @ upper[at:end, end:]
     return values
@@ -63,11 +63,11 @@ def fitting_parts(widths: Mapping[str, int]) -> Iterator[list[str]]:
     """The names of values, in parts whose moments fit into memory together; widths: of the values."""
     part, mb = [], 0.0
     for name, width in widths.items():
-        own = width * width * 4 / 1e6
-        if part and mb + own > _MOMENTS_MB:
+        value_mb = width * width * 4 / 1e6
+        if part and mb + value_mb > _MOMENTS_MB:
             yield part
             part, mb = [], 0.0
         part.append(name)
-        mb += own
+        mb += value_mb
     if part:
         yield part

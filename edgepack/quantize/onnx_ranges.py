@@ -37,14 +37,14 @@ def activation_ranges(model: onnx.ModelProto, texts: Sequence[Mapping[str, np.nd
     session = open_mapped(watched, options)
     low, high = np.zeros(len(names)), np.zeros(len(names))  # 0 is always inside: it must stay exactly 0
     for feeds in texts:
-        found = session.run(None, dict(feeds))
-        low = np.minimum(low, [values.min() for values in found])
-        high = np.maximum(high, [values.max() for values in found])
+        outputs = session.run(None, dict(feeds))
+        low = np.minimum(low, [values.min() for values in outputs])
+        high = np.maximum(high, [values.max() for values in outputs])
     counts = np.zeros((len(names), _BINS))
     for feeds in texts:
         for index, values in enumerate(session.run(None, dict(feeds))):
             counts[index] += np.histogram(values, _BINS, (low[index], max(high[index], low[index] + 1e-6)))[0]
-    return {name: best_range(*found) for name, *found in zip(names, low, high, counts, strict=True)}
+    return {name: best_range(*histogram) for name, *histogram in zip(names, low, high, counts, strict=True)}
 
 
 def best_range(low: float, high: float, counts: np.ndarray) -> Range:

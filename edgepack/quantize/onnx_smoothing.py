@@ -30,19 +30,19 @@ class Group:
 
 def groups_of(graph: Graph) -> list[Group]:
     """In the order of the graph; products that read one value, joined where they share weights (layers of ALBERT)."""
-    found: list[Group] = []
+    groups: list[Group] = []
     for node in graph.nodes:
         if not graph.is_product(node):
             continue
         source, weight = node.input[0], node.input[1]
-        same = [group for group in found if source in group.sources or weight in group.weights]
+        same = [group for group in groups if source in group.sources or weight in group.weights]
         sources = [name for group in same for name in group.sources] + [source]
         weights = [name for group in same for name in group.weights] + [weight]
         joined = Group(tuple(dict.fromkeys(sources)), tuple(dict.fromkeys(weights)))
-        at = found.index(same[0]) if same else len(found)
-        found = [group for group in found if group not in same]
-        found.insert(at, joined)
-    return found
+        at = groups.index(same[0]) if same else len(groups)
+        groups = [group for group in groups if group not in same]
+        groups.insert(at, joined)
+    return groups
 
 
 def largest_activations(model: onnx.ModelProto, texts: Iterable[Feeds]) -> dict[str, np.ndarray]:
@@ -61,16 +61,16 @@ def largest_activations(model: onnx.ModelProto, texts: Iterable[Feeds]) -> dict[
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = open_mapped(watched, options)
-    found = [np.zeros(1, dtype=np.float32)] * len(names)
+    largest_values = [np.zeros(1, dtype=np.float32)] * len(names)
     for feeds in texts:
-        found = [np.maximum(*pair) for pair in zip(found, session.run(None, dict(feeds)), strict=True)]
-    return dict(zip(names, found, strict=True))
+        largest_values = [np.maximum(*pair) for pair in zip(largest_values, session.run(None, dict(feeds)), strict=True)]
+    return dict(zip(names, largest_values, strict=True))
 
 
 def smoothed(
     model: onnx.ModelProto, largest: Mapping[str, np.ndarray], strength: float, groups: Sequence[Group] | None = None
 ) -> onnx.ModelProto:
-    """A copy of the model with its activations' channels evened out; strength 0 leaves the weights' rows even, 1 the activations."""
+    """A copy of the model with its activations smoothed; strength 0 leaves the weights' rows even, 1 the activations."""
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     graph = Graph(changed)
@@ -108,9 +108,9 @@ def _divide_norm(graph: Graph, norm: onnx.NodeProto, scale: np.ndarray) -> bool:
     if any(norm.input[at] not in graph.initializers for at in stored):
         return False
     for at in stored:
-        own = f"{norm.input[at]}/{norm.output[0]}"
-        graph.put(own, graph.array(norm.input[at]) / scale)
-        norm.input[at] = own
+        divided = f"{norm.input[at]}/{norm.output[0]}"
+        graph.put(divided, graph.array(norm.input[at]) / scale)
+        norm.input[at] = divided
     return True
 
 
@@ -143,10 +143,10 @@ def _divide(graph: Graph, names: list[str], scale: np.ndarray) -> bool:
 
 def _multiply(graph: Graph, source: str, group: Group, scale: np.ndarray) -> None:
     """One Mul between `source` and the products that read it."""
-    evened, factor = f"{source}/evened", f"{source}/scale"
+    smooth, factor = f"{source}/evened", f"{source}/scale"
     graph.model.graph.initializer.append(numpy_helper.from_array((1 / scale).astype(np.float32), factor))
     readers = [node for node in graph.readers[source] if graph.is_product(node) and node.input[1] in group.weights]
     at = min(index for index, node in enumerate(graph.nodes) if any(node is reader for reader in readers))
-    graph.nodes.insert(at, onnx.helper.make_node("Mul", [source, factor], [evened], name=evened))
+    graph.nodes.insert(at, onnx.helper.make_node("Mul", [source, factor], [smooth], name=smooth))
     for reader in readers:
-        reader.input[0] = evened
+        reader.input[0] = smooth

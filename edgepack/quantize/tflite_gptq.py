@@ -36,7 +36,7 @@ def _round(model: Any, exact_file: Path, shown: Path, runnable: Runnable, texts:
     """shown: where a copy of the exact file may lie for the time."""
     exact = read_model(exact_file)
     key = f"{'prefill_' if runnable.cache else 's'}{max(runnable.buckets)}"
-    at = next(one.subgraphIndex for one in exact.signatureDefs if one.signatureKey.decode() == key)
+    at = next(signature.subgraphIndex for signature in exact.signatureDefs if signature.signatureKey.decode() == key)
     source, target = exact.subgraphs[at], model.subgraphs[at]
     narrow = {tensor.name: tensor for tensor in target.tensors if tensor.type == _INT4}
     readers: dict[str, list[Any]] = {}  # weights in fp32 by the name of what they are multiplied with
@@ -48,10 +48,10 @@ def _round(model: Any, exact_file: Path, shown: Path, runnable: Runnable, texts:
         shutil.copyfile(exact_file, shown)
         edit_model(shown, lambda opened, names=names: _give(opened, at, names))
         moments = _moments(shown, key, {name: widths[name] for name in names}, runnable, texts)
-        for name, found in moments.items():
+        for name, of_input in moments.items():
             for weight in readers[name]:
                 matrix = np.frombuffer(exact.buffers[weight.buffer].data, np.float32).reshape(weight.shape)
-                _store(model, target, narrow[weight.name], quantize_by_moments(matrix, grid, found))
+                _store(model, target, narrow[weight.name], quantize_by_moments(matrix, grid, of_input))
 
 
 def _store(model: Any, graph: Any, weight: Any, blocks: Blocks) -> None:
@@ -71,8 +71,8 @@ def _moments(file: Path, key: str, widths: dict[str, int], runnable: Runnable, t
         for text in texts:
             for tokens, outputs in _parts_read(run, runnable, text):
                 for name, width in widths.items():
-                    found = outputs[name].reshape(-1, width)[:tokens]
-                    moments[name] += found.T @ found
+                    by_token = outputs[name].reshape(-1, width)[:tokens]
+                    moments[name] += by_token.T @ by_token
             progress.advance()
     return moments
 
@@ -81,7 +81,7 @@ def _give(model: Any, at: int, names: Sequence[str]) -> None:
     """Makes tensors of a signature's graph outputs of it, by their names: kernels that show all that is inside them take minutes."""
     from ai_edge_litert.schema_py_generated import TensorMapT
 
-    signature = next(one for one in model.signatureDefs if one.subgraphIndex == at)
+    signature = next(known for known in model.signatureDefs if known.subgraphIndex == at)
     indices = {tensor.name.decode(): index for index, tensor in enumerate(model.subgraphs[at].tensors)}
     for name in names:
         given = TensorMapT()
@@ -94,7 +94,7 @@ def _parts_read(run: Any, runnable: Runnable, text: Features) -> Iterator[tuple[
     """Runs the signature for each part of the text, a decoder's with the cache of what came before: how many tokens it held, outputs."""
     details = run.get_input_details()
     length, room = int(details["input_ids"]["shape"][1]), runnable.positions or max(runnable.buckets)
-    kept = {name: np.zeros(one["shape"], one["dtype"]) for name, one in details.items()}
+    kept = {name: np.zeros(detail["shape"], detail["dtype"]) for name, detail in details.items()}
     for at in range(0, min(len(text.ids), room // length * length), length):
         ids = text.ids[at : at + length]
         filled = {

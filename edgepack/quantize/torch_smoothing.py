@@ -17,7 +17,7 @@ from edgepack.quantize.smoothing import channel_scales
 TEXTS, TOKENS = 16, 256  # that tell the largest activations: a few thousand tokens
 
 
-class _Evened(nn.Linear):
+class _SmoothedProduct(nn.Linear):
     """A product that divides what it reads by the scale that its columns were multiplied with."""
 
     def __init__(self, product: nn.Linear, scale: torch.Tensor, inverse: torch.Tensor) -> None:
@@ -31,28 +31,28 @@ class _Evened(nn.Linear):
 
 @dataclass(frozen=True)
 class _Place:
-    """maker: what gives the activation, a norm or a product; readers: the products that alone read it."""
+    """source: what gives the activation, a norm or a product; readers: the products that alone read it."""
 
-    maker: nn.Module
+    source: nn.Module
     readers: tuple[nn.Module, ...]
 
 
 def smooth_decoder(model: nn.Module, texts: Sequence[Sequence[int]], strength: float) -> int:
-    """Changes the model in place; returns how many activations were evened out, 0 without texts. texts: token ids."""
+    """Changes the model in place; returns how many activations were smoothed, 0 without texts. texts: token ids."""
     places, offset = list(_places(model)) if texts else [], family_of_model(model).norm_offset
     with torch.no_grad():
         largest = _largest(model, [place.readers[0] for place in places], texts)
         for place, of_activations in zip(places, largest, strict=True):
             scale = _scale(of_activations, place.readers, strength)
-            made = place.maker.weight if place.maker.weight.ndim == 1 else matrix_of(place.maker)
+            made = place.source.weight if place.source.weight.ndim == 1 else matrix_of(place.source)
             if made.ndim == 1:
                 made.copy_((made + offset) / scale - offset)
             else:
                 made /= scale[:, None]
-            if getattr(place.maker, "bias", None) is not None:
-                place.maker.bias /= scale
-            for one in place.readers:
-                matrix_of(one).mul_(scale)
+            if getattr(place.source, "bias", None) is not None:
+                place.source.bias /= scale
+            for reader in place.readers:
+                matrix_of(reader).mul_(scale)
     return len(places)
 
 
@@ -66,7 +66,7 @@ def smooth_encoder(model: nn.Module, texts: Sequence[Sequence[int]], strength: f
             scale = _scale(of_activations, [products[name] for name in group], strength)
             inverse = 1 / scale
             for name in group:
-                model.set_submodule(name, _Evened(products[name], scale, inverse))
+                model.set_submodule(name, _SmoothedProduct(products[name], scale, inverse))
     return len(groups)
 
 
@@ -74,12 +74,14 @@ def _readers_of_norms(model: nn.Module) -> dict[str, nn.Linear]:
     """Queries, keys, values and the first products of FFNs by their names in the model; a layer may have lost some."""
     family = family_of_model(model)
     hosts = (*layers_of(model), *ffns_of(model))
-    found: dict[str, nn.Linear] = {}
+    readers: dict[str, nn.Module] = {}
     for name, host in model.named_modules():
-        if any(host is one for one in hosts):
+        if any(host is known for known in hosts):
             inside = dict(host.named_modules())
-            found |= {f"{name}.{path}": inside[path] for path in (family.query, family.key, family.value, *family.ffn_in) if path in inside}
-    return {name: module for name, module in found.items() if isinstance(module, nn.Linear)}
+            readers |= {
+                f"{name}.{path}": inside[path] for path in (family.query, family.key, family.value, *family.ffn_in) if path in inside
+            }
+    return {name: module for name, module in readers.items() if isinstance(module, nn.Linear)}
 
 
 def _reading_alike(model: nn.Module, products: Mapping[str, nn.Module], text: Sequence[int]) -> list[list[str]]:
@@ -103,7 +105,7 @@ def _reading_alike(model: nn.Module, products: Mapping[str, nn.Module], text: Se
 
 
 def _scale(of_activations: torch.Tensor, readers: Sequence[nn.Module], strength: float) -> torch.Tensor:
-    of_weights = torch.stack([matrix_of(one).abs().amax(dim=0) for one in readers]).amax(dim=0)
+    of_weights = torch.stack([matrix_of(reader).abs().amax(dim=0) for reader in readers]).amax(dim=0)
     return torch.from_numpy(channel_scales(of_activations.numpy(), of_weights.numpy(), strength))
 
 
@@ -122,16 +124,16 @@ def _places(model: nn.Module) -> Iterator[_Place]:
 
 def _largest(model: nn.Module, products: Sequence[nn.Module], texts: Sequence[Sequence[int]]) -> list[torch.Tensor]:
     """The largest |x| of each channel of what each product reads."""
-    found = [torch.zeros(inputs_of(product)) for product in products]
+    largest = [torch.zeros(inputs_of(product)) for product in products]
 
     def watch(at: int) -> torch.utils.hooks.RemovableHandle:
         def look(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-            found[at] = torch.maximum(found[at], inputs[0].abs().flatten(0, -2).amax(dim=0))
+            largest[at] = torch.maximum(largest[at], inputs[0].abs().flatten(0, -2).amax(dim=0))
 
         return products[at].register_forward_pre_hook(look)
 
     _watched(model, [watch(at) for at in range(len(products))], texts[:: max(1, len(texts) // TEXTS)][:TEXTS])
-    return found
+    return largest
 
 
 def _watched(model: nn.Module, handles: Sequence[torch.utils.hooks.RemovableHandle], texts: Sequence[Sequence[int]]) -> None:

@@ -1,4 +1,4 @@
-"""A model whose activations were evened out is the same model, and loses less where they are rounded."""
+"""A model whose activations were smoothed is the same model, and loses less where they are rounded."""
 
 import pytest
 import torch
