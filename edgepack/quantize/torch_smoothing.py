@@ -44,11 +44,11 @@ def smooth_decoder(model: nn.Module, texts: Sequence[Sequence[int]], strength: f
         largest = _largest(model, [place.readers[0] for place in places], texts)
         for place, of_activations in zip(places, largest, strict=True):
             scale = _scale(of_activations, place.readers, strength)
-            made = place.source.weight if place.source.weight.ndim == 1 else matrix_of(place.source)
-            if made.ndim == 1:
-                made.copy_((made + offset) / scale - offset)
+            weight = place.source.weight if place.source.weight.ndim == 1 else matrix_of(place.source)
+            if weight.ndim == 1:
+                weight.copy_((weight + offset) / scale - offset)
             else:
-                made /= scale[:, None]
+                weight /= scale[:, None]
             if getattr(place.source, "bias", None) is not None:
                 place.source.bias /= scale
             for reader in place.readers:
