@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.records import Frozen
 from edgepack.model.buckets import choose_buckets
 from edgepack.model.corpus import Corpus, read_corpus
 from edgepack.model.data import Data, label_ids, load_data, load_unlabelled
@@ -51,6 +52,11 @@ class Material:
     def id2label(self) -> dict[int, str]:
         stated = self.source.config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
         return {int(index): name for index, name in stated.items()} if self.task.names_labels else {}
+
+    @cached_property
+    def answers(self) -> Frozen | None:
+        """How the task's answers are formed, as the model's folder and the user's settings state it."""
+        return self.task.answers(self.source, self.recipe)
 
     @cached_property
     def tokenizer(self) -> Any:

@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.fields import FileName, Identifier, OneLine, TensorName
 from edgepack.core.records import Frozen
+from edgepack.tasks import task_named
 
 RUNNABLE_FILE = "runnable.json"
 
@@ -47,6 +48,16 @@ class Runnable(Frozen):
     # What an app's code asks too; a pack states them, an export that is no pack yet does not.
     max_length: int | None = None  # tokens after which a text is cut
     labels: dict[str, str] = Field(default_factory=dict)  # names by index
+    answers: dict[str, Any] | None = None  # how answers are formed: the task's `answer_record`; None: a pack made before there was one
+
+    @model_validator(mode="after")
+    def _answers_are_the_task_s(self) -> Self:
+        if self.answers is not None:
+            record = task_named(self.task).answer_record
+            if record is None:
+                raise EdgepackError(f"a pack for {self.task} states how answers are formed: {self.answers}", "build the pack again")
+            record.read(self.answers, "the pack's `answers`")
+        return self
 
     @property
     def is_decoder(self) -> bool:

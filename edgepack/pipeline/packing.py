@@ -50,7 +50,9 @@ def write_pack(folder: Path, state: BuildState, command: str) -> Pack:
 
         refuse_for_old_runtime(folder / runnable.model)
     labels = {str(index): name for index, name in sorted(material.id2label.items())}
-    runnable = runnable.model_copy(update={"max_length": max_length, "labels": labels})
+    answers = material.answers
+    stated = None if answers is None else answers.as_json()
+    runnable = runnable.model_copy(update={"max_length": max_length, "labels": labels, "answers": stated})
     _write_json(folder / "labels.json", labels)
     if runnable.is_decoder and plan.format == "onnx":
         _write_json(folder / GENAI_FILE, genai_config(checkpoint.config, runnable))

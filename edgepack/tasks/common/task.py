@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.records import Frozen
 from edgepack.tasks.common.metrics import Answers, ClassResult, Metric
 from edgepack.tasks.common.rows import Record, Row
 from edgepack.tasks.common.scores import Calibration
@@ -43,6 +44,10 @@ def _no_check(source: str, splits: Mapping[str, Sequence[Row]]) -> None:
 
 def _no_results(answers: "Answers") -> list[ClassResult]:
     return []
+
+
+def _nothing_stated(source: Any, recipe: Any) -> None:
+    """The task forms its answers in one way only."""
 
 
 def _no_calibration(answers: "Answers") -> None:
@@ -118,6 +123,10 @@ class Task:
     default_importance: str = "gradient"  # what heads and neurons are ranked by
     loss_weights: Mapping[str, float] = field(default_factory=lambda: dict(OUTPUTS_ALONE))
     class_kind: str = "class"  # what `class_results` are results of
+
+    # How answers are formed: written into the pack, and read by every platform.
+    answer_record: type[Frozen] | None = None  # plain JSON values only; None: there is one way only
+    answers: Callable[[Any, Any], Frozen | None] = _nothing_stated  # of a Source and a Recipe, what the model's folder states
 
     # Functions that most tasks share.
     check_rows: Callable[[str, Mapping[str, Sequence[Row]]], None] = _no_check  # EdgepackError: nothing can be learned from them
