@@ -36,6 +36,8 @@ build/gguf: | $(VENV)/.with-demo
 lint: $(VENV)/.with-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 # torch first and by its version: where a CPU build of it lies at hand, pip takes that one.
 $(VENV)/.with-%: pyproject.toml

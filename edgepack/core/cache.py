@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock
 
@@ -78,7 +78,7 @@ def stage(root: Path, key: str, may_grow: bool = False) -> Iterator[Stage]:
     with FileLock(root / "locks" / key) if is_first() else nullcontext():
         record = _intact(finished, may_grow) if is_first() else None
         if agreed(record is not None):
-            record = record if record is not None else _read(finished)["record"]
+            record = record if record is not None else _read(finished).record
             yield Stage(finished, unfinished / "resume", dict(record), is_finished=True)
             return
         if is_first():
@@ -93,7 +93,7 @@ def stage(root: Path, key: str, may_grow: bool = False) -> Iterator[Stage]:
         agreed(True)
         place.folder = finished
         if world_size() > 1:
-            place.record = _read(finished)["record"]
+            place.record = _read(finished).record
 
 
 def _prepare(unfinished: Path, finished: Path) -> None:
@@ -115,7 +115,7 @@ def _finish(unfinished: Path, finished: Path, record: dict[str, Any]) -> None:
 def stored_record(folder: Path) -> dict[str, Any] | None:
     """The record in a finished folder, without a look at its files. None: the folder has none, or not the one that was written."""
     try:
-        return _read(folder)["record"]
+        return _read(folder).record
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -127,25 +127,34 @@ def _intact(folder: Path, may_grow: bool) -> dict[str, Any] | None:
     problem = ""
     try:
         stated = _read(folder)
-        if may_grow and (folder, stated["sha256"]) in _checked:
-            return stated["record"]
+        if may_grow and (folder, stated.sha256) in _checked:
+            return stated.record
         present = _hashes(folder)
-        names = stated["files"].keys() if may_grow else stated["files"].keys() | present.keys()
-        changed = sorted(name for name in names if stated["files"].get(name) != present.get(name))
+        names = stated.files.keys() if may_grow else stated.files.keys() | present.keys()
+        changed = sorted(name for name in names if stated.files.get(name) != present.get(name))
         problem = f"{changed[0]} was changed" if changed else ""
     except (OSError, ValueError, KeyError, TypeError) as error:
         problem = f"{RECORD_FILE} cannot be used ({str(error) or type(error).__name__})"
     if problem:
         say(f"a result in the cache is damaged and is made again: {folder}: {problem}")
         return None
-    _checked.add((folder, stated["sha256"]))
-    return stated["record"]
+    _checked.add((folder, stated.sha256))
+    return stated.record
 
 
-def _read(folder: Path) -> dict[str, Any]:
+class _Stated(NamedTuple):
+    """What the record's file says: a hash of itself, the stage's record, and a hash of each file."""
+
+    sha256: str
+    record: dict[str, Any]
+    files: dict[str, str]
+
+
+def _read(folder: Path) -> _Stated:
     """ValueError where the record is not the one that was written."""
-    stated = json.loads((folder / RECORD_FILE).read_text())
-    if stated["sha256"] != _sha256({"record": stated["record"], "files": stated["files"]}):
+    content = json.loads((folder / RECORD_FILE).read_text())
+    stated = _Stated(content["sha256"], content["record"], content["files"])
+    if stated.sha256 != _sha256({"record": stated.record, "files": stated.files}):
         raise ValueError("its content was changed")
     return stated
 

@@ -3,9 +3,12 @@
 import contextlib
 import sys
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from edgepack.core.distributed import is_first
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 
 class Bar(Protocol):
@@ -18,7 +21,7 @@ class _Silent:
 
 
 class _Drawn:
-    def __init__(self, progress, task) -> None:
+    def __init__(self, progress: "Progress", task: "TaskID") -> None:
         self._progress, self._task = progress, task
 
     def advance(self, amount: float = 1) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
@@ -14,16 +14,16 @@ from edgepack.core.records import Frozen
 from edgepack.pack.attempts import Attempt
 from edgepack.pack.runnable import RUNNABLE_FILE, Runnable, write_runnable
 from edgepack.plan.cost_model import Prediction
-from edgepack.plan.formats import Format
 from edgepack.plan.plan import Plan
 from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
+from edgepack.plan.runtime import Format
 from edgepack.tasks.common.scores import Calibration, GroupScore, Score
 
 MANIFEST_FILE = "pack.json"
 WEIGHT_CACHE = ".weight-cache"  # a folder that a target may leave in a pack: of the machine that ran it, no part of what was built
 REPORT_FILES = ("report.json", "report.md", "report.html")
-SCHEMA = 2
+SCHEMA: Final = 2
 _UNSEALED = "0" * 64  # stands in pack.json while its own hash is computed
 
 

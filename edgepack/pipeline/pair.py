@@ -7,7 +7,8 @@ from pathlib import Path
 from edgepack.core.files import written_whole
 from edgepack.core.progress import say
 from edgepack.pack.manifest import Manifest, seal
-from edgepack.plan.formats import Format, FormatWish
+from edgepack.plan.formats import FormatWish
+from edgepack.plan.runtime import Format
 from edgepack.report.formats import compare
 from edgepack.report.records import Report
 from edgepack.report.write import write_report

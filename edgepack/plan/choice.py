@@ -5,15 +5,17 @@ The precision comes first (it needs no training), then the student, then pruned 
 
 from collections.abc import Iterator
 
+from packaging.version import Version
+
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.plan.cost_model import Prediction, predict
 from edgepack.plan.cuts import cut_shape
-from edgepack.plan.formats import FORMATS, Format, FormatWish
+from edgepack.plan.formats import FORMATS, FormatWish
 from edgepack.plan.precision import BLOCK, FileKind, all_precisions, precision_facts
 from edgepack.plan.profile import Budget, PrecisionName, Profile
 from edgepack.plan.recipe import Recipe, StudentSize, parse_student
-from edgepack.plan.runtime import runtime_facts
+from edgepack.plan.runtime import Format, runtime_facts
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.student import candidate_students, choose_student
 
@@ -50,20 +52,22 @@ class Choice(Frozen):
 
 def supported_runtime(profile: Profile, wished: Format | None = None) -> str:
     """The profile's runtime for a format; where none is wished, the one that is preferred. EdgepackError: it has none."""
-    found = sorted(profile.runtimes, key=lambda name: runtime_facts(name).rank)
-    for name in found:
+    names = sorted(profile.runtimes, key=lambda name: runtime_facts(name).rank)
+    for name in names:
         if wished is None or FORMATS[name] == wished:
             return name
     raise EdgepackError(
-        f"profile {profile.name!r} has no runtime for {wished}: it runs {' and '.join(found)}", f"use --format {FORMATS[found[0]]}"
+        f"profile {profile.name!r} has no runtime for {wished}: it runs {' and '.join(names)}", f"use --format {FORMATS[names[0]]}"
     )
 
 
 def wished_formats(profile: Profile, wish: FormatWish | None) -> tuple[Format, ...]:
     """The formats that a build writes: one, or both for `both` and `auto`, where the profile must run both."""
-    if wish in ("both", "auto"):
-        return tuple(FORMATS[supported_runtime(profile, one)] for one in ("onnx", "tflite"))
-    return (FORMATS[supported_runtime(profile, wish)],)
+    match wish:
+        case "both" | "auto":
+            return FORMATS[supported_runtime(profile, "onnx")], FORMATS[supported_runtime(profile, "tflite")]
+        case _:
+            return (FORMATS[supported_runtime(profile, wish)],)
 
 
 def broken_budgets(prediction: Prediction, budget: Budget) -> tuple[BrokenBudget, ...]:
@@ -124,7 +128,7 @@ def _choices(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budg
                         prediction=prediction,
                         broken=broken,
                     )
-                    if {one.name for one in broken} != {"load_ms"}:
+                    if {budget.name for budget in broken} != {"load_ms"}:
                         break  # without packing it loads faster, and costs more of all else
 
 
@@ -147,14 +151,14 @@ def _precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: 
             f"text-generation needs LiteRT's CompiledModel, which keeps the cache between tokens: {runtime} has none",
             "use a profile that runs litert or onnxruntime",
         )
-    listed = [one for one in all_precisions() if one.name in profile.runtimes[runtime].precisions and kind in one.quantize]
-    offered = [one for one in listed if _version(profile, runtime) >= facts.oldest.get(one.name, ())]
-    chosen_freely = [one.name for one in offered if kind not in one.only_when_asked]
+    listed = [each for each in all_precisions() if each.name in profile.runtimes[runtime].precisions and kind in each.quantize]
+    offered = [each for each in listed if _version(profile, runtime) >= facts.oldest.get(each.name, ())]
+    chosen_freely = [each.name for each in offered if kind not in each.only_when_asked]
     if recipe.precision is None and chosen_freely:
         return chosen_freely
     asked = precision_facts(recipe.precision or "fp32")
     _refuse_an_old_runtime(profile, runtime, asked.name)
-    fix = f"choose one of: {', '.join(one.name for one in offered)}"
+    fix = f"choose one of: {', '.join(each.name for each in offered)}"
     if kind not in asked.quantize:
         raise EdgepackError(asked.refusals[kind].format(task=teacher.task), fix)
     if asked not in offered and kind not in asked.in_blocks:
@@ -167,15 +171,17 @@ def file_kind(shape: ModelShape, runtime: str) -> FileKind:
 
 
 def _version(profile: Profile, runtime: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in profile.runtimes[runtime].version.split(".")[:2])
+    """Major and minor, as the oldest versions of a runtime are stated."""
+    return Version(profile.runtimes[runtime].version).release[:2]
 
 
 def _refuse_an_old_runtime(profile: Profile, runtime: str, precision: PrecisionName) -> None:
     oldest, version = runtime_facts(runtime).oldest, _version(profile, runtime)
-    if version < (needed := oldest.get(precision, ())):
+    needed = oldest.get(precision)
+    if needed is not None and version < needed:
         raise EdgepackError(
             f"{precision} files need {runtime} {needed[0]}.{needed[1]}, {profile.name} has {profile.runtimes[runtime].version}",
-            "update the device's runtime and its profile" + (", or choose fp32" if version >= oldest.get("fp32", ()) else ""),
+            "update the device's runtime and its profile" + (", or choose fp32" if version >= oldest["fp32"] else ""),
         )
 
 

@@ -8,10 +8,10 @@ how far they carry to another device is not known before somebody measures there
 from typing import Literal, NamedTuple
 
 from edgepack.core.records import Frozen
-from edgepack.plan.formats import FORMATS, Format
+from edgepack.plan.formats import FORMATS
 from edgepack.plan.precision import BLOCK, FileKind, precision_facts
 from edgepack.plan.profile import PrecisionName, Profile
-from edgepack.plan.runtime import runtime_facts
+from edgepack.plan.runtime import Format, runtime_facts
 from edgepack.plan.shape import ModelShape
 
 _MOST_TURNS = 8192  # positions in a decoder's rotation tables
@@ -145,7 +145,7 @@ def _held_mb(shape: ModelShape, precision: PrecisionName, file_mb: float, format
 
 def tflite_cache(positions: int, *wished: int | None) -> int:
     """Tokens that the cache of a decoder's TFLite file holds, for a model with so many positions; longer where it is wished."""
-    return min(positions, max(_TFLITE_CACHE, *(one for one in wished if one)))
+    return min(positions, max(_TFLITE_CACHE, *(length for length in wished if length)))
 
 
 _FLOAT_BYTES = 4  # of what the export computes ahead from weights, which integer schemes leave as it is (DeBERTa's distances)

@@ -9,7 +9,7 @@ from edgepack.plan.runtime import Format, all_runtimes, builders, facts_in_pytho
 
 FormatWish = Literal["onnx", "tflite", "both", "auto"]
 
-FORMATS: dict[RuntimeName, Format] = {found.name: found.format for found in all_runtimes()}
+FORMATS: dict[RuntimeName, Format] = {facts.name: facts.format for facts in all_runtimes()}
 
 
 def python_runtime(runtime: RuntimeName) -> RuntimeName:

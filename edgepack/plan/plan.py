@@ -6,11 +6,12 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.plan.choice import BrokenBudget, Choice, choose, file_kind, last_need, supported_runtime, wider_need
 from edgepack.plan.cost_model import Prediction, predict
-from edgepack.plan.formats import FORMATS, Format
+from edgepack.plan.formats import FORMATS
 from edgepack.plan.model_steps import model_steps
 from edgepack.plan.precision import Situation, precision_facts
 from edgepack.plan.profile import Budget, PrecisionName, Profile
 from edgepack.plan.recipe import DEFAULT_LENGTH, Recipe
+from edgepack.plan.runtime import Format
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.steps import CutVocabulary, Export, Quantize, Step
 from edgepack.plan.tflite_steps import tflite_export
@@ -86,8 +87,8 @@ def _refuse_long_texts(recipe: Recipe, teacher: ModelShape) -> None:
 
 def _refuse_idle_wishes(recipe: Recipe, teacher: ModelShape) -> None:
     """EdgepackError for settings of int8 that could change nothing: the user expects something of them."""
-    given = {"--smoothing": recipe.smoothing, "--sensitive": recipe.sensitive, "--activations": recipe.activations}
-    given = {name: value for name, value in given.items() if value is not None}
+    settings: dict[str, object] = {"--smoothing": recipe.smoothing, "--sensitive": recipe.sensitive, "--activations": recipe.activations}
+    given = {name: value for name, value in settings.items() if value is not None}
     if teacher.decodes:
         _refuse_idle_for_decoders(recipe, given)
     in_float = recipe.precision is not None and not precision_facts(recipe.precision).is_integer

@@ -104,7 +104,8 @@ def bits_of(name: str) -> int:
 
 @cache
 def precision_facts(name: str) -> PrecisionFacts:
-    return import_module(f"edgepack.plan.precisions.{name}").FACTS
+    facts: PrecisionFacts = import_module(f"edgepack.plan.precisions.{name}").FACTS
+    return facts
 
 
 def all_precisions() -> list[PrecisionFacts]:

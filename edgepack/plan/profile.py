@@ -1,6 +1,6 @@
 """Device profiles: what a device is, what its runtimes are good at, what a model may cost there. No torch, no model files."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -15,7 +15,8 @@ __all__ = ["Budget", "PrecisionName", "Profile", "RuntimeName", "load_profile", 
 PROFILES = "the profile's"  # the limit where a recipe has none
 
 if TYPE_CHECKING:
-    PrecisionName = RuntimeName = str
+    PrecisionName: TypeAlias = str
+    RuntimeName: TypeAlias = str
 else:
     PrecisionName = Literal[precision_names()]
     RuntimeName = Literal[tuple(runtime_names())]

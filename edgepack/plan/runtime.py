@@ -87,28 +87,29 @@ def runtime_facts(name: str) -> RuntimeFacts:
     """EdgepackError: no such runtime."""
     if name not in runtime_names():
         raise EdgepackError(f"unknown runtime: {name!r}", did_you_mean(name, runtime_names()))
-    return import_module(f"edgepack.plan.runtimes.{name.replace('-', '_')}").FACTS
+    facts: RuntimeFacts = import_module(f"edgepack.plan.runtimes.{name.replace('-', '_')}").FACTS
+    return facts
 
 
 def facts_in_python(name: str) -> RuntimeFacts:
     """Of the runtime that opens the files of `name` in Python."""
-    found = runtime_facts(name)
-    return runtime_facts(found.python) if found.python else found
+    facts = runtime_facts(name)
+    return runtime_facts(facts.python) if facts.python else facts
 
 
 def python_runtimes() -> list[RuntimeFacts]:
     """Those with a Python package, the preferred first."""
-    return [found for found in all_runtimes() if not found.python]
+    return [facts for facts in all_runtimes() if not facts.python]
 
 
 def all_runtimes() -> list[RuntimeFacts]:
     """The preferred first."""
-    return sorted(map(runtime_facts, runtime_names()), key=lambda found: found.rank)
+    return sorted(map(runtime_facts, runtime_names()), key=lambda facts: facts.rank)
 
 
 def packages_to_look_for() -> list[str]:
     """What a machine's Python is asked for: numpy, and the package of each runtime."""
-    return ["numpy", *(found.package for found in python_runtimes())]
+    return ["numpy", *(facts.package for facts in python_runtimes())]
 
 
 def default_runtime() -> str:
@@ -123,4 +124,4 @@ def missing_builders(format: Format) -> list[str]:
 
 def builders(format: Format) -> dict[str, str]:
     """Packages that write a format, each with a module of its own."""
-    return {name: module for found in all_runtimes() if found.format == format for name, module in found.builders.items()}
+    return {name: module for facts in all_runtimes() if facts.format == format for name, module in facts.builders.items()}

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from edgepack.core.records import Frozen
-from edgepack.plan.formats import Format
 from edgepack.plan.precision import bits_of
 from edgepack.plan.profile import PrecisionName
 from edgepack.plan.recipe import Importance, Scope
+from edgepack.plan.runtime import Format
 
 
 class CutVocabulary(Frozen):

@@ -48,8 +48,8 @@ def _smoothing(recipe: Recipe, choice: Choice, strength: float) -> tuple[float |
 def _tight(choice: Choice, budget: Budget) -> Iterator[str]:
     """What a weight cache is kept for: a load over its budget, or memory over its own once every signature has packed the weights."""
     yield from (str(broken) for broken in choice.broken if broken.name == "load_ms")
-    found = choice.prediction
-    all_packed_mb = found.file_mb + _SIGNATURES * (found.ram_mb - found.file_mb)
+    prediction = choice.prediction
+    all_packed_mb = prediction.file_mb + _SIGNATURES * (prediction.ram_mb - prediction.file_mb)
     if budget.ram_mb and all_packed_mb > budget.ram_mb:
         yield f"up to {all_packed_mb:.0f} MB of memory, as {_SIGNATURES} signatures pack weights each (budget {budget.ram_mb:g})"
 

@@ -4,6 +4,8 @@ from typing import Literal
 
 from edgepack.core.records import Frozen
 
+Figure = Literal["latency_ms", "first_token_ms", "cold_load_ms", "warm_load_ms", "ram_mb", "file_mb", "score"]
+
 
 class Regression(Frozen):
     """One figure of both reports. ratio: now to then, above 1 is worse; low, high: its 95 % interval, where sessions give one.
@@ -12,7 +14,7 @@ class Regression(Frozen):
     """
 
     target: str
-    what: Literal["latency_ms", "first_token_ms", "cold_load_ms", "warm_load_ms", "ram_mb", "file_mb", "score"]
+    what: Figure
     length: int | None
     threads: int | None
     before: float

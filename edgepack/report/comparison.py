@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from markupsafe import Markup
 from pydantic import Field
 
 from edgepack.core.files import write_atomically
@@ -56,7 +57,7 @@ class ComparisonReport(Frozen):
     def headlines(self) -> tuple[str, ...]:
         """A sentence for each pack but the first and each target, about what an app waits for, on all cores."""
         others = range(1, len(self.packs))
-        return tuple(_headline(self.packs, one, headline_row(one, pack)) for one in self.targets for pack in others)
+        return tuple(_headline(self.packs, target, headline_row(target, pack)) for target in self.targets for pack in others)
 
 
 def compared_pack(name: str, manifest: Manifest) -> ComparedPack:
@@ -73,14 +74,15 @@ def compared_pack(name: str, manifest: Manifest) -> ComparedPack:
     )
 
 
-def headline_row(found: Comparison, pack: int) -> Compared:
-    rows = [row for row in found.rows if row.pack == pack and row.what == "latency_ms"]
+def headline_row(comparison: Comparison, pack: int) -> Compared:
+    rows = [row for row in comparison.rows if row.pack == pack and row.what == "latency_ms"]
     return max(rows, key=lambda row: (row.length or 0, row.threads))
 
 
 def sentence(row: Compared, name: str, first: str) -> str:
-    """What may be claimed of one row, and no more."""
+    """What may be claimed of one row, and no more. Of a pack beside the first: the first pack's own rows have no ratio."""
     ratio = row.ratio
+    assert ratio is not None
     about = f"{ratio.value:.2f} times {first}'s, {ratio.low:.2f} to {ratio.high:.2f} in {ratio.sessions} sessions"
     if ratio.claim is None:
         why = "its interval holds 1" if ratio.low <= 1 <= ratio.high else "too few sessions to say more"
@@ -96,23 +98,23 @@ def write_comparison(folder: Path, report: ComparisonReport) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "comparison.json", json.dumps(report.as_json(), indent=1) + "\n")
     write_atomically(folder / "comparison.md", rendered("comparison.md.j2", report=report, names=NAMES))
-    page = rendered("comparison.html.j2", report=report, names=NAMES, charts=[_chart(report, one) for one in report.targets])
+    page = rendered("comparison.html.j2", report=report, names=NAMES, charts=[_chart(report, target) for target in report.targets])
     write_atomically(folder / "comparison.html", page)
 
 
-def _headline(packs: Sequence[ComparedPack], found: Comparison, row: Compared) -> str:
-    told = sentence(row, packs[row.pack].name, packs[0].name)
-    return f"{told}, at {row.length} tokens on {row.threads} threads, measured on {found.where}."
+def _headline(packs: Sequence[ComparedPack], comparison: Comparison, row: Compared) -> str:
+    claim = sentence(row, packs[row.pack].name, packs[0].name)
+    return f"{claim}, at {row.length} tokens on {row.threads} threads, measured on {comparison.where}."
 
 
-def _chart(report: ComparisonReport, found: Comparison):
+def _chart(report: ComparisonReport, comparison: Comparison) -> Markup:
     """Ratios with their intervals: left of the line is less than the first pack."""
     rows = [
         Interval(f"{report.packs[row.pack].name}: {_label(row)}", row.ratio.low, row.ratio.value, row.ratio.high, f"{row.ratio.value:.2f}")
-        for row in found.rows
+        for row in comparison.rows
         if row.ratio
     ]
-    return intervals(f"Ratios to {report.packs[0].name} with 95 % intervals, measured on {found.where}", rows, line=1.0)
+    return intervals(f"Ratios to {report.packs[0].name} with 95 % intervals, measured on {comparison.where}", rows, line=1.0)
 
 
 def _label(row: Compared) -> str:

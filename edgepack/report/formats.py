@@ -14,17 +14,18 @@ def compare(packs: Sequence[tuple[Manifest, Report]]) -> tuple[int, tuple[Conten
     All times and memory are those of the machine that measured both, which need not be the device: the origin of the file's
     size and of the score is the same for every machine.
     """
-    found = [_contender(manifest, report, report.measurements) for manifest, report in packs]
-    best = min(range(len(found)), key=lambda index: rank(found[index]))
-    told = tuple(one.model_copy(update={"shipped": index == best}) for index, one in enumerate(found))
-    return best, told, reason(told[best], min((one for one in told if not one.shipped), key=rank))
+    contenders = [_contender(manifest, report.measurements) for manifest, report in packs if report.measurements]
+    best = min(range(len(contenders)), key=lambda index: rank(contenders[index]))
+    packs_ranked = tuple(pack.model_copy(update={"shipped": index == best}) for index, pack in enumerate(contenders))
+    return best, packs_ranked, reason(packs_ranked[best], min((pack for pack in packs_ranked if not pack.shipped), key=rank))
 
 
-def _contender(manifest: Manifest, report: Report, measurement: Measurement) -> Contender:
+def _contender(manifest: Manifest, measurement: Measurement) -> Contender:
     row = headline_latency(measurement, min(manifest.recipe.length, manifest.max_length))
     here = measured_here(manifest, measurement)
     last = manifest.ladder[-1]
-    values = here | {"file_mb": round(manifest.file_mb, 3), "score_drop": last.score_drop}
+    file_mb = round(manifest.file_mb, 3)
+    values = here | {"file_mb": file_mb, "score_drop": last.score_drop}
     over = {
         name: round(value / limit, 3) if limit else value
         for name, limit in manifest.plan.budget.model_dump(exclude_none=True).items()
@@ -39,17 +40,21 @@ def _contender(manifest: Manifest, report: Report, measurement: Measurement) -> 
         median_ms=row.summary.p50 if row else None,
         over=over,
         where=measurement.where,
-        **values,
+        file_mb=file_mb,
+        score_drop=last.score_drop,
+        latency_ms=here["latency_ms"],
+        load_ms=here["load_ms"],
+        ram_mb=here["ram_mb"],
     )
 
 
-def rank(one: Contender) -> tuple[int, float, float]:
+def rank(pack: Contender) -> tuple[int, float, float]:
     """The lowest is the best: budgets exceeded, by how much, milliseconds."""
-    return len(one.over), max(one.over.values(), default=0.0), one.median_ms if one.median_ms is not None else float("inf")
+    return len(pack.over), max(pack.over.values(), default=0.0), pack.median_ms if pack.median_ms is not None else float("inf")
 
 
 def reason(best: Contender, other: Contender) -> str:
-    """Why the one is better than the other, in a sentence."""
+    """Why the first pack is better than the second, in a sentence."""
     names = f"{best.format} over {other.format}, both measured on {best.where}: "
     if len(best.over) != len(other.over):
         return f"{names}it exceeds {_listed(best)}, {other.format} exceeds {_listed(other)}"
@@ -58,5 +63,5 @@ def reason(best: Contender, other: Contender) -> str:
     return f"{names}both meet every budget, and it takes {best.median_ms:.3g} ms where {other.format} takes {other.median_ms:.3g}"
 
 
-def _listed(one: Contender) -> str:
-    return ", ".join(f"{name} {times:.2f} times" for name, times in one.over.items()) or "no budget"
+def _listed(pack: Contender) -> str:
+    return ", ".join(f"{name} {times:.2f} times" for name, times in pack.over.items()) or "no budget"

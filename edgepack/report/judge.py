@@ -1,10 +1,13 @@
 """judge(): whether the device's budgets hold, check by check, each with the origin of its number."""
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 from edgepack.measure.measurement import LatencyRow, Measurement, headline_length
 from edgepack.pack.manifest import Manifest, StageRecord
 from edgepack.plan.steps import PruneWeights
 from edgepack.report.next_step import next_step
-from edgepack.report.records import BUDGETS, Check, Holds, Report, Verdict
+from edgepack.report.records import BUDGETS, Check, Holds, Origin, Report, Verdict
 
 
 def judge(manifest: Manifest, measurement: Measurement | None) -> Report:
@@ -36,23 +39,16 @@ def headline_latency(measurement: Measurement, length: int) -> LatencyRow | None
     return max(rows, key=lambda row: row.threads, default=None)
 
 
-def _checks(manifest: Manifest, measurement: Measurement | None):
-    budget, part = manifest.plan.budget, manifest.profile.cpu.part
+class _Figure(NamedTuple):
+    actual: float | None
+    origin: Origin | None
+    where: str
+
+
+def _checks(manifest: Manifest, measurement: Measurement | None) -> Iterator[Check]:
     here = measured_here(manifest, measurement)
-    on_device = measurement is not None and measurement.is_the_device
-    for name, limit in budget.model_dump(exclude_none=True).items():
-        if name == "file_mb":
-            actual, origin, where = round(manifest.file_mb, 3), "measured", "the file"
-        elif name == "score_drop":
-            actual = manifest.ladder[-1].score_drop
-            unknown = "the teacher is not known on this data" if manifest.ladder[-1].score else "no test data"
-            origin, where = ("measured", "the shipped file on the test split") if actual is not None else (None, unknown)
-        elif on_device and name == "load_ms" and manifest.profile.cpu.arch == "wasm32":
-            actual, origin, where = _with_download(manifest, here[name]), "predicted", "from a measured load, and a download added"
-        elif on_device:
-            actual, origin, where = here[name], "measured", measurement.where
-        else:
-            actual, origin, where = getattr(manifest.predictions, name), "predicted", f"for {part}"
+    for name, limit in manifest.plan.budget.model_dump(exclude_none=True).items():
+        actual, origin, where = _figure(name, manifest, measurement, here)
         yield Check(
             name=name,
             limit=limit,
@@ -65,6 +61,23 @@ def _checks(manifest: Manifest, measurement: Measurement | None):
             next_step=next_step(manifest, name, actual, limit) if actual is not None and actual > limit else None,
             holds=_holds(actual, limit, None if origin == "measured" else (manifest.predictions.mean_error or {}).get(name, 1.0)),
         )
+
+
+def _figure(name: str, manifest: Manifest, measurement: Measurement | None, here: dict[str, float | None]) -> _Figure:
+    """The figure that a budget is held against, and where it comes from."""
+    if name == "file_mb":
+        return _Figure(round(manifest.file_mb, 3), "measured", "the file")
+    if name == "score_drop":
+        last = manifest.ladder[-1]
+        if last.score_drop is not None:
+            return _Figure(last.score_drop, "measured", "the shipped file on the test split")
+        return _Figure(None, None, "the teacher is not known on this data" if last.score else "no test data")
+    if measurement is None or not measurement.is_the_device:
+        return _Figure(getattr(manifest.predictions, name), "predicted", f"for {manifest.profile.cpu.part}")
+    actual = here[name]
+    if name == "load_ms" and actual is not None and manifest.profile.cpu.arch == "wasm32":
+        return _Figure(_with_download(manifest, actual), "predicted", "from a measured load, and a download added")
+    return _Figure(actual, "measured", measurement.where)
 
 
 def _holds(actual: float | None, limit: float, error: float | None) -> Holds:
@@ -138,7 +151,7 @@ def _what_zeros_bring(ladder: tuple[StageRecord, ...]) -> str:
     )
 
 
-def _notes(manifest: Manifest, measurement: Measurement | None):
+def _notes(manifest: Manifest, measurement: Measurement | None) -> Iterator[str]:
     for row in manifest.ladder:
         if row.details:
             yield f"{row.stage}: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in row.details.items())

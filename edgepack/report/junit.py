@@ -25,12 +25,13 @@ def junit(report: Report) -> str:
     suite = ElementTree.Element("testsuite", name=visible(f"edgepack {report.profile}"), tests="0")
     for check in report.checks:
         _budget(suite, check)
-    for row in report.targets:
-        case = _case(suite, "target", row.target)
-        if row.failure:
-            ElementTree.SubElement(case, "error", message=visible(row.failure)).text = visible(row.fix or "")
-    for row in report.baseline.rows if report.baseline else ():
-        _regression(suite, row, report.baseline.most)
+    for target in report.targets:
+        case = _case(suite, "target", target.target)
+        if target.failure:
+            ElementTree.SubElement(case, "error", message=visible(target.failure)).text = visible(target.fix or "")
+    if report.baseline:
+        for row in report.baseline.rows:
+            _regression(suite, row, report.baseline.most)
     counts = {name: str(len(suite.findall(f"testcase/{tag}"))) for name, tag in _COUNTS.items()}
     suite.attrib.update(counts, tests=str(len(suite)))
     ElementTree.indent(suite)

@@ -10,7 +10,7 @@ from edgepack.report.charts import Cell, Dots, HeatRow, Interval, heat, interval
 
 if TYPE_CHECKING:
     from edgepack.pack.manifest import StageRecord
-    from edgepack.tasks.common.scores import Score
+    from edgepack.tasks.common.scores import Score, TeacherBin
 
 _FULL_COLOUR = 0.1  # a change of this much has the strongest colour
 _WORST_CLASSES = 8
@@ -38,13 +38,13 @@ def weakest(ladder: Sequence[StageRecord]) -> list[Weak]:
     if not ladder:
         return []
     teacher = {group.name: group.value for group in ladder[0].groups}
-    found = [Weak(g.kind, g.name, g.metric, teacher.get(g.name), g.value, g.rows) for g in ladder[-1].groups]
-    return found if found and found[0].kind == "group" else found[:_WORST_CLASSES]
+    groups = [Weak(g.kind, g.name, g.metric, teacher.get(g.name), g.value, g.rows) for g in ladder[-1].groups]
+    return groups if groups and groups[0].kind == "group" else groups[:_WORST_CLASSES]
 
 
 def quality_charts(ladder: Sequence[StageRecord]) -> dict[str, Any]:
     """SVG by name; None where the rows do not tell."""
-    known = [row for row in ladder if row.calibration and row.calibration.by_teacher]
+    known = [(row.stage, row.calibration.by_teacher) for row in ladder if row.calibration and row.calibration.by_teacher]
     return {
         "ladder": _scores([(row.stage, row.score) for row in ladder if row.score]),
         "second": _scores([(row.stage, row.second) for row in ladder if row.second]),
@@ -72,28 +72,24 @@ def _reliability(ladder: Sequence[StageRecord]) -> Any:
     return reliability(title, dots, "confidence", "share right") if dots else None
 
 
-def _true_class(rows: Sequence[StageRecord]) -> Any:
-    first = rows[0].calibration.by_teacher
+def _true_class(stages: Sequence[tuple[str, Sequence[TeacherBin]]]) -> Any:
+    _, first = stages[0]
     drawn = [
-        HeatRow(row.stage, tuple(_cell(f"{own.true_class:.2f}", own.true_class - base.true_class) for own, base in _paired(row, first)))
-        for row in rows
+        HeatRow(stage, tuple(_cell(f"{b.true_class:.2f}", b.true_class - a.true_class) for a, b in zip(first, bins, strict=True)))
+        for stage, bins in stages
     ]
     title = "Mean confidence in the true class, in tenths of the test split: left where the teacher was unsure. Red: less than the teacher"
     return heat(title, _columns(first), drawn, "teacher's confidence")
 
 
-def _flips(rows: Sequence[StageRecord]) -> Any:
-    drawn = [HeatRow(row.stage, tuple(_cell(f"{b.flip_share:.1%}", -b.flip_share) for b in row.calibration.by_teacher)) for row in rows]
+def _flips(stages: Sequence[tuple[str, Sequence[TeacherBin]]]) -> Any:
+    drawn = [HeatRow(stage, tuple(_cell(f"{b.flip_share:.1%}", -b.flip_share) for b in bins)) for stage, bins in stages]
     title = "Decisions that differ from the teacher's, in the same tenths"
-    return heat(title, _columns(rows[0].calibration.by_teacher), drawn, "teacher's confidence")
+    return heat(title, _columns(stages[0][1]), drawn, "teacher's confidence")
 
 
-def _paired(row: StageRecord, first: Sequence[Any]) -> zip:
-    return zip(row.calibration.by_teacher, first, strict=True)
-
-
-def _columns(bins: Sequence[Any]) -> list[str]:
-    return [f"{one.teacher:.2f}" for one in bins]
+def _columns(bins: Sequence[TeacherBin]) -> list[str]:
+    return [f"{each.teacher:.2f}" for each in bins]
 
 
 def _cell(text: str, change: float) -> Cell:

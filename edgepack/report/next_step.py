@@ -29,7 +29,8 @@ def _steps(manifest: Manifest, name: str) -> Iterator[tuple[str, float, str]]:
     plan, recipe, shape = manifest.plan, manifest.recipe, manifest.plan.student
 
     def figure(shape: ModelShape, precision: str, bits: int, prepack: bool) -> float:
-        return getattr(predict(shape, precision, manifest.profile, plan.runtime, recipe.length, bits, prepack), name)
+        predicted: float = getattr(predict(shape, precision, manifest.profile, plan.runtime, recipe.length, bits, prepack), name)
+        return predicted
 
     bits, offered = recipe.embedding_bits or 8, manifest.profile.runtimes[plan.runtime].precisions
     decodes = shape.decodes

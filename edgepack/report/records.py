@@ -1,6 +1,6 @@
 """What report.json holds: checks of budgets, contenders, targets, and the report itself. Records alone; judge.py fills them."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -10,12 +10,13 @@ from edgepack.measure.measurement import Measurement
 from edgepack.measure.ops import OpProfile
 from edgepack.pack.manifest import StageRecord
 from edgepack.plan.cost_model import Prediction
-from edgepack.plan.formats import Format
+from edgepack.plan.runtime import Format
 from edgepack.plan.steps import Step
 from edgepack.report.baseline import Baseline
 
-SCHEMA = 2
+SCHEMA: Final = 2
 Verdict = Literal["fits", "over budget", "not measured"]
+Origin = Literal["measured", "predicted"]
 Holds = Literal["yes", "no", "likely", "unlikely", "unknown"]
 
 BUDGETS = {  # a budget's name for people, and its unit
@@ -38,7 +39,7 @@ class Check(Frozen):
     limit: float
     actual: float | None
     ok: bool | None
-    origin: Literal["measured", "predicted"] | None
+    origin: Origin | None
     where: str
     here: float | None
     margin: float | None = None

@@ -8,7 +8,7 @@ from typing import Any
 from edgepack.core.errors import EdgepackError
 from edgepack.measure.measurement import LatencyRow, Measurement
 from edgepack.measure.statistics import Ratio, ratio_apart
-from edgepack.report.baseline import Baseline, Regression
+from edgepack.report.baseline import Baseline, Figure, Regression
 from edgepack.report.records import Report
 
 _SAME = ("arch", "cpu", "cores")
@@ -18,16 +18,16 @@ _FIX = "give a report.json that `edgepack measure` wrote"
 def read_baseline(path: Path) -> Report:
     """EdgepackError: no such file, not a report.json, one without measurements."""
     try:
-        found = Report.read(json.loads(path.read_text(encoding="utf-8")), str(path))
+        report = Report.read(json.loads(path.read_text(encoding="utf-8")), str(path))
     except OSError as error:
         raise EdgepackError(
             f"baseline not found: {str(path)!r} ({error.strerror})", "give a report.json that `edgepack measure` wrote"
         ) from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise EdgepackError(f"{path} is not JSON: {error}", _FIX) from None
-    if found.measurements is None:
+    if report.measurements is None:
         raise EdgepackError(f"nothing was measured for {path}", "measure that pack first: edgepack measure PACK --out FOLDER")
-    return found
+    return report
 
 
 def check_comparable(baseline: Report, profile: str, task: str, targets: list[str]) -> None:
@@ -36,7 +36,7 @@ def check_comparable(baseline: Report, profile: str, task: str, targets: list[st
         raise EdgepackError(
             f"the baseline is of {baseline.task} for {baseline.profile}, the pack of {task} for {profile}", "give a report of the same"
         )
-    known = [one.target for one in _measurements(baseline)]
+    known = [each.target for each in _measurements(baseline)]
     absent = [name for name in targets if name not in known]
     if absent:
         raise EdgepackError(
@@ -61,16 +61,16 @@ def against(report: Report, baseline: Report, file: str, most: float) -> Report:
 
 
 def _measurements(report: Report) -> list[Measurement]:
-    return [one for one in (report.measurements, *report.other_measurements) if one]
+    return [each for each in (report.measurements, *report.other_measurements) if each]
 
 
 def _measured_on(report: Report, target: str) -> Measurement:
-    return next(one for one in _measurements(report) if one.target == target)
+    return next(each for each in _measurements(report) if each.target == target)
 
 
 def _whole(report: Report, baseline: Report, most: float) -> Iterator[Regression]:
     """What belongs to the file wherever it runs. A score may fall by the limit's share of what it was."""
-    before, now = (one.ladder[-1] for one in (baseline, report))
+    before, now = baseline.ladder[-1], report.ladder[-1]
     yield _single("the file", "file_mb", None, (before.file_mb, now.file_mb), most)
     if before.score and now.score and before.score.metric == now.score.metric:
         values = (before.score.value, now.score.value)
@@ -79,15 +79,12 @@ def _whole(report: Report, baseline: Report, most: float) -> Iterator[Regression
 
 
 def _of_target(now: Measurement, then: Measurement, most: float) -> Iterator[Regression]:
-    for what, ours, theirs in (("latency_ms", now.latency, then.latency), ("first_token_ms", now.first_token, then.first_token)):
-        known = {(row.length, row.threads): row for row in theirs}
-        for row in ours:
-            if (row.length, row.threads) in known:
-                yield _timed(now.target, what, row, known[row.length, row.threads], most)
-    for ours, theirs in zip(now.load, then.load, strict=True):
-        found = ratio_apart([[one] for one in ours.session_ms], [[one] for one in theirs.session_ms])
-        values = (_middle(theirs.session_ms), _middle(ours.session_ms))
-        yield _row(now.target, "cold_load_ms" if ours.cold else "warm_load_ms", (None, 1), values, found, most)
+    yield from _times(now.target, "latency_ms", now.latency, then.latency, most)
+    yield from _times(now.target, "first_token_ms", now.first_token, then.first_token, most)
+    for load, old_load in zip(now.load, then.load, strict=True):
+        ratio = ratio_apart([[ms] for ms in load.session_ms], [[ms] for ms in old_load.session_ms])
+        values = (_middle(old_load.session_ms), _middle(load.session_ms))
+        yield _row(now.target, "cold_load_ms" if load.cold else "warm_load_ms", (None, 1), values, ratio, most)
     known_peaks = {(row.length, row.threads): row.peak_mb for row in then.memory}
     for row in now.memory:
         before = known_peaks.get((row.length, row.threads))
@@ -95,21 +92,28 @@ def _of_target(now: Measurement, then: Measurement, most: float) -> Iterator[Reg
             yield _single(now.target, "ram_mb", (row.length, row.threads), (before, row.peak_mb), most)
 
 
-def _timed(target: str, what: str, row: LatencyRow, then: LatencyRow, most: float) -> Regression:
+def _times(target: str, what: Figure, rows: tuple[LatencyRow, ...], old_rows: tuple[LatencyRow, ...], most: float) -> Iterator[Regression]:
+    known = {(row.length, row.threads): row for row in old_rows}
+    for row in rows:
+        if (row.length, row.threads) in known:
+            yield _timed(target, what, row, known[row.length, row.threads], most)
+
+
+def _timed(target: str, what: Figure, row: LatencyRow, then: LatencyRow, most: float) -> Regression:
     values = (then.summary.p50, row.summary.p50)
     return _row(target, what, (row.length, row.threads), values, ratio_apart(row.samples_ms, then.samples_ms), most)
 
 
 def _row(
-    target: str, what: str, place: tuple[int | None, int | None], values: tuple[float, float], found: Ratio, most: float
+    target: str, what: Figure, place: tuple[int | None, int | None], values: tuple[float, float], ratio: Ratio, most: float
 ) -> Regression:
-    worse = found.value > 1 + most and found.low > 1
-    return _of(target, what, place, values, found.value, worse).model_copy(update={"low": found.low, "high": found.high})
+    worse = ratio.value > 1 + most and ratio.low > 1
+    return _of(target, what, place, values, ratio.value, worse).model_copy(update={"low": ratio.low, "high": ratio.high})
 
 
 def _single(
     target: str,
-    what: str,
+    what: Figure,
     place: tuple[int, int] | None,
     values: tuple[float, float],
     most: float,
@@ -123,7 +127,7 @@ def _single(
 
 
 def _of(
-    target: str, what: str, place: tuple[int | None, int | None], values: tuple[float, float], times: float, is_worse: bool
+    target: str, what: Figure, place: tuple[int | None, int | None], values: tuple[float, float], times: float, is_worse: bool
 ) -> Regression:
     (length, threads), (before, now) = place, values
     return Regression(

@@ -38,23 +38,28 @@ def judge_targets(manifest: Manifest, outcomes: Sequence[Outcome]) -> Report:
 
     EdgepackError where every target failed: there is nothing to report then.
     """
-    measured = [one for one in outcomes if one.measurement]
-    emulations = tuple(one.emulation for one in outcomes if one.emulation)
-    known = measured or emulations
-    if not known and len(outcomes) == 1:
-        raise EdgepackError(outcomes[0].failure, outcomes[0].fix)
-    if not known:
-        told = "; ".join(f"{one.target.name}: {one.failure}" for one in outcomes)
-        raise EdgepackError(f"no target could measure the pack. {told}", outcomes[0].fix or "mend what is said above")
-    first = next((one for one in measured if one.measurement.is_the_device), measured[0] if measured else None)
-    only_here = [one.target for one in outcomes] == [LOCAL]
+    measured = [(outcome, outcome.measurement) for outcome in outcomes if outcome.measurement]
+    emulations = tuple(outcome.emulation for outcome in outcomes if outcome.emulation)
+    if not measured and not emulations:
+        raise _nothing_measured(outcomes)
+    judging = next((pair for pair in measured if pair[1].is_the_device), measured[0] if measured else None)
+    outcome, measurement = judging or (None, None)
+    only_here = [outcome.target for outcome in outcomes] == [LOCAL]
     update = {
-        "ops": first.ops if first else None,
-        "targets": () if only_here else tuple(_row(manifest, one) for one in outcomes),
-        "other_measurements": tuple(one.measurement for one in measured if one is not first),
+        "ops": outcome.ops if outcome else None,
+        "targets": () if only_here else tuple(_row(manifest, outcome) for outcome in outcomes),
+        "other_measurements": tuple(other for _, other in measured if other is not measurement),
         "emulations": emulations,
     }
-    return judge(manifest, first.measurement if first else None).model_copy(update=update)
+    return judge(manifest, measurement).model_copy(update=update)
+
+
+def _nothing_measured(outcomes: Sequence[Outcome]) -> EdgepackError:
+    fix = outcomes[0].fix or "mend what is said above"
+    if len(outcomes) == 1:
+        return EdgepackError(outcomes[0].failure or f"{outcomes[0].target.name} could not measure the pack", fix)
+    failures = "; ".join(f"{outcome.target.name}: {outcome.failure}" for outcome in outcomes)
+    return EdgepackError(f"no target could measure the pack. {failures}", fix)
 
 
 def _row(manifest: Manifest, outcome: Outcome) -> TargetRow:
@@ -63,7 +68,7 @@ def _row(manifest: Manifest, outcome: Outcome) -> TargetRow:
         return _emulated_row(manifest, target, outcome.emulation)
     if measurement is None:
         return TargetRow(target=target.name, address=target.address, failure=outcome.failure, fix=outcome.fix)
-    found = measured_here(manifest, measurement)
+    here = measured_here(manifest, measurement)
     runtime = measurement.environment["runtime"]
     row = headline_latency(measurement, headline_length(manifest))
     return TargetRow(
@@ -79,35 +84,37 @@ def _row(manifest: Manifest, outcome: Outcome) -> TargetRow:
         steady=row.summary.steady if row else None,
         golden_difference=outcome.golden_difference,
         pushed_mb=outcome.pushed.mb if outcome.pushed else None,
+        latency_ms=here["latency_ms"],
+        load_ms=here["load_ms"],
+        ram_mb=here["ram_mb"],
         origin="measured",
-        **found,
     )
 
 
-def _emulated_row(manifest: Manifest, target: Target, found: Emulation) -> TargetRow:
+def _emulated_row(manifest: Manifest, target: Target, emulation: Emulation) -> TargetRow:
     """It fails where the runtime crashes, and where the pack answers otherwise than it was built."""
-    failure, fix = (found.crash.problem, found.crash.fix) if found.crash else (None, None)
-    if found.golden and not found.golden.within:
-        saturation = found.saturation if found.saturation and found.saturation.found else None
+    failure, fix = (emulation.crash.problem, emulation.crash.fix) if emulation.crash else (None, None)
+    if emulation.golden and not emulation.golden.within:
+        saturation = emulation.saturation if emulation.saturation and emulation.saturation.found else None
         runtime = manifest.plan.runtime
         stand_in = f", where another runtime stood in for {runtime}" if facts_in_python(runtime).package not in manifest.versions else ""
         why = ", as int8 sums saturate on it" if saturation else stand_in
-        decided = found.golden.decided_otherwise
+        decided = emulation.golden.decided_otherwise
         failure = (
-            f"the pack answers otherwise on an emulated {found.cpu} than it was built{why}: outputs differ by "
-            f"{found.golden.largest_difference:.3g} (limit {found.golden.tolerance:g})"
-            + ("" if decided is None else f", {decided} of {found.golden.texts} texts are decided otherwise")
+            f"the pack answers otherwise on an emulated {emulation.cpu} than it was built{why}: outputs differ by "
+            f"{emulation.golden.largest_difference:.3g} (limit {emulation.golden.tolerance:g})"
+            + ("" if decided is None else f", {decided} of {emulation.golden.texts} texts are decided otherwise")
         )
         fix = saturation.way_out if saturation else "see whether a real one answers so too, and build with its own profile"
     return TargetRow(
         target=target.name,
         address=target.address,
-        where=found.where,
+        where=emulation.where,
         is_the_device=False,
-        runtime=f"{found.runtime['name']} {found.runtime['version']}",
-        golden_difference=found.golden.largest_difference if found.golden else None,
-        emulated=found.told(),
+        runtime=f"{emulation.runtime['name']} {emulation.runtime['version']}",
+        golden_difference=emulation.golden.largest_difference if emulation.golden else None,
+        emulated=emulation.told(),
         failure=failure,
         fix=fix,
-        origin=found.origin,
+        origin=emulation.origin,
     )

@@ -34,7 +34,7 @@ def html(report: Report) -> str:
 
 def rendered(template: str, **context: Any) -> str:
     """A file of report/templates with its names filled in, each escaped for the language of that file."""
-    filters = {
+    filters: dict[str, Callable[..., str | float]] = {
         "number": _number,
         "fixed": lambda value: "–" if value is None else f"{value:.4f}",
         "score": score_text,
@@ -60,7 +60,7 @@ def _charts(report: Report) -> dict[str, Any]:
     }
     charts |= quality_charts(report.ladder)
     charts["ops"] = _ops_chart(report.ops) if report.ops else None
-    times = [Bar(one.format, (one.median_ms,), f"{one.median_ms:.2f} ms") for one in report.formats if one.median_ms is not None]
+    times = [Bar(pack.format, (pack.median_ms,), f"{pack.median_ms:.2f} ms") for pack in report.formats if pack.median_ms is not None]
     charts["formats"] = bars(f"Median latency of the two formats, measured on {report.formats[0].where}", times) if times else None
     charts["targets"] = _targets_chart(report)
     charts["sustained"] = _sustained_chart(report.measurements) if report.measurements else None
@@ -75,9 +75,9 @@ def _targets_chart(report: Report) -> Any:
     return bars("Median latency by target, each measured there", rows) if len(rows) > 1 else None
 
 
-def _ops_chart(found: OpProfile) -> Any:
-    rows = [Bar(row.op, (row.ms,), f"{row.ms:.2f} ms, {row.share:.0%}, {row.count} times") for row in found.rows[:_MOST_OPS]]
-    return bars(f"Time by op at {found.length} tokens, {found.runtime}, measured on {found.where}", rows)
+def _ops_chart(ops: OpProfile) -> Any:
+    rows = [Bar(row.op, (row.ms,), f"{row.ms:.2f} ms, {row.share:.0%}, {row.count} times") for row in ops.rows[:_MOST_OPS]]
+    return bars(f"Time by op at {ops.length} tokens, {ops.runtime}, measured on {ops.where}", rows)
 
 
 def _measured_charts(measured: Measurement) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _measured_charts(measured: Measurement) -> dict[str, Any]:
     memory = [
         Bar(_memory_name(row, measured), (row.anonymous_mb, row.file_mb), f"peak {row.peak_mb:.1f} MB")
         for row in measured.memory
-        if None not in (row.anonymous_mb, row.file_mb, row.peak_mb)
+        if row.anonymous_mb is not None and row.file_mb is not None and row.peak_mb is not None
     ]
     return _time_charts(measured) | {
         "load": bars(f"Session load and first inference, measured on {where}", load),

@@ -62,7 +62,9 @@ def _each_metric(answers: Answers) -> Iterator[Metric]:
 
 def _unit_length(outputs: Outputs) -> np.ndarray:
     vectors = np.stack(outputs).astype(float)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    units: np.ndarray = vectors / lengths
+    return units
 
 
 def _forward(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:

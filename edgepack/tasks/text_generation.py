@@ -63,7 +63,8 @@ def _reduced(ids: Sequence[int], output: torch.Tensor) -> np.ndarray:
 
     logits = output[:-1].double()
     nll = torch.nn.functional.cross_entropy(logits, torch.tensor(ids[1:]), reduction="none")
-    return torch.stack([nll, logits.argmax(dim=-1).double()], dim=-1).numpy()
+    reduced: np.ndarray = torch.stack([nll, logits.argmax(dim=-1).double()], dim=-1).numpy()
+    return reduced
 
 
 def top_logits(logits: torch.Tensor) -> torch.Tensor:

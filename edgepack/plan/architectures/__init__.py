@@ -71,7 +71,7 @@ def add_family(file: Path) -> Family:
 def family_of(config: Mapping[str, Any], place: str) -> Family:
     """The family of a model's config.json. EdgepackError: an unknown architecture, or a build that the family does not stand for."""
     model_type = config.get("model_type")
-    if model_type not in FAMILIES:
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise EdgepackError(
             f"unknown model family in {place}: model_type {model_type!r} (known: {', '.join(sorted(FAMILIES))})",
             "add a file to edgepack/plan/architectures: paths of its modules and config keys; try it with `edgepack check-architecture`",

@@ -82,7 +82,8 @@ def log_softmax(logits: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
     """Natural logarithms of probabilities, [rows, classes], in float64."""
     table = np.asarray(logits, dtype=float)
     table = table - table.max(axis=1, keepdims=True)
-    return table - np.log(np.exp(table).sum(axis=1, keepdims=True))
+    logs: np.ndarray = table - np.log(np.exp(table).sum(axis=1, keepdims=True))
+    return logs
 
 
 def known(value: float) -> float | None:

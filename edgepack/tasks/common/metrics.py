@@ -69,7 +69,8 @@ def ratio(counts: Any) -> Statistic:
 
     def of(weights: np.ndarray) -> np.ndarray:
         above, below = (weights @ table).T
-        return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
+        ratios: np.ndarray = np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
+        return ratios
 
     return of
 
@@ -80,7 +81,8 @@ def micro_f1(counts: Any) -> Statistic:
 
     def of(weights: np.ndarray) -> np.ndarray:
         right, decided, true = (weights @ table).T
-        return 2 * right / np.maximum(1.0, decided + true)
+        scores: np.ndarray = 2 * right / np.maximum(1.0, decided + true)
+        return scores
 
     return of
 
@@ -94,7 +96,8 @@ def macro_f1(decided: np.ndarray, true: np.ndarray) -> Statistic:
     def of(weights: np.ndarray) -> np.ndarray:
         seen = weights @ either
         scores = np.divide(2 * (weights @ right), seen, out=np.zeros_like(seen), where=seen > 0)
-        return scores.sum(axis=1) / np.maximum(1, (seen > 0).sum(axis=1))
+        means: np.ndarray = scores.sum(axis=1) / np.maximum(1, (seen > 0).sum(axis=1))
+        return means
 
     return of
 
@@ -114,7 +117,8 @@ def spearman(x: np.ndarray, y: np.ndarray) -> Statistic:
             mean_rank = np.cumsum(tied, axis=1) - (tied - 1) / 2
             ranks.append(mean_rank[:, place] - (total + 1) / 2)
         both, x_alone, y_alone = (np.einsum("ij,ij,ij->i", weights, a, b) for a, b in (ranks, ranks[:1] * 2, ranks[1:] * 2))
-        return both / np.sqrt(x_alone * y_alone)
+        correlations: np.ndarray = both / np.sqrt(x_alone * y_alone)
+        return correlations
 
     return of
 

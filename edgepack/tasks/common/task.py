@@ -55,7 +55,8 @@ def _no_calibration(answers: "Answers") -> None:
 
 
 def _whole(ids: Sequence[int], output: "torch.Tensor") -> np.ndarray:
-    return output.numpy().copy()
+    values: np.ndarray = output.numpy().copy()
+    return values
 
 
 def _unchanged(outputs: Outputs, width: int) -> Outputs:
