@@ -37,7 +37,7 @@ from edgepack.model.tiny_model import tiny_model
 from edgepack.plan.architectures import FAMILIES, add_family
 from edgepack.plan.family import TINY, Family
 from edgepack.plan.plan import OPSET
-from edgepack.plan.runtime import missing_builders
+from edgepack.plan.runtime import Format, missing_builders, python_runtimes
 from edgepack.plan.steps import Export
 from edgepack.tasks import task_named
 from edgepack.tasks.common.task import Features, Outputs, Task
@@ -209,7 +209,7 @@ def _exports_to_onnx(subject: _Subject) -> str:
         optimize_onnx(folder / "graph.onnx", folder)
         described = runnable(model, subject.task)
     (folder / "runnable.json").write_text(json.dumps(described.as_json()))
-    return _answers(subject, model, folder, "onnxruntime")
+    return _answers(subject, model, folder, "onnx")
 
 
 def _exports_to_tflite(subject: _Subject) -> str:
@@ -225,7 +225,7 @@ def _exports_to_tflite(subject: _Subject) -> str:
         export_tflite(model, subject.task, (_POSITIONS,), folder / MODEL_FILE)
         described = runnable_tflite(model, subject.task, (_POSITIONS,))
     (folder / "runnable.json").write_text(json.dumps(described.as_json()))
-    return _answers(subject, model, folder, "litert")
+    return _answers(subject, model, folder, "tflite")
 
 
 _CHECKS: dict[str, Callable[[_Subject], str]] = {
@@ -245,8 +245,9 @@ _EXPORTS: dict[str, Callable[[_Subject], str]] = {
 _FIRST = 2  # checks that all others need
 
 
-def _answers(subject: _Subject, model: nn.Module, folder: Path, runtime: str) -> str:
+def _answers(subject: _Subject, model: nn.Module, folder: Path, format: Format) -> str:
     """The file against torch: texts alone, padded to the longest, and token by token where the model writes."""
+    runtime = next(facts.name for facts in python_runtimes() if facts.format == format)
     expected = subject.outputs(model)
     ways: list[dict[str, int]] = [{"batch": 1}, {"batch": len(_LENGTHS)}, *([{"at_once": 1}] if subject.family.causal else [])]
     return max((_same(answer(folder, runtime, subject.features, 1, exact=True, **way), expected) for way in ways), key=len)
