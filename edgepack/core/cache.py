@@ -18,6 +18,7 @@ from edgepack.core.distributed import agreed, is_first, world_size
 from edgepack.core.errors import EdgepackError
 from edgepack.core.files import rename_whole, sha256_of
 from edgepack.core.progress import say
+from edgepack.core.reading import read_json_object
 from edgepack.core.records import Frozen
 
 RECORD_FILE = "record.json"
@@ -116,7 +117,7 @@ def stored_record(folder: Path) -> dict[str, Any] | None:
     """The record in a finished folder, without a look at its files. None: the folder has none, or not the one that was written."""
     try:
         return _read(folder).record
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, EdgepackError):
         return None
 
 
@@ -133,7 +134,7 @@ def _intact(folder: Path, may_grow: bool) -> dict[str, Any] | None:
         names = stated.files.keys() if may_grow else stated.files.keys() | present.keys()
         changed = sorted(name for name in names if stated.files.get(name) != present.get(name))
         problem = f"{changed[0]} was changed" if changed else ""
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EdgepackError) as error:
         problem = f"{RECORD_FILE} cannot be used ({str(error) or type(error).__name__})"
     if problem:
         say(f"a result in the cache is damaged and is made again: {folder}: {problem}")
@@ -152,7 +153,7 @@ class _Stated(NamedTuple):
 
 def _read(folder: Path) -> _Stated:
     """ValueError where the record is not the one that was written."""
-    content = json.loads((folder / RECORD_FILE).read_text())
+    content = read_json_object(folder / RECORD_FILE)
     stated = _Stated(content["sha256"], content["record"], content["files"])
     if stated.sha256 != _sha256({"record": stated.record, "files": stated.files}):
         raise ValueError("its content was changed")

@@ -2,17 +2,21 @@
 
 from collections.abc import Iterable
 
+from edgepack.core.showing import message
+
 
 class EdgepackError(Exception):
     """A mistake that the user can correct. problem: the wrong value and its place. fix: what to do about it.
+
+    Values come from files of strangers: here, at one place, long ones are cut and control characters are made visible.
 
     The command line prints both lines without a traceback and exits with 1.
     """
 
     def __init__(self, problem: str, fix: str) -> None:
-        super().__init__(f"{problem}\n  fix: {fix}")
-        self.problem = problem
-        self.fix = fix
+        self.problem = message(problem)
+        self.fix = message(fix)
+        super().__init__(f"{self.problem}\n  fix: {self.fix}")
 
 
 def did_you_mean(wrong: str, choices: Iterable[str]) -> str:
@@ -20,7 +24,7 @@ def did_you_mean(wrong: str, choices: Iterable[str]) -> str:
     import difflib  # here, for most runs make no mistake
 
     known = sorted(choices)
-    near = difflib.get_close_matches(wrong, known, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(wrong[:100], known, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]!r}?"
     return f"choose one of: {', '.join(known)}"

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from html import escape as _html_escape
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.showing import visible_lines
 
-# What moves the cursor, ends a line, or turns the order of what stands around it: shown as its number, in every language.
-_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufffe\uffff]")
 _PLAIN = re.compile(r"[A-Za-z0-9_]*")
 _MARKDOWN_MARKS = re.compile(r"[\\`*\[\]|~$!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _MARKDOWN_BLOCK = re.compile(r"^(\d{1,9})([.)])(?=\s|$)|^([-+=]+)(?=\s|$)")
@@ -26,8 +25,7 @@ class Verbatim(str):
 
 def visible(text: str) -> str:
     """The same text on one line, where a character that moves or hides others is replaced by its number: `\\u202e`."""
-    joined = re.sub(r"[\t\r\n]+", " ", text)
-    return _HIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", joined)
+    return visible_lines(re.sub(r"[\t\r\n]+", " ", text))
 
 
 def html(text: str) -> Verbatim:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from edgepack.core.distributed import is_first
+from edgepack.core.showing import visible_lines
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -53,6 +54,7 @@ def say(line: str) -> None:
     """One line of what is happening, on standard error, so that standard output stays the result."""
     if not is_first():
         return
+    line = visible_lines(line)
     if sys.stderr.isatty():
         from rich.console import Console
 

@@ -8,6 +8,7 @@ from typing import Any, Self, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgepack.core.errors import EdgepackError, did_you_mean
+from edgepack.core.showing import shown
 
 Location = tuple[str, ...]  # the keys that lead to a value: ("budget", "file_mb")
 
@@ -26,7 +27,11 @@ class Frozen(BaseModel):
         EdgepackError: a key or a value is wrong.
         """
         try:
-            return cls.model_validate_json(json.dumps(data))
+            text = json.dumps(data)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise EdgepackError(f"{place} holds what is no plain value: {error}", "write numbers, texts, lists and tables") from None
+        try:
+            return cls.model_validate_json(text)
         except ValidationError as error:
             raise _as_edgepack_error(cls, error, place, name_of) from None
 
@@ -63,9 +68,9 @@ def _as_edgepack_error(
             return EdgepackError(f"missing key in {where}: {key!r}", f"add `{key} = ...`")
         case "literal_error":
             choices = [c.strip(" '") for c in first["ctx"]["expected"].replace(" or ", ",").split(",")]
-            return EdgepackError(f"unknown value {value}: {first['input']!r}", did_you_mean(str(first["input"]), choices))
+            return EdgepackError(f"unknown value {value}: {shown(first['input'])}", did_you_mean(shown(first["input"]).strip("'"), choices))
         case _:
-            return EdgepackError(f"wrong value {value}: {first['input']!r}", _way_out(first["msg"]))
+            return EdgepackError(f"wrong value {value}: {shown(first['input'])}", _way_out(first["msg"]))
 
 
 def _way_out(message: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.core.errors import EdgepackError, did_you_mean
+from edgepack.core.reading import DATA_BYTES, read_bytes
 from edgepack.model.readers import SPLIT_NAMES, find_files, read_records
 from edgepack.plan.recipe import NO_COLUMNS, Columns
 from edgepack.tasks import task_named
@@ -108,7 +109,7 @@ def _read_files(path: Path, columns: Columns, conll: bool) -> tuple[dict[str, li
     digest = hashlib.sha256()
     named = frozenset(name for name in columns.model_dump().values() if name)
     for split, file in sorted(find_files(path).items()):
-        digest.update(f"{split}:".encode() + file.read_bytes())
+        digest.update(f"{split}:".encode() + read_bytes(file, DATA_BYTES, "split the file"))
         records = read_records(file, named, conll)
         by_split |= {split: records["all"]} if set(records) == {"all"} else records
         if not any(records.values()):

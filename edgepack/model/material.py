@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.reading import DATA_BYTES, read_bytes, read_json_object
 from edgepack.core.records import Frozen
 from edgepack.model.buckets import choose_buckets
 from edgepack.model.corpus import Corpus, read_corpus
 from edgepack.model.data import Data, label_ids, load_data, load_unlabelled
-from edgepack.model.source import Source, check_tokenizer, find_model
+from edgepack.model.source import CONFIG_BYTES, Source, check_tokenizer, find_model
 from edgepack.plan.architectures import family_of
 from edgepack.plan.recipe import Recipe
 from edgepack.tasks import task_named
@@ -108,7 +109,7 @@ class Material:
 
     @property
     def unlabelled_sha256(self) -> str:
-        return hashlib.sha256(Path(self.recipe.unlabelled).read_bytes()).hexdigest() if self.recipe.unlabelled else ""
+        return hashlib.sha256(read_bytes(Path(self.recipe.unlabelled), DATA_BYTES)).hexdigest() if self.recipe.unlabelled else ""
 
     @cached_property
     def training(self) -> list[Features]:
@@ -170,7 +171,7 @@ def _ids_of_config(source: Source, trust_remote_code: bool) -> set[int]:
 
     config = AutoConfig.from_pretrained(source.folder, local_files_only=True, trust_remote_code=trust_remote_code).to_dict()
     generation = source.folder / "generation_config.json"
-    stated = config | (json.loads(generation.read_text(encoding="utf-8")) if generation.is_file() else {})
+    stated = config | (read_json_object(generation, CONFIG_BYTES, "save the model again") if generation.is_file() else {})
     values = [stated[name] for name in stated if name.endswith(("_token_id", "_token_ids"))]
     values += [config.get("pad_token_id"), config.get("bos_token_id"), config.get("eos_token_id")]
     ids = {index for value in values for index in (value if isinstance(value, list) else [value]) if isinstance(index, int)}

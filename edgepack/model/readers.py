@@ -2,17 +2,20 @@
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.reading import DATA_BYTES, as_object, check_size, parse_json, read_bytes
+from edgepack.core.showing import shown
 from edgepack.tasks.common.rows import Record
 
 SPLIT_NAMES = {"train": "train", "dev": "dev", "valid": "dev", "validation": "dev", "val": "dev", "test": "test"}
 _SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".conll", ".txt", ".annotated")
+_SQUAD_FIX = "write paragraphs with a context and qas, each with a question and answers of text and answer_start"
+MOST_ROWS = 50_000_000  # a parquet file of a few bytes can state any number of equal rows
 _KNOWN_COLUMNS = {
     "text", "sentence", "sentence1", "sentence2", "premise", "hypothesis", "question", "question1", "question2", "utterance",
     "query", "content", "review", "title", "input", "text_pair", "label", "labels", "category", "intent", "class", "target",
@@ -77,7 +80,7 @@ def _split_of(stem: str) -> str | None:
 
 
 def _read_text(path: Path) -> str:
-    raw = path.read_bytes()
+    raw = read_bytes(path, DATA_BYTES, "split the file")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -93,26 +96,19 @@ def _json_lines(text: str, path: Path) -> Iterator[tuple[dict[str, Any], str]]:
         if not line.strip():
             continue
         place = f"{path.name}:{number}"
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise EdgepackError(f"{place} is not JSON: {error.msg}", "write one JSON object a line") from None
-        if not isinstance(row, dict):
-            raise EdgepackError(f"{place} is no JSON object: {line[:40]!r}", "write one JSON object a line")
-        yield row, place
+        fix = "write one JSON object a line"
+        yield as_object(parse_json(line, place, fix), place, fix), place
 
 
 def _read_json(text: str, path: Path) -> dict[str, list[Record]]:
     """A list of objects, SQuAD's {data: [...]}, or one list a split: {train: [...], test: [...]}."""
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise EdgepackError(f"{path.name}:{error.lineno} is not JSON: {error.msg}", "mend the file, or give jsonl or csv") from None
+    content = parse_json(text, path.name, "mend the file, or give jsonl or csv")
     if isinstance(content, dict) and isinstance(content.get("data"), list):
         return {"all": list(_read_squad(content["data"], path))}
     if isinstance(content, list):
         return {"all": [_json_record(row, index, path) for index, row in enumerate(content)]}
-    splits = {SPLIT_NAMES[name]: rows for name, rows in content.items() if name in SPLIT_NAMES and isinstance(rows, list)}
+    stated = content.items() if isinstance(content, dict) else ()
+    splits = {SPLIT_NAMES[name]: rows for name, rows in stated if name in SPLIT_NAMES and isinstance(rows, list)}
     if not splits:
         raise EdgepackError(f"{path.name} holds no rows that edgepack knows", "write a list of objects, or one list a split")
     return {split: [_json_record(row, index, path) for index, row in enumerate(rows)] for split, rows in splits.items()}
@@ -127,13 +123,33 @@ def _json_record(row: Any, index: int, path: Path) -> Record:
     raise EdgepackError(f"{place} is no JSON object", 'write objects such as {"text": ..., "label": ...}')
 
 
-def _read_squad(articles: list[dict[str, Any]], path: Path) -> Iterator[Record]:
+def _read_squad(articles: list[Any], path: Path) -> Iterator[Record]:
     for index, article in enumerate(articles):
-        for paragraph in article.get("paragraphs", []):
-            for entry in paragraph.get("qas", []):
-                answers = [(answer["text"], answer["answer_start"]) for answer in entry.get("answers", [])]
-                values = {"question": entry["question"], "context": paragraph["context"], "answers": answers}
-                yield Record(values, f"{path.name}[{index}] {entry.get('id', '')}".strip())
+        place = f"{path.name}[{index}]"
+        try:
+            for paragraph in article.get("paragraphs", []):
+                for entry in paragraph.get("qas", []):
+                    answers = [(_text(answer["text"]), _offset(answer["answer_start"])) for answer in entry.get("answers", [])]
+                    values = {"question": _text(entry["question"]), "context": _text(paragraph["context"]), "answers": answers}
+                    yield Record(values, f"{place} {entry.get('id', '')}".strip())
+        except (KeyError, TypeError, AttributeError) as error:
+            raise EdgepackError(f"{place} is not as SQuAD writes it: {_what(error)}", _SQUAD_FIX) from None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{shown(value)} is no text")
+    return value
+
+
+def _offset(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError(f"answer_start {shown(value)} is no integer")
+    return value
+
+
+def _what(error: Exception) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
 
 
 def _read_table(text: str, path: Path, named_columns: frozenset[str]) -> Iterator[Record]:
@@ -143,7 +159,7 @@ def _read_table(text: str, path: Path, named_columns: frozenset[str]) -> Iterato
     quoting = csv.QUOTE_NONE if tab else csv.QUOTE_MINIMAL
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
     header: list[str] | None = None
-    for row in rows:
+    for row in _cells(rows, path):
         if not row:
             continue
         if header is None:
@@ -157,6 +173,14 @@ def _read_table(text: str, path: Path, named_columns: frozenset[str]) -> Iterato
                 f"{path.name}:{rows.line_num} has {len(row)} columns, the file {len(header)}", "quote a text that holds the delimiter"
             )
         yield Record(dict(zip(header, row, strict=True)), f"{path.name}:{rows.line_num}")
+
+
+def _cells(rows: Any, path: Path) -> Iterator[list[str]]:
+    """csv's own complaints, such as a cell of over 128 kB behind a quote that nothing closes, with the line."""
+    try:
+        yield from rows
+    except csv.Error as error:
+        raise EdgepackError(f"{path.name}:{rows.line_num} is no row of a table: {error}", "mend the line, or give jsonl") from None
 
 
 def _is_header(names: list[str], named_columns: frozenset[str]) -> bool:
@@ -192,7 +216,11 @@ def _read_parquet(path: Path) -> list[Record]:
     import pyarrow.parquet
 
     try:
-        rows = pyarrow.parquet.read_table(path).to_pylist()
-    except pyarrow.ArrowException as error:
+        check_size(path, DATA_BYTES)
+        with pyarrow.parquet.ParquetFile(path) as file:
+            if file.metadata.num_rows > MOST_ROWS:
+                raise EdgepackError(f"{path.name} states {file.metadata.num_rows:,} rows, the most is {MOST_ROWS:,}", "split the file")
+            rows = file.read().to_pylist()
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         raise EdgepackError(f"{path.name} is not a readable parquet file: {error}", "write it again, or give csv or jsonl") from None
     return [Record(row, f"{path.name}[{index}]") for index, row in enumerate(rows)]

@@ -1,7 +1,6 @@
 """Where a model comes from: a folder or hub id, checked for everything that can be checked without loading it. No torch."""
 
 import hashlib
-import json
 import re
 import struct
 from dataclasses import dataclass
@@ -14,9 +13,12 @@ from pydantic import Field
 from edgepack.core.cache import RECORD_FILE
 from edgepack.core.errors import EdgepackError
 from edgepack.core.files import sha256_of
+from edgepack.core.reading import HEADER_BYTES, as_object, parse_json, read_bytes, read_json_object
 from edgepack.core.records import Frozen
+from edgepack.core.showing import shown
 from edgepack.plan.shape import LayerShape, ModelShape, read_shape, task_of
 
+CONFIG_BYTES = 16_000_000
 KEPT_FILE = "edgepack.json"  # a pruned checkpoint's own list of what is left in each layer
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
@@ -80,7 +82,7 @@ def find_model(model: str, trust_remote_code: bool = False, with_weights: bool =
     for path in weights:
         _check_safetensors(path)
     kept_file = folder / KEPT_FILE
-    kept = Kept.read(json.loads(kept_file.read_text()), f"{folder.name}/{KEPT_FILE}") if kept_file.is_file() else None
+    kept = Kept.read(read_json_object(kept_file, CONFIG_BYTES), f"{folder.name}/{KEPT_FILE}") if kept_file.is_file() else None
     return Source(name, folder, config, kept, weights, _licence(folder))
 
 
@@ -118,19 +120,17 @@ def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
         raise EdgepackError(f"no config.json in {folder}", "give the folder that `save_pretrained` wrote")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise EdgepackError(f"{path} is not JSON: {error}", "save the model again") from None
-    if not isinstance(config, dict):
-        raise EdgepackError(f"{path} is no JSON object", "save the model again")
-    return config
+    return read_json_object(path, CONFIG_BYTES, "save the model again")
 
 
 def _weight_files(folder: Path) -> list[Path]:
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        fix = "download or save the model again"
+        placed = as_object(read_json_object(index, fix=fix).get("weight_map"), f"{index} weight_map", fix).values()
+        for name in (name for name in placed if not isinstance(name, str)):
+            raise EdgepackError(f"{index} names {shown(name)}, which is no file name", fix)
+        names = sorted(set(placed))
         for name in names:
             if Path(name).name != name or not (folder / name).is_file():
                 raise EdgepackError(f"{index} names {name!r}, which is not in the folder", "download or save the model again")
@@ -152,15 +152,27 @@ def _check_safetensors(path: Path) -> None:
     try:
         with path.open("rb") as file:
             (header_bytes,) = struct.unpack("<Q", file.read(8))
-            if header_bytes > size:
-                raise ValueError("the header is longer than the file")
-            header = json.loads(file.read(header_bytes))
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+            if header_bytes > min(size, HEADER_BYTES):
+                raise ValueError("the header is longer than the file, or than the format allows")
+            header = as_object(parse_json(file.read(header_bytes), f"the header of {path.name}"), f"the header of {path.name}")
+        ends = [_end(name, entry) for name, entry in header.items() if name != "__metadata__"]
         expected = 8 + header_bytes + max(ends, default=0)
-    except (struct.error, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise EdgepackError(f"{path} cannot be read: {error.strerror}", "check the path and its permissions") from None
+    except EdgepackError as error:
+        raise EdgepackError(f"{path} is not a safetensors file: {error.problem}", "download or save the model again") from None
+    except (struct.error, ValueError, KeyError, TypeError, IndexError) as error:
         raise EdgepackError(f"{path} is not a safetensors file: {error}", "download or save the model again") from None
     if expected != size:
         raise EdgepackError(f"{path} is truncated: {size} of {expected} bytes", "download or save the model again")
+
+
+def _end(name: str, entry: Any) -> int:
+    """Where a tensor's bytes end, counted from the header's end."""
+    begin, end = entry["data_offsets"]
+    if not (type(begin) is type(end) is int and 0 <= begin <= end):
+        raise ValueError(f"data_offsets of {shown(name)} are {shown(entry['data_offsets'])}")
+    return end
 
 
 def _licence(folder: Path) -> str | None:
@@ -168,5 +180,5 @@ def _licence(folder: Path) -> str | None:
     card = folder / "README.md"
     if not card.is_file():
         return None
-    match = re.search(r"^license:\s*(\S+)", card.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+    match = re.search(r"^license:\s*(\S+)", read_bytes(card).decode("utf-8", errors="replace"), re.MULTILINE)
     return match[1] if match else None

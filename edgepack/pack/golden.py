@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from edgepack.core.errors import EdgepackError
+from edgepack.core.reading import DATA_BYTES, json_lines
 from edgepack.tasks.common.rows import Row
 from edgepack.tasks.common.task import Features, Outputs, Task
 
@@ -23,5 +25,10 @@ def write_golden(path: Path, task: Task, rows: Sequence[Row], features: Sequence
 
 
 def read_golden(pack: Path) -> list[dict[str, Any]]:
-    with (pack / "golden.jsonl").open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
+    """EdgepackError names the line that is no golden text."""
+    path = pack / "golden.jsonl"
+    entries = list(json_lines(path, DATA_BYTES, "build or copy the pack again"))
+    for number, entry in enumerate(entries, start=1):
+        if not all(isinstance(entry.get(key), list) for key in ("input_ids", "token_type_ids", "output")):
+            raise EdgepackError(f"{path}:{number} is no golden text", "build or copy the pack again")
+    return entries

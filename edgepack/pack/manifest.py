@@ -10,7 +10,9 @@ from pydantic import Field
 from edgepack.core.errors import EdgepackError
 from edgepack.core.fields import FileName, OneLine, PackageName, Sha256, VersionText
 from edgepack.core.files import sha256_of, write_atomically
+from edgepack.core.reading import as_object, parse_json, read_bytes
 from edgepack.core.records import Frozen
+from edgepack.core.showing import shown
 from edgepack.pack.attempts import Attempt
 from edgepack.pack.runnable import RUNNABLE_FILE, Runnable, write_runnable
 from edgepack.plan.cost_model import Prediction
@@ -114,15 +116,12 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST_FILE
     if not path.is_file():
         raise EdgepackError(f"no pack in {str(folder)!r}: it has no {MANIFEST_FILE}", "give the folder that `edgepack build --out` wrote")
-    try:
-        text = path.read_text(encoding="utf-8")
-        data: dict[str, Any] = json.loads(text)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise EdgepackError(f"{path} is damaged: {error}", "build or copy the pack again") from None
-    if not isinstance(data, dict):
-        raise EdgepackError(f"{path} is no JSON object", "build or copy the pack again")
+    fix = "build or copy the pack again"
+    raw = read_bytes(path, fix=fix)
+    data = as_object(parse_json(raw, str(path), fix, "is damaged", finite=False), str(path), fix)
+    text = raw.decode("utf-8")
     if data.get("schema") not in (1, SCHEMA):
-        raise EdgepackError(f"{path} has schema {data.get('schema')!r}, this edgepack reads 1 and {SCHEMA}", _build_again(data))
+        raise EdgepackError(f"{path} has schema {shown(data.get('schema'))}, this edgepack reads 1 and {SCHEMA}", _build_again(data))
     if data["schema"] == SCHEMA and data.get("sha256") != _own_sha256(text, data.get("sha256")):
         raise EdgepackError(f"{path} was changed: its content is not what its own hash says", "build or copy the pack again")
     try:

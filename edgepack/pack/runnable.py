@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.fields import FileName, Identifier, OneLine, TensorName
+from edgepack.core.reading import read_json_object
 from edgepack.core.records import Frozen
 from edgepack.tasks import task_named
 
@@ -73,13 +74,9 @@ class Runnable(Frozen):
 def read_runnable(folder: Path) -> Runnable:
     """EdgepackError: the folder has none, or one that cannot be read."""
     path = folder / RUNNABLE_FILE
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise EdgepackError(f"{str(folder)!r} has no {RUNNABLE_FILE}", "give a folder that edgepack exported a model into") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise EdgepackError(f"{path} is damaged: {error}", "export the model again") from None
-    return Runnable.read(data, str(path))
+    if not path.is_file():
+        raise EdgepackError(f"{str(folder)!r} has no {RUNNABLE_FILE}", "give a folder that edgepack exported a model into")
+    return Runnable.read(read_json_object(path, fix="export the model again", verb="is damaged"), str(path))
 
 
 def write_runnable(folder: Path, runnable: Runnable) -> None:

@@ -1,10 +1,10 @@
 """Where device profiles lie and what their TOML says. Loads no pydantic: `edgepack profiles` lists them in a moment."""
 
-import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgepack.core.errors import EdgepackError, did_you_mean
+from edgepack.core.reading import read_toml
 from edgepack.core.resources import shipped
 
 
@@ -35,12 +35,7 @@ def profile_path(name: str) -> Path:
 
 def read_profile_toml(path: Path) -> dict[str, Any]:
     """The file as plain TOML, nothing checked but the syntax."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise EdgepackError(f"{path.name} cannot be read: {error.strerror}", "check the file and its permissions") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise EdgepackError(f"{path.name} is not valid TOML: {error}", "correct the line named above") from None
+    return read_toml(path)
 
 
 def profile_rows() -> list[ProfileRow]:

@@ -5,7 +5,6 @@ file, the tables in the docs and the error messages follow from it.
 """
 
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.reading import read_toml
 from edgepack.core.records import Frozen, Location, Stated
 from edgepack.plan.formats import FormatWish
 from edgepack.plan.profile import Budget, PrecisionName
@@ -282,12 +282,9 @@ def flag_of(location: Location) -> str:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise EdgepackError(f"recipe file not found: {str(path)!r} ({error.strerror})", "give the path of a TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise EdgepackError(f"{path.name} is not TOML: {error}", "see examples/edgepack.toml") from None
+    if not path.exists():
+        raise EdgepackError(f"recipe file not found: {str(path)!r}", "give the path of a TOML file")
+    return read_toml(path, "see examples/edgepack.toml", "is not TOML")
 
 
 def _beside(path: Path, name: str) -> str:

@@ -1,13 +1,18 @@
 """A model's shape, read from its config alone: what size, memory and latency follow from. No torch, no weights."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
+from edgepack.core.showing import shown
 from edgepack.plan.architectures import FAMILIES, family_of
 from edgepack.plan.family import Family
 from edgepack.tasks import all_tasks, task_named
+
+# More than any model has: beyond them a config is a mistake, and a plan for it would take hours.
+_MOST_LAYERS, _MOST_HEADS, _MOST_WIDTH, _MOST_ROWS = 512, 512, 200_000, 50_000_000
 
 
 class LayerShape(Frozen):
@@ -113,6 +118,8 @@ class ModelShape(Frozen):
 def task_of(config: Mapping[str, Any], place: str) -> str:
     """The task that the model's head was made for, by the class name in its config."""
     names = config.get("architectures") or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise EdgepackError(f"wrong value in {place} architectures: {shown(names)}", 'it is a list, such as ["BertForMaskedLM"]')
     heads = sorted(((ending, task.name) for task in all_tasks() for ending in task.architectures), key=lambda head: -len(head[0]))
     for name in names:
         for ending, task in heads:  # the longest first: `LMHeadModel` is a `Model` too
@@ -132,31 +139,65 @@ def read_shape(config: Mapping[str, Any], task: str, kept: list[dict[str, int]] 
             f"{place} states {family.config_bidirectional} = true: such a {family.model_type} sees whole texts and cannot write them",
             "use --task feature-extraction",
         )
-    try:
-        count, heads, hidden = (config[key] for key in (family.config_layers, family.config_heads, family.config_hidden))
-        ffn = config[family.config_ffn] or 4 * hidden  # GPT-2 leaves it open
-        vocab, positions = config["vocab_size"], config[family.config_positions]
-    except KeyError as missing:
-        raise EdgepackError(f"missing key in {place}: {missing.args[0]!r}", f"a {family.model_type} config states it") from None
-    bottleneck = config.get(family.config_bottleneck) if family.config_bottleneck else None
+    stated = _Stated(config, family, place)
+    count, heads = stated.number(family.config_layers, 1, _MOST_LAYERS), stated.number(family.config_heads, 1, _MOST_HEADS)
+    hidden = stated.number(family.config_hidden, 1, _MOST_WIDTH)
+    ffn = stated.number(family.config_ffn, 1, 8 * _MOST_WIDTH, 4 * hidden)  # GPT-2 leaves it open
+    bottleneck = stated.number(family.config_bottleneck, 1, _MOST_WIDTH, None) if family.config_bottleneck else None
+    head_dim = stated.number("head_dim", 1, _MOST_WIDTH, (bottleneck or hidden) // heads)
+    unequal = config.get("head_dim") is None and (bottleneck or hidden) % heads
+    if head_dim < 1 or unequal or hidden // head_dim > _MOST_HEADS:
+        raise EdgepackError(f"{place} states {heads} heads for a width of {hidden}: {family.config_heads}", "save the model again")
+    kv_heads = stated.number("num_key_value_heads", 1, heads, heads)
     return ModelShape(
         model_type=family.model_type,
         task=task,
         layers=_layers(family, count, LayerShape(heads=heads, ffn=ffn), kept, place),
         hidden=hidden,
-        head_dim=config.get("head_dim") or (bottleneck or hidden) // heads,
-        kv_groups=heads // (config.get("num_key_value_heads") or heads),
-        vocab=vocab,
-        positions=positions,
-        token_types=config.get("type_vocab_size", 0) * family.token_types,
-        embedding=config.get("embedding_size", hidden),
-        labels=_labels(config, task),
-        tied=config.get("tie_word_embeddings", family.tied_unless_stated),
+        head_dim=head_dim,
+        kv_groups=heads // kv_heads,
+        vocab=stated.number("vocab_size", 1, _MOST_ROWS),
+        positions=stated.number(family.config_positions, 1, _MOST_ROWS),
+        token_types=stated.number("type_vocab_size", 0, _MOST_WIDTH, 0) * family.token_types,
+        embedding=stated.number("embedding_size", 1, _MOST_WIDTH, hidden),
+        labels=_labels(config, task, place),
+        tied=stated.switch("tie_word_embeddings", family.tied_unless_stated),
         bottleneck=bottleneck,
-        distance_rows=2 * config[family.config_distances] if family.config_distances else 0,
-        bias_rows=config[family.config_bias_rows] if family.config_bias_rows else 0,
-        ffns=config.get(family.config_ffns, 1) if family.config_ffns else 1,
+        distance_rows=2 * stated.number(family.config_distances, 0, _MOST_ROWS) if family.config_distances else 0,
+        bias_rows=stated.number(family.config_bias_rows, 0, _MOST_ROWS) if family.config_bias_rows else 0,
+        ffns=stated.number(family.config_ffns, 1, _MOST_LAYERS, 1) if family.config_ffns else 1,
     )
+
+
+_NEEDED = object()
+
+
+@dataclass(frozen=True)
+class _Stated:
+    """A config.json, asked for one key after the other. EdgepackError names the key whose value no model can have."""
+
+    config: Mapping[str, Any]
+    family: Family
+    place: str
+
+    def number(self, key: str, least: int, most: int, otherwise: Any = _NEEDED) -> Any:
+        """otherwise: what stands for a key that is absent or null."""
+        value = self.config.get(key)
+        if value is None and otherwise is not _NEEDED:
+            return otherwise
+        if key not in self.config:
+            raise EdgepackError(f"missing key in {self.place}: {key!r}", f"a {self.family.model_type} config states it")
+        if type(value) is not int or not least <= value <= most:
+            raise EdgepackError(
+                f"wrong value in {self.place} {key}: {shown(value)}", f"a {self.family.model_type} has an integer from {least} to {most:,}"
+            )
+        return value
+
+    def switch(self, key: str, otherwise: bool) -> bool:
+        value = self.config.get(key, otherwise)
+        if not isinstance(value, bool):
+            raise EdgepackError(f"wrong value in {self.place} {key}: {shown(value)}", "it is true or false")
+        return value
 
 
 def _layers(family: Family, count: int, whole: LayerShape, kept: list[dict[str, int]] | None, place: str) -> tuple[LayerShape, ...]:
@@ -164,11 +205,17 @@ def _layers(family: Family, count: int, whole: LayerShape, kept: list[dict[str, 
         return (whole,) * count
     rows = tuple(LayerShape.read(row, place) for row in kept)
     stored = 1 if family.shared_layers else count
+    if any(row.heads < 0 or row.heads > whole.heads or row.ffn < 0 or row.ffn > whole.ffn for row in rows):
+        raise EdgepackError(f"{place}: the checkpoint's list has a layer that is larger than the model's", "export the checkpoint again")
     if len(rows) != stored:
         raise EdgepackError(f"{place} states {stored} layers, the checkpoint's list {len(rows)}", "export the checkpoint again")
     return rows * count if family.shared_layers else rows
 
 
-def _labels(config: Mapping[str, Any], task: str) -> int:
-    stated = task_named(task).head_outputs
-    return len(config.get("id2label") or (0, 1)) if stated is None else stated
+def _labels(config: Mapping[str, Any], task: str, place: str) -> int:
+    stated, names = task_named(task).head_outputs, config.get("id2label") or {"0": "", "1": ""}
+    if not isinstance(names, dict) or not all(str(key).isdecimal() and isinstance(name, str) for key, name in names.items()):
+        raise EdgepackError(
+            f"wrong value in {place} id2label: {shown(names)}", 'write an object of names by number: {"0": "no", "1": "yes"}'
+        )
+    return len(names) if stated is None else stated

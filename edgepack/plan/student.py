@@ -8,6 +8,7 @@ from edgepack.plan.shape import LayerShape, ModelShape
 
 _SHALLOWEST = 1 / 3  # a student keeps at least this share of its teacher's layers,
 _NARROWEST = 1 / 3  # and of its hidden width: below, little of what the teacher knows can be carried over
+_MOST_SIZES = 64  # depths, and widths, that are considered
 _SHORTFALL = 0.05  # a size is met by a student at most this much smaller
 
 
@@ -64,8 +65,8 @@ def choose_student(
 
 def candidate_students(teacher: ModelShape) -> list[ModelShape]:
     """Every student worth considering, the largest first: at least a third of the layers and of the width."""
-    depths = range(max(1, round(len(teacher.layers) * _SHALLOWEST)), len(teacher.layers) + 1)
-    widths = range(teacher.head_dim, teacher.hidden + 1, teacher.head_dim)
+    depths = _thinned(range(max(1, round(len(teacher.layers) * _SHALLOWEST)), len(teacher.layers) + 1))
+    widths = _thinned(range(teacher.head_dim, teacher.hidden + 1, teacher.head_dim))
     shapes = [
         shrink(teacher, depth, width)
         for depth in depths
@@ -73,6 +74,11 @@ def candidate_students(teacher: ModelShape) -> list[ModelShape]:
         if width >= teacher.hidden * _NARROWEST and (depth, width) != (len(teacher.layers), teacher.hidden)
     ]
     return sorted(shapes, key=lambda shape: -shape.params)
+
+
+def _thinned(values: range) -> range:
+    """The largest and every so many below it: a plan stays a matter of moments for the largest models too."""
+    return values if len(values) <= _MOST_SIZES else values[:: -(-len(values) // -_MOST_SIZES)][::-1]
 
 
 def _exact(teacher: ModelShape, layers: int, hidden: int) -> ModelShape:

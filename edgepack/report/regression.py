@@ -1,11 +1,11 @@
 """A report against an older one of the same machine: what became slower, larger or worse by more than is allowed."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.reading import ANSWER_BYTES, read_json_object
 from edgepack.measure.measurement import LatencyRow, Measurement
 from edgepack.measure.statistics import Ratio, ratio_apart
 from edgepack.report.baseline import Baseline, Figure, Regression
@@ -17,14 +17,9 @@ _FIX = "give a report.json that `edgepack measure` wrote"
 
 def read_baseline(path: Path) -> Report:
     """EdgepackError: no such file, not a report.json, one without measurements."""
-    try:
-        report = Report.read(json.loads(path.read_text(encoding="utf-8")), str(path))
-    except OSError as error:
-        raise EdgepackError(
-            f"baseline not found: {str(path)!r} ({error.strerror})", "give a report.json that `edgepack measure` wrote"
-        ) from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise EdgepackError(f"{path} is not JSON: {error}", _FIX) from None
+    if not path.exists():
+        raise EdgepackError(f"baseline not found: {str(path)!r}", _FIX)
+    report = Report.read(read_json_object(path, ANSWER_BYTES, _FIX), str(path))
     if report.measurements is None:
         raise EdgepackError(f"nothing was measured for {path}", "measure that pack first: edgepack measure PACK --out FOLDER")
     return report

@@ -11,7 +11,6 @@ A platform is a file edgepack/ship/platforms/NAME.py with two functions:
 and a template edgepack/ship/templates/NAME.README.md.j2.
 """
 
-import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 from pydantic import Field
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.reading import TOKENIZER_BYTES, read_json_object
 from edgepack.core.records import Frozen
 from edgepack.pack.manifest import Manifest
 from edgepack.ship.release import Release
@@ -87,7 +87,7 @@ def read_tokenizing(pack: Path) -> Tokenizing:
     """EdgepackError where tokenizer.json is missing or damaged."""
     path = pack / "tokenizer.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json_object(path, TOKENIZER_BYTES, "build the pack again")
         return Tokenizing(
             model=content["model"]["type"],
             normalizers=_parts(content["normalizer"], "normalizers"),
@@ -95,7 +95,7 @@ def read_tokenizing(pack: Path) -> Tokenizing:
             post_processors=_parts(content["post_processor"], "processors"),
             byte_fallback=bool(content["model"].get("byte_fallback")),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise EdgepackError(f"{path} is no tokenizer of this kind: {error!r}", "build the pack again") from None
 
 

@@ -3,7 +3,6 @@
 No package of this machine is touched, and nothing needs root: apt works in a folder of its own, and checks every package's hash.
 """
 
-import json
 import shutil
 import subprocess
 import zipfile
@@ -12,6 +11,7 @@ from typing import Any
 
 from edgepack.core.cache import cache_folder, run_once, stored_record
 from edgepack.core.errors import EdgepackError
+from edgepack.core.reading import answer_of
 from edgepack.core.records import Frozen
 from edgepack.measure.machines.debian_packages import check_tools, download, packages_of, unpack
 from edgepack.measure.machines.emulated_cpus import Arch, EmulatedCpu
@@ -145,7 +145,7 @@ def _about(folder: Path, cpu: EmulatedCpu) -> dict[str, Any]:
         done = machine.run(["-c", _ABOUT_PYTHON], [], _TRIAL_S)
     if done.returncode:
         raise _not_started("Python", cpu, done)
-    found = json.loads(done.stdout)
+    found = answer_of(done.stdout, f"of Python in {folder}")
     del found["arch"]
     return found
 
@@ -157,7 +157,7 @@ def _import(root: EmulatedRoot, cpu: EmulatedCpu, folder: Path, runtime: str) ->
         done = machine.run(["-c", _IMPORT, runtime_facts(runtime).module, *names], [folder], _TRIAL_S)
     if done.returncode:
         raise _not_started(runtime, cpu, done)
-    return json.loads(done.stdout)
+    return answer_of(done.stdout, f"of {runtime} in {folder}")
 
 
 def _not_started(what: str, cpu: EmulatedCpu, done: subprocess.CompletedProcess[str]) -> EdgepackError:

@@ -1,10 +1,11 @@
 """What the process of a target's script needs, and what it says when it fails: the same for every transport that starts one."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.reading import answer_of
+from edgepack.core.showing import shown
 from edgepack.plan.runtime import facts_in_python
 
 DROPPED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONPATH", "PYTHONSTARTUP")  # they would change threads and imports
@@ -19,8 +20,18 @@ def failure(where: Path | str, runtime: str, job: dict[str, Any], reason: str, o
     """The target's own refusal where it printed one, else the last line of its complaint."""
     last = output.strip().split("\n")[-1]
     if last.startswith('{"error"'):
-        return EdgepackError(**json.loads(last)["error"])
+        return refusal(answer_of(last, f"of {script_of(runtime)}"))
     return EdgepackError(
         f"{script_of(runtime)} failed on {job['kind']} of {where}: {reason.splitlines()[-1]}",
         "check the pack with `edgepack verify`, and the runtime's version",
     )
+
+
+def refusal(answer: dict[str, Any]) -> EdgepackError:
+    """A target's own refusal, {"error": {"problem", "fix"}}, which is text of the other side."""
+    stated = answer.get("error")
+    texts = stated if isinstance(stated, dict) else {}
+    problem, fix = texts.get("problem"), texts.get("fix")
+    if not isinstance(problem, str) or not isinstance(fix, str):
+        return EdgepackError(f"the target refused without a reason: {shown(stated)}", "use the targets folder of this edgepack there")
+    return EdgepackError(problem, fix)

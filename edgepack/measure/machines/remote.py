@@ -4,14 +4,18 @@ The transport only starts a command there. What lies on the board is the board's
 """
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
+from edgepack.core.reading import ANSWER_BYTES, answer_of, as_object, parse_json
 from edgepack.core.resources import shipped
+from edgepack.core.showing import shown
 from edgepack.measure.machines.board_setup import set_up_board
+from edgepack.measure.machines.job_answers import checked, checked_about
 from edgepack.measure.machines.jobs import failure, script_of
 from edgepack.measure.machines.machine import Facts, Pushed, Removal, SetUp
 from edgepack.measure.machines.targets import Target
@@ -30,6 +34,7 @@ _HELLO = b"edgepack is here\n"
 _CHUNK = 1 << 20
 _ANSWER_S, _SLOWEST_BYTES_S = 120.0, 50_000
 _NO_PYTHON = "install it there, or name the one to use in targets.toml, as python = ..."
+_OTHER_PROGRAM = "see what else prints there, and start again"
 _MOST_CHATTER = 100  # lines that a login script may print before
 
 
@@ -63,7 +68,9 @@ class Remote:
         self._greet()
 
     def facts(self) -> Facts:
-        return Facts.read(self.ask("facts", packages=packages_to_look_for()), self.target.name)
+        facts = as_object(self.ask("facts", packages=packages_to_look_for()), f"the facts of {self.target.name}", _OTHER_PROGRAM)
+        checked_about(facts.get("machine"), f"of {self.target.name}")
+        return Facts.read(facts, self.target.name)
 
     def emulated_by(self) -> str | None:
         return self.facts().machine.get("emulated_by")
@@ -135,7 +142,7 @@ class Remote:
             )
         if done["code"]:
             raise failure(f"{folder} on {self.target.name}", runtime, job, done["err"].strip() or f"exit code {done['code']}", done["out"])
-        return json.loads(done["out"])
+        return checked(answer_of(done["out"], f"of {self.target.name}"), job, f"of {self.target.name}")
 
     def ask(self, do: str, wait_s: float = _ANSWER_S, **more: Any) -> Any:
         self._pipe.write(json.dumps({"do": do, **more}).encode() + b"\n")
@@ -165,12 +172,18 @@ class Remote:
                 f"{self.target.name} stopped answering: edgepack's process there ended{_told(self._pipe.complaint())}",
                 "see whether somebody or too little memory ended it there, and start again",
             )
-        answer = json.loads(self._pipe.read(int(line), wait_s))
+        answer = parse_json(self._pipe.read(self._count(line), wait_s), f"what {self.target.name} answered", _OTHER_PROGRAM, finite=False)
         if isinstance(answer, dict) and answer.get("disk_is_full"):
-            raise self._full(answer["error"])
+            raise self._full(str(answer.get("error")))
         if isinstance(answer, dict) and "error" in answer:
             raise Answered(f"{self.target.name} could not do it: {answer['error']}", "mend that there, and start again")
         return answer
+
+    def _count(self, line: bytes) -> int:
+        """The length of the answer that follows. int() would take underscores and blanks too, and any size."""
+        if not re.fullmatch(rb"[0-9]{1,10}\n?", line) or int(line) > ANSWER_BYTES:
+            raise EdgepackError(f"{self.target.name} announced an answer of {shown(line, 40)} bytes", _OTHER_PROGRAM)
+        return int(line)
 
     def _full(self, what: str) -> Answered:
         return Answered(

@@ -2,7 +2,6 @@
 
 import importlib
 import re
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +9,7 @@ from types import ModuleType
 from pydantic import Field
 
 from edgepack.core.errors import EdgepackError, did_you_mean
+from edgepack.core.reading import read_toml
 from edgepack.core.records import Frozen
 
 _TRANSPORTS = Path(__file__).parent / "transports"
@@ -88,10 +88,7 @@ def read_targets(file: Path | None = None) -> dict[str, Target]:
         if file is not None:
             raise EdgepackError(f"targets file not found: {str(file)!r}", "check the path")
         return {}
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise EdgepackError(f"{path} is not valid TOML: {error}", "mend the line named above") from None
+    tables = read_toml(path, "mend the line named above")
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise EdgepackError(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.showing import shown
 from edgepack.plan.family import Family
 
 
@@ -73,14 +74,14 @@ def family_of(config: Mapping[str, Any], place: str) -> Family:
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise EdgepackError(
-            f"unknown model family in {place}: model_type {model_type!r} (known: {', '.join(sorted(FAMILIES))})",
+            f"unknown model family in {place}: model_type {shown(model_type)} (known: {', '.join(sorted(FAMILIES))})",
             "add a file to edgepack/plan/architectures: paths of its modules and config keys; try it with `edgepack check-architecture`",
         )
     family = FAMILIES[model_type]
     for name, value in family.only.items():
         allowed, absent = value if isinstance(value, tuple) else (value,), name not in config
         if name in family.must_state if absent else config[name] not in allowed:
-            stated, known = "not stated" if absent else repr(config[name]), " or ".join(map(repr, allowed))
+            stated, known = "not stated" if absent else shown(config[name]), " or ".join(map(repr, allowed))
             raise EdgepackError(
                 f"a {model_type} of another build in {place}: {name} is {stated}",
                 f"edgepack knows {model_type} with {name} = {known}; another build needs its own file in edgepack/plan/architectures",

@@ -1,10 +1,10 @@
 """Which tokenizers the Java code makes again exactly: what a tokenizer.json uses beyond them is refused before anything is shipped."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.reading import TOKENIZER_BYTES, read_json_object
 from edgepack.ship.jvm.characters import parts_of
 
 _CONTRACTIONS = "'s|'t|'re|'ve|'m|'ll|'d"
@@ -41,7 +41,7 @@ _MODELS = ("WordPiece", "BPE", "Unigram")
 
 def check_tokenizer(path: Path) -> None:
     """EdgepackError names the first part of a tokenizer.json that the Java code does not know."""
-    unknown = _unknown(json.loads(path.read_text(encoding="utf-8")))
+    unknown = _unknown(read_json_object(path, TOKENIZER_BYTES, "build the pack again"))
     if unknown is not None:
         raise EdgepackError(
             f"the android module's tokenizers cannot make {path} again: {unknown}",

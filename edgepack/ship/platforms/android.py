@@ -7,6 +7,7 @@ from packaging.version import Version
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.escape import Verbatim, requirement
+from edgepack.core.reading import TOKENIZER_BYTES, read_json_object
 from edgepack.plan.runtime import RuntimeFacts, facts_in_python
 from edgepack.ship.jvm.characters import characters
 from edgepack.ship.jvm.sources import class_prefix, classes_jar, write_sources, zipped
@@ -95,7 +96,7 @@ def write(shipment: Shipment, folder: Path) -> Written:
     """build.gradle.kts, src/main, consumer-rules.pro, and NAME.aar where javac is at hand."""
     assets = folder / "src" / "main" / "assets" / shipment.name
     sizes = write_model(shipment, assets)
-    tokenizer = json.loads((assets / TOKENIZER_FILE).read_text(encoding="utf-8"))
+    tokenizer = read_json_object(assets / TOKENIZER_FILE, TOKENIZER_BYTES)
     (assets / CHARACTERS_FILE).write_text(json.dumps(characters(tokenizer), separators=(",", ":")) + "\n", encoding="utf-8")
     if shipment.manifest.format == "onnx":
         write_weights(assets / shipment.manifest.model, assets / WEIGHTS_FILE)

@@ -14,6 +14,8 @@ from edgepack.core.errors import EdgepackError, did_you_mean
 from edgepack.core.resources import shipped
 from edgepack.measure.machines import processes
 from edgepack.measure.machines.javascript import ABILITIES, check_pack, emulated_by, facts_of, host
+from edgepack.measure.machines.job_answers import checked
+from edgepack.measure.machines.jobs import refusal
 from edgepack.measure.machines.machine import Facts, Pushed
 from edgepack.measure.machines.npm import check_fetchable, fetched
 from edgepack.measure.machines.page_server import PageServer, page_server
@@ -94,7 +96,7 @@ class Browser:
             about = {f"pack/{name}" for name in (RUNNABLE_FILE, MANIFEST_FILE)}  # they are read before the load begins
             sent = self._server.sent.items()
             result["read_bytes"] = sum(count for name, count in sent if name.startswith("pack/") and name not in about)
-        return result
+        return checked(result, job, self.place)
 
     def _done(self, job: dict[str, Any]) -> dict[str, Any]:
         with _profile_folder() as profile:
@@ -126,7 +128,7 @@ class Browser:
                     "most often too little memory: see what the pack needs, and what else runs here",
                 ) from None
         if "error" in result:
-            raise EdgepackError(**result["error"])
+            raise refusal(result)
         return result
 
     @contextlib.contextmanager

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.reading import answer_of
 from edgepack.core.resources import shipped
+from edgepack.measure.machines.job_answers import checked
 from edgepack.measure.machines.jobs import DROPPED, failure, script_of
 from edgepack.measure.machines.machine import Facts
 from edgepack.measure.machines.runtimes_apart import environment, interpreter, runtime_apart
@@ -58,7 +60,7 @@ def opened(target: Target) -> Iterator[Here]:
 def _facts() -> Facts:
     command = [sys.executable, str(shipped("targets") / "board.py"), ".edgepack", *packages_to_look_for()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=_environment(), check=True)
-    return Facts.read(json.loads(done.stdout) | {"folder": None}, "this machine")
+    return Facts.read(answer_of(done.stdout, "of this machine") | {"folder": None}, "this machine")
 
 
 def versions_beside(runtime: str) -> dict[str, str]:
@@ -79,7 +81,7 @@ def run_job(folder: Path, runtime: str, job: dict[str, Any]) -> dict[str, Any]:
             raise _too_long(job) from None
     if done.returncode != 0:
         raise failure(folder, runtime, job, done.stderr.strip() or f"exit code {done.returncode}", done.stdout)
-    return json.loads(done.stdout)
+    return checked(answer_of(done.stdout, f"of {script_of(runtime)}"), job, "here")
 
 
 def stream_job(folder: Path, runtime: str, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -96,7 +98,7 @@ def stream_job(folder: Path, runtime: str, job: dict[str, Any]) -> Iterator[dict
             for line in process.stdout:
                 last = line
                 if not line.startswith('{"error"'):
-                    yield json.loads(line)
+                    yield answer_of(line, f"of {script_of(runtime)}")
             code = process.wait()
         finally:
             too_long = not out_of_time.is_alive()

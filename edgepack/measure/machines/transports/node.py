@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.reading import answer_of, as_object
 from edgepack.core.resources import shipped
 from edgepack.measure.machines.javascript import ABILITIES, check_pack, emulated_by, facts_of, host
+from edgepack.measure.machines.job_answers import checked
+from edgepack.measure.machines.jobs import refusal
 from edgepack.measure.machines.machine import Facts, Pushed
 from edgepack.measure.machines.npm import check_fetchable, fetched
 from edgepack.measure.machines.targets import Target
@@ -79,9 +82,9 @@ class Node:
             json.dump(job, file)
             file.flush()
             done = self._run([str(self._runtime), str(folder), file.name], job)
-        answer = json.loads(done.stdout) if done.stdout.startswith("{") else None
+        answer = answer_of(done.stdout, self.place) if done.stdout.startswith("{") else None
         if answer and "error" in answer:
-            raise EdgepackError(**answer["error"])
+            raise refusal(answer)
         if done.returncode < 0:
             raise EdgepackError(
                 f"{job['kind']} was killed in {self.target.name} by signal {-done.returncode}"
@@ -96,8 +99,8 @@ class Node:
             )
         for key in ("machine", "machine_before"):
             if key in answer:
-                answer[key] = here | answer[key]
-        return answer
+                answer[key] = here | as_object(answer[key], f"{key} {self.place}")
+        return checked(answer, job, self.place)
 
     def _run(self, arguments: list[str], job: dict[str, Any]) -> subprocess.CompletedProcess:
         script = shipped("targets") / "javascript" / "run_node.mjs"

@@ -13,6 +13,7 @@ from typing import Any
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import say
+from edgepack.core.reading import answer_of, read_json_object
 from edgepack.core.resources import shipped
 from edgepack.measure.machines.debian_packages import packages_of
 from edgepack.measure.machines.emulated_cpus import EmulatedCpu, find_cpu
@@ -28,6 +29,7 @@ from edgepack.measure.machines.emulated_root import (
     roots_folder,
 )
 from edgepack.measure.machines.instructions import counting_plugin, per_inference
+from edgepack.measure.machines.job_answers import checked
 from edgepack.measure.machines.jobs import failure, script_of
 from edgepack.measure.machines.machine import Facts, Removal, SetUp
 from edgepack.measure.machines.targets import Target
@@ -145,7 +147,7 @@ class Emulated:
                 f"{job['kind']} was asked of {self.target.name}, which is emulated: its times and memory are not a {self.cpu.name}'s",
                 "measure on a real one: --on ssh://user@host",
             )
-        version = json.loads((folder / MANIFEST_FILE).read_text()).get("versions", {}).get(facts_in_python(runtime).package)
+        version = read_json_object(folder / MANIFEST_FILE).get("versions", {}).get(facts_in_python(runtime).package)
         site = self.site(facts_in_python(runtime).name, version)
         root = Path(make_root(self.kept_in, self.cpu).folder) if site else None
         with guest(self.cpu, root) as machine, _pack_of_its_own(folder) as pack, tempfile.TemporaryDirectory() as scratch:
@@ -171,7 +173,7 @@ class Emulated:
             raise crashed(runtime, self.cpu, ended)
         if done.returncode:
             raise failure(f"{folder} {self.place}", runtime, job, done.stderr.strip() or f"exit code {done.returncode}", done.stdout)
-        found = json.loads(done.stdout)
+        found = checked(answer_of(done.stdout, self.place), job, self.place)
         found["runtime"] = found["runtime"] | {"import_ms": None}
         found["machine"] = found["machine"] | dict.fromkeys(_UNKNOWN)
         return found
@@ -196,7 +198,7 @@ def opened(target: Target) -> Iterator[Emulated]:
 @contextlib.contextmanager
 def _pack_of_its_own(folder: Path) -> Iterator[Path]:
     """The pack itself, or one with the same files where a runtime would leave packed weights of another CPU in it."""
-    if not json.loads((folder / MANIFEST_FILE).read_text()).get("weight_cache"):
+    if not read_json_object(folder / MANIFEST_FILE).get("weight_cache"):
         yield folder
         return
     with tempfile.TemporaryDirectory(prefix="edgepack-pack-") as place:

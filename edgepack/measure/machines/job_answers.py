@@ -1,0 +1,173 @@
+"""What a target may answer to each kind of job: a board may be a stranger's, and nothing behind this looks at types again."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgepack.core.errors import EdgepackError
+from edgepack.core.showing import shown
+
+Amount = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]  # ms, MB, bytes, seconds
+Times = Annotated[list[Amount], Field(min_length=1, max_length=10_000_000)]
+Words = Annotated[str, Field(max_length=1000)]
+
+
+class _Answer(BaseModel):
+    """More keys are no mistake: newer targets tell more."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class About(_Answer):
+    """A machine, as targets/machine.py describes it."""
+
+    arch: Words
+    cores: Annotated[int, Field(ge=1, le=100_000)]
+    cpu: Words | None = None
+    os: Words | None = None
+    isa: Annotated[list[Words], Field(max_length=1000)] | None = None
+    load_average: Amount | None = None
+    emulated_by: Words | None = None
+
+
+class _Runtime(_Answer):
+    name: Words
+    version: Words
+    numpy: Words | None = None
+    import_ms: Amount | None = None
+
+
+class _Load(_Answer):
+    session_ms: Amount | None
+    first_inference_ms: Amount | None
+    read_bytes: Amount | None
+    weight_cache_bytes: Amount | None
+
+
+class _Contention(_Answer):
+    others: Annotated[float, Field(ge=0, le=1)] | None
+    stolen: Annotated[float, Field(ge=0, le=1)] | None
+
+
+class _Timed(_Answer):
+    samples_ms: Times
+    warm_up_runs: Annotated[int, Field(ge=0)]
+    machine_before: About
+    contention: _Contention
+
+
+class _Resident(_Answer):
+    peak: Amount | None
+    resident: Amount | None
+    anonymous: Amount | None
+    file: Amount | None
+
+
+class _Memory(_Answer):
+    empty_mb: _Resident
+    running_mb: _Resident
+    peak_is_exact: bool
+
+
+class _Slice(_Answer):
+    at_s: Amount
+    n: Annotated[int, Field(ge=1)]
+    p50: Amount
+    p90: Amount
+
+
+class _Sustained(_Answer):
+    slices: Annotated[list[_Slice], Field(min_length=1)]
+
+
+class _Outputs(_Answer):
+    outputs: list[list[Any]]
+
+
+class _Storage(_Answer):
+    bytes: Amount
+    read_ms: Annotated[float, Field(gt=0, le=1e15)]
+    read_bytes: Amount | None
+    map_ms: Amount
+
+
+class _Texts(_Answer):
+    texts: Annotated[int, Field(ge=1)] | None
+    tokenizer_ms: Times | None = None
+    after_ms: Times | None = None
+
+
+class _Op(_Answer):
+    op: Words
+    ms: Amount
+    integers: bool
+    inside: bool | None
+
+
+class _Ops(_Answer):
+    ops: list[_Op]
+    threads: int | None
+
+
+class _Quiet(_Answer):
+    contention: _Contention
+
+
+_KINDS: dict[str, type[_Answer]] = {
+    "load": _Load,
+    "latency": _Timed,
+    "decode": _Timed,
+    "prefill": _Timed,
+    "memory": _Memory,
+    "sustained": _Sustained,
+    "sustained_decode": _Sustained,
+    "answer": _Outputs,
+    "storage": _Storage,
+    "texts": _Texts,
+    "ops": _Ops,
+    "quiet": _Quiet,
+}
+
+
+def checked(answer: dict[str, Any], job: dict[str, Any], place: str) -> dict[str, Any]:
+    """The same answer. EdgepackError names the first key that is missing or is not what such a job tells."""
+    _check(_KINDS.get(job["kind"], _Answer), answer, f"{job['kind']} {place}")
+    for key, kind in (("machine", About), ("runtime", _Runtime)):
+        _check(kind, answer.get(key), f"{key} of {job['kind']} {place}")
+    if job["kind"] == "answer":
+        _check_count(answer["outputs"], len(job["rows"]), place)
+    return answer
+
+
+def checked_about(machine: Any, place: str) -> dict[str, Any]:
+    """A machine's own description."""
+    _check(About, machine, f"machine {place}")
+    return machine
+
+
+def _check(kind: type[_Answer], content: Any, what: str) -> None:
+    try:
+        kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"])) or "all of it"
+        raise EdgepackError(
+            f"the answer to {what} is wrong at {key}: {shown(first['input'])}",
+            "use the targets folder of this edgepack there, and see that nothing else prints in between",
+        ) from None
+
+
+def _check_count(outputs: list[Any], rows: int, place: str) -> None:
+    """So many outputs as rows, of numbers, with no row longer than another within one output."""
+    import numpy as np
+
+    fix = "see whether the pack is the one that was built: edgepack verify"
+    if len(outputs) != rows:
+        raise EdgepackError(f"{len(outputs)} outputs came for {rows} texts {place}", fix)
+    for index, output in enumerate(outputs):
+        try:
+            array = np.asarray(output)
+        except ValueError:
+            array = np.asarray(None)
+        if array.dtype.kind not in "iuf":
+            raise EdgepackError(f"output {index} {place} is no array of numbers: {shown(output)}", fix)
