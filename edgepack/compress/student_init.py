@@ -9,6 +9,7 @@ from edgepack.compress.activations import collect_activations
 from edgepack.compress.importance import best
 from edgepack.core.errors import EdgepackError
 from edgepack.model.checkpoint import quiet_transformers
+from edgepack.model.sentence_head import dimensions_of, statement_of, with_head
 from edgepack.model.surgery import (
     by_ffn,
     cut_ffn,
@@ -45,7 +46,7 @@ def _narrowed(model: nn.Module, hidden: int, features: Sequence[Features]) -> nn
     cut_ffn(model, [best(scores, width) for scores, width in zip(activations.ffn, widths, strict=True)])
     student = _empty_student(model, hidden, shapes)
     _copy_narrow(model, student, torch.tensor(best(activations.hidden, hidden)))
-    return student.eval()
+    return with_head(student, statement_of(model), dimensions_of(model)).eval()
 
 
 def _best_heads(model: nn.Module, scores: Sequence[torch.Tensor], counts: Sequence[int], group: int) -> list[list[int]]:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from edgepack.core.errors import EdgepackError
+from edgepack.model.sentence_head import statement_of, with_head
 from edgepack.model.source import KEPT_FILE, Kept, Source, find_model
 from edgepack.model.surgery import layer_shapes, resize_layers
 from edgepack.plan.architectures import family_of
@@ -34,28 +35,40 @@ def quiet_transformers() -> Iterator[None]:
             their_logging.enable_progress_bar()
 
 
-def load_checkpoint(model: str | Path | Source, task: str | None = None, trust_remote_code: bool = False) -> nn.Module:
+def load_checkpoint(
+    model: str | Path | Source, task: str | None = None, trust_remote_code: bool = False, dimensions: int | None = None
+) -> nn.Module:
     """A folder (or hub id) as a torch model in fp32 and eval mode; folders that edgepack pruned load like any other.
+
+    dimensions: so many numbers of a text's vector stay.
 
     EdgepackError: weights missing for the task's head, or a list of heads that does not fit the weights.
     """
     source = model if isinstance(model, Source) else find_model(str(model), trust_remote_code)
     name = task or source.task()
     with quiet_transformers():
-        loaded = _from_kept(source, name) if source.kept else _from_pretrained(source, name, trust_remote_code)
-    return loaded.eval()
+        loaded = _from_kept(source, name, dimensions) if source.kept else _from_pretrained(source, name, dimensions, trust_remote_code)
+    return _answering_by_name(loaded).eval()
+
+
+def _answering_by_name(model: nn.Module) -> nn.Module:
+    """A config may ask for tuples, or for outputs that nobody reads: what is computed stays the same without."""
+    for name, value in (("return_dict", True), ("torchscript", False), ("output_hidden_states", False), ("output_attentions", False)):
+        if getattr(model.config, name, value) != value:
+            setattr(model.config, name, value)
+    return model
 
 
 def save_checkpoint(model: nn.Module, folder: Path) -> None:
     """A plain folder: safetensors, config and edgepack's own list of the heads and FFN neurons that are left."""
     with quiet_transformers():
         model.save_pretrained(folder)
-    kept = Kept(layers=tuple(layer_shapes(model)))
+    kept = Kept(layers=tuple(layer_shapes(model)), sentence=statement_of(model))
     (folder / KEPT_FILE).write_text(json.dumps(kept.as_json(), indent=1) + "\n")
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """The fast tokenizer of a model folder."""
+def load_tokenizer(folder: Path, lower_case: bool = False) -> Any:
+    """The fast tokenizer of a model folder. lower_case: texts are lowered first, as a sentence-transformers folder may state it."""
     from transformers import AutoTokenizer
 
     with quiet_transformers():
@@ -66,6 +79,17 @@ def load_tokenizer(folder: Path) -> Any:
             raise EdgepackError(f"no tokenizer in {folder}: {reason}", "save the tokenizer beside the model") from None
     if not tokenizer.is_fast:
         raise EdgepackError(f"the tokenizer in {folder} has no tokenizer.json", "save its fast version beside the model")
+    return _lowering(tokenizer) if lower_case else tokenizer
+
+
+def _lowering(tokenizer: Any) -> Any:
+    from tokenizers import normalizers
+
+    backend = tokenizer.backend_tokenizer
+    spec = json.loads(backend.to_str())["normalizer"] or {}
+    steps = spec.get("normalizers", [spec])
+    if not any(step.get("type") == "Lowercase" or step.get("lowercase") for step in steps):
+        backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *([backend.normalizer] if spec else [])])
     return tokenizer
 
 
@@ -87,7 +111,7 @@ def _attention(config: Mapping[str, Any], place: str) -> dict[str, Any]:
     return {"attn_implementation": "eager"} if cap and config.get(cap) else {}
 
 
-def _from_pretrained(source: Source, task: str, trust_remote_code: bool) -> nn.Module:
+def _from_pretrained(source: Source, task: str, dimensions: int | None, trust_remote_code: bool) -> nn.Module:
     model, report = _class_of(task).from_pretrained(
         source.folder,
         dtype=torch.float32,
@@ -104,10 +128,10 @@ def _from_pretrained(source: Source, task: str, trust_remote_code: bool) -> nn.M
             f"{source.name} has no weights for {missing[0]}, which {task} needs",
             "fine-tune the model for the task first, or name its task with --task",
         )
-    return model
+    return with_head(model, source.sentence, dimensions, source.root)
 
 
-def _from_kept(source: Source, task: str) -> nn.Module:
+def _from_kept(source: Source, task: str, dimensions: int | None) -> nn.Module:
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(source.folder, local_files_only=True)
@@ -116,6 +140,7 @@ def _from_kept(source: Source, task: str) -> nn.Module:
     )
     try:
         resize_layers(model, source.kept.layers)
+        with_head(model, source.sentence, dimensions)
         weights = load_file(source.folder / "model.safetensors")
         missing, unexpected = model.load_state_dict(weights, strict=False)
         tied = set(getattr(model, "all_tied_weights_keys", None) or ())

@@ -63,14 +63,17 @@ class Material:
     def tokenizer(self) -> Any:
         from edgepack.model.checkpoint import load_tokenizer
 
-        return load_tokenizer(self.source.folder)
+        sentence = self.source.sentence
+        return load_tokenizer(self.source.folder, lower_case=sentence is not None and sentence.lower_case)
 
     @cached_property
     def max_length(self) -> int:
-        """Tokens after which a text is cut: the model's positions, the tokenizer's own limit, or the user's if it is lower."""
+        """Tokens after which a text is cut: the model's positions, the folder's or its tokenizer's limit, or the user's if it is lower."""
         family = family_of(self.source.config, self.source.name)
         positions = self.source.config[family.config_positions] - family.reserved_positions(self.source.config)
-        return min(positions, self.tokenizer.model_max_length, self.recipe.max_length or positions)
+        sentence = self.source.sentence
+        own = (sentence.max_length if sentence else None) or self.tokenizer.model_max_length
+        return min(positions, own, self.recipe.max_length or positions)
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -84,7 +87,8 @@ class Material:
 
         spec = json.loads(self.tokenizer.backend_tokenizer.to_str())
         vocab = self.source.config["vocab_size"]
-        cut = cut_to_corpus(spec, self.corpus.texts, _ids_of_config(self.source, self.recipe.trust_remote_code), self.source.name)
+        texts = (*self.corpus.texts, *self.task.prompts(self.answers))
+        cut = cut_to_corpus(spec, texts, _ids_of_config(self.source, self.recipe.trust_remote_code), self.source.name)
         if len(cut.order) > _WORTH_CUTTING * vocab:
             raise EdgepackError(
                 f"the corpus needs {len(cut.order):,} of the vocabulary's {vocab:,} pieces: cutting would save next to nothing",
@@ -127,6 +131,7 @@ class Material:
         rows = sorted(self.rows("test"), key=lambda row: len(row.text) + len(row.context) + len(row.words))
         picked = [rows[round(at)] for at in np.linspace(0, len(rows) - 1, min(_SAMPLE_ROWS, len(rows)))] if rows else []
         picked += [row for text in _NASTY if (row := self.task.row_of_text(text))]
+        picked = list(self.task.prompted(picked, self.answers))
         features = self.task.encode(self.tokenizer, picked, self.max_length)
         first = {item.row: item for item in reversed(features) if item.ids}  # one window of a long text is enough here
         return picked, [first[index] for index in sorted(first)]
@@ -146,7 +151,7 @@ class Material:
 
     def encoded(self, rows: list[Row]) -> list[Features]:
         """EdgepackError names a row of which the tokenizer makes nothing."""
-        features = self.task.encode(self.tokenizer, rows, self.max_length) if rows else []
+        features = self.task.encode(self.tokenizer, self.task.prompted(rows, self.answers), self.max_length) if rows else []
         check_tokens(features, rows)
         return features
 
@@ -157,9 +162,11 @@ def gather(recipe: Recipe) -> Material:
     check_tokenizer(source)
     task = task_named(recipe.task or source.task())
     source.shape(task.name)
+    if recipe.dimensions is not None and not task.gives_vectors:
+        raise EdgepackError(f"--dimensions {recipe.dimensions}: {task.name} gives no vectors of texts", "leave it out")
     data = load_data(recipe.data, task.name, recipe.columns, recipe.seed) if recipe.data else None
     material = Material(recipe, source, task, data)
-    _ = material.labels, material.unlabelled_rows
+    _ = material.labels, material.unlabelled_rows, material.answers
     if recipe.vocabulary is not None:
         _ = material.vocabulary_cut
     return material

@@ -16,6 +16,9 @@ from edgepack.core.files import sha256_of
 from edgepack.core.reading import HEADER_BYTES, as_object, parse_json, read_bytes, read_json_object
 from edgepack.core.records import Frozen
 from edgepack.core.showing import shown
+from edgepack.model.statements.modules_json import transformer_folder
+from edgepack.model.statements.sentence_folder import read_sentence_folder
+from edgepack.model.statements.sentence_record import SentenceStatement
 from edgepack.plan.shape import LayerShape, ModelShape, read_shape, task_of
 
 CONFIG_BYTES = 16_000_000
@@ -32,14 +35,19 @@ class Kept(Frozen):
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     layers: tuple[LayerShape, ...]
+    sentence: SentenceStatement | None = None  # what the folder stated for sentence-transformers, with no file of its own here
 
 
 @dataclass(frozen=True)
 class Source:
-    """A model folder that has passed its checks; `name` is its hub id, or the folder's own name."""
+    """A model folder that has passed its checks; `name` is its hub id, or the folder's own name.
+
+    folder: with the transformer and its tokenizer. root: the folder that was given, which may hold it in a folder below.
+    """
 
     name: str
     folder: Path
+    root: Path
     config: dict[str, Any]
     kept: Kept | None
     weights: tuple[Path, ...]
@@ -48,7 +56,12 @@ class Source:
     @cached_property
     def sha256(self) -> str:
         """Over every file of the folder that a library reads: config, list of what is kept, weights, tokenizer, generation, code."""
-        return folder_sha256(self.folder)
+        return folder_sha256(self.root)
+
+    @cached_property
+    def sentence(self) -> SentenceStatement | None:
+        """What the folder states for sentence-transformers. EdgepackError names what a pack does not reproduce."""
+        return self.kept.sentence if self.kept else read_sentence_folder(self.root)
 
     @property
     def weights_mb(self) -> float:
@@ -59,6 +72,8 @@ class Source:
         return read_shape(self.config, task, rows, f"{self.folder.name}/config.json")
 
     def task(self) -> str:
+        if self.sentence is not None and self.sentence.embeds:  # whatever head the transformer was trained with
+            return "feature-extraction"
         return task_of(self.config, f"{self.folder.name}/config.json")
 
 
@@ -73,6 +88,7 @@ def find_model(model: str, trust_remote_code: bool = False, with_weights: bool =
         if folder.is_file():
             raise EdgepackError(f"the model is a file: {model!r}", "give the folder with config.json and model.safetensors")
         name, folder = model, _download(model, _WEIGHTS + _CONFIGS if with_weights else _CONFIGS)
+    root, folder = folder, transformer_folder(folder)
     config = _read_config(folder)
     if config.get("auto_map") and not trust_remote_code:
         raise EdgepackError(
@@ -83,7 +99,9 @@ def find_model(model: str, trust_remote_code: bool = False, with_weights: bool =
         _check_safetensors(path)
     kept_file = folder / KEPT_FILE
     kept = Kept.read(read_json_object(kept_file, CONFIG_BYTES), f"{folder.name}/{KEPT_FILE}") if kept_file.is_file() else None
-    return Source(name, folder, config, kept, weights, _licence(folder))
+    source = Source(name, folder, root, config, kept, weights, _licence(root))
+    _ = source.sentence  # whatever the task is, the folder is not what it looks like where a part of it is refused
+    return source
 
 
 def folder_sha256(folder: Path) -> str:

@@ -29,6 +29,7 @@ class MaterialInputs(Frozen):
     columns: dict[str, str]  # where each field of a row was read from, named by the user or guessed
     rows_sha256: dict[str, str]  # of each split, and of the texts without labels
     max_length: int
+    dimensions: int | None  # of a text's vector that are kept
 
 
 class FileInputs(Frozen):
@@ -105,6 +106,7 @@ def material_inputs(material: Material) -> MaterialInputs:
         columns=data.columns if data else {},
         rows_sha256=rows,
         max_length=material.max_length,
+        dimensions=material.recipe.dimensions,
     )
 
 

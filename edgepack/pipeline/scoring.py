@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def load_model(material: Material, checkpoint: "Source") -> "nn.Module":
     from edgepack.model.checkpoint import load_checkpoint
 
-    return load_checkpoint(checkpoint, material.task.name, material.recipe.trust_remote_code)
+    return load_checkpoint(checkpoint, material.task.name, material.recipe.trust_remote_code, material.recipe.dimensions)
 
 
 def torch_outputs(model: "nn.Module", material: Material, features: list[Features], title: str) -> Outputs:

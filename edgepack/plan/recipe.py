@@ -239,6 +239,10 @@ class Recipe(Stated):
         ),
     ] = None
     embedding_bits: Annotated[Literal[8, 4] | None, Setting("Bits of the embedding tables' weights.", FILE, unset="8")] = None
+    dimensions: Annotated[
+        Count | None,
+        Setting("Keep so many numbers of a text's vector, of a model that was trained for it (Matryoshka).", BUILD, unset="all of them"),
+    ] = None
     length: Annotated[Count, Setting("Tokens in the text that the latency budget is for.", BUILD)] = DEFAULT_LENGTH
     max_length: Annotated[Count | None, Setting("Cut texts after so many tokens.", BUILD, unset="the model's own limit")] = None
     budget: Budget = Field(default_factory=Budget)

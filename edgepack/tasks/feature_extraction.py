@@ -1,12 +1,18 @@
-"""feature-extraction: a text becomes a vector, the mean of its tokens' hidden states; a student learns its teacher's vectors."""
+"""feature-extraction: a text becomes a vector; a student learns its teacher's vectors.
+
+The vector is what the model's folder states for sentence-transformers, else the mean of its tokens' hidden states.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
+from edgepack.core.records import Frozen
 from edgepack.tasks.common.columns import parts_of, text_columns, text_row, with_similarity
 from edgepack.tasks.common.encoding import type_ids
 from edgepack.tasks.common.metrics import Answers, Metric, mean_of, spearman
@@ -18,6 +24,35 @@ if TYPE_CHECKING:
     from torch import nn
 
 _FEWEST_PAIRS = 3  # that a rank correlation is computed of
+
+
+class VectorAnswers(Frozen):
+    """prompts: by name, put before a text. similarity: what vectors are compared by. dimensions: None, or so many of a vector's stay.
+
+    Pooling, Dense and Normalize are in the graph.
+    """
+
+    prompts: dict[str, str] = Field(default_factory=dict)
+    default_prompt: str | None = None
+    similarity: Literal["cosine", "dot", "euclidean", "manhattan"] = "cosine"
+    dimensions: int | None = None
+
+
+def _answers(source: Any, recipe: Any) -> VectorAnswers:
+    stated = source.sentence
+    if stated is None:
+        return VectorAnswers(dimensions=recipe.dimensions)
+    return VectorAnswers(
+        prompts=stated.prompts, default_prompt=stated.default_prompt, similarity=stated.similarity, dimensions=recipe.dimensions
+    )
+
+
+def _prompted(rows: Sequence[Row], answers: VectorAnswers | None) -> Sequence[Row]:
+    """Every text behind the prompt that is put there by default."""
+    prompt = answers.prompts[answers.default_prompt] if answers and answers.default_prompt else ""
+    if not prompt:
+        return rows
+    return [replace(row, text=prompt + row.text, text_pair=None if row.text_pair is None else prompt + row.text_pair) for row in rows]
 
 
 def _columns(first: Record, records: list[Record], wished: Mapping[str, str | None]) -> dict[str, str]:
@@ -68,8 +103,11 @@ def _unit_length(outputs: Outputs) -> np.ndarray:
 
 
 def _forward(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """[rows, hidden]: the mean over real tokens."""
+    """[rows, width]: by the parts that the model's folder states (model/sentence_head.py), else the mean over real tokens."""
     hidden = model(**batch).last_hidden_state
+    head = getattr(model, "sentence_head", None)
+    if head is not None:
+        return head(hidden, batch["attention_mask"])
     mask = batch["attention_mask"].unsqueeze(-1).to(hidden.dtype)
     return (hidden * mask).sum(1) / mask.sum(1)
 
@@ -114,6 +152,11 @@ TASK = Task(
     soft_loss=_soft_loss,
     head_outputs=0,
     uses_pooler=False,
+    answer_record=VectorAnswers,
+    answers=_answers,
+    prompted=_prompted,
+    prompts=lambda answers: tuple(answers.prompts.values()),
+    gives_vectors=True,
     needs_teacher=True,
     metric_of_narrower="spearman_to_teacher",
     default_importance="activation",  # without labels there is no loss to take a gradient of

@@ -38,6 +38,7 @@ def _options(arguments):
     )
     parser.add_argument("--threads", type=int, help="of the runtime; one for each core if left out")
     parser.add_argument("--max-tokens", type=int, help="the most tokens to write, of a model that writes (128)")
+    parser.add_argument("--prompt", metavar="NAME", help="which of its prompts a model for vectors puts before the text; '' for none")
     parser.add_argument("--version", action="store_true", help="print the module's name and version")
     parser.add_argument("--self-test", action="store_true", help="check the files and ask the golden texts")
     parser.add_argument("--serve", action="store_true", help="answer over HTTP")
@@ -82,7 +83,10 @@ def _answered(model, options) -> int:
             print(piece.text, end="", flush=True)
         print()
         return 0
-    print(json.dumps(as_json(ask(model, texts)), ensure_ascii=False))
+    settings = {} if options.prompt is None else {"prompt": options.prompt}
+    if settings and model.task != "feature-extraction":
+        raise ModuleError("--prompt: a model for {} has no prompts".format(model.task), "leave it out")
+    print(json.dumps(as_json(ask(model, texts, **settings)), ensure_ascii=False))
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .errors import BadInput
 from .results import Answer, Entities, Entity, Label, Labels, Vector
 from .texts import check_text, split_words
 
@@ -82,9 +83,23 @@ def find_answer(model, question: str, context: str) -> Answer:
     return Answer(context[best[0] : best[1]], best[0], best[1], float(chance), False)
 
 
-def embed(model, text: str) -> Vector:
-    encoded = model.texts.text(text)
+def embed(model, text: str, prompt: str | None = None) -> Vector:
+    """prompt: the name of one of the model's prompts, which stands before the text; None: its default one, "": none."""
+    check_text(text, "text")
+    encoded = model.texts.text(_prompt(model, prompt) + text)
     return Vector(np.asarray(model.run(encoded)[0], dtype=np.float32), encoded.cut)
+
+
+def _prompt(model, name) -> str:
+    stated = model.manifest.get("answers") or {}  # older packs state none
+    prompts = stated.get("prompts") or {}
+    name = stated.get("default_prompt") if name is None else name
+    if not name:
+        return ""
+    if name not in prompts:
+        known = ", ".join(sorted(prompts)) or "none"
+        raise BadInput("the model has no prompt of the name {!r}".format(name), "its prompts: {}".format(known))
+    return prompts[name]
 
 
 def softmax(logits) -> np.ndarray:

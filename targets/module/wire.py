@@ -16,6 +16,7 @@ _TEXTS = {  # how many texts a task takes, by name and in order; the second of a
 _OPTIONAL = ("pair",)
 _LARGEST = 1 << 53  # what every reader of JSON keeps exactly
 SETTINGS = ("max_tokens", "temperature", "top_k", "top_p", "seed")
+_NAMES = {"feature-extraction": ("prompt",)}  # settings that are texts, by task
 
 
 def as_json(found) -> dict:
@@ -42,14 +43,21 @@ def ask_json(model, request, call=None, **settings):
     if not isinstance(request, dict):
         raise BadInput("the request is no JSON object", 'send {{"{}": "..."}}'.format(_TEXTS[model.task][0]))
     names = _TEXTS[model.task]
-    known = (*names, *(SETTINGS if model.task == "text-generation" else ()))
+    known = (*names, *(SETTINGS if model.task == "text-generation" else _NAMES.get(model.task, ())))
     wrong = next((key for key in request if key not in known), None)
     missing = next((name for name in names if name not in request and name not in _OPTIONAL), None)
     if wrong is not None or missing is not None:
         problem = "unknown key {!r}".format(wrong) if wrong is not None else "missing key {!r}".format(missing)
         raise BadInput(problem, "a model for {} takes {}".format(model.task, ", ".join(known)))
-    given = {key: _number(key, request[key]) for key in known[len(names) :] if key in request}
+    named = _NAMES.get(model.task, ())
+    given = {key: (_name if key in named else _number)(key, request[key]) for key in known[len(names) :] if key in request}
     return (call or model)(*(request[name] for name in names if name in request), **settings, **given)
+
+
+def _name(key, value):
+    if not isinstance(value, str):
+        raise BadInput("{} is no text: {!r}".format(key, value), "give a name, or leave it out")
+    return value
 
 
 def _number(key, value):

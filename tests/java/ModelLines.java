@@ -97,7 +97,7 @@ public final class ModelLines {
                 Answer answer = model.answer(text(asked, "question"), text(asked, "context"));
                 return fields("text", answer.text, "start", answer.start, "end", answer.end, "score", answer.score, "cut", answer.cut);
             case "embed":
-                Vector vector = model.embed(text(asked, "text"));
+                Vector vector = model.embed(text(asked, "text"), asked.has("prompt") ? asked.text("prompt") : null);
                 List<Object> values = new ArrayList<>();
                 for (float value : vector.values) {
                     values.add(value);

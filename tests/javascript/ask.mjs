@@ -32,7 +32,9 @@ const model = {
 };
 const answers = [];
 for (const call of JSON.parse(readFileSync(0, "utf8"))) {
-  const answer = await ANSWERS[manifest.task](model, ...call);
+  const [text, second] = call; // the second of a text for a vector is the name of a prompt
+  const asked = manifest.task === "feature-extraction" && second !== undefined ? [text, { prompt: second }] : call;
+  const answer = await ANSWERS[manifest.task](model, ...asked);
   answers.push(answer.values ? { ...answer, values: [...answer.values] } : answer);
 }
 console.log(JSON.stringify(answers));

@@ -44,12 +44,30 @@ def entities(folder: Path, calls: Calls, strategy: str = "first") -> list[Answer
 
 
 def embed(folder: Path, calls: Calls, **settings: object) -> list[Answer]:
-    """sentence-transformers on the folder as it is; a folder without modules.json is pooled by the mean there."""
+    """sentence-transformers on the folder as it is; a folder without modules.json is pooled by the mean there. The second of a call
+    is the name of a prompt; settings are those of SentenceTransformer.encode."""
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
-    vectors = model.encode([call[0] for call in calls], **settings)
+    prompts = [({"prompt_name": call[1]} if call[1] else {"prompt": ""}) if len(call) > 1 else {} for call in calls]
+    vectors = [model.encode([call[0]], **prompt, **settings)[0] for call, prompt in zip(calls, prompts, strict=True)]
     return [{"values": [float(value) for value in vector]} for vector in vectors]
+
+
+def rerank(folder: Path, calls: Calls) -> list[Answer]:
+    """sentence-transformers' CrossEncoder: a score, or one for each label, ranked as a pack's answer is."""
+    from sentence_transformers import CrossEncoder
+
+    model = CrossEncoder(str(folder), device="cpu", local_files_only=True)
+    names = model.config.id2label
+    answers = []
+    for call in calls:
+        scores = np.atleast_1d(model.predict([call])[0])
+        ranked = sorted(
+            ({"name": names[index], "score": float(score)} for index, score in enumerate(scores)), key=lambda one: -one["score"]
+        )
+        answers.append({"label": ranked[0]["name"], "score": ranked[0]["score"], "scores": ranked})
+    return answers
 
 
 def generate(folder: Path, calls: Calls, max_tokens: int = 24) -> list[Answer]:

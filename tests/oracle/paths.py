@@ -67,7 +67,7 @@ _OPS = {
     "text-classification": ("classify", ("text", "pair")),
     "token-classification": ("entities", ("text",)),
     "question-answering": ("answer", ("question", "context")),
-    "feature-extraction": ("embed", ("text",)),
+    "feature-extraction": ("embed", ("text", "prompt")),
     "text-generation": ("generate", ("prompt",)),
 }
 

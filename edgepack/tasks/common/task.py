@@ -50,6 +50,10 @@ def _nothing_stated(source: Any, recipe: Any) -> None:
     """The task forms its answers in one way only."""
 
 
+def _as_they_are(rows: Sequence[Row], answers: Any) -> Sequence[Row]:
+    return rows
+
+
 def _no_calibration(answers: "Answers") -> None:
     """The task has no probability of a truth."""
 
@@ -128,6 +132,9 @@ class Task:
     # How answers are formed: written into the pack, and read by every platform.
     answer_record: type[Frozen] | None = None  # plain JSON values only; None: there is one way only
     answers: Callable[[Any, Any], Frozen | None] = _nothing_stated  # of a Source and a Recipe, what the model's folder states
+    prompted: Callable[[Sequence[Row], Any], Sequence[Row]] = _as_they_are  # rows as they are put to the model, by that record
+    prompts: Callable[[Any], tuple[str, ...]] = lambda answers: ()  # texts of that record that are put to the model
+    gives_vectors: bool = False  # a text becomes a vector, by the parts that a folder states for sentence-transformers
 
     # Functions that most tasks share.
     check_rows: Callable[[str, Mapping[str, Sequence[Row]]], None] = _no_check  # EdgepackError: nothing can be learned from them

@@ -1,6 +1,6 @@
 // Outputs become answers: the decisions that the model was measured by, with scores and places. The same as targets/module/tasks.py.
 
-import { checkText, splitWords } from "./texts.js";
+import { BadInput, checkText, splitWords } from "./texts.js";
 
 /** model: {texts, labels, run(encoded) -> [{data, dims}], a batch of one}. */
 export const ANSWERS = {
@@ -35,12 +35,24 @@ export const ANSWERS = {
     return { entities, cut: encoded.cut };
   },
 
-  "feature-extraction": async (model, text) => {
-    const encoded = model.texts.text(text);
+  "feature-extraction": async (model, text, { prompt = null } = {}) => {
+    checkText(text, "text");
+    const encoded = model.texts.text(promptOf(model.manifest, prompt) + text);
     const [{ data }] = await model.run(encoded);
     return { values: Float32Array.from(data), cut: encoded.cut };
   },
 };
+
+/** The text of a prompt by its name; null: the model's default one, "": none. Older modules state no prompts. */
+function promptOf(manifest, prompt) {
+  const { prompts = {}, default_prompt: standard = null } = manifest.answers ?? {};
+  const name = prompt ?? standard;
+  if (!name) return "";
+  if (!Object.hasOwn(prompts, name)) {
+    throw new BadInput(`the model has no prompt of the name ${JSON.stringify(name)}`, `its prompts: ${Object.keys(prompts).join(", ") || "none"}`);
+  }
+  return prompts[name];
+}
 
 function wordsOf(text) {
   if (!Array.isArray(text)) {

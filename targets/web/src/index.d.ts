@@ -38,8 +38,11 @@ export interface Model {
   readonly labels: string[];
   readonly maxLength: number; // tokens
   readonly threads: number;
-  /** A text, or two of a model for pairs; a list of words for token-classification. Labels, Entities or Vector by the task. */
-  ask<Result = Labels | Entities | Vector>(text: string | string[], pair?: string): Promise<Result>;
+  /**
+   * A text, or two of a model for pairs; a list of words for token-classification. Labels, Entities or Vector by the task.
+   * prompt: of a model for vectors, the name of the prompt that stands before the text; its default one if left out, "" for none.
+   */
+  ask<Result = Labels | Entities | Vector>(text: string | string[], pair?: string | { prompt?: string }): Promise<Result>;
   selfTest(): Promise<SelfTest>;
   close(): void;
 }

@@ -45,4 +45,20 @@ public final class Manifest {
             labels.add(named.text(String.valueOf(labels.size())));
         }
     }
+
+    /** The text of a prompt by its name; null: the default one. Older modules state no prompts. */
+    String prompt(String name) {
+        Fields stated = fields.has("answers") ? fields.object("answers") : null;
+        if (name == null) {
+            name = stated != null && stated.has("default_prompt") ? stated.text("default_prompt") : "";
+        }
+        if (name.isEmpty()) {
+            return "";
+        }
+        Fields prompts = stated != null && stated.has("prompts") ? stated.object("prompts") : null;
+        if (prompts == null || !prompts.has(name)) {
+            throw new IllegalArgumentException("the model has no prompt of the name " + name);
+        }
+        return prompts.text(name);
+    }
 }

@@ -99,9 +99,15 @@ public final class PackModel implements AutoCloseable {
         });
     }
 
+    /** The vector of a text behind the model's default prompt, where it has one. */
     public Vector embed(String text) {
+        return embed(text, null);
+    }
+
+    /** prompt: the name of one of the model's prompts, which stands before the text; null: its default one, "": none. */
+    public Vector embed(String text, String prompt) {
         need("feature-extraction", text);
-        Encoding encoding = some(tokenizer.encode(text, null));
+        Encoding encoding = some(tokenizer.encode(manifest.prompt(prompt) + text, null));
         return used(() -> new Vector(runtime.run(encoding.ids, encoding.typeIds)[0], encoding.cut));
     }
 

@@ -1,0 +1,189 @@
+"""What turns the vectors of tokens into the vector of a text, as a sentence-transformers folder states it: part of the model's graph."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from edgepack.core.errors import EdgepackError
+from edgepack.model.statements.dense_config import WEIGHTS
+from edgepack.model.statements.sentence_record import Dense, LayerNorm, Part, Pooling, SentenceStatement
+
+NAME = "sentence_head"  # of the module in the model, and so of its weights in a checkpoint
+_STATEMENT = "sentence_statement"
+_LOWEST = -60000.0  # below every hidden state, and a number in fp16 too
+_SMALLEST = 1e-12
+
+
+class SentenceHead(nn.Module):
+    """Token vectors [rows, tokens, hidden] and their mask become vectors of texts [rows, width].
+
+    dimensions: only so many of a vector's first numbers stay (Kusupati 2022, Matryoshka), again 1 long where the model makes it so.
+    Padding changes nothing, on whichever side it stands.
+    """
+
+    def __init__(self, statement: SentenceStatement, hidden: int, dimensions: int | None = None) -> None:
+        super().__init__()
+        self.statement, self.dimensions = statement, dimensions
+        self.parts, self.width = nn.ModuleList(), hidden
+        for part in statement.parts:
+            module = _MODULES[part.part](part)
+            width_in = part.width_in if isinstance(part, Dense) else part.width if isinstance(part, LayerNorm) else self.width
+            if width_in != self.width:
+                raise EdgepackError(
+                    f"{part.folder}/config.json states vectors of {width_in}, the part before it gives {self.width}",
+                    "save or download the model again",
+                )
+            self.width = part.width_out if isinstance(part, Dense) else self.width * (len(part.modes) if isinstance(part, Pooling) else 1)
+            self.parts.append(module)
+        if dimensions is not None and dimensions > self.width:
+            raise EdgepackError(f"--dimensions {dimensions}: the model's vectors have {self.width} numbers", "give fewer")
+
+    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        vectors = self.parts[0](hidden, mask)
+        for part in self.parts[1:]:
+            vectors = part(vectors)
+        if self.dimensions is None or self.dimensions == self.width:
+            return vectors
+        vectors = vectors[:, : self.dimensions]
+        return normalized(vectors) if any(isinstance(part, _Normalize) for part in self.parts) else vectors
+
+    def read_weights(self, folder: Path) -> None:
+        """Those of Dense and LayerNorm, from the model's folder. EdgepackError: they do not fit what the configs state."""
+        for part, module in zip(self.statement.parts, self.parts, strict=True):
+            if isinstance(part, Dense | LayerNorm):
+                try:
+                    module.load_state_dict(load_file(folder / part.folder / WEIGHTS))
+                except RuntimeError as error:
+                    reason = " ".join(str(error).split())[:300]
+                    raise EdgepackError(f"{part.folder}/{WEIGHTS} does not fit its config.json: {reason}", "save the model again") from None
+
+
+class _Pooling(nn.Module):
+    def __init__(self, part: Pooling) -> None:
+        super().__init__()
+        self.modes = part.modes
+
+    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        mask = mask.to(hidden.dtype)
+        vectors = [_POOLED[mode](hidden, mask) for mode in self.modes]
+        return vectors[0] if len(vectors) == 1 else torch.cat(vectors, dim=-1)
+
+
+def _mean(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return (hidden * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
+
+
+def _mean_sqrt(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return (hidden * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True).sqrt()
+
+
+def _max(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return (hidden * mask[:, :, None] + (1 - mask[:, :, None]) * _LOWEST).amax(1)
+
+
+def _first(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The vector of the first token that is no padding: of all places that are real, the one farthest from the end."""
+    return _only(hidden, mask * (mask.shape[1] - _places(mask)))
+
+
+def _last(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return _only(hidden, mask * (_places(mask) + 1))
+
+
+def _weighted_mean(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The first real token has the weight 1, the next one 2 (Muennighoff 2022); all over the length, as fp16 ends at 65,504."""
+    count = mask.shape[1]
+    before_first = count - (mask * (count - _places(mask))).amax(1, keepdim=True)
+    weights = mask * ((_places(mask) + 1 - before_first) / count)
+    return (hidden * (weights / weights.sum(1, keepdim=True))[:, :, None]).sum(1)
+
+
+def _only(hidden: torch.Tensor, ranks: torch.Tensor) -> torch.Tensor:
+    """The vector of the place with the highest rank. A sum, as runtimes take an index of each row in different ways."""
+    chosen = (ranks >= ranks.amax(1, keepdim=True)).to(hidden.dtype)
+    return (hidden * chosen[:, :, None]).sum(1)
+
+
+def _places(mask: torch.Tensor) -> torch.Tensor:
+    return torch.arange(mask.shape[1], dtype=mask.dtype, device=mask.device)
+
+
+_POOLED = {
+    "cls": _first,
+    "max": _max,
+    "mean": _mean,
+    "mean_sqrt_len_tokens": _mean_sqrt,
+    "weightedmean": _weighted_mean,
+    "lasttoken": _last,
+}
+
+
+class _Dense(nn.Module):
+    def __init__(self, part: Dense) -> None:
+        super().__init__()
+        self.linear = nn.Linear(part.width_in, part.width_out, bias=part.bias)
+        self.activation = getattr(nn, part.activation)()
+        self.adds_input = part.residual
+        if part.residual and part.width_in != part.width_out:
+            self.residual = nn.Linear(part.width_in, part.width_out, bias=False)
+
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        found = self.activation(self.linear(vectors))
+        if not self.adds_input:
+            return found
+        return found + (self.residual(vectors) if hasattr(self, "residual") else vectors)
+
+
+class _LayerNorm(nn.Module):
+    def __init__(self, part: LayerNorm) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(part.width)
+
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        return self.norm(vectors)
+
+
+class _Normalize(nn.Module):
+    def __init__(self, part: Part) -> None:
+        super().__init__()
+
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        return normalized(vectors)
+
+
+def normalized(vectors: torch.Tensor) -> torch.Tensor:
+    """Vectors of length 1. Their largest number is made 1 first: squares would leave the range of fp16."""
+    scaled = vectors / vectors.abs().amax(-1, keepdim=True).clamp(min=_SMALLEST)
+    return scaled / scaled.square().sum(-1, keepdim=True).sqrt().clamp(min=_SMALLEST)
+
+
+_MODULES = {"pooling": _Pooling, "dense": _Dense, "layer_norm": _LayerNorm, "normalize": _Normalize}
+
+
+def with_head(
+    model: nn.Module, statement: SentenceStatement | None, dimensions: int | None = None, folder: Path | None = None
+) -> nn.Module:
+    """The same model with the head that its folder states; without one where that is the plain mean, or the model's own head.
+
+    folder: where the head's weights are read from. EdgepackError: they do not fit, or there are fewer dimensions than asked for.
+    """
+    if statement is None and dimensions is not None:
+        statement = SentenceStatement(parts=(Pooling(modes=("mean",)),))
+    setattr(model, _STATEMENT, statement)
+    if statement is not None and statement.embeds and (dimensions is not None or not statement.is_plain_mean):
+        head = SentenceHead(statement, model.config.hidden_size, dimensions)
+        if folder is not None:
+            head.read_weights(folder)
+        setattr(model, NAME, head)
+    return model
+
+
+def statement_of(model: nn.Module) -> SentenceStatement | None:
+    return getattr(model, _STATEMENT, None)
+
+
+def dimensions_of(model: nn.Module) -> int | None:
+    head = getattr(model, NAME, None)
+    return None if head is None else head.dimensions

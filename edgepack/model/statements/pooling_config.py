@@ -1,0 +1,40 @@
+"""config.json of a Pooling: how the vectors of tokens become the vector of a text."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+from edgepack.model.statements.sentence_record import Pooling, PoolingMode
+from edgepack.model.statements.statement_file import check_keys, read_object, refusal
+
+_MODES = get_args(PoolingMode)
+_OLD_KEYS = {  # in the order in which the modes' vectors stand
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+_WIDTHS = ("word_embedding_dimension", "embedding_dimension")  # of the tokens; the transformer states it too
+_KNOWN = (*_WIDTHS, *_OLD_KEYS, "pooling_mode", "include_prompt")
+
+
+def read_pooling(folder: Path, path: str) -> Pooling:
+    file, content = f"{path}/config.json", read_object(folder / path / "config.json")
+    check_keys(file, content, _KNOWN)
+    modes = _modes(content)
+    for mode in modes:
+        if mode not in _MODES:
+            raise refusal(file, "pooling_mode", mode, "edgepack does not know this mode", f"it knows {', '.join(_MODES)}")
+    return Pooling(modes=modes)
+
+
+def leaves_prompts_out(folder: Path, path: str) -> bool:
+    """Whether the tokens of a prompt are left out of the vector."""
+    return read_object(folder / path / "config.json").get("include_prompt") is False
+
+
+def _modes(content: dict[str, Any]) -> tuple[str, ...]:
+    if (stated := content.get("pooling_mode")) is not None:
+        return tuple(stated) if isinstance(stated, list) else (str(stated),)
+    return tuple(mode for key, mode in _OLD_KEYS.items() if content.get(key)) or ("mean",)

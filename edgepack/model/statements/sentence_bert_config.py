@@ -1,0 +1,52 @@
+"""sentence_bert_config.json: how the transformer of a sentence-transformers folder takes texts."""
+
+from pathlib import Path
+from typing import Any
+
+from edgepack.model.statements.statement_file import check_keys, read_object, refusal, typed
+
+# The library reads the first of these that there is.
+FILES = tuple(f"sentence_{name}_config.json" for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"))
+_HARMLESS = (
+    "unpad_inputs",  # where the padding goes, not what comes out
+    "modality_config", "module_output_name",  # the kinds of input and the name of the output; texts are checked below
+)  # fmt: skip
+_ARGUMENTS = ("model_args", "model_kwargs", "tokenizer_args", "processor_kwargs", "config_args", "config_kwargs", "processing_kwargs")
+_OF_NO_USE = ("query_length", "document_length", "query_expansion")  # of models with a vector for each token
+_SAME_ANSWERS = ("torch_dtype", "dtype", "attn_implementation", "device_map", "low_cpu_mem_usage", "use_fast", "use_safetensors")
+_TASKS = ("feature-extraction", "sequence-classification")
+_KNOWN = ("max_seq_length", "do_lower_case", "transformer_task", *_HARMLESS, *_ARGUMENTS, *_OF_NO_USE)
+
+
+def read_sentence_bert_config(folder: Path) -> tuple[int | None, bool]:
+    """The tokens after which a text is cut (None: the tokenizer's own limit), and whether texts are lowered first."""
+    file = next((name for name in FILES if (folder / name).is_file()), FILES[0])
+    content = read_object(folder / file)
+    check_keys(file, content, _KNOWN)
+    for key in _OF_NO_USE:
+        if content.get(key) is not None:
+            raise refusal(file, key, content[key], "other lengths for queries than for documents are not reproduced", "remove the key")
+    task = content.get("transformer_task", _TASKS[0])
+    if task not in _TASKS:
+        raise refusal(file, "transformer_task", task, "this head of the transformer is not reproduced", f"give one of {', '.join(_TASKS)}")
+    _check_modalities(file, content.get("modality_config") or {})
+    for key in _ARGUMENTS:
+        _check_arguments(file, key, content.get(key) or {})
+    length = typed(file, content, "max_seq_length", int, None)
+    if length is None:
+        length = next((content[key]["model_max_length"] for key in _ARGUMENTS if (content.get(key) or {}).get("model_max_length")), None)
+    return length, typed(file, content, "do_lower_case", bool, False)
+
+
+def _check_modalities(file: str, stated: dict[str, Any]) -> None:
+    """Texts are put to a model as they are; as messages they would go through a chat template."""
+    for kind in stated:
+        if kind == "message":
+            raise refusal(file, "modality_config", stated, "texts as chat messages are not reproduced", "save the model with texts alone")
+
+
+def _check_arguments(file: str, key: str, arguments: dict[str, Any]) -> None:
+    for name, value in arguments.items():
+        if name not in (*_SAME_ANSWERS, "model_max_length"):
+            why = "this argument may change what the model answers"
+            raise refusal(file, f"{key}.{name}", value, why, "remove it, or put it into the model's config.json or tokenizer_config.json")

@@ -1,0 +1,70 @@
+"""What a sentence-transformers folder states, as data: the parts behind the transformer, in their order, and how texts are put to it."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from edgepack.core.records import Frozen
+
+PoolingMode = Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
+Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
+
+
+class Pooling(Frozen):
+    """Token vectors [tokens, hidden] become one vector [modes * hidden], the modes' vectors one behind the other."""
+
+    part: Literal["pooling"] = "pooling"
+    modes: tuple[PoolingMode, ...]
+
+
+class Dense(Frozen):
+    """y = activation(W x + b), plus x, or its projection, where `residual`."""
+
+    part: Literal["dense"] = "dense"
+    width_in: int = Field(gt=0)
+    width_out: int = Field(gt=0)
+    bias: bool
+    activation: str  # a class of torch.nn
+    residual: bool
+    folder: str  # with its weights
+
+
+class LayerNorm(Frozen):
+    part: Literal["layer_norm"] = "layer_norm"
+    width: int = Field(gt=0)
+    folder: str
+
+
+class Normalize(Frozen):
+    """To a length of 1."""
+
+    part: Literal["normalize"] = "normalize"
+
+
+Part = Annotated[Pooling | Dense | LayerNorm | Normalize, Field(discriminator="part")]
+
+
+class SentenceStatement(Frozen):
+    """parts: behind the transformer; none of a CrossEncoder, whose head is the model's own."""
+
+    parts: tuple[Part, ...] = ()
+    max_length: int | None = None  # tokens after which a text is cut; None: the tokenizer's own limit
+    lower_case: bool = False
+    prompts: dict[str, str] = Field(default_factory=dict)  # by name; put before a text
+    default_prompt: str | None = None
+    similarity: Similarity = "cosine"
+
+    @property
+    def embeds(self) -> bool:
+        """Whether the folder is a SentenceTransformer: a text becomes a vector."""
+        return bool(self.parts)
+
+    @property
+    def is_plain_mean(self) -> bool:
+        """Whether the vector is the mean over tokens, as of a folder that states nothing."""
+        return self.parts == (Pooling(modes=("mean",)),)
+
+    @property
+    def has_widths(self) -> bool:
+        """Whether a part's weights fit one width of the transformer only."""
+        return any(isinstance(part, Dense | LayerNorm) for part in self.parts)
