@@ -29,7 +29,10 @@ def report_view(report: Report, out: str) -> RenderableType:
     verdict = Text(f"{report.verdict}: ", style=f"bold {_COLOURS[report.verdict]}") + Text(report.headline, style="not bold default")
     beside = (*_targets(report), *_baseline(report), *_formats(report))
     quality = (_ladder(report), *_attempts(report), *_confidence(report), *_weakest(report))
-    return Group(verdict, Text(), _checks(report), Text(), *beside, *quality, *_latency(report), Text(), Text(f"report: {out}/report.html"))
+    facts = [Text(fact) for fact in report.facts]
+    return Group(
+        verdict, *facts, Text(), _checks(report), Text(), *beside, *quality, *_latency(report), Text(), Text(f"report: {out}/report.html")
+    )
 
 
 def verification_view(verification: Verification) -> RenderableType:

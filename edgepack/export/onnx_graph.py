@@ -78,6 +78,33 @@ def gemms_as_products(model: onnx.ModelProto) -> None:
     drop_unread(model)
 
 
+def fold_stored(model: onnx.ModelProto) -> None:
+    """A stored tensor that is only laid out otherwise (transposed, renamed, reshaped) before it is read becomes one in that layout,
+    once for all of its readers: a matrix that layers share reaches its products through a Transpose, and would look like no weight."""
+    graph = Graph(model)
+    nodes = []
+    for node in graph.nodes:
+        if node.op_type not in _LAYOUT_OPS or not all(name in graph.initializers for name in node.input if name):
+            nodes.append(node)
+            continue
+        arrays = [graph.array(name) if name else None for name in node.input]
+        graph.put(node.output[0], _LAYOUT_OPS[node.op_type](node, *arrays))
+    put_nodes(model, nodes)
+    drop_unread(model)
+
+
+def _transposed(node: onnx.NodeProto, array: np.ndarray) -> np.ndarray:
+    return array.transpose(next((attribute.ints for attribute in node.attribute if attribute.name == "perm"), None))
+
+
+def _reshaped(node: onnx.NodeProto, array: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """A 0 takes over the axis at its place."""
+    return array.reshape([array.shape[at] if size == 0 else int(size) for at, size in enumerate(shape)])
+
+
+_LAYOUT_OPS = {"Transpose": _transposed, "Reshape": _reshaped, "Identity": lambda _, array: array}
+
+
 def put_nodes(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
     """`nodes` in place of all the model's."""
     kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]

@@ -61,13 +61,50 @@ def weights_of(file: Path, subgraph: int = 0) -> Iterator[Weight]:
             yield Weight(_name(model, operator), made, types[tensor.Type()], shape, scales, block, _asymmetric(operator))
 
 
-def count_products(file: Path) -> dict[str, int]:
-    """Matrix products with a weight in one signature: how many run in integers, and how many were left in float."""
-    found = [weight for weight in weights_of(file) if weight.op in _PRODUCTS]
-    return {
-        "int8": sum(weight.type == "INT8" for weight in found),
-        "float": sum(weight.type in ("FLOAT32", "FLOAT16") for weight in found),
-    } | ({"int4": count} if (count := sum(weight.type == "INT4" for weight in found)) else {})
+def products_of(file: Path) -> list[tuple[str, str, str, str, int, int]]:
+    """Matrix products with a weight in one signature: op, what it makes, its weight, precision, values of the weight, its axes.
+
+    A weight in integers that is turned back to float before it is multiplied with counts as float.
+    """
+    model = _read(file)
+    graph, types = model.Subgraphs(0), _names("TensorType")
+    floats = {}
+    found = []
+    for operator in _operators(graph):
+        name = _name(model, operator)
+        inputs = [int(index) for index in operator.InputsAsNumpy()] if operator.InputsLength() else []
+        if name in ("DEQUANTIZE", "TRANSPOSE", "RESHAPE") and _is_constant(model, graph.Tensors(inputs[0])):
+            floats[int(operator.Outputs(0))] = graph.Tensors(inputs[0])
+        if name not in _PRODUCTS:
+            continue
+        for index in inputs[:2]:
+            tensor = floats.get(index, graph.Tensors(index)) if index >= 0 else None
+            if tensor is None or tensor.ShapeLength() < 2 or not _is_constant(model, tensor):
+                continue
+            kind = {"INT8": "int8", "INT4": "int4"}.get(types[tensor.Type()], "float") if index not in floats else "float"
+            made = graph.Tensors(operator.Outputs(0)).Name().decode()
+            values = int(np.prod(tensor.ShapeAsNumpy()))
+            found.append((name, made, tensor.Name().decode(), kind, values, int(tensor.ShapeLength())))
+    return found
+
+
+def bytes_of_weights(file: Path) -> dict[str, int]:
+    """Bytes of constants of two and more axes by precision, each stored once."""
+    model = _read(file)
+    types, kinds = _names("TensorType"), {"INT8": "int8", "INT4": "int4", "FLOAT16": "fp16", "FLOAT32": "float"}
+    bits = {"INT8": 8, "INT4": 4, "FLOAT16": 16, "FLOAT32": 32}
+    found: dict[int, tuple[str, int]] = {}
+    for at in range(model.SubgraphsLength()):
+        graph = model.Subgraphs(at)
+        for index in range(graph.TensorsLength()):
+            tensor = graph.Tensors(index)
+            name = types[tensor.Type()]
+            if name in kinds and tensor.ShapeLength() > 1 and _is_constant(model, tensor):
+                found[tensor.Buffer()] = (kinds[name], int(np.prod(tensor.ShapeAsNumpy())) * bits[name] // 8)
+    counts: Counter[str] = Counter()
+    for kind, size in found.values():
+        counts[kind] += size
+    return dict(counts)
 
 
 def _asymmetric(operator: Any) -> bool:

@@ -16,6 +16,15 @@ class Sensitive(Frozen):
     is_wider: bool
 
 
+class InFloat(Frozen):
+    """A matrix product that was left in float, as the plan says. layer: the node, named after its module."""
+
+    op: str
+    layer: str
+    weights: int
+    why: str
+
+
 class Attempt(Frozen):
     """One way to quantize, judged. None: the rows, the task or the budget do not tell. ece: expected calibration error."""
 
@@ -36,6 +45,7 @@ class Attempt(Frozen):
     passed: bool | None
     details: dict[str, float | int | str]
     sensitivity: tuple[Sensitive, ...] = ()
+    in_float: tuple[InFloat, ...] = ()
     origin: Literal["measured"] = "measured"
 
     def verdict(self) -> str:

@@ -74,6 +74,7 @@ class Manifest(Runnable):
     labels: dict[str, str]
     golden_tolerance: float
     products: dict[str, int]  # matrix products with a weight, in int8 and in float
+    weight_bytes: dict[str, int] = Field(default_factory=dict)  # of matrices and tables in the file, by precision
     predictions: Prediction  # for the model that was built, where `plan` holds those for the one intended
     profile: Profile
     recipe: Recipe

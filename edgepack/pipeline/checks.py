@@ -8,11 +8,17 @@ from edgepack.core.errors import EdgepackError
 from edgepack.measure.answers import difference
 from edgepack.measure.decoding import check_decoding, chosen_texts, compare_decoding
 from edgepack.model.material import Material
+from edgepack.pack.attempts import Attempt, InFloat
 from edgepack.pipeline.scoring import file_outputs, torch_outputs
+from edgepack.plan.family import Family
 from edgepack.plan.plan import Plan
+from edgepack.plan.precision import FEWEST_WEIGHTS
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from edgepack.quantize.matrix_products import Product
+    from edgepack.quantize.schemes import Candidate
 
 EXPORT_TOLERANCE = 1e-4  # largest difference of an fp32 export against torch, absolute below 1 and relative above
 
@@ -37,6 +43,48 @@ def check_export(model: "nn.Module", material: Material, plan: Plan, folder: Pat
                 f"the exported file differs from torch by {worst:.2g} (limit {EXPORT_TOLERANCE:g}, {how})",
                 "this is a fault of the export, not of your model: please report the model's family and config",
             )
+
+
+def products_in_float(file: Path, candidate: "Candidate", family: Family) -> tuple[InFloat, ...]:
+    """The matrix products of a quantized file that are in float, each with the reason that the plan has for it.
+
+    EdgepackError names a product that nobody wanted in float: the pack would not be what its label says.
+    """
+    from edgepack.quantize.matrix_products import matrix_products
+
+    products = matrix_products(file)
+    in_float = [product for product in products if product.precision == "float"]
+    reasons = {product.layer: _why_in_float(product, candidate, family) for product in in_float}
+    unasked = [product for product in in_float if not reasons[product.layer]]
+    if unasked:
+        first = max(unasked, key=lambda product: product.values)
+        raise EdgepackError(
+            f"{candidate.recipe}: {len(unasked)} of {len(products)} matrix products stayed in float, and nobody asked for that. "
+            f"The largest is {first.op} in {first.layer}, with {first.values:,} weights",
+            "this is a fault of the quantizer, not of your model: please report the model's family and config. "
+            "--precision fp32 builds a pack that says so",
+        )
+    return tuple(InFloat(op=one.op, layer=one.layer, weights=one.values, why=reasons[one.layer]) for one in in_float)
+
+
+def _why_in_float(product: "Product", candidate: "Candidate", family: Family) -> str:
+    """Nothing where there is no reason."""
+    if candidate.in_float is None:
+        return "weights alone are narrower: products are computed in float"
+    if product.values < FEWEST_WEIGHTS:
+        return f"fewer than {FEWEST_WEIGHTS:,} weights"
+    if product.weight in candidate.in_float:
+        return "kept wider by the recipe"
+    return "a table that was computed ahead" if family.tables_ahead and product.axes > 2 else ""
+
+
+def check_shipped_products(counts: dict[str, int], judged: Attempt) -> None:
+    """EdgepackError where the file that is shipped is not the one that was judged."""
+    if counts != judged.products:
+        raise EdgepackError(
+            f"the file to ship has {counts} matrix products by precision, the one that was judged {judged.products}",
+            "delete the cache folder and build again",
+        )
 
 
 def checked_decoding(material: Material, plan: Plan, folder: Path, precision: str) -> dict[str, float | int | str]:

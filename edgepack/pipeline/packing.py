@@ -12,6 +12,7 @@ from edgepack.model.material import Material
 from edgepack.model.source import Source
 from edgepack.pack.manifest import Manifest, Origin, seal
 from edgepack.pack.runnable import Runnable, write_runnable
+from edgepack.pipeline.checks import check_shipped_products
 from edgepack.pipeline.scoring import file_outputs
 from edgepack.pipeline.state import BuildState, ExportedFile, QuantizedFile
 from edgepack.plan.cost_model import predict
@@ -36,7 +37,7 @@ def write_pack(folder: Path, state: BuildState, command: str) -> Pack:
     """Everything but the report: model, tokenizer, labels, golden vectors, model card, pack.json. command: what built it."""
     from edgepack.export.genai_config import GENAI_FILE, genai_config
     from edgepack.pack.golden import write_golden
-    from edgepack.quantize.matrix_products import count_matrix_products
+    from edgepack.quantize.matrix_products import count_matrix_products, stored_bytes
 
     material, plan, profile, checkpoint = state.material, state.plan, state.profile, state.work.checkpoint
     runnable = state.model_file.runnable
@@ -62,6 +63,9 @@ def write_pack(folder: Path, state: BuildState, command: str) -> Pack:
     write_golden(folder / "golden.jsonl", material.task, *material.sample, outputs)
     shape = checkpoint.shape(material.task.name)
     attempts = state.ladder[-1].attempts
+    products = count_matrix_products(folder / runnable.model)
+    if attempts:
+        check_shipped_products(products, attempts[-1])
     precision = attempts[-1].precision if attempts else plan.precision  # a gate may have widened what was planned
     manifest = Manifest(
         **runnable.model_dump(),
@@ -69,7 +73,8 @@ def write_pack(folder: Path, state: BuildState, command: str) -> Pack:
         format=plan.format,
         precision=precision,
         golden_tolerance=precision_facts(precision).golden_tolerance,
-        products=count_matrix_products(folder / runnable.model),
+        products=products,
+        weight_bytes=stored_bytes(folder / runnable.model),
         predictions=predict(
             shape, precision, profile, plan.runtime, material.recipe.length, material.recipe.embedding_bits or 8, plan.prepack
         ),

@@ -18,7 +18,7 @@ from edgepack.core.progress import say
 from edgepack.model.material import Material
 from edgepack.pack.attempts import Attempt
 from edgepack.pack.runnable import RUNNABLE_FILE, Runnable, read_runnable, write_runnable
-from edgepack.pipeline.checks import checked_decoding
+from edgepack.pipeline.checks import checked_decoding, products_in_float
 from edgepack.pipeline.gate import judge_attempt
 from edgepack.pipeline.scoring import file_outputs, file_size_mb, judged
 from edgepack.pipeline.state import BuildState, QuantizedFile
@@ -48,6 +48,7 @@ class _Judge:
     def judge(self, folder: Path, candidate: Candidate) -> Attempt:
         from edgepack.quantize.matrix_products import count_matrix_products
 
+        in_float = products_in_float(folder / self.runnable.model, candidate, self.plan.teacher.family)
         outputs = file_outputs(folder, self.plan, self.features, f"judge {candidate.recipe}")
         quality = judge_attempt(self.material.task, outputs, self.expected, self.features, self.rows, self.material.labels)
         drop, limit = quality["score_drop"], self.plan.budget.score_drop
@@ -60,6 +61,7 @@ class _Judge:
             passed=None if drop is None or limit is None else drop <= limit,
             details=candidate.details,
             sensitivity=candidate.sensitivity,
+            in_float=in_float,
             **quality,
         )
 

@@ -31,6 +31,7 @@ class Family:
     heads_from_config: bool = False  # attention reads its head count from the config as it runs
     export_attention: str = ""  # file in edgepack/export/attention_layers; only where transformers computes attention in the layer itself
     head_bias: str = ""  # a table with a column a head that all layers add to their scores, relative to the base (MPNet)
+    tables_ahead: bool = False  # attention multiplies with tables that the export computes ahead: those products stay in float
     norm_before_attention: str = ""  # of a decoder's layer: only attention reads what it gives, so that smoothing can scale it
     norm_before_ffn: str = ""
     attention_norm: str = ""  # a norm inside the attention module, behind the residual (ALBERT)

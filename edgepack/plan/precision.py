@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _FOLDER = Path(__file__).with_name("precisions")
 BLOCK = 32  # weights that share a scale: fewer cost more bytes, and no fast kernel has a smaller block than 16
+FEWEST_WEIGHTS = 1024  # of a matrix: a smaller one stays in float, where its bytes are nothing and a rounding less is one op less
 
 
 class FileKind(NamedTuple):

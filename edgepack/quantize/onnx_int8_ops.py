@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 
 from edgepack.export.onnx_graph import Graph, drop_unread, put_nodes
+from edgepack.plan.precision import FEWEST_WEIGHTS
 from edgepack.quantize.blocks import Grid, quantize_blocks
 from edgepack.quantize.onnx_ranges import Range
 
-_FEWEST_WEIGHTS = 1024  # a smaller table or matrix stays in float, where its bytes are nothing
 _CONTRIB = "com.microsoft"
 _SMALLEST_BLOCK = 16  # of the op that reads rows; its blocks are powers of two
 _BLOCKS_OF_4_BITS = (64, 32, 16)  # values of a row that share a scale, the widest that divides the row
@@ -134,7 +134,7 @@ def _is_embedding(graph: Graph, node: onnx.NodeProto, bits: int) -> bool:
 
 
 def _is_wanted(graph: Graph, weight: str, in_float: Collection[str] = ()) -> bool:
-    return weight not in in_float and bool(np.prod(graph.initializers[weight].dims) >= _FEWEST_WEIGHTS)
+    return weight not in in_float and bool(np.prod(graph.initializers[weight].dims) >= FEWEST_WEIGHTS)
 
 
 def _contrib(op: str, inputs: list[str], output: str, **settings: int) -> onnx.NodeProto:

@@ -13,7 +13,7 @@ import onnx
 import onnxruntime
 
 from edgepack.core.progress import bar
-from edgepack.export.onnx_graph import Graph, gemms_as_products
+from edgepack.export.onnx_graph import Graph, fold_stored, gemms_as_products
 from edgepack.export.onnx_weights import open_mapped
 from edgepack.plan.steps import Quantize
 from edgepack.quantize.onnx_int8_ops import quantized_embeddings, quantized_products
@@ -53,6 +53,7 @@ def prepare(model: onnx.ModelProto, step: Quantize, texts: Texts) -> Prepared:
     """Smoothing by the strength that is fixed, or by the strength with the least error; none where nothing is gained."""
     base = onnx.ModelProto()
     base.CopyFrom(model)
+    fold_stored(base)
     gemms_as_products(base)
     base = quantized_embeddings(base, step.embedding_bits)
     if step.smoothing == 0 or not texts.calibration:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from edgepack.measure.measurement import LatencyRow, Measurement, headline_length
 from edgepack.pack.manifest import Manifest, StageRecord
 from edgepack.plan.steps import PruneWeights
+from edgepack.report.facts import facts_of
 from edgepack.report.next_step import next_step
 from edgepack.report.records import BUDGETS, Check, Holds, Origin, Report, Verdict
 
@@ -30,6 +31,7 @@ def judge(manifest: Manifest, measurement: Measurement | None) -> Report:
         environment={"versions": manifest.versions} | (measurement.environment if measurement else {}),
         files_mb={file.name: round(file.bytes / 1e6, 3) for file in manifest.files},
         notes=tuple(_notes(manifest, measurement)),
+        facts=facts_of(manifest),
     )
 
 

@@ -110,6 +110,7 @@ class Report(Frozen):
     environment: dict[str, object]
     files_mb: dict[str, float]
     notes: tuple[str, ...]
+    facts: tuple[str, ...] = ()  # of the pack itself, for the first screen
     ops: OpProfile | None = None  # where `edgepack measure --ops` looked
     formats: tuple[Contender, ...] = ()  # where both were built: this pack and the one that it was compared with
     formats_why: str | None = None

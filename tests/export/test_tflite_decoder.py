@@ -175,13 +175,14 @@ def test_the_jobs_of_a_measurement_run(fp32, kind):
     ],
 )
 def test_fewer_bits_are_small_stay_near_and_read_a_prompt_as_they_write(fp32, model, written, tmp_path, settings, share, loss, products):
-    from edgepack.export.tflite_graph import all_weights, count_products
+    from edgepack.export.tflite_graph import all_weights
+    from edgepack.quantize.matrix_products import count_matrix_products
 
     folder = quantized(fp32, tmp_path / "out", **settings)
     file, features = folder / "model.tflite", [Features(written, [0] * len(written), 0)]
     assert file.stat().st_size < share * (fp32 / "model.tflite").stat().st_size
     assert perplexity(folder, features) < (1 + loss) * perplexity(fp32, features)
-    assert count_products(file) == products
+    assert count_matrix_products(file) == products
     assert "BATCH_MATMUL" not in {weight.op for weight in all_weights(file)}
     check_decoding(compare_decoding(folder, "litert", features, 1, False), "quantized")
 

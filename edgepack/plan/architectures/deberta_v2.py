@@ -12,6 +12,7 @@ FAMILY = Family(
         "value": "attention.self.value_proj",
     },
     export_attention="disentangled",
+    tables_ahead=True,
     position_table=False,
     config_distances="position_buckets",
     config_widths=("pooler_hidden_size",),

@@ -1,6 +1,15 @@
 """int8: encoders with products in integers, decoders with weights in blocks of 8 bits."""
 
-from edgepack.plan.precision import BLOCK, ONNX_DECODER, ONNX_ENCODER, TFLITE_DECODER, TFLITE_ENCODER, PrecisionFacts, Situation
+from edgepack.plan.precision import (
+    BLOCK,
+    FEWEST_WEIGHTS,
+    ONNX_DECODER,
+    ONNX_ENCODER,
+    TFLITE_DECODER,
+    TFLITE_ENCODER,
+    PrecisionFacts,
+    Situation,
+)
 from edgepack.plan.runtime import runtime_facts
 from edgepack.plan.steps import Quantize
 
@@ -14,6 +23,8 @@ def _onnx_encoder(situation: Situation) -> Quantize:
         why += f" Weights take 7 bits, because {cpu.part} adds u8 x s8 products in 16 bits, which would saturate."
     elif family.shared_layers:
         why += " Weights take 7 bits, because onnxruntime adds the products of matrices that layers share in 16 bits on some CPUs."
+    if 0 < situation.teacher.labels * situation.teacher.hidden < FEWEST_WEIGHTS:
+        why += f" The head stays in fp32: it has fewer than {FEWEST_WEIGHTS:,} weights."
     return Quantize(
         precision="int8",
         method=recipe.activations or "dynamic",

@@ -31,13 +31,17 @@ SCHEMES = {
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to quantize a file. write: puts files that the runtime can open into a folder. recipe, details: for the report."""
+    """One way to quantize a file. write: puts files that the runtime can open into a folder. recipe, details: for the report.
+
+    in_float: weights whose products are meant to stay in float; None: all of them.
+    """
 
     recipe: str
     precision: str
     write: Callable[[Path], None]
     details: dict[str, float | int | str]
     sensitivity: tuple[Sensitive, ...] = ()
+    in_float: frozenset[str] | None = frozenset()
 
 
 def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Iterator[Candidate]:

@@ -16,16 +16,18 @@ from edgepack.export.file_names import DATA_FILE, MODEL_FILE
 from edgepack.export.onnx_graph import Graph, drop_unread, put_nodes
 from edgepack.export.onnx_weights import load_mapped, read_weight, weights_file
 from edgepack.pack.runnable import Runnable
+from edgepack.plan.precision import FEWEST_WEIGHTS
 from edgepack.plan.steps import Quantize
 from edgepack.quantize.calibration import CalibrationTexts
 from edgepack.quantize.schemes import Candidate
 
-_FEWEST_WEIGHTS = 1024  # smaller tensors stay as they are
 _LARGEST = np.finfo(np.float16).max
 
 
 def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Iterator[Candidate]:
-    yield Candidate("fp16", "fp16", partial(store_halves, exported), {})
+    tensors = load_mapped(exported / MODEL_FILE).graph.initializer
+    in_float = frozenset(tensor.name for tensor in tensors if _is_large(tensor) and not _fits(tensor))  # beyond fp16's range
+    yield Candidate("fp16", "fp16", partial(store_halves, exported), {}, in_float=in_float)
 
 
 def runnable(before: Runnable) -> Runnable:
@@ -53,11 +55,13 @@ def store_halves(source: Path, target: Path) -> None:
     onnx.save(model, target / MODEL_FILE)
 
 
+def _is_large(tensor: TensorProto) -> bool:
+    return tensor.data_type == TensorProto.FLOAT and len(tensor.dims) > 1 and bool(np.prod(tensor.dims) >= FEWEST_WEIGHTS)
+
+
 def _fits(tensor: TensorProto) -> bool:
     """Whether a tensor is a matrix of fp32 that is large enough and keeps its values in fp16."""
-    if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2 or np.prod(tensor.dims) < _FEWEST_WEIGHTS:
-        return False
-    return bool(np.abs(read_weight(tensor)).max() <= _LARGEST)
+    return _is_large(tensor) and bool(np.abs(read_weight(tensor)).max() <= _LARGEST)
 
 
 def _casts(graph: Graph, name: str) -> list[onnx.NodeProto]:

@@ -43,7 +43,7 @@ def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Itera
     in_float = {weight for group in kept for weight in group.weights}
     quantized = quantized_products(prepared.model, step.reduce_range, in_float, prepared.ranges)
     recipe += f", the {len(kept)} most sensitive of {len(scanned)} groups of products in fp32"
-    yield Candidate(recipe, "int8", partial(_write, quantized), prepared.details, sensitivity_records(scanned, kept))
+    yield Candidate(recipe, "int8", partial(_write, quantized), prepared.details, sensitivity_records(scanned, kept), frozenset(in_float))
 
 
 def runnable(before: Runnable) -> Runnable:

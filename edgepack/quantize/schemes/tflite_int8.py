@@ -23,7 +23,7 @@ def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Itera
     how = " with scales apart" if step.scales_apart else ""
     yield Candidate(f"int8{how}, a scale for a channel", "int8", partial(quantize, exported, step, False), {})
     recipe = "int8 weights with products in float, a scale for a channel"
-    yield Candidate(recipe, "int8", partial(quantize, exported, step, True), {})
+    yield Candidate(recipe, "int8", partial(quantize, exported, step, True), {}, in_float=None)
 
 
 def runnable(before: Runnable) -> Runnable:

@@ -1,0 +1,38 @@
+"""What the first screen of a report says of the pack itself: whether it is what its label says. Pure."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from edgepack.pack.manifest import Manifest
+
+_FAR_OFF = 0.1  # share by which a predicted size may miss the built file
+_FLOAT = {"fp32": "float", "fp16": "fp16"}
+
+
+def facts_of(manifest: Manifest) -> tuple[str, ...]:
+    """Sentences: the share of products and bytes in the pack's precision, and a predicted size that was far off."""
+    return (*_precision(manifest), *_size(manifest))
+
+
+def _precision(manifest: Manifest) -> Iterator[str]:
+    total, stored = sum(manifest.products.values()), sum(manifest.weight_bytes.values())
+    if not total or not stored:
+        return
+    kind = _FLOAT.get(manifest.precision, manifest.precision)
+    share = f"{manifest.products.get(kind, 0)} of {total} matrix products are in {manifest.precision}"
+    share += f", and {manifest.weight_bytes.get(kind, 0) / stored:.1%} of the bytes of matrices and tables"
+    others = {name: count for name, count in manifest.products.items() if count and name not in (kind, "float")}
+    share += "".join(f"; {count} are in {name}" for name, count in others.items())
+    attempts = manifest.ladder[-1].attempts
+    in_float = Counter(product.why for product in attempts[-1].in_float) if attempts else Counter()
+    share += "".join(f"; {count} in float as planned ({why})" for why, count in in_float.items())
+    yield f"{share}."
+
+
+def _size(manifest: Manifest) -> Iterator[str]:
+    predicted, built = manifest.predictions.file_mb, manifest.file_mb
+    if abs(predicted - built) > _FAR_OFF * built:
+        yield (
+            f"The prediction of the file's size was wrong: {predicted:.2f} MB were predicted, the file has {built:.2f} MB. "
+            "Predictions of memory and latency may be wrong by as much."
+        )
