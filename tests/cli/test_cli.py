@@ -9,6 +9,7 @@ import sys
 from importlib.metadata import version
 
 import pytest
+from command_line import edgepack, refused
 from safetensors.torch import load_file, save_file
 from small import make_model
 
@@ -18,16 +19,6 @@ from edgepack.plan.profile import load_profile, profile_names
 from edgepack.plan.profile_check import check_profile
 
 COMMANDS = ("profiles", "doctor", "plan", "build", "measure", "compare", "verify", "generate", "ship", "target")
-
-
-def edgepack(*arguments, cwd=None):
-    return subprocess.run([sys.executable, "-m", "edgepack", *map(str, arguments)], capture_output=True, text=True, cwd=cwd, check=False)
-
-
-def refused(done, says, fix):
-    assert done.returncode == 1, done.stderr
-    assert says in done.stderr and f"fix: {fix}" in done.stderr, done.stderr
-    assert "Traceback" not in done.stderr and done.stdout == ""
 
 
 def test_help_names_every_command():

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 import torch
+from models_shared import batch, context_for
 from small import FAMILY_TASKS, HEADS, INTENTS, make_model
-from test_pruning import batch, context_for
 
 from edgepack.compress.activations import collect_activations
 from edgepack.compress.context import StageContext

@@ -7,9 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models_shared import batch, context_for, fitted
 from small import CONFIGS, DECODERS, FAMILY_TASKS, HEADS, LAYERS, make_model
 
-from edgepack.compress.context import StageContext
 from edgepack.compress.importance import best, best_anywhere, gates, head_importance
 from edgepack.compress.pruning import prune_heads
 from edgepack.core.errors import EdgepackError
@@ -23,7 +23,6 @@ from edgepack.model.surgery import (
     ffns_of,
     inputs_of,
     keep_layers,
-    kv_groups_of,
     layer_shapes,
     layers_of,
 )
@@ -32,23 +31,9 @@ from edgepack.plan.steps import PruneHeads
 KEEP = st.lists(st.sets(st.integers(0, HEADS - 1)).map(sorted), min_size=LAYERS, max_size=LAYERS)
 
 
-def batch(rows=3, tokens=11):
-    ids = torch.randint(5, 300, (rows, tokens), generator=torch.Generator().manual_seed(1))
-    mask = torch.ones_like(ids)
-    mask[0, 6:] = 0
-    return {"input_ids": ids, "attention_mask": mask}
-
-
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     return {family: make_model(tmp_path_factory.mktemp(family), family, task) for family, task in FAMILY_TASKS}
-
-
-def fitted(model, keep):
-    """Lists of heads made to fit: whole groups where heads share a key, one list where layers share their weights."""
-    group = kv_groups_of(model)
-    whole = [sorted({member for head in heads for member in range(head // group * group, (head // group + 1) * group)}) for heads in keep]
-    return whole[: len(layers_of(model))]
 
 
 @settings(max_examples=10, deadline=None)
@@ -163,14 +148,6 @@ def test_a_list_that_does_not_fit_its_weights_is_refused(tmp_path, damage):
     path.write_text(json.dumps(kept))
     with pytest.raises(EdgepackError, match="edgepack.json"):
         load_checkpoint(tmp_path / "cut")
-
-
-def context_for(folder, data_folder, tmp_path):
-    from edgepack.model.material import gather
-    from edgepack.plan.recipe import Recipe
-
-    material = gather(Recipe(model=str(folder), data=str(data_folder)))
-    return StageContext(material.task, material.rows("train"), material.train, [], material.labels, tmp_path, 0)
 
 
 def test_a_head_whose_output_is_thrown_away_is_the_least_important(teacher_folder, data_folder, tmp_path):

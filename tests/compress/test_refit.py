@@ -5,8 +5,8 @@ import copy
 import numpy as np
 import pytest
 import torch
+from models_shared import context_for
 from small import FAMILY_TASKS, make_model
-from test_pruning import context_for
 
 from edgepack.compress.pruning import prune_heads
 from edgepack.compress.refit import refit

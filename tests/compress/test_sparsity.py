@@ -4,8 +4,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models_shared import context_for
 from small import make_model
-from test_pruning import context_for
 
 from edgepack.compress.distillation import distill
 from edgepack.compress.sparsity import coded_mb, prune_weights, weight_matrices, zero_share

@@ -8,6 +8,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from models_shared import greedy_in_torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from small import DECODERS, make_model
 
@@ -102,14 +103,6 @@ def greedy(folder, prompt, count, room=0):
         cache, fresh = dict(zip(cache, present, strict=True)), [int(logits[0, 0].argmax())]
         ids += fresh
     return ids
-
-
-def greedy_in_torch(model, prompt, count):
-    ids = torch.tensor([prompt])
-    with torch.no_grad():
-        for _ in range(count):
-            ids = torch.cat([ids, model(input_ids=ids, use_cache=False).logits[:, -1:].argmax(-1)], dim=1)
-    return ids[0].tolist()
 
 
 def test_fp32_writes_what_torch_writes(fp32, model):

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import onnx
 import pytest
+from models_shared import fitted, rows_for
 from onnx import numpy_helper
 from small import CLASSES, FAMILY_TASKS, INTENTS, make_model
-from test_pruning import fitted
 
 from edgepack.core.errors import EdgepackError
 from edgepack.export.file_names import DATA_FILE, MODEL_FILE
@@ -24,22 +24,12 @@ from edgepack.quantize.onnx_int8_search import Texts, int8_model, prepare
 from edgepack.quantize.schemes.onnx_fp16 import runnable as loaded_as_fp32
 from edgepack.quantize.schemes.onnx_fp16 import store_halves
 from edgepack.tasks import task_named
-from edgepack.tasks.common.rows import Row
 
-TEXTS = ["play some jazz", "turn on the light in the kitchen please", "19", "", "set the bedroom to 22 degrees and call anna now " * 3]
 EXPORT = Export(opset=20, why="")
 
 
 def int8(**more):
     return Quantize(**({"precision": "int8", "reduce_range": False, "why": ""} | more))
-
-
-def rows_for(task):
-    if task == "token-classification":
-        return [Row("", words=tuple(text.split())) for text in TEXTS if text]
-    if task == "question-answering":
-        return [Row("", text="what is on?", context=text) for text in TEXTS if text]
-    return [Row("", text=text) for text in TEXTS]
 
 
 def exported(folder, model, task, step=None):

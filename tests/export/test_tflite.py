@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from models_shared import fitted, rows_for
 from small import CLASSES, ENCODERS, make_model
-from test_export import rows_for
-from test_pruning import fitted
 from tflite_quantizing import NO_TEXTS, quantize_tflite
 
 from edgepack.core.errors import EdgepackError

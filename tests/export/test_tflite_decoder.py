@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from models_shared import generate_job, greedy_in_torch
 from small import DECODERS, make_model
-from test_decoder import greedy_in_torch
-from test_generation import job
 from tflite_quantizing import quantize_tflite
 
 import edgepack
@@ -112,7 +111,7 @@ def written(model):
 
 
 def generated(folder, ids, count, **more):
-    *tokens, result = stream_job(folder, "litert", job(ids, count, **more))
+    *tokens, result = stream_job(folder, "litert", generate_job(ids, count, **more))
     assert [one["token"] for one in tokens] == result["tokens"]
     return result
 
@@ -141,7 +140,10 @@ def test_a_text_ends_at_a_stop_token_and_where_the_cache_is_full(fp32, written, 
 @pytest.mark.parametrize(
     ("wanted", "problem"),
     [
-        (job([5] * (POSITIONS + 1), 1), f"the prompt has {POSITIONS + 1} tokens, more than the {POSITIONS} that the file's cache holds"),
+        (
+            generate_job([5] * (POSITIONS + 1), 1),
+            f"the prompt has {POSITIONS + 1} tokens, more than the {POSITIONS} that the file's cache holds",
+        ),
         ({"kind": "decode", "threads": 1, "length": POSITIONS}, f"{POSITIONS + 1} tokens are more than the {POSITIONS} that the file's"),
         ({"kind": "answer", "threads": 1, "rows": [{"input_ids": [5] * (POSITIONS + 1)}]}, "longer than the file's cache, which holds 80"),
     ],

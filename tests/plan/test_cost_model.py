@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_student import MINILM
+from shapes import MINILM
 
 from edgepack.plan.cost_model import predict, predict_file_mb
 from edgepack.plan.profile import load_profile, profile_names

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_student import MINILM
+from shapes import MINILM
 
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.cuts import cut_shape, cut_widths, kept_heads, kept_neurons, parse_layers

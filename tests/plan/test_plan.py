@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 import pytest
+from shapes import MINILM
 from small import make_model
-from test_student import MINILM
 
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.choice import supported_runtime

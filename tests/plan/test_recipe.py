@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from test_student import MINILM
+from shapes import MINILM
 
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.plan import make_plan

@@ -5,19 +5,16 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from shapes import MINILM
 
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.cost_model import predict
 from edgepack.plan.profile import load_profile
 from edgepack.plan.recipe import parse_student
-from edgepack.plan.shape import LayerShape, ModelShape
+from edgepack.plan.shape import LayerShape
 from edgepack.plan.student import candidate_students, choose_student, student_layers
 
 PI = load_profile("raspberry-pi")
-MINILM = ModelShape(
-    model_type="bert", task="text-classification", layers=(LayerShape(heads=12, ffn=1536),) * 6, hidden=384, head_dim=32, kv_groups=1,
-    vocab=30522, positions=512, token_types=2, embedding=384, labels=2,
-)  # fmt: skip
 
 
 def choose(text, teacher=MINILM):

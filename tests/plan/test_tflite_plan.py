@@ -1,7 +1,7 @@
 """A plan for TFLite says why, and refuses before any work what the runtime cannot run."""
 
 import pytest
-from test_student import MINILM
+from shapes import MINILM
 
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.choice import supported_runtime, wished_formats

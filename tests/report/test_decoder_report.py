@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from test_report import in_terminal
+from command_line import in_terminal
 
 from edgepack.measure.machines.transports.local import run_job
 from edgepack.measure.measurement import QUICK, headline_length

@@ -1,15 +1,13 @@
 """The verdict follows from the checks, no number of this machine passes for the device's, and the page stands alone."""
 
-import io
 import json
 import re
 from html.parser import HTMLParser
 
 import pytest
-from rich.console import Console
+from command_line import in_terminal
 from small import make_data
 
-from edgepack.cli.views import report_view
 from edgepack.measure.measurement import QUICK
 from edgepack.measure.measuring import measure
 from edgepack.pack.attempts import Attempt, Sensitive
@@ -108,12 +106,6 @@ def test_the_terminal_shows_quality_within_80_columns(manifest, measured):
     assert rows[2][1:] == [f"{one.true_class:.2f}" for one in shipped.calibration.by_teacher]
     worst = shipped.groups[0]
     assert any(line.startswith(f"weakest class: {worst.name} f1 {worst.value:.4f} of {worst.rows} rows") for line in lines)
-
-
-def in_terminal(report):
-    console = Console(width=80, highlight=False, file=io.StringIO())
-    console.print(report_view(report, "out"))
-    return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
 def test_languages_are_all_shown(manifest, measured):

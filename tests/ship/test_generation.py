@@ -7,9 +7,10 @@ import sys
 
 import numpy as np
 import pytest
+from command_line import edgepack, refused
 from hypothesis import given
 from hypothesis import strategies as st
-from test_cli import edgepack, refused
+from models_shared import generate_job
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from edgepack.core.errors import EdgepackError
@@ -22,7 +23,6 @@ sys.path.append(str(shipped("targets")))
 import sampling as target
 
 PROMPT = "Once upon a time"
-GREEDY = {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "seed": 0}
 
 
 def torch_tokens(model, ids, count):
@@ -31,10 +31,6 @@ def torch_tokens(model, ids, count):
 
     loaded = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).eval()
     return loaded.generate(torch.tensor([ids]), max_new_tokens=count, do_sample=False)[0, len(ids) :].tolist()
-
-
-def job(ids, count, **more):
-    return {"kind": "generate", "threads": 1, "prompt": ids, "max_tokens": count} | GREEDY | more
 
 
 def test_greedy_tokens_are_those_of_torch(stories, stories_pack):
@@ -113,9 +109,9 @@ def test_a_context_that_is_full_ends_the_text(stories, stories_pack):
     assert positions == 512
     ids = torch_tokens(stories, [1], positions - 3)
     prompt = [1, *ids][: positions - 2]
-    found = run_job_tokens(stories_pack, job(prompt, 10))
+    found = run_job_tokens(stories_pack, generate_job(prompt, 10))
     assert found["ended_by"] == "positions" and len(found["tokens"]) == 3
-    full = run_job_tokens(stories_pack, job([*prompt, *found["tokens"][:2]], 10))
+    full = run_job_tokens(stories_pack, generate_job([*prompt, *found["tokens"][:2]], 10))
     assert full["tokens"] == found["tokens"][2:] and full["ended_by"] == "positions"
 
 
@@ -128,9 +124,9 @@ def run_job_tokens(pack, wanted):
 @pytest.mark.parametrize(
     ("wanted", "problem"),
     [
-        (job([5] * 513, 1), "the prompt has 513 tokens, more than the model's 512 positions"),
-        (job([], 1), "the prompt is empty"),
-        (job([512], 1), "token 512 is not one of the model's 512"),
+        (generate_job([5] * 513, 1), "the prompt has 513 tokens, more than the model's 512 positions"),
+        (generate_job([], 1), "the prompt is empty"),
+        (generate_job([512], 1), "token 512 is not one of the model's 512"),
         ({"kind": "decode", "threads": 1, "length": 512, "runs": 1, "seconds": 0}, "513 tokens are more than the model's 512 positions"),
     ],
 )
@@ -146,7 +142,7 @@ def test_what_a_model_cannot_take_is_said_in_json(stories_pack, wanted, problem)
 
 
 def test_a_stream_that_is_closed_early_leaves_no_process(stories_pack):
-    stream = stream_job(stories_pack, "onnxruntime", job([1], 400))
+    stream = stream_job(stories_pack, "onnxruntime", generate_job([1], 400))
     next(stream)
     stream.close()
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout

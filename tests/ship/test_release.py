@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jvm
 import pytest
-from test_ship_linux import imported, resign, run
+from linux_module import imported, resign, run
 
 from edgepack.core.errors import EdgepackError
 from edgepack.ship.jvm.sources import write_sources

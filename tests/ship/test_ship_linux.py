@@ -3,7 +3,6 @@
 import base64
 import configparser
 import hashlib
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from linux_module import imported, resign, run
 
 from edgepack.pack.manifest import read_manifest
 from edgepack.ship.shipping import ship
@@ -42,22 +42,6 @@ def linux(pack_folder, key, tmp_path_factory):
 @pytest.fixture
 def copy(linux, tmp_path):
     return shutil.copytree(linux, tmp_path / "copy")
-
-
-def imported(folder: Path, name: str = "intents"):
-    """A shipped package under a name of its own: several copies live in one test process."""
-    unique = f"{name}_{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
-    place = folder / name
-    spec = importlib.util.spec_from_file_location(unique, place / "__init__.py", submodule_search_locations=[str(place)])
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[unique] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def run(folder: Path, *arguments: str, **more):
-    command = [sys.executable, "-m", "intents", *arguments]
-    return subprocess.run(command, cwd=folder, env={"PATH": ""}, capture_output=True, text=True, check=False, **more)
 
 
 def flip(path: Path, at: int) -> None:
@@ -131,19 +115,6 @@ def test_a_changed_golden_file_and_other_answers_make_the_self_test_say_no(copy,
     resign(copy / "intents" / "model", key)
     found = imported(copy).self_test()
     assert not found.ok and "answered otherwise: off by 1" in found.problem and found.ids_equal == 3
-
-
-def resign(folder: Path, key: Path) -> None:
-    """As somebody does who has the key: new hashes, a new signature."""
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    manifest = json.loads((folder / "module.json").read_text())
-    for entry in manifest["files"]:
-        content = (folder / entry["name"]).read_bytes()
-        entry |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    text = json.dumps(manifest)
-    (folder / "module.json").write_text(text)
-    (folder / "module.sig").write_bytes(base64.b64encode(load_pem_private_key(key.read_bytes(), None).sign(text.encode())))
 
 
 @pytest.mark.parametrize("damage", ["manifest", "missing", "nonsense", "other key"])
