@@ -21,7 +21,7 @@ from pathlib import Path
 
 import board_python
 import machine
-from store import MARK, Store, Wrong, bytes_under, checked, error_of, sweep
+from store import FRESH_MARK, MARK, Store, Wrong, being_set_up_by, bytes_under, checked, claim, error_of, is_set_up, mark_finished, sweep
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before anything here imports onnxruntime: it would keep a database in the home folder
 HELLO = b"edgepack is here\n"  # before it may stand what a login script prints
@@ -34,12 +34,13 @@ class Session:
 
     def __init__(self, folder: str) -> None:
         self.root = Path.home() / folder
-        self.kept = (self.root / MARK).is_file()
+        sweep(self.root)
+        self.kept = is_set_up(self.root)
         self._work: Path | None = None
         self._half_made = False
+        self._claim: int | None = None
         self._process: subprocess.Popen | None = None
         self._idle: threading.Timer | None = None
-        sweep(self.root)
 
     def serve(self, request: dict, data) -> None:
         """One request; a job's answer follows when it has ended, all others' at once."""
@@ -103,12 +104,13 @@ class Session:
 
     def set_up(self) -> bool:
         """The board's own folder with a Python of its own; whatever an earlier one held is replaced."""
-        if self.root.exists() and not self.kept and any(self.root.iterdir()):
+        self._check_nobody_sets_up()
+        if self.root.exists() and not self.kept and any(path.name != FRESH_MARK for path in self.root.iterdir()):
             raise Wrong("{} is there already and was not made by edgepack".format(self.root))
-        self._half_made = True
         self.root.mkdir(parents=True, exist_ok=True)
-        (self.root / MARK).write_text("{}\n")
-        self.kept = True
+        # Until the last step the mark says that this is half made: what is killed before, the next session removes.
+        self._claim = claim(self.root)
+        self._half_made = self.kept = True
         board_python.make(self.root)
         return True
 
@@ -118,11 +120,15 @@ class Session:
         board_python.unpack(self.root, [store.folder / checked(digest) for digest in wheels])
         store.forget(wheels)
         board_python.check_imports(self._python(), module)
+        found = board_python.versions(self._python(), packages)
+        mark_finished(self.root)
         self._half_made = False
-        return board_python.versions(self._python(), packages)
+        self._let_go()
+        return found
 
     def remove(self) -> dict:
         """The board's own folder, all of it; nothing that edgepack did not make."""
+        self._check_nobody_sets_up()
         if not self.kept:
             if self.root.exists():
                 raise Wrong("{} was not made by edgepack: it has no {}".format(self.root, MARK))
@@ -131,6 +137,11 @@ class Session:
         shutil.rmtree(str(self.root))
         self.kept, self._work = False, None
         return {"removed": str(self.root), "freed_mb": round(freed / 1e6, 1)}
+
+    def _check_nobody_sets_up(self) -> None:
+        process = being_set_up_by(self.root)
+        if process not in (None, os.getpid()):
+            raise Wrong("{} is being set up by another session there (process {}): wait for it".format(self.root, process))
 
     def _requests(self) -> dict:
         return {
@@ -163,6 +174,12 @@ class Session:
             shutil.rmtree(str(self._work), ignore_errors=True)
         if self._half_made and (self.root / MARK).is_file():
             shutil.rmtree(str(self.root), ignore_errors=True)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._claim is not None:
+            os.close(self._claim)
+            self._claim = None
 
     def _wait(self, process, time_out_s) -> None:
         timer = threading.Timer(time_out_s, _kill, (process,))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
 from pathlib import Path
 
 MARK = "edgepack-target.json"  # in every folder that this makes: nothing without it is ever removed
+FRESH_MARK = MARK + ".new"  # on its way
 _CHUNK = 1 << 20
 
 
@@ -83,11 +86,59 @@ class Store:
 
 def sweep(root: Path) -> None:
     """Removes what sessions left that were killed, or cut off by a reboot: folders with the mark whose process is gone."""
+    half_made_by = _maker(root)
+    if half_made_by is not None and not _is_alive(half_made_by):
+        shutil.rmtree(str(root), ignore_errors=True)
     inside = [*root.glob("work-*"), *root.parent.glob(root.name + "-*")]
     for path in inside:
         named = re.match(r"^(?:work|{})-(\d+)-".format(re.escape(root.name)), path.name)
         if named and (path / MARK).is_file() and not _is_alive(int(named.group(1))):
             shutil.rmtree(str(path), ignore_errors=True)
+
+
+def claim(root: Path) -> int:
+    """Marks a folder as half made by this process. Wrong where another session is at it. Returns what holds it: close it to let go."""
+    held = os.open(str(root), os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            os.close(held)
+            raise Wrong("{} is being set up by another session there ({}): wait for it".format(root, _maker(root))) from None
+    _write_mark(root, {"half_made_by": os.getpid()})
+    return held
+
+
+def mark_finished(root: Path) -> None:
+    """The last step of a set-up: the mark says whole, after all else is on the disk."""
+    if hasattr(os, "sync"):
+        os.sync()
+    _write_mark(root, {})
+
+
+def _write_mark(root: Path, content: dict) -> None:
+    fresh = root / FRESH_MARK
+    fresh.write_text(json.dumps(content) + "\n")
+    fresh.replace(root / MARK)
+
+
+def is_set_up(root: Path) -> bool:
+    """Whether edgepack made the folder and finished it."""
+    return (root / MARK).is_file() and _maker(root) is None
+
+
+def being_set_up_by(root: Path):
+    """The process that is at it; None where there is none."""
+    process = _maker(root)
+    return process if process is not None and _is_alive(process) else None
+
+
+def _maker(root: Path):
+    try:
+        process = json.loads((root / MARK).read_text()).get("half_made_by")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return process if isinstance(process, int) and process > 0 else None
 
 
 def error_of(error: Exception) -> dict:

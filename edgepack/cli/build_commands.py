@@ -47,17 +47,22 @@ def build(
     from edgepack.core.cache import cache_folder
     from edgepack.core.files import check_output
     from edgepack.measure.measurement import FULL, QUICK
+    from edgepack.pack.manifest import MANIFEST_FILE
     from edgepack.pipeline.build import build as build_pack
+    from edgepack.pipeline.finished import check_place
     from edgepack.plan.choice import wished_formats
 
     device = load_profile(profile)
     wished_formats(device, recipe.format)
     target = out or Path("packs") / device.name
-    check_output(target)
+    effort, command = {"full": FULL, "quick": QUICK, "off": None}[measure], shlex.join(["edgepack", *sys.argv[1:]])
+    if recipe.model:
+        check_place(target, recipe, device, command)
+    elif not (target / MANIFEST_FILE).is_file():
+        check_output(target)
     stages = cache_folder(cache)
     on_stop(f"Finished stages are kept in {stages}: start the same command again and the build goes on from there.")
     recipe = _with_demo(recipe, cache, with_weights=True)
-    effort, command = {"full": FULL, "quick": QUICK, "off": None}[measure], shlex.join(["edgepack", *sys.argv[1:]])
     report = build_pack(recipe, device, target, stages, effort, command)
     if report is None:  # another process of a torchrun writes and shows it
         raise typer.Exit(0)

@@ -5,14 +5,15 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from edgepack.core.distributed import agreed, is_first, world_size
 from edgepack.core.errors import EdgepackError
@@ -24,6 +25,7 @@ from edgepack.core.records import Frozen
 RECORD_FILE = "record.json"
 LIBRARIES = ("edgepack", "torch", "transformers", "tokenizers", "onnx", "onnxruntime", "onnxscript", "onnxslim", "numpy")
 
+_KEPT_S = 30 * 24 * 3600  # an unfinished stage goes on where it was within this time
 _checked: set[tuple[Path, str]] = set()  # folders that this process found intact
 
 Work = Callable[[Path, Path], dict[str, Any]]
@@ -111,6 +113,14 @@ def _finish(unfinished: Path, finished: Path, record: dict[str, Any]) -> None:
     _make_folder(finished.parent)
     rename_whole(made, finished)
     shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def collect(root: Path) -> None:
+    """Removes what killed builds left unfinished weeks ago, and nobody works on: until then it is where they go on."""
+    for folder in (root / "unfinished").glob("*") if (root / "unfinished").is_dir() else ():
+        with suppress(OSError, Timeout), FileLock(root / "locks" / folder.name, timeout=0):
+            if folder.stat().st_mtime < time.time() - _KEPT_S:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def stored_record(folder: Path) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """Files that are there whole or not at all: written beside their place, synced to the disk, then renamed. Hashes of files."""
 
+import glob
 import hashlib
 import os
 import shutil
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.locks import only_one
 
 
 def sha256_of(path: Path) -> str:
@@ -16,26 +18,50 @@ def sha256_of(path: Path) -> str:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """A reader sees the old file or the new one, after a power cut too."""
-    fresh = path.with_name(f".{path.name}.partial")
-    fresh.write_text(text, encoding="utf-8")
-    sync(fresh)
-    fresh.replace(path)
+    """A reader sees the old file or the new one, after a power cut too. Two writers have a file each on the way."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    _sweep(path)
+    try:
+        fresh.write_text(text, encoding="utf-8")
+        sync(fresh)
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
     sync(path.parent)
+
+
+def _sweep(path: Path) -> None:
+    """Removes what killed processes left on the way to this file."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        process = left.name.removesuffix(".partial").rpartition(".")[2]
+        if process.isdecimal() and not _is_alive(int(process)):
+            left.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @contextmanager
 def written_whole(out: Path) -> Iterator[Path]:
-    """A folder to fill; it becomes `out` when the block ends well, and vanishes when it does not."""
+    """A folder to fill; it becomes `out` when the block ends well, and vanishes when it does not. One process at a time."""
     partial = out.parent / f".{out.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)  # left by a build that was killed
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        rename_whole(partial, out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    with only_one(out, "the output"):
+        shutil.rmtree(partial, ignore_errors=True)  # left by a build that was killed
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+            check_output(out)  # nothing but edgepack heeds the lock
+            rename_whole(partial, out)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
 
 
 def rename_whole(folder: Path, place: Path) -> None:

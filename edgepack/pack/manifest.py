@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -25,6 +26,8 @@ from edgepack.tasks.common.scores import Calibration, GroupScore, Score
 MANIFEST_FILE = "pack.json"
 WEIGHT_CACHE = ".weight-cache"  # a folder that a target may leave in a pack: of the machine that ran it, no part of what was built
 REPORT_FILES = ("report.json", "report.md", "report.html")
+RENEWED, RENEWED_PARTIAL = ".renewed", ".renewed.partial"  # of a measuring that is writing its report, or was killed: see renewal.py
+_BESIDE = (WEIGHT_CACHE, RENEWED, RENEWED_PARTIAL)  # folders that pack.json does not list
 SCHEMA: Final = 2
 _UNSEALED = "0" * 64  # stands in pack.json while its own hash is computed
 
@@ -102,19 +105,39 @@ class Manifest(Runnable):
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
     """Writes pack.json with size and hash of every other file that is in the folder now, and with a hash of its own."""
+    sealed, text = sealed_text(folder, manifest)
+    write_atomically(folder / MANIFEST_FILE, text)
+    return sealed
+
+
+def sealed_text(folder: Path, manifest: Manifest, renewed: Path | None = None) -> tuple[Manifest, str]:
+    """The manifest of what is in `folder` now, and its file's text. renewed: a folder with files that take the place of older ones."""
     if not (folder / RUNNABLE_FILE).is_file():  # a pack of schema 1
         write_runnable(folder, manifest)
-    files = tuple(packed(path) for path in sorted(folder.iterdir()) if path.name not in (MANIFEST_FILE, WEIGHT_CACHE))
+    present = {path.name: path for place in (folder, renewed) if place for path in place.iterdir()}
+    files = tuple(packed(present[name]) for name in sorted(present) if name not in (MANIFEST_FILE, *_BESIDE))
     sealed = manifest.model_copy(update={"schema_version": SCHEMA, "sha256": _UNSEALED, "files": files})
     text = json.dumps(sealed.as_json(), indent=1) + "\n"
     digest = hashlib.sha256(text.encode()).hexdigest()
-    write_atomically(folder / MANIFEST_FILE, text.replace(_UNSEALED, digest, 1))
-    return sealed.model_copy(update={"sha256": digest})
+    return sealed.model_copy(update={"sha256": digest}), text.replace(_UNSEALED, digest, 1)
+
+
+def finish_renewal(folder: Path) -> None:
+    """Moves what a killed `renew` had made valid and not yet moved. What is in the way of it stays, and is refused with the rest."""
+    fresh = folder / RENEWED
+    if fresh.is_symlink() or not fresh.is_dir():
+        return
+    with suppress(OSError):
+        for name in (*REPORT_FILES, MANIFEST_FILE):
+            if (fresh / name).is_file() and not (fresh / name).is_symlink():
+                (fresh / name).replace(folder / name)
+        fresh.rmdir()
 
 
 def read_manifest(folder: Path) -> Manifest:
     """EdgepackError: no pack, a pack.json that was changed, or one of another schema."""
     path = folder / MANIFEST_FILE
+    finish_renewal(folder)
     if not path.is_file():
         raise EdgepackError(f"no pack in {str(folder)!r}: it has no {MANIFEST_FILE}", "give the folder that `edgepack build --out` wrote")
     fix = "build or copy the pack again"
@@ -147,11 +170,11 @@ def _build_again(data: dict[str, Any]) -> str:
 def check_files(folder: Path, manifest: Manifest, skip: tuple[str, ...] = ()) -> None:
     """EdgepackError names the first file that is missing, added or changed since the pack was sealed, or that is no plain file."""
     for path in sorted(folder.iterdir()):
-        is_plain = path.is_dir() if path.name == WEIGHT_CACHE else path.is_file()
+        is_plain = path.is_dir() if path.name in _BESIDE else path.is_file()
         if path.is_symlink() or not is_plain:
             raise EdgepackError(f"{path.name} in the pack {folder} is not a plain file", "copy the pack with its files, without links")
     listed = {file.name: file for file in manifest.files}
-    present = {path.name for path in folder.iterdir()} - {MANIFEST_FILE, WEIGHT_CACHE}
+    present = {path.name for path in folder.iterdir()} - {MANIFEST_FILE, *_BESIDE}
     for name in sorted(set(listed) ^ present):
         if name in skip:
             continue

@@ -1,13 +1,15 @@
 """build(): the whole way from a recipe and a profile to a measured pack."""
 
 import shutil
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
-from edgepack.core.cache import cache_folder
+from edgepack.core.cache import cache_folder, collect
 from edgepack.core.distributed import is_first
 from edgepack.core.errors import EdgepackError
 from edgepack.core.files import check_disk, check_output, disk_full_is_said, written_whole
+from edgepack.core.locks import only_one
 from edgepack.core.progress import say
 from edgepack.measure.machines.targets import Target, transport
 from edgepack.measure.machines.transports.local import Here
@@ -17,6 +19,7 @@ from edgepack.model.material import Material, gather
 from edgepack.model.source import find_model
 from edgepack.pack.manifest import WEIGHT_CACHE, Manifest, seal
 from edgepack.pipeline.command import composed_command
+from edgepack.pipeline.finished import check_place, finished_report
 from edgepack.pipeline.packing import write_pack
 from edgepack.pipeline.pair import ship
 from edgepack.pipeline.quantize_stage import check_calibration
@@ -65,18 +68,28 @@ def build(
 ) -> Report | None:
     """A pack in `out`, measured and judged. effort=None leaves the measuring out. Two packs, or the better, where the recipe says so.
 
+    `out` belongs to one build at a time. Where it holds the finished pack of this very call, that one's report is given again.
     Everything that can be wrong with the input is an EdgepackError before a model is loaded. Stages that an earlier build
     finished come from the cache; one that was killed goes on where it was. None in any but the first process of a torchrun.
     command: what the pack says that it was built by; None: the command line that does the same.
     """
-    out = Path(out)
-    check_output(out)
-    cache = cache or cache_folder()
+    out, cache, command = Path(out), cache or cache_folder(), command or composed_command(recipe, profile)
+    with only_one(out, "the output") if is_first() else nullcontext():
+        return _build(recipe, profile, out, cache, effort, command)
+
+
+def _build(recipe: Recipe, profile: Profile, out: Path, cache: Path, effort: Effort | None, command: str) -> Report | None:
+    present = check_place(out, recipe, profile, command)
     for one in wished_formats(profile, recipe.format):
         check_installed(one)
     if recipe.format == "auto" and effort is None:
         raise EdgepackError("--format auto chooses by measurement, and --measure off leaves none", "use --format both, or measure")
     material = gather(recipe)
+    if present:
+        report = finished_report(out, present, material, effort is not None and Here().emulated_by() is None)
+        if report:
+            return report
+        check_output(out)
     pieces = len(material.vocabulary_cut.order) if recipe.vocabulary is not None else None
     plans = _plans(profile, recipe, material.source.shape(material.task.name), pieces)
     for plan in plans:
@@ -84,9 +97,11 @@ def build(
     fp32_mb = predict_file_mb(plans[0].teacher, "fp32")
     check_disk(cache, fp32_mb * _CHECKPOINT_COPIES, "the stages' results")
     check_disk(out, sum(2 * plan.predictions.file_mb for plan in plans), "the pack")
+    if is_first():
+        collect(cache)
     with disk_full_is_said():
         states = [_built(_first_state(material, plan, profile, cache)) for plan in plans]
-        return _ship(states, out, effort, command or composed_command(recipe, profile)) if is_first() else None
+        return _ship(states, out, effort, command) if is_first() else None
 
 
 def _first_state(material: Material, plan: Plan, profile: Profile, cache: Path) -> BuildState:

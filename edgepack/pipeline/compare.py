@@ -1,10 +1,12 @@
 """compare(): several packs of one task on one or more targets, measured in turn, as one page."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
-from edgepack.core.files import check_output
+from edgepack.core.files import check_output, written_whole
+from edgepack.core.locks import only_one
 from edgepack.core.progress import say
 from edgepack.measure.comparing import compare_on
 from edgepack.measure.machines.targets import LOCAL, Target, transport
@@ -20,6 +22,13 @@ def compare(packs: Sequence[Path], out: Path | None = None, effort: Effort = FUL
     target could measure; one of several targets that fails stands in the report.
     """
     manifests = _checked(packs)
+    with only_one(out, "the output") if out is not None else nullcontext():
+        return _compared(packs, manifests, out, effort, on)
+
+
+def _compared(
+    packs: Sequence[Path], manifests: Sequence[Manifest], out: Path | None, effort: Effort, on: Sequence[Target]
+) -> ComparisonReport:
     if out is not None:
         check_output(out)
     names = _names(packs)
@@ -40,7 +49,10 @@ def compare(packs: Sequence[Path], out: Path | None = None, effort: Effort = FUL
     compared = tuple(compared_pack(name, manifest) for name, manifest in zip(names, manifests, strict=True))
     report = ComparisonReport(task=manifests[0].task, packs=compared, targets=tuple(found), failed=tuple(failed))
     if out is not None:
-        write_comparison(out, report)
+        if out.is_dir():
+            out.rmdir()  # empty: what is written whole takes its place
+        with written_whole(out) as folder:
+            write_comparison(folder, report)
     return report
 
 

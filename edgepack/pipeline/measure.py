@@ -1,9 +1,11 @@
 """measure_pack(): measures a finished pack again, here or on other targets, and writes the new report."""
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.locks import only_one
 from edgepack.core.progress import say
 from edgepack.measure.answers import answer
 from edgepack.measure.emulated import without_times
@@ -14,7 +16,8 @@ from edgepack.measure.measuring import measure
 from edgepack.measure.ops import profile_ops
 from edgepack.model.data import label_ids, load_data
 from edgepack.model.quality import judge_outputs
-from edgepack.pack.manifest import REPORT_FILES, Manifest, StageRecord, check_files, read_manifest, seal
+from edgepack.pack.manifest import REPORT_FILES, Manifest, StageRecord, check_files, read_manifest
+from edgepack.pack.renewal import renew
 from edgepack.report.records import Report
 from edgepack.report.regression import against, check_comparable, check_same_machine, read_baseline
 from edgepack.report.side_by_side import Outcome, judge_targets
@@ -48,18 +51,20 @@ def measure_pack(
         check_comparable(older, manifest.profile.name, manifest.task, [target.name for target in on])
     place = out or pack
     _check_writable(place)
-    manifest, median_length = _scored_again(pack, manifest, data)
-    outcomes = []
-    for target in on:
-        outcomes.append(_outcome(target, pack, manifest, median_length, effort, ops, older))
-        if outcomes[-1].failure and len(on) > 1:
-            say(f"{target.name}: {outcomes[-1].failure}\n  fix: {outcomes[-1].fix}")
-    report = judge_targets(manifest, outcomes)
-    if older:
-        report = against(report, older, str(baseline), max_regression)
-    write_report(place, report)
-    if out is None:
-        seal(pack, manifest)
+    with only_one(place, "the place of the report", "wait for it, or name another folder with --out"):
+        manifest, median_length = _scored_again(pack, manifest, data)
+        outcomes = []
+        for target in on:
+            outcomes.append(_outcome(target, pack, manifest, median_length, effort, ops, older))
+            if outcomes[-1].failure and len(on) > 1:
+                say(f"{target.name}: {outcomes[-1].failure}\n  fix: {outcomes[-1].fix}")
+        report = judge_targets(manifest, outcomes)
+        if older:
+            report = against(report, older, str(baseline), max_regression)
+        if out is None:
+            renew(pack, manifest, lambda folder: write_report(folder, report))
+        else:
+            write_report(out, report)
     return report
 
 
@@ -128,8 +133,7 @@ def _with_quality(manifest: Manifest, quality: Quality) -> StageRecord:
 def _check_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".edgepack-probe"
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=folder):  # without a name, where the system can: a kill leaves nothing
+            pass
     except OSError as error:
         raise EdgepackError(f"cannot write the report into {str(folder)!r}: {error.strerror}", "name another folder with --out") from None

@@ -19,9 +19,9 @@ _HEADINGS = {"class": "The weakest classes", "entity type": "The weakest entity 
 
 def write_report(folder: Path, report: Report) -> None:
     """Writes report.json, report.md and report.html into `folder`, each whole or not at all."""
-    write_atomically(folder / "report.json", json.dumps(report.as_json(), indent=1) + "\n")
-    write_atomically(folder / "report.md", markdown(report))
-    write_atomically(folder / "report.html", html(report))
+    texts = {"report.html": html(report), "report.md": markdown(report), "report.json": json.dumps(report.as_json(), indent=1) + "\n"}
+    for name, text in texts.items():  # nothing is written before all three are there
+        write_atomically(folder / name, text)
 
 
 def markdown(report: Report) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.measure.machines.transports.local import stream_job
-from edgepack.pack.manifest import Manifest, read_manifest
+from edgepack.pack.manifest import REPORT_FILES, Manifest, check_files, read_manifest
 from edgepack.tasks import task_named
 
 if TYPE_CHECKING:
@@ -152,6 +152,7 @@ def _check_settings(max_tokens: int, temperature: float, top_k: int, top_p: floa
 
 def _text_generator(pack: Path) -> Manifest:
     manifest = read_manifest(pack)
+    check_files(pack, manifest, skip=REPORT_FILES)
     if not task_named(manifest.task).decodes:
         raise EdgepackError(
             f"{str(pack)!r} is a pack for {manifest.task}: it generates no text", "give a pack that was built from a text-generation model"

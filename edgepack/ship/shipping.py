@@ -9,6 +9,7 @@ from types import ModuleType
 from edgepack.core import templates
 from edgepack.core.errors import EdgepackError, did_you_mean
 from edgepack.core.files import check_disk, check_output, disk_full_is_said, written_whole
+from edgepack.core.locks import only_one
 from edgepack.core.records import Frozen
 from edgepack.pack.manifest import REPORT_FILES, Manifest, check_files, read_manifest
 from edgepack.plan.runtime import runtime_facts
@@ -84,6 +85,13 @@ def ship(  # noqa: PLR0913, PLR0917  a flag is a parameter
         release=release,
     )
     warnings = (*writer.check(shipment), *(permissions_warning(signer.file) if signer else ()))
+    with only_one(out, "the output"):
+        return _shipped(writer, shipment, out, warnings)
+
+
+def _shipped(writer: ModuleType, shipment: Shipment, out: Path, warnings: tuple[str, ...]) -> Shipped:
+    check_output(out)
+    manifest = shipment.manifest
     check_disk(out, _needed_mb(manifest), "the module")
     if out.is_dir():
         out.rmdir()  # empty, as check_output found: what is written whole takes its place

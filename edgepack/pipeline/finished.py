@@ -1,0 +1,58 @@
+"""A build that was killed behind its last rename left a whole pack: the same command, started again, finds it and ends well."""
+
+from pathlib import Path
+
+from edgepack.core.cache import library_versions
+from edgepack.core.errors import EdgepackError
+from edgepack.core.files import check_output
+from edgepack.core.progress import say
+from edgepack.core.reading import ANSWER_BYTES, read_json_object
+from edgepack.model.material import Material
+from edgepack.pack.manifest import MANIFEST_FILE, Manifest, check_files, read_manifest
+from edgepack.plan.profile import Profile
+from edgepack.plan.recipe import Recipe
+from edgepack.report.records import Report
+
+
+def check_place(out: Path, recipe: Recipe, profile: Profile, command: str) -> tuple[Manifest, ...]:
+    """The packs that lie in `out` and were built by this command from this recipe and profile; none where `out` is empty or new.
+
+    EdgepackError where it holds anything else. Whether model and data are still the same is not known yet: see finished_report.
+    """
+    places = _places(out, recipe)
+    if not all((place / MANIFEST_FILE).is_file() for place in places):
+        check_output(out)
+        return ()
+    try:
+        manifests = tuple(read_manifest(place) for place in places)
+    except EdgepackError:
+        manifests = ()
+    same = all(one.command == command and one.recipe == recipe and one.profile == profile for one in manifests)
+    if not manifests or not same:
+        check_output(out)
+    return manifests
+
+
+def finished_report(out: Path, manifests: tuple[Manifest, ...], material: Material, is_measured: bool) -> Report | None:
+    """The report of what lies in `out`, where it was made of the same model, data and libraries, and is whole; None where it is not."""
+    data = material.data.sha256 if material.data else None
+    for manifest in manifests:
+        built_from = (manifest.source.sha256, manifest.data.sha256 if manifest.data else None)
+        versions = library_versions()
+        if built_from != (material.source.sha256, data) or any(manifest.versions.get(name) != one for name, one in versions.items()):
+            return None
+    reports = []
+    for place, manifest in zip(_places(out, material.recipe), manifests, strict=True):
+        try:
+            check_files(place, manifest)
+        except EdgepackError:
+            return None
+        reports.append(Report.read(read_json_object(place / "report.json", ANSWER_BYTES), str(place / "report.json")))
+    if not reports or any(is_measured and report.measurements is None for report in reports):
+        return None
+    say(f"nothing to do: {out} holds the finished pack of this very command, from the same model, data and libraries")
+    return next((one for one in reports if any(row.shipped and row.pack_id == one.pack_id for row in one.formats)), reports[0])
+
+
+def _places(out: Path, recipe: Recipe) -> tuple[Path, ...]:
+    return (out / "onnx", out / "tflite") if recipe.format == "both" else (out,)
