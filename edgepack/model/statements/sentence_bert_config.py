@@ -14,7 +14,7 @@ _HARMLESS = (
 _ARGUMENTS = ("model_args", "model_kwargs", "tokenizer_args", "processor_kwargs", "config_args", "config_kwargs", "processing_kwargs")
 _OF_NO_USE = ("query_length", "document_length", "query_expansion")  # of models with a vector for each token
 _SAME_ANSWERS = ("torch_dtype", "dtype", "attn_implementation", "device_map", "low_cpu_mem_usage", "use_fast", "use_safetensors")
-_HEADS = ["feature-extraction", "sequence-classification"]  # as the library names what a transformer was loaded for
+_HEADS = ("feature", "sequence")  # the first word of what the library calls the outputs: of tokens, or of classes
 _KNOWN = ("max_seq_length", "do_lower_case", "transformer_task", *_HARMLESS, *_ARGUMENTS, *_OF_NO_USE)
 
 
@@ -26,9 +26,15 @@ def read_sentence_bert_config(folder: Path) -> tuple[int | None, bool]:
     for key in _OF_NO_USE:
         if content.get(key) is not None:
             raise refusal(file, key, content[key], "other lengths for queries than for documents are not reproduced", "remove the key")
-    task = content.get("transformer_task", _HEADS[0])
-    if task not in _HEADS:
-        raise refusal(file, "transformer_task", task, "this head of the transformer is not reproduced", f"give one of {', '.join(_HEADS)}")
+    task = typed(file, content, "transformer_task", str, _HEADS[0])
+    if task.partition("-")[0] not in _HEADS:
+        raise refusal(
+            file,
+            "transformer_task",
+            task,
+            "this head of the transformer is not reproduced",
+            "give a SentenceTransformer, or a CrossEncoder with a head for classification",
+        )
     _check_modalities(file, content.get("modality_config") or {})
     for key in _ARGUMENTS:
         _check_arguments(file, key, content.get(key) or {})
