@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from edgepack.core.errors import EdgepackError
+from edgepack.model.adapters import merge_adapter
 from edgepack.model.sentence_head import statement_of, with_head
 from edgepack.model.source import KEPT_FILE, Kept, Source, find_model
 from edgepack.model.surgery import layer_shapes, resize_layers
@@ -119,16 +120,25 @@ def _from_pretrained(source: Source, task: str, dimensions: int | None, trust_re
         local_files_only=True,
         trust_remote_code=trust_remote_code,
         output_loading_info=True,
+        **({} if source.adapter is None else _head_settings(source.config)),
         **_attention(source.config, source.name),
         **_extra_arguments(source, task),
     )
-    missing = sorted(report["missing_keys"])
+    brought = merge_adapter(model, source.adapter_folder, source.adapter) if source.adapter else set()
+    missing = sorted(set(report["missing_keys"]) - brought)
     if missing:
         raise EdgepackError(
             f"{source.name} has no weights for {missing[0]}, which {task} needs",
             "fine-tune the model for the task first, or name its task with --task",
         )
     return with_head(model, source.sentence, dimensions, source.root)
+
+
+def _head_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A base model's head, where it has one, makes room for the adapter's."""
+    names = {int(index): name for index, name in (config.get("id2label") or {}).items()}
+    labels = {"id2label": names, "label2id": {name: index for index, name in names.items()}} if names else {}
+    return {"ignore_mismatched_sizes": True} | labels
 
 
 def _from_kept(source: Source, task: str, dimensions: int | None) -> nn.Module:

@@ -158,7 +158,7 @@ class Material:
 
 def gather(recipe: Recipe) -> Material:
     """Model and data of a recipe, with every complaint that can come before the model is loaded."""
-    source = find_model(recipe.model, recipe.trust_remote_code)
+    source = find_model(recipe.model, recipe.trust_remote_code, base=recipe.base)
     check_tokenizer(source)
     task = task_named(recipe.task or source.task())
     source.shape(task.name)

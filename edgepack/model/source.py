@@ -2,8 +2,7 @@
 
 import hashlib
 import re
-import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -13,19 +12,24 @@ from pydantic import Field
 from edgepack.core.cache import RECORD_FILE
 from edgepack.core.errors import EdgepackError
 from edgepack.core.files import sha256_of
-from edgepack.core.reading import HEADER_BYTES, as_object, parse_json, read_bytes, read_json_object
+from edgepack.core.reading import as_object, read_bytes, read_json_object
 from edgepack.core.records import Frozen
 from edgepack.core.showing import shown
+from edgepack.model.adapter_base import TOKENIZERS, config_with_head, has_other_tokenizer
+from edgepack.model.safetensors_file import check_safetensors
+from edgepack.model.statements.adapter_config import FILE as ADAPTER_FILE
+from edgepack.model.statements.adapter_config import WEIGHTS as ADAPTER_WEIGHTS
+from edgepack.model.statements.adapter_config import Adapter, read_adapter
 from edgepack.model.statements.modules_json import transformer_folder
 from edgepack.model.statements.sentence_folder import read_sentence_folder
 from edgepack.model.statements.sentence_record import SentenceStatement
 from edgepack.plan.shape import LayerShape, ModelShape, read_shape, task_of
+from edgepack.tasks import all_tasks
 
 CONFIG_BYTES = 16_000_000
 KEPT_FILE = "edgepack.json"  # a pruned checkpoint's own list of what is left in each layer
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
-_CONFIGS = ["*.json", "*.txt", "*.model", "README.md"]
+_CONFIGS = ["*.json", "*.txt", "*.model", "README.md", ADAPTER_WEIGHTS]
 _WEIGHTS = ["*.safetensors"]
 _READ = {".json", ".txt", ".model", ".jinja", ".py", ".safetensors"}
 
@@ -42,7 +46,8 @@ class Kept(Frozen):
 class Source:
     """A model folder that has passed its checks; `name` is its hub id, or the folder's own name.
 
-    folder: with the transformer and its tokenizer. root: the folder that was given, which may hold it in a folder below.
+    folder: with the transformer and its tokenizer. root: the folder that was given, which may hold it in a folder below. Of an
+    adapter both are those of its base model.
     """
 
     name: str
@@ -52,11 +57,14 @@ class Source:
     kept: Kept | None
     weights: tuple[Path, ...]
     licence: str | None
+    adapter: Adapter | None = None  # to be merged into the weights
+    adapter_folder: Path | None = None
 
     @cached_property
     def sha256(self) -> str:
         """Over every file of the folder that a library reads: config, list of what is kept, weights, tokenizer, generation, code."""
-        return folder_sha256(self.root)
+        own = folder_sha256(self.root)
+        return own if self.adapter_folder is None else hashlib.sha256(f"{own}{folder_sha256(self.adapter_folder)}".encode()).hexdigest()
 
     @cached_property
     def sentence(self) -> SentenceStatement | None:
@@ -74,13 +82,16 @@ class Source:
     def task(self) -> str:
         if self.sentence is not None and self.sentence.embeds:  # whatever head the transformer was trained with
             return "feature-extraction"
-        return task_of(self.config, f"{self.folder.name}/config.json")
+        kind = self.adapter.kind if self.adapter else None
+        of_adapter = [task.name for task in all_tasks() if kind is not None and task.adapter_kind == kind]
+        return of_adapter[0] if of_adapter else task_of(self.config, f"{self.folder.name}/config.json")
 
 
-def find_model(model: str, trust_remote_code: bool = False, with_weights: bool = True) -> Source:
+def find_model(model: str, trust_remote_code: bool = False, with_weights: bool = True, base: str | None = None) -> Source:
     """EdgepackError: no such folder, no config, pickle only, truncated weights, code of its own that nobody asked for.
 
-    with_weights=False looks at the config alone, and fetches no more of a hub model.
+    with_weights=False looks at the config alone, and fetches no more of a hub model. base: where `model` is a LoRA adapter, the
+    model that it was trained on.
     """
     folder = Path(model).expanduser()
     name = folder.resolve().name  # where it lies on this machine is nobody's business
@@ -88,6 +99,9 @@ def find_model(model: str, trust_remote_code: bool = False, with_weights: bool =
         if folder.is_file():
             raise EdgepackError(f"the model is a file: {model!r}", "give the folder with config.json and model.safetensors")
         name, folder = model, _download(model, _WEIGHTS + _CONFIGS if with_weights else _CONFIGS)
+    adapter = read_adapter(folder)
+    if base is not None or (adapter is not None and not (folder / "config.json").is_file()):
+        return _adapted(name, folder, adapter, base, trust_remote_code, with_weights)
     root, folder = folder, transformer_folder(folder)
     config = _read_config(folder)
     if config.get("auto_map") and not trust_remote_code:
@@ -96,12 +110,33 @@ def find_model(model: str, trust_remote_code: bool = False, with_weights: bool =
         )
     weights = tuple(_weight_files(folder)) if with_weights else ()
     for path in weights:
-        _check_safetensors(path)
+        check_safetensors(path)
     kept_file = folder / KEPT_FILE
     kept = Kept.read(read_json_object(kept_file, CONFIG_BYTES), f"{folder.name}/{KEPT_FILE}") if kept_file.is_file() else None
     source = Source(name, folder, root, config, kept, weights, _licence(root))
     _ = source.sentence  # whatever the task is, the folder is not what it looks like where a part of it is refused
     return source
+
+
+def _adapted(name: str, folder: Path, adapter: Adapter | None, base: str | None, trust_remote_code: bool, with_weights: bool) -> Source:
+    """The base model with the adapter that is to be merged into it, under the adapter's name."""
+    if adapter is None:
+        raise EdgepackError(f"--base {base}: {name!r} is no LoRA adapter: it has no {ADAPTER_FILE}", "leave --base out")
+    if base is None:
+        stated = adapter.base or "MODEL"
+        raise EdgepackError(f"{name!r} is a LoRA adapter without the model that it was trained on", f"name that with --base {stated}")
+    found = find_model(base, trust_remote_code, with_weights)
+    if found.adapter is not None or found.kept is not None:
+        raise EdgepackError(f"--base {base} is no plain model folder", "give the model that the adapter was trained on")
+    weights = folder / ADAPTER_WEIGHTS
+    check_safetensors(weights)
+    if has_other_tokenizer(folder, found.folder):
+        raise EdgepackError(
+            f"{name!r} has another tokenizer than --base {base}: an adapter with a tokenizer of its own may have new tokens",
+            "remove the tokenizer's files from the adapter's folder where both give the same tokens; else merge with PEFT",
+        )
+    config = config_with_head(found.config, weights)
+    return replace(found, name=name, config=config, adapter=adapter, adapter_folder=folder, licence=_licence(folder) or found.licence)
 
 
 def folder_sha256(folder: Path) -> str:
@@ -116,7 +151,7 @@ def folder_sha256(folder: Path) -> str:
 
 def check_tokenizer(source: Source) -> None:
     """transformers would make an empty tokenizer of a folder that has none."""
-    if not any((source.folder / name).is_file() for name in _TOKENIZERS):
+    if not any((source.folder / name).is_file() for name in TOKENIZERS):
         raise EdgepackError(f"no tokenizer in {source.folder}", "save the tokenizer beside the model: `tokenizer.save_pretrained(folder)`")
 
 
@@ -162,35 +197,6 @@ def _weight_files(folder: Path) -> list[Path]:
             "where you trust it, convert it once: load it with transformers and `save_pretrained` writes safetensors",
         )
     raise EdgepackError(f"no model.safetensors in {folder}", "give the folder that `save_pretrained` wrote")
-
-
-def _check_safetensors(path: Path) -> None:
-    """Reads the header alone: its last offset is the file's size, unless the file was cut."""
-    size = path.stat().st_size
-    try:
-        with path.open("rb") as file:
-            (header_bytes,) = struct.unpack("<Q", file.read(8))
-            if header_bytes > min(size, HEADER_BYTES):
-                raise ValueError("the header is longer than the file, or than the format allows")
-            header = as_object(parse_json(file.read(header_bytes), f"the header of {path.name}"), f"the header of {path.name}")
-        ends = [_end(name, entry) for name, entry in header.items() if name != "__metadata__"]
-        expected = 8 + header_bytes + max(ends, default=0)
-    except OSError as error:
-        raise EdgepackError(f"{path} cannot be read: {error.strerror}", "check the path and its permissions") from None
-    except EdgepackError as error:
-        raise EdgepackError(f"{path} is not a safetensors file: {error.problem}", "download or save the model again") from None
-    except (struct.error, ValueError, KeyError, TypeError, IndexError) as error:
-        raise EdgepackError(f"{path} is not a safetensors file: {error}", "download or save the model again") from None
-    if expected != size:
-        raise EdgepackError(f"{path} is truncated: {size} of {expected} bytes", "download or save the model again")
-
-
-def _end(name: str, entry: Any) -> int:
-    """Where a tensor's bytes end, counted from the header's end."""
-    begin, end = entry["data_offsets"]
-    if not (type(begin) is type(end) is int and 0 <= begin <= end):
-        raise ValueError(f"data_offsets of {shown(name)} are {shown(entry['data_offsets'])}")
-    return end
 
 
 def _licence(folder: Path) -> str | None:

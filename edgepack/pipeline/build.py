@@ -49,7 +49,7 @@ def plan_build(recipe: Recipe, profile: Profile) -> Plan:
 
 def plan_formats(recipe: Recipe, profile: Profile) -> tuple[Plan, ...]:
     """A plan for each format that the recipe wants."""
-    source = find_model(recipe.model, recipe.trust_remote_code, with_weights=False)
+    source = find_model(recipe.model, recipe.trust_remote_code, with_weights=False, base=recipe.base)
     return _plans(profile, recipe, source.shape(recipe.task or source.task()))
 
 

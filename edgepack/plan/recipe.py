@@ -135,6 +135,9 @@ class Recipe(Stated):
     """model: a folder or hub id. Whatever is None is chosen by the plan, or read from the model and the data."""
 
     model: Annotated[str, Setting("Model folder or hub id.", BUILD, unset="the demo model")] = ""
+    base: Annotated[
+        str | None, Setting("Where the model is a LoRA adapter: the model that it was trained on.", BUILD, unset="the model is whole")
+    ] = None
     task: Annotated[TaskName | None, Setting("What the model does.", BUILD, unset="read from the model's config")] = None
     data: Annotated[
         str | None,
@@ -276,7 +279,7 @@ def read_recipe(path: Path | None, given: Mapping[str, Any]) -> Recipe:
     if path is not None:
         stated = _read_toml(path)
         Recipe.read(stated, path.name)
-        stated |= {key: _beside(path, stated[key]) for key in ("model", "data", "unlabelled") if stated.get(key)}
+        stated |= {key: _beside(path, stated[key]) for key in ("model", "base", "data", "unlabelled") if stated.get(key)}
     return Recipe.read(_merged(stated, given), "the command line", flag_of)
 
 

@@ -136,6 +136,7 @@ TASK = Task(
     name="feature-extraction",
     auto_class="AutoModel",
     architectures=("Model",),
+    adapter_kind="FEATURE_EXTRACTION",
     outputs=("sentence_embedding",),  # [hidden]; torch names a value inside `embedding`
     per_token=False,
     metric="cosine_to_teacher",

@@ -163,6 +163,7 @@ TASK = Task(
     name="question-answering",
     auto_class="AutoModelForQuestionAnswering",
     architectures=("ForQuestionAnswering",),
+    adapter_kind="QUESTION_ANS",
     outputs=("start_logits", "end_logits"),  # [tokens, 2]
     per_token=True,
     metric="answer_f1",

@@ -79,6 +79,7 @@ TASK = Task(
     name="text-classification",
     auto_class="AutoModelForSequenceClassification",
     architectures=("ForSequenceClassification",),
+    adapter_kind="SEQ_CLS",
     outputs=("logits",),  # [labels]
     per_token=False,
     metric="accuracy",

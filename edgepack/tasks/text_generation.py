@@ -118,6 +118,7 @@ TASK = Task(
     name="text-generation",
     auto_class="AutoModelForCausalLM",
     architectures=("ForCausalLM", "LMHeadModel"),
+    adapter_kind="CAUSAL_LM",
     outputs=("logits",),  # reduced to [tokens - 1, 2]: the next token's negative log-likelihood, and the likeliest token
     per_token=True,
     metric="perplexity",

@@ -164,6 +164,7 @@ TASK = Task(
     name="token-classification",
     auto_class="AutoModelForTokenClassification",
     architectures=("ForTokenClassification",),
+    adapter_kind="TOKEN_CLS",
     outputs=("logits",),  # [tokens, labels]
     per_token=True,
     metric="span_f1",

@@ -13,9 +13,9 @@ Answer = dict[str, Any]
 class Situation:
     """make(folder) writes the model folder. oracle(folder, calls) asks the outside library: one answer for each call.
 
-    recipe: settings of the build beside the model. refused: a pattern of the error by which the build says no, where what the
-    folder states is not reproduced. refused_by: the same for a single platform or format, by its name. The answers are those of
-    `canonical` in paths.py.
+    recipe: settings of the build beside the model; {beside} is the folder that the model's folder lies in. refused: a pattern of
+    the error by which the build says no, where what the folder states is not reproduced. refused_by: the same for a single platform
+    or format, by its name. The answers are those of `canonical` in paths.py.
     """
 
     name: str

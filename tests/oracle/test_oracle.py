@@ -35,7 +35,8 @@ def test_a_pack_answers_as_its_models_own_library(situation, format, tmp_path, c
     folder.mkdir()
     situation.make(folder)
     settings = {"model": str(folder), "student": "same", "prune_heads": 0.0, "precision": "fp32", "format": format, "task": situation.task}
-    recipe = Recipe.read(settings | situation.recipe, "the row")
+    stated = {key: value.format(beside=tmp_path) if isinstance(value, str) else value for key, value in situation.recipe.items()}
+    recipe = Recipe.read(settings | stated, "the row")
     refused = situation.refused or situation.refused_by.get(format)
     if refused:
         with pytest.raises(EdgepackError, match=refused):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from edgepack.core.errors import EdgepackError
 from edgepack.model.statements.config_sentence_transformers import FILE as PROMPTS_FILE
 from edgepack.model.statements.config_sentence_transformers import read_sentence_transformers
 from edgepack.model.statements.modules_json import FILE, read_modules, transformer_folder
@@ -10,14 +11,29 @@ from edgepack.model.statements.sentence_bert_config import FILES, read_sentence_
 from edgepack.model.statements.sentence_record import SentenceStatement
 from edgepack.model.statements.statement_file import read_list, refusal
 
+_SETFIT_HEAD = "model_head.pkl"
+_CONVERTED = """where you trust it, make the head a part of the model once, and give the new folder; its vectors are the classes' logits:
+    import joblib, torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Dense
+    head, model = joblib.load("FOLDER/model_head.pkl"), SentenceTransformer("FOLDER")
+    weight, bias = torch.tensor(head.coef_).float(), torch.tensor(head.intercept_).float()
+    model.append(Dense(*weight.T.shape, activation_function=torch.nn.Identity(), init_weight=weight, init_bias=bias))
+    model.save_pretrained("NEW_FOLDER")"""
+
 
 def read_sentence_folder(folder: Path) -> SentenceStatement | None:
     """None: the library itself would see a plain transformers folder. EdgepackError names what a pack does not reproduce."""
+    if (folder / _SETFIT_HEAD).is_file():
+        raise EdgepackError(f"{folder} is a SetFit model whose head is a pickle ({_SETFIT_HEAD}): a pickle can run any code", _CONVERTED)
     if not (folder / FILE).is_file():
         return _without_modules(folder)
     parts = read_modules(folder)
     length, lower_case = read_sentence_bert_config(transformer_folder(folder))
     asked = read_sentence_transformers(folder)
+    if asked["default_prompt"] and not parts:
+        why = "a prompt before the texts of a CrossEncoder is not reproduced"
+        raise refusal(PROMPTS_FILE, "default_prompt_name", asked["default_prompt"], why, "remove it, and put the prompt before your texts")
     if any(asked["prompts"].values()):
         for entry in read_list(folder / FILE):
             if entry["type"].endswith(".Pooling") and leaves_prompts_out(folder, entry["path"]):

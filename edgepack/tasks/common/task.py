@@ -127,6 +127,7 @@ class Task:
     metric_of_narrower: str | None = None  # the first metric of a student whose outputs have another width than the teacher's
     default_importance: str = "gradient"  # what heads and neurons are ranked by
     loss_weights: Mapping[str, float] = field(default_factory=lambda: dict(OUTPUTS_ALONE))
+    adapter_kind: str | None = None  # what PEFT calls models for this task
     class_kind: str = "class"  # what `class_results` are results of
 
     # How answers are formed: written into the pack, and read by every platform.

@@ -1,0 +1,40 @@
+"""A safetensors file's header: whether the file is whole, and what it holds. No torch."""
+
+import struct
+from pathlib import Path
+from typing import Any
+
+from edgepack.core.errors import EdgepackError
+from edgepack.core.reading import HEADER_BYTES, as_object, parse_json
+from edgepack.core.showing import shown
+
+
+def check_safetensors(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of its tensors. Reads the header alone: its last offset is the file's size, unless the file was cut."""
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file:
+            (header_bytes,) = struct.unpack("<Q", file.read(8))
+            if header_bytes > min(size, HEADER_BYTES):
+                raise ValueError("the header is longer than the file, or than the format allows")
+            header = as_object(parse_json(file.read(header_bytes), f"the header of {path.name}"), f"the header of {path.name}")
+        ends = [_end(name, entry) for name, entry in header.items() if name != "__metadata__"]
+        shapes = {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+        expected = 8 + header_bytes + max(ends, default=0)
+    except OSError as error:
+        raise EdgepackError(f"{path} cannot be read: {error.strerror}", "check the path and its permissions") from None
+    except EdgepackError as error:
+        raise EdgepackError(f"{path} is not a safetensors file: {error.problem}", "download or save the model again") from None
+    except (struct.error, ValueError, KeyError, TypeError, IndexError) as error:
+        raise EdgepackError(f"{path} is not a safetensors file: {error}", "download or save the model again") from None
+    if expected != size:
+        raise EdgepackError(f"{path} is truncated: {size} of {expected} bytes", "download or save the model again")
+    return shapes
+
+
+def _end(name: str, entry: Any) -> int:
+    """Where a tensor's bytes end, counted from the header's end."""
+    begin, end = entry["data_offsets"]
+    if not (type(begin) is type(end) is int and 0 <= begin <= end):
+        raise ValueError(f"data_offsets of {shown(name)} are {shown(entry['data_offsets'])}")
+    return end
