@@ -10,12 +10,12 @@ from torch import nn
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
-from edgepack.export.decoders import cache_layers, kv_heads, logits_of, refuse_rotation_by_length, stop_ids
+from edgepack.export.decoders import kv_heads, logits_of, refuse_rotation_by_length
+from edgepack.export.describing import describe_decoder
 from edgepack.export.file_names import MODEL_FILE, SCORE_FILE
 from edgepack.export.onnx_decoder_modules import Feed, onnx_modules
 from edgepack.export.onnx_export import forget_the_machine, name_by_module, quiet
 from edgepack.export.onnx_optimization import SESSION, optimize_onnx
-from edgepack.model.evaluation import pad_id_of
 from edgepack.model.surgery import head_dim_of
 from edgepack.pack.runnable import Runnable
 from edgepack.plan.steps import Export
@@ -31,20 +31,7 @@ _UNFUSED = ("MatMulAddFusion",)  # a Gemm between two Reshapes is nothing that q
 
 def runnable_decoder(model: nn.Module, task: Task) -> Runnable:
     """What a target must know of the files that an export of `model` became. `inputs` and `outputs` are those beside the cache."""
-    return Runnable(
-        task=task.name,
-        model=MODEL_FILE,
-        inputs=("input_ids", "attention_mask"),
-        outputs=task.outputs,
-        per_token=task.per_token,
-        pad_id=pad_id_of(model),
-        vocab=model.config.vocab_size,
-        session=SESSION,
-        cache=cache_layers(model),
-        score_model=SCORE_FILE,
-        positions=positions_of(model),
-        stop_ids=stop_ids(model),
-    )
+    return describe_decoder(model, task, MODEL_FILE, positions_of(model), session=SESSION, score_model=SCORE_FILE)
 
 
 def positions_of(model: nn.Module) -> int:

@@ -16,10 +16,10 @@ from transformers.pytorch_utils import Conv1D
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
+from edgepack.export.describing import describe_encoder, input_names
 from edgepack.export.file_names import MODEL_FILE
 from edgepack.export.onnx_attention import onnx_attention
 from edgepack.export.onnx_optimization import session_of
-from edgepack.model.evaluation import pad_id_of, takes_types
 from edgepack.pack.runnable import Runnable
 from edgepack.plan.steps import Export
 from edgepack.tasks.common.task import Task
@@ -43,22 +43,9 @@ class _Graph(nn.Module):
         return self.task.forward(self.model, batch)
 
 
-def input_names(model: nn.Module) -> list[str]:
-    return ["input_ids", "attention_mask"] + (["token_type_ids"] if takes_types(model) else [])
-
-
 def runnable(model: nn.Module, task: Task, prepack: bool = True) -> Runnable:
     """What a target must know of the file that an export of `model` became."""
-    return Runnable(
-        task=task.name,
-        model=MODEL_FILE,
-        inputs=tuple(input_names(model)),
-        outputs=task.outputs,
-        per_token=task.per_token,
-        pad_id=pad_id_of(model),
-        vocab=model.config.vocab_size,
-        session=session_of(prepack),
-    )
+    return describe_encoder(model, task, MODEL_FILE, session=session_of(prepack))
 
 
 def export_onnx(model: nn.Module, task: Task, step: Export, target: Path) -> None:

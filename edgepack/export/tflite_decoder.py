@@ -13,11 +13,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from edgepack.export.decoders import cache_layers, layer_type_of, logits_of, refuse_rotation_by_length, stop_ids, window_of
+from edgepack.export.decoders import cache_layers, layer_type_of, logits_of, refuse_rotation_by_length, window_of
+from edgepack.export.describing import describe_decoder
 from edgepack.export.onnx_export import plain_linears
 from edgepack.export.tflite_attention import HIDDEN, tflite_cached_attention
 from edgepack.export.tflite_export import MODEL_FILE, write_signatures
-from edgepack.model.evaluation import pad_id_of
 from edgepack.model.surgery import depth_of
 from edgepack.pack.runnable import CacheLayer, Runnable
 from edgepack.tasks.common.task import Task
@@ -28,20 +28,7 @@ HEAD_ROWS = 16
 
 def runnable_tflite_decoder(model: nn.Module, task: Task, positions: int, weight_cache: bool) -> Runnable:
     """What a target must know of the file that an export of `model` became. positions: tokens that its cache holds."""
-    return Runnable(
-        task=task.name,
-        model=MODEL_FILE,
-        inputs=("input_ids", "attention_mask"),
-        outputs=task.outputs,
-        per_token=task.per_token,
-        pad_id=pad_id_of(model),
-        vocab=model.config.vocab_size,
-        cache=cache_layers(model),
-        positions=positions,
-        stop_ids=stop_ids(model),
-        weight_cache=weight_cache,
-        buckets=prompt_lengths(positions),
-    )
+    return describe_decoder(model, task, MODEL_FILE, positions, weight_cache=weight_cache, buckets=prompt_lengths(positions))
 
 
 def prompt_lengths(positions: int) -> tuple[int, ...]:

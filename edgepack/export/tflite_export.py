@@ -18,12 +18,12 @@ from torch import nn
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
-from edgepack.export.onnx_export import input_names, plain_linears
+from edgepack.export.describing import describe_encoder, input_names
+from edgepack.export.onnx_export import plain_linears
 from edgepack.export.tflite_attention import tflite_attention
 from edgepack.export.tflite_converter import direct_products, mended_converter
 from edgepack.export.tflite_file import edit_model
 from edgepack.export.tflite_graph import foreign_ops
-from edgepack.model.evaluation import pad_id_of
 from edgepack.pack.runnable import Runnable
 from edgepack.tasks.common.task import Task
 
@@ -49,17 +49,7 @@ class _Graph(nn.Module):
 
 def runnable_tflite(model: nn.Module, task: Task, buckets: Sequence[int], weight_cache: bool = False) -> Runnable:
     """What a target must know of the file that an export of `model` became."""
-    return Runnable(
-        task=task.name,
-        model=MODEL_FILE,
-        inputs=tuple(input_names(model)),
-        outputs=task.outputs,
-        per_token=task.per_token,
-        pad_id=pad_id_of(model),
-        vocab=model.config.vocab_size,
-        weight_cache=weight_cache,
-        buckets=tuple(buckets),
-    )
+    return describe_encoder(model, task, MODEL_FILE, weight_cache=weight_cache, buckets=tuple(buckets))
 
 
 def export_tflite(model: nn.Module, task: Task, buckets: Sequence[int], target: Path) -> None:

@@ -1,0 +1,39 @@
+"""What a target must know of any exported file: one function fills the record, each format adds what it alone has."""
+
+from typing import Any
+
+from torch import nn
+
+from edgepack.export.decoders import cache_layers, stop_ids
+from edgepack.model.evaluation import pad_id_of, takes_types
+from edgepack.pack.runnable import Runnable
+from edgepack.tasks.common.task import Task
+
+
+def input_names(model: nn.Module) -> list[str]:
+    """Of an encoder's file."""
+    return ["input_ids", "attention_mask", *(["token_type_ids"] if takes_types(model) else [])]
+
+
+def describe_encoder(model: nn.Module, task: Task, file: str, **of_the_format: Any) -> Runnable:
+    """The record of an exported encoder. of_the_format: fields of Runnable that only its format has."""
+    return _describe(model, task, file, tuple(input_names(model)), **of_the_format)
+
+
+def describe_decoder(model: nn.Module, task: Task, file: str, positions: int, **of_the_format: Any) -> Runnable:
+    """As `describe_encoder`, of a decoder with its cache. positions: tokens that it can have seen. `inputs` are those beside the cache."""
+    more = {"cache": cache_layers(model), "stop_ids": stop_ids(model), "positions": positions} | of_the_format
+    return _describe(model, task, file, ("input_ids", "attention_mask"), **more)
+
+
+def _describe(model: nn.Module, task: Task, file: str, inputs: tuple[str, ...], **more: Any) -> Runnable:
+    return Runnable(
+        task=task.name,
+        model=file,
+        inputs=inputs,
+        outputs=task.outputs,
+        per_token=task.per_token,
+        pad_id=pad_id_of(model),
+        vocab=model.config.vocab_size,
+        **more,
+    )
