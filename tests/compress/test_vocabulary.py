@@ -366,7 +366,7 @@ def test_a_plan_guesses_what_is_left_and_says_so(folders):
     model, data = folders
     plan = plan_build(Recipe(model=model, data=data, vocabulary="data", student="same"), PI)
     assert isinstance(plan.steps[0], CutVocabulary) and "guess" in plan.steps[0].why and plan.student.vocab == 400 < GUESSED_PIECES
-    with pytest.raises(EdgepackError, match="--vocabulary data needs data"):
+    with pytest.raises(EdgepackError, match="--vocabulary data has no data"):
         plan_build(Recipe(model=model, vocabulary="data"), PI)
 
 
