@@ -15,8 +15,9 @@ import time
 import conditions
 import numpy as np
 import protocol
+from penalties import Penalties, StopStrings
 from protocol import Refused, ms_since
-from sampling import Sampling, tokens
+from sampling import sampling_of, tokens
 
 _MEMORY_TOKENS = 8  # decoded one by one behind the prompt when memory is measured
 
@@ -32,28 +33,48 @@ def check_decoder(manifest, positions) -> None:
 def generate(folder, manifest, job, open_decoder) -> dict:
     """Tokens behind job["prompt"]; each is a line of JSON as soon as it is there, before the result itself."""
     prompt, started = job["prompt"], time.perf_counter()
-    _check_prompt(manifest, prompt)
+    slides = job.get("window") == "slide"
+    _check_prompt(manifest, prompt, slides)
+    answers, stop_ids = manifest.get("answers"), set(manifest["stop_ids"])
+    adjust = Penalties(answers, len(prompt), len(prompt) + job["max_tokens"], stop_ids)
+    ended = _stop_strings(folder, answers)
     room = min(len(prompt) + job["max_tokens"] - 1, manifest["positions"])
     decoder = open_decoder(folder, manifest, job["threads"], room)
     session_ms, start = ms_since(started), time.perf_counter()
     found, arrived = [], []
-    sampling = Sampling(job["temperature"], job["top_k"], job["top_p"], job["seed"])
+    sampling = sampling_of(answers, job["temperature"], job["top_k"], job["top_p"], job["seed"])
+    window = "slide" if slides else "refuse"
     try:
-        for token in tokens(decoder, prompt, job["max_tokens"], set(manifest["stop_ids"]), sampling):
+        for token in tokens(decoder, prompt, job["max_tokens"], stop_ids, sampling, adjust, ended, window):
             arrived.append(ms_since(start))
             found.append(token)
             print(json.dumps({"token": token}), flush=True)
     except FloatingPointError as error:
         raise Refused(str(error), "check the pack with `edgepack verify`, or build it in a wider precision") from None
-    ended = "max_tokens" if len(found) == job["max_tokens"] else "positions" if decoder.seen == manifest["positions"] else "stop"
+    by_string = bool(found) and ended is not None and ended([*prompt, *found])
+    full = decoder.seen == manifest["positions"] and not slides
+    ended_by = "stop" if by_string else "max_tokens" if len(found) == job["max_tokens"] else "positions" if full else "stop"
     return {
         "tokens": found,
         "prompt_tokens": len(prompt),
-        "ended_by": ended,
+        "ended_by": ended_by,
         "session_ms": session_ms,
         "first_token_ms": arrived[0] if arrived else None,
         "token_ms": np.diff(arrived).round(4).tolist(),
     }
+
+
+def _stop_strings(folder, answers):
+    """None where the pack has no stop strings, so that a target without tokenizers writes all other texts."""
+    strings = (answers or {}).get("stop_strings")
+    if not strings:
+        return None
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise Refused("the pack's stop strings need the library tokenizers, which is not installed", "pip install tokenizers") from None
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    return StopStrings(strings, lambda ids: tokenizer.decode(ids, skip_special_tokens=False))
 
 
 def prefill(folder, manifest, job, open_decoder) -> dict:
@@ -106,11 +127,11 @@ def decode_memory(folder, manifest, job, open_decoder) -> dict:
 JOBS = {"generate": generate, "prefill": prefill, "decode": decode, "sustained_decode": sustained_decode, "decode_memory": decode_memory}
 
 
-def _check_prompt(manifest, prompt) -> None:
+def _check_prompt(manifest, prompt, slides=False) -> None:
     check_decoder(manifest, 0)
     if not prompt:
         raise Refused("the prompt is empty", "give at least one token")
-    if len(prompt) > manifest["positions"]:
+    if len(prompt) > manifest["positions"] and not slides:
         raise Refused("the prompt has {} tokens, more than {}".format(len(prompt), _most(manifest)), "shorten the prompt")
     unknown = [token for token in prompt if not 0 <= token < manifest["vocab"]]
     if unknown:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from edgepack.cli.command import Cache, Json, Pack, Targets, print_result
+from edgepack.core.errors import EdgepackError
 from edgepack.measure.machines.targets import known_addresses
 from edgepack.plan.recipe import parse_fraction
 
@@ -85,24 +86,47 @@ def compare(
     raise typer.Exit(1 if report.failed else 0)
 
 
-def generate(
+def generate(  # noqa: PLR0913, PLR0917  a flag is a parameter
     pack: Pack,
-    prompt: Annotated[str, typer.Option(help="Text to continue.")],
-    max_tokens: Annotated[int, typer.Option(help="Most tokens to generate.")] = 128,
+    prompt: Annotated[str | None, typer.Option(help="Text to continue.", show_default=False)] = None,
+    chat: Annotated[
+        str | None,
+        typer.Option(
+            help="A user's message for the model's chat template, or a JSON list of messages with role and content.", show_default=False
+        ),
+    ] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Most tokens to generate.", show_default="as the model says, or 128")] = None,
     temperature: Annotated[
-        float, typer.Option(help="0 takes the likeliest token each time. Above 0, tokens are drawn at random, the more evenly the higher.")
-    ] = 0.0,
-    top_k: Annotated[int, typer.Option(help="Draw from this number of likeliest tokens. 0 draws from all.")] = 0,
-    top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens that together reach this probability.")] = 1.0,
+        float | None,
+        typer.Option(
+            help="0 takes the likeliest token each time. Above 0, tokens are drawn at random, the more evenly the higher.",
+            show_default="as the model says, or 0",
+        ),
+    ] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(help="Draw from this number of likeliest tokens. 0 draws from all.", show_default="as the model says, or 0"),
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option(help="Draw from the likeliest tokens that together reach this probability.", show_default="as the model says, or 1"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random draws: the same seed gives the same text.")] = 0,
+    window: Annotated[
+        str, typer.Option(help="Where no position is left: refuse, or slide to go on with the last half of the positions.")
+    ] = "refuse",
     json_: Json = False,
 ) -> None:
-    """Continue a text with a text-generation pack, in the runtime that the pack is for."""
+    """Continue a text, or answer a chat, with a text-generation pack, in the runtime that the pack is for."""
     from edgepack.core.progress import say
     from edgepack.ship.generate import generate as continue_text
+    from edgepack.ship.generate import read_messages
 
+    if (prompt is None) == (chat is None):
+        raise EdgepackError("generate needs either --prompt or --chat", "give the text to continue, or a message for the chat template")
     show = None if json_ else functools.partial(print, end="", flush=True)
-    text = continue_text(pack, prompt, max_tokens, temperature, top_k, top_p, seed, show)
+    messages = None if chat is None else read_messages(chat)
+    text = continue_text(pack, prompt or "", max_tokens, temperature, top_k, top_p, seed, show, messages, window)
     print(json.dumps(text.as_json(), indent=1) if json_ else "")
     say(text.summary())
 

@@ -79,6 +79,15 @@ class Source:
         rows = None if self.kept is None else [row.model_dump() for row in self.kept.layers]
         return read_shape(self.config, task, rows, f"{self.folder.name}/config.json")
 
+    @cached_property
+    def writing(self) -> dict[str, Any]:
+        """What the folder states about continuing a text: generation settings and the chat template, where they change something."""
+        from edgepack.model.checkpoint import load_tokenizer
+        from edgepack.model.statements.chat import read_chat
+        from edgepack.model.statements.generation_config import read_generation
+
+        return read_generation(self.folder, self.config, self.name) | read_chat(self.folder, lambda: load_tokenizer(self.folder))
+
     def task(self) -> str:
         if self.sentence is not None and self.sentence.embeds:  # whatever head the transformer was trained with
             return "feature-extraction"

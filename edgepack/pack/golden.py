@@ -24,6 +24,14 @@ def write_golden(path: Path, task: Task, rows: Sequence[Row], features: Sequence
             file.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
 
+def add_golden_prompts(path: Path, shown: Sequence[dict[str, Any]], features: Sequence[Features], outputs: Outputs) -> None:
+    """Behind a decoder's running text: prompts as text and conversations as messages, whose ids a device must make itself."""
+    with path.open("a", encoding="utf-8") as file:
+        for texts, item, output in zip(shown, features, outputs, strict=True):
+            entry = texts | {"input_ids": item.ids, "token_type_ids": item.type_ids, "output": np.round(output, DIGITS).tolist()}
+            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+
 def read_golden(pack: Path) -> list[dict[str, Any]]:
     """EdgepackError names the line that is no golden text."""
     path = pack / "golden.jsonl"

@@ -22,6 +22,7 @@ from edgepack.pipeline.command import composed_command
 from edgepack.pipeline.finished import check_place, finished_report
 from edgepack.pipeline.packing import write_pack
 from edgepack.pipeline.pair import ship
+from edgepack.pipeline.prompts import prove_chat
 from edgepack.pipeline.quantize_stage import check_calibration
 from edgepack.pipeline.scoring import summary
 from edgepack.pipeline.stages import run_stage
@@ -90,6 +91,7 @@ def _build(recipe: Recipe, profile: Profile, out: Path, cache: Path, effort: Eff
         if report:
             return report
         check_output(out)
+    prove_chat(material)
     pieces = len(material.vocabulary_cut.order) if recipe.vocabulary is not None else None
     plans = _plans(profile, recipe, material.source.shape(material.task.name), pieces)
     for plan in plans:

@@ -36,7 +36,8 @@ class Pack:
 def write_pack(folder: Path, state: BuildState, command: str) -> Pack:
     """Everything but the report: model, tokenizer, labels, golden vectors, model card, pack.json. command: what built it."""
     from edgepack.export.genai_config import GENAI_FILE, genai_config
-    from edgepack.pack.golden import write_golden
+    from edgepack.pack.golden import add_golden_prompts, write_golden
+    from edgepack.pipeline.prompts import golden_prompts
     from edgepack.quantize.matrix_products import count_matrix_products, stored_bytes
 
     material, plan, profile, checkpoint = state.material, state.plan, state.profile, state.work.checkpoint
@@ -61,6 +62,9 @@ def write_pack(folder: Path, state: BuildState, command: str) -> Pack:
     write_runnable(folder, runnable)
     outputs = file_outputs(folder, plan, material.sample[1], "golden vectors")
     write_golden(folder / "golden.jsonl", material.task, *material.sample, outputs)
+    if runnable.is_decoder:
+        shown, prompts = golden_prompts(material, max_length)
+        add_golden_prompts(folder / "golden.jsonl", shown, prompts, file_outputs(folder, plan, prompts, "golden prompts"))
     shape = checkpoint.shape(material.task.name)
     attempts = state.ladder[-1].attempts
     products = count_matrix_products(folder / runnable.model)
@@ -137,6 +141,8 @@ def write_tokenizer(material: Material, max_length: int, folder: Path) -> None:
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.enable_truncation(max_length)
     tokenizer.model_max_length = max_length
+    if isinstance(tokenizer.chat_template, dict):  # several by name would be a folder of their own
+        tokenizer.chat_template = tokenizer.chat_template.get("default")
     tokenizer.save_pretrained(folder)
     config = json.loads((folder / _TOKENIZER_CONFIG).read_text(encoding="utf-8"))
     if config.get("tokenizer_class") == "TokenizersBackend":  # transformers 5's own name for what all of them call so:

@@ -9,6 +9,7 @@ from edgepack.measure.answers import answer
 from edgepack.measure.golden import largest_gap
 from edgepack.pack.golden import DIGITS, read_golden
 from edgepack.pack.manifest import Manifest, check_files, read_manifest
+from edgepack.pipeline.prompts import rendered_chat
 from edgepack.plan.formats import python_runtime
 from edgepack.tasks.common.task import Features
 
@@ -56,10 +57,14 @@ def _check_tokenizer(pack: Path, manifest: Manifest, golden: list[dict[str, Any]
         if "words" in entry:
             ids = tokenizer.encode(entry["words"], is_pretokenized=True).ids
         elif "text" in entry:
-            ids = tokenizer.encode(entry["text"], entry["text_pair"]).ids
+            ids = tokenizer.encode(entry["text"], entry.get("text_pair")).ids
+        elif "messages" in entry:
+            ids = tokenizer.encode(rendered_chat(manifest.answers, entry["messages"]), add_special_tokens=False).ids
         else:
             continue
         if ids != entry["input_ids"]:
             raise EdgepackError(f"the pack's tokenizer gives other ids for {str(entry.get('text', ''))[:60]!r}", "build the pack again")
         equal += 1
+    if not equal and any(key in entry for entry in golden for key in ("text", "words", "messages")):
+        raise EdgepackError("no text of the pack was compared by its token ids", "build the pack again")
     return equal

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,11 +11,13 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.measure.machines.transports.local import stream_job
 from edgepack.pack.manifest import REPORT_FILES, Manifest, check_files, read_manifest
+from edgepack.ship.load import device_module
 from edgepack.tasks import task_named
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+MOST_TOKENS = 128  # where neither a call nor the model's folder says how many
 _NOT_WHOLE = "\ufffd"  # what a tokenizer shows for bytes that are no character, or none yet
 
 
@@ -47,26 +50,36 @@ class Generated(Frozen):
         return f"{len(self.tokens)} tokens ({self.ended_by}), the first after {self.first_token_ms:.0f} ms{speed}; {where}"
 
 
-def generate(
+def generate(  # noqa: PLR0913, PLR0917  a setting is a parameter
     pack: Path | str,
-    prompt: str,
-    max_tokens: int = 128,
-    temperature: float = 0.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
+    prompt: str = "",
+    max_tokens: int | None = None,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
     seed: int = 0,
     show: Callable[[str], Any] | None = None,
+    messages: Sequence[Mapping[str, str]] | None = None,
+    window: Literal["refuse", "slide"] = "refuse",
 ) -> Generated:
     """Continues `prompt` by at most `max_tokens`, on all cores; ends at the model's stop tokens and at its last position.
 
-    temperature 0 takes the likeliest token each time; above, tokens are drawn by `seed` from the `top_k` likeliest (0: all) and
-    from the likeliest that together reach the probability `top_p`. show receives the text piece by piece, as it is certain.
+    What is None is as the model's folder says, and where it says nothing greedy and 128 tokens. temperature 0 takes the likeliest
+    token each time; above, tokens are drawn by `seed` from the `top_k` likeliest (0: all) and from the likeliest that together reach
+    the probability `top_p`. show receives the text piece by piece, as it is certain. messages: in place of a prompt, a conversation
+    [{"role": "user", "content": "..."}, ...] for the model's chat template. window: `slide` goes on where no position is left, with
+    the first token and the last half of the positions.
     EdgepackError: values out of range, a pack that generates no text, a prompt that is empty or longer than the model's positions.
     """
     _check_settings(max_tokens, temperature, top_k, top_p, seed)
+    if window not in {"refuse", "slide"}:
+        raise EdgepackError(f"unknown --window: {window!r}", "choose refuse or slide")
     manifest = _text_generator(Path(pack))
     tokenizer = read_tokenizer(Path(pack))
-    ids = _prompt_ids(tokenizer, prompt, manifest)
+    ids = _prompt_ids(tokenizer, prompt) if messages is None else _chat_ids(tokenizer, messages, manifest)
+    if window == "refuse":
+        _check_room(ids, manifest)
+    max_tokens = _most_tokens(manifest, len(ids), max_tokens)
     job = {
         "kind": "generate",
         "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1),
@@ -76,6 +89,7 @@ def generate(
         "top_k": top_k,
         "top_p": top_p,
         "seed": seed,
+        "window": window,
     }
     result: dict[str, Any] = {}
     pieces = []
@@ -138,12 +152,17 @@ def _tokens(stream: Iterable[dict[str, Any]], result: dict[str, Any]) -> Iterato
             result.update(found)
 
 
-def _check_settings(max_tokens: int, temperature: float, top_k: int, top_p: float, seed: int) -> None:
+def _check_settings(max_tokens: int | None, temperature: float | None, top_k: int | None, top_p: float | None, seed: int) -> None:
     for name, value, ok, fix in (
-        ("max_tokens", max_tokens, max_tokens > 0, "give the most tokens to generate, 1 or more"),
-        ("temperature", temperature, 0 <= temperature < float("inf"), "give 0 for the likeliest token each time, or up to about 1.5"),
-        ("top_k", top_k, top_k >= 0, "give how many tokens to draw from, or 0 for all"),
-        ("top_p", top_p, 0 < top_p <= 1, "give the probability to draw from, above 0 and up to 1"),
+        ("max_tokens", max_tokens, max_tokens is None or max_tokens > 0, "give the most tokens to generate, 1 or more"),
+        (
+            "temperature",
+            temperature,
+            temperature is None or 0 <= temperature < float("inf"),
+            "give 0 for the likeliest token each time, or up to about 1.5",
+        ),
+        ("top_k", top_k, top_k is None or top_k >= 0, "give how many tokens to draw from, or 0 for all"),
+        ("top_p", top_p, top_p is None or 0 < top_p <= 1, "give the probability to draw from, above 0 and up to 1"),
         ("seed", seed, seed >= 0, "give 0 or more"),
     ):
         if not ok:
@@ -162,15 +181,52 @@ def _text_generator(pack: Path) -> Manifest:
     return manifest
 
 
-def _prompt_ids(tokenizer: "Tokenizer", prompt: str, manifest: Manifest) -> list[int]:
-    ids = tokenizer.encode(prompt).ids if prompt.strip() else []
+def read_messages(text: str) -> list[dict[str, str]]:
+    """A JSON list of messages, or any other text as the one message of a user. EdgepackError: a list that is not JSON."""
+    if not text.lstrip().startswith("[{"):
+        return [{"role": "user", "content": text}]
+    try:
+        messages: list[dict[str, str]] = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise EdgepackError(f"--chat is no JSON: {error}", 'give [{"role": "user", "content": "..."}], or a plain text') from None
+    return messages
+
+
+def _most_tokens(manifest: Manifest, prompt_tokens: int, asked: int | None) -> int:
+    """As asked, or as the model's folder says: the same order as in targets/sampling.py."""
+    stated = manifest.answers or {}
+    if asked is None and stated.get("max_new_tokens"):
+        asked = stated["max_new_tokens"]
+    if asked is None and stated.get("max_length"):
+        asked = max(1, stated["max_length"] - prompt_tokens)
+    return asked or MOST_TOKENS
+
+
+def _prompt_ids(tokenizer: "Tokenizer", prompt: str) -> list[int]:
+    ids: list[int] = tokenizer.encode(prompt).ids if prompt.strip() else []
     if not ids:
         raise EdgepackError(f"the prompt is empty: {json.dumps(prompt)}", "give the text to continue with --prompt")
+    return ids
+
+
+def _chat_ids(tokenizer: "Tokenizer", messages: Sequence[Mapping[str, str]], manifest: Manifest) -> list[int]:
+    """Rendered by the code that a module runs. EdgepackError: no template, or one that refuses the conversation."""
+    module = device_module()
+    chat = import_module(f"{module.__name__}.chat")
+    try:
+        text = chat.rendered(manifest.answers, messages)
+    except module.ModuleError as error:
+        raise EdgepackError(error.problem, error.fix) from None
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+    return ids
+
+
+def _check_room(ids: list[int], manifest: Manifest) -> None:
     if len(ids) > manifest.positions:
         fixed = manifest.format == "tflite"  # its cache, which may be shorter than what the model has positions for
         raise EdgepackError(
             f"the prompt has {len(ids)} tokens, "
             + (f"the file's cache holds {manifest.positions}" if fixed else f"the model has {manifest.positions} positions"),
-            "shorten the prompt: what is generated needs room too" + (", or build with a larger --max-length" if fixed else ""),
+            "shorten the prompt, as what is generated needs room too, or give --window slide"
+            + (", or build with a larger --max-length" if fixed else ""),
         )
-    return ids

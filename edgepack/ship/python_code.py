@@ -13,8 +13,9 @@ from edgepack.ship.release import with_constants
 from edgepack.ship.shipment import Carried, Shipment, Size
 from edgepack.tasks import task_named
 
-_BESIDE = ("sampling.py", "machine.py")  # of targets/ itself: what measures a pack and what an app runs share them
+_BESIDE = ("sampling.py", "penalties.py", "machine.py")  # of targets/ itself: what measures a pack and what an app runs share them
 SERVER, SERVER_VERSION = "waitress", "3.0.2"
+RENDERER = {"jinja2": "3.1.6", "markupsafe": "3.0.3"}  # of a pack that chats; older jinja2's sandbox has holes
 CHECKER, CHECKER_VERSION = "cryptography", "50.0.2"  # asked for by a signed module alone
 
 # Unpacked bytes of the wheels for CPython 3.11, summed from the wheels themselves: tokenizers 0.23.3, numpy 2.4.6 (1.26.4 where a
@@ -55,6 +56,8 @@ def requirements(shipment: Shipment, with_server: bool) -> tuple[Verbatim, ...]:
     lines |= {name: Verbatim(name + pin) for name, pin in facts_in_python(shipment.manifest.plan.runtime).pins.items()}
     if with_server:
         lines[SERVER] = requirement(SERVER, SERVER_VERSION)
+    if (shipment.manifest.answers or {}).get("chat_template"):
+        lines |= {name: requirement(name, version) for name, version in RENDERER.items()}
     if shipment.signer:
         lines |= {CHECKER: requirement(CHECKER, CHECKER_VERSION), "cffi": requirement("cffi", "2.1.1")}  # boards install no dependencies
     return tuple(line for _, line in sorted(lines.items()))
@@ -82,6 +85,8 @@ def fetched_licences(shipment: Shipment, with_server: bool) -> tuple[Carried, ..
         SERVER: "ZPL-2.1",
         CHECKER: "Apache-2.0 OR BSD-3-Clause",
         "cffi": "MIT",
+        "jinja2": "BSD-3-Clause",
+        "markupsafe": "BSD-3-Clause",
     }
     lines = requirements(shipment, with_server)
     return tuple(Carried(what=line, licence=known[re.split("[=<>]", line)[0]], carried=False) for line in lines)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
+from edgepack.core.errors import EdgepackError
+from edgepack.core.records import Frozen
 from edgepack.tasks.common.calibration import known
 from edgepack.tasks.common.columns import text_columns, text_row
 from edgepack.tasks.common.losses import IGNORED, known_mean, logits_of, real_tokens, rows_mean
@@ -21,6 +24,67 @@ if TYPE_CHECKING:
 
 _BLOCK = 256  # tokens of running text that are scored at once
 _TOP_LOGITS = 32  # kept of a vocabulary's: the rest is one class of its own
+
+
+class ChatForm(Frozen):
+    """Texts before the first role of a conversation, between two roles ("user assistant") and behind the last role."""
+
+    first: dict[str, str]
+    between: dict[str, str]
+    last: dict[str, str]
+    trimmed: tuple[str, ...]  # roles whose contents lose the blanks at their ends
+
+
+class WritingAnswers(Frozen):
+    """How a text is continued where a call says nothing else: keys and meanings of transformers' GenerationConfig, and the chat template.
+
+    A value that a folder does not set is one that changes nothing. chat_tokens: special tokens that the template names. chat_form: the
+    template as plain data, for platforms without jinja2; None where it has none. window: what happens where no position is left.
+    """
+
+    do_sample: bool = False
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float | None = None
+    typical_p: float = 1.0
+    epsilon_cutoff: float = 0.0
+    eta_cutoff: float = 0.0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+    bad_words_ids: tuple[tuple[int, ...], ...] | None = None
+    sequence_bias: tuple[tuple[tuple[int, ...], float], ...] | None = None
+    suppress_tokens: tuple[int, ...] | None = None
+    begin_suppress_tokens: tuple[int, ...] | None = None
+    forced_bos_token_id: int | None = None
+    forced_eos_token_id: tuple[int, ...] | None = None
+    min_length: int = 0
+    min_new_tokens: int | None = None
+    max_new_tokens: int | None = None
+    max_length: int | None = None
+    exponential_decay_length_penalty: tuple[int, float] | None = None
+    stop_strings: tuple[str, ...] | None = None
+    chat_template: str | None = None
+    chat_tokens: dict[str, str | list[str]] = Field(default_factory=dict)
+    chat_form: ChatForm | None = None
+    window: Literal["refuse", "slide"] = "refuse"
+
+
+_TOKEN_IDS = ("bad_words_ids", "sequence_bias", "suppress_tokens", "begin_suppress_tokens", "forced_bos_token_id", "forced_eos_token_id")
+_LIBRARY_TOP_K = 50  # of transformers where a text is drawn and nothing is stated
+
+
+def _answers(source: Any, recipe: Any) -> WritingAnswers:
+    """EdgepackError: the folder states what is not reproduced, or token ids that a smaller vocabulary would renumber."""
+    stated = dict(source.writing)
+    named = next((key for key in _TOKEN_IDS if key in stated), None)
+    if named and recipe.vocabulary is not None:
+        raise EdgepackError(
+            f"{source.name} names token ids in {named}, and --vocabulary renumbers the tokens", "leave --vocabulary out, or remove the key"
+        )
+    if stated.get("do_sample"):
+        stated.setdefault("top_k", _LIBRARY_TOP_K)
+    return WritingAnswers.read(stated, f"{source.name}: generation settings")
 
 
 def _texts(rows: Sequence[Row]) -> list[str | tuple[str, ...]]:
@@ -124,6 +188,8 @@ TASK = Task(
     metric="perplexity",
     example=(("prompt", "Once upon a time"),),
     answer_field="text",
+    answer_record=WritingAnswers,
+    answers=_answers,
     columns=partial(text_columns, with_pair=False),
     row=text_row,
     row_of_text=lambda text: Row("", text=text) if text else None,

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from . import ModuleError, load, self_test
+from .errors import BadInput
 from .integrity import read_manifest
 from .model import MODULE_FILE
 from .wire import as_json, ask
@@ -39,6 +40,8 @@ def _options(arguments):
     parser.add_argument("--threads", type=int, help="of the runtime; one for each core if left out")
     parser.add_argument("--max-tokens", type=int, help="the most tokens to write, of a model that writes (128)")
     parser.add_argument("--prompt", metavar="NAME", help="which of its prompts a model for vectors puts before the text; '' for none")
+    parser.add_argument("--chat", action="store_true", help="the text is a user's message, or a JSON list of messages")
+    parser.add_argument("--window", default="refuse", help="refuse, or slide to go on where no position is left (%(default)s)")
     parser.add_argument("--version", action="store_true", help="print the module's name and version")
     parser.add_argument("--self-test", action="store_true", help="check the files and ask the golden texts")
     parser.add_argument("--serve", action="store_true", help="answer over HTTP")
@@ -79,7 +82,8 @@ def _answered(model, options) -> int:
     texts = [sys.stdin.read().rstrip("\n") if text == "-" else text for text in options.text]
     if model.task == "text-generation":
         limit = {} if options.max_tokens is None else {"max_tokens": options.max_tokens}
-        for piece in model.stream(" ".join(texts), **limit):
+        text = " ".join(texts)
+        for piece in model.stream(**_asked(text, options.chat), window=options.window, **limit):
             print(piece.text, end="", flush=True)
         print()
         return 0
@@ -88,6 +92,17 @@ def _answered(model, options) -> int:
         raise ModuleError("--prompt: a model for {} has no prompts".format(model.task), "leave it out")
     print(json.dumps(as_json(ask(model, texts, **settings)), ensure_ascii=False))
     return 0
+
+
+def _asked(text: str, chats: bool) -> dict:
+    if not chats:
+        return {"prompt": text}
+    if not text.lstrip().startswith("[{"):
+        return {"messages": [{"role": "user", "content": text}]}
+    try:
+        return {"messages": json.loads(text)}
+    except ValueError as error:
+        raise BadInput("the messages are no JSON: {}".format(error), 'give [{"role": "user", "content": "..."}]') from None
 
 
 if __name__ == "__main__":

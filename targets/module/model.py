@@ -44,7 +44,7 @@ class Model:
     def __call__(self, *texts, **settings):
         return self._answer(self, *texts, **settings)
 
-    def stream(self, prompt: str, **settings):
+    def stream(self, prompt=None, **settings):
         """Pieces of text as they are certain, of a model that writes: see writing.stream."""
         if self.task != "text-generation":
             raise ModuleError("a model for {} writes no text".format(self.task), "call it instead")

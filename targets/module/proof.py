@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from itertools import pairwise
 
+from .chat import rendered
 from .errors import ModuleError
 from .integrity import check_files
 from .model import MODULE_FILE, load
@@ -49,6 +50,8 @@ def _asked(model) -> SelfTest:
         if not gap <= tolerance:
             problem = "{!r} is answered otherwise: off by {:.3g}, limit {:g}".format(shown, gap, tolerance)
             return SelfTest(False, problem, len(golden), equal, worst, tolerance)
+    if not equal and any(key in entry for entry in golden for key in ("text", "words", "messages")):
+        return SelfTest(False, "no token ids were compared", len(golden), equal, round(worst, 6), tolerance)
     return SelfTest(True, None, len(golden), equal, round(worst, 6), tolerance)
 
 
@@ -56,8 +59,12 @@ def _encoded(model, entry):
     """The ids that the tokenizer makes of an entry, of every window where there are several; None where it came as ids."""
     if "words" in entry:
         return [model.texts.words(entry["words"]).ids]
+    if "messages" in entry:
+        return [model.texts.chat(rendered(model.manifest.get("answers"), entry["messages"]))]
     if "text" not in entry:
         return None
+    if model.task == "text-generation":
+        return [model.texts.prompt(entry["text"])]
     if model.task == "question-answering":
         return [window.ids for window in model.texts.windows(entry["text"], entry["text_pair"] or "")]
     return [model.texts.text(entry["text"], entry.get("text_pair")).ids]

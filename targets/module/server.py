@@ -132,7 +132,7 @@ def _answered(model, request, environ, start_response, turns):
     """What is wrong with a request raises before anything is sent, ModuleError where it is the client's mistake."""
     if model.task != "text-generation" or not isinstance(request, dict):
         return _reply(start_response, "200 OK", as_json(ask_json(model, request)))
-    wished = request.get("max_tokens", MOST_TOKENS)
+    wished = request.get("max_tokens", (model.manifest.get("answers") or {}).get("max_new_tokens") or MOST_TOKENS)
     limited = {**request, "max_tokens": min(wished, MOST_TOKENS) if isinstance(wished, int) else wished}
     if limited.pop("stream", False) is not True:
         return _reply(start_response, "200 OK", as_json(ask_json(model, limited, seconds=MOST_SECONDS)))

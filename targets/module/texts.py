@@ -67,8 +67,15 @@ class Texts:
             raise BadInput("the prompt is empty", "give the text to continue")
         return ids
 
-    def decode(self, ids) -> str:
-        return self._tokenizer.decode(ids)
+    def chat(self, text) -> list:
+        """Ids of a conversation that was rendered: its special tokens stand in the text."""
+        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        if not ids:
+            raise BadInput("the conversation is empty", "give at least one message")
+        return ids
+
+    def decode(self, ids, with_special=False) -> str:
+        return self._tokenizer.decode(ids, skip_special_tokens=not with_special)
 
     @staticmethod
     def _window(found) -> Encoded:

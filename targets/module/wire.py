@@ -14,9 +14,10 @@ _TEXTS = {  # how many texts a task takes, by name and in order; the second of a
     "text-generation": ("prompt",),
 }
 _OPTIONAL = ("pair",)
+_INSTEAD = {"prompt": "messages"}  # what may stand in a text's place
 _LARGEST = 1 << 53  # what every reader of JSON keeps exactly
-SETTINGS = ("max_tokens", "temperature", "top_k", "top_p", "seed")
-_NAMES = {"feature-extraction": ("prompt",)}  # settings that are texts, by task
+SETTINGS = ("max_tokens", "temperature", "top_k", "top_p", "seed", "window")
+_NAMES = {"feature-extraction": ("prompt",), "text-generation": ("window",)}  # settings that are texts, by task
 
 
 def as_json(found) -> dict:
@@ -43,14 +44,17 @@ def ask_json(model, request, call=None, **settings):
     if not isinstance(request, dict):
         raise BadInput("the request is no JSON object", 'send {{"{}": "..."}}'.format(_TEXTS[model.task][0]))
     names = _TEXTS[model.task]
-    known = (*names, *(SETTINGS if model.task == "text-generation" else _NAMES.get(model.task, ())))
+    instead = tuple(_INSTEAD[name] for name in names if name in _INSTEAD)
+    known = (*names, *(SETTINGS if model.task == "text-generation" else _NAMES.get(model.task, ())), *instead)
     wrong = next((key for key in request if key not in known), None)
-    missing = next((name for name in names if name not in request and name not in _OPTIONAL), None)
+    missing = next((name for name in names if name not in request and name not in _OPTIONAL and _INSTEAD.get(name) not in request), None)
     if wrong is not None or missing is not None:
         problem = "unknown key {!r}".format(wrong) if wrong is not None else "missing key {!r}".format(missing)
         raise BadInput(problem, "a model for {} takes {}".format(model.task, ", ".join(known)))
     named = _NAMES.get(model.task, ())
-    given = {key: (_name if key in named else _number)(key, request[key]) for key in known[len(names) :] if key in request}
+    given = {key: request[key] for key in instead if key in request}
+    settings_asked = [key for key in known[len(names) :] if key in request and key not in instead]
+    given |= {key: (_name if key in named else _number)(key, request[key]) for key in settings_asked}
     return (call or model)(*(request[name] for name in names if name in request), **settings, **given)
 
 

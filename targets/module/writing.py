@@ -5,52 +5,74 @@ from __future__ import annotations
 import time
 
 from .errors import BadInput, ModuleError
+from .penalties import Penalties, StopStrings
 from .results import Generated, Piece
-from .sampling import Sampling, tokens
+from .sampling import WINDOWS, most_tokens, sampling_of, tokens
 
 _NOT_WHOLE = "\ufffd"  # what a tokenizer shows for bytes that are no character, or none yet
 
 
-def write(model, prompt: str, **settings) -> Generated:
+def write(model, prompt=None, messages=None, **settings) -> Generated:
     """The whole of stream(), with its tokens."""
-    found = _Writing(model, prompt, **settings)
+    found = _Writing(model, _ids(model, prompt, messages), **settings)
     text = "".join(piece.text for piece in found.pieces())
     return Generated(text, tuple(found.tokens), len(found.prompt), found.ended_by())
 
 
-def stream(model, prompt: str, **settings):
-    """Pieces of the text behind `prompt`, at most `max_tokens` (128) tokens in `seconds` (no limit).
+def stream(model, prompt=None, messages=None, **settings):
+    """Pieces of the text behind `prompt`, or of the answer to `messages`, at most `max_tokens` tokens in `seconds` (no limit).
 
-    temperature 0, the default, takes the likeliest token each time; above, tokens are drawn by `seed` from the `top_k` likeliest (0:
-    all) and from those that together reach the probability `top_p`. BadInput: an empty prompt, or one of more tokens than the model
-    has positions.
+    messages: [{"role": "user", "content": "..."}, ...], or such a list in the prompt's place, for a model with a chat template. What is
+    left out is as the model's folder says: max_tokens (128 where it says nothing), temperature, top_k, top_p. temperature 0 takes the
+    likeliest token each time; above, tokens are drawn by `seed` from the `top_k` likeliest (0: all) and from those that together reach
+    the probability `top_p`.
+    window: `refuse`, or `slide` to go on where the model has no position left, with the last half of them.
+    BadInput: an empty prompt, one of more tokens than the model has positions, or messages that the template refuses.
     """
-    return _Writing(model, prompt, **settings).pieces()
+    return _Writing(model, _ids(model, prompt, messages), **settings).pieces()
+
+
+def _ids(model, prompt, messages) -> list:
+    if isinstance(prompt, (list, tuple)) and messages is None:
+        prompt, messages = None, prompt
+    if (prompt is None) == (messages is None):
+        raise BadInput("give either a prompt or messages", "messages are for a model with a chat template")
+    if messages is None:
+        return model.texts.prompt(prompt)
+    from .chat import rendered
+
+    return model.texts.chat(rendered(model.manifest.get("answers"), messages))
 
 
 class _Writing:
-    def __init__(self, model, prompt, max_tokens=128, temperature=0.0, top_k=0, top_p=1.0, seed=0, seconds=None) -> None:
-        ok = max_tokens > 0 and 0 <= temperature < float("inf") and top_k >= 0 and 0 < top_p <= 1 and seed >= 0
-        if not ok:
-            wanted = "max_tokens from 1, temperature, top_k and seed from 0, top_p above 0 and up to 1"
+    def __init__(  # noqa: PLR0913, PLR0917  a setting is a parameter
+        self, model, prompt, max_tokens=None, temperature=None, top_k=None, top_p=None, seed=0, seconds=None, window="refuse"
+    ) -> None:
+        manifest, answers = model.manifest, model.manifest.get("answers")
+        self.prompt, self.tokens = prompt, []
+        self._max_tokens = most_tokens(answers, len(prompt), max_tokens)
+        self._sampling = sampling = sampling_of(answers, temperature, top_k, top_p, seed)
+        ok = 0 <= sampling.temperature < float("inf") and sampling.top_k >= 0 and 0 < sampling.top_p <= 1 and seed >= 0
+        if not ok or self._max_tokens < 1 or window not in WINDOWS:
+            wanted = "max_tokens from 1, temperature, top_k and seed from 0, top_p above 0 and up to 1, window refuse or slide"
             raise BadInput("settings out of range", wanted)
-        manifest = model.manifest
-        self.prompt, self.tokens = model.texts.prompt(prompt), []
-        if len(self.prompt) > manifest["positions"]:
-            problem = "the prompt has {} tokens, the model {} positions".format(len(self.prompt), manifest["positions"])
-            raise BadInput(problem, "shorten the prompt: what is generated needs room too")
+        self._positions, self._window = manifest["positions"], window
+        if len(prompt) > self._positions and window != "slide":
+            problem = "the prompt has {} tokens, the model {} positions".format(len(prompt), self._positions)
+            raise BadInput(problem, "shorten the prompt, as what is generated needs room too, or ask with window slide")
         self._texts, self._stop_ids = model.texts, set(manifest["stop_ids"])
-        self._max_tokens, self._sampling = max_tokens, Sampling(temperature, top_k, top_p, seed)
-        self._positions, self._until = manifest["positions"], None if seconds is None else time.monotonic() + seconds
-        self._late = False
-        self._decoder = model.session.decoder(min(len(self.prompt) + max_tokens - 1, manifest["positions"]))
+        self._adjust = Penalties(answers, len(prompt), len(prompt) + self._max_tokens, self._stop_ids)
+        self._ends = StopStrings((answers or {}).get("stop_strings"), lambda ids: model.texts.decode(ids, with_special=True))
+        self._until = None if seconds is None else time.monotonic() + seconds
+        self._late = self._said = False
+        self._decoder = model.session.decoder(min(len(prompt) + self._max_tokens - 1, self._positions))
 
     def ended_by(self) -> str:
-        if self._late:
-            return "seconds"
+        if self._late or self._said:
+            return "seconds" if self._late else "stop"
         if len(self.tokens) == self._max_tokens:
             return "max_tokens"
-        return "positions" if self._decoder.seen == self._positions else "stop"
+        return "positions" if self._decoder.seen == self._positions and self._window == "refuse" else "stop"
 
     def pieces(self):
         """A character of several tokens waits for its last."""
@@ -69,11 +91,16 @@ class _Writing:
         return self.ended_by()
 
     def _in_time(self):
+        asked = (self._decoder, self.prompt, self._max_tokens, self._stop_ids, self._sampling, self._adjust, self._is_said, self._window)
         try:
-            for token in tokens(self._decoder, self.prompt, self._max_tokens, self._stop_ids, self._sampling):
+            for token in tokens(*asked):
                 yield token
                 if self._until is not None and time.monotonic() > self._until:
                     self._late = True
                     return
         except FloatingPointError as error:
             raise ModuleError(str(error), "run the self-test; build the pack in a wider precision") from None
+
+    def _is_said(self, ids) -> bool:
+        self._said = self._ends(ids)
+        return self._said

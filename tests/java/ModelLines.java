@@ -152,16 +152,29 @@ public final class ModelLines {
         return fields("entities", found, "cut", entities.cut);
     }
 
+    private static List<Message> messages(Fields asked) {
+        List<Message> found = new ArrayList<>();
+        for (Fields message : asked.objects("messages")) {
+            found.add(new Message(message.text("role"), message.text("content")));
+        }
+        return found;
+    }
+
     private Object generated(Fields asked) {
         List<Object> pieces = Collections.synchronizedList(new ArrayList<>());
         int most = asked.has("pieces") ? asked.whole("pieces") : Integer.MAX_VALUE;
         Sampling sampling = asked.has("temperature")
                 ? new Sampling(asked.number("temperature"), asked.whole("top_k"), asked.number("top_p"), asked.whole("seed"))
-                : Sampling.GREEDY;
-        Generated generated = model.generate(text(asked, "prompt"), asked.whole("max_tokens"), sampling, piece -> {
+                : null;
+        TextListener listener = piece -> {
             pieces.add(piece);
             return pieces.size() < most;
-        });
+        };
+        boolean slides = asked.has("window") && asked.text("window").equals("slide");
+        int length = asked.whole("max_tokens");
+        Generated generated = asked.has("messages")
+                ? model.generate(messages(asked), length, sampling, slides, listener)
+                : model.generate(text(asked, "prompt"), length, sampling, slides, listener);
         List<Object> tokens = new ArrayList<>();
         for (int token : generated.tokens) {
             tokens.add(token);

@@ -78,9 +78,13 @@ def generate(folder: Path, calls: Calls, max_tokens: int = 24) -> list[Answer]:
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     answers = []
     for (prompt,) in calls:
-        encoded = tokenizer(prompt, return_tensors="pt")
+        if isinstance(prompt, str):
+            encoded = tokenizer(prompt, return_tensors="pt")
+        else:
+            encoded = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+        asked = {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
         with torch.inference_mode():
-            output = model.generate(input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"], max_new_tokens=max_tokens)
+            output = model.generate(**asked, max_new_tokens=max_tokens, tokenizer=tokenizer)
         tokens = output[0, encoded["input_ids"].shape[1] :].tolist()
         stops = model.generation_config.eos_token_id
         stops = stops if isinstance(stops, list) else [stops]

@@ -79,9 +79,10 @@ def by_java(pack: Path, task: str, calls: Calls, place: Path, classes: Path) -> 
     op, names = _OPS[task]
     questions = [{"op": "self_test"}]
     for call in calls:
-        words = isinstance(call[0], (list, tuple))
+        is_list = isinstance(call[0], (list, tuple))
+        in_lists = ("messages",) if task == "text-generation" else ("words",)
         more = {"max_tokens": MAX_TOKENS} if task == "text-generation" else {}
-        questions.append({"op": op, **dict(zip(("words",) if words else names, call, strict=False)), **more})
+        questions.append({"op": op, **dict(zip(in_lists if is_list else names, call, strict=False)), **more})
     runtime = [str(assets), sys.executable, str(TESTS / "java_runtime.py"), str(assets)]
     tested, *answers = told(classes, "ModelLines", runtime, questions)
     assert tested.get("ok"), tested

@@ -136,7 +136,7 @@ def _first_call(task: str) -> dict[str, Verbatim]:
     asked = first_call(task)
     call = f"{_METHODS[task]}({asked['call']}).{asked['attribute']}"
     if task_named(task).decodes:
-        call = f"{_METHODS[task]}({asked['call']}, 40, Sampling.GREEDY) {{ piece -> print(piece); true }}.endedBy"
+        call = f"{_METHODS[task]}({asked['call']}, 40, null) {{ piece -> print(piece); true }}.endedBy"
     return {"call": Verbatim(call), "attribute": asked["attribute"]}
 
 

@@ -19,6 +19,7 @@ public final class Manifest {
     public final List<String> labels;
     public final double tolerance;
     final Fields fields;
+    final Fields answers; // how answers are formed; null in older packs
     final List<Fields> files;
 
     Manifest(byte[] content) {
@@ -38,6 +39,7 @@ public final class Manifest {
         stopIds = fields.wholes("stop_ids");
         buckets = fields.wholes("buckets");
         tolerance = fields.number("golden_tolerance");
+        answers = fields.has("answers") ? fields.object("answers") : null;
         files = fields.objects("files");
         labels = new ArrayList<>();
         Fields named = fields.object("labels");

@@ -13,6 +13,8 @@ import java.util.function.Supplier;
  * after close(), or one that is not this model's task. Not on Android's main thread: an answer takes milliseconds to seconds.
  */
 public final class PackModel implements AutoCloseable {
+    private static final int MOST_TOKENS = 128; // of a text whose length neither the call nor the model's folder says
+
     public final Manifest manifest;
     private final ModuleFiles files;
     private final Tokenizer tokenizer;
@@ -111,48 +113,92 @@ public final class PackModel implements AutoCloseable {
         return used(() -> new Vector(runtime.run(encoding.ids, encoding.typeIds)[0], encoding.cut));
     }
 
-    /** Continues a text by at most `maxTokens`. sampling: null is greedy; listener: null, or receives the text piece by piece. */
+    /** Continues a text, as the model's folder says. */
+    public Generated generate(String prompt) {
+        int[] ids = promptIds(prompt);
+        return generated(ids, mostTokens(ids.length), null, false, null);
+    }
+
+    /** Continues a text by at most `maxTokens`. sampling: null is as the model's folder says; listener: null, or receives the pieces. */
     public Generated generate(String prompt, int maxTokens, Sampling sampling, TextListener listener) {
+        return generate(prompt, maxTokens, sampling, false, listener);
+    }
+
+    /** slides: whether a text goes on where no position is left, with its first token and the last half of the positions. */
+    public Generated generate(String prompt, int maxTokens, Sampling sampling, boolean slides, TextListener listener) {
+        return generated(promptIds(prompt), maxTokens, sampling, slides, listener);
+    }
+
+    /** Answers a conversation by the model's chat template. IllegalStateException where it has none that this module can render. */
+    public Generated generate(List<Message> messages, int maxTokens, Sampling sampling, boolean slides, TextListener listener) {
+        need("text-generation", messages == null || messages.contains(null) ? null : "");
+        int[] ids = tokenizer.encodeBare(Chat.joined(manifest.answers, messages));
+        return generated(ids, maxTokens, sampling, slides, listener);
+    }
+
+    private int[] promptIds(String prompt) {
         need("text-generation", prompt);
-        Encoding encoding = some(tokenizer.encodeWhole(prompt));
-        if (maxTokens < 1 || prompt.codePoints().allMatch(blank::has)) {
-            throw new IllegalArgumentException("give a prompt and at least one token to write");
+        if (prompt.codePoints().allMatch(blank::has)) {
+            throw new IllegalArgumentException("the prompt is empty: give the text to continue");
         }
-        int[] ids = encoding.ids;
-        if (ids.length > manifest.positions) {
+        return some(tokenizer.encodeWhole(prompt)).ids;
+    }
+
+    private int mostTokens(int prompt) {
+        Fields answers = manifest.answers;
+        if (answers != null && answers.has("max_new_tokens")) {
+            return answers.whole("max_new_tokens");
+        }
+        return answers != null && answers.has("max_length") ? Math.max(1, answers.whole("max_length") - prompt) : MOST_TOKENS;
+    }
+
+    private Generated generated(int[] ids, int maxTokens, Sampling sampling, boolean slides, TextListener listener) {
+        if (maxTokens < 1) {
+            throw new IllegalArgumentException("maxTokens is less than 1: give at least one token to write");
+        }
+        if (ids.length > manifest.positions && !slides) {
             throw new IllegalArgumentException("the prompt has " + ids.length + " tokens, the model " + manifest.positions + " positions");
         }
         Writing writing = new Writing(tokenizer, ids, listener);
-        int room = Math.min(ids.length + maxTokens - 1, manifest.positions);
-        ModelDecoder decoder = used(() -> runtime.decoder(room));
-        try {
-            String endedBy = written(decoder, ids, maxTokens, sampling == null ? Sampling.GREEDY : sampling, writing, room);
-            return new Generated(writing.finished(), writing.tokens(ids.length), ids.length, endedBy);
-        } finally {
-            closeDecoder(decoder);
-        }
+        Sampling chosen = sampling == null ? Sampling.stated(manifest, 0) : sampling;
+        String endedBy = written(ids.length, maxTokens, chosen, slides, writing);
+        return new Generated(writing.finished(), writing.tokens(ids.length), ids.length, endedBy);
     }
 
-    private String written(ModelDecoder decoder, int[] prompt, int maxTokens, Sampling sampling, Writing writing, int room) {
-        int[] next = prompt;
-        int seen = 0;
+    private String written(int prompt, int maxTokens, Sampling sampling, boolean slides, Writing writing) {
+        int room = Math.min(prompt + maxTokens - 1, manifest.positions);
+        Penalties penalties = new Penalties(manifest.answers, prompt, prompt + maxTokens, manifest.stopIds);
+        StopStrings strings = new StopStrings(manifest.answers, tokenizer);
         Random draws = sampling.draws();
-        for (int count = 1; ; count++) {
-            int[] read = next;
-            int token = sampling.choose(used(() -> decoder.step(read)), draws);
-            seen += read.length;
-            for (int stop : manifest.stopIds) {
-                if (token == stop) {
-                    return "stop";
+        int count = 0;
+        while (true) { // once, or anew for every time that the window slides
+            int[] next = slides ? writing.fitting(room) : writing.fitting(Integer.MAX_VALUE);
+            ModelDecoder decoder = used(() -> runtime.decoder(room));
+            try {
+                for (int seen = 0; ; next = new int[] {writing.last()}) {
+                    int[] read = next;
+                    int token = sampling.choose(writing.adjusted(penalties, used(() -> decoder.step(read))), draws);
+                    seen += read.length;
+                    if (Penalties.among(manifest.stopIds, token)) {
+                        return "stop";
+                    }
+                    if (!writing.add(token)) {
+                        return "listener";
+                    }
+                    count++;
+                    if (count == maxTokens || writing.ended(strings)) {
+                        return writing.ended(strings) ? "stop" : "max_tokens";
+                    }
+                    if (seen == room) {
+                        break;
+                    }
                 }
+            } finally {
+                closeDecoder(decoder);
             }
-            if (!writing.add(token)) {
-                return "listener";
+            if (!slides) {
+                return "positions";
             }
-            if (count == maxTokens || seen == room) {
-                return count == maxTokens ? "max_tokens" : "positions";
-            }
-            next = new int[] {token};
         }
     }
 

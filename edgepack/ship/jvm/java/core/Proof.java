@@ -1,5 +1,6 @@
 package edgepack.module;
 
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
@@ -19,11 +20,14 @@ final class Proof {
     SelfTest asked(String golden) {
         String[] lines = golden.trim().split("\n");
         int equal = 0;
+        int texts = 0;
         double worst = 0;
         for (int line = 0; line < lines.length; line++) {
             Fields entry = new Fields(Json.parse(lines[line]), "golden.jsonl, line " + (line + 1));
             int[] ids = entry.wholes("input_ids");
-            boolean asText = entry.has("text") || entry.has("words");
+            boolean chats = entry.has("messages") && manifest.answers != null && manifest.answers.has("chat_form");
+            boolean asText = entry.has("text") || entry.has("words") || chats;
+            texts += entry.has("text") || entry.has("words") ? 1 : 0;
             if (asText && !made(entry, ids)) {
                 return new SelfTest("other token ids in line " + (line + 1), lines.length, equal, worst, manifest.tolerance);
             }
@@ -35,10 +39,21 @@ final class Proof {
                 return new SelfTest(problem, lines.length, equal, worst, manifest.tolerance);
             }
         }
-        return new SelfTest(null, lines.length, equal, worst, manifest.tolerance);
+        String problem = texts > 0 && equal == 0 ? "no token ids were compared" : null;
+        return new SelfTest(problem, lines.length, equal, worst, manifest.tolerance);
     }
 
     private boolean made(Fields entry, int[] ids) {
+        if (entry.has("messages")) {
+            List<Message> messages = new ArrayList<>();
+            for (Fields message : entry.objects("messages")) {
+                messages.add(new Message(message.text("role"), message.text("content")));
+            }
+            return Arrays.equals(tokenizer.encodeBare(Chat.joined(manifest.answers, messages)), ids);
+        }
+        if (manifest.task.equals("text-generation")) {
+            return Arrays.equals(tokenizer.encodeWhole(entry.text("text")).ids, ids);
+        }
         if (entry.has("words")) {
             return Arrays.equals(tokenizer.encodeWords(entry.texts("words")).ids, ids);
         }

@@ -56,6 +56,12 @@ public final class Tokenizer {
         return template.filled(tokens, null, false);
     }
 
+    /** Ids of a text whose special tokens stand in it. */
+    int[] encodeBare(String text) {
+        Tokens tokens = tokens(Utf8.codePoints(text), -1);
+        return java.util.Arrays.copyOf(tokens.ids, tokens.count);
+    }
+
     /** Words, each tokenized by itself; spans are those within a word. */
     public Encoding encodeWords(List<String> words) {
         Tokens all = new Tokens();
@@ -98,13 +104,22 @@ public final class Tokenizer {
 
     /** The text of token ids, without special tokens. */
     public String decode(int[] ids, int count) {
-        List<String> tokens = new ArrayList<>(count);
-        for (int index = 0; index < count; index++) {
+        return decoded(ids, 0, count, false);
+    }
+
+    /** The text of the ids from `start` on and before `end`, special tokens with it. */
+    String decodeAll(int[] ids, int start, int end) {
+        return decoded(ids, start, end, true);
+    }
+
+    private String decoded(int[] ids, int start, int end, boolean withSpecial) {
+        List<String> tokens = new ArrayList<>(end - start);
+        for (int index = start; index < end; index++) {
             String text = added.text(ids[index]);
             if (text == null) {
                 text = vocabulary.text(ids[index]);
             }
-            if (text != null && !added.special(text)) {
+            if (text != null && (withSpecial || !added.special(text))) {
                 tokens.add(text);
             }
         }

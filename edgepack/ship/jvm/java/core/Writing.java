@@ -4,7 +4,7 @@ import java.util.Arrays;
 
 /** A decoder's text, piece by piece: a character of several tokens waits for its last. */
 final class Writing {
-    private static final char NOT_WHOLE = '\uFFFD'; // what stands for bytes that are no character, or none yet
+    static final char NOT_WHOLE = '\uFFFD'; // what stands for bytes that are no character, or none yet
 
     private final Tokenizer tokenizer;
     private final TextListener listener;
@@ -48,6 +48,30 @@ final class Writing {
             show(text.substring(shown.length()));
         }
         return written.toString();
+    }
+
+    float[] adjusted(Penalties penalties, float[] logits) {
+        return penalties.adjusted(logits, ids, count);
+    }
+
+    boolean ended(StopStrings strings) {
+        return strings.end(ids, count);
+    }
+
+    /** All ids where there is room for one more; else the first, which models lean on, and the last half of the positions. */
+    int[] fitting(int positions) {
+        if (count < positions) {
+            return Arrays.copyOf(ids, count);
+        }
+        int last = Math.max(1, positions / 2);
+        int[] found = new int[last + 1];
+        found[0] = ids[0];
+        System.arraycopy(ids, count - last, found, 1, last);
+        return found;
+    }
+
+    int last() {
+        return ids[count - 1];
     }
 
     int[] tokens(int behind) {

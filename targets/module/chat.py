@@ -1,0 +1,132 @@
+"""A conversation becomes the text that the model was trained on: its own chat template, rendered as transformers renders it.
+
+The template is code that came with the model. It runs in jinja2's sandbox: it reads messages and special tokens, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from functools import lru_cache
+
+from .errors import BadInput, ModuleError, NotText
+from .texts import check_text
+
+
+def rendered(answers, messages, generates=True) -> str:
+    """The text of a conversation. generates: whether the place where the model's answer begins stands at its end.
+
+    answers: the manifest's, with `chat_template` and `chat_tokens`. BadInput: no list of messages, or one that the template refuses.
+    """
+    template = (answers or {}).get("chat_template")
+    if not template:
+        raise BadInput("the model has no chat template", "give a prompt in place of messages")
+    check_messages(messages)
+    try:
+        return _compiled(template).render(
+            messages=messages, tools=None, documents=None, add_generation_prompt=generates, **answers.get("chat_tokens") or {}
+        )
+    except _Refusal as error:
+        raise BadInput(
+            "the chat template refuses the conversation: {}".format(error), "order the messages as the model knows them"
+        ) from None
+    except Exception as error:  # a template may fail in any way that Python can
+        raise BadInput(
+            "the chat template fails: {}: {}".format(type(error).__name__, error), "give messages with role and content"
+        ) from None
+
+
+def check_messages(messages) -> None:
+    if not isinstance(messages, (list, tuple)) or not messages:
+        raise BadInput("the messages are no list", 'give [{"role": "user", "content": "..."}]')
+    for message in messages:
+        if not isinstance(message, dict) or set(message) != {"role", "content"}:
+            raise BadInput("a message has other keys than role and content", 'give [{"role": "user", "content": "..."}]')
+        for key in ("role", "content"):
+            try:
+                check_text(message[key], "a message's " + key)
+            except NotText as error:
+                raise BadInput(error.problem, error.fix) from None
+
+
+class _Refusal(Exception):
+    """What a template says with raise_exception."""
+
+
+def _refuse(message):
+    raise _Refusal(message)
+
+
+@lru_cache(maxsize=8)
+def _compiled(template):
+    try:
+        from jinja2.ext import loopcontrols
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+    except ImportError:
+        raise ModuleError("jinja2 is not installed, which a chat template needs", "pip install -r requirements.txt") from None
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _generation_block()])
+    environment.filters["tojson"] = _as_json
+    environment.globals["raise_exception"] = _refuse
+    environment.globals["strftime_now"] = lambda pattern: datetime.now().strftime(pattern)
+    environment.globals["dict"] = _Dict()
+    environment.globals["namespace"] = _namespace()
+    return environment.from_string(template)
+
+
+def _as_json(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+class _Dict:
+    """dict(...) without what a class has: a template gets no hold of it."""
+
+    def __call__(self, *values, **named):
+        return dict(*values, **named)
+
+    def fromkeys(self, *values):
+        return dict.fromkeys(*values)
+
+
+def _namespace():
+    from jinja2.exceptions import SecurityError
+    from jinja2.utils import Namespace
+
+    class Safe(Namespace):
+        """A namespace whose attributes are a template's own: none that begins with _."""
+
+        def __init__(*values, **named):
+            self, values = values[0], values[1:]
+            stated = dict(*values, **named)
+            for name in stated:
+                Safe._check(name)
+            Namespace.__init__(self, stated)
+
+        def __setitem__(self, name, value):
+            Safe._check(name)
+            Namespace.__setitem__(self, name, value)
+
+        @staticmethod
+        def _check(name):
+            if isinstance(name, str) and name.startswith("_"):
+                raise SecurityError("a template may not set {!r}".format(name))
+
+    return Safe
+
+
+def _generation_block():
+    """{% generation %} marks the model's own words for training; it changes no text."""
+    from jinja2 import nodes
+    from jinja2.ext import Extension
+
+    class Generation(Extension):
+        tags = frozenset({"generation"})
+
+        def parse(self, parser):
+            line = next(parser.stream).lineno
+            body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
+            return nodes.CallBlock(self.call_method("_same", []), [], [], body).set_lineno(line)
+
+        def _same(self, caller):
+            return caller()
+
+    return Generation
