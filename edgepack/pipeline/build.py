@@ -18,6 +18,7 @@ from edgepack.measure.measuring import measure
 from edgepack.model.material import Material, gather
 from edgepack.model.source import find_model
 from edgepack.pack.manifest import WEIGHT_CACHE, Manifest, seal
+from edgepack.pipeline.checks import check_student
 from edgepack.pipeline.command import composed_command
 from edgepack.pipeline.finished import check_place, finished_report
 from edgepack.pipeline.packing import write_pack
@@ -96,6 +97,7 @@ def _build(recipe: Recipe, profile: Profile, out: Path, cache: Path, effort: Eff
     plans = _plans(profile, recipe, material.source.shape(material.task.name), pieces)
     for plan in plans:
         check_calibration(material, plan)
+        check_student(material, plan)
     fp32_mb = predict_file_mb(plans[0].teacher, "fp32")
     check_disk(cache, fp32_mb * _CHECKPOINT_COPIES, "the stages' results")
     check_disk(out, sum(2 * plan.predictions.file_mb for plan in plans), "the pack")

@@ -23,6 +23,17 @@ if TYPE_CHECKING:
 EXPORT_TOLERANCE = 1e-4  # largest difference of an fp32 export against torch, absolute below 1 and relative above
 
 
+def check_student(material: Material, plan: Plan) -> None:
+    """EdgepackError: a narrower student cannot take over what stands behind its teacher's pooling."""
+    stated = material.source.sentence
+    if stated is not None and stated.has_widths and plan.student.hidden != plan.teacher.hidden:
+        raise EdgepackError(
+            f"the plan makes a student of a hidden width of {plan.student.hidden}, and what stands behind the pooling of "
+            f"{material.source.name} (Dense or LayerNorm) has weights for {plan.teacher.hidden}",
+            f"keep the width: --student {len(plan.student.layers)}x{plan.teacher.hidden}, or --student same",
+        )
+
+
 def check_export(model: "nn.Module", material: Material, plan: Plan, folder: Path) -> None:
     """Compares the file with torch on real texts, singly and padded, and a decoder's token by token too.
 

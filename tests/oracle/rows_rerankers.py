@@ -1,0 +1,51 @@
+"""Folders of CrossEncoders: one logit or many, and the function behind them."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import libraries
+from rows_basic import PAIRS, make
+from situation import Calls, Situation
+
+QUERIES = (*PAIRS, ("naïve café", "zero\u200bwidth"), ("play some Jazz, please!", "!!! ???"))
+SIGMOID, IDENTITY = "torch.nn.modules.activation.Sigmoid", "torch.nn.modules.linear.Identity"
+
+
+def reranker(folder: Path, labels: int, family: str = "bert", after: Callable[[Path], object] | None = None, **config: object) -> None:
+    make(folder, family, labels=tuple(f"LABEL_{index}" for index in range(labels)))
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | config), encoding="utf-8")
+    if after:
+        after(folder)
+
+
+def saved_by_the_library(folder: Path, **settings: object) -> None:
+    """As version 6 writes it, with modules.json."""
+    from sentence_transformers import CrossEncoder
+
+    CrossEncoder(str(folder), device="cpu", local_files_only=True, **settings).save_pretrained(str(folder))
+
+
+def row(name: str, labels: int, calls: Calls = QUERIES, refused: str | None = None, **more: object) -> Situation:
+    written = partial(reranker, labels=labels, **more)
+    return Situation(f"CrossEncoder: {name}", "text-classification", written, calls, libraries.rerank, refused=refused)
+
+
+def stated(activation: str) -> dict[str, object]:
+    return {"sentence_transformers": {"activation_fn": activation, "version": "4.1.0"}}
+
+
+SITUATIONS = [
+    row("one logit, with the sigmoid", 1, **stated(SIGMOID)),
+    row("one logit as it is", 1, **stated(IDENTITY)),
+    row("one logit as it is, in the older key", 1, sbert_ce_default_activation_function=IDENTITY),
+    row("one logit and no function", 1, sentence_transformers={"version": "4.1.0"}),
+    row("three logits as they are", 3, **stated(IDENTITY)),
+    row("three logits, each with the sigmoid", 3, **stated(SIGMOID)),
+    row("RoBERTa, one logit", 1, family="roberta", **stated(SIGMOID)),
+    row("as version 6 saves it", 1, after=saved_by_the_library),
+    row("as version 6 saves it, cut after few tokens", 1, after=partial(saved_by_the_library, max_length=16)),
+    row("an activation of its own", 1, refused="activation_fn.*my_code", **stated("my_code.Scaled")),
+]
