@@ -131,7 +131,7 @@ def _from_pretrained(source: Source, task: str, dimensions: int | None, trust_re
             f"{source.name} has no weights for {missing[0]}, which {task} needs",
             "fine-tune the model for the task first, or name its task with --task",
         )
-    return with_head(model, source.sentence, dimensions, source.root)
+    return with_head(model, source.parts_for(task_named(task)), dimensions, source.root)
 
 
 def _head_settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def _from_kept(source: Source, task: str, dimensions: int | None) -> nn.Module:
     )
     try:
         resize_layers(model, source.kept.layers)
-        with_head(model, source.sentence, dimensions)
+        with_head(model, source.parts_for(task_named(task)), dimensions)
         weights = load_file(source.folder / "model.safetensors")
         missing, unexpected = model.load_state_dict(weights, strict=False)
         tied = set(getattr(model, "all_tied_weights_keys", None) or ())

@@ -169,8 +169,8 @@ def with_head(
 
     folder: where the head's weights are read from. EdgepackError: they do not fit, or there are fewer dimensions than asked for.
     """
-    if statement is None and dimensions is not None:
-        statement = SentenceStatement(parts=(Pooling(modes=("mean",)),))
+    if dimensions is not None and (statement is None or not statement.embeds):
+        statement = (statement or SentenceStatement()).model_copy(update={"parts": (Pooling(modes=("mean",)),)})
     setattr(model, _STATEMENT, statement)
     if statement is not None and statement.embeds and (dimensions is not None or not statement.is_plain_mean):
         head = SentenceHead(statement, model.config.hidden_size, dimensions)

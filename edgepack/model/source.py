@@ -22,9 +22,10 @@ from edgepack.model.statements.adapter_config import WEIGHTS as ADAPTER_WEIGHTS
 from edgepack.model.statements.adapter_config import Adapter, read_adapter
 from edgepack.model.statements.modules_json import transformer_folder
 from edgepack.model.statements.sentence_folder import read_sentence_folder
-from edgepack.model.statements.sentence_record import SentenceStatement
+from edgepack.model.statements.sentence_record import Pooling, SentenceStatement
 from edgepack.plan.shape import LayerShape, ModelShape, read_shape, task_of
 from edgepack.tasks import all_tasks
+from edgepack.tasks.common.task import Task
 
 CONFIG_BYTES = 16_000_000
 KEPT_FILE = "edgepack.json"  # a pruned checkpoint's own list of what is left in each layer
@@ -70,6 +71,16 @@ class Source:
     def sentence(self) -> SentenceStatement | None:
         """What the folder states for sentence-transformers. EdgepackError names what a pack does not reproduce."""
         return self.kept.sentence if self.kept else read_sentence_folder(self.root)
+
+    def parts_for(self, task: Task) -> SentenceStatement | None:
+        """What stands behind the transformer for a task. sentence-transformers takes a plain decoder's last token, as nothing else has
+        seen the whole text; of other plain folders the mean."""
+        names = self.config.get("architectures") or [""]
+        is_decoder = names[0].endswith("ForCausalLM") and self.config.get("is_causal", True)
+        stated = self.sentence
+        if not task.gives_vectors or not is_decoder or (stated is not None and stated.embeds) or self.kept is not None:
+            return stated
+        return (stated or SentenceStatement()).model_copy(update={"parts": (Pooling(modes=("lasttoken",)),)})
 
     @property
     def weights_mb(self) -> float:

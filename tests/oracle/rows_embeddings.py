@@ -204,6 +204,7 @@ CONFIGS = [
     plain("gamma and beta", lambda folder: with_weights(folder, old_names)),
     plain("weights in bf16", in_bf16),
     plain("weights in shards", in_shards),
+    plain("a decoder by its last token", config(architectures=["Qwen3ForCausalLM"]), family="qwen3", recipe={"task": FEATURES}),
     plain("made for another head", config(architectures=["BertForMaskedLM"]), recipe={"task": FEATURES}),
 ]
 REFUSED = [
