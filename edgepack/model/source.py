@@ -205,7 +205,7 @@ def _weight_files(folder: Path) -> list[Path]:
             raise EdgepackError(f"{index} names {shown(name)}, which is no file name", fix)
         names = sorted(set(placed))
         for name in names:
-            if Path(name).name != name or not (folder / name).is_file():
+            if Path(name).name != name or not _is_file(folder / name):
                 raise EdgepackError(f"{index} names {name!r}, which is not in the folder", "download or save the model again")
         return [folder / name for name in names]
     if (folder / "model.safetensors").is_file():
@@ -217,6 +217,13 @@ def _weight_files(folder: Path) -> list[Path]:
             "where you trust it, convert it once: load it with transformers and `save_pretrained` writes safetensors",
         )
     raise EdgepackError(f"no model.safetensors in {folder}", "give the folder that `save_pretrained` wrote")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file system takes
+        return False
 
 
 def _licence(folder: Path) -> str | None:
