@@ -34,6 +34,7 @@ class Data:
     @property
     def labels(self) -> list[str]:
         labels = {row.label for rows in self.splits.values() for row in rows if row.label is not None}
+        labels |= {label for rows in self.splits.values() for row in rows for label in row.labels or ()}
         labels |= {tag for rows in self.splits.values() for row in rows for tag in row.tags}
         return sorted(labels)
 
@@ -44,12 +45,12 @@ class Data:
         return "; ".join([f"{rows} rows", columns, *self.notes])
 
 
-def load_data(source: str, task_name: str, columns: Columns = NO_COLUMNS, seed: int = 0) -> Data:
-    """A file, a folder with one file a split, or a hub dataset id, as rows of a task.
+def load_data(source: str, task: str | Task, columns: Columns = NO_COLUMNS, seed: int = 0) -> Data:
+    """A file, a folder with one file a split, or a hub dataset id, as rows of a task (or of the task of that name).
 
     EdgepackError names the file and the line: missing, empty, not UTF-8, one class only, columns that cannot be guessed.
     """
-    task, path = task_named(task_name), Path(source)
+    task, path = task_named(task) if isinstance(task, str) else task, Path(source)
     if path.exists():
         by_split, digest = _read_files(path, columns, task.reads_conll)
     elif _is_hub_id(source):
@@ -100,7 +101,9 @@ def label_ids(data: Data, id2label: dict[int, str], model: str) -> dict[str, int
     if all(label.isdecimal() and int(label) in id2label for label in labels):
         return {label: int(label) for label in labels}
     missing = next(label for label in labels if label not in by_name)
-    place = next(row.place for rows in data.splits.values() for row in rows if missing == row.label or missing in row.tags)
+    place = next(
+        row.place for rows in data.splits.values() for row in rows if missing == row.label or missing in (*row.tags, *(row.labels or ()))
+    )
     raise EdgepackError(f"{place}: label {missing!r} is not one of the model's ({model})", did_you_mean(missing, by_name))
 
 

@@ -51,20 +51,17 @@ class Material:
 
     @cached_property
     def id2label(self) -> dict[int, str]:
-        stated = self.source.config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
-        return {int(index): name for index, name in stated.items()} if self.task.names_labels else {}
+        return dict(enumerate(self.source.labels)) if self.task.names_labels else {}
 
     @cached_property
     def answers(self) -> Frozen | None:
         """How the task's answers are formed, as the model's folder and the user's settings state it."""
-        return self.task.answers(self.source, self.recipe)
+        record = self.task.answers(self.source, self.recipe)
+        return record.model_copy(update={"thresholds": self.task.thresholds}) if self.task.thresholds else record
 
     @cached_property
     def tokenizer(self) -> Any:
-        from edgepack.model.checkpoint import load_tokenizer
-
-        sentence = self.source.sentence
-        return load_tokenizer(self.source.folder, lower_case=sentence is not None and sentence.lower_case)
+        return self.source.tokenizer
 
     @cached_property
     def max_length(self) -> int:
@@ -164,7 +161,8 @@ def gather(recipe: Recipe) -> Material:
     source.shape(task.name)
     if recipe.dimensions is not None and not task.gives_vectors:
         raise EdgepackError(f"--dimensions {recipe.dimensions}: {task.name} gives no vectors of texts", "leave it out")
-    data = load_data(recipe.data, task.name, recipe.columns, recipe.seed) if recipe.data else None
+    task = task.fitted(task, source, recipe)
+    data = load_data(recipe.data, task, recipe.columns, recipe.seed) if recipe.data else None
     material = Material(recipe, source, task, data)
     _ = material.labels, material.unlabelled_rows, material.answers
     if recipe.vocabulary is not None:

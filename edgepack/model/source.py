@@ -20,11 +20,13 @@ from edgepack.model.safetensors_file import check_safetensors
 from edgepack.model.statements.adapter_config import FILE as ADAPTER_FILE
 from edgepack.model.statements.adapter_config import WEIGHTS as ADAPTER_WEIGHTS
 from edgepack.model.statements.adapter_config import Adapter, read_adapter
+from edgepack.model.statements.cross_encoder import read_activation
 from edgepack.model.statements.modules_json import transformer_folder
 from edgepack.model.statements.sentence_folder import read_sentence_folder
 from edgepack.model.statements.sentence_record import Pooling, SentenceStatement
 from edgepack.plan.shape import LayerShape, ModelShape, read_shape, task_of
 from edgepack.tasks import all_tasks
+from edgepack.tasks.common.labels import label_names
 from edgepack.tasks.common.task import Task
 
 CONFIG_BYTES = 16_000_000
@@ -81,6 +83,23 @@ class Source:
         if not task.gives_vectors or not is_decoder or (stated is not None and stated.embeds) or self.kept is not None:
             return stated
         return (stated or SentenceStatement()).model_copy(update={"parts": (Pooling(modes=("lasttoken",)),)})
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """Names in the order of ids. EdgepackError: config.json names them wrongly."""
+        return label_names(self.config, f"{self.folder.name}/config.json")
+
+    @cached_property
+    def activation(self) -> str | None:
+        """The function behind a CrossEncoder's logits: `sigmoid` or `none`; None for folders that are none."""
+        return read_activation(self.root, self.config)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """transformers' fast tokenizer of the folder."""
+        from edgepack.model.checkpoint import load_tokenizer
+
+        return load_tokenizer(self.folder, lower_case=self.sentence is not None and self.sentence.lower_case)
 
     @property
     def weights_mb(self) -> float:

@@ -117,6 +117,8 @@ def _built(state: BuildState) -> BuildState:
     say(f"teacher: {state.source.name}, {state.material.task.name}, {state.plan.teacher.params / 1e6:.1f}M parameters")
     if state.material.data:
         say(f"data: {state.material.data.summary()}")
+    if summary_of := getattr(state.material.answers, "summary", None):
+        say(f"answers: {summary_of()}")
     state = judge_teacher(state)
     say(f"  {summary(state.ladder[-1])}")
     for step in state.plan.steps:

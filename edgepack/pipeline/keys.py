@@ -30,6 +30,7 @@ class MaterialInputs(Frozen):
     rows_sha256: dict[str, str]  # of each split, and of the texts without labels
     max_length: int
     dimensions: int | None  # of a text's vector that are kept
+    answers: dict[str, Any] | None  # how outputs become answers, as the folder and the user say
 
 
 class FileInputs(Frozen):
@@ -107,6 +108,7 @@ def material_inputs(material: Material) -> MaterialInputs:
         rows_sha256=rows,
         max_length=material.max_length,
         dimensions=material.recipe.dimensions,
+        answers=None if (answers := material.answers) is None else answers.as_json(),
     )
 
 

@@ -117,12 +117,13 @@ def _describe(file: Path, state: BuildState, max_length: int) -> None:
 
     material = state.material
     pieces = [piece for piece, _ in sorted(material.tokenizer.get_vocab().items(), key=lambda entry: entry[1])]
+    names = [name for _, name in sorted(material.id2label.items())]
     facts = Facts(
         name=state.source.name,
         description=f"{material.task.name}, texts of up to {max_length} tokens, made for {state.profile.name} by edgepack",
         version=library_versions()["edgepack"],
         licence=state.source.licence,
-        labels=[name for _, name in sorted(material.id2label.items())],
+        labels=[] if any("\n" in name or "\r" in name for name in names) else names,
         pieces=[] if any("\n" in piece or "\r" in piece for piece in pieces) else pieces,  # a line each, or none
         outputs={name: f"{name.replace('_', ' ')}{' of each token' if material.task.per_token else ''}" for name in material.task.outputs},
     )

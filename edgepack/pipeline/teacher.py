@@ -2,12 +2,13 @@
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from edgepack.core.cache import Stage, key_of, stage
 from edgepack.core.distributed import is_first
 from edgepack.core.errors import EdgepackError
-from edgepack.model.material import load_outputs, save_outputs
+from edgepack.model.material import Material, load_outputs, save_outputs
 from edgepack.pipeline.keys import soft_target_inputs, teacher_inputs
 from edgepack.pipeline.scoring import judged, load_model, model_size, torch_outputs, with_row
 from edgepack.pipeline.state import BuildState, Teacher
@@ -23,7 +24,7 @@ def judge_teacher(state: BuildState) -> BuildState:
         if not place.is_finished:
             place.record = _test_outputs(state, place)
     test = load_outputs(place.folder / "test.npz") if state.material.test else []
-    state = replace(state, key=key, teacher=Teacher(test=test))
+    state = replace(state, material=_tuned(state.material, place.folder), key=key, teacher=Teacher(test=test))
     record = dict(place.record)
     if not any(isinstance(step, CutVocabulary) for step in state.plan.steps):
         state, seconds = with_soft_targets(state)
@@ -52,8 +53,19 @@ def _test_outputs(state: BuildState, place: Stage) -> dict[str, Any]:
     outputs = torch_outputs(model, material, material.test, "teacher")
     if outputs:
         save_outputs(place.folder / "test.npz", outputs)
-    record = judged(material, outputs, outputs) | model_size(model, material.source.weights_mb)
+    if material.task.tuned and material.dev:
+        save_outputs(place.folder / "dev.npz", torch_outputs(model, material, material.dev, "teacher on the dev split"))
+    record = judged(_tuned(material, place.folder), outputs, outputs) | model_size(model, material.source.weights_mb)
     return record | {"seconds": round(time.monotonic() - started, 2)}
+
+
+def _tuned(material: Material, folder: Path) -> Material:
+    """With decisions that the teacher's outputs for the dev split have set, where the task has such."""
+    path = folder / "dev.npz"
+    if not (material.task.tuned and path.is_file()):
+        return material
+    task = material.task.tuned(material.task, load_outputs(path), material.dev, material.rows("dev"), material.labels)
+    return replace(material, task=task)
 
 
 def _train_outputs(state: BuildState, place: Stage) -> dict[str, Any]:

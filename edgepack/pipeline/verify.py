@@ -57,7 +57,7 @@ def _check_tokenizer(pack: Path, manifest: Manifest, golden: list[dict[str, Any]
         if "words" in entry:
             ids = tokenizer.encode(entry["words"], is_pretokenized=True).ids
         elif "text" in entry:
-            ids = tokenizer.encode(entry["text"], entry.get("text_pair")).ids
+            ids = tokenizer.encode(entry["text"], entry.get("text_pair") or None).ids
         elif "messages" in entry:
             ids = tokenizer.encode(rendered_chat(manifest.answers, entry["messages"]), add_special_tokens=False).ids
         else:

@@ -250,6 +250,14 @@ class Recipe(Stated):
     max_length: Annotated[Count | None, Setting("Cut texts after so many tokens.", BUILD, unset="the model's own limit")] = None
     budget: Budget = Field(default_factory=Budget)
     training: Training = Field(default_factory=Training)
+    aggregation: Annotated[
+        Literal["none", "simple", "first", "average", "max"],
+        Setting("How the tags of tokens become entities: transformers' aggregation_strategy. For token-classification alone.", FILE),
+    ] = "first"
+    words: Annotated[
+        Literal["tokenizer", "white-space", "characters"],
+        Setting("Who finds the words in a text, for token-classification alone.", FILE),
+    ] = "tokenizer"
     unlabelled: Annotated[
         str | None, Setting("File of texts without labels that the student learns on beside the data.", DATA, unset="none")
     ] = None

@@ -10,6 +10,7 @@ from edgepack.core.showing import shown
 from edgepack.plan.architectures import FAMILIES, family_of
 from edgepack.plan.family import Family
 from edgepack.tasks import all_tasks, task_named
+from edgepack.tasks.common.labels import label_names
 
 # More than any model has: beyond them a config is a mistake, and a plan for it would take hours.
 _MOST_LAYERS, _MOST_HEADS, _MOST_WIDTH, _MOST_ROWS = 512, 512, 200_000, 50_000_000
@@ -213,9 +214,5 @@ def _layers(family: Family, count: int, whole: LayerShape, kept: list[dict[str, 
 
 
 def _labels(config: Mapping[str, Any], task: str, place: str) -> int:
-    stated, names = task_named(task).head_outputs, config.get("id2label") or {"0": "", "1": ""}
-    if not isinstance(names, dict) or not all(str(key).isdecimal() and isinstance(name, str) for key, name in names.items()):
-        raise EdgepackError(
-            f"wrong value in {place} id2label: {shown(names)}", 'write an object of names by number: {"0": "no", "1": "yes"}'
-        )
-    return len(names) if stated is None else stated
+    stated = task_named(task).head_outputs
+    return len(label_names(config, place)) if stated is None else stated

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.records import Frozen
+from edgepack.tasks.common import numbers_as_answers, several_labels
 from edgepack.tasks.common.calibration import calibrate, log_softmax
 from edgepack.tasks.common.columns import parts_of, text_columns, text_row
 from edgepack.tasks.common.encoding import encode_text
 from edgepack.tasks.common.losses import IGNORED, divergence, known_mean, logits_of
 from edgepack.tasks.common.metrics import Answers, ClassResult, Metric, by_row, class_result, macro_f1, mean_of
-from edgepack.tasks.common.rows import Row
+from edgepack.tasks.common.rows import Record, Row
+from edgepack.tasks.common.several_labels import DEFAULT_THRESHOLD
 from edgepack.tasks.common.task import Features, Outputs, Task
 
 if TYPE_CHECKING:
@@ -75,6 +79,107 @@ def _soft_loss(outputs: torch.Tensor, batch: dict[str, torch.Tensor], soft: torc
     return divergence(outputs, soft, temperature).mean()
 
 
+class LabelAnswers(Frozen):
+    """function: what makes scores of logits. multi_label: each label is decided by itself, by its threshold."""
+
+    function: Literal["softmax", "sigmoid", "none"]
+    multi_label: bool
+    thresholds: tuple[float, ...] | None = None
+
+    def summary(self) -> str:
+        if self.multi_label:
+            by = "0.5" if self.thresholds is None or set(self.thresholds) == {0.5} else "thresholds found on the dev split"
+            return f"every label by itself: the sigmoid of its logit, by {by}"
+        return {"softmax": "the softmax of the logits", "sigmoid": "the sigmoid of the logit", "none": "the numbers as they are"}[
+            self.function
+        ]
+
+
+_PROBLEMS = ("regression", "single_label_classification", "multi_label_classification")
+
+
+def _answers(source: Any, recipe: Any) -> LabelAnswers:
+    """As a CrossEncoder states the function, else as transformers' text-classification pipeline chooses it. EdgepackError: the config states a problem that is not known."""
+    problem = source.config.get("problem_type")
+    if problem is not None and problem not in _PROBLEMS:
+        raise EdgepackError(f"{source.name}: config.json states problem_type: {problem!r}", f"write one of these: {', '.join(_PROBLEMS)}")
+    if problem == "single_label_classification" and len(source.labels) == 1:
+        raise EdgepackError(
+            f"{source.name}: config.json states problem_type: {problem!r} with one label",
+            "write problem_type: 'regression' for numbers, or leave it out for the sigmoid of one logit",
+        )
+    if source.activation is not None:
+        return LabelAnswers(function=source.activation, multi_label=False)
+    if problem == "regression":
+        return LabelAnswers(function="none", multi_label=False)
+    if problem == "multi_label_classification":
+        return LabelAnswers(function="sigmoid", multi_label=True, thresholds=(DEFAULT_THRESHOLD,) * len(source.labels))
+    return LabelAnswers(function="sigmoid" if len(source.labels) == 1 else "softmax", multi_label=False)
+
+
+def _fitted(task: Task, source: Any, recipe: Any) -> Task:
+    """Other decisions, metrics and losses for models that answer with several labels, or with numbers."""
+    answers = _answers(source, recipe)
+    if answers.multi_label:
+        return _with_several_labels(task, source.labels)
+    return _with_numbers(task) if answers.function != "softmax" else task
+
+
+def _with_several_labels(task: Task, labels: Sequence[str]) -> Task:
+    def columns(first: Record, records: list[Record], wished: Mapping[str, str | None]) -> dict[str, str]:
+        flags = {} if wished.get("label") else several_labels.columns_of_flags(first, records, labels)
+        rest = Record({name: value for name, value in first.values.items() if name not in flags.values()}, first.place)
+        return text_columns(rest, records, wished, with_label=not flags) | flags
+
+    def row(place: str, value: Mapping[str, Any], group: str | None) -> Row:
+        flagged = any(key.startswith("flag ") for key in value)
+        stated = several_labels.flags_from(value, labels) if flagged else None
+        if stated is None and value.get("label") is not None:
+            stated = several_labels.labels_from(value["label"], labels, place)
+        return replace(text_row(place, {key: held for key, held in value.items() if key != "label"}, group), labels=stated)
+
+    decided = _decided_by(replace(task, tuned=_tuned), (DEFAULT_THRESHOLD,) * len(labels))
+    return replace(
+        decided,
+        metric="micro_f1",
+        columns=columns,
+        row=row,
+        metrics=several_labels.metrics,
+        check_rows=lambda source, splits: None,
+        class_results=several_labels.class_results,
+        calibration=lambda answers: None,
+        hard_targets=partial(several_labels.hard_targets, count=len(labels)),
+        label_loss=several_labels.label_loss,
+        soft_loss=several_labels.soft_loss,
+        choices=lambda output: output > 0,
+    )
+
+
+def _tuned(task: Task, outputs: Outputs, features: Sequence[Features], rows: Sequence[Row], labels: Mapping[str, int]) -> Task:
+    return _decided_by(task, several_labels.thresholds_of(outputs, features, rows, labels))
+
+
+def _decided_by(task: Task, thresholds: tuple[float, ...]) -> Task:
+    return replace(task, thresholds=thresholds, decide=lambda outputs, features, rows: several_labels.decide(outputs, thresholds))
+
+
+def _with_numbers(task: Task) -> Task:
+    return replace(
+        task,
+        metric="spearman",
+        columns=numbers_as_answers.columns,
+        decide=numbers_as_answers.decide,
+        metrics=numbers_as_answers.metrics,
+        check_rows=lambda source, splits: None,
+        class_results=lambda answers: [],
+        calibration=lambda answers: None,
+        hard_targets=numbers_as_answers.hard_targets,
+        label_loss=numbers_as_answers.label_loss,
+        soft_loss=numbers_as_answers.soft_loss,
+        choices=None,
+    )
+
+
 TASK = Task(
     name="text-classification",
     auto_class="AutoModelForSequenceClassification",
@@ -101,4 +206,7 @@ TASK = Task(
     hard_targets=_hard_targets,
     label_loss=_label_loss,
     choices=lambda output: output.argmax(-1),
+    fitted=_fitted,
+    answer_record=LabelAnswers,
+    answers=_answers,
 )

@@ -1,18 +1,22 @@
-"""token-classification: each word gets a tag in IOB2; entities are the spans that tags open and go on with."""
+"""token-classification: each word gets a tag, in one of the schemes that tags come in; entities are what the tags state."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from edgepack.core.records import Frozen
 from edgepack.tasks.common.calibration import calibrate, log_softmax
 from edgepack.tasks.common.columns import fixed_columns, parts_of
-from edgepack.tasks.common.encoding import type_ids
+from edgepack.tasks.common.encoding import encode_text, type_ids
 from edgepack.tasks.common.losses import IGNORED, divergence, known_mean, logits_of, real_tokens, rows_mean
 from edgepack.tasks.common.metrics import Answers, ClassResult, Metric, by_row, class_result, micro_f1, ratio
 from edgepack.tasks.common.rows import Record, Row
+from edgepack.tasks.common.tag_schemes import SHOWN, Scheme, Span, scheme_of, spans_of
 from edgepack.tasks.common.task import Features, Outputs, Task
 
 if TYPE_CHECKING:
@@ -20,7 +24,65 @@ if TYPE_CHECKING:
 
     from edgepack.tasks.common.scores import Calibration
 
-Span = tuple[int, int, str]  # first word, past the last, type
+
+@dataclass(frozen=True)
+class Tags:
+    """The model's labels, and their scheme. No labels: those of the data."""
+
+    scheme: Scheme
+    labels: tuple[str, ...] = ()
+
+
+_IOB2 = Tags("iob2")
+
+
+class TagAnswers(Frozen):
+    """strategy: as transformers' aggregation_strategy. words: who finds them.
+
+    subword_prefix: whether the tokens of a word but its first are marked. ignore: tags that are no entities.
+    """
+
+    strategy: Literal["none", "simple", "first", "average", "max"]
+    scheme: Scheme
+    words: Literal["tokenizer", "white-space", "characters"]
+    subword_prefix: bool
+    unk_id: int | None
+    ignore: tuple[str, ...]
+
+    def summary(self) -> str:
+        words = {"tokenizer": "the tokenizer's", "white-space": "split at white space", "characters": "single characters"}[self.words]
+        return f"tags are {SHOWN[self.scheme]}; aggregation {self.strategy}; words are {words}"
+
+
+def _answers(source: Any, recipe: Any) -> TagAnswers:
+    tokenizer = source.tokenizer
+    return TagAnswers(
+        strategy=recipe.aggregation,
+        scheme=scheme_of(source.labels),
+        words=recipe.words,
+        subword_prefix=bool(getattr(tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None)),
+        unk_id=tokenizer.unk_token_id,
+        ignore=("O",),
+    )
+
+
+def _fitted(task: Task, source: Any, recipe: Any) -> Task:
+    """Metrics by the scheme of the model's tags; texts without words are read as the pack will read them."""
+    tags, words = Tags(scheme_of(source.labels), source.labels), recipe.words
+    return replace(
+        task,
+        metrics=partial(_metrics, model=tags),
+        class_results=partial(_class_results, model=tags),
+        row_of_text=partial(_row_of_text, words=words),
+    )
+
+
+def _row_of_text(text: str, words: str = "tokenizer") -> Row | None:
+    """A text for golden vectors."""
+    if words == "tokenizer":
+        return Row("", text=text)
+    parts = tuple(text.split()) if words == "white-space" else tuple(one for one in text if not one.isspace())
+    return Row("", words=parts) if parts else None
 
 
 def _columns(first: Record, records: list[Record], wished: Mapping[str, str | None]) -> dict[str, str]:
@@ -39,12 +101,19 @@ def _unlabelled_row(row: Row) -> Row | None:
 
 
 def _encode(tokenizer: Any, rows: Sequence[Row], max_length: int) -> list[Features]:
-    words = [list(row.words) for row in rows]
-    encoded = tokenizer(words, is_split_into_words=True, truncation=True, max_length=max_length, padding=False)
-    return [
-        Features(ids, types, index, words=tuple(encoded.word_ids(index)))
-        for index, (ids, types) in enumerate(zip(encoded["input_ids"], type_ids(encoded), strict=True))
-    ]
+    """Words as the data states them, and texts of which nobody has made words."""
+    as_words = [index for index, row in enumerate(rows) if row.words]
+    features = encode_text(tokenizer, [row for row in rows if not row.words], max_length)
+    as_texts = [index for index, row in enumerate(rows) if not row.words]
+    features = [replace(item, row=as_texts[item.row]) for item in features]
+    if as_words:
+        words = [list(rows[index].words) for index in as_words]
+        encoded = tokenizer(words, is_split_into_words=True, truncation=True, max_length=max_length, padding=False)
+        features += [
+            Features(ids, types, index, words=tuple(encoded.word_ids(at)))
+            for at, (index, ids, types) in enumerate(zip(as_words, encoded["input_ids"], type_ids(encoded), strict=True))
+        ]
+    return sorted(features, key=lambda item: item.row)
 
 
 def _decide(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row]) -> list[tuple[int, ...]]:
@@ -61,31 +130,18 @@ def _decide(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row])
     return decisions
 
 
-def spans_of(tags: Sequence[str]) -> set[Span]:
-    """Entities as (first word, past the last, type) in IOB2: every B- opens a span, so does an I- of another type."""
-    spans, start, kind = set(), 0, ""
-    for index, tag in enumerate([*tags, "O"]):
-        prefix, _, name = tag.partition("-")
-        if kind and (prefix != "I" or name != kind):
-            spans.add((start, index, kind))
-            kind = ""
-        if prefix == "B" or (prefix == "I" and not kind):
-            start, kind = index, name
-    return spans
-
-
-def _metrics(answers: Answers) -> tuple[Metric, ...]:
+def _metrics(answers: Answers, model: Tags = _IOB2) -> tuple[Metric, ...]:
     right = [
         (sum(tag == answers.labels[name] for tag, name in zip(decision, row.tags, strict=True)), len(row.tags))
         for decision, row in zip(answers.decisions, answers.rows, strict=True)
     ]
-    counts = [(len(decided & true), len(decided), len(true)) for decided, true in zip(*_spans(answers), strict=True)]
+    counts = [(len(decided & true), len(decided), len(true)) for decided, true in zip(*_spans(answers, model), strict=True)]
     return by_row("span_f1", answers, micro_f1(counts)), by_row("word_accuracy", answers, ratio(right))
 
 
-def _class_results(answers: Answers) -> list[ClassResult]:
+def _class_results(answers: Answers, model: Tags = _IOB2) -> list[ClassResult]:
     """F1 by entity type, of those that the data has."""
-    sides = _spans(answers)
+    sides = _spans(answers, model)
     results = []
     for kind in sorted({kind for spans in sides[1] for _, _, kind in spans}):
         decided, true = ([{span for span in spans if span[2] == kind} for spans in side] for side in sides)
@@ -94,11 +150,11 @@ def _class_results(answers: Answers) -> list[ClassResult]:
     return results
 
 
-def _spans(answers: Answers) -> tuple[list[set[Span]], list[set[Span]]]:
+def _spans(answers: Answers, model: Tags) -> tuple[list[set[Span]], list[set[Span]]]:
     """By row: those that were decided for, and those of the data."""
-    names = {index: name for name, index in answers.labels.items()}
-    decided = [spans_of([names.get(tag, "O") for tag in decision]) for decision in answers.decisions]
-    return decided, [spans_of(row.tags) for row in answers.rows]
+    names, scheme = dict(enumerate(model.labels)) or {index: name for name, index in answers.labels.items()}, model.scheme
+    decided = [spans_of([names.get(tag, "O") for tag in decision], scheme) for decision in answers.decisions]
+    return decided, [spans_of([names[answers.labels[tag]] for tag in row.tags], scheme) for row in answers.rows]
 
 
 def _calibration(answers: Answers) -> Calibration | None:
@@ -172,7 +228,7 @@ TASK = Task(
     answer_field="entities",
     columns=_columns,
     row=_row,
-    row_of_text=lambda text: _unlabelled_row(Row("", text=text)),
+    row_of_text=_row_of_text,
     texts=parts_of,
     encode=_encode,
     decide=_decide,
@@ -182,11 +238,14 @@ TASK = Task(
     reads_conll=True,
     class_kind="entity type",
     unlabelled_row=_unlabelled_row,
-    shown=lambda row: {"words": row.words},
+    shown=lambda row: {"words": row.words} if row.words else {"text": row.text, "text_pair": None},
     class_results=_class_results,
     calibration=_calibration,
     hard_targets=_hard_targets,
     label_loss=_label_loss,
     aligned=_aligned,
     choices=lambda output: output.argmax(-1),
+    fitted=_fitted,
+    answer_record=TagAnswers,
+    answers=_answers,
 )

@@ -9,22 +9,26 @@ from typing import Any
 @dataclass(frozen=True)
 class Label:
     name: str
-    score: float  # probability, 0 to 1
+    score: float  # probability, 0 to 1; of a model for regression its number
 
 
 @dataclass(frozen=True)
 class Labels:
-    """cut: the text was longer than the model takes, and only its beginning was read."""
+    """cut: the text was longer than the model takes, and a part of it alone was read.
+
+    chosen: the names of all labels that hold: the likeliest, or of a model that decides every label by itself those over their threshold.
+    """
 
     label: str
     score: float
-    scores: tuple[Label, ...]  # all of them, the likeliest first
+    scores: tuple[Label, ...]  # all of them, the highest first
     cut: bool
+    chosen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Entity:
-    """score: mean probability of its words' tags."""
+    """score: mean probability of its tags."""
 
     kind: str
     text: str

@@ -6,59 +6,73 @@ import numpy as np
 
 from .errors import BadInput
 from .results import Answer, Entities, Entity, Label, Labels, Vector
-from .texts import check_text, split_words
+from .tags import OLDER, Unit, continues_word, entities
+from .texts import WORDS, check_text
 
 _BEST_STARTS, _LONGEST_ANSWER = 20, 30  # tokens, as when the model was measured
 
 
 def classify(model, text: str, pair: str | None = None) -> Labels:
-    """pair: the second text, of a model for pairs."""
+    """pair: the second text, of a model for pairs; an empty one is none."""
     encoded = model.texts.text(text, pair)
-    chances = softmax(model.run(encoded)[0])
-    scores = tuple(Label(model.labels[index], float(chances[index])) for index in np.argsort(-chances, kind="stable"))
-    return Labels(scores[0].name, scores[0].score, scores, encoded.cut)
+    stated = model.manifest.get("answers") or {}
+    values = FUNCTIONS[stated.get("function", "softmax")](model.run(encoded)[0])
+    scores = tuple(Label(model.labels[index], float(values[index])) for index in np.argsort(-values, kind="stable"))
+    chosen = (scores[0].name,)
+    if stated.get("multi_label"):
+        least = dict(zip(model.labels, stated["thresholds"]))
+        chosen = tuple(label.name for label in scores if label.score >= least[label.name])
+    return Labels(scores[0].name, scores[0].score, scores, encoded.cut, chosen)
 
 
 def find_entities(model, text) -> Entities:
     """text: a text, or a list of words; of those, start and end are places among the words joined by single spaces."""
-    spans, whole = _words_of(text)
-    encoded = model.texts.words([whole[start:end] for start, end in spans])
-    output = model.run(encoded)[0]
-    tags, scores = ["O"] * len(spans), [0.0] * len(spans)
-    for position in reversed(range(len(encoded.words))):  # a word's tag is that of its first token
-        word = encoded.words[position]
-        if word is not None:
-            best = int(output[position].argmax())
-            tags[word], scores[word] = model.labels[best], float(softmax(output[position])[best])
-    return Entities(tuple(_entity(whole, spans, scores, one) for one in entity_spans(tags)), encoded.cut)
+    answers = model.manifest.get("answers") or OLDER
+    given = isinstance(text, (list, tuple))
+    spans, whole = _words_of(text, answers["words"])
+    encoded = model.texts.text(whole) if spans is None else model.texts.words([whole[start:end] for start, end in spans])
+    scores = [softmax(row) for row in model.run(encoded)[0]]
+    units = _units(encoded, whole, spans, scores, answers, model.texts.token)
+    if spans is not None and not (given and answers["words"] == "tokenizer") and answers["strategy"] not in ("none", "simple"):
+        units = _whole_words(units, encoded, spans, model.labels)
+    found = entities(units, model.labels, answers)
+    return Entities(tuple(Entity(kind, whole[start:end], start, end, score) for kind, start, end, score in found), encoded.cut)
 
 
-def _words_of(text) -> tuple:
+def _words_of(text, words: str) -> tuple:
+    """(start, end) of every word, None where the tokenizer is to find them; and the whole text."""
     if isinstance(text, (list, tuple)):
         for word in text:
             check_text(word, "a word")
         ends = np.cumsum([len(word) + 1 for word in text]).tolist()
         return [(end - 1 - len(word), end - 1) for word, end in zip(text, ends)], " ".join(text)
     check_text(text, "text")
-    return split_words(text), text
+    return None if words == "tokenizer" else WORDS[words](text), text
 
 
-def _entity(text, spans, scores, found) -> Entity:
-    first, past, kind = found
-    start, end = spans[first][0], spans[past - 1][1]
-    return Entity(kind, text[start:end], start, end, float(np.mean(scores[first:past])))
+def _units(encoded, whole, spans, scores, answers, token_of) -> list:
+    """One for each token but special ones."""
+    units = []
+    for position in encoded.own:
+        start, end = encoded.places[position]
+        shift = 0 if spans is None else spans[encoded.words[position]][0]
+        start, end = start + shift, end + shift
+        token_id = encoded.ids[position]
+        continues = continues_word(whole, start, end, token_of(token_id), token_id, answers)
+        units.append(Unit(start, end, scores[position], continues))
+    return units
 
 
-def entity_spans(tags) -> list:
-    """Entities as (first word, past the last, kind) in IOB2: every B- opens one, so does an I- of another kind."""
-    found, start, kind = [], 0, ""
-    for index, tag in enumerate([*tags, "O"]):
-        prefix, _, name = tag.partition("-")
-        if kind and (prefix != "I" or name != kind):
-            found.append((start, index, kind))
-            kind = ""
-        if prefix == "B" or (prefix == "I" and not kind):
-            start, kind = index, name
+def _whole_words(units, encoded, spans, labels) -> list:
+    """The same tokens, which belong together as the words do; a word of which no token is left gets the tag O."""
+    by_word = {}
+    for unit, position in zip(units, encoded.own):
+        by_word.setdefault(encoded.words[position], []).append(unit)
+    nothing = np.array([float(name == "O") for name in labels])
+    found = []
+    for word, (start, end) in enumerate(spans):
+        tokens = by_word.get(word) or [Unit(start, end, nothing)]
+        found += [Unit(start, end, unit.scores, index > 0) for index, unit in enumerate(tokens)]
     return found
 
 
@@ -106,6 +120,14 @@ def softmax(logits) -> np.ndarray:
     """In double precision, over the last axis of [n]."""
     shifted = np.exp(logits.astype(np.float64) - logits.max())
     return shifted / shifted.sum()
+
+
+def sigmoid(logits) -> np.ndarray:
+    """In double precision, without overflow."""
+    return 0.5 * (1 + np.tanh(0.5 * logits.astype(np.float64)))
+
+
+FUNCTIONS = {"softmax": softmax, "sigmoid": sigmoid, "none": lambda logits: logits.astype(np.float64)}  # what makes scores of logits
 
 
 def _log_sum(logits) -> float:

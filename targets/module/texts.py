@@ -13,13 +13,18 @@ _STRIDE = 64  # tokens that two windows of a long context share, as when the mod
 
 @dataclass(frozen=True)
 class Encoded:
-    """words: for each token the index of its word, None for special tokens; offsets: of the context's tokens in a window, else None."""
+    """words: for each token the index of its word, None for special tokens; offsets: of the context's tokens in a window, else None.
+
+    places: for each token its start and end, in a word where words were given; own: the positions of all tokens but special ones.
+    """
 
     ids: list
     type_ids: list
     cut: bool = False
     words: tuple = ()
     offsets: tuple = ()
+    places: tuple = ()
+    own: tuple = ()
 
 
 class Texts:
@@ -39,11 +44,11 @@ class Texts:
             self._tokenizer.enable_truncation(length, direction=(self._tokenizer.truncation or {}).get("direction", "right"))
 
     def text(self, text, pair=None) -> Encoded:
-        """One text, or a pair of them. BadInput where nothing is left of it."""
+        """One text, or a pair of them; an empty second text is none. BadInput where nothing is left of it."""
         check_text(text, "text")
         if pair is not None:
             check_text(pair, "the second text")
-        return _encoded(self._tokenizer.encode(text, pair))
+        return _encoded(self._tokenizer.encode(text, pair or None))
 
     def words(self, words) -> Encoded:
         for word in words:
@@ -66,6 +71,9 @@ class Texts:
         if not ids:
             raise BadInput("the prompt is empty", "give the text to continue")
         return ids
+
+    def token(self, token_id: int) -> str:
+        return self._tokenizer.id_to_token(token_id) or ""
 
     def chat(self, text) -> list:
         """Ids of a conversation that was rendered: its special tokens stand in the text."""
@@ -114,6 +122,14 @@ def split_words(text: str) -> list:
     return found
 
 
+def split_characters(text: str) -> list:
+    """(start, end) of every character that is no white space."""
+    return [(index, index + 1) for index, character in enumerate(text) if not character.isspace()]
+
+
+WORDS = {"white-space": split_words, "characters": split_characters}
+
+
 def _in_a_word(character: str) -> bool:
     return unicodedata.category(character)[0] in "LMN"
 
@@ -121,4 +137,6 @@ def _in_a_word(character: str) -> bool:
 def _encoded(found) -> Encoded:
     if not found.ids:
         raise BadInput("nothing is left of the text: no tokens", "give a text with at least one character that the model knows")
-    return Encoded(found.ids, found.type_ids, cut=bool(found.overflowing), words=tuple(found.word_ids))
+    own = tuple(index for index, special in enumerate(found.special_tokens_mask) if not special)
+    words, places, cut = tuple(found.word_ids), tuple(found.offsets), bool(found.overflowing)
+    return Encoded(found.ids, found.type_ids, cut=cut, words=words, places=places, own=own)

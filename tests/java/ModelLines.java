@@ -141,7 +141,7 @@ public final class ModelLines {
         for (Labels.Label one : labels.scores) {
             scores.add(Arrays.asList(one.name, one.score));
         }
-        return fields("label", labels.label, "score", labels.score, "scores", scores, "cut", labels.cut);
+        return fields("label", labels.label, "score", labels.score, "scores", scores, "cut", labels.cut, "chosen", labels.chosen);
     }
 
     private static Object entities(Entities entities) {

@@ -86,7 +86,7 @@ def by_java(pack: Path, task: str, calls: Calls, place: Path, classes: Path) -> 
     runtime = [str(assets), sys.executable, str(TESTS / "java_runtime.py"), str(assets)]
     tested, *answers = told(classes, "ModelLines", runtime, questions)
     assert tested.get("ok"), tested
-    return [_from_java(answer) for answer in answers]
+    return [_in_code_points(_from_java(answer), call) for answer, call in zip(answers, calls, strict=True)]
 
 
 def _from_java(answer: Answer) -> Answer:
@@ -98,6 +98,18 @@ def _from_java(answer: Answer) -> Answer:
     }
 
 
+def _in_code_points(answer: Answer, call: tuple) -> Answer:
+    """Java and JavaScript count places in units of UTF-16, Python in characters."""
+    text = call[-1] if isinstance(call[-1], str) else " ".join(call[0])
+    units = text.encode("utf-16-le", "surrogatepass")
+
+    def converted(value: Answer) -> Answer:
+        return {key: len(units[: 2 * held].decode("utf-16-le")) if key in ("start", "end") else held for key, held in value.items()}
+
+    entities = {"entities": [converted(each) for each in answer["entities"]]} if "entities" in answer else {}
+    return converted(answer) | entities
+
+
 def by_web(pack: Path, task: str, calls: Calls, place: Path, classes: Path) -> list[Answer]:
     """The web module's own sources in Node, with the same tokenizer and runtime packages as in a page."""
     ship(pack, "web", place, name=NAME)
@@ -105,7 +117,7 @@ def by_web(pack: Path, task: str, calls: Calls, place: Path, classes: Path) -> l
     command = ["node", str(_ASK), str(place)]
     done = subprocess.run(command, input=json.dumps(calls), capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return [_in_code_points(answer, call) for answer, call in zip(json.loads(done.stdout), calls, strict=True)]
 
 
 def _node_modules(module: Path) -> Path:

@@ -12,12 +12,13 @@ TEXTS = (
     ("turn on the light in the kitchen",), ("play some Jazz, please!",), ("call Zoë — now",), ("naïve café \U0001f525 zero\u200bwidth",),
     ("set the heating to 21 degrees " * 30,), ("!!! ??? ...",),
 )  # fmt: skip
-PAIRS = (("turn on the light", "the light is on"), ("call mum", "play music " * 40))
+PAIRS = (("turn on the light", "the light is on"), ("call mum", "play music " * 40), ("set the heat", ""))
 QUESTIONS = (
     ("what is on?", "the light in the kitchen is on and the radio plays."),
     ("who calls?", "Zoë called twice, then Ünal did."),
 )
 PROMPTS = (("turn on the",), ("play some",), ("call",))
+ENCODER_TASKS = ("text-classification", "token-classification", "question-answering", "feature-extraction")
 TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 
 
@@ -43,7 +44,7 @@ def row(family: str, task: str) -> Situation:
 
 
 SITUATIONS = [
-    *(row(family, task) for family in ENCODERS for task in ("text-classification", "question-answering", "feature-extraction")),
+    *(row(family, task) for family in ENCODERS for task in ENCODER_TASKS),
     *(row(family, "text-generation") for family in DECODERS),
     *(
         Situation(f"{family}: sentence pairs", "text-classification", partial(make, family=family), PAIRS, libraries.classify)

@@ -9,7 +9,7 @@ import libraries
 from rows_basic import PAIRS, make
 from situation import Calls, Situation
 
-QUERIES = (*PAIRS, ("naïve café", "zero\u200bwidth"), ("play some Jazz, please!", "!!! ???"))
+QUERIES = (*PAIRS[:2], ("naïve café", "zero\u200bwidth"), ("play some Jazz, please!", "!!! ???"))
 SIGMOID, IDENTITY = "torch.nn.modules.activation.Sigmoid", "torch.nn.modules.linear.Identity"
 
 

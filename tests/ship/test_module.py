@@ -17,7 +17,7 @@ from edgepack.pack.manifest import MANIFEST_FILE, read_manifest
 from edgepack.ship.load import device_module
 from edgepack.tasks import task_named
 from edgepack.tasks.common.rows import Row
-from edgepack.tasks.token_classification import spans_of
+from edgepack.tasks.common.tag_schemes import spans_of
 
 TEXTS = ["turn on the light", "play some jazz in the kitchen", "CALL Zoë — now!", "set the heat to 21 degrees", "", "[MASK] \x00 👍🏽"]
 MODULE = device_module()
@@ -101,9 +101,17 @@ def test_a_changed_pack_is_not_loaded(pack_folder, tmp_path):
     assert not MODULE.self_test(copy, manifest_file=MANIFEST_FILE).ok
 
 
-@given(st.lists(st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "I-", "B-"]), max_size=12))
-def test_spans_of_tags_are_edgepacks(tags):
-    assert set(TASKS_OF_MODULE.entity_spans(tags)) == spans_of(tags)
+_TAGS = ["O", *(f"{mark}-{kind}" for mark in "BIESLU" for kind in ("PER", "LOC"))]
+
+
+@pytest.mark.parametrize(("scheme", "marks"), [("iob1", "BI"), ("iob2", "BI"), ("bioes", "BIES"), ("bilou", "BILU")])
+@given(tags=st.lists(st.sampled_from(_TAGS), max_size=12))
+def test_spans_of_tags_are_edgepacks(scheme, marks, tags):
+    tags = [tag if tag == "O" or tag[0] in marks else "O" for tag in tags]
+    module = TASKS_OF_MODULE.entities.__globals__
+    units = [module["Unit"](at, at + 1, np.eye(len(_TAGS))[_TAGS.index(tag)]) for at, tag in enumerate(tags)]
+    found = module["entities"](units, _TAGS, {"strategy": "simple", "scheme": scheme, "ignore": ["O"]})
+    assert {(start, end, kind) for kind, start, end, _ in found} == spans_of(tags, scheme)
 
 
 @pytest.mark.parametrize(
@@ -195,6 +203,7 @@ def test_entities_are_edgepacks_with_their_places(pack_of):
     texts = ["turn on Asha Bell, in Rome.", "Nairobi (kitchen) light", "", "light " * 200, "call [MASK] Zoë"]
     with edgepack.load(pack) as model:
         assert MODULE.self_test(pack, manifest_file=MANIFEST_FILE).ok
+        model.manifest["answers"]["words"] = "white-space"  # as the data's words are
         rows = [Row("here", words=tuple(text[a:b] for a, b in MODULE.texts.split_words(text))) for text in texts if text]
         features, _, decisions, manifest = measured(pack, rows)
         for text, row, item, tags in zip([text for text in texts if text], rows, features, decisions, strict=True):

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 import edgepack
 from edgepack.ship.load import device_module
 from edgepack.ship.shipping import ship
+from edgepack.tasks.common.tag_schemes import spans_of
 
 pytestmark = pytest.mark.slow
 TEXTS = ["turn on the light in the kitchen", "CALL Zoë — now!", "", "light " * 300]
@@ -225,21 +226,26 @@ def test_texts_and_pairs_are_cut_where_hugging_face_cuts_them(module, pack_folde
 def test_words_and_spans_are_those_of_python(module):
     texts = [*parity_texts.NASTY, *parity_texts.nasty_texts(1500)]
     python = device_module()
-    tasks = importlib.import_module(f"{python.__name__}.tasks")
     draw = np.random.default_rng(0)
     tags = [[str(tag) for tag in draw.choice(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"], 9)] for _ in range(300)]
     (module / "words.mjs").write_text(
         """import { readFileSync } from "node:fs";
-        import { entitySpans } from "./src/answers.js";
+        import { entities } from "./src/tags.js";
         import { splitWords } from "./src/texts.js";
         const { texts, tags } = JSON.parse(readFileSync(0));
-        const words = texts.map((text) => splitWords(text).map(([start, end]) => text.slice(start, end)));
-        console.log(JSON.stringify({ words, spans: tags.map(entitySpans) }));"""
+        const words = texts.map((text) => splitWords(text).map(([start, end]) => [...text].slice(start, end).join("")));
+        const labels = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"];
+        const scoresOf = (tag) => labels.map((name) => (name === tag ? 1 : 0));
+        const spans = (list) => entities(
+          list.map((tag, start) => ({ start, end: start + 1, scores: scoresOf(tag) })), labels,
+          { strategy: "simple", scheme: "iob2", ignore: ["O"] },
+        ).map(({ kind, start, end }) => [start, end, kind]);
+        console.log(JSON.stringify({ words, spans: tags.map(spans) }));"""
     )
     given = json.dumps({"texts": texts, "tags": tags})
     done = subprocess.run(["node", "words.mjs"], input=given, cwd=module, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
-    assert found["spans"] == [[list(span) for span in tasks.entity_spans(one)] for one in tags]
+    assert found["spans"] == [sorted(list(span) for span in spans_of(one)) for one in tags]
     other = [
         text
         for text, words in zip(texts, found["words"], strict=True)
@@ -285,7 +291,7 @@ def test_outputs_become_the_answers_of_python(module, pack_folder):
         rows = np.array(case["logits"], np.float32).reshape(40, 5)
         tagging = case["task"] == "token-classification"
         outputs = [rows] if tagging else [rows[0]]
-        model = SimpleNamespace(texts=texts_, labels=labels, run=lambda _, outputs=outputs: outputs)
+        model = SimpleNamespace(manifest={}, texts=texts_, labels=labels, run=lambda _, outputs=outputs: outputs)
         expected = tasks.ANSWERS[case["task"]](model, case["text"])
         assert found["cut"] == expected.cut
         if tagging:

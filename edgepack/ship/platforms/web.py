@@ -38,10 +38,25 @@ def check(shipment: Shipment) -> tuple[str, ...]:
     check_known(shipment, _TASKS, _MODELS)
     if shipment.manifest.format != "onnx":
         raise EdgepackError("the web module runs ONNX files, and the pack is a TFLite file", "build the pack with --format onnx")
+    _check_places(shipment)
     unknown = set(shipment.tokenizing.post_processors) - _POST_PROCESSORS
     if unknown:
         raise EdgepackError(f"the web module has no post-processor {sorted(unknown)[0]}", "ship it --for python or linux")
     return tuple(_warnings(shipment))
+
+
+def _check_places(shipment: Shipment) -> None:
+    """EdgepackError where tags stand on tokens whose places the module cannot find: see places.js."""
+    answers, tokenizing = shipment.manifest.answers or {}, shipment.tokenizing
+    if answers.get("words") != "tokenizer":
+        return
+    by_word = tokenizing.model == "WordPiece" and set(tokenizing.normalizers) <= {"BertNormalizer"}
+    by_byte = tokenizing.model == "BPE" and "ByteLevel" in tokenizing.pre_tokenizers and not tokenizing.normalizers
+    if not (by_word or by_byte):
+        raise EdgepackError(
+            f"the web module finds no places of tokens in a text for a {tokenizing.model} tokenizer of this kind",
+            "build the pack with --words white-space (or characters), or ship it --for android, linux or python",
+        )
 
 
 def _warnings(shipment: Shipment) -> list[str]:

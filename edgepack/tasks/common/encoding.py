@@ -8,11 +8,16 @@ from edgepack.tasks.common.task import Features
 
 
 def encode_text(tokenizer: Any, rows: Sequence[Row], max_length: int) -> list[Features]:
-    """Texts, or pairs of texts, cut to `max_length` tokens as the teacher cuts them."""
-    pairs = [row.text_pair for row in rows]
-    second = [pair or "" for pair in pairs] if any(pair is not None for pair in pairs) else None
-    encoded = tokenizer([row.text for row in rows], second, truncation=True, max_length=max_length, padding=False)
-    return [Features(ids, types, index) for index, (ids, types) in enumerate(zip(encoded["input_ids"], type_ids(encoded), strict=True))]
+    """Texts, or pairs of texts, cut to `max_length` tokens as the teacher cuts them. An empty second text is none, as for transformers."""
+    features: list[Features] = []
+    for is_pair in (False, True):
+        chosen = [index for index, row in enumerate(rows) if bool(row.text_pair) is is_pair]
+        if chosen:
+            texts = [rows[index].text for index in chosen]
+            pairs = [rows[index].text_pair for index in chosen] if is_pair else None
+            encoded = tokenizer(texts, pairs, truncation=True, max_length=max_length, padding=False)
+            features += [Features(*each) for each in zip(encoded["input_ids"], type_ids(encoded), chosen, strict=True)]
+    return sorted(features, key=lambda item: item.row)
 
 
 def type_ids(encoded: Any) -> list[list[int]]:

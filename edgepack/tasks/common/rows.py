@@ -20,6 +20,7 @@ class Row:
     text: str = ""
     text_pair: str | None = None
     label: str | None = None
+    labels: tuple[str, ...] | None = None  # all that hold, of a text that may have several labels
     words: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     context: str = ""

@@ -71,6 +71,10 @@ def _one_a_row(outputs: Outputs, features: Sequence[Features], others: Sequence[
     return outputs
 
 
+def _any_model(task: "Task", source: Any, recipe: Any) -> "Task":
+    return task
+
+
 def _text_and_pair(row: Row) -> dict[str, Any]:
     return {"text": row.text, "text_pair": row.text_pair or row.context or None}
 
@@ -83,7 +87,7 @@ def _largest(differences: np.ndarray) -> float:
     return float(differences.max(initial=0.0))
 
 
-@dataclass(frozen=True, eq=False, repr=False)  # there is a single record of each task
+@dataclass(frozen=True, eq=False, repr=False)  # there is a single record of each task, and others that `fitted` makes of it
 class Task:
     """The facts that a plan needs, then what happens to rows, outputs and losses, in the order of a build.
 
@@ -135,6 +139,9 @@ class Task:
     answers: Callable[[Any, Any], Frozen | None] = _nothing_stated  # of a Source and a Recipe, what the model's folder states
     prompted: Callable[[Sequence[Row], Any], Sequence[Row]] = _as_they_are  # rows as they are put to the model, by that record
     prompts: Callable[[Any], tuple[str, ...]] = lambda answers: ()  # texts of that record that are put to the model
+    fitted: "Callable[[Task, Any, Any], Task]" = _any_model  # of the same two: the task as this model does it
+    tuned: "Callable[[Task, Outputs, Sequence[Features], Sequence[Row], Mapping[str, int]], Task] | None" = None  # by the dev split
+    thresholds: tuple[float, ...] | None = None  # of each label, where the model decides for every label by itself
     gives_vectors: bool = False  # a text becomes a vector, by the parts that a folder states for sentence-transformers
 
     # Functions that most tasks share.

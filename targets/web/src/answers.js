@@ -1,38 +1,45 @@
 // Outputs become answers: the decisions that the model was measured by, with scores and places. The same as targets/module/tasks.py.
 
-import { BadInput, checkText, splitWords } from "./texts.js";
+import { byWord, entities, goesOn, OLDER } from "./tags.js";
+import { BadInput, checkText, WORDS } from "./texts.js";
 
-/** model: {texts, labels, run(encoded) -> [{data, dims}], a batch of one}. */
+/** model: {manifest, texts, labels, run(encoded) -> [{data, dims}], a batch of one}. */
 export const ANSWERS = {
   "text-classification": async (model, text, pair = null) => {
     const encoded = model.texts.text(text, pair);
     const [{ data }] = await model.run(encoded);
-    const chances = softmax(data);
-    const scores = [...chances].map((score, index) => ({ name: model.labels[index], score })).sort((a, b) => b.score - a.score);
-    return { label: scores[0].name, score: scores[0].score, scores, cut: encoded.cut };
+    const { function: name = "softmax", multi_label: several = false, thresholds } = model.manifest?.answers ?? {};
+    const ranked = [...FUNCTIONS[name](data)].map((score, index) => ({ index, score })).sort((a, b) => b.score - a.score);
+    const chosen = several ? ranked.filter(({ index, score }) => score >= thresholds[index]) : ranked.slice(0, 1);
+    const scores = ranked.map(({ index, score }) => ({ name: model.labels[index], score }));
+    return { label: scores[0].name, score: scores[0].score, scores, cut: encoded.cut, chosen: chosen.map(({ index }) => model.labels[index]) };
   },
 
   "token-classification": async (model, text) => {
-    const { spans, whole } = wordsOf(text);
-    const encoded = model.texts.words(spans.map(([start, end]) => whole.slice(start, end)));
+    const answers = model.manifest?.answers ?? OLDER;
+    const given = Array.isArray(text);
+    const { spans, whole } = wordsOf(text, answers.words);
+    const characters = [...whole];
+    const encoded = spans === null
+      ? model.texts.placed(whole)
+      : model.texts.words(spans.map(([start, end]) => characters.slice(start, end).join("")), given && answers.words === "tokenizer");
     const [{ data, dims }] = await model.run(encoded);
     const count = dims.at(-1);
-    const tags = spans.map(() => "O");
-    const scores = spans.map(() => 0);
-    for (let at = encoded.words.length - 1; at >= 0; at -= 1) { // a word's tag is that of its first token
-      const word = encoded.words[at];
-      if (word === null) continue;
-      const chances = softmax(data.subarray(at * count, (at + 1) * count));
-      const best = chances.indexOf(Math.max(...chances));
-      tags[word] = model.labels[best];
-      scores[word] = chances[best];
-    }
-    const entities = entitySpans(tags).map(([first, past, kind]) => {
-      const [start, end] = [spans[first][0], spans[past - 1][1]];
-      const score = scores.slice(first, past).reduce((sum, one) => sum + one, 0) / (past - first);
-      return { kind, text: whole.slice(start, end), start, end, score };
+    let units = [];
+    encoded.ids.forEach((id, at) => {
+      if (encoded.sequences[at] === null) return;
+      const word = spans === null ? null : encoded.words[at];
+      const shift = word === null ? 0 : spans[word][0];
+      const [start, end] = (encoded.places?.[at] ?? [0, 0]).map((place) => place + shift);
+      const continues = encoded.places ? goesOn(characters, start, end, encoded.tokens[at], id, answers) : false;
+      units.push({ word, start, end, scores: softmax(data.subarray(at * count, (at + 1) * count)), goesOn: continues });
     });
-    return { entities, cut: encoded.cut };
+    if (spans !== null && !(given && answers.words === "tokenizer") && byWord(answers)) units = wholeWords(units, spans, model.labels);
+    const places = new Array(characters.length + 1).fill(0); // in UTF-16 units
+    characters.forEach((one, index) => { places[index + 1] = places[index] + one.length; });
+    const found = entities(units, model.labels, answers).map(({ kind, start, end, score }) => (
+      { kind, text: whole.slice(places[start], places[end]), start: places[start], end: places[end], score }));
+    return { entities: found, cut: encoded.cut };
   },
 
   "feature-extraction": async (model, text, { prompt = null } = {}) => {
@@ -54,41 +61,37 @@ function promptOf(manifest, prompt) {
   return prompts[name];
 }
 
-function wordsOf(text) {
+/** spans: [start, end] of every word in characters (code points), null where the tokenizer is to find them; whole: the text. */
+function wordsOf(text, words) {
   if (!Array.isArray(text)) {
     checkText(text, "text");
-    return { spans: splitWords(text), whole: text };
+    return { spans: words === "tokenizer" ? null : WORDS[words](text), whole: text };
   }
   for (const word of text) checkText(word, "a word");
   let at = 0;
   const spans = text.map((word) => {
-    const span = [at, at + word.length];
+    const span = [at, at + [...word].length];
     at = span[1] + 1;
     return span;
   });
   return { spans, whole: text.join(" ") };
 }
 
-/** [first word, past the last, kind] in IOB2: every B- opens one, so does an I- of another kind. */
-export function entitySpans(tags) {
-  const found = [];
-  let start = 0;
-  let kind = "";
-  [...tags, "O"].forEach((tag, index) => {
-    const dash = tag.indexOf("-");
-    const prefix = dash < 0 ? tag : tag.slice(0, dash);
-    const name = dash < 0 ? "" : tag.slice(dash + 1);
-    if (kind && (prefix !== "I" || name !== kind)) {
-      found.push([start, index, kind]);
-      kind = "";
-    }
-    if (prefix === "B" || (prefix === "I" && !kind)) {
-      start = index;
-      kind = name;
-    }
+/** The same tokens, which belong together as the words do; a word of which no token is left gets the tag O. */
+function wholeWords(units, spans, labels) {
+  const nothing = labels.map((name) => (name === "O" ? 1 : 0));
+  return spans.flatMap(([start, end], word) => {
+    const tokens = units.filter((unit) => unit.word === word);
+    return (tokens.length > 0 ? tokens : [{ scores: nothing }]).map(({ scores }, index) => ({ start, end, scores, goesOn: index > 0 }));
   });
-  return found;
 }
+
+/** What makes scores of logits. */
+const FUNCTIONS = {
+  softmax,
+  sigmoid: (logits) => Float64Array.from(logits, (one) => 1 / (1 + Math.exp(-one))),
+  none: (logits) => Float64Array.from(logits),
+};
 
 export function softmax(logits) {
   const most = Math.max(...logits);

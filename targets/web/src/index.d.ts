@@ -1,7 +1,10 @@
 export interface Progress { loaded: number; total: number } // bytes
 export interface Label { name: string; score: number }
-/** cut: the text was longer than the model takes, and only its beginning was read. scores: all labels, the likeliest first. */
-export interface Labels { label: string; score: number; scores: Label[]; cut: boolean }
+/**
+ * cut: the text was longer than the model takes, and a part of it alone was read. scores: all labels, the highest first. chosen: the
+ * names of all that hold: the likeliest, or of a model that decides every label by itself those over their threshold.
+ */
+export interface Labels { label: string; score: number; scores: Label[]; cut: boolean; chosen: string[] }
 /** text.slice(start, end), in UTF-16 units as JavaScript counts; score: mean probability of its words' tags. */
 export interface Entity { kind: string; text: string; start: number; end: number; score: number }
 export interface Entities { entities: Entity[]; cut: boolean }

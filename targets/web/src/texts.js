@@ -4,6 +4,7 @@
 
 import { Tokenizer } from "@huggingface/tokenizers";
 import { asRustSplits, normalizerOf } from "./normalizers.js";
+import { Placing } from "./places.js";
 
 export class BadInput extends Error {
   constructor(problem, fix) {
@@ -21,28 +22,59 @@ export class Texts {
     this.length = length;
     this.left = tokenizerJson.truncation?.direction === "Left";
     this.template = templateOf(tokenizerJson.post_processor);
+    this.placing = new Placing(tokenizerJson, this.tokenizer.normalizer);
   }
 
-  /** One text or a pair: {ids, typeIds, cut}. */
+  /** One text or a pair, whose second text is none where it is empty: {ids, typeIds, cut}. */
   text(text, pair = null) {
     checkText(text, "text");
     if (pair !== null) checkText(pair, "the second text");
-    const parts = [this.#bare(text), ...(pair === null ? [] : [this.#bare(pair)])];
+    const parts = [this.#bare(text), ...(pair ? [this.#bare(pair)] : [])];
     return this.#whole(parts);
   }
 
-  /** Words one by one: {ids, typeIds, cut, words}; words holds for each token the index of its word, null for special tokens. */
-  words(words) {
+  /** A text with the place of every token: {ids, typeIds, cut, sequences, tokens, places}; places are in characters (code points). */
+  placed(text) {
+    checkText(text, "text");
+    const { ids, tokens } = this.#encoded(text);
+    const places = this.placing.places(text, tokens);
+    const found = this.#whole([ids]);
+    return { ...found, ...this.#ofTokens(found, { tokens, places }) };
+  }
+
+  /**
+   * Words one by one: {ids, typeIds, cut, sequences, words}; words holds for each token the index of its word, null for special tokens.
+   * withPlaces: also {tokens, places}, within the words.
+   */
+  words(words, withPlaces = false) {
     for (const word of words) checkText(word, "a word");
-    const pieces = words.map((word) => this.#bare(word));
-    const found = this.#whole([pieces.flat()]);
-    const owners = pieces.flatMap((ids, index) => ids.map(() => index));
-    const kept = this.left ? owners.slice(owners.length - found.kept[0]) : owners.slice(0, found.kept[0]);
-    return { ...found, words: found.sequences.map((sequence, at) => (sequence === null ? null : kept[at - found.sequences.indexOf(0)])) };
+    const pieces = words.map((word) => this.#encoded(word));
+    const found = this.#whole([pieces.flatMap(({ ids }) => ids)]);
+    const owners = pieces.flatMap(({ ids }, index) => ids.map(() => index));
+    const of = { words: owners };
+    if (withPlaces) {
+      of.tokens = pieces.flatMap(({ tokens }) => tokens);
+      of.places = pieces.flatMap(({ tokens }, index) => this.placing.places(words[index], tokens));
+    }
+    return { ...found, ...this.#ofTokens(found, of) };
+  }
+
+  /** Values of all tokens become those of the tokens that are kept, null for special ones. */
+  #ofTokens({ sequences, kept: [count] }, values) {
+    const first = sequences.indexOf(0);
+    const of = (all) => {
+      const kept = this.left ? all.slice(all.length - count) : all.slice(0, count);
+      return sequences.map((sequence, at) => (sequence === null ? null : kept[at - first]));
+    };
+    return Object.fromEntries(Object.entries(values).map(([name, all]) => [name, of(all)]));
+  }
+
+  #encoded(text) {
+    return text === "" ? { ids: [], tokens: [] } : this.tokenizer.encode(text, { add_special_tokens: false });
   }
 
   #bare(text) {
-    return text === "" ? [] : this.tokenizer.encode(text, { add_special_tokens: false }).ids;
+    return this.#encoded(text).ids;
   }
 
   #whole(parts) {
@@ -109,23 +141,35 @@ export function checkText(value, what) {
   if (!value.isWellFormed()) throw new BadInput(`${what} holds half a character: a lone surrogate`, "decode the text anew");
 }
 
-const RUN = /[^\p{White_Space}\x1c-\x1f]+/gu; // as Python splits
+const BLANKS = /([\p{White_Space}\x1c-\x1f]+)/u; // as Python splits
+const BLANK = /^[\p{White_Space}\x1c-\x1f]+$/u;
 const IN_A_WORD = /^[\p{L}\p{M}\p{N}]$/u;
 
-/** [start, end] of every word in UTF-16 units: runs without white space, less punctuation and symbols at their ends, each a word by itself. */
+/** [start, end] of every word in characters: runs without white space, less punctuation and symbols at their ends, each a word by itself. */
 export function splitWords(text) {
   const found = [];
-  for (const { 0: run, index } of text.matchAll(RUN)) {
+  let at = 0;
+  const add = (length) => { found.push([at, at + length]); at += length; };
+  for (const run of text.split(BLANKS)) {
     const characters = [...run];
+    if (BLANK.test(run)) {
+      at += characters.length;
+      continue;
+    }
     let first = 0;
     let last = characters.length;
     while (first < last && !IN_A_WORD.test(characters[first])) first += 1;
     while (last > first && !IN_A_WORD.test(characters[last - 1])) last -= 1;
-    let at = index;
-    const add = (length) => { found.push([at, at + length]); at += length; };
-    for (const one of characters.slice(0, first)) add(one.length);
-    if (first < last) add(characters.slice(first, last).join("").length);
-    for (const one of characters.slice(last)) add(one.length);
+    for (let index = 0; index < first; index += 1) add(1);
+    if (first < last) add(last - first);
+    for (let index = last; index < characters.length; index += 1) add(1);
   }
   return found;
 }
+
+/** [start, end] of every character that is no white space. */
+export function splitCharacters(text) {
+  return [...text].flatMap((one, index) => (BLANK.test(one) ? [] : [[index, index + 1]]));
+}
+
+export const WORDS = { "white-space": splitWords, characters: splitCharacters };

@@ -5,7 +5,7 @@ import java.util.List;
 
 /** What a text names. cut: it was longer than the model takes; nothing was looked for in the rest. */
 public final class Entities {
-    /** start, end: chars of the text, text.substring(start, end). score: mean probability of its words' tags. */
+    /** start, end: chars of the text, text.substring(start, end). score: mean probability of its tags. */
     public static final class Entity {
         public final String kind;
         public final String text;

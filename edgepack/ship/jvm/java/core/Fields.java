@@ -87,6 +87,15 @@ final class Fields {
         return found;
     }
 
+    double[] numbers(String name) {
+        List<?> values = list(name);
+        double[] found = new double[values.size()];
+        for (int index = 0; index < found.length; index++) {
+            found[index] = ((Number) cast(values.get(index), Number.class, place + "." + name)).doubleValue();
+        }
+        return found;
+    }
+
     PackException unknown(String name) {
         return new PackException(place + ": this code does not know " + name + " " + content.get(name));
     }

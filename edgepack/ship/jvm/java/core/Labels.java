@@ -3,9 +3,9 @@ package edgepack.module;
 import java.util.Collections;
 import java.util.List;
 
-/** What a text is. cut: it was longer than the model takes, and only its beginning was read. */
+/** What a text is. cut: it was longer than the model takes, and a part of it alone was read. */
 public final class Labels {
-    /** A label with its probability, 0 to 1. */
+    /** A label with its probability, 0 to 1; of a model for regression with its number. */
     public static final class Label {
         public final String name;
         public final float score;
@@ -23,15 +23,18 @@ public final class Labels {
 
     public final String label;
     public final float score;
-    /** All labels, the likeliest first. */
+    /** All labels, the highest first. */
     public final List<Label> scores;
+    /** Names of all labels that hold: the likeliest, or of a model that decides every label by itself those over their threshold. */
+    public final List<String> chosen;
 
     public final boolean cut;
 
-    Labels(List<Label> scores, boolean cut) {
+    Labels(List<Label> scores, List<String> chosen, boolean cut) {
         this.label = scores.get(0).name;
         this.score = scores.get(0).score;
         this.scores = Collections.unmodifiableList(scores);
+        this.chosen = Collections.unmodifiableList(chosen);
         this.cut = cut;
     }
 

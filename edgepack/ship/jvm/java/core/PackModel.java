@@ -65,27 +65,31 @@ public final class PackModel implements AutoCloseable {
         return classify(text, null);
     }
 
-    /** pair: the second text of a model for pairs, or null. */
+    /** pair: the second text of a model for pairs, or null; an empty one is none. */
     public Labels classify(String text, String pair) {
         need("text-classification", text);
         Encoding encoding = some(tokenizer.encode(text, pair));
-        return used(() -> Tasks.labels(runtime.run(encoding.ids, encoding.typeIds)[0], manifest.labels, encoding.cut));
+        return used(() -> Tasks.labels(runtime.run(encoding.ids, encoding.typeIds)[0], manifest, encoding.cut));
     }
 
     public Entities entities(String text) {
         need("token-classification", text);
-        return entities(text, new Words(text, blank, inside));
+        Tags tags = new Tags(manifest.answers);
+        Words words = tags.words.equals("tokenizer") ? null
+                : tags.words.equals("characters") ? Words.characters(text, blank) : new Words(text, blank, inside);
+        return entities(text, words, false, tags);
     }
 
     /** Of words that are words already; spans are those of the words joined by single blanks. */
     public Entities entities(List<String> words) {
         need("token-classification", words == null || words.contains(null) ? null : "");
-        return entities(String.join(" ", words), new Words(words));
+        return entities(String.join(" ", words), new Words(words), true, new Tags(manifest.answers));
     }
 
-    private Entities entities(String text, Words words) {
-        Encoding encoding = some(tokenizer.encodeWords(words.texts));
-        return used(() -> Tasks.entities(text, words, encoding, runtime.run(encoding.ids, encoding.typeIds)[0], manifest.labels));
+    private Entities entities(String text, Words words, boolean given, Tags tags) {
+        Encoding encoding = some(words == null ? tokenizer.encode(text, null) : tokenizer.encodeWords(words.texts));
+        return used(() -> Tasks.entities(
+                text, words, given, encoding, runtime.run(encoding.ids, encoding.typeIds)[0], tokenizer, tags, manifest.labels));
     }
 
     public Answer answer(String question, String context) {

@@ -35,66 +35,106 @@ final class Tasks {
         return found;
     }
 
-    static Labels labels(float[] logits, List<String> names, boolean cut) {
-        double[] chances = softmax(logits, 0, logits.length);
+    /** Scores of labels by the function that the pack states. */
+    static double[] scores(float[] logits, Fields answers) {
+        String function = answers == null ? "softmax" : answers.text("function");
+        switch (function) {
+            case "softmax":
+                return softmax(logits, 0, logits.length);
+            case "sigmoid":
+            case "none":
+                double[] found = new double[logits.length];
+                for (int index = 0; index < found.length; index++) {
+                    found[index] = function.equals("none") ? logits[index] : 1 / (1 + Math.exp(-logits[index]));
+                }
+                return found;
+            default:
+                throw answers.unknown("function");
+        }
+    }
+
+    static Labels labels(float[] logits, Manifest manifest, boolean cut) {
+        double[] scores = scores(logits, manifest.answers);
+        double[] least = manifest.answers != null && manifest.answers.yes("multi_label", false)
+                ? manifest.answers.numbers("thresholds") : null;
         List<Labels.Label> found = new ArrayList<>();
+        List<String> chosen = new ArrayList<>();
         for (int index = 0; index < logits.length; index++) {
             int at = found.size();
-            while (at > 0 && found.get(at - 1).score < (float) chances[index]) {
+            while (at > 0 && found.get(at - 1).score < (float) scores[index]) {
                 at--;
             }
-            found.add(at, new Labels.Label(names.get(index), (float) chances[index]));
+            found.add(at, new Labels.Label(manifest.labels.get(index), (float) scores[index]));
+            if (least != null && scores[index] >= least[index]) {
+                chosen.add(manifest.labels.get(index));
+            }
         }
-        return new Labels(found, cut);
+        if (least == null) {
+            chosen.add(found.get(0).name);
+        } else {
+            List<String> order = new ArrayList<>();
+            for (Labels.Label label : found) {
+                order.add(label.name);
+            }
+            chosen.sort((a, b) -> Integer.compare(order.indexOf(a), order.indexOf(b)));
+        }
+        return new Labels(found, chosen, cut);
     }
 
-    /** A word's tag is that of its first token; words cut off have none. */
-    static Entities entities(String text, Words words, Encoding encoding, float[] logits, List<String> names) {
-        String[] tags = new String[words.texts.size()];
-        double[] scores = new double[tags.length];
-        java.util.Arrays.fill(tags, "O");
-        for (int position = encoding.words.length - 1; position >= 0; position--) {
+    /** words: null where the tokenizer finds them. given: they are a list of the caller's. */
+    static Entities entities(String text, Words words, boolean given, Encoding encoding, float[] logits, Tokenizer tokenizer, Tags tags,
+            List<String> names) {
+        int[] chars = Utf8.codePoints(text);
+        List<Tags.Unit> units = new ArrayList<>();
+        List<Integer> owners = new ArrayList<>();
+        for (int position = 0; position < encoding.ids.length; position++) {
+            if (encoding.parts[position] < 0) {
+                continue;
+            }
             int word = encoding.words[position];
-            if (word >= 0) {
-                double[] chances = softmax(logits, position * names.size(), names.size());
-                int tag = best(logits, position * names.size(), names.size());
-                tags[word] = names.get(tag);
-                scores[word] = chances[tag];
-            }
+            int shift = words == null ? 0 : text.codePointCount(0, words.spans.get(word)[0]);
+            int start = encoding.starts[position] + shift;
+            int end = encoding.ends[position] + shift;
+            int id = encoding.ids[position];
+            double[] scores = softmax(logits, position * names.size(), names.size());
+            units.add(new Tags.Unit(start, end, scores, tags.goesOn(chars, start, end, tokenizer.token(id), id)));
+            owners.add(word);
         }
-        return new Entities(spans(text, words, tags, scores), encoding.cut);
+        if (words != null && !(given && tags.words.equals("tokenizer")) && tags.byWord()) {
+            units = wholeWords(text, words, units, owners, names);
+        }
+        List<Entities.Entity> found = new ArrayList<>();
+        for (Tags.Found each : tags.entities(units, names)) {
+            int start = text.offsetByCodePoints(0, each.start);
+            int end = text.offsetByCodePoints(start, each.end - each.start);
+            found.add(new Entities.Entity(each.kind, text.substring(start, end), start, end, (float) each.score));
+        }
+        return new Entities(found, encoding.cut);
     }
 
-    /** IOB2: every B- opens an entity, so does an I- of another kind. */
-    private static List<Entities.Entity> spans(String text, Words words, String[] tags, double[] scores) {
-        List<Entities.Entity> found = new ArrayList<>();
-        int start = -1;
-        for (int word = 0; word <= tags.length; word++) {
-            String tag = word < tags.length ? tags[word] : "O";
-            boolean inside = tag.startsWith("I-");
-            if (start >= 0 && !(inside && kind(tag).equals(kind(tags[start])))) {
-                found.add(entity(text, words, kind(tags[start]), start, word, scores));
-                start = -1;
+    /** The same tokens, which belong together as the words do; a word of which no token is left gets the tag O. */
+    private static List<Tags.Unit> wholeWords(String text, Words words, List<Tags.Unit> units, List<Integer> owners, List<String> names) {
+        double[] nothing = new double[names.size()];
+        for (int label = 0; label < nothing.length; label++) {
+            nothing[label] = names.get(label).equals("O") ? 1 : 0;
+        }
+        List<Tags.Unit> found = new ArrayList<>();
+        int at = 0;
+        for (int word = 0; word < words.spans.size(); word++) {
+            int start = text.codePointCount(0, words.spans.get(word)[0]);
+            int end = text.codePointCount(0, words.spans.get(word)[1]);
+            while (at < owners.size() && owners.get(at) < word) {
+                at++;
             }
-            if (start < 0 && (inside || tag.startsWith("B-"))) {
-                start = word;
+            if (at == owners.size() || owners.get(at) != word) {
+                found.add(new Tags.Unit(start, end, nothing, false));
+            }
+            for (boolean goesOn = false; at < owners.size() && owners.get(at) == word; at++) {
+                found.add(new Tags.Unit(start, end, units.get(at).scores, goesOn));
+                goesOn = true;
             }
         }
         return found;
-    }
-
-    private static String kind(String tag) {
-        return tag.substring(2);
-    }
-
-    private static Entities.Entity entity(String text, Words words, String kind, int first, int past, double[] scores) {
-        int start = words.spans.get(first)[0];
-        int end = words.spans.get(past - 1)[1];
-        double sum = 0;
-        for (int word = first; word < past; word++) {
-            sum += scores[word];
-        }
-        return new Entities.Entity(kind, text.substring(start, end), start, end, (float) (sum / (past - first)));
     }
 
     /** The span with the highest sum of start and end logits over all windows (Devlin 2019). outputs: for each, starts and ends. */

@@ -32,17 +32,18 @@ public final class Tokenizer {
         blank = known.kind("white_space");
     }
 
-    /** A text, or a pair of texts where `pair` is not null, cut as tokenizer.json says. */
-    public Encoding encode(String text, String pair) {
+    /** A text, or a pair of texts where `pair` is neither null nor empty, cut as tokenizer.json says. */
+    public Encoding encode(String text, String second) {
+        String pair = second == null || second.isEmpty() ? null : second;
         int[] chars = Utf8.codePoints(text);
         int[] more = pair == null ? null : Utf8.codePoints(pair);
         Tokens first = tokens(chars, -1);
-        Tokens second = more == null ? null : tokens(more, -1);
+        Tokens behind = more == null ? null : tokens(more, -1);
         int special = template.special(pair != null);
-        Tokens[] kept = truncation == null ? new Tokens[] {first, second} : truncation.cut(first, second, special);
-        boolean cut = kept[0].count < first.count || second != null && kept[1].count < second.count;
+        Tokens[] kept = truncation == null ? new Tokens[] {first, behind} : truncation.cut(first, behind, special);
+        boolean cut = kept[0].count < first.count || behind != null && kept[1].count < behind.count;
         trim(kept[0], chars);
-        if (second != null) {
+        if (behind != null) {
             trim(kept[1], more);
         }
         return template.filled(kept[0], kept[1], cut);
@@ -100,6 +101,13 @@ public final class Tokenizer {
             start += room - stride;
         } while (end < second.count);
         return found;
+    }
+
+    /** A token as the vocabulary writes it, with its marks. */
+    String token(int id) {
+        String text = added.text(id);
+        text = text == null ? vocabulary.text(id) : text;
+        return text == null ? "" : text;
     }
 
     /** The text of token ids, without special tokens. */

@@ -1,0 +1,69 @@
+"""Regression: a text gets numbers, one for each output; Spearman's correlation judges the first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgepack.core.errors import EdgepackError
+from edgepack.tasks.common.columns import as_number, text_columns
+from edgepack.tasks.common.metrics import Answers, Metric, Statistic, by_row, spearman
+from edgepack.tasks.common.rows import Record, Row
+from edgepack.tasks.common.task import Features, Outputs
+
+if TYPE_CHECKING:
+    import torch
+
+
+def columns(first: Record, records: list[Record], wished: Mapping[str, str | None]) -> dict[str, str]:
+    """The column of the label holds the number."""
+    chosen = text_columns(first, records, wished, with_label=True)
+    column = chosen.pop("label")
+    wrong = next((record for record in records if as_number(record.values.get(column)) is None), None)
+    if wrong is not None:
+        raise EdgepackError(
+            f"{wrong.place}: {wrong.values.get(column)!r} in column {column!r} is no number, and the model answers by numbers",
+            "give numbers, or name another --label-column",
+        )
+    return chosen | {"gold": column}
+
+
+def decide(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row]) -> list[None]:
+    return [None] * len(outputs)
+
+
+def metrics(answers: Answers) -> tuple[Metric, ...]:
+    ours = np.array([float(np.ravel(output)[0]) for output in answers.outputs])
+    truth = np.array([np.nan if row.gold is None else row.gold for row in answers.rows])
+    return by_row("spearman", answers, spearman(ours, truth)), by_row("pearson", answers, pearson(ours, truth))
+
+
+def pearson(x: np.ndarray, y: np.ndarray) -> Statistic:
+    """Pearson's correlation of weighted units. NaN where one side is constant."""
+
+    def of(weights: np.ndarray) -> np.ndarray:
+        total = weights.sum(axis=1, keepdims=True)
+        a, b = (values - weights @ values[:, None] / total for values in (x, y))
+        both, first, second = ((weights * c * d).sum(axis=1) for c, d in ((a, b), (a, a), (b, b)))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where((first > 0) & (second > 0), both / np.sqrt(first * second), np.nan)
+
+    return of
+
+
+def hard_targets(features: Sequence[Features], rows: Sequence[Row], labels: Mapping[str, int]) -> list[Any]:
+    """NaN where the number is not known."""
+    return [np.float32(np.nan if rows[item.row].gold is None else rows[item.row].gold) for item in features]
+
+
+def label_loss(outputs: torch.Tensor, batch: dict[str, torch.Tensor], hard: torch.Tensor) -> torch.Tensor:
+    """Squared error, the mean over rows whose number is known. outputs: [rows, 1]; hard: [rows]."""
+    known = ~hard.isnan()
+    return ((outputs[:, 0].float() - hard.nan_to_num().float()).square() * known).sum() / known.sum().clamp(min=1)
+
+
+def soft_loss(outputs: torch.Tensor, batch: dict[str, torch.Tensor], soft: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Squared error to the teacher's numbers; they have no temperature."""
+    return (outputs.float() - soft.float()).square().mean()

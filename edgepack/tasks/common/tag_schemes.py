@@ -1,0 +1,55 @@
+"""Schemes of tags, recognised from the labels, and the entities that tags state. Pure."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+Scheme = Literal["iob1", "iob2", "bioes", "bilou", "bare"]
+Span = tuple[int, int, str]  # first word, past the last, type
+
+_MARKS: dict[Scheme, frozenset[str]] = {"bioes": frozenset("BIMES"), "bilou": frozenset("BILU")}
+_GO_ON, _OPEN = "IMEL", "BIM"
+SHOWN = {
+    "iob1": "IOB1 (B- only between two entities of a kind)",
+    "iob2": "IOB2 (B- opens every entity)",
+    "bioes": "BIOES (E- ends an entity, S- is one by itself)",
+    "bilou": "BILOU (L- ends an entity, U- is one by itself)",
+    "bare": "bare tags (no B- or I-; equal neighbours are one)",
+}
+
+
+def scheme_of(labels: Sequence[str]) -> Scheme:
+    """BMES counts as BIOES. Labels of which one but O has no mark before a dash are bare."""
+    parts = [label.partition("-") for label in labels if label != "O"]
+    marks = {mark for mark, _, kind in parts}
+    if not parts or not all(kind for _, _, kind in parts):
+        return "bare"
+    if marks <= {"B", "I"}:
+        opened = {kind for mark, _, kind in parts if mark == "B"}
+        return "iob2" if {kind for mark, _, kind in parts if mark == "I"} <= opened else "iob1"
+    return next((scheme for scheme, known in _MARKS.items() if marks <= known), "bare")
+
+
+def spans_of(tags: Sequence[str], scheme: Scheme = "iob2") -> set[Span]:
+    """Entities as (first word, past the last, type). Of bare tags every word but O is one by itself: they say nothing of where one ends."""
+    spans, start, last = set(), 0, "O"
+    for index, tag in enumerate([*tags, "O"]):
+        if last != "O" and not _joins(scheme, last, tag):
+            spans.add((start, index, last if scheme == "bare" else last.partition("-")[2]))
+            last = "O"
+        if last == "O" and _is_entity(scheme, tag):
+            start = index
+        last = tag if _is_entity(scheme, tag) else "O"
+    return spans
+
+
+def _is_entity(scheme: Scheme, tag: str) -> bool:
+    return tag != "O" and (scheme == "bare" or bool(tag.partition("-")[2]))
+
+
+def _joins(scheme: Scheme, last: str, tag: str) -> bool:
+    if scheme == "bare":
+        return False
+    (mark_before, _, kind_before), (mark, _, kind) = last.partition("-"), tag.partition("-")
+    if kind != kind_before:
+        return False
+    return mark in _GO_ON and mark_before in _OPEN if scheme in _MARKS else mark == "I"
