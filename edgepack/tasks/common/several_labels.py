@@ -68,7 +68,8 @@ def _macro_f1(decided: np.ndarray, true: np.ndarray) -> Statistic:
     def of(weights: np.ndarray) -> np.ndarray:
         seen = weights @ either
         scores = np.divide(2 * (weights @ right), seen, out=np.zeros_like(seen), where=seen > 0)
-        return scores.sum(axis=1) / np.maximum(1, (seen > 0).sum(axis=1))
+        means: np.ndarray = scores.sum(axis=1) / np.maximum(1, (seen > 0).sum(axis=1))
+        return means
 
     return of
 
