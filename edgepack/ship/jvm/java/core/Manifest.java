@@ -18,8 +18,6 @@ public final class Manifest {
     public final int[] buckets;
     public final List<String> labels;
     public final double tolerance;
-    /** How outputs become answers; null in a module of an older edgepack. */
-    final Fields answers;
     final Fields fields;
     final Fields answers; // how answers are formed; null in older packs
     final List<Fields> files;
