@@ -99,7 +99,10 @@ _PROBLEMS = ("regression", "single_label_classification", "multi_label_classific
 
 
 def _answers(source: Any, recipe: Any) -> LabelAnswers:
-    """As a CrossEncoder states the function, else as transformers' text-classification pipeline chooses it. EdgepackError: the config states a problem that is not known."""
+    """As a CrossEncoder states the function, else as transformers' text-classification pipeline chooses it.
+
+    EdgepackError: the config states a problem that is not known, or a function that is not reproduced.
+    """
     problem = source.config.get("problem_type")
     if problem is not None and problem not in _PROBLEMS:
         raise EdgepackError(f"{source.name}: config.json states problem_type: {problem!r}", f"write one of these: {', '.join(_PROBLEMS)}")
@@ -122,7 +125,8 @@ def _fitted(task: Task, source: Any, recipe: Any) -> Task:
     answers = _answers(source, recipe)
     if answers.multi_label:
         return _with_several_labels(task, source.labels)
-    return _with_numbers(task) if answers.function != "softmax" else task
+    is_number = len(source.labels) == 1 or source.config.get("problem_type") == "regression"
+    return _with_numbers(task) if is_number else task
 
 
 def _with_several_labels(task: Task, labels: Sequence[str]) -> Task:
