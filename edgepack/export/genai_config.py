@@ -9,6 +9,26 @@ from edgepack.plan.architectures import family_of
 GENAI_FILE = "genai_config.json"
 _LEVELS = {"disable_all": "ORT_DISABLE_ALL", "basic": "ORT_ENABLE_BASIC", "extended": "ORT_ENABLE_EXTENDED", "all": "ORT_ENABLE_ALL"}
 
+# Names of tensors, as onnx_decoder.py gives them; %d is the layer.
+_INPUTS = {
+    "input_ids": "input_ids",
+    "attention_mask": "attention_mask",
+    "past_key_names": "past_key_values.%d.key",
+    "past_value_names": "past_key_values.%d.value",
+}
+_OUTPUTS = {"logits": "logits", "present_key_names": "present.%d.key", "present_value_names": "present.%d.value"}
+_GREEDY = {
+    "min_length": 0,
+    "num_beams": 1,
+    "num_return_sequences": 1,
+    "past_present_share_buffer": True,
+    "repetition_penalty": 1.0,
+    "temperature": 1.0,
+    "top_k": 1,
+    "top_p": 1.0,
+    "early_stopping": True,
+}
+
 
 def genai_config(config: Mapping[str, Any], runnable: Runnable) -> dict[str, Any]:
     """The file's content, from a model's config.json and what a target must know of it.
@@ -40,30 +60,9 @@ def genai_config(config: Mapping[str, Any], runnable: Runnable) -> dict[str, Any
                 "num_attention_heads": heads,
                 "num_key_value_heads": config.get("num_key_value_heads") or heads,
                 "num_hidden_layers": config[family.config_layers],
-                "inputs": {
-                    "input_ids": "input_ids",
-                    "attention_mask": "attention_mask",
-                    "past_key_names": "past_key_values.%d.key",
-                    "past_value_names": "past_key_values.%d.value",
-                },
-                "outputs": {
-                    "logits": "logits",
-                    "present_key_names": "present.%d.key",
-                    "present_value_names": "present.%d.value",
-                },
+                "inputs": _INPUTS,
+                "outputs": _OUTPUTS,
             },
         },
-        "search": {
-            "do_sample": False,
-            "max_length": runnable.positions,
-            "min_length": 0,
-            "num_beams": 1,
-            "num_return_sequences": 1,
-            "past_present_share_buffer": True,
-            "repetition_penalty": 1.0,
-            "temperature": 1.0,
-            "top_k": 1,
-            "top_p": 1.0,
-            "early_stopping": True,
-        },
+        "search": {"do_sample": False, "max_length": runnable.positions} | _GREEDY,
     }
