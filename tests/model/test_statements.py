@@ -1,0 +1,162 @@
+"""What a sentence-transformers folder or an adapter states: the same vectors as the library's own parts give, also from a checkpoint."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from sentence_transformers.models import Pooling as TheirPooling
+from small import HIDDEN, make_model
+
+from edgepack.compress.student_init import make_student
+from edgepack.core.errors import EdgepackError
+from edgepack.model.checkpoint import load_checkpoint, load_tokenizer, save_checkpoint
+from edgepack.model.sentence_head import SentenceHead, normalized
+from edgepack.model.source import find_model
+from edgepack.model.statements.cross_encoder import read_activation
+from edgepack.model.statements.sentence_record import Normalize, Pooling, SentenceStatement
+from edgepack.tasks import task_named
+from edgepack.tasks.common.rows import Row
+
+MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
+TASK = task_named("feature-extraction")
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def sentence_folder(folder, *parts, prompts=None):
+    """parts: the class and the config of each part behind the transformer."""
+    make_model(folder, task=TASK.name)
+    entries = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}]
+    for index, (kind, config) in enumerate(parts, 1):
+        path = f"{index}_{kind}"
+        entries.append({"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"})
+        write(folder / path / "config.json", config)
+    write(folder / "modules.json", entries)
+    write(folder / "config_sentence_transformers.json", {"prompts": prompts or {}, "default_prompt_name": next(iter(prompts or {}), None)})
+
+
+CLS = ("Pooling", {"word_embedding_dimension": HIDDEN, "pooling_mode_cls_token": True})
+
+
+@pytest.mark.parametrize("side", ["left", "right", "both"])
+@pytest.mark.parametrize("mode", MODES)
+def test_padding_on_any_side_changes_no_vector_and_the_library_gives_the_same(mode, side):
+    hidden = torch.randn(1, 5, HIDDEN, generator=torch.Generator().manual_seed(0))
+    head = SentenceHead(SentenceStatement(parts=(Pooling(modes=(mode,)),)), HIDDEN)
+    theirs = TheirPooling(HIDDEN, pooling_mode=mode)({"token_embeddings": hidden, "attention_mask": torch.ones(1, 5)})["sentence_embedding"]
+    before, after = (3 if side in ("left", "both") else 0), (2 if side in ("right", "both") else 0)
+    rows = torch.nn.functional.pad(hidden, (0, 0, before, after), value=7.0)
+    mask = torch.nn.functional.pad(torch.ones(1, 5), (before, after))
+    torch.testing.assert_close(head(rows, mask), theirs)
+
+
+def test_vectors_that_would_overflow_fp16_are_made_1_long():
+    vectors = torch.full((1, 700), 30.0, dtype=torch.float16)
+    assert normalized(vectors).float().norm().item() == pytest.approx(1, abs=1e-2)
+
+
+def test_fewer_dimensions_are_1_long_again_where_the_model_makes_them_so():
+    hidden, mask = torch.randn(2, 4, HIDDEN), torch.ones(2, 4)
+    whole = SentenceStatement(parts=(Pooling(modes=("mean",)), Normalize()))
+    vectors = SentenceHead(whole, HIDDEN, 8)(hidden, mask)
+    assert vectors.shape == (2, 8)
+    torch.testing.assert_close(vectors.norm(dim=-1), torch.ones(2))
+
+
+def test_a_checkpoint_and_a_narrower_student_keep_what_the_folder_states(tmp_path):
+    sentence_folder(tmp_path / "model", CLS, ("Normalize", {}), prompts={"query": "query: "})
+    model = load_checkpoint(tmp_path / "model", TASK.name)
+    batch = {"input_ids": torch.tensor([[2, 9, 11, 3]]), "attention_mask": torch.ones(1, 4, dtype=torch.long)}
+    expected = TASK.forward(model, batch)
+    save_checkpoint(model, tmp_path / "again")
+    again = find_model(str(tmp_path / "again"))
+    torch.testing.assert_close(TASK.forward(load_checkpoint(again, TASK.name), batch), expected)
+    assert again.sentence.prompts == {"query": "query: "}
+    features = TASK.encode(load_tokenizer(tmp_path / "model"), [Row("", text="turn on the light")], 16)
+    student = make_student(model, 2, HIDDEN // 2, features)
+    vectors = TASK.forward(student, batch)
+    assert vectors.shape == (1, HIDDEN // 2)
+    torch.testing.assert_close(vectors, normalized(student(**batch).last_hidden_state[:, 0]))
+
+
+def test_every_statement_file_changes_the_model_s_hash(tmp_path):
+    sentence_folder(tmp_path, CLS)
+    before = find_model(str(tmp_path)).sha256
+    write(tmp_path / "1_Pooling" / "config.json", {"word_embedding_dimension": HIDDEN, "pooling_mode_max_tokens": True})
+    assert find_model(str(tmp_path)).sha256 != before
+
+
+def test_a_default_prompt_stands_before_texts_in_data_but_not_in_prompted_calls(tmp_path):
+    record = TASK.answer_record(prompts={"query": "query: "}, default_prompt="query")
+    rows = TASK.prompted([Row("", text="light", text_pair="lamp")], record)
+    assert (rows[0].text, rows[0].text_pair) == ("query: light", "query: lamp")
+
+
+def test_a_cased_tokenizer_lowers_where_it_is_asked_to(tmp_path):
+    make_model(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    stated = json.loads(path.read_text())
+    stated["normalizer"]["lowercase"] = False
+    path.write_text(json.dumps(stated))
+    plain, lowering = load_tokenizer(tmp_path), load_tokenizer(tmp_path, lower_case=True)
+    assert plain("LIGHT")["input_ids"] != plain("light")["input_ids"]
+    assert lowering("LIGHT")["input_ids"] == plain("light")["input_ids"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ([("Pooling", {"pooling_mode": "median"})], "median"),
+        ([("Pooling", {"pooling_mode": "cls", "gating": 1})], "gating"),
+        ([("WordWeights", {})], "WordWeights"),
+        ([CLS, ("LSTM", {})], "LSTM"),
+        ([CLS, ("Dense", {"in_features": HIDDEN, "out_features": 8, "activation_function": "my.Code"})], "my.Code"),
+        ([CLS, ("Dense", {"in_features": HIDDEN, "out_features": 8})], "no model.safetensors"),
+        ([("Normalize", {}), CLS], "before Pooling"),
+        ([CLS, ("Normalize", {"module_input_name": "token_embeddings"})], "token_embeddings"),
+        ([("Pooling", {"pooling_mode": "mean", "include_prompt": False})], "include_prompt"),
+    ],
+)
+def test_what_is_not_reproduced_is_refused_by_name(tmp_path, parts, message):
+    sentence_folder(tmp_path, *parts, prompts={"query": "query: "})
+    with pytest.raises(EdgepackError, match=message):
+        find_model(str(tmp_path), with_weights=False)
+
+
+def test_a_path_that_leaves_the_folder_is_refused(tmp_path):
+    sentence_folder(tmp_path, CLS)
+    write(tmp_path / "modules.json", [{"idx": 0, "name": "0", "path": "../other", "type": "sentence_transformers.models.Transformer"}])
+    with pytest.raises(EdgepackError, match="outside of the folder"):
+        find_model(str(tmp_path))
+
+
+def test_a_dense_whose_weights_do_not_fit_is_refused(tmp_path):
+    sentence_folder(tmp_path, CLS, ("Dense", {"in_features": HIDDEN, "out_features": 8}))
+    save_file({"linear.weight": torch.zeros(4, HIDDEN), "linear.bias": torch.zeros(4)}, tmp_path / "2_Dense" / "model.safetensors")
+    with pytest.raises(EdgepackError, match="does not fit"):
+        load_checkpoint(tmp_path, TASK.name)
+
+
+def test_a_setfit_head_in_a_pickle_is_refused_with_the_lines_that_convert_it(tmp_path):
+    sentence_folder(tmp_path, CLS)
+    (tmp_path / "model_head.pkl").write_bytes(b"")
+    with pytest.raises(EdgepackError, match=r"(?s)model_head.pkl.*joblib.load.*save_pretrained"):
+        find_model(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("config", "function"),
+    [
+        ({}, None),
+        ({"sentence_transformers": {"activation_fn": "torch.nn.modules.linear.Identity"}}, "none"),
+        ({"sbert_ce_default_activation_function": "torch.nn.modules.activation.Sigmoid"}, "sigmoid"),
+        ({"sentence_transformers": {}, "id2label": {"0": "LABEL_0"}}, "sigmoid"),
+        ({"sentence_transformers": {}, "id2label": {"0": "a", "1": "b", "2": "c"}}, "none"),
+    ],
+)
+def test_the_function_behind_a_cross_encoder_s_logits_is_read(tmp_path, config, function):
+    assert read_activation(tmp_path, config) == function
