@@ -15,6 +15,7 @@ from edgepack.core.reading import answer_of
 from edgepack.core.resources import shipped
 from edgepack.measure.machines.job_answers import checked
 from edgepack.model.data import load_data
+from edgepack.model.safetensors_file import check_safetensors
 from edgepack.model.source import find_model
 from edgepack.model.tiny_model import tiny_config
 from edgepack.pack.manifest import MANIFEST_FILE, read_manifest
@@ -148,6 +149,40 @@ def answer(place: Path, draw: random.Random) -> Read:
 
 
 SUBJECTS = {one.__name__: one for one in (config, weights, profile, recipe, rows, parquet, runnable, manifest, answer)}
+
+
+def _of_bytes() -> tuple[tuple[bytes, str, Callable[[Path], Any]], ...]:
+    """For a fuzzer that makes bytes: a good input, the file that it is written to, and what reads it."""
+    header = json.dumps({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
+
+    def plan(path: Path) -> Any:
+        source = find_model(str(path.parent), with_weights=False)
+        return make_plan(load_profile("raspberry-pi"), Recipe(model="m", data="d"), source.shape(source.task()))
+
+    return (
+        (json.dumps(_configs()[0]).encode(), "config.json", plan),
+        (struct.pack("<Q", len(header)) + header + bytes(8), "model.safetensors", check_safetensors),
+        (_profiles()[0].encode(), "board.toml", lambda path: load_profile(str(path))),
+        (b'student = "3M"\nseed = 1\n[budget]\nfile_mb = 25.0\n', "recipe.toml", lambda path: read_recipe(path, {})),
+        *((text.encode(), f"data.{kind}", lambda path, kind=kind: load_data(str(path), TASKS[kind])) for kind, text in ROWS.items()),
+        (json.dumps(SQUAD).encode(), "data.json", lambda path: load_data(str(path), "question-answering")),
+        (json.dumps(RUNNABLE).encode(), RUNNABLE_FILE, lambda path: read_runnable(path.parent)),
+    )
+
+
+def seeds_of_bytes() -> list[bytes]:
+    """A good input for each reader, behind the byte that chooses it."""
+    return [bytes([number]) + content for number, (content, _, _) in enumerate(_of_bytes())]
+
+
+def reader_of_bytes(place: Path, content: bytes) -> Read | None:
+    """The reader that the first byte chooses, on a file of the rest."""
+    if not content:
+        return None
+    subjects = _of_bytes()
+    _, name, read = subjects[content[0] % len(subjects)]
+    path = write(place / name, content[1:])
+    return lambda: read(path)
 
 
 def _toml(value: dict[str, Any]) -> str:
