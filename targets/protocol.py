@@ -87,7 +87,7 @@ def load(folder, manifest, job, open_session) -> dict:
     first_ms = ms_since(start)
     after = machine.bytes_read_from_storage()
     read = None if before is None or after is None else after - before
-    kept = sum(path.stat().st_size for path in folder.glob(WEIGHT_CACHE + "/*"))
+    kept = sum(path.stat().st_size for path in folder.glob(WEIGHT_CACHE + "/*.xnnpack"))
     return {"session_ms": session_ms, "first_inference_ms": first_ms, "read_bytes": read, "weight_cache_bytes": kept}
 
 

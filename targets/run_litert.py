@@ -1,6 +1,6 @@
 """Target: LiteRT on a CPU, or tflite-runtime where LiteRT has no wheel. Runs with numpy and one of them: `run_litert.py PACK JOB`."""
 
-import hashlib
+import sys
 import time
 from pathlib import Path
 
@@ -15,10 +15,18 @@ import generation  # noqa: E402
 import litert_decoder  # noqa: E402
 import litert_ops  # noqa: E402
 import litert_scores  # noqa: E402
-import machine  # noqa: E402
 import numpy as np  # noqa: E402
 import protocol  # noqa: E402
 import text_times  # noqa: E402
+import weight_cache  # noqa: E402
+
+KEPT = None  # packed weights of an earlier start, where this process is to use them
+
+
+def _kept():
+    folder = Path(sys.argv[1])
+    manifest = protocol.read_runnable(folder)
+    return weight_cache.WeightCache(folder, folder / manifest["model"], version) if manifest.get("weight_cache") else None
 
 
 def open_session(folder, manifest, threads, exact):
@@ -28,8 +36,8 @@ def open_session(folder, manifest, threads, exact):
     """
     if manifest.get("cache"):
         return litert_scores.scoring(open_decoder(folder, manifest, threads, manifest["positions"]))
-    cache = _weight_cache(folder) if manifest.get("weight_cache") and NAME == "litert" else None
     path, lengths = folder / manifest["model"], manifest["buckets"]
+    cache = KEPT.path() if KEPT and NAME == "litert" else None
     runners = _compiled(path, lengths, threads, cache) if cache else open_litert.interpreted(path, lengths, threads)
 
     def run(feeds) -> list:
@@ -46,22 +54,8 @@ def open_session(folder, manifest, threads, exact):
 def open_decoder(folder, manifest, threads, positions):
     """A litert_decoder.Decoder. Where the pack's folder cannot hold the packed weights, the signatures share them in memory."""
     generation.check_decoder(manifest, positions)
-    cache = _weight_cache(folder) if manifest.get("weight_cache") else None
+    cache = KEPT.path() if KEPT else None
     return litert_decoder.Decoder(open_litert.compiled(folder / manifest["model"], threads, cache or IN_MEMORY), manifest, positions)
-
-
-def _weight_cache(folder):
-    """Where the packed weights are kept for this machine and runtime; None where the pack's folder cannot be written."""
-    place = folder / protocol.WEIGHT_CACHE
-    try:
-        place.mkdir(exist_ok=True)
-        (place / "probe").touch()
-        (place / "probe").unlink()
-    except OSError:
-        return None
-    facts = machine.facts()
-    known = "-".join(str(fact) for fact in (version, facts["arch"], facts["cpu"], *facts["isa"]))
-    return place / "{}.xnnpack".format(hashlib.sha256(known.encode()).hexdigest()[:16])
 
 
 def _compiled(path, lengths, threads, cache) -> dict:
@@ -103,4 +97,7 @@ def bucket_for(manifest, length) -> int:
 if __name__ == "__main__":
     texts = {**protocol.JOBS, **counting.JOBS, **text_times.JOBS}
     jobs = (texts, open_session), (generation.JOBS, open_decoder), ({"ops": ops}, None)
+    KEPT = _kept()
     protocol.main(NAME, version, IMPORT_MS, *jobs)
+    if KEPT:
+        KEPT.seal()  # a job that failed seals nothing: the next start packs anew

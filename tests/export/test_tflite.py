@@ -116,6 +116,24 @@ def test_a_weight_cache_is_left_by_the_first_start_and_changes_no_answer(tagger,
     assert max(difference(own, other) for own, other in zip(kept, plain, strict=True)) < 1e-6
 
 
+def test_a_damaged_weight_cache_or_one_of_another_model_is_made_anew_and_never_used(tagger, tmp_path):
+    folder, features, _ = tagger
+    pack = shutil.copytree(folder, tmp_path / "pack")
+    (pack / "runnable.json").write_text(json.dumps(json.loads((folder / "runnable.json").read_text()) | {"weight_cache": True}))
+    right = answer(pack, "litert", features[:3], threads=1, exact=True)
+    (kept,) = (pack / ".weight-cache").glob("*.xnnpack")
+    (seal,) = (pack / ".weight-cache").glob("*.sha256")
+    whole = kept.read_bytes()
+    for damage in (lambda: kept.write_bytes(whole[:2000] + bytes(len(whole) - 4000) + whole[-2000:]), seal.unlink):
+        damage()
+        again = answer(pack, "litert", features[:3], threads=1, exact=True)
+        assert max(difference(own, other) for own, other in zip(again, right, strict=True)) < 1e-6
+        assert kept.read_bytes() == whole and seal.is_file()
+    (pack / "model.tflite").write_bytes((pack / "model.tflite").read_bytes() + b"\0")
+    answer(pack, "litert", features[:1], threads=1, exact=True)
+    assert not kept.exists() and len(list((pack / ".weight-cache").glob("*.xnnpack"))) == 1
+
+
 def test_ops_are_timed_one_by_one_with_their_share_in_integers(tagger, tmp_path):
 
     quantize_tflite(tagger[0], Quantize(precision="int8", why=""), tmp_path)
