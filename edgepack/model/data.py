@@ -12,7 +12,7 @@ from edgepack.core.reading import DATA_BYTES, read_bytes
 from edgepack.model.readers import SPLIT_NAMES, find_files, read_records
 from edgepack.plan.recipe import NO_COLUMNS, Columns
 from edgepack.tasks import task_named
-from edgepack.tasks.common.columns import OPTIONAL_FIELDS, guess_text, text_row
+from edgepack.tasks.common.columns import guess_text, may_be_anything, text_row
 from edgepack.tasks.common.rows import Record, Row
 from edgepack.tasks.common.task import Task
 
@@ -150,7 +150,7 @@ def _read_hub(source: str) -> tuple[dict[str, list[Record]], str]:
 def _row(record: Record, row: MakeRow, columns: dict[str, str]) -> Row:
     value = {key: record.values.get(name) for key, name in columns.items()}
     for key, held in value.items():
-        if key in OPTIONAL_FIELDS:
+        if may_be_anything(key):
             continue
         if held is None or (key != "label" and isinstance(held, (int, float))):
             raise EdgepackError(f"{record.place} has no {key} in column {columns[key]!r}", "fill it in, or drop the row")

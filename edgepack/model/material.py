@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.progress import say
 from edgepack.core.reading import DATA_BYTES, read_bytes, read_json_object
 from edgepack.core.records import Frozen
 from edgepack.model.buckets import choose_buckets
 from edgepack.model.corpus import Corpus, read_corpus
 from edgepack.model.data import Data, label_ids, load_data, load_unlabelled
 from edgepack.model.source import CONFIG_BYTES, Source, check_tokenizer, find_model
+from edgepack.model.statements.tokenizer_config import check_tokenizer_statements
 from edgepack.plan.architectures import family_of
 from edgepack.plan.recipe import Recipe
 from edgepack.tasks import task_named
@@ -157,6 +159,8 @@ def gather(recipe: Recipe) -> Material:
     """Model and data of a recipe, with every complaint that can come before the model is loaded."""
     source = find_model(recipe.model, recipe.trust_remote_code, base=recipe.base)
     check_tokenizer(source)
+    for line in check_tokenizer_statements(source.folder, source.config):
+        say(line)
     task = task_named(recipe.task or source.task())
     source.shape(task.name)
     if recipe.dimensions is not None and not task.gives_vectors:

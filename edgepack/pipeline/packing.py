@@ -10,6 +10,8 @@ from edgepack.core.cache import library_versions
 from edgepack.measure.machines.transports.local import versions_beside
 from edgepack.model.material import Material
 from edgepack.model.source import Source
+from edgepack.model.statements.tokenizer_config import WHOLE_FILE
+from edgepack.model.tokenizer_types import without_types
 from edgepack.pack.manifest import Manifest, Origin, seal
 from edgepack.pack.runnable import Runnable, write_runnable
 from edgepack.pipeline.checks import check_shipped_products
@@ -44,7 +46,7 @@ def write_pack(folder: Path, state: BuildState, command: str) -> Pack:
     runnable = state.model_file.runnable
     _copy_model(state.model_file, folder)
     max_length = _max_length(runnable, material)
-    write_tokenizer(material, max_length, folder)
+    write_tokenizer(material, max_length, folder, "token_type_ids" in runnable.inputs)
     if plan.format == "tflite":
         _describe(folder / runnable.model, state, max_length)
     if not runtime_facts(plan.runtime).scale_by_channel:
@@ -136,15 +138,21 @@ def model_config(config: dict[str, Any], labels: dict[str, str]) -> dict[str, An
     return kept | ({"id2label": labels, "label2id": {name: int(index) for index, name in labels.items()}} if labels else {})
 
 
-def write_tokenizer(material: Material, max_length: int, folder: Path) -> None:
-    """tokenizer.json cuts at the pack's length and pads nothing: an app need not know."""
+def write_tokenizer(material: Material, max_length: int, folder: Path, takes_types: bool = False) -> None:
+    """tokenizer.json cuts at the pack's length and pads nothing: an app need not know.
+
+    takes_types: the model reads types of tokens, which are all 0 where the tokenizer does not give them.
+    """
     tokenizer = material.tokenizer
     tokenizer.backend_tokenizer.no_padding()
-    tokenizer.backend_tokenizer.enable_truncation(max_length)
+    tokenizer.backend_tokenizer.enable_truncation(max_length, direction=tokenizer.truncation_side)
     tokenizer.model_max_length = max_length
     if isinstance(tokenizer.chat_template, dict):  # several by name would be a folder of their own
         tokenizer.chat_template = tokenizer.chat_template.get("default")
     tokenizer.save_pretrained(folder)
+    if takes_types and "token_type_ids" not in tokenizer.model_input_names:
+        whole = folder / WHOLE_FILE
+        _write_json(whole, without_types(json.loads(whole.read_text(encoding="utf-8"))))
     config = json.loads((folder / _TOKENIZER_CONFIG).read_text(encoding="utf-8"))
     if config.get("tokenizer_class") == "TokenizersBackend":  # transformers 5's own name for what all of them call so:
         _write_json(folder / _TOKENIZER_CONFIG, config | {"tokenizer_class": "PreTrainedTokenizerFast"})

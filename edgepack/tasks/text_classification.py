@@ -14,7 +14,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.tasks.common import numbers_as_answers, several_labels
 from edgepack.tasks.common.calibration import calibrate, log_softmax
-from edgepack.tasks.common.columns import parts_of, text_columns, text_row
+from edgepack.tasks.common.columns import FLAG, parts_of, text_columns, text_row
 from edgepack.tasks.common.encoding import encode_text
 from edgepack.tasks.common.losses import IGNORED, divergence, known_mean, logits_of
 from edgepack.tasks.common.metrics import Answers, ClassResult, Metric, by_row, class_result, macro_f1, mean_of
@@ -136,7 +136,7 @@ def _with_several_labels(task: Task, labels: Sequence[str]) -> Task:
         return text_columns(rest, records, wished, with_label=not flags) | flags
 
     def row(place: str, value: Mapping[str, Any], group: str | None) -> Row:
-        flagged = any(key.startswith("flag ") for key in value)
+        flagged = any(key.startswith(FLAG) for key in value)
         stated = several_labels.flags_from(value, labels) if flagged else None
         if stated is None and value.get("label") is not None:
             stated = several_labels.labels_from(value["label"], labels, place)

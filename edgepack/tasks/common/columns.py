@@ -15,6 +15,12 @@ _GROUP_NAMES = ("language", "lang", "group")
 _MOST_GROUPS = 100
 
 OPTIONAL_FIELDS = ("group", "gold")  # of a row: its column may be empty
+FLAG = "flag "  # before a label's number: a field of a row that says whether the label holds
+
+
+def may_be_anything(field: str) -> bool:
+    """Whether a field's column may be empty, or hold numbers where others hold texts."""
+    return field in OPTIONAL_FIELDS or field.startswith(FLAG)
 
 
 def text_columns(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgepack.core.errors import EdgepackError
+from edgepack.tasks.common.columns import FLAG
 from edgepack.tasks.common.losses import IGNORED
 from edgepack.tasks.common.metrics import Answers, ClassResult, Metric, Statistic, by_row, class_result, micro_f1
 from edgepack.tasks.common.rows import Record, Row
@@ -120,7 +121,7 @@ def columns_of_flags(first: Record, records: list[Record], labels: Sequence[str]
     """Columns that are called as labels and hold 0 and 1 alone: a table with a column a label."""
     named = [name for name in first.values if name in labels]
     wrong = next((name for name in named for record in records if _flag(record.values.get(name)) is None), None)
-    return {} if wrong or not named else {f"flag {labels.index(name)}": name for name in named}
+    return {} if wrong or not named else {f"{FLAG}{labels.index(name)}": name for name in named}
 
 
 def labels_from(value: Any, known: Sequence[str], place: str) -> tuple[str, ...]:
@@ -143,7 +144,7 @@ def labels_from(value: Any, known: Sequence[str], place: str) -> tuple[str, ...]
 
 
 def flags_from(value: Mapping[str, Any], known: Sequence[str]) -> tuple[str, ...]:
-    flagged = {int(key.removeprefix("flag ")) for key, held in value.items() if key.startswith("flag ") and _flag(held)}
+    flagged = {int(key.removeprefix(FLAG)) for key, held in value.items() if key.startswith(FLAG) and _flag(held)}
     return tuple(known[index] for index in sorted(flagged))
 
 

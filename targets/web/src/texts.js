@@ -115,7 +115,8 @@ export function longestFirst(lengths, room) {
 function templateOf(config) {
   if (config === null || config === undefined || config.type === "ByteLevel") return plain();
   if (config.type === "Sequence") {
-    return config.processors.map(templateOf).find((found) => found.single.length > 1) ?? plain();
+    const around = config.processors.find(({ type }) => type !== "ByteLevel");
+    return around ? templateOf(around) : plain();
   }
   if (config.type === "TemplateProcessing") {
     const items = (list) => list.map((item) => (item.SpecialToken

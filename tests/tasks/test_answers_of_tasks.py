@@ -1,0 +1,149 @@
+"""Labels of a text, several labels, numbers and tags: what data may look like, what is decided, and what a pack carries of it."""
+
+import csv
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from small import make_model
+
+import edgepack
+from edgepack.core.errors import EdgepackError
+from edgepack.model.data import load_data
+from edgepack.pipeline.build import build
+from edgepack.pipeline.demo.commands import commands
+from edgepack.pipeline.verify import verify
+from edgepack.plan.profile import load_profile
+from edgepack.plan.recipe import Recipe, Training
+from edgepack.ship.load import device_module
+from edgepack.tasks import task_named
+from edgepack.tasks.common import several_labels
+from edgepack.tasks.common.labels import label_names
+from edgepack.tasks.common.tag_schemes import scheme_of, spans_of
+
+LABELS = ("joy", "anger", "fear")
+
+
+def several():
+    source = SimpleNamespace(name="model", labels=LABELS, config={"problem_type": "multi_label_classification"}, activation=None)
+    task = task_named("text-classification")
+    return task.fitted(task, source, None)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"text": "a", "labels": ["joy", "fear"]}, {"text": "b", "labels": []}, {"text": "c", "labels": ["anger"]}],
+        [{"text": "a", "label": "joy|fear"}, {"text": "b", "label": ""}, {"text": "c", "label": "anger"}],
+        [{"text": "a", "label": "fear, joy"}, {"text": "b", "label": ""}, {"text": "c", "label": "1"}],
+        [{"text": "a", "labels": [1, 0, 1]}, {"text": "b", "labels": [0, 0, 0]}, {"text": "c", "labels": [0.0, 1.0, 0.0]}],
+        [{"text": text} | dict(zip(LABELS, flags, strict=True)) for text, flags in (("a", (1, 0, 1)), ("b", (0, 0, 0)), ("c", (0, 1, 0)))],
+        [{"text": "a", "labels": [0, 2]}, {"text": "b", "labels": []}, {"text": "c", "labels": [1]}],
+    ],
+    ids=["lists", "bars", "commas and a number", "a flag a label", "a column a label", "numbers"],
+)  # fmt: skip
+def test_several_labels_are_read_as_people_write_them(rows, tmp_path):
+    path = tmp_path / "test.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    data = load_data(str(path), several())
+    read = {row.text: row.labels for split in data.splits.values() for row in split}
+    assert read == {"a": ("joy", "fear"), "b": (), "c": ("anger",)}
+
+
+def test_a_label_that_the_model_does_not_have_is_named(tmp_path):
+    path = tmp_path / "test.jsonl"
+    path.write_text('{"text": "a", "labels": ["joy", "joi"]}\n', encoding="utf-8")
+    with pytest.raises(EdgepackError, match=r"test.jsonl:1: label 'joi' is not one"):
+        load_data(str(path), several())
+
+
+def test_thresholds_are_those_of_the_best_f1():
+    logits = [np.array([value, -9.0, 0.0]) for value in (-3.0, -2.0, 1.0, 2.0)]
+    rows = [SimpleNamespace(labels=labels) for labels in ((), ("joy",), ("joy",), ("joy",))]
+    features = [SimpleNamespace(row=index) for index in range(4)]
+    joy, anger, fear = several_labels.thresholds_of(logits, features, rows, {name: at for at, name in enumerate(LABELS)})
+    assert several_labels.sigmoid(-3.0) < joy <= several_labels.sigmoid(-2.0) and (anger, fear) == (0.5, 0.5)
+    assert several_labels.decide(logits, (joy, 0.5, 0.6)) == [(0, 0, 0), (1, 0, 0), (1, 0, 0), (1, 0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("config", "names"),
+    [
+        ({}, ("LABEL_0", "LABEL_1")),
+        ({"num_labels": 3}, ("LABEL_0", "LABEL_1", "LABEL_2")),
+        ({"id2label": {"1": "b", "0": "a"}}, ("a", "b")),
+        ({"id2label": {"0": "a", "2": "c"}, "num_labels": 3}, ("LABEL_0", "LABEL_1", "LABEL_2")),
+    ],
+)
+def test_labels_are_named_as_transformers_names_them(config, names):
+    from transformers import BertConfig
+
+    assert label_names(config, "config.json") == names
+    theirs = BertConfig(**config)
+    assert tuple(theirs.id2label[index] for index in range(theirs.num_labels)) == names
+
+
+@pytest.mark.parametrize(
+    ("labels", "scheme", "spans"),
+    [
+        (("O", "B-A", "I-A"), "iob2", {(0, 2, "A")}),
+        (("O", "I-A", "I-B", "B-B"), "iob1", {(0, 2, "A")}),
+        (("O", "B-A", "I-A", "E-A", "S-A"), "bioes", {(0, 3, "A"), (3, 4, "A")}),
+        (("O", "B-A", "M-A", "E-A", "S-A"), "bioes", {(0, 3, "A")}),
+        (("O", "B-A", "I-A", "L-A", "U-A"), "bilou", {(0, 3, "A"), (3, 4, "A")}),
+        (("NOUN", "VERB", "O"), "bare", {(0, 1, "NOUN"), (1, 2, "NOUN")}),
+    ],
+)
+def test_schemes_are_recognised_and_their_spans_found(labels, scheme, spans):
+    tags = {
+        "iob2": ["B-A", "I-A"], "iob1": ["I-A", "I-A"], "bilou": ["B-A", "I-A", "L-A", "U-A"], "bare": ["NOUN", "NOUN"],
+        "bioes": ["B-A", "M-A", "E-A"] if "M-A" in labels else ["B-A", "I-A", "E-A", "S-A"],
+    }[scheme]  # fmt: skip
+    assert scheme_of(labels) == scheme and spans_of(tags, scheme) == spans
+
+
+def table(folder, columns, rows):
+    folder.mkdir()
+    for split, chosen in rows.items():
+        with (folder / f"{split}.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([columns, *chosen])
+    return str(folder)
+
+
+@pytest.mark.slow
+def test_a_student_of_several_labels_is_trained_and_its_pack_carries_the_thresholds(tmp_path, cache):
+    make_model(tmp_path / "model", labels=LABELS)
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config | {"problem_type": "multi_label_classification"}))
+    texts = [text for text, _ in commands()["train"]][:60]
+    rows = [(text, "|".join(name for at, name in enumerate(LABELS) if (index + at) % 3)) for index, text in enumerate(texts)]
+    data = table(tmp_path / "data", ("text", "labels"), {"train": rows[:30], "dev": rows[30:45], "test": rows[45:]})
+    training = Training(epochs=1, hard_weight=1.0)
+    recipe = Recipe(model=str(tmp_path / "model"), data=data, student="1x32", precision="int8", training=training)
+    report = build(recipe, load_profile("raspberry-pi"), tmp_path / "pack", cache, effort=None)
+    verify(tmp_path / "pack")
+    assert report.ladder[-1].score.metric == "micro_f1" and report.ladder[-1].second.metric == "macro_f1"
+    manifest = json.loads((tmp_path / "pack" / "pack.json").read_text())
+    thresholds = manifest["answers"]["thresholds"]
+    assert manifest["answers"]["multi_label"] and len(thresholds) == 3 and set(thresholds) != {0.5}
+    with edgepack.load(tmp_path / "pack") as model:
+        answer = model(texts[0])
+        scores = {label.name: label.score for label in answer.scores}
+        assert set(answer.chosen) == {name for name, least in zip(LABELS, thresholds, strict=True) if scores[name] >= least}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["text-classification", "feature-extraction"])
+def test_a_pack_of_pairs_passes_its_own_checks(task, tmp_path, cache):
+    make_model(tmp_path / "model", task=task, **({"labels": ("no", "yes")} if task == "text-classification" else {}))
+    texts = [text for text, _ in commands()["train"]][:40]
+    rows = [(text, texts[-1 - index] if index % 4 else "", ("no", "yes")[index % 2]) for index, text in enumerate(texts)]
+    columns = ("text", "text_pair", "label" if task == "text-classification" else "topic")
+    data = table(tmp_path / "data", columns, {"train": rows[:20], "dev": rows[20:30], "test": rows[30:]})
+    recipe = Recipe(model=str(tmp_path / "model"), data=data, student="same", prune_heads=0.0, precision="int8", task=task)
+    build(recipe, load_profile("raspberry-pi"), tmp_path / "pack", cache, effort=None)
+    checked = verify(tmp_path / "pack")
+    assert checked.token_ids_equal == checked.golden_texts
+    tested = device_module().self_test(tmp_path / "pack", manifest_file="pack.json")
+    assert tested.ok and tested.ids_equal == tested.texts, tested
