@@ -129,7 +129,10 @@ class Material:
         """A few real texts, short and long, and nasty ones: for the check of an export and for golden vectors."""
         rows = sorted(self.rows("test"), key=lambda row: len(row.text) + len(row.context) + len(row.words))
         picked = [rows[round(at)] for at in np.linspace(0, len(rows) - 1, min(_SAMPLE_ROWS, len(rows)))] if rows else []
+        pairs = any(row.text_pair is not None for row in picked)
         picked += [row for text in _NASTY if (row := self.task.row_of_text(text))]
+        if pairs:
+            picked += [Row("", text=text, text_pair=other) for text, other in zip(_NASTY, reversed(_NASTY), strict=True)]
         picked = list(self.task.prompted(picked, self.answers))
         features = self.task.encode(self.tokenizer, picked, self.max_length)
         first = {item.row: item for item in reversed(features) if item.ids}  # one window of a long text is enough here

@@ -43,6 +43,11 @@ def score_outputs(
     return _scored(task.metrics(answers)[0])
 
 
+def score_decisions(task: Task, decisions: Sequence[Any], rows: Sequence[Row], labels: dict[str, int]) -> Score | None:
+    """The task's own metric of decisions, a row each, wherever they come from."""
+    return _scored(task.metrics(Answers(task, [], [], rows, labels, None, list(decisions)))[0])
+
+
 def flip_share(ours: Sequence[Any], theirs: Sequence[Any]) -> float | None:
     """Share of decisions that differ: by row, or by word or token where a row has many. None where the task decides nothing."""
     if ours[0] is None:

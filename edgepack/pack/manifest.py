@@ -65,6 +65,19 @@ class Origin(Frozen):
     sha256: str
 
 
+class Served(Frozen):
+    """The shipped file asked with raw text through a module's own code, on rows of the test split, beside the same rows as token ids.
+
+    score_drop: points that the raw texts' score loses to the teacher's on these rows. differing: rows that are answered otherwise.
+    """
+
+    score: Score
+    token_score: Score
+    score_drop: float | None
+    differing: int
+    origin: Literal["measured"] = "measured"
+
+
 class Manifest(Runnable):
     """pack.json. Schema 1 had no hash of its own, and what a target reads stood in it alone."""
 
@@ -83,6 +96,7 @@ class Manifest(Runnable):
     recipe: Recipe
     plan: Plan
     ladder: tuple[StageRecord, ...]
+    served: Served | None = None  # None: there is no test split, or the task's answers are no decisions
     source: Origin
     licence: OneLine | None  # as the model's own card states it
     data: Origin | None

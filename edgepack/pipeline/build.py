@@ -26,9 +26,11 @@ from edgepack.pipeline.pair import ship
 from edgepack.pipeline.prompts import prove_chat
 from edgepack.pipeline.quantize_stage import check_calibration
 from edgepack.pipeline.scoring import summary
+from edgepack.pipeline.served import served_score
 from edgepack.pipeline.stages import run_stage
 from edgepack.pipeline.state import BuildState, TrainedModel
 from edgepack.pipeline.teacher import judge_teacher
+from edgepack.pipeline.verify import verify_built
 from edgepack.plan.choice import wished_formats
 from edgepack.plan.cost_model import predict_file_mb
 from edgepack.plan.formats import check_installed, python_runtime
@@ -134,11 +136,13 @@ def _ship(states: list[BuildState], out: Path, effort: Effort | None, command: s
         manifest, report = _measured_pack(folder, states[0], effort, command)
         write_report(folder, report)
         seal(folder, manifest)
+        verify_built(folder)
     return report
 
 
 def _measured_pack(folder: Path, state: BuildState, effort: Effort | None, command: str) -> tuple[Manifest, Report]:
     manifest = write_pack(folder, state, command).manifest
+    manifest = seal(folder, manifest.model_copy(update={"served": served_score(folder, manifest, state)}))
     # Other work beside it is told in the report: what took minutes to build is not thrown away for it.
     lenient = effort.model_copy(update={"force": True}) if effort else None
     measurement = _measured(folder, manifest, state.material.median_length, lenient) if lenient else None

@@ -110,7 +110,8 @@ def _scored_again(pack: Path, manifest: Manifest, data: str | None) -> tuple[Man
     same_data = manifest.data is not None and manifest.data.sha256 == loaded.sha256
     last = manifest.ladder[-1]
     last = _with_quality(manifest, quality) if same_data else last.model_copy(update=dict(quality) | {"score_drop": None})
-    return manifest.model_copy(update={"ladder": (*manifest.ladder[:-1], last)}), median_length
+    served = manifest.served if same_data else None
+    return manifest.model_copy(update={"ladder": (*manifest.ladder[:-1], last), "served": served}), median_length
 
 
 def _with_quality(manifest: Manifest, quality: Quality) -> StageRecord:

@@ -7,6 +7,7 @@ from pathlib import Path
 from edgepack.core.files import written_whole
 from edgepack.core.progress import say
 from edgepack.pack.manifest import Manifest, seal
+from edgepack.pipeline.verify import verify_built
 from edgepack.plan.formats import FormatWish
 from edgepack.plan.runtime import Format
 from edgepack.report.formats import compare
@@ -34,6 +35,7 @@ def ship(out: Path, wish: FormatWish, makers: Mapping[Format, Make]) -> Report:
         for (manifest, _), report in zip(made, reports, strict=True):
             write_report(folder / manifest.format, report)
             seal(folder / manifest.format, manifest)
+            verify_built(folder / manifest.format)
         if wish == "auto":
             _keep(folder, made[best][0].format)
     return reports[best]

@@ -11,7 +11,7 @@ _FLOAT = {"fp32": "float", "fp16": "fp16"}
 
 def facts_of(manifest: Manifest) -> tuple[str, ...]:
     """Sentences: the share of products and bytes in the pack's precision, and a predicted size that was far off."""
-    return (*_precision(manifest), *_size(manifest))
+    return (*_precision(manifest), *_served(manifest), *_size(manifest))
 
 
 def _precision(manifest: Manifest) -> Iterator[str]:
@@ -27,6 +27,21 @@ def _precision(manifest: Manifest) -> Iterator[str]:
     in_float = Counter(product.why for product in attempts[-1].in_float) if attempts else Counter()
     share += "".join(f"; {count} in float as planned ({why})" for why, count in in_float.items())
     yield f"{share}."
+
+
+def _served(manifest: Manifest) -> Iterator[str]:
+    """Whether an app that asks with raw text gets what was scored."""
+    served = manifest.served
+    if served is None:
+        return
+    score = f"{served.score.metric.replace('_', ' ')} {served.score.value:.4f} on {served.score.rows} rows"
+    if not served.differing:
+        yield f"Asked with raw text, as an app asks it, the pack scores the same: {score}."
+        return
+    yield (
+        f"Asked with raw text, as an app asks it, the pack answers {served.differing} rows otherwise than as token ids: {score}, "
+        f"where token ids give {served.token_score.value:.4f}. Words are split or texts cut otherwise. The budget is judged by raw text."
+    )
 
 
 def _size(manifest: Manifest) -> Iterator[str]:

@@ -70,16 +70,23 @@ def _figure(name: str, manifest: Manifest, measurement: Measurement | None, here
     if name == "file_mb":
         return _Figure(round(manifest.file_mb, 3), "measured", "the file")
     if name == "score_drop":
-        last = manifest.ladder[-1]
-        if last.score_drop is not None:
-            return _Figure(last.score_drop, "measured", "the shipped file on the test split")
-        return _Figure(None, None, "the teacher is not known on this data" if last.score else "no test data")
+        return _score_drop(manifest)
     if measurement is None or not measurement.is_the_device:
         return _Figure(getattr(manifest.predictions, name), "predicted", f"for {manifest.profile.cpu.part}")
     actual = here[name]
     if name == "load_ms" and actual is not None and manifest.profile.cpu.arch == "wasm32":
         return _Figure(_with_download(manifest, actual), "predicted", "from a measured load, and a download added")
     return _Figure(actual, "measured", measurement.where)
+
+
+def _score_drop(manifest: Manifest) -> _Figure:
+    """By raw text, where that is answered otherwise than token ids: it is what users get."""
+    last, served = manifest.ladder[-1], manifest.served
+    if served and served.differing and served.score_drop is not None:
+        return _Figure(served.score_drop, "measured", "the shipped file on raw texts of the test split")
+    if last.score_drop is not None:
+        return _Figure(last.score_drop, "measured", "the shipped file on the test split")
+    return _Figure(None, None, "the teacher is not known on this data" if last.score else "no test data")
 
 
 def _holds(actual: float | None, limit: float, error: float | None) -> Holds:

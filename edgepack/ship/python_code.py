@@ -3,16 +3,21 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+from edgepack.core.errors import EdgepackError
 from edgepack.core.escape import Verbatim, python, requirement
 from edgepack.core.resources import shipped
+from edgepack.pack.manifest import WEIGHT_CACHE
 from edgepack.plan.runtime import facts_in_python, python_runtimes
 from edgepack.ship.module_files import versions_measured_with
 from edgepack.ship.release import with_constants
 from edgepack.ship.shipment import Carried, Shipment, Size
 from edgepack.tasks import task_named
 
+_SELF_TEST_S = 1800
 _BESIDE = ("sampling.py", "penalties.py", "machine.py")  # of targets/ itself: what measures a pack and what an app runs share them
 SERVER, SERVER_VERSION = "waitress", "3.0.2"
 RENDERER = {"jinja2": "3.1.6", "markupsafe": "3.0.3"}  # of a pack that chats; older jinja2's sandbox has holes
@@ -47,6 +52,27 @@ def copy_code(shipment: Shipment, folder: Path, with_server: bool) -> None:
         'MINIMUM_VERSION = "0.0.0"': f'MINIMUM_VERSION = "{python(shipment.release.minimum_version)}"',
     }
     signer.write_text(with_constants(signer.read_text(encoding="utf-8"), constants), encoding="utf-8")
+
+
+def self_tested(shipment: Shipment, folder: Path) -> str:
+    """Runs the self-test of the package in `folder`, in a process of its own as an app would; what it found, as a sentence.
+
+    EdgepackError: it fails. Where the runtime is not installed here, the sentence says so.
+    """
+    code = f"import json, {shipment.name} as m; t = m.self_test(threads=1); print(json.dumps([t.ok, t.problem, t.texts, t.ids_equal]))"
+    command = [sys.executable, "-B", "-c", code]  # no compiled files beside what is shipped
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_SELF_TEST_S, check=False)
+    shutil.rmtree(folder / shipment.name / "model" / WEIGHT_CACHE, ignore_errors=True)  # of this machine
+    lines = done.stdout.strip().split("\n")
+    if done.returncode or not lines[-1]:
+        last = (done.stderr.strip().split("\n") or ["no message"])[-1]
+        raise EdgepackError(f"the module's self-test did not run: {last}", "this is a fault of edgepack: please report it")
+    passed, problem, texts, equal = json.loads(lines[-1])
+    if passed:
+        return f"self-test: {texts} golden texts answered as they were when the pack was built, token ids of {equal} equal"
+    if "not installed" in problem:
+        return f"self-test not run here: {problem}. Run it on the device: python -m {shipment.name} --self-test"
+    raise EdgepackError(f"the module fails its own self-test: {problem}", "build the pack again with this edgepack")
 
 
 def requirements(shipment: Shipment, with_server: bool) -> tuple[Verbatim, ...]:

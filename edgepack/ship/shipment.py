@@ -8,6 +8,11 @@ A platform is a file edgepack/ship/platforms/NAME.py with two functions:
     def write(shipment: Shipment, folder: Path) -> Written
         Fills an empty folder with everything but README.md, LICENCES.md and ship.json, which ship() adds.
 
+A platform whose module runs on this machine too has a third, which ship() calls last:
+
+    def self_tested(shipment: Shipment, folder: Path) -> str
+        Runs the module's own self-test; a sentence for people. EdgepackError where it fails.
+
 and a template edgepack/ship/templates/NAME.README.md.j2.
 """
 

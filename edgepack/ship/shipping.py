@@ -10,6 +10,7 @@ from edgepack.core import templates
 from edgepack.core.errors import EdgepackError, did_you_mean
 from edgepack.core.files import check_disk, check_output, disk_full_is_said, written_whole
 from edgepack.core.locks import only_one
+from edgepack.core.progress import say
 from edgepack.core.records import Frozen
 from edgepack.pack.manifest import REPORT_FILES, Manifest, check_files, read_manifest
 from edgepack.plan.runtime import runtime_facts
@@ -100,6 +101,8 @@ def _shipped(writer: ModuleType, shipment: Shipment, out: Path, warnings: tuple[
         shipped = _facts(shipment, written, warnings)
         _describe(folder, shipment, written, shipped)
         write_attestation(folder, shipment)
+        if hasattr(writer, "self_tested"):  # a platform whose module runs on this machine too
+            say(writer.self_tested(shipment, folder))
     return shipped
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from pydantic import Field
 from edgepack.core.records import Frozen
 from edgepack.tasks.common.columns import parts_of, text_columns, text_row, with_similarity
 from edgepack.tasks.common.encoding import type_ids
+from edgepack.tasks.common.library import Figures, Library
 from edgepack.tasks.common.metrics import Answers, Metric, mean_of, spearman
 from edgepack.tasks.common.rows import Record, Row
 from edgepack.tasks.common.task import Features, Outputs, Task
@@ -132,6 +134,28 @@ def principal_axes(embeddings: np.ndarray, width: int) -> np.ndarray:
     return vectors[:, ::-1][:, :width].astype(np.float32)
 
 
+def _ask_sentence_transformers(folder: Path, calls: Sequence[tuple[str, ...]], answers: Any, longest: int) -> list[Figures]:
+    """With the default prompt, where the folder states one."""
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(folder), device="cpu", local_files_only=True, truncate_dim=getattr(answers, "dimensions", None))
+    model.max_seq_length = min(longest, model.max_seq_length or longest)
+    return [_by_place(vector) for vector in model.encode([call[0] for call in calls], batch_size=1, show_progress_bar=False)]
+
+
+def _by_place(vector: Sequence[float]) -> Figures:
+    return {str(index): float(value) for index, value in enumerate(vector)}
+
+
+_SENTENCE_TRANSFORMERS = Library(
+    name="sentence-transformers",
+    package="sentence_transformers",
+    applies=lambda source, answers: source.sentence is not None,
+    ask=_ask_sentence_transformers,
+    figures=lambda answer: _by_place(answer.values),
+)
+
+
 TASK = Task(
     name="feature-extraction",
     auto_class="AutoModel",
@@ -163,4 +187,5 @@ TASK = Task(
     default_importance="activation",  # without labels there is no loss to take a gradient of
     shown=lambda row: {"text": row.text, "text_pair": None},
     narrowed=_narrowed,
+    library=_SENTENCE_TRANSFORMERS,
 )

@@ -159,6 +159,11 @@ def _aligned(outputs: Outputs, features: Sequence[Features], others: Sequence[Fe
     ]
 
 
+def _served(model: Any, row: Row, labels: Mapping[str, int]) -> str:
+    text: str = model(row.text, row.context).text
+    return text
+
+
 TASK = Task(
     name="question-answering",
     auto_class="AutoModelForQuestionAnswering",
@@ -174,6 +179,7 @@ TASK = Task(
     row_of_text=lambda text: Row("", text="what is it?", context=text) if text.strip() else None,
     texts=parts_of,
     encode=_encode,
+    served=_served,
     decide=_decide,
     metrics=_metrics,
     forward=_forward,

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from edgepack.tasks.common import numbers_as_answers, several_labels
 from edgepack.tasks.common.calibration import calibrate, log_softmax
 from edgepack.tasks.common.columns import FLAG, parts_of, text_columns, text_row
 from edgepack.tasks.common.encoding import encode_text
+from edgepack.tasks.common.library import Figures, Library
 from edgepack.tasks.common.losses import IGNORED, divergence, known_mean, logits_of
 from edgepack.tasks.common.metrics import Answers, ClassResult, Metric, by_row, class_result, macro_f1, mean_of
 from edgepack.tasks.common.rows import Record, Row
@@ -156,6 +158,7 @@ def _with_several_labels(task: Task, labels: Sequence[str]) -> Task:
         label_loss=several_labels.label_loss,
         soft_loss=several_labels.soft_loss,
         choices=lambda output: output > 0,
+        served=None,
     )
 
 
@@ -181,7 +184,37 @@ def _with_numbers(task: Task) -> Task:
         label_loss=numbers_as_answers.label_loss,
         soft_loss=numbers_as_answers.soft_loss,
         choices=None,
+        served=None,
     )
+
+
+def _served(model: Any, row: Row, labels: Mapping[str, int]) -> Any:
+    """The id of the first label."""
+    answer = model(row.text, row.text_pair) if row.text_pair else model(row.text)
+    return model.labels.index(answer.label)
+
+
+def _ask_pipeline(folder: Path, calls: Sequence[tuple[str, ...]], answers: Any, longest: int) -> list[Figures]:
+    """transformers' pipeline: the score of each label."""
+    import torch
+    from transformers import pipeline
+
+    ask = pipeline("text-classification", model=str(folder), device="cpu", top_k=None, dtype=torch.float32)
+    found = []
+    for call in calls:
+        text = {"text": call[0], "text_pair": call[1]} if len(call) > 1 else call[0]
+        scores = ask(text, truncation=True, max_length=longest)
+        found.append({each["label"]: float(each["score"]) for each in (scores[0] if isinstance(scores[0], list) else scores)})
+    return found
+
+
+_PIPELINE = Library(
+    name="transformers' pipeline",
+    package="transformers",
+    applies=lambda source, answers: source.activation is None,  # a CrossEncoder states a function that the pipeline does not read
+    ask=_ask_pipeline,
+    figures=lambda answer: {label.name: label.score for label in answer.scores},
+)
 
 
 TASK = Task(
@@ -213,4 +246,6 @@ TASK = Task(
     fitted=_fitted,
     answer_record=LabelAnswers,
     answers=_answers,
+    served=_served,
+    library=_PIPELINE,
 )

@@ -216,6 +216,25 @@ def _by_word(output: np.ndarray, item: Features, other: Features) -> np.ndarray:
     return np.stack([output[first[word]] if word in first else nothing for word in other.words])
 
 
+def _served(model: Any, row: Row, labels: Mapping[str, int]) -> Any:
+    """Tags of the row's words by the entities that the pack finds in its text. One that ends inside a word is none of the data's."""
+    stated = model.manifest.get("answers") or {}
+    if stated.get("scheme", "iob2") != "iob2" or stated.get("strategy") == "none":
+        return NotImplemented
+    starts, ends, at = {}, {}, 0
+    for index, word in enumerate(row.words):
+        starts[at], ends[at + len(word)] = index, index
+        at += len(word) + 1
+    tags = [labels.get("O", -1)] * len(row.words)
+    for entity in model(" ".join(row.words)).entities:
+        first, last = starts.get(entity.start), ends.get(entity.end)
+        if first is None or last is None:
+            continue
+        inside = labels.get(f"I-{entity.kind}", -1)
+        tags[first : last + 1] = [labels.get(f"B-{entity.kind}", inside)] + [inside] * (last - first)
+    return tuple(tags)
+
+
 TASK = Task(
     name="token-classification",
     auto_class="AutoModelForTokenClassification",
@@ -231,6 +250,7 @@ TASK = Task(
     row_of_text=_row_of_text,
     texts=parts_of,
     encode=_encode,
+    served=_served,
     decide=_decide,
     metrics=_metrics,
     forward=logits_of,

@@ -16,6 +16,7 @@ from edgepack.quantize.matrix_products import count_matrix_products, stored_byte
 from edgepack.quantize.onnx_int8_search import Texts, int8_model, prepare
 from edgepack.quantize.schemes import Candidate
 from edgepack.report.facts import facts_of
+from edgepack.report.judge import judge
 
 INT8 = Candidate("int8", "int8", lambda folder: None, {})
 
@@ -53,10 +54,27 @@ def test_float_that_nobody_asked_for_ends_the_build_by_op_and_layer(tmp_path):
 
 def test_the_first_screen_says_how_much_of_a_pack_is_in_its_precision(pack_folder):
     manifest = read_manifest(pack_folder)
-    fact, *size = facts_of(manifest)
+    fact, _, *size = facts_of(manifest)
     assert all("was wrong" in one for one in size)  # the graph itself is a good part of so tiny a file
     assert fact.startswith("13 of 14 matrix products are in int8, and ")
     assert fact.endswith("1 in float as planned (fewer than 1,024 weights).")
     assert fact in (pack_folder / "report.md").read_text() and fact in (pack_folder / "report.html").read_text()
     far = manifest.model_copy(update={"predictions": manifest.predictions.model_copy(update={"file_mb": 2 * manifest.file_mb})})
     assert "The prediction of the file's size was wrong" in facts_of(far)[-1]
+
+
+def test_the_test_split_is_scored_as_raw_text_too(pack_folder):
+    manifest = read_manifest(pack_folder)
+    served, last = manifest.served, manifest.ladder[-1]
+    assert served.differing == 0 and served.score == served.token_score == last.score and served.score_drop == last.score_drop
+    assert any(
+        fact.startswith("Asked with raw text, as an app asks it, the pack scores the same: accuracy ") for fact in facts_of(manifest)
+    )
+
+
+def test_the_budget_is_judged_by_raw_text_where_that_is_answered_otherwise(pack_folder):
+    manifest = read_manifest(pack_folder)
+    lower = manifest.served.model_copy(update={"differing": 3, "score_drop": 77.0})
+    checks = {check.name: check for check in judge(manifest.model_copy(update={"served": lower}), None).checks}
+    assert checks["score_drop"].actual == 77.0 and checks["score_drop"].ok is False and "raw texts" in checks["score_drop"].where
+    assert any("answers 3 rows otherwise" in fact for fact in facts_of(manifest.model_copy(update={"served": lower})))

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 from edgepack.ship.module_files import code_bytes, write_model
-from edgepack.ship.python_code import copy_code, fetched_licences, first_call, library_sizes, requirements
+from edgepack.ship.python_code import copy_code, fetched_licences, first_call, library_sizes, requirements, self_tested
 from edgepack.ship.shipment import Shipment, Written
 from edgepack.ship.shipping import rendered
 
 _INDEX_LIMIT_MB = 100
 _INDEX_SOURCE = "PyPI's own page on storage limits"
+
+__all__ = ["check", "self_tested", "write"]
 
 
 def check(shipment: Shipment) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
+from edgepack.tasks.common.library import Library
 from edgepack.tasks.common.metrics import Answers, ClassResult, Metric
 from edgepack.tasks.common.rows import Record, Row
 from edgepack.tasks.common.scores import Calibration
@@ -143,6 +144,12 @@ class Task:
     tuned: "Callable[[Task, Outputs, Sequence[Features], Sequence[Row], Mapping[str, int]], Task] | None" = None  # by the dev split
     thresholds: tuple[float, ...] | None = None  # of each label, where the model decides for every label by itself
     gives_vectors: bool = False  # a text becomes a vector, by the parts that a folder states for sentence-transformers
+
+    # A row put to a loaded pack as raw text, as an app does: a decision of the kind that `decide` makes. labels: ids by the data's names.
+    # None: answers are no decisions. NotImplemented as a decision: the pack forms its answers in a way that this does not follow.
+    served: Callable[[Any, Row, Mapping[str, int]], Any] | None = None
+
+    library: Library | None = None  # that users of such models run; a build compares with it first
 
     # Functions that most tasks share.
     check_rows: Callable[[str, Mapping[str, Sequence[Row]]], None] = _no_check  # EdgepackError: nothing can be learned from them
