@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgepack.core.errors import EdgepackError, did_you_mean
+from edgepack.core.errors import EdgepackError
+from edgepack.core.progress import say
 from edgepack.core.reading import DATA_BYTES, read_bytes
+from edgepack.core.showing import shown
+from edgepack.model.label_names import as_label_number, label_fix, label_mapping, renamed
 from edgepack.model.readers import SPLIT_NAMES, find_files, read_records
 from edgepack.plan.recipe import NO_COLUMNS, Columns
 from edgepack.tasks import task_named
@@ -61,8 +64,10 @@ def load_data(source: str, task: str | Task, columns: Columns = NO_COLUMNS, seed
         raise EdgepackError(f"no rows in {source!r}", "give data with at least a few rows")
     first = next(record for records in by_split.values() for record in records)
     every = [record for records in by_split.values() for record in records]
-    chosen = task.columns(first, every, columns.model_dump())
+    chosen = task.columns(first, every, columns.named())
     splits = {split: [_row(record, task.row, chosen) for record in records] for split, records in by_split.items()}
+    mapping = label_mapping(columns.label_map, splits)
+    splits = {split: renamed(rows, mapping) for split, rows in splits.items()}
     task.check_rows(source, splits)
     splits, notes = _complete_splits(splits, None if task.joins_rows else seed)
     return Data(source, splits, chosen, digest, notes)
@@ -93,30 +98,36 @@ def load_unlabelled(source: str, task: Task, columns: Columns = NO_COLUMNS) -> l
 
 
 def label_ids(data: Data, id2label: dict[int, str], model: str) -> dict[str, int]:
-    """The model's id for each label of the data: by name, or, where the data writes numbers, by number."""
+    """The model's id for each label of the data: by name. By number only where the data writes numbers, and never without a word."""
     by_name = {name: index for index, name in id2label.items()}
     labels = data.labels
     if all(label in by_name for label in labels):
         return {label: by_name[label] for label in labels}
-    if all(label.isdecimal() and int(label) in id2label for label in labels):
-        return {label: int(label) for label in labels}
+    numbers = {label: as_label_number(label) for label in labels}
+    if all(number in id2label for number in numbers.values()):
+        by_number = {label: number for label, number in numbers.items() if number is not None}
+        said = ", ".join(f"{label} is {shown(id2label[number])}" for label, number in list(by_number.items())[:8])
+        say(f"labels of the data are numbers, and are taken for the model's own order: {said}")
+        return by_number
     missing = next(label for label in labels if label not in by_name)
     place = next(
         row.place for rows in data.splits.values() for row in rows if missing == row.label or missing in (*row.tags, *(row.labels or ()))
     )
-    raise EdgepackError(f"{place}: label {missing!r} is not one of the model's ({model})", did_you_mean(missing, by_name))
+    raise EdgepackError(f"{place}: label {shown(missing)} is not one of the model's ({model})", label_fix(labels, list(by_name), missing))
 
 
 def _read_files(path: Path, columns: Columns, conll: bool) -> tuple[dict[str, list[Record]], str]:
     by_split: dict[str, list[Record]] = {}
     digest = hashlib.sha256()
-    named = frozenset(name for name in columns.model_dump().values() if name)
-    for split, file in sorted(find_files(path).items()):
-        digest.update(f"{split}:".encode() + read_bytes(file, DATA_BYTES, "split the file"))
-        records = read_records(file, named, conll)
-        by_split |= {split: records["all"]} if set(records) == {"all"} else records
-        if not any(records.values()):
-            raise EdgepackError(f"{file.name} is empty", "give a file with at least one row")
+    named = frozenset(name for name in columns.named().values() if name)
+    for split, files in sorted(find_files(path).items()):
+        for file in files:
+            digest.update(f"{split}:".encode() + read_bytes(file, DATA_BYTES, "split the file"))
+            records = read_records(file, named, conll)
+            for name, rows in ({split: records["all"]} if set(records) == {"all"} else records).items():
+                by_split.setdefault(name, []).extend(rows)
+            if not any(records.values()):
+                raise EdgepackError(f"{file.name} is empty", "give a file with at least one row")
     return by_split, digest.hexdigest()
 
 

@@ -1,45 +1,53 @@
 """Files into records (dicts by column name), each with the place it came from. Knows formats, nothing of tasks or models."""
 
-import csv
-import io
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from edgepack.core.errors import EdgepackError
-from edgepack.core.reading import DATA_BYTES, as_object, check_size, parse_json, read_bytes
+from edgepack.core.reading import DATA_BYTES, as_object, parse_json, read_bytes
 from edgepack.core.showing import shown
+from edgepack.model.arrow_files import read_columns
+from edgepack.model.tables import read_table
 from edgepack.tasks.common.rows import Record
 
 SPLIT_NAMES = {"train": "train", "dev": "dev", "valid": "dev", "validation": "dev", "val": "dev", "test": "test"}
-_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".conll", ".txt", ".annotated")
+_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".conll", ".txt", ".annotated")
+_SAVED = ("state.json", "dataset_info.json", "dataset_dict.json")  # what `save_to_disk` of the datasets library writes beside the rows
+_SHARD = re.compile(r"(.*?)-?(\d{5})-of-(\d{5})$")
 _SQUAD_FIX = "write paragraphs with a context and qas, each with a question and answers of text and answer_start"
-MOST_ROWS = 50_000_000  # a parquet file of a few bytes can state any number of equal rows
-_KNOWN_COLUMNS = {
-    "text", "sentence", "sentence1", "sentence2", "premise", "hypothesis", "question", "question1", "question2", "utterance",
-    "query", "content", "review", "title", "input", "text_pair", "label", "labels", "category", "intent", "class", "target",
-    "sentiment", "context", "answers", "tokens", "words", "tags", "ner_tags",
-}  # fmt: skip
+MOST_SHARDS = 10_000
 
 
-def find_files(path: Path) -> dict[str, Path]:
-    """Data files of a folder by split (`train`, `dev`, `test`), or one file as `all`."""
+def find_files(path: Path) -> dict[str, tuple[Path, ...]]:
+    """Data files of a folder by split (`train`, `dev`, `test`), the shards of one in their order; or one file as `all`.
+
+    A folder that `save_to_disk` wrote has a folder a split, or is one itself.
+    """
     if path.is_file():
-        return {"all": path}
-    files = sorted(file for file in path.iterdir() if file.is_file() and file.suffix.lower() in _SUFFIXES)
-    by_split: dict[str, Path] = {}
+        return {"all": (path,)}
+    if (path / "state.json").is_file():
+        return {"all": _whole(path, _data_files(path))}
+    by_split: dict[str, tuple[Path, ...]] = {}
+    for folder in sorted(one for one in path.iterdir() if one.is_dir() and (one / "state.json").is_file()):
+        if split := _split_of(folder.name):
+            by_split[split] = _whole(folder, _data_files(folder))
+    files = _data_files(path)
+    named: dict[str, list[Path]] = {}
     for file in files:
-        split = _split_of(file.stem)
-        if split is None:
-            continue
-        if split in by_split:
+        if split := _split_of(_unsharded(file)):
+            named.setdefault(split, []).append(file)
+    for split, found in named.items():
+        if split in by_split or len({_unsharded(file) + file.suffix for file in found}) > 1:
+            names = [file.name for file in (*by_split.get(split, ()), *found)]
             raise EdgepackError(
-                f"two files for the {split} split in {path}: {by_split[split].name} and {file.name}", "keep one of them, or name one file"
+                f"two files for the {split} split in {path}: {names[0]} and {names[1]}", "keep one of them, or name one file"
             )
-        by_split[split] = file
-    if not by_split and len(files) == 1:
-        return {"all": files[0]}
+        by_split[split] = _whole(path, found)
+    if not by_split and files and len({_unsharded(file) for file in files}) == 1:
+        return {"all": _whole(path, files)}
     if "train" not in by_split and "test" not in by_split:
         names = ", ".join(file.name for file in files) or "no data file"
         raise EdgepackError(
@@ -48,14 +56,37 @@ def find_files(path: Path) -> dict[str, Path]:
     return by_split
 
 
+def _data_files(folder: Path) -> list[Path]:
+    files = (file for file in folder.iterdir() if file.is_file() and file.name not in _SAVED)
+    return sorted(file for file in files if file.suffix.lower() in _SUFFIXES)
+
+
+def _unsharded(file: Path) -> str:
+    """The name without `-00000-of-00002`."""
+    shard = _SHARD.match(file.stem)
+    return shard[1] if shard else file.stem
+
+
+def _whole(folder: Path, files: list[Path]) -> tuple[Path, ...]:
+    """The shards of one split. EdgepackError: one is missing."""
+    shards = [shard for file in files if (shard := _SHARD.match(file.stem))]
+    count = int(shards[0][3]) if shards else 0
+    missing = sorted(set(range(min(count, MOST_SHARDS))) - {int(shard[2]) for shard in shards})
+    if missing:
+        raise EdgepackError(
+            f"{folder} lacks shard {missing[0]} of {count} of {files[0].name}", "copy all shards of the split, or give one file"
+        )
+    return tuple(files)
+
+
 def read_records(path: Path, named_columns: frozenset[str] = frozenset(), conll: bool = False) -> dict[str, list[Record]]:
     """Records of one file by split; a file that names no splits itself is one split, `all`.
 
     named_columns: the user's own names; a first line that holds such a name is a header. conll: a plain text file holds a word and
     its tag a line, else a text a line. EdgepackError names the file and line of a record that cannot be read.
     """
-    if path.suffix.lower() == ".parquet":
-        return {"all": _read_parquet(path)}
+    if path.suffix.lower() in (".parquet", ".arrow"):
+        return {"all": read_columns(path)}
     text = _read_text(path)
     match path.suffix.lower():
         case ".jsonl":
@@ -63,7 +94,7 @@ def read_records(path: Path, named_columns: frozenset[str] = frozenset(), conll:
         case ".json":
             return _read_json(text, path)
         case ".csv" | ".tsv":
-            return {"all": list(_read_table(text, path, named_columns))}
+            return {"all": list(read_table(text, path, named_columns))}
     if conll:
         return {"all": list(_read_conll(text, path))}
     lines = enumerate(text.split("\n"), start=1)
@@ -71,24 +102,27 @@ def read_records(path: Path, named_columns: frozenset[str] = frozenset(), conll:
 
 
 def _split_of(stem: str) -> str | None:
-    words = stem.lower().replace("-", ".").replace("_", ".").split(".")
-    for word in words:
-        if word in SPLIT_NAMES:
-            return SPLIT_NAMES[word]
-    endings = [split for ending, split in SPLIT_NAMES.items() if stem.lower().endswith(ending)]
-    return endings[0] if endings else None
+    """By whole words: `latest` is no test split."""
+    return next((SPLIT_NAMES[word] for word in re.split(r"[^a-z]+", stem.lower()) if word in SPLIT_NAMES), None)
 
 
 def _read_text(path: Path) -> str:
     raw = read_bytes(path, DATA_BYTES, "split the file")
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in raw[:200]:
+        raise EdgepackError(f"{path.name} is UTF-16, not UTF-8", _convert(path, "UTF-16"))
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
+        encoding = "CP1252" if any(0x80 <= byte <= 0x9F for byte in raw) else "LATIN1"  # controls in Latin-1: nobody writes them
         raise EdgepackError(
-            f"{path.name}:{line} is not UTF-8: byte 0x{raw[error.start]:02x}",
-            f"convert it first, for instance `iconv -f latin1 -t utf-8 {path.name}`",
+            f"{path.name}:{line} is not UTF-8: byte 0x{raw[error.start]:02x}; the file looks like {encoding}", _convert(path, encoding)
         ) from None
+
+
+def _convert(path: Path, encoding: str) -> str:
+    name = shlex.quote(path.name)
+    return f"convert it first: iconv -f {encoding} -t UTF-8 {name} > {shlex.quote('utf8-' + path.name)}"
 
 
 def _json_lines(text: str, path: Path) -> Iterator[tuple[dict[str, Any], str]]:
@@ -152,42 +186,6 @@ def _what(error: Exception) -> str:
     return f"{error} is missing" if isinstance(error, KeyError) else str(error)
 
 
-def _read_table(text: str, path: Path, named_columns: frozenset[str]) -> Iterator[Record]:
-    first = text.split("\n", 1)[0]
-    tab = path.suffix.lower() == ".tsv" or ("\t" in first and "," not in first)
-    delimiter = "\t" if tab else ";" if first.count(";") > first.count(",") else ","
-    quoting = csv.QUOTE_NONE if tab else csv.QUOTE_MINIMAL
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
-    header: list[str] | None = None
-    for row in _cells(rows, path):
-        if not row:
-            continue
-        if header is None:
-            names = [name.strip() for name in row]
-            if _is_header(names, named_columns):
-                header = names
-                continue
-            header = [f"column {index}" for index in range(1, len(row) + 1)]
-        if len(row) != len(header):
-            raise EdgepackError(
-                f"{path.name}:{rows.line_num} has {len(row)} columns, the file {len(header)}", "quote a text that holds the delimiter"
-            )
-        yield Record(dict(zip(header, row, strict=True)), f"{path.name}:{rows.line_num}")
-
-
-def _cells(rows: Any, path: Path) -> Iterator[list[str]]:
-    """csv's own complaints, such as a cell of over 128 kB behind a quote that nothing closes, with the line."""
-    try:
-        yield from rows
-    except csv.Error as error:
-        raise EdgepackError(f"{path.name}:{rows.line_num} is no row of a table: {error}", "mend the line, or give jsonl") from None
-
-
-def _is_header(names: list[str], named_columns: frozenset[str]) -> bool:
-    known = {name.lower() for name in names} & _KNOWN_COLUMNS or set(names) & named_columns
-    return bool(known) and len(set(names)) == len(names)
-
-
 def _read_conll(text: str, path: Path) -> Iterator[Record]:
     """One word and its tag a line, an empty line between sentences (CoNLL 2003's layout; the tag is the last column).
 
@@ -210,17 +208,3 @@ def _read_conll(text: str, path: Path) -> Iterator[Record]:
         elif words:
             yield Record({"words": words, "tags": tags} | group, f"{path.name}:{start}")
             words, tags = [], []
-
-
-def _read_parquet(path: Path) -> list[Record]:
-    import pyarrow.parquet
-
-    try:
-        check_size(path, DATA_BYTES)
-        with pyarrow.parquet.ParquetFile(path) as file:
-            if file.metadata.num_rows > MOST_ROWS:
-                raise EdgepackError(f"{path.name} states {file.metadata.num_rows:,} rows, the most is {MOST_ROWS:,}", "split the file")
-            rows = file.read().to_pylist()
-    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise EdgepackError(f"{path.name} is not a readable parquet file: {error}", "write it again, or give csv or jsonl") from None
-    return [Record(row, f"{path.name}[{index}]") for index, row in enumerate(rows)]

@@ -46,7 +46,7 @@ def check_against_library(model: "nn.Module", material: Material) -> None:
     """EdgepackError says which text is answered otherwise, by how much, and how many are. Does nothing where no library tells:
     it is not installed, the task has none, or the checkpoint is one that only edgepack reads."""
     library, source = material.task.library, material.source
-    is_plain = source.kept is None and (source.root / "config.json").is_file() or source.sentence is not None
+    is_plain = source.kept is None and ((source.root / "config.json").is_file() or source.sentence is not None)
     if library is None or not is_plain or material.recipe.trust_remote_code or not library.applies(source, material.answers):
         return
     if find_spec(library.package) is None:

@@ -125,6 +125,14 @@ class Columns(Stated):
     label: Annotated[str | None, Setting("Name of the column with the label.", DATA, unset="guessed and shown", flag="--label-column")] = (
         None
     )
+    label_map: Annotated[
+        str | None,
+        Setting("Names of the model for labels of the data: neg=NEGATIVE,pos=POSITIVE.", DATA, unset="names are equal", flag="--label-map"),
+    ] = None
+
+    def named(self) -> dict[str, str | None]:
+        """The columns alone, by the field that is read from them."""
+        return self.model_dump(exclude={"label_map"})
 
 
 NO_COLUMNS = Columns()

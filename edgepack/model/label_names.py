@@ -1,0 +1,67 @@
+"""Names of labels in the data beside those of the model: numbers, a mapping that the user states, and one to offer."""
+
+import difflib
+import re
+import shlex
+from dataclasses import replace
+
+from edgepack.core.errors import EdgepackError, did_you_mean
+from edgepack.core.showing import shown
+from edgepack.tasks.common.rows import Row
+
+
+def as_label_number(label: str) -> int | None:
+    """Of 1, 1.0, true and false."""
+    if label.lower() in ("true", "false"):
+        return int(label.lower() == "true")
+    whole = re.fullmatch(r"(\d{1,9})(\.0*)?", label)
+    return int(whole[1]) if whole else None
+
+
+def label_fix(labels: list[str], known: list[str], missing: str) -> str:
+    """A mapping to give, where each label of the data has a name of the model's that differs in case or spelling alone."""
+    folded = {_folded(name): name for name in known}
+    mapping: dict[str, str] = {}
+    for label in labels:
+        close = difflib.get_close_matches(_folded(label), folded, n=1, cutoff=0.75)
+        if label not in known and close:
+            mapping[label] = folded[close[0]]
+    unknown = [label for label in labels if label not in known and label not in mapping]
+    if mapping and not unknown and len(set(mapping.values())) == len(mapping):
+        stated = ",".join(f"{label}={name}" for label, name in mapping.items())
+        return f"say which is which, if this is what you mean: --label-map {shlex.quote(stated)}"
+    return f"{did_you_mean(missing, known)}; or say which is which: --label-map {shlex.quote(missing + '=' + known[0])},..."
+
+
+def _folded(name: str) -> str:
+    return "".join(character for character in name.casefold() if character.isalnum())
+
+
+def label_mapping(stated: str | None, splits: dict[str, list[Row]]) -> dict[str, str]:
+    """What --label-map says: `ours=theirs,...`. EdgepackError: a part without `=`, or a label that the data does not have."""
+    if not stated:
+        return {}
+    parts = [part.strip() for part in stated.split(",")]
+    if wrong := next((part for part in parts if part.count("=") != 1), None):
+        raise EdgepackError(f"--label-map: {shown(wrong)} is no pair", "write the data's label and the model's: neg=NEGATIVE,pos=POSITIVE")
+    mapping = {ours.strip(): theirs.strip() for ours, _, theirs in (part.partition("=") for part in parts)}
+    known = {
+        label for rows in splits.values() for row in rows for label in (row.label, *row.tags, *(row.labels or ())) if label is not None
+    }
+    if unknown := next((label for label in mapping if label not in known), None):
+        raise EdgepackError(f"--label-map: the data has no label {shown(unknown)}", did_you_mean(unknown, sorted(known)))
+    return mapping
+
+
+def renamed(rows: list[Row], mapping: dict[str, str]) -> list[Row]:
+    if not mapping:
+        return rows
+    return [
+        replace(
+            row,
+            label=None if row.label is None else mapping.get(row.label, row.label),
+            tags=tuple(mapping.get(tag, tag) for tag in row.tags),
+            labels=None if row.labels is None else tuple(mapping.get(label, label) for label in row.labels),
+        )
+        for row in rows
+    ]

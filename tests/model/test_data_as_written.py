@@ -1,0 +1,132 @@
+"""Data as other programs write it: the datasets library, Excel, pandas; and labels that are aligned by their names."""
+
+import datasets
+import pytest
+
+from edgepack.core.errors import EdgepackError
+from edgepack.model.data import label_ids, load_data
+from edgepack.plan.recipe import Columns
+
+CLASSIFY, TAG = "text-classification", "token-classification"
+NAMES = ["neg", "pos"]
+
+
+def rows(count=12):
+    return {"text": [f"text {at}" for at in range(count)], "label": [at % 2 for at in range(count)]}
+
+
+def dataset(count=12):
+    return datasets.Dataset.from_dict(
+        rows(count), datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=NAMES)})
+    )
+
+
+def labels_of(found):
+    return [row.label for split in found.splits.values() for row in split]
+
+
+def test_a_folder_of_save_to_disk_has_its_splits_and_the_names_of_its_labels(tmp_path):
+    whole = datasets.DatasetDict(train=dataset(), validation=dataset(4), test=dataset(6))
+    whole.save_to_disk(tmp_path / "whole", num_shards={"train": 3, "validation": 1, "test": 1})
+    found = load_data(str(tmp_path / "whole"), CLASSIFY)
+    assert {split: len(part) for split, part in found.splits.items()} == {"train": 12, "dev": 4, "test": 6}
+    assert [row.text for row in found.splits["train"]] == rows()["text"] and set(labels_of(found)) == set(NAMES)
+    dataset(20).save_to_disk(tmp_path / "single")
+    assert set(labels_of(load_data(str(tmp_path / "single"), CLASSIFY))) == set(NAMES)
+
+
+def test_parquet_holds_the_names_of_its_labels_and_comes_in_shards(tmp_path):
+    for at in range(2):
+        dataset().to_parquet(tmp_path / f"train-{at:05d}-of-00002.parquet")
+    dataset(6).to_parquet(tmp_path / "test-00000-of-00001.parquet")
+    found = load_data(str(tmp_path), CLASSIFY)
+    assert len(found.splits["train"]) + len(found.splits["dev"]) == 24 and set(labels_of(found)) == set(NAMES)
+    (tmp_path / "train-00001-of-00002.parquet").unlink()
+    with pytest.raises(EdgepackError, match="lacks shard 1 of 2 of train-00000-of-00002.parquet"):
+        load_data(str(tmp_path), CLASSIFY)
+
+
+def test_tags_are_named_too(tmp_path):
+    features = datasets.Features(
+        {"tokens": datasets.List(datasets.Value("string")), "ner_tags": datasets.List(datasets.ClassLabel(names=["O", "B-PER"]))}
+    )
+    datasets.Dataset.from_dict({"tokens": [["Ann", "came"]] * 8, "ner_tags": [[1, 0]] * 8}, features).to_parquet(tmp_path / "train.parquet")
+    assert load_data(str(tmp_path), TAG).splits["train"][0].tags == ("B-PER", "O")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("excel.csv", 'sep=;\r\ntext;label\r\n"one; two";x\r\nthree;y\r\n'),
+        ("pandas.tsv", 'text\tlabel\n"he said ""one; two"" once"\tx\nthree\ty\n'),
+        ("quoted.tsv", '"text"\t"label"\n"one; two"\t"x"\n"three"\t"y"\n'),
+        ("tabs.tsv", 'text\tlabel\n"one; two\tand"\tx\nthree\ty\n'),
+        ("corpus.tsv", 'text\tlabel\n"one; two\tx\nthree " four"\ty\n'),
+    ],
+)
+def test_tables_are_read_as_programs_write_them(tmp_path, name, text):
+    (tmp_path / name).write_text(text, newline="")
+    found = [(row.text, row.label) for split in load_data(str(tmp_path / name), CLASSIFY).splits.values() for row in split]
+    assert [label for _, label in sorted(found, key=lambda row: row[1])] == ["x", "y"] and len(found) == 2
+    first = next(text for text, label in found if label == "x")
+    wanted = {"pandas.tsv": 'he said "one; two" once', "tabs.tsv": "one; two\tand", "corpus.tsv": '"one; two'}
+    assert first == wanted.get(name, "one; two")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "command"),
+    [("utf-16", "iconv -f UTF-16 -t UTF-8 train.csv"), ("cp1252", "iconv -f CP1252"), ("latin-1", "iconv -f LATIN1")],
+)
+def test_other_encodings_are_recognised_with_the_command_that_converts_them(tmp_path, encoding, command):
+    text = "text,label\ncafé,x\n" + ("“quoted”,y\n" if encoding != "latin-1" else "é,y\n")
+    (tmp_path / "train.csv").write_bytes(text.encode(encoding))
+    with pytest.raises(EdgepackError) as raised:
+        load_data(str(tmp_path), CLASSIFY)
+    assert command in raised.value.fix
+
+
+def test_a_header_that_nobody_knows_is_named_with_the_flags(tmp_path):
+    lines = [f"der Text {at},{('gut', 'schlecht')[at % 2]}" for at in range(12)]
+    (tmp_path / "train.csv").write_text("\n".join(["Kommentar,Klasse", *lines]))
+    with pytest.raises(EdgepackError, match="looks like a header.*'Kommentar', 'Klasse'") as raised:
+        load_data(str(tmp_path), CLASSIFY)
+    assert "--text-column Kommentar --label-column Klasse" in raised.value.fix
+    assert len(load_data(str(tmp_path), CLASSIFY, Columns(text="Kommentar", label="Klasse")).labels) == 2
+    (tmp_path / "train.csv").write_text("\n".join(lines))
+    assert load_data(str(tmp_path), CLASSIFY).labels == ["gut", "schlecht"]
+
+
+def test_splits_are_named_by_whole_words(tmp_path):
+    for name in ("latest.csv", "wnut17train.csv"):
+        (tmp_path / name).write_text("text,label\n" + "".join(f"text {at},{at % 2}\n" for at in range(20)))
+    assert len(load_data(str(tmp_path), CLASSIFY).splits["train"]) == 16
+
+
+def with_labels(tmp_path, first, second, **columns):
+    (tmp_path / "train.csv").write_text("text,label\n" + "".join(f"text {at},{(first, second)[at % 2]}\n" for at in range(20)))
+    return load_data(str(tmp_path), CLASSIFY, Columns(**columns))
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "ids"),
+    [
+        (("1", "0"), {0: "1", 1: "0"}, {"1": 0, "0": 1}),
+        (("0", "1"), {0: "neg", 1: "pos"}, {"0": 0, "1": 1}),
+        (("0.0", "1.0"), {0: "neg", 1: "pos"}, {"0.0": 0, "1.0": 1}),
+        (("True", "False"), {0: "neg", 1: "pos"}, {"True": 1, "False": 0}),
+    ],
+)
+def test_labels_are_aligned_by_name_first_and_by_number_with_a_word(tmp_path, capfd, labels, names, ids):
+    assert label_ids(with_labels(tmp_path, *labels), names, "model") == ids
+    assert ("taken for the model's own order" in capfd.readouterr().err) == (names[0] == "neg")
+
+
+def test_labels_that_differ_in_case_or_spelling_are_offered_as_a_mapping(tmp_path):
+    names = {0: "NEGATIVE", 1: "POSITIVE"}
+    with pytest.raises(EdgepackError) as raised:
+        label_ids(with_labels(tmp_path, "negative", "postive"), names, "model")
+    assert raised.value.fix.endswith("--label-map negative=NEGATIVE,postive=POSITIVE")
+    mapped = with_labels(tmp_path, "negative", "postive", label_map="negative=NEGATIVE,postive=POSITIVE")
+    assert label_ids(mapped, names, "model") == {"NEGATIVE": 0, "POSITIVE": 1}
+    with pytest.raises(EdgepackError, match="the data has no label 'negativ'"):
+        with_labels(tmp_path, "negative", "postive", label_map="negativ=NEGATIVE")
