@@ -28,7 +28,7 @@ def ship(out: Path, wish: FormatWish, makers: Mapping[Format, Make]) -> Report:
             (folder / name).mkdir()
             made.append(make(folder / name))
         best, reports = 0, [report for _, report in made]
-        if all(report.measurements for report in reports):
+        if wish == "auto" or all(report.measurements for report in reports):
             best, contenders, why = compare(made)
             say(f"  {why}")
             reports = [report.model_copy(update={"formats": contenders, "formats_why": why}) for report in reports]

@@ -1,4 +1,4 @@
-"""Two packs of one model in two formats, side by side: which meets the budgets better, by what was measured on one machine."""
+"""Two packs of one model in two formats, side by side: which meets the budgets better, measured on the device or predicted for it."""
 
 from collections.abc import Sequence
 
@@ -11,18 +11,22 @@ from edgepack.report.records import Contender, Report
 def compare(packs: Sequence[tuple[Manifest, Report]]) -> tuple[int, tuple[Contender, ...], str]:
     """The index of the better pack, all of them, and why. Fewest budgets exceeded, then the least excess, then the faster.
 
-    All times and memory are those of the machine that measured both, which need not be the device: the origin of the file's
-    size and of the score is the same for every machine.
+    Times and memory are the device's where it measured both packs. Elsewhere they are predicted for it: another machine's do not
+    tell which format is better there, and change with whatever else it does. Size and score are the same on every machine.
     """
-    contenders = [_contender(manifest, report.measurements) for manifest, report in packs if report.measurements]
+    measurements = [report.measurements for _, report in packs]
+    on_device = all(one is not None and one.is_the_device for one in measurements)
+    contenders = [_contender(manifest, report.measurements if on_device else None) for manifest, report in packs]
     best = min(range(len(contenders)), key=lambda index: rank(contenders[index]))
     packs_ranked = tuple(pack.model_copy(update={"shipped": index == best}) for index, pack in enumerate(contenders))
     return best, packs_ranked, reason(packs_ranked[best], min((pack for pack in packs_ranked if not pack.shipped), key=rank))
 
 
-def _contender(manifest: Manifest, measurement: Measurement) -> Contender:
-    row = headline_latency(measurement, min(manifest.recipe.length, manifest.max_length))
-    here = measured_here(manifest, measurement)
+def _contender(manifest: Manifest, measurement: Measurement | None) -> Contender:
+    """measurement: on the device; None: predicted for it."""
+    row = headline_latency(measurement, min(manifest.recipe.length, manifest.max_length)) if measurement else None
+    predicted: dict[str, float | None] = {name: getattr(manifest.predictions, name) for name in ("latency_ms", "load_ms", "ram_mb")}
+    here = measured_here(manifest, measurement) if measurement else predicted
     last = manifest.ladder[-1]
     file_mb = round(manifest.file_mb, 3)
     values = here | {"file_mb": file_mb, "score_drop": last.score_drop}
@@ -39,7 +43,8 @@ def _contender(manifest: Manifest, measurement: Measurement) -> Contender:
         score=last.score.value if last.score else None,
         median_ms=row.summary.p50 if row else None,
         over=over,
-        where=measurement.where,
+        where=measurement.where if measurement else f"{manifest.profile.name} ({manifest.profile.cpu.part})",
+        origin="measured" if measurement else "predicted",
         file_mb=file_mb,
         score_drop=last.score_drop,
         latency_ms=here["latency_ms"],
@@ -50,17 +55,24 @@ def _contender(manifest: Manifest, measurement: Measurement) -> Contender:
 
 def rank(pack: Contender) -> tuple[int, float, float]:
     """The lowest is the best: budgets exceeded, by how much, milliseconds."""
-    return len(pack.over), max(pack.over.values(), default=0.0), pack.median_ms if pack.median_ms is not None else float("inf")
+    return len(pack.over), max(pack.over.values(), default=0.0), _time_ms(pack)
 
 
 def reason(best: Contender, other: Contender) -> str:
     """Why the first pack is better than the second, in a sentence."""
-    names = f"{best.format} over {other.format}, both measured on {best.where}: "
+    where = f"measured on {best.where}" if best.origin == "measured" else f"predicted for {best.where}, as no such device was at hand"
+    names = f"{best.format} over {other.format}, both {where}: "
     if len(best.over) != len(other.over):
         return f"{names}it exceeds {_listed(best)}, {other.format} exceeds {_listed(other)}"
     if best.over:
         return f"{names}both exceed as many budgets, it by less ({_listed(best)}; {other.format} {_listed(other)})"
-    return f"{names}both meet every budget, and it takes {best.median_ms:.3g} ms where {other.format} takes {other.median_ms:.3g}"
+    return f"{names}both meet every budget, and it takes {_time_ms(best):.3g} ms where {other.format} takes {_time_ms(other):.3g}"
+
+
+def _time_ms(one: Contender) -> float:
+    """What the median is where it was measured, else what is predicted."""
+    known = one.median_ms if one.median_ms is not None else one.latency_ms
+    return float("inf") if known is None else known
 
 
 def _listed(pack: Contender) -> str:

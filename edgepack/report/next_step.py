@@ -1,13 +1,19 @@
 """The cheapest next step towards a budget that does not hold: what needs no training first, all of it predicted, none of it tried."""
 
 from collections.abc import Iterator
+from typing import Any
 
+from edgepack.core.errors import EdgepackError
 from edgepack.pack.manifest import Manifest
 from edgepack.plan.choice import file_kind
-from edgepack.plan.cost_model import predict
+from edgepack.plan.plan import make_plan
 from edgepack.plan.precision import all_precisions, precision_facts
+from edgepack.plan.profile import PrecisionName
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.student import candidate_students
+
+_DISTILS = "distils a smaller student, which may cost points"
+_MOST_SIZES = 30
 
 
 def next_step(manifest: Manifest, name: str, actual: float, limit: float) -> str:
@@ -25,30 +31,49 @@ def next_step(manifest: Manifest, name: str, actual: float, limit: float) -> str
 
 
 def _steps(manifest: Manifest, name: str) -> Iterator[tuple[str, float, str]]:
-    """Flags with the figure predicted for them, the cheapest first."""
+    """Flags with the figure predicted for what the planner would build with them, the cheapest first."""
+    now = manifest.plan
+    for flags, wish, needs in _wishes(manifest, name):
+        recipe = manifest.recipe.model_copy(update=wish)
+        try:
+            plan = make_plan(manifest.profile, recipe, now.teacher, now.student.vocab if recipe.vocabulary is not None else None)
+        except EdgepackError:  # no flags that the planner would take
+            continue
+        yield flags, getattr(plan.predictions, name), needs if plan.student == now.student else _DISTILS
+
+
+def _wishes(manifest: Manifest, name: str) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Flags, what they set in the recipe, and what they need: what needs no training first, then ever smaller students."""
     plan, recipe, shape = manifest.plan, manifest.recipe, manifest.plan.student
+    is_onnx_encoder = plan.format == "onnx" and not shape.decodes
+    same_student: dict[str, Any] = {} if recipe.student or shape == plan.teacher else {"student": shape.name()}
+    narrower = _narrower(manifest)
+    for precision in narrower:
+        yield f"--precision {precision}", same_student | {"precision": precision}, "needs no training"
+    if name == "file_mb" and (recipe.embedding_bits or 8) == 8 and is_onnx_encoder and precision_facts(plan.precision).is_integer:
+        yield "--embedding-bits 4", same_student | {"embedding_bits": 4}, "needs no training"
+    if name in ("load_ms", "ram_mb") and plan.prepack and is_onnx_encoder:
+        yield "--no-prepack", same_student | {"prepack": False}, "needs no training; each inference takes longer"
+    if recipe.data is None:
+        return
+    sizes = _smaller_sizes(plan.teacher, shape)
+    for size in sizes:
+        yield f"--student {size}", {"student": size, "precision": recipe.precision or plan.precision}, _DISTILS
+    for size in sizes if narrower else ():
+        yield f"--student {size} --precision {narrower[-1]}", {"student": size, "precision": narrower[-1]}, _DISTILS
 
-    def figure(shape: ModelShape, precision: str, bits: int, prepack: bool) -> float:
-        predicted: float = getattr(predict(shape, precision, manifest.profile, plan.runtime, recipe.length, bits, prepack), name)
-        return predicted
 
-    bits, offered = recipe.embedding_bits or 8, manifest.profile.runtimes[plan.runtime].precisions
-    decodes = shape.decodes
-    widest_first = all_precisions()
-    narrower = widest_first[widest_first.index(precision_facts(plan.precision)) + 1 :]
-    for facts in (facts for facts in narrower if facts.name in offered and file_kind(shape, plan.runtime) in facts.suggested_for):
-        yield f"--precision {facts.name}", figure(shape, facts.name, bits, plan.prepack), "needs no training"
-    if name == "file_mb" and bits == 8 and plan.format == "onnx" and precision_facts(plan.precision).is_integer and not decodes:
-        yield "--embedding-bits 4", figure(shape, plan.precision, 4, plan.prepack), "needs no training"
-    if name in ("load_ms", "ram_mb") and plan.prepack and plan.format == "onnx" and not decodes:
-        yield "--no-prepack", figure(shape, plan.precision, bits, False), "needs no training; each inference takes longer"
-    if recipe.data is not None:
-        for student in candidate_students(shape):
-            yield (
-                f"--student {student.params / 1e6:.2g}M",
-                figure(student, plan.precision, bits, plan.prepack),
-                "distils a smaller student, which may cost points",
-            )
+def _narrower(manifest: Manifest) -> list[PrecisionName]:
+    plan, widest_first = manifest.plan, all_precisions()
+    offered, kind = manifest.profile.runtimes[plan.runtime].precisions, file_kind(plan.student, plan.runtime)
+    behind = widest_first[widest_first.index(precision_facts(plan.precision)) + 1 :]
+    return [facts.name for facts in behind if facts.name in offered and kind in facts.suggested_for]
+
+
+def _smaller_sizes(teacher: ModelShape, now: ModelShape) -> list[str]:
+    """As --student takes them, the largest first, and no more than a report has time for."""
+    sizes = list(dict.fromkeys(f"{shape.params / 1e6:.2g}M" for shape in candidate_students(teacher) if shape.params < now.params * 0.975))
+    return sizes[:: -(-len(sizes) // _MOST_SIZES)] if sizes else []
 
 
 def _more_quality(manifest: Manifest) -> str:

@@ -39,6 +39,13 @@ def test_budgets_come_first_then_speed(onnx, tflite, better, why):
     assert best.format == better and why in reason(best, other)
 
 
+def test_a_choice_by_predictions_says_so():
+    onnx, tflite = (
+        contender(name, ms).model_copy(update={"origin": "predicted", "median_ms": None}) for name, ms in (("onnx", 2), ("tflite", 1))
+    )
+    assert rank(tflite) < rank(onnx) and "predicted for here, as no such device was at hand" in reason(tflite, onnx)
+
+
 @pytest.fixture(scope="module")
 def installed():
     try:
@@ -67,13 +74,14 @@ def auto(tmp_path_factory, recipe, cache, installed):
 
 
 @pytest.mark.slow
-def test_auto_measures_both_and_ships_the_better_one(auto):
+def test_auto_ships_the_one_that_is_predicted_to_be_better_on_the_device(auto):
     out, report = auto
     manifest = read_manifest(out)
     assert {one.format for one in report.formats} == {"onnx", "tflite"}
     (shipped,) = [one for one in report.formats if one.shipped]
     assert shipped.pack_id == manifest.pack_id == report.pack_id and shipped.format == manifest.format
-    assert all(one.origin == "measured" and one.median_ms and one.load_ms and one.ram_mb for one in report.formats)
+    assert all(one.origin == "predicted" and one.latency_ms and one.load_ms and one.ram_mb for one in report.formats)  # no phone is here
+    assert "both predicted for phone" in report.formats_why and "as no such device was at hand" in report.formats_why
     assert all(path.name.startswith(f"model.{manifest.format}") for path in out.glob("model.*"))
     assert not (out / "onnx").exists() and not (out / "tflite").exists()
     assert verify(out).golden_texts > 10
