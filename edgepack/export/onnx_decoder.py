@@ -12,6 +12,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
 from edgepack.export.decoders import kv_heads, logits_of, refuse_rotation_by_length
 from edgepack.export.describing import describe_decoder
+from edgepack.export.failures import last_reason
 from edgepack.export.file_names import MODEL_FILE, SCORE_FILE
 from edgepack.export.onnx_decoder_modules import Feed, onnx_modules
 from edgepack.export.onnx_export import forget_the_machine, name_by_module, quiet
@@ -147,9 +148,9 @@ def _export_raw(model: nn.Module, step: Export, target: Path) -> None:
             )
             program.save(target, external_data=True)
         except torch.onnx.errors.OnnxExporterError as error:
-            reason = str(error).strip().split("\n")[0]
             raise EdgepackError(
-                f"{type(model).__name__} cannot be exported: {reason}", "is it one of the families of `edgepack/plan/architectures`?"
+                f"{type(model).__name__} cannot be exported: {last_reason(error)}",
+                "is it one of the families of `edgepack/plan/architectures`?",
             ) from error
     graph = onnx.load(target, load_external_data=False)
     name_by_module(graph)

@@ -17,6 +17,7 @@ from transformers.pytorch_utils import Conv1D
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
 from edgepack.export.describing import describe_encoder, input_names
+from edgepack.export.failures import last_reason
 from edgepack.export.file_names import MODEL_FILE
 from edgepack.export.onnx_attention import onnx_attention
 from edgepack.export.onnx_optimization import session_of
@@ -70,9 +71,9 @@ def export_onnx(model: nn.Module, task: Task, step: Export, target: Path) -> Non
                 verbose=False,
             )
         except torch.onnx.errors.OnnxExporterError as error:
-            reason = str(error).strip().split("\n")[0]
             raise EdgepackError(
-                f"{type(model).__name__} cannot be exported: {reason}", "is it one of the families of `edgepack/plan/architectures`?"
+                f"{type(model).__name__} cannot be exported: {last_reason(error)}",
+                "is it one of the families of `edgepack/plan/architectures`?",
             ) from error
         progress.advance()
         graph, weights = _without_weights(program.model)

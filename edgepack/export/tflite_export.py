@@ -19,6 +19,7 @@ from torch import nn
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
 from edgepack.export.describing import describe_encoder, input_names
+from edgepack.export.failures import without_colours
 from edgepack.export.onnx_export import plain_linears
 from edgepack.export.tflite_attention import tflite_attention
 from edgepack.export.tflite_converter import direct_products, mended_converter
@@ -111,7 +112,7 @@ def _module_of(name: str) -> str:
 
 
 def _cannot(model: nn.Module, reason: str) -> EdgepackError:
-    lines = [line for line in reason.strip().splitlines() if line.strip()] or ["no reason given"]
+    lines = [line for line in without_colours(reason).strip().splitlines() if line.strip()] or ["no reason given"]
     told = next((line for line in lines if _UNKNOWN_OP.search(line)), lines[0])
     where = next((line.strip() for line in lines if "nn_module_stack" in line or "While executing" in line), "")
     return EdgepackError(

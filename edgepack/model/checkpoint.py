@@ -43,13 +43,25 @@ def load_checkpoint(
 
     dimensions: so many numbers of a text's vector stay.
 
-    EdgepackError: weights missing for the task's head, or a list of heads that does not fit the weights.
+    EdgepackError: weights missing for the task's head, a weight that holds no numbers, or a list of heads that does not fit the weights.
     """
     source = model if isinstance(model, Source) else find_model(str(model), trust_remote_code)
     name = task or source.task()
     with quiet_transformers():
         loaded = _from_kept(source, name, dimensions) if source.kept else _from_pretrained(source, name, dimensions, trust_remote_code)
+    _check_finite(loaded, source.name)
     return _answering_by_name(loaded).eval()
+
+
+def _check_finite(model: nn.Module, name: str) -> None:
+    """EdgepackError names the first tensor with a value that is no number: whatever such a model answers means nothing."""
+    for path, parameter in model.named_parameters():
+        wrong = int((~torch.isfinite(parameter)).sum())
+        if wrong:
+            values = f"{wrong:,} of {parameter.numel():,} values"
+            raise EdgepackError(
+                f"{name} is damaged: {values} of its weight {path} are NaN or infinite", "train, save or download the model again"
+            )
 
 
 def _answering_by_name(model: nn.Module) -> nn.Module:

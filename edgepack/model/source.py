@@ -24,6 +24,7 @@ from edgepack.model.statements.cross_encoder import read_activation
 from edgepack.model.statements.modules_json import transformer_folder
 from edgepack.model.statements.sentence_folder import read_sentence_folder
 from edgepack.model.statements.sentence_record import Pooling, SentenceStatement
+from edgepack.plan.architectures import family_of
 from edgepack.plan.shape import LayerShape, ModelShape, read_shape, task_of
 from edgepack.tasks import all_tasks
 from edgepack.tasks.common.labels import label_names
@@ -119,6 +120,8 @@ class Source:
         return read_generation(self.folder, self.config, self.name) | read_chat(self.folder, lambda: load_tokenizer(self.folder))
 
     def task(self) -> str:
+        """EdgepackError: a family that edgepack does not know, which is the first to be told; or a head that tells no task."""
+        family_of(self.config, f"{self.folder.name}/config.json")
         if self.sentence is not None and self.sentence.embeds:  # whatever head the transformer was trained with
             return "feature-extraction"
         kind = self.adapter.kind if self.adapter else None

@@ -1,0 +1,41 @@
+"""A teacher that is right less often than chance, and would be right under other names: its labels or the data's are swapped."""
+
+import numpy as np
+
+from edgepack.core.errors import EdgepackError
+from edgepack.model.material import Material
+from edgepack.tasks.common.task import Outputs
+
+_RIGHT_UNDER_OTHER_NAMES = 0.75  # share of rows
+_FEWEST_ROWS = 20
+
+
+def check_names_of_labels(material: Material, outputs: Outputs) -> None:
+    """EdgepackError with the confusion that shows it. Does nothing where the task's decisions are no labels."""
+    rows, task, labels = material.rows("test"), material.task, material.labels
+    if len(rows) < _FEWEST_ROWS or not outputs or task.per_token or any(row.label is None for row in rows) or not labels:
+        return
+    decided = task.decide(outputs, material.test, rows)
+    true = [labels.get(row.label or "") for row in rows]
+    if not all(isinstance(one, int) for one in (*decided, *true)):
+        return
+    names = sorted(set(true) | set(decided))
+    table = np.zeros((len(names), len(names)), dtype=int)
+    for ours, theirs in zip(true, decided, strict=True):
+        table[names.index(ours), names.index(theirs)] += 1
+    right = table.trace() / len(rows)
+    answered = table.argmax(axis=1)  # what each class is answered most often
+    is_true = table.sum(axis=1) > 0
+    other = table.max(axis=1).sum() / len(rows)
+    one_to_one = len(set(answered[is_true])) == is_true.sum() > 1
+    if right >= 1 / len(names) or other < _RIGHT_UNDER_OTHER_NAMES or not one_to_one:
+        return
+    of_data = {index: name for name, index in labels.items()}
+    pairs = [(of_data[names[at]], material.id2label[names[answered[at]]], table[at].max()) for at in np.flatnonzero(is_true)]
+    shown = [f"{ours!r} is answered {theirs!r} in {count} rows" for ours, theirs, count in pairs if ours != theirs][:4]
+    mapping = ",".join(f"{ours}={theirs}" for ours, theirs, _ in pairs)
+    raise EdgepackError(
+        f"the model is right in {right:.0%} of {len(rows)} test rows, less than chance, and in {other:.0%} under other names: "
+        + "; ".join(shown),
+        f"the labels of the data and of the model are not in the same order: --label-map {mapping!r}",
+    )

@@ -1,0 +1,63 @@
+"""Errors name the true cause: the family before the task, the exporter's own last error, a weight that holds no numbers, swapped labels."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from small import make_data, make_model
+
+from edgepack.core.errors import EdgepackError
+from edgepack.export.failures import last_reason
+from edgepack.model.checkpoint import load_checkpoint
+from edgepack.model.material import gather
+from edgepack.model.source import find_model
+from edgepack.pipeline.build import plan_build
+from edgepack.pipeline.chance import check_names_of_labels
+from edgepack.plan.profile import load_profile
+from edgepack.plan.recipe import Recipe
+
+
+def test_a_t5_is_told_that_its_family_is_not_there(tmp_path):
+    make_model(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "t5", "architectures": ["T5ForConditionalGeneration"]}))
+    with pytest.raises(EdgepackError, match="unknown model family in .*model_type 't5'"):
+        find_model(str(tmp_path)).task()
+    with pytest.raises(EdgepackError, match="unknown model family"):
+        plan_build(Recipe(model=str(tmp_path)), load_profile("raspberry-pi"))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_weight_that_holds_no_numbers_is_the_models_fault_and_named(tmp_path, value):
+    make_model(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    name = "bert.encoder.layer.1.output.dense.weight"
+    weights[name][3, 5] = value
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(EdgepackError, match=rf"is damaged: 1 of [\d,]+ values of its weight {name} are NaN or infinite"):
+        load_checkpoint(tmp_path)
+
+
+def test_the_innermost_error_of_an_exporter_is_shown_without_colours():
+    try:
+        try:
+            raise ValueError("\x1b[31mno kernel for aten::strange\x1b[0m\nsecond line")
+        except ValueError as inner:
+            raise RuntimeError("Failed to export the model. This is step 1/3") from inner
+    except RuntimeError as error:
+        assert last_reason(error) == "ValueError: no kernel for aten::strange"
+
+
+def test_a_teacher_under_chance_with_swapped_labels_is_stopped_with_the_confusion(tmp_path):
+    make_model(tmp_path / "model")
+    material = gather(Recipe(model=str(tmp_path / "model"), data=str(make_data(tmp_path / "data"))))
+    true = [material.labels[row.label] for row in material.rows("test")]
+    swapped = [np.eye(4, dtype=np.float32)[(label + 1) % 4] for label in true]
+    with pytest.raises(EdgepackError, match="less than chance, and in 100% under other names: .* is answered ") as raised:
+        check_names_of_labels(material, swapped)
+    assert "--label-map" in raised.value.fix
+    check_names_of_labels(material, [np.eye(4, dtype=np.float32)[label] for label in true])
+    drawn = torch.randn(len(true), 4, generator=torch.Generator().manual_seed(0)).numpy()
+    check_names_of_labels(material, list(drawn))
