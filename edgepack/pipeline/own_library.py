@@ -49,6 +49,9 @@ def check_against_library(model: "nn.Module", material: Material) -> None:
     is_plain = source.kept is None and ((source.root / "config.json").is_file() or source.sentence is not None)
     if library is None or not is_plain or material.recipe.trust_remote_code or not library.applies(source, material.answers):
         return
+    if source.adapter is not None:
+        say(f"not compared with {library.name}: an adapter is merged here, and there it is not")
+        return
     if find_spec(library.package) is None:
         say(f"not compared with {library.name}: it is not installed")
         return

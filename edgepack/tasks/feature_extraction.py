@@ -138,9 +138,12 @@ def _ask_sentence_transformers(folder: Path, calls: Sequence[tuple[str, ...]], a
     """With the default prompt, where the folder states one."""
     from sentence_transformers import SentenceTransformer
 
-    model = SentenceTransformer(str(folder), device="cpu", local_files_only=True, truncate_dim=getattr(answers, "dimensions", None))
+    fewer = getattr(answers, "dimensions", None)
+    model = SentenceTransformer(str(folder), device="cpu", local_files_only=True, truncate_dim=fewer)
     model.max_seq_length = min(longest, model.max_seq_length or longest)
-    return [_by_place(vector) for vector in model.encode([call[0] for call in calls], batch_size=1, show_progress_bar=False)]
+    one_long = fewer is not None and any(type(part).__name__ == "Normalize" for part in model)  # a pack's are 1 long again
+    texts = [call[0] for call in calls]
+    return [_by_place(vector) for vector in model.encode(texts, batch_size=1, show_progress_bar=False, normalize_embeddings=one_long)]
 
 
 def _by_place(vector: Sequence[float]) -> Figures:
