@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo docs test test-fast lint peers
+.PHONY: demo docs test test-fast oracle lint peers
 
 demo: $(VENV)/.with-demo
 	rm -rf packs/demo
@@ -19,6 +19,10 @@ test: $(VENV)/.with-test lint
 # The everyday subset: everything but real builds and the long tail of exports.
 test-fast: $(VENV)/.with-test
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow"
+
+# Every situation of tests/oracle in both formats, on every platform: half an hour on two cores. `make test` asks a fixed part of it.
+oracle: $(VENV)/.with-test
+	EDGEPACK_ORACLE=whole $(BIN)/python -m pytest -q -n 2 --dist worksteal tests/oracle
 
 # edgepack beside optimum, Olive, OpenVINO, and for decoders genai and llama.cpp, each in an environment of its own. Run it alone:
 # an hour and more. SHARED holds the fine-tuned classifier and the data.

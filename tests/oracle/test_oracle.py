@@ -4,6 +4,8 @@ A new family or task adds a row to one of the rows_*.py files, and nothing else.
 """
 
 import importlib
+import os
+import zlib
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,16 @@ PROFILES = {"onnx": "raspberry-pi", "tflite": "phone"}
 SITUATIONS: list[Situation] = [
     each for path in sorted(Path(__file__).parent.glob("rows_*.py")) for each in importlib.import_module(path.stem).SITUATIONS
 ]
-TABLE = [(each, format) for each in SITUATIONS for format in each.formats]
+SHARE = {"onnx": 3, "tflite": 6}  # `make test` asks every third row in ONNX and every sixth in TFLite; `make oracle` asks all of them
+WHOLE = os.environ.get("EDGEPACK_ORACLE") == "whole"
+
+
+def is_asked(situation: Situation, format: str) -> bool:
+    """Always the same rows: by a checksum of the name, so that a new row moves no other."""
+    return WHOLE or zlib.crc32(situation.name.encode()) % SHARE[format] == 0
+
+
+TABLE = [(each, format) for each in SITUATIONS for format in each.formats if is_asked(each, format)]
 
 
 def test_names_of_situations_are_unique():
