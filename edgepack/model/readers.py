@@ -163,7 +163,8 @@ def _read_squad(articles: list[Any], path: Path) -> Iterator[Record]:
         try:
             for paragraph in article.get("paragraphs", []):
                 for entry in paragraph.get("qas", []):
-                    answers = [(_text(answer["text"]), _offset(answer["answer_start"])) for answer in entry.get("answers", [])]
+                    stated = [] if entry.get("is_impossible") else entry.get("answers", [])  # SQuAD 2
+                    answers = [(_text(answer["text"]), _offset(answer["answer_start"])) for answer in stated]
                     values = {"question": _text(entry["question"]), "context": _text(paragraph["context"]), "answers": answers}
                     yield Record(values, f"{place} {entry.get('id', '')}".strip())
         except (KeyError, TypeError, AttributeError) as error:

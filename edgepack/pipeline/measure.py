@@ -102,6 +102,7 @@ def _scored_again(pack: Path, manifest: Manifest, data: str | None) -> tuple[Man
     loaded = load_data(source, task.name, manifest.recipe.columns, manifest.recipe.seed)
     rows = loaded.splits["test"]
     answers = task.answer_record.read(manifest.answers, str(pack)) if task.answer_record and manifest.answers is not None else None
+    task = task.restored(task, answers)
     features = task.encode(load_tokenizer(pack), task.prompted(rows, answers), manifest.max_length)
     median_length = sorted(len(item.ids) for item in features)[len(features) // 2]
     labels = label_ids(loaded, {int(index): name for index, name in manifest.labels.items()}, str(pack)) if loaded.labels else {}

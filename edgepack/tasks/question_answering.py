@@ -6,10 +6,13 @@ import re
 import string
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgepack.core.records import Frozen
 from edgepack.tasks.common.columns import fixed_columns, parts_of
 from edgepack.tasks.common.encoding import type_ids
 from edgepack.tasks.common.losses import IGNORED, divergence, known_mean, real_tokens
@@ -21,9 +24,23 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-_STRIDE = 64  # tokens that two windows of a long context share
-_LONGEST_ANSWER = 30  # tokens
 _STARTS_TRIED = 20  # the likeliest
+
+
+class SpanAnswers(Frozen):
+    """stride: tokens that two windows of a long context share. longest: tokens of an answer.
+
+    no_answer: whether there may be none (SQuAD 2): the answer is empty where the first token's start and end logits, the least over
+    all windows, are above the best span's by more than the threshold, which is found on the dev split.
+    """
+
+    stride: int = 64
+    longest: int = 30
+    no_answer: bool = False
+    threshold: float | None = None
+
+
+_DEFAULT = SpanAnswers()
 
 
 def _columns(first: Record, records: list[Record], wished: Mapping[str, str | None]) -> dict[str, str]:
@@ -48,7 +65,7 @@ def _encode(tokenizer: Any, rows: Sequence[Row], max_length: int) -> list[Featur
         [row.context for row in rows],
         truncation="only_second",
         max_length=max_length,
-        stride=min(_STRIDE, max_length // 4),
+        stride=min(_DEFAULT.stride, max_length // 4),
         return_overflowing_tokens=True,
         return_offsets_mapping=True,
         padding=False,
@@ -62,19 +79,63 @@ def _encode(tokenizer: Any, rows: Sequence[Row], max_length: int) -> list[Featur
 
 
 def _decide(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row]) -> list[str]:
-    """The span with the highest sum of start and end logits over all windows of a row (Devlin 2019)."""
+    return [text for _, text in _best_spans(outputs, features, rows)]
+
+
+def _decide_or_none(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row], threshold: float) -> list[str]:
+    """Empty where no answer is more probable than the best one by more than the threshold."""
+    margins = _margins(outputs, features, rows)
+    return ["" if margin > threshold else text for margin, text in zip(margins, _decide(outputs, features, rows), strict=True)]
+
+
+def _margins(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row]) -> np.ndarray:
+    """[rows] how far the logits of no answer are above those of the best: the least of all windows, as SQuAD 2's own script has it."""
+    none = np.full(len(rows), np.inf)
+    for output, item in zip(outputs, features, strict=True):
+        none[item.row] = min(none[item.row], float(output[0, 0]) + float(output[0, 1]))
+    return none - np.array([score for score, _ in _best_spans(outputs, features, rows)])
+
+
+def _best_spans(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row]) -> list[tuple[float, str]]:
+    """The span with the highest sum of start and end logits over all windows of a row (Devlin 2019), and that sum."""
     best: list[tuple[float, str]] = [(-np.inf, "")] * len(rows)
     for output, item in zip(outputs, features, strict=True):
         inside = np.array([span is not None for span in item.offsets])
         start = np.where(inside, output[:, 0], -np.inf)
         end = np.where(inside, output[:, 1], -np.inf)
         for first in np.argsort(-start)[:_STARTS_TRIED]:
-            last = first + int(end[first : first + _LONGEST_ANSWER].argmax())
-            score = float(start[first] + end[last])
+            last = first + int(end[first : first + _DEFAULT.longest].argmax())
+            score = float(start[first]) + float(end[last])
             opening, closing = item.offsets[first], item.offsets[last]
             if opening and closing and score > best[item.row][0]:
                 best[item.row] = (score, rows[item.row].context[opening[0] : closing[1]])
-    return [text for _, text in best]
+    return best
+
+
+def _tuned(task: Task, outputs: Outputs, features: Sequence[Features], rows: Sequence[Row], labels: Mapping[str, int]) -> Task:
+    """Where rows of the dev split have no answer: the task that may give none, by the threshold that is best there."""
+    if all(row.answers for row in rows):
+        return task
+    return _restored(task, SpanAnswers(no_answer=True, threshold=_best_threshold(outputs, features, rows)))
+
+
+def _restored(task: Task, answers: SpanAnswers | None) -> Task:
+    """The task as a record of answers states it."""
+    if answers is None or answers.threshold is None:
+        return task
+    return replace(task, decide=partial(_decide_or_none, threshold=answers.threshold), answers=lambda source, recipe: answers)
+
+
+def _best_threshold(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row]) -> float:
+    """The margin with the highest F1, half way to the next row's: all rows up to it are answered, all others are not."""
+    margins, spans = _margins(outputs, features, rows), _decide(outputs, features, rows)
+    gains = np.array([_answer_scores(text, row)[0] - float(not row.answers) for text, row in zip(spans, rows, strict=True)])
+    order = np.argsort(margins, kind="stable")
+    totals = np.concatenate([[0.0], np.cumsum(gains[order])])  # of the first n rows answered, against none of them
+    edges = margins[order]
+    between = [edges[0] - 1, *((edges[:-1] + edges[1:]) / 2), edges[-1] + 1]
+    can_split = np.array([True, *(edges[1:] > edges[:-1]), True])
+    return round(float(between[int(np.where(can_split, totals, -np.inf).argmax())]), 4)
 
 
 def _metrics(answers: Answers) -> tuple[Metric, ...]:
@@ -117,12 +178,15 @@ def _hard_targets(features: Sequence[Features], rows: Sequence[Row], labels: Map
 
 
 def _answer_positions(item: Features, row: Row) -> np.ndarray:
-    """First and last token of the first answer that lies whole in this window; IGNORED twice where none does."""
+    """First and last token of the first answer that lies whole in this window; IGNORED twice where none does, and the first token
+    twice where the row has none."""
     for text, opening in row.answers:
         closing = opening + len(text)
         held = [(at, span) for at, span in enumerate(item.offsets) if span and span[0] < closing and span[1] > opening]
         if held and held[0][1][0] <= opening and held[-1][1][1] >= closing:
             return np.array([held[0][0], held[-1][0]])
+    if not row.answers and item.offsets[0] is None:
+        return np.array([0, 0])  # the first token stands for no answer
     return np.array([IGNORED, IGNORED])
 
 
@@ -174,6 +238,10 @@ TASK = Task(
     metric="answer_f1",
     example=(("question", "Who wrote it?"), ("context", "The first program was written by Ada Lovelace.")),
     answer_field="text",
+    answer_record=SpanAnswers,
+    answers=lambda source, recipe: SpanAnswers(),
+    tuned=_tuned,
+    restored=_restored,
     columns=_columns,
     row=_row,
     row_of_text=lambda text: Row("", text="what is it?", context=text) if text.strip() else None,

@@ -47,7 +47,10 @@ class Entities:
 
 @dataclass(frozen=True)
 class Answer:
-    """A span of the context. score: probability of its start times that of its end, over the whole context."""
+    """A span of the context, empty where the model may say so and does.
+
+    score: probability of its start times that of its end, over the whole context; of no answer, how probable it is beside the best span.
+    """
 
     text: str
     start: int

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from .errors import BadInput
-from .results import Answer, Entities, Entity, Label, Labels, Vector
+from .results import Entities, Entity, Label, Labels, Vector
+from .spans import find_answer
 from .tags import OLDER, Unit, continues_word, entities
 from .texts import WORDS, check_text
-
-_BEST_STARTS, _LONGEST_ANSWER = 20, 30  # tokens, as when the model was measured
 
 
 def classify(model, text: str, pair: str | None = None) -> Labels:
@@ -76,27 +75,6 @@ def _whole_words(units, encoded, spans, labels) -> list:
     return found
 
 
-def find_answer(model, question: str, context: str) -> Answer:
-    """The span with the highest sum of start and end logits over all windows (Devlin 2019); score as Answer says."""
-    best, best_sum = None, -np.inf
-    starts, ends = [], []
-    for window in model.texts.windows(question, context):
-        output = np.stack(model.run(window), axis=-1)
-        inside = np.array([span is not None for span in window.offsets])
-        start, end = (np.where(inside, output[:, side], -np.inf) for side in (0, 1))
-        starts.append(start[inside])
-        ends.append(end[inside])
-        for first in np.argsort(-start)[:_BEST_STARTS]:
-            last = first + int(end[first : first + _LONGEST_ANSWER].argmax())
-            total = float(start[first] + end[last])
-            if window.offsets[first] and window.offsets[last] and total > best_sum:
-                best, best_sum = (window.offsets[first][0], window.offsets[last][1]), total
-    if best is None:
-        return Answer("", 0, 0, 0.0, False)
-    chance = np.exp(best_sum - _log_sum(np.concatenate(starts)) - _log_sum(np.concatenate(ends)))
-    return Answer(context[best[0] : best[1]], best[0], best[1], float(chance), False)
-
-
 def embed(model, text: str, prompt: str | None = None) -> Vector:
     """prompt: the name of one of the model's prompts, which stands before the text; None: its default one, "": none."""
     check_text(text, "text")
@@ -128,11 +106,6 @@ def sigmoid(logits) -> np.ndarray:
 
 
 FUNCTIONS = {"softmax": softmax, "sigmoid": sigmoid, "none": lambda logits: logits.astype(np.float64)}  # what makes scores of logits
-
-
-def _log_sum(logits) -> float:
-    logits = logits.astype(np.float64)
-    return float(np.log(np.exp(logits - logits.max()).sum()) + logits.max())
 
 
 ANSWERS = {

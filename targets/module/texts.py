@@ -39,7 +39,9 @@ class Texts:
         if task == "text-generation":
             self._tokenizer.no_truncation()  # a prompt that is too long is an error, not another prompt
         elif task == "question-answering":
-            self._tokenizer.enable_truncation(length, stride=min(_STRIDE, length // 4), strategy="only_second")
+            self._tokenizer.enable_truncation(
+                length, stride=min((manifest.get("answers") or {}).get("stride", _STRIDE), length // 4), strategy="only_second"
+            )
         else:
             self._tokenizer.enable_truncation(length, direction=(self._tokenizer.truncation or {}).get("direction", "right"))
 

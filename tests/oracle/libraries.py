@@ -116,3 +116,74 @@ def answer(folder: Path, calls: Calls, longest: int = 30) -> list[Answer]:
         place = (offsets[first][0], offsets[last][1])
         answers.append({"text": context[place[0] : place[1]], "start": place[0], "end": place[1], "score": float(chance)})
     return answers
+
+
+def answer_in_windows(folder: Path, calls: Calls, stride: int = 64, longest: int = 30) -> list[Answer]:
+    """As `answer`, over all windows of a context that is too long for one; they overlap as SQuAD's own scripts cut them."""
+    return [found for found, _ in _spans(folder, calls, stride, longest)]
+
+
+def answer_or_none(folder: Path, calls: Calls, dev: Calls, truths: list[list[str]]) -> list[Answer]:
+    """With the threshold that is best on the dev split, as SQuAD 2's evaluation finds it: rows are answered up to a margin."""
+    found = _spans(folder, dev)
+    margins = [margin for _, margin in found]
+    gains = [
+        max((_f1(answer["text"], true) for true in true_texts), default=float(not answer["text"])) - float(not true_texts)
+        for (answer, _), true_texts in zip(found, truths, strict=True)
+    ]
+    best, threshold, total = 0.0, -np.inf, 0.0
+    for index in np.argsort(margins, kind="stable"):
+        total += gains[index]
+        if total > best + 1e-9:
+            best, threshold = total, margins[index]
+    asked = _spans(folder, calls)
+    return [answer if margin <= threshold else {"text": "", "start": 0, "end": 0} for answer, margin in asked]
+
+
+def _f1(answer: str, true: str) -> float:
+    """SQuAD's F1 over words, less case, punctuation and articles."""
+    import collections
+    import re
+    import string
+
+    ours, theirs = (
+        re.sub(r"\b(a|an|the)\b", " ", "".join(each for each in text.lower() if each not in set(string.punctuation))).split()
+        for text in (answer, true)
+    )
+    if not ours or not theirs:
+        return float(ours == theirs)
+    same = sum((collections.Counter(ours) & collections.Counter(theirs)).values())
+    return 2 * same / (len(ours) + len(theirs))
+
+
+def _spans(folder: Path, calls: Calls, stride: int = 64, longest: int = 30) -> list[tuple[Answer, float]]:
+    """The best span of each call, and how far the first token's logits, the least of all windows, are above its own."""
+    from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForQuestionAnswering.from_pretrained(folder, dtype=torch.float32).eval()
+    longest_text = min(tokenizer.model_max_length, 96)
+    found = []
+    for question, context in calls:
+        windows = tokenizer(
+            question, context, truncation="only_second", max_length=longest_text, stride=min(stride, longest_text // 4),
+            return_overflowing_tokens=True, return_offsets_mapping=True,
+        )  # fmt: skip
+        best, span, none, starts, ends = -np.inf, (0, 0), np.inf, [], []
+        for index in range(len(windows["input_ids"])):
+            keys = [key for key in ("input_ids", "attention_mask", "token_type_ids") if key in windows]
+            with torch.inference_mode():
+                outputs = model(**{key: torch.tensor([windows[key][index]]) for key in keys})
+            start, end = (logits[0].double().numpy() for logits in (outputs.start_logits, outputs.end_logits))
+            none = min(none, start[0] + end[0])
+            inside = np.array([part == 1 for part in windows.sequence_ids(index)])
+            starts, ends = [*starts, *start[inside]], [*ends, *end[inside]]
+            places = np.flatnonzero(inside)
+            for first in places:
+                for last in places[(places >= first) & (places < first + longest)]:
+                    if start[first] + end[last] > best:
+                        offsets = windows["offset_mapping"][index]
+                        best, span = start[first] + end[last], (offsets[first][0], offsets[last][1])
+        score = float(np.exp(best - np.logaddexp.reduce(starts) - np.logaddexp.reduce(ends)))
+        found.append(({"text": context[span[0] : span[1]], "start": span[0], "end": span[1], "score": score}, none - best))
+    return found

@@ -57,7 +57,10 @@ TOOLS = (
     "{%- endgeneration %}{%- if loop.index0 == ns.last %}{{- '<|end|>' }}{%- endif %}{%- endfor %}"
     "{%- if add_generation_prompt %}{{- '<|assistant|>' }}{%- endif %}"
 )
-SPECIAL = ("<|im_start|>", "<|im_end|>", "<|eot_id|>", "<|user|>", "<|assistant|>", "[INST]", "[/INST]")
+SPECIAL = (
+    "<|im_start|>", "<|im_end|>", "<|eot_id|>", "<|user|>", "<|assistant|>", "[INST]", "[/INST]",
+    "<|start_header_id|>", "<|end_header_id|>",
+)  # fmt: skip
 
 
 def stated(folder: Path, family: str = "llama", config: dict | None = None, **generation: object) -> None:
@@ -160,6 +163,6 @@ SITUATIONS = [
     chat("Mistral", MISTRAL, NO_SYSTEM, family="mistral"),
     chat("Llama 2, the system's words within the user's", SYSTEM_IN_USER, android="depends on more than the roles"),
     chat("numbered", NUMBERED, android="depends on more than the roles"),
-    chat("tools, namespaces and marks", TOOLS, family="qwen2"),
+    chat("tools, namespaces and marks", TOOLS, family="qwen2", android="depends on more than the roles"),
 ]
 assert PROMPTS

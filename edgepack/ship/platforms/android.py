@@ -54,7 +54,11 @@ def check(shipment: Shipment) -> tuple[str, ...]:
     large = next((name for name in shipment.model_files if sizes[name] > _LARGEST_MAPPED), None)
     if large is not None:
         raise EdgepackError(f"{large} has {sizes[large] / 1e6:.0f} MB: Java maps at most 2147 MB", "build a smaller pack: --file-mb 2000")
-    return (*_version_warning(shipment), *_size_warning(sum(sizes[name] for name in (*shipment.model_files, TOKENIZER_FILE)) / 1e6))
+    return (
+        *_version_warning(shipment),
+        *_chat_warning(shipment),
+        *_size_warning(sum(sizes[name] for name in (*shipment.model_files, TOKENIZER_FILE)) / 1e6),
+    )
 
 
 def _version_warning(shipment: Shipment) -> tuple[str, ...]:
@@ -68,6 +72,16 @@ def _version_warning(shipment: Shipment) -> tuple[str, ...]:
         f"(newest: {newest}): "
         "if Gradle does not find it, write the newest there is into build.gradle.kts and run the self-test on a device"
         + (f" ({runtime.name} opens these files from {oldest[0]}.{oldest[1]} on)" if oldest else ""),
+    )
+
+
+def _chat_warning(shipment: Shipment) -> tuple[str, ...]:
+    answers = shipment.manifest.answers or {}
+    if not answers.get("chat_template") or answers.get("chat_form"):
+        return ()
+    return (
+        "the android module refuses messages of this model: its chat template depends on more than the roles, and Java has no jinja2."
+        " Prompts work: give it the finished text, or ship --for linux or --for python",
     )
 
 

@@ -95,13 +95,13 @@ public final class PackModel implements AutoCloseable {
     public Answer answer(String question, String context) {
         need("question-answering", question);
         need("question-answering", context);
-        List<Encoding> windows = tokenizer.windows(question, context, manifest.maxLength, Proof.stride(manifest));
+        List<Encoding> windows = tokenizer.windows(question, context, manifest.maxLength, BestSpan.stride(manifest));
         return used(() -> {
             List<float[][]> outputs = new ArrayList<>();
             for (Encoding window : windows) {
                 outputs.add(runtime.run(window.ids, window.typeIds));
             }
-            return Tasks.answer(context, windows, outputs);
+            return BestSpan.answer(manifest, context, windows, outputs);
         });
     }
 

@@ -61,17 +61,12 @@ final class Proof {
         if (!manifest.task.equals("question-answering")) {
             return Arrays.equals(tokenizer.encode(entry.text("text"), pair).ids, ids);
         }
-        for (Encoding window : tokenizer.windows(entry.text("text"), pair == null ? "" : pair, manifest.maxLength, stride(manifest))) {
+        for (Encoding window : tokenizer.windows(entry.text("text"), pair == null ? "" : pair, manifest.maxLength, BestSpan.stride(manifest))) {
             if (Arrays.equals(window.ids, ids)) {
                 return true;
             }
         }
         return false;
-    }
-
-    /** Tokens that two windows of a long context share, as when the model was measured. */
-    static int stride(Manifest manifest) {
-        return Math.min(64, manifest.maxLength / 4);
     }
 
     private double gap(int[] ids, Fields entry) {

@@ -5,9 +5,6 @@ import java.util.List;
 
 /** Outputs become answers: the decisions that the model was measured by, with scores and places. */
 final class Tasks {
-    private static final int BEST_STARTS = 20;
-    private static final int LONGEST_ANSWER = 30; // tokens, as when the model was measured
-
     private Tasks() {}
 
     /** The place of the largest of `count` values from `start` on, the first of equals; counted from `start`. */
@@ -132,60 +129,6 @@ final class Tasks {
             for (boolean goesOn = false; at < owners.size() && owners.get(at) == word; at++) {
                 found.add(new Tags.Unit(start, end, units.get(at).scores, goesOn));
                 goesOn = true;
-            }
-        }
-        return found;
-    }
-
-    /** The span with the highest sum of start and end logits over all windows (Devlin 2019). outputs: for each, starts and ends. */
-    static Answer answer(String context, List<Encoding> windows, List<float[][]> outputs) {
-        double best = Double.NEGATIVE_INFINITY;
-        int from = 0;
-        int to = 0;
-        LogSum starts = new LogSum();
-        LogSum ends = new LogSum();
-        for (int window = 0; window < windows.size(); window++) {
-            Encoding encoding = windows.get(window);
-            float[] start = inside(outputs.get(window)[0], encoding, starts);
-            float[] end = inside(outputs.get(window)[1], encoding, ends);
-            boolean[] tried = new boolean[start.length];
-            for (int round = 0; round < Math.min(BEST_STARTS, start.length); round++) {
-                int first = largest(start, tried);
-                tried[first] = true;
-                int last = first + best(end, first, Math.min(LONGEST_ANSWER, end.length - first));
-                double sum = (double) start[first] + end[last];
-                if (encoding.parts[first] == 1 && encoding.parts[last] == 1 && sum > best) {
-                    best = sum;
-                    from = encoding.starts[first];
-                    to = encoding.ends[last];
-                }
-            }
-        }
-        if (best == Double.NEGATIVE_INFINITY) {
-            return new Answer("", 0, 0, 0);
-        }
-        int start = context.offsetByCodePoints(0, from);
-        int end = context.offsetByCodePoints(start, to - from);
-        return new Answer(context.substring(start, end), start, end, (float) Math.exp(best - starts.value() - ends.value()));
-    }
-
-    private static float[] inside(float[] logits, Encoding encoding, LogSum sum) {
-        float[] found = new float[logits.length];
-        for (int index = 0; index < found.length; index++) {
-            boolean there = encoding.parts[index] == 1;
-            found[index] = there ? logits[index] : Float.NEGATIVE_INFINITY;
-            if (there) {
-                sum.add(logits[index]);
-            }
-        }
-        return found;
-    }
-
-    private static int largest(float[] values, boolean[] tried) {
-        int found = -1;
-        for (int index = 0; index < values.length; index++) {
-            if (!tried[index] && (found < 0 || values[index] > values[found])) {
-                found = index;
             }
         }
         return found;
