@@ -34,7 +34,8 @@ def genai_config(config: Mapping[str, Any], runnable: Runnable) -> dict[str, Any
     """The file's content, from a model's config.json and what a target must know of it.
 
     Heads and head size are those of the config: genai reads each layer's own from the model's inputs, so layers with fewer
-    heads and layers without attention run as they are. Search defaults are greedy, up to the model's last position.
+    heads and layers without attention run as they are. Search defaults are those of the model's folder, greedy where it has none,
+    up to the model's last position.
     """
     family = family_of(config, "config.json")
     heads, hidden = config[family.config_heads], config[family.config_hidden]
@@ -64,5 +65,15 @@ def genai_config(config: Mapping[str, Any], runnable: Runnable) -> dict[str, Any
                 "outputs": _OUTPUTS,
             },
         },
-        "search": {"do_sample": False, "max_length": runnable.positions} | _GREEDY,
+        "search": {"do_sample": False, "max_length": runnable.positions} | _GREEDY | _stated(runnable.answers or {}),
     }
+
+
+def _stated(answers: Mapping[str, Any]) -> dict[str, Any]:
+    """What the model's folder says of a text's continuation, in as far as genai has the same settings."""
+    found = {key: answers[key] for key in ("repetition_penalty", "min_length") if key in answers}
+    if answers.get("no_repeat_ngram_size"):
+        found["no_repeat_ngram_size"] = answers["no_repeat_ngram_size"]
+    if answers.get("do_sample"):
+        found |= {key: answers[key] for key in ("do_sample", "temperature", "top_k", "top_p")}
+    return found

@@ -104,9 +104,10 @@ def chatting(folder: Path, template: str | list, family: str = "llama", as_file:
 
 def row(name: str, family: str = "llama", calls: Calls = STARTS, refused: str | None = None, config=None, **generation) -> Situation:
     make_it = partial(stopping if "stop_strings" in generation else stated, family=family, config=config, **generation)
-    formats = ("onnx", "tflite") if family in {"llama", "gpt2"} else ("onnx",)
+    formats = ("onnx", "tflite") if family == "gpt2" and not refused else ("onnx",)
+    no = NO_WEB | {"android, tflite": "writes no text from a TFLite file"}
     return Situation(
-        f"generation: {name}", "text-generation", make_it, calls, libraries.generate, refused=refused, refused_by=NO_WEB, formats=formats
+        f"generation: {name}", "text-generation", make_it, calls, libraries.generate, refused=refused, refused_by=no, formats=formats
     )
 
 

@@ -1,0 +1,76 @@
+"""Chat templates: a module's rendering and the plain form for Java, against transformers' apply_chat_template."""
+
+from importlib import import_module
+
+import pytest
+from small import make_tokenizer
+
+from edgepack.core.errors import EdgepackError
+from edgepack.model.statements.chat import PROVED, conversations, joined, plain_form
+from edgepack.ship.generate import read_messages
+from edgepack.ship.load import device_module
+
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+LLAMA = (
+    "{{ bos_token }}{% for message in messages %}{{ '<' + message['role'] + '>\n\n' }}{{ message['content'] | trim }}{{ eos_token }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<assistant>\n\n' }}{% endif %}"
+)
+STRICT = (
+    "{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}{{ '[' + message['role'] + ']' + message['content'] }}{% endfor %}"
+)
+NUMBERED = "{% for message in messages %}{{ loop.index ~ '. ' ~ message['content'] ~ '\n' }}{% endfor %}"
+DATED = "{{ strftime_now('%Y') }}{% for message in messages %}{{ message | tojson }}{% if loop.last %}{% break %}{% endif %}{% endfor %}"
+HOSTILE = "{{ messages.__class__.__base__.__subclasses__() }}"
+
+
+def rendering(tmp_path, template):
+    """The module's way and the library's, each as a function of messages."""
+    tokenizer = make_tokenizer(tmp_path)
+    tokenizer.add_special_tokens({"bos_token": "[CLS]", "eos_token": "[SEP]"})
+    tokenizer.chat_template = template
+    module = import_module(f"{device_module().__name__}.chat")
+    answers = {"chat_template": template, "chat_tokens": {"bos_token": "[CLS]", "eos_token": "[SEP]"}}
+    return (
+        lambda messages: module.rendered(answers, messages),
+        lambda messages: tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True),
+    )
+
+
+@pytest.mark.parametrize("template", [CHATML, LLAMA, STRICT, NUMBERED, DATED], ids=["chatml", "llama", "strict", "numbered", "dated"])
+def test_a_module_renders_as_transformers(tmp_path, template):
+    ours, theirs = rendering(tmp_path, template)
+    for messages in conversations(PROVED, with_system=template in {CHATML, LLAMA}):
+        assert ours(messages) == theirs(messages)
+
+
+@pytest.mark.parametrize(("template", "has_form"), [(CHATML, True), (LLAMA, True), (STRICT, True), (NUMBERED, False)])
+def test_a_plain_form_is_proved_or_there_is_none(tmp_path, template, has_form):
+    _, theirs = rendering(tmp_path, template)
+    form = plain_form(theirs)
+    assert (form is not None) == has_form
+    if form:
+        fresh = conversations(40, "system" in form["first"], seed=7)
+        assert [joined(form, messages) for messages in fresh] == [theirs(messages) for messages in fresh]
+        assert ("system" in form["first"]) == (template is not STRICT)
+
+
+def test_what_a_template_refuses_or_must_not_do_is_said(tmp_path):
+    errors = device_module().BadInput
+    with pytest.raises(errors, match="roles must alternate"):
+        rendering(tmp_path, STRICT)[0]([{"role": "assistant", "content": "hi"}])
+    with pytest.raises(errors, match="SecurityError"):
+        rendering(tmp_path, HOSTILE)[0]([{"role": "user", "content": "hi"}])
+    for wrong in ([], "hi", [{"role": "user"}], [{"role": "user", "content": 1}], [["user", "hi"]]):
+        with pytest.raises(errors):
+            rendering(tmp_path, CHATML)[0](wrong)
+
+
+def test_a_plain_text_is_a_users_message_and_a_list_is_json():
+    assert read_messages("hi") == [{"role": "user", "content": "hi"}]
+    assert read_messages('[{"role": "user", "content": "a"}]') == [{"role": "user", "content": "a"}]
+    with pytest.raises(EdgepackError, match="no JSON"):
+        read_messages('[{"role"')
