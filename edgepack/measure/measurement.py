@@ -153,6 +153,11 @@ class Measurement(Frozen):
     doubts: tuple[str, ...]
     is_steady: bool = True  # every row's sessions agree within 5 %, and nothing else took the machine
 
+    @property
+    def proves_nothing(self) -> bool:
+        """A short run on a machine that is busy: no gate passes by it."""
+        return self.effort.name == "quick" and not self.is_steady
+
 
 def headline_length(manifest: Manifest) -> int:
     """The tokens that the latency budget is for; behind them a decoder has room for one more."""

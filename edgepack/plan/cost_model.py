@@ -43,6 +43,10 @@ MEAN_ERROR_OF_ENCODERS = {"latency_ms": 0.17, "load_ms": 0.18, "ram_mb": 0.03, "
 MEAN_ERROR_OF_DECODERS = {"latency_ms": 0.19, "load_ms": 0.16, "ram_mb": 0.03, "file_mb": 0.002}
 
 
+_COMPARED_ENCODERS, _COMPARED_DECODERS = (4.4e6, 67e6), (32e6, 35e6)  # parameters of the models there
+_FAR = 4  # times beyond them
+
+
 class Run(NamedTuple):
     """One inference: `tokens` new ones, each attending to `length`."""
 
@@ -77,7 +81,17 @@ class Prediction(Frozen):
         errors = ", ".join(f"{name} {self.mean_error[name]:.0%}" for name in ("latency_ms", "load_ms", "ram_mb"))
         return (
             f"On one x86 CPU, predictions for models that they were not fitted on were off by {errors} on average. "
-            "Nobody has measured how far off they are on other CPUs."
+            "Nobody has measured how far off they are on other CPUs." + self._of_another_size()
+        )
+
+    def _of_another_size(self) -> str:
+        """A sentence for a model far smaller or larger than those whose predictions were compared with a measurement."""
+        low, high = _COMPARED_ENCODERS if self.first_token_ms is None else _COMPARED_DECODERS
+        if low / _FAR <= self.params <= high * _FAR:
+            return ""
+        return (
+            f" They were compared for models of {low / 1e6:g} to {high / 1e6:g} million parameters; this one has "
+            f"{self.params / 1e6:.2g} million, so its figures may be off several times over."
         )
 
     def fits(self, name: str, limit: float) -> Literal["yes", "likely", "unlikely", "no"]:

@@ -121,7 +121,15 @@ class Report(Frozen):
 
     @property
     def exit_code(self) -> int:
-        """0: nothing is over budget. 2: over one, or worse than the baseline allows. 1: a target that was asked could not measure."""
+        """0: nothing is over budget. 2: over one, or worse than the baseline allows.
+
+        1: a target that was asked could not measure, or a quick run beside other work was asked to be a gate.
+        """
         if self.verdict == "over budget" or (self.baseline and self.baseline.worse):
             return 2
-        return 1 if any(row.failure for row in self.targets) else 0
+        proves_nothing = self.baseline is not None and any(one.proves_nothing for one in self._all_measurements)
+        return 1 if proves_nothing or any(row.failure for row in self.targets) else 0
+
+    @property
+    def _all_measurements(self) -> tuple[Measurement, ...]:
+        return (*((self.measurements,) if self.measurements else ()), *self.other_measurements)

@@ -12,6 +12,7 @@ from edgepack.report.baseline import Baseline, Figure, Regression
 from edgepack.report.records import Report
 
 _SAME = ("arch", "cpu", "cores")
+_PROVES_NOTHING = "This quick run was made beside other work or its sessions disagree, so it passes no gate: measure without --quick"
 _FIX = "give a report.json that `edgepack measure` wrote"
 
 
@@ -52,7 +53,9 @@ def against(report: Report, baseline: Report, file: str, most: float) -> Report:
     rows = [*_whole(report, baseline, most)]
     for measurement in _measurements(report):
         rows += _of_target(measurement, _measured_on(baseline, measurement.target), most)
-    return report.model_copy(update={"baseline": Baseline(file=file, pack_id=baseline.pack_id, most=most, rows=tuple(rows))})
+    notes = report.notes + ((_PROVES_NOTHING,) if any(one.proves_nothing for one in _measurements(report)) else ())
+    compared = Baseline(file=file, pack_id=baseline.pack_id, most=most, rows=tuple(rows))
+    return report.model_copy(update={"baseline": compared, "notes": notes})
 
 
 def _measurements(report: Report) -> list[Measurement]:

@@ -69,3 +69,12 @@ def test_a_margin_below_the_predictions_own_error_is_no_yes_and_no_no(latency_ms
     found = predict(MINILM, "fp32", load_profile("raspberry-pi"), "onnxruntime", 128)
     known = None if error is None else found.mean_error | {"latency_ms": error}
     assert found.model_copy(update={"latency_ms": latency_ms, "mean_error": known}).fits("latency_ms", 50.0) == fits
+
+
+@pytest.mark.parametrize(
+    ("params", "first_token_ms", "far"), [(22e6, None, False), (170e3, None, True), (260e3, 1.0, True), (30e6, 1.0, False)]
+)
+def test_a_prediction_far_outside_of_what_was_compared_says_so(params, first_token_ms, far):
+    prediction = predict(MINILM, "int8", load_profile("raspberry-pi"), "onnxruntime", 128)
+    doubt = prediction.model_copy(update={"params": int(params), "first_token_ms": first_token_ms}).doubt()
+    assert ("off several times over" in doubt) is far

@@ -40,10 +40,19 @@ def faster(report, times):
     return report.model_copy(update={"measurements": report.measurements.model_copy(update={"latency": tuple(rows)})})
 
 
+@pytest.mark.parametrize(("steady", "effort", "code"), [(False, "quick", 1), (True, "quick", 0), (False, "full", 0)])
+def test_a_quick_run_on_a_busy_machine_passes_no_gate(report, tmp_path, steady, effort, code):
+    (tmp_path / "report.json").write_text(json.dumps(report.as_json()))
+    now = report.measurements
+    changed = now.model_copy(update={"is_steady": steady, "effort": now.effort.model_copy(update={"name": effort})})
+    found = against(report.model_copy(update={"measurements": changed}), read_baseline(tmp_path / "report.json"), "old", 0.1)
+    assert found.exit_code == code and any("passes no gate" in note for note in found.notes) == (code == 1)
+
+
 def test_a_report_is_no_worse_than_itself_and_its_json_is_read_again(report, tmp_path):
     (tmp_path / "report.json").write_text(json.dumps(report.as_json()))
     found = against(report, read_baseline(tmp_path / "report.json"), "old", 0.1)
-    assert found.baseline.worse == () and found.exit_code == report.exit_code
+    assert found.baseline.worse == () and found.exit_code == (1 if report.measurements.proves_nothing else report.exit_code)
     assert {"latency_ms", "cold_load_ms", "warm_load_ms", "ram_mb", "file_mb", "score"} == {row.what for row in found.baseline.rows}
     assert all(row.ratio == 1 for row in found.baseline.rows if row.low is None)
 
