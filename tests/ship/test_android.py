@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from jvm import JAVA, ask, needs_java, told, write_characters
 from parity_texts import nasty_texts
+from stated_answers import BIOES, LABEL_ANSWERS, TAG_ANSWERS, tag_answers
 from tokenizer_kinds import KINDS
 
 from edgepack.core.errors import EdgepackError
@@ -37,10 +38,10 @@ TEXTS = [
 ]  # fmt: skip
 
 
-def made_up(folder: Path, task: str, **more: object) -> Path:
+def made_up(folder: Path, task: str, kind: str = "bert", **more: object) -> Path:
     """A module's folder for a model whose outputs are made up; its tokenizer is real."""
     folder.mkdir()
-    tokenizer = KINDS["bert"]()
+    tokenizer = KINDS[kind]()
     tokenizer.enable_truncation(64)
     tokenizer.save(str(folder / "tokenizer.json"))
     write_characters(folder / "tokenizer.json", folder)
@@ -87,21 +88,26 @@ def close(one: float, two: float) -> bool:
 
 
 @needs_java
-def test_labels_are_those_of_the_python_module(classes, tmp_path):
-    folder = made_up(tmp_path / "model", "text-classification")
+@pytest.mark.parametrize("answers", [None, *LABEL_ANSWERS], ids=["an older pack", "several labels", "numbers"])
+def test_labels_are_those_of_the_python_module(classes, tmp_path, answers):
+    folder = made_up(tmp_path / "model", "text-classification", answers=answers)
     model, texts = python_model(folder), [*TEXTS, *nasty_texts(150, seed=4)]
     pairs = [(text, None) for text in texts] + list(zip(texts, reversed(texts), strict=True))
     questions = [{"op": "classify", "text": text, "pair": pair} for text, pair in pairs]
     for (text, pair), found in zip(pairs, told(classes, "ModelLines", [str(folder)], questions), strict=True):
         wanted = model(text, pair)
         assert (found["label"], found["cut"]) == (wanted.label, wanted.cut)
+        assert found["chosen"] == list(wanted.chosen)
         assert [name for name, _ in found["scores"]] == [one.name for one in wanted.scores]
         assert all(close(score, one.score) for (_, score), one in zip(found["scores"], wanted.scores, strict=True))
 
 
 @needs_java
-def test_entities_and_their_places_are_those_of_the_python_module(classes, tmp_path):
-    folder = made_up(tmp_path / "model", "token-classification")
+@pytest.mark.parametrize("stated", [None, *TAG_ANSWERS], ids=str)
+def test_entities_and_their_places_are_those_of_the_python_module(classes, tmp_path, stated):
+    kind, more = stated[3] if stated else "bert", {"answers": tag_answers(*stated)} if stated else {}
+    more |= {"labels": BIOES} if stated and stated[1] == "bioes" else {}
+    folder = made_up(tmp_path / "model", "token-classification", kind, **more)
     model, texts = python_model(folder), [*TEXTS, *nasty_texts(150, seed=5)]
     words = [text.split() for text in texts]
     questions = [{"op": "entities", "text": text} for text in texts] + [{"op": "entities", "words": some} for some in words]
