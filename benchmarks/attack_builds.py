@@ -24,7 +24,6 @@ from edgepack.ship.shipping import ship
 
 _SHORT = Effort(name="quick", sessions=1, runs=3, seconds=0.0, loads=1, force=True)
 _BUILT = ("model.onnx", "model.onnx.data", "golden.jsonl", "tokenizer.json", "runnable.json", "labels.json")
-_OPEN = "import sys; sys.path.insert(0, sys.argv[1]); import importlib; importlib.import_module(sys.argv[2]).load().close()"
 
 
 def check_pack(out: Path, expected: dict[str, str]) -> str:
@@ -114,7 +113,7 @@ class Builder:
 
     def _opens(self, module: Path) -> bool:
         package = next(path for path in (module, *module.parents) if (path / "__init__.py").is_file())
-        done = subprocess.run([sys.executable, "-c", _OPEN, str(package.parent), package.name], capture_output=True, check=False)
+        done = subprocess.run([sys.executable, "-m", package.name, "--self-test"], cwd=package.parent, capture_output=True, check=False)
         return done.returncode == 0
 
 

@@ -76,7 +76,10 @@ def _check_signature(path: Path, content: bytes) -> None:
         problem = "the module is signed, and cryptography, which checks that, does not load: {}".format(error)
         raise ModuleError(problem, "pip install -r requirements.txt") from None
     try:
-        signature = base64.b64decode(path.read_bytes())
+        written = path.read_bytes()
+        signature = base64.b64decode(written.strip(), validate=True)
+        if base64.b64encode(signature) + b"\n" != written:  # base64 has several spellings of the same bytes
+            signature = b""
     except OSError:
         raise Changed("{} is missing: the module is to be signed".format(path.name), _AGAIN) from None
     except binascii.Error:
