@@ -22,15 +22,15 @@ def attention_replaced(model: nn.Module, name: str, attention: Callable, mask: C
     AttentionInterface.register(name, attention)
     ALL_MASK_ATTENTION_FUNCTIONS.register(name, mask)
     before, family = model.config._attn_implementation, family_of_model(model)
-    own = [layer for layer in layers_of(model) if has_attention(model, layer)] if family.export_attention else []
+    layers_with_attention = [layer for layer in layers_of(model) if has_attention(model, layer)] if family.export_attention else []
     if not family.export_attention:
         model.set_attn_implementation(name)
     try:
-        for layer, module in [(layer, _attention_layer(model, layer, attention)) for layer in own]:
+        for layer, module in [(layer, _attention_layer(model, layer, attention)) for layer in layers_with_attention]:
             layer.set_submodule(family.attention, module)
         yield
     finally:
-        for layer in own:
+        for layer in layers_with_attention:
             layer.set_submodule(family.attention, layer.get_submodule(family.attention).replaced)
         if not family.export_attention:
             model.set_attn_implementation(before)

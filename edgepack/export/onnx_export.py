@@ -88,15 +88,15 @@ def export_onnx(model: nn.Module, task: Task, step: Export, target: Path) -> Non
 @contextlib.contextmanager
 def plain_linears(model: nn.Module) -> Iterator[None]:
     """While the block runs, GPT-2's Conv1D are Linear layers: they export as MatMul and Add, which int8 has kernels for."""
-    found = [(name, module) for name, module in model.named_modules() if isinstance(module, Conv1D)]
-    for name, module in found:
+    convolutions = [(name, module) for name, module in model.named_modules() if isinstance(module, Conv1D)]
+    for name, module in convolutions:
         linear = nn.Linear(module.nx, module.nf, device="meta")
         linear.weight, linear.bias = nn.Parameter(module.weight.detach().T), module.bias
         model.set_submodule(name, linear)
     try:
         yield
     finally:
-        for name, module in found:
+        for name, module in convolutions:
             model.set_submodule(name, module)
 
 

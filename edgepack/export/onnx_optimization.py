@@ -39,11 +39,11 @@ def optimize_onnx(source: Path, folder: Path, name: str = MODEL_FILE, unfused: t
 def _drop_added_attributes(source: Path, written: Path) -> None:
     """onnxruntime writes out each attribute of its own ops that was left at its default; a release that has not heard of it then
     refuses a file that it could run."""
-    stated = {node.name: {one.name for one in node.attribute} for node in onnx.load(source, load_external_data=False).graph.node}
+    stated = {node.name: {each.name for each in node.attribute} for node in onnx.load(source, load_external_data=False).graph.node}
     model = onnx.load(written, load_external_data=False)
     for node in model.graph.node:
         if node.domain and node.name in stated:
-            kept = [one for one in node.attribute if one.name in stated[node.name]]
+            kept = [each for each in node.attribute if each.name in stated[node.name]]
             del node.attribute[:]
             node.attribute.extend(kept)
     onnx.save(model, written)

@@ -45,12 +45,12 @@ def _cached_attention(
     _, heads, tokens, size = query.shape
     shared = keys.shape[0]
     stacked = (query * scaling).reshape(shared, heads // shared * tokens, size)
-    one = tokens == 1
-    scores = (keys @ stacked.transpose(1, 2)).transpose(1, 2) if one else stacked @ keys.transpose(1, 2)
+    reads_one_token = tokens == 1
+    scores = (keys @ stacked.transpose(1, 2)).transpose(1, 2) if reads_one_token else stacked @ keys.transpose(1, 2)
     scores = scores if softcap is None else (scores / softcap).tanh() * softcap
-    hidden = mask[0] if one or heads == shared else mask[0].repeat(1, heads // shared, 1)
+    hidden = mask[0] if reads_one_token or heads == shared else mask[0].repeat(1, heads // shared, 1)
     weights = (scores + hidden).softmax(dim=-1)
-    output = (values @ weights.transpose(1, 2)).transpose(1, 2) if one else weights @ values.transpose(1, 2)
+    output = (values @ weights.transpose(1, 2)).transpose(1, 2) if reads_one_token else weights @ values.transpose(1, 2)
     return output.reshape(1, heads, tokens, size).transpose(1, 2), None
 
 

@@ -58,5 +58,5 @@ def direct_products() -> Iterator[None]:
 
 
 def _product(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    found = torch.ops.tfl.batch_matmul(inputs, weight, adj_y=True)
-    return found if bias is None else found + bias
+    product = torch.ops.tfl.batch_matmul(inputs, weight, adj_y=True)
+    return product if bias is None else product + bias

@@ -121,7 +121,7 @@ class _Cache:
 
 def _inputs(cache: Sequence[CacheLayer], positions: int, tokens: int) -> dict[str, torch.Tensor]:
     past: dict[str, torch.Tensor] = {}
-    for one in cache:
-        past[f"key_{one.layer}"] = torch.zeros(one.heads, positions, one.head_size)
-        past[f"value_{one.layer}"] = torch.zeros(one.heads, one.head_size, positions)
+    for layer in cache:
+        past[f"key_{layer.layer}"] = torch.zeros(layer.heads, positions, layer.head_size)
+        past[f"value_{layer.layer}"] = torch.zeros(layer.heads, layer.head_size, positions)
     return {"input_ids": torch.ones(1, tokens, dtype=torch.int32), "position": torch.zeros(1, dtype=torch.int32), **past}

@@ -43,8 +43,8 @@ class _Graph(nn.Module):
         if getattr(self.model.config, "type_vocab_size", 0) == 1:  # left out, the model gathers zeros by an op that old runtimes lack
             batch = {**batch, "token_type_ids": torch.zeros_like(batch["input_ids"])}
         if len(self.task.outputs) > 1:
-            found = self.model(**batch)
-            return {name: getattr(found, name) for name in self.task.outputs}
+            outputs = self.model(**batch)
+            return {name: getattr(outputs, name) for name in self.task.outputs}
         return {self.task.outputs[0]: self.task.forward(self.model, batch)}
 
 
@@ -108,15 +108,15 @@ def _module_of(name: str) -> str:
     if not last:
         return name.rpartition("/")[2].split(";")[0] or "tensor"
     classes = [part.rpartition(".")[2].lstrip("_") for part in last[-1].split("/")]
-    return ".".join(found for part in classes if (found := part.partition("_")[2]) and found != "model") or "model"
+    return ".".join(rest for part in classes if (rest := part.partition("_")[2]) and rest != "model") or "model"
 
 
 def _cannot(model: nn.Module, reason: str) -> EdgepackError:
     lines = [line for line in without_colours(reason).strip().splitlines() if line.strip()] or ["no reason given"]
-    told = next((line for line in lines if _UNKNOWN_OP.search(line)), lines[0])
+    line_that_tells = next((line for line in lines if _UNKNOWN_OP.search(line)), lines[0])
     where = next((line.strip() for line in lines if "nn_module_stack" in line or "While executing" in line), "")
     return EdgepackError(
-        f"{type(model).__name__} cannot be converted to TFLite: {told.strip()[:300]}" + (f" ({where[:200]})" if where else ""),
+        f"{type(model).__name__} cannot be converted to TFLite: {line_that_tells.strip()[:300]}" + (f" ({where[:200]})" if where else ""),
         "use --format onnx, or a model of another family (edgepack/plan/architectures)",
     )
 

@@ -40,12 +40,12 @@ def _share_scales(model: Any) -> None:
     seen: dict[tuple[bytes, bytes, int], _Once] = {}
     for graph in model.subgraphs:
         for tensor in graph.tensors:
-            found = tensor.quantization
-            if found is None or found.scale is None or len(found.scale) < 2 or found.detailsType:
+            quantization = tensor.quantization
+            if quantization is None or quantization.scale is None or len(quantization.scale) < 2 or quantization.detailsType:
                 continue
-            scales = np.asarray(found.scale, np.float32).tobytes()
-            zeros = b"" if found.zeroPoint is None else np.asarray(found.zeroPoint, np.int64).tobytes()
-            tensor.quantization = seen.setdefault((scales, zeros, found.quantizedDimension), _Once(found))
+            scales = np.asarray(quantization.scale, np.float32).tobytes()
+            zeros = b"" if quantization.zeroPoint is None else np.asarray(quantization.zeroPoint, np.int64).tobytes()
+            tensor.quantization = seen.setdefault((scales, zeros, quantization.quantizedDimension), _Once(quantization))
 
 
 class _Once:

@@ -57,8 +57,8 @@ def weights_of(file: Path, subgraph: int = 0) -> Iterator[Weight]:
                 continue
             scales, block = _scales(tensor)
             shape = tuple(int(size) for size in tensor.ShapeAsNumpy())
-            made = graph.Tensors(operator.Outputs(0)).Name().decode()
-            yield Weight(_name(model, operator), made, types[tensor.Type()], shape, scales, block, _asymmetric(operator))
+            output = graph.Tensors(operator.Outputs(0)).Name().decode()
+            yield Weight(_name(model, operator), output, types[tensor.Type()], shape, scales, block, _asymmetric(operator))
 
 
 def products_of(file: Path) -> list[tuple[str, str, str, str, int, int]]:
@@ -69,7 +69,7 @@ def products_of(file: Path) -> list[tuple[str, str, str, str, int, int]]:
     model = _read(file)
     graph, types = model.Subgraphs(0), _names("TensorType")
     floats = {}
-    found = []
+    foreign = []
     for operator in _operators(graph):
         name = _name(model, operator)
         inputs = [int(index) for index in operator.InputsAsNumpy()] if operator.InputsLength() else []
@@ -82,10 +82,10 @@ def products_of(file: Path) -> list[tuple[str, str, str, str, int, int]]:
             if tensor is None or tensor.ShapeLength() < 2 or not _is_constant(model, tensor):
                 continue
             kind = {"INT8": "int8", "INT4": "int4"}.get(types[tensor.Type()], "float") if index not in floats else "float"
-            made = graph.Tensors(operator.Outputs(0)).Name().decode()
+            output = graph.Tensors(operator.Outputs(0)).Name().decode()
             values = int(np.prod(tensor.ShapeAsNumpy()))
-            found.append((name, made, tensor.Name().decode(), kind, values, int(tensor.ShapeLength())))
-    return found
+            foreign.append((name, output, tensor.Name().decode(), kind, values, int(tensor.ShapeLength())))
+    return foreign
 
 
 def bytes_of_weights(file: Path) -> dict[str, int]:
@@ -93,16 +93,16 @@ def bytes_of_weights(file: Path) -> dict[str, int]:
     model = _read(file)
     types, kinds = _names("TensorType"), {"INT8": "int8", "INT4": "int4", "FLOAT16": "fp16", "FLOAT32": "float"}
     bits = {"INT8": 8, "INT4": 4, "FLOAT16": 16, "FLOAT32": 32}
-    found: dict[int, tuple[str, int]] = {}
+    weights: dict[int, tuple[str, int]] = {}
     for at in range(model.SubgraphsLength()):
         graph = model.Subgraphs(at)
         for index in range(graph.TensorsLength()):
             tensor = graph.Tensors(index)
             name = types[tensor.Type()]
             if name in kinds and tensor.ShapeLength() > 1 and _is_constant(model, tensor):
-                found[tensor.Buffer()] = (kinds[name], int(np.prod(tensor.ShapeAsNumpy())) * bits[name] // 8)
+                weights[tensor.Buffer()] = (kinds[name], int(np.prod(tensor.ShapeAsNumpy())) * bits[name] // 8)
     counts: Counter[str] = Counter()
-    for kind, size in found.values():
+    for kind, size in weights.values():
         counts[kind] += size
     return dict(counts)
 

@@ -68,7 +68,7 @@ def _packed(model: Any, facts: Facts) -> bytes:
     graphs = []
     for signature in model.signatureDefs:
         graph = model.subgraphs[signature.subgraphIndex]
-        names = {one.tensorIndex: one.name.decode() for one in (*signature.inputs, *signature.outputs)}
+        names = {tensor.tensorIndex: tensor.name.decode() for tensor in (*signature.inputs, *signature.outputs)}
         inputs = [
             _tensor(builder, names[index], _INPUTS.get(names[index], ""), vocabulary if names[index] == "input_ids" else [])
             for index in graph.inputs
@@ -119,19 +119,19 @@ def read_metadata(file: Path) -> dict[str, Any]:
         return {}
     packed = model.Buffers(entries[_NAME]).DataAsNumpy().tobytes()
     root = Table(packed, flatbuffers.encode.Get(number_types.UOffsetTFlags.packer_type, packed, 0))
-    found: dict[str, Any] = {name: _text(root, slot) for name, slot in {"name": 0, "description": 1, "version": 2, "licence": 5}.items()}
-    found["graphs"] = [
+    stated: dict[str, Any] = {name: _text(root, slot) for name, slot in {"name": 0, "description": 1, "version": 2, "licence": 5}.items()}
+    stated["graphs"] = [
         {
             "name": _text(graph, 0),
-            "inputs": {_text(one, 0): _text(one, 1) for one in _tables(graph, 2)},
-            "outputs": {_text(one, 0): _text(one, 1) for one in _tables(graph, 3)},
-            "files": sorted({_text(entry, 0) for slot in (2, 3) for one in _tables(graph, slot) for entry in _tables(one, 6)}),
+            "inputs": {_text(tensor, 0): _text(tensor, 1) for tensor in _tables(graph, 2)},
+            "outputs": {_text(tensor, 0): _text(tensor, 1) for tensor in _tables(graph, 3)},
+            "files": sorted({_text(entry, 0) for slot in (2, 3) for tensor in _tables(graph, slot) for entry in _tables(tensor, 6)}),
         }
         for graph in _tables(root, 3)
     ]
     with zipfile.ZipFile(file) as archive:
-        found["files"] = {name: archive.read(name).decode().splitlines() for name in archive.namelist()}
-    return found
+        stated["files"] = {name: archive.read(name).decode().splitlines() for name in archive.namelist()}
+    return stated
 
 
 def _text(table: Table, slot: int) -> str:

@@ -38,7 +38,7 @@ def answer(
     return outputs
 
 
-def difference(found: np.ndarray, expected: np.ndarray) -> float:
+def difference(answers: np.ndarray, expected: np.ndarray) -> float:
     """The largest difference between outputs, absolute below 1 and relative above; inf where one is not a number."""
-    gap = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
+    gap = np.abs(answers - expected) / np.maximum(1.0, np.abs(expected))
     return float(np.inf if np.isnan(gap).any() else gap.max(initial=0.0))

@@ -67,11 +67,11 @@ def compare_on(machine: Machine, target: str, packs: Packs, effort: Effort) -> C
                 folder, manifest = packs[pack]
                 machine.push(folder, manifest)
                 for index, (_, _, _, read, job) in enumerate(jobs):
-                    found = machine.run_job(folder, manifest.plan.runtime, job)
-                    samples[index, pack].append(read(found))
-                    seen = found.get("contention", {})
+                    result = machine.run_job(folder, manifest.plan.runtime, job)
+                    samples[index, pack].append(read(result))
+                    seen = result.get("contention", {})
                     crowd.append((seen.get("others") or 0.0, seen.get("stolen") or 0.0))
-                    runtimes[pack] = f"{found['runtime']['name']} {found['runtime']['version']}"
+                    runtimes[pack] = f"{result['runtime']['name']} {result['runtime']['version']}"
                     progress.advance()
             time.sleep(_PAUSE_S)
     known = [index for index in range(len(jobs)) if all(session for pack in range(len(packs)) for session in samples[index, pack])]
@@ -94,7 +94,7 @@ def _jobs(manifests: Sequence[Manifest], threads: Sequence[int], effort: Effort)
     lengths = sorted({*(length for length in _LENGTHS if length < headline), headline})
     kinds: list[tuple[What, str]] = [("latency_ms", "decode"), ("first_token_ms", "prefill")] if decodes else [("latency_ms", "latency")]
     timed: list[Job] = [
-        (what, length, count, lambda found: found["samples_ms"], timing_job(kind, length, count, effort))
+        (what, length, count, lambda result: result["samples_ms"], timing_job(kind, length, count, effort))
         for what, kind in kinds
         for length in lengths
         for count in threads
@@ -102,28 +102,28 @@ def _jobs(manifests: Sequence[Manifest], threads: Sequence[int], effort: Effort)
     memory = {"kind": "decode_memory" if decodes else "memory", "threads": threads[-1], "length": headline}
     return [
         *timed,
-        ("cold_load_ms", None, 1, lambda found: [found["session_ms"]], load_job(cold=True)),
-        ("warm_load_ms", None, 1, lambda found: [found["session_ms"]], load_job(cold=False)),
+        ("cold_load_ms", None, 1, lambda result: [result["session_ms"]], load_job(cold=True)),
+        ("warm_load_ms", None, 1, lambda result: [result["session_ms"]], load_job(cold=False)),
         ("ram_mb", headline, threads[-1], _peak_mb, memory),
     ]
 
 
-def _peak_mb(found: dict[str, Any]) -> list[float]:
+def _peak_mb(result: dict[str, Any]) -> list[float]:
     """Over an empty runtime; nothing where the system does not tell."""
-    peak, empty = found["running_mb"]["peak"], found["empty_mb"]["resident"]
+    peak, empty = result["running_mb"]["peak"], result["empty_mb"]["resident"]
     return [] if peak is None or empty is None else [round(peak - empty, 3)]
 
 
-def _row(job: Job, pack: int, own: list[list[float]], first: list[list[float]]) -> Compared:
+def _row(job: Job, pack: int, samples: list[list[float]], first: list[list[float]]) -> Compared:
     what, length, threads, *_ = job
     return Compared(
         what=what,
         length=length,
         threads=threads,
         pack=pack,
-        summary=summarize(own),
-        samples=tuple(tuple(session) for session in own),
-        ratio=ratio(own, first) if pack else None,
+        summary=summarize(samples),
+        samples=tuple(tuple(session) for session in samples),
+        ratio=ratio(samples, first) if pack else None,
     )
 
 
@@ -132,6 +132,6 @@ def _doubts(rows: Sequence[Compared], crowd: Sequence[tuple[float, float]]):
     unsteady = [row for row in timed if not row.summary.steady]
     if unsteady:
         yield f"{len(unsteady)} of {len(timed)} rows: session medians spread by over 5 %; a ratio is of the same session's"
-    others, stolen = max(one for one, _ in crowd), max(one for _, one in crowd)
+    others, stolen = max(share for share, _ in crowd), max(share for _, share in crowd)
     if others > MOST_OTHERS or stolen > MOST_STOLEN:
         yield f"other work was running: at most {others:.0%} of the cores in one session, and {stolen:.0%} went to other guests"

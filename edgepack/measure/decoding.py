@@ -46,11 +46,11 @@ def compare_decoding(folder: Path, runtime: str, features: Sequence[Features], t
     )
 
 
-def check_decoding(found: Decoding, what: str) -> None:
+def check_decoding(decoding: Decoding, what: str) -> None:
     """EdgepackError where a prompt is read otherwise than what follows it: the quantization broke one of the two."""
-    if found.agreement < _LEAST_AGREEMENT or not found.nll <= _MOST_NLL:
+    if decoding.agreement < _LEAST_AGREEMENT or not decoding.nll <= _MOST_NLL:
         raise EdgepackError(
-            f"the {what} file reads a prompt otherwise than token by token: {found.agreement:.1%} of {found.tokens} tokens agree "
-            f"(limit {_LEAST_AGREEMENT:.0%}), {found.nll:.3f} nats apart (limit {_MOST_NLL:g})",
+            f"the {what} file reads a prompt otherwise than token by token: {decoding.agreement:.1%} of {decoding.tokens} tokens agree "
+            f"(limit {_LEAST_AGREEMENT:.0%}), {decoding.nll:.3f} nats apart (limit {_MOST_NLL:g})",
             "choose a wider precision: --precision fp32",
         )

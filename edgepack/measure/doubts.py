@@ -14,46 +14,49 @@ _LOOK_S, _PAUSE_S = 1.0, 5.0
 def wait_for_quiet(run: RunJob, target: str, looks: int = 6) -> None:
     """Waits for half a minute while other work goes on there; EdgepackError where it does not end. A machine that cannot tell passes."""
     for look in range(looks):
-        found = run({"kind": "quiet", "seconds": _LOOK_S})["contention"]
-        if not _too_much(found["others"], found["stolen"]):
+        contention = run({"kind": "quiet", "seconds": _LOOK_S})["contention"]
+        if not _too_much(contention["others"], contention["stolen"]):
             return
         if look < looks - 1:
             time.sleep(_PAUSE_S)
     raise EdgepackError(
-        f"{target} is busy: others take {found['others']:.0%} of its cores, and {found['stolen']:.0%} go to other guests "
+        f"{target} is busy: others take {contention['others']:.0%} of its cores, and {contention['stolen']:.0%} go to other guests "
         f"(limits {MOST_OTHERS:.0%} and {MOST_STOLEN:.0%}); figures from now would not repeat",
         "end what else runs there, or measure nevertheless with --force: the report says so then",
     )
 
 
-def is_steady(found: Measurement) -> bool:
+def is_steady(measurement: Measurement) -> bool:
     """Whether a measurement now would say the same: no row's sessions disagree, and nobody else took the machine meanwhile."""
-    rows = (*found.latency, *found.first_token)
+    rows = (*measurement.latency, *measurement.first_token)
     return all(row.summary.steady for row in rows) and not any(_was_crowded(row) for row in rows)
 
 
-def doubts(found: Measurement) -> Iterator[str]:
-    rows = (*found.latency, *found.first_token)
+def doubts(measurement: Measurement) -> Iterator[str]:
+    rows = (*measurement.latency, *measurement.first_token)
     for row in rows:
         if not row.summary.steady:
             yield f"{row.length} tokens, {row.threads} threads: session medians spread by {row.summary.spread:.0%} (over 5 %)"
-    if not all(row.cold_is_proved for row in found.load if row.cold):
+    if not all(row.cold_is_proved for row in measurement.load if row.cold):
         yield "cold load is not proved: the storage delivered less than half of the file"
-    if found.environment["machine"]["arch"] == "wasm32":
+    if measurement.environment["machine"]["arch"] == "wasm32":
         yield "the browser's cold loads took the files from this machine: a network adds its own time to them"
-    before, after = found.environment["machine"]["clock_mhz"], found.environment["machine_after"]["clock_mhz"]
+    before, after = measurement.environment["machine"]["clock_mhz"], measurement.environment["machine_after"]["clock_mhz"]
     if before and after and abs(after / before - 1) > 0.05:
         yield f"the clock went from {before:.0f} to {after:.0f} MHz"
     crowded = [row for row in rows if _was_crowded(row)]
     if crowded:
-        others, stolen = (max((one or 0.0 for row in crowded for one in getattr(row, name)), default=0.0) for name in ("others", "stolen"))
+        others, stolen = (
+            max((share or 0.0 for row in crowded for share in getattr(row, name)), default=0.0) for name in ("others", "stolen")
+        )
         yield (
             f"other work was running: in {len(crowded)} of {len(rows)} rows others took more than {MOST_OTHERS:.0%} of the cores "
             f"(at most {others:.0%}), or other guests more than {MOST_STOLEN:.0%} (at most {stolen:.0%})"
         )
-    if found.sustained and found.sustained.slowdown and found.sustained.slowdown > 1.05:
-        minutes = found.sustained.seconds / 60
-        yield f"after {minutes:g} minutes without a pause an inference takes {found.sustained.slowdown:.2f} times as long as in the first"
+    sustained = measurement.sustained
+    if sustained and sustained.slowdown and sustained.slowdown > 1.05:
+        minutes = sustained.seconds / 60
+        yield f"after {minutes:g} minutes without a pause an inference takes {sustained.slowdown:.2f} times as long as in the first"
 
 
 def _was_crowded(row: LatencyRow) -> bool:

@@ -50,9 +50,9 @@ def emulate(folder: Path, manifest: Manifest, on: Emulated, target: str, runs: i
     }
     with bar(f"emulate {on.cpu.name}", 4) as progress:
         try:
-            found = ask_golden(on, folder, manifest, exact=False)
+            answers = ask_golden(on, folder, manifest, exact=False)
             progress.advance()
-            saturation = _saturation(on, folder, manifest, found)
+            saturation = _saturation(on, folder, manifest, answers)
             progress.advance()
             counted, why = _instructions(on, folder, manifest, runs)
         except Crashed as crash:
@@ -62,8 +62,8 @@ def emulate(folder: Path, manifest: Manifest, on: Emulated, target: str, runs: i
     golden = [np.asarray(entry["output"]) for entry in read_golden(folder)]
     return Emulation(
         **common,
-        host=_agreement(manifest, found, host) if host else None,
-        golden=_agreement(manifest, found, golden),
+        host=_agreement(manifest, answers, host) if host else None,
+        golden=_agreement(manifest, answers, golden),
         instructions=counted,
         instructions_why=why,
         saturation=saturation,
@@ -74,7 +74,7 @@ def answers_alone(folder: Path, manifest: Manifest, on: Machine, target: str, by
     """The pack's golden texts on a machine that `by` emulates: it is asked for no time."""
     facts = on.facts()
     on.push(folder, manifest)
-    found = ask_golden(on, folder, manifest, manifest.plan.exact_products)
+    answers = ask_golden(on, folder, manifest, manifest.plan.exact_products)
     host = _answers_here(folder, manifest)
     return Emulation(
         pack_id=manifest.pack_id,
@@ -83,8 +83,8 @@ def answers_alone(folder: Path, manifest: Manifest, on: Machine, target: str, by
         arch=facts.machine["arch"],
         emulator=by,
         runtime=_runtime(facts, manifest),
-        host=_agreement(manifest, found, host) if host else None,
-        golden=_agreement(manifest, found, [np.asarray(entry["output"]) for entry in read_golden(folder)]),
+        host=_agreement(manifest, answers, host) if host else None,
+        golden=_agreement(manifest, answers, [np.asarray(entry["output"]) for entry in read_golden(folder)]),
         instructions_why=f"neither times nor memory: it is emulated by {by}; instructions are counted on qemu:// alone",
     )
 
@@ -93,7 +93,7 @@ def nothing_computed(folder: Path, manifest: Manifest, on: Machine, target: str)
     """Of a machine that computes nothing: that the way through edgepack holds, and no figure."""
     facts = on.facts()
     on.push(folder, manifest)
-    found = ask_golden(on, folder, manifest, manifest.plan.exact_products)
+    answers = ask_golden(on, folder, manifest, manifest.plan.exact_products)
     return Emulation(
         origin="null",
         pack_id=manifest.pack_id,
@@ -102,7 +102,7 @@ def nothing_computed(folder: Path, manifest: Manifest, on: Machine, target: str)
         arch=facts.machine["arch"],
         emulator="null machine",
         runtime=_runtime(facts, manifest),
-        golden=_agreement(manifest, found, [np.asarray(entry["output"]) for entry in read_golden(folder)]),
+        golden=_agreement(manifest, answers, [np.asarray(entry["output"]) for entry in read_golden(folder)]),
         instructions_why=NOTHING_MEASURED,
     )
 
@@ -118,13 +118,13 @@ def _runtime(facts: Facts, manifest: Manifest) -> dict[str, str]:
     return {"name": runtime.name, "version": packages.get(runtime.package) or "unknown", "numpy": packages.get("numpy") or "unknown"}
 
 
-def _saturation(on: Emulated, folder: Path, manifest: Manifest, found: Outputs) -> Saturation | None:
+def _saturation(on: Emulated, folder: Path, manifest: Manifest, answers: Outputs) -> Saturation | None:
     """Whatever differs from exact products on the same CPU is saturation: all else is computed alike there, to the last bit."""
     if not ("saturates" in on.can and manifest.plan.exact_products):
         return None
     exact = ask_golden(on, folder, manifest, exact=True)
-    saturates = not _equal(found, exact)
-    return Saturation(found=saturates, largest_difference=_largest(manifest, found, exact), way_out=WAY_OUT if saturates else None)
+    saturates = not _equal(answers, exact)
+    return Saturation(found=saturates, largest_difference=_largest(manifest, answers, exact), way_out=WAY_OUT if saturates else None)
 
 
 def _instructions(on: Emulated, folder: Path, manifest: Manifest, runs: int) -> tuple[tuple[Counted, ...] | None, str | None]:
@@ -133,7 +133,7 @@ def _instructions(on: Emulated, folder: Path, manifest: Manifest, runs: int) -> 
         counts = on.count(folder, manifest.plan.runtime, lengths, runs)
     except Uncountable as reason:
         return None, f"{reason.problem} ({reason.fix})"
-    return tuple(_counted(length, found) for length, found in zip(lengths, counts, strict=True)), None
+    return tuple(_counted(length, count) for length, count in zip(lengths, counts, strict=True)), None
 
 
 def _counted(length: int, runs: tuple[int, ...]) -> Counted:
@@ -148,27 +148,27 @@ def _answers_here(folder: Path, manifest: Manifest) -> Outputs | None:
         return None
 
 
-def _agreement(manifest: Manifest, found: Outputs, others: Outputs) -> Agreement:
+def _agreement(manifest: Manifest, answers: Outputs, others: Outputs) -> Agreement:
     return Agreement(
-        texts=len(found),
-        decided_otherwise=_decided_otherwise(manifest, found, others),
-        equal_bit_by_bit=_equal(found, others),
-        largest_difference=_largest(manifest, found, others),
+        texts=len(answers),
+        decided_otherwise=_decided_otherwise(manifest, answers, others),
+        equal_bit_by_bit=_equal(answers, others),
+        largest_difference=_largest(manifest, answers, others),
         tolerance=manifest.golden_tolerance,
     )
 
 
-def _decided_otherwise(manifest: Manifest, found: Outputs, others: Outputs) -> int | None:
+def _decided_otherwise(manifest: Manifest, answers: Outputs, others: Outputs) -> int | None:
     choices = task_named(manifest.task).choices
     if choices is None:
         return None
-    return sum(not np.array_equal(choices(output), choices(other)) for output, other in zip(found, others, strict=True))
+    return sum(not np.array_equal(choices(output), choices(other)) for output, other in zip(answers, others, strict=True))
 
 
-def _equal(found: Outputs, others: Outputs) -> bool:
-    return all(np.array_equal(one, other) for one, other in zip(found, others, strict=True))
+def _equal(answers: Outputs, others: Outputs) -> bool:
+    return all(np.array_equal(output, other) for output, other in zip(answers, others, strict=True))
 
 
-def _largest(manifest: Manifest, found: Outputs, others: Outputs) -> float:
+def _largest(manifest: Manifest, answers: Outputs, others: Outputs) -> float:
     task = task_named(manifest.task)
-    return max((gap_between(output, other, task) for output, other in zip(found, others, strict=True)), default=0.0)
+    return max((gap_between(output, other, task) for output, other in zip(answers, others, strict=True)), default=0.0)

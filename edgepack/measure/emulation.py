@@ -74,14 +74,14 @@ class Emulation(Frozen):
             return NOTHING_MEASURED
         return f"{self.arch} emulated ({self.cpu}, {self.emulator})"
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """One line for a table."""
         if self.origin == "null":
             return NOTHING_MEASURED
         if self.crash:
             return f"emulated: ended by {self.crash.signal}"
         parts = [f"answers {_told(self.host)}"] if self.host else []
-        parts += [f"{one.instructions / 1e6:.1f} M instructions at {one.length} tokens" for one in self.instructions or ()]
+        parts += [f"{counted.instructions / 1e6:.1f} M instructions at {counted.length} tokens" for counted in self.instructions or ()]
         parts += ["int8 sums saturate"] if self.saturation and self.saturation.found else []
         return f"emulated: {', '.join(parts)}"
 

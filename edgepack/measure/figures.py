@@ -21,50 +21,50 @@ from edgepack.pack.manifest import Manifest
 
 
 def loads(run: RunJob, manifest: Manifest, cold: bool, effort: Effort, progress) -> LoadRow:
-    found = []
+    loads = []
     for _ in range(effort.loads):
-        found.append(run(load_job(cold)))
+        loads.append(run(load_job(cold)))
         progress.advance()
     half = manifest.file_mb * 1e6 / 2
-    read = tuple(one["read_bytes"] for one in found)
+    read = tuple(load["read_bytes"] for load in loads)
     return LoadRow(
         cold=cold,
         cold_is_proved=all(count is not None and count >= half for count in read) if cold else None,
-        session_ms=tuple(round(one["session_ms"], 3) for one in found),
-        first_inference_ms=tuple(round(one["first_inference_ms"], 3) for one in found),
+        session_ms=tuple(round(load["session_ms"], 3) for load in loads),
+        first_inference_ms=tuple(round(load["first_inference_ms"], 3) for load in loads),
         read_bytes=read,
-        import_ms=tuple(round(one["runtime"]["import_ms"], 1) for one in found),
+        import_ms=tuple(round(load["runtime"]["import_ms"], 1) for load in loads),
     )
 
 
 def first_start(run: RunJob) -> FirstStart:
-    found = run(load_job(cold=True) | {"first": True})
+    load = run(load_job(cold=True) | {"first": True})
     return FirstStart(
-        session_ms=round(found["session_ms"], 3),
-        first_inference_ms=round(found["first_inference_ms"], 3),
-        disk_mb=round(found["weight_cache_bytes"] / 1e6, 3),
+        session_ms=round(load["session_ms"], 3),
+        first_inference_ms=round(load["first_inference_ms"], 3),
+        disk_mb=round(load["weight_cache_bytes"] / 1e6, 3),
     )
 
 
 def storage(run: RunJob) -> StorageRow | None:
-    found = run({"kind": "storage"})
-    read = found["read_bytes"]
+    storage = run({"kind": "storage"})
+    read = storage["read_bytes"]
     return StorageRow(
-        mb=round(found["bytes"] / 1e6, 3),
-        read_ms=round(found["read_ms"], 3),
-        map_ms=round(found["map_ms"], 3),
-        read_mb_s=round(found["bytes"] / 1e3 / found["read_ms"], 1),
-        is_proved=None if read is None else read >= found["bytes"] / 2,
+        mb=round(storage["bytes"] / 1e6, 3),
+        read_ms=round(storage["read_ms"], 3),
+        map_ms=round(storage["map_ms"], 3),
+        read_mb_s=round(storage["bytes"] / 1e3 / storage["read_ms"], 1),
+        is_proved=None if read is None else read >= storage["bytes"] / 2,
     )
 
 
 def texts(run: RunJob) -> TextTimes | None:
-    found = run({"kind": "texts", "threads": 1})
-    if found["texts"] is None:
+    texts = run({"kind": "texts", "threads": 1})
+    if texts["texts"] is None:
         return None
-    before, after = found["tokenizer_ms"], found["after_ms"]
+    before, after = texts["tokenizer_ms"], texts["after_ms"]
     return TextTimes(
-        texts=found["texts"],
+        texts=texts["texts"],
         tokenizer=summarize([before]),
         after=summarize([after]),
         tokenizer_ms=tuple(before),
@@ -77,12 +77,12 @@ def sustained(run: RunJob, manifest: Manifest, effort: Effort, threads: int) -> 
     length = headline_length(manifest)
     say(f"  {effort.sustained_s / 60:g} minutes without a pause")
     kind = "sustained_decode" if manifest.cache else "sustained"
-    found = run({"kind": kind, "threads": threads, "length": length, "seconds": effort.sustained_s})
-    slices = tuple(Slice(**one) for one in found["slices"])
+    result = run({"kind": kind, "threads": threads, "length": length, "seconds": effort.sustained_s})
+    slices = tuple(Slice(**part) for part in result["slices"])
     end = slices[-1].at_s
     first, last = (
-        float(np.average([one.p50 for one in group], weights=[one.n for one in group]))
-        for group in ([one for one in slices if one.at_s < 60], [one for one in slices if one.at_s > end - 60])
+        float(np.average([part.p50 for part in group], weights=[part.n for part in group]))
+        for group in ([part for part in slices if part.at_s < 60], [part for part in slices if part.at_s > end - 60])
     )
     return Sustained(
         length=length,
@@ -95,9 +95,9 @@ def sustained(run: RunJob, manifest: Manifest, effort: Effort, threads: int) -> 
 
 
 def memory(run: RunJob, kind: str, length: int, threads: int, progress) -> MemoryRow:
-    found = run({"kind": kind, "threads": threads, "length": length})
+    result = run({"kind": kind, "threads": threads, "length": length})
     progress.advance()
-    empty, running = found["empty_mb"], found["running_mb"]
+    empty, running = result["empty_mb"], result["running_mb"]
 
     def over_empty(key: str, base: str) -> float | None:
         return None if running[key] is None or empty[base] is None else round(running[key] - empty[base], 2)
@@ -109,5 +109,5 @@ def memory(run: RunJob, kind: str, length: int, threads: int, progress) -> Memor
         anonymous_mb=over_empty("anonymous", "anonymous"),
         file_mb=over_empty("file", "file"),
         empty_runtime_mb=None if empty["resident"] is None else round(empty["resident"], 2),
-        peak_is_exact=found["peak_is_exact"],
+        peak_is_exact=result["peak_is_exact"],
     )

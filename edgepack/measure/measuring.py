@@ -48,7 +48,7 @@ def measure(
     environment = _environment(machine, runs, median_length)
     latency, first_token = _of_kind(rows, ("latency", "decode")), _of_kind(rows, ("prefill",))
     sustained = figures.sustained(run, manifest, effort, threads[-1]) if effort.sustained_s else None
-    found = Measurement(
+    measurement = Measurement(
         pack_id=manifest.pack_id,
         target=target,
         where=f"{environment['machine']['arch']} {on.place} ({environment['machine']['cpu']})",
@@ -65,7 +65,7 @@ def measure(
         environment=environment,
         doubts=(),
     )
-    return found.model_copy(update={"doubts": tuple(doubts(found)), "is_steady": is_steady(found)})
+    return measurement.model_copy(update={"doubts": tuple(doubts(measurement)), "is_steady": is_steady(measurement)})
 
 
 def _of_kind(rows: dict[tuple[str, int, int], LatencyRow], kinds: tuple[str, ...]) -> tuple[LatencyRow, ...]:
@@ -86,15 +86,15 @@ def _latencies(
         (kind, length, threads): LatencyRow(
             length=length,
             threads=threads,
-            summary=summarize([one["samples_ms"] for one in found]),
-            samples_ms=tuple(tuple(one["samples_ms"]) for one in found),
-            warm_up_runs=tuple(one["warm_up_runs"] for one in found),
-            others=tuple(one["contention"]["others"] for one in found),
-            stolen=tuple(one["contention"]["stolen"] for one in found),
+            summary=summarize([session["samples_ms"] for session in sessions]),
+            samples_ms=tuple(tuple(session["samples_ms"]) for session in sessions),
+            warm_up_runs=tuple(session["warm_up_runs"] for session in sessions),
+            others=tuple(session["contention"]["others"] for session in sessions),
+            stolen=tuple(session["contention"]["stolen"] for session in sessions),
         )
-        for (kind, length, threads), found in runs.items()
+        for (kind, length, threads), sessions in runs.items()
     }
-    return rows, [one for found in runs.values() for one in found]
+    return rows, [session for sessions in runs.values() for session in sessions]
 
 
 def _environment(first: dict[str, Any], runs: list[dict[str, Any]], median_length: int | None) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def _environment(first: dict[str, Any], runs: list[dict[str, Any]], median_lengt
         "machine": first["machine"],
         "machine_after": runs[-1]["machine"],
         "runtime": {key: first["runtime"][key] for key in ("name", "version", "numpy")},
-        "load_average_highest": max((one["machine_before"]["load_average"] or 0.0 for one in runs), default=None),
+        "load_average_highest": max((session["machine_before"]["load_average"] or 0.0 for session in runs), default=None),
         "data_median_length": median_length,
         "batch": 1,
     }

@@ -40,39 +40,39 @@ def profile_ops(folder: Path, manifest: Manifest, on: Machine | None = None) -> 
     """Of one text as long as the latency budget is for, on one thread where the runtime lets us say so."""
     length = headline_length(manifest)
     on = on or Here()
-    found = on.run_job(folder, manifest.plan.runtime, {"kind": "ops", "threads": 1, "length": length, "runs": _RUNS})
-    total_ms = sum(one["ms"] for one in found["ops"]) or 1e-9
-    known = [one for one in found["ops"] if one["inside"] is not None]
-    machine = found["machine"]
+    result = on.run_job(folder, manifest.plan.runtime, {"kind": "ops", "threads": 1, "length": length, "runs": _RUNS})
+    total_ms = sum(op["ms"] for op in result["ops"]) or 1e-9
+    known = [op for op in result["ops"] if op["inside"] is not None]
+    machine = result["machine"]
     return OpProfile(
-        runtime=f"{found['runtime']['name']} {found['runtime']['version']}",
+        runtime=f"{result['runtime']['name']} {result['runtime']['version']}",
         where=f"{machine['arch']} {on.place} ({machine['cpu']})",
         length=length,
-        threads=found["threads"],
+        threads=result["threads"],
         runs=_RUNS,
         total_ms=round(total_ms, 3),
-        integer_share=_share([one for one in found["ops"] if one["integers"]], total_ms),
-        outside_share=_share([one for one in known if not one["inside"]], total_ms) if known else None,
-        rows=_rows(found["ops"], total_ms),
+        integer_share=_share([op for op in result["ops"] if op["integers"]], total_ms),
+        outside_share=_share([op for op in known if not op["inside"]], total_ms) if known else None,
+        rows=_rows(result["ops"], total_ms),
     )
 
 
 def _rows(ops: list[dict], total_ms: float) -> tuple[OpRow, ...]:
     by_name: dict[str, list[dict]] = {}
-    for one in ops:
-        by_name.setdefault(one["op"], []).append(one)
+    for op in ops:
+        by_name.setdefault(op["op"], []).append(op)
     rows = [
         OpRow(
             op=name,
-            count=len(found),
-            ms=round(sum(one["ms"] for one in found), 4),
-            share=_share(found, total_ms),
-            integers=found[0]["integers"],
+            count=len(same_ops),
+            ms=round(sum(op["ms"] for op in same_ops), 4),
+            share=_share(same_ops, total_ms),
+            integers=same_ops[0]["integers"],
         )
-        for name, found in by_name.items()
+        for name, same_ops in by_name.items()
     ]
     return tuple(sorted(rows, key=lambda row: -row.ms))
 
 
 def _share(ops: list[dict], total_ms: float) -> float:
-    return round(sum(one["ms"] for one in ops) / total_ms, 4)
+    return round(sum(op["ms"] for op in ops) / total_ms, 4)

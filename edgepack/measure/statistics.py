@@ -43,18 +43,18 @@ class Ratio(Frozen):
     claim: Literal["less", "more"] | None
 
 
-def ratio(own: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> Ratio:
+def ratio(samples: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> Ratio:
     """Both hold raw samples by session; session i of the one ran beside session i of the other."""
-    ratios = np.array([np.median(mine) / np.median(theirs) for mine, theirs in zip(own, other, strict=True)])
+    ratios = np.array([np.median(mine) / np.median(theirs) for mine, theirs in zip(samples, other, strict=True)])
     draws = np.random.default_rng(0).integers(0, len(ratios), size=(_RESAMPLES, len(ratios)))
     return _ratio(float(np.median(ratios)), np.median(ratios[draws], axis=1), len(ratios))
 
 
-def ratio_apart(own: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> Ratio:
+def ratio_apart(samples: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> Ratio:
     """As `ratio`, where the sessions of the two ran at different times: each side is drawn by itself."""
-    medians, theirs = (np.array([np.median(session) for session in sessions]) for sessions in (own, other))
+    medians, theirs = (np.array([np.median(session) for session in sessions]) for sessions in (samples, other))
     draw = np.random.default_rng(0)
-    drawn = [np.median(one[draw.integers(0, len(one), size=(_RESAMPLES, len(one)))], axis=1) for one in (medians, theirs)]
+    drawn = [np.median(group[draw.integers(0, len(group), size=(_RESAMPLES, len(group)))], axis=1) for group in (medians, theirs)]
     return _ratio(float(np.median(medians) / np.median(theirs)), drawn[0] / drawn[1], min(len(medians), len(theirs)))
 
 

@@ -74,7 +74,7 @@ def _of_onnx(file: Path) -> list[Product]:
     for node in graph.node:  # in the order that they run in: a weight may pass through several
         if node.op_type in _LAYOUT and node.input[0] in stored:
             stored |= dict.fromkeys(node.output, stored[node.input[0]])
-    found = []
+    products = []
     for node in graph.node:
         weights = [stored[name] for name in node.input[:2] if name in stored]
         if node.op_type in _FLOAT and weights:
@@ -86,8 +86,8 @@ def _of_onnx(file: Path) -> list[Product]:
             continue
         weight = weights[-1] if weights else None
         sizes = (weight.name, kind, int(np.prod(weight.dims)), len(weight.dims)) if weight else ("", kind, 0, 2)
-        found.append(Product(node.op_type, node.name or node.output[0], *sizes))
-    return found
+        products.append(Product(node.op_type, node.name or node.output[0], *sizes))
+    return products
 
 
 def _bits(node: object) -> int | None:

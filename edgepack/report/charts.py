@@ -141,13 +141,13 @@ def reliability(title: str, sides: Sequence[Dots], x_name: str, y_name: str) -> 
         drawn.append(_text(left - 8, y(at) + 4, f"{at:g}", "left"))
         drawn.append(_text(x(at), top + side + 18, f"{at:g}", "tick"))
     drawn.append(Markup('<line class="axis" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(x(0), x(1), y(0), y(1)))
-    for index, (own, kind) in reversed(list(enumerate(zip(sides, ("ring", "disc"), strict=False)))):
-        total = sum(rows for _, _, rows in own.points)
+    for index, (dots_of_side, kind) in reversed(list(enumerate(zip(sides, ("ring", "disc"), strict=False)))):
+        total = sum(rows for _, _, rows in dots_of_side.points)
         dot = Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"/>')
-        drawn += [dot.format(kind, x(across), y(up), 3 + 13 * (rows / total) ** 0.5) for across, up, rows in own.points]
+        drawn += [dot.format(kind, x(across), y(up), 3 + 13 * (rows / total) ** 0.5) for across, up, rows in dots_of_side.points]
         key_y = top + side + 62 + index * _ROW  # below the plot: a narrow screen would cut it off on the right
         drawn.append(dot.format(kind, left + 6, key_y, 6))
-        drawn.append(_text(left + 22, key_y + 5, own.label, "value"))
+        drawn.append(_text(left + 22, key_y + 5, dots_of_side.label, "value"))
     return _svg(title, top + side + 50 + len(sides) * _ROW, drawn)
 
 

@@ -17,7 +17,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def schema() -> dict[str, Any]:
     """One schema for both: a document is the one or the other. Fields come and go with the number in `schema`."""
     parts = {record.__name__: record.model_json_schema(by_alias=True, mode="serialization") for record in (Report, ComparisonReport)}
-    definitions = {name: part for one in parts.values() for name, part in one.pop("$defs", {}).items()}
+    definitions = {name: part for schema in parts.values() for name, part in schema.pop("$defs", {}).items()}
     return {
         "$schema": _DIALECT,
         "title": "What edgepack measured",

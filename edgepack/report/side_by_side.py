@@ -113,7 +113,7 @@ def _emulated_row(manifest: Manifest, target: Target, emulation: Emulation) -> T
         is_the_device=False,
         runtime=f"{emulation.runtime['name']} {emulation.runtime['version']}",
         golden_difference=emulation.golden.largest_difference if emulation.golden else None,
-        emulated=emulation.told(),
+        emulated=emulation.in_words(),
         failure=failure,
         fix=fix,
         origin=emulation.origin,

@@ -101,8 +101,8 @@ def licences_of(shipment: Shipment) -> tuple[Carried, ...]:
 
 def code_bytes(folder: Path, *patterns: str) -> Size:
     """The module's own code, measured."""
-    found = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
-    return Size(part="code", what="the module's own code", bytes=sum(path.stat().st_size for path in found), source="measured")
+    paths = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
+    return Size(part="code", what="the module's own code", bytes=sum(path.stat().st_size for path in paths), source="measured")
 
 
 def _hashed(path: Path) -> dict[str, Any]:

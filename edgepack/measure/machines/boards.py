@@ -45,7 +45,7 @@ def check_target(target: Target, pack: Path | None = None) -> TargetCheck:
         with transport(target).opened(target) as machine:
             facts = machine.facts()
             findings += _findings(target, machine, facts, manifest)
-            if manifest and not any(one.ok is False for one in findings):
+            if manifest and not any(each.ok is False for each in findings):
                 findings.append(_answers(machine, pack, manifest))
     except EdgepackError as error:
         findings.append(Finding(what="connection", ok=False, found=error.problem, fix=error.fix))
@@ -53,7 +53,7 @@ def check_target(target: Target, pack: Path | None = None) -> TargetCheck:
         target=target.name,
         address=target.address,
         pack_id=manifest.pack_id if manifest else None,
-        can_run=not any(one.ok is False for one in findings),
+        can_run=not any(each.ok is False for each in findings),
         findings=tuple(findings),
     )
 
@@ -79,9 +79,9 @@ def remove_target(target: Target) -> Removal:
 
 def _findings(target: Target, machine: Machine, facts: Facts, manifest: Manifest | None) -> list[Finding]:
     about = facts.machine
-    own = f", Python {facts.python}" if facts.python else ""
+    python = f", Python {facts.python}" if facts.python else ""
     by = f"; emulated by {about['emulated_by']}" if about.get("emulated_by") else ""
-    what_it_is = f"{about['arch']}, {about['cores']} x {about['cpu'] or 'unknown CPU'}, {about['os']}{own}{by}"
+    what_it_is = f"{about['arch']}, {about['cores']} x {about['cpu'] or 'unknown CPU'}, {about['os']}{python}{by}"
     reached = Finding(what="connection", ok=True, found=what_it_is)
     if manifest is None:
         return [reached, _folder(machine, facts, 0.0), *(_runtime(target, facts, name, None) for name in _installed(facts))]
@@ -117,8 +117,8 @@ def _folder(machine: Machine, facts: Facts, needed_mb: float) -> Finding:
     if not facts.is_writable:
         return Finding(what="folder", ok=False, found=f"{facts.folder} cannot be written", fix="set another `folder` in targets.toml")
     if facts.free_mb is not None and facts.free_mb < needed_mb:
-        found = f"{facts.free_mb:g} MB free there, {needed_mb:.1f} MB needed"
-        return Finding(what="folder", ok=False, found=found, fix="free some space there, or set another `folder` in targets.toml")
+        room = f"{facts.free_mb:g} MB free there, {needed_mb:.1f} MB needed"
+        return Finding(what="folder", ok=False, found=room, fix="free some space there, or set another `folder` in targets.toml")
     return Finding(what="folder", ok=True, found=f"{kept}; {facts.free_mb or 0:g} MB free")
 
 
@@ -139,10 +139,10 @@ def _runtime(target: Target, facts: Facts, runtime: str, built_with: str | None)
     if missing:
         return Finding(what="runtime", ok=False, found=f"no {' and no '.join(missing)} for Python {facts.python}", fix=fix)
     version = facts.packages[runtime_facts(runtime).package]
-    told = f"{runtime} {version}, numpy {facts.packages['numpy']}"
+    versions = f"{runtime} {version}, numpy {facts.packages['numpy']}"
     if built_with and _numbers(version) < _numbers(built_with):
-        return Finding(what="runtime", ok=None, found=f"{told}; the pack was built with {built_with}, which is newer", fix=fix)
-    return Finding(what="runtime", ok=True, found=told)
+        return Finding(what="runtime", ok=None, found=f"{versions}; the pack was built with {built_with}, which is newer", fix=fix)
+    return Finding(what="runtime", ok=True, found=versions)
 
 
 def _answers(machine: Machine, pack: Path, manifest: Manifest) -> Finding:
@@ -158,7 +158,7 @@ def _answers(machine: Machine, pack: Path, manifest: Manifest) -> Finding:
 
 
 def _installed(facts: Facts) -> list[str]:
-    return [found.name for found in python_runtimes() if facts.packages.get(found.package)] or [default_runtime()]
+    return [runtime.name for runtime in python_runtimes() if facts.packages.get(runtime.package)] or [default_runtime()]
 
 
 def _built_with(manifest: Manifest | None, runtime: str) -> str | None:

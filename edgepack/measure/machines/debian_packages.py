@@ -50,9 +50,9 @@ def download(arch: Arch, packages: Sequence[str], folder: Path) -> list[Path]:
     updated = _apt([*apt, "update"])
     done = _apt([*apt, "-y", "--download-only", "install", *packages])
     if done.returncode:  # an update that failed in part may still have brought all that is needed
-        told = [line for line in (updated.stderr + done.stderr).splitlines() if line.startswith("E:")] or ["apt said nothing"]
+        errors = [line for line in (updated.stderr + done.stderr).splitlines() if line.startswith("E:")] or ["apt said nothing"]
         raise EdgepackError(
-            f"apt could not fetch the packages of a {_DEBIAN[arch]} system: {told[0].removeprefix('E: ')}",
+            f"apt could not fetch the packages of a {_DEBIAN[arch]} system: {errors[0].removeprefix('E: ')}",
             f"see that this machine reaches its package mirror, and that the mirror has {_DEBIAN[arch]}; then start again",
         )
     return sorted((folder / "archives").glob("*.deb"))

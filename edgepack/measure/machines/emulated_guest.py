@@ -59,8 +59,8 @@ class Guest:
     def _environment(self, path: list[Path]) -> dict[str, str]:
         """This machine's, less what would change the guest's threads and imports, and what makes one start like another."""
         kept = {name: value for name, value in os.environ.items() if name not in DROPPED and not name.startswith(("QEMU_", "LD_"))}
-        own = {"PYTHONPATH": os.pathsep.join(map(str, path))}
-        return kept | _REPEATABLE | own | self.cpu.environment
+        variables = {"PYTHONPATH": os.pathsep.join(map(str, path))}
+        return kept | _REPEATABLE | variables | self.cpu.environment
 
 
 @contextlib.contextmanager

@@ -115,16 +115,16 @@ def make_site(place: Path, cpu: EmulatedCpu, runtime: str, version: str | None, 
 
 def remove_roots(place: Path, arch: Arch) -> tuple[list[Path], float]:
     """Everything of one architecture, also what a killed set-up left; the folders and their MB."""
-    found = [path for part in ("stages", "unfinished") for path in sorted((place / part).glob(f"{arch}-*"))]
-    freed_mb = sum(_mb(path) for path in found)
-    for path in found:
+    folders = [path for part in ("stages", "unfinished") for path in sorted((place / part).glob(f"{arch}-*"))]
+    freed_mb = sum(_mb(path) for path in folders)
+    for path in folders:
         shutil.rmtree(path)
     for path in (place / "locks").glob(f"{arch}-*"):
         path.unlink(missing_ok=True)
     for empty in (*place.glob("*"), place):
         if empty.is_dir() and not any(empty.iterdir()):
             empty.rmdir()
-    return found, round(freed_mb, 1)
+    return folders, round(freed_mb, 1)
 
 
 def _root_key(arch: Arch) -> str:
@@ -145,9 +145,9 @@ def _about(folder: Path, cpu: EmulatedCpu) -> dict[str, Any]:
         done = machine.run(["-c", _ABOUT_PYTHON], [], _TRIAL_S)
     if done.returncode:
         raise _not_started("Python", cpu, done)
-    found = answer_of(done.stdout, f"of Python in {folder}")
-    del found["arch"]
-    return found
+    versions = answer_of(done.stdout, f"of Python in {folder}")
+    del versions["arch"]
+    return versions
 
 
 def _import(root: EmulatedRoot, cpu: EmulatedCpu, folder: Path, runtime: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import say
 from edgepack.plan.runtime import all_runtimes
 
-PACKAGES = {found.npm.name: found.npm for found in all_runtimes() if found.npm}
+PACKAGES = {facts.npm.name: facts.npm for facts in all_runtimes() if facts.npm}
 _FETCH_S = 600
 
 
@@ -58,10 +58,10 @@ def _fetch(name: str, done: Path) -> None:
         if ended.returncode:
             raise _not_fetched(name, _reason(ended.stderr))
         _drop_what_nothing_reads(Path(place) / "node_modules" / name)
-        made = Path(place) / "made"
-        made.mkdir()
-        (Path(place) / "node_modules").rename(made / "node_modules")
-        made.rename(done)
+        finished = Path(place) / "made"
+        finished.mkdir()
+        (Path(place) / "node_modules").rename(finished / "node_modules")
+        finished.rename(done)
 
 
 def _quiet() -> dict[str, str]:

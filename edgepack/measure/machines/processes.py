@@ -16,12 +16,12 @@ def find_descendants(root: int) -> list[int]:
         with contextlib.suppress(OSError):
             parent = int(path.read_text().rsplit(")", 1)[1].split()[1])
             children.setdefault(parent, []).append(int(path.parent.name))
-    found, waiting = [], [root]
+    descendants, waiting = [], [root]
     while waiting:
         below = children.get(waiting.pop(), [])
-        found += below
+        descendants += below
         waiting += below
-    return found
+    return descendants
 
 
 def cpu_seconds() -> dict[str, float] | None:
@@ -37,8 +37,8 @@ def cpu_seconds() -> dict[str, float] | None:
     ticks = [[int(value) / _TICKS_A_SECOND for value in line.split()[1:9]] for line in lines if line.split(" ")[0] in cores]
     user, nice, system, _, _, irq, softirq, stolen = (sum(column) for column in zip(*ticks, strict=True))
     below = sum(_cpu_seconds_of(process) for process in find_descendants(os.getpid()))
-    busy, own = user + nice + system + irq + softirq, sum(os.times()[:4]) + below
-    return {"busy": busy, "stolen": stolen, "own": own, "cores": float(len(ticks)), "at": time.monotonic()}
+    busy, ours = user + nice + system + irq + softirq, sum(os.times()[:4]) + below
+    return {"busy": busy, "stolen": stolen, "own": ours, "cores": float(len(ticks)), "at": time.monotonic()}
 
 
 def _cpu_seconds_of(process: int) -> float:
@@ -67,13 +67,13 @@ def has_thread(process: int, name: str) -> bool:
 
 def resident_mb(process: int | None) -> dict[str, float | None]:
     """As targets/machine.py: resident memory now and its peak, 10^6 bytes; null where it cannot be read."""
-    found: dict[str, str] = {}
+    fields: dict[str, str] = {}
     with contextlib.suppress(OSError):
         for line in (_PROC / str(process) / "status").read_text().splitlines():
             key, _, value = line.partition(":")
-            found[key] = value.strip()
+            fields[key] = value.strip()
     keys = {"peak": "VmHWM", "resident": "VmRSS", "anonymous": "RssAnon", "file": "RssFile"}
-    return {name: int(found[key].split()[0]) * 1024 / 1e6 if key in found else None for name, key in keys.items()}
+    return {name: int(fields[key].split()[0]) * 1024 / 1e6 if key in fields else None for name, key in keys.items()}
 
 
 def reset_peak(process: int | None) -> bool:

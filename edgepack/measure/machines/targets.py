@@ -48,7 +48,7 @@ def transport_names() -> list[str]:
 def known_addresses() -> list[str]:
     """An address of each kind, as its transport's file states it; none of these files is imported for it."""
     texts = ((_TRANSPORTS / f"{name}.py").read_text(encoding="utf-8") for name in transport_names())
-    return [found[1] for text in texts if (found := re.search(r'^EXAMPLE = "(.+)"$', text, re.MULTILINE))]
+    return [match[1] for text in texts if (match := re.search(r'^EXAMPLE = "(.+)"$', text, re.MULTILINE))]
 
 
 def transport(target: Target) -> ModuleType:
@@ -68,17 +68,17 @@ def find_targets(wanted: Sequence[str], file: Path | None = None, cache: str | N
     cache: for those whose table names none.
     """
     named = read_targets(file)
-    found = []
-    for one in wanted or ["local"]:
-        target = named.get(one) or Target(name=one, address=one)
-        if target.name == target.address and "://" not in one and one != "local" and named:
-            raise EdgepackError(f"unknown target: {one!r}", did_you_mean(one, [*named, "local"]))
+    targets = []
+    for address in wanted or ["local"]:
+        target = named.get(address) or Target(name=address, address=address)
+        if target.name == target.address and "://" not in address and address != "local" and named:
+            raise EdgepackError(f"unknown target: {address!r}", did_you_mean(address, [*named, "local"]))
         transport(target).check(target)
         _check_folder(target)
-        found.append(target.model_copy(update={"cache": target.cache or cache}))
-    if len({target.name for target in found}) < len(found):
+        targets.append(target.model_copy(update={"cache": target.cache or cache}))
+    if len({target.name for target in targets}) < len(targets):
         raise EdgepackError(f"a target is named twice: {', '.join(wanted)}", "name each once")
-    return found
+    return targets
 
 
 def read_targets(file: Path | None = None) -> dict[str, Target]:

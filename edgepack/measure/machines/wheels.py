@@ -49,4 +49,8 @@ def _platforms(facts: Facts) -> list[str]:
         )
     arch = {"aarch64": "aarch64" if facts.pointer_bits == 64 else "armv7l"}.get(arch, arch)  # a 32-bit system on a 64-bit kernel
     minor = int(version.split(".")[1])
-    return [*(f"manylinux_2_{one}_{arch}" for one in range(minor, _OLDEST_GLIBC_MINOR - 1, -1)), f"manylinux2014_{arch}", f"linux_{arch}"]
+    return [
+        *(f"manylinux_2_{part}_{arch}" for part in range(minor, _OLDEST_GLIBC_MINOR - 1, -1)),
+        f"manylinux2014_{arch}",
+        f"linux_{arch}",
+    ]

@@ -103,14 +103,14 @@ def tables() -> dict[str, Any]:
     split |= {"white_space": pre_tokenizers.WhitespaceSplit(), "punctuation": pre_tokenizers.Punctuation("removed")}
     decomposed = _results(normalizers.NFD(), everything)
     classes = {
-        "bert_removed": (one for one, clean in zip(everything, cleaned, strict=True) if not clean),
-        "bert_blank": (one for one, clean in zip(everything, cleaned, strict=True) if clean == " "),
-        "chinese": (one for one, space in zip(everything, spaced, strict=True) if space != one),
-        "nonspacing": (one for one, bare in zip(everything, unaccented, strict=True) if not bare),
-        "combining": (one for one, bare in zip(everything, without_marks, strict=True) if not bare),
+        "bert_removed": (character for character, clean in zip(everything, cleaned, strict=True) if not clean),
+        "bert_blank": (character for character, clean in zip(everything, cleaned, strict=True) if clean == " "),
+        "chinese": (character for character, space in zip(everything, spaced, strict=True) if space != character),
+        "nonspacing": (character for character, bare in zip(everything, unaccented, strict=True) if not bare),
+        "combining": (character for character, bare in zip(everything, without_marks, strict=True) if not bare),
         "numeric": _set_apart(pre_tokenizers.Digits(individual_digits=True), everything),
-        "word_blank": (one for one in everything if one.isspace()),
-        "word": (one for one in everything if unicodedata.category(one)[0] in _WORD_CATEGORIES),
+        "word_blank": (character for character in everything if character.isspace()),
+        "word": (character for character in everything if unicodedata.category(character)[0] in _WORD_CATEGORIES),
         **{name: _left_out(splitter, everything) for name, splitter in split.items()},
         **{name: _matching(pattern, everything) for name, pattern in GRAPHEMES.items()},
     }
@@ -128,28 +128,28 @@ def tables() -> dict[str, Any]:
 
 def _results(normalizer: Any, everything: list[str]) -> list[str]:
     """What each character alone becomes."""
-    asked = _MARK.join("q" if one == _MARK else one for one in everything)
-    found = normalizer.normalize_str(asked).split(_MARK)
-    assert len(found) == len(everything)
-    return [_MARK if one == _MARK else result for one, result in zip(everything, found, strict=True)]
+    asked = _MARK.join("q" if character == _MARK else character for character in everything)
+    cleaned = normalizer.normalize_str(asked).split(_MARK)
+    assert len(cleaned) == len(everything)
+    return [_MARK if character == _MARK else result for character, result in zip(everything, cleaned, strict=True)]
 
 
 def _left_out(pre_tokenizer: Any, everything: list[str]) -> Iterator[str]:
     kept = bytearray(len(everything))
     for _, (start, end) in pre_tokenizer.pre_tokenize_str("".join(everything)):
         kept[start:end] = b"\1" * (end - start)
-    return (one for one, there in zip(everything, kept, strict=True) if not there)
+    return (character for character, there in zip(everything, kept, strict=True) if not there)
 
 
 def _set_apart(pre_tokenizer: Any, everything: list[str]) -> Iterator[str]:
     """Characters that become pieces of their own, each asked between two others that do not."""
-    pieces = pre_tokenizer.pre_tokenize_str("".join(f"{one}qq" for one in everything))
+    pieces = pre_tokenizer.pre_tokenize_str("".join(f"{character}qq" for character in everything))
     return (piece for piece, _ in pieces if len(piece) == 1)
 
 
 def _changed(results: list[str], everything: list[str]) -> list[int | str]:
     changed = (pair for pair in zip(everything, results, strict=True) if pair[0] != pair[1] and ord(pair[0]) not in _HANGUL)
-    return [entry for one, result in changed for entry in (ord(one), result)]
+    return [entry for character, result in changed for entry in (ord(character), result)]
 
 
 def _orders(everything: list[str]) -> list[int]:
@@ -157,22 +157,22 @@ def _orders(everything: list[str]) -> list[int]:
     from tokenizers import normalizers
 
     nfd = normalizers.NFD()
-    known = sorted((unicodedata.combining(one), one) for one in everything if unicodedata.combining(one))
+    known = sorted((unicodedata.combining(character), character) for character in everything if unicodedata.combining(character))
     steps = [next(group) for _, group in groupby(known, key=lambda entry: entry[0])]
     marks = {*_moved(nfd, everything, "", steps[0][1]), *_moved(nfd, everything, steps[-1][1], "")}
-    found: list[int] = []
+    pairs: list[int] = []
     for mark in sorted(marks):
         behind = sum(nfd.normalize_str(mark + step) == mark + step for _, step in steps)  # classes that may follow it
-        found += [ord(mark), steps[len(steps) - behind][0]]
-    return found
+        pairs += [ord(mark), steps[len(steps) - behind][0]]
+    return pairs
 
 
 def _moved(nfd: Any, everything: list[str], before: str, behind: str) -> Iterator[str]:
     """Characters that change places with the mark before or behind them: only marks do."""
-    texts = [before + ("q" if one == _MARK else one) + behind for one in everything]
-    for one, text, result in zip(everything, texts, nfd.normalize_str(_MARK.join(texts)).split(_MARK), strict=True):
+    texts = [before + ("q" if character == _MARK else character) + behind for character in everything]
+    for character, text, result in zip(everything, texts, nfd.normalize_str(_MARK.join(texts)).split(_MARK), strict=True):
         if result == text[::-1] != text:
-            yield one
+            yield character
 
 
 def _compositions(decomposed: list[str], everything: list[str]) -> list[int | str]:
@@ -180,12 +180,12 @@ def _compositions(decomposed: list[str], everything: list[str]) -> list[int | st
 
     nfc = normalizers.NFC()
     composed: list[int | str] = []
-    for one, parts in zip(everything, decomposed, strict=True):
-        if len(parts) < 2 or ord(one) in _HANGUL:
+    for character, parts in zip(everything, decomposed, strict=True):
+        if len(parts) < 2 or ord(character) in _HANGUL:
             continue
         pair = nfc.normalize_str(parts[:-1]) + parts[-1]
-        if len(pair) == 2 and nfc.normalize_str(pair) == one:
-            composed += [ord(one), pair]
+        if len(pair) == 2 and nfc.normalize_str(pair) == character:
+            composed += [ord(character), pair]
     return composed
 
 

@@ -75,9 +75,9 @@ def classes_jar(sources: list[Path]) -> bytes | None:
         if done.returncode:
             raise RuntimeError(f"javac does not compile the module:\n{done.stderr}")
         names = {path.relative_to(STUBS).with_suffix("").as_posix() for path in STUBS.rglob("*.java")}
-        found = sorted(path for path in Path(place).rglob("*.class"))
-        own = {path.relative_to(place).as_posix(): path.read_bytes() for path in found}
-    return zipped({name: content for name, content in own.items() if name.removesuffix(".class").partition("$")[0] not in names})
+        classes = sorted(path for path in Path(place).rglob("*.class"))
+        contents = {path.relative_to(place).as_posix(): path.read_bytes() for path in classes}
+    return zipped({name: content for name, content in contents.items() if name.removesuffix(".class").partition("$")[0] not in names})
 
 
 def zipped(files: dict[str, bytes]) -> bytes:

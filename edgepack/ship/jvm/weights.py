@@ -13,10 +13,10 @@ def write_weights(model: Path, out: Path) -> None:
     import onnx
 
     graph = onnx.load(str(model), load_external_data=False).graph
-    outside = [one for one in graph.initializer if one.data_location == onnx.TensorProto.EXTERNAL]
-    places = [{entry.key: entry.value for entry in one.external_data} for one in outside]
+    outside = [tensor for tensor in graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    places = [{entry.key: entry.value for entry in tensor.external_data} for tensor in outside]
     files = {place["location"] for place in places}
-    types = {onnx.TensorProto.DataType.Name(one.data_type) for one in outside}
+    types = {onnx.TensorProto.DataType.Name(tensor.data_type) for tensor in outside}
     if len(files) > 1 or not types <= set(_JAVA_TYPES):
         raise EdgepackError(
             f"the android module cannot map the weights of {model}: {len(files)} files, types {', '.join(sorted(types))}",
@@ -24,13 +24,13 @@ def write_weights(model: Path, out: Path) -> None:
         )
     weights = [
         {
-            "name": one.name,
-            "type": _JAVA_TYPES[onnx.TensorProto.DataType.Name(one.data_type)],
-            "shape": list(one.dims),
+            "name": tensor.name,
+            "type": _JAVA_TYPES[onnx.TensorProto.DataType.Name(tensor.data_type)],
+            "shape": list(tensor.dims),
             "offset": int(place.get("offset", 0)),
             "bytes": int(place["length"]),
         }
-        for one, place in zip(outside, places, strict=True)
+        for tensor, place in zip(outside, places, strict=True)
     ]
     content = {"file": next(iter(files), None), "weights": weights}
     out.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")

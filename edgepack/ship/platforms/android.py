@@ -178,8 +178,8 @@ def _more_sizes(shipment: Shipment, assets: Path, sources: list[Path], jar: byte
     tables = sum(path.stat().st_size for path in assets.iterdir() if path.name in (CHARACTERS_FILE, WEIGHTS_FILE, MODULE_FILE))
     written = sum(path.stat().st_size for path in sources)
     code = ("classes.jar, before R8", len(jar)) if jar is not None else ("Java sources: no javac here to compile them", written)
-    found = _runtime(shipment).android
-    known, source = found.native_bytes, found.native_source
+    artefact = _runtime(shipment).android
+    known, source = artefact.native_bytes, artefact.native_source
     runtime = [Size(part="runtime", what=f"native libraries, {abi}", bytes=known.get(abi), source=source) for abi in _abis(shipment)]
     return (
         Size(part="tables", what="characters, places of weights, hashes", bytes=tables, source="measured"),

@@ -60,12 +60,12 @@ def _check_places(shipment: Shipment) -> None:
 
 
 def _warnings(shipment: Shipment) -> list[str]:
-    found = []
+    problems = []
     if not precision_facts(shipment.manifest.precision).is_fast_in_browsers:
-        found.append(f"{shipment.manifest.precision} {_INT8_IS_BETTER}")
+        problems.append(f"{shipment.manifest.precision} {_INT8_IS_BETTER}")
     if shipment.manifest.file_mb > _FILE_LIMIT_MB:
-        found.append(f"the model has {shipment.manifest.file_mb:.0f} MB; the limit is {_FILE_LIMIT_MB} MB: {_FILE_LIMIT_SOURCE}")
-    return found
+        problems.append(f"the model has {shipment.manifest.file_mb:.0f} MB; the limit is {_FILE_LIMIT_MB} MB: {_FILE_LIMIT_SOURCE}")
+    return problems
 
 
 # Measured by benchmarks/ship.py's modules in turns, Chromium and onnxruntime-web 1.30, MiniLM 6x384, one thread and two, 21 and 128
@@ -133,8 +133,8 @@ def _lock(shipment: Shipment, web: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((web / _LOCK).read_text(encoding="utf-8"))
     if content["packages"][""]["devDependencies"] != _VERSIONS:
         raise RuntimeError(f"targets/web/{_LOCK} locks other versions than {_VERSIONS}")
-    own = {"name": shipment.name, "version": shipment.release.version}
-    return content | own | {"packages": content["packages"] | {"": content["packages"][""] | own}}
+    facts = {"name": shipment.name, "version": shipment.release.version}
+    return content | facts | {"packages": content["packages"] | {"": content["packages"][""] | facts}}
 
 
 def _package(shipment: Shipment) -> dict[str, Any]:

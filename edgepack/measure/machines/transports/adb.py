@@ -120,9 +120,9 @@ class _Pipe:
                 pass
 
     def _taken(self, count: int) -> bytes:
-        found = bytes(self._out[:count])
+        content = bytes(self._out[:count])
         del self._out[:count]
-        return found
+        return content
 
     def _receive(self, until: float, time_out_s: float) -> bool:
         """One packet; False where the command has ended. EdgepackError: nothing came until then, or the connection is gone."""
@@ -138,19 +138,19 @@ class _Pipe:
         return not self._has_ended
 
     def _exactly(self, count: int, until: float, time_out_s: float) -> bytes:
-        found = bytearray()
-        while len(found) < count:
+        content = bytearray()
+        while len(content) < count:
             try:
                 self._socket.settimeout(max(0.001, until - time.monotonic()))
-                part = self._socket.recv(count - len(found))
+                part = self._socket.recv(count - len(content))
             except TimeoutError:
                 raise self._silent(time_out_s) from None
             except OSError as error:
                 raise self._broken(error.strerror or str(error)) from None
             if not part:
                 raise self._broken("adb closed it")
-            found += part
-        return bytes(found)
+            content += part
+        return bytes(content)
 
     def _silent(self, time_out_s: float) -> EdgepackError:
         return EdgepackError(
@@ -171,7 +171,7 @@ def _find_device(target: Target) -> Any:
     serial = _ADDRESS.fullmatch(target.address)["serial"]
     with _said(target):
         client = adbutils.AdbClient(port=_server(), socket_timeout=_CONNECT_S)
-        known = {one.serial: one.state for one in client.list()}
+        known = {phone.serial: phone.state for phone in client.list()}
     serial = _chosen(target, serial, list(known))
     if known[serial] != "device":
         what, fix = _STATES.get(known[serial], (f"is in state {known[serial]!r}", "start Android on it"))
@@ -191,7 +191,7 @@ def _chosen(target: Target, serial: str, known: list[str]) -> str:
         )
     shown = ", ".join(known)
     if serial and serial not in known:
-        raise EdgepackError(f"adb sees no device {serial!r}, only {shown}", did_you_mean(serial, [f"adb://{one}" for one in known]))
+        raise EdgepackError(f"adb sees no device {serial!r}, only {shown}", did_you_mean(serial, [f"adb://{other}" for other in known]))
     if not serial and len(known) > 1:
         raise EdgepackError(f"adb sees {len(known)} devices, {shown}, and {target.address} names none", f"write adb://{known[0]}")
     return serial or known[0]

@@ -137,13 +137,13 @@ class Browser:
 
         name = self.target.address.removeprefix("browser://").rstrip("/")
         as_root = ["--no-sandbox"] if hasattr(os, "getuid") and os.getuid() == 0 else []  # its sandbox refuses to start for root
-        own = {"XDG_CONFIG_HOME": str(profile / "config"), "XDG_CACHE_HOME": str(profile / "cache")}
+        folders = {"XDG_CONFIG_HOME": str(profile / "config"), "XDG_CACHE_HOME": str(profile / "cache")}
         try:
             context = self._playwright.chromium.launch_persistent_context(
                 profile / "user",
                 executable_path=_executable(name),
                 args=[*_FLAGS, *as_root],
-                env={**os.environ, **own},
+                env={**os.environ, **folders},
                 timeout=_START_S * 1e3,
             )
         except Error as error:
@@ -196,8 +196,8 @@ def _probe(what: str) -> Any:
     """Of the machine, or of the process that the page's worker runs in, while that waits for the answer."""
     if what == "cpu_seconds":
         return processes.cpu_seconds()
-    found = [process for process in processes.find_descendants(os.getpid()) if processes.has_thread(process, "DedicatedWorker")]
-    process = found[0] if len(found) == 1 else None
+    workers = [process for process in processes.find_descendants(os.getpid()) if processes.has_thread(process, "DedicatedWorker")]
+    process = workers[0] if len(workers) == 1 else None
     return processes.reset_peak(process) if what == "reset_peak" else processes.resident_mb(process)
 
 

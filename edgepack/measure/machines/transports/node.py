@@ -44,10 +44,10 @@ def _check_node() -> str:
     if path is None:
         raise EdgepackError("node:// needs Node.js, and there is no `node` here", _INSTALL)
     done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=60, check=False)
-    found = re.match(r"v(\d+)\.", done.stdout)
-    if done.returncode or not found:
+    version = re.match(r"v(\d+)\.", done.stdout)
+    if done.returncode or not version:
         raise EdgepackError(f"`node --version` says {(done.stdout or done.stderr).strip()[:60]!r}, which is no version", _INSTALL)
-    if int(found[1]) < _OLDEST:
+    if int(version[1]) < _OLDEST:
         raise EdgepackError(f"node:// needs Node.js {_OLDEST}, and `node` here is {done.stdout.strip()}", _INSTALL)
     return done.stdout.strip().removeprefix("v")
 

@@ -87,8 +87,8 @@ class Emulated:
         """The runtime's folder, made now where it is missing; None where this Python itself is what runs there."""
         if self.cpu.arch == "x86_64":
             return None
-        found = [one for one in find_sites(self.kept_in, self.cpu.arch) if one.runtime == runtime]
-        if not any(version in (None, one.packages.get(facts_in_python(runtime).package)) for one in found):
+        sites = [site for site in find_sites(self.kept_in, self.cpu.arch) if site.runtime == runtime]
+        if not any(version in (None, site.packages.get(facts_in_python(runtime).package)) for site in sites):
             what = f"a system of {self.cpu.arch} with {runtime}"
             say(f"{self.target.name}: makes {what} in {self.kept_in}, kept for the next time")
         return make_site(self.kept_in, self.cpu, runtime, version)
@@ -173,10 +173,10 @@ class Emulated:
             raise crashed(runtime, self.cpu, ended)
         if done.returncode:
             raise failure(f"{folder} {self.place}", runtime, job, done.stderr.strip() or f"exit code {done.returncode}", done.stdout)
-        found = checked(answer_of(done.stdout, self.place), job, self.place)
-        found["runtime"] = found["runtime"] | {"import_ms": None}
-        found["machine"] = found["machine"] | dict.fromkeys(_UNKNOWN)
-        return found
+        result = checked(answer_of(done.stdout, self.place), job, self.place)
+        result["runtime"] = result["runtime"] | {"import_ms": None}
+        result["machine"] = result["machine"] | dict.fromkeys(_UNKNOWN)
+        return result
 
 
 def check(target: Target) -> None:
@@ -209,8 +209,8 @@ def _pack_of_its_own(folder: Path) -> Iterator[Path]:
 
 
 def _own_packages() -> dict[str, str | None]:
-    found = {}
+    variables = {}
     for name in packages_to_look_for():
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+            variables[name] = importlib.metadata.version(name)
+    return variables

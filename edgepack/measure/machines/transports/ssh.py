@@ -23,8 +23,8 @@ _COMPLAINT_BYTES = 4000
 
 def check(target: Target) -> None:
     """EdgepackError: not an address, files of targets.toml that are not there, asyncssh missing."""
-    found = _ADDRESS.fullmatch(target.address)
-    if not found or int(found["port"] or 22) not in range(1, 65536):
+    parts = _ADDRESS.fullmatch(target.address)
+    if not parts or int(parts["port"] or 22) not in range(1, 65536):
         raise EdgepackError(f"not an ssh address: {target.address!r}", "write ssh://user@host, with :port where it is not 22")
     for what, path in (("key", target.key), ("known_hosts", target.known_hosts)):
         if path and not Path(path).expanduser().is_file():
@@ -114,8 +114,8 @@ def _within(runner: asyncio.Runner, target: Target, work: Awaitable[Any]) -> Any
 async def _connect(target: Target) -> Any:
     import asyncssh
 
-    found = _ADDRESS.fullmatch(target.address)
-    host, port = found["host"].strip("[]"), int(found["port"] or 22)
+    parts = _ADDRESS.fullmatch(target.address)
+    host, port = parts["host"].strip("[]"), int(parts["port"] or 22)
     files = [Path(target.known_hosts or "~/.ssh/known_hosts").expanduser(), Path("/etc/ssh/ssh_known_hosts")]
     known_hosts = [str(path) for path in files if path.is_file()] or b""  # None would trust everybody
     settings = {
@@ -125,7 +125,7 @@ async def _connect(target: Target) -> Any:
         "keepalive_interval": _ALIVE_S,
         "keepalive_count_max": _ALIVE_COUNT,
         "preferred_auth": "publickey",
-        **({"username": found["user"]} if found["user"] else {}),
+        **({"username": parts["user"]} if parts["user"] else {}),
         **({"client_keys": [str(Path(target.key).expanduser())], "agent_path": None} if target.key else {}),
     }
     try:
@@ -134,7 +134,7 @@ async def _connect(target: Target) -> Any:
         raise await _untrusted(target, host, port, known_hosts) from None
     except asyncssh.PermissionDenied:
         raise EdgepackError(
-            f"{target.name} does not let {found['user'] or 'you'} in: it accepts none of the keys {_keys(target)}",
+            f"{target.name} does not let {parts['user'] or 'you'} in: it accepts none of the keys {_keys(target)}",
             f"ssh-copy-id brings a key there; `{_by_hand(target)}` must get in without a password",
         ) from None
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
@@ -153,9 +153,9 @@ def _keys(target: Target) -> str:
 
 def _by_hand(target: Target) -> str:
     """What a person would type."""
-    found = _ADDRESS.fullmatch(target.address)
-    port = f"-p {found['port']} " if found["port"] else ""
-    return f"ssh {port}{found['user'] + '@' if found['user'] else ''}{found['host'].strip('[]')}"
+    parts = _ADDRESS.fullmatch(target.address)
+    port = f"-p {parts['port']} " if parts["port"] else ""
+    return f"ssh {port}{parts['user'] + '@' if parts['user'] else ''}{parts['host'].strip('[]')}"
 
 
 async def _untrusted(target: Target, host: str, port: int, known_hosts: Any) -> EdgepackError:
@@ -173,8 +173,8 @@ async def _untrusted(target: Target, host: str, port: int, known_hosts: Any) -> 
             f"the host key of {target.address} has changed: it now shows {fingerprint}, which is not the one in known_hosts",
             f"only where you know why, such as a board set up anew: `ssh-keygen -R '{place}'`, then `{_by_hand(target)}` and compare",
         )
-    own = "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
+    command = "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
     return EdgepackError(
         f"{target.address} is not a known host: it shows {fingerprint}",
-        f"run `{_by_hand(target)}` once, and compare what it shows with what `{own}` shows on the board",
+        f"run `{_by_hand(target)}` once, and compare what it shows with what `{command}` shows on the board",
     )
