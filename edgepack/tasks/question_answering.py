@@ -93,7 +93,8 @@ def _margins(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row]
     none = np.full(len(rows), np.inf)
     for output, item in zip(outputs, features, strict=True):
         none[item.row] = min(none[item.row], float(output[0, 0]) + float(output[0, 1]))
-    return none - np.array([score for score, _ in _best_spans(outputs, features, rows)])
+    margins: np.ndarray = none - np.array([score for score, _ in _best_spans(outputs, features, rows)])
+    return margins
 
 
 def _best_spans(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row]) -> list[tuple[float, str]]:
