@@ -104,6 +104,8 @@ def _from_java(answer: Answer) -> Answer:
 
 def _in_code_points(answer: Answer, call: tuple) -> Answer:
     """Java and JavaScript count places in units of UTF-16, Python in characters."""
+    if not {"start", "entities"} & set(answer):  # no places; a call may then be a list of messages
+        return answer
     text = call[-1] if isinstance(call[-1], str) else " ".join(call[0])
     units = text.encode("utf-16-le", "surrogatepass")
 
