@@ -6,7 +6,9 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from small import INTENTS, make_data, make_model
+import torch
+from safetensors.torch import save_file
+from small import HIDDEN, INTENTS, make_data, make_model
 
 from edgepack.core import code_graph
 from edgepack.core.cache import key_of
@@ -93,6 +95,8 @@ SETTINGS = {
     "sensitive": (1, "quantize"),
     "embedding_bits": (None, None),  # of decoders
     "format": ("onnx", None),  # what the profile prefers
+    "dimensions": (None, None),  # of vectors: the tests below
+    "base": (None, None),  # of an adapter
     "length": (64, None),
     "max_length": (48, "teacher"),
     "budget.file_mb": (500.0, None),
@@ -164,6 +168,27 @@ def test_each_file_of_the_model_that_a_library_reads_moves_the_teacher(file, mov
         case _:
             path.write_text("another line")
     assert first_moved(before, keys_of(Recipe(model=str(copy), data=str(data), **FIXED))) == ("teacher" if moves else None)
+
+
+def test_fewer_dimensions_of_a_vector_move_the_teacher(model, data):
+    stated = {"model": str(model), "data": str(data), "task": "feature-extraction", **FIXED, "importance": "activation"}
+    assert first_moved(*(keys_of(Recipe(dimensions=count, **stated)) for count in (None, 8))) == "teacher"
+
+
+def test_another_adapter_and_another_base_move_the_teacher(model, data, tmp_path):
+    make_model(tmp_path / "other", seed=1)
+    query = "base_model.model.bert.encoder.layer.0.attention.self.query"
+    for name, value in (("adapter", 0.1), ("stronger", 0.2)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "lora_alpha": 4, "task_type": "SEQ_CLS"}))
+        weights = {f"{query}.lora_A.weight": torch.full((2, HIDDEN), value), f"{query}.lora_B.weight": torch.ones(HIDDEN, 2)}
+        save_file(weights, tmp_path / name / "adapter_model.safetensors")
+    keys = {
+        (adapter, base): keys_of(Recipe(model=str(tmp_path / adapter), base=base, data=str(data), **FIXED))
+        for adapter, base in (("adapter", str(model)), ("stronger", str(model)), ("adapter", str(tmp_path / "other")))
+    }
+    first, stronger, other = keys.values()
+    assert first_moved(first, stronger) == first_moved(first, other) == "teacher"
 
 
 def test_the_seed_moves_the_teacher_where_it_draws_the_splits(model, one_file):
