@@ -113,6 +113,8 @@ SETTINGS = {
     "training.relation_weight": (0.7, "distill"),
     "training.hard_weight": (0.7, "distill"),
     "training.minutes": (7.0, "distill"),
+    "aggregation": ("max", None),  # of tags
+    "words": ("characters", None),
     "unlabelled": ("TEXTS", "teacher"),
     "columns.text": ("text", None),  # what is guessed, too
     "columns.text_pair": (None, None),

@@ -39,6 +39,11 @@ def check(shipment: Shipment) -> tuple[str, ...]:
     if shipment.manifest.format != "onnx":
         raise EdgepackError("the web module runs ONNX files, and the pack is a TFLite file", "build the pack with --format onnx")
     _check_places(shipment)
+    added = json.loads((shipment.pack / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
+    if any(token.get("single_word") for token in added):
+        raise EdgepackError(
+            "the web module's tokenizer knows no added token that matches whole words alone", "ship it --for python or linux"
+        )
     unknown = set(shipment.tokenizing.post_processors) - _POST_PROCESSORS
     if unknown:
         raise EdgepackError(f"the web module has no post-processor {sorted(unknown)[0]}", "ship it --for python or linux")
