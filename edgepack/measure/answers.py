@@ -10,6 +10,7 @@ from edgepack.measure.machines.transports.local import run_job
 from edgepack.tasks.common.task import Features, Outputs
 
 _ROWS_A_PROCESS = 500
+_SMALLEST_OUTPUT = 0.05  # below it, fp32's own rounding is seen
 
 
 def answer(
@@ -42,3 +43,10 @@ def difference(answers: np.ndarray, expected: np.ndarray) -> float:
     """The largest difference between outputs, absolute below 1 and relative above; inf where one is not a number."""
     gap = np.abs(answers - expected) / np.maximum(1.0, np.abs(expected))
     return float(np.inf if np.isnan(gap).any() else gap.max(initial=0.0))
+
+
+def relative_difference(found: np.ndarray, expected: np.ndarray) -> float:
+    """The largest difference beside the largest output: vectors of length 1 have small numbers. inf where one is not a number."""
+    gap = np.abs(found - expected)
+    size = max(float(np.abs(expected).max(initial=0.0)), _SMALLEST_OUTPUT)
+    return float(np.inf if np.isnan(gap).any() else gap.max(initial=0.0) / size)

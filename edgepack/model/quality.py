@@ -24,7 +24,8 @@ def judge_outputs(
     answers = Answers(task, outputs, features, rows, labels, teacher, task.decide(outputs, features, rows))
     known = {metric.name: metric for metric in task.metrics(answers)}
     narrower = teacher is not None and task.metric_of_narrower and task.metric not in known
-    first = known.pop(task.metric_of_narrower if narrower else task.metric, None)
+    name = task.metric_of_gold if task.metric_of_gold in known else task.metric_of_narrower if narrower else task.metric
+    first = known.pop(name or task.metric, None)
     second = next(iter(known.values()), None)
     return Quality(
         score=_scored(first) if first else None,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgepack.core.errors import EdgepackError
-from edgepack.measure.answers import difference
+from edgepack.measure.answers import relative_difference
 from edgepack.measure.decoding import check_decoding, chosen_texts, compare_decoding
 from edgepack.model.material import Material
 from edgepack.pack.attempts import Attempt, InFloat
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edgepack.quantize.matrix_products import Product
     from edgepack.quantize.schemes import Candidate
 
-EXPORT_TOLERANCE = 1e-4  # largest difference of an fp32 export against torch, absolute below 1 and relative above
+EXPORT_TOLERANCE = 1e-4  # largest difference of an fp32 export against torch, beside the largest output
 
 
 def check_student(material: Material, plan: Plan) -> None:
@@ -47,11 +47,11 @@ def check_export(model: "nn.Module", material: Material, plan: Plan, folder: Pat
         expected = torch_outputs(model, material, texts, "check in torch")
         outputs = file_outputs(folder, plan, texts, "check the export", batch, at_once)
         comparable = material.task.comparable
-        worst = max(difference(comparable(output), comparable(true)) for output, true in zip(outputs, expected, strict=True))
+        worst = max(relative_difference(comparable(output), comparable(true)) for output, true in zip(outputs, expected, strict=True))
         if not worst <= EXPORT_TOLERANCE:
             how = f"batch {batch}" + (", token by token" if at_once else "")
             raise EdgepackError(
-                f"the exported file differs from torch by {worst:.2g} (limit {EXPORT_TOLERANCE:g}, {how})",
+                f"the exported file differs from torch by {worst:.2g} of the largest output (limit {EXPORT_TOLERANCE:g}, {how})",
                 "this is a fault of the export, not of your model: please report the model's family and config",
             )
 

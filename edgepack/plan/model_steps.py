@@ -10,6 +10,8 @@ from edgepack.plan.shape import ModelShape
 from edgepack.plan.steps import Distill, DropAttention, ModelStep, PruneFFN, PruneHeads, PruneLayers, PruneWeights
 from edgepack.tasks import task_named
 
+_NOTICEABLE = 0.01  # share of heads or neurons
+
 
 def model_steps(recipe: Recipe, teacher: ModelShape, choice: Choice, considered: list[Choice]) -> Iterator[ModelStep]:
     """Structure first, a part of the way in each iteration with recovery between; then the student; single weights last."""
@@ -49,9 +51,11 @@ def _rounds(recipe: Recipe, teacher: ModelShape, choice: Choice, considered: lis
             "refit": recipe.refit,
         }
         if heads := _share_cut(before, after, "heads"):
-            cuts.append(PruneHeads(fraction=heads, why=_why_heads(recipe, considered) + note, **settings))
+            real = _real_share(heads, choice.prune_heads, f"heads, which go in groups of {teacher.kv_groups}") if count == 1 else ""
+            cuts.append(PruneHeads(fraction=heads, why=_why_heads(recipe, considered) + real + note, **settings))
         if neurons := _share_cut(before, after, "ffn"):
-            cuts.append(PruneFFN(fraction=neurons, why="You asked for it." + note, **settings))
+            real = _real_share(neurons, recipe.prune_ffn or 0, "neurons, whose counts are multiples") if count == 1 else ""
+            cuts.append(PruneFFN(fraction=neurons, why="You asked for it." + real + note, **settings))
         before = after
     if recipe.prune_layers is not None:
         wish = parse_layers(recipe.prune_layers, len(teacher.layers))
@@ -65,6 +69,11 @@ def _rounds(recipe: Recipe, teacher: ModelShape, choice: Choice, considered: lis
             )
         )
     return [cuts for cuts in rounds if cuts]
+
+
+def _real_share(cut: float, asked: float, units: str) -> str:
+    """A sentence where whole units are another share than was asked for."""
+    return f" {cut:.0%} of the {units}, are cut, where {asked:.0%} was asked for." if abs(cut - asked) > _NOTICEABLE else ""
 
 
 def _share_cut(before: ModelShape, after: ModelShape, unit: str) -> float:

@@ -9,6 +9,7 @@ from edgepack.plan.steps import PruneWeights
 from edgepack.report.facts import facts_of
 from edgepack.report.next_step import next_step
 from edgepack.report.records import BUDGETS, Check, Holds, Origin, Report, Verdict
+from edgepack.tasks.common.metrics import METRIC_NOTES
 
 
 def judge(manifest: Manifest, measurement: Measurement | None) -> Report:
@@ -75,7 +76,8 @@ def _checks(manifest: Manifest, measurement: Measurement | None) -> Iterator[Che
 def _figure(name: str, manifest: Manifest, measurement: Measurement | None, here: dict[str, float | None]) -> _Figure:
     """The figure that a budget is held against, and where it comes from."""
     if name == "file_mb":
-        return _Figure(round(manifest.file_mb, 3), "measured", "the file")
+        tokenizer_mb = sum(file.bytes for file in manifest.files if file.name == "tokenizer.json") / 1e6
+        return _Figure(round(manifest.file_mb, 3), "measured", f"the model's files; tokenizer.json adds {tokenizer_mb:.2f} MB")
     if name == "score_drop":
         return _score_drop(manifest)
     if measurement is None or not measurement.is_the_device:
@@ -171,6 +173,8 @@ def _notes(manifest: Manifest, measurement: Measurement | None) -> Iterator[str]
     for row in manifest.ladder:
         if row.details:
             yield f"{row.stage}: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in row.details.items())
+    scores = {score.metric for row in manifest.ladder for score in (row.score, row.second) if score}
+    yield from (note for metric, note in METRIC_NOTES.items() if metric in scores)
     yield from (f"The plan itself predicts {broken}." for broken in manifest.plan.broken)
     if measurement is None or not measurement.is_the_device:
         yield f"Predicted figures: {manifest.predictions.doubt()}"

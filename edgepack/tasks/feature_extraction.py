@@ -187,6 +187,7 @@ TASK = Task(
     gives_vectors=True,
     needs_teacher=True,
     metric_of_narrower="spearman_to_teacher",
+    metric_of_gold="spearman",
     default_importance="activation",  # without labels there is no loss to take a gradient of
     shown=lambda row: {"text": row.text, "text_pair": None},
     narrowed=_narrowed,

@@ -251,8 +251,8 @@ def test_a_pack_of_embeddings_is_scored_on_pairs_and_holds_single_texts(tmp_path
     )
     report = build(recipe, load_profile("raspberry-pi"), tmp_path / "pack", cache, None)
     teacher, shipped = report.ladder[0], report.ladder[-1]
-    assert teacher.score.metric == shipped.score.metric == "cosine_to_teacher" and teacher.score.value == 1.0
-    assert shipped.second.metric == "spearman" and -1 <= shipped.second.low <= shipped.second.value <= shipped.second.high <= 1
+    assert teacher.second.metric == shipped.second.metric == "cosine_to_teacher" and teacher.second.value == 1.0
+    assert shipped.score.metric == "spearman" and -1 <= shipped.score.low <= shipped.score.value <= shipped.score.high <= 1
     assert shipped.calibration is None and shipped.flip_share is None
     golden = [json.loads(line) for line in (tmp_path / "pack" / "golden.jsonl").read_text().splitlines()]
     assert golden and all(entry["text_pair"] is None for entry in golden)

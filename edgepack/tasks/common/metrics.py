@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 Statistic = Callable[[np.ndarray], np.ndarray]  # weights [draws, units] -> values [draws], NaN where a draw has none
 
 
+METRIC_NOTES = {  # what a reader of the figure must know
+    "macro_f1": "Macro F1 is the mean over the classes that the test rows have or that were decided for, not over all of the model's.",
+    "perplexity": (
+        "Perplexity is that of running text in windows of 256 tokens, or of the longest text if that is shorter. Each window is read "
+        "without what stands before it, and the tokens behind the last whole window are left out."
+    ),
+}
+
+
 @dataclass(frozen=True)
 class Answers:
     """What one model made of the test rows. `labels` maps the data's labels to the model's ids; `decisions` has one a row."""

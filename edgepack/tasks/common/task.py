@@ -130,6 +130,7 @@ class Task:
     reads_conll: bool = False  # plain text files hold a word and its tag a line, not a text a line
     needs_teacher: bool = False  # whether the metric compares with the teacher's outputs
     metric_of_narrower: str | None = None  # the first metric of a student whose outputs have another width than the teacher's
+    metric_of_gold: str | None = None  # the first metric where the data has people's own judgement, and not the teacher's alone
     default_importance: str = "gradient"  # what heads and neurons are ranked by
     loss_weights: Mapping[str, float] = field(default_factory=lambda: dict(OUTPUTS_ALONE))
     adapter_kind: str | None = None  # what PEFT calls models for this task
