@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.progress import say
 from edgepack.core.records import Frozen
+from edgepack.core.showing import shown
 from edgepack.tasks.common import numbers_as_answers, several_labels
 from edgepack.tasks.common.calibration import calibrate, log_softmax
 from edgepack.tasks.common.columns import FLAG, parts_of, text_columns, text_row
@@ -125,6 +127,11 @@ def _answers(source: Any, recipe: Any) -> LabelAnswers:
 def _fitted(task: Task, source: Any, recipe: Any) -> Task:
     """Other decisions, metrics and losses for models that answer with several labels, or with numbers."""
     answers = _answers(source, recipe)
+    unread = source.config.get("function_to_apply")
+    if unread is not None and unread != answers.function:
+        say(
+            f"config.json states function_to_apply: {shown(unread)}. transformers' pipeline does not read it here, and neither does edgepack"
+        )
     if answers.multi_label:
         return _with_several_labels(task, source.labels)
     is_number = len(source.labels) == 1 or source.config.get("problem_type") == "regression"
