@@ -129,9 +129,7 @@ def _fitted(task: Task, source: Any, recipe: Any) -> Task:
     answers = _answers(source, recipe)
     unread = source.config.get("function_to_apply")
     if unread is not None and unread != answers.function:
-        say(
-            f"config.json states function_to_apply: {shown(unread)}. transformers' pipeline does not read it here, and neither does edgepack"
-        )
+        say(f"config.json states function_to_apply: {shown(unread)}. transformers' pipeline does not read it here, nor does edgepack")
     if answers.multi_label:
         return _with_several_labels(task, source.labels)
     is_number = len(source.labels) == 1 or source.config.get("problem_type") == "regression"
