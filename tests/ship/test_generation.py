@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from edgepack.core.errors import EdgepackError
 from edgepack.core.resources import shipped
 from edgepack.measure.machines.transports.local import run_job, stream_job
-from edgepack.pack.manifest import read_manifest
+from edgepack.pack.manifest import read_manifest, seal
 from edgepack.ship.generate import generate, read_tokenizer, stable_text
 
 sys.path.append(str(shipped("targets")))
@@ -100,6 +100,7 @@ def test_a_stop_token_ends_the_text_and_is_not_part_of_it(stories_pack, tmp_path
     copy = shutil.copytree(stories_pack, tmp_path / "copy")
     manifest = json.loads((copy / "runnable.json").read_text())
     (copy / "runnable.json").write_text(json.dumps(manifest | {"stop_ids": [stop]}))
+    seal(copy, read_manifest(copy))
     found = generate(copy, PROMPT, 30)
     assert found.ended_by == "stop" and found.tokens == free[: free.index(stop)]
 
