@@ -29,6 +29,14 @@ ANSWER_BYTES = 2_000_000_000  # of a target: the outputs for all rows of a test 
 _SAVE_AGAIN = "write the file again"
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is a file or folder; False too for a name that no file system takes, which `exists` raises for."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def read_bytes(path: Path, limit_bytes: int = JSON_BYTES, fix: str = _SAVE_AGAIN) -> bytes:
     """The content of a plain file. EdgepackError: it is missing, a device or pipe, larger than the limit, or cannot be read."""
     try:

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import say
-from edgepack.core.reading import DATA_BYTES, read_bytes
+from edgepack.core.reading import DATA_BYTES, is_there, read_bytes
 from edgepack.core.showing import shown
 from edgepack.model.label_names import as_label_number, label_fix, label_mapping, renamed
 from edgepack.model.readers import SPLIT_NAMES, find_files, read_records
@@ -54,7 +54,7 @@ def load_data(source: str, task: str | Task, columns: Columns = NO_COLUMNS, seed
     EdgepackError names the file and the line: missing, empty, not UTF-8, one class only, columns that cannot be guessed.
     """
     task, path = task_named(task) if isinstance(task, str) else task, Path(source)
-    if path.exists():
+    if is_there(path):
         by_split, digest = _read_files(path, columns, task.reads_conll)
     elif _is_hub_id(source):
         by_split, digest = _read_hub(source)
@@ -76,7 +76,7 @@ def load_data(source: str, task: str | Task, columns: Columns = NO_COLUMNS, seed
 def load_unlabelled(source: str, task: Task, columns: Columns = NO_COLUMNS) -> list[Row]:
     """Texts of a file without labels, as rows of a task. EdgepackError: the task can learn nothing from such texts."""
     path = Path(source)
-    if not path.is_file():
+    if not is_there(path) or not path.is_file():
         raise EdgepackError(f"no file of unlabelled texts: {source!r}", "give a text, jsonl, csv, tsv or parquet file to --unlabelled")
     if task.unlabelled_row is None:
         raise EdgepackError(

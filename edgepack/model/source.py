@@ -12,7 +12,7 @@ from pydantic import Field
 from edgepack.core.cache import RECORD_FILE
 from edgepack.core.errors import EdgepackError
 from edgepack.core.files import sha256_of
-from edgepack.core.reading import as_object, read_bytes, read_json_object
+from edgepack.core.reading import as_object, is_there, read_bytes, read_json_object
 from edgepack.core.records import Frozen
 from edgepack.core.showing import shown
 from edgepack.model.adapter_base import TOKENIZERS, config_with_head, has_other_tokenizer
@@ -137,8 +137,8 @@ def find_model(model: str, trust_remote_code: bool = False, with_weights: bool =
     """
     folder = Path(model).expanduser()
     name = folder.resolve().name  # where it lies on this machine is nobody's business
-    if not folder.is_dir():
-        if folder.is_file():
+    if not is_there(folder) or not folder.is_dir():
+        if is_there(folder):
             raise EdgepackError(f"the model is a file: {model!r}", "give the folder with config.json and model.safetensors")
         name, folder = model, _download(model, _WEIGHTS + _CONFIGS if with_weights else _CONFIGS)
     adapter = read_adapter(folder)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgepack.core.errors import EdgepackError, did_you_mean
-from edgepack.core.reading import read_toml
+from edgepack.core.reading import is_there, read_toml
 from edgepack.core.resources import shipped
 
 
@@ -26,7 +26,7 @@ def profile_path(name: str) -> Path:
     """The file of a shipped profile by its name, or of the user's own by its path (`./my-board.toml`)."""
     is_path = name.endswith(".toml") or "/" in name
     path = Path(name) if is_path else shipped("device_profiles") / f"{name}.toml"
-    if is_path and not path.is_file():
+    if is_path and not (is_there(path) and path.is_file()):
         raise EdgepackError(f"profile file not found: {name!r}", "check the path, or see `edgepack profiles` for the shipped ones")
     if not is_path and name not in profile_names():
         raise EdgepackError(f"unknown profile: {name!r}", did_you_mean(name, profile_names()))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from edgepack.core.errors import EdgepackError
-from edgepack.core.reading import read_toml
+from edgepack.core.reading import is_there, read_toml
 from edgepack.core.records import Frozen, Location, Stated
 from edgepack.plan.formats import FormatWish
 from edgepack.plan.profile import Budget, PrecisionName
@@ -313,7 +313,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def _beside(path: Path, name: str) -> str:
     """The path of a file or folder that lies beside the recipe file; another name (a hub id, an absolute path) as it is."""
     neighbour = path.parent / name
-    return str(neighbour) if neighbour.exists() else name
+    return str(neighbour) if is_there(neighbour) else name
 
 
 def _merged(stated: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
