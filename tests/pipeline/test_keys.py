@@ -115,6 +115,7 @@ SETTINGS = {
     "training.minutes": (7.0, "distill"),
     "aggregation": ("max", None),  # of tags
     "words": ("characters", None),
+    "columns.label_map": (None, None),  # where the data's labels have other names
     "unlabelled": ("TEXTS", "teacher"),
     "columns.text": ("text", None),  # what is guessed, too
     "columns.text_pair": (None, None),
