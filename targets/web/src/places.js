@@ -20,8 +20,8 @@ export class Placing {
   }
 
   /** [start, end] of each token in characters (code points) of the text. */
-  places(text, tokens) {
-    return this.bytes ? this.#ofBytes(text, tokens) : this.#ofWords(text, tokens);
+  places(text, tokens, kept = 0) { // kept: the first token that is not cut off, whose blank stays where the first one's does
+    return this.bytes ? this.#ofBytes(text, tokens, kept) : this.#ofWords(text, tokens);
   }
 
   #ofWords(text, tokens) {
@@ -66,7 +66,7 @@ export class Placing {
     return { spelt, places };
   }
 
-  #ofBytes(text, tokens) {
+  #ofBytes(text, tokens, kept) {
     const encoder = new TextEncoder();
     const spelt = [];
     const places = [];
@@ -97,7 +97,7 @@ export class Placing {
       begins = Boolean(added);
       const start = places[Math.min(first, places.length - 1)][0];
       const found = [start, places[Math.min(Math.max(first, at - 1), places.length - 1)][1]];
-      return this.trims ? this.#trimmed(found, added ? [...text].slice(...found) : spelling, index) : found;
+      return this.trims ? this.#trimmed(found, added ? [...text].slice(...found) : spelling, index - kept) : found;
     });
   }
 

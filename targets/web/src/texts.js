@@ -37,8 +37,8 @@ export class Texts {
   placed(text) {
     checkText(text, "text");
     const { ids, tokens } = this.#encoded(text);
-    const places = this.placing.places(text, tokens);
     const found = this.#whole([ids]);
+    const places = this.placing.places(text, tokens, this.left ? ids.length - found.kept[0] : 0);
     return { ...found, ...this.#ofTokens(found, { tokens, places }) };
   }
 
