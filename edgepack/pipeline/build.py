@@ -21,6 +21,7 @@ from edgepack.pack.manifest import WEIGHT_CACHE, Manifest, seal
 from edgepack.pipeline.checks import check_student
 from edgepack.pipeline.command import composed_command
 from edgepack.pipeline.finished import check_place, finished_report
+from edgepack.pipeline.own_library import check_library
 from edgepack.pipeline.packing import write_pack
 from edgepack.pipeline.pair import ship
 from edgepack.pipeline.prompts import prove_chat
@@ -121,6 +122,7 @@ def _built(state: BuildState) -> BuildState:
         say(f"data: {state.material.data.summary()}")
     if summary_of := getattr(state.material.answers, "summary", None):
         say(f"answers: {summary_of()}")
+    check_library(state)
     state = judge_teacher(state)
     say(f"  {summary(state.ladder[-1])}")
     for step in state.plan.steps:

@@ -25,7 +25,7 @@ EXTRAS = {  # what each extra of pyproject.toml gives; those for developers stan
     "ssh": "measure on boards over ssh",
     "tflite": "write TFLite files (`--format tflite`, `both` and `auto`)",
 }
-FOR_DEVELOPERS = {"all", "docs", "test"}
+FOR_DEVELOPERS = {"all", "docs", "fuzz", "test"}
 _LOOK_S = 1.0
 _QUIET = """
 import json, sys

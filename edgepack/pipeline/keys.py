@@ -72,6 +72,11 @@ def teacher_inputs(material: Material, roots: Sequence[str]) -> StageInputs:
     return StageInputs(stage="teacher", parent="", settings={}, material=material_inputs(material), **_computed_by(roots))
 
 
+def library_inputs(material: Material, roots: Sequence[str]) -> StageInputs:
+    """Of the comparison with the model's own library, which reads what the teacher reads."""
+    return StageInputs(stage="own library", parent="", settings={}, material=material_inputs(material), **_computed_by(roots))
+
+
 def soft_target_inputs(parent: str, roots: Sequence[str]) -> StageInputs:
     return StageInputs(stage="soft targets", parent=parent, settings={}, **_computed_by(roots))
 

@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgepack.core.cache import key_of, stage
+from edgepack.core.distributed import is_first
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar, say
 from edgepack.core.showing import shown
 from edgepack.model.material import Material
+from edgepack.pipeline.keys import library_inputs
 from edgepack.pipeline.packing import write_tokenizer
+from edgepack.pipeline.scoring import load_model
+from edgepack.pipeline.state import BuildState
 from edgepack.ship.load import device_module
 from edgepack.tasks.common.library import Figures
 from edgepack.tasks.common.task import Features, Task
@@ -40,6 +45,15 @@ class _TorchSession:
         with torch.inference_mode():
             output = self.task.forward(self.model, batch)[0].float().numpy()
         return [output] if len(self.task.outputs) == 1 else list(np.moveaxis(output, -1, 0))
+
+
+def check_library(state: BuildState) -> None:
+    """The comparison below as a stage: it is made once for a model, its data and this code."""
+    with stage(state.cache, key_of(library_inputs(state.material, (__name__,)))) as place:
+        if not place.is_finished:
+            if is_first():
+                check_against_library(load_model(state.material, state.work.checkpoint), state.material)
+            place.record = {}
 
 
 def check_against_library(model: "nn.Module", material: Material) -> None:

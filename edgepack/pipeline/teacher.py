@@ -11,7 +11,6 @@ from edgepack.core.errors import EdgepackError
 from edgepack.model.material import Material, load_outputs, save_outputs
 from edgepack.pipeline.chance import check_names_of_labels
 from edgepack.pipeline.keys import soft_target_inputs, teacher_inputs
-from edgepack.pipeline.own_library import check_against_library
 from edgepack.pipeline.scoring import judged, load_model, model_size, torch_outputs, with_row
 from edgepack.pipeline.state import BuildState, Teacher
 from edgepack.plan.steps import CutVocabulary, ModelStep
@@ -52,7 +51,6 @@ def _test_outputs(state: BuildState, place: Stage) -> dict[str, Any]:
         return {}
     started, material = time.monotonic(), state.material
     model = load_model(material, state.work.checkpoint)
-    check_against_library(model, material)
     outputs = torch_outputs(model, material, material.test, "teacher")
     check_names_of_labels(material, outputs)
     if outputs:

@@ -120,7 +120,7 @@ MODEL_DAMAGE = {
     "unknown family": (
         lambda f: (f / "config.json").write_text((f / "config.json").read_text().replace('"bert"', '"bart"')),
         "unknown model family",
-        "add a row",
+        "add a file",
     ),
     "no tokenizer": (
         lambda f: [p.unlink() for p in f.glob("tok*")],
@@ -154,7 +154,7 @@ DATA_DAMAGE = {
     "labels": (
         lambda f: (f / "test.csv").write_text("text,intent\na,call\nb,music_plya\n"),
         "test.csv:3: label 'music_plya' is not one of the model's",
-        "did you mean 'music_play'?",
+        "say which is which, if this is what you mean: --label-map music_plya=music_play",
     ),
 }
 
