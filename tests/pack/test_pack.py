@@ -183,7 +183,7 @@ def test_other_token_ids_are_refused(copy):
         path.read_text().replace('"lowercase": true', '"lowercase": false').replace('"strip_accents": null', '"strip_accents": false')
     )
     seal(copy, read_manifest(copy))
-    with pytest.raises(EdgepackError, match="tokenizer gives other ids"):
+    with pytest.raises(EdgepackError, match="tokenizer gives other token ids"):
         verify(copy)
 
 
