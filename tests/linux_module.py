@@ -35,4 +35,4 @@ def resign(folder: Path, key: Path) -> None:
         entry |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     text = json.dumps(manifest)
     (folder / "module.json").write_text(text)
-    (folder / "module.sig").write_bytes(base64.b64encode(load_pem_private_key(key.read_bytes(), None).sign(text.encode())))
+    (folder / "module.sig").write_bytes(base64.b64encode(load_pem_private_key(key.read_bytes(), None).sign(text.encode())) + b"\n")
