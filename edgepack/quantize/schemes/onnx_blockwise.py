@@ -83,8 +83,8 @@ def quantize_decoder(
             tensors = _stored(node.input[1], blocks, file)
             if node is head and tied:
                 fresh += _replace_embedding(embedding, tensors, blocks.grid)
+            fresh += [*tensors, *_scaled(graph, node, file)]
             _replace_product(node, tensors, blocks.grid, matrix.shape)
-            fresh += tensors
         if not tied:
             blocks = quantize_blocks(read_weight(weights[embedding.input[0]]), grid_of(step, True))
             tensors = _stored(embedding.input[0], blocks, file)
@@ -98,7 +98,7 @@ def quantize_decoder(
 
 
 def _head_and_embedding(graph: onnx.ModelProto) -> tuple[NodeProto, NodeProto]:
-    head = next(node for node in graph.graph.node if "logits" in node.output)
+    head = _head(graph)
     ids = {"input_ids"}
     for node in graph.graph.node:  # in the order that they run in; GPT-2 reshapes its ids first
         if node.op_type == "Gather" and node.input[1] in ids:
@@ -106,6 +106,15 @@ def _head_and_embedding(graph: onnx.ModelProto) -> tuple[NodeProto, NodeProto]:
         if node.op_type in ("Reshape", "Cast", "Identity") and node.input[0] in ids:
             ids.update(node.output)
     raise ValueError("no table is read with the tokens' ids")
+
+
+def _head(graph: onnx.ModelProto) -> NodeProto:
+    """The product that logits come from; a cap of logits (Gemma 2) stands behind it."""
+    makers = {name: node for node in graph.graph.node for name in node.output}
+    node, products = makers["logits"], products_in(graph)
+    while not any(node is product for product in products):
+        node = next(makers[name] for name in node.input if name in makers)
+    return node
 
 
 def _in_turn(
@@ -135,6 +144,19 @@ def _stored(name: str, blocks: Blocks, file: WeightsFile) -> list[TensorProto]:
     if blocks.grid.asymmetric:
         tensors.append(file.put(f"{name}.zeros", blocks.packed_zeros()))
     return tensors
+
+
+def _scaled(graph: onnx.ModelProto, node: NodeProto, file: WeightsFile) -> list[TensorProto]:
+    """FusedMatMul may multiply its result by `alpha` (Gemma 2's cap); blocks cannot, so a Mul behind them does."""
+    alpha = next((attribute.f for attribute in node.attribute if attribute.name == "alpha"), 1.0)
+    if alpha == 1.0:
+        return []
+    factor = file.put(f"{node.input[1]}.alpha", np.array(alpha, np.float32))
+    output = node.output[0]
+    node.output[0] = f"{output}.before_alpha"
+    place = next(index for index, other in enumerate(graph.graph.node) if other is node or other == node)
+    graph.graph.node.insert(place + 1, helper.make_node("Mul", [node.output[0], factor.name], [output], f"{output}.alpha"))
+    return [factor]
 
 
 def _replace_product(node: NodeProto, tensors: list[TensorProto], grid: Grid, shape: tuple[int, int]) -> None:
