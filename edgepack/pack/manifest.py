@@ -18,7 +18,7 @@ from edgepack.pack.attempts import Attempt
 from edgepack.pack.runnable import RUNNABLE_FILE, Runnable, write_runnable
 from edgepack.plan.cost_model import Prediction
 from edgepack.plan.plan import Plan
-from edgepack.plan.profile import Profile
+from edgepack.plan.profile import PrecisionName, Profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.runtime import Format
 from edgepack.tasks.common.scores import Calibration, GroupScore, Score
@@ -85,7 +85,7 @@ class Manifest(Runnable):
     sha256: Sha256 = _UNSEALED  # of pack.json, with 64 zeros in this place
     edgepack: VersionText
     format: Format
-    precision: OneLine
+    precision: PrecisionName
     max_length: int
     labels: dict[str, str]
     golden_tolerance: float

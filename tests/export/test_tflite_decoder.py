@@ -26,7 +26,7 @@ from edgepack.pack.manifest import read_manifest
 from edgepack.pipeline.build import build
 from edgepack.pipeline.verify import verify
 from edgepack.plan.formats import check_installed
-from edgepack.plan.profile import load_profile
+from edgepack.plan.profile import Budget, load_profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.steps import Quantize
 from edgepack.ship.generate import generate
@@ -234,8 +234,9 @@ def test_a_decoder_goes_all_the_way(tmp_path, stories, cache, written):
     for split in ("train", "test"):
         (tmp_path / "data" / f"{split}.txt").write_text(tokenizer.decode(written, skip_special_tokens=True))
     recipe = Recipe(
-        model=str(stories), data=str(tmp_path / "data"), student="same", prune_heads=0.0, precision="int8", format="tflite", max_length=200
-    )
+        model=str(stories), data=str(tmp_path / "data"), student="same", prune_heads=0.0, precision="int8", format="tflite", max_length=200,
+        budget=Budget(score_drop=50),  # a single text tells little
+    )  # fmt: skip
     report = build(recipe, load_profile("phone"), tmp_path / "pack", cache, QUICK)
     manifest = read_manifest(tmp_path / "pack")
     assert manifest.format == "tflite" and manifest.positions == 512 and manifest.max_length == 200 and manifest.products["float"] == 0

@@ -122,7 +122,7 @@ def test_a_pack_answers_on_arm_as_it_does_here_and_its_instructions_repeat(emula
     machine, manifest = emulated("cortex-a72"), read_manifest(pack_folder)
     report = measure_pack(pack_folder, out=tmp_path, on=[machine.target])
     (found,), (row,) = report.emulations, report.targets
-    assert found.host.within and found.golden.within and found.host.largest_difference < 1e-2 and found.crash is None
+    assert found.host.within and found.golden.within and found.host.largest_difference < 2e-2 and found.crash is None
     assert [one.length for one in found.instructions] == [16, 96] and all(one.instructions > 1e5 for one in found.instructions)
     (again,) = machine.count(pack_folder, "onnxruntime", (16,), runs=5)
     around = 1000  # the interpreter around an inference takes so many more or less: of a pack of real size that is nothing

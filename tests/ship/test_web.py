@@ -221,7 +221,7 @@ def test_texts_and_pairs_are_cut_where_hugging_face_cuts_them(module, pack_folde
         for _ in range(400):
             text, pair = ("light " * int(draw.integers(0, 60)) for _ in range(2))
             pair = pair if draw.random() < 0.7 else None
-            file.write(json.dumps({"text": text, "pair": pair, "ids": tokenizer.encode(text, pair).ids}) + "\n")
+            file.write(json.dumps({"text": text, "pair": pair, "ids": tokenizer.encode(text, pair or None).ids}) + "\n")
     assert compared(module, pack_folder / "tokenizer.json", tmp_path / "texts.jsonl", 32)["other"] == []
 
 

@@ -32,7 +32,7 @@ class About(_Answer):
 
 class _Runtime(_Answer):
     name: Words
-    version: Words
+    version: Words | None  # null where a machine was not asked to start a runtime
     numpy: Words | None = None
     import_ms: Amount | None = None
 
