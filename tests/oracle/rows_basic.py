@@ -39,7 +39,10 @@ def row(family: str, task: str) -> Situation:
         "feature-extraction": (TEXTS, libraries.embed, {}),
         "text-generation": (PROMPTS, libraries.generate, {}),
     }[task]
-    refused = {"question-answering": {"web": "no answers in a context"}, "text-generation": {"web": "text-generation"}}.get(task, {})
+    refused = {
+        "question-answering": {"web": "no answers in a context"},
+        "text-generation": {"web": "text-generation", "android, tflite": "no text from a TFLite file"},
+    }.get(task, {})
     return Situation(f"{family}: {task}", task, partial(make, family=family, task=task, **more), calls, oracle, refused_by=refused)
 
 
