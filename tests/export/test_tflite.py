@@ -77,9 +77,8 @@ def test_every_encoder_and_task_exports_exactly(tmp_path, family, name):
     # MPNet's table of distances is read once for all layers; DeBERTa reads two in each layer that has heads, here one.
     table_of_distances = {"deberta-v2": 2}.get(family, int(bool(FAMILIES[family].head_bias)))
     assert foreign_ops(folder / "model.tflite") == [] and ops_of(folder / "model.tflite")["GATHER_ND"] <= table_of_distances
-    if family == "deberta-v2":  # its projected distances are constants that queries and keys meet: they stay in float
-        return
-    assert "BATCH_MATMUL" not in {weight.op for weight in all_weights(folder / "model.tflite")}  # which int8 would leave in float
+    # int8 leaves such products in float: only DeBERTa has them, where queries and keys meet its projected distances
+    assert ("BATCH_MATMUL" in {weight.op for weight in all_weights(folder / "model.tflite")}) == (family == "deberta-v2")
 
 
 @pytest.fixture(scope="module")
