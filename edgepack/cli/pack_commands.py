@@ -157,11 +157,19 @@ def ship(  # noqa: PLR0913, PLR0917  a flag is a parameter
     also_trust: Annotated[
         list[Path] | None, typer.Option(help="PEM file with one more public key whose signature the module accepts. Repeat it for more.")
     ] = None,
+    runtime_version: Annotated[
+        str | None,
+        typer.Option(
+            help="Version of the runtime that the app's build fetches (android).",
+            show_default="the newest published one that is not newer than the one measured",
+        ),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Turn a pack into a module for an app. The module can prove on the device that it answers as the pack does."""
     from edgepack.cli.ship_view import shipped_view
     from edgepack.ship.shipping import ship as ship_pack
 
-    module = ship_pack(pack, platform, out, package, name, sign, version, minimum_version, expires, also_trust or ())
+    asked = {"version": version, "minimum_version": minimum_version, "expires": expires, "also_trust": also_trust or ()}
+    module = ship_pack(pack, platform, out, package, name, sign, **asked, runtime_version=runtime_version)
     print_result(module.as_json(), json_, lambda: shipped_view(module, out))

@@ -24,10 +24,9 @@ class NpmPackage(Frozen):
 
 
 class AndroidArtefact(Frozen):
-    """The runtime for Android. newest: the newest version that was seen published. native_bytes: of its native libraries, by ABI."""
+    """The runtime for Android, whose published releases stand in ship/published.toml. native_bytes: of its native libraries, by ABI."""
 
     coordinate: str  # Maven's group and name
-    newest: str
     native_bytes: dict[str, int]
     native_source: str
 
@@ -67,6 +66,7 @@ class RuntimeFacts(Frozen):
     measured_on: str | None = None  # address of the target that a build measures on first, where that is not this machine's Python
     npm: NpmPackage | None = None
     android: AndroidArtefact | None = None
+    java: str | None = None  # Maven's group and name of the same for a desktop's or a server's JVM
 
     @property
     def package(self) -> str:

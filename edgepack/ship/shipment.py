@@ -13,6 +13,10 @@ A platform whose module runs on this machine too has a third, which ship() calls
     def self_tested(shipment: Shipment, folder: Path) -> str
         Runs the module's own self-test; a sentence for people. EdgepackError where it fails.
 
+A platform that takes wishes (see Wishes) names them, and ship() refuses all others by name:
+
+    TAKES = frozenset({"runtime_version"})
+
 and a template edgepack/ship/templates/NAME.README.md.j2.
 """
 
@@ -65,6 +69,23 @@ class Tokenizing(Frozen):
     byte_fallback: bool
 
 
+class Wishes(Frozen):
+    """What some platforms alone can do.
+
+    runtime_version: of the runtime that the app's build fetches, in place of the one chosen. with_sample: a whole app beside the
+    module. reduced_runtime: the model as .ort, and what a runtime of its own operators alone is built from.
+    """
+
+    runtime_version: str | None = None
+    with_sample: bool = False
+    reduced_runtime: bool = False
+
+    @property
+    def named(self) -> dict[str, object]:
+        """Those that somebody wishes, by name."""
+        return {name: value for name, value in self if value}
+
+
 class Shipment(Frozen):
     """A pack whose hashes hold, and under which names it is shipped."""
 
@@ -76,6 +97,7 @@ class Shipment(Frozen):
     tokenizing: Tokenizing
     signer: Signer | None
     release: Release
+    wishes: Wishes = Wishes()
 
     @property
     def model_files(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from edgepack.ship.attestation import write_attestation
 from edgepack.ship.module_files import licences_of
 from edgepack.ship.names import chosen_names
 from edgepack.ship.release import read_release
-from edgepack.ship.shipment import Carried, Shipment, Size, Written, platform_names, read_tokenizing
+from edgepack.ship.shipment import Carried, Shipment, Size, Wishes, Written, platform_names, read_tokenizing
 from edgepack.ship.signing import permissions_warning, read_signer
 from edgepack.tasks import task_named
 
@@ -53,19 +53,26 @@ def ship(  # noqa: PLR0913, PLR0917  a flag is a parameter
     minimum_version: str | None = None,
     expires: str | None = None,
     also_trust: Sequence[Path | str] = (),
+    runtime_version: str | None = None,
+    with_sample: bool = False,
+    reduced_runtime: bool = False,
 ) -> Shipped:
     """Writes the module of `pack` for `platform` into the folder `out`, which must hold nothing.
 
     package: dotted, for Android's Java. name: of the module; left out, the package's last part or the pack's folder. sign: PEM
     file with an ed25519 private key. version: of the module, three numbers. minimum_version: the oldest model that the module opens,
     by default its own version. expires: days such as 90d, or a date; a module without one is valid for ever. also_trust: PEM files of
-    more public keys whose signature the module accepts, so that keys can change.
+    more public keys whose signature the module accepts, so that keys can change. runtime_version: of the runtime that the app's build
+    fetches, in place of the published one that is chosen. with_sample: a whole app beside the module. reduced_runtime: the model as
+    .ort too, and what a smaller runtime is built from. The last three are for some platforms alone.
 
     EdgepackError before any work: a platform or a name that does not exist, a pack that does not verify, a task or tokenizer that the
     platform's module does not know, a version or a key that cannot be read.
     """
     pack, out = Path(pack), Path(out)
     writer = _platform(platform)
+    wishes = Wishes(runtime_version=runtime_version, with_sample=with_sample, reduced_runtime=reduced_runtime)
+    _check_wishes(platform, writer, wishes)
     check_output(out)
     module_name, module_package = chosen_names(pack, platform, name, package)
     signer = read_signer(Path(sign)) if sign else None
@@ -84,6 +91,7 @@ def ship(  # noqa: PLR0913, PLR0917  a flag is a parameter
         tokenizing=read_tokenizing(pack),
         signer=signer,
         release=release,
+        wishes=wishes,
     )
     warnings = (*writer.check(shipment), *(permissions_warning(signer.file) if signer else ()))
     with only_one(out, "the output"):
@@ -110,6 +118,14 @@ def _platform(name: str) -> ModuleType:
     if name not in platform_names():
         raise EdgepackError(f"unknown platform: {name!r}", did_you_mean(name, platform_names()))
     return import_module(f"edgepack.ship.platforms.{name}")
+
+
+def _check_wishes(platform: str, writer: ModuleType, wishes: Wishes) -> None:
+    refused = sorted(set(wishes.named) - getattr(writer, "TAKES", frozenset()))
+    if refused:
+        able = [name for name in platform_names() if refused[0] in getattr(_platform(name), "TAKES", frozenset())]
+        elsewhere = f", or ship --for {' or '.join(able)}" if able else ""
+        raise EdgepackError(f"--{refused[0].replace('_', '-')} is nothing that the module for {platform} knows", "leave it out" + elsewhere)
 
 
 def _needed_mb(manifest: Manifest) -> float:

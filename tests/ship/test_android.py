@@ -228,7 +228,7 @@ def test_the_module_is_what_gradle_takes(module):
     gradle = (module / "build.gradle.kts").read_text()
     assert 'namespace = "com.example.intents"' in gradle and "minSdk = 26" in gradle and '"arm64-v8a", "x86_64"' in gradle
     assert (
-        "com.microsoft.onnxruntime:onnxruntime-android:1.31" in gradle
+        "com.microsoft.onnxruntime:onnxruntime-android:1.31.0" in gradle
         and "litert" not in gradle
         and 'noCompress += listOf("onnx"' in gradle
     )

@@ -18,7 +18,6 @@ FACTS = RuntimeFacts(
     keeps_weight_cache=True,
     android=AndroidArtefact(
         coordinate="com.google.ai.edge.litert:litert",
-        newest="2.2.0",
         native_bytes={},
         native_source="not read: ask its .aar",
     ),

@@ -21,8 +21,8 @@ FACTS = RuntimeFacts(
     npm=NpmPackage(name="onnxruntime-node", version="1.30.0"),
     android=AndroidArtefact(
         coordinate="com.microsoft.onnxruntime:onnxruntime-android",
-        newest="1.30.0",
         native_bytes={"arm64-v8a": 32_232_640, "armeabi-v7a": 22_809_264, "x86_64": 38_573_188},
         native_source="read from onnxruntime-android 1.29.0's .aar",
     ),
+    java="com.microsoft.onnxruntime:onnxruntime",
 )

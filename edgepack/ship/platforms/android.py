@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-from packaging.version import Version
-
 from edgepack.core.errors import EdgepackError
 from edgepack.core.escape import Verbatim, requirement
 from edgepack.core.reading import TOKENIZER_BYTES, read_json_object
@@ -14,6 +12,7 @@ from edgepack.ship.jvm.sources import class_prefix, classes_jar, write_sources, 
 from edgepack.ship.jvm.supported import check_tokenizer
 from edgepack.ship.jvm.weights import write_weights
 from edgepack.ship.module_files import MODULE_FILE, TOKENIZER_FILE, write_manifest, write_model
+from edgepack.ship.published import ChosenRelease, artefact, chosen_release
 from edgepack.ship.python_code import first_call
 from edgepack.ship.shipment import Carried, Shipment, Size, Written, check_known
 from edgepack.ship.shipping import rendered
@@ -24,6 +23,7 @@ MIN_SDK = 26  # Android 8: the oldest with all of Java that the module uses; the
 COMPILE_SDK = 36
 PLAY_LIMIT_MB = 200  # compressed download of an app's base module: Play Console help, "Google Play maximum size limits"
 _LARGEST_MAPPED = 2**31 - 1
+TAKES = frozenset({"runtime_version"})
 _ABIS = {"aarch64": ("arm64-v8a",), "armv7l": ("armeabi-v7a", "arm64-v8a")}
 _METHODS = {  # of the module's class, by the task: those that it knows
     "text-classification": "classify",
@@ -54,25 +54,20 @@ def check(shipment: Shipment) -> tuple[str, ...]:
     large = next((name for name in shipment.model_files if sizes[name] > _LARGEST_MAPPED), None)
     if large is not None:
         raise EdgepackError(f"{large} has {sizes[large] / 1e6:.0f} MB: Java maps at most 2147 MB", "build a smaller pack: --file-mb 2000")
+    warning = _release(shipment).warning
     return (
-        *_version_warning(shipment),
+        *((warning,) if warning else ()),
         *_chat_warning(shipment),
         *_size_warning(sum(sizes[name] for name in (*shipment.model_files, TOKENIZER_FILE)) / 1e6),
     )
 
 
-def _version_warning(shipment: Shipment) -> tuple[str, ...]:
-    runtime, version = _runtime(shipment), _version(shipment)
-    newest = runtime.android.newest
-    if Version(version) <= Version(newest):
-        return ()
+def _release(shipment: Shipment) -> ChosenRelease:
+    """Of the runtime that the app's build fetches. EdgepackError: a wish that nobody has published, or that does not open the pack."""
+    runtime = _runtime(shipment)
     oldest = runtime.oldest.get(shipment.manifest.precision)
-    return (
-        f"{runtime.android.coordinate} {version}, with which the pack was measured, was not seen published when this edgepack was made "
-        f"(newest: {newest}): "
-        "if Gradle does not find it, write the newest there is into build.gradle.kts and run the self-test on a device"
-        + (f" ({runtime.name} opens these files from {oldest[0]}.{oldest[1]} on)" if oldest else ""),
-    )
+    needed = f"{oldest[0]}.{oldest[1]}.0" if oldest else None
+    return chosen_release(artefact(runtime.android.coordinate), _version(shipment), needed, shipment.wishes.runtime_version)
 
 
 def _chat_warning(shipment: Shipment) -> tuple[str, ...]:
@@ -129,12 +124,13 @@ def write(shipment: Shipment, folder: Path) -> Written:
 
 
 def _context(shipment: Shipment) -> dict[str, object]:
-    coordinate = _runtime(shipment).android.coordinate
+    release = _release(shipment)
     return {
         "package": shipment.package,
         "name": shipment.name,
         "prefix": class_prefix(shipment.name),
-        "dependency": Verbatim(f"{coordinate}:{_version(shipment)}"),
+        "dependency": Verbatim(f"{release.coordinate}:{release.version}"),
+        "runtime_note": release.note,
         "version": shipment.release.version,
         "min_sdk": shipment.manifest.profile.min_sdk or MIN_SDK,
         "compile_sdk": COMPILE_SDK,
@@ -189,8 +185,8 @@ def _more_sizes(shipment: Shipment, assets: Path, sources: list[Path], jar: byte
 
 
 def _licences(shipment: Shipment) -> tuple[Carried, ...]:
-    runtime = _runtime(shipment)
+    release = _release(shipment)
     return (
         Carried(what="characters.json, drawn from Unicode's character data", licence="Unicode-3.0", carried=True),
-        Carried(what=f"{runtime.android.coordinate}:{_version(shipment)}", licence=runtime.licence, carried=False),
+        Carried(what=f"{release.coordinate}:{release.version}", licence=_runtime(shipment).licence, carried=False),
     )
