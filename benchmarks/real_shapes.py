@@ -45,6 +45,7 @@ SHAPES: dict[str, dict[str, Any]] = {
         "vocab_size": 151936, "max_position_embeddings": 2048, "tie_word_embeddings": True,
     },  # Qwen2.5-0.5B
 }  # fmt: skip
+PROFILES = {"onnx": "raspberry-pi", "tflite": "phone"}
 BY_DEFAULT = ("albert", "bert", "distilbert", "modernbert")
 
 
@@ -73,7 +74,7 @@ def rows(family: str, formats: list[str], precisions: list[str], layers: int | N
                     "real_shapes",
                 )
                 try:
-                    build(recipe, load_profile("raspberry-pi"), out, folder / "cache", effort=None)
+                    build(recipe, load_profile(PROFILES[file_format]), out, folder / "cache", effort=None)
                     cells = measured(read_manifest(out))
                 except EdgepackError as error:
                     cells = [f"**{error.problem}**", "", "", ""]

@@ -15,12 +15,13 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar, say
 from edgepack.core.showing import shown
 from edgepack.model.material import Material
+from edgepack.pack.runnable import Runnable
 from edgepack.pipeline.keys import library_inputs
 from edgepack.pipeline.packing import write_tokenizer
 from edgepack.pipeline.scoring import load_model
 from edgepack.pipeline.state import BuildState
 from edgepack.ship.load import device_module
-from edgepack.tasks.common.library import Figures
+from edgepack.tasks.common.library import Call, Figures
 from edgepack.tasks.common.task import Features, Task
 
 if TYPE_CHECKING:
@@ -45,6 +46,30 @@ class _TorchSession:
         with torch.inference_mode():
             output = self.task.forward(self.model, batch)[0].float().numpy()
         return [output] if len(self.task.outputs) == 1 else list(np.moveaxis(output, -1, 0))
+
+    def decoder(self, positions: int) -> "_TorchDecoder":
+        return _TorchDecoder(self, positions)
+
+
+class _TorchDecoder:
+    """Reads the whole text again for every token: there is nothing to go wrong with a cache. seen: as of a file's decoder."""
+
+    def __init__(self, session: _TorchSession, positions: int) -> None:
+        self._session, self._ids, self.positions = session, list[int](), positions
+
+    @property
+    def seen(self) -> int:
+        return len(self._ids)
+
+    @seen.setter
+    def seen(self, count: int) -> None:
+        del self._ids[count:]
+
+    def step(self, ids: list[int]) -> np.ndarray:
+        """Logits [vocabulary] of what follows."""
+        self._ids += ids
+        logits: np.ndarray = self._session.run(self._ids, [0] * len(self._ids))[0][-1]
+        return logits
 
 
 def check_library(state: BuildState) -> None:
@@ -83,51 +108,63 @@ def check_against_library(model: "nn.Module", material: Material) -> None:
         worst = max(wrong, key=lambda index: gaps[index])
         raise EdgepackError(
             f"a pack would answer otherwise than {library.name}: {len(wrong)} of {len(gaps)} texts differ. The worst is "
-            f"{shown(' | '.join(kept[worst][0]))}: {_top(kept[worst][1])} here, {_top(theirs[worst])} there (limit {_LARGEST_GAP:g})",
+            f"{shown(' | '.join(kept[worst][0]))}: {_difference(kept[worst][1], theirs[worst])} (limit {_LARGEST_GAP:g})",
             "this model states something that edgepack does not reproduce: please report its config.json and tokenizer_config.json",
         )
     say(f"compared with {library.name} on {len(gaps)} raw texts: the largest difference is {max(gaps, default=0.0):.1g}")
 
 
-def _calls(material: Material) -> list[tuple[str, ...]]:
+def _calls(material: Material) -> list[Call]:
     """The data's texts, short and long, nasty ones, and one that is longer than most models read."""
-    calls = []
-    for row in material.sample[0]:
-        calls.append((row.text, row.text_pair) if row.text_pair else (row.text,))
-    calls = list(dict.fromkeys(calls))
+    library = material.task.library
+    calls = list(dict.fromkeys(call for row in material.sample[0] if (call := library.call(row)) is not None))
     step = max(1, len(calls) // _TEXTS)
-    return [*calls[::step][: _TEXTS - 1], (" ".join(["one word after another"] * 200),)]
+    return [*calls[::step][: _TEXTS - 1], *([library.long_call] if library.long_call else [])]
 
 
-def _asked_as_a_pack(model: "nn.Module", material: Material, calls: Sequence[tuple[str, ...]]) -> list[Figures | None]:
+def _asked_as_a_pack(model: "nn.Module", material: Material, calls: Sequence[Call]) -> list[Figures | None]:
     """None: the pack refuses the text."""
+    module: Any = device_module()
+    described = _described(model, material.task)
+    library, figures = material.task.library, [Figures() for _ in calls]
+    refused: set[int] = set()
+    labels = {str(index): name for index, name in sorted(material.id2label.items())}
+    for record in library.records(material.answers):
+        stated = None if record is None else record.as_json()
+        facts = {"labels": labels, "answers": stated, "max_length": material.max_length}
+        manifest = described.model_copy(update=facts)
+        with tempfile.TemporaryDirectory() as folder:
+            write_tokenizer(replace(material), material.max_length, Path(folder))  # a tokenizer of its own: a pack's is set up otherwise
+            stated = manifest.as_json()
+            pack = module.Model(Path(folder), stated, module.model.Texts(Path(folder), stated), _TorchSession(model, material.task))
+            for index, call in enumerate(calls):
+                try:
+                    figures[index] |= library.figures(pack(*call, **library.settings))
+                except module.BadInput:
+                    refused.add(index)
+    return [None if index in refused else each for index, each in enumerate(figures)]
+
+
+def _described(model: "nn.Module", task: Task) -> Runnable:
+    from edgepack.export.onnx_decoder import runnable_decoder
     from edgepack.export.onnx_export import runnable
 
-    module: Any = device_module()
-    fresh = replace(material)  # a tokenizer of its own: a pack's is set up otherwise
-    stated = None if material.answers is None else material.answers.as_json()
-    labels = {str(index): name for index, name in sorted(material.id2label.items())}
-    manifest = runnable(model, material.task).model_copy(update={"labels": labels, "answers": stated, "max_length": material.max_length})
-    figures: list[Figures | None] = []
-    with tempfile.TemporaryDirectory() as folder:
-        write_tokenizer(fresh, material.max_length, Path(folder))
-        facts = manifest.as_json()
-        pack = module.Model(Path(folder), facts, module.model.Texts(Path(folder), facts), _TorchSession(model, material.task))
-        for call in calls:
-            try:
-                figures.append(material.task.library.figures(pack(*call)))
-            except module.BadInput:
-                figures.append(None)
-    return figures
+    return runnable_decoder(model, task) if task.decodes else runnable(model, task)
 
 
 def _gap(ours: Figures, theirs: Figures) -> float:
     if set(ours) != set(theirs):
         return float("inf")
-    scale = max(1.0, *(abs(value) for value in theirs.values()))
-    return max(abs(ours[name] - value) for name, value in theirs.items()) / scale
+    scale = max([1.0, *(abs(value) for value in theirs.values())])
+    return max((abs(ours[name] - value) for name, value in theirs.items()), default=0.0) / scale
 
 
-def _top(figures: Figures) -> str:
-    best = sorted(figures.items(), key=lambda pair: -pair[1])[:2]
-    return ", ".join(f"{name} {value:.4f}" for name, value in best) + (f" and {len(figures) - 2} more" if len(figures) > 2 else "")
+def _difference(ours: Figures, theirs: Figures) -> str:
+    """Of the figures that are farthest apart."""
+    names = [*theirs, *(name for name in ours if name not in theirs)]
+    names = sorted(names, key=lambda name: -abs(ours[name] - theirs[name]) if name in ours and name in theirs else -np.inf)[:2]
+    return "; ".join(f"{name}: {_of(name, ours)} here, {_of(name, theirs)} there" for name in names)
+
+
+def _of(name: str, figures: Figures) -> str:
+    return f"{figures[name]:.4f}" if name in figures else "not"

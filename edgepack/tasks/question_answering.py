@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from edgepack.core.records import Frozen
 from edgepack.tasks.common.columns import fixed_columns, parts_of
 from edgepack.tasks.common.encoding import type_ids
+from edgepack.tasks.common.library import Call, Figures, Library
 from edgepack.tasks.common.losses import IGNORED, divergence, known_mean, real_tokens
 from edgepack.tasks.common.metrics import Answers, Metric, by_row, mean_of
 from edgepack.tasks.common.rows import Record, Row
@@ -229,6 +231,60 @@ def _served(model: Any, row: Row, labels: Mapping[str, int]) -> str:
     return text
 
 
+def _ask_model(folder: Path, calls: Sequence[Call], answers: SpanAnswers, longest: int) -> list[Figures]:
+    """transformers 5 has no pipeline for it: its tokenizer's windows, its model's logits, and the best span as its examples find it."""
+    import torch
+    from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    model = AutoModelForQuestionAnswering.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
+    found = []
+    for index, (question, context) in enumerate(calls):
+        row = Row(str(index), text=question, context=context)
+        windows = _encode(tokenizer, [row], longest)
+        outputs = []
+        for item in windows:
+            encoded = {"input_ids": torch.tensor([item.ids]), "attention_mask": torch.ones(1, len(item.ids), dtype=torch.long)}
+            if "token_type_ids" in tokenizer.model_input_names:
+                encoded["token_type_ids"] = torch.tensor([item.type_ids])
+            with torch.inference_mode():
+                logits = model(**encoded)
+            outputs.append(torch.stack([logits.start_logits[0], logits.end_logits[0]], dim=-1).numpy())
+        found.append(_figures_of_windows(outputs, windows, row))
+    return found
+
+
+def _figures_of_windows(outputs: Outputs, windows: Sequence[Features], row: Row) -> Figures:
+    """How probable the best span is over the whole context, and no answer beside it."""
+    inside = [np.array([span is not None for span in item.offsets]) for item in windows]
+    sums = [
+        np.logaddexp.reduce(np.concatenate([output[kept, side].astype(float) for output, kept in zip(outputs, inside, strict=True)]))
+        for side in (0, 1)
+    ]
+    ((best, text),) = _best_spans(outputs, windows, [row])
+    (margin,) = _margins(outputs, windows, [row])
+    return {f"the answer {text!r}": float(np.exp(best - sum(sums))), _NO_ANSWER: float(1 / (1 + np.exp(-margin)))}
+
+
+_NO_ANSWER = "no answer"
+_ALWAYS_NONE = -1e30  # a threshold under which there is none, whatever the text
+
+
+_MODEL = Library(
+    name="transformers' model",
+    package="transformers",
+    applies=lambda source, answers: True,
+    ask=_ask_model,
+    figures=lambda answer: {f"the answer {answer.text!r}" if answer.end else _NO_ANSWER: answer.score},
+    call=lambda row: (row.text or "what is it?", row.context) if row.context.strip() else None,
+    long_call=("what comes after a word?", " ".join(["one word after another"] * 200)),
+    records=lambda answers: (
+        answers.model_copy(update={"no_answer": False}),
+        answers.model_copy(update={"no_answer": True, "threshold": _ALWAYS_NONE}),
+    ),
+)
+
+
 TASK = Task(
     name="question-answering",
     auto_class="AutoModelForQuestionAnswering",
@@ -259,4 +315,5 @@ TASK = Task(
     label_loss=_label_loss,
     aligned=_aligned,
     choices=lambda output: output.argmax(0),
+    library=_MODEL,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.tasks.common.calibration import known
 from edgepack.tasks.common.columns import text_columns, text_row
+from edgepack.tasks.common.library import Call, Figures, Library
 from edgepack.tasks.common.losses import IGNORED, known_mean, logits_of, real_tokens, rows_mean
 from edgepack.tasks.common.metrics import Answers, Metric, ratio
 from edgepack.tasks.common.rows import Row
@@ -178,6 +180,48 @@ def _renumbered(output: np.ndarray, new_id: Mapping[int, int]) -> np.ndarray:
     return renumbered
 
 
+def _ask_generate(folder: Path, calls: Sequence[Call], answers: WritingAnswers, longest: int) -> list[Figures]:
+    """The model's own generate with what its generation_config says, but for drawing: the likeliest token each time."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    capped = bool(getattr(config, "attn_logit_softcapping", None))  # the fast attention forgets it
+    plain = {"attn_implementation": "eager"} if capped else {}
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True, **plain).eval()
+    stops = model.generation_config.eos_token_id
+    stops = stops if isinstance(stops, list) else [stops]
+    found = []
+    for (prompt,) in calls:
+        encoded = tokenizer(prompt, return_tensors="pt", verbose=False)
+        asked = {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
+        with torch.inference_mode():
+            output = model.generate(**asked, do_sample=False, max_new_tokens=_ASKED_TOKENS, tokenizer=tokenizer)
+        ids = output[0, encoded["input_ids"].shape[1] :].tolist()
+        found.append(_figures_of_tokens(ids[:-1] if ids and ids[-1] in stops else ids))
+    return found
+
+
+def _figures_of_tokens(ids: Sequence[int]) -> Figures:
+    return {f"token {place} is {index}": 1.0 for place, index in enumerate(ids, 1)}
+
+
+_ASKED_TOKENS = 12
+_LONGEST_PROMPT = 200  # characters: without a cache every token costs the whole text
+
+
+_GENERATE = Library(
+    name="transformers' generate",
+    package="transformers",
+    applies=lambda source, answers: True,
+    ask=_ask_generate,
+    figures=lambda answer: _figures_of_tokens(answer.tokens),
+    call=lambda row: (row.text[:_LONGEST_PROMPT],) if row.text.strip() else None,
+    long_call=None,
+    settings={"max_tokens": _ASKED_TOKENS, "temperature": 0.0},
+)
+
 TASK = Task(
     name="text-generation",
     auto_class="AutoModelForCausalLM",
@@ -212,4 +256,5 @@ TASK = Task(
     comparable=lambda output: output[:, 0],  # which of two equal tokens is likelier is a matter of rounding
     gap=lambda differences: float(differences.mean()) if len(differences) else 0.0,  # in nats
     choices=lambda output: output[:, 1],
+    library=_GENERATE,
 )

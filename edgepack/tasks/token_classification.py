@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from edgepack.core.records import Frozen
 from edgepack.tasks.common.calibration import calibrate, log_softmax
 from edgepack.tasks.common.columns import fixed_columns, parts_of
 from edgepack.tasks.common.encoding import encode_text, type_ids
+from edgepack.tasks.common.library import Call, Figures, Library
 from edgepack.tasks.common.losses import IGNORED, divergence, known_mean, logits_of, real_tokens, rows_mean
 from edgepack.tasks.common.metrics import Answers, ClassResult, Metric, by_row, class_result, micro_f1, ratio
 from edgepack.tasks.common.rows import Record, Row
@@ -235,6 +237,38 @@ def _served(model: Any, row: Row, labels: Mapping[str, int]) -> Any:
     return tuple(tags)
 
 
+def _as_the_pipeline(answers: TagAnswers) -> TagAnswers:
+    """The pipeline finds words by the tokenizer, and knows no ends of entities: of such models it tells the tag of every token."""
+    strategy = "none" if answers.scheme in ("bioes", "bilou") else answers.strategy
+    return answers.model_copy(update={"strategy": strategy, "words": "tokenizer"})
+
+
+def _ask_pipeline(folder: Path, calls: Sequence[Call], answers: TagAnswers, longest: int) -> list[Figures]:
+    """transformers' pipeline: each entity's score by its kind and place."""
+    import torch
+    from transformers import pipeline
+
+    strategy = _as_the_pipeline(answers).strategy
+    ask = pipeline("token-classification", model=str(folder), device="cpu", aggregation_strategy=strategy, dtype=torch.float32)
+    ask.tokenizer.model_max_length = longest
+    found = []
+    for (text,) in calls:
+        entities = [(each.get("entity_group") or each["entity"], each) for each in ask(text)]
+        found.append({f"{kind} at {each['start']}-{each['end']}": float(each["score"]) for kind, each in entities})
+    return found
+
+
+_PIPELINE = Library(
+    name="transformers' pipeline",
+    package="transformers",
+    applies=lambda source, answers: True,
+    ask=_ask_pipeline,
+    figures=lambda answer: {f"{each.kind} at {each.start}-{each.end}": each.score for each in answer.entities},
+    call=lambda row: (" ".join(row.words) if row.words else row.text,),
+    records=lambda answers: (_as_the_pipeline(answers),),
+)
+
+
 TASK = Task(
     name="token-classification",
     auto_class="AutoModelForTokenClassification",
@@ -268,4 +302,5 @@ TASK = Task(
     fitted=_fitted,
     answer_record=TagAnswers,
     answers=_answers,
+    library=_PIPELINE,
 )

@@ -1,6 +1,7 @@
 """A build ends by verifying its own pack, and ship by the self-test of what it ships: pairs, empty texts and prompts as text."""
 
 import csv
+import json
 from dataclasses import replace
 
 import pytest
@@ -82,5 +83,38 @@ def test_a_build_says_before_any_work_what_the_models_own_library_answers_otherw
         return [scores[0] | {"call": 0.9876}, *scores[1:]]
 
     task = replace(material.task, library=replace(library, ask=other))
-    with pytest.raises(EdgepackError, match=r"otherwise than transformers' pipeline: 1 of \d+ texts differ\. .*call 0\.9876"):
+    with pytest.raises(EdgepackError, match=r"than transformers' pipeline: 1 of \d+ texts differ.*call: 0\.\d+ here, 0\.9876 there"):
         check_against_library(model, replace(material, task=task))
+
+
+TAGS = {"iob2": ("O", "B-PER", "I-PER"), "bioes": ("O", "B-PER", "I-PER", "E-PER", "S-PER")}
+
+
+@pytest.mark.parametrize(
+    ("task", "family", "more", "settings"),
+    [
+        ("token-classification", "bert", {"labels": TAGS["iob2"]}, {"aggregation": "average"}),
+        ("token-classification", "roberta", {"labels": TAGS["bioes"]}, {}),
+        ("question-answering", "bert", {}, {}),
+        ("text-generation", "llama", {}, {}),
+        ("text-generation", "gemma2", {}, {}),
+        ("text-generation", "gpt2", {}, {}),
+    ],
+)
+def test_tags_answers_and_texts_are_compared_with_the_models_own_library(task, family, more, settings, tmp_path, capfd):
+    model = make_model(tmp_path / "model", family, task=task, **more)
+    if task == "text-generation":
+        path = tmp_path / "model" / "generation_config.json"
+        stated = json.loads(path.read_text()) if path.is_file() else {}
+        path.write_text(json.dumps(stated | {"repetition_penalty": 1.3, "no_repeat_ngram_size": 2, "do_sample": True}))
+    material = gather(Recipe(model=str(tmp_path / "model"), **settings))
+    check_against_library(model, material)
+    assert "compared with transformers'" in capfd.readouterr().err
+    library = material.task.library
+
+    def other(folder, calls, answers, longest):
+        figures = library.ask(folder, calls, answers, longest)
+        return [{"token 1 is 7": 0.5, "PER at 0-1": 0.5}, *figures[1:]]
+
+    with pytest.raises(EdgepackError, match=r"than transformers' .*: 1 of \d+ texts differ.*PER at 0-1: not here, 0\.5000 there"):
+        check_against_library(model, replace(material, task=replace(material.task, library=replace(library, ask=other))))

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgepack.tasks.common.rows import Row
+
 Figures = dict[str, float]  # what is compared of an answer: numbers by name
+Call = tuple[str, ...]  # texts, as a pack takes them
+
+_LONG_TEXT = " ".join(["one word after another"] * 200)  # longer than most models read
+
+
+def _text_and_pair(row: Row) -> Call:
+    return (row.text, row.text_pair) if row.text_pair else (row.text,)
 
 
 @dataclass(frozen=True)
@@ -15,12 +24,17 @@ class Library:
     """A call of a library on raw texts.
 
     package: what must be installed. applies: whether the library tells for a model's Source and the task's answers record.
-    ask: figures for each call, of the model's folder, the calls (texts, as a pack takes them), that record and the longest text in
-    tokens. figures: the same of a pack's own answer.
+    ask: figures for each call, of the model's folder, the calls, that record and the longest text in tokens. figures: the same of a
+    pack's own answer. call: what a row becomes; None where it is no call. long_call: one that is longer than most models read.
+    records: the answers records that a pack is asked by, whose figures are put together. settings: of a pack's call.
     """
 
     name: str
     package: str
     applies: Callable[[Any, Any], bool]
-    ask: Callable[[Path, Sequence[tuple[str, ...]], Any, int], list[Figures]]
+    ask: Callable[[Path, Sequence[Call], Any, int], list[Figures]]
     figures: Callable[[Any], Figures]
+    call: Callable[[Row], Call | None] = _text_and_pair
+    long_call: Call | None = (_LONG_TEXT,)
+    records: Callable[[Any], Sequence[Any]] = lambda answers: (answers,)
+    settings: Mapping[str, Any] = field(default_factory=dict)
