@@ -84,7 +84,9 @@ def sync(path: Path) -> None:
 
 
 def check_output(out: Path) -> None:
-    """EdgepackError where `out` holds anything: nothing is ever overwritten."""
+    """EdgepackError where `out` holds anything: nothing is ever overwritten. What is written whole takes the place of the folder."""
+    if out.is_dir() and out.resolve() == Path.cwd():
+        raise EdgepackError(f"output is the folder that you are in: {str(out)!r}", "name a new folder with --out")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise EdgepackError(f"output is not empty: {str(out)!r}", "choose another --out, or remove it first")
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -13,6 +13,7 @@ from edgepack.core.fields import FileName, OneLine, PackageName, Sha256, Version
 from edgepack.core.files import sha256_of, write_atomically
 from edgepack.core.reading import as_object, parse_json, read_bytes
 from edgepack.core.records import Frozen
+from edgepack.core.renewal import RENEWED, RENEWED_PARTIAL, finish_renewal
 from edgepack.core.showing import shown
 from edgepack.pack.attempts import Attempt
 from edgepack.pack.runnable import RUNNABLE_FILE, Runnable, write_runnable
@@ -26,8 +27,11 @@ from edgepack.tasks.common.scores import Calibration, GroupScore, Score
 MANIFEST_FILE = "pack.json"
 WEIGHT_CACHE = ".weight-cache"  # a folder that a target may leave in a pack: of the machine that ran it, no part of what was built
 REPORT_FILES = ("report.json", "report.md", "report.html")
-RENEWED, RENEWED_PARTIAL = ".renewed", ".renewed.partial"  # of a measuring that is writing its report, or was killed: see renewal.py
+STATEMENT_FILE = "attestation.json"  # how the pack was made: see attestation.py
+SUMS_FILE = "SHA256SUMS"  # of every other file, pack.json too, as `sha256sum --check` reads it
 _BESIDE = (WEIGHT_CACHE, RENEWED, RENEWED_PARTIAL)  # folders that pack.json does not list
+_NOT_LISTED = (MANIFEST_FILE, SUMS_FILE)  # the files that hold the hashes
+RENEWED_FILES = (*REPORT_FILES, SUMS_FILE, MANIFEST_FILE)  # by every measuring, together: see renewal.py
 SCHEMA: Final = 2
 _UNSEALED = "0" * 64  # stands in pack.json while its own hash is computed
 
@@ -107,8 +111,8 @@ class Manifest(Runnable):
 
     @property
     def pack_id(self) -> str:
-        """One hash for what is shipped: the reports about it do not change it."""
-        shipped = sorted((file.name, file.sha256) for file in self.files if file.name not in REPORT_FILES)
+        """One hash for what is shipped: the reports and the statement about it do not change it."""
+        shipped = sorted((file.name, file.sha256) for file in self.files if file.name not in (*REPORT_FILES, STATEMENT_FILE))
         return hashlib.sha256(json.dumps(shipped).encode()).hexdigest()[:16]
 
     @property
@@ -121,7 +125,19 @@ def seal(folder: Path, manifest: Manifest) -> Manifest:
     """Writes pack.json with size and hash of every other file that is in the folder now, and with a hash of its own."""
     sealed, text = sealed_text(folder, manifest)
     write_atomically(folder / MANIFEST_FILE, text)
+    write_atomically(folder / SUMS_FILE, sums_of(sealed, text.encode()))
     return sealed
+
+
+def sums_of(manifest: Manifest, manifest_file: bytes) -> str:
+    """The text of SHA256SUMS. manifest_file: the bytes of pack.json."""
+    listed = {file.name: file.sha256 for file in manifest.files}
+    return sums_text(listed | {MANIFEST_FILE: hashlib.sha256(manifest_file).hexdigest()})
+
+
+def sums_text(digests: Mapping[str, str]) -> str:
+    """Lines for `sha256sum --check`. digests: sha256 by file name."""
+    return "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
 
 
 def sealed_text(folder: Path, manifest: Manifest, renewed: Path | None = None) -> tuple[Manifest, str]:
@@ -129,29 +145,22 @@ def sealed_text(folder: Path, manifest: Manifest, renewed: Path | None = None) -
     if not (folder / RUNNABLE_FILE).is_file():  # a pack of schema 1
         write_runnable(folder, manifest)
     present = {path.name: path for place in (folder, renewed) if place for path in place.iterdir()}
-    files = tuple(packed(present[name]) for name in sorted(present) if name not in (MANIFEST_FILE, *_BESIDE))
+    files = tuple(packed(present[name]) for name in sorted(present) if name not in (*_NOT_LISTED, *_BESIDE))
     sealed = manifest.model_copy(update={"schema_version": SCHEMA, "sha256": _UNSEALED, "files": files})
     text = json.dumps(sealed.as_json(), indent=1) + "\n"
     digest = hashlib.sha256(text.encode()).hexdigest()
     return sealed.model_copy(update={"sha256": digest}), text.replace(_UNSEALED, digest, 1)
 
 
-def finish_renewal(folder: Path) -> None:
-    """Moves what a killed `renew` had made valid and not yet moved. What is in the way of it stays, and is refused with the rest."""
-    fresh = folder / RENEWED
-    if fresh.is_symlink() or not fresh.is_dir():
-        return
-    with suppress(OSError):
-        for name in (*REPORT_FILES, MANIFEST_FILE):
-            if (fresh / name).is_file() and not (fresh / name).is_symlink():
-                (fresh / name).replace(folder / name)
-        fresh.rmdir()
+def finish_pack(folder: Path) -> None:
+    """Moves the reports that a killed measuring had made valid and not yet moved."""
+    finish_renewal(folder, RENEWED_FILES)
 
 
 def read_manifest(folder: Path) -> Manifest:
     """EdgepackError: no pack, a pack.json that was changed, or one of another schema."""
     path = folder / MANIFEST_FILE
-    finish_renewal(folder)
+    finish_pack(folder)
     if not path.is_file():
         raise EdgepackError(f"no pack in {str(folder)!r}: it has no {MANIFEST_FILE}", "give the folder that `edgepack build --out` wrote")
     fix = "build or copy the pack again"
@@ -188,7 +197,7 @@ def check_files(folder: Path, manifest: Manifest, skip: tuple[str, ...] = ()) ->
         if path.is_symlink() or not is_plain:
             raise EdgepackError(f"{path.name} in the pack {folder} is not a plain file", "copy the pack with its files, without links")
     listed = {file.name: file for file in manifest.files}
-    present = {path.name for path in folder.iterdir()} - {MANIFEST_FILE, *_BESIDE}
+    present = {path.name for path in folder.iterdir()} - {*_NOT_LISTED, *_BESIDE}
     for name in sorted(set(listed) ^ present):
         if name in skip:
             continue
@@ -199,6 +208,19 @@ def check_files(folder: Path, manifest: Manifest, skip: tuple[str, ...] = ()) ->
             raise EdgepackError(
                 f"{name} in {folder} was changed: its hash is not the one in {MANIFEST_FILE}", "build or copy the pack again"
             )
+    _check_sums(folder, manifest)
+
+
+def _check_sums(folder: Path, manifest: Manifest) -> None:
+    """A pack without a statement is of an older edgepack, which wrote no SHA256SUMS either."""
+    path = folder / SUMS_FILE
+    if not path.is_file() and all(file.name != STATEMENT_FILE for file in manifest.files):
+        return
+    if not path.is_file():
+        raise EdgepackError(f"{SUMS_FILE} is missing from the pack {folder}", "build or copy the pack again")
+    expected = sums_of(manifest, read_bytes(folder / MANIFEST_FILE))
+    if read_bytes(path) != expected.encode():
+        raise EdgepackError(f"{SUMS_FILE} in {folder} was changed: it does not say what is there", "build or copy the pack again")
 
 
 def packed(path: Path) -> PackedFile:

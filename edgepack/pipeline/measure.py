@@ -16,12 +16,12 @@ from edgepack.measure.measuring import measure
 from edgepack.measure.ops import profile_ops
 from edgepack.model.data import label_ids, load_data
 from edgepack.model.quality import judge_outputs
-from edgepack.pack.manifest import REPORT_FILES, Manifest, StageRecord, check_files, read_manifest
+from edgepack.pack.manifest import MANIFEST_FILE, REPORT_FILES, Manifest, StageRecord, check_files, read_manifest
 from edgepack.pack.renewal import renew
 from edgepack.report.records import Report
 from edgepack.report.regression import against, check_comparable, check_same_machine, read_baseline
 from edgepack.report.side_by_side import Outcome, judge_targets
-from edgepack.report.write import write_report
+from edgepack.report.write import place_report, write_report
 from edgepack.tasks import task_named
 from edgepack.tasks.common.scores import Quality
 
@@ -49,8 +49,12 @@ def measure_pack(
     older = read_baseline(baseline) if baseline else None
     if older:
         check_comparable(older, manifest.profile.name, manifest.task, [target.name for target in on])
-    place = out or pack
+    place = pack if out is None or out.resolve() == pack.resolve() else out
     _check_writable(place)
+    if place is not pack and (place / MANIFEST_FILE).exists():
+        raise EdgepackError(
+            f"{str(place)!r} holds another pack, whose reports would no longer be its own", "name another folder with --out"
+        )
     with only_one(place, "the place of the report", "wait for it, or name another folder with --out"):
         manifest, median_length = _scored_again(pack, manifest, data)
         outcomes = []
@@ -61,10 +65,10 @@ def measure_pack(
         report = judge_targets(manifest, outcomes)
         if older:
             report = against(report, older, str(baseline), max_regression)
-        if out is None:
+        if place is pack:
             renew(pack, manifest, lambda folder: write_report(folder, report))
         else:
-            write_report(out, report)
+            place_report(place, report)
     return report
 
 
@@ -133,9 +137,9 @@ def _with_quality(manifest: Manifest, quality: Quality) -> StageRecord:
 
 
 def _check_writable(folder: Path) -> None:
+    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):  # without a name, where the system can: a kill leaves nothing
+        with tempfile.TemporaryFile(dir=existing):  # without a name, where the system can: a kill leaves nothing
             pass
     except OSError as error:
         raise EdgepackError(f"cannot write the report into {str(folder)!r}: {error.strerror}", "name another folder with --out") from None

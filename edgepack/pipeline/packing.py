@@ -12,6 +12,7 @@ from edgepack.model.material import Material
 from edgepack.model.source import Source
 from edgepack.model.statements.tokenizer_config import WHOLE_FILE
 from edgepack.model.tokenizer_types import without_types
+from edgepack.pack.attestation import write_attestation
 from edgepack.pack.manifest import Manifest, Origin, seal
 from edgepack.pack.runnable import Runnable, write_runnable
 from edgepack.pipeline.checks import check_shipped_products
@@ -97,6 +98,7 @@ def write_pack(folder: Path, state: BuildState, command: str) -> Pack:
         files=(),
     )
     write_model_card(folder, manifest)
+    write_attestation(folder, seal(folder, manifest))
     return Pack(folder, seal(folder, manifest))
 
 

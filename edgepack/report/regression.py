@@ -6,8 +6,10 @@ from typing import Any
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.reading import ANSWER_BYTES, read_json_object
+from edgepack.core.renewal import finish_renewal
 from edgepack.measure.measurement import LatencyRow, Measurement
 from edgepack.measure.statistics import Ratio, ratio_apart
+from edgepack.pack.manifest import RENEWED_FILES
 from edgepack.report.baseline import Baseline, Figure, Regression
 from edgepack.report.records import Report
 
@@ -18,6 +20,7 @@ _FIX = "give a report.json that `edgepack measure` wrote"
 
 def read_baseline(path: Path) -> Report:
     """EdgepackError: no such file, not a report.json, one without measurements."""
+    finish_renewal(path.parent, RENEWED_FILES)  # of a measuring that was killed
     if not path.exists():
         raise EdgepackError(f"baseline not found: {str(path)!r}", _FIX)
     report = Report.read(read_json_object(path, ANSWER_BYTES, _FIX), str(path))

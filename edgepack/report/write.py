@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.core import templates
-from edgepack.core.files import write_atomically
+from edgepack.core.files import write_atomically, written_whole
+from edgepack.core.renewal import renewed_together
 from edgepack.measure.measurement import LatencyRow, Measurement, MemoryRow
 from edgepack.measure.ops import OpProfile
+from edgepack.pack.manifest import REPORT_FILES
 from edgepack.report.charts import Bar, Line, bars, lines
 from edgepack.report.ladder import quality_charts, score_text, weakest
 from edgepack.report.records import BUDGETS, Report
@@ -18,10 +20,21 @@ _HEADINGS = {"class": "The weakest classes", "entity type": "The weakest entity 
 
 
 def write_report(folder: Path, report: Report) -> None:
-    """Writes report.json, report.md and report.html into `folder`, each whole or not at all."""
+    """Writes report.json, report.md and report.html into a folder that nobody looks into yet: each is whole, the three are not one."""
     texts = {"report.html": html(report), "report.md": markdown(report), "report.json": json.dumps(report.as_json(), indent=1) + "\n"}
     for name, text in texts.items():  # nothing is written before all three are there
         write_atomically(folder / name, text)
+
+
+def place_report(folder: Path, report: Report) -> None:
+    """The three files into a folder that people look into, new or with an older report: all or nothing."""
+    if folder.is_dir() and (any(folder.iterdir()) or folder.resolve() == Path.cwd()):
+        renewed_together(folder, REPORT_FILES, lambda fresh: write_report(fresh, report))
+        return
+    if folder.is_dir():
+        folder.rmdir()  # empty: what is written whole takes its place
+    with written_whole(folder) as fresh:
+        write_report(fresh, report)
 
 
 def markdown(report: Report) -> str:

@@ -1,20 +1,21 @@
 """What a module is made of, for whoever checks it without running it: SHA256SUMS, and a statement about its build.
 
-The statement is in-toto's (https://in-toto.io/Statement/v1) with the predicate of SLSA's provenance (https://slsa.dev/provenance/v1).
-Where a key was given, attestation.dsse.json holds it signed, in a DSSE envelope.
+The statement is the pack's (edgepack/pack/attestation.py), about the module's files. Where a key was given, attestation.dsse.json holds
+it signed, in a DSSE envelope.
 """
 
 import base64
 import hashlib
 import json
-import re
 from pathlib import Path
 from typing import Any
 
+from edgepack.pack.attestation import build_parameters, statement
+from edgepack.pack.manifest import STATEMENT_FILE, SUMS_FILE, sums_text
 from edgepack.ship.shipment import Shipment
 from edgepack.ship.signing import sign
 
-SUMS_FILE, STATEMENT_FILE, ENVELOPE_FILE = "SHA256SUMS", "attestation.json", "attestation.dsse.json"
+ENVELOPE_FILE = "attestation.dsse.json"
 _PAYLOAD_TYPE = "application/vnd.in-toto+json"
 _BUILD_TYPE = "urn:edgepack:ship:v1"
 
@@ -32,8 +33,7 @@ def write_attestation(folder: Path, shipment: Shipment) -> None:
             ],
         }
         (folder / ENVELOPE_FILE).write_text(json.dumps(envelope, indent=1) + "\n", encoding="utf-8")
-    lines = [f"{digest}  {name}\n" for name, digest in _digests(folder).items()]
-    (folder / SUMS_FILE).write_text("".join(lines), encoding="utf-8")
+    (folder / SUMS_FILE).write_text(sums_text(_digests(folder)), encoding="utf-8")
 
 
 def _signed_bytes(payload: bytes) -> bytes:
@@ -47,42 +47,8 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def _statement(folder: Path, shipment: Shipment) -> dict[str, Any]:
-    manifest = shipment.manifest
-    sources = [("model", manifest.source), *([("data", manifest.data)] if manifest.data else [])]
-    return {
-        "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{"name": name, "digest": {"sha256": digest}} for name, digest in _digests(folder).items()],
-        "predicateType": "https://slsa.dev/provenance/v1",
-        "predicate": {
-            "buildDefinition": {
-                "buildType": _BUILD_TYPE,
-                "externalParameters": {
-                    "name": shipment.name,
-                    "platform": shipment.platform,
-                    "version": shipment.release.version,
-                    "recipe": _without_folders(manifest.recipe.as_json()),
-                    "profile": manifest.profile.name,
-                    "seed": manifest.seed,
-                },
-                "internalParameters": {"pack_id": manifest.pack_id, "versions": manifest.versions},
-                "resolvedDependencies": [
-                    {"name": _without_folders(origin.name), "annotations": {"role": role}, "digest": {"sha256": origin.sha256}}
-                    for role, origin in sources
-                ],
-            },
-            "runDetails": {
-                "builder": {"id": "edgepack", "version": {"edgepack": manifest.edgepack}},
-                "metadata": {"startedOn": shipment.release.created},
-            },
-        },
-    }
-
-
-def _without_folders(value: Any) -> Any:
-    """The same, where of each path of the machine that built the pack only the last part is left."""
-    if isinstance(value, dict):
-        return {key: _without_folders(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_without_folders(part) for part in value]
-    is_path = isinstance(value, str) and re.match(r"[/~.\\]|[A-Za-z]:[/\\]", value)
-    return re.split(r"[/\\]", value.rstrip("/\\"))[-1] if is_path else value
+    release, manifest = shipment.release, shipment.manifest
+    parameters = {"name": shipment.name, "platform": shipment.platform, "version": release.version} | build_parameters(manifest)
+    made = statement(_digests(folder), _BUILD_TYPE, parameters, manifest)
+    made["predicate"]["runDetails"]["metadata"] = {"startedOn": release.created}
+    return made

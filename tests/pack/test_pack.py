@@ -4,6 +4,8 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -14,7 +16,7 @@ from small import make_model
 from edgepack.cli.recipe_flags import takes_recipe
 from edgepack.core.errors import EdgepackError
 from edgepack.core.files import check_disk, check_output, write_atomically, written_whole
-from edgepack.pack.manifest import MANIFEST_FILE, check_files, read_manifest, seal
+from edgepack.pack.manifest import MANIFEST_FILE, STATEMENT_FILE, SUMS_FILE, check_files, read_manifest, seal
 from edgepack.pack.runnable import read_runnable
 from edgepack.pipeline.packing import model_config
 from edgepack.pipeline.verify import verify
@@ -36,7 +38,7 @@ def test_a_pack_holds_what_the_readme_promises(pack_folder):
     names = {path.name for path in pack_folder.iterdir()}
     assert names >= {
         "pack.json", "model.onnx", "model.onnx.data", "tokenizer.json", "labels.json", "config.json", "golden.jsonl",
-        "report.json", "report.md", "report.html", "README.md",
+        "report.json", "report.md", "report.html", "README.md", "attestation.json", "SHA256SUMS",
     }  # fmt: skip
     manifest = json.loads((pack_folder / MANIFEST_FILE).read_text())
     assert manifest["schema"] == 2
@@ -44,7 +46,7 @@ def test_a_pack_holds_what_the_readme_promises(pack_folder):
         manifest
     )
     assert {"name", "bytes", "sha256"} == set(manifest["files"][0])
-    assert {entry["name"] for entry in manifest["files"]} == names - {MANIFEST_FILE}
+    assert {entry["name"] for entry in manifest["files"]} == names - {MANIFEST_FILE, SUMS_FILE}
     assert json.loads((pack_folder / "labels.json").read_text())["0"] == "light_on"
 
 
@@ -55,6 +57,45 @@ def test_other_loaders_find_the_config_with_the_labels_and_without_anybodys_path
     assert config["label2id"] == {name: int(index) for index, name in labels.items()}
     foreign = {"model_type": "bert", "_name_or_path": "/home/somebody/model", "auto_map": {"AutoModel": "x.Y"}}
     assert model_config(foreign, {}) == {"model_type": "bert"}
+
+
+def test_sha256sum_checks_every_file_of_a_pack(copy):
+    def checked():
+        return subprocess.run(["sha256sum", "--check", SUMS_FILE], cwd=copy, capture_output=True, text=True, check=False)
+
+    assert checked().returncode == 0 and {line.split(":")[0] for line in checked().stdout.splitlines()} == {
+        path.name for path in copy.iterdir()
+    } - {SUMS_FILE}
+    flip(copy / MANIFEST_FILE, 700)
+    assert checked().returncode == 1 and "pack.json: FAILED" in checked().stdout
+
+
+def test_the_statement_of_a_pack_names_sources_recipe_and_versions_and_no_folder(pack_folder):
+    manifest, text = read_manifest(pack_folder), (pack_folder / STATEMENT_FILE).read_text()
+    statement = json.loads(text)
+    assert statement["_type"] == "https://in-toto.io/Statement/v1" and statement["predicateType"] == "https://slsa.dev/provenance/v1"
+    subject = {one["name"]: one["digest"]["sha256"] for one in statement["subject"]}
+    assert subject == {file.name: file.sha256 for file in manifest.files if not file.name.startswith(("report.", STATEMENT_FILE))}
+    asked = statement["predicate"]["buildDefinition"]
+    sources = {one["annotations"]["role"]: one["digest"]["sha256"] for one in asked["resolvedDependencies"]}
+    assert sources == {"model": manifest.source.sha256, "data": manifest.data.sha256}
+    assert asked["externalParameters"]["recipe"]["precision"] == "int8" and asked["externalParameters"]["seed"] == manifest.seed
+    assert asked["internalParameters"] == {"pack_id": manifest.pack_id, "versions": manifest.versions}
+    assert str(pack_folder.parent.parent) not in text and manifest.recipe.model not in text
+
+
+@pytest.mark.parametrize("damage", ["another line", "a hash", "no file"])
+def test_sums_that_do_not_say_what_is_there_are_refused(copy, damage):
+    path = copy / SUMS_FILE
+    match damage:
+        case "another line":
+            path.write_text(path.read_text() + f"{'0' * 64}  ../other\n")
+        case "a hash":
+            flip(path, 3)
+        case _:
+            path.unlink()
+    with pytest.raises(EdgepackError, match="SHA256SUMS (is missing from the pack|in .* was changed)"):
+        check_files(copy, read_manifest(copy))
 
 
 def test_golden_vectors_hold_texts_ids_and_outputs(pack_folder):
@@ -120,10 +161,11 @@ def test_what_is_no_plain_file_is_refused(copy, tmp_path, how):
 
 def as_schema_1(folder, **changes):
     """The pack as an older edgepack left it: no runnable.json, no hash of pack.json."""
-    (folder / "runnable.json").unlink()
+    for name in ("runnable.json", SUMS_FILE, STATEMENT_FILE):
+        (folder / name).unlink()
     data = json.loads((folder / MANIFEST_FILE).read_text())
     del data["sha256"]
-    files = [file for file in data["files"] if file["name"] != "runnable.json"]
+    files = [file for file in data["files"] if file["name"] not in ("runnable.json", STATEMENT_FILE)]
     (folder / MANIFEST_FILE).write_text(json.dumps(data | {"schema": 1, "files": files} | changes))
 
 
@@ -212,6 +254,13 @@ def test_nothing_is_overwritten(tmp_path):
         (tmp_path / "file").touch()
         with pytest.raises(EdgepackError, match="output is not empty"):
             check_output(taken)
+
+
+def test_the_folder_that_one_is_in_is_no_output(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for place in (Path(), tmp_path):
+        with pytest.raises(EdgepackError, match="output is the folder that you are in"):
+            check_output(place)
 
 
 def test_a_full_disk_is_said_before_the_work(tmp_path):

@@ -19,7 +19,7 @@ from edgepack.measure.machines.job_answers import checked, checked_about
 from edgepack.measure.machines.jobs import failure, script_of
 from edgepack.measure.machines.machine import Facts, Pushed, Removal, SetUp
 from edgepack.measure.machines.targets import Target
-from edgepack.pack.manifest import REPORT_FILES, Manifest, PackedFile, packed
+from edgepack.pack.manifest import REPORT_FILES, STATEMENT_FILE, Manifest, PackedFile, packed
 from edgepack.plan.runtime import packages_to_look_for
 
 _SOURCES = ("machine", "store", "board_python", "board")
@@ -83,7 +83,7 @@ class Remote:
 
     def push(self, folder: Path, manifest: Manifest) -> Pushed:
         """Brings the pack and targets/: only what is not there by its hash. Where the disk is full, what was sent goes again."""
-        pack = [file for file in manifest.files if file.name not in REPORT_FILES]
+        pack = [file for file in manifest.files if file.name not in (*REPORT_FILES, STATEMENT_FILE)]
         files = {file.name: (folder / file.name, file) for file in pack} | {"pack.json": _with_hash(folder / "pack.json")}
         targets = shipped("targets")
         scripts, module = ({path.name: _with_hash(path) for path in sorted(place.glob("*.py"))} for place in (targets, targets / "module"))
