@@ -35,7 +35,7 @@ class Session:
     def __init__(self, folder: str) -> None:
         self.root = Path.home() / folder
         sweep(self.root)
-        self.kept = is_set_up(self.root)
+        self.is_lasting = is_set_up(self.root)
         self._work: Path | None = None
         self._half_made = False
         self._claim: int | None = None
@@ -68,9 +68,9 @@ class Session:
             "libc": list(platform.libc_ver()),
             "pointer_bits": 64 if sys.maxsize > 2**32 else 32,
             "folder": str(self.root),
-            "is_set_up": self.kept,
+            "is_set_up": self.is_lasting,
             "exists": self.root.exists(),
-            "folder_mb": round(bytes_under(self.root) / 1e6, 1) if self.kept else None,
+            "folder_mb": round(bytes_under(self.root) / 1e6, 1) if self.is_lasting else None,
             "free_mb": round(shutil.disk_usage(place).free / 1e6, 1) if place.is_dir() else None,
             "is_writable": place.is_dir() and os.access(place, os.W_OK),
             "packages": board_python.versions(self._python(), packages),
@@ -105,12 +105,12 @@ class Session:
     def set_up(self) -> bool:
         """The board's own folder with a Python of its own; whatever an earlier one held is replaced."""
         self._check_nobody_sets_up()
-        if self.root.exists() and not self.kept and any(path.name != FRESH_MARK for path in self.root.iterdir()):
+        if self.root.exists() and not self.is_lasting and any(path.name != FRESH_MARK for path in self.root.iterdir()):
             raise Wrong("{} is there already and was not made by edgepack".format(self.root))
         self.root.mkdir(parents=True, exist_ok=True)
         # Until the last step the mark says that this is half made: what is killed before, the next session removes.
         self._claim = claim(self.root)
-        self._half_made = self.kept = True
+        self._half_made = self.is_lasting = True
         board_python.make(self.root)
         return True
 
@@ -120,22 +120,22 @@ class Session:
         board_python.unpack(self.root, [store.folder / checked(digest) for digest in wheels])
         store.forget(wheels)
         board_python.check_imports(self._python(), module)
-        found = board_python.versions(self._python(), packages)
+        versions = board_python.versions(self._python(), packages)
         mark_finished(self.root)
         self._half_made = False
         self._let_go()
-        return found
+        return versions
 
     def remove(self) -> dict:
         """The board's own folder, all of it; nothing that edgepack did not make."""
         self._check_nobody_sets_up()
-        if not self.kept:
+        if not self.is_lasting:
             if self.root.exists():
                 raise Wrong("{} was not made by edgepack: it has no {}".format(self.root, MARK))
             return {"removed": None, "freed_mb": 0.0}
         freed = bytes_under(self.root)
         shutil.rmtree(str(self.root))
-        self.kept, self._work = False, None
+        self.is_lasting, self._work = False, None
         return {"removed": str(self.root), "freed_mb": round(freed / 1e6, 1)}
 
     def _check_nobody_sets_up(self) -> None:
@@ -158,8 +158,8 @@ class Session:
     def work(self) -> Path:
         """This session's own folder, made when it is first needed."""
         if self._work is None:
-            name = "work" if self.kept else self.root.name
-            inside = self.root if self.kept else self.root.parent
+            name = "work" if self.is_lasting else self.root.name
+            inside = self.root if self.is_lasting else self.root.parent
             self._work = Path(tempfile.mkdtemp(prefix="{}-{}-".format(name, os.getpid()), dir=str(inside)))
             (self._work / MARK).write_text("{}\n")
         return self._work
@@ -208,11 +208,11 @@ class Session:
 
     def store(self) -> Store:
         """Kept between sessions where the board is set up, else this session's own."""
-        return Store((self.root if self.kept else self.work()) / "store")
+        return Store((self.root if self.is_lasting else self.work()) / "store")
 
     def _python(self) -> str:
-        own = board_python.program(self.root)
-        return str(own) if self.kept and own.exists() else sys.executable
+        program = board_python.program(self.root)
+        return str(program) if self.is_lasting and program.exists() else sys.executable
 
 
 def say(answer) -> None:

@@ -17,9 +17,9 @@ _SLICE_S = 10.0  # of a sustained run: what is told of each is its count, its mi
 
 def quiet(folder, manifest, job, _) -> dict:
     """What others make of the machine while this process does nothing for `seconds`."""
-    seen = Contention()
+    contention = Contention()
     time.sleep(job["seconds"])
-    return {"contention": seen.since()}
+    return {"contention": contention.since()}
 
 
 def storage(folder, manifest, job, _) -> dict:
@@ -73,9 +73,9 @@ class Contention:
         now, wall = machine.cpu_seconds(), time.perf_counter() - self._start
         if now is None or self._before is None or wall <= 0:
             return {"others": None, "stolen": None}
-        busy, stolen, own = (now[key] - self._before[key] for key in ("busy", "stolen", "own"))
+        busy, stolen, ours = (now[key] - self._before[key] for key in ("busy", "stolen", "own"))
         whole = wall * len(machine.usable_cores())
-        return {"others": round(min(1.0, max(0.0, busy - own) / whole), 4), "stolen": round(min(1.0, max(0.0, stolen) / whole), 4)}
+        return {"others": round(min(1.0, max(0.0, busy - ours) / whole), 4), "stolen": round(min(1.0, max(0.0, stolen) / whole), 4)}
 
 
 JOBS = {"quiet": quiet, "storage": storage}

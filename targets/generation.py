@@ -41,21 +41,21 @@ def generate(folder, manifest, job, open_decoder) -> dict:
     room = min(len(prompt) + job["max_tokens"] - 1, manifest["positions"])
     decoder = open_decoder(folder, manifest, job["threads"], room)
     session_ms, start = ms_since(started), time.perf_counter()
-    found, arrived = [], []
+    output, arrived = [], []
     sampling = sampling_of(answers, job["temperature"], job["top_k"], job["top_p"], job["seed"])
     window = "slide" if slides else "refuse"
     try:
         for token in tokens(decoder, prompt, job["max_tokens"], stop_ids, sampling, adjust, ended, window):
             arrived.append(ms_since(start))
-            found.append(token)
+            output.append(token)
             print(json.dumps({"token": token}), flush=True)
     except FloatingPointError as error:
         raise Refused(str(error), "check the pack with `edgepack verify`, or build it in a wider precision") from None
-    by_string = bool(found) and ended is not None and ended([*prompt, *found])
-    full = decoder.seen == manifest["positions"] and not slides
-    ended_by = "stop" if by_string else "max_tokens" if len(found) == job["max_tokens"] else "positions" if full else "stop"
+    by_string = bool(output) and ended is not None and ended([*prompt, *output])
+    full = decoder.length == manifest["positions"] and not slides
+    ended_by = "stop" if by_string else "max_tokens" if len(output) == job["max_tokens"] else "positions" if full else "stop"
     return {
-        "tokens": found,
+        "tokens": output,
         "prompt_tokens": len(prompt),
         "ended_by": ended_by,
         "session_ms": session_ms,
@@ -83,7 +83,7 @@ def prefill(folder, manifest, job, open_decoder) -> dict:
     decoder = open_decoder(folder, manifest, job["threads"], job["length"])
 
     def first_token() -> None:
-        decoder.seen = 0
+        decoder.length = 0
         decoder.step(prompt).argmax()
 
     return protocol.timed(first_token, job)
@@ -105,7 +105,7 @@ def _next_token(folder, manifest, job, open_decoder):
     decoder.step(context)
 
     def next_token() -> None:
-        decoder.seen = len(context)
+        decoder.length = len(context)
         decoder.step(context[-1:]).argmax()
 
     return next_token

@@ -18,7 +18,7 @@ class Decoder:
     """
 
     def __init__(self, model, manifest, positions, lock=None) -> None:
-        self.positions, self.seen = positions, 0
+        self.positions, self.length = positions, 0
         self._model, self._room, self._vocab = model, manifest["positions"], manifest["vocab"]
         self._prompts = manifest["buckets"]
         self._ends: dict = {}
@@ -31,8 +31,8 @@ class Decoder:
 
     def step(self, ids) -> np.ndarray:
         """Logits [vocab] of what follows the last of `ids`, which go behind all that was seen before."""
-        if self.seen + len(ids) > self.positions:
-            raise ValueError("no room for {} tokens behind {} of {}".format(len(ids), self.seen, self.positions))
+        if self.length + len(ids) > self.positions:
+            raise ValueError("no room for {} tokens behind {} of {}".format(len(ids), self.length, self.positions))
         at = 0
         with self._lock:
             while at < len(ids) - 1:
@@ -41,36 +41,36 @@ class Decoder:
 
     def score(self, ids) -> np.ndarray:
         """Logits [tokens, vocab] of what follows each of `ids`: a single token as it is written, several as a prompt is read."""
-        found, at = np.empty((len(ids), self._vocab), np.float32), 0
+        scores, at = np.empty((len(ids), self._vocab), np.float32), 0
         while at < len(ids):
             count, hidden = self._prefill(ids[at:]) if len(ids) > 1 else (0, None)
             if count:
-                self._head(hidden, found[at : at + count])
+                self._head(hidden, scores[at : at + count])
             else:
-                count, found[at] = self._decode(ids[at])
+                count, scores[at] = self._decode(ids[at])
             at += count
-        return found
+        return scores
 
     def _decode(self, token) -> tuple:
         self._run("decode", [token])
-        self.seen += 1
+        self.length += 1
         return 1, self._ends["decode"][1]["logits"].read(self._vocab, np.float32)
 
     def _prefill(self, ids) -> tuple:
         """Reads as many of `ids` as fit: how many, and the buffer of their hidden states. None where no signature has room."""
-        length = part_of(len(ids), [one for one in self._prompts if self.seen + one <= self._room])
+        length = part_of(len(ids), [size for size in self._prompts if self.length + size <= self._room])
         if length is None:
             return 0, None
-        taken = list(ids[:length])
+        part = list(ids[:length])
         key = "prefill_{}".format(length)
-        self._run(key, taken + [0] * (length - len(taken)))
-        self.seen += len(taken)
-        return len(taken), self._ends[key][1]["hidden"]
+        self._run(key, part + [0] * (length - len(part)))
+        self.length += len(part)
+        return len(part), self._ends[key][1]["hidden"]
 
     def _run(self, key, ids) -> None:
         inputs, outputs = self._buffers(key)
         inputs["input_ids"].write(np.array([ids], np.int32))
-        inputs["position"].write(np.array([self.seen], np.int32))
+        inputs["position"].write(np.array([self.length], np.int32))
         self._model.run_by_name(key, {**inputs, **self._cache}, {**outputs, **self._cache})
 
     def _buffers(self, key) -> tuple:
@@ -95,8 +95,8 @@ class Decoder:
         for at in range(0, len(logits), rows):
             inputs["hidden"].write(states[None, at : at + rows])
             self._model.run_by_name("head", inputs, outputs)
-            found = outputs["logits"].read(rows * self._vocab, np.float32).reshape(rows, -1)
-            logits[at : at + rows] = found[: len(logits) - at]
+            block = outputs["logits"].read(rows * self._vocab, np.float32).reshape(rows, -1)
+            logits[at : at + rows] = block[: len(logits) - at]
 
 
 def part_of(count, lengths):

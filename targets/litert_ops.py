@@ -39,7 +39,7 @@ class Profiler:
     def __init__(self, library, model, signature) -> None:
         self._library = ctypes.CDLL(str(library))
         self._signature = ctypes.c_size_t(signature)
-        self._kept: list = []  # what C holds a pointer to
+        self._alive: list = []  # what C holds a pointer to
         self._environment, file, options = _Pointer(), _Pointer(), _Pointer()
         self._call("LiteRtCreateEnvironment", 0, None, ctypes.byref(self._environment))
         self._call("LiteRtCreateModelFromFile", self._environment, str(model).encode(), ctypes.byref(file))
@@ -58,8 +58,8 @@ class Profiler:
         filled = [self._buffer("Input", at, shape, _INT32 if kind == np.int32 else _FLOAT32) for at, (shape, kind) in enumerate(inputs)]
         for buffer, (shape, kind) in zip(filled, inputs):
             self._fill_with_ones(buffer, int(np.prod(shape)), kind)
-        taken = [self._buffer("Output", index, shape, _FLOAT32) for index, shape in enumerate(outputs)]
-        ins, outs = ((_Pointer * len(buffers))(*[one.value for one in buffers]) for buffers in (filled, taken))
+        results = [self._buffer("Output", index, shape, _FLOAT32) for index, shape in enumerate(outputs)]
+        ins, outs = ((_Pointer * len(buffers))(*[buffer.value for buffer in buffers]) for buffers in (filled, results))
         run = (self._model, self._signature, ctypes.c_size_t(len(ins)), ins, ctypes.c_size_t(len(outs)), outs)
         for _ in range(_WARM_UP_RUNS):
             self._call("LiteRtRunCompiledModel", *run)
@@ -78,7 +78,7 @@ class Profiler:
 
     def _option(self, options, name, text) -> None:
         content, release = ctypes.create_string_buffer(text.encode()), ctypes.CFUNCTYPE(None, _Pointer)(lambda pointer: None)
-        self._kept += [content, release]
+        self._alive += [content, release]
         opaque = _Pointer()
         self._call("LiteRtCreateOpaqueOptions", name.encode(), ctypes.cast(content, _Pointer), release, ctypes.byref(opaque))
         self._call("LiteRtAddOpaqueOptions", options, opaque)
@@ -110,15 +110,15 @@ def rows_of(summary, runs) -> list:
     in_order = summary.partition("Run Order")[2].partition("Top by Computation Time")[0]
     rows = []
     for line in in_order.splitlines():
-        found = _ROW.match(line)
-        if not found or found["op"].startswith("TfLiteXNNPackDelegate"):
+        match = _ROW.match(line)
+        if not match or match["op"].startswith("TfLiteXNNPackDelegate"):
             continue
-        op = found["op"].replace("Delegate/", "", 1)
+        op = match["op"].replace("Delegate/", "", 1)
         row = {
             "op": op,
-            "ms": float(found["ms"]),
-            "inside": found["kind"] == "Delegate",
+            "ms": float(match["ms"]),
+            "inside": match["kind"] == "Delegate",
             "integers": any(mark in op for mark in _INTEGERS),
         }
-        rows += [dict(row) for _ in range(max(1, int(found["calls"]) // runs))]
+        rows += [dict(row) for _ in range(max(1, int(match["calls"]) // runs))]
     return rows

@@ -12,18 +12,18 @@ def scoring(decoder):
     def run(feeds) -> list:
         ids, mask = feeds["input_ids"], feeds["attention_mask"]
         before = mask.shape[1] - ids.shape[1]
-        found = None
+        scores = None
         for row, (text, shown) in enumerate(zip(ids, mask)):
-            count, decoder.seen = int(shown.sum()) - before, before
+            count, decoder.length = int(shown.sum()) - before, before
             if before + count > decoder.positions:
                 raise Refused(
                     "a text of {} tokens is longer than the file's cache, which holds {}".format(before + count, decoder.positions),
                     "cut the text, or build with --max-length {}".format(before + count),
                 )
             logits = decoder.score([int(token) for token in text[:count]])
-            if found is None:
-                found = np.zeros((*ids.shape, logits.shape[1]), np.float32)
-            found[row, :count] = logits
-        return [found]
+            if scores is None:
+                scores = np.zeros((*ids.shape, logits.shape[1]), np.float32)
+            scores[row, :count] = logits
+        return [scores]
 
     return run

@@ -163,12 +163,12 @@ def _cpuinfo() -> dict:
 
 
 def _pairs(path: str) -> dict:
-    found: dict = {}
+    pairs: dict = {}
     for line in (_read(path) or "").splitlines():
         key, colon, value = line.partition(":")
         if colon:
-            found.setdefault(key.strip(), value.strip())
-    return found
+            pairs.setdefault(key.strip(), value.strip())
+    return pairs
 
 
 def _meminfo(key: str) -> float | None:

@@ -51,7 +51,7 @@ class Decoder:
     """
 
     def __init__(self, session, cache, positions) -> None:
-        self.positions, self.seen = positions, 0
+        self.positions, self.length = positions, 0
         self._session, self._binding = session, session.io_binding()
         self._binding.bind_output("logits", "cpu")
         self._ones = np.ones((1, positions), np.int64)
@@ -64,11 +64,11 @@ class Decoder:
 
     def step(self, ids) -> np.ndarray:
         """Logits [vocab] of what follows the last of `ids`, which go behind all that was seen before."""
-        seen = self.seen + len(ids)
-        if seen > self.positions:
-            raise ValueError("no room for {} tokens behind {} of {}".format(len(ids), self.seen, self.positions))
+        length = self.length + len(ids)
+        if length > self.positions:
+            raise ValueError("no room for {} tokens behind {} of {}".format(len(ids), self.length, self.positions))
         self._binding.bind_cpu_input("input_ids", np.array([ids], np.int64))
-        self._binding.bind_cpu_input("attention_mask", self._ones[:, :seen])
+        self._binding.bind_cpu_input("attention_mask", self._ones[:, :length])
         self._session.run_with_iobinding(self._binding)
-        self.seen = seen
+        self.length = length
         return self._binding.get_outputs()[0].numpy()[0, -1]

@@ -34,15 +34,15 @@ class Penalties:
         if self._idle:
             return logits
         scores = np.array(logits, np.float32)
-        count, seen = len(ids), np.asarray(ids)
+        count, history = len(ids), np.asarray(ids)
         _bias(scores, ids, self._sequences)
         if self._repetition != 1:
-            known = np.unique(seen[seen < len(scores)])
+            known = np.unique(history[history < len(scores)])
             some, penalty = scores[known], np.float32(self._repetition)
             scores[known] = np.where(some < 0, some * penalty, some / penalty)
         if 0 < self._ngram <= count:
-            windows = np.lib.stride_tricks.sliding_window_view(seen, self._ngram)
-            same = (windows[:, :-1] == seen[count + 1 - self._ngram :]).all(axis=1)
+            windows = np.lib.stride_tricks.sliding_window_view(history, self._ngram)
+            same = (windows[:, :-1] == history[count + 1 - self._ngram :]).all(axis=1)
             banned = windows[same, -1]
             scores[banned[banned < len(scores)]] = -np.inf
         _bias(scores, ids, self._bad)

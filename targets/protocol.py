@@ -87,8 +87,8 @@ def load(folder, manifest, job, open_session) -> dict:
     first_ms = ms_since(start)
     after = machine.bytes_read_from_storage()
     read = None if before is None or after is None else after - before
-    kept = sum(path.stat().st_size for path in folder.glob(WEIGHT_CACHE + "/*.xnnpack"))
-    return {"session_ms": session_ms, "first_inference_ms": first_ms, "read_bytes": read, "weight_cache_bytes": kept}
+    cache_bytes = sum(path.stat().st_size for path in folder.glob(WEIGHT_CACHE + "/*.xnnpack"))
+    return {"session_ms": session_ms, "first_inference_ms": first_ms, "read_bytes": read, "weight_cache_bytes": cache_bytes}
 
 
 def latency(folder, manifest, job, open_session) -> dict:
@@ -147,17 +147,17 @@ def _outputs(run, manifest, feeds, at_once) -> list:
     cache = {name: array for name, array in feeds.items() if name not in manifest["inputs"]}
     for at in range(0, feeds["input_ids"].shape[1], at_once):
         end = at + at_once
-        found = run({"input_ids": feeds["input_ids"][:, at:end], "attention_mask": feeds["attention_mask"][:, :end], **cache})
-        parts.append(found[:count])
-        cache = dict(zip(cache, found[count:]))
+        outputs = run({"input_ids": feeds["input_ids"][:, at:end], "attention_mask": feeds["attention_mask"][:, :end], **cache})
+        parts.append(outputs[:count])
+        cache = dict(zip(cache, outputs[count:]))
     return [np.concatenate(arrays, axis=1) for arrays in zip(*parts)]
 
 
 def _empty_cache(manifest, rows) -> dict:
     """What a decoder takes for its past where there is none, in the order of its outputs."""
     return {
-        "past_key_values.{}.{}".format(one["layer"], part): np.zeros((rows, one["heads"], 0, one["head_size"]), dtype=np.float32)
-        for one in manifest.get("cache") or []
+        "past_key_values.{}.{}".format(layer["layer"], part): np.zeros((rows, layer["heads"], 0, layer["head_size"]), dtype=np.float32)
+        for layer in manifest.get("cache") or []
         for part in ("key", "value")
     }
 

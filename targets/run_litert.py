@@ -20,10 +20,10 @@ import protocol  # noqa: E402
 import text_times  # noqa: E402
 import weight_cache  # noqa: E402
 
-KEPT = None  # packed weights of an earlier start, where this process is to use them
+CACHE = None  # packed weights of an earlier start, where this process is to use them
 
 
-def _kept():
+def _weight_cache():
     folder = Path(sys.argv[1])
     manifest = protocol.read_runnable(folder)
     return weight_cache.WeightCache(folder, folder / manifest["model"], version) if manifest.get("weight_cache") else None
@@ -37,16 +37,16 @@ def open_session(folder, manifest, threads, exact):
     if manifest.get("cache"):
         return litert_scores.scoring(open_decoder(folder, manifest, threads, manifest["positions"]))
     path, lengths = folder / manifest["model"], manifest["buckets"]
-    cache = KEPT.path() if KEPT and NAME == "litert" else None
+    cache = CACHE.path() if CACHE and NAME == "litert" else None
     runners = _compiled(path, lengths, threads, cache) if cache else open_litert.interpreted(path, lengths, threads)
 
     def run(feeds) -> list:
         length = feeds["input_ids"].shape[1]
         bucket = bucket_for(manifest, length)
         rows = ({name: feeds[name][row] for name in manifest["inputs"]} for row in range(len(feeds["input_ids"])))
-        found = [runners[bucket](**open_litert.one_text(row, manifest["inputs"], manifest["pad_id"], bucket)) for row in rows]
+        outputs = [runners[bucket](**open_litert.one_text(row, manifest["inputs"], manifest["pad_id"], bucket)) for row in rows]
         end = length if manifest["per_token"] else None
-        return [np.concatenate([one[name][:, :end] if end else one[name] for one in found]) for name in manifest["outputs"]]
+        return [np.concatenate([output[name][:, :end] if end else output[name] for output in outputs]) for name in manifest["outputs"]]
 
     return run
 
@@ -54,7 +54,7 @@ def open_session(folder, manifest, threads, exact):
 def open_decoder(folder, manifest, threads, positions):
     """A litert_decoder.Decoder. Where the pack's folder cannot hold the packed weights, the signatures share them in memory."""
     generation.check_decoder(manifest, positions)
-    cache = KEPT.path() if KEPT else None
+    cache = CACHE.path() if CACHE else None
     return litert_decoder.Decoder(open_litert.compiled(folder / manifest["model"], threads, cache or IN_MEMORY), manifest, positions)
 
 
@@ -97,7 +97,7 @@ def bucket_for(manifest, length) -> int:
 if __name__ == "__main__":
     texts = {**protocol.JOBS, **counting.JOBS, **text_times.JOBS}
     jobs = (texts, open_session), (generation.JOBS, open_decoder), ({"ops": ops}, None)
-    KEPT = _kept()
+    CACHE = _weight_cache()
     protocol.main(NAME, version, IMPORT_MS, *jobs)
-    if KEPT:
-        KEPT.seal()  # a job that failed seals nothing: the next start packs anew
+    if CACHE:
+        CACHE.seal()  # a job that failed seals nothing: the next start packs anew

@@ -66,10 +66,10 @@ def tokens(decoder, prompt, max_tokens, stop_ids=(), sampling=GREEDY, adjust=Non
         ids.append(token)
         if left == 0 or (ended is not None and ended(ids)):
             return
-        if decoder.seen == decoder.positions:
+        if decoder.length == decoder.positions:
             if window != "slide":
                 return
-            decoder.seen = 0
+            decoder.length = 0
             logits = decoder.step(_fitting(ids, decoder.positions))
         else:
             logits = decoder.step([token])
@@ -100,15 +100,15 @@ def likely(logits, sampling) -> tuple:
     chances = np.exp((scores[candidates] - scores.max()) / sampling.temperature)
     chances /= chances.sum()
     if sampling.top_p < 1:
-        kept = chances >= (1 - sampling.top_p) / len(chances)  # all below add up to less than what is cut: no need to sort them
-        candidates, chances = candidates[kept], chances[kept]
+        mask = chances >= (1 - sampling.top_p) / len(chances)  # all below add up to less than what is cut: no need to sort them
+        candidates, chances = candidates[mask], chances[mask]
         order = np.argsort(-chances)
         count = np.searchsorted(np.cumsum(chances[order]), sampling.top_p) + 1
         candidates, chances = candidates[order[:count]], chances[order[:count]]
     for cut, is_on in ((_min_p, sampling.min_p > 0), (_typical, sampling.typical_p < 1), (_rare, _cuts_rare(sampling))):
         if is_on:
-            kept = cut(chances / chances.sum(), sampling)
-            candidates, chances = candidates[kept], chances[kept]
+            mask = cut(chances / chances.sum(), sampling)
+            candidates, chances = candidates[mask], chances[mask]
     return candidates, chances
 
 
@@ -122,9 +122,9 @@ def _typical(chances, sampling):
     distance = np.abs(surprise - (chances * surprise).sum())
     order = np.argsort(distance, kind="stable")
     last = min(int((np.cumsum(chances[order]) < sampling.typical_p).sum()), len(order) - 1)
-    kept = distance <= distance[order][last]
-    kept[order[0]] = True
-    return kept
+    mask = distance <= distance[order][last]
+    mask[order[0]] = True
+    return mask
 
 
 def _cuts_rare(sampling) -> bool:
@@ -133,11 +133,11 @@ def _cuts_rare(sampling) -> bool:
 
 def _rare(chances, sampling):
     """Tokens above epsilon, then those above eta, which goes by the entropy of what epsilon left; the likeliest stays."""
-    kept = (chances >= sampling.epsilon_cutoff) | (chances == chances.max())
+    mask = (chances >= sampling.epsilon_cutoff) | (chances == chances.max())
     if sampling.eta_cutoff > 0:
-        left = np.where(kept, chances, 0)
+        left = np.where(mask, chances, 0)
         left = left / left.sum()
         entropy = -(left * np.log(np.maximum(left, 1e-300))).sum()
         eta = min(sampling.eta_cutoff, np.sqrt(sampling.eta_cutoff) * np.exp(-entropy))
-        kept &= (left >= eta) | (left == left.max())
-    return kept
+        mask &= (left >= eta) | (left == left.max())
+    return mask

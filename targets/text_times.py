@@ -21,13 +21,13 @@ def texts(folder, manifest, job, open_session) -> dict:
     """Raw times over the pack's golden texts, by text and round; null where tokenizers is not installed, or the pack has no texts."""
     golden = [json.loads(line) for line in (folder / "golden.jsonl").read_text(encoding="utf-8").splitlines()]
     module = _module()
-    if module is None or manifest["task"] == "text-generation" or not any("text" in one or "words" in one for one in golden):
+    if module is None or manifest["task"] == "text-generation" or not any("text" in entry or "words" in entry for entry in golden):
         return {"texts": None}
     texts_of = importlib.import_module(_NAME + ".texts").Texts(folder, manifest)
     session = _Session(open_session(folder, manifest, job["threads"], exact=False), manifest)
     asked = []
-    for one in golden:
-        arguments, tokenizer, outputs = _arguments(manifest["task"], one), _Replay(texts_of), _Replay(session)
+    for entry in golden:
+        arguments, tokenizer, outputs = _arguments(manifest["task"], entry), _Replay(texts_of), _Replay(session)
         answer = module.Model(folder, manifest, tokenizer, outputs)
         answer(*arguments)
         asked.append((answer, arguments, tokenizer, outputs))
@@ -45,7 +45,7 @@ class _Replay:
     """Remembers what each call of a method gave, in turn, and after again() gives it without calling: nothing is left of its time."""
 
     def __init__(self, inner) -> None:
-        self._inner, self._calls, self._found, self._at = inner, [], [], None
+        self._inner, self._calls, self._answers, self._at = inner, [], [], None
 
     def again(self) -> None:
         self._at = 0
@@ -59,10 +59,10 @@ class _Replay:
         def call(*arguments):
             if self._at is None:
                 self._calls.append((name, arguments))
-                self._found.append(getattr(self._inner, name)(*arguments))
-                return self._found[-1]
+                self._answers.append(getattr(self._inner, name)(*arguments))
+                return self._answers[-1]
             self._at += 1
-            return self._found[self._at - 1]
+            return self._answers[self._at - 1]
 
         return call
 

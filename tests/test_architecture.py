@@ -15,6 +15,24 @@ ROOMS = {"core", "tasks", "plan", "model", "compress", "pack", "export", "quanti
 LIGHT = ("core", "tasks", "plan", "pack", "measure", "report", "ship", "cli")  # importing any of their modules loads nothing heavy
 PACKAGES_OF = {"litert": {"ai_edge_litert", "tflite_runtime"}}  # one runtime under two names: the second where the first has no wheel
 HEAVY = {"torch", "transformers", "onnx", "onnxruntime", "datasets"}
+NO_NAMES = {
+    "found",
+    "one",
+    "own",
+    "told",
+    "said",
+    "made",
+    "taken",
+    "seen",
+    "chosen",
+    "true",
+    "kept",
+}  # a name is a noun: it says what a thing is
+PUBLIC_KEYS = {  # fields that a pack, a report or an app reads by this name
+    ("edgepack/measure/emulation.py", "found"),
+    ("edgepack/measure/machines/boards.py", "found"),
+    ("targets/module/results.py", "chosen"),
+}
 
 
 def in_this_environment() -> dict[str, str]:
@@ -120,3 +138,21 @@ def test_no_pickle_and_no_shell_strings():
         text = path.read_text()
         assert "pickle" not in {name.split(".")[0] for name in imports_of(path)}, path
         assert "shell=True" not in text and "os.system" not in text and "torch.load" not in text, path
+
+
+def test_names_are_nouns_that_say_what_a_thing_is():
+    """Variables, parameters, functions, classes and attributes; a key of a file keeps its name, as packs of today are read by it."""
+    vague = []
+    for path in [*modules(), *(ROOT / "targets").rglob("*.py")]:
+        place = path.relative_to(ROOT).as_posix()
+        names = {(node.lineno, name) for node in ast.walk(ast.parse(path.read_text())) if (name := _defined(node)).strip("_") in NO_NAMES}
+        vague += [f"{place}:{line} {name}" for line, name in sorted(names) if (place, name) not in PUBLIC_KEYS]
+    assert not vague
+
+
+def _defined(node: ast.AST) -> str:
+    if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+        return node.id if isinstance(node, ast.Name) else node.attr
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return node.name
+    return (node.arg if isinstance(node, ast.arg) else "") or (getattr(node, "asname", None) or "")

@@ -33,8 +33,8 @@ for (const line of readFileSync(`${pack}/golden.jsonl`, "utf8").trim().split("\n
     answers.push(await written(golden.input_ids.slice(0, read)));
     continue;
   }
-  const found = await model(await tokenizer(golden.text, { text_pair: golden.text_pair, truncation: true }));
-  answers.push(Array.from(found[manifest.outputs[0]].data));
+  const outputs = await model(await tokenizer(golden.text, { text_pair: golden.text_pair, truncation: true }));
+  answers.push(Array.from(outputs[manifest.outputs[0]].data));
 }
 async function written(prompt) {
   const tensor = (value) => new Tensor("int64", BigInt64Array.from(value, BigInt), [1, prompt.length]);

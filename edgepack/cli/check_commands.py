@@ -21,17 +21,17 @@ def check_architecture(
     """Make a tiny random model of a family, cut it, reload it and export it, and say what works. Exit code 1: something does not."""
     from edgepack.pipeline.check_architecture import check_architecture as check
 
-    found = check(name)
-    print_result(found.as_json() | {"ok": found.ok}, json_, lambda: _view(found))
-    raise typer.Exit(0 if found.ok else 1)
+    result = check(name)
+    print_result(result.as_json() | {"ok": result.ok}, json_, lambda: _view(result))
+    raise typer.Exit(0 if result.ok else 1)
 
 
-def _view(found: ArchitectureCheck) -> Any:
+def _view(result: ArchitectureCheck) -> Any:
     from rich.console import Group
     from rich.table import Table
 
     table = Table("check", "works", "detail", box=None, pad_edge=False)
-    for check in found.checks:
+    for check in result.checks:
         table.add_row(check.ability, _WORDS[check.ok], check.detail)
-    verdict = "edgepack can work on it" if found.ok else "edgepack cannot work on it yet: see the first line that says no"
-    return Group(table, f"{found.model_type}: {verdict}")
+    verdict = "edgepack can work on it" if result.ok else "edgepack cannot work on it yet: see the first line that says no"
+    return Group(table, f"{result.model_type}: {verdict}")

@@ -37,11 +37,11 @@ def _machine_lines(machine: MachineState) -> Iterator[RenderableType]:
     if machine.is_quiet is None:
         yield Text("  this system does not say whether other work takes the cores", style="yellow")
         return
-    taken = f"other processes take {machine.others:.0%} of the cores, other guests {machine.stolen:.0%}"
+    load = f"other processes take {machine.others:.0%} of the cores, other guests {machine.stolen:.0%}"
     if machine.is_quiet:
-        yield Text(f"  quiet: {taken}", style="green")
+        yield Text(f"  quiet: {load}", style="green")
     else:
-        yield Text(f"  busy: {taken}; `measure` waits until that ends, because its figures would not repeat", style="yellow")
+        yield Text(f"  busy: {load}; `measure` waits until that ends, because its figures would not repeat", style="yellow")
 
 
 def _cache_lines(cache: CacheState) -> Iterator[RenderableType]:

@@ -16,8 +16,8 @@ def shipped_view(shipped: Shipped, out: Path) -> RenderableType:
     expires = "" if shipped.expires is None else f"; expires at {shipped.expires}"
     signed = Text(signed + expires, style="dim")
     table = Table("part", "what it adds", "MB", box=None, pad_edge=False)
-    for one in shipped.sizes:
-        table.add_row(one.part, one.what, "–" if one.bytes is None else f"{one.bytes / 1e6:.2f}")
+    for size in shipped.sizes:
+        table.add_row(size.part, size.what, "–" if size.bytes is None else f"{size.bytes / 1e6:.2f}")
     warnings = [Text(f"warning: {warning}", style="yellow") for warning in shipped.warnings]
     return Group(
         head, signed, Text(), table, *warnings, Text(), Text(f"read {out}/README.md; where each figure comes from stands there too")

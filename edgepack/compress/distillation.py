@@ -60,7 +60,7 @@ def distillation_loss(step: Distill, context: StageContext, teacher: nn.Module |
 
     def loss(model: nn.Module, batch: dict[str, torch.Tensor], targets: dict[str, torch.Tensor]) -> torch.Tensor:
         mask, student = batch["attention_mask"], bare(model)
-        with _seen(student, teacher is not None) as ours:
+        with _recording(student, teacher is not None) as ours:
             outputs = task.forward(model, batch)
         total = outputs.sum() * 0.0
         if step.soft_weight:
@@ -70,7 +70,7 @@ def distillation_loss(step: Distill, context: StageContext, teacher: nn.Module |
         if teacher is None:
             return total
         teacher.to(mask.device)
-        with torch.no_grad(), _seen(teacher, True) as theirs:
+        with torch.no_grad(), _recording(teacher, True) as theirs:
             task.forward(teacher, batch)
         if step.hidden_weight:
             total = total + step.hidden_weight * hidden_loss(ours.states, theirs.states, getattr(student, _PROJECTION, None), mask)
@@ -82,7 +82,7 @@ def distillation_loss(step: Distill, context: StageContext, teacher: nn.Module |
     return loss
 
 
-class _Seen:
+class _Recorded:
     """states: hidden states after the embeddings and each layer. relations: the last layer's queries, keys and values."""
 
     def __init__(self) -> None:
@@ -91,19 +91,19 @@ class _Seen:
 
 
 @contextmanager
-def _seen(model: nn.Module, wanted: bool) -> Iterator[_Seen]:
+def _recording(model: nn.Module, wanted: bool) -> Iterator[_Recorded]:
     """What passes through the layers while the block runs."""
-    seen, handles = _Seen(), []
+    record, handles = _Recorded(), []
 
     def enters(module: nn.Module, inputs: tuple[torch.Tensor, ...], named: dict[str, Any]) -> None:
-        if not seen.states:  # a layer that is run again and again is entered once
-            seen.states.append(inputs[0] if inputs else named["hidden_states"])
+        if not record.states:  # a layer that is run again and again is entered once
+            record.states.append(inputs[0] if inputs else named["hidden_states"])
 
     def projects(parts: Sequence[slice]) -> Callable[..., None]:
-        return lambda module, inputs, output: seen.relations.extend(output[..., part] for part in parts)
+        return lambda module, inputs, output: record.relations.extend(output[..., part] for part in parts)
 
     def leaves(module: nn.Module, inputs: Any, output: Any) -> None:
-        seen.states.append(output[0] if isinstance(output, tuple) else output)
+        record.states.append(output[0] if isinstance(output, tuple) else output)
 
     if wanted:
         layers = layers_of(model)
@@ -113,13 +113,13 @@ def _seen(model: nn.Module, wanted: bool) -> Iterator[_Seen]:
         parts: dict[str, list[slice]] = {}
         for path, rows in projections_of(model, last):
             parts.setdefault(path, []).append(rows)
-        handles += [last.get_submodule(path).register_forward_hook(projects(found)) for path, found in parts.items()]
+        handles += [last.get_submodule(path).register_forward_hook(projects(slices)) for path, slices in parts.items()]
     try:
-        yield seen
+        yield record
     finally:
         for handle in handles:
             handle.remove()
-        seen.relations = seen.relations[-3:]
+        record.relations = record.relations[-3:]
 
 
 def _add_projection(student: nn.Module, teacher: nn.Module, step: Distill) -> None:

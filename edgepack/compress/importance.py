@@ -136,8 +136,8 @@ def gates(model: nn.Module, rows: int, unit: str) -> Iterator[list[torch.Tensor]
 def best(scores: torch.Tensor, count: int, group: int = 1) -> list[int]:
     """Indices of the `count` highest, rising; `group` neighbours stay or go together, by their sum."""
     groups = scores.view(len(scores) // group, group).sum(dim=1)
-    chosen = sorted(groups.argsort(descending=True, stable=True)[: count // group].tolist())
-    return [member for index in chosen for member in range(index * group, (index + 1) * group)]
+    best_groups = sorted(groups.argsort(descending=True, stable=True)[: count // group].tolist())
+    return [member for index in best_groups for member in range(index * group, (index + 1) * group)]
 
 
 def best_anywhere(importance: Sequence[torch.Tensor], cut: int, group: int = 1, at_least: int = 0) -> list[list[int]]:
@@ -153,4 +153,4 @@ def best_anywhere(importance: Sequence[torch.Tensor], cut: int, group: int = 1, 
         if left and len(keep[layer]) * group > at_least:
             keep[layer].remove(index)
             left -= 1
-    return [[member for index in sorted(kept) for member in range(index * group, (index + 1) * group)] for kept in keep]
+    return [[member for index in sorted(indexes) for member in range(index * group, (index + 1) * group)] for indexes in keep]

@@ -39,20 +39,20 @@ def choose_heads(scores: Scores, fraction: float, scope: Scope, group: int = 1) 
 def prune_ffn(model: nn.Module, step: PruneFFN, context: StageContext) -> nn.Module:
     """Cuts `step.fraction` of the FFN neurons, of gated FFNs too: a neuron is a row of each way in and a column of the way out."""
     scores = neuron_importance(model, context, step.importance)
-    kept = [kept_neurons(len(row), step.fraction) for row in scores]
+    counts = [kept_neurons(len(row), step.fraction) for row in scores]
     if step.scope == "model":
-        anywhere = best_anywhere(scores, sum(len(row) for row in scores) - sum(kept), at_least=_LEAST_NEURONS)
+        anywhere = best_anywhere(scores, sum(len(row) for row in scores) - sum(counts), at_least=_LEAST_NEURONS)
         # Widths in a kernel's blocks; the next best neurons of a layer fill its last block.
-        kept = [kept_neurons(len(row), 1 - share) for row, share in zip(scores, _shares_kept(model, scores, anywhere), strict=True)]
-    keep = [best(row, count) for row, count in zip(scores, kept, strict=True)]
+        counts = [kept_neurons(len(row), 1 - share) for row, share in zip(scores, _shares_kept(model, scores, anywhere), strict=True)]
+    keep = [best(row, count) for row, count in zip(scores, counts, strict=True)]
     if step.refit:
         refit(model, "ffn", keep, context.features)
     cut_ffn(model, keep)
     return model
 
 
-def _shares_kept(model: nn.Module, scores: Scores, kept: Sequence[Sequence[int]]) -> list[float]:
+def _shares_kept(model: nn.Module, scores: Scores, remaining: Sequence[Sequence[int]]) -> list[float]:
     """By FFN; those of one layer keep the same share, for a checkpoint's list has one width a layer."""
-    shares = [len(neurons) / len(row) for row, neurons in zip(scores, kept, strict=True)]
+    shares = [len(neurons) / len(row) for row, neurons in zip(scores, remaining, strict=True)]
     each = len(shares) // len(layers_of(model))
     return by_ffn(model, [sum(shares[at : at + each]) / each for at in range(0, len(shares), each)])

@@ -27,9 +27,9 @@ def refit(model: nn.Module, unit: str, keep: Sequence[Sequence[int]], features: 
     size = head_dim_of(model) if unit == "heads" else 1
     projections = _projections(model, unit)
     moments = _second_moments(model, projections, features[:_ROWS])
-    for projection, moment, kept in zip(projections, moments, keep, strict=True):
-        if isinstance(projection, nn.Module) and len(kept) * size < inputs_of(projection):
-            _take_over(projection, moment.double(), [one * size + place for one in kept for place in range(size)])
+    for projection, moment, remaining in zip(projections, moments, keep, strict=True):
+        if isinstance(projection, nn.Module) and len(remaining) * size < inputs_of(projection):
+            _take_over(projection, moment.double(), [member * size + place for member in remaining for place in range(size)])
 
 
 def _projections(model: nn.Module, unit: str) -> list[nn.Module | None]:
@@ -48,9 +48,9 @@ def _second_moments(model: nn.Module, projections: Sequence[nn.Module | None], f
 
     def add(index: int):
         def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-            found = inputs[0].reshape(*real.shape, -1)[real]
-            found = torch.cat([found, torch.ones(len(found), 1)], dim=1)
-            sums[index] += found.T @ found
+            rows = inputs[0].reshape(*real.shape, -1)[real]
+            rows = torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
+            sums[index] += rows.T @ rows
 
         return hook
 
@@ -68,17 +68,17 @@ def _second_moments(model: nn.Module, projections: Sequence[nn.Module | None], f
     return sums
 
 
-def _take_over(projection: nn.Module, moment: torch.Tensor, kept: Sequence[int]) -> None:
+def _take_over(projection: nn.Module, moment: torch.Tensor, remaining: Sequence[int]) -> None:
     """Least squares with a ridge towards the weights as they are: W[kept] += W[cut] M[cut, kept] (M[kept, kept] + r)^-1."""
     width, has_bias = len(moment) - 1, projection.bias is not None
-    cut = sorted(set(range(width)) - set(kept))
-    columns = torch.tensor([*kept, *([width] if has_bias else [])], dtype=torch.long)
+    cut = sorted(set(range(width)) - set(remaining))
+    columns = torch.tensor([*remaining, *([width] if has_bias else [])], dtype=torch.long)
     ridge = torch.full((len(columns),), _RIDGE * float(moment.diagonal()[:width].mean()), dtype=torch.double)
-    ridge[len(kept) :] = 0.0  # the bias is free
+    ridge[len(remaining) :] = 0.0  # the bias is free
     matrix = matrix_of(projection)
     from_cut = moment[columns][:, cut] @ matrix.detach().double()[:, cut].T
     change = torch.linalg.solve(moment[columns][:, columns] + ridge.diag(), from_cut).T
     with torch.no_grad():
-        matrix[:, list(kept)] += change[:, : len(kept)].to(matrix.dtype)
+        matrix[:, list(remaining)] += change[:, : len(remaining)].to(matrix.dtype)
         if has_bias:
             projection.bias += change[:, -1].to(projection.bias.dtype)

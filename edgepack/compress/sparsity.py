@@ -31,9 +31,9 @@ def weight_matrices(model: nn.Module) -> list[nn.Parameter]:
 def _linears(model: nn.Module) -> list[nn.Module]:
     family = family_of_model(model)
     attention = (family.query, family.key, family.value, family.attention_output)
-    found = [layer.get_submodule(path) for layer in layers_of(model) if has_attention(model, layer) for path in attention]
-    found += [owner.get_submodule(path) for owner in ffns_of(model) for path in (*family.ffn_in, family.ffn_out)]
-    return list({id(module): module for module in found}.values())
+    modules = [layer.get_submodule(path) for layer in layers_of(model) if has_attention(model, layer) for path in attention]
+    modules += [owner.get_submodule(path) for owner in ffns_of(model) for path in (*family.ffn_in, family.ffn_out)]
+    return list({id(module): module for module in modules}.values())
 
 
 @contextmanager

@@ -59,10 +59,10 @@ def _best_heads(model: nn.Module, scores: Sequence[torch.Tensor], counts: Sequen
             f"the layers of this {model.config.model_type} have different numbers of heads, and they share a table with a column a head",
             "make the student of a model that was not pruned",
         )
-    kept = best(torch.stack(list(scores)).sum(dim=0), counts[0], group)
+    columns = best(torch.stack(list(scores)).sum(dim=0), counts[0], group)
     table = model.base_model.get_submodule(bias)
-    table.weight = nn.Parameter(table.weight.detach()[:, kept].clone())
-    return [kept for _ in counts]
+    table.weight = nn.Parameter(table.weight.detach()[:, columns].clone())
+    return [columns for _ in counts]
 
 
 def _empty_student(model: nn.Module, hidden: int, shapes: Sequence[LayerShape]) -> nn.Module:
@@ -87,7 +87,7 @@ def _empty_student(model: nn.Module, hidden: int, shapes: Sequence[LayerShape]) 
     return student
 
 
-def _copy_narrow(model: nn.Module, student: nn.Module, kept: torch.Tensor) -> None:
+def _copy_narrow(model: nn.Module, student: nn.Module, dimensions: torch.Tensor) -> None:
     """Copies every weight; an axis that is longer in the model than in the student is its hidden axis, and keeps `kept`."""
     weights = model.state_dict()
     narrowed = {}
@@ -95,6 +95,6 @@ def _copy_narrow(model: nn.Module, student: nn.Module, kept: torch.Tensor) -> No
         weight = weights[name]
         for axis, length in enumerate(target.shape):
             if weight.shape[axis] != length:
-                weight = weight.index_select(axis, kept)
+                weight = weight.index_select(axis, dimensions)
         narrowed[name] = weight.clone()
     student.load_state_dict(narrowed)

@@ -87,8 +87,8 @@ def stage(root: Path, key: str, may_grow: bool = False) -> Iterator[Stage]:
         if is_first():
             _prepare(unfinished, finished)
         agreed(True)
-        with nullcontext(unfinished / "made") if is_first() else tempfile.TemporaryDirectory() as made:
-            place = Stage(Path(made), unfinished / "resume")
+        with nullcontext(unfinished / "made") if is_first() else tempfile.TemporaryDirectory() as results:
+            place = Stage(Path(results), unfinished / "resume")
             yield place
         agreed(True)
         if is_first():
@@ -107,11 +107,11 @@ def _prepare(unfinished: Path, finished: Path) -> None:
 
 
 def _finish(unfinished: Path, finished: Path, record: dict[str, Any]) -> None:
-    made = unfinished / "made"
-    content = {"record": record, "files": _hashes(made)}
-    (made / RECORD_FILE).write_text(json.dumps({"sha256": _sha256(content)} | content, indent=1))
+    results = unfinished / "made"
+    content = {"record": record, "files": _hashes(results)}
+    (results / RECORD_FILE).write_text(json.dumps({"sha256": _sha256(content)} | content, indent=1))
     _make_folder(finished.parent)
-    rename_whole(made, finished)
+    rename_whole(results, finished)
     shutil.rmtree(unfinished, ignore_errors=True)
 
 
@@ -176,16 +176,16 @@ def _sha256(content: dict[str, Any]) -> str:
 
 def _hashes(folder: Path) -> dict[str, str]:
     """A hash for each file, and where a link leads to. Folders with a dot are a runtime's own, of the machine that ran the file."""
-    found: dict[str, str] = {}
+    hashes: dict[str, str] = {}
     for place, names, files in os.walk(folder):
         names[:] = [name for name in names if not name.startswith(".") and name != "__pycache__"]
         for path in (Path(place) / name for name in (*names, *files)):
             if path.is_symlink():
-                found[str(path.relative_to(folder))] = f"link to {path.readlink()}"
+                hashes[str(path.relative_to(folder))] = f"link to {path.readlink()}"
             elif path.is_file():
-                found[str(path.relative_to(folder))] = sha256_of(path)
-    found.pop(RECORD_FILE, None)
-    return found
+                hashes[str(path.relative_to(folder))] = sha256_of(path)
+    hashes.pop(RECORD_FILE, None)
+    return hashes
 
 
 def _make_folder(folder: Path) -> None:

@@ -48,7 +48,7 @@ def library_versions_of(roots: Iterable[str], choosers: Collection[str] = ()) ->
     direct = {name.split(".")[0] for name in _reached(frozenset(roots), frozenset(choosers))} - {_ROOT}
     names = direct | {behind for name in direct for behind in _BEHIND.get(name, ())}
     versions = {name: _version(name) for name in sorted(names - _COMPUTE_NOTHING) if name not in sys.stdlib_module_names}
-    return {name: found for name, found in versions.items() if found is not None}
+    return {name: version for name, version in versions.items() if version is not None}
 
 
 def target_sha256(script: str) -> str:
@@ -95,7 +95,7 @@ def _reached(roots: frozenset[str], choosers: frozenset[str]) -> frozenset[str]:
         reached.add(name)
         if name.split(".")[0] == _ROOT:
             waiting += _parents(name)
-            waiting += _imports_of(name) | (set() if name in choosers else _found_by_name(name))
+            waiting += _imports_of(name) | (set() if name in choosers else _modules_by_name(name))
     return frozenset(reached)
 
 
@@ -109,15 +109,15 @@ def _imports_of(name: str) -> set[str]:
     return set(_graph().find_modules_directly_imported_by(name))
 
 
-def _found_by_name(name: str) -> set[str]:
-    found: set[str] = set()
+def _modules_by_name(name: str) -> set[str]:
+    modules: set[str] = set()
     if name == _ROOT:
-        return found  # its public names are found by whoever asks for them
+        return modules  # its public names are found by whoever asks for them
     source = _path(name)
     for match in _BY_NAME.finditer(source.read_text(encoding="utf-8")):
         package = match[1] or (name if source.name == "__init__.py" else name.rpartition(".")[0])
-        found |= _graph().find_descendants(package)
-    return found
+        modules |= _graph().find_descendants(package)
+    return modules
 
 
 def _path(name: str) -> Path:

@@ -26,7 +26,7 @@ def only_one(place: Path, what: str, fix: str = "wait for it, or choose another 
         return
     path = place.with_name(f".{place.name}.lock")
     fresh = [folder for folder in place.parents if not folder.exists()]
-    descriptor = _taken(path, place, what, fix)
+    descriptor = _acquired(path, place, what, fix)
     _held[place] = threading.get_ident()
     try:
         yield
@@ -40,7 +40,7 @@ def only_one(place: Path, what: str, fix: str = "wait for it, or choose another 
                 folder.rmdir()
 
 
-def _taken(path: Path, place: Path, what: str, fix: str) -> int:
+def _acquired(path: Path, place: Path, what: str, fix: str) -> int:
     import fcntl
 
     try:

@@ -155,19 +155,19 @@ def _wrong_within(value: Any, finite: bool, halves: bool) -> str:
         if depth > DEPTH:
             return f"nested deeper than {DEPTH} levels"
         below: list[Any] = []
-        for one in level:
-            if isinstance(one, dict):
-                below += one.values()
-                if halves and any(_is_half(key) for key in one):
+        for entry in level:
+            if isinstance(entry, dict):
+                below += entry.values()
+                if halves and any(_is_half(key) for key in entry):
                     return "a key holds half a character (a lone surrogate)"
-            elif isinstance(one, list):
-                below += one
-            elif finite and isinstance(one, float) and not math.isfinite(one):
-                return f"{one} is no number"
-            elif halves and isinstance(one, str) and _is_half(one):
+            elif isinstance(entry, list):
+                below += entry
+            elif finite and isinstance(entry, float) and not math.isfinite(entry):
+                return f"{entry} is no number"
+            elif halves and isinstance(entry, str) and _is_half(entry):
                 return "a text holds half a character (a lone surrogate)"
-            elif isinstance(one, date | time):
-                return f"a date or time where none is expected: {one}"
+            elif isinstance(entry, date | time):
+                return f"a date or time where none is expected: {entry}"
         level = below
     return ""
 

@@ -47,14 +47,14 @@ def _is_large(value: Any) -> bool:
     """Whether there are more than a few dozen values in it, or one that is long."""
     waiting, count = [value], 0
     while waiting:
-        one = waiting.pop()
+        part = waiting.pop()
         count += 1
         if count > 60:
             return True
-        if isinstance(one, str | bytes) and len(one) > 400:
+        if isinstance(part, str | bytes) and len(part) > 400:
             return True
-        if isinstance(one, dict):
-            waiting += [*list(one)[:60], *list(one.values())[:60]]
-        elif isinstance(one, list | tuple):
-            waiting += one[:60]
+        if isinstance(part, dict):
+            waiting += [*list(part)[:60], *list(part.values())[:60]]
+        elif isinstance(part, list | tuple):
+            waiting += part[:60]
     return False

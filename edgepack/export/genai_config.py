@@ -71,9 +71,9 @@ def genai_config(config: Mapping[str, Any], runnable: Runnable) -> dict[str, Any
 
 def _stated(answers: Mapping[str, Any]) -> dict[str, Any]:
     """What the model's folder says of a text's continuation, in as far as genai has the same settings."""
-    found = {key: answers[key] for key in ("repetition_penalty", "min_length") if key in answers}
+    settings = {key: answers[key] for key in ("repetition_penalty", "min_length") if key in answers}
     if answers.get("no_repeat_ngram_size"):
-        found["no_repeat_ngram_size"] = answers["no_repeat_ngram_size"]
+        settings["no_repeat_ngram_size"] = answers["no_repeat_ngram_size"]
     if answers.get("do_sample"):
-        found |= {key: answers[key] for key in ("do_sample", "temperature", "top_k", "top_p")}
-    return found
+        settings |= {key: answers[key] for key in ("do_sample", "temperature", "top_k", "top_p")}
+    return settings

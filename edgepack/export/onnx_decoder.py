@@ -91,9 +91,9 @@ class _Graph(nn.Module):
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, past: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         feed, tokens = self.feed, input_ids.shape[1]
-        seen = attention_mask.sum(1)
-        feed.lengths, feed.total = (seen - 1).to(torch.int32), _width(attention_mask)
-        positions = (seen - tokens).clamp(min=0)[:, None] + torch.arange(tokens)[None]
+        total_tokens = attention_mask.sum(1)
+        feed.lengths, feed.total = (total_tokens - 1).to(torch.int32), _width(attention_mask)
+        positions = (total_tokens - tokens).clamp(min=0)[:, None] + torch.arange(tokens)[None]
         for kind in feed.tables:
             tables = getattr(self, _named("cos", kind)), getattr(self, _named("sin", kind))
             feed.tables[kind] = tables
@@ -177,10 +177,10 @@ def _rotations(model: nn.Module) -> dict[str, tuple[torch.Tensor, torch.Tensor]]
 
 def _name_axes(graph: onnx.ModelProto, tokens: str) -> None:
     """Names of the dynamic axes, those that other loaders look for (transformers.js); a number is a fixed size."""
-    batch, seen, total = "batch_size", "past_sequence_length", "total_sequence_length"
+    batch, past, total = "batch_size", "past_sequence_length", "total_sequence_length"
     by_input = {"input_ids": [batch, _TOKENS], "attention_mask": [batch, total], "logits": [batch, tokens, None]}
     for value in (*graph.graph.input, *graph.graph.output):
-        cached = [batch, None, seen if value.name.startswith("past") else total, None]
+        cached = [batch, None, past if value.name.startswith("past") else total, None]
         for dim, name in zip(value.type.tensor_type.shape.dim, by_input.get(value.name, cached), strict=True):
             if name is not None and name.isdigit():
                 dim.dim_value = int(name)

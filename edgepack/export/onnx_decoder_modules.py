@@ -35,10 +35,10 @@ class Feed:
 @contextmanager
 def onnx_modules(model: nn.Module, feed: Feed) -> Iterator[None]:
     """While the block runs, `model` computes with onnxruntime's ops; it can then be exported, but not run."""
-    family, kept = family_of_model(model), []
+    family, originals = family_of_model(model), []
 
     def put(name: str, module: nn.Module) -> None:
-        kept.append((name, model.get_submodule(name)))
+        originals.append((name, model.get_submodule(name)))
         model.set_submodule(name, module)
 
     paths = {module: name for name, module in model.named_modules()}
@@ -56,7 +56,7 @@ def onnx_modules(model: nn.Module, feed: Feed) -> Iterator[None]:
                 put(name, Product.of(linear))
         yield
     finally:
-        for name, module in reversed(kept):
+        for name, module in reversed(originals):
             model.set_submodule(name, module)
 
 

@@ -134,13 +134,13 @@ def _slimmed(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 def name_by_module(model: onnx.ModelProto) -> None:
     """Nodes are named after the module that they came from, so that a scan or a profile can say where it is."""
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for node in model.graph.node:
         scopes = next((prop.value for prop in node.metadata_props if prop.key == "pkg.torch.onnx.name_scopes"), "")
         modules = [name for part in scopes.strip("[]").split(",") if (name := part.strip("' ")) and not name.startswith(_NO_MODULE)]
         name = f"{modules[-2].removeprefix('model.') if len(modules) > 1 else 'model'}/{node.op_type}"
-        seen[name] += 1
-        node.name = name if seen[name] == 1 else f"{name}_{seen[name]}"
+        counts[name] += 1
+        node.name = name if counts[name] == 1 else f"{name}_{counts[name]}"
 
 
 def forget_the_machine(graph: onnx.ModelProto) -> None:

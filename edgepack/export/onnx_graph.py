@@ -55,9 +55,9 @@ def product_sources(graph: Graph) -> list[str]:
 def drop_unread(model: onnx.ModelProto) -> None:
     """Removes stored tensors that no node reads any more."""
     read = {name for node in model.graph.node for name in node.input} | {output.name for output in model.graph.output}
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in read]
+    remaining = [tensor for tensor in model.graph.initializer if tensor.name in read]
     del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
+    model.graph.initializer.extend(remaining)
 
 
 def gemms_as_products(model: onnx.ModelProto) -> None:
@@ -111,6 +111,6 @@ _LAYOUT_OPS = {"Transpose": _transposed, "Reshape": _reshaped, "Identity": lambd
 
 def put_nodes(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
     """`nodes` in place of all the model's."""
-    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del model.graph.node[:]
-    model.graph.node.extend(kept)
+    model.graph.node.extend(copies)

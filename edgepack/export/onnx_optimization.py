@@ -43,7 +43,7 @@ def _drop_added_attributes(source: Path, written: Path) -> None:
     model = onnx.load(written, load_external_data=False)
     for node in model.graph.node:
         if node.domain and node.name in stated:
-            kept = [each for each in node.attribute if each.name in stated[node.name]]
+            attributes = [each for each in node.attribute if each.name in stated[node.name]]
             del node.attribute[:]
-            node.attribute.extend(kept)
+            node.attribute.extend(attributes)
     onnx.save(model, written)

@@ -23,10 +23,10 @@ def mended_converter() -> Iterator[None]:
     from litert_torch.backend import inline_consts
 
     fingerprints = inline_consts._ConstantFingerprint
-    kept, by_address, clamped, traced = [], fingerprints.from_tensor, inline_consts._clamp_inf_values, core.export_torch_signature
+    tensors, by_address, clamped, traced = [], fingerprints.from_tensor, inline_consts._clamp_inf_values, core.export_torch_signature
 
     def fingerprint(tensor: torch.Tensor) -> Any:
-        kept.append(tensor)
+        tensors.append(tensor)
         return by_address(tensor)
 
     fingerprints.from_tensor = fingerprint

@@ -76,10 +76,10 @@ class _Graph(nn.Module):
         windows = {layer_type_of(self.model, index): window_of(self.model, index) for index in range(depth_of(self.model))}
         masks = {}
         for kind, window in windows.items():
-            seen = columns <= at[:, None]
+            visible = columns <= at[:, None]
             if window is not None and window < self.positions:
-                seen = seen & (columns > at[:, None] - window)
-            masks[kind] = torch.where(seen, 0.0, HIDDEN)[None, None]
+                visible = visible & (columns > at[:, None] - window)
+            masks[kind] = torch.where(visible, 0.0, HIDDEN)[None, None]
         return masks.get("", masks)
 
 

@@ -95,11 +95,11 @@ def write_signatures(model: nn.Module, signatures: Mapping[str, tuple[nn.Module,
 def _name_by_module(model: Any) -> None:
     """Tensors are named after the module that made them: the converter's names, with every class on the way, outweigh the graph."""
     for signature in model.signatureDefs:
-        seen: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         for tensor in model.subgraphs[signature.subgraphIndex].tensors:
             name = _module_of(tensor.name.decode())
-            seen[name] += 1
-            tensor.name = f"{signature.signatureKey.decode()}/{name}{'' if seen[name] == 1 else f'_{seen[name]}'}".encode()
+            counts[name] += 1
+            tensor.name = f"{signature.signatureKey.decode()}/{name}{'' if counts[name] == 1 else f'_{counts[name]}'}".encode()
 
 
 def _module_of(name: str) -> str:
@@ -137,14 +137,14 @@ def quiet() -> Iterator[None]:
 @contextlib.contextmanager
 def _no_native_output() -> Iterator[None]:
     sys.stdout.flush(), sys.stderr.flush()
-    kept = [(stream, os.dup(stream)) for stream in (1, 2)]
+    copies = [(stream, os.dup(stream)) for stream in (1, 2)]
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
-        for stream, _ in kept:
+        for stream, _ in copies:
             os.dup2(nowhere, stream)
         yield
     finally:
-        for stream, copy in kept:
+        for stream, copy in copies:
             os.dup2(copy, stream)
             os.close(copy)
         os.close(nowhere)

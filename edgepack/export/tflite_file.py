@@ -37,7 +37,7 @@ def read_model(file: Path) -> Any:
 
 def _share_scales(model: Any) -> None:
     """A weight's scales, one for each channel, stand in every signature that reads it: a twentieth of an int8 file with four."""
-    seen: dict[tuple[bytes, bytes, int], _Once] = {}
+    shared: dict[tuple[bytes, bytes, int], _Once] = {}
     for graph in model.subgraphs:
         for tensor in graph.tensors:
             quantization = tensor.quantization
@@ -45,7 +45,7 @@ def _share_scales(model: Any) -> None:
                 continue
             scales = np.asarray(quantization.scale, np.float32).tobytes()
             zeros = b"" if quantization.zeroPoint is None else np.asarray(quantization.zeroPoint, np.int64).tobytes()
-            tensor.quantization = seen.setdefault((scales, zeros, quantization.quantizedDimension), _Once(quantization))
+            tensor.quantization = shared.setdefault((scales, zeros, quantization.quantizedDimension), _Once(quantization))
 
 
 class _Once:

@@ -45,8 +45,8 @@ def difference(answers: np.ndarray, expected: np.ndarray) -> float:
     return float(np.inf if np.isnan(gap).any() else gap.max(initial=0.0))
 
 
-def relative_difference(found: np.ndarray, expected: np.ndarray) -> float:
+def relative_difference(actual: np.ndarray, expected: np.ndarray) -> float:
     """The largest difference beside the largest output: vectors of length 1 have small numbers. inf where one is not a number."""
-    gap = np.abs(found - expected)
+    gap = np.abs(actual - expected)
     size = max(float(np.abs(expected).max(initial=0.0)), _SMALLEST_OUTPUT)
     return float(np.inf if np.isnan(gap).any() else gap.max(initial=0.0) / size)

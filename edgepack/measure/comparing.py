@@ -69,8 +69,8 @@ def compare_on(machine: Machine, target: str, packs: Packs, effort: Effort) -> C
                 for index, (_, _, _, read, job) in enumerate(jobs):
                     result = machine.run_job(folder, manifest.plan.runtime, job)
                     samples[index, pack].append(read(result))
-                    seen = result.get("contention", {})
-                    crowd.append((seen.get("others") or 0.0, seen.get("stolen") or 0.0))
+                    contention = result.get("contention", {})
+                    crowd.append((contention.get("others") or 0.0, contention.get("stolen") or 0.0))
                     runtimes[pack] = f"{result['runtime']['name']} {result['runtime']['version']}"
                     progress.advance()
             time.sleep(_PAUSE_S)

@@ -80,13 +80,13 @@ class Emulation(Frozen):
             return NOTHING_MEASURED
         if self.crash:
             return f"emulated: ended by {self.crash.signal}"
-        parts = [f"answers {_told(self.host)}"] if self.host else []
+        parts = [f"answers {_in_words(self.host)}"] if self.host else []
         parts += [f"{counted.instructions / 1e6:.1f} M instructions at {counted.length} tokens" for counted in self.instructions or ()]
         parts += ["int8 sums saturate"] if self.saturation and self.saturation.found else []
         return f"emulated: {', '.join(parts)}"
 
 
-def _told(answers: Agreement) -> str:
+def _in_words(answers: Agreement) -> str:
     if answers.equal_bit_by_bit:
         return "equal bit by bit"
     return f"equal within {answers.largest_difference:.2g}" if answers.within else f"differ by {answers.largest_difference:.2g}"

@@ -26,8 +26,8 @@ def _tokenizer_sha256(folder: Path) -> str:
     if not path.is_file():
         return "".join(sha256_of(folder / name) for name in TOKENIZERS if (folder / name).is_file())
     content = read_json_object(path, TOKENIZER_BYTES)
-    kept = {key: value for key, value in content.items() if key not in ("padding", "truncation")}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+    compared = {key: value for key, value in content.items() if key not in ("padding", "truncation")}
+    return hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()
 
 
 def config_with_head(config: dict[str, Any], weights: Path) -> dict[str, Any]:

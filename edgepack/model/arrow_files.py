@@ -61,16 +61,16 @@ def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
         features = json.loads(metadata[b"huggingface"])["info"]["features"]
     except (KeyError, TypeError, ValueError):
         return {}
-    found = {}
+    classes = {}
     for column, feature in features.items() if isinstance(features, dict) else ():
         inner = feature.get("feature", feature) if isinstance(feature, dict) else {}
         if isinstance(inner, dict) and inner.get("_type") == "ClassLabel" and isinstance(inner.get("names"), list):
-            found[column] = [str(name) for name in inner["names"]]
-    return found
+            classes[column] = [str(name) for name in inner["names"]]
+    return classes
 
 
 def _named(value: Any, names: list[str]) -> Any:
     """-1 stands for no label."""
     if isinstance(value, list):
-        return [_named(one, names) for one in value]
+        return [_named(item, names) for item in value]
     return names[value] if isinstance(value, int) and 0 <= value < len(names) else None

@@ -29,14 +29,14 @@ def _least_padded(counts: Counter[int], last: int, headline: int) -> tuple[int, 
         longer = dict(best)
         for end in candidates:
             for before, (cost, chain) in best.items():
-                if before < end and (found := cost + end * _within(counts, before, end)) < longer[end][0]:
-                    longer[end] = (found, (*chain, end))
+                if before < end and (total := cost + end * _within(counts, before, end)) < longer[end][0]:
+                    longer[end] = (total, (*chain, end))
         best = longer
     chain = best[last][1]
     if headline in chain:
         return chain
-    kept = chain if len(chain) < MOST_BUCKETS else _without_least_useful(counts, chain)
-    return tuple(sorted({*kept, headline}))
+    lengths = chain if len(chain) < MOST_BUCKETS else _without_least_useful(counts, chain)
+    return tuple(sorted({*lengths, headline}))
 
 
 def _without_least_useful(counts: Counter[int], chain: tuple[int, ...]) -> tuple[int, ...]:

@@ -48,7 +48,7 @@ def load_checkpoint(
     source = model if isinstance(model, Source) else find_model(str(model), trust_remote_code)
     name = task or source.task()
     with quiet_transformers():
-        loaded = _from_kept(source, name, dimensions) if source.kept else _from_pretrained(source, name, dimensions, trust_remote_code)
+        loaded = _from_record(source, name, dimensions) if source.record else _from_pretrained(source, name, dimensions, trust_remote_code)
     _check_finite(loaded, source.name)
     return _answering_by_name(loaded).eval()
 
@@ -76,8 +76,8 @@ def save_checkpoint(model: nn.Module, folder: Path) -> None:
     """A plain folder: safetensors, config and edgepack's own list of the heads and FFN neurons that are left."""
     with quiet_transformers():
         model.save_pretrained(folder)
-    kept = Kept(layers=tuple(layer_shapes(model)), sentence=statement_of(model))
-    (folder / KEPT_FILE).write_text(json.dumps(kept.as_json(), indent=1) + "\n")
+    record = Kept(layers=tuple(layer_shapes(model)), sentence=statement_of(model))
+    (folder / KEPT_FILE).write_text(json.dumps(record.as_json(), indent=1) + "\n")
 
 
 def load_tokenizer(folder: Path, lower_case: bool = False) -> Any:
@@ -153,7 +153,7 @@ def _head_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"ignore_mismatched_sizes": True} | labels
 
 
-def _from_kept(source: Source, task: str, dimensions: int | None) -> nn.Module:
+def _from_record(source: Source, task: str, dimensions: int | None) -> nn.Module:
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(source.folder, local_files_only=True)
@@ -161,7 +161,7 @@ def _from_kept(source: Source, task: str, dimensions: int | None) -> nn.Module:
         config, dtype=torch.float32, **_attention(source.config, source.name), **_extra_arguments(source, task)
     )
     try:
-        resize_layers(model, source.kept.layers)
+        resize_layers(model, source.record.layers)
         with_head(model, source.parts_for(task_named(task)), dimensions)
         weights = load_file(source.folder / "model.safetensors")
         missing, unexpected = model.load_state_dict(weights, strict=False)

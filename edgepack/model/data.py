@@ -64,13 +64,13 @@ def load_data(source: str, task: str | Task, columns: Columns = NO_COLUMNS, seed
         raise EdgepackError(f"no rows in {source!r}", "give data with at least a few rows")
     first = next(record for records in by_split.values() for record in records)
     every = [record for records in by_split.values() for record in records]
-    chosen = task.columns(first, every, columns.named())
-    splits = {split: [_row(record, task.row, chosen) for record in records] for split, records in by_split.items()}
+    column_of = task.columns(first, every, columns.named())
+    splits = {split: [_row(record, task.row, column_of) for record in records] for split, records in by_split.items()}
     mapping = label_mapping(columns.label_map, splits)
     splits = {split: renamed(rows, mapping) for split, rows in splits.items()}
     task.check_rows(source, splits)
     splits, notes = _complete_splits(splits, None if task.joins_rows else seed)
-    return Data(source, splits, chosen, digest, notes)
+    return Data(source, splits, column_of, digest, notes)
 
 
 def load_unlabelled(source: str, task: Task, columns: Columns = NO_COLUMNS) -> list[Row]:
@@ -88,12 +88,12 @@ def load_unlabelled(source: str, task: Task, columns: Columns = NO_COLUMNS) -> l
         raise EdgepackError(f"{path.name} is empty", "give a file with at least one text")
     names = list(records[0].values)
     if columns.text is not None and columns.text in names:
-        chosen = {"text": columns.text}
+        column_of = {"text": columns.text}
     else:
-        chosen = {"text": guess_text(records[0], records, names)}
+        column_of = {"text": guess_text(records[0], records, names)}
     if columns.text_pair is not None and columns.text_pair in names:
-        chosen["text_pair"] = columns.text_pair
-    rows = [task.unlabelled_row(_row(record, text_row, chosen)) for record in records]
+        column_of["text_pair"] = columns.text_pair
+    rows = [task.unlabelled_row(_row(record, text_row, column_of)) for record in records]
     return [row for row in rows if row is not None]
 
 
@@ -106,8 +106,8 @@ def label_ids(data: Data, id2label: dict[int, str], model: str) -> dict[str, int
     numbers = {label: as_label_number(label) for label in labels}
     if all(number in id2label for number in numbers.values()):
         by_number = {label: number for label, number in numbers.items() if number is not None}
-        said = ", ".join(f"{label} is {shown(id2label[number])}" for label, number in list(by_number.items())[:8])
-        say(f"labels of the data are numbers, and are taken for the model's own order: {said}")
+        order = ", ".join(f"{label} is {shown(id2label[number])}" for label, number in list(by_number.items())[:8])
+        say(f"labels of the data are numbers, and are taken for the model's own order: {order}")
         return by_number
     missing = next(label for label in labels if label not in by_name)
     place = next(

@@ -47,7 +47,7 @@ def pad_id_of(model: nn.Module) -> int:
 
 
 def run_model(
-    model: nn.Module, task: Task, features: Sequence[Features], title: str, kept: Callable[[torch.Tensor], torch.Tensor] | None = None
+    model: nn.Module, task: Task, features: Sequence[Features], title: str, keep: Callable[[torch.Tensor], torch.Tensor] | None = None
 ) -> Outputs:
     """Outputs for each of the features, in their order: see `Task.outputs` for shapes. Batches hold texts of like length.
 
@@ -59,12 +59,12 @@ def run_model(
     model.eval()
     with torch.inference_mode(), bar(title, len(features)) as progress:
         for at in range(0, len(order), _BATCH_ROWS):
-            chosen = order[at : at + _BATCH_ROWS]
-            batch = padded([features[index] for index in chosen], pad_id_of(model), takes_types(model))
+            indexes = order[at : at + _BATCH_ROWS]
+            batch = padded([features[index] for index in indexes], pad_id_of(model), takes_types(model))
             batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
-            for index, output in zip(chosen, task.forward(model, batch).float().cpu(), strict=True):
+            for index, output in zip(indexes, task.forward(model, batch).float().cpu(), strict=True):
                 length = len(features[index].ids)
                 trimmed = output[:length] if task.per_token else output
-                outputs[index] = kept(trimmed).numpy().copy() if kept else task.reduced(features[index].ids, trimmed)
-            progress.advance(len(chosen))
+                outputs[index] = keep(trimmed).numpy().copy() if keep else task.reduced(features[index].ids, trimmed)
+            progress.advance(len(indexes))
     return [output for output in outputs if output is not None]

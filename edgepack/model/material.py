@@ -71,8 +71,8 @@ class Material:
         family = family_of(self.source.config, self.source.name)
         positions = self.source.config[family.config_positions] - family.reserved_positions(self.source.config)
         sentence = self.source.sentence
-        own = (sentence.max_length if sentence else None) or self.tokenizer.model_max_length
-        return min(positions, own, self.recipe.max_length or positions)
+        limit = (sentence.max_length if sentence else None) or self.tokenizer.model_max_length
+        return min(positions, limit, self.recipe.max_length or positions)
 
     @cached_property
     def corpus(self) -> Corpus:

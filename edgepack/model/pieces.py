@@ -71,18 +71,18 @@ def cut_to_corpus(spec: dict[str, Any], texts: Sequence[Text], also: Iterable[in
     """
     kind = kind_of(spec, place)
     vocab, before = vocabulary_of(spec), _plain(spec)
-    kept = {piece for encoding in encode(before, texts) for piece in encoding.ids} | named_ids(spec) | set(also)
-    kept |= _byte_pieces(spec, vocab)
+    kept_ids = {piece for encoding in encode(before, texts) for piece in encoding.ids} | named_ids(spec) | set(also)
+    kept_ids |= _byte_pieces(spec, vocab)
     if kind == "Unigram":
         scores = [score for _, score in spec["model"]["vocab"]]
-        kept.add(scores.index(min(scores)))
+        kept_ids.add(scores.index(min(scores)))
     pieces = {index: piece for piece, index in vocab.items()}
     if not is_byte_level(spec):
-        kept |= _single_characters(spec, vocab, {pieces[index] for index in kept if index in pieces}, texts)
-    cut = _cut(spec, kept, vocab)
+        kept_ids |= _single_characters(spec, vocab, {pieces[index] for index in kept_ids if index in pieces}, texts)
+    cut = _cut(spec, kept_ids, vocab)
     if lost := cut.changed(texts):  # a WordPiece word that ends as unknown took pieces on the way which no text shows
-        kept |= {vocab[piece] for index in lost for piece in _pieces_inside(before, spec, texts[index]) if piece in vocab}
-        cut = _cut(spec, kept, vocab)
+        kept_ids |= {vocab[piece] for index in lost for piece in _pieces_inside(before, spec, texts[index]) if piece in vocab}
+        cut = _cut(spec, kept_ids, vocab)
         if lost := cut.changed(texts):
             raise RuntimeError(f"{len(lost)} of {len(texts)} texts changed their pieces, the first: {texts[lost[0]]!r:.80}")
     return cut
@@ -93,7 +93,7 @@ def losses(cut: VocabularyCut, texts: Sequence[Text]) -> dict[str, float | int]:
     if not texts:
         return {}
     old, new = (list(encode(tokenizer, texts, special=False)) for tokenizer in (cut.before, cut.after))
-    old_tokens, new_tokens = (max(1, sum(len(one.ids) for one in each)) for each in (old, new))
+    old_tokens, new_tokens = (max(1, sum(len(encoding.ids) for encoding in each)) for each in (old, new))
     return {
         "unseen_texts": len(texts),
         "unseen_changed_share": round(len(cut.changed(texts)) / len(texts), 6),
@@ -120,23 +120,23 @@ def _plain(spec: dict[str, Any]) -> Tokenizer:
     return tokenizer
 
 
-def _cut(spec: dict[str, Any], kept: set[int], vocab: dict[str, int]) -> VocabularyCut:
+def _cut(spec: dict[str, Any], kept_ids: set[int], vocab: dict[str, int]) -> VocabularyCut:
     if "merges" in spec["model"]:
-        kept = kept | _merge_chains(spec, kept, vocab)
-    order = order_of(spec, kept)
-    order += sorted(kept - set(order))  # rows that a config names and the tokenizer has no piece for
+        kept_ids = kept_ids | _merge_chains(spec, kept_ids, vocab)
+    order = order_of(spec, kept_ids)
+    order += sorted(kept_ids - set(order))  # rows that a config names and the tokenizer has no piece for
     return VocabularyCut(spec, cut_tokenizer(spec, order), order)
 
 
-def _merge_chains(spec: dict[str, Any], kept: set[int], vocab: dict[str, int]) -> set[int]:
+def _merge_chains(spec: dict[str, Any], kept_ids: set[int], vocab: dict[str, int]) -> set[int]:
     """Every piece on the way from single symbols to a kept piece."""
     ranks = {merge: rank for rank, merge in reversed(list(enumerate(merges_of(spec))))}
     prefix, suffix = (spec["model"].get(name) or "" for name in ("continuing_subword_prefix", "end_of_word_suffix"))
-    found: set[int] = set()
+    ids: set[int] = set()
     for piece, index in vocab.items():
-        if index in kept:
-            found |= {vocab[part] for part in _parts(piece, ranks, prefix, suffix) if part in vocab}
-    return found
+        if index in kept_ids:
+            ids |= {vocab[part] for part in _parts(piece, ranks, prefix, suffix) if part in vocab}
+    return ids
 
 
 def _parts(piece: str, ranks: dict[tuple[str, str], int], prefix: str, suffix: str) -> Iterator[str]:
@@ -165,15 +165,15 @@ def _byte_pieces(spec: dict[str, Any], vocab: dict[str, int]) -> set[int]:
 
 def _single_characters(spec: dict[str, Any], vocab: dict[str, int], pieces: set[str], texts: Sequence[Text]) -> set[int]:
     prefix, suffix = (spec["model"].get(name) or "" for name in ("continuing_subword_prefix", "end_of_word_suffix"))
-    seen = {character for piece in pieces for character in piece}
+    known = {character for piece in pieces for character in piece}
     scripts = _scripts(texts)
-    found = set()
+    ids = set()
     for piece, index in vocab.items():
         character = piece.removeprefix(prefix) if prefix and len(piece) > 1 else piece
         character = character.removesuffix(suffix) if suffix and len(character) > 1 else character
-        if len(character) == 1 and (character in seen or _is_common(character) or _script(character) in scripts):
-            found.add(index)
-    return found
+        if len(character) == 1 and (character in known or _is_common(character) or _script(character) in scripts):
+            ids.add(index)
+    return ids
 
 
 def _scripts(texts: Sequence[Text]) -> set[str]:
@@ -215,4 +215,4 @@ def _pieces_inside(tokenizer: Tokenizer, spec: dict[str, Any], text: Text) -> It
 def _unknown(spec: dict[str, Any], tokenizer: Tokenizer, encodings: Sequence[Encoding]) -> int:
     model = spec["model"]
     unknown = model.get("unk_id") if model.get("unk_id") is not None else tokenizer.token_to_id(model.get("unk_token") or "")
-    return sum(one.ids.count(unknown) for one in encodings) if unknown is not None else 0
+    return sum(encoding.ids.count(unknown) for encoding in encodings) if unknown is not None else 0

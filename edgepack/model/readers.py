@@ -31,7 +31,7 @@ def find_files(path: Path) -> dict[str, tuple[Path, ...]]:
     if (path / "state.json").is_file():
         return {"all": _whole(path, _data_files(path))}
     by_split: dict[str, tuple[Path, ...]] = {}
-    for folder in sorted(one for one in path.iterdir() if one.is_dir() and (one / "state.json").is_file()):
+    for folder in sorted(entry for entry in path.iterdir() if entry.is_dir() and (entry / "state.json").is_file()):
         if split := _split_of(folder.name):
             by_split[split] = _whole(folder, _data_files(folder))
     files = _data_files(path)
@@ -39,13 +39,13 @@ def find_files(path: Path) -> dict[str, tuple[Path, ...]]:
     for file in files:
         if split := _split_of(_unsharded(file)):
             named.setdefault(split, []).append(file)
-    for split, found in named.items():
-        if split in by_split or len({_unsharded(file) + file.suffix for file in found}) > 1:
-            names = [file.name for file in (*by_split.get(split, ()), *found)]
+    for split, of_split in named.items():
+        if split in by_split or len({_unsharded(file) + file.suffix for file in of_split}) > 1:
+            names = [file.name for file in (*by_split.get(split, ()), *of_split)]
             raise EdgepackError(
                 f"two files for the {split} split in {path}: {names[0]} and {names[1]}", "keep one of them, or name one file"
             )
-        by_split[split] = _whole(path, found)
+        by_split[split] = _whole(path, of_split)
     if not by_split and files and len({_unsharded(file) for file in files}) == 1:
         return {"all": _whole(path, files)}
     if "train" not in by_split and "test" not in by_split:

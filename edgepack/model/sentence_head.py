@@ -102,8 +102,8 @@ def _weighted_mean(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 def _only(hidden: torch.Tensor, ranks: torch.Tensor) -> torch.Tensor:
     """The vector of the place with the highest rank. A sum, as runtimes take an index of each row in different ways."""
-    chosen = (ranks >= ranks.amax(1, keepdim=True)).to(hidden.dtype)
-    return (hidden * chosen[:, :, None]).sum(1)
+    last = (ranks >= ranks.amax(1, keepdim=True)).to(hidden.dtype)
+    return (hidden * last[:, :, None]).sum(1)
 
 
 def _places(mask: torch.Tensor) -> torch.Tensor:
@@ -130,10 +130,10 @@ class _Dense(nn.Module):
             self.residual = nn.Linear(part.width_in, part.width_out, bias=False)
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
-        found = self.activation(self.linear(vectors))
+        projected = self.activation(self.linear(vectors))
         if not self.adds_input:
-            return found
-        return found + (self.residual(vectors) if hasattr(self, "residual") else vectors)
+            return projected
+        return projected + (self.residual(vectors) if hasattr(self, "residual") else vectors)
 
 
 class _LayerNorm(nn.Module):

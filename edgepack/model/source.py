@@ -58,7 +58,7 @@ class Source:
     folder: Path
     root: Path
     config: dict[str, Any]
-    kept: Kept | None
+    record: Kept | None
     weights: tuple[Path, ...]
     licence: str | None
     adapter: Adapter | None = None  # to be merged into the weights
@@ -67,13 +67,15 @@ class Source:
     @cached_property
     def sha256(self) -> str:
         """Over every file of the folder that a library reads: config, list of what is kept, weights, tokenizer, generation, code."""
-        own = folder_sha256(self.root)
-        return own if self.adapter_folder is None else hashlib.sha256(f"{own}{folder_sha256(self.adapter_folder)}".encode()).hexdigest()
+        digest = folder_sha256(self.root)
+        return (
+            digest if self.adapter_folder is None else hashlib.sha256(f"{digest}{folder_sha256(self.adapter_folder)}".encode()).hexdigest()
+        )
 
     @cached_property
     def sentence(self) -> SentenceStatement | None:
         """What the folder states for sentence-transformers. EdgepackError names what a pack does not reproduce."""
-        return self.kept.sentence if self.kept else read_sentence_folder(self.root)
+        return self.record.sentence if self.record else read_sentence_folder(self.root)
 
     def parts_for(self, task: Task) -> SentenceStatement | None:
         """What stands behind the transformer for a task. sentence-transformers takes a plain decoder's last token, as nothing else has
@@ -81,7 +83,7 @@ class Source:
         names = self.config.get("architectures") or [""]
         is_decoder = names[0].endswith("ForCausalLM") and self.config.get("is_causal", True)
         stated = self.sentence
-        if not task.gives_vectors or not is_decoder or (stated is not None and stated.embeds) or self.kept is not None:
+        if not task.gives_vectors or not is_decoder or (stated is not None and stated.embeds) or self.record is not None:
             return stated
         return (stated or SentenceStatement()).model_copy(update={"parts": (Pooling(modes=("lasttoken",)),)})
 
@@ -107,7 +109,7 @@ class Source:
         return sum(path.stat().st_size for path in self.weights) / 1e6
 
     def shape(self, task: str) -> ModelShape:
-        rows = None if self.kept is None else [row.model_dump() for row in self.kept.layers]
+        rows = None if self.record is None else [row.model_dump() for row in self.record.layers]
         return read_shape(self.config, task, rows, f"{self.folder.name}/config.json")
 
     @cached_property
@@ -154,8 +156,8 @@ def find_model(model: str, trust_remote_code: bool = False, with_weights: bool =
     for path in weights:
         check_safetensors(path)
     kept_file = folder / KEPT_FILE
-    kept = Kept.read(read_json_object(kept_file, CONFIG_BYTES), f"{folder.name}/{KEPT_FILE}") if kept_file.is_file() else None
-    source = Source(name, folder, root, config, kept, weights, _licence(root))
+    record = Kept.read(read_json_object(kept_file, CONFIG_BYTES), f"{folder.name}/{KEPT_FILE}") if kept_file.is_file() else None
+    source = Source(name, folder, root, config, record, weights, _licence(root))
     _ = source.sentence  # whatever the task is, the folder is not what it looks like where a part of it is refused
     return source
 
@@ -167,18 +169,20 @@ def _adapted(name: str, folder: Path, adapter: Adapter | None, base: str | None,
     if base is None:
         stated = adapter.base or "MODEL"
         raise EdgepackError(f"{name!r} is a LoRA adapter without the model that it was trained on", f"name that with --base {stated}")
-    found = find_model(base, trust_remote_code, with_weights)
-    if found.adapter is not None or found.kept is not None:
+    base_source = find_model(base, trust_remote_code, with_weights)
+    if base_source.adapter is not None or base_source.record is not None:
         raise EdgepackError(f"--base {base} is no plain model folder", "give the model that the adapter was trained on")
     weights = folder / ADAPTER_WEIGHTS
     check_safetensors(weights)
-    if has_other_tokenizer(folder, found.folder):
+    if has_other_tokenizer(folder, base_source.folder):
         raise EdgepackError(
             f"{name!r} has another tokenizer than --base {base}: an adapter with a tokenizer of its own may have new tokens",
             "remove the tokenizer's files from the adapter's folder where both give the same tokens; else merge with PEFT",
         )
-    config = config_with_head(found.config, weights)
-    return replace(found, name=name, config=config, adapter=adapter, adapter_folder=folder, licence=_licence(folder) or found.licence)
+    config = config_with_head(base_source.config, weights)
+    return replace(
+        base_source, name=name, config=config, adapter=adapter, adapter_folder=folder, licence=_licence(folder) or base_source.licence
+    )
 
 
 def folder_sha256(folder: Path) -> str:

@@ -64,11 +64,11 @@ def projections_of(model: nn.Module, layer: nn.Module) -> list[tuple[str, slice]
     """Where a layer's query, key and value projections are: each one's path, and its rows in the matrix there."""
     family = family_of_model(model)
     width, kv_width = inputs_of(layer.get_submodule(family.attention_output)), kv_width_of(model, layer)
-    found, start_of = [], dict.fromkeys((family.query, family.key, family.value), 0)
+    places, start_of = [], dict.fromkeys((family.query, family.key, family.value), 0)
     for path, height in ((family.query, width), (family.key, kv_width), (family.value, kv_width)):
-        found.append((path, slice(start_of[path], start_of[path] + height)))
+        places.append((path, slice(start_of[path], start_of[path] + height)))
         start_of[path] += height
-    return found
+    return places
 
 
 def layer_shapes(model: nn.Module) -> list[LayerShape]:
@@ -190,8 +190,8 @@ class _LayerConfig:
 def _keep_bias_of(attention: nn.Module, heads: Sequence[int], before: int) -> None:
     """From now on `attention` adds to its scores the shared table's columns of these heads alone."""
     first = not hasattr(attention, "kept_heads")
-    kept = torch.arange(before) if first else attention.kept_heads
-    attention.register_buffer("kept_heads", kept[list(heads)])  # stored with the weights, as the table has the columns of all
+    current = torch.arange(before) if first else attention.kept_heads
+    attention.register_buffer("kept_heads", current[list(heads)])  # stored with the weights, as the table has the columns of all
     if first:
         attention.register_forward_pre_hook(_with_own_bias, with_kwargs=True)
 
@@ -296,7 +296,7 @@ def keep_layers(model: nn.Module, indices: Sequence[int]) -> None:
 def resize_layers(model: nn.Module, shapes: Sequence[LayerShape]) -> None:
     """Gives a freshly made model the uneven widths of a pruned checkpoint, so that its weights can be loaded."""
     now = layer_shapes(model)
-    if any(wanted.heads > own.heads or wanted.ffn > own.ffn for wanted, own in zip(shapes, now, strict=True)):
+    if any(wanted.heads > present.heads or wanted.ffn > present.ffn for wanted, present in zip(shapes, now, strict=True)):
         raise ValueError("the checkpoint's list has more heads or FFN neurons than its config")
     cut_heads(model, [range(shape.heads) for shape in shapes])
     cut_ffn(model, [range(width) for width in by_ffn(model, [shape.ffn for shape in shapes])])

@@ -38,25 +38,25 @@ def merges_of(spec: dict[str, Any]) -> list[tuple[str, str]]:
 def named_ids(spec: dict[str, Any]) -> set[int]:
     """Ids that the file names outside its model's pieces: added tokens, post-processor, padding, the unknown piece."""
     vocab, model = vocabulary_of(spec), spec["model"]
-    found = {token["id"] for token in spec.get("added_tokens") or ()}
-    found |= {index for part in _processors(spec.get("post_processor")) for index in _processor_ids(part)}
+    ids = {token["id"] for token in spec.get("added_tokens") or ()}
+    ids |= {index for part in _processors(spec.get("post_processor")) for index in _processor_ids(part)}
     if spec.get("padding"):
-        found.add(spec["padding"]["pad_id"])
+        ids.add(spec["padding"]["pad_id"])
     if model.get("unk_id") is not None:
-        found.add(model["unk_id"])
+        ids.add(model["unk_id"])
     if model.get("unk_token") in vocab:
-        found.add(vocab[model["unk_token"]])
-    return found
+        ids.add(vocab[model["unk_token"]])
+    return ids
 
 
-def order_of(spec: dict[str, Any], kept: Collection[int]) -> list[int]:
+def order_of(spec: dict[str, Any], kept_ids: Collection[int]) -> list[int]:
     """The old id of every new one: the model's pieces in their old order, then added tokens that the model does not know.
 
     That is how the tokenizers library numbers them when it reads the file.
     """
     known = set(vocabulary_of(spec).values())
     outside = sorted({token["id"] for token in spec.get("added_tokens") or ()} - known)
-    return [*sorted(known & set(kept)), *outside]
+    return [*sorted(known & set(kept_ids)), *outside]
 
 
 def cut_tokenizer(spec: dict[str, Any], order: list[int]) -> dict[str, Any]:

@@ -108,8 +108,10 @@ class _LossTrainer(Trainer):
         loss = self.batch_loss(model, inputs, targets)
         if not math.isfinite(loss.item()):
             saved = _last_complete(Path(self.args.output_dir))
-            kept = f"; {saved.name} is the last good one and stays in {self.args.output_dir}" if saved else ""
-            raise EdgepackError(f"the loss is {loss.item()} at step {self.state.global_step + 1}{kept}", "choose a lower --learning-rate")
+            last_good = f"; {saved.name} is the last good one and stays in {self.args.output_dir}" if saved else ""
+            raise EdgepackError(
+                f"the loss is {loss.item()} at step {self.state.global_step + 1}{last_good}", "choose a lower --learning-rate"
+            )
         return loss
 
     def create_scheduler(self, num_training_steps: int, optimizer=None):

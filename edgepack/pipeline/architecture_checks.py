@@ -190,8 +190,8 @@ def _answers(subject: Subject, model: nn.Module, folder: Path, format: Format) -
     return max((_same(answer(folder, runtime, subject.features, 1, exact=True, **way), expected) for way in ways), key=len)
 
 
-def _same(found: Outputs, expected: Outputs) -> str:
-    furthest = max(difference(have, true) for have, true in zip(found, expected, strict=True))
+def _same(outputs: Outputs, expected: Outputs) -> str:
+    furthest = max(difference(have, reference) for have, reference in zip(outputs, expected, strict=True))
     if not furthest < _CLOSE:
         raise ValueError(f"outputs differ from torch's by {furthest:.2g}, more than {_CLOSE:g}")
     return "the outputs are torch's"

@@ -60,7 +60,7 @@ def plan_formats(recipe: Recipe, profile: Profile) -> tuple[Plan, ...]:
 
 def _plans(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int | None = None) -> tuple[Plan, ...]:
     formats = wished_formats(profile, recipe.format)
-    return tuple(make_plan(profile, recipe.model_copy(update={"format": one}), teacher, pieces) for one in formats)
+    return tuple(make_plan(profile, recipe.model_copy(update={"format": file_format}), teacher, pieces) for file_format in formats)
 
 
 def build(
@@ -85,8 +85,8 @@ def build(
 
 def _build(recipe: Recipe, profile: Profile, out: Path, cache: Path, effort: Effort | None, command: str) -> Report | None:
     present = check_place(out, recipe, profile, command)
-    for one in wished_formats(profile, recipe.format):
-        check_installed(one)
+    for file_format in wished_formats(profile, recipe.format):
+        check_installed(file_format)
     if recipe.format == "auto" and effort is None:
         raise EdgepackError("--format auto chooses by measurement, and --measure off leaves none", "use --format both, or measure")
     material = gather(recipe)

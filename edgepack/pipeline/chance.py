@@ -16,12 +16,12 @@ def check_names_of_labels(material: Material, outputs: Outputs) -> None:
     if len(rows) < _FEWEST_ROWS or not outputs or task.per_token or any(row.label is None for row in rows) or not labels:
         return
     decided = task.decide(outputs, material.test, rows)
-    true = [labels.get(row.label or "") for row in rows]
-    if not all(isinstance(one, int) for one in (*decided, *true)):
+    labelled = [labels.get(row.label or "") for row in rows]
+    if not all(isinstance(index, int) for index in (*decided, *labelled)):
         return
-    names = sorted(set(true) | set(decided))
+    names = sorted(set(labelled) | set(decided))
     table = np.zeros((len(names), len(names)), dtype=int)
-    for ours, theirs in zip(true, decided, strict=True):
+    for ours, theirs in zip(labelled, decided, strict=True):
         table[names.index(ours), names.index(theirs)] += 1
     right = table.trace() / len(rows)
     answered = table.argmax(axis=1)  # what each class is answered most often

@@ -47,7 +47,9 @@ def check_export(model: "nn.Module", material: Material, plan: Plan, folder: Pat
         expected = torch_outputs(model, material, texts, "check in torch")
         outputs = file_outputs(folder, plan, texts, "check the export", batch, at_once)
         comparable = material.task.comparable
-        worst = max(relative_difference(comparable(output), comparable(true)) for output, true in zip(outputs, expected, strict=True))
+        worst = max(
+            relative_difference(comparable(output), comparable(reference)) for output, reference in zip(outputs, expected, strict=True)
+        )
         if not worst <= EXPORT_TOLERANCE:
             how = f"batch {batch}" + (", token by token" if at_once else "")
             raise EdgepackError(
@@ -75,7 +77,7 @@ def products_in_float(file: Path, candidate: "Candidate", family: Family) -> tup
             "this is a fault of the quantizer, not of your model: please report the model's family and config. "
             "--precision fp32 builds a pack that says so",
         )
-    return tuple(InFloat(op=one.op, layer=one.layer, weights=one.values, why=reasons[one.layer]) for one in in_float)
+    return tuple(InFloat(op=product.op, layer=product.layer, weights=product.values, why=reasons[product.layer]) for product in in_float)
 
 
 def _why_in_float(product: "Product", candidate: "Candidate", family: Family) -> str:

@@ -32,22 +32,22 @@ def _compared(
     if out is not None:
         check_output(out)
     names = _names(packs)
-    found, failed = [], []
+    comparisons, failed = [], []
     for target in on:
         try:
             with transport(target).opened(target) as machine:
-                found.append(compare_on(machine, target.name, list(zip(packs, manifests, strict=True)), effort))
+                comparisons.append(compare_on(machine, target.name, list(zip(packs, manifests, strict=True)), effort))
         except EdgepackError as error:
             if len(on) == 1:
                 raise
             say(f"{target.name}: {error.problem}\n  fix: {error.fix}")
             failed.append(Failed(target=target.name, failure=error.problem, fix=error.fix))
-    if not found:
+    if not comparisons:
         raise EdgepackError(
-            "no target could measure the packs: " + "; ".join(f"{one.target}: {one.failure}" for one in failed), failed[0].fix
+            "no target could measure the packs: " + "; ".join(f"{entry.target}: {entry.failure}" for entry in failed), failed[0].fix
         )
     compared = tuple(compared_pack(name, manifest) for name, manifest in zip(names, manifests, strict=True))
-    report = ComparisonReport(task=manifests[0].task, packs=compared, targets=tuple(found), failed=tuple(failed))
+    report = ComparisonReport(task=manifests[0].task, packs=compared, targets=tuple(comparisons), failed=tuple(failed))
     if out is not None:
         if out.is_dir():
             out.rmdir()  # empty: what is written whole takes its place

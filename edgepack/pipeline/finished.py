@@ -27,7 +27,7 @@ def check_place(out: Path, recipe: Recipe, profile: Profile, command: str) -> tu
         manifests = tuple(read_manifest(place) for place in places)
     except EdgepackError:
         manifests = ()
-    same = all(one.command == command and one.recipe == recipe and one.profile == profile for one in manifests)
+    same = all(manifest.command == command and manifest.recipe == recipe and manifest.profile == profile for manifest in manifests)
     if not manifests or not same:
         check_output(out)
     return manifests
@@ -39,7 +39,9 @@ def finished_report(out: Path, manifests: tuple[Manifest, ...], material: Materi
     for manifest in manifests:
         built_from = (manifest.source.sha256, manifest.data.sha256 if manifest.data else None)
         versions = library_versions()
-        if built_from != (material.source.sha256, data) or any(manifest.versions.get(name) != one for name, one in versions.items()):
+        if built_from != (material.source.sha256, data) or any(
+            manifest.versions.get(name) != version for name, version in versions.items()
+        ):
             return None
     reports = []
     for place, manifest in zip(_places(out, material.recipe), manifests, strict=True):
@@ -51,7 +53,7 @@ def finished_report(out: Path, manifests: tuple[Manifest, ...], material: Materi
     if not reports or any(is_measured and report.measurements is None for report in reports):
         return None
     say(f"nothing to do: {out} holds the finished pack of this very command, from the same model, data and libraries")
-    return next((one for one in reports if any(row.shipped and row.pack_id == one.pack_id for row in one.formats)), reports[0])
+    return next((report for report in reports if any(row.shipped and row.pack_id == report.pack_id for row in report.formats)), reports[0])
 
 
 def _places(out: Path, recipe: Recipe) -> tuple[Path, ...]:

@@ -82,10 +82,10 @@ def check_library(state: BuildState) -> None:
 
 
 def check_against_library(model: "nn.Module", material: Material) -> None:
-    """EdgepackError says which text is answered otherwise, by how much, and how many are. Does nothing where no library tells:
+    """EdgepackError says which text is asked otherwise, by how much, and how many are. Does nothing where no library tells:
     it is not installed, the task has none, or the checkpoint is one that only edgepack reads."""
     library, source = material.task.library, material.source
-    is_plain = source.kept is None and ((source.root / "config.json").is_file() or source.sentence is not None)
+    is_plain = source.record is None and ((source.root / "config.json").is_file() or source.sentence is not None)
     if library is None or not is_plain or material.recipe.trust_remote_code or not library.applies(source, material.answers):
         return
     if source.adapter is not None:
@@ -96,19 +96,19 @@ def check_against_library(model: "nn.Module", material: Material) -> None:
         return
     calls = _calls(material)
     ours = _asked_as_a_pack(model, material, calls)
-    kept = [(call, figures) for call, figures in zip(calls, ours, strict=True) if figures is not None]
+    asked = [(call, figures) for call, figures in zip(calls, ours, strict=True) if figures is not None]
     from edgepack.model.checkpoint import quiet_transformers
 
     with bar(f"compare with {library.name}", 1) as progress, quiet_transformers():
-        theirs = library.ask(source.root, [call for call, _ in kept], material.answers, material.max_length)
+        theirs = library.ask(source.root, [call for call, _ in asked], material.answers, material.max_length)
         progress.advance()
-    gaps = [_gap(mine, other) for (_, mine), other in zip(kept, theirs, strict=True)]
+    gaps = [_gap(mine, other) for (_, mine), other in zip(asked, theirs, strict=True)]
     wrong = [index for index, gap in enumerate(gaps) if not gap <= _LARGEST_GAP]
     if wrong:
         worst = max(wrong, key=lambda index: gaps[index])
         raise EdgepackError(
             f"a pack would answer otherwise than {library.name}: {len(wrong)} of {len(gaps)} texts differ. The worst is "
-            f"{shown(' | '.join(kept[worst][0]))}: {_difference(kept[worst][1], theirs[worst])} (limit {_LARGEST_GAP:g})",
+            f"{shown(' | '.join(asked[worst][0]))}: {_difference(asked[worst][1], theirs[worst])} (limit {_LARGEST_GAP:g})",
             "this model states something that edgepack does not reproduce: please report its config.json and tokenizer_config.json",
         )
     say(f"compared with {library.name} on {len(gaps)} raw texts: the largest difference is {max(gaps, default=0.0):.1g}")

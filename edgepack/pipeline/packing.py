@@ -136,8 +136,8 @@ def _describe(file: Path, state: BuildState, max_length: int) -> None:
 
 def model_config(config: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
     """config.json of a pack: what optimum and transformers.js ask before they open model.onnx; nothing of where it came from."""
-    kept = {key: value for key, value in config.items() if key not in _NOT_IN_CONFIG}
-    return kept | ({"id2label": labels, "label2id": {name: int(index) for index, name in labels.items()}} if labels else {})
+    entries = {key: value for key, value in config.items() if key not in _NOT_IN_CONFIG}
+    return entries | ({"id2label": labels, "label2id": {name: int(index) for index, name in labels.items()}} if labels else {})
 
 
 def write_tokenizer(material: Material, max_length: int, folder: Path, takes_types: bool = False) -> None:

@@ -23,29 +23,29 @@ def ship(out: Path, wish: FormatWish, makers: Mapping[Format, Make]) -> Report:
     Returns the better one's report. Not measured, there is none: `both` then returns the first.
     """
     with written_whole(out) as folder:
-        made = []
+        builds = []
         for name, make in makers.items():
             (folder / name).mkdir()
-            made.append(make(folder / name))
-        best, reports = 0, [report for _, report in made]
+            builds.append(make(folder / name))
+        best, reports = 0, [report for _, report in builds]
         if wish == "auto" or all(report.measurements for report in reports):
-            best, contenders, why = compare(made)
+            best, contenders, why = compare(builds)
             say(f"  {why}")
             reports = [report.model_copy(update={"formats": contenders, "formats_why": why}) for report in reports]
-        for (manifest, _), report in zip(made, reports, strict=True):
+        for (manifest, _), report in zip(builds, reports, strict=True):
             write_report(folder / manifest.format, report)
             seal(folder / manifest.format, manifest)
             verify_built(folder / manifest.format)
         if wish == "auto":
-            _keep(folder, made[best][0].format)
+            _keep(folder, builds[best][0].format)
     return reports[best]
 
 
-def _keep(folder: Path, chosen: Format) -> None:
+def _keep(folder: Path, winner: Format) -> None:
     """The pack in `folder`/`chosen` becomes that of `folder`; the others go."""
     for path in list(folder.iterdir()):
-        if path.name != chosen:
+        if path.name != winner:
             shutil.rmtree(path)
-    for path in (folder / chosen).iterdir():
+    for path in (folder / winner).iterdir():
         path.rename(folder / path.name)
-    (folder / chosen).rmdir()
+    (folder / winner).rmdir()

@@ -17,12 +17,12 @@ def golden_prompts(material: Material, max_length: int) -> tuple[list[dict[str, 
     """What stands beside the ids in a golden line, and the ids, as transformers' tokenizer gives them."""
     tokenizer, longest = material.tokenizer, min(_LONGEST, max_length)
     texts = [row.text for row in material.sample[0] if row.text.strip()]
-    found: list[tuple[dict[str, Any], list[int]]] = [({"text": text}, tokenizer(text, verbose=False)["input_ids"]) for text in texts]
-    found = [(shown, ids) for shown, ids in found if 1 < len(ids) <= longest][-_PROMPTS:]
+    prompts: list[tuple[dict[str, Any], list[int]]] = [({"text": text}, tokenizer(text, verbose=False)["input_ids"]) for text in texts]
+    prompts = [(shown, ids) for shown, ids in prompts if 1 < len(ids) <= longest][-_PROMPTS:]
     if _template(material):
         chats = [(messages, _library_ids(tokenizer, messages)) for messages in conversations(PROVED, with_system=False)]
-        found += [({"messages": messages}, ids) for messages, ids in chats if ids and len(ids) <= longest][:_CHATS]
-    return [shown for shown, _ in found], [Features(list(ids), [0] * len(ids), row=index) for index, (_, ids) in enumerate(found)]
+        prompts += [({"messages": messages}, ids) for messages, ids in chats if ids and len(ids) <= longest][:_CHATS]
+    return [shown for shown, _ in prompts], [Features(list(ids), [0] * len(ids), row=index) for index, (_, ids) in enumerate(prompts)]
 
 
 def prove_chat(material: Material) -> None:

@@ -31,9 +31,9 @@ def served_score(folder: Path, manifest: Manifest, state: BuildState) -> Served 
         return None
     teacher = None
     if state.teacher.test:
-        kept = [index for index, item in enumerate(material.test) if item.row < len(rows)]
-        teacher_outputs = [state.teacher.test[index] for index in kept]
-        teacher = score_decisions(task, task.decide(teacher_outputs, [material.test[index] for index in kept], rows), rows, labels)
+        indexes = [index for index, item in enumerate(material.test) if item.row < len(rows)]
+        teacher_outputs = [state.teacher.test[index] for index in indexes]
+        teacher = score_decisions(task, task.decide(teacher_outputs, [material.test[index] for index in indexes], rows), rows, labels)
     return Served(
         score=score,
         token_score=token_score,

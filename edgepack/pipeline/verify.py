@@ -37,8 +37,8 @@ def verify(pack: Path) -> Verification:
     check_files(pack, manifest)
     golden = read_golden(pack)
     features = [Features(entry["input_ids"], entry["token_type_ids"], index) for index, entry in enumerate(golden)]
-    found = answer(pack, manifest.plan.runtime, features, threads=1, exact=manifest.plan.exact_products, title="golden vectors")
-    worst = largest_gap(manifest, golden, found, "")
+    outputs = answer(pack, manifest.plan.runtime, features, threads=1, exact=manifest.plan.exact_products, title="golden vectors")
+    worst = largest_gap(manifest, golden, outputs, "")
     return Verification(
         pack_id=manifest.pack_id,
         files=len(manifest.files),

@@ -85,20 +85,20 @@ def cut_widths(teacher: ModelShape, heads_fraction: float, ffn_fraction: float, 
     if anywhere and not teacher.family.shared_layers:
         total = sum(row.heads for row in teacher.layers)
         heads = _spread(kept_heads(total, heads_fraction, group), [row.heads for row in teacher.layers], group)
-    elif any(kept < 1 <= row.heads for kept, row in zip(heads, teacher.layers, strict=True)):
+    elif any(count < 1 <= row.heads for count, row in zip(heads, teacher.layers, strict=True)):
         raise EdgepackError(
             f"pruning {heads_fraction:.0%} of {teacher.layers[0].heads} heads leaves a layer none", "choose a smaller --prune-heads"
         )
-    rows = (LayerShape(heads=kept, ffn=kept_neurons(row.ffn, ffn_fraction)) for kept, row in zip(heads, teacher.layers, strict=True))
+    rows = (LayerShape(heads=count, ffn=kept_neurons(row.ffn, ffn_fraction)) for count, row in zip(heads, teacher.layers, strict=True))
     return teacher.resized(tuple(rows), teacher.hidden)
 
 
-def _spread(kept: int, heads: list[int], group: int) -> list[int]:
+def _spread(wanted: int, heads: list[int], group: int) -> list[int]:
     """`kept` heads over layers of `heads`, in proportion and in whole groups; the first layers take what is left over."""
-    share = kept / max(1, sum(heads))
+    share = wanted / max(1, sum(heads))
     spread = [int(count * share) // group * group for count in heads]
     for index in range(len(heads)):
-        if sum(spread) < kept and spread[index] < heads[index]:
+        if sum(spread) < wanted and spread[index] < heads[index]:
             spread[index] += group
     return spread
 

@@ -132,7 +132,7 @@ def task_of(config: Mapping[str, Any], place: str) -> str:
     )
 
 
-def read_shape(config: Mapping[str, Any], task: str, kept: list[dict[str, int]] | None, place: str) -> ModelShape:
+def read_shape(config: Mapping[str, Any], task: str, stored_rows: list[dict[str, int]] | None, place: str) -> ModelShape:
     """The shape that a config.json states; `kept` is a pruned checkpoint's own list of heads and FFN widths by layer."""
     family = family_of(config, place)
     if task_named(task).decodes and family.config_bidirectional and config.get(family.config_bidirectional):
@@ -153,7 +153,7 @@ def read_shape(config: Mapping[str, Any], task: str, kept: list[dict[str, int]] 
     return ModelShape(
         model_type=family.model_type,
         task=task,
-        layers=_layers(family, count, LayerShape(heads=heads, ffn=ffn), kept, place),
+        layers=_layers(family, count, LayerShape(heads=heads, ffn=ffn), stored_rows, place),
         hidden=hidden,
         head_dim=head_dim,
         kv_groups=heads // kv_heads,
@@ -201,10 +201,10 @@ class _Stated:
         return value
 
 
-def _layers(family: Family, count: int, whole: LayerShape, kept: list[dict[str, int]] | None, place: str) -> tuple[LayerShape, ...]:
-    if kept is None:
+def _layers(family: Family, count: int, whole: LayerShape, stored_rows: list[dict[str, int]] | None, place: str) -> tuple[LayerShape, ...]:
+    if stored_rows is None:
         return (whole,) * count
-    rows = tuple(LayerShape.read(row, place) for row in kept)
+    rows = tuple(LayerShape.read(row, place) for row in stored_rows)
     stored = 1 if family.shared_layers else count
     if any(row.heads < 0 or row.heads > whole.heads or row.ffn < 0 or row.ffn > whole.ffn for row in rows):
         raise EdgepackError(f"{place}: the checkpoint's list has a layer that is larger than the model's", "export the checkpoint again")

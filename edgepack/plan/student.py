@@ -22,9 +22,9 @@ def student_layers(count: int, teacher_layers: int) -> list[int]:
 
 def shrink(teacher: ModelShape, layers: int, hidden: int) -> ModelShape:
     """The shape of a student: fewer layers, a narrower hidden state; heads and FFN shrink with the width."""
-    kept = [teacher.layers[index] for index in student_layers(layers, len(teacher.layers))]
+    rows = [teacher.layers[index] for index in student_layers(layers, len(teacher.layers))]
     ratio = hidden / teacher.hidden
-    return teacher.resized(tuple(narrowed(row, ratio, teacher.kv_groups) for row in kept), hidden)
+    return teacher.resized(tuple(narrowed(row, ratio, teacher.kv_groups) for row in rows), hidden)
 
 
 def narrowed(layer: LayerShape, ratio: float, group: int) -> LayerShape:

@@ -54,13 +54,13 @@ def stored_bytes(file: Path) -> dict[str, int]:
     graph = onnx.load(file, load_external_data=False).graph
     four_bits = {name for node in graph.node if _bits(node) == 4 for name in node.input}
     counts: Counter[str] = Counter()
-    seen = set()
+    counted = set()
     for tensor in graph.initializer:
         place = tuple(entry.value for entry in tensor.external_data if entry.key in ("location", "offset")) or tensor.name
         name = onnx.TensorProto.DataType.Name(tensor.data_type)
-        if name not in kinds or len(tensor.dims) < 2 or place in seen or ".scales" in tensor.name or tensor.name.endswith("/scale"):
+        if name not in kinds or len(tensor.dims) < 2 or place in counted or ".scales" in tensor.name or tensor.name.endswith("/scale"):
             continue
-        seen.add(place)  # two ops may read one tensor under two names
+        counted.add(place)  # two ops may read one tensor under two names
         kind = "int4" if tensor.name in four_bits and kinds[name] == "int8" else kinds[name]
         counts[kind] += int(np.prod(tensor.dims)) * _BITS[name] // 8
     return dict(counts)

@@ -86,8 +86,8 @@ def _best_smoothed(
     groups = groups_of(Graph(base))
     single = [group for group in groups if len(group.weights) == 1]
 
-    def error_of(strength: float, chosen: Sequence[Group]) -> float:
-        candidate = smoothed(base, largest, strength, chosen)
+    def error_of(strength: float, groups: Sequence[Group]) -> float:
+        candidate = smoothed(base, largest, strength, groups)
         quantized = quantized_products(candidate, step.reduce_range, ranges=_ranges(candidate, step, texts))
         error = _error(quantized, texts, expected)
         progress.advance()
@@ -109,12 +109,12 @@ def scan(model: onnx.ModelProto, prepared: Prepared, step: Quantize, texts: Text
     graph = Graph(prepared.model)
     groups = groups_of(graph)
     products = {node.input[1]: node for node in graph.nodes if graph.is_product(node)}
-    chosen = texts.calibration[:_SCAN_TEXTS]
-    expected, scanned = outputs_of(model, chosen), []
+    sample = texts.calibration[:_SCAN_TEXTS]
+    expected, scanned = outputs_of(model, sample), []
     with bar("scan for sensitive products", len(groups)) as progress:
         for group in groups:
             others = {weight for weight in products if weight not in group.weights}
-            error = _error(int8_model(prepared, step, others), chosen, expected)
+            error = _error(int8_model(prepared, step, others), sample, expected)
             params = sum(int(np.prod(graph.initializers[weight].dims)) for weight in group.weights)
             module = products[group.weights[0]].name.rsplit("/", 1)[0]
             scanned.append(Sensitivity(module, group.weights, params, _to_four_digits(error)))

@@ -22,13 +22,13 @@ def most_sensitive(scanned: Sequence[Sensitivity], count: int | None = None) -> 
     """The first `count`; without a count the fewest that make half of the error, and a quarter of the groups at most."""
     if count is not None:
         return list(scanned[:count])
-    kept: list[Sensitivity] = []
+    sensitive: list[Sensitivity] = []
     total = sum(group.error for group in scanned)
-    while len(kept) < max(1, len(scanned) // 4) and sum(group.error for group in kept) < _SENSITIVE_SHARE * total:
-        kept.append(scanned[len(kept)])
-    return kept
+    while len(sensitive) < max(1, len(scanned) // 4) and sum(group.error for group in sensitive) < _SENSITIVE_SHARE * total:
+        sensitive.append(scanned[len(sensitive)])
+    return sensitive
 
 
-def sensitivity_records(scanned: Sequence[Sensitivity], kept: Sequence[Sensitivity]) -> tuple[Sensitive, ...]:
+def sensitivity_records(scanned: Sequence[Sensitivity], sensitive: Sequence[Sensitivity]) -> tuple[Sensitive, ...]:
     """What the report shows of a scan. kept: the groups that stay wider."""
-    return tuple(Sensitive(name=group.name, params=group.params, error=group.error, is_wider=group in kept) for group in scanned)
+    return tuple(Sensitive(name=group.name, params=group.params, error=group.error, is_wider=group in sensitive) for group in scanned)

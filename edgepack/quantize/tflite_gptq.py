@@ -94,7 +94,7 @@ def _parts_read(run: Any, runnable: Runnable, text: Features) -> Iterator[tuple[
     """Runs the signature for each part of the text, a decoder's with the cache of what came before: how many tokens it held, outputs."""
     details = run.get_input_details()
     length, room = int(details["input_ids"]["shape"][1]), runnable.positions or max(runnable.buckets)
-    kept = {name: np.zeros(detail["shape"], detail["dtype"]) for name, detail in details.items()}
+    state = {name: np.zeros(detail["shape"], detail["dtype"]) for name, detail in details.items()}
     for at in range(0, min(len(text.ids), room // length * length), length):
         ids = text.ids[at : at + length]
         filled = {
@@ -104,6 +104,6 @@ def _parts_read(run: Any, runnable: Runnable, text: Features) -> Iterator[tuple[
         }
         feeds = {name: np.array([filled[name]], np.int32) for name in filled if name in details}
         feeds |= {"position": np.array([at], np.int32)} if "position" in details else {}
-        outputs = run(**{**kept, **feeds})
-        kept |= {name: value for name, value in outputs.items() if name in kept}
+        outputs = run(**{**state, **feeds})
+        state |= {name: value for name, value in outputs.items() if name in state}
         yield len(ids), outputs

@@ -15,7 +15,7 @@ def compare(packs: Sequence[tuple[Manifest, Report]]) -> tuple[int, tuple[Conten
     tell which format is better there, and change with whatever else it does. Size and score are the same on every machine.
     """
     measurements = [report.measurements for _, report in packs]
-    on_device = all(one is not None and one.is_the_device for one in measurements)
+    on_device = all(measurement is not None and measurement.is_the_device for measurement in measurements)
     contenders = [_contender(manifest, report.measurements if on_device else None) for manifest, report in packs]
     best = min(range(len(contenders)), key=lambda index: rank(contenders[index]))
     packs_ranked = tuple(pack.model_copy(update={"shipped": index == best}) for index, pack in enumerate(contenders))
@@ -69,9 +69,9 @@ def reason(best: Contender, other: Contender) -> str:
     return f"{names}both meet every budget, and it takes {_time_ms(best):.3g} ms where {other.format} takes {_time_ms(other):.3g}"
 
 
-def _time_ms(one: Contender) -> float:
+def _time_ms(contender: Contender) -> float:
     """What the median is where it was measured, else what is predicted."""
-    known = one.median_ms if one.median_ms is not None else one.latency_ms
+    known = contender.median_ms if contender.median_ms is not None else contender.latency_ms
     return float("inf") if known is None else known
 
 

@@ -127,7 +127,7 @@ class Report(Frozen):
         """
         if self.verdict == "over budget" or (self.baseline and self.baseline.worse):
             return 2
-        proves_nothing = self.baseline is not None and any(one.proves_nothing for one in self._all_measurements)
+        proves_nothing = self.baseline is not None and any(measurement.proves_nothing for measurement in self._all_measurements)
         return 1 if proves_nothing or any(row.failure for row in self.targets) else 0
 
     @property

@@ -56,7 +56,7 @@ def against(report: Report, baseline: Report, file: str, most: float) -> Report:
     rows = [*_whole(report, baseline, most)]
     for measurement in _measurements(report):
         rows += _of_target(measurement, _measured_on(baseline, measurement.target), most)
-    notes = report.notes + ((_PROVES_NOTHING,) if any(one.proves_nothing for one in _measurements(report)) else ())
+    notes = report.notes + ((_PROVES_NOTHING,) if any(measurement.proves_nothing for measurement in _measurements(report)) else ())
     compared = Baseline(file=file, pack_id=baseline.pack_id, most=most, rows=tuple(rows))
     return report.model_copy(update={"baseline": compared, "notes": notes})
 

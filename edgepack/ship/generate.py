@@ -145,11 +145,11 @@ def read_tokenizer(pack: Path) -> "Tokenizer":
 
 def _tokens(stream: Iterable[dict[str, Any]], result: dict[str, Any]) -> Iterator[int]:
     """The tokens of a job's stream; its last object is put into `result`."""
-    for found in stream:
-        if "token" in found:
-            yield found["token"]
+    for event in stream:
+        if "token" in event:
+            yield event["token"]
         else:
-            result.update(found)
+            result.update(event)
 
 
 def _check_settings(max_tokens: int | None, temperature: float | None, top_k: int | None, top_p: float | None, seed: int) -> None:

@@ -92,15 +92,15 @@ def requirements(shipment: Shipment, with_server: bool) -> tuple[Verbatim, ...]:
 def library_sizes(shipment: Shipment, with_server: bool) -> tuple[Size, ...]:
     """What the libraries take on a disk by architecture, those that there is a runtime for."""
     runtime = facts_in_python(shipment.manifest.plan.runtime)
-    found = []
+    sizes = []
     arrays = "numpy 1" if runtime.needs_numpy_1 else "numpy"
     unpacked = _UNPACKED | {runtime.name: runtime.unpacked_bytes}
     for part, library in (("runtime", runtime.name), ("tokenizer", "tokenizers"), ("arrays", arrays)):
         known = {arch: unpacked[library].get(arch) for arch in runtime.unpacked_bytes}
-        found += [Size(part=part, what=f"{library}, {arch}", bytes=count, source=_ORIGIN if count else "") for arch, count in known.items()]
+        sizes += [Size(part=part, what=f"{library}, {arch}", bytes=count, source=_ORIGIN if count else "") for arch, count in known.items()]
     if with_server:
-        found.append(Size(part="server", what=SERVER, bytes=_WAITRESS_BYTES, source=_ORIGIN))
-    return tuple(found)
+        sizes.append(Size(part="server", what=SERVER, bytes=_WAITRESS_BYTES, source=_ORIGIN))
+    return tuple(sizes)
 
 
 def fetched_licences(shipment: Shipment, with_server: bool) -> tuple[Carried, ...]:

@@ -149,14 +149,15 @@ def _metrics(answers: Answers) -> tuple[Metric, ...]:
 
 def _answer_scores(answer: str, row: Row) -> tuple[float, float]:
     """SQuAD's F1 and exact match, the best over the row's answers (Rajpurkar 2016); a row without answers wants none."""
-    scores = [_answer_score(answer, true) for true, _ in row.answers] or [(float(not answer), float(not answer))]
+    scores = [_answer_score(answer, reference) for reference, _ in row.answers] or [(float(not answer), float(not answer))]
     return max(f1 for f1, _ in scores), max(exact for _, exact in scores)
 
 
-def _answer_score(answer: str, true: str) -> tuple[float, float]:
+def _answer_score(answer: str, reference: str) -> tuple[float, float]:
     """Over words, less case, punctuation and articles."""
     ours, theirs = (
-        re.sub(r"\b(a|an|the)\b", " ", text.lower().translate(str.maketrans("", "", string.punctuation))).split() for text in (answer, true)
+        re.sub(r"\b(a|an|the)\b", " ", text.lower().translate(str.maketrans("", "", string.punctuation))).split()
+        for text in (answer, reference)
     )
     common = sum((Counter(ours) & Counter(theirs)).values())
     exact = float(ours == theirs)

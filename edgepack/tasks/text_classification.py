@@ -48,25 +48,25 @@ def _decide(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row])
 
 
 def _metrics(answers: Answers) -> tuple[Metric, ...]:
-    decided, true = np.array(answers.decisions), _true(answers)
-    return by_row("accuracy", answers, mean_of(decided == true)), by_row("macro_f1", answers, macro_f1(decided, true))
+    decided, truth = np.array(answers.decisions), _truth(answers)
+    return by_row("accuracy", answers, mean_of(decided == truth)), by_row("macro_f1", answers, macro_f1(decided, truth))
 
 
 def _class_results(answers: Answers) -> list[ClassResult]:
     """F1 by class, of those that the data has."""
-    decided, true = np.array(answers.decisions), _true(answers)
+    decided, truth = np.array(answers.decisions), _truth(answers)
     names = {index: name for name, index in answers.labels.items()}
     return [
-        class_result(names[index], np.sum((true == index) & (decided == index)), np.sum(decided == index), np.sum(true == index))
-        for index in np.unique(true).tolist()
+        class_result(names[index], np.sum((truth == index) & (decided == index)), np.sum(decided == index), np.sum(truth == index))
+        for index in np.unique(truth).tolist()
     ]
 
 
 def _calibration(answers: Answers) -> Calibration | None:
-    return calibrate(log_softmax(answers.outputs), _true(answers), None if answers.teacher is None else log_softmax(answers.teacher))
+    return calibrate(log_softmax(answers.outputs), _truth(answers), None if answers.teacher is None else log_softmax(answers.teacher))
 
 
-def _true(answers: Answers) -> np.ndarray:
+def _truth(answers: Answers) -> np.ndarray:
     return np.array([answers.labels[row.label or ""] for row in answers.rows])
 
 
@@ -205,12 +205,12 @@ def _ask_pipeline(folder: Path, calls: Sequence[tuple[str, ...]], answers: Any, 
     from transformers import pipeline
 
     ask = pipeline("text-classification", model=str(folder), device="cpu", top_k=None, dtype=torch.float32)
-    found = []
+    figures = []
     for call in calls:
         text = {"text": call[0], "text_pair": call[1]} if len(call) > 1 else call[0]
         scores = ask(text, truncation=True, max_length=longest)
-        found.append({each["label"]: float(each["score"]) for each in (scores[0] if isinstance(scores[0], list) else scores)})
-    return found
+        figures.append({each["label"]: float(each["score"]) for each in (scores[0] if isinstance(scores[0], list) else scores)})
+    return figures
 
 
 _PIPELINE = Library(

@@ -83,7 +83,7 @@ def _row_of_text(text: str, words: str = "tokenizer") -> Row | None:
     """A text for golden vectors."""
     if words == "tokenizer":
         return Row("", text=text)
-    parts = tuple(text.split()) if words == "white-space" else tuple(one for one in text if not one.isspace())
+    parts = tuple(text.split()) if words == "white-space" else tuple(character for character in text if not character.isspace())
     return Row("", words=parts) if parts else None
 
 
@@ -137,7 +137,7 @@ def _metrics(answers: Answers, model: Tags = _IOB2) -> tuple[Metric, ...]:
         (sum(tag == answers.labels[name] for tag, name in zip(decision, row.tags, strict=True)), len(row.tags))
         for decision, row in zip(answers.decisions, answers.rows, strict=True)
     ]
-    counts = [(len(decided & true), len(decided), len(true)) for decided, true in zip(*_spans(answers, model), strict=True)]
+    counts = [(len(decided & expected), len(decided), len(expected)) for decided, expected in zip(*_spans(answers, model), strict=True)]
     return by_row("span_f1", answers, micro_f1(counts)), by_row("word_accuracy", answers, ratio(right))
 
 
@@ -146,9 +146,9 @@ def _class_results(answers: Answers, model: Tags = _IOB2) -> list[ClassResult]:
     sides = _spans(answers, model)
     results = []
     for kind in sorted({kind for spans in sides[1] for _, _, kind in spans}):
-        decided, true = ([{span for span in spans if span[2] == kind} for spans in side] for side in sides)
-        right = sum(len(ours & theirs) for ours, theirs in zip(decided, true, strict=True))
-        results.append(class_result(kind, right, sum(map(len, decided)), sum(map(len, true))))
+        decided, expected = ([{span for span in spans if span[2] == kind} for spans in side] for side in sides)
+        right = sum(len(ours & theirs) for ours, theirs in zip(decided, expected, strict=True))
+        results.append(class_result(kind, right, sum(map(len, decided)), sum(map(len, expected))))
     return results
 
 
@@ -161,12 +161,12 @@ def _spans(answers: Answers, model: Tags) -> tuple[list[set[Span]], list[set[Spa
 
 def _calibration(answers: Answers) -> Calibration | None:
     """Of words; None where the data has none that the model sees."""
-    chosen = [_first_tokens(item) for item in answers.features]
-    pairs = zip(answers.features, chosen, strict=True)
+    first_tokens = [_first_tokens(item) for item in answers.features]
+    pairs = zip(answers.features, first_tokens, strict=True)
     tags = [answers.rows[item.row].tags[word] for item, positions in pairs for word in positions]
-    true = np.array([answers.labels[tag] for tag in tags])
-    teacher = None if answers.teacher is None else _of_words(answers.teacher, chosen)
-    return calibrate(_of_words(answers.outputs, chosen), true, teacher, unit="words") if len(true) else None
+    truth = np.array([answers.labels[tag] for tag in tags])
+    teacher = None if answers.teacher is None else _of_words(answers.teacher, first_tokens)
+    return calibrate(_of_words(answers.outputs, first_tokens), truth, teacher, unit="words") if len(truth) else None
 
 
 def _first_tokens(item: Features) -> dict[int, int]:
@@ -178,8 +178,8 @@ def _first_tokens(item: Features) -> dict[int, int]:
     return positions
 
 
-def _of_words(outputs: Outputs, chosen: list[dict[int, int]]) -> np.ndarray:
-    return log_softmax(np.concatenate([output[list(at.values())] for output, at in zip(outputs, chosen, strict=True)]))
+def _of_words(outputs: Outputs, places: list[dict[int, int]]) -> np.ndarray:
+    return log_softmax(np.concatenate([output[list(at.values())] for output, at in zip(outputs, places, strict=True)]))
 
 
 def _hard_targets(features: Sequence[Features], rows: Sequence[Row], labels: Mapping[str, int]) -> list[np.ndarray]:

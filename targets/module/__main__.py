@@ -50,10 +50,10 @@ def _options(arguments):
         "--allow-host", action="append", default=[], metavar="NAME", help="a name by which clients reach the server; may be repeated"
     )
     parser.add_argument("--port", type=int, default=8090, help="to listen at (%(default)s)")
-    found = parser.parse_args(arguments)
-    if not (found.text or found.self_test or found.serve or found.version):
+    options = parser.parse_args(arguments)
+    if not (options.text or options.self_test or options.serve or options.version):
         parser.error("give a text, --self-test or --serve")
-    return found
+    return options
 
 
 def _versioned() -> int:
@@ -63,9 +63,9 @@ def _versioned() -> int:
 
 
 def _tested(options) -> int:
-    found = self_test(threads=options.threads)
-    print(json.dumps(as_json(found), ensure_ascii=False))
-    return 0 if found.ok else 1
+    result = self_test(threads=options.threads)
+    print(json.dumps(as_json(result), ensure_ascii=False))
+    return 0 if result.ok else 1
 
 
 def _served(options) -> int:

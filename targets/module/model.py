@@ -77,7 +77,7 @@ class _Checking(threading.Thread):
 
     def __init__(self, folder, manifest) -> None:
         super().__init__(daemon=True)
-        self._folder, self._manifest, self._found = folder, manifest, None
+        self._folder, self._manifest, self._error = folder, manifest, None
         check_files(folder, manifest, names=("tokenizer.json",))
         self.start()
 
@@ -86,12 +86,12 @@ class _Checking(threading.Thread):
         try:
             check_files(self._folder, self._manifest, names={name for name in listed if name.startswith(self._manifest["model"])})
         except Exception as error:
-            self._found = error
+            self._error = error
 
     def wait(self) -> None:
         self.join()
-        if self._found is not None:
-            raise self._found
+        if self._error is not None:
+            raise self._error
 
 
 def _answer_of(task: str):

@@ -77,16 +77,16 @@ def _gap(model, entry) -> float:
     if model.task == "text-generation":
         return float(np.abs(_read_along(model, ids) - expected[:, 0]).mean()) if len(expected) else 0.0
     outputs = model.session.run(ids, entry["token_type_ids"])
-    found = outputs[0] if len(outputs) == 1 else np.stack(outputs, axis=-1)
-    return float(np.abs(found - expected).max(initial=0.0)) if found.shape == expected.shape else np.inf
+    actual = outputs[0] if len(outputs) == 1 else np.stack(outputs, axis=-1)
+    return float(np.abs(actual - expected).max(initial=0.0)) if actual.shape == expected.shape else np.inf
 
 
 def _read_along(model, ids):
     """Negative log-likelihood [tokens - 1] of each token behind those before it, in nats, as the model reads them one by one."""
     import numpy as np
 
-    decoder, found = model.session.decoder(len(ids)), []
+    decoder, losses = model.session.decoder(len(ids)), []
     for token, following in pairwise(ids):
         logits = decoder.step([token]).astype(np.float64)
-        found.append(np.log(np.exp(logits - logits.max()).sum()) + logits.max() - logits[following])
-    return np.array(found)
+        losses.append(np.log(np.exp(logits - logits.max()).sum()) + logits.max() - logits[following])
+    return np.array(losses)

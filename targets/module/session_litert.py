@@ -27,8 +27,8 @@ class Session:
         known = {"input_ids": ids, "attention_mask": [1] * len(ids), "token_type_ids": type_ids}
         feeds = one_text(known, manifest["inputs"], manifest["pad_id"], bucket)
         with self._lock:
-            found = self._runners[bucket](**feeds)
-            outputs = [np.array(found[name][0]) for name in manifest["outputs"]]
+            answer = self._runners[bucket](**feeds)
+            outputs = [np.array(answer[name][0]) for name in manifest["outputs"]]
         return [output[: len(ids)] if manifest["per_token"] else output for output in outputs]
 
     def decoder(self, positions: int) -> Decoder:

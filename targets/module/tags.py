@@ -33,8 +33,8 @@ def entities(units, labels, answers) -> list:
     tagged = [(labels[int(unit.scores.argmax())], unit, float(unit.scores.max())) for unit in units]
     if strategy == "none":
         return [(tag, unit.start, unit.end, score) for tag, unit, score in tagged if tag not in answers["ignore"]]
-    found = [_entity(group) for group in _groups(tagged, answers["scheme"])]
-    return [each for each in found if each[0] not in answers["ignore"]]
+    results = [_entity(group) for group in _groups(tagged, answers["scheme"])]
+    return [each for each in results if each[0] not in answers["ignore"]]
 
 
 def _words(units):

@@ -17,11 +17,11 @@ def classify(model, text: str, pair: str | None = None) -> Labels:
     stated = model.manifest.get("answers") or {}
     values = FUNCTIONS[stated.get("function", "softmax")](model.run(encoded)[0])
     scores = tuple(Label(model.labels[index], float(values[index])) for index in np.argsort(-values, kind="stable"))
-    chosen = (scores[0].name,)
+    names = (scores[0].name,)
     if stated.get("multi_label"):
         least = dict(zip(model.labels, stated["thresholds"]))
-        chosen = tuple(label.name for label in scores if label.score >= least[label.name])
-    return Labels(scores[0].name, scores[0].score, scores, encoded.cut, chosen)
+        names = tuple(label.name for label in scores if label.score >= least[label.name])
+    return Labels(scores[0].name, scores[0].score, scores, encoded.cut, names)
 
 
 def find_entities(model, text) -> Entities:
@@ -34,8 +34,8 @@ def find_entities(model, text) -> Entities:
     units = _units(encoded, whole, spans, scores, answers, model.texts.token)
     if spans is not None and not (given and answers["words"] == "tokenizer") and answers["strategy"] not in ("none", "simple"):
         units = _whole_words(units, encoded, spans, model.labels)
-    found = entities(units, model.labels, answers)
-    return Entities(tuple(Entity(kind, whole[start:end], start, end, score) for kind, start, end, score in found), encoded.cut)
+    places = entities(units, model.labels, answers)
+    return Entities(tuple(Entity(kind, whole[start:end], start, end, score) for kind, start, end, score in places), encoded.cut)
 
 
 def _words_of(text, words: str) -> tuple:
@@ -52,7 +52,7 @@ def _words_of(text, words: str) -> tuple:
 def _units(encoded, whole, spans, scores, answers, token_of) -> list:
     """One for each token but special ones."""
     units = []
-    for position in encoded.own:
+    for position in encoded.text_tokens:
         start, end = encoded.places[position]
         shift = 0 if spans is None else spans[encoded.words[position]][0]
         start, end = start + shift, end + shift
@@ -65,14 +65,14 @@ def _units(encoded, whole, spans, scores, answers, token_of) -> list:
 def _whole_words(units, encoded, spans, labels) -> list:
     """The same tokens, which belong together as the words do; a word of which no token is left gets the tag O."""
     by_word = {}
-    for unit, position in zip(units, encoded.own):
+    for unit, position in zip(units, encoded.text_tokens):
         by_word.setdefault(encoded.words[position], []).append(unit)
     nothing = np.array([float(name == "O") for name in labels])
-    found = []
+    parts = []
     for word, (start, end) in enumerate(spans):
         tokens = by_word.get(word) or [Unit(start, end, nothing)]
-        found += [Unit(start, end, unit.scores, index > 0) for index, unit in enumerate(tokens)]
-    return found
+        parts += [Unit(start, end, unit.scores, index > 0) for index, unit in enumerate(tokens)]
+    return parts
 
 
 def embed(model, text: str, prompt: str | None = None) -> Vector:

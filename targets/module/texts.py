@@ -24,7 +24,7 @@ class Encoded:
     words: tuple = ()
     offsets: tuple = ()
     places: tuple = ()
-    own: tuple = ()
+    text_tokens: tuple = ()
 
 
 class Texts:
@@ -65,7 +65,7 @@ class Texts:
             first = self._tokenizer.encode(question, context)
         except Exception as error:  # the library raises nothing narrower
             raise BadInput("the question leaves no room for the context: {}".format(error), "shorten the question") from None
-        return [self._window(one) for one in (first, *first.overflowing)]
+        return [self._window(encoding) for encoding in (first, *first.overflowing)]
 
     def prompt(self, text) -> list:
         check_text(text, "prompt")
@@ -88,9 +88,9 @@ class Texts:
         return self._tokenizer.decode(ids, skip_special_tokens=not with_special)
 
     @staticmethod
-    def _window(found) -> Encoded:
-        offsets = tuple(span if part == 1 else None for span, part in zip(found.offsets, found.sequence_ids))
-        return Encoded(found.ids, found.type_ids, offsets=offsets)
+    def _window(encoding) -> Encoded:
+        offsets = tuple(span if part == 1 else None for span, part in zip(encoding.offsets, encoding.sequence_ids))
+        return Encoded(encoding.ids, encoding.type_ids, offsets=offsets)
 
 
 def check_text(value, what: str) -> None:
@@ -108,7 +108,7 @@ def split_words(text: str) -> list:
 
     As corpora with tagged words do it, which such models learn from; written so that other languages can do it alike.
     """
-    found = []
+    spans = []
     at = 0
     for run in text.split():
         start = text.index(run, at)
@@ -118,10 +118,10 @@ def split_words(text: str) -> list:
             first += 1
         while last > first and not _in_a_word(text[last - 1]):
             last -= 1
-        found += [(place, place + 1) for place in range(start, first)]
-        found += [(first, last)] if first < last else []
-        found += [(place, place + 1) for place in range(last, end)]
-    return found
+        spans += [(place, place + 1) for place in range(start, first)]
+        spans += [(first, last)] if first < last else []
+        spans += [(place, place + 1) for place in range(last, end)]
+    return spans
 
 
 def split_characters(text: str) -> list:
@@ -136,9 +136,9 @@ def _in_a_word(character: str) -> bool:
     return unicodedata.category(character)[0] in "LMN"
 
 
-def _encoded(found) -> Encoded:
-    if not found.ids:
+def _encoded(encoding) -> Encoded:
+    if not encoding.ids:
         raise BadInput("nothing is left of the text: no tokens", "give a text with at least one character that the model knows")
-    own = tuple(index for index, special in enumerate(found.special_tokens_mask) if not special)
-    words, places, cut = tuple(found.word_ids), tuple(found.offsets), bool(found.overflowing)
-    return Encoded(found.ids, found.type_ids, cut=cut, words=words, places=places, own=own)
+    text_tokens = tuple(index for index, special in enumerate(encoding.special_tokens_mask) if not special)
+    words, places, cut = tuple(encoding.word_ids), tuple(encoding.offsets), bool(encoding.overflowing)
+    return Encoded(encoding.ids, encoding.type_ids, cut=cut, words=words, places=places, text_tokens=text_tokens)

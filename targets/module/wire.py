@@ -20,9 +20,9 @@ SETTINGS = ("max_tokens", "temperature", "top_k", "top_p", "seed", "window")
 _NAMES = {"feature-extraction": ("prompt",), "text-generation": ("window",)}  # settings that are texts, by task
 
 
-def as_json(found) -> dict:
+def as_json(result) -> dict:
     """A result of results.py, or a SelfTest, as plain lists and numbers."""
-    plain = asdict(found) if is_dataclass(found) else dict(found)
+    plain = asdict(result) if is_dataclass(result) else dict(result)
     return {key: value.tolist() if hasattr(value, "tolist") else value for key, value in plain.items()}
 
 

@@ -14,9 +14,9 @@ _NOT_WHOLE = "\ufffd"  # what a tokenizer shows for bytes that are no character,
 
 def write(model, prompt=None, messages=None, **settings) -> Generated:
     """The whole of stream(), with its tokens."""
-    found = _Writing(model, _ids(model, prompt, messages), **settings)
-    text = "".join(piece.text for piece in found.pieces())
-    return Generated(text, tuple(found.tokens), len(found.prompt), found.ended_by())
+    writing = _Writing(model, _ids(model, prompt, messages), **settings)
+    text = "".join(piece.text for piece in writing.pieces())
+    return Generated(text, tuple(writing.tokens), len(writing.prompt), writing.ended_by())
 
 
 def stream(model, prompt=None, messages=None, **settings):
@@ -64,15 +64,15 @@ class _Writing:
         self._adjust = Penalties(answers, len(prompt), len(prompt) + self._max_tokens, self._stop_ids)
         self._ends = StopStrings((answers or {}).get("stop_strings"), lambda ids: model.texts.decode(ids, with_special=True))
         self._until = None if seconds is None else time.monotonic() + seconds
-        self._late = self._said = False
+        self._late = self._stopped = False
         self._decoder = model.session.decoder(min(len(prompt) + self._max_tokens - 1, self._positions))
 
     def ended_by(self) -> str:
-        if self._late or self._said:
+        if self._late or self._stopped:
             return "seconds" if self._late else "stop"
         if len(self.tokens) == self._max_tokens:
             return "max_tokens"
-        return "positions" if self._decoder.seen == self._positions and self._window == "refuse" else "stop"
+        return "positions" if self._decoder.length == self._positions and self._window == "refuse" else "stop"
 
     def pieces(self):
         """A character of several tokens waits for its last."""
@@ -91,7 +91,7 @@ class _Writing:
         return self.ended_by()
 
     def _in_time(self):
-        asked = (self._decoder, self.prompt, self._max_tokens, self._stop_ids, self._sampling, self._adjust, self._is_said, self._window)
+        asked = (self._decoder, self.prompt, self._max_tokens, self._stop_ids, self._sampling, self._adjust, self._is_stopped, self._window)
         try:
             for token in tokens(*asked):
                 yield token
@@ -101,6 +101,6 @@ class _Writing:
         except FloatingPointError as error:
             raise ModuleError(str(error), "run the self-test; build the pack in a wider precision") from None
 
-    def _is_said(self, ids) -> bool:
-        self._said = self._ends(ids)
-        return self._said
+    def _is_stopped(self, ids) -> bool:
+        self._stopped = self._ends(ids)
+        return self._stopped

@@ -13,7 +13,7 @@ const TYPES = {
 };
 const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 const root = fileURLToPath(new URL("dist/", import.meta.url));
-const port = Number(process.argv.find((one) => one.startsWith("--port="))?.slice(7) ?? 8080);
+const port = Number(process.argv.find((argument) => argument.startsWith("--port="))?.slice(7) ?? 8080);
 const isolated = !process.argv.includes("--one-thread");
 
 const server = createServer(async (request, response) => {
@@ -26,9 +26,9 @@ const server = createServer(async (request, response) => {
     return refuse(400);
   }
   if (path.endsWith(sep)) path += "index.html";
-  const found = path.startsWith(root) ? await stat(path).catch(() => null) : null;
-  if (!found?.isFile()) return refuse(404);
-  const headers = { "Content-Type": TYPES[extname(path)] ?? "application/octet-stream", "Content-Length": found.size };
+  const file = path.startsWith(root) ? await stat(path).catch(() => null) : null;
+  if (!file?.isFile()) return refuse(404);
+  const headers = { "Content-Type": TYPES[extname(path)] ?? "application/octet-stream", "Content-Length": file.size };
   response.writeHead(200, isolated ? { ...headers, ...ISOLATED } : headers);
   if (request.method === "HEAD") return response.end();
   return createReadStream(path).pipe(response);

@@ -133,9 +133,9 @@ public final class Lines {
     private static void quote(String text, StringBuilder out) {
         out.append('"');
         for (int index = 0; index < text.length(); index++) {
-            char one = text.charAt(index);
-            boolean plain = one >= ' ' && one != '"' && one != '\\' && one != '\u2028' && !Character.isSurrogate(one) && one != '\u007F';
-            out.append(plain ? String.valueOf(one) : String.format("\\u%04x", (int) one));
+            char character = text.charAt(index);
+            boolean plain = character >= ' ' && character != '"' && character != '\\' && character != '\u2028' && !Character.isSurrogate(character) && character != '\u007F';
+            out.append(plain ? String.valueOf(character) : String.format("\\u%04x", (int) character));
         }
         out.append('"');
     }

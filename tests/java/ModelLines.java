@@ -67,15 +67,15 @@ public final class ModelLines {
         public float[][] run(int[] ids, int[] typeIds) {
             int width = manifest.outputs.size() > 1 ? 1 : Math.max(1, manifest.labels.size());
             int rows = manifest.perToken ? ids.length : 1;
-            float[][] found = new float[manifest.outputs.size()][rows * width];
-            for (int output = 0; output < found.length; output++) {
-                for (int place = 0; place < found[output].length; place++) {
+            float[][] result = new float[manifest.outputs.size()][rows * width];
+            for (int output = 0; output < result.length; output++) {
+                for (int place = 0; place < result[output].length; place++) {
                     int row = place / width;
                     int column = place % width + output;
-                    found[output][place] = (ids[row] * 7919 + column * 1299709 + row * 104729) % 1000003 / 100000f;
+                    result[output][place] = (ids[row] * 7919 + column * 1299709 + row * 104729) % 1000003 / 100000f;
                 }
             }
-            return found;
+            return result;
         }
 
         @Override
@@ -129,35 +129,35 @@ public final class ModelLines {
     }
 
     private static Map<String, Object> fields(Object... entries) {
-        Map<String, Object> found = new LinkedHashMap<>();
+        Map<String, Object> result = new LinkedHashMap<>();
         for (int index = 0; index < entries.length; index += 2) {
-            found.put((String) entries[index], entries[index + 1]);
+            result.put((String) entries[index], entries[index + 1]);
         }
-        return found;
+        return result;
     }
 
     private static Object labels(Labels labels) {
         List<Object> scores = new ArrayList<>();
-        for (Labels.Label one : labels.scores) {
-            scores.add(Arrays.asList(one.name, one.score));
+        for (Labels.Label label : labels.scores) {
+            scores.add(Arrays.asList(label.name, label.score));
         }
         return fields("label", labels.label, "score", labels.score, "scores", scores, "cut", labels.cut, "chosen", labels.chosen);
     }
 
     private static Object entities(Entities entities) {
-        List<Object> found = new ArrayList<>();
-        for (Entities.Entity one : entities.entities) {
-            found.add(Arrays.asList(one.kind, one.text, one.start, one.end, one.score));
+        List<Object> result = new ArrayList<>();
+        for (Entities.Entity entity : entities.entities) {
+            result.add(Arrays.asList(entity.kind, entity.text, entity.start, entity.end, entity.score));
         }
-        return fields("entities", found, "cut", entities.cut);
+        return fields("entities", result, "cut", entities.cut);
     }
 
     private static List<Message> messages(Fields asked) {
-        List<Message> found = new ArrayList<>();
+        List<Message> result = new ArrayList<>();
         for (Fields message : asked.objects("messages")) {
-            found.add(new Message(message.text("role"), message.text("content")));
+            result.add(new Message(message.text("role"), message.text("content")));
         }
-        return found;
+        return result;
     }
 
     private Object generated(Fields asked) {
@@ -195,16 +195,16 @@ public final class ModelLines {
         for (int call = 0; call < threads * 8; call++) {
             waiting.add(pool.submit(() -> model.classify(text).toString()));
         }
-        Map<String, Integer> found = new LinkedHashMap<>();
+        Map<String, Integer> counts = new LinkedHashMap<>();
         try {
-            for (Future<String> one : waiting) {
-                found.merge(one.get(), 1, Integer::sum);
+            for (Future<String> answer : waiting) {
+                counts.merge(answer.get(), 1, Integer::sum);
             }
         } catch (InterruptedException | java.util.concurrent.ExecutionException error) {
             throw new IllegalStateException(error);
         } finally {
             pool.shutdown();
         }
-        return fields("answers", new ArrayList<Object>(found.keySet()), "calls", waiting.size());
+        return fields("answers", new ArrayList<Object>(counts.keySet()), "calls", waiting.size());
     }
 }

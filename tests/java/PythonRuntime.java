@@ -31,15 +31,15 @@ final class PythonRuntime implements ModelRuntime {
             out.write(line + "\n");
             out.flush();
             List<?> arrays = new Fields(Json.parse(in.readLine()), "the Python process").list("arrays");
-            float[][] found = new float[arrays.size()][];
-            for (int index = 0; index < found.length; index++) {
+            float[][] result = new float[arrays.size()][];
+            for (int index = 0; index < result.length; index++) {
                 List<?> values = (List<?>) arrays.get(index);
-                found[index] = new float[values.size()];
+                result[index] = new float[values.size()];
                 for (int place = 0; place < values.size(); place++) {
-                    found[index][place] = ((Number) values.get(place)).floatValue();
+                    result[index][place] = ((Number) values.get(place)).floatValue();
                 }
             }
-            return found;
+            return result;
         } catch (IOException error) {
             throw new PackException("the Python process is gone", error);
         }

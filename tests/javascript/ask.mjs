@@ -26,8 +26,8 @@ const model = {
   labels: Object.entries(manifest.labels).sort(([a], [b]) => a - b).map(([, name]) => name),
   run: async ({ ids, typeIds }) => {
     const known = { input_ids: ids, attention_mask: ids.map(() => 1), token_type_ids: typeIds };
-    const found = await session.run(Object.fromEntries(manifest.inputs.map((name) => [name, int64(ort, known[name], [1, ids.length])])));
-    return manifest.outputs.map((name) => ({ data: found[name].data, dims: found[name].dims }));
+    const outputs = await session.run(Object.fromEntries(manifest.inputs.map((name) => [name, int64(ort, known[name], [1, ids.length])])));
+    return manifest.outputs.map((name) => ({ data: outputs[name].data, dims: outputs[name].dims }));
   },
 };
 const answers = [];

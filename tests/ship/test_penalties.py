@@ -78,11 +78,11 @@ class Reader:
     """A decoder of few positions that says how many tokens it has seen."""
 
     def __init__(self, positions):
-        self.positions, self.seen, self.read = positions, 0, []
+        self.positions, self.length, self.read = positions, 0, []
 
     def step(self, ids):
-        self.seen += len(ids)
-        assert self.seen <= self.positions
+        self.length += len(ids)
+        assert self.length <= self.positions
         self.read.append(list(ids))
         return np.eye(VOCAB)[(ids[-1] + 1) % VOCAB]
 

@@ -20,13 +20,13 @@ class Attention(nn.Module):
         self.replaced, self.attention, self.size = layer.get_submodule(family.attention), attention, head_dim_of(model)
         self.projections = nn.ModuleList([layer.get_submodule(path) for path in (family.query, family.key, family.value)])
         self.output = layer.get_submodule(family.attention_output)
-        kept = getattr(self.replaced, "kept_heads", None)
-        self.kept = None if kept is None else kept.tolist()
+        heads = getattr(self.replaced, "kept_heads", None)
+        self.kept_heads = None if heads is None else heads.tolist()
 
     def forward(self, hidden_states: torch.Tensor, mask: torch.Tensor | None, bias: torch.Tensor, **_: Any) -> tuple[torch.Tensor]:
         """mask: what is added to scores, [rows, 1, 1, tokens]; bias [rows, heads, tokens, tokens]."""
-        if self.kept is not None:  # by slices: TFLite gathers along a second axis with an op that is slow
-            bias = torch.cat([bias[:, head : head + 1] for head in self.kept], dim=1)
+        if self.kept_heads is not None:  # by slices: TFLite gathers along a second axis with an op that is slow
+            bias = torch.cat([bias[:, head : head + 1] for head in self.kept_heads], dim=1)
         added = bias if mask is None else bias + mask.clamp(min=_HIDDEN)
         parts = [part(hidden_states).unflatten(-1, (-1, self.size)).transpose(1, 2) for part in self.projections]
         output, _ = self.attention(self, *parts, added, scaling=self.size**-0.5)

@@ -108,18 +108,18 @@ def _device(machine: Machine, facts: Facts, manifest: Manifest) -> Finding:
 
 
 def _folder(machine: Machine, facts: Facts, needed_mb: float) -> Finding:
-    kept = f"{facts.folder}, set up, {facts.folder_mb:g} MB" if facts.is_set_up else f"{facts.folder}-… while it measures, gone afterwards"
+    place = f"{facts.folder}, set up, {facts.folder_mb:g} MB" if facts.is_set_up else f"{facts.folder}-… while it measures, gone afterwards"
     if facts.folder is None:
         return Finding(what="folder", ok=True, found="the pack's own")
     if "copies" not in machine.can:
-        kept = f"{facts.folder}, {facts.folder_mb:g} MB" if facts.folder_mb else f"nothing kept in {facts.folder}"
-        return Finding(what="folder", ok=True, found=f"the pack's own; {kept}")
+        place = f"{facts.folder}, {facts.folder_mb:g} MB" if facts.folder_mb else f"nothing kept in {facts.folder}"
+        return Finding(what="folder", ok=True, found=f"the pack's own; {place}")
     if not facts.is_writable:
         return Finding(what="folder", ok=False, found=f"{facts.folder} cannot be written", fix="set another `folder` in targets.toml")
     if facts.free_mb is not None and facts.free_mb < needed_mb:
         room = f"{facts.free_mb:g} MB free there, {needed_mb:.1f} MB needed"
         return Finding(what="folder", ok=False, found=room, fix="free some space there, or set another `folder` in targets.toml")
-    return Finding(what="folder", ok=True, found=f"{kept}; {facts.free_mb or 0:g} MB free")
+    return Finding(what="folder", ok=True, found=f"{place}; {facts.free_mb or 0:g} MB free")
 
 
 def _memory(facts: Facts, manifest: Manifest) -> Finding:

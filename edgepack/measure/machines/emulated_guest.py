@@ -58,9 +58,9 @@ class Guest:
 
     def _environment(self, path: list[Path]) -> dict[str, str]:
         """This machine's, less what would change the guest's threads and imports, and what makes one start like another."""
-        kept = {name: value for name, value in os.environ.items() if name not in DROPPED and not name.startswith(("QEMU_", "LD_"))}
+        inherited = {name: value for name, value in os.environ.items() if name not in DROPPED and not name.startswith(("QEMU_", "LD_"))}
         variables = {"PYTHONPATH": os.pathsep.join(map(str, path))}
-        return kept | _REPEATABLE | variables | self.cpu.environment
+        return inherited | _REPEATABLE | variables | self.cpu.environment
 
 
 @contextlib.contextmanager

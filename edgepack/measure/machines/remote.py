@@ -169,7 +169,7 @@ class Remote:
         line = self._pipe.read_line(wait_s)
         if not line:
             raise EdgepackError(
-                f"{self.target.name} stopped answering: edgepack's process there ended{_told(self._pipe.complaint())}",
+                f"{self.target.name} stopped answering: edgepack's process there ended{_in_brackets(self._pipe.complaint())}",
                 "see whether somebody or too little memory ended it there, and start again",
             )
         answer = parse_json(self._pipe.read(self._count(line), wait_s), f"what {self.target.name} answered", _OTHER_PROGRAM, finite=False)
@@ -206,11 +206,11 @@ class Remote:
     def _no_python(self, complaint: str) -> EdgepackError:
         if "not found" in complaint or "No such file" in complaint:
             return EdgepackError(
-                f"no {self.target.python} on {self.target.name}{_told(complaint)}",
+                f"no {self.target.python} on {self.target.name}{_in_brackets(complaint)}",
                 self._no_python_fix,
             )
         return EdgepackError(
-            f"{self.target.python} on {self.target.name} does not run edgepack's files{_told(complaint)}",
+            f"{self.target.python} on {self.target.name} does not run edgepack's files{_in_brackets(complaint)}",
             "a Python from 3.8 on is needed there",
         )
 
@@ -224,5 +224,5 @@ def _with_hash(path: Path) -> tuple[Path, PackedFile]:
     return path, packed(path)
 
 
-def _told(complaint: str) -> str:
+def _in_brackets(complaint: str) -> str:
     return f" ({complaint.strip().splitlines()[-1]})" if complaint.strip() else ""

@@ -126,9 +126,9 @@ def _rendered(render: Render, messages: list[Message]) -> str | None:
 def conversations(count: int, with_system: bool, seed: int = 0) -> list[list[Message]]:
     """Random ones of one to nine messages, the last a user's; always the same."""
     draw = random.Random(seed)
-    found = []
+    chats = []
     for _ in range(count):
         roles = ["system"] if with_system and draw.random() < 0.5 else []
         roles += ["user", "assistant"] * draw.randint(0, 4) + ["user"]
-        found.append([{"role": role, "content": " ".join(draw.choices(_WORDS, k=draw.randint(1, 3)))} for role in roles])
-    return found
+        chats.append([{"role": role, "content": " ".join(draw.choices(_WORDS, k=draw.randint(1, 3)))} for role in roles])
+    return chats

@@ -44,18 +44,18 @@ def write_commands(folder: Path) -> None:
 def commands() -> dict[str, list[tuple[str, str]]]:
     """(text, intent) rows by split; no text stands in two splits."""
     draw = random.Random(SEED)
-    seen: set[str] = set()
-    found = {}
+    used: set[str] = set()
+    rows_of = {}
     for split, count in ROWS.items():
         rows: list[tuple[str, str]] = []
         while len(rows) < count:
             intent = draw.choice(intents())
             text = _typed(_spoken(_phrasing(intent, split, draw), draw), draw)
-            if text not in seen:
-                seen.add(text)
+            if text not in used:
+                used.add(text)
                 rows.append((text, intent))
-        found[split] = rows
-    return found
+        rows_of[split] = rows
+    return rows_of
 
 
 def _phrasing(intent: str, split: str, draw: random.Random) -> str:

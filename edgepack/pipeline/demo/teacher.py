@@ -38,19 +38,19 @@ def demo_recipe(cache: Path, with_weights: bool = True) -> tuple[str, str]:
     """
     base = _base_folder()
 
-    def config_work(made: Path, resume: Path) -> dict[str, Any]:
-        write_commands(made / "data")
-        (made / _NAME).mkdir()
-        (made / _NAME / "config.json").write_text(json.dumps(_config(base), indent=1))
+    def config_work(results: Path, resume: Path) -> dict[str, Any]:
+        write_commands(results / "data")
+        (results / _NAME).mkdir()
+        (results / _NAME / "config.json").write_text(json.dumps(_config(base), indent=1))
         return {}
 
     folder, _ = run_once(cache, _key("demo data", "", base, {"seed": SEED, "phrasings": phrasings()}), config_work)
     if not with_weights:
         return str(folder / _NAME), str(folder / "data")
 
-    def train_work(made: Path, resume: Path) -> dict[str, Any]:
+    def train_work(results: Path, resume: Path) -> dict[str, Any]:
         say("the demo's model is fine-tuned once, on voice commands for a smart home")
-        _fine_tune(base, folder / "data", made / _NAME, resume)
+        _fine_tune(base, folder / "data", results / _NAME, resume)
         return {}
 
     settings = {"seed": SEED, "threads": len(os.sched_getaffinity(0))} | _TRAINING.model_dump()
@@ -94,7 +94,7 @@ def _config(base: Path) -> dict[str, Any]:
     return json.loads((base / "config.json").read_text()) | labels | {"architectures": ["BertForSequenceClassification"]}
 
 
-def _fine_tune(base: Path, data: Path, made: Path, resume: Path) -> None:
+def _fine_tune(base: Path, data: Path, results: Path, resume: Path) -> None:
     import numpy as np
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -116,9 +116,9 @@ def _fine_tune(base: Path, data: Path, made: Path, resume: Path) -> None:
     truth = np.array([names.index(row.label) for row in rows])
     train(model, features, truth, _cross_entropy, _TRAINING, resume, SEED, "fine-tune the demo model")
     with quiet_transformers():
-        model.save_pretrained(made)
-        tokenizer.save_pretrained(made)
-    (made / "README.md").write_text(_CARD)
+        model.save_pretrained(results)
+        tokenizer.save_pretrained(results)
+    (results / "README.md").write_text(_CARD)
 
 
 def _cross_entropy(model: "nn.Module", batch: dict[str, Any], truth: Any) -> Any:

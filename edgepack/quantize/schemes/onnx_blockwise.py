@@ -35,19 +35,19 @@ _ACCURACY_LEVEL = 4  # activations in int8 by block: many times as fast as in fl
 def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Iterator[Candidate]:
     """The step's own bits; of 4 bits then with the most sensitive layers in 8; then all in 8, where the user left it open."""
     cache = read_runnable(exported).cache
-    chosen, texts_used = running_texts(texts)
+    calibration, texts_used = running_texts(texts)
     details, recipe = {"calibration_texts": texts_used}, f"{step.precision} in blocks of {step.block}"
-    write = partial(quantize_decoder, exported, texts=chosen, cache=cache)
-    if not step.sensitive or not chosen:
+    write = partial(quantize_decoder, exported, texts=calibration, cache=cache)
+    if not step.sensitive or not calibration:
         yield Candidate(recipe, step.precision, partial(write, step), details)
     if step.bits == 8:
         return
-    if chosen and step.sensitive != 0:
-        scanned = scan_layers(exported, step, chosen, cache)
-        kept = most_sensitive(scanned, step.sensitive)
-        wide = {weight for layer in kept for weight in layer.weights}
-        name = f"{recipe}, the {len(kept)} most sensitive of {len(scanned)} layers in 8 bits"
-        yield Candidate(name, step.precision, partial(write, step, wide=wide), details, sensitivity_records(scanned, kept))
+    if calibration and step.sensitive != 0:
+        scanned = scan_layers(exported, step, calibration, cache)
+        sensitive = most_sensitive(scanned, step.sensitive)
+        wide = {weight for layer in sensitive for weight in layer.weights}
+        name = f"{recipe}, the {len(sensitive)} most sensitive of {len(scanned)} layers in 8 bits"
+        yield Candidate(name, step.precision, partial(write, step, wide=wide), details, sensitivity_records(scanned, sensitive))
     if not texts.is_precision_fixed:
         wider = step.model_copy(update={"precision": "int8", "asymmetric": False})
         yield Candidate(f"int8 in blocks of {step.block}", "int8", partial(write, wider), details)

@@ -39,11 +39,13 @@ def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Itera
     if step.sensitive == 0 or not feeds.calibration:
         return
     scanned = scan(model, prepared, step, feeds)
-    kept = most_sensitive(scanned, step.sensitive)
-    in_float = {weight for group in kept for weight in group.weights}
+    sensitive = most_sensitive(scanned, step.sensitive)
+    in_float = {weight for group in sensitive for weight in group.weights}
     quantized = quantized_products(prepared.model, step.reduce_range, in_float, prepared.ranges)
-    recipe += f", the {len(kept)} most sensitive of {len(scanned)} groups of products in fp32"
-    yield Candidate(recipe, "int8", partial(_write, quantized), prepared.details, sensitivity_records(scanned, kept), frozenset(in_float))
+    recipe += f", the {len(sensitive)} most sensitive of {len(scanned)} groups of products in fp32"
+    yield Candidate(
+        recipe, "int8", partial(_write, quantized), prepared.details, sensitivity_records(scanned, sensitive), frozenset(in_float)
+    )
 
 
 def runnable(before: Runnable) -> Runnable:

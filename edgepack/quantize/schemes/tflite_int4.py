@@ -21,9 +21,9 @@ from edgepack.tasks.common.task import Features
 
 
 def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Iterator[Candidate]:
-    chosen, texts_used = running_texts(texts)
+    calibration, texts_used = running_texts(texts)
     recipe = f"int4, a scale for {step.block} weights, embeddings in int8"
-    yield Candidate(recipe, "int4", partial(quantize, exported, step, chosen), {"calibration_texts": texts_used})
+    yield Candidate(recipe, "int4", partial(quantize, exported, step, calibration), {"calibration_texts": texts_used})
 
 
 def runnable(before: Runnable) -> Runnable:

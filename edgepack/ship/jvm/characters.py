@@ -135,10 +135,10 @@ def _results(normalizer: Any, everything: list[str]) -> list[str]:
 
 
 def _left_out(pre_tokenizer: Any, everything: list[str]) -> Iterator[str]:
-    kept = bytearray(len(everything))
+    present = bytearray(len(everything))
     for _, (start, end) in pre_tokenizer.pre_tokenize_str("".join(everything)):
-        kept[start:end] = b"\1" * (end - start)
-    return (character for character, there in zip(everything, kept, strict=True) if not there)
+        present[start:end] = b"\1" * (end - start)
+    return (character for character, there in zip(everything, present, strict=True) if not there)
 
 
 def _set_apart(pre_tokenizer: Any, everything: list[str]) -> Iterator[str]:

@@ -24,8 +24,8 @@ _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # zip's first day: the same pack gives the sa
 def class_prefix(name: str) -> str:
     """`intents` becomes Intents, `my_intents` MyIntents; EdgepackError where a class of the module has that name."""
     prefix = "".join(part.capitalize() for part in name.split("_"))
-    taken = {path.stem for path in JAVA.rglob("*.java")} - {"PackModel", "PackAssets"}
-    if taken & {f"{prefix}Model", f"{prefix}Assets"}:
+    reserved = {path.stem for path in JAVA.rglob("*.java")} - {"PackModel", "PackAssets"}
+    if reserved & {f"{prefix}Model", f"{prefix}Assets"}:
         raise EdgepackError(f"--name {name!r} would hide {prefix}Model, a class of the module", "give another --name, such as intents")
     return prefix
 

@@ -11,25 +11,25 @@ _WIDTH_BINS = 15  # as Guo 2017
 _TEACHER_BINS = 10
 
 
-def calibrate(log_probabilities: np.ndarray, true: np.ndarray, teacher: np.ndarray | None, unit: str = "rows") -> Calibration | None:
+def calibrate(log_probabilities: np.ndarray, truth: np.ndarray, teacher: np.ndarray | None, unit: str = "rows") -> Calibration | None:
     """log_probabilities, teacher: [rows, classes], natural logarithms; true: [rows], class ids. None where not all are numbers."""
     if not np.isfinite(log_probabilities).all():
         return None
     probabilities = np.exp(log_probabilities)
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == true
-    in_true = probabilities[np.arange(len(true)), true]
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    in_true = probabilities[np.arange(len(truth)), truth]
     return Calibration(
         unit=unit,
-        rows=len(true),
+        rows=len(truth),
         ece=known(expected_calibration_error(confidence, right)),
-        ace=known(adaptive_calibration_error(probabilities, true)),
+        ace=known(adaptive_calibration_error(probabilities, truth)),
         true_class=known(in_true.mean()),
         teacher_kl=None if teacher is None else known((np.exp(teacher) * (teacher - log_probabilities)).sum(axis=1).mean()),
         reliability=tuple(
             Bin(confidence=rounded(confidence[part].mean()), accuracy=rounded(right[part].mean()), rows=len(part))
             for part in _by_width(confidence)
         ),
-        by_teacher=None if teacher is None else _by_teacher(probabilities, true, np.exp(teacher)),
+        by_teacher=None if teacher is None else _by_teacher(probabilities, truth, np.exp(teacher)),
     )
 
 
@@ -39,14 +39,14 @@ def expected_calibration_error(confidence: np.ndarray, right: np.ndarray) -> flo
     return float(sum(gaps) / len(confidence))
 
 
-def adaptive_calibration_error(probabilities: np.ndarray, true: np.ndarray) -> float:
+def adaptive_calibration_error(probabilities: np.ndarray, truth: np.ndarray) -> float:
     """Nixon et al. 2019, section 3.2: for each class its probabilities in bins of equally many rows, all gaps averaged.
 
     Rows of equal probability stay in the data's order.
     """
     order = np.argsort(probabilities, axis=0, kind="stable")
-    hits = true[order] == np.arange(probabilities.shape[1])
-    starts, sizes = _equal_parts(len(true), _WIDTH_BINS)
+    hits = truth[order] == np.arange(probabilities.shape[1])
+    starts, sizes = _equal_parts(len(truth), _WIDTH_BINS)
     gaps = np.add.reduceat(hits - np.take_along_axis(probabilities, order, axis=0), starts, axis=0) / sizes[:, None]
     return float(np.abs(gaps).mean())
 
@@ -57,13 +57,13 @@ def _by_width(confidence: np.ndarray) -> list[np.ndarray]:
     return [part for number in range(_WIDTH_BINS) if len(part := np.flatnonzero(numbers == number))]
 
 
-def _by_teacher(probabilities: np.ndarray, true: np.ndarray, teacher: np.ndarray) -> tuple[TeacherBin, ...]:
+def _by_teacher(probabilities: np.ndarray, truth: np.ndarray, teacher: np.ndarray) -> tuple[TeacherBin, ...]:
     sure = teacher.max(axis=1)
     ours, theirs = probabilities.argmax(axis=1), teacher.argmax(axis=1)
-    in_true = probabilities[np.arange(len(true)), true]
-    starts, sizes = _equal_parts(len(true), _TEACHER_BINS)
+    in_true = probabilities[np.arange(len(truth)), truth]
+    starts, sizes = _equal_parts(len(truth), _TEACHER_BINS)
     order = np.argsort(sure, kind="stable")
-    columns = np.stack([sure, in_true, ours == true, ours != theirs], axis=1)[order]
+    columns = np.stack([sure, in_true, ours == truth, ours != theirs], axis=1)[order]
     means = np.add.reduceat(columns, starts, axis=0) / sizes[:, None]
     figures = [tuple(rounded(value) for value in mean) for mean in means]
     return tuple(

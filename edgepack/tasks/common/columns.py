@@ -28,50 +28,50 @@ def text_columns(
 ) -> dict[str, str]:
     """Columns of a text, of its label and of a second text, where the task has these, and of a group."""
     names = list(first.values)
-    chosen = {key: value for key, value in wished.items() if value}
-    for key, name in chosen.items():
+    column_of = {key: value for key, value in wished.items() if value}
+    for key, name in column_of.items():
         if name not in names:
             raise EdgepackError(f"{first.place} has no column {name!r} for {key}", did_you_mean(name, names))
-    if with_label and "label" not in chosen:
-        chosen["label"] = _guess_label(first, records, names)
-    chosen |= _guess_group(records, names, chosen)
-    texts = [name for name in names if name not in chosen.values()]
-    if "text" not in chosen:
-        chosen["text"] = guess_text(first, records, texts)
-    pair = next((name for name in texts if name.lower() in _PAIR_NAMES and name != chosen["text"]), None)
-    if "text_pair" not in chosen and pair and with_pair:
-        chosen["text_pair"] = pair
-    return chosen
+    if with_label and "label" not in column_of:
+        column_of["label"] = _guess_label(first, records, names)
+    column_of |= _guess_group(records, names, column_of)
+    texts = [name for name in names if name not in column_of.values()]
+    if "text" not in column_of:
+        column_of["text"] = guess_text(first, records, texts)
+    pair = next((name for name in texts if name.lower() in _PAIR_NAMES and name != column_of["text"]), None)
+    if "text_pair" not in column_of and pair and with_pair:
+        column_of["text_pair"] = pair
+    return column_of
 
 
 def fixed_columns(first: Record, records: list[Record], aliases: Mapping[str, Sequence[str]], task: str, fix: str) -> dict[str, str]:
     """Columns of fields that have fixed names, and of a group. EdgepackError with `fix`: the records lack one of them."""
-    chosen = {key: next((name for name in names if name in first.values), None) for key, names in aliases.items()}
-    if missing := [key for key, column in chosen.items() if column is None]:
+    column_of = {key: next((name for name in names if name in first.values), None) for key, names in aliases.items()}
+    if missing := [key for key, column in column_of.items() if column is None]:
         raise EdgepackError(f"{first.place} has no {missing[0]} for {task}: its columns are {', '.join(first.values)}", fix)
-    known = {key: column for key, column in chosen.items() if column}
+    known = {key: column for key, column in column_of.items() if column}
     return known | _guess_group(records, list(first.values), known)
 
 
 def with_similarity(columns: dict[str, str], first: Record, records: list[Record]) -> dict[str, str]:
     """With the column of pairs' similarities: what the user calls the label, else what is called so and holds numbers."""
-    chosen = dict(columns)
-    wished = chosen.pop("label", None)
-    if "text_pair" not in chosen:
-        return chosen
-    named = [name for wanted in _SIMILARITY_NAMES for name in first.values if name.lower() == wanted and name not in chosen.values()]
+    column_of = dict(columns)
+    wished = column_of.pop("label", None)
+    if "text_pair" not in column_of:
+        return column_of
+    named = [name for wanted in _SIMILARITY_NAMES for name in first.values if name.lower() == wanted and name not in column_of.values()]
     if not (wished or named):
-        return chosen
+        return column_of
     column = wished or named[0]
     wrong = next((record for record in records if as_number(record.values.get(column)) is None), None)
     if wrong is None:
-        return chosen | {"gold": column}
+        return column_of | {"gold": column}
     if wished:
         raise EdgepackError(
             f"{wrong.place}: {wrong.values.get(wished)!r} in column {wished!r} is no similarity",
             "give numbers, higher for pairs more alike",
         )
-    return chosen
+    return column_of
 
 
 def text_row(place: str, value: Mapping[str, Any], group: str | None) -> Row:
@@ -109,9 +109,9 @@ def guess_text(first: Record, records: list[Record], names: list[str]) -> str:
     return max(strings, key=lambda name: sum(len(str(record.values.get(name))) for record in records))
 
 
-def _guess_group(records: list[Record], names: list[str], chosen: dict[str, str]) -> dict[str, str]:
+def _guess_group(records: list[Record], names: list[str], column_of: dict[str, str]) -> dict[str, str]:
     """A column of languages or the like; a column with a value of its own for nearly every row groups nothing."""
-    named = [name for wanted in _GROUP_NAMES for name in names if name.lower() == wanted and name not in chosen.values()]
+    named = [name for wanted in _GROUP_NAMES for name in names if name.lower() == wanted and name not in column_of.values()]
     few = [name for name in named if len({str(record.values.get(name)) for record in records}) <= _MOST_GROUPS]
     return {"group": few[0]} if few else {}
 

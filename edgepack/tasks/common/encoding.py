@@ -11,12 +11,12 @@ def encode_text(tokenizer: Any, rows: Sequence[Row], max_length: int) -> list[Fe
     """Texts, or pairs of texts, cut to `max_length` tokens as the teacher cuts them. An empty second text is none, as for transformers."""
     features: list[Features] = []
     for is_pair in (False, True):
-        chosen = [index for index, row in enumerate(rows) if bool(row.text_pair) is is_pair]
-        if chosen:
-            texts = [rows[index].text for index in chosen]
-            pairs = [rows[index].text_pair for index in chosen] if is_pair else None
+        indexes = [index for index, row in enumerate(rows) if bool(row.text_pair) is is_pair]
+        if indexes:
+            texts = [rows[index].text for index in indexes]
+            pairs = [rows[index].text_pair for index in indexes] if is_pair else None
             encoded = tokenizer(texts, pairs, truncation=True, max_length=max_length, padding=False)
-            features += [Features(*each) for each in zip(encoded["input_ids"], type_ids(encoded), chosen, strict=True)]
+            features += [Features(*each) for each in zip(encoded["input_ids"], type_ids(encoded), indexes, strict=True)]
     return sorted(features, key=lambda item: item.row)
 
 

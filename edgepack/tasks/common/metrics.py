@@ -62,9 +62,9 @@ def by_row(name: str, answers: Answers, statistic: Statistic) -> Metric:
     return Metric(name, np.arange(len(answers.rows)), statistic)
 
 
-def class_result(name: str, right: float, decided: float, true: float) -> ClassResult:
+def class_result(name: str, right: float, decided: float, expected: float) -> ClassResult:
     """F1 from how many decisions for the class are right, how many there are, and how many there are in the data."""
-    return ClassResult(name, float(2 * right / (decided + true)), int(true))
+    return ClassResult(name, float(2 * right / (decided + expected)), int(expected))
 
 
 def mean_of(values: np.ndarray) -> Statistic:
@@ -89,23 +89,23 @@ def micro_f1(counts: Any) -> Statistic:
     table = np.asarray(counts, dtype=float)
 
     def of(weights: np.ndarray) -> np.ndarray:
-        right, decided, true = (weights @ table).T
-        scores: np.ndarray = 2 * right / np.maximum(1.0, decided + true)
+        right, decided, expected = (weights @ table).T
+        scores: np.ndarray = 2 * right / np.maximum(1.0, decided + expected)
         return scores
 
     return of
 
 
-def macro_f1(decided: np.ndarray, true: np.ndarray) -> Statistic:
+def macro_f1(decided: np.ndarray, truth: np.ndarray) -> Statistic:
     """The mean of the classes' F1, over classes that the rows have or that were decided for (as Sokolova and Lapalme 2009)."""
-    classes = np.union1d(decided, true)
-    is_decided, is_true = ((values[:, None] == classes).astype(float) for values in (decided, true))
+    classes = np.union1d(decided, truth)
+    is_decided, is_true = ((values[:, None] == classes).astype(float) for values in (decided, truth))
     right, either = is_decided * is_true, is_decided + is_true
 
     def of(weights: np.ndarray) -> np.ndarray:
-        seen = weights @ either
-        scores = np.divide(2 * (weights @ right), seen, out=np.zeros_like(seen), where=seen > 0)
-        means: np.ndarray = scores.sum(axis=1) / np.maximum(1, (seen > 0).sum(axis=1))
+        occurrences = weights @ either
+        scores = np.divide(2 * (weights @ right), occurrences, out=np.zeros_like(occurrences), where=occurrences > 0)
+        means: np.ndarray = scores.sum(axis=1) / np.maximum(1, (occurrences > 0).sum(axis=1))
         return means
 
     return of

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 def columns(first: Record, records: list[Record], wished: Mapping[str, str | None]) -> dict[str, str]:
     """The column of the label holds the number."""
-    chosen = text_columns(first, records, wished, with_label=True)
-    column = chosen.pop("label")
+    column_of = text_columns(first, records, wished, with_label=True)
+    column = column_of.pop("label")
     wrong = next((record for record in records if as_number(record.values.get(column)) is None), None)
     if wrong is not None:
         raise EdgepackError(
             f"{wrong.place}: {wrong.values.get(column)!r} in column {column!r} is no number, and the model answers by numbers",
             "give numbers, or name another --label-column",
         )
-    return chosen | {"gold": column}
+    return column_of | {"gold": column}
 
 
 def decide(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row]) -> list[None]:

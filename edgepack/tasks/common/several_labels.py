@@ -57,30 +57,30 @@ def truth_of(rows: Sequence[Row], labels: Mapping[str, int], count: int) -> np.n
 
 
 def metrics(answers: Answers) -> tuple[Metric, ...]:
-    decided, true = _tables(answers)
-    counts = np.stack([(decided & true).sum(axis=1), decided.sum(axis=1), true.sum(axis=1)], axis=1)
-    return by_row("micro_f1", answers, micro_f1(counts)), by_row("macro_f1", answers, _macro_f1(decided, true))
+    decided, truth = _tables(answers)
+    counts = np.stack([(decided & truth).sum(axis=1), decided.sum(axis=1), truth.sum(axis=1)], axis=1)
+    return by_row("micro_f1", answers, micro_f1(counts)), by_row("macro_f1", answers, _macro_f1(decided, truth))
 
 
-def _macro_f1(decided: np.ndarray, true: np.ndarray) -> Statistic:
+def _macro_f1(decided: np.ndarray, truth: np.ndarray) -> Statistic:
     """The mean of the labels' F1, over labels that the rows have or that were decided for."""
-    right, either = (decided & true).astype(float), decided.astype(float) + true
+    right, either = (decided & truth).astype(float), decided.astype(float) + truth
 
     def of(weights: np.ndarray) -> np.ndarray:
-        seen = weights @ either
-        scores = np.divide(2 * (weights @ right), seen, out=np.zeros_like(seen), where=seen > 0)
-        means: np.ndarray = scores.sum(axis=1) / np.maximum(1, (seen > 0).sum(axis=1))
+        occurrences = weights @ either
+        scores = np.divide(2 * (weights @ right), occurrences, out=np.zeros_like(occurrences), where=occurrences > 0)
+        means: np.ndarray = scores.sum(axis=1) / np.maximum(1, (occurrences > 0).sum(axis=1))
         return means
 
     return of
 
 
 def class_results(answers: Answers) -> list[ClassResult]:
-    decided, true = _tables(answers)
-    both = decided & true
+    decided, truth = _tables(answers)
+    both = decided & truth
     names = {index: name for name, index in answers.labels.items()}
     return [
-        class_result(names[at], both[:, at].sum(), decided[:, at].sum(), true[:, at].sum()) for at in sorted(names) if true[:, at].any()
+        class_result(names[at], both[:, at].sum(), decided[:, at].sum(), truth[:, at].sum()) for at in sorted(names) if truth[:, at].any()
     ]
 
 
@@ -92,8 +92,8 @@ def _tables(answers: Answers) -> tuple[np.ndarray, np.ndarray]:
 def hard_targets(features: Sequence[Features], rows: Sequence[Row], labels: Mapping[str, int], count: int) -> list[np.ndarray]:
     """[labels] of 0 and 1 for each row; of a row whose labels are not known IGNORED."""
     unknown = np.full(count, IGNORED, dtype=np.int64)
-    chosen = [rows[item.row] for item in features]
-    return [unknown if row.labels is None else truth_of([row], labels, count)[0].astype(np.int64) for row in chosen]
+    feature_rows = [rows[item.row] for item in features]
+    return [unknown if row.labels is None else truth_of([row], labels, count)[0].astype(np.int64) for row in feature_rows]
 
 
 def label_loss(outputs: torch.Tensor, batch: dict[str, torch.Tensor], hard: torch.Tensor) -> torch.Tensor:

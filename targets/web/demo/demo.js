@@ -70,10 +70,10 @@ async function ask() {
   const text = at("text").value;
   const began = performance.now();
   try {
-    const found = model.task === "feature-extraction" ? await similarity(text, at("pair").value) : await model.ask(text);
+    const answer = model.task === "feature-extraction" ? await similarity(text, at("pair").value) : await model.ask(text);
     const spent = performance.now() - began;
-    const note = `${found.cut ? `Only the first ${model.maxLength} tokens were read. ` : ""}Answered in ${spent < 10 ? spent.toFixed(1) : spent.toFixed(0)} ms.`;
-    at("answer").replaceChildren(...VIEWS[model.task](found, text), element("p", "note", note));
+    const note = `${answer.cut ? `Only the first ${model.maxLength} tokens were read. ` : ""}Answered in ${spent < 10 ? spent.toFixed(1) : spent.toFixed(0)} ms.`;
+    at("answer").replaceChildren(...VIEWS[model.task](answer, text), element("p", "note", note));
     show("answer");
     at("answer").dataset.ms = spent;
   } catch (error) {
@@ -83,7 +83,7 @@ async function ask() {
 
 async function similarity(text, pair) {
   const [a, b] = await Promise.all([model.ask(text), model.ask(pair)]);
-  const dot = (x, y) => x.reduce((sum, one, index) => sum + one * y[index], 0);
+  const dot = (x, y) => x.reduce((sum, value, index) => sum + value * y[index], 0);
   const cosine = dot(a.values, b.values) / Math.sqrt(dot(a.values, a.values) * dot(b.values, b.values));
   return { cosine, cut: a.cut || b.cut };
 }
@@ -126,9 +126,9 @@ function marked(text, entities) {
 
 async function test() {
   at("proof").textContent = "Asking…";
-  const found = await model.selfTest().catch((error) => ({ ok: false, problem: error.message }));
-  at("proof").textContent = found.ok ? `Yes: ${found.texts} texts are answered here as they were when the model was measured.` : `No: ${found.problem}.`;
-  at("proof").dataset.ok = found.ok;
+  const result = await model.selfTest().catch((error) => ({ ok: false, problem: error.message }));
+  at("proof").textContent = result.ok ? `Yes: ${result.texts} texts are answered here as they were when the model was measured.` : `No: ${result.problem}.`;
+  at("proof").dataset.ok = result.ok;
 }
 
 function failed(error) {

@@ -10,9 +10,9 @@ export const ANSWERS = {
     const [{ data }] = await model.run(encoded);
     const { function: name = "softmax", multi_label: several = false, thresholds } = model.manifest?.answers ?? {};
     const ranked = [...FUNCTIONS[name](data)].map((score, index) => ({ index, score })).sort((a, b) => b.score - a.score);
-    const chosen = several ? ranked.filter(({ index, score }) => score >= thresholds[index]) : ranked.slice(0, 1);
+    const picked = several ? ranked.filter(({ index, score }) => score >= thresholds[index]) : ranked.slice(0, 1);
     const scores = ranked.map(({ index, score }) => ({ name: model.labels[index], score }));
-    return { label: scores[0].name, score: scores[0].score, scores, cut: encoded.cut, chosen: chosen.map(({ index }) => model.labels[index]) };
+    return { label: scores[0].name, score: scores[0].score, scores, cut: encoded.cut, chosen: picked.map(({ index }) => model.labels[index]) };
   },
 
   "token-classification": async (model, text) => {
@@ -36,10 +36,10 @@ export const ANSWERS = {
     });
     if (spans !== null && !(given && answers.words === "tokenizer") && byWord(answers)) units = wholeWords(units, spans, model.labels);
     const places = new Array(characters.length + 1).fill(0); // in UTF-16 units
-    characters.forEach((one, index) => { places[index + 1] = places[index] + one.length; });
-    const found = entities(units, model.labels, answers).map(({ kind, start, end, score }) => (
+    characters.forEach((character, index) => { places[index + 1] = places[index] + character.length; });
+    const result = entities(units, model.labels, answers).map(({ kind, start, end, score }) => (
       { kind, text: whole.slice(places[start], places[end]), start: places[start], end: places[end], score }));
-    return { entities: found, cut: encoded.cut };
+    return { entities: result, cut: encoded.cut };
   },
 
   "feature-extraction": async (model, text, { prompt = null } = {}) => {
@@ -89,13 +89,13 @@ function wholeWords(units, spans, labels) {
 /** What makes scores of logits. */
 const FUNCTIONS = {
   softmax,
-  sigmoid: (logits) => Float64Array.from(logits, (one) => 1 / (1 + Math.exp(-one))),
+  sigmoid: (logits) => Float64Array.from(logits, (value) => 1 / (1 + Math.exp(-value))),
   none: (logits) => Float64Array.from(logits),
 };
 
 export function softmax(logits) {
   const most = Math.max(...logits);
-  const found = Float64Array.from(logits, (one) => Math.exp(one - most));
-  const sum = found.reduce((total, one) => total + one, 0);
-  return found.map((one) => one / sum);
+  const result = Float64Array.from(logits, (value) => Math.exp(value - most));
+  const sum = result.reduce((total, value) => total + value, 0);
+  return result.map((value) => value / sum);
 }

@@ -15,9 +15,9 @@ export class Changed extends Error {
 export async function fetchChecked(base, entry, onBytes) {
   const url = new URL(`model/${entry.name}?sha256=${entry.sha256}`, base).href;
   const cache = await openCache();
-  const kept = await cache?.match(url);
-  if (kept) {
-    const bytes = new Uint8Array(await kept.arrayBuffer());
+  const cached = await cache?.match(url);
+  if (cached) {
+    const bytes = new Uint8Array(await cached.arrayBuffer());
     if ((await sha256(bytes)) === entry.sha256) {
       onBytes(bytes.length);
       return bytes;
@@ -83,17 +83,17 @@ export async function checkSignature(bytes, text, publicKeys) {
 }
 
 async function wholeFile(url) {
-  const found = await fetch(url, { cache: "no-cache" });
-  if (!found.ok) throw new Changed(`${url.pathname} is missing: the server says ${found.status}`);
-  return new Uint8Array(await found.arrayBuffer());
+  const response = await fetch(url, { cache: "no-cache" });
+  if (!response.ok) throw new Changed(`${url.pathname} is missing: the server says ${response.status}`);
+  return new Uint8Array(await response.arrayBuffer());
 }
 
 async function download(url, entry, onBytes) {
-  const found = await fetch(url, { cache: "no-store" }); // kept once, by the hash, and not by the browser's HTTP cache too
-  if (!found.ok) throw new Changed(`${entry.name} is missing: the server says ${found.status}`);
+  const response = await fetch(url, { cache: "no-store" }); // kept once, by the hash, and not by the browser's HTTP cache too
+  if (!response.ok) throw new Changed(`${entry.name} is missing: the server says ${response.status}`);
   const bytes = new Uint8Array(entry.bytes);
   let at = 0;
-  for (const reader = found.body.getReader(); ;) {
+  for (const reader = response.body.getReader(); ;) {
     const { done, value } = await reader.read();
     if (done) break;
     if (at + value.length > bytes.length) throw new Changed(`${entry.name} was changed: it is longer than it was shipped`);
@@ -105,8 +105,8 @@ async function download(url, entry, onBytes) {
 }
 
 async function sha256(bytes) {
-  const found = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-  return [...found].map((one) => one.toString(16).padStart(2, "0")).join("");
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 async function openCache() {

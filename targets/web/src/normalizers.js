@@ -18,7 +18,7 @@ export function normalizerOf(config, theirs) {
   if (!config) return theirs;
   if (config.type === "Sequence") {
     const parts = config.normalizers.map((part, index) => normalizerOf(part, theirs.normalizers[index]));
-    return (text) => parts.reduce((found, part) => part(found), text);
+    return (text) => parts.reduce((rest, part) => part(rest), text);
   }
   if (config.type === "BertNormalizer") return bert(config);
   if (config.type === "Precompiled") return precompiled(config.precompiled_charsmap);
@@ -37,25 +37,25 @@ export function asRustSplits(preTokenizer) {
 function bert({ clean_text, handle_chinese_chars, strip_accents, lowercase }) {
   const strips = strip_accents ?? lowercase;
   return (text) => {
-    let found = text;
-    if (clean_text) found = mapped(found, cleaned);
-    if (handle_chinese_chars) found = mapped(found, (one) => (isChinese(one.codePointAt(0)) ? ` ${one} ` : one));
-    if (strips) found = found.normalize("NFD").replace(NONSPACING, "");
-    if (lowercase) found = mapped(found, (one) => one.toLowerCase()); // one by one: a final sigma is no other letter here
-    return found;
+    let result = text;
+    if (clean_text) result = mapped(result, cleaned);
+    if (handle_chinese_chars) result = mapped(result, (character) => (isChinese(character.codePointAt(0)) ? ` ${character} ` : character));
+    if (strips) result = result.normalize("NFD").replace(NONSPACING, "");
+    if (lowercase) result = mapped(result, (character) => character.toLowerCase()); // one by one: a final sigma is no other letter here
+    return result;
   };
 }
 
 function mapped(text, change) {
-  let found = "";
-  for (const one of text) found += change(one);
-  return found;
+  let result = "";
+  for (const character of text) result += change(character);
+  return result;
 }
 
-function cleaned(one) {
-  if (one === "\t" || one === "\n" || one === "\r") return ASCII_SPACE;
-  if (one === "\0" || one === "\ufffd" || OTHER.test(one)) return "";
-  return SPACE.test(one) ? ASCII_SPACE : one;
+function cleaned(character) {
+  if (character === "\t" || character === "\n" || character === "\r") return ASCII_SPACE;
+  if (character === "\0" || character === "\ufffd" || OTHER.test(character)) return "";
+  return SPACE.test(character) ? ASCII_SPACE : character;
 }
 
 function isChinese(code) {
@@ -64,7 +64,7 @@ function isChinese(code) {
 
 /** SentencePiece's character map: a double-array trie over UTF-8 and the texts that it points to (google/sentencepiece, normalizer.cc). */
 function precompiled(charsmap) {
-  const bytes = Uint8Array.from(atob(charsmap), (one) => one.charCodeAt(0));
+  const bytes = Uint8Array.from(atob(charsmap), (character) => character.charCodeAt(0));
   const view = new DataView(bytes.buffer);
   const trieBytes = view.getUint32(0, true);
   const trie = new Uint32Array(bytes.buffer.slice(4, 4 + trieBytes));
@@ -79,20 +79,20 @@ function precompiled(charsmap) {
   };
   const known = new Map(); // a text has few different graphemes
   const grapheme = (segment) => {
-    let found = known.get(segment);
-    if (found === undefined) {
+    let result = known.get(segment);
+    if (result === undefined) {
       const key = encoder.encode(segment);
       const whole = key.length < LONGEST_WHOLE ? replacement(key) : null;
-      found = whole ?? mapped(segment, (one) => replacement(encoder.encode(one)) ?? one);
-      if (known.size < MOST_KNOWN) known.set(segment, found);
+      result = whole ?? mapped(segment, (character) => replacement(encoder.encode(character)) ?? character);
+      if (known.size < MOST_KNOWN) known.set(segment, result);
     }
-    return found;
+    return result;
   };
   return (text) => {
     if (PRINTABLE_ASCII.test(text)) return mapped(text, grapheme); // its graphemes are its characters
-    let found = "";
-    for (const { segment } of segmenter.segment(text)) found += grapheme(segment);
-    return found;
+    let result = "";
+    for (const { segment } of segmenter.segment(text)) result += grapheme(segment);
+    return result;
   };
 }
 

@@ -1,4 +1,4 @@
-// Where in a text each token stands: the tokenizer's library does not say, so its tokens are found again in the text, one after the other.
+// Where in a text each token stands: the tokenizer's library does not say, so its tokens are place again in the text, character after the other.
 // Done for tokenizers whose tokens spell the normalized text: WordPiece, and bytes (GPT-2's and RoBERTa's). An app is told of all others
 // when it is shipped. A token that is not where it must be is an error, never a guess.
 
@@ -20,8 +20,8 @@ export class Placing {
   }
 
   /** [start, end] of each token in characters (code points) of the text. */
-  places(text, tokens, kept = 0) { // kept: the first token that is not cut off, whose blank stays where the first one's does
-    return this.bytes ? this.#ofBytes(text, tokens, kept) : this.#ofWords(text, tokens);
+  places(text, tokens, firstKept = 0) { // the first token that is not cut off: its blank stays where the first token's does
+    return this.bytes ? this.#ofBytes(text, tokens, firstKept) : this.#ofWords(text, tokens);
   }
 
   #ofWords(text, tokens) {
@@ -48,7 +48,7 @@ export class Placing {
   #length(spelt, at, token) {
     for (const form of this.added.has(token) ? [this.normalize(token).trim(), token] : [token]) {
       const wanted = [...form];
-      if (wanted.length > 0 && wanted.every((one, index) => spelt[at + index] === one)) return wanted.length;
+      if (wanted.length > 0 && wanted.every((character, index) => spelt[at + index] === character)) return wanted.length;
     }
     return -1;
   }
@@ -57,8 +57,8 @@ export class Placing {
   #spelt(text) {
     const spelt = [];
     const places = [];
-    [...text].forEach((one, index) => {
-      for (const other of this.normalize(one)) {
+    [...text].forEach((character, index) => {
+      for (const other of this.normalize(character)) {
         spelt.push(other);
         places.push([index, index + 1]);
       }
@@ -66,14 +66,14 @@ export class Placing {
     return { spelt, places };
   }
 
-  #ofBytes(text, tokens, kept) {
+  #ofBytes(text, tokens, firstKept) {
     const encoder = new TextEncoder();
     const spelt = [];
     const places = [];
     const blanks = new Set();
-    [...text].forEach((one, index) => {
-      if (SPACE.test(one)) blanks.add(index);
-      for (const byte of encoder.encode(one)) {
+    [...text].forEach((character, index) => {
+      if (SPACE.test(character)) blanks.add(index);
+      for (const byte of encoder.encode(character)) {
         spelt.push(this.bytes.get(byte));
         places.push([index, index + 1]);
       }
@@ -89,24 +89,24 @@ export class Placing {
       let wanted = added ? [...encoder.encode(token)].map((byte) => this.bytes.get(byte)) : [...token];
       const spelling = wanted;
       if (!added && begins && this.addsBlank && spelt[at] !== blank && wanted[0] === blank) wanted = wanted.slice(1);
-      if (!wanted.every((one, offset) => spelt[at + offset] === one)) {
+      if (!wanted.every((character, offset) => spelt[at + offset] === character)) {
         throw new Error(`token ${index} (${JSON.stringify(token)}) is not where it must be in ${JSON.stringify(text).slice(0, 60)}`);
       }
       at += wanted.length;
       while (added?.rstrip && isBlank(at)) at += 1;
       begins = Boolean(added);
       const start = places[Math.min(first, places.length - 1)][0];
-      const found = [start, places[Math.min(Math.max(first, at - 1), places.length - 1)][1]];
-      return this.trims ? this.#trimmed(found, added ? [...text].slice(...found) : spelling, index - kept) : found;
+      const place = [start, places[Math.min(Math.max(first, at - 1), places.length - 1)][1]];
+      return this.trims ? this.#trimmed(place, added ? [...text].slice(...place) : spelling, index - firstKept) : place;
     });
   }
 
   /** Without the blanks at the ends of a token, as the post-processor takes them out. */
   #trimmed([start, end], token, index) {
-    const blank = (one) => one === this.bytes.get(0x20) || SPACE.test(one);
-    let leading = token.findIndex((one) => !blank(one));
+    const blank = (character) => character === this.bytes.get(0x20) || SPACE.test(character);
+    let leading = token.findIndex((character) => !blank(character));
     if (leading < 0) leading = token.length;
-    let trailing = [...token].reverse().findIndex((one) => !blank(one));
+    let trailing = [...token].reverse().findIndex((character) => !blank(character));
     if (trailing < 0) trailing = token.length;
     if (leading === 1 && this.keepsBlank && (index === 0 || start === 0)) leading = 0;
     const first = Math.min(start + leading, end);
@@ -130,12 +130,12 @@ function partsOf(config, name) {
 
 /** GPT-2's characters for bytes: a byte that prints stands for itself. */
 function byteCharacters() {
-  const found = new Map();
+  const result = new Map();
   let other = 256;
   for (let byte = 0; byte < 256; byte += 1) {
     const prints = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
-    found.set(byte, String.fromCodePoint(prints ? byte : other));
+    result.set(byte, String.fromCodePoint(prints ? byte : other));
     if (!prints) other += 1;
   }
-  return found;
+  return result;
 }

@@ -14,7 +14,7 @@ export function sessionOptions(manifest) {
 
 /** Makes the runtime `ort` compile and start, which it does at its first session. */
 export async function warmRuntime(ort, provider) {
-  const nothing = Uint8Array.from(atob(NOTHING), (one) => one.charCodeAt(0));
+  const nothing = Uint8Array.from(atob(NOTHING), (character) => character.charCodeAt(0));
   const session = await ort.InferenceSession.create(nothing, { executionProviders: [provider], intraOpNumThreads: 1 });
   await session.release();
 }
@@ -26,11 +26,11 @@ export function int64(ort, values, dims) {
 
 /** "session.disable_prepacking": "1" as the runtime takes it here: {session: {disable_prepacking: "1"}}. */
 function nested(config) {
-  const found = {};
+  const result = {};
   for (const [key, value] of Object.entries(config ?? {})) {
     const parts = key.split(".");
     const last = parts.pop();
-    parts.reduce((place, part) => (place[part] ??= {}), found)[last] = value;
+    parts.reduce((place, part) => (place[part] ??= {}), result)[last] = value;
   }
-  return found;
+  return result;
 }

@@ -8,8 +8,8 @@ const OPEN = ["B", "I", "M"];
 
 /** units: {start, end, scores, goesOn} in order. [{kind, start, end, score}]. answers: as the pack states them. */
 export function entities(units, labels, answers) {
-  const found = byWord(answers) ? words(units).map((group) => word(group, answers.strategy)) : units;
-  const tagged = found.map(({ start, end, scores }) => {
+  const parts = byWord(answers) ? words(units).map((group) => word(group, answers.strategy)) : units;
+  const tagged = parts.map(({ start, end, scores }) => {
     const best = bestOf(scores);
     return { kind: labels[best], start, end, score: scores[best] };
   });
@@ -22,12 +22,12 @@ export function byWord({ strategy }) {
 }
 
 function words(units) {
-  const found = [];
+  const result = [];
   for (const unit of units) {
-    if (found.length > 0 && unit.goesOn) found.at(-1).push(unit);
-    else found.push([unit]);
+    if (result.length > 0 && unit.goesOn) result.at(-1).push(unit);
+    else result.push([unit]);
   }
-  return found;
+  return result;
 }
 
 /** first: the scores of the first token; max: of the surest; average: the mean of all. */
@@ -42,12 +42,12 @@ function word(group, strategy) {
 }
 
 function groups(tagged, scheme) {
-  const found = [];
+  const result = [];
   for (const each of tagged) {
-    if (found.length > 0 && joins(scheme, found.at(-1).at(-1).kind, each.kind)) found.at(-1).push(each);
-    else found.push([each]);
+    if (result.length > 0 && joins(scheme, result.at(-1).at(-1).kind, each.kind)) result.at(-1).push(each);
+    else result.push([each]);
   }
-  return found;
+  return result;
 }
 
 /** Whether a tag goes on with the entity of the tag before it. */

@@ -37,9 +37,9 @@ export class Texts {
   placed(text) {
     checkText(text, "text");
     const { ids, tokens } = this.#encoded(text);
-    const found = this.#whole([ids]);
-    const places = this.placing.places(text, tokens, this.left ? ids.length - found.kept[0] : 0);
-    return { ...found, ...this.#ofTokens(found, { tokens, places }) };
+    const whole = this.#whole([ids]);
+    const places = this.placing.places(text, tokens, this.left ? ids.length - whole.lengths[0] : 0);
+    return { ...whole, ...this.#ofTokens(whole, { tokens, places }) };
   }
 
   /**
@@ -49,22 +49,22 @@ export class Texts {
   words(words, withPlaces = false) {
     for (const word of words) checkText(word, "a word");
     const pieces = words.map((word) => this.#encoded(word));
-    const found = this.#whole([pieces.flatMap(({ ids }) => ids)]);
+    const whole = this.#whole([pieces.flatMap(({ ids }) => ids)]);
     const owners = pieces.flatMap(({ ids }, index) => ids.map(() => index));
     const of = { words: owners };
     if (withPlaces) {
       of.tokens = pieces.flatMap(({ tokens }) => tokens);
       of.places = pieces.flatMap(({ tokens }, index) => this.placing.places(words[index], tokens));
     }
-    return { ...found, ...this.#ofTokens(found, of) };
+    return { ...whole, ...this.#ofTokens(whole, of) };
   }
 
   /** Values of all tokens become those of the tokens that are kept, null for special ones. */
-  #ofTokens({ sequences, kept: [count] }, values) {
+  #ofTokens({ sequences, lengths: [count] }, values) {
     const first = sequences.indexOf(0);
     const of = (all) => {
-      const kept = this.left ? all.slice(all.length - count) : all.slice(0, count);
-      return sequences.map((sequence, at) => (sequence === null ? null : kept[at - first]));
+      const rest = this.left ? all.slice(all.length - count) : all.slice(0, count);
+      return sequences.map((sequence, at) => (sequence === null ? null : rest[at - first]));
     };
     return Object.fromEntries(Object.entries(values).map(([name, all]) => [name, of(all)]));
   }
@@ -80,19 +80,19 @@ export class Texts {
   #whole(parts) {
     const items = this.template[parts.length === 1 ? "single" : "pair"];
     const room = this.length - items.filter((item) => item.ids).reduce((sum, item) => sum + item.ids.length, 0);
-    const kept = longestFirst(parts.map((ids) => ids.length), room);
-    const cut = parts.map((ids, index) => (this.left ? ids.slice(ids.length - kept[index]) : ids.slice(0, kept[index])));
+    const lengths = longestFirst(parts.map((ids) => ids.length), room);
+    const cut = parts.map((ids, index) => (this.left ? ids.slice(ids.length - lengths[index]) : ids.slice(0, lengths[index])));
     const runs = items.map((item) => ({ ...item, run: item.ids ?? cut[item.sequence] }));
     const each = (value) => runs.flatMap((item) => item.run.map(() => value(item)));
-    const found = {
+    const encoding = {
       ids: runs.flatMap((item) => item.run),
       typeIds: each((item) => item.typeId),
       sequences: each((item) => (item.ids ? null : item.sequence)),
-      kept,
-      cut: parts.some((ids, index) => ids.length > kept[index]),
+      lengths,
+      cut: parts.some((ids, index) => ids.length > lengths[index]),
     };
-    if (found.ids.length === 0) throw new BadInput("nothing is left of the text: no tokens", "give a text with a character that the model knows");
-    return found;
+    if (encoding.ids.length === 0) throw new BadInput("nothing is left of the text: no tokens", "give a text with a character that the model knows");
+    return encoding;
   }
 }
 
@@ -148,9 +148,9 @@ const IN_A_WORD = /^[\p{L}\p{M}\p{N}]$/u;
 
 /** [start, end] of every word in characters: runs without white space, less punctuation and symbols at their ends, each a word by itself. */
 export function splitWords(text) {
-  const found = [];
+  const result = [];
   let at = 0;
-  const add = (length) => { found.push([at, at + length]); at += length; };
+  const add = (length) => { result.push([at, at + length]); at += length; };
   for (const run of text.split(BLANKS)) {
     const characters = [...run];
     if (BLANK.test(run)) {
@@ -165,12 +165,12 @@ export function splitWords(text) {
     if (first < last) add(last - first);
     for (let index = last; index < characters.length; index += 1) add(1);
   }
-  return found;
+  return result;
 }
 
 /** [start, end] of every character that is no white space. */
 export function splitCharacters(text) {
-  return [...text].flatMap((one, index) => (BLANK.test(one) ? [] : [[index, index + 1]]));
+  return [...text].flatMap((character, index) => (BLANK.test(character) ? [] : [[index, index + 1]]));
 }
 
 export const WORDS = { "white-space": splitWords, characters: splitCharacters };

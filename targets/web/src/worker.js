@@ -69,8 +69,8 @@ async function opened(manifest, files) {
   const run = async ({ ids, typeIds }) => {
     const known = { input_ids: ids, attention_mask: ids.map(() => 1), token_type_ids: typeIds };
     const feeds = Object.fromEntries(manifest.inputs.map((name) => [name, int64(ort, known[name], [1, ids.length])]));
-    const found = await session.run(feeds);
-    return manifest.outputs.map((name) => ({ data: found[name].data, dims: found[name].dims }));
+    const outputs = await session.run(feeds);
+    return manifest.outputs.map((name) => ({ data: outputs[name].data, dims: outputs[name].dims }));
   };
   return { manifest, texts, labels, run };
 }
@@ -81,22 +81,22 @@ async function opened(manifest, files) {
  */
 async function proof(golden) {
   const { golden_tolerance: tolerance, precision } = model.manifest;
-  const found = { ok: true, problem: null, texts: golden.length, idsEqual: 0, largestDifference: 0, largestMean: 0, tolerance };
+  const result = { ok: true, problem: null, texts: golden.length, idsEqual: 0, largestDifference: 0, largestMean: 0, tolerance };
   for (const entry of golden) {
     const encoded = entry.words ? model.texts.words(entry.words) : model.texts.text(entry.text, entry.text_pair ?? null);
     const shown = JSON.stringify(entry.words ?? entry.text).slice(0, 60);
-    if (JSON.stringify(encoded.ids) !== JSON.stringify(entry.input_ids)) return { ...found, ok: false, problem: `other token ids for ${shown}` };
-    found.idsEqual += 1;
+    if (JSON.stringify(encoded.ids) !== JSON.stringify(entry.input_ids)) return { ...result, ok: false, problem: `other token ids for ${shown}` };
+    result.idsEqual += 1;
     const [{ data }] = await model.run({ ids: entry.input_ids, typeIds: entry.token_type_ids });
     const expected = entry.output.flat();
-    const gaps = expected.map((one, index) => Math.abs(one - (data.length === expected.length ? data[index] : Number.NaN)));
-    const [largest, mean] = [Math.max(...gaps), gaps.reduce((sum, one) => sum + one, 0) / gaps.length];
-    found.largestDifference = Math.max(found.largestDifference, largest);
-    found.largestMean = Math.max(found.largestMean, mean);
+    const gaps = expected.map((value, index) => Math.abs(value - (data.length === expected.length ? data[index] : Number.NaN)));
+    const [largest, mean] = [Math.max(...gaps), gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length];
+    result.largestDifference = Math.max(result.largestDifference, largest);
+    result.largestMean = Math.max(result.largestMean, mean);
     const gap = precision === "int8" ? mean : largest;
-    if (!(gap <= tolerance)) return { ...found, ok: false, problem: `${shown} is answered otherwise: off by ${gap}, limit ${tolerance}` };
+    if (!(gap <= tolerance)) return { ...result, ok: false, problem: `${shown} is answered otherwise: off by ${gap}, limit ${tolerance}` };
   }
-  return found;
+  return result;
 }
 
 let last = Promise.resolve(); // one after the other: a session runs one text at a time

@@ -58,7 +58,7 @@ def opened(target: Target) -> Iterator[Remote]:
     if not target.folder.startswith("/"):
         target = target.model_copy(update={"folder": f"{_SCRATCH}/{target.folder}"})
     device = _find_device(target)
-    with _said(target):
+    with _named_problems(target):
         command = f'export HOME="${{HOME:-{_SCRATCH}}}" TMPDIR={_SCRATCH}; exec {shlex.join(boot_command(target))}'
         connection = device.open_transport(timeout=_CONNECT_S)
         connection.send_command(f"shell,v2,raw:{command}")
@@ -95,14 +95,14 @@ class _Pipe:
         while b"\n" not in self._out:
             if not self._receive(until, time_out_s):
                 return b""
-        return self._taken(self._out.index(b"\n") + 1)
+        return self._consume(self._out.index(b"\n") + 1)
 
     def read(self, count: int, time_out_s: float) -> bytes:
         until = time.monotonic() + time_out_s
         while len(self._out) < count:
             if not self._receive(until, time_out_s):
                 raise self._broken(f"{len(self._out)} of {count} bytes came")
-        return self._taken(count)
+        return self._consume(count)
 
     def complaint(self) -> str:
         with contextlib.suppress(EdgepackError):
@@ -119,7 +119,7 @@ class _Pipe:
             while self._receive(until, _CLEAN_UP_S):
                 pass
 
-    def _taken(self, count: int) -> bytes:
+    def _consume(self, count: int) -> bytes:
         content = bytes(self._out[:count])
         del self._out[:count]
         return content
@@ -169,21 +169,21 @@ def _find_device(target: Target) -> Any:
     import adbutils
 
     serial = _ADDRESS.fullmatch(target.address)["serial"]
-    with _said(target):
+    with _named_problems(target):
         client = adbutils.AdbClient(port=_server(), socket_timeout=_CONNECT_S)
         known = {phone.serial: phone.state for phone in client.list()}
-    serial = _chosen(target, serial, list(known))
+    serial = _serial_of(target, serial, list(known))
     if known[serial] != "device":
         what, fix = _STATES.get(known[serial], (f"is in state {known[serial]!r}", "start Android on it"))
         raise EdgepackError(f"{serial} {what}", fix)
     device = client.device(serial)
-    with _said(target):
+    with _named_problems(target):
         if "shell_v2" not in device.get_features():
             raise EdgepackError(f"the adb of {serial} keeps no output and exit codes apart", "Android 7 or newer is needed there")
     return device
 
 
-def _chosen(target: Target, serial: str, known: list[str]) -> str:
+def _serial_of(target: Target, serial: str, known: list[str]) -> str:
     if not known:
         raise EdgepackError(
             f"adb sees no device for {target.name}",
@@ -213,7 +213,7 @@ def _server() -> int:
 
 
 @contextlib.contextmanager
-def _said(target: Target) -> Iterator[None]:
+def _named_problems(target: Target) -> Iterator[None]:
     """What adb and its server refuse, as an EdgepackError."""
     import adbutils
 

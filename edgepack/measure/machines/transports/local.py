@@ -125,5 +125,5 @@ def _too_long(job: dict[str, Any]) -> EdgepackError:
 
 def _environment(runtime: str = "") -> dict[str, str]:
     """The parent's, less what would make the child's threads or imports differ from a device's."""
-    kept = {name: value for name, value in os.environ.items() if name not in DROPPED}
-    return kept | {"PYTHONDONTWRITEBYTECODE": "1", "ORT_DISABLE_TELEMETRY": "1"} | environment(_site(runtime))
+    inherited = {name: value for name, value in os.environ.items() if name not in DROPPED}
+    return inherited | {"PYTHONDONTWRITEBYTECODE": "1", "ORT_DISABLE_TELEMETRY": "1"} | environment(_site(runtime))

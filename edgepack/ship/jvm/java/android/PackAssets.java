@@ -50,10 +50,10 @@ public final class PackAssets {
 
         @Override
         public ByteBuffer map(String name) throws IOException {
-            try (AssetFileDescriptor found = assets.openFd(FOLDER + "/" + name);
-                    FileInputStream in = found.createInputStream();
+            try (AssetFileDescriptor asset = assets.openFd(FOLDER + "/" + name);
+                    FileInputStream in = asset.createInputStream();
                     FileChannel file = in.getChannel()) {
-                return file.map(FileChannel.MapMode.READ_ONLY, found.getStartOffset(), found.getDeclaredLength()).order(ByteOrder.nativeOrder());
+                return file.map(FileChannel.MapMode.READ_ONLY, asset.getStartOffset(), asset.getDeclaredLength()).order(ByteOrder.nativeOrder());
             } catch (FileNotFoundException compressed) {
                 return unpacked(name); // the app's build leaves out noCompress: memory in place of a mapped file
             }

@@ -61,19 +61,19 @@ final class AddedTokens {
     List<Piece> pieces(int[] chars) {
         List<Piece> first = new ArrayList<>();
         find(raw, Normalized.of(chars), first);
-        List<Piece> found = new ArrayList<>();
+        List<Piece> result = new ArrayList<>();
         for (Piece piece : first) {
             if (piece.added >= 0) {
-                found.add(piece);
+                result.add(piece);
             } else {
-                find(normalized, normalizer.apply(piece.text), found);
+                find(normalized, normalizer.apply(piece.text), result);
             }
         }
-        return found;
+        return result;
     }
 
-    private void find(Trie trie, Normalized text, List<Piece> found) {
-        int kept = 0;
+    private void find(Trie trie, Normalized text, List<Piece> pieces) {
+        int behind = 0;
         int at = 0;
         while (at < text.length) {
             int end = at;
@@ -95,21 +95,21 @@ final class AddedTokens {
             }
             int start = at;
             int stop = end;
-            while (stripsLeft.contains(id) && start > kept && blank.has(text.chars[start - 1])) {
+            while (stripsLeft.contains(id) && start > behind && blank.has(text.chars[start - 1])) {
                 start--;
             }
             while (stripsRight.contains(id) && stop < text.length && blank.has(text.chars[stop])) {
                 stop++;
             }
-            if (kept < start) {
-                found.add(new Piece(text.slice(kept, start), -1));
+            if (behind < start) {
+                pieces.add(new Piece(text.slice(behind, start), -1));
             }
-            found.add(new Piece(text.slice(start, stop), id));
-            kept = stop;
+            pieces.add(new Piece(text.slice(start, stop), id));
+            behind = stop;
             at = stop;
         }
-        if (kept < text.length) {
-            found.add(new Piece(text.slice(kept, text.length), -1));
+        if (behind < text.length) {
+            pieces.add(new Piece(text.slice(behind, text.length), -1));
         }
     }
 }

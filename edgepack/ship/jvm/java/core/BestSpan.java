@@ -62,24 +62,24 @@ final class BestSpan {
     }
 
     private static float[] inside(float[] logits, Encoding encoding, Tasks.LogSum sum) {
-        float[] found = new float[logits.length];
-        for (int index = 0; index < found.length; index++) {
+        float[] result = new float[logits.length];
+        for (int index = 0; index < result.length; index++) {
             boolean there = encoding.parts[index] == 1;
-            found[index] = there ? logits[index] : Float.NEGATIVE_INFINITY;
+            result[index] = there ? logits[index] : Float.NEGATIVE_INFINITY;
             if (there) {
                 sum.add(logits[index]);
             }
         }
-        return found;
+        return result;
     }
 
     private static int largest(float[] values, boolean[] tried) {
-        int found = -1;
+        int best = -1;
         for (int index = 0; index < values.length; index++) {
-            if (!tried[index] && (found < 0 || values[index] > values[found])) {
-                found = index;
+            if (!tried[index] && (best < 0 || values[index] > values[best])) {
+                best = index;
             }
         }
-        return found;
+        return best;
     }
 }

@@ -37,8 +37,8 @@ final class Bpe implements SubwordModel {
         fuses = model.yes("fuse_unk", false);
         ignoresMerges = model.yes("ignore_merges", false);
         bytes = model.yes("byte_fallback", false) ? new int[256] : null;
-        for (int one = 0; bytes != null && one < 256; one++) {
-            bytes[one] = vocabulary.id(String.format("<0x%02X>", one));
+        for (int value = 0; bytes != null && value < 256; value++) {
+            bytes[value] = vocabulary.id(String.format("<0x%02X>", value));
         }
     }
 
@@ -67,19 +67,19 @@ final class Bpe implements SubwordModel {
 
     private Word known(Normalized piece) {
         if (piece.length > LONGEST_REMEMBERED) {
-            return made(piece);
+            return merged(piece);
         }
         int hash = piece.length;
         for (int index = 0; index < piece.length; index++) {
             hash = hash * 31 + piece.chars[index];
         }
         int slot = (hash ^ hash >>> 15) & REMEMBERED - 1;
-        Word found = lately.get(slot);
-        if (found == null || !same(found.chars, piece)) {
-            found = made(piece);
-            lately.set(slot, found);
+        Word word = lately.get(slot);
+        if (word == null || !same(word.chars, piece)) {
+            word = merged(piece);
+            lately.set(slot, word);
         }
-        return found;
+        return word;
     }
 
     private static boolean same(int[] chars, Normalized piece) {
@@ -94,7 +94,7 @@ final class Bpe implements SubwordModel {
         return true;
     }
 
-    private Word made(Normalized piece) {
+    private Word merged(Normalized piece) {
         int[] chars = Arrays.copyOf(piece.chars, piece.length);
         int whole = ignoresMerges ? vocabulary.id(new String(chars, 0, chars.length)) : -1;
         if (whole >= 0) {
@@ -155,15 +155,15 @@ final class Bpe implements SubwordModel {
             Arrays.fill(holder, at, end, index);
             at = end;
         }
-        int[][] found = new int[3][word.count()];
+        int[][] columns = new int[3][word.count()];
         int start = 0;
         for (int index = 0; index < word.count(); index++) {
             int end = start + word.size(index);
-            found[0][index] = word.id(index);
-            found[1][index] = holder[start];
-            found[2][index] = holder[end - 1] + 1;
+            columns[0][index] = word.id(index);
+            columns[1][index] = holder[start];
+            columns[2][index] = holder[end - 1] + 1;
             start = end;
         }
-        return new Word(chars, found[0], found[1], found[2]);
+        return new Word(chars, columns[0], columns[1], columns[2]);
     }
 }

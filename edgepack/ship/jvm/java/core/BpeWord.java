@@ -50,14 +50,14 @@ final class BpeWord {
             long top = poll();
             join((int) top, (int) (top >>> 32));
         }
-        int kept = 0;
+        int left = 0;
         for (int index = 0; index < count; index++) {
             if (sizes[index] > 0) {
-                ids[kept] = ids[index];
-                sizes[kept++] = sizes[index];
+                ids[left] = ids[index];
+                sizes[left++] = sizes[index];
             }
         }
-        count = kept;
+        count = left;
     }
 
     private void join(int left, int rank) {
@@ -66,10 +66,10 @@ final class BpeWord {
             return;
         }
         int now = merges.rank(ids[left], ids[right]);
-        if (now < 0 || merges.made(now) != merges.made(rank)) {
+        if (now < 0 || merges.result(now) != merges.result(rank)) {
             return; // one of the two was merged otherwise meanwhile
         }
-        ids[left] = merges.made(rank);
+        ids[left] = merges.result(rank);
         sizes[left] += sizes[right];
         sizes[right] = 0;
         behind[left] = behind[right];

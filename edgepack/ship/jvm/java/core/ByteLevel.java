@@ -13,22 +13,22 @@ final class ByteLevel {
     private ByteLevel() {}
 
     private static int[] written() {
-        int[] found = new int[256];
+        int[] result = new int[256];
         int more = 0;
-        for (int one = 0; one < 256; one++) {
-            boolean printable = one >= '!' && one <= '~' || one >= 0xA1 && one <= 0xAC || one >= 0xAE;
-            found[one] = printable ? one : 256 + more++;
+        for (int value = 0; value < 256; value++) {
+            boolean printable = value >= '!' && value <= '~' || value >= 0xA1 && value <= 0xAC || value >= 0xAE;
+            result[value] = printable ? value : 256 + more++;
         }
-        return found;
+        return result;
     }
 
     private static int[] bytes() {
-        int[] found = new int[512];
-        java.util.Arrays.fill(found, -1);
-        for (int one = 0; one < 256; one++) {
-            found[WRITTEN[one]] = one;
+        int[] result = new int[512];
+        java.util.Arrays.fill(result, -1);
+        for (int value = 0; value < 256; value++) {
+            result[WRITTEN[value]] = value;
         }
-        return found;
+        return result;
     }
 
     /** The byte that a character stands for, -1 where it stands for none. */
@@ -36,10 +36,10 @@ final class ByteLevel {
         return character < BYTES.length ? BYTES[character] : -1;
     }
 
-    static void add(Fields fields, Characters characters, List<PreTokenizer> found) {
+    static void add(Fields fields, Characters characters, List<PreTokenizer> steps) {
         boolean prefix = fields.yes("add_prefix_space", true);
         Pattern regex = fields.yes("use_regex", true) ? Regex.compile(SPLIT, characters) : null;
-        found.add((text, parts) -> {
+        steps.add((text, parts) -> {
             Normalized now = prefix && !text.startsWith(' ') ? text.prepended(new int[] {' '}) : text;
             if (regex == null) {
                 parts.add(now);
@@ -47,7 +47,7 @@ final class ByteLevel {
                 PreTokenizer.cut(now, regex.spans(now), parts);
             }
         });
-        found.add((text, parts) -> parts.add(spelled(text)));
+        steps.add((text, parts) -> parts.add(spelled(text)));
     }
 
     private static Normalized spelled(Normalized text) {

@@ -17,8 +17,8 @@ final class CharClass {
             if (runs[index] < 0 || at + runs[index] > Character.MAX_CODE_POINT + 1) {
                 throw new PackException("a class of characters beyond Unicode");
             }
-            for (int left = index % 2 == 0 ? 0 : runs[index], one = at; left > 0; left--, one++) {
-                add(one);
+            for (int left = index % 2 == 0 ? 0 : runs[index], character = at; left > 0; left--, character++) {
+                add(character);
             }
             at += runs[index];
         }

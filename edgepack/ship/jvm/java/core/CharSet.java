@@ -50,8 +50,8 @@ final class CharSet {
         boolean[] known = ascii;
         if (known == null) {
             known = new boolean[ASCII];
-            for (int one = 0; one < ASCII; one++) {
-                known[one] = holds(one);
+            for (int code = 0; code < ASCII; code++) {
+                known[code] = holds(code);
             }
             ascii = known;
         }

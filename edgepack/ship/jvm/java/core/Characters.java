@@ -17,9 +17,9 @@ final class Characters {
 
     Characters(Object json) {
         Fields content = new Fields(json, "characters.json");
-        Fields found = content.object("classes");
-        for (String name : found.names()) {
-            classes.put(name, new CharClass(found.wholes(name)));
+        Fields entries = content.object("classes");
+        for (String name : entries.names()) {
+            classes.put(name, new CharClass(entries.wholes(name)));
         }
         Fields mapped = content.object("maps");
         for (String name : mapped.names()) {
@@ -33,19 +33,19 @@ final class Characters {
     }
 
     CharClass kind(String name) {
-        CharClass found = classes.get(name);
-        if (found == null) {
+        CharClass kind = classes.get(name);
+        if (kind == null) {
             throw new PackException("characters.json lacks the class " + name + ": ship the pack again");
         }
-        return found;
+        return kind;
     }
 
     CharMap map(String name) {
-        CharMap found = maps.get(name);
-        if (found == null) {
+        CharMap map = maps.get(name);
+        if (map == null) {
             throw new PackException("characters.json lacks the map " + name + ": ship the pack again");
         }
-        return found;
+        return map;
     }
 
     Compositions compositions() {

@@ -85,11 +85,11 @@ final class Ed25519 {
         return x.testBit(0) == odd ? x : P.subtract(x);
     }
 
-    private static BigInteger[] add(BigInteger[] one, BigInteger[] two) {
-        BigInteger a = one[1].subtract(one[0]).multiply(two[1].subtract(two[0])).mod(P);
-        BigInteger b = one[1].add(one[0]).multiply(two[1].add(two[0])).mod(P);
-        BigInteger c = TWO.multiply(one[3]).multiply(two[3]).multiply(D).mod(P);
-        BigInteger d = TWO.multiply(one[2]).multiply(two[2]).mod(P);
+    private static BigInteger[] add(BigInteger[] left, BigInteger[] right) {
+        BigInteger a = left[1].subtract(left[0]).multiply(right[1].subtract(right[0])).mod(P);
+        BigInteger b = left[1].add(left[0]).multiply(right[1].add(right[0])).mod(P);
+        BigInteger c = TWO.multiply(left[3]).multiply(right[3]).multiply(D).mod(P);
+        BigInteger d = TWO.multiply(left[2]).multiply(right[2]).mod(P);
         BigInteger e = b.subtract(a);
         BigInteger f = d.subtract(c);
         BigInteger g = d.add(c);
@@ -108,8 +108,8 @@ final class Ed25519 {
         return sum;
     }
 
-    private static boolean same(BigInteger[] one, BigInteger[] two) {
-        return one[0].multiply(two[2]).subtract(two[0].multiply(one[2])).mod(P).signum() == 0
-                && one[1].multiply(two[2]).subtract(two[1].multiply(one[2])).mod(P).signum() == 0;
+    private static boolean same(BigInteger[] left, BigInteger[] right) {
+        return left[0].multiply(right[2]).subtract(right[0].multiply(left[2])).mod(P).signum() == 0
+                && left[1].multiply(right[2]).subtract(right[1].multiply(left[2])).mod(P).signum() == 0;
     }
 }

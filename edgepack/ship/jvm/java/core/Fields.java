@@ -63,37 +63,37 @@ final class Fields {
     }
 
     List<Fields> objects(String name) {
-        List<Fields> found = new ArrayList<>();
-        for (Object one : list(name)) {
-            found.add(new Fields(one, place + "." + name));
+        List<Fields> result = new ArrayList<>();
+        for (Object entry : list(name)) {
+            result.add(new Fields(entry, place + "." + name));
         }
-        return found;
+        return result;
     }
 
     List<String> texts(String name) {
-        List<String> found = new ArrayList<>();
-        for (Object one : list(name)) {
-            found.add((String) cast(one, String.class, place + "." + name));
+        List<String> result = new ArrayList<>();
+        for (Object entry : list(name)) {
+            result.add((String) cast(entry, String.class, place + "." + name));
         }
-        return found;
+        return result;
     }
 
     int[] wholes(String name) {
         List<?> values = list(name);
-        int[] found = new int[values.size()];
-        for (int index = 0; index < found.length; index++) {
-            found[index] = ((Long) cast(values.get(index), Long.class, place + "." + name)).intValue();
+        int[] result = new int[values.size()];
+        for (int index = 0; index < result.length; index++) {
+            result[index] = ((Long) cast(values.get(index), Long.class, place + "." + name)).intValue();
         }
-        return found;
+        return result;
     }
 
     double[] numbers(String name) {
         List<?> values = list(name);
-        double[] found = new double[values.size()];
-        for (int index = 0; index < found.length; index++) {
-            found[index] = ((Number) cast(values.get(index), Number.class, place + "." + name)).doubleValue();
+        double[] result = new double[values.size()];
+        for (int index = 0; index < result.length; index++) {
+            result[index] = ((Number) cast(values.get(index), Number.class, place + "." + name)).doubleValue();
         }
-        return found;
+        return result;
     }
 
     PackException unknown(String name) {

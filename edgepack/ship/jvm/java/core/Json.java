@@ -73,11 +73,11 @@ final class Json {
     }
 
     private Map<String, Object> object(int depth) {
-        Map<String, Object> found = new LinkedHashMap<>();
+        Map<String, Object> result = new LinkedHashMap<>();
         at++;
         skipBlanks();
-        if (taken('}')) {
-            return found;
+        if (skips('}')) {
+            return result;
         }
         do {
             skipBlanks();
@@ -89,30 +89,30 @@ final class Json {
             need(':');
             skipBlanks();
             Object value = value(depth + 1);
-            if (found.containsKey(key)) {
+            if (result.containsKey(key)) {
                 throw wrong("the key \"" + key + "\" stands twice");
             }
-            found.put(key, value);
+            result.put(key, value);
             skipBlanks();
-        } while (taken(','));
+        } while (skips(','));
         need('}');
-        return found;
+        return result;
     }
 
     private List<Object> array(int depth) {
-        List<Object> found = new ArrayList<>();
+        List<Object> result = new ArrayList<>();
         at++;
         skipBlanks();
-        if (taken(']')) {
-            return found;
+        if (skips(']')) {
+            return result;
         }
         do {
             skipBlanks();
-            found.add(value(depth + 1));
+            result.add(value(depth + 1));
             skipBlanks();
-        } while (taken(','));
+        } while (skips(','));
         need(']');
-        return found;
+        return result;
     }
 
     private String string() {
@@ -125,26 +125,26 @@ final class Json {
         }
         StringBuilder built = new StringBuilder().append(text, start, at);
         while (at < text.length() && text.charAt(at) != '"') {
-            char found = text.charAt(at++);
-            if (found < ' ') {
+            char next = text.charAt(at++);
+            if (next < ' ') {
                 throw wrong("a control character in a string");
             }
-            built.append(found == '\\' ? escaped() : found);
+            built.append(next == '\\' ? escaped() : next);
         }
         need('"');
         return checked(built.toString());
     }
 
-    private static boolean plain(char found) {
-        return found >= ' ' && found != '"' && found != '\\' && !Character.isSurrogate(found);
+    private static boolean plain(char character) {
+        return character >= ' ' && character != '"' && character != '\\' && !Character.isSurrogate(character);
     }
 
     private char escaped() {
         if (at == text.length()) {
             throw wrong("a string has no end");
         }
-        char found = text.charAt(at++);
-        if (found == 'u') {
+        char next = text.charAt(at++);
+        if (next == 'u') {
             int code = 0;
             for (int digits = 0; digits < 4; digits++) {
                 int digit = at < text.length() ? digit(text.charAt(at)) : -1;
@@ -156,53 +156,53 @@ final class Json {
             }
             return (char) code;
         }
-        int place = "\"\\/bfnrt".indexOf(found);
+        int place = "\"\\/bfnrt".indexOf(next);
         if (place < 0) {
             throw wrong("an unknown escape");
         }
         return "\"\\/\b\f\n\r\t".charAt(place);
     }
 
-    private static int digit(char found) {
-        return found < 128 ? Character.digit(found, 16) : -1; // digits of other scripts are none here
+    private static int digit(char character) {
+        return character < 128 ? Character.digit(character, 16) : -1; // digits of other scripts are none here
     }
 
-    private String checked(String found) {
-        for (int index = 0; index < found.length(); index++) {
-            char one = found.charAt(index);
-            boolean pair = Character.isHighSurrogate(one) && index + 1 < found.length() && Character.isLowSurrogate(found.charAt(index + 1));
+    private String checked(String text) {
+        for (int index = 0; index < text.length(); index++) {
+            char character = text.charAt(index);
+            boolean pair = Character.isHighSurrogate(character) && index + 1 < text.length() && Character.isLowSurrogate(text.charAt(index + 1));
             if (pair) {
                 index++;
-            } else if (Character.isSurrogate(one)) {
+            } else if (Character.isSurrogate(character)) {
                 throw wrong("half of a surrogate pair");
             }
         }
-        return found;
+        return text;
     }
 
     private Object number() {
         int start = at;
-        taken('-');
-        if (!taken('0')) {
+        skips('-');
+        if (!skips('0')) {
             digits();
         }
         boolean whole = true;
-        if (taken('.')) {
+        if (skips('.')) {
             digits();
             whole = false;
         }
-        if (taken('e') || taken('E')) {
-            if (!taken('+')) {
-                taken('-');
+        if (skips('e') || skips('E')) {
+            if (!skips('+')) {
+                skips('-');
             }
             digits();
             whole = false;
         }
-        String found = text.substring(start, at);
-        if (whole && found.length() < 19) {
-            return Long.valueOf(found);
+        String number = text.substring(start, at);
+        if (whole && number.length() < 19) {
+            return Long.valueOf(number);
         }
-        double value = Double.parseDouble(found);
+        double value = Double.parseDouble(number);
         if (Double.isInfinite(value)) {
             throw wrong("a number too large");
         }
@@ -233,7 +233,7 @@ final class Json {
         }
     }
 
-    private boolean taken(char wanted) {
+    private boolean skips(char wanted) {
         boolean there = at < text.length() && text.charAt(at) == wanted;
         if (there) {
             at++;
@@ -242,7 +242,7 @@ final class Json {
     }
 
     private void need(char wanted) {
-        if (!taken(wanted)) {
+        if (!skips(wanted)) {
             throw wrong("'" + wanted + "' is missing");
         }
     }

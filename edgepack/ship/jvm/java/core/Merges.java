@@ -6,36 +6,36 @@ import java.util.List;
 final class Merges {
     private final long[] keys;
     private final int[] ranks;
-    private final int[] made;
+    private final int[] results;
 
     Merges(List<?> entries, Vocabulary vocabulary) {
         int room = Integer.highestOneBit(Math.max(8, entries.size() * 2)) * 2;
         keys = new long[room];
         ranks = new int[room];
-        made = new int[entries.size()];
-        for (int rank = 0; rank < made.length; rank++) {
+        results = new int[entries.size()];
+        for (int rank = 0; rank < results.length; rank++) {
             String[] pair = pair(entries.get(rank));
             int first = known(vocabulary, pair[0]);
             int second = known(vocabulary, pair[1]);
-            made[rank] = known(vocabulary, pair[0] + pair[1]);
+            results[rank] = known(vocabulary, pair[0] + pair[1]);
             put(key(first, second), rank);
         }
     }
 
     private static String[] pair(Object entry) {
-        String[] found = entry instanceof String ? ((String) entry).split(" ", -1) : ((List<?>) entry).toArray(new String[0]);
-        if (found.length != 2) {
+        String[] tokens = entry instanceof String ? ((String) entry).split(" ", -1) : ((List<?>) entry).toArray(new String[0]);
+        if (tokens.length != 2) {
             throw new PackException("tokenizer.json: a merge of other than two tokens: " + entry);
         }
-        return found;
+        return tokens;
     }
 
     private static int known(Vocabulary vocabulary, String token) {
-        int found = vocabulary.id(token);
-        if (found < 0) {
+        int id = vocabulary.id(token);
+        if (id < 0) {
             throw new PackException("tokenizer.json: a merge with a token that is not in the vocabulary: " + token);
         }
-        return found;
+        return id;
     }
 
     private void put(long key, int rank) {
@@ -59,8 +59,8 @@ final class Merges {
     }
 
     /** The token that the merge of a rank makes. */
-    int made(int rank) {
-        return made[rank];
+    int result(int rank) {
+        return results[rank];
     }
 
     private int slot(long key) {

@@ -9,10 +9,10 @@ interface Normalizer {
 
     /** The normalizer that tokenizer.json describes; one that changes nothing where it is null. */
     static Normalizer read(Fields tokenizer, Characters characters) {
-        return tokenizer.has("normalizer") ? one(tokenizer.object("normalizer"), characters) : text -> text;
+        return tokenizer.has("normalizer") ? single(tokenizer.object("normalizer"), characters) : text -> text;
     }
 
-    static Normalizer one(Fields fields, Characters characters) {
+    static Normalizer single(Fields fields, Characters characters) {
         switch (fields.text("type")) {
             case "Sequence":
                 return sequence(fields, characters);
@@ -47,13 +47,13 @@ interface Normalizer {
     }
 
     static Normalizer sequence(Fields fields, Characters characters) {
-        List<Normalizer> found = new ArrayList<>();
+        List<Normalizer> steps = new ArrayList<>();
         for (Fields part : fields.objects("normalizers")) {
-            found.add(one(part, characters));
+            steps.add(single(part, characters));
         }
         return text -> {
             Normalized now = text;
-            for (Normalizer normalizer : found) {
+            for (Normalizer normalizer : steps) {
                 now = normalizer.apply(now);
             }
             return now;
@@ -108,18 +108,18 @@ interface Normalizer {
 
     /** What takes the place of a match counts as part of the match's last character. */
     static Normalized replaced(Normalized text, Pattern pattern, int[] content) {
-        Spans found = pattern.spans(text);
-        if (!found.anyMatch()) {
+        Spans spans = pattern.spans(text);
+        if (!spans.anyMatch()) {
             return text;
         }
         Rewrite rewrite = new Rewrite(text, text.length);
-        for (int index = 0; index < found.count(); index++) {
-            if (!found.match(index)) {
-                rewrite.keep(found.start(index), found.end(index));
+        for (int index = 0; index < spans.count(); index++) {
+            if (!spans.match(index)) {
+                rewrite.keep(spans.start(index), spans.end(index));
                 continue;
             }
             for (int character : content) {
-                rewrite.replace(found.end(index) - 1, character);
+                rewrite.replace(spans.end(index) - 1, character);
             }
         }
         return rewrite.done();

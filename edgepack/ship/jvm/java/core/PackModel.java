@@ -164,8 +164,8 @@ public final class PackModel implements AutoCloseable {
             throw new IllegalArgumentException("the prompt has " + ids.length + " tokens, the model " + manifest.positions + " positions");
         }
         Writing writing = new Writing(tokenizer, ids, listener);
-        Sampling chosen = sampling == null ? Sampling.stated(manifest, 0) : sampling;
-        String endedBy = written(ids.length, maxTokens, chosen, slides, writing);
+        Sampling settings = sampling == null ? Sampling.stated(manifest, 0) : sampling;
+        String endedBy = written(ids.length, maxTokens, settings, slides, writing);
         return new Generated(writing.finished(), writing.tokens(ids.length), ids.length, endedBy);
     }
 
@@ -179,10 +179,10 @@ public final class PackModel implements AutoCloseable {
             int[] next = slides ? writing.fitting(room) : writing.fitting(Integer.MAX_VALUE);
             ModelDecoder decoder = used(() -> runtime.decoder(room));
             try {
-                for (int seen = 0; ; next = new int[] {writing.last()}) {
+                for (int length = 0; ; next = new int[] {writing.last()}) {
                     int[] read = next;
                     int token = sampling.choose(writing.adjusted(penalties, used(() -> decoder.step(read))), draws);
-                    seen += read.length;
+                    length += read.length;
                     if (Penalties.among(manifest.stopIds, token)) {
                         return "stop";
                     }
@@ -193,7 +193,7 @@ public final class PackModel implements AutoCloseable {
                     if (count == maxTokens || writing.ended(strings)) {
                         return writing.ended(strings) ? "stop" : "max_tokens";
                     }
-                    if (seen == room) {
+                    if (length == room) {
                         break;
                     }
                 }

@@ -24,14 +24,14 @@ interface Pattern {
         };
     }
 
-    static Pattern one(CharClass kind) {
+    static Pattern single(CharClass kind) {
         return (chars, at, end) -> kind.has(chars[at]) ? at + 1 : -1;
     }
 
     /** All matches from left to right, and what lies between them. */
     default Spans spans(Normalized text) {
-        Spans found = new Spans();
-        int kept = 0;
+        Spans spans = new Spans();
+        int behind = 0;
         int at = 0;
         while (at < text.length) {
             int end = match(text.chars, at, text.length);
@@ -39,16 +39,16 @@ interface Pattern {
                 at++;
                 continue;
             }
-            if (kept < at) {
-                found.add(kept, at, false);
+            if (behind < at) {
+                spans.add(behind, at, false);
             }
-            found.add(at, end, true);
+            spans.add(at, end, true);
             at = end;
-            kept = end;
+            behind = end;
         }
-        if (kept < text.length) {
-            found.add(kept, text.length, false);
+        if (behind < text.length) {
+            spans.add(behind, text.length, false);
         }
-        return found;
+        return spans;
     }
 }

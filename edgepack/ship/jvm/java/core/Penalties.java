@@ -78,11 +78,11 @@ final class Penalties {
         if (penalty == 1) {
             return;
         }
-        boolean[] seen = new boolean[scores.length];
+        boolean[] known = new boolean[scores.length];
         for (int index = 0; index < count; index++) {
             int id = ids[index];
-            if (id < scores.length && !seen[id]) {
-                seen[id] = true;
+            if (id < scores.length && !known[id]) {
+                known[id] = true;
                 scores[id] = scores[id] < 0 ? scores[id] * penalty : scores[id] / penalty;
             }
         }
@@ -162,11 +162,11 @@ final class Penalties {
     }
 
     private static int[] ids(List<?> values) {
-        int[] found = new int[values.size()];
-        for (int index = 0; index < found.length; index++) {
-            found[index] = ((Number) values.get(index)).intValue();
+        int[] result = new int[values.size()];
+        for (int index = 0; index < result.length; index++) {
+            result[index] = ((Number) values.get(index)).intValue();
         }
-        return found;
+        return result;
     }
 
     static boolean among(int[] values, int wanted) {

@@ -10,43 +10,43 @@ interface PreTokenizer {
 
     /** The pre-tokenizers that tokenizer.json describes, in their order. */
     static List<PreTokenizer> read(Fields tokenizer, Characters characters) {
-        List<PreTokenizer> found = new ArrayList<>();
+        List<PreTokenizer> steps = new ArrayList<>();
         if (tokenizer.has("pre_tokenizer")) {
-            add(tokenizer.object("pre_tokenizer"), characters, found);
+            add(tokenizer.object("pre_tokenizer"), characters, steps);
         }
-        return found;
+        return steps;
     }
 
-    static void add(Fields fields, Characters characters, List<PreTokenizer> found) {
+    static void add(Fields fields, Characters characters, List<PreTokenizer> steps) {
         switch (fields.text("type")) {
             case "Sequence":
                 for (Fields part : fields.objects("pretokenizers")) {
-                    add(part, characters, found);
+                    add(part, characters, steps);
                 }
                 break;
             case "BertPreTokenizer":
-                found.add(by(Pattern.one(characters.kind("white_space")), "Removed", false));
-                found.add(by(Pattern.one(characters.kind("punctuation")), "Isolated", false));
+                steps.add(by(Pattern.single(characters.kind("white_space")), "Removed", false));
+                steps.add(by(Pattern.single(characters.kind("punctuation")), "Isolated", false));
                 break;
             case "WhitespaceSplit":
-                found.add(by(Pattern.one(characters.kind("white_space")), "Removed", false));
+                steps.add(by(Pattern.single(characters.kind("white_space")), "Removed", false));
                 break;
             case "Punctuation":
-                found.add(by(Pattern.one(characters.kind("punctuation")), fields.text("behavior"), false));
+                steps.add(by(Pattern.single(characters.kind("punctuation")), fields.text("behavior"), false));
                 break;
             case "Digits":
                 boolean single = fields.yes("individual_digits", false);
-                found.add(by(Pattern.one(characters.kind("numeric")), single ? "Isolated" : "Contiguous", false));
+                steps.add(by(Pattern.single(characters.kind("numeric")), single ? "Isolated" : "Contiguous", false));
                 break;
             case "Split":
                 Pattern pattern = Pattern.read(fields.object("pattern"), characters);
-                found.add(by(pattern, fields.text("behavior"), fields.yes("invert", false)));
+                steps.add(by(pattern, fields.text("behavior"), fields.yes("invert", false)));
                 break;
             case "Metaspace":
-                found.add(metaspace(fields));
+                steps.add(metaspace(fields));
                 break;
             case "ByteLevel":
-                ByteLevel.add(fields, characters, found);
+                ByteLevel.add(fields, characters, steps);
                 break;
             default:
                 throw fields.unknown("type");
@@ -55,8 +55,8 @@ interface PreTokenizer {
 
     static PreTokenizer by(Pattern pattern, String behaviour, boolean inverted) {
         return (text, parts) -> {
-            Spans found = pattern.spans(text);
-            cut(text, (inverted ? found.inverted() : found).behaving(behaviour), parts);
+            Spans spans = pattern.spans(text);
+            cut(text, (inverted ? spans.inverted() : spans).behaving(behaviour), parts);
         };
     }
 

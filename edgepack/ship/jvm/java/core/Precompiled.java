@@ -54,11 +54,11 @@ final class Precompiled implements Normalizer {
                 at = end;
             }
             for (; at < end; at++) {
-                int[] found = lookup(text.chars, at, at + 1);
-                if (found == null) {
+                int[] spelling = lookup(text.chars, at, at + 1);
+                if (spelling == null) {
                     changes.add(text.chars[at], 0);
                 } else {
-                    changes.replace(1, found);
+                    changes.replace(1, spelling);
                     modified = true;
                 }
             }

@@ -28,7 +28,7 @@ final class Proof {
             boolean chats = entry.has("messages") && manifest.answers != null && manifest.answers.has("chat_form");
             boolean asText = entry.has("text") || entry.has("words") || chats;
             texts += entry.has("text") || entry.has("words") ? 1 : 0;
-            if (asText && !made(entry, ids)) {
+            if (asText && !hasSameIds(entry, ids)) {
                 return new SelfTest("other token ids in line " + (line + 1), lines.length, equal, worst, manifest.tolerance);
             }
             equal += asText ? 1 : 0;
@@ -43,7 +43,7 @@ final class Proof {
         return new SelfTest(problem, lines.length, equal, worst, manifest.tolerance);
     }
 
-    private boolean made(Fields entry, int[] ids) {
+    private boolean hasSameIds(Fields entry, int[] ids) {
         if (entry.has("messages")) {
             List<Message> messages = new ArrayList<>();
             for (Fields message : entry.objects("messages")) {
@@ -70,19 +70,19 @@ final class Proof {
     }
 
     private double gap(int[] ids, Fields entry) {
-        float[][] found = runtime.run(ids, entry.wholes("token_type_ids"));
+        float[][] outputs = runtime.run(ids, entry.wholes("token_type_ids"));
         List<?> expected = entry.list("output");
         double worst = 0;
-        int width = found[0].length / expected.size();
+        int width = outputs[0].length / expected.size();
         for (int row = 0; row < expected.size(); row++) {
             List<?> values = expected.get(row) instanceof List ? (List<?>) expected.get(row) : Collections.singletonList(expected.get(row));
             for (int column = 0; column < values.size(); column++) {
-                float[] output = found.length > 1 ? found[column] : found[0];
-                int place = found.length > 1 ? row : row * width + column;
+                float[] output = outputs.length > 1 ? outputs[column] : outputs[0];
+                int place = outputs.length > 1 ? row : row * width + column;
                 worst = Math.max(worst, Math.abs(output[place] - ((Number) values.get(column)).doubleValue()));
             }
         }
-        return found[0].length % Math.max(1, expected.size()) == 0 ? worst : Double.POSITIVE_INFINITY;
+        return outputs[0].length % Math.max(1, expected.size()) == 0 ? worst : Double.POSITIVE_INFINITY;
     }
 
     /** Mean difference of each token's negative log-likelihood, as the model reads them one by one. */

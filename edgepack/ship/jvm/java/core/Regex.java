@@ -42,11 +42,11 @@ final class Regex {
     }
 
     private Node alternatives(boolean anyCase, Node next) {
-        List<Node> found = new ArrayList<>();
+        List<Node> branches = new ArrayList<>();
         do {
-            found.add(sequence(anyCase, next));
-        } while (taken("|"));
-        Node[] nodes = found.toArray(new Node[0]);
+            branches.add(sequence(anyCase, next));
+        } while (skips("|"));
+        Node[] nodes = branches.toArray(new Node[0]);
         return nodes.length == 1 ? nodes[0] : (chars, at, end) -> {
             for (Node node : nodes) {
                 int matched = node.match(chars, at, end);
@@ -71,14 +71,14 @@ final class Regex {
     }
 
     private Step group(boolean anyCase) {
-        boolean refused = taken("(?!");
-        if (refused || taken("(?=")) {
+        boolean refused = skips("(?!");
+        if (refused || skips("(?=")) {
             Node inside = alternatives(anyCase, Node.END);
             need(")");
             return next -> (chars, at, end) -> inside.match(chars, at, end) >= 0 == refused ? -1 : next.match(chars, at, end);
         }
-        boolean folds = taken("(?i:");
-        if (!folds && !taken("(?:") && !taken("(")) {
+        boolean folds = skips("(?i:");
+        if (!folds && !skips("(?:") && !skips("(")) {
             throw unknown();
         }
         boolean folded = folds || anyCase;
@@ -86,7 +86,7 @@ final class Regex {
         alternatives(folded, Node.END);
         int close = at;
         need(")");
-        boolean optional = taken("?");
+        boolean optional = skips("?");
         if (at < source.length() && "?*+{".indexOf(source.charAt(at)) >= 0) {
             throw unknown();
         }
@@ -112,19 +112,19 @@ final class Regex {
     private Step repeated(CharSet set) {
         int least = 1;
         int most = 1;
-        if (taken("?")) {
+        if (skips("?")) {
             least = 0;
-        } else if (taken("*")) {
+        } else if (skips("*")) {
             least = 0;
             most = UNLIMITED;
-        } else if (taken("+")) {
+        } else if (skips("+")) {
             most = UNLIMITED;
-        } else if (taken("{")) {
+        } else if (skips("{")) {
             least = number();
-            most = taken(",") ? (peek("}") ? UNLIMITED : number()) : least;
+            most = skips(",") ? (peek("}") ? UNLIMITED : number()) : least;
             need("}");
         }
-        boolean keeps = taken("+");
+        boolean keeps = skips("+");
         if (at < source.length() && "?*{".indexOf(source.charAt(at)) >= 0) {
             throw unknown();
         }
@@ -134,13 +134,13 @@ final class Regex {
     private static Step repeat(CharSet set, int least, int most, boolean keeps) {
         return next -> (chars, at, end) -> {
             int limit = end - at > most ? at + most : end;
-            int taken = at;
-            while (taken < limit && set.has(chars[taken])) {
-                taken++;
+            int past = at;
+            while (past < limit && set.has(chars[past])) {
+                past++;
             }
-            int shortest = keeps ? Math.max(taken, at + least) : at + least;
-            for (; taken >= shortest; taken--) {
-                int matched = next.match(chars, taken, end);
+            int shortest = keeps ? Math.max(past, at + least) : at + least;
+            for (; past >= shortest; past--) {
+                int matched = next.match(chars, past, end);
                 if (matched >= 0) {
                     return matched;
                 }
@@ -150,19 +150,19 @@ final class Regex {
     }
 
     private CharSet set(boolean anyCase) {
-        if (!taken("[")) {
+        if (!skips("[")) {
             CharSet single = CharSet.single();
             item(single, anyCase);
             return single;
         }
-        CharSet found = new CharSet(taken("^"));
-        while (!taken("]")) {
+        CharSet result = new CharSet(skips("^"));
+        while (!skips("]")) {
             if (at == source.length() || peek("[") || peek("&&")) {
                 throw unknown();
             }
-            item(found, anyCase);
+            item(result, anyCase);
         }
-        return found;
+        return result;
     }
 
     /** A character, an escape, or inside brackets a range. */
@@ -209,13 +209,13 @@ final class Regex {
     }
 
     private int escaped() {
-        char found = at + 1 < source.length() ? source.charAt(at + 1) : 'A';
-        int place = "rntfv".indexOf(found);
-        if (place < 0 && Character.isLetterOrDigit(found)) {
+        char next = at + 1 < source.length() ? source.charAt(at + 1) : 'A';
+        int place = "rntfv".indexOf(next);
+        if (place < 0 && Character.isLetterOrDigit(next)) {
             throw unknown();
         }
         at += 2;
-        return place < 0 ? found : "\r\n\t\f\u000B".charAt(place);
+        return place < 0 ? next : "\r\n\t\f\u000B".charAt(place);
     }
 
     private int number() {
@@ -234,14 +234,14 @@ final class Regex {
         return source.startsWith(wanted, at);
     }
 
-    private boolean taken(String wanted) {
+    private boolean skips(String wanted) {
         boolean there = peek(wanted);
         at += there ? wanted.length() : 0;
         return there;
     }
 
     private void need(String wanted) {
-        if (!taken(wanted)) {
+        if (!skips(wanted)) {
             throw unknown();
         }
     }

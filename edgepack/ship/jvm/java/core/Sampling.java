@@ -65,18 +65,18 @@ public final class Sampling {
         if (temperature == 0 || topK == 1) {
             return best;
         }
-        int kept = topK == 0 ? logits.length : Math.min(topK, logits.length);
-        boolean sorted = kept < logits.length || topP < 1 || cuts();
+        int candidates = topK == 0 ? logits.length : Math.min(topK, logits.length);
+        boolean sorted = candidates < logits.length || topP < 1 || cuts();
         int[] order = sorted ? ordered(logits) : null;
-        double[] chances = new double[kept];
+        double[] chances = new double[candidates];
         double sum = 0;
-        for (int index = 0; index < kept; index++) {
+        for (int index = 0; index < candidates; index++) {
             chances[index] = Math.exp(((double) logits[sorted ? order[index] : index] - logits[best]) / temperature);
             sum += chances[index];
         }
         double limit = 0;
         int count = 0;
-        while (count < kept && (count == 0 || limit < topP * sum)) {
+        while (count < candidates && (count == 0 || limit < topP * sum)) {
             limit += chances[count++];
         }
         if (cuts()) {
@@ -140,7 +140,7 @@ public final class Sampling {
             distances[index] = Math.abs(-Math.log(Math.max(chances[index] / sum, 1e-300)) - expected);
             nearest[index] = index;
         }
-        Arrays.sort(nearest, (one, other) -> Double.compare(distances[one], distances[other]));
+        Arrays.sort(nearest, (first, other) -> Double.compare(distances[first], distances[other]));
         int last = 0;
         double mass = chances[nearest[0]] / sum;
         while (last < nearest.length - 1 && mass < typicalP) {
@@ -177,10 +177,10 @@ public final class Sampling {
             keys[index] = (long) ~rising << 32 | index;
         }
         Arrays.sort(keys);
-        int[] found = new int[keys.length];
+        int[] result = new int[keys.length];
         for (int index = 0; index < keys.length; index++) {
-            found[index] = (int) keys[index];
+            result[index] = (int) keys[index];
         }
-        return found;
+        return result;
     }
 }

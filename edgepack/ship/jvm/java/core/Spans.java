@@ -39,11 +39,11 @@ final class Spans {
     }
 
     Spans inverted() {
-        Spans found = new Spans();
+        Spans result = new Spans();
         for (int index = 0; index < count; index++) {
-            found.add(start(index), end(index), !match(index));
+            result.add(start(index), end(index), !match(index));
         }
-        return found;
+        return result;
     }
 
     /** What Hugging Face's tokenizers makes of matches under one of its behaviours. */
@@ -65,13 +65,13 @@ final class Spans {
     }
 
     private Spans without() {
-        Spans found = new Spans();
+        Spans result = new Spans();
         for (int index = 0; index < count; index++) {
             if (!match(index)) {
-                found.add(start(index), end(index), false);
+                result.add(start(index), end(index), false);
             }
         }
-        return found;
+        return result;
     }
 
     private interface Joins {
@@ -79,17 +79,17 @@ final class Spans {
     }
 
     private Spans merged(Joins joins) {
-        Spans found = new Spans();
+        Spans result = new Spans();
         boolean before = false;
         for (int index = 0; index < count; index++) {
-            if (joins.with(before, match(index)) && found.count > 0) {
-                found.values[found.count * 3 - 2] = end(index);
+            if (joins.with(before, match(index)) && result.count > 0) {
+                result.values[result.count * 3 - 2] = end(index);
             } else {
-                found.add(start(index), end(index), false);
+                result.add(start(index), end(index), false);
             }
             before = match(index);
         }
-        return found;
+        return result;
     }
 
     private Spans mergedWithNext() {
@@ -103,10 +103,10 @@ final class Spans {
             }
             before = match(index);
         }
-        Spans found = new Spans();
+        Spans result = new Spans();
         for (int index = reversed.count - 1; index >= 0; index--) {
-            found.add(reversed.start(index), reversed.end(index), false);
+            result.add(reversed.start(index), reversed.end(index), false);
         }
-        return found;
+        return result;
     }
 }

@@ -28,13 +28,13 @@ final class Tags {
     }
 
     /** What a unit, or several, were found to be. */
-    static final class Found {
+    static final class Tagged {
         final String kind;
         final int start;
         final int end;
         final double score;
 
-        Found(String kind, int start, int end, double score) {
+        Tagged(String kind, int start, int end, double score) {
             this.kind = kind;
             this.start = start;
             this.end = end;
@@ -73,45 +73,45 @@ final class Tags {
         return !strategy.equals("none") && !strategy.equals("simple");
     }
 
-    List<Found> entities(List<Unit> units, List<String> labels) {
-        List<Found> found = new ArrayList<>();
-        List<Found> group = new ArrayList<>();
+    List<Tagged> entities(List<Unit> units, List<String> labels) {
+        List<Tagged> result = new ArrayList<>();
+        List<Tagged> group = new ArrayList<>();
         for (Unit unit : byWord() ? words(units) : units) {
             int best = best(unit.scores);
-            Found tagged = new Found(labels.get(best), unit.start, unit.end, unit.scores[best]);
+            Tagged tagged = new Tagged(labels.get(best), unit.start, unit.end, unit.scores[best]);
             if (strategy.equals("none")) {
-                add(found, tagged);
+                add(result, tagged);
                 continue;
             }
             if (!group.isEmpty() && !joins(group.get(group.size() - 1).kind, tagged.kind)) {
-                add(found, whole(group));
+                add(result, whole(group));
                 group.clear();
             }
             group.add(tagged);
         }
         if (!group.isEmpty()) {
-            add(found, whole(group));
+            add(result, whole(group));
         }
-        return found;
+        return result;
     }
 
-    private void add(List<Found> found, Found each) {
+    private void add(List<Tagged> entities, Tagged each) {
         if (!ignored.contains(each.kind)) {
-            found.add(each);
+            entities.add(each);
         }
     }
 
     private List<Unit> words(List<Unit> units) {
-        List<Unit> found = new ArrayList<>();
+        List<Unit> result = new ArrayList<>();
         for (int first = 0; first < units.size(); ) {
             int past = first + 1;
             while (past < units.size() && units.get(past).goesOn) {
                 past++;
             }
-            found.add(word(units.subList(first, past)));
+            result.add(word(units.subList(first, past)));
             first = past;
         }
-        return found;
+        return result;
     }
 
     /** first: the scores of the first token; max: of the surest; average: the mean of all. */
@@ -158,14 +158,14 @@ final class Tags {
         return mark.length() == 1 && marks.contains(mark);
     }
 
-    private static Found whole(List<Found> group) {
+    private static Tagged whole(List<Tagged> group) {
         double sum = 0;
-        for (Found each : group) {
+        for (Tagged each : group) {
             sum += each.score;
         }
         String tag = group.get(0).kind;
         int dash = tag.indexOf('-');
-        return new Found(tag.substring(dash + 1), group.get(0).start, group.get(group.size() - 1).end, sum / group.size());
+        return new Tagged(tag.substring(dash + 1), group.get(0).start, group.get(group.size() - 1).end, sum / group.size());
     }
 
     private static int best(double[] scores) {

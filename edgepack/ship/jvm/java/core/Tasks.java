@@ -20,16 +20,16 @@ final class Tasks {
 
     static double[] softmax(float[] logits, int start, int count) {
         double peak = logits[start + best(logits, start, count)];
-        double[] found = new double[count];
+        double[] result = new double[count];
         double sum = 0;
         for (int index = 0; index < count; index++) {
-            found[index] = Math.exp(logits[start + index] - peak);
-            sum += found[index];
+            result[index] = Math.exp(logits[start + index] - peak);
+            sum += result[index];
         }
         for (int index = 0; index < count; index++) {
-            found[index] /= sum;
+            result[index] /= sum;
         }
-        return found;
+        return result;
     }
 
     /** Scores of labels by the function that the pack states. */
@@ -40,11 +40,11 @@ final class Tasks {
                 return softmax(logits, 0, logits.length);
             case "sigmoid":
             case "none":
-                double[] found = new double[logits.length];
-                for (int index = 0; index < found.length; index++) {
-                    found[index] = function.equals("none") ? logits[index] : 1 / (1 + Math.exp(-logits[index]));
+                double[] result = new double[logits.length];
+                for (int index = 0; index < result.length; index++) {
+                    result[index] = function.equals("none") ? logits[index] : 1 / (1 + Math.exp(-logits[index]));
                 }
-                return found;
+                return result;
             default:
                 throw answers.unknown("function");
         }
@@ -54,28 +54,28 @@ final class Tasks {
         double[] scores = scores(logits, manifest.answers);
         double[] least = manifest.answers != null && manifest.answers.yes("multi_label", false)
                 ? manifest.answers.numbers("thresholds") : null;
-        List<Labels.Label> found = new ArrayList<>();
-        List<String> chosen = new ArrayList<>();
+        List<Labels.Label> ranked = new ArrayList<>();
+        List<String> names = new ArrayList<>();
         for (int index = 0; index < logits.length; index++) {
-            int at = found.size();
-            while (at > 0 && found.get(at - 1).score < (float) scores[index]) {
+            int at = ranked.size();
+            while (at > 0 && ranked.get(at - 1).score < (float) scores[index]) {
                 at--;
             }
-            found.add(at, new Labels.Label(manifest.labels.get(index), (float) scores[index]));
+            ranked.add(at, new Labels.Label(manifest.labels.get(index), (float) scores[index]));
             if (least != null && scores[index] >= least[index]) {
-                chosen.add(manifest.labels.get(index));
+                names.add(manifest.labels.get(index));
             }
         }
         if (least == null) {
-            chosen.add(found.get(0).name);
+            names.add(ranked.get(0).name);
         } else {
             List<String> order = new ArrayList<>();
-            for (Labels.Label label : found) {
+            for (Labels.Label label : ranked) {
                 order.add(label.name);
             }
-            chosen.sort((a, b) -> Integer.compare(order.indexOf(a), order.indexOf(b)));
+            names.sort((a, b) -> Integer.compare(order.indexOf(a), order.indexOf(b)));
         }
-        return new Labels(found, chosen, cut);
+        return new Labels(ranked, names, cut);
     }
 
     /** words: null where the tokenizer finds them. given: they are a list of the caller's. */
@@ -100,13 +100,13 @@ final class Tasks {
         if (words != null && !(given && tags.words.equals("tokenizer")) && tags.byWord()) {
             units = wholeWords(text, words, units, owners, names);
         }
-        List<Entities.Entity> found = new ArrayList<>();
-        for (Tags.Found each : tags.entities(units, names)) {
+        List<Entities.Entity> result = new ArrayList<>();
+        for (Tags.Tagged each : tags.entities(units, names)) {
             int start = text.offsetByCodePoints(0, each.start);
             int end = text.offsetByCodePoints(start, each.end - each.start);
-            found.add(new Entities.Entity(each.kind, text.substring(start, end), start, end, (float) each.score));
+            result.add(new Entities.Entity(each.kind, text.substring(start, end), start, end, (float) each.score));
         }
-        return new Entities(found, encoding.cut);
+        return new Entities(result, encoding.cut);
     }
 
     /** The same tokens, which belong together as the words do; a word of which no token is left gets the tag O. */
@@ -115,7 +115,7 @@ final class Tasks {
         for (int label = 0; label < nothing.length; label++) {
             nothing[label] = names.get(label).equals("O") ? 1 : 0;
         }
-        List<Tags.Unit> found = new ArrayList<>();
+        List<Tags.Unit> result = new ArrayList<>();
         int at = 0;
         for (int word = 0; word < words.spans.size(); word++) {
             int start = text.codePointCount(0, words.spans.get(word)[0]);
@@ -124,14 +124,14 @@ final class Tasks {
                 at++;
             }
             if (at == owners.size() || owners.get(at) != word) {
-                found.add(new Tags.Unit(start, end, nothing, false));
+                result.add(new Tags.Unit(start, end, nothing, false));
             }
             for (boolean goesOn = false; at < owners.size() && owners.get(at) == word; at++) {
-                found.add(new Tags.Unit(start, end, units.get(at).scores, goesOn));
+                result.add(new Tags.Unit(start, end, units.get(at).scores, goesOn));
                 goesOn = true;
             }
         }
-        return found;
+        return result;
     }
 
     /** The logarithm of a sum of exponentials, value by value. */

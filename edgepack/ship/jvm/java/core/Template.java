@@ -19,7 +19,7 @@ final class Template {
 
     private final List<Slot> single = new ArrayList<>();
     private final List<Slot> pair = new ArrayList<>();
-    private boolean found;
+    private boolean known;
     private boolean trims;
     private boolean prefixed;
 
@@ -27,7 +27,7 @@ final class Template {
         if (tokenizer.has("post_processor")) {
             read(tokenizer.object("post_processor"));
         }
-        if (!found) {
+        if (!known) {
             single.add(new Slot(null, 0, 0));
             pair.add(new Slot(null, 0, 0));
             pair.add(new Slot(null, 1, 1));
@@ -65,7 +65,7 @@ final class Template {
             case "TemplateProcessing":
                 template(fields.objects("single"), fields.object("special_tokens"), single);
                 template(fields.objects("pair"), fields.object("special_tokens"), pair);
-                found = true;
+                known = true;
                 break;
             case "BertProcessing":
                 around(fields, 1, false);
@@ -80,7 +80,7 @@ final class Template {
     }
 
     private void trim(Fields fields) {
-        if (found || trims) {
+        if (known || trims) {
             throw fields.unknown("type");
         }
         trims = fields.yes("trim_offsets", true);
@@ -111,7 +111,7 @@ final class Template {
         }
         pair.add(new Slot(null, 1, secondType));
         pair.add(new Slot(last, -1, secondType));
-        found = true;
+        known = true;
     }
 
     Encoding filled(Tokens first, Tokens second, boolean cut) {

@@ -73,11 +73,11 @@ final class TokenDecoder {
     }
 
     private static List<String> each(List<String> tokens, Change change) {
-        List<String> found = new ArrayList<>(tokens.size());
+        List<String> result = new ArrayList<>(tokens.size());
         for (String token : tokens) {
-            found.add(change.of(token));
+            result.add(change.of(token));
         }
-        return found;
+        return result;
     }
 
     private static List<String> joinBytes(List<String> tokens) {
@@ -95,7 +95,7 @@ final class TokenDecoder {
     }
 
     private static List<String> readBytes(List<String> tokens) {
-        List<String> found = new ArrayList<>();
+        List<String> result = new ArrayList<>();
         ByteArrayOutputStream pending = new ByteArrayOutputStream();
         for (String token : tokens) {
             int value = byteOf(token);
@@ -103,11 +103,11 @@ final class TokenDecoder {
                 pending.write(value);
                 continue;
             }
-            flush(pending, found);
-            found.add(token);
+            flush(pending, result);
+            result.add(token);
         }
-        flush(pending, found);
-        return found;
+        flush(pending, result);
+        return result;
     }
 
     private static int byteOf(String token) {
@@ -117,17 +117,17 @@ final class TokenDecoder {
         return high < 0 || low < 0 ? -1 : high * 16 + low;
     }
 
-    private static void flush(ByteArrayOutputStream pending, List<String> found) {
+    private static void flush(ByteArrayOutputStream pending, List<String> result) {
         byte[] bytes = pending.toByteArray();
         pending.reset();
         if (bytes.length == 0) {
             return;
         }
         try {
-            found.add(Json.utf8(bytes));
+            result.add(Json.utf8(bytes));
         } catch (PackException noText) {
             for (int count = 0; count < bytes.length; count++) {
-                found.add("\uFFFD");
+                result.add("\uFFFD");
             }
         }
     }
@@ -147,25 +147,25 @@ final class TokenDecoder {
 
     private void metaspace(String mark, boolean prepended) {
         steps.add(tokens -> {
-            List<String> found = new ArrayList<>();
+            List<String> result = new ArrayList<>();
             for (String token : tokens) {
-                found.add(token.replace(mark, found.isEmpty() && prepended ? "" : " "));
+                result.add(token.replace(mark, result.isEmpty() && prepended ? "" : " "));
             }
-            return found;
+            return result;
         });
     }
 
     private void wordPiece(String prefix, boolean cleanup) {
         steps.add(tokens -> {
-            List<String> found = new ArrayList<>();
+            List<String> result = new ArrayList<>();
             for (String token : tokens) {
-                String text = found.isEmpty() ? token : token.startsWith(prefix) ? token.substring(prefix.length()) : " " + token;
+                String text = result.isEmpty() ? token : token.startsWith(prefix) ? token.substring(prefix.length()) : " " + token;
                 for (int index = 0; cleanup && index < CLEANED.length; index++) {
                     text = text.replace(CLEANED[index][0], CLEANED[index][1]);
                 }
-                found.add(text);
+                result.add(text);
             }
-            return found;
+            return result;
         });
     }
 }

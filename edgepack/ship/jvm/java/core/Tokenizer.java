@@ -40,13 +40,13 @@ public final class Tokenizer {
         Tokens first = tokens(chars, -1);
         Tokens behind = more == null ? null : tokens(more, -1);
         int special = template.special(pair != null);
-        Tokens[] kept = truncation == null ? new Tokens[] {first, behind} : truncation.cut(first, behind, special);
-        boolean cut = kept[0].count < first.count || behind != null && kept[1].count < behind.count;
-        trim(kept[0], chars);
+        Tokens[] parts = truncation == null ? new Tokens[] {first, behind} : truncation.cut(first, behind, special);
+        boolean cut = parts[0].count < first.count || behind != null && parts[1].count < behind.count;
+        trim(parts[0], chars);
         if (behind != null) {
-            trim(kept[1], more);
+            trim(parts[1], more);
         }
-        return template.filled(kept[0], kept[1], cut);
+        return template.filled(parts[0], parts[1], cut);
     }
 
     /** A text that is not cut. */
@@ -74,8 +74,8 @@ public final class Tokenizer {
                 all.add(tokens.ids[index], tokens.from[index], tokens.to[index], word);
             }
         }
-        Tokens kept = truncation == null ? all : truncation.cut(all, null, template.special(false))[0];
-        return template.filled(kept, null, kept.count < all.count);
+        Tokens part = truncation == null ? all : truncation.cut(all, null, template.special(false))[0];
+        return template.filled(part, null, part.count < all.count);
     }
 
     /** A question with as much of the context as `longest` tokens hold, in windows that share `stride` tokens. */
@@ -90,17 +90,17 @@ public final class Tokenizer {
             throw new IllegalArgumentException("the question has " + first.count + " tokens: of the model's " + longest
                     + " too few are left for the context");
         }
-        List<Encoding> found = new ArrayList<>();
+        List<Encoding> result = new ArrayList<>();
         int start = 0;
         int end;
         do {
             end = Math.min(second.count, start + Math.max(1, room));
             Tokens part = second.slice(start, end);
             trim(part, chars);
-            found.add(template.filled(first, part, false));
+            result.add(template.filled(first, part, false));
             start += room - stride;
         } while (end < second.count);
-        return found;
+        return result;
     }
 
     /** A token as the vocabulary writes it, with its marks. */

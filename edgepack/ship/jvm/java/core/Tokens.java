@@ -29,12 +29,12 @@ final class Tokens {
     }
 
     Tokens slice(int start, int end) {
-        Tokens found = new Tokens();
-        found.ids = Arrays.copyOfRange(ids, start, Math.max(end, start + 1));
-        found.from = Arrays.copyOfRange(from, start, Math.max(end, start + 1));
-        found.to = Arrays.copyOfRange(to, start, Math.max(end, start + 1));
-        found.words = Arrays.copyOfRange(words, start, Math.max(end, start + 1));
-        found.count = end - start;
-        return found;
+        Tokens result = new Tokens();
+        result.ids = Arrays.copyOfRange(ids, start, Math.max(end, start + 1));
+        result.from = Arrays.copyOfRange(from, start, Math.max(end, start + 1));
+        result.to = Arrays.copyOfRange(to, start, Math.max(end, start + 1));
+        result.words = Arrays.copyOfRange(words, start, Math.max(end, start + 1));
+        result.count = end - start;
+        return result;
     }
 }

@@ -20,7 +20,7 @@ final class Trie {
         for (int index = 0; index < text.length(); ) {
             int character = text.codePointAt(index);
             index += Character.charCount(character);
-            node = made(node, character);
+            node = place(node, character);
         }
         ids[node] = id;
     }
@@ -42,10 +42,10 @@ final class Trie {
         return ids[node];
     }
 
-    private int made(int node, int character) {
-        int found = child(node, character);
-        if (found != NONE) {
-            return found;
+    private int place(int node, int character) {
+        int next = child(node, character);
+        if (next != NONE) {
+            return next;
         }
         if (edges * 2 >= keys.length) {
             grow();

@@ -20,31 +20,31 @@ final class Truncation {
     /** What is kept of both texts, the second of which may be null. */
     Tokens[] cut(Tokens first, Tokens second, int special) {
         int room = Math.max(0, longest - special);
-        int one = first.count;
-        int two = second == null ? 0 : second.count;
-        int over = one + two - room;
+        int left = first.count;
+        int right = second == null ? 0 : second.count;
+        int over = left + right - room;
         if (over <= 0) {
             return new Tokens[] {first, second};
         }
         switch (room == 0 ? "none" : strategy) {
             case "none":
-                one = two = 0;
+                left = right = 0;
                 break;
             case "LongestFirst":
-                int[] kept = second == null ? new int[] {room, 0} : shares(one, two, room);
-                one = kept[0];
-                two = kept[1];
+                int[] shares = second == null ? new int[] {room, 0} : shares(left, right, room);
+                left = shares[0];
+                right = shares[1];
                 break;
             case "OnlyFirst":
-                one = shorter(one, over);
+                left = shorter(left, over);
                 break;
             case "OnlySecond":
-                two = shorter(two, over);
+                right = shorter(right, over);
                 break;
             default:
                 throw new PackException("tokenizer.json: this code does not know the truncation " + strategy);
         }
-        return new Tokens[] {part(first, one), part(second, two)};
+        return new Tokens[] {part(first, left), part(second, right)};
     }
 
     private static int shorter(int count, int over) {
@@ -55,14 +55,14 @@ final class Truncation {
     }
 
     /** The shorter text stays whole where it leaves room for the longer, else each has half. */
-    private static int[] shares(int one, int two, int room) {
-        int shorter = Math.min(one, two);
+    private static int[] shares(int left, int right, int room) {
+        int shorter = Math.min(left, right);
         int longer = shorter > room ? shorter : Math.max(shorter, room - shorter);
         if (shorter + longer > room) {
             shorter = room / 2;
             longer = shorter + room % 2;
         }
-        return one <= two ? new int[] {shorter, longer} : new int[] {longer, shorter};
+        return left <= right ? new int[] {shorter, longer} : new int[] {longer, shorter};
     }
 
     private Tokens part(Tokens tokens, int count) {

@@ -62,13 +62,13 @@ final class UnicodeForm implements Normalizer {
             }
             return;
         }
-        int[] found = pieces.get(character);
-        if (found == null) {
+        int[] spelling = pieces.get(character);
+        if (spelling == null) {
             parts.add(character, 0, characters.order(character));
             return;
         }
-        for (int index = 0; index < found.length; index++) {
-            parts.add(found[index], index == 0 ? 0 : 1, characters.order(found[index]));
+        for (int index = 0; index < spelling.length; index++) {
+            parts.add(spelling[index], index == 0 ? 0 : 1, characters.order(spelling[index]));
         }
     }
 
@@ -152,9 +152,9 @@ final class UnicodeForm implements Normalizer {
         }
 
         private static void swap(int[] values, int at) {
-            int kept = values[at];
+            int value = values[at];
             values[at] = values[at - 1];
-            values[at - 1] = kept;
+            values[at - 1] = value;
         }
 
         Normalized written(Normalized text) {

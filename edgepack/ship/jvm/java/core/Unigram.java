@@ -29,18 +29,18 @@ final class Unigram implements SubwordModel {
 
     /** Ids of the tokens that stand for single bytes; null where one is missing. */
     private int[] byteIds() {
-        int[] found = new int[256];
-        for (int one = 0; one < 256; one++) {
+        int[] result = new int[256];
+        for (int value = 0; value < 256; value++) {
             int node = Trie.ROOT;
-            for (char character : String.format("<0x%02X>", one).toCharArray()) {
+            for (char character : String.format("<0x%02X>", value).toCharArray()) {
                 node = node == Trie.NONE ? node : trie.child(node, character);
             }
             if (node == Trie.NONE || trie.id(node) == Trie.NONE) {
                 return null;
             }
-            found[one] = trie.id(node);
+            result[value] = trie.id(node);
         }
-        return found;
+        return result;
     }
 
     @Override

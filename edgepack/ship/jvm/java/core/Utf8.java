@@ -18,12 +18,12 @@ final class Utf8 {
 
     /** The code points of a text; IllegalArgumentException where it holds half of a surrogate pair. */
     static int[] codePoints(String text) {
-        int[] found = text.codePoints().toArray();
-        for (int character : found) {
+        int[] points = text.codePoints().toArray();
+        for (int character : points) {
             if (character >= Character.MIN_SURROGATE && character <= Character.MAX_SURROGATE) {
                 throw new IllegalArgumentException("the text holds half of a surrogate pair: it is no Unicode text");
             }
         }
-        return found;
+        return points;
     }
 }

@@ -41,7 +41,7 @@ final class WordPiece implements SubwordModel {
     private int longest(Normalized piece, int start, Tokens tokens) {
         Trie trie = start == 0 ? beginnings : rests;
         int node = Trie.ROOT;
-        int found = Trie.NONE;
+        int id = Trie.NONE;
         int end = -1;
         for (int at = start; at < piece.length; at++) {
             node = trie.child(node, piece.chars[at]);
@@ -49,12 +49,12 @@ final class WordPiece implements SubwordModel {
                 break;
             }
             if (trie.id(node) != Trie.NONE) {
-                found = trie.id(node);
+                id = trie.id(node);
                 end = at + 1;
             }
         }
         if (end > 0) {
-            tokens.add(found, piece, start, end);
+            tokens.add(id, piece, start, end);
         }
         return end;
     }

@@ -32,15 +32,15 @@ final class Words {
 
     /** Every character that is no white space is a word. */
     static Words characters(String text, CharClass blank) {
-        Words found = new Words();
+        Words result = new Words();
         for (int at = 0; at < text.length(); ) {
             int next = at + Character.charCount(text.codePointAt(at));
             if (!blank.has(text.codePointAt(at))) {
-                found.add(text, at, next);
+                result.add(text, at, next);
             }
             at = next;
         }
-        return found;
+        return result;
     }
 
     /** Words given as such; their spans are those of the words joined by single blanks. */

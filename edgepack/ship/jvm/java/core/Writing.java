@@ -64,10 +64,10 @@ final class Writing {
             return Arrays.copyOf(ids, count);
         }
         int last = Math.max(1, positions / 2);
-        int[] found = new int[last + 1];
-        found[0] = ids[0];
-        System.arraycopy(ids, count - last, found, 1, last);
-        return found;
+        int[] result = new int[last + 1];
+        result[0] = ids[0];
+        System.arraycopy(ids, count - last, result, 1, last);
+        return result;
     }
 
     int last() {

@@ -46,16 +46,16 @@ public final class LiteRt implements ModelRuntime {
             outputs.put(name, ByteBuffer.allocateDirect(values * 4).order(ByteOrder.nativeOrder()).asFloatBuffer());
         }
         interpreter.runSignature(inputs, outputs, signature);
-        float[][] found = new float[outputs.size()][];
+        float[][] arrays = new float[outputs.size()][];
         int index = 0;
         for (Object output : outputs.values()) {
             FloatBuffer values = (FloatBuffer) output;
             ((Buffer) values).rewind();
             int count = manifest.perToken ? values.capacity() / bucket * ids.length : values.capacity();
-            found[index] = new float[count];
-            values.get(found[index++]);
+            arrays[index] = new float[count];
+            values.get(arrays[index++]);
         }
-        return found;
+        return arrays;
     }
 
     private int[] padded(String name, int[] ids, int[] typeIds, int bucket) {

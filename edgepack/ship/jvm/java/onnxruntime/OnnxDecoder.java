@@ -18,7 +18,7 @@ final class OnnxDecoder implements ModelDecoder {
     private final int positions;
     private final Map<String, OnnxTensor> past = new LinkedHashMap<>();
     private final Map<String, OnnxValue> present = new LinkedHashMap<>();
-    private int seen;
+    private int length;
 
     OnnxDecoder(OnnxRuntime runtime, Manifest manifest, int positions) throws OrtException {
         this.runtime = runtime;
@@ -38,9 +38,9 @@ final class OnnxDecoder implements ModelDecoder {
 
     @Override
     public float[] step(int[] ids) {
-        int behind = seen + ids.length;
+        int behind = length + ids.length;
         if (behind > positions) {
-            throw new IllegalArgumentException("no room for " + ids.length + " tokens behind " + seen + " of " + positions);
+            throw new IllegalArgumentException("no room for " + ids.length + " tokens behind " + length + " of " + positions);
         }
         long[] tokens = new long[ids.length];
         Arrays.setAll(tokens, index -> ids[index]);
@@ -55,7 +55,7 @@ final class OnnxDecoder implements ModelDecoder {
                 OnnxTensor logits = (OnnxTensor) result.get("logits").get();
                 long[] shape = logits.getInfo().getShape();
                 float[] all = OnnxRuntime.values(logits);
-                seen = behind;
+                length = behind;
                 return Arrays.copyOfRange(all, all.length - (int) shape[shape.length - 1], all.length);
             }
         } catch (OrtException error) {

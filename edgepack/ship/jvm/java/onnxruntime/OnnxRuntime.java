@@ -87,7 +87,7 @@ public final class OnnxRuntime implements ModelRuntime {
 
     /** Weights by name, each a part of the mapped file: weights.json says where. */
     private Map<String, OnnxTensorLike> mapped(ModuleFiles files) throws OrtException, IOException {
-        Map<String, OnnxTensorLike> found = new LinkedHashMap<>();
+        Map<String, OnnxTensorLike> result = new LinkedHashMap<>();
         Fields listed = new Fields(Json.parse(files.read("weights.json")), "weights.json");
         ByteBuffer file = listed.has("file") ? files.map(listed.text("file")) : null;
         for (Fields weight : listed.objects("weights")) {
@@ -102,9 +102,9 @@ public final class OnnxRuntime implements ModelRuntime {
             part = part.slice().order(ByteOrder.nativeOrder());
             OnnxTensor tensor = OnnxTensor.createTensor(environment, part, sides, OnnxJavaType.valueOf(weight.text("type")));
             weights.add(tensor);
-            found.put(weight.text("name"), tensor);
+            result.put(weight.text("name"), tensor);
         }
-        return found;
+        return result;
     }
 
     @Override
@@ -115,11 +115,11 @@ public final class OnnxRuntime implements ModelRuntime {
                 inputs.put(name, tensor(name, ids, typeIds));
             }
             try (OrtSession.Result result = session.run(inputs)) {
-                float[][] found = new float[manifest.outputs.size()][];
-                for (int index = 0; index < found.length; index++) {
-                    found[index] = values((OnnxTensor) result.get(manifest.outputs.get(index)).get());
+                float[][] arrays = new float[manifest.outputs.size()][];
+                for (int index = 0; index < arrays.length; index++) {
+                    arrays[index] = values((OnnxTensor) result.get(manifest.outputs.get(index)).get());
                 }
-                return found;
+                return arrays;
             }
         } catch (OrtException error) {
             throw new PackException("onnxruntime: " + error.getMessage(), error);
@@ -145,9 +145,9 @@ public final class OnnxRuntime implements ModelRuntime {
 
     static float[] values(OnnxTensor tensor) {
         FloatBuffer buffer = tensor.getFloatBuffer();
-        float[] found = new float[buffer.remaining()];
-        buffer.get(found);
-        return found;
+        float[] values = new float[buffer.remaining()];
+        buffer.get(values);
+        return values;
     }
 
     @Override
