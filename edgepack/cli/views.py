@@ -37,9 +37,9 @@ def report_view(report: Report, out: str) -> RenderableType:
 
 def verification_view(verification: Verification) -> RenderableType:
     return Text(
-        f"pack {verification.pack_id} is whole: {verification.files} files match their hashes. {verification.runtime} answers "
-        f"{verification.golden_texts} golden texts within {verification.largest_difference:g} (limit {verification.tolerance:g}); "
-        f"the token ids of {verification.token_ids_equal} are equal."
+        f"Pack {verification.pack_id} is whole: {verification.files} files match their hashes. {verification.runtime} answers "
+        f"{verification.golden_texts} golden texts within {verification.largest_difference:g} (limit {verification.tolerance:g}). "
+        f"{verification.token_ids_equal} of the texts give the same token ids."
     )
 
 
@@ -106,17 +106,19 @@ def _targets(report: Report) -> Iterator[RenderableType]:
 
 
 def _baseline(report: Report) -> Iterator[RenderableType]:
-    """What became worse than the baseline allows, and otherwise that nothing did."""
+    """The figures that are worse than the baseline allows, or a line that says that none is."""
     if report.baseline is None:
         return
     baseline = report.baseline
     limit = f"limit {1 + baseline.most:g} times, baseline {baseline.file}"
     if not baseline.worse:
-        yield Text(f"no worse than the baseline in {len(baseline.rows)} figures ({limit})", style="green")
+        yield Text(f"none of {len(baseline.rows)} figures is worse than the baseline allows ({limit})", style="green")
     for row in baseline.worse:
         place = "".join(f", {value} {unit}" for value, unit in ((row.length, "tokens"), (row.threads, "threads")) if value is not None)
         interval = "" if row.low is None else f", {row.low:.2f} to {row.high:.2f}"
-        yield Text(f"worse: {row.what}{place}: {row.now:g} after {row.before:g}, {row.ratio:.2f} times{interval} ({limit})", style="red")
+        yield Text(
+            f"worse: {row.what}{place}: {row.now:g} now, {row.before:g} before, {row.ratio:.2f} times{interval} ({limit})", style="red"
+        )
     yield Text()
 
 
@@ -198,7 +200,7 @@ def _latency(report: Report) -> Iterator[RenderableType]:
 
 def _decoding(measured: Measurement) -> Iterator[RenderableType]:
     """Tokens a second by context, the wait for the first token by prompt, memory by context."""
-    speed = Table("one token behind", "threads", "tokens/s", "p50 ms", "p90 ms", "peak MB", box=None, pad_edge=False)
+    speed = Table("one token after", "threads", "tokens/s", "p50 ms", "p90 ms", "peak MB", box=None, pad_edge=False)
     peaks = {(row.length, row.threads): row.peak_mb for row in measured.memory}
     for row in measured.latency:
         peak = peaks.get((row.length, row.threads))

@@ -80,13 +80,13 @@ def headline_row(comparison: Comparison, pack: int) -> Compared:
 
 
 def sentence(row: Compared, name: str, first: str) -> str:
-    """What may be claimed of one row, and no more. Of a pack beside the first: the first pack's own rows have no ratio."""
+    """The strongest claim that one row allows. The row is of a pack beside the first: the first pack's rows have no ratio."""
     ratio = row.ratio
     assert ratio is not None
     about = f"{ratio.value:.2f} times {first}'s, {ratio.low:.2f} to {ratio.high:.2f} in {ratio.sessions} sessions"
     if ratio.claim is None:
-        why = "its interval holds 1" if ratio.low <= 1 <= ratio.high else "too few sessions to say more"
-        return f"{name}: no difference shown ({about}: {why})"
+        why = "the interval contains 1" if ratio.low <= 1 <= ratio.high else "there were too few sessions to say more"
+        return f"{name}: no difference is shown ({about}; {why})"
     if row.what == "ram_mb":
         return f"{name} takes {'less' if ratio.claim == 'less' else 'more'} memory ({about})"
     times = 1 / ratio.value if ratio.claim == "less" else ratio.value

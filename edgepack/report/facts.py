@@ -1,4 +1,4 @@
-"""What the first screen of a report says of the pack itself: whether it is what its label says. Pure."""
+"""Sentences about the pack for a report's first screen: whether the pack is what its label says. Computes from the manifest alone."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -20,12 +20,12 @@ def _precision(manifest: Manifest) -> Iterator[str]:
         return
     kind = _FLOAT.get(manifest.precision, manifest.precision)
     share = f"{manifest.products.get(kind, 0)} of {total} matrix products are in {manifest.precision}"
-    share += f", and {manifest.weight_bytes.get(kind, 0) / stored:.1%} of the bytes of matrices and tables"
+    share += f", with {manifest.weight_bytes.get(kind, 0) / stored:.1%} of the bytes of all matrices and tables"
     others = {name: count for name, count in manifest.products.items() if count and name not in (kind, "float")}
     share += "".join(f"; {count} are in {name}" for name, count in others.items())
     attempts = manifest.ladder[-1].attempts
     in_float = Counter(product.why for product in attempts[-1].in_float) if attempts else Counter()
-    share += "".join(f"; {count} in float as planned ({why})" for why, count in in_float.items())
+    share += "".join(f"; {count} stay in float as planned ({why})" for why, count in in_float.items())
     yield f"{share}."
 
 
@@ -36,11 +36,12 @@ def _served(manifest: Manifest) -> Iterator[str]:
         return
     score = f"{served.score.metric.replace('_', ' ')} {served.score.value:.4f} on {served.score.rows} rows"
     if not served.differing:
-        yield f"Asked with raw text, as an app asks it, the pack scores the same: {score}."
+        yield f"On raw texts, as an app gives them, the pack has the same score: {score}."
         return
     yield (
-        f"Asked with raw text, as an app asks it, the pack answers {served.differing} rows otherwise than as token ids: {score}, "
-        f"where token ids give {served.token_score.value:.4f}. Words are split or texts cut otherwise. The budget is judged by raw text."
+        f"On raw texts, as an app gives them, the pack answers {served.differing} rows differently than on token ids: {score}, "
+        f"while token ids give {served.token_score.value:.4f}. Words are split or texts are cut in another way. "
+        "The score on raw texts judges the budget."
     )
 
 
@@ -48,6 +49,6 @@ def _size(manifest: Manifest) -> Iterator[str]:
     predicted, built = manifest.predictions.file_mb, manifest.file_mb
     if abs(predicted - built) > _FAR_OFF * built:
         yield (
-            f"The prediction of the file's size was wrong: {predicted:.2f} MB were predicted, the file has {built:.2f} MB. "
-            "Predictions of memory and latency may be wrong by as much."
+            f"The prediction of the file's size was wrong: {predicted:.2f} MB were predicted, and the file has {built:.2f} MB. "
+            "The predictions of memory and latency may be wrong by as much."
         )

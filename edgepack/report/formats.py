@@ -60,17 +60,17 @@ def rank(pack: Contender) -> tuple[int, float, float]:
 
 def reason(best: Contender, other: Contender) -> str:
     """Why the first pack is better than the second, in a sentence."""
-    where = f"measured on {best.where}" if best.origin == "measured" else f"predicted for {best.where}, as no such device was at hand"
-    names = f"{best.format} over {other.format}, both {where}: "
+    where = f"measured on {best.where}" if best.origin == "measured" else f"predicted for {best.where}, as no such device measured them"
+    names = f"{best.format} was chosen over {other.format} (both {where}): "
     if len(best.over) != len(other.over):
-        return f"{names}it exceeds {_listed(best)}, {other.format} exceeds {_listed(other)}"
+        return f"{names}{best.format} exceeds {_listed(best)}, and {other.format} exceeds {_listed(other)}"
     if best.over:
-        return f"{names}both exceed as many budgets, it by less ({_listed(best)}; {other.format} {_listed(other)})"
-    return f"{names}both meet every budget, and it takes {_time_ms(best):.3g} ms where {other.format} takes {_time_ms(other):.3g}"
+        return f"{names}both exceed as many budgets, {best.format} by less ({_listed(best)}; {other.format}: {_listed(other)})"
+    return f"{names}both meet every budget, and {best.format} takes {_time_ms(best):.3g} ms, {other.format} {_time_ms(other):.3g} ms"
 
 
 def _time_ms(contender: Contender) -> float:
-    """What the median is where it was measured, else what is predicted."""
+    """The median in ms where it was measured, else the prediction; infinity where neither is known."""
     known = contender.median_ms if contender.median_ms is not None else contender.latency_ms
     return float("inf") if known is None else known
 

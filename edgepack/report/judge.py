@@ -13,7 +13,7 @@ from edgepack.tasks.common.metrics import METRIC_NOTES
 
 
 def judge(manifest: Manifest, measurement: Measurement | None) -> Report:
-    """`measured` numbers judge the device only where they come from it; elsewhere its latency, load and memory are predicted."""
+    """Measured figures judge the device only where they come from it. Elsewhere its latency, load and memory are predicted."""
     checks = tuple(_checks(manifest, measurement))
     verdict = _verdict(checks, measurement)
     return Report(
@@ -56,7 +56,7 @@ def _checks(manifest: Manifest, measurement: Measurement | None) -> Iterator[Che
         holds_here = actual is not None and actual <= limit
         proves_nothing = timed_there and holds_here and measurement is not None and measurement.proves_nothing
         if proves_nothing:
-            where = f"{where}, in a quick run beside other work, which passes no gate"
+            where = f"{where}, in a quick run while other programs ran, which proves nothing"
         yield Check(
             name=name,
             limit=limit,
@@ -84,7 +84,7 @@ def _figure(name: str, manifest: Manifest, measurement: Measurement | None, here
         return _Figure(getattr(manifest.predictions, name), "predicted", f"for {manifest.profile.cpu.part}")
     actual = here[name]
     if name == "load_ms" and actual is not None and manifest.profile.cpu.arch == "wasm32":
-        return _Figure(_with_download(manifest, actual), "predicted", "from a measured load, and a download added")
+        return _Figure(_with_download(manifest, actual), "predicted", "a measured load, and the predicted time of the download")
     return _Figure(actual, "measured", measurement.where)
 
 
@@ -92,10 +92,10 @@ def _score_drop(manifest: Manifest) -> _Figure:
     """By raw text, where that is answered otherwise than token ids: it is what users get."""
     last, served = manifest.ladder[-1], manifest.served
     if served and served.differing and served.score_drop is not None:
-        return _Figure(served.score_drop, "measured", "the shipped file on raw texts of the test split")
+        return _Figure(served.score_drop, "measured", "the shipped file, on raw texts of the test split")
     if last.score_drop is not None:
-        return _Figure(last.score_drop, "measured", "the shipped file on the test split")
-    return _Figure(None, None, "the teacher is not known on this data" if last.score else "no test data")
+        return _Figure(last.score_drop, "measured", "the shipped file, on the test split")
+    return _Figure(None, None, "the teacher has no score on this data" if last.score else "there is no test data")
 
 
 def _holds(actual: float | None, limit: float, error: float | None) -> Holds:
@@ -140,23 +140,23 @@ def _headline(verdict: Verdict, checks: tuple[Check, ...], manifest: Manifest, m
         return f"On {device}: {over}."
     if verdict == "fits":
         partly = [check.name for check in checks if check.origin == "predicted"]
-        return f"Every budget of {device} holds, measured on the device" + (
-            f"; a part of {', '.join(partly)} is predicted." if partly else "."
+        return f"Every budget of {device} holds, measured on the device." + (
+            f" A part of {', '.join(partly)} is predicted." if partly else ""
         )
     where = "no machine measured the pack" if measurement is None else f"the pack was measured on {measurement.where}"
     groups = {
-        "measured to fit": [check.name for check in checks if check.origin == "measured"],
-        "predicted to fit": [check.name for check in checks if check.origin == "predicted" and check.holds == "yes"],
-        "likely to fit, by a prediction that is not exact enough to be sure": [check.name for check in checks if check.holds == "likely"],
-        "not known": [check.name for check in checks if check.ok is None],
+        "Measured to fit": [check.name for check in checks if check.origin == "measured"],
+        "Predicted to fit": [check.name for check in checks if check.origin == "predicted" and check.holds == "yes"],
+        "Likely to fit, but too near to the limit to be sure": [check.name for check in checks if check.holds == "likely"],
+        "Not known": [check.name for check in checks if check.ok is None],
     }
-    parts = [f"{what}: {', '.join(names)}" for what, names in groups.items() if names]
-    return "; ".join([f"No {device} was at hand, so {where}", *parts]) + "."
+    parts = [f"{what}: {', '.join(names)}." for what, names in groups.items() if names]
+    return " ".join([f"No {device} measured it: {where}.", *parts])
 
 
 def _exceeded(check: Check) -> str:
     name, unit = BUDGETS[check.name]
-    origin = {"no": check.origin, "unlikely": "predicted, but so near to the limit that it may hold"}.get(check.holds, check.origin)
+    origin = {"no": check.origin, "unlikely": "predicted, but so near to the limit that it may fit"}.get(check.holds, check.origin)
     return f"{name} ({check.name}) is {check.actual:g} {unit} ({origin}), over the budget of {check.limit:g} {unit}"
 
 
@@ -164,8 +164,8 @@ def _what_zeros_bring(ladder: tuple[StageRecord, ...]) -> str:
     coded = [row for row in ladder if row.coded_mb is not None]
     sizes = ", ".join(f"{row.coded_mb:.2f} MB after {row.stage}" for row in coded)
     return (
-        "Zeroed weights make no plain runtime faster and the file no smaller; they only code better: the layers' matrices in int8, "
-        f"coded at their entropy (order 0, calculated), take {sizes}"
+        "Zeroed weights make no runtime faster and the file no smaller. They only compress better: the layers' matrices in int8, "
+        f"compressed to their entropy (of order 0, calculated), take {sizes}."
     )
 
 
@@ -185,7 +185,7 @@ def _notes(manifest: Manifest, measurement: Measurement | None) -> Iterator[str]
             first = measurement.first_start
             yield (
                 f"Weight cache: the first start took {first.session_ms:.0f} ms and left {first.disk_mb:.1f} MB beside the pack, "
-                f"measured on {measurement.where}; every load in this report found it there"
+                f"measured on {measurement.where}. Every load in this report used that cache."
             )
         yield from measurement.doubts
         isa = set(measurement.environment["machine"]["isa"])
@@ -193,6 +193,6 @@ def _notes(manifest: Manifest, measurement: Measurement | None) -> Iterator[str]
         host_saturates = x86 and "avx2" in isa and not {"avx_vnni", "avx512_vnni"} & isa
         if host_saturates and manifest.plan.exact_products:
             yield (
-                "This machine's fast int8 products saturate, the device's do not: scores and golden vectors were computed "
-                "with exact products, latency with the fast ones"
+                "This machine's fast int8 products saturate, and the device's do not. Scores and golden vectors were computed with "
+                "exact products, and latency was measured with the fast ones."
             )

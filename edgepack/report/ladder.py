@@ -1,4 +1,4 @@
-"""What the reports show of quality beyond the first score: plots and tables of rows that stand in report.json. Computes nothing new."""
+"""Plots and tables of quality beyond the first score, from rows of report.json. Computes no new figure."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _reliability(ladder: Sequence[StageRecord]) -> Any:
         for name, row in sides
         if row.calibration and row.calibration.reliability
     ]
-    title = "How often decisions of a confidence are right. On the diagonal confidence is honest, below it boasts; area: how many"
+    title = "Share of right decisions by confidence. On the diagonal both are equal; below it, confidence is too high. Area: how many rows"
     return reliability(title, dots, "confidence", "share right") if dots else None
 
 
@@ -78,13 +78,13 @@ def _true_class(stages: Sequence[tuple[str, Sequence[TeacherBin]]]) -> Any:
         HeatRow(stage, tuple(_cell(f"{b.true_class:.2f}", b.true_class - a.true_class) for a, b in zip(first, bins, strict=True)))
         for stage, bins in stages
     ]
-    title = "Mean confidence in the true class, in tenths of the test split: left where the teacher was unsure. Red: less than the teacher"
+    title = "Mean confidence in the true class, in ten parts of the test split. Left: the teacher was unsure. Red: less than the teacher"
     return heat(title, _columns(first), drawn, "teacher's confidence")
 
 
 def _flips(stages: Sequence[tuple[str, Sequence[TeacherBin]]]) -> Any:
     drawn = [HeatRow(stage, tuple(_cell(f"{b.flip_share:.1%}", -b.flip_share) for b in bins)) for stage, bins in stages]
-    title = "Decisions that differ from the teacher's, in the same tenths"
+    title = "Decisions that differ from the teacher's, in the same ten parts"
     return heat(title, _columns(stages[0][1]), drawn, "teacher's confidence")
 
 

@@ -1,4 +1,4 @@
-"""The cheapest next step towards a budget that does not hold: what needs no training first, all of it predicted, none of it tried."""
+"""The cheapest next step towards a budget that does not hold. Steps without training come first. Each is predicted, none is tried."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,12 +12,13 @@ from edgepack.plan.profile import PrecisionName
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.student import candidate_students
 
-_DISTILS = "distils a smaller student, which may cost points"
+_NO_TRAINING = "It needs no training."
+_DISTILS = "It distils a smaller student, which may lose points."
 _MOST_SIZES = 30
 
 
 def next_step(manifest: Manifest, name: str, actual: float, limit: float) -> str:
-    """A sentence for the budget `name`, which `actual` exceeds. A step's prediction is scaled by how far the one for this pack was off."""
+    """Sentences for the budget `name`, which `actual` exceeds. A step's prediction is scaled by the error of this pack's prediction."""
     if name == "score_drop":
         return _more_quality(manifest)
     units = {"file_mb": "MB", "ram_mb": "MB"}
@@ -25,13 +26,13 @@ def next_step(manifest: Manifest, name: str, actual: float, limit: float) -> str
     for flag, predicted, needs in _steps(manifest, name):
         expected = actual * predicted / predicted_now
         if expected <= limit:
-            return f"cheapest next step: {flag}, predicted {expected:.3g} {units.get(name, 'ms')}; {needs}"
+            return f"Cheapest next step: {flag}. It is predicted to give {expected:.3g} {units.get(name, 'ms')}. {needs}"
     flag = f"--{name.replace('_', '-')} {actual:.3g}"
-    return f"no step that edgepack knows is predicted to meet it: raise the budget with {flag}, or choose another model"
+    return f"No step that edgepack knows is predicted to meet this budget. Raise the budget with {flag}, or choose another model."
 
 
 def _steps(manifest: Manifest, name: str) -> Iterator[tuple[str, float, str]]:
-    """Flags with the figure predicted for what the planner would build with them, the cheapest first."""
+    """(flags, the figure predicted for a build with them, what they need); the cheapest first."""
     now = manifest.plan
     for flags, wish, needs in _wishes(manifest, name):
         recipe = manifest.recipe.model_copy(update=wish)
@@ -43,17 +44,17 @@ def _steps(manifest: Manifest, name: str) -> Iterator[tuple[str, float, str]]:
 
 
 def _wishes(manifest: Manifest, name: str) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Flags, what they set in the recipe, and what they need: what needs no training first, then ever smaller students."""
+    """(flags, what they set in the recipe, what they need). First those without training, then smaller and smaller students."""
     plan, recipe, shape = manifest.plan, manifest.recipe, manifest.plan.student
     is_onnx_encoder = plan.format == "onnx" and not shape.decodes
     same_student: dict[str, Any] = {} if recipe.student or shape == plan.teacher else {"student": shape.name()}
     narrower = _narrower(manifest)
     for precision in narrower:
-        yield f"--precision {precision}", same_student | {"precision": precision}, "needs no training"
+        yield f"--precision {precision}", same_student | {"precision": precision}, _NO_TRAINING
     if name == "file_mb" and (recipe.embedding_bits or 8) == 8 and is_onnx_encoder and precision_facts(plan.precision).is_integer:
-        yield "--embedding-bits 4", same_student | {"embedding_bits": 4}, "needs no training"
+        yield "--embedding-bits 4", same_student | {"embedding_bits": 4}, _NO_TRAINING
     if name in ("load_ms", "ram_mb") and plan.prepack and is_onnx_encoder:
-        yield "--no-prepack", same_student | {"prepack": False}, "needs no training; each inference takes longer"
+        yield "--no-prepack", same_student | {"prepack": False}, f"{_NO_TRAINING} Each inference takes longer."
     if recipe.data is None:
         return
     sizes = _smaller_sizes(plan.teacher, shape)
@@ -71,7 +72,7 @@ def _narrower(manifest: Manifest) -> list[PrecisionName]:
 
 
 def _smaller_sizes(teacher: ModelShape, now: ModelShape) -> list[str]:
-    """As --student takes them, the largest first, and no more than a report has time for."""
+    """Sizes as --student takes them, the largest first. At most `_MOST_SIZES`, because each costs a plan."""
     sizes = list(dict.fromkeys(f"{shape.params / 1e6:.2g}M" for shape in candidate_students(teacher) if shape.params < now.params * 0.975))
     return sizes[:: -(-len(sizes) // _MOST_SIZES)] if sizes else []
 
@@ -81,8 +82,8 @@ def _more_quality(manifest: Manifest) -> str:
     last, before = manifest.ladder[-1], manifest.ladder[-2] if len(manifest.ladder) > 1 else None
     lost_last = (last.score_drop or 0) - (before.score_drop or 0) if before else 0.0
     if wider and lost_last > 0.5 * (last.score_drop or 0):
-        return f"cheapest next step: --precision {wider}, since most of the points went in the last stage; needs no training"
+        return f"Cheapest next step: --precision {wider}, because the last stage lost most of the points. {_NO_TRAINING}"
     trained = [row.stage for row in manifest.ladder if row.stage not in ("teacher", "export", "quantize")]
     if trained:
-        return f"cheapest next step: more --epochs, or a larger --student: the points went in {', '.join(trained)}; not predicted"
-    return "cheapest next step: a wider --precision, or a larger --score-drop; not predicted"
+        return f"Next step: more --epochs, or a larger --student. The points were lost in: {', '.join(trained)}. This is not predicted."
+    return "Next step: a wider --precision, or a larger --score-drop. This is not predicted."

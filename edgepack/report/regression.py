@@ -1,4 +1,4 @@
-"""A report against an older one of the same machine: what became slower, larger or worse by more than is allowed."""
+"""Compares a report with an older one of the same machine: which figures became worse by more than is allowed."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from edgepack.report.baseline import Baseline, Figure, Regression
 from edgepack.report.records import Report
 
 _SAME = ("arch", "cpu", "cores")
-_PROVES_NOTHING = "This quick run was made beside other work or its sessions disagree, so it passes no gate: measure without --quick"
+_PROVES_NOTHING = "This quick run proves nothing: other programs ran meanwhile, or its sessions disagree. Measure without --quick."
 _FIX = "give a report.json that `edgepack measure` wrote"
 
 
@@ -25,7 +25,7 @@ def read_baseline(path: Path) -> Report:
         raise EdgepackError(f"baseline not found: {str(path)!r}", _FIX)
     report = Report.read(read_json_object(path, ANSWER_BYTES, _FIX), str(path))
     if report.measurements is None:
-        raise EdgepackError(f"nothing was measured for {path}", "measure that pack first: edgepack measure PACK --out FOLDER")
+        raise EdgepackError(f"the report has no measurements: {path}", "measure that pack first: edgepack measure PACK --out FOLDER")
     return report
 
 
@@ -33,26 +33,28 @@ def check_comparable(baseline: Report, profile: str, task: str, targets: list[st
     """EdgepackError before anything is measured: another task or profile, or a target that the baseline does not have."""
     if (baseline.profile, baseline.task) != (profile, task):
         raise EdgepackError(
-            f"the baseline is of {baseline.task} for {baseline.profile}, the pack of {task} for {profile}", "give a report of the same"
+            f"the baseline is of {baseline.task} for {baseline.profile}, and the pack is of {task} for {profile}",
+            "give a report of the same task and profile",
         )
     known = [each.target for each in _measurements(baseline)]
     absent = [name for name in targets if name not in known]
     if absent:
         raise EdgepackError(
-            f"the baseline has nothing of {', '.join(absent)}: it was measured on {', '.join(known)}", "measure there first"
+            f"the baseline has no figures of {', '.join(absent)}: it was measured on {', '.join(known)}",
+            "make a baseline there first",
         )
 
 
 def check_same_machine(baseline: Report, target: str, machine: dict[str, Any]) -> None:
-    """EdgepackError where the target is not what it was: figures of two machines tell nothing of two packs."""
+    """EdgepackError where the target is another machine now: figures of two machines cannot compare two packs."""
     then = _measured_on(baseline, target).environment["machine"]
     different = [f"{key} {then[key]}, now {machine[key]}" for key in _SAME if then[key] != machine[key]]
     if different:
-        raise EdgepackError(f"the baseline was measured on another machine: {'; '.join(different)}", "make a baseline on this one")
+        raise EdgepackError(f"the baseline was measured on another machine: {'; '.join(different)}", "make a baseline on this machine")
 
 
 def against(report: Report, baseline: Report, file: str, most: float) -> Report:
-    """`report` with every figure that both have beside the baseline's."""
+    """The report, with each figure that both reports have beside the baseline's. most: the share by which a figure may be worse."""
     rows = [*_whole(report, baseline, most)]
     for measurement in _measurements(report):
         rows += _of_target(measurement, _measured_on(baseline, measurement.target), most)
@@ -70,7 +72,7 @@ def _measured_on(report: Report, target: str) -> Measurement:
 
 
 def _whole(report: Report, baseline: Report, most: float) -> Iterator[Regression]:
-    """What belongs to the file wherever it runs. A score may fall by the limit's share of what it was."""
+    """Figures of the file itself, which are the same on every machine. A score may fall by the share `most` of its old value."""
     before, now = baseline.ladder[-1], report.ladder[-1]
     yield _single("the file", "file_mb", None, (before.file_mb, now.file_mb), most)
     if before.score and now.score and before.score.metric == now.score.metric:

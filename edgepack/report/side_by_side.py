@@ -32,11 +32,9 @@ class Outcome(Frozen):
 
 
 def judge_targets(manifest: Manifest, outcomes: Sequence[Outcome]) -> Report:
-    """The device judges where one of the targets is it, else the first that was measured; all stand in the report.
+    """The device judges, where one of the targets is the device; else the first that was measured. The report holds all of them.
 
-    What was emulated judges nothing.
-
-    EdgepackError where every target failed: there is nothing to report then.
+    An emulated target judges nothing. EdgepackError: every target failed, so there is nothing to report.
     """
     measured = [(outcome, outcome.measurement) for outcome in outcomes if outcome.measurement]
     emulations = tuple(outcome.emulation for outcome in outcomes if outcome.emulation)
@@ -55,7 +53,7 @@ def judge_targets(manifest: Manifest, outcomes: Sequence[Outcome]) -> Report:
 
 
 def _nothing_measured(outcomes: Sequence[Outcome]) -> EdgepackError:
-    fix = outcomes[0].fix or "mend what is said above"
+    fix = outcomes[0].fix or "correct what the message above names"
     if len(outcomes) == 1:
         return EdgepackError(outcomes[0].failure or f"{outcomes[0].target.name} could not measure the pack", fix)
     failures = "; ".join(f"{outcome.target.name}: {outcome.failure}" for outcome in outcomes)
@@ -92,20 +90,20 @@ def _row(manifest: Manifest, outcome: Outcome) -> TargetRow:
 
 
 def _emulated_row(manifest: Manifest, target: Target, emulation: Emulation) -> TargetRow:
-    """It fails where the runtime crashes, and where the pack answers otherwise than it was built."""
+    """The row fails where the runtime crashes, and where the pack gives other answers than when it was built."""
     failure, fix = (emulation.crash.problem, emulation.crash.fix) if emulation.crash else (None, None)
     if emulation.golden and not emulation.golden.within:
         saturation = emulation.saturation if emulation.saturation and emulation.saturation.found else None
         runtime = manifest.plan.runtime
-        stand_in = f", where another runtime stood in for {runtime}" if facts_in_python(runtime).package not in manifest.versions else ""
-        why = ", as int8 sums saturate on it" if saturation else stand_in
+        stand_in = f", where another runtime replaced {runtime}" if facts_in_python(runtime).package not in manifest.versions else ""
+        why = ", because int8 sums saturate on it" if saturation else stand_in
         decided = emulation.golden.decided_otherwise
         failure = (
-            f"the pack answers otherwise on an emulated {emulation.cpu} than it was built{why}: outputs differ by "
+            f"the pack gives other answers on an emulated {emulation.cpu} than when it was built{why}: outputs differ by "
             f"{emulation.golden.largest_difference:.3g} (limit {emulation.golden.tolerance:g})"
-            + ("" if decided is None else f", {decided} of {emulation.golden.texts} texts are decided otherwise")
+            + ("" if decided is None else f", and {decided} of {emulation.golden.texts} texts get another decision")
         )
-        fix = saturation.way_out if saturation else "see whether a real one answers so too, and build with its own profile"
+        fix = saturation.way_out if saturation else "check whether a real CPU of this kind answers so too, and build with its profile"
     return TargetRow(
         target=target.name,
         address=target.address,

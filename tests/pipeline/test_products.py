@@ -57,7 +57,7 @@ def test_the_first_screen_says_how_much_of_a_pack_is_in_its_precision(pack_folde
     fact, _, *size = facts_of(manifest)
     assert all("was wrong" in one for one in size)  # the graph itself is a good part of so tiny a file
     assert fact.startswith("13 of 14 matrix products are in int8, and ")
-    assert fact.endswith("1 in float as planned (fewer than 1,024 weights).")
+    assert fact.endswith("1 stay in float as planned (fewer than 1,024 weights).")
     assert fact in (pack_folder / "report.md").read_text() and fact in (pack_folder / "report.html").read_text()
     far = manifest.model_copy(update={"predictions": manifest.predictions.model_copy(update={"file_mb": 2 * manifest.file_mb})})
     assert "The prediction of the file's size was wrong" in facts_of(far)[-1]
@@ -67,9 +67,7 @@ def test_the_test_split_is_scored_as_raw_text_too(pack_folder):
     manifest = read_manifest(pack_folder)
     served, last = manifest.served, manifest.ladder[-1]
     assert served.differing == 0 and served.score == served.token_score == last.score and served.score_drop == last.score_drop
-    assert any(
-        fact.startswith("Asked with raw text, as an app asks it, the pack scores the same: accuracy ") for fact in facts_of(manifest)
-    )
+    assert any(fact.startswith("On raw texts, as an app gives them, the pack has the same score: accuracy ") for fact in facts_of(manifest))
 
 
 def test_the_budget_is_judged_by_raw_text_where_that_is_answered_otherwise(pack_folder):

@@ -218,7 +218,7 @@ def test_on_other_data_nothing_is_compared_with_the_teacher(pack_folder, tmp_pat
     assert shipped.score.rows == 60 and shipped.calibration.ece is not None
     assert shipped.score_drop is shipped.flip_share is shipped.calibration.by_teacher is shipped.calibration.teacher_kl is None
     check = next(check for check in report.checks if check.name == "score_drop")
-    assert check.ok is None and check.where == "the teacher is not known on this data"
+    assert check.ok is None and check.where == "the teacher has no score on this data"
 
 
 def test_what_was_tried_to_quantize_stands_in_every_report(manifest, measured):

@@ -22,7 +22,7 @@ def test_a_prediction_nearer_to_the_limit_than_its_own_error_is_likely_and_not_y
     check = next(check for check in report.checks if check.name == "latency_ms")
     assert (check.holds, report.verdict) == (holds, verdict)
     assert f"| **{holds}** |" in markdown(report) and f">{holds}</td>" in html(report)
-    assert ("likely to fit" in report.headline) == (holds == "likely")
+    assert ("Likely to fit" in report.headline) == (holds == "likely")
 
 
 def test_where_nobody_measured_the_error_no_prediction_is_sure(pack_folder):
