@@ -18,8 +18,8 @@ _BUILD_TYPE = "urn:edgepack:build:v1"
 def write_attestation(folder: Path, manifest: Manifest) -> None:
     """manifest: sealed. The reports are no subject: every measuring renews them, and SHA256SUMS with them."""
     subject = {file.name: file.sha256 for file in manifest.files if file.name not in (*REPORT_FILES, STATEMENT_FILE)}
-    made = statement(subject, _BUILD_TYPE, build_parameters(manifest), manifest)
-    (folder / STATEMENT_FILE).write_text(json.dumps(made, indent=1, ensure_ascii=True) + "\n", encoding="utf-8")
+    content = statement(subject, _BUILD_TYPE, build_parameters(manifest), manifest)
+    (folder / STATEMENT_FILE).write_text(json.dumps(content, indent=1, ensure_ascii=True) + "\n", encoding="utf-8")
 
 
 def build_parameters(manifest: Manifest) -> dict[str, Any]:

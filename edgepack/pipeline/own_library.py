@@ -52,17 +52,17 @@ class _TorchSession:
 
 
 class _TorchDecoder:
-    """Reads the whole text again for every token: there is nothing to go wrong with a cache. seen: as of a file's decoder."""
+    """Reads the whole text again for every token: there is nothing to go wrong with a cache. length: as of a file's decoder."""
 
     def __init__(self, session: _TorchSession, positions: int) -> None:
         self._session, self._ids, self.positions = session, list[int](), positions
 
     @property
-    def seen(self) -> int:
+    def length(self) -> int:
         return len(self._ids)
 
-    @seen.setter
-    def seen(self, count: int) -> None:
+    @length.setter
+    def length(self, count: int) -> None:
         del self._ids[count:]
 
     def step(self, ids: list[int]) -> np.ndarray:

@@ -49,6 +49,6 @@ def _digests(folder: Path) -> dict[str, str]:
 def _statement(folder: Path, shipment: Shipment) -> dict[str, Any]:
     release, manifest = shipment.release, shipment.manifest
     parameters = {"name": shipment.name, "platform": shipment.platform, "version": release.version} | build_parameters(manifest)
-    made = statement(_digests(folder), _BUILD_TYPE, parameters, manifest)
-    made["predicate"]["runDetails"]["metadata"] = {"startedOn": release.created}
-    return made
+    content = statement(_digests(folder), _BUILD_TYPE, parameters, manifest)
+    content["predicate"]["runDetails"]["metadata"] = {"startedOn": release.created}
+    return content

@@ -52,15 +52,15 @@ class ChosenRelease(Frozen):
 def artefacts() -> dict[str, Artefact]:
     """All of published.toml, by name."""
     content = tomllib.loads(files("edgepack.ship").joinpath("published.toml").read_text(encoding="utf-8"))
-    found = {}
+    known = {}
     for name, fields in content["artefacts"].items():
         rows = [row | {"source": content["sources"][row["source"]]} for row in fields["releases"]]
-        found[name] = Artefact.read(fields | {"releases": rows}, f"published.toml [{name}]")
-    return found
+        known[name] = Artefact.read(fields | {"releases": rows}, f"published.toml [{name}]")
+    return known
 
 
 def artefact(coordinate: str) -> Artefact:
-    return next(one for one in artefacts().values() if one.coordinate == coordinate)
+    return next(each for each in artefacts().values() if each.coordinate == coordinate)
 
 
 def chosen_release(published: Artefact, measured: str, oldest: str | None, wished: str | None) -> ChosenRelease:
@@ -72,17 +72,17 @@ def chosen_release(published: Artefact, measured: str, oldest: str | None, wishe
     needed = max(filter(None, (oldest, published.oldest)), key=Version, default=None)
     if wished is not None:
         _check_wish(published, needed, wished)
-        return _told(published, wished, measured, needed)
-    able = [one.version for one in published.releases if needed is None or Version(one.version) >= Version(needed)]
+        return _with_note(published, wished, measured, needed)
+    able = [release.version for release in published.releases if needed is None or Version(release.version) >= Version(needed)]
     if not able:
-        return _told(published, published.newest, measured, needed)
+        return _with_note(published, published.newest, measured, needed)
     proven = [version for version in able if published.proven is None or Version(version) <= Version(published.proven)] or able
     not_newer = [version for version in proven if Version(version) <= Version(measured)]
-    return _told(published, not_newer[-1] if not_newer else proven[0], measured, needed)
+    return _with_note(published, not_newer[-1] if not_newer else proven[0], measured, needed)
 
 
 def _check_wish(published: Artefact, needed: str | None, wished: str) -> None:
-    known = [one.version for one in published.releases]
+    known = [release.version for release in published.releases]
     listed = ", ".join(known[-6:])
     if not _VERSION.fullmatch(wished):
         raise EdgepackError(f"--runtime-version {visible(wished)!r} is no version", f"give one of these: {listed}")
@@ -96,10 +96,10 @@ def _check_wish(published: Artefact, needed: str | None, wished: str) -> None:
         )
 
 
-def _told(published: Artefact, version: str, measured: str, needed: str | None) -> ChosenRelease:
-    seen = next(one for one in published.releases if one.version == version)
-    when = f" of {seen.date}" if seen.date else ""
-    note = f"{published.coordinate} {version}{when} is published (seen: {seen.source})."
+def _with_note(published: Artefact, version: str, measured: str, needed: str | None) -> ChosenRelease:
+    release = next(each for each in published.releases if each.version == version)
+    when = f" of {release.date}" if release.date else ""
+    note = f"{published.coordinate} {version}{when} is published (seen: {release.source})."
     if needed:
         note += f" The model's file needs {needed} or newer."
     if Version(version) == Version(measured):

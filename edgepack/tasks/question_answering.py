@@ -239,7 +239,7 @@ def _ask_model(folder: Path, calls: Sequence[Call], answers: SpanAnswers, longes
 
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model = AutoModelForQuestionAnswering.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
-    found = []
+    figures = []
     for index, (question, context) in enumerate(calls):
         row = Row(str(index), text=question, context=context)
         windows = _encode(tokenizer, [row], longest)
@@ -251,15 +251,15 @@ def _ask_model(folder: Path, calls: Sequence[Call], answers: SpanAnswers, longes
             with torch.inference_mode():
                 logits = model(**encoded)
             outputs.append(torch.stack([logits.start_logits[0], logits.end_logits[0]], dim=-1).numpy())
-        found.append(_figures_of_windows(outputs, windows, row))
-    return found
+        figures.append(_figures_of_windows(outputs, windows, row))
+    return figures
 
 
 def _figures_of_windows(outputs: Outputs, windows: Sequence[Features], row: Row) -> Figures:
     """How probable the best span is over the whole context, and no answer beside it."""
     inside = [np.array([span is not None for span in item.offsets]) for item in windows]
     sums = [
-        np.logaddexp.reduce(np.concatenate([output[kept, side].astype(float) for output, kept in zip(outputs, inside, strict=True)]))
+        np.logaddexp.reduce(np.concatenate([output[mask, side].astype(float) for output, mask in zip(outputs, inside, strict=True)]))
         for side in (0, 1)
     ]
     ((best, text),) = _best_spans(outputs, windows, [row])

@@ -192,15 +192,15 @@ def _ask_generate(folder: Path, calls: Sequence[Call], answers: WritingAnswers, 
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True, **plain).eval()
     stops = model.generation_config.eos_token_id
     stops = stops if isinstance(stops, list) else [stops]
-    found = []
+    figures = []
     for (prompt,) in calls:
         encoded = tokenizer(prompt, return_tensors="pt", verbose=False)
         asked = {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
         with torch.inference_mode():
             output = model.generate(**asked, do_sample=False, max_new_tokens=_ASKED_TOKENS, tokenizer=tokenizer)
         ids = output[0, encoded["input_ids"].shape[1] :].tolist()
-        found.append(_figures_of_tokens(ids[:-1] if ids and ids[-1] in stops else ids))
-    return found
+        figures.append(_figures_of_tokens(ids[:-1] if ids and ids[-1] in stops else ids))
+    return figures
 
 
 def _figures_of_tokens(ids: Sequence[int]) -> Figures:

@@ -251,11 +251,11 @@ def _ask_pipeline(folder: Path, calls: Sequence[Call], answers: TagAnswers, long
     strategy = _as_the_pipeline(answers).strategy
     ask = pipeline("token-classification", model=str(folder), device="cpu", aggregation_strategy=strategy, dtype=torch.float32)
     ask.tokenizer.model_max_length = longest
-    found = []
+    figures = []
     for (text,) in calls:
         entities = [(each.get("entity_group") or each["entity"], each) for each in ask(text)]
-        found.append({f"{kind} at {each['start']}-{each['end']}": float(each["score"]) for kind, each in entities})
-    return found
+        figures.append({f"{kind} at {each['start']}-{each['end']}": float(each["score"]) for kind, each in entities})
+    return figures
 
 
 _PIPELINE = Library(
