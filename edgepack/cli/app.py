@@ -10,7 +10,9 @@ from typer.core import TyperGroup
 from typer.main import get_command as click_command
 
 from edgepack.cli.command import what_remains
+from edgepack.cli.printing import show_error, show_text
 from edgepack.core.errors import EdgepackError
+from edgepack.core.terminal import screened_errors
 
 # Each command is imported when it is asked for, so that `edgepack profiles` does not pay for `edgepack build`.
 COMMANDS = {  # name: module, function or typer app, heading in --help
@@ -62,7 +64,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        print(f"edgepack {version('edgepack')}")
+        show_text(f"edgepack {version('edgepack')}")
         raise typer.Exit(0)
 
 
@@ -92,8 +94,14 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job ignores it, and goes on to do so
         signal.signal(signal.SIGINT, _stop)
+    with screened_errors():
+        sys.exit(_ended())
+
+
+def _ended() -> int:
+    """Runs the command; its exit code."""
     try:
-        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
+        return app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
     except EdgepackError as error:
         code, line = 1, f"edgepack: {error}"
     except typer.TyperException as error:  # an unknown flag, a missing one, a value of the wrong type
@@ -101,8 +109,8 @@ def main() -> None:
     except _Stopped as stopped:
         name = {signal.SIGINT: "Ctrl-C (SIGINT)"}.get(stopped.number, signal.Signals(stopped.number).name)
         code, line = 128 + stopped.number, f"edgepack: stopped by {name}. {what_remains()}"
-    print(line, file=sys.stderr, flush=True)
-    sys.exit(code)
+    show_error(line)
+    return code
 
 
 def _command_name() -> str:

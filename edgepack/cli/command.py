@@ -1,12 +1,12 @@
 """What the commands share: flags that many have, the print at the end, the line after a signal. Loads nothing heavy."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from edgepack.cli.printing import show, show_json
 from edgepack.plan.setting import BUILD, RUN
 
 _CACHE = "$EDGEPACK_CACHE or ~/.cache/edgepack"
@@ -37,8 +37,6 @@ def what_remains() -> str:
 
 def print_result(content: Any, as_json: bool, view: Callable[[], Any]) -> None:
     if as_json:
-        print(json.dumps(content, indent=1))
-        return
-    from edgepack.cli.views import show
-
-    show(view())
+        show_json(content)
+    else:
+        show(view())

@@ -1,13 +1,13 @@
 """The commands that take a finished pack: each one library call and one print."""
 
 import functools
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edgepack.cli.command import Cache, Json, Pack, Targets, print_result
+from edgepack.cli.command import Cache, Json, Pack, Targets, on_stop, print_result
+from edgepack.cli.printing import show_json, show_text
 from edgepack.core.errors import EdgepackError
 from edgepack.measure.machines.targets import known_addresses
 from edgepack.plan.recipe import parse_fraction
@@ -54,6 +54,7 @@ def measure(  # noqa: PLR0913, PLR0917  a flag is a parameter
     from edgepack.pipeline.measure import measure_pack
     from edgepack.report.junit import write_junit
 
+    on_stop(f"The reports in {out or pack} are as they were, or all new. Start the same command again to measure from the start.")
     effort = chosen_effort(quick, mlperf, sustained, force)
     most = parse_fraction(max_regression, "--max-regression")
     report = measure_pack(pack, data, out, effort, ops, find_targets(on or [], targets, cache), baseline, most)
@@ -81,6 +82,7 @@ def compare(
     from edgepack.measure.measurement import chosen_effort
     from edgepack.pipeline.compare import compare as compare_packs
 
+    on_stop("No page was written. Start the same command again to measure from the start.")
     report = compare_packs(packs, out, chosen_effort(quick, mlperf, 0.0, force), find_targets(on or [], targets))
     print_result(report.as_json(), json_, lambda: comparison_view(report, out))
     raise typer.Exit(1 if report.failed else 0)
@@ -124,10 +126,14 @@ def generate(  # noqa: PLR0913, PLR0917  a flag is a parameter
 
     if (prompt is None) == (chat is None):
         raise EdgepackError("generate needs either --prompt or --chat", "give the text to continue, or a message for the chat template")
-    show = None if json_ else functools.partial(print, end="", flush=True)
+    show = None if json_ else functools.partial(show_text, end="")
+    on_stop("Only the text above was generated.")
     messages = None if chat is None else read_messages(chat)
     text = continue_text(pack, prompt or "", max_tokens, temperature, top_k, top_p, seed, show, messages, window)
-    print(json.dumps(text.as_json(), indent=1) if json_ else "")
+    if json_:
+        show_json(text.as_json())
+    else:
+        show_text("")
     say(text.summary())
 
 
@@ -136,6 +142,7 @@ def verify(pack: Pack, json_: Json = False) -> None:
     from edgepack.cli.views import verification_view
     from edgepack.pipeline.verify import verify as verify_pack
 
+    on_stop("The pack is as it was; nothing is known of it yet.")
     verification = verify_pack(pack)
     print_result(verification.as_json(), json_, lambda: verification_view(verification))
 
@@ -171,5 +178,6 @@ def ship(  # noqa: PLR0913, PLR0917  a flag is a parameter
     from edgepack.ship.shipping import ship as ship_pack
 
     asked = {"version": version, "minimum_version": minimum_version, "expires": expires, "also_trust": also_trust or ()}
+    on_stop(f"No module was left in {out}. Start the same command again.")
     module = ship_pack(pack, platform, out, package, name, sign, **asked, runtime_version=runtime_version)
     print_result(module.as_json(), json_, lambda: shipped_view(module, out))

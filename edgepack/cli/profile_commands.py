@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from edgepack.cli.command import Json, print_result
+from edgepack.cli.printing import show_text
 from edgepack.plan.profile_files import ProfileRow, profile_names, profile_rows
 
 _WIDTH = 80
@@ -30,7 +31,7 @@ def profiles(
 
         print_result([load_profile(name).as_json() for name in profile_names()], json_, lambda: None)
     else:
-        print("\n".join(_lines(profile_rows())))
+        show_text("\n".join(_lines(profile_rows())))
 
 
 def _lines(rows: list[ProfileRow]) -> Iterator[str]:

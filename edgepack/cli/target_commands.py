@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from edgepack.cli.command import Cache, Json, Targets, print_result
+from edgepack.cli.command import Cache, Json, Targets, on_stop, print_result
 from edgepack.measure.machines.targets import known_addresses
 
 app = typer.Typer(help="Check, set up and clean the machines that packs are measured on.")
@@ -50,6 +50,7 @@ def setup(
     from edgepack.measure.machines.boards import set_up_target
     from edgepack.measure.machines.targets import find_targets
 
+    on_stop(f"What was begun on {target} counts for nothing: start the same command again, which removes it and begins anew.")
     done = set_up_target(find_targets([target], targets, cache)[0], pack, wheels, dry_run)
     print_result(done.as_json(), json_, lambda: setup_view(done))
 
@@ -61,5 +62,6 @@ def remove(target: On, targets: Targets = None, cache: Cache = None, json_: Json
     from edgepack.measure.machines.boards import remove_target
     from edgepack.measure.machines.targets import find_targets
 
+    on_stop(f"A part may be left on {target}: start the same command again.")
     removal = remove_target(find_targets([target], targets, cache)[0])
     print_result(removal.as_json(), json_, lambda: removal_view(removal))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
 _MOST_GROUPS = 12
 _COLOURS = {"fits": "green", "over budget": "red", "not measured": "yellow"}
-
-
-def show(view: RenderableType) -> None:
-    Console(highlight=False).print(view)
 
 
 def report_view(report: Report, out: str) -> RenderableType:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from edgepack.core.distributed import is_first
 from edgepack.core.showing import visible_lines
+from edgepack.core.terminal import drawn_on
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -39,15 +40,15 @@ def bar(title: str, total: float) -> Iterator[Bar]:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description:<28}"),
+        TextColumn("{task.description:<28}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield _Drawn(progress, progress.add_task(title, total=total))
+    with Progress(*columns, console=Console(file=drawn_on(sys.stderr)), transient=True) as progress:
+        yield _Drawn(progress, progress.add_task(visible_lines(title), total=total))
 
 
 def say(line: str) -> None:
@@ -58,6 +59,6 @@ def say(line: str) -> None:
     if sys.stderr.isatty():
         from rich.console import Console
 
-        Console(stderr=True, highlight=False).print(line, markup=False)
+        Console(file=drawn_on(sys.stderr), highlight=False).print(line, markup=False, emoji=False)
     else:
         print(line, file=sys.stderr, flush=True)
