@@ -23,7 +23,7 @@ _MEMORY_TOKENS = 8  # decoded one by one behind the prompt when memory is measur
 
 
 def check_decoder(manifest, positions) -> None:
-    """Refused: a pack that is no decoder, or one that cannot have seen so many tokens."""
+    """Refused: a pack that is not a decoder, or one that cannot have seen so many tokens."""
     if not manifest.get("cache"):
         raise Refused("the pack keeps no keys and values: it cannot generate text", "build a text-generation model with this edgepack")
     if positions > manifest["positions"]:

@@ -27,7 +27,7 @@ class Decoder:
         self._cache = {name: model.create_input_buffer_by_name("decode", name) for name in shapes if name.startswith(("key_", "value_"))}
         zeros = {tuple(shape): np.zeros(shape, np.float32) for shape in shapes.values()}
         for name, buffer in self._cache.items():
-            buffer.write(zeros[tuple(shapes[name])])  # a hidden key weighs 0, and 0 times what is no number is none
+            buffer.write(zeros[tuple(shapes[name])])  # a hidden key weighs 0, and 0 times what is not a number is none
 
     def step(self, ids) -> np.ndarray:
         """Logits [vocab] of what follows the last of `ids`, which go behind all that was seen before."""

@@ -37,7 +37,9 @@ def build(
     ] = None,
     measure: Annotated[
         Literal["full", "quick", "off"],
-        typer.Option(help="How long to measure. `quick` is for trying out: its figures are too uncertain to publish.", rich_help_panel=RUN),
+        typer.Option(
+            help="How long to measure. `quick` is to try something out: its figures are too uncertain to publish.", rich_help_panel=RUN
+        ),
     ] = "full",
     cache: StageCache = None,
     json_: Json = False,

@@ -16,7 +16,7 @@ On = Annotated[
     list[str] | None,
     typer.Option(
         help=f"Target to measure on: {', '.join(known_addresses())} or a name in targets.toml. Give it once for each target. "
-        "null:// is no machine: it shows that the way works, and nothing is measured.",
+        "null:// measures nothing: it shows that everything around a measurement works.",
         show_default="local",
     ),
 ]
@@ -27,20 +27,21 @@ def measure(  # noqa: PLR0913, PLR0917  a flag is a parameter
     data: Annotated[str | None, typer.Option(help="Test data that the score is computed on.", show_default="the data of the build")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the report.", show_default="the pack's folder")] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Measure in short runs, for trying out. The figures are too uncertain to publish.")
+        bool, typer.Option("--quick", help="Measure in short runs, to try something out. The figures are too uncertain to publish.")
     ] = False,
     mlperf: Annotated[
         bool, typer.Option("--mlperf", help="Measure each length for at least 1,024 inferences and 60 s, as MLPerf does.")
     ] = False,
     sustained: Annotated[
-        float, typer.Option(help="Afterwards run for so many minutes without a pause, and compare the last with the first.")
+        float, typer.Option(help="Then run for this many minutes without a pause, and compare the last minute with the first.")
     ] = 0.0,
     force: Annotated[bool, typer.Option("--force", help="Measure even while other programs take the cores. The report says so.")] = False,
     ops: Annotated[bool, typer.Option("--ops", help="Measure the time of each op too, with the runtime's profiler.")] = False,
     baseline: Annotated[
-        Path | None, typer.Option(help="Older report.json of this machine to compare with. Exit code 2 where a figure became worse.")
+        Path | None,
+        typer.Option(help="Older report.json of the same machine to compare with. The exit code is 2 if a figure became worse."),
     ] = None,
-    max_regression: Annotated[str, typer.Option(help="How much worse than in --baseline a figure may be.")] = "10%",
+    max_regression: Annotated[str, typer.Option(help="By how much a figure may be worse than in --baseline.")] = "10%",
     junit: Annotated[Path | None, typer.Option(help="File to write the report to as JUnit XML, for a CI server.")] = None,
     on: On = None,
     targets: Targets = None,
@@ -65,9 +66,9 @@ def measure(  # noqa: PLR0913, PLR0917  a flag is a parameter
 
 
 def compare(
-    packs: Annotated[list[Path], typer.Argument(help="Folders of two or more packs. Ratios are to the first one.")],
+    packs: Annotated[list[Path], typer.Argument(help="Folders of two or more packs. Each is compared with the first.")],
     out: Annotated[Path | None, typer.Option(help="Folder for a page with the comparison.", show_default="no page is written")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Measure in short runs, for trying out. They prove no difference.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Measure in short runs, to try something out. They prove no difference.")] = False,
     mlperf: Annotated[
         bool, typer.Option("--mlperf", help="Measure each length for at least 1,024 inferences and 60 s, as MLPerf does.")
     ] = False,
@@ -101,7 +102,7 @@ def generate(  # noqa: PLR0913, PLR0917  a flag is a parameter
     temperature: Annotated[
         float | None,
         typer.Option(
-            help="0 takes the likeliest token each time. Above 0, tokens are drawn at random, the more evenly the higher.",
+            help="0 takes the likeliest token each time. Above 0, tokens are drawn at random; a higher value draws more evenly.",
             show_default="as the model says, or 0",
         ),
     ] = None,
@@ -115,7 +116,7 @@ def generate(  # noqa: PLR0913, PLR0917  a flag is a parameter
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random draws: the same seed gives the same text.")] = 0,
     window: Annotated[
-        str, typer.Option(help="Where no position is left: refuse, or slide to go on with the last half of the positions.")
+        str, typer.Option(help="What to do when no position is left: refuse, or slide (go on with the last half of the text).")
     ] = "refuse",
     json_: Json = False,
 ) -> None:
@@ -158,9 +159,11 @@ def ship(  # noqa: PLR0913, PLR0917  a flag is a parameter
     sign: Annotated[Path | None, typer.Option(help="PEM file with the ed25519 private key to sign the module with.")] = None,
     version: Annotated[str, typer.Option(help="Version of the module: three numbers.")] = "1.0.0",
     minimum_version: Annotated[
-        str | None, typer.Option(help="The oldest version of a model that the module opens.", show_default="the module's version")
+        str | None, typer.Option(help="The oldest version of a model that the module accepts.", show_default="the module's version")
     ] = None,
-    expires: Annotated[str | None, typer.Option(help="When the module stops to open its model: 90d, or a date such as 2030-12-31.")] = None,
+    expires: Annotated[
+        str | None, typer.Option(help="From when on the module refuses its model: 90d (in 90 days), or a date such as 2030-12-31.")
+    ] = None,
     also_trust: Annotated[
         list[Path] | None, typer.Option(help="PEM file with one more public key whose signature the module accepts. Repeat it for more.")
     ] = None,

@@ -56,7 +56,8 @@ def _best_heads(model: nn.Module, scores: Sequence[torch.Tensor], counts: Sequen
         return [best(of_layer, count, group) for of_layer, count in zip(scores, counts, strict=True)]
     if len({len(of_layer) for of_layer in scores}) > 1:
         raise EdgepackError(
-            f"the layers of this {model.config.model_type} have different numbers of heads, and they share a table with a column a head",
+            f"the layers of this {model.config.model_type} have different numbers of heads, "
+            "but they share a table with a column for each head",
             "make the student of a model that was not pruned",
         )
     columns = best(torch.stack(list(scores)).sum(dim=0), counts[0], group)

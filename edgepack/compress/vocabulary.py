@@ -88,7 +88,7 @@ def check_pieces(folder: Path, cut: VocabularyCut, texts: tuple[Text, ...]) -> N
 
 
 def _renumber(config: Any, new_id: Mapping[int, int]) -> None:
-    """pad_token_id, bos_token_id and their like, single or in lists; an id that was no row before stays what it was."""
+    """pad_token_id, bos_token_id and their like, single or in lists; an id that was not a row before stays what it was."""
     for name, value in config.to_dict().items():
         if not name.endswith(("_token_id", "_token_ids")) or value is None:
             continue

@@ -147,7 +147,7 @@ def _intact(folder: Path, may_grow: bool) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError, EdgepackError) as error:
         problem = f"{RECORD_FILE} cannot be used ({str(error) or type(error).__name__})"
     if problem:
-        say(f"a result in the cache is damaged and is made again: {folder}: {problem}")
+        say(f"a result in the cache is damaged, so its stage runs again: {folder}: {problem}")
         return None
     _checked.add((folder, stated.sha256))
     return stated.record

@@ -119,7 +119,7 @@ def requirement(name: str, version: str) -> Verbatim:
     try:
         return Verbatim(f"{name}=={Version(version)}")
     except InvalidVersion:
-        raise EdgepackError(f"{visible(version)!r} is no version of {name}", "build the pack again with this edgepack") from None
+        raise EdgepackError(f"{visible(version)!r} is not a version of {name}", "build the pack again with this edgepack") from None
 
 
 def _utf16(character: str) -> str:

@@ -97,7 +97,7 @@ def check_disk(folder: Path, needed_mb: float, what: str) -> None:
     free_mb = shutil.disk_usage(existing).free / 1e6
     if free_mb < needed_mb:
         raise EdgepackError(
-            f"not enough disk for {what} in {str(existing)!r}: {free_mb:.0f} MB free, about {needed_mb:.0f} MB needed",
+            f"not enough disk space for {what} in {str(existing)!r}: {free_mb:.0f} MB free, about {needed_mb:.0f} MB needed",
             "free some space, or point --out and --cache to another disk",
         )
 
@@ -113,6 +113,6 @@ def disk_full_is_said() -> Iterator[None]:
         if "no space left on device" not in str(error).lower():
             raise
         raise EdgepackError(
-            "the disk is full: what was not finished is gone, what was finished stays in the cache",
+            "the disk is full: unfinished results were removed, finished stages stay in the cache",
             "free some space, or point --out and --cache to another disk, and run the same command again",
         ) from error

@@ -52,7 +52,7 @@ def read_bytes(path: Path, limit_bytes: int = JSON_BYTES, fix: str = _SAVE_AGAIN
     except ValueError:  # a path with a NUL
         raise EdgepackError(f"not a path: {shown(str(path))}", "check the path") from None
     if len(content) > limit_bytes:
-        raise EdgepackError(f"{path} is larger than {limit_bytes / 1e6:g} MB, the most that edgepack reads of such a file", fix)
+        raise EdgepackError(f"{path} is larger than {limit_bytes / 1e6:g} MB, and edgepack reads no such file that is larger", fix)
     return content
 
 
@@ -61,7 +61,7 @@ def check_size(path: Path, limit_bytes: int, fix: str = _SAVE_AGAIN) -> None:
     if not path.is_file():
         raise EdgepackError(f"{path} is not a plain file", "check the path")
     if path.stat().st_size > limit_bytes:
-        raise EdgepackError(f"{path} is larger than {limit_bytes / 1e6:g} MB, the most that edgepack reads of such a file", fix)
+        raise EdgepackError(f"{path} is larger than {limit_bytes / 1e6:g} MB, and edgepack reads no such file that is larger", fix)
 
 
 def read_text(path: Path, limit_bytes: int = JSON_BYTES, fix: str = _SAVE_AGAIN) -> str:
@@ -97,9 +97,9 @@ def parse_json(text: str | bytes, place: str, fix: str = _SAVE_AGAIN, verb: str 
 
 
 def as_object(value: Any, place: str, fix: str = _SAVE_AGAIN) -> dict[str, Any]:
-    """EdgepackError where a JSON value is no object."""
+    """EdgepackError where a JSON value is not an object."""
     if not isinstance(value, dict):
-        raise EdgepackError(f"{place} is no JSON object: {shown(value, 40)}", fix)
+        raise EdgepackError(f"{place} is not a JSON object: {shown(value, 40)}", fix)
     return value
 
 
@@ -111,7 +111,7 @@ def json_lines(path: Path, limit_bytes: int = JSON_BYTES, fix: str = _SAVE_AGAIN
             yield as_object(parse_json(line, place, fix), place, fix)
 
 
-def read_toml(path: Path, fix: str = "correct the line named above", verb: str = "is not valid TOML") -> dict[str, Any]:
+def read_toml(path: Path, fix: str = "correct the line that the message names", verb: str = "is not valid TOML") -> dict[str, Any]:
     """Tables of plain values. EdgepackError: no TOML, dates and times, NaN and infinity, nested deeper than DEPTH."""
     text = read_text(path, TOML_BYTES, fix)
     try:
@@ -128,7 +128,7 @@ def read_toml(path: Path, fix: str = "correct the line named above", verb: str =
 
 def answer_of(text: str | bytes, place: str) -> dict[str, Any]:
     """A target's answer: one JSON object. What it states is checked by the record that it becomes; NaN is an answer too."""
-    fix = "see what else prints there, and start again"
+    fix = "find what else prints there, and start again"
     if len(text) > ANSWER_BYTES:
         raise EdgepackError(f"{place} answered with {len(text) / 1e6:.0f} MB", fix)
     return as_object(parse_json(text, f"the answer {place}", fix, finite=False), f"the answer {place}", fix)
@@ -140,7 +140,7 @@ def _no_waiting(path: str, flags: int) -> int:
 
 
 def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _reason(error: Exception) -> str:
@@ -163,11 +163,11 @@ def _wrong_within(value: Any, finite: bool, halves: bool) -> str:
             elif isinstance(entry, list):
                 below += entry
             elif finite and isinstance(entry, float) and not math.isfinite(entry):
-                return f"{entry} is no number"
+                return f"{entry} is not a number"
             elif halves and isinstance(entry, str) and _is_half(entry):
                 return "a text holds half a character (a lone surrogate)"
             elif isinstance(entry, date | time):
-                return f"a date or time where none is expected: {entry}"
+                return f"a date or time where edgepack expects neither: {entry}"
         level = below
     return ""
 

@@ -29,7 +29,7 @@ class Frozen(BaseModel):
         try:
             text = json.dumps(data)
         except (TypeError, ValueError, RecursionError) as error:
-            raise EdgepackError(f"{place} holds what is no plain value: {error}", "write numbers, texts, lists and tables") from None
+            raise EdgepackError(f"{place} holds a value that is not plain: {error}", "write numbers, texts, lists and tables") from None
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:

@@ -68,6 +68,6 @@ def refuse_rotation_by_length(model: nn.Module) -> None:
     for rope_type in stated.values() if isinstance(stated, dict) else (stated,):
         if rope_type not in _ROTATIONS:
             raise EdgepackError(
-                f"{type(model).__name__} turns positions by {rope_type!r}, which goes by the length of the text",
+                f"{type(model).__name__} uses rope_type {rope_type!r}, which depends on the length of the text",
                 f"export models with rope_type {', '.join(_ROTATIONS)}",
             )

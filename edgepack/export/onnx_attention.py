@@ -38,7 +38,7 @@ def _attention(
     """
     if softcap is not None:
         raise EdgepackError(
-            f"{type(module).__name__} holds its scores under a cap of {softcap}, which the op for whole texts does not",
+            f"{type(module).__name__} limits its scores to {softcap} (softcap), which the op for whole texts cannot do",
             "export it for --task text-generation, or with --format tflite",
         )
     rows, heads, tokens, size = query.shape

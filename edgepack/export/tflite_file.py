@@ -30,7 +30,7 @@ def read_model(file: Path) -> Any:
 
     model = flatbuffer_utils.read_model(str(file))
     for buffer in model.buffers:
-        if buffer.data is not None:  # what is no array is written byte by byte in Python: minutes for BERT-base
+        if buffer.data is not None:  # what is not an array is written byte by byte in Python: minutes for BERT-base
             buffer.data = np.frombuffer(buffer.data, np.uint8)
     return model
 

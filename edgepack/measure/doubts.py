@@ -22,7 +22,7 @@ def wait_for_quiet(run: RunJob, target: str, looks: int = 6) -> None:
     raise EdgepackError(
         f"{target} is busy: others take {contention['others']:.0%} of its cores, and {contention['stolen']:.0%} go to other guests "
         f"(limits {MOST_OTHERS:.0%} and {MOST_STOLEN:.0%}); figures from now would not repeat",
-        "end what else runs there, or measure nevertheless with --force: the report says so then",
+        "end the other programs there, or measure nevertheless with --force: the report says so then",
     )
 
 

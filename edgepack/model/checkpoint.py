@@ -54,7 +54,7 @@ def load_checkpoint(
 
 
 def _check_finite(model: nn.Module, name: str) -> None:
-    """EdgepackError names the first tensor with a value that is no number: whatever such a model answers means nothing."""
+    """EdgepackError names the first tensor with a value that is not a number: whatever such a model answers means nothing."""
     for path, parameter in model.named_parameters():
         wrong = int((~torch.isfinite(parameter)).sum())
         if wrong:

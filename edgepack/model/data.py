@@ -80,7 +80,8 @@ def load_unlabelled(source: str, task: Task, columns: Columns = NO_COLUMNS) -> l
         raise EdgepackError(f"no file of unlabelled texts: {source!r}", "give a text, jsonl, csv, tsv or parquet file to --unlabelled")
     if task.unlabelled_row is None:
         raise EdgepackError(
-            f"unlabelled texts are no rows of {task.name}: --unlabelled", "give rows without labels or answers in --data's train split"
+            f"--unlabelled: {task.name} cannot learn from texts without labels",
+            "put rows without labels or answers into the train split of --data",
         )
     named = frozenset(name for name in (columns.text, columns.text_pair) if name)
     records = [record for split in read_records(path, named).values() for record in split]
@@ -107,7 +108,7 @@ def label_ids(data: Data, id2label: dict[int, str], model: str) -> dict[str, int
     if all(number in id2label for number in numbers.values()):
         by_number = {label: number for label, number in numbers.items() if number is not None}
         order = ", ".join(f"{label} is {shown(id2label[number])}" for label, number in list(by_number.items())[:8])
-        say(f"labels of the data are numbers, and are taken for the model's own order: {order}")
+        say(f"the data's labels are numbers, so they are read in the order of the model's labels: {order}")
         return by_number
     missing = next(label for label in labels if label not in by_name)
     place = next(
@@ -142,7 +143,7 @@ def _read_hub(source: str) -> tuple[dict[str, list[Record]], str]:
         loaded = datasets.load_dataset(source)
     except Exception as error:  # datasets raises anything from OSError to its own classes; each means: not to be had
         raise EdgepackError(
-            f"no file, folder or hub dataset: {source!r} ({error})", "check the path or the id, and the network where it is an id"
+            f"there is no file, folder or hub dataset {source!r} ({error})", "check the path or the id, and the network where it is an id"
         ) from None
     by_split: dict[str, list[Record]] = {}
     digest = hashlib.sha256()
@@ -172,7 +173,7 @@ def _row(record: Record, row: MakeRow, columns: dict[str, str]) -> Row:
 def _complete_splits(splits: dict[str, list[Row]], seed: int | None) -> tuple[dict[str, list[Row]], tuple[str, ...]]:
     """Missing dev and test splits are taken from the train split, shuffled once by the seed; running text is not shuffled."""
     if "train" not in splits and "all" not in splits:
-        return splits, ("no train split: nothing can be trained on this data",)
+        return splits, ("there is no train split, so nothing can be trained on this data",)
     pool = list(splits.get("train", splits.get("all", [])))
     complete = {name: rows for name, rows in splits.items() if name in ("dev", "test")}
     missing = [name for name in ("test", "dev") if name not in complete]

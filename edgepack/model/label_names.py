@@ -29,8 +29,8 @@ def label_fix(labels: list[str], known: list[str], missing: str) -> str:
     unknown = [label for label in labels if label not in known and label not in mapping]
     if mapping and not unknown and len(set(mapping.values())) == len(mapping):
         stated = ",".join(f"{label}={name}" for label, name in mapping.items())
-        return f"say which is which, if this is what you mean: --label-map {shlex.quote(stated)}"
-    return f"{did_you_mean(missing, known)}; or say which is which: --label-map {shlex.quote(missing + '=' + known[0])},..."
+        return f"if this is what you mean, name the pairs: --label-map {shlex.quote(stated)}"
+    return f"{did_you_mean(missing, known)}; or name the pairs: --label-map {shlex.quote(missing + '=' + known[0])},..."
 
 
 def _folded(name: str) -> str:
@@ -43,7 +43,9 @@ def label_mapping(stated: str | None, splits: dict[str, list[Row]]) -> dict[str,
         return {}
     parts = [part.strip() for part in stated.split(",")]
     if wrong := next((part for part in parts if part.count("=") != 1), None):
-        raise EdgepackError(f"--label-map: {shown(wrong)} is no pair", "write the data's label and the model's: neg=NEGATIVE,pos=POSITIVE")
+        raise EdgepackError(
+            f"--label-map: {shown(wrong)} is not a pair", "write the data's label and the model's: neg=NEGATIVE,pos=POSITIVE"
+        )
     mapping = {ours.strip(): theirs.strip() for ours, _, theirs in (part.partition("=") for part in parts)}
     known = {
         label for rows in splits.values() for row in rows for label in (row.label, *row.tags, *(row.labels or ())) if label is not None

@@ -90,8 +90,8 @@ class Material:
         cut = cut_to_corpus(spec, texts, _ids_of_config(self.source, self.recipe.trust_remote_code), self.source.name)
         if len(cut.order) > _WORTH_CUTTING * vocab:
             raise EdgepackError(
-                f"the corpus needs {len(cut.order):,} of the vocabulary's {vocab:,} pieces: cutting would save next to nothing",
-                "leave --vocabulary out, or give texts of the one language or domain that the model is for",
+                f"the corpus needs {len(cut.order):,} of the vocabulary's {vocab:,} pieces, so a cut would save almost nothing",
+                "leave --vocabulary out, or give texts of only the language or domain that the model is for",
             )
         return cut
 

@@ -136,7 +136,7 @@ def _json_lines(text: str, path: Path) -> Iterator[tuple[dict[str, Any], str]]:
 
 def _read_json(text: str, path: Path) -> dict[str, list[Record]]:
     """A list of objects, SQuAD's {data: [...]}, or one list a split: {train: [...], test: [...]}."""
-    content = parse_json(text, path.name, "mend the file, or give jsonl or csv")
+    content = parse_json(text, path.name, "correct the file, or give jsonl or csv")
     if isinstance(content, dict) and isinstance(content.get("data"), list):
         return {"all": list(_read_squad(content["data"], path))}
     if isinstance(content, list):
@@ -154,7 +154,7 @@ def _json_record(row: Any, index: int, path: Path) -> Record:
         return Record(row, place)
     if isinstance(row, list) and len(row) == 2:
         return Record({"text": row[0], "label": row[1]}, place)
-    raise EdgepackError(f"{place} is no JSON object", 'write objects such as {"text": ..., "label": ...}')
+    raise EdgepackError(f"{place} is not a JSON object", 'write objects such as {"text": ..., "label": ...}')
 
 
 def _read_squad(articles: list[Any], path: Path) -> Iterator[Record]:
@@ -168,18 +168,18 @@ def _read_squad(articles: list[Any], path: Path) -> Iterator[Record]:
                     values = {"question": _text(entry["question"]), "context": _text(paragraph["context"]), "answers": answers}
                     yield Record(values, f"{place} {entry.get('id', '')}".strip())
         except (KeyError, TypeError, AttributeError) as error:
-            raise EdgepackError(f"{place} is not as SQuAD writes it: {_what(error)}", _SQUAD_FIX) from None
+            raise EdgepackError(f"{place} is not in SQuAD's form: {_what(error)}", _SQUAD_FIX) from None
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{shown(value)} is no text")
+        raise TypeError(f"{shown(value)} is not a text")
     return value
 
 
 def _offset(value: Any) -> int:
     if type(value) is not int:
-        raise TypeError(f"answer_start {shown(value)} is no integer")
+        raise TypeError(f"answer_start {shown(value)} is not an integer")
     return value
 
 

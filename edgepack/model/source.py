@@ -150,7 +150,7 @@ def find_model(model: str, trust_remote_code: bool = False, with_weights: bool =
     config = _read_config(folder)
     if config.get("auto_map") and not trust_remote_code:
         raise EdgepackError(
-            f"{model} brings code of its own ({folder.name}/config.json, auto_map)", "read it, then pass --trust-remote-code"
+            f"{model} contains code of its own ({folder.name}/config.json, auto_map)", "read it, then pass --trust-remote-code"
         )
     weights = tuple(_weight_files(folder)) if with_weights else ()
     for path in weights:
@@ -171,12 +171,12 @@ def _adapted(name: str, folder: Path, adapter: Adapter | None, base: str | None,
         raise EdgepackError(f"{name!r} is a LoRA adapter without the model that it was trained on", f"name that with --base {stated}")
     base_source = find_model(base, trust_remote_code, with_weights)
     if base_source.adapter is not None or base_source.record is not None:
-        raise EdgepackError(f"--base {base} is no plain model folder", "give the model that the adapter was trained on")
+        raise EdgepackError(f"--base {base} is not a plain model folder", "give the model that the adapter was trained on")
     weights = folder / ADAPTER_WEIGHTS
     check_safetensors(weights)
     if has_other_tokenizer(folder, base_source.folder):
         raise EdgepackError(
-            f"{name!r} has another tokenizer than --base {base}: an adapter with a tokenizer of its own may have new tokens",
+            f"{name!r} has another tokenizer than --base {base}: such an adapter may have new tokens",
             "remove the tokenizer's files from the adapter's folder where both give the same tokens; else merge with PEFT",
         )
     config = config_with_head(base_source.config, weights)
@@ -228,7 +228,7 @@ def _weight_files(folder: Path) -> list[Path]:
         fix = "download or save the model again"
         placed = as_object(read_json_object(index, fix=fix).get("weight_map"), f"{index} weight_map", fix).values()
         for name in (name for name in placed if not isinstance(name, str)):
-            raise EdgepackError(f"{index} names {shown(name)}, which is no file name", fix)
+            raise EdgepackError(f"{index} names {shown(name)}, which is not a file name", fix)
         names = sorted(set(placed))
         for name in names:
             if Path(name).name != name or not _is_file(folder / name):

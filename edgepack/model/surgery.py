@@ -276,7 +276,7 @@ def keep_layers(model: nn.Module, indices: Sequence[int]) -> None:
     """Keeps only these layers, in this order. Where layers share their weights, only their number counts."""
     family = family_of_model(model)
     if family.first_layer_stays and indices[0] != 0:
-        raise EdgepackError(f"layers {list(indices)} leave out the first, which a {family.model_type} cannot", "keep layer 0")
+        raise EdgepackError(f"layers {list(indices)} leave out the first layer, which a {family.model_type} needs", "keep layer 0")
     setattr(model.config, family.config_layers, len(indices))
     if family.shared_layers:
         return

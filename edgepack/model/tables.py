@@ -106,7 +106,7 @@ def _cells(rows: Any, path: Path) -> Iterator[list[str]]:
     try:
         yield from rows
     except csv.Error as error:
-        raise EdgepackError(f"{path.name}:{rows.line_num} is no row of a table: {error}", "mend the line, or give jsonl") from None
+        raise EdgepackError(f"{path.name}:{rows.line_num} is not a row of a table: {error}", "correct the line, or give jsonl") from None
 
 
 def _is_header(names: list[str], named_columns: frozenset[str]) -> bool:

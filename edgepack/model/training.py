@@ -56,7 +56,7 @@ def train(  # noqa: PLR0913, PLR0917
     targets: for each of the features an array, or arrays by name (padded to the longest of a batch: whole numbers with -100,
     others with 0), handed to loss(model, batch, targets of the batch). folder: checkpoints, resumed from where there are
     some. With `settings.minutes`, judge(model) picks the checkpoint that is kept, higher is better; without a judge it is the
-    last. EdgepackError: no rows, or a loss that is no number any more.
+    last. EdgepackError: no rows, or a loss that is not a number any more.
     """
     if not features:
         raise EdgepackError("no rows to train on", "give data with a train split")

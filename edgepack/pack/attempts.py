@@ -51,5 +51,5 @@ class Attempt(Frozen):
     def verdict(self) -> str:
         lost = "" if self.score_drop is None else f"{self.score_drop:+.2f} points to the fp32 export on {self.texts} held-out texts"
         if self.passed is None:
-            return lost or "not judged: no held-out texts with a score"
+            return lost or "not judged: there are no held-out texts with a score"
         return f"{lost}, limit {self.limit:g}: {'passed' if self.passed else 'failed'}"

@@ -33,10 +33,10 @@ def add_golden_prompts(path: Path, shown: Sequence[dict[str, Any]], features: Se
 
 
 def read_golden(pack: Path) -> list[dict[str, Any]]:
-    """EdgepackError names the line that is no golden text."""
+    """EdgepackError names the line that is not a golden text."""
     path = pack / "golden.jsonl"
     entries = list(json_lines(path, DATA_BYTES, "build or copy the pack again"))
     for number, entry in enumerate(entries, start=1):
         if not all(isinstance(entry.get(key), list) for key in ("input_ids", "token_type_ids", "output")):
-            raise EdgepackError(f"{path}:{number} is no golden text", "build or copy the pack again")
+            raise EdgepackError(f"{path}:{number} is not a golden text", "build or copy the pack again")
     return entries

@@ -191,7 +191,7 @@ def _build_again(data: dict[str, Any]) -> str:
 
 
 def check_files(folder: Path, manifest: Manifest, skip: tuple[str, ...] = ()) -> None:
-    """EdgepackError names the first file that is missing, added or changed since the pack was sealed, or that is no plain file."""
+    """EdgepackError names the first file that is missing, added or changed since the pack was sealed, or that is not a plain file."""
     for path in sorted(folder.iterdir()):
         is_plain = path.is_dir() if path.name in _BESIDE else path.is_file()
         if path.is_symlink() or not is_plain:

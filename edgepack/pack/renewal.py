@@ -21,7 +21,7 @@ def renew(folder: Path, manifest: Manifest, write: Callable[[Path], None]) -> Ma
         write(fresh)
         strange = sorted(path.name for path in fresh.iterdir() if path.name not in REPORT_FILES)
         if strange:
-            raise EdgepackError(f"{strange[0]} is no file of a report", f"write one of: {', '.join(REPORT_FILES)}")
+            raise EdgepackError(f"{strange[0]} is not a file of a report", f"write one of: {', '.join(REPORT_FILES)}")
         sealed, text = sealed_text(folder, manifest, fresh)
         (fresh / MANIFEST_FILE).write_text(text, encoding="utf-8")
         (fresh / SUMS_FILE).write_text(sums_of(sealed, text.encode()), encoding="utf-8")

@@ -46,7 +46,7 @@ class Runnable(Frozen):
     stop_ids: tuple[int, ...] = ()
     weight_cache: bool = False  # LiteRT keeps weights as its kernels want them in a file of its own, and maps it at the next start
     buckets: tuple[int, ...] = ()  # tokens that a file of fixed shapes reads at once, a signature each, in rising order
-    # What an app's code asks too; a pack states them, an export that is no pack yet does not.
+    # What an app's code asks too; a pack states them, an export that is not a pack yet does not.
     max_length: int | None = None  # tokens after which a text is cut
     labels: dict[str, str] = Field(default_factory=dict)  # names by index
     answers: dict[str, Any] | None = None  # how answers are formed: the task's `answer_record`; None: a pack made before there was one

@@ -39,12 +39,14 @@ def parse_layers(text: str, total: int) -> LayerWish:
     if match := re.fullmatch(r"(\d+(?:\.\d+)?)%", text):
         count = total - round(total * float(match[1]) / 100)
         if count < 1:
-            raise EdgepackError(f"--prune-layers {text} leaves none of {total} layers", "choose a smaller share")
+            raise EdgepackError(f"--prune-layers {text} leaves no layer of {total}", "choose a smaller share")
         return LayerWish(count=count)
     if re.fullmatch(r"\d+(,\d+)*", text):
         keep = tuple(int(part) for part in text.split(","))
         if len(set(keep)) != len(keep) or list(keep) != sorted(keep) or keep[-1] >= total:
-            raise EdgepackError(f"--prune-layers {text} is no list of layers to keep", f"name layers from 0 to {total - 1}, rising")
+            raise EdgepackError(
+                f"--prune-layers {text} is not a list of layers to keep", f"name layers from 0 to {total - 1} in rising order"
+            )
         return LayerWish(count=len(keep), keep=keep)
     raise EdgepackError(
         f"unknown --prune-layers: {text!r}", "write 33% (the least influential go), alternate, or the layers that stay: 0,2,5"
@@ -57,21 +59,21 @@ def cut_shape(teacher: ModelShape, recipe: Recipe, heads_fraction: float) -> Mod
     rows = list(cut_widths(teacher, heads_fraction, recipe.prune_ffn or 0, anywhere).layers)
     if recipe.prune_heads and sum(row.heads for row in rows) == sum(row.heads for row in teacher.layers):
         raise EdgepackError(
-            f"--prune-heads {recipe.prune_heads:.0%} of {teacher.layers[0].heads} heads in groups of {teacher.kv_groups} cuts none",
+            f"--prune-heads {recipe.prune_heads:.0%} of {teacher.layers[0].heads} heads in groups of {teacher.kv_groups} cuts no head",
             f"choose at least {teacher.kv_groups / max(1, teacher.layers[0].heads):.0%}",
         )
     if recipe.prune_layers is not None:
         wish = parse_layers(recipe.prune_layers, len(rows))
         if wish.keep and wish.keep[0] and teacher.family.first_layer_stays:
             raise EdgepackError(
-                f"--prune-layers {recipe.prune_layers} leaves out layer 0, which a {teacher.model_type} cannot", "keep layer 0"
+                f"--prune-layers {recipe.prune_layers} leaves out layer 0, which a {teacher.model_type} needs", "keep layer 0"
             )
         rows = [rows[index] for index in wish.keep or student_layers(wish.count, len(rows))]
     if recipe.drop_attention:
         skipped = layers_without_attention(recipe.drop_attention, len(rows))
         if teacher.family.shared_layers and len(skipped) < len(rows):
             raise EdgepackError(
-                f"--drop-attention {recipe.drop_attention} of {len(rows)} layers that share their weights",
+                f"--drop-attention {recipe.drop_attention}: the model's {len(rows)} layers share their weights",
                 f"a {teacher.model_type} can lose all of its attention or none: use --prune-heads or --prune-layers",
             )
         rows = [row.model_copy(update={"heads": 0}) if index in skipped else row for index, row in enumerate(rows)]
@@ -87,7 +89,8 @@ def cut_widths(teacher: ModelShape, heads_fraction: float, ffn_fraction: float, 
         heads = _spread(kept_heads(total, heads_fraction, group), [row.heads for row in teacher.layers], group)
     elif any(count < 1 <= row.heads for count, row in zip(heads, teacher.layers, strict=True)):
         raise EdgepackError(
-            f"pruning {heads_fraction:.0%} of {teacher.layers[0].heads} heads leaves a layer none", "choose a smaller --prune-heads"
+            f"pruning {heads_fraction:.0%} of {teacher.layers[0].heads} heads leaves a layer without heads",
+            "choose a smaller --prune-heads",
         )
     rows = (LayerShape(heads=count, ffn=kept_neurons(row.ffn, ffn_fraction)) for count, row in zip(heads, teacher.layers, strict=True))
     return teacher.resized(tuple(rows), teacher.hidden)
@@ -106,5 +109,5 @@ def _spread(wanted: int, heads: list[int], group: int) -> list[int]:
 def layers_without_attention(count: int, total: int) -> tuple[int, ...]:
     """The last `count` of `total` layers: in decoders of 7 B parameters and more theirs is missed least (He 2024); in small ones not."""
     if count > total:
-        raise EdgepackError(f"--drop-attention {count} of {total} layers", f"choose at most {total}")
+        raise EdgepackError(f"--drop-attention {count} is not possible with {total} layers", f"choose at most {total}")
     return tuple(range(total - count, total))

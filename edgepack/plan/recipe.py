@@ -77,14 +77,14 @@ def parse_student(text: str) -> StudentSize:
 
 
 class Training(Stated):
-    """How a student is distilled. The defaults hold for encoders of 10 to 100 M parameters on thousands of texts."""
+    """Settings of the distillation. The defaults suit encoders of 10 to 100 M parameters and thousands of texts."""
 
     epochs: Annotated[
-        CountOrNone, Setting("Distil for so many passes over the train split. 0 leaves a pruned model as it is.", STUDENT)
+        CountOrNone, Setting("Passes of the distillation over the train split. With 0 a pruned model is not trained.", STUDENT)
     ] = 5
-    batch_rows: Annotated[Count, Setting("Distil with so many texts in a step.", STUDENT)] = 32
+    batch_rows: Annotated[Count, Setting("Texts in each training step of the distillation.", STUDENT)] = 32
     learning_rate: Annotated[Positive, Setting("Learning rate of the distillation.", STUDENT)] = 1e-4
-    temperature: Annotated[Positive, Setting("Soften the teacher's outputs by this temperature.", STUDENT)] = 2.0
+    temperature: Annotated[Positive, Setting("Temperature that softens the teacher's outputs.", STUDENT)] = 2.0
     soft_weight: Annotated[NotNegative | None, Setting("Weight of the teacher's outputs in the loss.", STUDENT, unset="1")] = None
     hidden_weight: Annotated[
         NotNegative | None, Setting("Weight of the teacher's hidden states in the loss (TinyBERT).", STUDENT, unset="0")
@@ -95,12 +95,12 @@ class Training(Stated):
     hard_weight: Annotated[NotNegative | None, Setting("Weight of the data's own labels in the loss.", STUDENT, unset="0")] = None
     minutes: Annotated[
         Positive | None,
-        Setting("Stop the distillation after so many minutes and keep the best checkpoint so far.", STUDENT, unset="no limit"),
+        Setting("Stop the distillation after this many minutes, and keep the best checkpoint.", STUDENT, unset="no limit"),
     ] = None
 
 
 def training_for(task: str, training: Training) -> Training:
-    """The same training with the task's weights where none are given. EdgepackError: the loss would be empty."""
+    """The same training with the task's weights where none are given. EdgepackError: every weight of the loss would be 0."""
     facts = task_named(task)
     given = {name: getattr(training, name) for name in facts.loss_weights}
     weights = {name: value if given[name] is None else given[name] for name, value in facts.loss_weights.items()}
@@ -127,7 +127,9 @@ class Columns(Stated):
     )
     label_map: Annotated[
         str | None,
-        Setting("Names of the model for labels of the data: neg=NEGATIVE,pos=POSITIVE.", DATA, unset="names are equal", flag="--label-map"),
+        Setting(
+            "The model's name for each label of the data: neg=NEGATIVE,pos=POSITIVE.", DATA, unset="the names are equal", flag="--label-map"
+        ),
     ] = None
 
     def named(self) -> dict[str, str | None]:
@@ -144,20 +146,20 @@ class Recipe(Stated):
 
     model: Annotated[str, Setting("Model folder or hub id.", BUILD, unset="the demo model")] = ""
     base: Annotated[
-        str | None, Setting("Where the model is a LoRA adapter: the model that it was trained on.", BUILD, unset="the model is whole")
+        str | None, Setting("If the model is a LoRA adapter: the model that it was trained on.", BUILD, unset="the model is not an adapter")
     ] = None
-    task: Annotated[TaskName | None, Setting("What the model does.", BUILD, unset="read from the model's config")] = None
+    task: Annotated[TaskName | None, Setting("Task of the model.", BUILD, unset="read from the model's config")] = None
     data: Annotated[
         str | None,
-        Setting("File, folder with train, dev and test files, or hub dataset id.", DATA, unset="no data: nothing is trained or scored"),
+        Setting("File, folder with train, dev and test files, or hub dataset id.", DATA, unset="no data; nothing is trained or scored"),
     ] = None
     vocabulary: Annotated[
         Annotated[str, Field(min_length=1)] | None,
         Setting(
-            "Keep only the vocabulary that some texts need: `data` for the train split, or the path of a file of texts that is "
-            "read beside it.",
+            "Keep only the tokens that certain texts need: `data` means the texts of the train split; a path means those and the "
+            "texts of that file.",
             PRUNING,
-            unset="all of it stays",
+            unset="every token stays",
         ),
     ] = None
     student: Annotated[
@@ -165,7 +167,7 @@ class Recipe(Stated):
         Setting(
             "Size of the student: 13M (parameters), 50% (of the teacher), 3x384 (layers x hidden width) or same.",
             STUDENT,
-            unset="the largest that meets the budgets",
+            unset="the largest student that meets the budgets",
         ),
     ] = None
     prune_heads: Annotated[
@@ -184,12 +186,13 @@ class Recipe(Stated):
         ),
     ] = None
     drop_attention: Annotated[
-        CountOrNone | None, Setting("Drop the attention of so many layers, from the last layer on; their FFNs stay.", PRUNING, unset="none")
+        CountOrNone | None,
+        Setting("Remove the attention of this many layers, beginning with the last layer. Their FFNs stay.", PRUNING, unset="none"),
     ] = None
     prune_weights: Annotated[
         Share | None,
         Setting(
-            "Set this share of single weights to zero, such as 50%. No runtime is faster for it.",
+            "Set this share of the weights to zero, such as 50%. It makes no runtime faster.",
             PRUNING,
             unset="none",
             parse=parse_fraction,
@@ -201,28 +204,24 @@ class Recipe(Stated):
     scope: Annotated[
         Scope | None,
         Setting(
-            "Cut the same share in each layer (layer), or the least important anywhere (model).",
+            "With layer, each layer loses the same share. With model, the least important go, in whichever layer they are.",
             PRUNING,
-            unset="model; layer where a student is distilled too",
+            unset="model; layer if a student is distilled too",
         ),
     ] = None
-    refit: Annotated[
-        bool, Setting("Let the heads and neurons that stay take over what is cut, by least squares. It takes seconds.", PRUNING)
-    ] = False
-    iterations: Annotated[int, Field(ge=1, le=20), Setting("Prune and recover so many times, a part of the way each time.", PRUNING)] = 1
+    refit: Annotated[bool, Setting("Correct the remaining weights for what was cut, by least squares. It takes seconds.", PRUNING)] = False
+    iterations: Annotated[int, Field(ge=1, le=20), Setting("Prune and recover in this many rounds. Each round cuts a part.", PRUNING)] = 1
     precision: Annotated[
-        PrecisionName | None, Setting("Number format of the weights.", FILE, unset="the widest that meets the budgets")
+        PrecisionName | None, Setting("Precision of the weights.", FILE, unset="the widest precision that meets the budgets")
     ] = None
     activations: Annotated[
         Literal["dynamic", "static"] | None,
-        Setting(
-            "Where int8 takes the scales of activations from: each text (dynamic), or calibration texts (static).", FILE, unset="dynamic"
-        ),
+        Setting("Scales of int8's activations: dynamic takes them from each text, static from calibration texts.", FILE, unset="dynamic"),
     ] = None
     prepack: Annotated[
         bool | None,
         Setting(
-            "Pack the matrices as the session opens, which loads slower and runs faster.",
+            "Pack the matrices when the session opens: loading is slower, and running is faster.",
             FILE,
             unset="yes, unless that breaks the load budget",
         ),
@@ -244,30 +243,37 @@ class Recipe(Stated):
     sensitive: Annotated[
         CountOrNone | None,
         Setting(
-            "Keep so many groups of products wide, those that rounding hurts most: in fp32 beside int8, in 8 bits beside int4.",
+            "Keep this many groups of matrix products in a wider precision, those that lose most "
+            "by rounding: fp32 beside int8, 8 bits beside int4.",
             FILE,
-            unset="0; more where the score drops too far",
+            unset="0; more if the score drops too far",
         ),
     ] = None
     embedding_bits: Annotated[Literal[8, 4] | None, Setting("Bits of the embedding tables' weights.", FILE, unset="8")] = None
     dimensions: Annotated[
         Count | None,
-        Setting("Keep so many numbers of a text's vector, of a model that was trained for it (Matryoshka).", BUILD, unset="all of them"),
+        Setting(
+            "Keep the first numbers of a text's vector, this many. The model must be trained for it (Matryoshka).",
+            BUILD,
+            unset="all of them",
+        ),
     ] = None
-    length: Annotated[Count, Setting("Tokens in the text that the latency budget is for.", BUILD)] = DEFAULT_LENGTH
-    max_length: Annotated[Count | None, Setting("Cut texts after so many tokens.", BUILD, unset="the model's own limit")] = None
+    length: Annotated[Count, Setting("Sequence length, in tokens, that the latency budget is for.", BUILD)] = DEFAULT_LENGTH
+    max_length: Annotated[
+        Count | None, Setting("Longest sequence length in tokens. A longer text is cut.", BUILD, unset="the model's own limit")
+    ] = None
     budget: Budget = Field(default_factory=Budget)
     training: Training = Field(default_factory=Training)
     aggregation: Annotated[
         Literal["none", "simple", "first", "average", "max"],
-        Setting("How the tags of tokens become entities: transformers' aggregation_strategy. For token-classification alone.", FILE),
+        Setting("How the tags of tokens become entities, as transformers' aggregation_strategy. Only for token-classification.", FILE),
     ] = "first"
     words: Annotated[
         Literal["tokenizer", "white-space", "characters"],
-        Setting("Who finds the words in a text, for token-classification alone.", FILE),
+        Setting("What splits a text into words. Only for token-classification.", FILE),
     ] = "tokenizer"
     unlabelled: Annotated[
-        str | None, Setting("File of texts without labels that the student learns on beside the data.", DATA, unset="none")
+        str | None, Setting("File of texts without labels. The student learns on them and on the data.", DATA, unset="none")
     ] = None
     columns: Columns = NO_COLUMNS
     seed: Annotated[CountOrNone, Setting("Seed of every random choice.", RUN)] = 0

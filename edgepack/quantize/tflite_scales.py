@@ -149,8 +149,8 @@ def refuse_for_old_runtime(file: Path) -> None:
         if weight.type != "INT8" or weight.op == "DEQUANTIZE":  # which is right, and leaves the product in float
             continue
         if weight.scales != 1:
-            problem = f"{name} has {weight.scales} scales for one matrix: tflite-runtime 2.14 computes nonsense from them"
+            problem = f"{name} has {weight.scales} scales for one matrix: tflite-runtime 2.14 computes wrong values from them"
             raise EdgepackError(f"{problem} ({place})", fix)
         if weight.op == "FULLY_CONNECTED" and not weight.asymmetric_inputs:
-            problem = f"{name} does not ask for a zero point of its inputs: without it tflite-runtime 2.14 answers otherwise than LiteRT"
+            problem = f"{name} does not ask for a zero point of its inputs: without it tflite-runtime 2.14 gives other answers than LiteRT"
             raise EdgepackError(f"{problem} ({place})", fix)

@@ -188,7 +188,7 @@ def read_messages(text: str) -> list[dict[str, str]]:
     try:
         messages: list[dict[str, str]] = json.loads(text)
     except json.JSONDecodeError as error:
-        raise EdgepackError(f"--chat is no JSON: {error}", 'give [{"role": "user", "content": "..."}], or a plain text') from None
+        raise EdgepackError(f"--chat is not JSON: {error}", 'give [{"role": "user", "content": "..."}], or a plain text') from None
     return messages
 
 

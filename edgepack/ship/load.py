@@ -16,7 +16,7 @@ def load(pack: Path | str, threads: int | None = None) -> Any:
     """A callable that answers by the pack's task: labels with scores, entities and answers with their places, vectors, or text.
 
     Results are those of targets/module/results.py; `with` or close() frees the model. threads: one for each core if left out.
-    EdgepackError where the folder is no pack or a file was changed; errors of a call are those of targets/module/errors.py.
+    EdgepackError where the folder is not a pack or a file was changed; errors of a call are those of targets/module/errors.py.
     """
     folder = Path(pack)
     manifest = read_manifest(folder)

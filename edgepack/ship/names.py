@@ -39,7 +39,7 @@ def chosen_names(pack: Path, platform: str, name: str | None, package: str | Non
 def _check_name(name: str, origin: str) -> None:
     fix = "give --name: a small letter, then small letters, digits and _, such as intents"
     if not _NAME.fullmatch(name):
-        raise EdgepackError(f"{origin}, {name!r}, is no name for a module", fix)
+        raise EdgepackError(f"{origin}, {name!r}, is not a name for a module", fix)
     if keyword.iskeyword(name) or name in _JAVA_WORDS:
         raise EdgepackError(f"{origin}, {name!r}, is a word of the language", fix)
     if name in sys.stdlib_module_names or name in _NEEDED:
@@ -50,8 +50,8 @@ def _check_package(package: str) -> None:
     parts = package.split(".")
     wrong = next((part for part in parts if not _NAME.fullmatch(part) or part in _JAVA_WORDS), None)
     if wrong is not None or len(parts) < 2:
-        what = "it has one part alone" if wrong is None else f"{wrong!r} is no part of one"
+        what = "it has one part alone" if wrong is None else f"{wrong!r} is not a part of one"
         raise EdgepackError(
-            f"--package {package!r} is no package name: {what}",
+            f"--package {package!r} is not a package name: {what}",
             "give two parts or more of small letters, digits and _: com.example.intents",
         )

@@ -66,7 +66,7 @@ def artefact(coordinate: str) -> Artefact:
 def chosen_release(published: Artefact, measured: str, oldest: str | None, wished: str | None) -> ChosenRelease:
     """wished: as the user asks; else the newest that is not newer than the one that the pack was measured with.
 
-    oldest: the first that opens the pack's file, where that is known. EdgepackError: a wish that is no version, that nobody has seen
+    oldest: the first that opens the pack's file, where that is known. EdgepackError: a wish that is not a version, that nobody has seen
     published, or that does not open the pack.
     """
     needed = max(filter(None, (oldest, published.oldest)), key=Version, default=None)
@@ -85,7 +85,7 @@ def _check_wish(published: Artefact, needed: str | None, wished: str) -> None:
     known = [release.version for release in published.releases]
     listed = ", ".join(known[-6:])
     if not _VERSION.fullmatch(wished):
-        raise EdgepackError(f"--runtime-version {visible(wished)!r} is no version", f"give one of these: {listed}")
+        raise EdgepackError(f"--runtime-version {visible(wished)!r} is not a version", f"give one of these: {listed}")
     if wished not in known:
         newer = Version(wished) > Version(published.newest)
         why = f"is newer than {published.newest}, the newest that was seen published" if newer else "was not seen published"

@@ -62,7 +62,7 @@ def with_constants(text: str, values: Mapping[str, str]) -> str:
 def _numbers(version: str, flag: str) -> tuple[int, ...]:
     match = _VERSION.fullmatch(version)
     if match is None:
-        raise EdgepackError(f"{flag} {version!r} is no version of a module", "give three numbers: 1.4.0")
+        raise EdgepackError(f"{flag} {version!r} is not a version of a module", "give three numbers: 1.4.0")
     return tuple(int(part) for part in match.groups())
 
 

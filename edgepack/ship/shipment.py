@@ -123,7 +123,7 @@ def read_tokenizing(pack: Path) -> Tokenizing:
             byte_fallback=bool(content["model"].get("byte_fallback")),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EdgepackError(f"{path} is no tokenizer of this kind: {error!r}", "build the pack again") from None
+        raise EdgepackError(f"{path} is not a tokenizer of this kind: {error!r}", "build the pack again") from None
 
 
 def check_known(shipment: Shipment, tasks: Collection[str], models: Collection[str]) -> None:

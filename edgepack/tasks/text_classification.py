@@ -39,7 +39,7 @@ def _check_rows(source: str, splits: Mapping[str, Sequence[Row]]) -> None:
         if len(classes) == 1 and split != "dev":
             where = source if split == "all" else f"the {split} split of {source}"
             raise EdgepackError(
-                f"{where} has one class only: {next(iter(classes))!r}", "give rows of at least two classes, or another --label-column"
+                f"{where} has only one class: {next(iter(classes))!r}", "give rows of at least two classes, or another --label-column"
             )
 
 
@@ -93,8 +93,8 @@ class LabelAnswers(Frozen):
     def summary(self) -> str:
         if self.multi_label:
             by = "0.5" if self.thresholds is None or set(self.thresholds) == {0.5} else "thresholds found on the dev split"
-            return f"every label by itself: the sigmoid of its logit, by {by}"
-        return {"softmax": "the softmax of the logits", "sigmoid": "the sigmoid of the logit", "none": "the numbers as they are"}[
+            return f"each label is decided alone: the sigmoid of its logit, by {by}"
+        return {"softmax": "the softmax of the logits", "sigmoid": "the sigmoid of the logit", "none": "the logits as they are"}[
             self.function
         ]
 
@@ -129,7 +129,7 @@ def _fitted(task: Task, source: Any, recipe: Any) -> Task:
     answers = _answers(source, recipe)
     unread = source.config.get("function_to_apply")
     if unread is not None and unread != answers.function:
-        say(f"config.json states function_to_apply: {shown(unread)}. transformers' pipeline does not read it here, nor does edgepack")
+        say(f"config.json states function_to_apply: {shown(unread)}. Neither transformers' pipeline nor edgepack reads it here")
     if answers.multi_label:
         return _with_several_labels(task, source.labels)
     is_number = len(source.labels) == 1 or source.config.get("problem_type") == "regression"

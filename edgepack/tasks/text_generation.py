@@ -82,7 +82,7 @@ def _answers(source: Any, recipe: Any) -> WritingAnswers:
     named = next((key for key in _TOKEN_IDS if key in stated), None)
     if named and recipe.vocabulary is not None:
         raise EdgepackError(
-            f"{source.name} names token ids in {named}, and --vocabulary renumbers the tokens", "leave --vocabulary out, or remove the key"
+            f"{source.name} names token ids in {named}, but --vocabulary renumbers the tokens", "leave --vocabulary out, or remove the key"
         )
     if stated.get("do_sample"):
         stated.setdefault("top_k", _LIBRARY_TOP_K)

@@ -102,7 +102,7 @@ def _asked(text: str, chats: bool) -> dict:
     try:
         return {"messages": json.loads(text)}
     except ValueError as error:
-        raise BadInput("the messages are no JSON: {}".format(error), 'give [{"role": "user", "content": "..."}]') from None
+        raise BadInput("the messages are not JSON: {}".format(error), 'give [{"role": "user", "content": "..."}]') from None
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def _routed(model, environ, start_response, allowed, turns):
     try:
         request = read_json(environ["wsgi.input"].read(length))
     except ValueError as error:
-        return _refused(start_response, _BAD, "the request is no JSON: {}".format(error)[:200], 'send {"text": "..."} as UTF-8')
+        return _refused(start_response, _BAD, "the request is not JSON: {}".format(error)[:200], 'send {"text": "..."} as UTF-8')
     return _in_turn(model, request, environ, start_response, turns)
 
 
@@ -208,7 +208,7 @@ def _once_each(pairs) -> dict:
 
 
 def _no_constant(name):
-    raise ValueError("{} is no number of JSON".format(name))
+    raise ValueError("{} is not a number of JSON".format(name))
 
 
 def _error(problem: str, fix: str) -> dict:

@@ -42,7 +42,7 @@ def ask_json(model, request, call=None, **settings):
     call: what to call in place of the model, such as model.stream.
     """
     if not isinstance(request, dict):
-        raise BadInput("the request is no JSON object", 'send {{"{}": "..."}}'.format(_TEXTS[model.task][0]))
+        raise BadInput("the request is not a JSON object", 'send {{"{}": "..."}}'.format(_TEXTS[model.task][0]))
     names = _TEXTS[model.task]
     instead = tuple(_INSTEAD[name] for name in names if name in _INSTEAD)
     known = (*names, *(SETTINGS if model.task == "text-generation" else _NAMES.get(model.task, ())), *instead)
@@ -60,7 +60,7 @@ def ask_json(model, request, call=None, **settings):
 
 def _name(key, value):
     if not isinstance(value, str):
-        raise BadInput("{} is no text: {!r}".format(key, value), "give a name, or leave it out")
+        raise BadInput("{} is not a text: {!r}".format(key, value), "give a name, or leave it out")
     return value
 
 
@@ -68,5 +68,5 @@ def _number(key, value):
     if isinstance(value, (int, float)) and not abs(value) < _LARGEST:
         raise BadInput("{} is too large".format(key), "see the README")
     if isinstance(value, bool) or not isinstance(value, (int, float) if key in ("temperature", "top_p") else int):
-        raise BadInput("{} is no number of its kind: {!r}".format(key, value), "see the README")
+        raise BadInput("{} is not a number of its kind: {!r}".format(key, value), "see the README")
     return value

@@ -111,7 +111,7 @@ MODEL_DAMAGE = {
         "is not a safetensors file",
         "download or save the model again",
     ),
-    "config is no JSON": (lambda f: (f / "config.json").write_text("{"), "is not JSON", "save the model again"),
+    "config is not JSON": (lambda f: (f / "config.json").write_text("{"), "is not JSON", "save the model again"),
     "code of its own": (
         lambda f: (f / "config.json").write_text((f / "config.json").read_text().replace("{", '{"auto_map": {"AutoModel": "x.Y"},', 1)),
         "brings code of its own",

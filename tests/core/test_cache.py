@@ -56,7 +56,7 @@ DAMAGES = {
     "a link in place of a file": lambda folder: linked(folder / "weights" / "model.bin"),
     "a score that was edited": lambda folder: edit_score(folder / RECORD_FILE),
     "a record that was cut": lambda folder: (folder / RECORD_FILE).write_text((folder / RECORD_FILE).read_text()[:40]),
-    "a record that is no object": lambda folder: (folder / RECORD_FILE).write_text("[]"),
+    "a record that is not an object": lambda folder: (folder / RECORD_FILE).write_text("[]"),
     "a record that is gone": lambda folder: (folder / RECORD_FILE).unlink(),
 }
 
@@ -74,7 +74,7 @@ def test_a_damaged_result_is_said_and_made_again(root, damage, capsys):
     again, record = make_result(root)
     assert times(root) == 2 and again == folder and record["score"] == 0.5
     assert (folder / "weights" / "model.bin").read_bytes() == bytes(range(100))
-    assert "damaged and is made again" in capsys.readouterr().err
+    assert "damaged, so its stage runs again" in capsys.readouterr().err
     make_result(root)
     assert times(root) == 2
 

@@ -255,7 +255,7 @@ def test_the_gate_has_limits(found, passes):
 def test_a_rotation_that_goes_by_the_texts_length_is_refused(shared, tmp_path):
     model = load_checkpoint(shared / "models" / "stories260k")
     model.base_model.rotary_emb.rope_type = "dynamic"
-    with pytest.raises(EdgepackError, match="'dynamic', which goes by the length"):
+    with pytest.raises(EdgepackError, match="'dynamic', which depends on the length"):
         export_decoder(model, Export(opset=20, why=""), tmp_path)
 
 

@@ -217,7 +217,7 @@ def test_a_server_that_does_not_run_is_started_and_one_that_is_none_is_told(monk
         subprocess.run([adbutils.adb_path(), "kill-server"], check=True, stderr=subprocess.DEVNULL)
     assert capfd.readouterr().out == ""
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "ten")
-    with pytest.raises(EdgepackError, match="ANDROID_ADB_SERVER_PORT is no port: 'ten'"):
+    with pytest.raises(EdgepackError, match="ANDROID_ADB_SERVER_PORT is not a port: 'ten'"):
         opening(find_targets(["adb://"])[0])
 
 

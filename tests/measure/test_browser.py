@@ -81,7 +81,7 @@ def test_a_pack_for_the_browser_is_measured_in_one_as_it_is_built_and_in_node_to
     assert cold.cold_is_proved and warm.read_bytes == (0,) and any("a network adds its own time" in doubt for doubt in page.doubts)
     checks = {check.name: check for check in built.checks}
     assert checks["latency_ms"].origin == "measured" and checks["ram_mb"].origin == "measured"
-    assert checks["load_ms"].origin == "predicted" and "a download added" in checks["load_ms"].where
+    assert checks["load_ms"].origin == "predicted" and "the download" in checks["load_ms"].where
     assert checks["load_ms"].actual > checks["load_ms"].here
     report = measure_pack(tmp_path / "pack", out=tmp_path / "report", effort=SHORT, on=find_targets(["node://"]))
     node = report.measurements

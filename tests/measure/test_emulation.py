@@ -176,7 +176,7 @@ def test_a_pack_is_tried_on_older_x86_by_its_fast_products(emulated, pack_folder
     assert found.saturation.found and found.saturation.largest_difference > 1e-3 and found.saturation.way_out == WAY_OUT
     report = judge_targets(manifest, [Outcome(target=machine.target, emulation=found)])
     if not found.golden.within:
-        assert report.exit_code == 1 and "as int8 sums saturate on it" in report.targets[0].failure
+        assert report.exit_code == 1 and "because int8 sums saturate on it" in report.targets[0].failure
 
 
 @needs_qemu

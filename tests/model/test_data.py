@@ -127,7 +127,7 @@ def test_a_column_that_is_new_in_every_row_groups_nothing(tmp_path):
 
 def test_a_named_similarity_that_is_no_number_is_said(tmp_path):
     (tmp_path / "test.jsonl").write_text(json.dumps({"text": "a", "text_pair": "b", "alike": "very"}) + "\n")
-    with pytest.raises(EdgepackError, match="test.jsonl:1: 'very' in column 'alike' is no similarity"):
+    with pytest.raises(EdgepackError, match="test.jsonl:1: 'very' in column 'alike' is not a similarity"):
         load_data(str(tmp_path), "feature-extraction", Columns(label="alike"))
 
 
@@ -161,9 +161,9 @@ def test_missing_splits_are_held_out_the_same_way_each_time(tmp_path):
         ("train.csv", b"text,label\na,b\nx,y,z\n", "train.csv:3 has 3 columns, the file 2", "quote"),
         ("train.csv", b"text,label\n" + b"a,same\n" * 9, "one class only: 'same'", "two classes"),
         ("train.jsonl", b'{"text": "a", "label": "x"}\n{"text": \n', "train.jsonl:2 is not JSON", "one JSON object a line"),
-        ("train.jsonl", b'["a", "b"]\n', "train.jsonl:1 is no JSON object", "one JSON object a line"),
+        ("train.jsonl", b'["a", "b"]\n', "train.jsonl:1 is not a JSON object", "one JSON object a line"),
         ("train.json", b'{"rows": 1}', "train.json holds no rows", "a list of objects"),
-        ("train.csv", b"a,b,c\n1,2,3\n", "which column is the label", "--label-column"),
+        ("train.csv", b"a,b,c\n1,2,3\n", "the label's column is not clear", "--label-column"),
         ("train.parquet", b"PAR1 nonsense", "train.parquet is not a readable parquet file", "write it again"),
         ("train.jsonl", b'{"text": null, "label": "x"}\n' * 3, "train.jsonl:1 has no text", "drop the row"),
     ],
@@ -188,7 +188,7 @@ def test_missing_data_and_folders_without_data_are_said(tmp_path):
 
 
 def test_a_hub_id_is_asked_for_and_its_absence_is_said(tmp_path):
-    with pytest.raises(EdgepackError, match="no file, folder or hub dataset: 'nobody/nothing'"):
+    with pytest.raises(EdgepackError, match="no file, folder or hub dataset 'nobody/nothing'"):
         load_data("nobody/nothing", CLASSIFY)
 
 

@@ -118,7 +118,7 @@ def with_labels(tmp_path, first, second, **columns):
 )
 def test_labels_are_aligned_by_name_first_and_by_number_with_a_word(tmp_path, capfd, labels, names, ids):
     assert label_ids(with_labels(tmp_path, *labels), names, "model") == ids
-    assert ("taken for the model's own order" in capfd.readouterr().err) == (names[0] == "neg")
+    assert ("read in the order of the model's labels" in capfd.readouterr().err) == (names[0] == "neg")
 
 
 def test_labels_that_differ_in_case_or_spelling_are_offered_as_a_mapping(tmp_path):

@@ -88,7 +88,9 @@ def generate(folder: Path, calls: Calls, max_tokens: int = 24) -> list[Answer]:
         tokens = output[0, encoded["input_ids"].shape[1] :].tolist()
         stops = model.generation_config.eos_token_id
         stops = stops if isinstance(stops, list) else [stops]
-        answers.append({"tokens": tokens[:-1] if tokens and tokens[-1] in stops else tokens})  # the token that ends a text is no part of it
+        answers.append(
+            {"tokens": tokens[:-1] if tokens and tokens[-1] in stops else tokens}
+        )  # the token that ends a text is not a part of it
     return answers
 
 

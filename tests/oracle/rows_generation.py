@@ -140,7 +140,7 @@ SITUATIONS = [
     row("least length, phi3", "phi3", min_length=12, eos_token_id=[356, 44, 383, 146, 320]),
     row("the end likelier with length", exponential_decay_length_penalty=[3, 1.6], eos_token_id=[3, 9]),
     row("stop strings", stop_strings=["kitchen", "light", "a"]),
-    row("a stop string that is no list, gpt2", "gpt2", stop_strings="o"),
+    row("a stop string that is not a list, gpt2", "gpt2", stop_strings="o"),
     row("drawn from one token", do_sample=True, top_k=1, temperature=0.7),
     row("drawn from next to nothing", do_sample=True, top_p=1e-6, repetition_penalty=1.2),
     row("drawn by min-p of one", do_sample=True, min_p=1.0, temperature=1.5),

@@ -60,7 +60,7 @@ def test_weights_that_were_damaged_in_the_cache_are_made_again(brought, tmp_path
     for path in (tmp_path / "cache" / "stages").glob("*/record.json"):
         path.write_text(path.read_text().replace('"value": 0', '"value": 0.99'))
     build(recipe, load_profile("raspberry-pi"), tmp_path / "again", tmp_path / "cache", None)
-    assert "damaged and is made again" in capsys.readouterr().err
+    assert "damaged, so its stage runs again" in capsys.readouterr().err
     for name in SHIPPED:
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
     whole, again = (read_manifest(tmp_path / name).ladder for name in ("whole", "again"))

@@ -138,7 +138,7 @@ def test_a_browser_runs_the_same_files_as_onnxruntime():
         ({"data": None, "prune_heads": 0.25}, "pruning needs data"),
         ({"data": None, "prune_ffn": 0.5}, "pruning needs data"),
         ({"student": "3x384", "training": {"epochs": 0}}, "would learn nothing"),
-        ({"prune_heads": 0.99}, "leaves a layer none"),
+        ({"prune_heads": 0.99}, "leaves a layer without heads"),
     ],
 )
 def test_a_wish_that_cannot_be_is_refused_before_any_work(recipe, says):

@@ -67,7 +67,7 @@ def test_this_machines_figures_never_pass_for_the_devices(manifest, measured):
         assert by_name[name].actual == getattr(manifest.predictions, name) and by_name[name].here is not None
     assert by_name["file_mb"].origin == by_name["score_drop"].origin == "measured"
     text = markdown(report)
-    assert "predicted for cortex-a72" in text and f"Measured on {measured.where}" in text and "This is not the device" in text
+    assert "predicted for cortex-a72" in text and f"Measured on {measured.where}" in text and "This machine is not the device" in text
 
 
 def test_on_the_device_the_measured_figures_judge(manifest, measured):

@@ -72,5 +72,5 @@ def test_what_a_template_refuses_or_must_not_do_is_said(tmp_path):
 def test_a_plain_text_is_a_users_message_and_a_list_is_json():
     assert read_messages("hi") == [{"role": "user", "content": "hi"}]
     assert read_messages('[{"role": "user", "content": "a"}]') == [{"role": "user", "content": "a"}]
-    with pytest.raises(EdgepackError, match="no JSON"):
+    with pytest.raises(EdgepackError, match="not JSON"):
         read_messages('[{"role"')

@@ -264,7 +264,7 @@ def test_every_escaper_gives_back_the_value_when_its_language_is_read(value, tmp
     for written in (escape.html(value), escape.xml(value)):
         assert ElementTree.fromstring(f'<a b="{written}">{written}</a>').text == escape.visible(value)
     assert "\n" not in escape.systemd(value)
-    with pytest.raises(EdgepackError, match="is no version of numpy"):
+    with pytest.raises(EdgepackError, match="is not a version of numpy"):
         escape.requirement("numpy", value)
 
 

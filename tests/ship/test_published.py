@@ -50,9 +50,9 @@ def test_the_newest_release_that_is_not_newer_than_the_one_measured_is_asked_for
         (ONNX, "1.31.1", "is newer than 1.31.0"),
         (ONNX, "1.28.0", "was not seen published"),
         (ONNX, "1.22.0", "opens this pack from 1.23.0 on"),
-        (ONNX, '1.30.0") // evil', "is no version"),
-        (ONNX, "1.30", "is no version"),
-        (ONNX, "+", "is no version"),
+        (ONNX, '1.30.0") // evil', "is not a version"),
+        (ONNX, "1.30", "is not a version"),
+        (ONNX, "+", "is not a version"),
         (LITERT, "2.0.3", "was not seen published"),
     ],
 )

@@ -177,9 +177,9 @@ def test_the_endpoint_answers_refuses_and_stays_up(linux):
         status, found = asked(url + "answer", json.dumps({"text": "turn on the light"}).encode())
         assert status == 200 and found["label"] == "light_on" and found["cut"] is False
         for content, code, says in (
-            (b"{", 400, "no JSON"),
-            (b'{"text": "\xff"}', 400, "no JSON"),
-            (b"[]", 422, "no JSON object"),
+            (b"{", 400, "is not JSON"),
+            (b'{"text": "\xff"}', 400, "is not JSON"),
+            (b"[]", 422, "not a JSON object"),
             (b'{"txt": "a"}', 422, "unknown key 'txt'"),
             (b"{}", 422, "missing key 'text'"),
             (b'{"text": 5}', 422, "must be str, not int"),
@@ -210,9 +210,9 @@ def test_a_decoder_writes_on_the_command_line_and_over_http(stories_pack, tmp_pa
         status, found = asked(url + "answer", json.dumps(asked_for).encode())
         assert status == 200 and found["text"].rstrip("\n") == text and found["ended_by"] == "max_tokens"
         for more, says in (
-            ({"max_tokens": "many"}, "max_tokens is no number of its kind"),
+            ({"max_tokens": "many"}, "max_tokens is not a number of its kind"),
             ({"max_tokens": -1}, "settings out of range"),
-            ({"temperature": True}, "temperature is no number"),
+            ({"temperature": True}, "temperature is not a number"),
             ({"prompt": ""}, "the prompt is empty"),
             ({"beams": 4}, "unknown key 'beams'"),
         ):

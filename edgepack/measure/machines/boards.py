@@ -127,7 +127,7 @@ def _memory(facts: Facts, manifest: Manifest) -> Finding:
     if free is None:
         return Finding(what="memory", ok=None, found="unknown")
     if free < needed:
-        return Finding(what="memory", ok=False, found=f"{free:g} MB free, {needed:.0f} MB predicted", fix="end what else runs there")
+        return Finding(what="memory", ok=False, found=f"{free:g} MB free, {needed:.0f} MB predicted", fix="end the other programs there")
     return Finding(what="memory", ok=True, found=f"{free:g} MB free, {needed:.0f} MB predicted over an empty runtime")
 
 

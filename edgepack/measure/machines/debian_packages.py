@@ -53,7 +53,7 @@ def download(arch: Arch, packages: Sequence[str], folder: Path) -> list[Path]:
         errors = [line for line in (updated.stderr + done.stderr).splitlines() if line.startswith("E:")] or ["apt said nothing"]
         raise EdgepackError(
             f"apt could not fetch the packages of a {_DEBIAN[arch]} system: {errors[0].removeprefix('E: ')}",
-            f"see that this machine reaches its package mirror, and that the mirror has {_DEBIAN[arch]}; then start again",
+            f"check that this machine reaches its package mirror, and that the mirror has {_DEBIAN[arch]}; then start again",
         )
     return sorted((folder / "archives").glob("*.deb"))
 

@@ -179,7 +179,7 @@ def crashed(what: str, cpu: EmulatedCpu, ended: str) -> Crashed:
     return Crashed(
         ended,
         f"{what} is ended by {ended} on an emulated {cpu.name}",
-        "see whether it is so on a real one too: edgepack target check ssh://user@host PACK",
+        "check whether it is so on a real one too: edgepack target check ssh://user@host PACK",
     )
 
 

@@ -153,7 +153,7 @@ def _check(kind: type[_Answer], content: Any, what: str) -> None:
         key = ".".join(map(str, first["loc"])) or "all of it"
         raise EdgepackError(
             f"the answer to {what} is wrong at {key}: {shown(first['input'])}",
-            "use the targets folder of this edgepack there, and see that nothing else prints in between",
+            "use the targets folder of this edgepack there, and check that nothing else prints in between",
         ) from None
 
 
@@ -161,7 +161,7 @@ def _check_count(outputs: list[Any], rows: int, place: str) -> None:
     """So many outputs as rows, of numbers, with no row longer than another within one output."""
     import numpy as np
 
-    fix = "see whether the pack is the one that was built: edgepack verify"
+    fix = "check whether the pack is the one that was built: edgepack verify"
     if len(outputs) != rows:
         raise EdgepackError(f"{len(outputs)} outputs came for {rows} texts {place}", fix)
     for index, output in enumerate(outputs):
@@ -170,4 +170,4 @@ def _check_count(outputs: list[Any], rows: int, place: str) -> None:
         except ValueError:
             array = np.asarray(None)
         if array.dtype.kind not in "iuf":
-            raise EdgepackError(f"output {index} {place} is no array of numbers: {shown(output)}", fix)
+            raise EdgepackError(f"output {index} {place} is not an array of numbers: {shown(output)}", fix)

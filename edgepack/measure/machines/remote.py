@@ -133,7 +133,7 @@ class Remote:
             raise EdgepackError(
                 f"{job['kind']} was killed on {self.target.name} by signal {-done['code']}"
                 + (": most often too little memory" if done["code"] == -9 else ""),
-                f"see whether the pack fits there: edgepack target check {self.target.name} {folder}",
+                f"check whether the pack fits there: edgepack target check {self.target.name} {folder}",
             )
         if done["code"] and "ModuleNotFoundError" in done["err"]:
             raise EdgepackError(
@@ -170,7 +170,7 @@ class Remote:
         if not line:
             raise EdgepackError(
                 f"{self.target.name} stopped answering: edgepack's process there ended{_in_brackets(self._pipe.complaint())}",
-                "see whether somebody or too little memory ended it there, and start again",
+                "check whether somebody or too little memory ended it there, and start again",
             )
         answer = parse_json(self._pipe.read(self._count(line), wait_s), f"what {self.target.name} answered", _OTHER_PROGRAM, finite=False)
         if isinstance(answer, dict) and answer.get("disk_is_full"):

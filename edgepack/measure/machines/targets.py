@@ -88,7 +88,7 @@ def read_targets(file: Path | None = None) -> dict[str, Target]:
         if file is not None:
             raise EdgepackError(f"targets file not found: {str(file)!r}", "check the path")
         return {}
-    tables = read_toml(path, "mend the line named above")
+    tables = read_toml(path, "correct the line that the message names")
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise EdgepackError(

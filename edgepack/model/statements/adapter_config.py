@@ -69,7 +69,7 @@ def read_adapter(folder: Path) -> Adapter | None:
 
 def _number(key: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise refusal(FILE, key, value, "it is no number", "save the adapter again")
+        raise refusal(FILE, key, value, "it is not a number", "save the adapter again")
     return float(value)
 
 

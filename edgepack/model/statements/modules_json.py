@@ -66,7 +66,7 @@ def _read_normalize(folder: Path, path: str) -> Normalize:
     file = f"{path}/config.json"
     for key, value in read_object(folder / path / "config.json").items():
         if key not in ("module_input_name", "module_output_name") or value not in (None, "sentence_embedding"):
-            raise refusal(file, key, value, "only vectors of whole texts are made 1 long", "save the model with a plain Normalize")
+            raise refusal(file, key, value, "only vectors of whole texts are scaled to length 1", "save the model with a plain Normalize")
     return Normalize()
 
 
@@ -81,7 +81,7 @@ _READERS: dict[str, Callable[[Path, str], Part]] = {
 def _entries(folder: Path) -> list[dict[str, Any]]:
     content = read_list(folder / FILE)
     if not all(isinstance(entry, dict) for entry in content):
-        raise EdgepackError(f"{folder / FILE} is no list of parts", "save or download the model again")
+        raise EdgepackError(f"{folder / FILE} is not a list of parts", "save or download the model again")
     for entry in content:
         path = entry.get("path")
         if not isinstance(entry.get("type"), str) or not isinstance(path, str):

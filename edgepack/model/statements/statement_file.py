@@ -15,7 +15,7 @@ _SAVE_AGAIN = "save or download the model again"
 def read_list(path: Path) -> list[Any]:
     content = read_json(path, _BYTES, _SAVE_AGAIN)
     if not isinstance(content, list):
-        raise EdgepackError(f"{path} is no JSON list: {shown(content, 40)}", _SAVE_AGAIN)
+        raise EdgepackError(f"{path} is not a JSON list: {shown(content, 40)}", _SAVE_AGAIN)
     return content
 
 

@@ -75,7 +75,8 @@ def family_of(config: Mapping[str, Any], place: str) -> Family:
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise EdgepackError(
             f"unknown model family in {place}: model_type {shown(model_type)} (known: {', '.join(sorted(FAMILIES))})",
-            "add a file to edgepack/plan/architectures: paths of its modules and config keys; try it with `edgepack check-architecture`",
+            "add a file to edgepack/plan/architectures with its module paths and config "
+            "keys, and try it with `edgepack check-architecture`",
         )
     family = FAMILIES[model_type]
     for name, value in family.only.items():
@@ -83,7 +84,7 @@ def family_of(config: Mapping[str, Any], place: str) -> Family:
         if name in family.must_state if absent else config[name] not in allowed:
             stated, known = "not stated" if absent else shown(config[name]), " or ".join(map(repr, allowed))
             raise EdgepackError(
-                f"a {model_type} of another build in {place}: {name} is {stated}",
-                f"edgepack knows {model_type} with {name} = {known}; another build needs its own file in edgepack/plan/architectures",
+                f"{place} describes an unknown kind of {model_type}: {name} is {stated}",
+                f"edgepack knows {model_type} only with {name} = {known}. Another kind needs its own file in edgepack/plan/architectures",
             )
     return family

@@ -87,7 +87,7 @@ def log_softmax(logits: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
 
 
 def known(value: float) -> float | None:
-    """A figure of a record: six digits, and None where it is no number."""
+    """A figure of a record: six digits, and None where it is not a number."""
     return rounded(value) if np.isfinite(value) else None
 
 

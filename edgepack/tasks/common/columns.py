@@ -68,7 +68,7 @@ def with_similarity(columns: dict[str, str], first: Record, records: list[Record
         return column_of | {"gold": column}
     if wished:
         raise EdgepackError(
-            f"{wrong.place}: {wrong.values.get(wished)!r} in column {wished!r} is no similarity",
+            f"{wrong.place}: {wrong.values.get(wished)!r} in column {wished!r} is not a similarity",
             "give numbers, higher for pairs more alike",
         )
     return column_of
@@ -105,7 +105,7 @@ def guess_text(first: Record, records: list[Record], names: list[str]) -> str:
         return named[0]
     strings = [name for name in names if isinstance(first.values[name], str)]
     if not strings:
-        raise EdgepackError(f"{first.place}: no column holds text: {', '.join(names)}", "name it with --text-column")
+        raise EdgepackError(f"{first.place}: no column holds text. The columns are {', '.join(names)}", "name it with --text-column")
     return max(strings, key=lambda name: sum(len(str(record.values.get(name))) for record in records))
 
 
@@ -122,4 +122,6 @@ def _guess_label(first: Record, records: list[Record], names: list[str]) -> str:
         return named[0]
     if len(names) == 2:  # a table without a header: labels repeat, texts do not
         return min(names, key=lambda name: len({str(record.values.get(name)) for record in records}))
-    raise EdgepackError(f"{first.place}: which column is the label? It has {', '.join(names)}", "name it with --label-column")
+    raise EdgepackError(
+        f"{first.place}: the label's column is not clear. The columns are {', '.join(names)}", "name it with --label-column"
+    )

@@ -12,7 +12,7 @@ _DEFAULT_COUNT = 2  # a config that names no labels and states no number of them
 def label_names(config: Mapping[str, Any], place: str) -> tuple[str, ...]:
     """Names in the order of ids. Where `num_labels` and `id2label` disagree transformers keeps the number and names them LABEL_0 and on.
 
-    place: the file, for errors. EdgepackError: an id of an output has no name, or a name is no text.
+    place: the file, for errors. EdgepackError: an id of an output has no name, or a name is not a text.
     """
     stated, count = config.get("id2label"), config.get("num_labels")
     if not isinstance(stated, Mapping | None) or not (count is None or (isinstance(count, int) and count > 0)):
@@ -23,12 +23,12 @@ def label_names(config: Mapping[str, Any], place: str) -> tuple[str, ...]:
     try:
         names = {int(index): name for index, name in stated.items()}
     except ValueError:
-        raise EdgepackError(f"{place}: id2label has a key that is no number", "write ids as keys: {'0': 'first'}") from None
+        raise EdgepackError(f"{place}: id2label has a key that is not a number", "write ids as keys: {'0': 'first'}") from None
     gap = next((index for index in range(len(stated)) if index not in names), None)
     if gap is not None:
         problem = f"{place}: id2label has {len(stated)} labels, so the model has outputs 0 to {len(stated) - 1}, but no name for {gap}"
         raise EdgepackError(problem, f"name every output in id2label, or remove it and state num_labels: {max(names) + 1}")
     wrong = next((index for index, name in names.items() if not isinstance(name, str)), None)
     if wrong is not None:
-        raise EdgepackError(f"{place}: id2label names {wrong} as {names[wrong]!r}, which is no text", "write a text")
+        raise EdgepackError(f"{place}: id2label names {wrong} as {names[wrong]!r}, which is not a text", "write a text")
     return tuple(names[index] for index in range(len(stated)))

@@ -25,7 +25,7 @@ class Library:
 
     package: what must be installed. applies: whether the library tells for a model's Source and the task's answers record.
     ask: figures for each call, of the model's folder, the calls, that record and the longest text in tokens. figures: the same of a
-    pack's own answer. call: what a row becomes; None where it is no call. long_call: one that is longer than most models read.
+    pack's own answer. call: what a row becomes; None where it is not a call. long_call: one that is longer than most models read.
     records: the answers records that a pack is asked by, whose figures are put together. settings: of a pack's call.
     """
 

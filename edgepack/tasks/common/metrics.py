@@ -20,8 +20,8 @@ Statistic = Callable[[np.ndarray], np.ndarray]  # weights [draws, units] -> valu
 METRIC_NOTES = {  # what a reader of the figure must know
     "macro_f1": "Macro F1 is the mean over the classes that the test rows have or that were decided for, not over all of the model's.",
     "perplexity": (
-        "Perplexity is that of running text in windows of 256 tokens, or of the longest text if that is shorter. Each window is read "
-        "without what stands before it, and the tokens behind the last whole window are left out."
+        "Perplexity is measured on running text in windows of 256 tokens, or of the longest text if that is shorter. Each window is "
+        "read without the text before it, and the tokens after the last whole window are left out."
     ),
 }
 

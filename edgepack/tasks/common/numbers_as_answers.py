@@ -24,7 +24,7 @@ def columns(first: Record, records: list[Record], wished: Mapping[str, str | Non
     wrong = next((record for record in records if as_number(record.values.get(column)) is None), None)
     if wrong is not None:
         raise EdgepackError(
-            f"{wrong.place}: {wrong.values.get(column)!r} in column {column!r} is no number, and the model answers by numbers",
+            f"{wrong.place}: {wrong.values.get(column)!r} in column {column!r} is not a number, and the model answers by numbers",
             "give numbers, or name another --label-column",
         )
     return column_of | {"gold": column}

@@ -11,9 +11,9 @@ _GO_ON, _OPEN = "IMEL", "BIM"
 SHOWN = {
     "iob1": "IOB1 (B- only between two entities of a kind)",
     "iob2": "IOB2 (B- opens every entity)",
-    "bioes": "BIOES (E- ends an entity, S- is one by itself)",
-    "bilou": "BILOU (L- ends an entity, U- is one by itself)",
-    "bare": "bare tags (no B- or I-; equal neighbours are one)",
+    "bioes": "BIOES (E- ends an entity, S- is a whole entity)",
+    "bilou": "BILOU (L- ends an entity, U- is a whole entity)",
+    "bare": "bare tags (no B- or I-; equal neighbours are one entity)",
 }
 
 

@@ -51,7 +51,7 @@ export function checkRelease(manifest, { NAME, MINIMUM_VERSION }, now) {
   }
 }
 
-/** Of three numbers each; what is no version is older than every one. */
+/** Of three numbers each; what is not a version is older than every one. */
 export function isOlder(version, least) {
   if (typeof version !== "string" || !/^\d{1,9}\.\d{1,9}\.\d{1,9}$/.test(version)) return true;
   const [numbers, others] = [version, least].map((text) => text.split(".").map(Number));
@@ -70,7 +70,7 @@ export async function forgetOthers(base, files) {
 }
 
 export async function checkSignature(bytes, text, publicKeys) {
-  let signature = new Uint8Array(); // what is no base64 is no signature
+  let signature = new Uint8Array(); // what is no base64 is not a signature
   try {
     signature = Uint8Array.from(atob(new TextDecoder().decode(text).trim()), (character) => character.charCodeAt(0));
   } catch {}

@@ -154,13 +154,14 @@ class _Pipe:
 
     def _silent(self, time_out_s: float) -> EdgepackError:
         return EdgepackError(
-            f"{self._target.name} did not answer for {time_out_s:.0f} s", "see whether it is still running and plugged in, and start again"
+            f"{self._target.name} did not answer for {time_out_s:.0f} s",
+            "check whether it is still running and plugged in, and start again",
         )
 
     def _broken(self, why: str) -> EdgepackError:
         return EdgepackError(
             f"the connection to {self._target.name} broke: {why}",
-            "see whether the phone still runs and is plugged in, and start again: what it had is kept",
+            "check whether the phone still runs and is plugged in, and start again: what it had is kept",
         )
 
 
@@ -203,7 +204,7 @@ def _server() -> int:
 
     host, port = os.environ.get("ANDROID_ADB_SERVER_HOST", "127.0.0.1"), os.environ.get("ANDROID_ADB_SERVER_PORT", "5037")
     if not port.isdecimal() or int(port) not in range(1, 65536):
-        raise EdgepackError(f"ANDROID_ADB_SERVER_PORT is no port: {port!r}", "give it a number, or unset it")
+        raise EdgepackError(f"ANDROID_ADB_SERVER_PORT is not a port: {port!r}", "give it a number, or unset it")
     try:
         socket.create_connection((host, int(port)), _CONNECT_S).close()
     except OSError:
@@ -221,5 +222,5 @@ def _named_problems(target: Target) -> Iterator[None]:
         yield
     except (adbutils.AdbError, OSError, RuntimeError, subprocess.TimeoutExpired) as error:
         raise EdgepackError(
-            f"adb cannot reach {target.name}: {error}", "see that `adb start-server` works and what `adb devices` shows"
+            f"adb cannot reach {target.name}: {error}", "check that `adb start-server` works and what `adb devices` shows"
         ) from None

@@ -46,7 +46,7 @@ def _check_node() -> str:
     done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=60, check=False)
     version = re.match(r"v(\d+)\.", done.stdout)
     if done.returncode or not version:
-        raise EdgepackError(f"`node --version` says {(done.stdout or done.stderr).strip()[:60]!r}, which is no version", _INSTALL)
+        raise EdgepackError(f"`node --version` says {(done.stdout or done.stderr).strip()[:60]!r}, which is not a version", _INSTALL)
     if int(version[1]) < _OLDEST:
         raise EdgepackError(f"node:// needs Node.js {_OLDEST}, and `node` here is {done.stdout.strip()}", _INSTALL)
     return done.stdout.strip().removeprefix("v")

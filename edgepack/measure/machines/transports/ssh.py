@@ -91,7 +91,7 @@ class _Pipe:
             self.is_broken = True
             raise EdgepackError(
                 f"{self._target.name} did not answer for {time_out_s:.0f} s",
-                "see whether it is still running and reachable, and start again",
+                "check whether it is still running and reachable, and start again",
             ) from None
 
 
@@ -107,7 +107,7 @@ def _within(runner: asyncio.Runner, target: Target, work: Awaitable[Any]) -> Any
         raise
     except (asyncssh.Error, OSError, asyncio.IncompleteReadError) as error:
         raise EdgepackError(
-            f"the connection to {target.name} broke: {error}", "see whether the board still runs, and start again: what it had is kept"
+            f"the connection to {target.name} broke: {error}", "check whether the board still runs, and start again: what it had is kept"
         ) from None
 
 
@@ -143,7 +143,7 @@ async def _connect(target: Target) -> Any:
         raise EdgepackError(f"no host of the name {host!r}, for {target.name}", "check the name, or give the address as numbers") from None
     except (asyncssh.Error, OSError) as error:
         reason = f"no answer within {_CONNECT_S} s" if isinstance(error, TimeoutError) else str(error)
-        fix = "see that the board runs, that sshd listens there, and the port"
+        fix = "check that the board runs, that sshd listens there, and the port"
         raise EdgepackError(f"no connection to {target.address}: {reason}", fix) from None
 
 

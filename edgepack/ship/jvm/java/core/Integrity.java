@@ -59,7 +59,7 @@ final class Integrity {
         }
     }
 
-    /** Of three numbers each; what is no version is older than every one. */
+    /** Of three numbers each; what is not a version is older than every one. */
     static boolean isOlder(String version, String least) {
         if (!version.matches("[0-9]{1,9}\\.[0-9]{1,9}\\.[0-9]{1,9}")) {
             return true;

@@ -39,7 +39,7 @@ final class Template {
         return trims;
     }
 
-    /** Whether a first token's one blank was added by the pre-tokenizer, and is no part of the text. */
+    /** Whether a first token's one blank was added by the pre-tokenizer, and is not a part of the text. */
     boolean prefixed() {
         return prefixed;
     }
