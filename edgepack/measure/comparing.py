@@ -131,7 +131,10 @@ def _doubts(rows: Sequence[Compared], crowd: Sequence[tuple[float, float]]):
     timed = [row for row in rows if row.length and row.what != "ram_mb"]
     unsteady = [row for row in timed if not row.summary.steady]
     if unsteady:
-        yield f"{len(unsteady)} of {len(timed)} rows: session medians spread by over 5 %; a ratio is of the same session's"
+        yield (
+            f"{len(unsteady)} of {len(timed)} rows: the medians of their sessions differ by "
+            "over 5 %, so a ratio compares figures of one session"
+        )
     others, stolen = max(share for share, _ in crowd), max(share for _, share in crowd)
     if others > MOST_OTHERS or stolen > MOST_STOLEN:
-        yield f"other work was running: at most {others:.0%} of the cores in one session, and {stolen:.0%} went to other guests"
+        yield f"other programs ran: at most {others:.0%} of the cores in one session, and {stolen:.0%} went to other guests"

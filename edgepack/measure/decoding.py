@@ -50,7 +50,8 @@ def check_decoding(decoding: Decoding, what: str) -> None:
     """EdgepackError where a prompt is read otherwise than what follows it: the quantization broke one of the two."""
     if decoding.agreement < _LEAST_AGREEMENT or not decoding.nll <= _MOST_NLL:
         raise EdgepackError(
-            f"the {what} file reads a prompt otherwise than token by token: {decoding.agreement:.1%} of {decoding.tokens} tokens agree "
+            f"the {what} file gives other answers for a whole prompt than token by token: "
+            f"{decoding.agreement:.1%} of {decoding.tokens} tokens agree "
             f"(limit {_LEAST_AGREEMENT:.0%}), {decoding.nll:.3f} nats apart (limit {_MOST_NLL:g})",
             "choose a wider precision: --precision fp32",
         )

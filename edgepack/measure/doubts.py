@@ -20,9 +20,9 @@ def wait_for_quiet(run: RunJob, target: str, looks: int = 6) -> None:
         if look < looks - 1:
             time.sleep(_PAUSE_S)
     raise EdgepackError(
-        f"{target} is busy: others take {contention['others']:.0%} of its cores, and {contention['stolen']:.0%} go to other guests "
-        f"(limits {MOST_OTHERS:.0%} and {MOST_STOLEN:.0%}); figures from now would not repeat",
-        "end the other programs there, or measure nevertheless with --force: the report says so then",
+        f"{target} is busy: other programs take {contention['others']:.0%} of its cores, and {contention['stolen']:.0%} go to other guests "
+        f"(limits {MOST_OTHERS:.0%} and {MOST_STOLEN:.0%}); a measurement now could not be repeated",
+        "end the other programs there, or measure with --force: then the report says so",
     )
 
 
@@ -36,11 +36,11 @@ def doubts(measurement: Measurement) -> Iterator[str]:
     rows = (*measurement.latency, *measurement.first_token)
     for row in rows:
         if not row.summary.steady:
-            yield f"{row.length} tokens, {row.threads} threads: session medians spread by {row.summary.spread:.0%} (over 5 %)"
+            yield f"{row.length} tokens, {row.threads} threads: the medians of the sessions differ by {row.summary.spread:.0%} (over 5 %)"
     if not all(row.cold_is_proved for row in measurement.load if row.cold):
-        yield "cold load is not proved: the storage delivered less than half of the file"
+        yield "the cold load is not proved: the storage delivered less than half of the file"
     if measurement.environment["machine"]["arch"] == "wasm32":
-        yield "the browser's cold loads took the files from this machine: a network adds its own time to them"
+        yield "the browser loaded the files from this machine: over a network a cold load takes longer"
     before, after = measurement.environment["machine"]["clock_mhz"], measurement.environment["machine_after"]["clock_mhz"]
     if before and after and abs(after / before - 1) > 0.05:
         yield f"the clock went from {before:.0f} to {after:.0f} MHz"
@@ -50,7 +50,7 @@ def doubts(measurement: Measurement) -> Iterator[str]:
             max((share or 0.0 for row in crowded for share in getattr(row, name)), default=0.0) for name in ("others", "stolen")
         )
         yield (
-            f"other work was running: in {len(crowded)} of {len(rows)} rows others took more than {MOST_OTHERS:.0%} of the cores "
+            f"other programs ran: in {len(crowded)} of {len(rows)} rows they took more than {MOST_OTHERS:.0%} of the cores "
             f"(at most {others:.0%}), or other guests more than {MOST_STOLEN:.0%} (at most {stolen:.0%})"
         )
     sustained = measurement.sustained

@@ -22,8 +22,8 @@ from edgepack.tasks.common.task import Outputs
 LENGTHS = (16, 128)
 RUNS = 5  # counted at each length
 WAY_OUT = (
-    "build it for such a CPU: --profile x86-edge-avx2, or a profile of your own whose isa names avx2 and neither avx_vnni nor "
-    "avx512_vnni. Its weights have 7 bits then (reduce_range), and no sum saturates on any CPU"
+    "build the pack for such a CPU: --profile x86-edge-avx2, or your own profile whose isa has avx2, but neither avx_vnni nor "
+    "avx512_vnni. Then its weights have 7 bits (reduce_range), and no sum saturates on any CPU"
 )
 
 
@@ -85,7 +85,7 @@ def answers_alone(folder: Path, manifest: Manifest, on: Machine, target: str, by
         runtime=_runtime(facts, manifest),
         host=_agreement(manifest, answers, host) if host else None,
         golden=_agreement(manifest, answers, [np.asarray(entry["output"]) for entry in read_golden(folder)]),
-        instructions_why=f"neither times nor memory: it is emulated by {by}; instructions are counted on qemu:// alone",
+        instructions_why=f"neither times nor memory, because {by} emulates it; only qemu:// counts instructions",
     )
 
 

@@ -36,7 +36,7 @@ def largest_gap(manifest: Manifest, golden: list[dict[str, Any]], answers: Outpu
         if not gap <= manifest.golden_tolerance:
             shown = str(entry.get("text") or entry.get("words") or entry["input_ids"])[:60]
             raise EdgepackError(
-                f"the pack answers otherwise{place} than when it was built: {shown!r} differs by {gap:.3g} "
+                f"the pack gives other answers{place} than when it was built: {shown!r} differs by {gap:.3g} "
                 f"(limit {manifest.golden_tolerance:g})",
                 "use the runtime's version that the pack was built with, or build it again on this machine",
             )

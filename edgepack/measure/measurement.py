@@ -33,9 +33,9 @@ MLPERF = Effort(name="mlperf", sessions=5, runs=205, seconds=12.0, loads=5)  # M
 def chosen_effort(quick: bool, mlperf: bool, sustained_minutes: float, force: bool) -> Effort:
     """What the flags of `edgepack measure` ask for; EdgepackError where they exclude one another."""
     if quick and mlperf:
-        raise EdgepackError("--quick and --mlperf exclude one another", "leave one of them out")
+        raise EdgepackError("--quick and --mlperf cannot be used together", "leave one of the two out")
     if sustained_minutes < 0:
-        raise EdgepackError(f"--sustained {sustained_minutes:g}: minutes cannot be fewer than none", "give minutes, such as 10")
+        raise EdgepackError(f"--sustained {sustained_minutes:g}: the minutes cannot be negative", "give minutes, such as 10")
     effort = QUICK if quick else MLPERF if mlperf else FULL
     return effort.model_copy(update={"sustained_s": sustained_minutes * 60, "force": force or effort.force})
 

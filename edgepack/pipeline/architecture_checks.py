@@ -96,7 +96,7 @@ def _is_counted(subject: Subject) -> str:
     shape = find_model(str(subject.folder / "whole")).shape(subject.task.name)
     counted = count_params(subject.model)
     if shape.params != counted:
-        raise ValueError(f"the model has {counted:,} parameters, from its config follow {shape.params:,}")
+        raise ValueError(f"the model has {counted:,} parameters, but its config gives {shape.params:,}")
     if list(shape.stored_layers) != layer_shapes(subject.model):
         raise ValueError(f"the config states layers of {shape.stored_layers[0]}, the model has {layer_shapes(subject.model)[0]}")
     return "those that follow from the config alone"

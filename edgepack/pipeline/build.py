@@ -88,7 +88,9 @@ def _build(recipe: Recipe, profile: Profile, out: Path, cache: Path, effort: Eff
     for file_format in wished_formats(profile, recipe.format):
         check_installed(file_format)
     if recipe.format == "auto" and effort is None:
-        raise EdgepackError("--format auto chooses by measurement, and --measure off leaves none", "use --format both, or measure")
+        raise EdgepackError(
+            "--format auto chooses by measurement, but --measure off switches it off", "use --format both, or leave --measure off out"
+        )
     material = gather(recipe)
     if present:
         report = finished_report(out, present, material, effort is not None and Here().emulated_by() is None)
@@ -167,5 +169,8 @@ def _measured(folder: Path, manifest: Manifest, median_length: int | None, effor
                 return measure(folder, manifest, median_length, effort, machine, address)
         except EdgepackError as error:
             python = python_runtime(manifest.plan.runtime)
-            say(f"not measured on {address}: {error.problem}\n  fix: {error.fix}\n  it is measured in {python} here instead")
+            say(
+                f"not measured on {address}: {error.problem}\n  fix: {error.fix}\n  the pack "
+                f"is measured in {python} on this machine instead"
+            )
     return measure(folder, manifest, median_length, effort)

@@ -32,10 +32,11 @@ def check_names_of_labels(material: Material, outputs: Outputs) -> None:
         return
     of_data = {index: name for name, index in labels.items()}
     pairs = [(of_data[names[at]], material.id2label[names[answered[at]]], table[at].max()) for at in np.flatnonzero(is_true)]
-    shown = [f"{ours!r} is answered {theirs!r} in {count} rows" for ours, theirs, count in pairs if ours != theirs][:4]
+    shown = [f"it answers {theirs!r} to {count} rows of {ours!r}" for ours, theirs, count in pairs if ours != theirs][:4]
     mapping = ",".join(f"{ours}={theirs}" for ours, theirs, _ in pairs)
     raise EdgepackError(
-        f"the model is right in {right:.0%} of {len(rows)} test rows, less than chance, and in {other:.0%} under other names: "
-        + "; ".join(shown),
+        f"the model is right in {right:.0%} of {len(rows)} test rows, which is less than "
+        "chance. With other names for the labels it is right in "
+        f"{other:.0%}: " + "; ".join(shown),
         f"the labels of the data and of the model are not in the same order: --label-map {mapping!r}",
     )

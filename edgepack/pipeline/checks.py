@@ -24,12 +24,12 @@ EXPORT_TOLERANCE = 1e-4  # largest difference of an fp32 export against torch, b
 
 
 def check_student(material: Material, plan: Plan) -> None:
-    """EdgepackError: a narrower student cannot take over what stands behind its teacher's pooling."""
+    """EdgepackError: a narrower student cannot take over the parts after its teacher's pooling."""
     stated = material.source.sentence
     if stated is not None and stated.has_widths and plan.student.hidden != plan.teacher.hidden:
         raise EdgepackError(
-            f"the plan makes a student of a hidden width of {plan.student.hidden}, and what stands behind the pooling of "
-            f"{material.source.name} (Dense or LayerNorm) has weights for {plan.teacher.hidden}",
+            f"the plan makes a student with a hidden width of {plan.student.hidden}, but the parts of {material.source.name} after the "
+            f"pooling (Dense or LayerNorm) have weights for {plan.teacher.hidden}",
             f"keep the width: --student {len(plan.student.layers)}x{plan.teacher.hidden}, or --student same",
         )
 
@@ -72,7 +72,7 @@ def products_in_float(file: Path, candidate: "Candidate", family: Family) -> tup
     if unasked:
         first = max(unasked, key=lambda product: product.values)
         raise EdgepackError(
-            f"{candidate.recipe}: {len(unasked)} of {len(products)} matrix products stayed in float, and nobody asked for that. "
+            f"{candidate.recipe}: {len(unasked)} of {len(products)} matrix products stayed in float, although the plan did not say so. "
             f"The largest is {first.op} in {first.layer}, with {first.values:,} weights",
             "this is a fault of the quantizer, not of your model: please report the model's family and config. "
             "--precision fp32 builds a pack that says so",
@@ -83,7 +83,7 @@ def products_in_float(file: Path, candidate: "Candidate", family: Family) -> tup
 def _why_in_float(product: "Product", candidate: "Candidate", family: Family) -> str:
     """Nothing where there is no reason."""
     if candidate.in_float is None:
-        return "weights alone are narrower: products are computed in float"
+        return "only the weights are narrower: the products are computed in float"
     if product.values < FEWEST_WEIGHTS:
         return f"fewer than {FEWEST_WEIGHTS:,} weights"
     if product.weight in candidate.in_float:
@@ -95,7 +95,7 @@ def check_shipped_products(counts: dict[str, int], judged: Attempt) -> None:
     """EdgepackError where the file that is shipped is not the one that was judged."""
     if counts != judged.products:
         raise EdgepackError(
-            f"the file to ship has {counts} matrix products by precision, the one that was judged {judged.products}",
+            f"the file to ship has {counts} matrix products by precision, but the judged file has {judged.products}",
             "delete the cache folder and build again",
         )
 

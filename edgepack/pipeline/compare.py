@@ -58,7 +58,9 @@ def _compared(
 
 def _checked(packs: Sequence[Path]) -> list[Manifest]:
     if len(packs) < 2:
-        raise EdgepackError("one pack has nothing to be compared with", "name two or more; the first is what the others are compared with")
+        raise EdgepackError(
+            "there is only one pack, so there is nothing to compare", "name two or more; the others are compared with the first"
+        )
     if len({path.resolve() for path in packs}) < len(packs):
         raise EdgepackError(f"a pack is named twice: {', '.join(map(str, packs))}", "name each once")
     manifests = [read_manifest(path) for path in packs]

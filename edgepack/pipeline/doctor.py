@@ -19,7 +19,7 @@ from edgepack.measure.doubts import MOST_OTHERS, MOST_STOLEN
 EXTRAS = {  # what each extra of pyproject.toml gives; those for developers stand apart
     "adb": "measure on Android devices that are connected by adb",
     "browser": "measure in a browser (`--on browser://chromium`)",
-    "demo": "`edgepack build` without a model: the model of `make demo`",
+    "demo": "`edgepack build` without a model builds the demo's model",
     "genai": "check that onnxruntime-genai runs the packs of decoders",
     "sign": "sign modules with an ed25519 key (`edgepack ship --sign`)",
     "ssh": "measure on boards over ssh",
@@ -132,7 +132,7 @@ def _machine() -> MachineState:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
         raise EdgepackError(
-            f"this machine cannot be looked at: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}",
+            f"this machine cannot be checked: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}",
             "install edgepack's own packages again: pip install edgepack",
         )
     facts = json.loads(done.stdout)

@@ -52,7 +52,7 @@ def finished_report(out: Path, manifests: tuple[Manifest, ...], material: Materi
         reports.append(Report.read(read_json_object(place / "report.json", ANSWER_BYTES), str(place / "report.json")))
     if not reports or any(is_measured and report.measurements is None for report in reports):
         return None
-    say(f"nothing to do: {out} holds the finished pack of this very command, from the same model, data and libraries")
+    say(f"nothing to do: {out} holds the finished pack of this command, built from the same model, data and libraries")
     return next((report for report in reports if any(row.shipped and row.pack_id == report.pack_id for row in report.formats)), reports[0])
 
 

@@ -89,7 +89,7 @@ def check_against_library(model: "nn.Module", material: Material) -> None:
     if library is None or not is_plain or material.recipe.trust_remote_code or not library.applies(source, material.answers):
         return
     if source.adapter is not None:
-        say(f"not compared with {library.name}: an adapter is merged here, and there it is not")
+        say(f"not compared with {library.name}: edgepack merges the adapter, and the library does not")
         return
     if find_spec(library.package) is None:
         say(f"not compared with {library.name}: it is not installed")
@@ -107,9 +107,9 @@ def check_against_library(model: "nn.Module", material: Material) -> None:
     if wrong:
         worst = max(wrong, key=lambda index: gaps[index])
         raise EdgepackError(
-            f"a pack would answer otherwise than {library.name}: {len(wrong)} of {len(gaps)} texts differ. The worst is "
+            f"a pack would give other answers than {library.name}: {len(wrong)} of {len(gaps)} texts differ. The worst is "
             f"{shown(' | '.join(asked[worst][0]))}: {_difference(asked[worst][1], theirs[worst])} (limit {_LARGEST_GAP:g})",
-            "this model states something that edgepack does not reproduce: please report its config.json and tokenizer_config.json",
+            "edgepack does not reproduce something in this model: please report its config.json and tokenizer_config.json",
         )
     say(f"compared with {library.name} on {len(gaps)} raw texts: the largest difference is {max(gaps, default=0.0):.1g}")
 

@@ -39,7 +39,8 @@ def prove_chat(material: Material) -> None:
             text = None
         if text != expected:
             raise EdgepackError(
-                f"the chat template of {material.source.name} is rendered otherwise than by transformers, as for {messages!r:.200}",
+                f"the chat template of {material.source.name} is rendered differently than "
+                f"transformers does it, for example for {messages!r:.200}",
                 "remove the chat template from the model's folder, and report the template",
             )
 

@@ -73,7 +73,7 @@ def check_calibration(material: Material, plan: Plan) -> None:
     asked += ["activations static"] if material.recipe.activations == "static" else []
     if asked and count < _LEAST_TEXTS and any(isinstance(step, Quantize) for step in plan.steps):
         raise EdgepackError(
-            f"--{asked[0]} calibrates on texts of the train split, which has {count}: {_LEAST_TEXTS} at least",
+            f"--{asked[0]} calibrates on texts of the train split, which has only {count}: at least {_LEAST_TEXTS} are needed",
             "give more data, or leave the flag out",
         )
 

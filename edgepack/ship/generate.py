@@ -42,7 +42,7 @@ class Generated(Frozen):
         """One line for people."""
         by = self.machine.get("emulated_by")
         if by:
-            return f"{len(self.tokens)} tokens ({self.ended_by}); not timed, as this CPU is emulated by {by}"
+            return f"{len(self.tokens)} tokens ({self.ended_by}); not timed, because this CPU is emulated by {by}"
         if self.first_token_ms is None:
             return f"no token: {self.ended_by}"
         speed = "" if self.tokens_per_s is None else f", then {self.tokens_per_s:.1f} tokens/s"
@@ -174,10 +174,13 @@ def _text_generator(pack: Path) -> Manifest:
     check_files(pack, manifest, skip=REPORT_FILES)
     if not task_named(manifest.task).decodes:
         raise EdgepackError(
-            f"{str(pack)!r} is a pack for {manifest.task}: it generates no text", "give a pack that was built from a text-generation model"
+            f"{str(pack)!r} is a pack for {manifest.task}, so it generates no text",
+            "give a pack that was built from a text-generation model",
         )
     if not manifest.cache or not manifest.positions:
-        raise EdgepackError(f"{str(pack)!r} keeps no keys and values: it cannot generate text", "build the pack again with this edgepack")
+        raise EdgepackError(
+            f"{str(pack)!r} keeps no keys and values between tokens, so it cannot generate text", "build the pack again with this edgepack"
+        )
     return manifest
 
 
@@ -227,6 +230,6 @@ def _check_room(ids: list[int], manifest: Manifest) -> None:
         raise EdgepackError(
             f"the prompt has {len(ids)} tokens, "
             + (f"the file's cache holds {manifest.positions}" if fixed else f"the model has {manifest.positions} positions"),
-            "shorten the prompt, as what is generated needs room too, or give --window slide"
+            "shorten the prompt, because the generated text needs room too, or give --window slide"
             + (", or build with a larger --max-length" if fixed else ""),
         )

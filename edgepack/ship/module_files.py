@@ -92,7 +92,7 @@ def sizes_of(shipment: Shipment) -> tuple[Size, ...]:
 def licences_of(shipment: Shipment) -> tuple[Carried, ...]:
     """Of what every module carries: the model, and edgepack's own code."""
     manifest = shipment.manifest
-    stated = manifest.licence or "not stated by the model's card: ask its author before you publish"
+    stated = manifest.licence or "the model's card does not state it: ask the author before you publish"
     return (
         Carried(what=f"the model, made from {manifest.source.name}", licence=stated, carried=True),
         Carried(what="the module's code, by edgepack", licence="Apache-2.0", carried=True),

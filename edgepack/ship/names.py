@@ -43,14 +43,14 @@ def _check_name(name: str, origin: str) -> None:
     if keyword.iskeyword(name) or name in _JAVA_WORDS:
         raise EdgepackError(f"{origin}, {name!r}, is a word of the language", fix)
     if name in sys.stdlib_module_names or name in _NEEDED:
-        raise EdgepackError(f"{origin}, {name!r}, would hide the package of that name", fix)
+        raise EdgepackError(f"{origin}, {name!r}, would replace the package of that name", fix)
 
 
 def _check_package(package: str) -> None:
     parts = package.split(".")
     wrong = next((part for part in parts if not _NAME.fullmatch(part) or part in _JAVA_WORDS), None)
     if wrong is not None or len(parts) < 2:
-        what = "it has one part alone" if wrong is None else f"{wrong!r} is not a part of one"
+        what = "it has only one part" if wrong is None else f"{wrong!r} is not a part of one"
         raise EdgepackError(
             f"--package {package!r} is not a package name: {what}",
             "give two parts or more of small letters, digits and _: com.example.intents",

@@ -66,7 +66,7 @@ def self_tested(shipment: Shipment, folder: Path) -> str:
     lines = done.stdout.strip().split("\n")
     if done.returncode or not lines[-1]:
         last = (done.stderr.strip().split("\n") or ["no message"])[-1]
-        raise EdgepackError(f"the module's self-test did not run: {last}", "this is a fault of edgepack: please report it")
+        raise EdgepackError(f"the module's self-test could not run: {last}", "this is a fault of edgepack: please report it")
     passed, problem, texts, equal = json.loads(lines[-1])
     if passed:
         return f"self-test: {texts} golden texts answered as they were when the pack was built, token ids of {equal} equal"

@@ -38,7 +38,7 @@ def read_release(version: str, minimum_version: str | None, expires: str | None,
             "give a --minimum-version that is at most --version",
         )
     if also_trust and not keys:
-        raise EdgepackError("--also-trust names more keys, but nothing is signed", "add --sign with your private key")
+        raise EdgepackError("--also-trust names more keys, but the module is not signed", "add --sign with your private key")
     trusted = tuple(dict.fromkeys((*keys, *(read_public_key(Path(file)) for file in also_trust))))
     created = _created()
     return Release(

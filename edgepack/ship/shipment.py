@@ -132,12 +132,12 @@ def check_known(shipment: Shipment, tasks: Collection[str], models: Collection[s
     if task not in tasks:
         works = ", ".join(name for name in platform_names() if name != shipment.platform)
         raise EdgepackError(
-            f"the {shipment.platform} module has no {task}: it knows {', '.join(sorted(tasks))}",
+            f"the {shipment.platform} module cannot do {task}: it can do {', '.join(sorted(tasks))}",
             f"ship it --for another platform ({works}), or build a pack for one of these tasks",
         )
     if model not in models:
         raise EdgepackError(
-            f"the {shipment.platform} module has no {model} tokenizer: it knows {', '.join(sorted(models))}",
+            f"the {shipment.platform} module cannot run a {model} tokenizer: it can run {', '.join(sorted(models))}",
             "ship it --for python or linux, which read every tokenizer.json",
         )
 

@@ -198,7 +198,7 @@ def test_no_phone_at_all_and_one_that_trusts_nobody_are_told(adb, tmp_path):
 
 
 def test_an_old_adbd_is_told(adb, tmp_path):
-    with plugged_in(adb, tmp_path, features="cmd"), pytest.raises(EdgepackError, match="keeps no output and exit codes apart"):
+    with plugged_in(adb, tmp_path, features="cmd"), pytest.raises(EdgepackError, match="cannot separate output and exit codes"):
         opening(find_targets(["adb://"])[0])
 
 

@@ -78,7 +78,7 @@ def test_a_pack_for_the_browser_is_measured_in_one_as_it_is_built_and_in_node_to
     assert machine["cross_origin_isolated"] and machine["isa"] == ["simd128", "threads"] and "Headless" in machine["user_agent"]
     assert machine["cpu_part"] == "wasm-simd128" and machine["timer_us"] < 50 and machine["python"] is None
     cold, warm = page.load
-    assert cold.cold_is_proved and warm.read_bytes == (0,) and any("a network adds its own time" in doubt for doubt in page.doubts)
+    assert cold.cold_is_proved and warm.read_bytes == (0,) and any("over a network a cold load" in doubt for doubt in page.doubts)
     checks = {check.name: check for check in built.checks}
     assert checks["latency_ms"].origin == "measured" and checks["ram_mb"].origin == "measured"
     assert checks["load_ms"].origin == "predicted" and "the download" in checks["load_ms"].where
@@ -274,7 +274,7 @@ def test_a_full_disk_is_told_where_a_browser_keeps_its_files(pack_folder, tmp_pa
 @pytest.mark.parametrize(
     ("npm", "says", "fix"),
     [
-        ("", "could not be fetched by npm: npm said nothing", "copy the cache folder's npm/"),
+        ("", "could not be fetched by npm: npm said nothing", "copy the folder npm/"),
         ("npm error nospc ENOSPC: no space left on device, write", "no space left on device", "free some space"),
         ("npm error network request failed, reason: getaddrinfo ENOTFOUND", "ENOTFOUND", "npm reaches its registry"),
     ],

@@ -243,7 +243,7 @@ def test_a_target_named_twice_is_refused():
     [
         ("unknown host", "is not a known host: it shows SHA256:", "once, and compare what it shows"),
         ("changed host", "has changed: it now shows SHA256:", "only where you know why"),
-        ("wrong key", "it accepts none of the keys in", "ssh-copy-id brings a key there"),
+        ("wrong key", "it accepts none of the keys in", "copy a key there with ssh-copy-id"),
         ("locked key", "the key for pi cannot be read", "put it into ssh-agent"),
     ],
 )

@@ -9,7 +9,7 @@ import libraries
 from rows_basic import make
 from situation import Situation
 
-NO_WEB = {"web": "no answers in a context"}
+NO_WEB = {"web": "cannot answer questions"}
 LONG = (
     ("what is on?", "The light in the kitchen is on. " * 9 + "Naïve Zoë plays the radio."),
     ("who calls at nine?", "play music and set the heating to 21 degrees, " * 20),

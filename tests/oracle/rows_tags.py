@@ -155,7 +155,7 @@ def row(
 
 
 PLACED = ("bert", "bert-cased", "roberta", "smollm", "llama3")
-NO_PLACES = {"web": "finds no places of tokens"}
+NO_PLACES = {"web": "cannot find where a token is"}
 WORDS_ALONE = (("turn on the light in Zoë Müller kitchen now",), ("call mum",), ("",), ("naïve café \U0001f525 x",))
 
 SITUATIONS = [

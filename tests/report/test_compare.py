@@ -70,7 +70,7 @@ def test_a_sentence_says_faster_slower_and_less_memory(compared):
 
 def test_what_cannot_be_compared_is_said_before_work(pack_folder, stories_pack, tmp_path):
     for packs, says in (
-        ([pack_folder], "nothing to be compared with"),
+        ([pack_folder], "nothing to compare"),
         ([pack_folder, pack_folder], "named twice"),
         ([pack_folder, stories_pack], "is for text-"),
     ):

@@ -157,7 +157,7 @@ def test_the_web_module_opens_its_own_model_only(pack_folder, linux, keys, tmp_p
         ({"minimum_version": "2.0.0"}, "the module would refuse its own model"),
         ({"expires": "0d"}, "is no time to come"),
         ({"expires": "2001-01-01"}, "is no time to come"),
-        ({"also_trust": ["missing.pub"]}, "nothing is signed"),
+        ({"also_trust": ["missing.pub"]}, "the module is not signed"),
     ],
 )
 def test_what_is_no_release_is_refused_before_any_work(pack_folder, tmp_path, given, says):

@@ -20,9 +20,9 @@ from edgepack.ship.shipping import platform_names, ship
         ({"name": "my intents"}, "is not a name for a module"),
         ({"name": "../up"}, "is not a name for a module"),
         ({"name": "class"}, "is a word of the language"),
-        ({"name": "json"}, "would hide the package of that name"),
-        ({"name": "numpy"}, "would hide the package of that name"),
-        ({"package": "intents"}, "it has one part alone"),
+        ({"name": "json"}, "would replace the package of that name"),
+        ({"name": "numpy"}, "would replace the package of that name"),
+        ({"package": "intents"}, "it has only one part"),
         ({"package": "com.example.new"}, "'new' is not a part of one"),
         ({"package": "com.Example.x"}, "'Example' is not a part of one"),
         ({"sign": "nowhere.pem"}, "no key file"),
@@ -110,7 +110,7 @@ def test_every_module_says_how_to_use_it_what_it_adds_and_whose_it_is(pack_folde
     assert all(one.source for one in shipped.sizes if one.bytes is not None)
     readme, licences = ((tmp_path / "out" / name).read_text() for name in ("README.md", "LICENCES.md"))
     assert "intents" in readme and "## What it adds to an app" in readme and "None" not in readme
-    assert "Apache-2.0" in licences and "not stated by the model's card" in licences
+    assert "Apache-2.0" in licences and "the model's card does not state it" in licences
 
 
 def test_web_refuses_what_its_module_does_not_know(pack_folder, tmp_path):

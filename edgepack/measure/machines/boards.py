@@ -98,22 +98,24 @@ def _findings(target: Target, machine: Machine, facts: Facts, manifest: Manifest
 def _device(machine: Machine, facts: Facts, manifest: Manifest) -> Finding:
     profile = manifest.profile
     if "computes" not in machine.can:
-        return Finding(what="device", ok=None, found="null machine: it computes nothing and judges no budget")
+        return Finding(what="device", ok=None, found="the null machine computes nothing and judges no budget")
     if "times" not in machine.can or facts.machine.get("emulated_by"):
         tells = "answers and instructions" if "instructions" in machine.can else "answers"
-        return Finding(what="device", ok=None, found=f"emulated: tells {tells}, and judges no budget of time or memory")
+        return Finding(what="device", ok=None, found=f"emulated: it gives {tells}, and judges no budget of time or memory")
     if is_the_device(profile, facts.machine):
-        return Finding(what="device", ok=True, found=f"it is the {profile.cpu.part} of {profile.name}: figures judge its budgets")
-    return Finding(what="device", ok=None, found=f"not the {profile.cpu.part} of {profile.name}: figures will not judge its budgets")
+        return Finding(what="device", ok=True, found=f"it is the {profile.cpu.part} of {profile.name}, so its figures judge the budgets")
+    return Finding(
+        what="device", ok=None, found=f"it is not the {profile.cpu.part} of {profile.name}, so its figures do not judge the budgets"
+    )
 
 
 def _folder(machine: Machine, facts: Facts, needed_mb: float) -> Finding:
-    place = f"{facts.folder}, set up, {facts.folder_mb:g} MB" if facts.is_set_up else f"{facts.folder}-… while it measures, gone afterwards"
+    place = f"{facts.folder}, set up, {facts.folder_mb:g} MB" if facts.is_set_up else f"{facts.folder}-… only while it measures"
     if facts.folder is None:
-        return Finding(what="folder", ok=True, found="the pack's own")
+        return Finding(what="folder", ok=True, found="the folder of the pack")
     if "copies" not in machine.can:
         place = f"{facts.folder}, {facts.folder_mb:g} MB" if facts.folder_mb else f"nothing kept in {facts.folder}"
-        return Finding(what="folder", ok=True, found=f"the pack's own; {place}")
+        return Finding(what="folder", ok=True, found=f"the folder of the pack; {place}")
     if not facts.is_writable:
         return Finding(what="folder", ok=False, found=f"{facts.folder} cannot be written", fix="set another `folder` in targets.toml")
     if facts.free_mb is not None and facts.free_mb < needed_mb:
@@ -134,14 +136,14 @@ def _memory(facts: Facts, manifest: Manifest) -> Finding:
 def _runtime(target: Target, facts: Facts, runtime: str, built_with: str | None) -> Finding:
     if facts.python is None:
         return Finding(what="runtime", ok=True, found=", ".join(f"{name} {version}" for name, version in facts.packages.items()))
-    fix = f"edgepack target setup {target.name} --pack PACK brings one"
+    fix = f"edgepack target setup {target.name} --pack PACK installs one"
     missing = [name for name in (runtime_facts(runtime).package, "numpy") if not facts.packages.get(name)]
     if missing:
         return Finding(what="runtime", ok=False, found=f"no {' and no '.join(missing)} for Python {facts.python}", fix=fix)
     version = facts.packages[runtime_facts(runtime).package]
     versions = f"{runtime} {version}, numpy {facts.packages['numpy']}"
     if built_with and _numbers(version) < _numbers(built_with):
-        return Finding(what="runtime", ok=None, found=f"{versions}; the pack was built with {built_with}, which is newer", fix=fix)
+        return Finding(what="runtime", ok=None, found=f"{versions}; the pack was built with the newer {built_with}", fix=fix)
     return Finding(what="runtime", ok=True, found=versions)
 
 
@@ -152,9 +154,11 @@ def _answers(machine: Machine, pack: Path, manifest: Manifest) -> Finding:
         gap = answers_on(machine, pack, manifest, exact=False if "saturates" in machine.can else None)
     except EdgepackError as error:
         may_saturate = "saturates" in machine.can and manifest.plan.exact_products
-        fix = f"if it is that int8 sums saturate, {WAY_OUT}" if may_saturate else error.fix
+        fix = f"if int8 sums saturate there, {WAY_OUT}" if may_saturate else error.fix
         return Finding(what="answers", ok=False, found=error.problem, fix=fix)
-    return Finding(what="answers", ok=True, found=f"as the pack was built, within {gap:g} (limit {manifest.golden_tolerance:g})")
+    return Finding(
+        what="answers", ok=True, found=f"the same as when the pack was built, within {gap:g} (limit {manifest.golden_tolerance:g})"
+    )
 
 
 def _installed(facts: Facts) -> list[str]:
@@ -172,4 +176,4 @@ def _numbers(version: str) -> tuple[int, ...]:
 def _check_has_setup(target: Target, verb: Literal["set up", "remove"]) -> None:
     why = getattr(transport(target), "NO_SETUP", None)
     if why:
-        raise EdgepackError(f"nothing to {verb} for {target.name}: {why}", "name a board: ssh://user@host")
+        raise EdgepackError(f"nothing to {verb} for {target.name}: {why}", "name a board, such as ssh://user@host")

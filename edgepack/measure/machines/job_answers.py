@@ -153,7 +153,7 @@ def _check(kind: type[_Answer], content: Any, what: str) -> None:
         key = ".".join(map(str, first["loc"])) or "all of it"
         raise EdgepackError(
             f"the answer to {what} is wrong at {key}: {shown(first['input'])}",
-            "use the targets folder of this edgepack there, and check that nothing else prints in between",
+            "use this edgepack's targets folder there, and check that no other program prints into its output",
         ) from None
 
 

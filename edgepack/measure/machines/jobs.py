@@ -33,5 +33,5 @@ def refusal(answer: dict[str, Any]) -> EdgepackError:
     texts = stated if isinstance(stated, dict) else {}
     problem, fix = texts.get("problem"), texts.get("fix")
     if not isinstance(problem, str) or not isinstance(fix, str):
-        return EdgepackError(f"the target refused without a reason: {shown(stated)}", "use the targets folder of this edgepack there")
+        return EdgepackError(f"the target refused and gave no reason: {shown(stated)}", "use this edgepack's targets folder there")
     return EdgepackError(problem, fix)

@@ -61,14 +61,14 @@ class Removal(Frozen):
 
 
 ABILITIES = {  # what one machine can and another cannot; where a machine lacks one, what it would tell is null
-    "computes": "it runs the pack's file: its answers are its own",
-    "times": "times and memory that it tells are those of a device",
-    "quiet": "it tells what else runs there",
-    "storage": "it reads the model's files by themselves, to time the storage",
-    "texts": "it times the tokenizer and the decision behind the model",
+    "computes": "it runs the pack's file itself",
+    "times": "its times and memory are those of a real device",
+    "quiet": "it says what other programs run there",
+    "storage": "it reads the model's files without opening them, to time the storage",
+    "texts": "it times the tokenizer, and the decision after the model",
     "ops": "it times single ops",
     "instructions": "it counts the instructions of an inference: see `Counts`",
-    "saturates": "sums of u8 x s8 products may saturate on its CPU, and it is asked so that this shows",
+    "saturates": "sums of u8 x s8 products may saturate on its CPU, so it is asked in a way that shows it",
     "copies": "the pack is copied to it",
 }
 
@@ -111,6 +111,6 @@ def check_can(machine: Machine, ability: str, target: str) -> None:
     """EdgepackError where the machine lacks it."""
     if ability not in machine.can:
         raise EdgepackError(
-            f"{target} cannot do this: it is not a machine of which one can say that {ABILITIES[ability]}",
-            "take another target: --on local, or --on ssh://user@host",
+            f"{target} cannot do this, because it lacks an ability: {ABILITIES[ability]}",
+            "choose another target: --on local, or --on ssh://user@host",
         )

@@ -92,5 +92,5 @@ def _not_fetched(name: str, reason: str) -> EdgepackError:
         f"{name} {PACKAGES[name].version} could not be fetched by npm: {reason}",
         "free some space, or set EDGEPACK_CACHE to a folder on another disk"
         if full
-        else "it is fetched once: check that npm reaches its registry, or copy the cache folder's npm/ from a machine where it does",
+        else "check that npm reaches its registry, or copy the folder npm/ of edgepack's cache from a machine where it does",
     )

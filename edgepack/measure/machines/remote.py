@@ -34,7 +34,7 @@ _HELLO = b"edgepack is here\n"
 _CHUNK = 1 << 20
 _ANSWER_S, _SLOWEST_BYTES_S = 120.0, 50_000
 _NO_PYTHON = "install it there, or name the one to use in targets.toml, as python = ..."
-_OTHER_PROGRAM = "see what else prints there, and start again"
+_OTHER_PROGRAM = "find what else prints there, and start again"
 _MOST_CHATTER = 100  # lines that a login script may print before
 
 
@@ -127,7 +127,7 @@ class Remote:
         if done["too_long"]:
             raise EdgepackError(
                 f"{job['kind']} ran over {limit_s:g} s on {self.target.name} and was ended there",
-                "measure when nothing else runs there, with --quick, or raise time_out_s in targets.toml",
+                "measure when no other program runs there, or with --quick, or raise time_out_s in targets.toml",
             )
         if done["code"] < 0:
             raise EdgepackError(
@@ -138,7 +138,7 @@ class Remote:
         if done["code"] and "ModuleNotFoundError" in done["err"]:
             raise EdgepackError(
                 f"{self.target.python} on {self.target.name} cannot run {runtime}: {done['err'].strip().splitlines()[-1]}",
-                f"bring a Python with it there: edgepack target setup {self.target.name} --pack {folder}",
+                f"install a Python with it there: edgepack target setup {self.target.name} --pack {folder}",
             )
         if done["code"]:
             raise failure(f"{folder} on {self.target.name}", runtime, job, done["err"].strip() or f"exit code {done['code']}", done["out"])
@@ -170,13 +170,13 @@ class Remote:
         if not line:
             raise EdgepackError(
                 f"{self.target.name} stopped answering: edgepack's process there ended{_in_brackets(self._pipe.complaint())}",
-                "check whether somebody or too little memory ended it there, and start again",
+                "check whether a user or too little memory ended it there, and start again",
             )
         answer = parse_json(self._pipe.read(self._count(line), wait_s), f"what {self.target.name} answered", _OTHER_PROGRAM, finite=False)
         if isinstance(answer, dict) and answer.get("disk_is_full"):
             raise self._full(str(answer.get("error")))
         if isinstance(answer, dict) and "error" in answer:
-            raise Answered(f"{self.target.name} could not do it: {answer['error']}", "mend that there, and start again")
+            raise Answered(f"{self.target.name} failed: {answer['error']}", "correct that there, and start again")
         return answer
 
     def _count(self, line: bytes) -> int:
@@ -187,7 +187,7 @@ class Remote:
 
     def _full(self, what: str) -> Answered:
         return Answered(
-            f"the disk of {self.target.name} is full: {what}; what was sent is gone again",
+            f"the disk of {self.target.name} is full: {what}. What was sent was removed again",
             f"free some space there, or set another folder for {self.target.name} in targets.toml",
         )
 

@@ -26,7 +26,7 @@ def class_prefix(name: str) -> str:
     prefix = "".join(part.capitalize() for part in name.split("_"))
     reserved = {path.stem for path in JAVA.rglob("*.java")} - {"PackModel", "PackAssets"}
     if reserved & {f"{prefix}Model", f"{prefix}Assets"}:
-        raise EdgepackError(f"--name {name!r} would hide {prefix}Model, a class of the module", "give another --name, such as intents")
+        raise EdgepackError(f"--name {name!r} would replace {prefix}Model, a class of the module", "give another --name, such as intents")
     return prefix
 
 

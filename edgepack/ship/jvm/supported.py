@@ -44,8 +44,8 @@ def check_tokenizer(path: Path) -> None:
     unknown = _unknown(read_json_object(path, TOKENIZER_BYTES, "build the pack again"))
     if unknown is not None:
         raise EdgepackError(
-            f"the android module's tokenizers cannot make {path} again: {unknown}",
-            "ship it --for python or linux, which run the library itself, or train with a tokenizer that has no such part",
+            f"the android module has no code for a part of {path}: {unknown}",
+            "ship it --for python or linux, which use the tokenizers library, or train with a tokenizer without this part",
         )
 
 
@@ -61,7 +61,7 @@ def _unknown(content: dict[str, Any]) -> str | None:
     if len(processors) > 1 and processors not in (["ByteLevel", "TemplateProcessing"], ["ByteLevel", "BertProcessing"]):
         return f"post_processors in the order {', '.join(processors)} (known: ByteLevel, TemplateProcessing)"
     if any(token["single_word"] for token in content["added_tokens"]):
-        return "an added token that matches whole words alone"
+        return "an added token that matches only whole words"
     return _unknown_setting(content)
 
 

@@ -42,12 +42,12 @@ def check(shipment: Shipment) -> tuple[str, ...]:
     class_prefix(shipment.name)
     if facts_in_python(manifest.plan.runtime).android is None:
         raise EdgepackError(
-            f"the android module has no {manifest.plan.runtime}: it runs onnxruntime and LiteRT",
+            f"the android module does not run {manifest.plan.runtime}: it runs onnxruntime and LiteRT",
             "build the pack for a phone: edgepack build --profile phone",
         )
     if task_named(manifest.task).decodes and manifest.format == "tflite":
         raise EdgepackError(
-            "the android module writes no text from a TFLite file: its Java has no loop around the file's cache",
+            "the android module writes no text from a TFLite file: its Java code cannot handle the file's cache",
             "ship a pack that was built with --format onnx, or ship this one --for linux or --for python",
         )
     sizes = {file.name: file.bytes for file in manifest.files}
@@ -75,8 +75,8 @@ def _chat_warning(shipment: Shipment) -> tuple[str, ...]:
     if not answers.get("chat_template") or answers.get("chat_form"):
         return ()
     return (
-        "the android module refuses messages of this model: its chat template depends on more than the roles, and Java has no jinja2."
-        " Prompts work: give it the finished text, or ship --for linux or --for python",
+        "the android module refuses chat messages for this model: the chat template depends on more than the roles, and Java has no jinja2."
+        " Prompts work: give the finished text, or ship --for linux or --for python",
     )
 
 

@@ -20,7 +20,7 @@ _VERSIONS = {_RUNTIME: FACTS.npm.version, _TOKENIZERS: "0.2.0", _BUNDLER: "0.28.
 _RUNTIME_BYTES = 14_239_897 + 24_381 + 50_126  # ort-wasm-simd-threaded.wasm and .mjs, ort.wasm.min.mjs
 _TOKENIZERS_BYTES = 36_601  # tokenizers.min.mjs
 _TASKS = {"text-classification", "token-classification", "feature-extraction"}
-_WHY_NOT = {"question-answering": "the web module finds no answers in a context: its tokenizer library gives no places of tokens"}
+_WHY_NOT = {"question-answering": "the web module cannot answer questions: its tokenizer library does not say where a token is in the text"}
 _MODELS = {"WordPiece", "BPE", "Unigram", "WordLevel"}
 _POST_PROCESSORS = {"TemplateProcessing", "BertProcessing", "RobertaProcessing", "ByteLevel"}
 _LOCK = "package-lock.json"
@@ -42,7 +42,7 @@ def check(shipment: Shipment) -> tuple[str, ...]:
     added = json.loads((shipment.pack / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
     if any(token.get("single_word") for token in added):
         raise EdgepackError(
-            "the web module's tokenizer knows no added token that matches whole words alone", "ship it --for python or linux"
+            "the web module's tokenizer knows no added token that matches only whole words", "ship it --for python or linux"
         )
     unknown = set(shipment.tokenizing.post_processors) - _POST_PROCESSORS
     if unknown:
@@ -59,7 +59,7 @@ def _check_places(shipment: Shipment) -> None:
     by_byte = tokenizing.model == "BPE" and "ByteLevel" in tokenizing.pre_tokenizers and not tokenizing.normalizers
     if not (by_word or by_byte):
         raise EdgepackError(
-            f"the web module finds no places of tokens in a text for a {tokenizing.model} tokenizer of this kind",
+            f"the web module cannot find where a token is in the text for this kind of {tokenizing.model} tokenizer",
             "build the pack with --words white-space (or characters), or ship it --for android, linux or python",
         )
 

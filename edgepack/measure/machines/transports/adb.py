@@ -161,7 +161,7 @@ class _Pipe:
     def _broken(self, why: str) -> EdgepackError:
         return EdgepackError(
             f"the connection to {self._target.name} broke: {why}",
-            "check whether the phone still runs and is plugged in, and start again: what it had is kept",
+            "check whether the phone still runs and is plugged in, and start again; files that it has already are kept",
         )
 
 
@@ -180,7 +180,7 @@ def _find_device(target: Target) -> Any:
     device = client.device(serial)
     with _named_problems(target):
         if "shell_v2" not in device.get_features():
-            raise EdgepackError(f"the adb of {serial} keeps no output and exit codes apart", "Android 7 or newer is needed there")
+            raise EdgepackError(f"the adb of {serial} cannot separate output and exit codes", "Android 7 or newer is needed there")
     return device
 
 

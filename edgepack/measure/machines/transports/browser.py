@@ -42,7 +42,7 @@ def check(target: Target) -> None:
     """EdgepackError: another address, playwright missing, onnxruntime-web neither in the cache nor to be fetched."""
     name = target.address.removeprefix("browser://").rstrip("/")
     if not target.address.startswith("browser://") or name not in _BROWSERS:
-        raise EdgepackError(f"no browser of the name {name!r} is known: {target.address!r}", did_you_mean(name, list(_BROWSERS)))
+        raise EdgepackError(f"edgepack knows no browser {name!r}: {target.address!r}", did_you_mean(name, list(_BROWSERS)))
     if importlib.util.find_spec("playwright") is None:
         raise EdgepackError(f"{target.address} needs playwright, which is not installed", "pip install 'edgepack[browser]'")
     check_fetchable(FACTS.npm.name)
@@ -120,12 +120,12 @@ class Browser:
             except TimeoutError:
                 raise EdgepackError(
                     f"{job['kind']} ran over {self.target.time_out_s:g} s in {self.target.name} and was ended",
-                    "measure when nothing else runs here, with --quick, or raise time_out_s in targets.toml",
+                    "measure when no other program runs here, or with --quick, or raise time_out_s in targets.toml",
                 ) from None
             except Error as error:
                 raise EdgepackError(
                     f"{self.target.name} ended while it did {job['kind']}: {_first_line(error)}",
-                    "most often too little memory: see what the pack needs, and what else runs here",
+                    "the cause is most often too little memory: compare what the pack needs with what other programs use here",
                 ) from None
         if "error" in result:
             raise refusal(result)

@@ -89,13 +89,14 @@ class Node:
             raise EdgepackError(
                 f"{job['kind']} was killed in {self.target.name} by signal {-done.returncode}"
                 + (": most often too little memory" if done.returncode == -9 else ""),
-                "see what the pack needs, and what else runs here",
+                "compare what the pack needs with what other programs use here",
             )
         if done.returncode or answer is None:
             reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
             raise EdgepackError(
                 f"run_node.mjs failed on {job['kind']} of {folder}: {reason}",
-                "check the pack with `edgepack verify`; if it holds, remove npm/ from edgepack's cache, so that the runtime comes anew",
+                "check the pack with `edgepack verify`; if it passes, remove npm/ from edgepack's "
+                "cache, so that the runtime is fetched again",
             )
         for key in ("machine", "machine_before"):
             if key in answer:
@@ -113,5 +114,5 @@ class Node:
         except subprocess.TimeoutExpired:
             raise EdgepackError(
                 f"{job['kind']} ran over {limit_s:g} s in {self.target.name} and was ended",
-                "measure when nothing else runs here, with --quick, or raise time_out_s in targets.toml",
+                "measure when no other program runs here, or with --quick, or raise time_out_s in targets.toml",
             ) from None

@@ -56,7 +56,7 @@ class Null:
         work = {"answer": _answer, "load": _load}.get(job["kind"])
         if work is None:
             raise EdgepackError(
-                f"{NOTHING_MEASURED}, and {job['kind']} was asked of it", "measure on a machine: --on local, or --on ssh://user@host"
+                f"{NOTHING_MEASURED}, so it cannot do {job['kind']}", "measure on a machine: --on local, or --on ssh://user@host"
             )
         about = {"name": runtime, "version": "none", "numpy": None, "import_ms": None}
         plain = {key: value for key, value in job.items() if key != "rows"}
@@ -79,7 +79,7 @@ def _answer(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
     outputs = [known.get(tuple(row["input_ids"])) for row in job["rows"]]
     if None in outputs:
         raise EdgepackError(
-            "the null machine was asked a text that is not one of the pack's golden texts: it computes nothing",
+            "the null machine knows only the answers to the pack's golden texts, because it computes nothing",
             "ask a machine that runs the pack: --on local",
         )
     return {"outputs": outputs, "exact_int8": job.get("exact", False)}

@@ -144,8 +144,8 @@ class Emulated:
         """The guest, and what its Python is started with."""
         if job["kind"] not in KINDS:
             raise EdgepackError(
-                f"{job['kind']} was asked of {self.target.name}, which is emulated: its times and memory are not a {self.cpu.name}'s",
-                "measure on a real one: --on ssh://user@host",
+                f"{self.target.name} cannot do {job['kind']}: it is emulated, so its times and memory are not those of a {self.cpu.name}",
+                "measure on a real CPU: --on ssh://user@host",
             )
         version = read_json_object(folder / MANIFEST_FILE).get("versions", {}).get(facts_in_python(runtime).package)
         site = self.site(facts_in_python(runtime).name, version)

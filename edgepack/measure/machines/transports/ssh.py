@@ -107,7 +107,8 @@ def _within(runner: asyncio.Runner, target: Target, work: Awaitable[Any]) -> Any
         raise
     except (asyncssh.Error, OSError, asyncio.IncompleteReadError) as error:
         raise EdgepackError(
-            f"the connection to {target.name} broke: {error}", "check whether the board still runs, and start again: what it had is kept"
+            f"the connection to {target.name} broke: {error}",
+            "check whether the board still runs, and start again; files that it has already are kept",
         ) from None
 
 
@@ -134,13 +135,15 @@ async def _connect(target: Target) -> Any:
         raise await _untrusted(target, host, port, known_hosts) from None
     except asyncssh.PermissionDenied:
         raise EdgepackError(
-            f"{target.name} does not let {parts['user'] or 'you'} in: it accepts none of the keys {_keys(target)}",
-            f"ssh-copy-id brings a key there; `{_by_hand(target)}` must get in without a password",
+            f"{target.name} does not let {parts['user'] or 'you'} log in: it accepts none of the keys {_keys(target)}",
+            f"copy a key there with ssh-copy-id; `{_by_hand(target)}` must log in without a password",
         ) from None
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
         raise EdgepackError(f"the key for {target.name} cannot be read: {error}", "put it into ssh-agent, or name another key") from None
     except socket.gaierror:
-        raise EdgepackError(f"no host of the name {host!r}, for {target.name}", "check the name, or give the address as numbers") from None
+        raise EdgepackError(
+            f"there is no host named {host!r}, for {target.name}", "check the name, or give the address as numbers"
+        ) from None
     except (asyncssh.Error, OSError) as error:
         reason = f"no answer within {_CONNECT_S} s" if isinstance(error, TimeoutError) else str(error)
         fix = "check that the board runs, that sshd listens there, and the port"
