@@ -17,14 +17,15 @@ import numpy as np
 import protocol
 from penalties import Penalties, StopStrings
 from protocol import Refused, ms_since
-from sampling import sampling_of, tokens
+from runnable import has_fixed_lengths, is_decoder
+from sampling import Written, sampling_of, tokens
 
 _MEMORY_TOKENS = 8  # decoded one by one behind the prompt when memory is measured
 
 
 def check_decoder(manifest, positions) -> None:
     """Refused: a pack that is not a decoder, or one that cannot have seen so many tokens."""
-    if not manifest.get("cache"):
+    if not is_decoder(manifest):
         raise Refused("the pack keeps no keys and values: it cannot generate text", "build a text-generation model with this edgepack")
     if positions > manifest["positions"]:
         raise Refused("{} tokens are more than {}".format(positions, _most(manifest)), "shorten the prompt or the context")
@@ -44,20 +45,18 @@ def generate(folder, manifest, job, open_decoder) -> dict:
     output, arrived = [], []
     sampling = sampling_of(answers, job["temperature"], job["top_k"], job["top_p"], job["seed"])
     window = "slide" if slides else "refuse"
+    written = Written(tokens(decoder, prompt, job["max_tokens"], stop_ids, sampling, adjust, ended, window))
     try:
-        for token in tokens(decoder, prompt, job["max_tokens"], stop_ids, sampling, adjust, ended, window):
+        for token in written:
             arrived.append(ms_since(start))
             output.append(token)
             print(json.dumps({"token": token}), flush=True)
     except FloatingPointError as error:
         raise Refused(str(error), "check the pack with `edgepack verify`, or build it in a wider precision") from None
-    by_string = bool(output) and ended is not None and ended([*prompt, *output])
-    full = decoder.length == manifest["positions"] and not slides
-    ended_by = "stop" if by_string else "max_tokens" if len(output) == job["max_tokens"] else "positions" if full else "stop"
     return {
         "tokens": output,
         "prompt_tokens": len(prompt),
-        "ended_by": ended_by,
+        "ended_by": written.ended_by,
         "session_ms": session_ms,
         "first_token_ms": arrived[0] if arrived else None,
         "token_ms": np.diff(arrived).round(4).tolist(),
@@ -140,4 +139,6 @@ def _check_prompt(manifest, prompt, slides=False) -> None:
 
 def _most(manifest) -> str:
     """What ends a text: the model's positions, or a cache of fixed length, which may be shorter."""
-    return ("the {} that the file's cache holds" if manifest.get("buckets") else "the model's {} positions").format(manifest["positions"])
+    return ("the {} that the file's cache holds" if has_fixed_lengths(manifest) else "the model's {} positions").format(
+        manifest["positions"]
+    )

@@ -9,4 +9,4 @@ import machine
 if __name__ == "__main__":
     for folder in sys.argv[1:]:
         machine.drop_from_cache(Path(folder))
-    print(json.dumps(machine.facts()))
+    print(json.dumps({"machine": machine.facts(), "saturates_u8s8": machine.saturates_u8s8()}))

@@ -21,7 +21,7 @@ except ImportError:
 import numpy as np
 
 IN_MEMORY = ":memory:"  # where XNNPACK keeps packed weights that no file holds
-__all__ = ["IN_MEMORY", "NAME", "Compiled", "compiled", "interpreted", "litert", "one_text", "shortest_bucket", "version"]
+__all__ = ["IN_MEMORY", "NAME", "Compiled", "compiled", "interpreted", "litert", "padded", "shortest_bucket", "version"]
 
 
 def interpreted(path, buckets, threads) -> dict:
@@ -62,11 +62,10 @@ def shortest_bucket(buckets, length):
     return min((bucket for bucket in buckets if bucket >= length), default=None)
 
 
-def one_text(values, names, pad_id, bucket) -> dict:
+def padded(values, names, pad_id, bucket) -> dict:
     """One text as a signature takes it: int32 [1, bucket], by name, padded. values: of each name."""
-    padded = {}
+    feeds = {}
     for name in names:
-        array = np.full((1, bucket), pad_id if name == "input_ids" else 0, dtype=np.int32)
-        array[0, : len(values[name])] = values[name]
-        padded[name] = array
-    return padded
+        feeds[name] = np.full((1, bucket), pad_id if name == "input_ids" else 0, dtype=np.int32)
+        feeds[name][0, : len(values[name])] = values[name]
+    return feeds

@@ -17,6 +17,7 @@ from pathlib import Path
 import conditions
 import machine
 import numpy as np
+from runnable import one_text, read_runnable
 
 WARM_UP_RUNS = 10
 WARM_UP_SECONDS = 5.0  # a runtime that is not steady by then never is; the report shows the spread
@@ -63,12 +64,6 @@ def main(runtime_name: str, runtime_version: str, import_ms: float, *jobs_by_ope
     json.dump(result, sys.stdout)
 
 
-def read_runnable(folder) -> dict:
-    """What a target must know of a pack. Packs of schema 1 have no runnable.json: it is a part of their pack.json."""
-    path = folder / "runnable.json"
-    return json.loads((path if path.is_file() else folder / "pack.json").read_text())
-
-
 def load(folder, manifest, job, open_session) -> dict:
     """One session load, cold (files dropped from the page cache first) or warm, and the first inference after it.
 
@@ -93,16 +88,18 @@ def load(folder, manifest, job, open_session) -> dict:
 
 def latency(folder, manifest, job, open_session) -> dict:
     """Raw times of single inferences of `length` tokens: at least `runs` of them and `seconds` long."""
-    run = open_session(folder, manifest, job["threads"], exact=False)
-    feeds = random_text(manifest, job["length"])
-    return timed(lambda: run(feeds), job)
+    return timed(_next_text(folder, manifest, job, open_session), job)
 
 
 def sustained(folder, manifest, job, open_session) -> dict:
     """Texts of `length` tokens, one behind the other for `seconds`: see conditions.sustained."""
+    return conditions.sustained(_next_text(folder, manifest, job, open_session), job)
+
+
+def _next_text(folder, manifest, job, open_session):
     run = open_session(folder, manifest, job["threads"], exact=False)
     feeds = random_text(manifest, job["length"])
-    return conditions.sustained(lambda: run(feeds), job)
+    return lambda: run(feeds)
 
 
 def memory(folder, manifest, job, open_session) -> dict:
@@ -204,9 +201,8 @@ def random_ids(manifest, length) -> list:
 
 def random_text(manifest, length) -> dict:
     """One text of random tokens."""
-    ids = np.array([random_ids(manifest, length)], dtype=np.int64)
-    known = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-    return {**{name: known[name] for name in manifest["inputs"]}, **_empty_cache(manifest, 1)}
+    text = one_text(manifest, random_ids(manifest, length))
+    return {**{name: np.array([values], dtype=np.int64) for name, values in text.items()}, **_empty_cache(manifest, 1)}
 
 
 def _padded(manifest, rows) -> dict:

@@ -17,6 +17,7 @@ import litert_ops  # noqa: E402
 import litert_scores  # noqa: E402
 import numpy as np  # noqa: E402
 import protocol  # noqa: E402
+import runnable  # noqa: E402
 import text_times  # noqa: E402
 import weight_cache  # noqa: E402
 
@@ -25,7 +26,7 @@ CACHE = None  # packed weights of an earlier start, where this process is to use
 
 def _weight_cache():
     folder = Path(sys.argv[1])
-    manifest = protocol.read_runnable(folder)
+    manifest = runnable.read_runnable(folder)
     return weight_cache.WeightCache(folder, folder / manifest["model"], version) if manifest.get("weight_cache") else None
 
 
@@ -34,7 +35,7 @@ def open_session(folder, manifest, threads, exact):
 
     exact: nothing to do, for no kernel of this runtime saturates.
     """
-    if manifest.get("cache"):
+    if runnable.is_decoder(manifest):
         return litert_scores.scoring(open_decoder(folder, manifest, threads, manifest["positions"]))
     path, lengths = folder / manifest["model"], manifest["buckets"]
     cache = CACHE.path() if CACHE and NAME == "litert" else None
@@ -44,7 +45,7 @@ def open_session(folder, manifest, threads, exact):
         length = feeds["input_ids"].shape[1]
         bucket = bucket_for(manifest, length)
         rows = ({name: feeds[name][row] for name in manifest["inputs"]} for row in range(len(feeds["input_ids"])))
-        outputs = [runners[bucket](**open_litert.one_text(row, manifest["inputs"], manifest["pad_id"], bucket)) for row in rows]
+        outputs = [runners[bucket](**open_litert.padded(row, manifest["inputs"], manifest["pad_id"], bucket)) for row in rows]
         end = length if manifest["per_token"] else None
         return [np.concatenate([output[name][:, :end] if end else output[name] for output in outputs]) for name in manifest["outputs"]]
 
@@ -71,7 +72,7 @@ def ops(folder, manifest, job, _) -> dict:
             "times by op come from LiteRT {}'s own profiler; this is {} {}".format(litert_ops.VERSION, NAME, version),
             "measure without --ops, or with that version",
         )
-    key = "decode" if manifest.get("cache") else "s{}".format(bucket_for(manifest, job["length"]))
+    key = "decode" if runnable.is_decoder(manifest) else "s{}".format(bucket_for(manifest, job["length"]))
     model = open_litert.compiled(folder / manifest["model"], 1)
     signature, kinds = model.get_signature_list()[key], model.get_input_tensor_details(key)
     inputs = [(tuple(kinds[name]["shape"]), np.dtype(kinds[name]["dtype"])) for name in signature["inputs"]]

@@ -11,6 +11,8 @@ import re
 import shutil
 from pathlib import Path
 
+from hashing import file_sha256
+
 MARK = "edgepack-target.json"  # in every folder that this makes: nothing without it is ever removed
 FRESH_MARK = MARK + ".new"  # on its way
 _CHUNK = 1 << 20
@@ -32,7 +34,7 @@ class Store:
         absent = []
         for digest, count in files.items():
             path = self.folder / checked(digest)
-            if not path.is_file() or path.stat().st_size != count or _hash(path) != digest:
+            if not path.is_file() or path.stat().st_size != count or file_sha256(path) != digest:
                 _remove_file(path)
                 absent.append(digest)
         return absent
@@ -164,14 +166,6 @@ def _attempt(act, *arguments):
 def _remove_file(path) -> None:
     if path is not None and path.exists():
         path.unlink()
-
-
-def _hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for chunk in iter(lambda: file.read(_CHUNK), b""):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def bytes_under(folder: Path) -> int:

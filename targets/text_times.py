@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from runnable import one_text
 
 _NAME = "app_module"
 _ROUNDS = 20  # of all texts
@@ -71,11 +72,11 @@ class _Session:
     """What an app's code asks of a session, on top of a target's."""
 
     def __init__(self, run, manifest) -> None:
-        self._run, self._inputs = run, manifest["inputs"]
+        self._run, self._manifest = run, manifest
 
     def run(self, ids, type_ids) -> list:
-        known = {"input_ids": ids, "attention_mask": [1] * len(ids), "token_type_ids": type_ids}
-        return [output[0] for output in self._run({name: np.array([known[name]], np.int64) for name in self._inputs})]
+        text = one_text(self._manifest, ids, type_ids)
+        return [output[0] for output in self._run({name: np.array([values], np.int64) for name, values in text.items()})]
 
 
 def _arguments(task, entry) -> list:

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import machine
 import protocol
-
-_CHUNK = 1 << 20
+from hashing import file_sha256
 
 
 class WeightCache:
@@ -27,7 +26,7 @@ class WeightCache:
         self._lock = _locked(self._place)
         if self._lock is not None:
             facts = machine.facts()
-            known = "-".join(str(fact) for fact in (_hash(model), version, facts["arch"], facts["cpu"], *facts["isa"]))
+            known = "-".join(str(fact) for fact in (file_sha256(model), version, facts["arch"], facts["cpu"], *facts["isa"]))
             self._name = hashlib.sha256(known.encode()).hexdigest()[:32]
             self._remove_damaged()
 
@@ -47,7 +46,7 @@ class WeightCache:
             return
         if path.is_file() and not self._is_sealed:
             fresh = path.with_suffix(".new")
-            fresh.write_text(_hash(path) + "\n")
+            fresh.write_text(file_sha256(path) + "\n")
             fresh.replace(path.with_suffix(".sha256"))
         os.close(self._lock)
         self._name = None
@@ -55,7 +54,7 @@ class WeightCache:
     def _remove_damaged(self) -> None:
         """Also what a killed process did not finish, and what was made of another model: no start would ever use it."""
         path = self._place / (self._name + ".xnnpack")
-        self._is_sealed = path.is_file() and _text(path.with_suffix(".sha256")) == _hash(path)
+        self._is_sealed = path.is_file() and _text(path.with_suffix(".sha256")) == file_sha256(path)
         keep = (path.name, path.with_suffix(".sha256").name) if self._is_sealed else ()
         for left in self._place.iterdir():
             if left.name not in keep and (left.is_file() or left.is_symlink()):
@@ -83,11 +82,3 @@ def _locked(place: Path):
 def _text(path: Path):
     with contextlib.suppress(OSError, ValueError):
         return path.read_text().strip()
-
-
-def _hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for chunk in iter(lambda: file.read(_CHUNK), b""):
-            digest.update(chunk)
-    return digest.hexdigest()

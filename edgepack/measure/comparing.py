@@ -89,7 +89,7 @@ def compare_on(machine: Machine, target: str, packs: Packs, effort: Effort) -> C
 
 def _jobs(manifests: Sequence[Manifest], threads: Sequence[int], effort: Effort) -> list[Job]:
     """Kinds, lengths and thread counts that all packs can do; loads are one sample a session."""
-    decodes = bool(manifests[0].cache)
+    decodes = manifests[0].is_decoder
     headline = min(headline_length(manifest) for manifest in manifests)
     lengths = sorted({*(length for length in _LENGTHS if length < headline), headline})
     kinds: list[tuple[What, str]] = [("latency_ms", "decode"), ("first_token_ms", "prefill")] if decodes else [("latency_ms", "latency")]

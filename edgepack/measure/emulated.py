@@ -8,23 +8,17 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
 from edgepack.measure.emulation import NOTHING_MEASURED, Agreement, Counted, Crash, Emulation, Saturation
 from edgepack.measure.golden import ask_golden, gap_between
-from edgepack.measure.machines.emulated_root import Crashed
-from edgepack.measure.machines.instructions import Uncountable
-from edgepack.measure.machines.machine import Facts, Machine
+from edgepack.measure.machines.machine import Counting, Crashed, Facts, Machine, Uncountable
 from edgepack.measure.machines.transports.local import Here
-from edgepack.measure.machines.transports.qemu import Emulated
 from edgepack.pack.golden import read_golden
 from edgepack.pack.manifest import Manifest
 from edgepack.plan.runtime import facts_in_python
+from edgepack.plan.saturation import WAY_OUT
 from edgepack.tasks import task_named
 from edgepack.tasks.common.task import Outputs
 
 LENGTHS = (16, 128)
 RUNS = 5  # counted at each length
-WAY_OUT = (
-    "build the pack for such a CPU: --profile x86-edge-avx2, or your own profile whose isa has avx2, but neither avx_vnni nor "
-    "avx512_vnni. Then its weights have 7 bits (reduce_range), and no sum saturates on any CPU"
-)
 
 
 def without_times(folder: Path, manifest: Manifest, on: Machine, target: str) -> Emulation | None:
@@ -37,18 +31,19 @@ def without_times(folder: Path, manifest: Manifest, on: Machine, target: str) ->
     return answers_alone(folder, manifest, on, target, by) if by else None
 
 
-def emulate(folder: Path, manifest: Manifest, on: Emulated, target: str, runs: int = RUNS) -> Emulation:
+def emulate(folder: Path, manifest: Manifest, on: Counting, target: str, runs: int = RUNS) -> Emulation:
     """The pack's golden texts and its instructions on the CPU of `on`. A runtime that crashes there is a result too."""
     on.push(folder, manifest)
+    facts = on.facts()
     common = {
         "pack_id": manifest.pack_id,
         "target": target,
-        "cpu": on.cpu.name,
-        "arch": on.cpu.arch,
-        "emulator": f"qemu {on.emulator}",
-        "runtime": _runtime(on.facts(), manifest),
+        "cpu": facts.machine["cpu_part"],
+        "arch": facts.machine["arch"],
+        "emulator": on.emulated_by(),
+        "runtime": _runtime(facts, manifest),
     }
-    with bar(f"emulate {on.cpu.name}", 4) as progress:
+    with bar(f"emulate {common['cpu']}", 4) as progress:
         try:
             answers = ask_golden(on, folder, manifest, exact=False)
             progress.advance()
@@ -85,7 +80,7 @@ def answers_alone(folder: Path, manifest: Manifest, on: Machine, target: str, by
         runtime=_runtime(facts, manifest),
         host=_agreement(manifest, answers, host) if host else None,
         golden=_agreement(manifest, answers, [np.asarray(entry["output"]) for entry in read_golden(folder)]),
-        instructions_why=f"neither times nor memory, because {by} emulates it; only qemu:// counts instructions",
+        instructions_why=f"neither times nor memory, because {by} emulates it; edgepack counts instructions only on a CPU that it emulates itself",
     )
 
 
@@ -109,7 +104,7 @@ def nothing_computed(folder: Path, manifest: Manifest, on: Machine, target: str)
 
 def lengths_counted(manifest: Manifest) -> tuple[int, ...]:
     """16 and 128 tokens, or what the pack can hold."""
-    most = manifest.buckets[-1] if manifest.buckets else manifest.positions if manifest.cache else manifest.max_length
+    most = manifest.buckets[-1] if manifest.has_fixed_lengths else manifest.positions if manifest.is_decoder else manifest.max_length
     return tuple(sorted({min(length, most) for length in LENGTHS}))
 
 
@@ -118,7 +113,7 @@ def _runtime(facts: Facts, manifest: Manifest) -> dict[str, str]:
     return {"name": runtime.name, "version": packages.get(runtime.package) or "unknown", "numpy": packages.get("numpy") or "unknown"}
 
 
-def _saturation(on: Emulated, folder: Path, manifest: Manifest, answers: Outputs) -> Saturation | None:
+def _saturation(on: Counting, folder: Path, manifest: Manifest, answers: Outputs) -> Saturation | None:
     """Whatever differs from exact products on the same CPU is saturation: all else is computed alike there, to the last bit."""
     if not ("saturates" in on.can and manifest.plan.exact_products):
         return None
@@ -127,7 +122,7 @@ def _saturation(on: Emulated, folder: Path, manifest: Manifest, answers: Outputs
     return Saturation(found=saturates, largest_difference=_largest(manifest, answers, exact), way_out=WAY_OUT if saturates else None)
 
 
-def _instructions(on: Emulated, folder: Path, manifest: Manifest, runs: int) -> tuple[tuple[Counted, ...] | None, str | None]:
+def _instructions(on: Counting, folder: Path, manifest: Manifest, runs: int) -> tuple[tuple[Counted, ...] | None, str | None]:
     lengths = lengths_counted(manifest)
     try:
         counts = on.count(folder, manifest.plan.runtime, lengths, runs)

@@ -76,7 +76,7 @@ def sustained(run: RunJob, manifest: Manifest, effort: Effort, threads: int) -> 
     """At the length that the latency budget is for, on all cores: the most heat that an app makes."""
     length = headline_length(manifest)
     say(f"  {effort.sustained_s / 60:g} minutes without a pause")
-    kind = "sustained_decode" if manifest.cache else "sustained"
+    kind = "sustained_decode" if manifest.is_decoder else "sustained"
     result = run({"kind": kind, "threads": threads, "length": length, "seconds": effort.sustained_s})
     slices = tuple(Slice(**part) for part in result["slices"])
     end = slices[-1].at_s

@@ -162,7 +162,7 @@ class Measurement(Frozen):
 def headline_length(manifest: Manifest) -> int:
     """The tokens that the latency budget is for; behind them a decoder has room for one more."""
     length = min(manifest.recipe.length, manifest.max_length)
-    return min(length, manifest.positions - 1) if manifest.cache else length
+    return min(length, manifest.positions - 1) if manifest.is_decoder else length
 
 
 def is_the_device(profile: Profile, machine: dict[str, Any]) -> bool:

@@ -21,7 +21,7 @@ class Workload(Frozen):
 def workload(manifest: Manifest, median_length: int | None) -> Workload:
     """A decoder is timed on single tokens by context and on prompts, any other model on whole texts."""
     headline = headline_length(manifest)
-    if not manifest.cache:
+    if not manifest.is_decoder:
         lengths = (*LENGTHS, manifest.recipe.length, *([median_length] if median_length else []))
         return Workload(timed=(("latency", _up_to(manifest.max_length, lengths)),), memory=("memory", (headline,)))
     contexts = _up_to(manifest.positions - 1, (*CONTEXTS, headline))

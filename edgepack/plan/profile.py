@@ -8,6 +8,7 @@ from edgepack.core.records import Stated
 from edgepack.plan.precision import precision_names
 from edgepack.plan.profile_files import profile_names, profile_path, read_profile_toml
 from edgepack.plan.runtime import runtime_names
+from edgepack.plan.saturation import saturates_u8s8
 from edgepack.plan.setting import BUDGETS, Setting
 
 __all__ = ["Budget", "PrecisionName", "Profile", "RuntimeName", "load_profile", "profile_names"]
@@ -62,11 +63,7 @@ class Cpu(Stated):
 
     @property
     def saturates_u8s8(self) -> bool:
-        """x86 with AVX2 and without VNNI: onnxruntime adds pairs of u8 x s8 products in 16 bits there (VPMADDUBSW), which can saturate.
-
-        On CPUs without AVX2 it adds them in 32 bits: seen on emulated ones.
-        """
-        return self.arch == "x86_64" and "avx2" in self.isa and not {"avx_vnni", "avx512_vnni"} & set(self.isa)
+        return saturates_u8s8(self.arch, self.isa)
 
 
 class Memory(Stated):

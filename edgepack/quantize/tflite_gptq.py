@@ -35,7 +35,7 @@ def round_by_texts(exported: Path, texts: Sequence[Features], block: int, file: 
 def _round(model: Any, exact_file: Path, shown: Path, runnable: Runnable, texts: Sequence[Features], grid: Grid) -> None:
     """shown: where a copy of the exact file may lie for the time."""
     exact = read_model(exact_file)
-    key = f"{'prefill_' if runnable.cache else 's'}{max(runnable.buckets)}"
+    key = f"{'prefill_' if runnable.is_decoder else 's'}{max(runnable.buckets)}"
     at = next(signature.subgraphIndex for signature in exact.signatureDefs if signature.signatureKey.decode() == key)
     source, target = exact.subgraphs[at], model.subgraphs[at]
     narrow = {tensor.name: tensor for tensor in target.tensors if tensor.type == _INT4}

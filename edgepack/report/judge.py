@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from edgepack.measure.measurement import LatencyRow, Measurement, headline_length
 from edgepack.pack.manifest import Manifest, StageRecord
+from edgepack.plan.saturation import saturates_u8s8
 from edgepack.plan.steps import PruneWeights
 from edgepack.report.facts import facts_of
 from edgepack.report.next_step import next_step
@@ -188,10 +189,8 @@ def _notes(manifest: Manifest, measurement: Measurement | None) -> Iterator[str]
                 f"measured on {measurement.where}. Every load in this report used that cache."
             )
         yield from measurement.doubts
-        isa = set(measurement.environment["machine"]["isa"])
-        x86 = measurement.environment["machine"]["arch"] == "x86_64"
-        host_saturates = x86 and "avx2" in isa and not {"avx_vnni", "avx512_vnni"} & isa
-        if host_saturates and manifest.plan.exact_products:
+        machine = measurement.environment["machine"]
+        if saturates_u8s8(machine["arch"], machine["isa"]) and manifest.plan.exact_products:
             yield (
                 "This machine's fast int8 products saturate, and the device's do not. Scores and golden vectors were computed with "
                 "exact products, and latency was measured with the fast ones."

@@ -177,7 +177,7 @@ def _text_generator(pack: Path) -> Manifest:
             f"{str(pack)!r} is a pack for {manifest.task}, so it generates no text",
             "give a pack that was built from a text-generation model",
         )
-    if not manifest.cache or not manifest.positions:
+    if not manifest.is_decoder or not manifest.positions:
         raise EdgepackError(
             f"{str(pack)!r} keeps no keys and values between tokens, so it cannot generate text", "build the pack again with this edgepack"
         )

@@ -25,7 +25,7 @@ def load(pack: Path | str, threads: int | None = None) -> Any:
 
 
 def device_module() -> ModuleType:
-    """targets/module as a package. It finds sampling.py and machine.py too, which lie beside it there and inside it once it is shipped."""
+    """targets/module as a package. The files that both share lie beside it there, and inside it once it is shipped."""
     if _NAME not in sys.modules:
         targets = shipped("targets")
         folder = targets / "module"

@@ -18,7 +18,8 @@ from edgepack.ship.shipment import Carried, Shipment, Size
 from edgepack.tasks import task_named
 
 _SELF_TEST_S = 1800
-_BESIDE = ("sampling.py", "penalties.py", "machine.py")  # of targets/ itself: what measures a pack and what an app runs share them
+# Of targets/ itself: what measures a pack and what an app runs share them.
+_BESIDE = ("sampling.py", "penalties.py", "machine.py", "hashing.py", "runnable.py")
 SERVER, SERVER_VERSION = "waitress", "3.0.2"
 RENDERER = {"jinja2": "3.1.6", "markupsafe": "3.0.3"}  # of a pack that chats; older jinja2's sandbox has holes
 CHECKER, CHECKER_VERSION = "cryptography", "50.0.2"  # asked for by a signed module alone

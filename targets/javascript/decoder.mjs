@@ -1,17 +1,19 @@
 // A decoder's session that remembers: keys and values go back in as they came out, which is how JavaScript's runtimes take them.
 
-import { int64 } from "../web/src/session.mjs";
+import { isDecoder, oneText } from "../web/src/session.mjs";
 import { Refused } from "./refused.mjs";
+
+const DECODER_INPUTS = ["input_ids", "attention_mask"];
 
 /** What a decoder takes for its past where there is none, in the order of its outputs. */
 export function emptyCache(ort, manifest, rows) {
-  const found = {};
+  const cache = {};
   for (const { layer, heads, head_size: size } of manifest.cache ?? []) {
     for (const part of ["key", "value"]) {
-      found[`past_key_values.${layer}.${part}`] = new ort.Tensor("float32", new Float32Array(0), [rows, heads, 0, size]);
+      cache[`past_key_values.${layer}.${part}`] = new ort.Tensor("float32", new Float32Array(0), [rows, heads, 0, size]);
     }
   }
-  return found;
+  return cache;
 }
 
 export class Decoder {
@@ -23,7 +25,7 @@ export class Decoder {
   /** run: what opens the pack's file gave. Refused where the pack cannot have seen so many tokens. */
   constructor(device, run, positions) {
     const { manifest } = device;
-    if (!manifest.cache?.length) throw new Refused("the pack keeps no keys and values", "build a text-generation model with this edgepack");
+    if (!isDecoder(manifest)) throw new Refused("the pack keeps no keys and values", "build a text-generation model with this edgepack");
     if (positions > manifest.positions) {
       const problem = `${positions} tokens are more than the model's ${manifest.positions} positions`;
       throw new Refused(problem, "shorten the prompt or the context");
@@ -37,8 +39,7 @@ export class Decoder {
   async step(ids) {
     const { ort } = this.#device;
     const seen = this.#seen + ids.length;
-    const mask = int64(ort, new Array(seen).fill(1), [1, seen]);
-    const [logits, ...cache] = await this.#run({ input_ids: int64(ort, ids, [1, ids.length]), attention_mask: mask, ...this.#cache });
+    const [logits, ...cache] = await this.#run({ ...oneText(ort, DECODER_INPUTS, ids, { shown: seen }), ...this.#cache });
     this.#cache = Object.fromEntries(Object.keys(this.#cache).map((name, index) => [name, cache[index]]));
     this.#seen = seen;
     return logits;

@@ -4,7 +4,7 @@
 // bytesRead(), resetPeak(), resident(), cpuSeconds()}. What a device cannot tell is null. open gives run(feeds) -> arrays, each
 // {data, dims}, in the order of the file's outputs.
 
-import { int64 } from "../web/src/session.mjs";
+import { int64, oneText } from "../web/src/session.mjs";
 import { Decoder, emptyCache } from "./decoder.mjs";
 import { median, percentile } from "./percentiles.mjs";
 import { Refused } from "./refused.mjs";
@@ -40,16 +40,8 @@ const JOBS = {
     const read = before === null || after === null ? null : after - before;
     return { session_ms: sessionMs, first_inference_ms: firstMs, read_bytes: read, weight_cache_bytes: 0 };
   },
-  latency: async (device, job) => {
-    const run = await device.open(device.manifest, job.threads, false);
-    const feeds = randomText(device, job.length);
-    return timed(device, () => run(feeds), job);
-  },
-  sustained: async (device, job) => {
-    const run = await device.open(device.manifest, job.threads, false);
-    const feeds = randomText(device, job.length);
-    return sustained(device, () => run(feeds), job);
-  },
+  latency: async (device, job) => timed(device, await nextText(device, job), job),
+  sustained: async (device, job) => sustained(device, await nextText(device, job), job),
   quiet: async (device, job) => {
     const before = await device.cpuSeconds();
     await new Promise((resolve) => { setTimeout(resolve, job.seconds * 1e3); });
@@ -84,6 +76,12 @@ const JOBS = {
     });
   },
 };
+
+async function nextText(device, job) {
+  const run = await device.open(device.manifest, job.threads, false);
+  const feeds = randomText(device, job.length);
+  return () => run(feeds);
+}
 
 /** Decodes one token with `length` others before it: it is taken back each time, so that the context stays as long. */
 async function nextToken(device, job) {
@@ -175,7 +173,8 @@ function randomIds({ manifest }, length) {
 }
 
 function randomText(device, length) {
-  return feedsOf(device, [{ input_ids: randomIds(device, length), token_type_ids: new Array(length).fill(0) }]);
+  const { ort, manifest } = device;
+  return { ...oneText(ort, manifest.inputs, randomIds(device, length)), ...emptyCache(ort, manifest, 1) };
 }
 
 /** Texts padded to the longest of them. */

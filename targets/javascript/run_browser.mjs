@@ -1,11 +1,10 @@
 // Target: onnxruntime-web in a browser's worker. One job in, one JSON object out; the server gives it /runtime/, /pack/ and these files.
 
-import { sessionOptions, warmRuntime } from "../web/src/session.mjs";
+import { modelFiles, openedInBrowser, startInBrowser, usefulThreads } from "../web/src/session.mjs";
 import { perform } from "./protocol.mjs";
 import { Refused, errorOf } from "./refused.mjs";
 
 const CACHE = "edgepack-measure";
-const MOST_THREADS = 4; // as a shipped module starts at most
 // (func (result v128) i32.const 0, i8x16.splat, i8x16.popcnt): valid only where 128-bit SIMD is known.
 const SIMD = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11];
 
@@ -26,7 +25,7 @@ function facts() {
   return {
     arch: "wasm32",
     cpu_part: simd && threads ? "wasm-simd128" : null,
-    cores: threads ? Math.min(MOST_THREADS, navigator.hardwareConcurrency ?? 1) : 1,
+    cores: usefulThreads(),
     isa: [...(simd ? ["simd128"] : []), ...(threads ? ["threads"] : [])],
     hardware_concurrency: navigator.hardwareConcurrency ?? null,
     cross_origin_isolated: threads,
@@ -66,24 +65,17 @@ async function stored() {
 async function keep(manifest) {
   try {
     const cache = await caches.open(CACHE);
-    for (const name of modelFiles(manifest)) await cache.put(here(`pack/${name}`), await fetch(here(`pack/${name}`)));
+    for (const { name } of modelFiles(manifest)) await cache.put(here(`pack/${name}`), await fetch(here(`pack/${name}`)));
   } catch (error) {
     throw new Refused(`the browser cannot keep the model's files: ${error.message}`, "free some space on the disk of temporary files");
   }
   return { kept: true };
 }
 
-function modelFiles(manifest) {
-  return [manifest.model, ...manifest.files.map(({ name }) => name).filter((name) => name.startsWith(`${manifest.model}.`))];
-}
-
 async function startRuntime(threads) {
   const began = performance.now();
   const ort = await import(here("runtime/ort.wasm.min.mjs"));
-  ort.env.logLevel = "error";
-  ort.env.wasm.wasmPaths = { mjs: here("runtime/ort-wasm-simd-threaded.mjs"), wasm: here("runtime/ort-wasm-simd-threaded.wasm") };
-  ort.env.wasm.numThreads = threads;
-  await warmRuntime(ort, "wasm"); // no part of a session's load
+  await startInBrowser(ort, here("runtime/"), threads); // no part of a session's load
   return { ort, importMs: performance.now() - began };
 }
 
@@ -108,17 +100,9 @@ async function run(job) {
     resident: () => probe("resident"),
     cpuSeconds: () => probe("cpu_seconds"),
     open: async (wanted) => { // `exact` asks for nothing here: WebAssembly's products of 8 bits do not saturate
-      const names = modelFiles(manifest).slice(1);
-      const [model, ...data] = await Promise.all([wanted.model, ...names].map(bytesOf));
-      const session = await ort.InferenceSession.create(model, {
-        executionProviders: ["wasm"],
-        externalData: names.map((name, index) => ({ path: name, data: data[index] })),
-        ...sessionOptions(manifest),
-      });
-      return async (feeds) => {
-        const found = await session.run(feeds);
-        return session.outputNames.map((name) => found[name]);
-      };
+      const weights = modelFiles(manifest).map(({ name }) => name).filter((name) => name !== manifest.model);
+      const files = await Promise.all([wanted.model, ...weights].map(async (name) => [name, await bytesOf(name)]));
+      return openedInBrowser(ort, wanted, Object.fromEntries(files));
     },
   }, job);
 }

@@ -1,14 +1,16 @@
-// Target: onnxruntime-node. `node run_node.mjs RUNTIME PACK JOB`: one job as JSON in a file, one JSON object on standard output.
+// Target: onnxruntime-node. `node run_node.mjs RUNTIME PACK JOB [exactly]`: one job as JSON in a file, one JSON object on standard output.
+//
+// exactly: the job wants exact products, and this CPU may saturate them. Who starts this asks targets/machine.py, which knows.
 
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import os from "node:os";
 import { join } from "node:path";
-import { sessionOptions, warmRuntime } from "../web/src/session.mjs";
+import { opened, sessionOptions, warmRuntime } from "../web/src/session.mjs";
 import { perform } from "./protocol.mjs";
 import { errorOf } from "./refused.mjs";
 
-const [runtime, pack, jobFile] = process.argv.slice(2);
+const [runtime, pack, jobFile, exactly] = process.argv.slice(2);
 const TICKS_A_SECOND = 100; // of /proc/stat, on every Linux that Node runs on
 const ARCHS = { x64: "x86_64", arm64: "aarch64", arm: "armv7l" };
 
@@ -67,11 +69,6 @@ function bytesRead() {
   return value === undefined ? null : Number(value);
 }
 
-/** Whether this CPU adds pairs of u8 x s8 products in 16 bits, which can saturate: x86 without VNNI, and where nobody can tell. */
-function saturates() {
-  return os.arch() === "x64" && !/\b(avx_vnni|avx512_vnni)\b/.test(pairs("/proc/cpuinfo").flags ?? "");
-}
-
 function readRunnable(pack) {
   const path = join(pack, "runnable.json");
   return JSON.parse(readFileSync(existsSync(path) ? path : join(pack, "pack.json"), "utf8")); // schema 1 has pack.json alone
@@ -83,10 +80,10 @@ async function main() {
   await warmRuntime(ort, "cpu"); // no part of a session's load
   const importMs = performance.now() - began;
   const manifest = readRunnable(pack);
-  const open = async (wanted, threads, exact) => {
+  const open = (wanted, threads, exact) => {
     const settings = sessionOptions(manifest);
-    const careful = exact && saturates();
-    const session = await ort.InferenceSession.create(join(pack, wanted.model), {
+    const careful = exact && exactly === "exactly";
+    return opened(ort, join(pack, wanted.model), {
       executionProviders: ["cpu"],
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
@@ -94,10 +91,6 @@ async function main() {
       ...settings,
       ...(careful ? { graphOptimizationLevel: "extended", extra: { session: { ...settings.extra.session, x64quantprecision: "1" } } } : {}),
     });
-    return async (feeds) => {
-      const found = await session.run(feeds);
-      return session.outputNames.map((name) => found[name]);
-    };
   };
   const version = JSON.parse(readFileSync(join(runtime, "package.json"), "utf8")).version;
   const device = { ort, name: "onnxruntime-node", version, importMs, manifest, facts, bytesRead, resetPeak, resident, cpuSeconds, open };

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import json
 import re
 import time
 from pathlib import Path
 
 from .errors import Changed, ModuleError
+from .hashing import file_sha256
 from .signer import MINIMUM_VERSION, NAME, PUBLIC_KEYS
 
 SIGNATURE_FILE = "module.sig"
 _VERSION = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}\Z", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z", re.ASCII)
-_CHUNK_BYTES = 1 << 20
 _AGAIN = "install the module again"
 
 
@@ -64,7 +63,7 @@ def check_files(folder: Path, manifest: dict, names=None) -> None:
         path = folder / entry["name"]
         if not path.is_file():
             raise Changed("{} is missing from {}".format(entry["name"], folder), _AGAIN)
-        if path.stat().st_size != entry["bytes"] or _sha256(path) != entry["sha256"]:
+        if path.stat().st_size != entry["bytes"] or file_sha256(path) != entry["sha256"]:
             raise Changed("{} in {} was changed: its hash is not the one it was shipped with".format(entry["name"], folder), _AGAIN)
 
 
@@ -90,11 +89,3 @@ def _check_signature(path: Path, content: bytes) -> None:
         except InvalidSignature:
             continue
     raise Changed("{} is not signed by a key that this module knows".format(path.with_name("module.json")), _AGAIN)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for chunk in iter(lambda: file.read(_CHUNK_BYTES), b""):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -7,7 +7,8 @@ import threading
 import numpy as np
 
 from .litert_decoder import Decoder
-from .open_litert import compiled, interpreted, one_text, shortest_bucket
+from .open_litert import compiled, interpreted, padded, shortest_bucket
+from .runnable import is_decoder, one_text
 
 
 class Session:
@@ -16,7 +17,7 @@ class Session:
     def __init__(self, folder, manifest, threads) -> None:
         self._manifest, self._lock = manifest, threading.Lock()
         path = folder / manifest["model"]
-        if manifest.get("cache"):
+        if is_decoder(manifest):
             self._model = compiled(path, threads)
         else:
             self._runners = interpreted(path, manifest["buckets"], threads)
@@ -24,8 +25,7 @@ class Session:
     def run(self, ids, type_ids) -> list:
         manifest = self._manifest
         bucket = shortest_bucket(manifest["buckets"], len(ids))  # there is one: texts are cut to the longest
-        known = {"input_ids": ids, "attention_mask": [1] * len(ids), "token_type_ids": type_ids}
-        feeds = one_text(known, manifest["inputs"], manifest["pad_id"], bucket)
+        feeds = padded(one_text(manifest, ids, type_ids), manifest["inputs"], manifest["pad_id"], bucket)
         with self._lock:
             answer = self._runners[bucket](**feeds)
             outputs = [np.array(answer[name][0]) for name in manifest["outputs"]]

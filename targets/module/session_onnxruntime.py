@@ -6,6 +6,7 @@ import numpy as np
 
 from .machine import saturates_u8s8
 from .open_onnxruntime import Decoder, open_file
+from .runnable import one_text
 
 
 class Session:
@@ -13,13 +14,13 @@ class Session:
 
     def __init__(self, folder, manifest, threads) -> None:
         careful = manifest["exact"] and saturates_u8s8() is not False  # else this CPU answers otherwise than the one measured on
-        self._inputs, self._cache = manifest["inputs"], manifest.get("cache") or []
+        self._manifest = manifest
         self._session = open_file(folder / manifest["model"], manifest["session"], threads, careful)
 
     def run(self, ids, type_ids) -> list:
-        known = {"input_ids": ids, "attention_mask": [1] * len(ids), "token_type_ids": type_ids}
-        return [output[0] for output in self._session.run(None, {name: np.array([known[name]], np.int64) for name in self._inputs})]
+        text = one_text(self._manifest, ids, type_ids)
+        return [output[0] for output in self._session.run(None, {name: np.array([values], np.int64) for name, values in text.items()})]
 
     def decoder(self, positions: int) -> Decoder:
         """A text of its own: several may be written at once."""
-        return Decoder(self._session, self._cache, positions)
+        return Decoder(self._session, self._manifest["cache"], positions)

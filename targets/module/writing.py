@@ -7,7 +7,7 @@ import time
 from .errors import BadInput, ModuleError
 from .penalties import Penalties, StopStrings
 from .results import Generated, Piece
-from .sampling import WINDOWS, most_tokens, sampling_of, tokens
+from .sampling import WINDOWS, Written, most_tokens, sampling_of, tokens
 
 _NOT_WHOLE = "\ufffd"  # what a tokenizer shows for bytes that are no character, or none yet
 
@@ -16,7 +16,7 @@ def write(model, prompt=None, messages=None, **settings) -> Generated:
     """The whole of stream(), with its tokens."""
     writing = _Writing(model, _ids(model, prompt, messages), **settings)
     text = "".join(piece.text for piece in writing.pieces())
-    return Generated(text, tuple(writing.tokens), len(writing.prompt), writing.ended_by())
+    return Generated(text, tuple(writing.tokens), len(writing.prompt), writing.ended_by)
 
 
 def stream(model, prompt=None, messages=None, **settings):
@@ -64,15 +64,8 @@ class _Writing:
         self._adjust = Penalties(answers, len(prompt), len(prompt) + self._max_tokens, self._stop_ids)
         self._ends = StopStrings((answers or {}).get("stop_strings"), lambda ids: model.texts.decode(ids, with_special=True))
         self._until = None if seconds is None else time.monotonic() + seconds
-        self._late = self._stopped = False
+        self.ended_by = None
         self._decoder = model.session.decoder(min(len(prompt) + self._max_tokens - 1, self._positions))
-
-    def ended_by(self) -> str:
-        if self._late or self._stopped:
-            return "seconds" if self._late else "stop"
-        if len(self.tokens) == self._max_tokens:
-            return "max_tokens"
-        return "positions" if self._decoder.length == self._positions and self._window == "refuse" else "stop"
 
     def pieces(self):
         """A character of several tokens waits for its last."""
@@ -88,19 +81,17 @@ class _Writing:
                 shown = certain
         if len(text) > len(shown):  # bytes that never became a character
             yield Piece(text[len(shown) :])
-        return self.ended_by()
+        return self.ended_by
 
     def _in_time(self):
-        asked = (self._decoder, self.prompt, self._max_tokens, self._stop_ids, self._sampling, self._adjust, self._is_stopped, self._window)
+        asked = (self._decoder, self.prompt, self._max_tokens, self._stop_ids, self._sampling, self._adjust, self._ends, self._window)
+        written = Written(tokens(*asked))
         try:
-            for token in tokens(*asked):
+            for token in written:
                 yield token
                 if self._until is not None and time.monotonic() > self._until:
-                    self._late = True
+                    self.ended_by = "seconds"
                     return
+            self.ended_by = written.ended_by
         except FloatingPointError as error:
             raise ModuleError(str(error), "run the self-test; build the pack in a wider precision") from None
-
-    def _is_stopped(self, ids) -> bool:
-        self._stopped = self._ends(ids)
-        return self._stopped

@@ -19,7 +19,7 @@ from small import make_model
 from edgepack.cli.views import report_view
 from edgepack.core.errors import EdgepackError
 from edgepack.core.resources import shipped
-from edgepack.measure.emulated import WAY_OUT, emulate
+from edgepack.measure.emulated import emulate
 from edgepack.measure.emulation import Emulation
 from edgepack.measure.golden import ask_golden
 from edgepack.measure.machines.boards import check_target, remove_target, set_up_target
@@ -37,6 +37,7 @@ from edgepack.pipeline import build as pipeline
 from edgepack.pipeline.measure import measure_pack
 from edgepack.plan.formats import check_installed
 from edgepack.plan.profile import load_profile
+from edgepack.plan.saturation import WAY_OUT
 from edgepack.report.side_by_side import Outcome, judge_targets
 from edgepack.report.write import html, markdown
 from edgepack.tasks import task_named

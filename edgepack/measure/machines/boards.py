@@ -5,7 +5,6 @@ from typing import Literal
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
-from edgepack.measure.emulated import WAY_OUT
 from edgepack.measure.golden import answers_on
 from edgepack.measure.machines.machine import Facts, Machine, Removal, SetUp
 from edgepack.measure.machines.targets import Target, transport
@@ -13,6 +12,7 @@ from edgepack.measure.measurement import is_the_device
 from edgepack.pack.manifest import REPORT_FILES, Manifest, check_files, read_manifest
 from edgepack.plan.formats import python_runtime
 from edgepack.plan.runtime import default_runtime, python_runtimes, runtime_facts
+from edgepack.plan.saturation import WAY_OUT
 
 
 class Finding(Frozen):

@@ -9,10 +9,10 @@ from pydantic import Field
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
+from edgepack.plan.saturation import lacks_vnni
 
 Arch = Literal["aarch64", "armv7l", "x86_64"]
 _EMULATORS = {"aarch64": "qemu-aarch64", "armv7l": "qemu-arm", "x86_64": "qemu-x86_64"}
-_VNNI = {"avx_vnni", "avx512_vnni"}
 
 
 class EmulatedCpu(Frozen):
@@ -36,8 +36,7 @@ class EmulatedCpu(Frozen):
 
     @property
     def may_saturate(self) -> bool:
-        """x86 without VNNI. Which of these do is seen by running on them."""
-        return self.arch == "x86_64" and not _VNNI & self.features
+        return lacks_vnni(self.arch, self.features)
 
 
 def find_cpu(address: str) -> EmulatedCpu:

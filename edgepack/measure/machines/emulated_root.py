@@ -16,7 +16,7 @@ from edgepack.core.records import Frozen
 from edgepack.measure.machines.debian_packages import check_tools, download, packages_of, unpack
 from edgepack.measure.machines.emulated_cpus import Arch, EmulatedCpu
 from edgepack.measure.machines.emulated_guest import ended_by, guest
-from edgepack.measure.machines.machine import Facts
+from edgepack.measure.machines.machine import Crashed, Facts
 from edgepack.measure.machines.wheels import fetch_wheels, requirements
 from edgepack.plan.runtime import runtime_facts
 
@@ -56,14 +56,6 @@ class RuntimeSite(Frozen):
     folder: str
     packages: dict[str, str]
     mb: float
-
-
-class Crashed(EdgepackError):
-    """A guest was ended by a signal, which is named."""
-
-    def __init__(self, ended: str, problem: str, fix: str) -> None:
-        super().__init__(problem, fix)
-        self.ended = ended
 
 
 def roots_folder(cache: str | None) -> Path:

@@ -8,15 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.core.cache import run_once
-from edgepack.core.errors import EdgepackError
 from edgepack.measure.machines.emulated_cpus import EmulatedCpu
 from edgepack.measure.machines.emulated_guest import emulator_version
+from edgepack.measure.machines.machine import Uncountable
 
 _SOURCE = Path(__file__).parent / "instructions.c"
-
-
-class Uncountable(EdgepackError):
-    """Why instructions cannot be counted on this machine; everything else can be done without."""
 
 
 def counting_plugin(place: Path, cpu: EmulatedCpu) -> Path:

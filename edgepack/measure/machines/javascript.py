@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.reading import as_object
+from edgepack.core.records import Frozen
 from edgepack.core.resources import shipped
-from edgepack.measure.machines.machine import Facts
+from edgepack.measure.machines.machine import Facts, Pushed
 from edgepack.pack.manifest import Manifest
 
 ABILITIES = frozenset({"computes", "times", "quiet"})  # see machine.Machine
@@ -23,15 +26,34 @@ def check_pack(place: str, manifest: Manifest) -> None:
         )
 
 
-def host(dropped: Path | None = None) -> dict[str, Any]:
-    """This machine as it is now: a browser's page cannot read its load, clock or temperature. dropped: a folder to forget first."""
+def pushed_nothing(place: str, manifest: Manifest) -> Pushed:
+    """The pack stays where it is, and the runtime reads it there. EdgepackError as of check_pack."""
+    check_pack(place, manifest)
+    return Pushed(files=0, of_files=len(manifest.files), mb=0.0)
+
+
+class Host(Frozen):
+    """This machine as targets/host.py reads it. saturates_u8s8: null where nobody can tell."""
+
+    machine: dict[str, Any]
+    saturates_u8s8: bool | None
+
+
+def host(dropped: Path | None = None) -> Host:
+    """As it is now: a browser's page cannot read its load, clock or temperature. dropped: a folder to forget first."""
     command = [sys.executable, "-X", "utf8", str(shipped("targets") / "host.py"), *([str(dropped)] if dropped else [])]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout)
+    return Host(**json.loads(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout))
 
 
 def emulated_by() -> str | None:
     """What emulates this machine's CPU: JavaScript cannot see it."""
-    return host().get("emulated_by")
+    return host().machine.get("emulated_by")
+
+
+def completed(answer: dict[str, Any], complete: Callable[[dict[str, Any]], dict[str, Any]], place: str) -> dict[str, Any]:
+    """The answer with its facts of the machine, before the job and after it, made complete by `complete`."""
+    facts = [key for key in ("machine", "machine_before") if key in answer]
+    return answer | {key: complete(as_object(answer[key], f"{key} {place}")) for key in facts}
 
 
 def facts_of(machine: dict[str, Any], package: str, version: str, place: str) -> Facts:

@@ -6,6 +6,7 @@ from typing import Any
 from edgepack.core.errors import EdgepackError
 from edgepack.core.reading import answer_of
 from edgepack.core.showing import shown
+from edgepack.measure.machines.targets import Target
 from edgepack.plan.runtime import facts_in_python
 
 DROPPED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONPATH", "PYTHONSTARTUP")  # they would change threads and imports
@@ -24,6 +25,14 @@ def failure(where: Path | str, runtime: str, job: dict[str, Any], reason: str, o
     return EdgepackError(
         f"{script_of(runtime)} failed on {job['kind']} of {where}: {reason.splitlines()[-1]}",
         "check the pack with `edgepack verify`, and the runtime's version",
+    )
+
+
+def too_long(job: dict[str, Any], target: Target) -> EdgepackError:
+    """A job that was ended because it ran over the target's time_out_s."""
+    return EdgepackError(
+        f"{job['kind']} ran over {target.time_out_s:g} s in {target.name} and was ended",
+        "measure when no other program runs here, or with --quick, or raise time_out_s in targets.toml",
     )
 
 

@@ -67,7 +67,7 @@ ABILITIES = {  # what one machine can and another cannot; where a machine lacks 
     "storage": "it reads the model's files without opening them, to time the storage",
     "texts": "it times the tokenizer, and the decision after the model",
     "ops": "it times single ops",
-    "instructions": "it counts the instructions of an inference: see `Counts`",
+    "instructions": "it counts the instructions of an inference: see `Counting`",
     "saturates": "sums of u8 x s8 products may saturate on its CPU, so it is asked in a way that shows it",
     "copies": "the pack is copied to it",
 }
@@ -99,8 +99,20 @@ class Machine(Protocol):
     def remove(self) -> Removal: ...
 
 
-class Counts(Protocol):
-    """What a machine with `instructions` gives beside the rest."""
+class Crashed(EdgepackError):
+    """A runtime on an emulated CPU was ended by a signal, which is named."""
+
+    def __init__(self, ended: str, problem: str, fix: str) -> None:
+        super().__init__(problem, fix)
+        self.ended = ended
+
+
+class Uncountable(EdgepackError):
+    """Why instructions cannot be counted on this machine; everything else can be done without."""
+
+
+class Counting(Machine, Protocol):
+    """A machine with `instructions`. Its facts name the CPU as `cpu_part`; run_job raises Crashed, and count Uncountable."""
 
     def count(self, folder: Path, runtime: str, lengths: tuple[int, ...], runs: int) -> list[tuple[int, ...]]:
         """Instructions of each of `runs` inferences, by length."""

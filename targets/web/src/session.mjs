@@ -2,6 +2,7 @@
 
 // An ONNX file of one Identity.
 const NOTHING = "CAg6NwoQCgF4EgF5IghJZGVudGl0eRIBZ1oPCgF4EgoKCAgBEgQKAggBYg8KAXkSCgoICAESBAoCCAFCBAoAEA0=";
+const MOST_THREADS = 4; // of a page: more gain nothing that it would notice
 const LEVELS = { disable_all: "disabled", basic: "basic", extended: "extended", all: "all" };
 
 /** The settings that the pack was measured with, as InferenceSession.create takes them. */
@@ -12,11 +13,60 @@ export function sessionOptions(manifest) {
   };
 }
 
+/** Opens a file, as bytes or by its path; what runs it: feeds by name become arrays, {data, dims}, in the order of the file's outputs. */
+export async function opened(ort, file, options) {
+  const session = await ort.InferenceSession.create(file, options);
+  return async (feeds) => {
+    const results = await session.run(feeds);
+    return session.outputNames.map((name) => results[name]);
+  };
+}
+
+/** The same in WebAssembly. files: bytes by name, of the model and of the files that hold its weights. */
+export function openedInBrowser(ort, manifest, files) {
+  const weights = Object.keys(files).filter((name) => name !== manifest.model);
+  return opened(ort, files[manifest.model], {
+    executionProviders: ["wasm"],
+    externalData: weights.map((path) => ({ path, data: files[path] })),
+    ...sessionOptions(manifest),
+  });
+}
+
+/** The manifest's files that the runtime opens: the model, and beside it the files that hold its weights. */
+export function modelFiles({ model, files }) {
+  return files.filter(({ name }) => name === model || name.startsWith(`${model}.`));
+}
+
+/** Makes `ort` start in a page. folder: the URL of its own files. Threads need a page with COOP and COEP headers: without them there is one. */
+export function startInBrowser(ort, folder, threads = usefulThreads()) {
+  ort.env.logLevel = "error";
+  const own = (name) => new URL(`ort-wasm-simd-threaded.${name}`, folder).href;
+  ort.env.wasm.wasmPaths = { mjs: own("mjs"), wasm: own("wasm") };
+  ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? threads : 1;
+  return warmRuntime(ort, "wasm");
+}
+
+/** As many threads as a page can use. */
+export function usefulThreads() {
+  return globalThis.crossOriginIsolated ? Math.min(MOST_THREADS, Math.max(1, navigator.hardwareConcurrency ?? 1)) : 1;
+}
+
+/** Whether the file writes text token by token, with its keys and values kept. */
+export function isDecoder(manifest) {
+  return (manifest.cache ?? []).length > 0;
+}
+
 /** Makes the runtime `ort` compile and start, which it does at its first session. */
 export async function warmRuntime(ort, provider) {
   const nothing = Uint8Array.from(atob(NOTHING), (character) => character.charCodeAt(0));
   const session = await ort.InferenceSession.create(nothing, { executionProviders: [provider], intraOpNumThreads: 1 });
   await session.release();
+}
+
+/** One text, or a part of it, by the inputs' names. shown: tokens that the mask shows, where there are others before it. */
+export function oneText(ort, names, ids, { typeIds = ids.map(() => 0), shown = ids.length } = {}) {
+  const known = { input_ids: ids, attention_mask: new Array(shown).fill(1), token_type_ids: typeIds };
+  return Object.fromEntries(names.map((name) => [name, int64(ort, known[name], [1, known[name].length])]));
 }
 
 /** Token ids, or a mask, of `dims` as a tensor of `ort`, the runtime's own module. */

@@ -3,21 +3,20 @@
 import * as ort from "onnxruntime-web/wasm";
 import { ANSWERS } from "./answers.js";
 import { fetchChecked, fetchManifest, forgetOthers } from "./files.js";
-import { int64, sessionOptions, warmRuntime } from "./session.mjs";
+import { modelFiles, oneText, openedInBrowser, startInBrowser } from "./session.mjs";
 import * as signer from "./signer.js";
 import { Texts } from "./texts.js";
 
-const MOST_THREADS = 4; // more gain nothing that a page would notice
 let model = null;
 
 const KINDS = {
   load: async ({ base, threads }, progress) => {
     const manifest = await fetchManifest(base, signer);
-    const wanted = manifest.files.filter((entry) => entry.name.startsWith(manifest.model) || entry.name === "tokenizer.json");
+    const wanted = [...modelFiles(manifest), ...manifest.files.filter(({ name }) => name === "tokenizer.json")];
     const total = wanted.reduce((sum, entry) => sum + entry.bytes, 0);
     let loaded = 0;
     const onBytes = (count) => progress({ loaded: (loaded += count), total });
-    const runtime = startRuntime(base, threads);
+    const runtime = startInBrowser(ort, new URL("runtime/", base), threads); // compiles while the weights are still on their way
     const contents = await Promise.all(wanted.map((entry) => fetchChecked(base, entry, onBytes)));
     const files = Object.fromEntries(wanted.map((entry, index) => [entry.name, contents[index]]));
     await runtime;
@@ -38,40 +37,19 @@ const KINDS = {
     const spent = [];
     for (let run = 0; run < runs; run += 1) {
       const began = performance.now();
-      await model.run({ ids, typeIds: ids.map(() => 0) });
+      await model.run({ ids });
       spent.push(performance.now() - began);
     }
     return spent;
   },
 };
 
-/** The runtime's own files lie beside this one. Threads need a page with COOP and COEP headers: without them there is one. */
-function startRuntime(base, threads) {
-  ort.env.logLevel = "error";
-  ort.env.wasm.wasmPaths = {
-    mjs: new URL("runtime/ort-wasm-simd-threaded.mjs", base).href,
-    wasm: new URL("runtime/ort-wasm-simd-threaded.wasm", base).href,
-  };
-  const useful = Math.min(MOST_THREADS, Math.max(1, navigator.hardwareConcurrency ?? 1));
-  ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? (threads ?? useful) : 1;
-  return warmRuntime(ort, "wasm"); // compiles while the weights are still on their way
-}
-
 async function opened(manifest, files) {
-  const data = Object.keys(files).filter((name) => name !== manifest.model && name.startsWith(manifest.model));
-  const session = await ort.InferenceSession.create(files[manifest.model], {
-    executionProviders: ["wasm"],
-    externalData: data.map((name) => ({ path: name, data: files[name] })),
-    ...sessionOptions(manifest),
-  });
-  const texts = new Texts(JSON.parse(new TextDecoder().decode(files["tokenizer.json"])), manifest.max_length);
+  const { "tokenizer.json": tokenizer, ...ofModel } = files;
+  const ask = await openedInBrowser(ort, manifest, ofModel);
+  const texts = new Texts(JSON.parse(new TextDecoder().decode(tokenizer)), manifest.max_length);
   const labels = Object.entries(manifest.labels).sort(([a], [b]) => a - b).map(([, name]) => name);
-  const run = async ({ ids, typeIds }) => {
-    const known = { input_ids: ids, attention_mask: ids.map(() => 1), token_type_ids: typeIds };
-    const feeds = Object.fromEntries(manifest.inputs.map((name) => [name, int64(ort, known[name], [1, ids.length])]));
-    const outputs = await session.run(feeds);
-    return manifest.outputs.map((name) => ({ data: outputs[name].data, dims: outputs[name].dims }));
-  };
+  const run = ({ ids, typeIds }) => ask(oneText(ort, manifest.inputs, ids, { typeIds }));
   return { manifest, texts, labels, run };
 }
 

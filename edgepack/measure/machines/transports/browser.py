@@ -13,9 +13,9 @@ from typing import Any
 from edgepack.core.errors import EdgepackError, did_you_mean
 from edgepack.core.resources import shipped
 from edgepack.measure.machines import processes
-from edgepack.measure.machines.javascript import ABILITIES, check_pack, emulated_by, facts_of, host
+from edgepack.measure.machines.javascript import ABILITIES, completed, emulated_by, facts_of, host, pushed_nothing
 from edgepack.measure.machines.job_answers import checked
-from edgepack.measure.machines.jobs import refusal
+from edgepack.measure.machines.jobs import refusal, too_long
 from edgepack.measure.machines.machine import Facts, Pushed
 from edgepack.measure.machines.npm import check_fetchable, fetched
 from edgepack.measure.machines.page_server import PageServer, page_server
@@ -81,17 +81,13 @@ class Browser:
         return emulated_by()
 
     def push(self, folder: Path, manifest: Manifest) -> Pushed:
-        check_pack(self.place, manifest)
-        return Pushed(files=0, of_files=len(manifest.files), mb=0.0)
+        return pushed_nothing(self.place, manifest)
 
     def run_job(self, folder: Path, runtime: str, job: dict[str, Any]) -> dict[str, Any]:
         """One job in a browser that has never been started; but for a warm load, in one that kept the model's files and was ended."""
         self._server.files = {name: path for name, path in self._server.files.items() if not name.startswith("pack/")}
         self._server.files |= {f"pack/{path.name}": path for path in folder.iterdir() if path.is_file()}
-        result = self._done(job)
-        for key in ("machine", "machine_before"):
-            if key in result:
-                result[key] = self._beside_its_host(result[key])
+        result = completed(self._done(job), self._beside_its_host, self.place)
         if "read_bytes" in result:
             about = {f"pack/{name}" for name in (RUNNABLE_FILE, MANIFEST_FILE)}  # they are read before the load begins
             sent = self._server.sent.items()
@@ -118,10 +114,7 @@ class Browser:
                     page.evaluate(_START, job)
                 result = page.evaluate("globalThis.result")
             except TimeoutError:
-                raise EdgepackError(
-                    f"{job['kind']} ran over {self.target.time_out_s:g} s in {self.target.name} and was ended",
-                    "measure when no other program runs here, or with --quick, or raise time_out_s in targets.toml",
-                ) from None
+                raise too_long(job, self.target) from None
             except Error as error:
                 raise EdgepackError(
                     f"{self.target.name} ended while it did {job['kind']}: {_first_line(error)}",
@@ -157,7 +150,7 @@ class Browser:
 
     def _beside_its_host(self, page: dict[str, Any]) -> dict[str, Any]:
         """What the page said of itself, and of this machine what the page cannot read: its load, clock, temperature and free memory."""
-        here = host()
+        here = host().machine
         return here | page | {"cpu": f"{self._name} on {here['cpu'] or 'an unknown CPU'}"}
 
 

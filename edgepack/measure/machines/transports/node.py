@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.core.errors import EdgepackError
-from edgepack.core.reading import answer_of, as_object
+from edgepack.core.reading import answer_of
 from edgepack.core.resources import shipped
-from edgepack.measure.machines.javascript import ABILITIES, check_pack, emulated_by, facts_of, host
+from edgepack.measure.machines.javascript import ABILITIES, completed, emulated_by, facts_of, host, pushed_nothing
 from edgepack.measure.machines.job_answers import checked
-from edgepack.measure.machines.jobs import refusal
+from edgepack.measure.machines.jobs import refusal, too_long
 from edgepack.measure.machines.machine import Facts, Pushed
 from edgepack.measure.machines.npm import check_fetchable, fetched
 from edgepack.measure.machines.targets import Target
@@ -66,14 +66,13 @@ class Node:
         self.target, self._runtime, self._version = target, runtime, version
 
     def facts(self) -> Facts:
-        return facts_of(host() | {"python": None, "node": self._version}, FACTS.npm.name, FACTS.npm.version, self.target.name)
+        return facts_of(host().machine | {"python": None, "node": self._version}, FACTS.npm.name, FACTS.npm.version, self.target.name)
 
     def emulated_by(self) -> str | None:
         return emulated_by()
 
     def push(self, folder: Path, manifest: Manifest) -> Pushed:
-        check_pack(self.place, manifest)
-        return Pushed(files=0, of_files=len(manifest.files), mb=0.0)
+        return pushed_nothing(self.place, manifest)
 
     def run_job(self, folder: Path, runtime: str, job: dict[str, Any]) -> dict[str, Any]:
         """The target's one JSON object for one job. EdgepackError where it refuses, crashes, is killed or takes too long."""
@@ -81,7 +80,8 @@ class Node:
         with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
             json.dump(job, file)
             file.flush()
-            done = self._run([str(self._runtime), str(folder), file.name], job)
+            exactly = ["exactly"] if job.get("exact") and here.saturates_u8s8 is not False else []
+            done = self._run([str(self._runtime), str(folder), file.name, *exactly], job)
         answer = answer_of(done.stdout, self.place) if done.stdout.startswith("{") else None
         if answer and "error" in answer:
             raise refusal(answer)
@@ -98,21 +98,13 @@ class Node:
                 "check the pack with `edgepack verify`; if it passes, remove npm/ from edgepack's "
                 "cache, so that the runtime is fetched again",
             )
-        for key in ("machine", "machine_before"):
-            if key in answer:
-                answer[key] = here | as_object(answer[key], f"{key} {self.place}")
-        return checked(answer, job, self.place)
+        return checked(completed(answer, lambda machine: here.machine | machine, self.place), job, self.place)
 
     def _run(self, arguments: list[str], job: dict[str, Any]) -> subprocess.CompletedProcess:
         script = shipped("targets") / "javascript" / "run_node.mjs"
         environment = {name: value for name, value in os.environ.items() if name not in _DROPPED}
-        limit_s = self.target.time_out_s
+        command, limit_s = ["node", str(script), *arguments], self.target.time_out_s
         try:
-            return subprocess.run(
-                ["node", str(script), *arguments], capture_output=True, text=True, timeout=limit_s, env=environment, check=False
-            )
+            return subprocess.run(command, capture_output=True, text=True, timeout=limit_s, env=environment, check=False)
         except subprocess.TimeoutExpired:
-            raise EdgepackError(
-                f"{job['kind']} ran over {limit_s:g} s in {self.target.name} and was ended",
-                "measure when no other program runs here, or with --quick, or raise time_out_s in targets.toml",
-            ) from None
+            raise too_long(job, self.target) from None
