@@ -139,6 +139,5 @@ def _check_prompt(manifest, prompt, slides=False) -> None:
 
 def _most(manifest) -> str:
     """What ends a text: the model's positions, or a cache of fixed length, which may be shorter."""
-    return ("the {} that the file's cache holds" if has_fixed_lengths(manifest) else "the model's {} positions").format(
-        manifest["positions"]
-    )
+    most = "the {} that the file's cache holds" if has_fixed_lengths(manifest) else "the model's {} positions"
+    return most.format(manifest["positions"])

@@ -3,19 +3,19 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from edgepack.cli.command import Json, Profile, StageCache, on_stop, print_result
-from edgepack.cli.recipe_flags import takes_recipe
+from edgepack.cli.recipe_flags import recipe_of, takes_settings
 from edgepack.plan.profile import load_profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.setting import RUN
 
 
-@takes_recipe
-def plan(recipe: Recipe, profile: Profile, cache: StageCache = None, json_: Json = False) -> None:
+@takes_settings
+def plan(profile: Profile, cache: StageCache = None, json_: Json = False, **settings: Any) -> None:
     """Show what `build` would do and what it would cost on the device, before any work."""
     from rich.console import Group
 
@@ -23,14 +23,13 @@ def plan(recipe: Recipe, profile: Profile, cache: StageCache = None, json_: Json
     from edgepack.pipeline.build import plan_formats
 
     device = load_profile(profile)
-    plans = plan_formats(_with_demo(recipe, cache, with_weights=False), device)
+    plans = plan_formats(_with_demo(recipe_of(settings), cache, with_weights=False), device)
     content = [plan.as_json() for plan in plans]
     print_result(content if len(plans) > 1 else content[0], json_, lambda: Group(*map(plan_view, plans)))
 
 
-@takes_recipe
+@takes_settings
 def build(
-    recipe: Recipe,
     profile: Profile,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the pack; it must be empty or new.", show_default="packs/PROFILE", rich_help_panel=RUN)
@@ -43,6 +42,7 @@ def build(
     ] = "full",
     cache: StageCache = None,
     json_: Json = False,
+    **settings: Any,
 ) -> None:
     """Build a pack for the device (prune, distil, quantize, export, measure) and say whether its budgets hold."""
     from edgepack.cli.views import report_view
@@ -54,7 +54,7 @@ def build(
     from edgepack.pipeline.finished import check_place
     from edgepack.plan.choice import wished_formats
 
-    device = load_profile(profile)
+    device, recipe = load_profile(profile), recipe_of(settings)
     wished_formats(device, recipe.format)
     target = out or Path("packs") / device.name
     effort, command = {"full": FULL, "quick": QUICK, "off": None}[measure], shlex.join(["edgepack", *sys.argv[1:]])

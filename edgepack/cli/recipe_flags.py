@@ -1,6 +1,5 @@
 """The flags of `plan` and `build`: made from the fields of Recipe, which hold type, default and description."""
 
-import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -15,25 +14,25 @@ _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 _SHORT = 18  # letters of a list of values that leave room for the help beside it in 80 columns
 
 
-def takes_recipe(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command a flag for each setting of Recipe before its own flags; its first parameter receives the Recipe.
+def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command a flag for each setting of Recipe before its own flags; its `**settings` receive them: see recipe_of."""
+    shared = [_recipe_file(), *(_parameter(name, field) for name, field in _fields().items())]
+    others = [flag for flag in inspect.signature(command).parameters.values() if flag.kind is not inspect.Parameter.VAR_KEYWORD]
+    parameters = [parameter.replace(kind=_KEYWORD) for parameter in (*shared, *others)]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
 
-    What is given on the command line comes before the file of `--recipe`, and that before the defaults.
-    """
-    fields = {_name(field): field for field in setting_fields(Recipe)}
-    shared = [_recipe_file(), *(_parameter(name, field) for name, field in fields.items())]
-    own_flags = list(inspect.signature(command).parameters.values())[1:]
 
-    @functools.wraps(command)
-    def with_flags(**values: Any) -> None:
-        path = values.pop("recipe")
-        given = {name: values.pop(name) for name in fields}
-        command(read_recipe(path, _nested(fields, given)), **values)
+def recipe_of(settings: dict[str, Any]) -> Recipe:
+    """What is given on the command line comes before the file of `--recipe`, and that before the defaults."""
+    given = {name: value for name, value in settings.items() if name != "recipe"}
+    return read_recipe(settings["recipe"], _nested(_fields(), given))
 
-    parameters = [parameter.replace(kind=_KEYWORD) for parameter in (*shared, *own_flags)]
-    with_flags.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    with_flags.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return with_flags
+
+def _fields() -> dict[str, SettingField]:
+    """By the names of the parameters that receive them."""
+    return {_name(field): field for field in setting_fields(Recipe)}
 
 
 def _name(field: SettingField) -> str:

@@ -80,7 +80,7 @@ def answers_alone(folder: Path, manifest: Manifest, on: Machine, target: str, by
         runtime=_runtime(facts, manifest),
         host=_agreement(manifest, answers, host) if host else None,
         golden=_agreement(manifest, answers, [np.asarray(entry["output"]) for entry in read_golden(folder)]),
-        instructions_why=f"neither times nor memory, because {by} emulates it; edgepack counts instructions only on a CPU that it emulates itself",
+        instructions_why=f"neither times nor memory, because {by} emulates it; edgepack counts instructions only on CPUs that it emulates",
     )
 
 

@@ -1,11 +1,13 @@
 """build(): the whole way from a recipe and a profile to a measured pack."""
 
 import shutil
+import time
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from edgepack.core.cache import cache_folder, collect
+from edgepack.core.cache import cache_folder, collect, key_of, stage
 from edgepack.core.distributed import is_first
 from edgepack.core.errors import EdgepackError
 from edgepack.core.files import check_disk, check_output, disk_full_is_said, written_whole
@@ -21,14 +23,15 @@ from edgepack.pack.manifest import WEIGHT_CACHE, Manifest, seal
 from edgepack.pipeline.checks import check_student
 from edgepack.pipeline.command import composed_command
 from edgepack.pipeline.finished import check_place, finished_report
+from edgepack.pipeline.keys import step_inputs
 from edgepack.pipeline.own_library import check_library
 from edgepack.pipeline.packing import write_pack
 from edgepack.pipeline.pair import ship
 from edgepack.pipeline.prompts import prove_chat
 from edgepack.pipeline.quantize_stage import check_calibration
-from edgepack.pipeline.scoring import summary
+from edgepack.pipeline.scoring import summary, with_row
 from edgepack.pipeline.served import served_score
-from edgepack.pipeline.stages import run_stage
+from edgepack.pipeline.stages import doer_of, seconds_of_killed_runs
 from edgepack.pipeline.state import BuildState, TrainedModel
 from edgepack.pipeline.teacher import judge_teacher
 from edgepack.pipeline.verify import verify_built
@@ -40,6 +43,7 @@ from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.runtime import runtime_facts
 from edgepack.plan.shape import ModelShape
+from edgepack.plan.steps import Step
 from edgepack.report.judge import judge
 from edgepack.report.records import Report
 from edgepack.report.write import write_report
@@ -80,23 +84,31 @@ def build(
     """
     out, cache, command = Path(out), cache or cache_folder(), command or composed_command(recipe, profile)
     with only_one(out, "the output") if is_first() else nullcontext():
-        return _build(recipe, profile, out, cache, effort, command)
+        present = check_place(out, recipe, profile, command)
+        _check_formats(recipe, profile, effort)
+        material = gather(recipe)
+        if present:
+            report = finished_report(out, present, material, effort is not None and Here().emulated_by() is None)
+            if report:
+                return report
+            check_output(out)
+        states = _first_states(recipe, material, profile, cache, out)
+        with disk_full_is_said():
+            states = [_built(state) for state in states]
+            return _ship(states, out, effort, command) if is_first() else None
 
 
-def _build(recipe: Recipe, profile: Profile, out: Path, cache: Path, effort: Effort | None, command: str) -> Report | None:
-    present = check_place(out, recipe, profile, command)
+def _check_formats(recipe: Recipe, profile: Profile, effort: Effort | None) -> None:
     for file_format in wished_formats(profile, recipe.format):
         check_installed(file_format)
     if recipe.format == "auto" and effort is None:
         raise EdgepackError(
             "--format auto chooses by measurement, but --measure off switches it off", "use --format both, or leave --measure off out"
         )
-    material = gather(recipe)
-    if present:
-        report = finished_report(out, present, material, effort is not None and Here().emulated_by() is None)
-        if report:
-            return report
-        check_output(out)
+
+
+def _first_states(recipe: Recipe, material: Material, profile: Profile, cache: Path, out: Path) -> list[BuildState]:
+    """The model as it came, once for each format. EdgepackError: what can be wrong with a plan, or with the room on the disk."""
     prove_chat(material)
     pieces = len(material.vocabulary_cut.order) if recipe.vocabulary is not None else None
     plans = _plans(profile, recipe, material.source.shape(material.task.name), pieces)
@@ -108,13 +120,7 @@ def _build(recipe: Recipe, profile: Profile, out: Path, cache: Path, effort: Eff
     check_disk(out, sum(2 * plan.predictions.file_mb for plan in plans), "the pack")
     if is_first():
         collect(cache)
-    with disk_full_is_said():
-        states = [_built(_first_state(material, plan, profile, cache)) for plan in plans]
-        return _ship(states, out, effort, command) if is_first() else None
-
-
-def _first_state(material: Material, plan: Plan, profile: Profile, cache: Path) -> BuildState:
-    return BuildState(material.source, material, plan, profile, cache, TrainedModel(material.source))
+    return [BuildState(material.source, material, plan, profile, cache, TrainedModel(material.source)) for plan in plans]
 
 
 def _built(state: BuildState) -> BuildState:
@@ -130,6 +136,22 @@ def _built(state: BuildState) -> BuildState:
     for step in state.plan.steps:
         state = run_stage(state, step)
     return state
+
+
+def run_stage(state: BuildState, step: Step) -> BuildState:
+    """The state after the step, with a row more in its ladder, from the cache or done now. A stage that was killed goes on where it was."""
+    say(f"{step.verb}: {step.why}")
+    doer, roots = doer_of(step, state.plan.format)
+    key = key_of(step_inputs(state, step, roots))
+    with stage(state.cache, key) as place:
+        if not place.is_finished:
+            before, started = seconds_of_killed_runs(place.resume), time.monotonic()
+            record = doer.make(state, step, place)
+            place.record = record | {"seconds": round(before + time.monotonic() - started, 2)}
+    after, record = doer.after(replace(state, key=key), step, place)
+    after = replace(after, ladder=with_row(state.ladder, step.verb, step.why, record, place.folder))
+    say(f"  {summary(after.ladder[-1])}")
+    return after
 
 
 def _ship(states: list[BuildState], out: Path, effort: Effort | None, command: str) -> Report:

@@ -1,34 +1,11 @@
-"""run_stage(): one step of a plan, from the cache or done now. The only dispatch over steps."""
+"""Which module does a step of a plan: the only dispatch over steps. build.run_stage() asks here."""
 
-import time
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-from edgepack.core.cache import key_of, stage
-from edgepack.core.progress import say
 from edgepack.pipeline import export_stage, model_stage, quantize_stage, vocabulary_stage
-from edgepack.pipeline.keys import step_inputs
-from edgepack.pipeline.scoring import summary, with_row
-from edgepack.pipeline.state import BuildState
 from edgepack.plan.runtime import Format
 from edgepack.plan.steps import CutVocabulary, Export, Quantize, Step
-
-
-def run_stage(state: BuildState, step: Step) -> BuildState:
-    """The state after the step, with a row more in its ladder. A stage that was killed goes on where it was."""
-    say(f"{step.verb}: {step.why}")
-    doer, roots = doer_of(step, state.plan.format)
-    key = key_of(step_inputs(state, step, roots))
-    with stage(state.cache, key) as place:
-        if not place.is_finished:
-            before, started = _seconds_of_killed_runs(place.resume), time.monotonic()
-            record = doer.make(state, step, place)
-            place.record = record | {"seconds": round(before + time.monotonic() - started, 2)}
-    after, record = doer.after(replace(state, key=key), step, place)
-    after = replace(after, ladder=with_row(state.ladder, step.verb, step.why, record, place.folder))
-    say(f"  {summary(after.ladder[-1])}")
-    return after
 
 
 def doer_of(step: Step, file_format: Format) -> tuple[ModuleType, tuple[str, ...]]:
@@ -48,7 +25,8 @@ def doer_of(step: Step, file_format: Format) -> tuple[ModuleType, tuple[str, ...
             return model_stage, (model_stage.__name__, model_stage.module_of(step))
 
 
-def _seconds_of_killed_runs(resume: Path) -> float:
+def seconds_of_killed_runs(resume: Path) -> float:
+    """How long a stage trained before it was killed, by what it left to go on with."""
     if not any(resume.iterdir()):
         return 0.0
     from edgepack.model.training import spent_seconds

@@ -6,14 +6,14 @@ import shlex
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
 import typer
 from small import make_model
 
-from edgepack.cli.recipe_flags import takes_recipe
+from edgepack.cli.recipe_flags import recipe_of, takes_settings
 from edgepack.core.errors import EdgepackError
 from edgepack.core.files import check_disk, check_output, write_atomically, written_whole
 from edgepack.pack.manifest import MANIFEST_FILE, STATEMENT_FILE, SUMS_FILE, check_files, read_manifest, seal
@@ -200,9 +200,9 @@ def test_the_command_of_a_library_call_does_the_same(pack_folder):
     application = typer.Typer()
 
     @application.command()
-    @takes_recipe
-    def build(recipe: Recipe, profile: Annotated[str, typer.Option()]) -> None:
-        seen.append((recipe, profile))
+    @takes_settings
+    def build(profile: Annotated[str, typer.Option()], **settings: Any) -> None:
+        seen.append((recipe_of(settings), profile))
 
     typer.main.get_command(application)(arguments, standalone_mode=False)
     assert seen == [(manifest.recipe, manifest.profile.name)]
