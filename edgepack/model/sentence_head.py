@@ -8,7 +8,9 @@ from torch import nn
 
 from edgepack.core.errors import EdgepackError
 from edgepack.model.statements.dense_config import WEIGHTS
-from edgepack.model.statements.sentence_record import Dense, LayerNorm, Part, Pooling, SentenceStatement
+from edgepack.model.statements.modules_json import transformer_folder
+from edgepack.model.statements.sentence_record import Dense, LayerNorm, Part, Pooling, SentenceStatement, Splade
+from edgepack.model.vocabulary_head import VocabularyHead
 
 NAME = "sentence_head"  # of the module in the model, and so of its weights in a checkpoint
 _STATEMENT = "sentence_statement"
@@ -19,13 +21,17 @@ _SMALLEST = 1e-12
 class SentenceHead(nn.Module):
     """Token vectors [rows, tokens, hidden] and their mask become vectors of texts [rows, width].
 
+    logits: what makes logits over the vocabulary of the token vectors first, where those are pooled.
     dimensions: only so many of a vector's first numbers stay (Kusupati 2022, Matryoshka), again 1 long where the model makes it so.
     Padding changes nothing, on whichever side it stands.
     """
 
-    def __init__(self, statement: SentenceStatement, hidden: int, dimensions: int | None = None) -> None:
+    def __init__(
+        self, statement: SentenceStatement, hidden: int, dimensions: int | None = None, logits: nn.Module | None = None, vocabulary: int = 0
+    ) -> None:
         super().__init__()
-        self.statement, self.dimensions = statement, dimensions
+        self.statement, self.dimensions, self.logits = statement, dimensions, logits
+        hidden = vocabulary if logits is not None else hidden
         self.parts, self.width = nn.ModuleList(), hidden
         for part in statement.parts:
             module = _MODULES[part.part](part)
@@ -41,7 +47,7 @@ class SentenceHead(nn.Module):
             raise EdgepackError(f"--dimensions {dimensions}: the model's vectors have {self.width} numbers", "give fewer")
 
     def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        vectors = self.parts[0](hidden, mask)
+        vectors = self.parts[0](hidden if self.logits is None else self.logits(hidden), mask)
         for part in self.parts[1:]:
             vectors = part(vectors)
         if self.dimensions is None or self.dimensions == self.width:
@@ -120,6 +126,25 @@ _POOLED = {
 }
 
 
+class _Splade(nn.Module):
+    """Of logits. Padding counts as a logit of 0, which has no weight."""
+
+    def __init__(self, part: Splade) -> None:
+        super().__init__()
+        self.strategy, self.times = part.strategy, 2 if part.activation == "log1p_relu" else 1
+
+    def forward(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        logits = logits.relu() * mask.to(logits.dtype)[:, :, None]
+        if self.strategy == "max":  # the logarithm keeps the order, and is so taken once a token of the vocabulary
+            return self._weights(logits.amax(1))
+        return self._weights(logits).sum(1)
+
+    def _weights(self, logits: torch.Tensor) -> torch.Tensor:
+        for _ in range(self.times):
+            logits = (logits + 1).log()  # runtimes know no log1p; a weight below 1e-7 becomes 0
+        return logits
+
+
 class _Dense(nn.Module):
     def __init__(self, part: Dense) -> None:
         super().__init__()
@@ -159,7 +184,7 @@ def normalized(vectors: torch.Tensor) -> torch.Tensor:
     return scaled / scaled.square().sum(-1, keepdim=True).sqrt().clamp(min=_SMALLEST)
 
 
-_MODULES = {"pooling": _Pooling, "dense": _Dense, "layer_norm": _LayerNorm, "normalize": _Normalize}
+_MODULES = {"pooling": _Pooling, "splade": _Splade, "dense": _Dense, "layer_norm": _LayerNorm, "normalize": _Normalize}
 
 
 def with_head(
@@ -173,7 +198,10 @@ def with_head(
         statement = (statement or SentenceStatement()).model_copy(update={"parts": (Pooling(modes=("mean",)),)})
     setattr(model, _STATEMENT, statement)
     if statement is not None and statement.embeds and (dimensions is not None or not statement.is_plain_mean):
-        head = SentenceHead(statement, model.config.hidden_size, dimensions)
+        if dimensions is not None and statement.is_sparse:
+            raise EdgepackError(f"--dimensions {dimensions}: a sparse vector has a place for each token", "leave it out")
+        logits = VocabularyHead(model.config, None if folder is None else transformer_folder(folder)) if statement.is_sparse else None
+        head = SentenceHead(statement, model.config.hidden_size, dimensions, logits, model.config.vocab_size)
         if folder is not None:
             head.read_weights(folder)
         setattr(model, NAME, head)

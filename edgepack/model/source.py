@@ -110,7 +110,8 @@ class Source:
 
     def shape(self, task: str) -> ModelShape:
         rows = None if self.record is None else [row.model_dump() for row in self.record.layers]
-        return read_shape(self.config, task, rows, f"{self.folder.name}/config.json")
+        shape = read_shape(self.config, task, rows, f"{self.folder.name}/config.json")
+        return shape.model_copy(update={"vocabulary_head": True}) if self.sentence is not None and self.sentence.is_sparse else shape
 
     @cached_property
     def writing(self) -> dict[str, Any]:

@@ -28,8 +28,8 @@ def check_student(material: Material, plan: Plan) -> None:
     stated = material.source.sentence
     if stated is not None and stated.has_widths and plan.student.hidden != plan.teacher.hidden:
         raise EdgepackError(
-            f"the plan makes a student with a hidden width of {plan.student.hidden}, but the parts of {material.source.name} after the "
-            f"pooling (Dense or LayerNorm) have weights for {plan.teacher.hidden}",
+            f"the plan makes a student with a hidden width of {plan.student.hidden}, but the parts of "
+            f"{material.source.name} after the pooling (Dense, LayerNorm, a head for masked words) have weights for {plan.teacher.hidden}",
             f"keep the width: --student {len(plan.student.layers)}x{plan.teacher.hidden}, or --student same",
         )
 

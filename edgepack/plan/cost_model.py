@@ -143,9 +143,7 @@ def _read_mb(shape: ModelShape, precision: PrecisionName, file_mb: float, format
         return file_mb
     if shape.decodes:
         return file_mb  # the head multiplies with the whole table
-    return min(
-        file_mb, sum(shape.linear_weights(layer) for layer in shape.stored_layers) * precision_facts(precision).bytes_per_weight / 1e6
-    )
+    return min(file_mb, _products(shape) * precision_facts(precision).bytes_per_weight / 1e6)
 
 
 def _held_mb(shape: ModelShape, precision: PrecisionName, file_mb: float, format: Format) -> float:
@@ -169,7 +167,7 @@ def predict_file_mb(shape: ModelShape, precision: PrecisionName, embedding_bits:
     """Weights of products and embeddings in `precision`, the rest (norms, biases) in fp32, and the graph."""
     if shape.decodes:
         return _decoder_mb(shape, precision, embedding_bits) if format == "onnx" else _tflite_decoder_mb(shape, precision)
-    weights = sum(shape.linear_weights(layer) for layer in shape.stored_layers)
+    weights = _products(shape)
     tables = (shape.vocab + shape.positions * shape.family.position_table) * shape.embedding
     narrow = weights * precision_facts(precision).bytes_per_weight + tables * _embedding_bytes(
         precision, embedding_bits, 64 if embedding_bits == 4 else shape.embedding
@@ -178,6 +176,11 @@ def predict_file_mb(shape: ModelShape, precision: PrecisionName, embedding_bits:
     distances = shape.distance_rows * (sum(2 * layer.heads * shape.head_dim for layer in shape.layers) - shape.hidden)
     computed = distances * (_FLOAT_BYTES if facts.is_integer else facts.bytes_per_weight)
     return (narrow + max(0, shape.params - weights - tables) * facts.bytes_per_weight + computed) / 1e6 + _GRAPH_MB
+
+
+def _products(shape: ModelShape) -> int:
+    """Weights that matrix products read: of the layers that have weights of their own, and of an encoder's head over the vocabulary."""
+    return sum(shape.linear_weights(layer) for layer in shape.stored_layers) + shape.vocabulary_head_weights
 
 
 def _embedding_bytes(precision: PrecisionName, bits: int, block: int) -> float:
@@ -208,7 +211,7 @@ def _tflite_decoder_mb(shape: ModelShape, precision: PrecisionName) -> float:
 
 def _linear_mb(shape: ModelShape, precision: PrecisionName, format: Format) -> float:
     """Weights that are packed for the kernels: those of matrix products, a decoder's head among them."""
-    layers = sum(shape.linear_weights(layer) for layer in shape.stored_layers)
+    layers = _products(shape)
     if shape.decodes and format == "tflite":
         head = _head_weights(shape) * (1 if precision_facts(precision).is_integer else precision_facts(precision).bytes_per_weight)
         return (layers * precision_facts(precision).bytes_per_weight + head) / 1e6
@@ -225,6 +228,7 @@ def _head_weights(shape: ModelShape) -> int:
 def _activation_mb(shape: ModelShape, length: int, cached: int) -> float:
     """The widest moment of a layer: hidden states, q, k, v, attention scores and the FFN's activation, in fp32; a decoder's cache."""
     widest = max((length * (4 * shape.hidden + 2 * layer.ffn) + layer.heads * length * length for layer in shape.layers), default=0)
+    widest = max(widest, length * shape.vocab if shape.vocabulary_head else 0)
     return widest * 4 / 1e6 + _cache_mb(shape, cached)
 
 
@@ -243,7 +247,7 @@ def _latency_ms(shape: ModelShape, precision: PrecisionName, profile: Profile, r
     # Blockwise kernels read a prompt about as fast as fp32 ones (measured on one x86 core): they save bytes, not products.
     paid = "fp32" if FileKind(FORMATS[runtime], shape.decodes) in precision_facts(precision).in_blocks else precision
     linear_rate = speeds[paid].macs_per_cycle * cycles_per_ms * _MATMUL_EFFICIENCY
-    total_ms = _head_weights(shape) / linear_rate  # for the last token only
+    total_ms = (_head_weights(shape) + run.tokens * shape.vocabulary_head_weights) / linear_rate  # a decoder's for the last token only
     for layer in shape.layers:
         linear_ms = run.tokens * shape.linear_weights(layer) / linear_rate
         attention_ms = 2 * run.tokens * run.length * layer.heads * shape.head_dim / (fp32_rate * _ATTENTION_EFFICIENCY)

@@ -39,6 +39,7 @@ class ModelShape(Frozen):
     bottleneck: int | None = None  # width inside a layer, where it is not `hidden`
     ffns: int = 1  # FFNs in a layer, each `LayerShape.ffn` wide
     distance_rows: int = 0  # of a table of distances as wide as `hidden`, with a norm of its own
+    vocabulary_head: bool = False  # every token's logits over the vocabulary are computed, by an encoder's head for masked words
     bias_rows: int = 0  # of a table with a column a head, which all layers share
 
     @property
@@ -82,6 +83,15 @@ class ModelShape(Frozen):
         ffns = self.ffns * inside * layer.ffn * (len(self.family.ffn_in) + 1)
         return attention + ffns + (3 * self.hidden * self.bottleneck if self.bottleneck else 0)
 
+    @property
+    def vocabulary_head_weights(self) -> int:
+        """Of an encoder's head for masked words: its multiply-accumulates for one token."""
+        return (self.hidden + self.vocab) * self._words_width if self.vocabulary_head else 0
+
+    @property
+    def _words_width(self) -> int:
+        return self.hidden if self.bottleneck else self.embedding
+
     def layer_params(self, layer: LayerShape) -> int:
         family, inside, width = self.family, self.bottleneck or self.hidden, layer.heads * self.head_dim
         biases = family.qkv_biases * (width + 2 * (width // self.kv_groups))
@@ -105,7 +115,8 @@ class ModelShape(Frozen):
             dense = hidden * hidden + self._norm(hidden) if self.labels else 0
         else:
             dense = hidden * (hidden + 1) if task_named(self.task).dense_head else 0
-        return final_norm + dense + self.labels * (hidden + 1)
+        words = self.vocabulary_head_weights + self._words_width + self._norm(self._words_width) + self.vocab
+        return final_norm + dense + words * self.vocabulary_head + self.labels * (hidden + 1)
 
     def resized(self, layers: tuple[LayerShape, ...], hidden: int) -> "ModelShape":
         embedding = hidden if self.embedding == self.hidden else self.embedding

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
+from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.tasks.common.columns import parts_of, text_columns, text_row, with_similarity
 from edgepack.tasks.common.encoding import type_ids
@@ -29,7 +30,10 @@ _FEWEST_PAIRS = 3  # that a rank correlation is computed of
 
 
 class VectorAnswers(Frozen):
-    """prompts: by name, put before a text. similarity: what vectors are compared by. dimensions: None, or so many of a vector's stay.
+    """sparse: a vector has a weight for each token of the vocabulary, most of them 0.
+
+    prompts: by name, put before a text. similarity: what vectors are compared by.
+    dimensions: None, or so many of a vector's stay.
 
     Pooling, Dense and Normalize are in the graph.
     """
@@ -38,14 +42,24 @@ class VectorAnswers(Frozen):
     default_prompt: str | None = None
     similarity: Literal["cosine", "dot", "euclidean", "manhattan"] = "cosine"
     dimensions: int | None = None
+    sparse: bool = False
 
 
 def _answers(source: Any, recipe: Any) -> VectorAnswers:
     stated = source.sentence
     if stated is None:
         return VectorAnswers(dimensions=recipe.dimensions)
+    if stated.is_sparse and recipe.vocabulary is not None:
+        raise EdgepackError(
+            f"--vocabulary: the vectors of {source.name} have a place for each token, which it would move",
+            "leave it out",
+        )
     return VectorAnswers(
-        prompts=stated.prompts, default_prompt=stated.default_prompt, similarity=stated.similarity, dimensions=recipe.dimensions
+        prompts=stated.prompts,
+        default_prompt=stated.default_prompt,
+        similarity=stated.similarity,
+        dimensions=recipe.dimensions,
+        sparse=stated.is_sparse,
     )
 
 
@@ -138,12 +152,23 @@ def _ask_sentence_transformers(folder: Path, calls: Sequence[tuple[str, ...]], a
     """With the default prompt, where the folder states one."""
     from sentence_transformers import SentenceTransformer
 
+    texts = [call[0] for call in calls]
+    if getattr(answers, "sparse", False):
+        return _ask_sparse_encoder(folder, texts, longest)
     fewer = getattr(answers, "dimensions", None)
     model = SentenceTransformer(str(folder), device="cpu", local_files_only=True, truncate_dim=fewer)
     model.max_seq_length = min(longest, model.max_seq_length or longest)
     one_long = fewer is not None and any(type(part).__name__ == "Normalize" for part in model)  # a pack's are 1 long again
-    texts = [call[0] for call in calls]
     return [_by_place(vector) for vector in model.encode(texts, batch_size=1, show_progress_bar=False, normalize_embeddings=one_long)]
+
+
+def _ask_sparse_encoder(folder: Path, texts: Sequence[str], longest: int) -> list[Figures]:
+    from sentence_transformers import SparseEncoder
+
+    model = SparseEncoder(str(folder), device="cpu", local_files_only=True)
+    model.max_seq_length = min(longest, model.max_seq_length or longest)
+    vectors = [model.encode([text], show_progress_bar=False, convert_to_sparse_tensor=False)[0] for text in texts]
+    return [_by_place(vector.tolist()) for vector in vectors]
 
 
 def _by_place(vector: Sequence[float]) -> Figures:

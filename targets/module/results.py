@@ -61,10 +61,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Vector:
-    """values: float32 [hidden]; compare two by their cosine."""
+    """values: float32 [hidden]; compare two by their cosine.
+
+    weights: of a model for sparse vectors (SPLADE) the same by token, without those that are 0, the largest first; else None.
+    """
 
     values: Any
     cut: bool
+    weights: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,14 @@ def embed(model, text: str, prompt: str | None = None) -> Vector:
     """prompt: the name of one of the model's prompts, which stands before the text; None: its default one, "": none."""
     check_text(text, "text")
     encoded = model.texts.text(_prompt(model, prompt) + text)
-    return Vector(np.asarray(model.run(encoded)[0], dtype=np.float32), encoded.cut)
+    values = np.asarray(model.run(encoded)[0], dtype=np.float32)
+    sparse = (model.manifest.get("answers") or {}).get("sparse")
+    return Vector(values, encoded.cut, _weights(values, model.texts.token) if sparse else None)
+
+
+def _weights(values, token_of) -> dict:
+    """By token, as sentence-transformers' SparseEncoder.decode gives them."""
+    return {token_of(int(index)): float(values[index]) for index in np.argsort(-values, kind="stable") if values[index] > 0}
 
 
 def _prompt(model, name) -> str:

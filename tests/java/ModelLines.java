@@ -102,7 +102,7 @@ public final class ModelLines {
                 for (float value : vector.values) {
                     values.add(value);
                 }
-                return fields("values", values, "cut", vector.cut);
+                return fields("values", values, "cut", vector.cut, "weights", vector.weights);
             case "generate":
                 return generated(asked);
             case "self_test":

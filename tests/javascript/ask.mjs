@@ -35,7 +35,7 @@ for (const call of JSON.parse(readFileSync(0, "utf8"))) {
   const [text, second] = call; // the second of a text for a vector is the name of a prompt
   const asked = manifest.task === "feature-extraction" && second !== undefined ? [text, { prompt: second }] : call;
   const answer = await ANSWERS[manifest.task](model, ...asked);
-  answers.push(answer.values ? { ...answer, values: [...answer.values] } : answer);
+  const weights = answer.weights ? { weights: Object.fromEntries(answer.weights) } : {};
+  answers.push(answer.values ? { ...answer, values: [...answer.values], ...weights } : answer);
 }
-console.log(JSON.stringify(answers));
-process.exit(0);
+process.stdout.write(JSON.stringify(answers), () => process.exit(0)); // a pipe takes long answers piece by piece

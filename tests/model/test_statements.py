@@ -4,7 +4,9 @@ import json
 
 import pytest
 import torch
+from rows_sparse import folder_of, splade
 from safetensors.torch import save_file
+from sentence_transformers import SparseEncoder
 from sentence_transformers.models import Pooling as TheirPooling
 from small import HIDDEN, make_model
 
@@ -139,6 +141,21 @@ def test_a_dense_whose_weights_do_not_fit_is_refused(tmp_path):
     save_file({"linear.weight": torch.zeros(4, HIDDEN), "linear.bias": torch.zeros(4)}, tmp_path / "2_Dense" / "model.safetensors")
     with pytest.raises(EdgepackError, match="does not fit"):
         load_checkpoint(tmp_path, TASK.name)
+
+
+@pytest.mark.parametrize("family", ["bert", "distilbert", "mobilebert"])
+def test_a_sparse_vector_is_that_of_the_library_from_the_folder_and_from_a_checkpoint(family, tmp_path):
+    folder_of(tmp_path / "model", splade("sum", "log1p_relu"), family)
+    model = load_checkpoint(tmp_path / "model", TASK.name)
+    encoded = load_tokenizer(tmp_path / "model")("turn on the light", return_tensors="pt")
+    theirs = SparseEncoder(str(tmp_path / "model"), device="cpu").encode("turn on the light").to_dense()
+    batch = {name: encoded[name] for name in encoded if name != "token_type_ids" or family != "distilbert"}
+    ours = TASK.forward(model, batch)[0]
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    source = find_model(str(tmp_path / "model"))
+    assert source.shape(TASK.name).params == sum(parameter.numel() for parameter in model.parameters())
+    save_checkpoint(model, tmp_path / "again")
+    torch.testing.assert_close(TASK.forward(load_checkpoint(tmp_path / "again", TASK.name), batch)[0], ours)
 
 
 def test_a_setfit_head_in_a_pickle_is_refused_with_the_lines_that_convert_it(tmp_path):

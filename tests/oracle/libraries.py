@@ -54,6 +54,16 @@ def embed(folder: Path, calls: Calls, **settings: object) -> list[Answer]:
     return [{"values": [float(value) for value in vector]} for vector in vectors]
 
 
+def embed_sparse(folder: Path, calls: Calls) -> list[Answer]:
+    """sentence-transformers' SparseEncoder: the vector with its zeros, and what decode says of it."""
+    from sentence_transformers import SparseEncoder
+
+    model = SparseEncoder(str(folder), device="cpu", local_files_only=True)
+    prompts = [({"prompt_name": call[1]} if call[1] else {"prompt": ""}) if len(call) > 1 else {} for call in calls]
+    vectors = [model.encode([call[0]], **prompt)[0] for call, prompt in zip(calls, prompts, strict=True)]
+    return [{"values": vector.to_dense().tolist(), "weights": dict(model.decode(vector))} for vector in vectors]
+
+
 def rerank(folder: Path, calls: Calls) -> list[Answer]:
     """sentence-transformers' CrossEncoder: a score, or one for each label, ranked as a pack's answer is."""
     from sentence_transformers import CrossEncoder

@@ -209,7 +209,6 @@ CONFIGS = [
 ]
 REFUSED = [
     row("WordWeights", [("sentence_transformers.models.WordWeights", {}), pooling("mean")], refused="WordWeights.*not reproduced"),
-    row("SPLADE", [("sentence_transformers.sparse_encoder.models.SpladePooling", {})], refused="SPLADE"),
     row("vectors of tokens", [("sentence_transformers.models.Normalize", {}), pooling("mean")], refused="before Pooling"),
     row("a part of its own code", [pooling("mean"), ("my_code.Scale", {})], refused="my_code.Scale"),
     row("an unknown pooling", [pooling("median")], refused="pooling_mode.*median"),

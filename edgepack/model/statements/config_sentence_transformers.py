@@ -12,14 +12,18 @@ _KNOWN = (
     "model_type",  # the class that the library opens; the parts in modules.json are what counts
     "activation_fn",  # read by cross_encoder.py
     "keep_in_fp32_modules",  # everything is computed in fp32 before it is exported
-    "prompts", "default_prompt_name", "similarity_fn_name",
+    "prompts", "default_prompt_name", "similarity_fn_name", "max_active_dims",
 )  # fmt: skip
 
 
-def read_sentence_transformers(folder: Path) -> dict[str, Any]:
-    """prompts, default_prompt and similarity of a SentenceStatement. Prompts that are null are left out."""
+def read_sentence_transformers(folder: Path, usual: Similarity = "cosine") -> dict[str, Any]:
+    """prompts, default_prompt and similarity of a SentenceStatement. Prompts that are null are left out. usual: the similarity of a
+    folder that states none."""
     content = read_object(folder / FILE)
     check_keys(FILE, content, _KNOWN)
+    if content.get("max_active_dims") is not None:
+        why = "only the largest weights of a sparse vector would stay, and that is not reproduced"
+        raise refusal(FILE, "max_active_dims", content["max_active_dims"], why, "set it to null, and keep the largest weights in your app")
     prompts = typed(FILE, content, "prompts", dict, {})
     for name, text in prompts.items():
         if text is not None and not isinstance(text, str):
@@ -28,7 +32,7 @@ def read_sentence_transformers(folder: Path) -> dict[str, Any]:
     if default is not None and default not in prompts:
         known = ", ".join(prompts) or "none"
         raise refusal(FILE, "default_prompt_name", default, "there is no such prompt", f"name one of the prompts: {known}")
-    similarity = typed(FILE, content, "similarity_fn_name", str, "cosine")
+    similarity = typed(FILE, content, "similarity_fn_name", str, usual)
     if similarity not in get_args(Similarity):
         known = ", ".join(get_args(Similarity))
         raise refusal(FILE, "similarity_fn_name", similarity, "edgepack does not know this comparison", f"it knows {known}")

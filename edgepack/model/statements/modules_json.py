@@ -7,7 +7,8 @@ from typing import Any
 from edgepack.core.errors import EdgepackError
 from edgepack.model.statements.dense_config import read_dense, read_layer_norm
 from edgepack.model.statements.pooling_config import read_pooling
-from edgepack.model.statements.sentence_record import Normalize, Part, Pooling
+from edgepack.model.statements.sentence_record import Normalize, Part, Pooling, Splade
+from edgepack.model.statements.splade_config import read_splade
 from edgepack.model.statements.statement_file import read_list, read_object, refusal
 
 FILE = "modules.json"
@@ -18,9 +19,7 @@ _KEYS = {"idx", "name", "path", "type", "kwargs"}
 _REFUSED = {
     "StaticEmbedding": ("it is a table without a transformer", "run it with sentence-transformers as it is"),
     "SparseStaticEmbedding": ("it is a table without a transformer", "run it with sentence-transformers as it is"),
-    "SpladePooling": ("sparse vectors (SPLADE) are not reproduced", "give a SentenceTransformer with dense vectors"),
-    "SparseAutoEncoder": ("sparse vectors are not reproduced", "give the dense model that it was made of"),
-    "MLMTransformer": ("sparse vectors (SPLADE) are not reproduced", "give a SentenceTransformer with dense vectors"),
+    "SparseAutoEncoder": ("the k largest values of a sparse code are not reproduced", "give the dense model that it was made of"),
     "WordWeights": ("weights of single words are not reproduced", "train the model with Pooling alone"),
     "WordEmbeddings": ("word vectors without a transformer are not reproduced", "give a model with a transformer"),
     "WeightedLayerPooling": ("a sum over the layers' outputs is not reproduced", "train the model with Pooling alone"),
@@ -47,19 +46,26 @@ def read_modules(folder: Path) -> tuple[Part, ...]:
     """The parts behind the transformer. EdgepackError names a part that is not reproduced, or one in a place that it cannot have."""
     entries = _entries(folder)
     kinds = [_kind(entry) for entry in entries]
-    if not kinds or kinds[0] != "Transformer":
+    if not kinds or kinds[0] not in _TRANSFORMERS:
         first = entries[0]["type"] if entries else None
         raise refusal(FILE, "the first part", first, "a pack begins with a transformer", "give a model with a Transformer")
     parts: list[Part] = []
     for entry, kind in zip(entries[1:], kinds[1:], strict=True):
         if kind == "Dropout":  # it does nothing once the model is trained
             continue
-        if (kind == "Pooling") != (not parts):
+        if (kind in _POOLINGS) != (not parts):
             why = "it stands before Pooling, or Pooling stands twice: only vectors of whole texts are reproduced"
             raise refusal(FILE, "type", entry["type"], why, "give a model whose parts are Transformer, Pooling and what follows it")
+        if kind in _TRANSFORMERS:
+            raise refusal(FILE, "type", entry["type"], "it is a second transformer", "give a model with a single Transformer")
         parts.append(_READERS[kind](folder, entry["path"]))
     _check_widths(parts)
     return tuple(parts)
+
+
+def gives_logits(folder: Path) -> bool:
+    """Whether the first part is a transformer with its head for masked words, whatever its own config says."""
+    return _kind(_entries(folder)[0]) == "MLMTransformer"
 
 
 def _read_normalize(folder: Path, path: str) -> Normalize:
@@ -70,8 +76,11 @@ def _read_normalize(folder: Path, path: str) -> Normalize:
     return Normalize()
 
 
+_TRANSFORMERS = ("Transformer", "MLMTransformer")
+_POOLINGS = ("Pooling", "SpladePooling")
 _READERS: dict[str, Callable[[Path, str], Part]] = {
     "Pooling": read_pooling,
+    "SpladePooling": read_splade,
     "Dense": read_dense,
     "LayerNorm": read_layer_norm,
     "Normalize": _read_normalize,
@@ -104,7 +113,7 @@ def _kind(entry: dict[str, Any]) -> str:
     if name in _REFUSED:
         why, fix = _REFUSED[name]
         raise refusal(FILE, "type", entry["type"], why, fix)
-    if name not in {"Transformer", "Dropout", *_READERS}:
+    if name not in {*_TRANSFORMERS, "Dropout", *_READERS}:
         raise refusal(FILE, "type", entry["type"], "edgepack does not know this part", f"it knows {', '.join(sorted(_READERS))}")
     return name
 
@@ -113,7 +122,7 @@ def _check_widths(parts: list[Part]) -> None:
     """Of parts behind one another; the first one's input is checked where the transformer is loaded."""
     width = None
     for part in parts:
-        if isinstance(part, Pooling | Normalize):
+        if isinstance(part, Pooling | Splade | Normalize):
             continue
         width_in = part.width_in if part.part == "dense" else part.width
         if width not in (None, width_in):

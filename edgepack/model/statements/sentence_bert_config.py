@@ -14,19 +14,25 @@ _HARMLESS = (
 _ARGUMENTS = ("model_args", "model_kwargs", "tokenizer_args", "processor_kwargs", "config_args", "config_kwargs", "processing_kwargs")
 _OF_NO_USE = ("query_length", "document_length", "query_expansion")  # of models with a vector for each token
 _SAME_ANSWERS = ("torch_dtype", "dtype", "attn_implementation", "device_map", "low_cpu_mem_usage", "use_fast", "use_safetensors")
-_HEADS = ("feature", "sequence")  # the first word of what the library calls the outputs: of tokens, or of classes
+_HEADS = ("feature", "sequence", "fill")  # the first word of what the library calls the outputs: of tokens, of classes, of masked words
 _KNOWN = ("max_seq_length", "do_lower_case", "transformer_task", *_HARMLESS, *_ARGUMENTS, *_OF_NO_USE)
 
 
-def read_sentence_bert_config(folder: Path) -> tuple[int | None, bool]:
-    """The tokens after which a text is cut (None: the tokenizer's own limit), and whether texts are lowered first."""
+def read_sentence_bert_config(folder: Path, is_sparse: bool = False, gives_logits: bool = False) -> tuple[int | None, bool]:
+    """The tokens after which a text is cut (None: the tokenizer's own limit), and whether texts are lowered first.
+
+    is_sparse: the logits of the transformer's head for masked words are pooled. gives_logits: the head that is taken where none is stated.
+    """
     file = next((name for name in FILES if (folder / name).is_file()), FILES[0])
     content = read_object(folder / file)
     check_keys(file, content, _KNOWN)
     for key in _OF_NO_USE:
         if content.get(key) is not None:
             raise refusal(file, key, content[key], "other lengths for queries than for documents are not reproduced", "remove the key")
-    task = typed(file, content, "transformer_task", str, _HEADS[0])
+    task = typed(file, content, "transformer_task", str, "fill-mask" if gives_logits else "feature-extraction")
+    if task.startswith("fill") != is_sparse:
+        why = "SpladePooling reads the logits of the head for masked words, and every other part reads hidden states"
+        raise refusal(file, "transformer_task", task, why, "give a model whose parts fit each other: fill-mask with SpladePooling")
     if task.partition("-")[0] not in _HEADS:
         raise refusal(
             file,

@@ -5,10 +5,10 @@ from pathlib import Path
 from edgepack.core.errors import EdgepackError
 from edgepack.model.statements.config_sentence_transformers import FILE as PROMPTS_FILE
 from edgepack.model.statements.config_sentence_transformers import read_sentence_transformers
-from edgepack.model.statements.modules_json import FILE, read_modules, transformer_folder
+from edgepack.model.statements.modules_json import FILE, gives_logits, read_modules, transformer_folder
 from edgepack.model.statements.pooling_config import leaves_prompts_out
 from edgepack.model.statements.sentence_bert_config import FILES, read_sentence_bert_config
-from edgepack.model.statements.sentence_record import SentenceStatement
+from edgepack.model.statements.sentence_record import SentenceStatement, Splade
 from edgepack.model.statements.statement_file import read_list, refusal
 
 _SETFIT_HEAD = "model_head.pkl"
@@ -29,8 +29,9 @@ def read_sentence_folder(folder: Path) -> SentenceStatement | None:
     if not (folder / FILE).is_file():
         return _without_modules(folder)
     parts = read_modules(folder)
-    length, lower_case = read_sentence_bert_config(transformer_folder(folder))
-    asked = read_sentence_transformers(folder)
+    is_sparse = any(isinstance(part, Splade) for part in parts)
+    length, lower_case = read_sentence_bert_config(transformer_folder(folder), is_sparse, gives_logits(folder))
+    asked = read_sentence_transformers(folder, "dot" if is_sparse else "cosine")
     if asked["default_prompt"] and not parts:
         why = "a prompt before the texts of a CrossEncoder is not reproduced"
         raise refusal(PROMPTS_FILE, "default_prompt_name", asked["default_prompt"], why, "remove it, and put the prompt before your texts")

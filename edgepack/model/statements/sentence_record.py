@@ -7,6 +7,8 @@ from pydantic import Field
 from edgepack.core.records import Frozen
 
 PoolingMode = Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
+SpladeStrategy = Literal["max", "sum"]
+SpladeActivation = Literal["relu", "log1p_relu"]
 Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
 
 
@@ -41,7 +43,16 @@ class Normalize(Frozen):
     part: Literal["normalize"] = "normalize"
 
 
-Part = Annotated[Pooling | Dense | LayerNorm | Normalize, Field(discriminator="part")]
+class Splade(Frozen):
+    """Logits of tokens over the vocabulary [tokens, vocabulary] become one sparse vector [vocabulary] (Formal 2021): the largest, or
+    the sum, of log(1 + relu(logit)); `log1p_relu` takes log(1 + x) once more."""
+
+    part: Literal["splade"] = "splade"
+    strategy: SpladeStrategy
+    activation: SpladeActivation
+
+
+Part = Annotated[Pooling | Splade | Dense | LayerNorm | Normalize, Field(discriminator="part")]
 
 
 class SentenceStatement(Frozen):
@@ -67,4 +78,9 @@ class SentenceStatement(Frozen):
     @property
     def has_widths(self) -> bool:
         """Whether a part's weights fit one width of the transformer only."""
-        return any(isinstance(part, Dense | LayerNorm) for part in self.parts)
+        return any(isinstance(part, Dense | LayerNorm | Splade) for part in self.parts)
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the vector has a weight for each token of the vocabulary, most of them 0: a SparseEncoder's."""
+        return any(isinstance(part, Splade) for part in self.parts)

@@ -46,9 +46,17 @@ export const ANSWERS = {
     checkText(text, "text");
     const encoded = model.texts.text(promptOf(model.manifest, prompt) + text);
     const [{ data }] = await model.run(encoded);
-    return { values: Float32Array.from(data), cut: encoded.cut };
+    const values = Float32Array.from(data);
+    const sparse = model.manifest?.answers?.sparse;
+    return { values, cut: encoded.cut, ...(sparse ? { weights: weightsOf(values, model.texts) } : {}) };
   },
 };
+
+/** The weights of tokens that are not 0, the largest first: a Map, as a token may have any name. */
+function weightsOf(values, texts) {
+  const places = [...values.keys()].filter((index) => values[index] > 0).sort((a, b) => values[b] - values[a]);
+  return new Map(places.map((index) => [texts.token(index), values[index]]));
+}
 
 /** The text of a prompt by its name; null: the model's default one, "": none. Older modules state no prompts. */
 function promptOf(manifest, prompt) {

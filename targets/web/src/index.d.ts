@@ -8,8 +8,8 @@ export interface Labels { label: string; score: number; scores: Label[]; cut: bo
 /** text.slice(start, end), in UTF-16 units as JavaScript counts; score: mean probability of its words' tags. */
 export interface Entity { kind: string; text: string; start: number; end: number; score: number }
 export interface Entities { entities: Entity[]; cut: boolean }
-/** Compare two by their cosine. */
-export interface Vector { values: Float32Array; cut: boolean }
+/** Compare two by their cosine. weights: of a model for sparse vectors (SPLADE) the same by token, without zeros, the largest first. */
+export interface Vector { values: Float32Array; cut: boolean; weights?: Map<string, number> }
 /**
  * problem: one sentence, null where ok. Of fp32 and fp16 the largest difference from what was measured is held against the tolerance,
  * of int8 the largest mean over a text's outputs: a browser's rounding moves single ones further.

@@ -69,6 +69,11 @@ export class Texts {
     return Object.fromEntries(Object.entries(values).map(([name, all]) => [name, of(all)]));
   }
 
+  /** A token as the vocabulary writes it. */
+  token(id) {
+    return this.tokenizer.id_to_token(id) ?? "";
+  }
+
   #encoded(text) {
     return text === "" ? { ids: [], tokens: [] } : this.tokenizer.encode(text, { add_special_tokens: false });
   }

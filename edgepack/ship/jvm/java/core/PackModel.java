@@ -114,7 +114,11 @@ public final class PackModel implements AutoCloseable {
     public Vector embed(String text, String prompt) {
         need("feature-extraction", text);
         Encoding encoding = some(tokenizer.encode(manifest.prompt(prompt) + text, null));
-        return used(() -> new Vector(runtime.run(encoding.ids, encoding.typeIds)[0], encoding.cut));
+        boolean sparse = manifest.answers != null && manifest.answers.yes("sparse", false);
+        return used(() -> {
+            float[] values = runtime.run(encoding.ids, encoding.typeIds)[0];
+            return new Vector(values, encoding.cut, sparse ? Vector.weights(values, tokenizer) : null);
+        });
     }
 
     /** Continues a text, as the model's folder says. */

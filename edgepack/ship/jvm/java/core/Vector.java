@@ -1,12 +1,37 @@
 package edgepack.module;
 
-/** A text's embedding; compare two by their cosine. cut: the text was longer than the model takes. */
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * A text's embedding; compare two by their cosine. cut: the text was longer than the model takes. weights: of a model for sparse
+ * vectors (SPLADE) the same by token, without those that are 0, the largest first; else null.
+ */
 public final class Vector {
     public final float[] values;
     public final boolean cut;
+    public final Map<String, Float> weights;
 
-    Vector(float[] values, boolean cut) {
+    Vector(float[] values, boolean cut, Map<String, Float> weights) {
         this.values = values;
         this.cut = cut;
+        this.weights = weights;
+    }
+
+    static Map<String, Float> weights(float[] values, Tokenizer tokenizer) {
+        List<Integer> places = new ArrayList<>();
+        for (int index = 0; index < values.length; index++) {
+            if (values[index] > 0) {
+                places.add(index);
+            }
+        }
+        places.sort((first, second) -> Float.compare(values[second], values[first]));
+        Map<String, Float> weights = new LinkedHashMap<>();
+        for (int index : places) {
+            weights.put(tokenizer.token(index), values[index]);
+        }
+        return weights;
     }
 }
