@@ -21,9 +21,10 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 from edgepack.model.checkpoint import load_checkpoint, load_tokenizer
+from edgepack.model.dropped_attention import drop_attention
 from edgepack.model.evaluation import run_model
 from edgepack.model.quality import score_outputs
-from edgepack.model.surgery import count_params, drop_attention, layers_of
+from edgepack.model.structure import count_params, layers_of
 from edgepack.tasks import task_named
 from edgepack.tasks.common.rows import Row
 from edgepack.tasks.common.scores import Score

@@ -24,8 +24,9 @@ from edgepack.model.material import Material, gather
 from edgepack.pipeline.model_stage import stage_of
 from edgepack.plan.plan import make_plan
 from edgepack.plan.profile import load_profile
-from edgepack.plan.recipe import Recipe, Training
+from edgepack.plan.recipe import Recipe
 from edgepack.plan.steps import Export, Quantize
+from edgepack.plan.training_settings import Training
 
 HALVED: dict[str, Any] = {"student": "same", "prune_heads": 0.5, "prune_ffn": 0.5}
 COMPARED: dict[str, dict[str, dict[str, Any]]] = {

@@ -10,7 +10,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from edgepack.model.checkpoint import quiet_transformers
 from edgepack.model.data import load_data
 from edgepack.model.training import train
-from edgepack.plan.recipe import Training
+from edgepack.plan.training_settings import Training
 from edgepack.tasks import task_named
 
 TASK = task_named("text-classification")

@@ -27,7 +27,7 @@ from edgepack.model.data import Data, load_data
 from edgepack.model.evaluation import run_model
 from edgepack.model.material import Material
 from edgepack.model.source import find_model
-from edgepack.model.surgery import count_params
+from edgepack.model.structure import count_params
 from edgepack.plan.recipe import Recipe
 from edgepack.tasks import task_named
 from edgepack.tasks.common.rows import Row

@@ -9,7 +9,7 @@ _PUBLIC = {
     "EdgepackError": "edgepack.core.errors",
     "Profile": "edgepack.plan.profile",
     "Recipe": "edgepack.plan.recipe",
-    "Training": "edgepack.plan.recipe",
+    "Training": "edgepack.plan.training_settings",
     "build": "edgepack.pipeline.build",
     "compare": "edgepack.pipeline.compare",
     "find_targets": "edgepack.measure.machines.targets",

@@ -22,7 +22,8 @@ from edgepack.model.data import load_data
 from edgepack.model.training import train
 from edgepack.pipeline.build import build
 from edgepack.plan.profile import load_profile
-from edgepack.plan.recipe import Recipe, Training
+from edgepack.plan.recipe import Recipe
+from edgepack.plan.training_settings import Training
 from edgepack.tasks import task_named
 
 SHARED = Path(__file__).parent.parent.parent / "shared"

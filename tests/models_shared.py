@@ -4,7 +4,7 @@ import torch
 
 from edgepack.compress.context import StageContext
 from edgepack.model.material import gather
-from edgepack.model.surgery import kv_groups_of, layers_of
+from edgepack.model.structure import kv_groups_of, layers_of
 from edgepack.plan.recipe import Recipe
 from edgepack.tasks.common.rows import Row
 

@@ -13,10 +13,10 @@ from edgepack.compress.student_init import make_student
 from edgepack.model.evaluation import run_model
 from edgepack.model.losses import hidden_loss, relation_heads, relation_loss
 from edgepack.model.quality import score_outputs
-from edgepack.model.surgery import family_of_model, has_attention, layers_of, projections_of
+from edgepack.model.structure import family_of_model, has_attention, layers_of, projections_of
 from edgepack.model.training import BatchLoss, bare, train
-from edgepack.plan.recipe import Training
 from edgepack.plan.steps import Distill
+from edgepack.plan.training_settings import Training
 
 _PROJECTION = "edgepack_projection"  # lives on the student while it trains, so that checkpoints hold it
 _DEV_INPUTS = 500  # what the best checkpoint is chosen by

@@ -12,7 +12,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
 from edgepack.model.batches import collate
 from edgepack.model.evaluation import pad_id_of, takes_types, use_all_cores
-from edgepack.model.surgery import family_of_model, ffns_of, has_attention, head_dim_of, inputs_of, layer_shapes, layers_of, matrix_of
+from edgepack.model.structure import family_of_model, ffns_of, has_attention, head_dim_of, inputs_of, layer_shapes, layers_of, matrix_of
 from edgepack.plan.steps import Importance
 
 _ROWS = 512

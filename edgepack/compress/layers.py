@@ -6,7 +6,9 @@ from torch import nn
 from edgepack.compress.activations import collect_activations
 from edgepack.compress.context import StageContext
 from edgepack.compress.importance import best
-from edgepack.model.surgery import drop_attention, family_of_model, keep_layers
+from edgepack.model.dropped_attention import drop_attention
+from edgepack.model.structure import family_of_model
+from edgepack.model.surgery import keep_layers
 from edgepack.plan.steps import DropAttention, PruneLayers
 
 

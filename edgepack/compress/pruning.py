@@ -7,7 +7,8 @@ from torch import nn
 from edgepack.compress.context import StageContext
 from edgepack.compress.importance import Scores, best, best_anywhere, head_importance, neuron_importance
 from edgepack.compress.refit import refit
-from edgepack.model.surgery import by_ffn, cut_ffn, cut_heads, kv_groups_of, layers_of
+from edgepack.model.structure import by_ffn, kv_groups_of, layers_of
+from edgepack.model.surgery import cut_ffn, cut_heads
 from edgepack.plan.cuts import kept_heads, kept_neurons
 from edgepack.plan.recipe import Scope
 from edgepack.plan.steps import PruneFFN, PruneHeads

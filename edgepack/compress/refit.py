@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from edgepack.model.evaluation import pad_id_of, padded, takes_types, use_all_cores
-from edgepack.model.surgery import family_of_model, ffns_of, has_attention, head_dim_of, inputs_of, layers_of, matrix_of
+from edgepack.model.structure import family_of_model, ffns_of, has_attention, head_dim_of, inputs_of, layers_of, matrix_of
 from edgepack.tasks.common.task import Features
 
 _ROWS = 1024

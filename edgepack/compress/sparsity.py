@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from edgepack.compress.context import StageContext
-from edgepack.model.surgery import family_of_model, ffns_of, has_attention, layers_of, matrix_of
+from edgepack.model.structure import family_of_model, ffns_of, has_attention, layers_of, matrix_of
 from edgepack.plan.steps import PruneWeights
 
 

@@ -10,18 +10,8 @@ from edgepack.compress.importance import best
 from edgepack.core.errors import EdgepackError
 from edgepack.model.checkpoint import quiet_transformers
 from edgepack.model.sentence_head import dimensions_of, statement_of, with_head
-from edgepack.model.surgery import (
-    by_ffn,
-    cut_ffn,
-    cut_heads,
-    depth_of,
-    family_of_model,
-    head_dim_of,
-    keep_layers,
-    kv_groups_of,
-    layer_shapes,
-    resize_layers,
-)
+from edgepack.model.structure import by_ffn, depth_of, family_of_model, head_dim_of, kv_groups_of, layer_shapes
+from edgepack.model.surgery import cut_ffn, cut_heads, keep_layers, resize_layers
 from edgepack.plan.shape import LayerShape
 from edgepack.plan.student import narrowed, student_layers
 from edgepack.tasks.common.task import Features

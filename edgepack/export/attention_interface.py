@@ -11,7 +11,7 @@ from transformers import AttentionInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 from edgepack.core.errors import EdgepackError
-from edgepack.model.surgery import family_of_model, has_attention, layers_of
+from edgepack.model.structure import family_of_model, has_attention, layers_of
 
 _UNKNOWN = object()  # the row and head that a mask must not depend on
 

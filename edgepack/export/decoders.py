@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from edgepack.core.errors import EdgepackError
-from edgepack.model.surgery import family_of_model, has_attention, head_dim_of, kv_width_of, layers_of
+from edgepack.model.structure import family_of_model, has_attention, head_dim_of, kv_width_of, layers_of
 from edgepack.pack.runnable import CacheLayer
 
 _WINDOWED = "sliding_attention"  # what configs call a layer that sees a window

@@ -17,7 +17,7 @@ from edgepack.export.file_names import MODEL_FILE, SCORE_FILE
 from edgepack.export.onnx_decoder_modules import Feed, onnx_modules
 from edgepack.export.onnx_export import forget_the_machine, name_by_module, quiet
 from edgepack.export.onnx_optimization import SESSION, optimize_onnx
-from edgepack.model.surgery import head_dim_of
+from edgepack.model.structure import head_dim_of
 from edgepack.pack.runnable import Runnable
 from edgepack.plan.steps import Export
 from edgepack.tasks.common.task import Task

@@ -9,7 +9,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from edgepack.export.decoders import attention_cap_of, kv_heads, layer_type_of, window_of
-from edgepack.model.surgery import family_of_model, head_dim_of, inputs_of, layers_of, matrix_of, projections_of
+from edgepack.model.structure import family_of_model, head_dim_of, inputs_of, layers_of, matrix_of, projections_of
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 _ROTATED_INSIDE = 16  # the op rotates heads whose size this divides; others are rotated before it

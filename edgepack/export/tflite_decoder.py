@@ -18,7 +18,7 @@ from edgepack.export.describing import describe_decoder
 from edgepack.export.onnx_export import plain_linears
 from edgepack.export.tflite_attention import HIDDEN, tflite_cached_attention
 from edgepack.export.tflite_export import MODEL_FILE, write_signatures
-from edgepack.model.surgery import depth_of
+from edgepack.model.structure import depth_of
 from edgepack.pack.runnable import CacheLayer, Runnable
 from edgepack.tasks.common.task import Task
 

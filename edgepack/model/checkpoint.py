@@ -15,7 +15,8 @@ from edgepack.core.errors import EdgepackError
 from edgepack.model.adapters import merge_adapter
 from edgepack.model.sentence_head import statement_of, with_head
 from edgepack.model.source import KEPT_FILE, Kept, Source, find_model
-from edgepack.model.surgery import layer_shapes, resize_layers
+from edgepack.model.structure import layer_shapes
+from edgepack.model.surgery import resize_layers
 from edgepack.plan.architectures import family_of
 from edgepack.tasks import task_named
 

@@ -1,103 +1,27 @@
 """Cuts a model physically: rows and columns of its linear layers, whole layers, and the counts that its modules keep."""
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from edgepack.core.errors import EdgepackError
-from edgepack.plan.architectures import FAMILIES
-from edgepack.plan.family import Family
+from edgepack.model.dropped_attention import drop_attention
+from edgepack.model.structure import (
+    by_ffn,
+    family_of_model,
+    ffns_of,
+    group_size,
+    head_dim_of,
+    inputs_of,
+    kv_width_of,
+    layer_shapes,
+    layers_of,
+    matrix_of,
+)
 from edgepack.plan.shape import LayerShape
-
-T = TypeVar("T")
-
-
-def family_of_model(model: nn.Module) -> Family:
-    return FAMILIES[model.config.model_type]
-
-
-def layers_of(model: nn.Module) -> nn.ModuleList:
-    """The layers that have weights of their own: one, where a family runs the same layer again and again."""
-    return model.base_model.get_submodule(family_of_model(model).layers)
-
-
-def depth_of(model: nn.Module) -> int:
-    """How many layers a token passes."""
-    return getattr(model.config, family_of_model(model).config_layers)
-
-
-def ffns_of(model: nn.Module) -> list[nn.Module]:
-    """The modules that `ffn_in` and `ffn_out` are paths in, as they run: each layer, and the further FFNs that some layers have."""
-    further = family_of_model(model).more_ffns
-    return [ffn for layer in layers_of(model) for ffn in (*(getattr(layer, further, ()) if further else ()), layer)]
-
-
-def head_dim_of(model: nn.Module) -> int:
-    config, family = model.config, family_of_model(model)
-    width = getattr(config, family.config_bottleneck or family.config_hidden)
-    return getattr(config, "head_dim", None) or width // getattr(config, family.config_heads)
-
-
-def kv_groups_of(model: nn.Module) -> int:
-    """Query heads that share one key and value head."""
-    layer = next((layer for layer in layers_of(model) if has_attention(model, layer)), None)
-    return _group(model, layer) if layer else 1
-
-
-def _group(model: nn.Module, layer: nn.Module) -> int:
-    return inputs_of(layer.get_submodule(family_of_model(model).attention_output)) // kv_width_of(model, layer)
-
-
-def kv_width_of(model: nn.Module, layer: nn.Module) -> int:
-    """Outputs of a layer's key projection, and as many of its value projection."""
-    family = family_of_model(model)
-    rows = outputs_of(layer.get_submodule(family.key))
-    if family.key != family.query:
-        return rows
-    return (rows - inputs_of(layer.get_submodule(family.attention_output))) // 2  # query, key and value in one matrix
-
-
-def projections_of(model: nn.Module, layer: nn.Module) -> list[tuple[str, slice]]:
-    """Where a layer's query, key and value projections are: each one's path, and its rows in the matrix there."""
-    family = family_of_model(model)
-    width, kv_width = inputs_of(layer.get_submodule(family.attention_output)), kv_width_of(model, layer)
-    places, start_of = [], dict.fromkeys((family.query, family.key, family.value), 0)
-    for path, height in ((family.query, width), (family.key, kv_width), (family.value, kv_width)):
-        places.append((path, slice(start_of[path], start_of[path] + height)))
-        start_of[path] += height
-    return places
-
-
-def layer_shapes(model: nn.Module) -> list[LayerShape]:
-    """Heads and FFN neurons of each layer with weights of its own, counted in the weights."""
-    family, size = family_of_model(model), head_dim_of(model)
-    return [
-        LayerShape(
-            heads=inputs_of(layer.get_submodule(family.attention_output)) // size if has_attention(model, layer) else 0,
-            ffn=inputs_of(layer.get_submodule(family.ffn_out)),
-        )
-        for layer in layers_of(model)
-    ]
-
-
-def count_params(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def matrix_of(linear: nn.Module) -> torch.Tensor:
-    """[outputs, inputs], whichever way round the module keeps it."""
-    return linear.weight.T if isinstance(linear, Conv1D) else linear.weight
-
-
-def outputs_of(linear: nn.Module) -> int:
-    return matrix_of(linear).shape[0]
-
-
-def inputs_of(linear: nn.Module) -> int:
-    return matrix_of(linear).shape[1]
 
 
 def take_rows(linear: nn.Module, rows: torch.Tensor) -> None:
@@ -132,11 +56,6 @@ def _take_parts(owner: nn.Module, parts: Sequence[tuple[str, torch.Tensor, int]]
         take_rows(owner.get_submodule(path), torch.cat(rows))
 
 
-def has_attention(model: nn.Module, layer: nn.Module) -> bool:
-    family = family_of_model(model)
-    return not isinstance(layer.get_submodule(family.attention_output), _OutputBias)
-
-
 def cut_heads(model: nn.Module, keep: Sequence[Sequence[int]]) -> None:
     """Keeps in each layer only the heads listed: rows of query, key and value, columns of the attention's output.
 
@@ -148,7 +67,7 @@ def cut_heads(model: nn.Module, keep: Sequence[Sequence[int]]) -> None:
         if not len(heads):
             drop_attention(model, [index])
             continue
-        group = _group(model, layer)
+        group = group_size(model, layer)
         shared = sorted({head // group for head in heads})
         if len(shared) * group != len(heads):
             raise EdgepackError(
@@ -202,63 +121,6 @@ def _with_own_bias(attention: nn.Module, inputs: tuple[Any, ...], named: dict[st
     return (hidden, mask, bias.index_select(1, attention.kept_heads)), named
 
 
-def drop_attention(model: nn.Module, layers: Sequence[int]) -> None:
-    """Takes the attention sublayer out of these layers. What stays is the bias of its output, the residual and the norm.
-
-    Where layers share their weights, all of them lose it.
-    """
-    family, owners = family_of_model(model), layers_of(model)
-    for index in layers:
-        layer = owners[0 if family.shared_layers else index]
-        if not has_attention(model, layer):
-            continue
-        output = layer.get_submodule(family.attention_output)
-        bias, inside = _OutputBias(output), family.attention_output.startswith(f"{family.attention}.")
-        norm = layer.get_submodule(family.attention).get_submodule(family.attention_norm) if family.attention_norm else None
-        nothing = _NoAttention(family.attention_output.rpartition(".")[2] if inside else None, bias, family.attention_norm, norm)
-        _put(layer, family.attention, nothing)
-        if not inside:
-            _put(layer, family.attention_output, bias)
-
-
-class _OutputBias(nn.Module):
-    """What an output projection without inputs computes: its bias, or nothing."""
-
-    def __init__(self, projection: nn.Module) -> None:
-        super().__init__()
-        if projection.bias is None:
-            self.register_buffer("zero", torch.zeros(1), persistent=False)
-        self.bias = None if projection.bias is None else nn.Parameter(projection.bias.detach().clone())
-
-    def forward(self, nothing: torch.Tensor) -> torch.Tensor:
-        return self.zero if self.bias is None else self.bias
-
-
-class _NoAttention(nn.Module):
-    """Stands where an attention module stood, and holds under their names what of that module stays.
-
-    output_name: the output's bias, where it lay inside. norm_name: a norm behind the residual, where that lay inside.
-    """
-
-    def __init__(self, output_name: str | None, bias: _OutputBias, norm_name: str, norm: nn.Module | None) -> None:
-        super().__init__()
-        self.output_name, self.norm_name = output_name, norm_name
-        if output_name:
-            self.add_module(output_name, bias)
-        if norm is not None:
-            self.add_module(norm_name, norm)
-
-    def forward(self, hidden_states: torch.Tensor, *_: object, **__: object) -> tuple[torch.Tensor, None]:
-        nothing = hidden_states[..., :0]
-        output = self.get_submodule(self.output_name)(nothing) if self.output_name else nothing
-        return (self.get_submodule(self.norm_name)(hidden_states + output) if self.norm_name else output), None
-
-
-def _put(layer: nn.Module, path: str, module: nn.Module) -> None:
-    owner, _, name = path.rpartition(".")
-    setattr(layer.get_submodule(owner) if owner else layer, name, module)
-
-
 def _dims(heads: Sequence[int], size: int) -> torch.Tensor:
     return torch.cat([torch.arange(head * size, (head + 1) * size) for head in heads])
 
@@ -300,9 +162,3 @@ def resize_layers(model: nn.Module, shapes: Sequence[LayerShape]) -> None:
         raise ValueError("the checkpoint's list has more heads or FFN neurons than its config")
     cut_heads(model, [range(shape.heads) for shape in shapes])
     cut_ffn(model, [range(width) for width in by_ffn(model, [shape.ffn for shape in shapes])])
-
-
-def by_ffn(model: nn.Module, by_layer: Sequence[T]) -> list[T]:
-    """A value for each of `ffns_of`, from one for each layer."""
-    each = len(ffns_of(model)) // len(layers_of(model))
-    return [value for value in by_layer for _ in range(each)]

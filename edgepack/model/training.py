@@ -26,7 +26,7 @@ from edgepack.core.progress import Bar, bar
 from edgepack.model.batches import Ordered, batch_order, collate
 from edgepack.model.checkpoint import quiet_transformers
 from edgepack.model.evaluation import pad_id_of, takes_types, use_all_cores
-from edgepack.plan.recipe import Training
+from edgepack.plan.training_settings import Training
 from edgepack.tasks.common.task import Features
 
 _COMPLETE = "edgepack-complete.json"  # written into a checkpoint last: one without it was cut off

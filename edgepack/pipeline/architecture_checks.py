@@ -14,19 +14,8 @@ from edgepack.measure.answers import answer, difference
 from edgepack.model.checkpoint import load_checkpoint, quiet_transformers, save_checkpoint
 from edgepack.model.evaluation import run_model
 from edgepack.model.source import find_model
-from edgepack.model.surgery import (
-    by_ffn,
-    count_params,
-    cut_ffn,
-    cut_heads,
-    depth_of,
-    ffns_of,
-    keep_layers,
-    kv_groups_of,
-    layer_shapes,
-    layers_of,
-    matrix_of,
-)
+from edgepack.model.structure import by_ffn, count_params, depth_of, ffns_of, kv_groups_of, layer_shapes, layers_of, matrix_of
+from edgepack.model.surgery import cut_ffn, cut_heads, keep_layers
 from edgepack.model.tiny_model import tiny_model
 from edgepack.plan.family import TINY, Family
 from edgepack.plan.plan import OPSET

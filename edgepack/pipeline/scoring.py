@@ -51,7 +51,7 @@ def file_size_mb(folder: Path, runnable: Runnable) -> float:
 
 def model_size(model: "nn.Module", file_mb: float) -> dict[str, Any]:
     from edgepack.compress.sparsity import coded_mb
-    from edgepack.model.surgery import count_params
+    from edgepack.model.structure import count_params
 
     return {"params": count_params(model), "file_mb": round(file_mb, 3), "coded_mb": round(coded_mb(model), 3)}
 

@@ -14,10 +14,11 @@ from edgepack.plan.cuts import cut_shape
 from edgepack.plan.formats import FORMATS, FormatWish
 from edgepack.plan.precision import BLOCK, FileKind, all_precisions, precision_facts
 from edgepack.plan.profile import Budget, PrecisionName, Profile
-from edgepack.plan.recipe import Recipe, StudentSize, parse_student
+from edgepack.plan.recipe import Recipe
 from edgepack.plan.runtime import Format, runtime_facts
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.student import candidate_students, choose_student
+from edgepack.plan.student_size import StudentSize, parse_student
 
 _AUTO_PRUNING = (0.0, 0.25, 0.5)
 _UNITS = {"file_mb": "MB of files", "ram_mb": "MB of memory", "latency_ms": "ms of latency", "load_ms": "ms to load"}

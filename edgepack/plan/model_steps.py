@@ -5,9 +5,10 @@ from typing import Any
 
 from edgepack.plan.choice import Choice, last_need
 from edgepack.plan.cuts import cut_widths, layers_without_attention, parse_layers
-from edgepack.plan.recipe import Recipe, training_for
+from edgepack.plan.recipe import Recipe
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.steps import Distill, DropAttention, ModelStep, PruneFFN, PruneHeads, PruneLayers, PruneWeights
+from edgepack.plan.training_settings import training_for
 from edgepack.tasks import task_named
 
 _NOTICEABLE = 0.01  # share of heads or neurons

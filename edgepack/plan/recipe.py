@@ -4,7 +4,6 @@ A setting is one field here: its type, its default and its `Setting`. The flags 
 file, the tables in the docs and the error messages follow from it.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,12 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.fields import Count, CountOrNone
 from edgepack.core.reading import is_there, read_toml
-from edgepack.core.records import Frozen, Location, Stated
+from edgepack.core.records import Location, Stated
 from edgepack.plan.formats import FormatWish
 from edgepack.plan.profile import Budget, PrecisionName
 from edgepack.plan.setting import BUILD, DATA, FILE, PRUNING, RUN, STUDENT, Setting, parse_fraction, setting_fields
-from edgepack.tasks import task_named, task_names
+from edgepack.plan.student_size import parse_student
+from edgepack.plan.training_settings import Training
+from edgepack.tasks import task_names
 
 if TYPE_CHECKING:
     TaskName = str
@@ -32,86 +34,6 @@ def _read_share(value: Any, info: ValidationInfo) -> Any:
 
 
 Share = Annotated[float, BeforeValidator(_read_share), Field(ge=0, lt=1)]  # 0.25, or "25%"
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-CountOrNone = Annotated[int, Field(ge=0)]
-
-_SIZES = {
-    "params": re.compile(r"(\d+(?:\.\d+)?)M"),
-    "percent": re.compile(r"(\d+(?:\.\d+)?)%"),
-    "shape": re.compile(r"(\d+)x(\d+)"),
-}
-_HOW_TO_SIZE = "write a size as 13M (parameters), 50% (of the teacher), 3x384 (layers x hidden width) or same"
-
-
-class StudentSize(Frozen):
-    """What `--student` asks for; exactly one of the fields is set, none for `same`."""
-
-    text: str
-    params: float | None = None
-    rounding: float | None = None  # a size written as 13M is met by what rounds to it: within half of the last digit
-    percent: float | None = None
-    layers: int | None = None
-    hidden: int | None = None
-
-    @property
-    def is_same(self) -> bool:
-        return self.text == "same"
-
-
-def parse_student(text: str) -> StudentSize:
-    """`13M`, `50%`, `3x384` or `same` as a StudentSize."""
-    if text == "same":
-        return StudentSize(text=text)
-    if match := _SIZES["params"].fullmatch(text):
-        decimals = len(match[1].partition(".")[2])
-        return StudentSize(text=text, params=float(match[1]) * 1e6, rounding=0.5e6 * 10.0**-decimals)
-    if match := _SIZES["percent"].fullmatch(text):
-        if not 0 < float(match[1]) <= 100:
-            raise EdgepackError(f"a student cannot have {text} of its teacher's parameters", "choose a percentage above 0 and up to 100")
-        return StudentSize(text=text, percent=float(match[1]))
-    if match := _SIZES["shape"].fullmatch(text):
-        return StudentSize(text=text, layers=int(match[1]), hidden=int(match[2]))
-    raise EdgepackError(f"unknown student size: {text!r}", _HOW_TO_SIZE)
-
-
-class Training(Stated):
-    """Settings of the distillation. The defaults suit encoders of 10 to 100 M parameters and thousands of texts."""
-
-    epochs: Annotated[
-        CountOrNone, Setting("Passes of the distillation over the train split. With 0 a pruned model is not trained.", STUDENT)
-    ] = 5
-    batch_rows: Annotated[Count, Setting("Texts in each training step of the distillation.", STUDENT)] = 32
-    learning_rate: Annotated[Positive, Setting("Learning rate of the distillation.", STUDENT)] = 1e-4
-    temperature: Annotated[Positive, Setting("Temperature that softens the teacher's outputs.", STUDENT)] = 2.0
-    soft_weight: Annotated[NotNegative | None, Setting("Weight of the teacher's outputs in the loss.", STUDENT, unset="1")] = None
-    hidden_weight: Annotated[
-        NotNegative | None, Setting("Weight of the teacher's hidden states in the loss (TinyBERT).", STUDENT, unset="0")
-    ] = None
-    relation_weight: Annotated[
-        NotNegative | None, Setting("Weight of the teacher's attention relations in the loss (MiniLM).", STUDENT, unset="0")
-    ] = None
-    hard_weight: Annotated[NotNegative | None, Setting("Weight of the data's own labels in the loss.", STUDENT, unset="0")] = None
-    minutes: Annotated[
-        Positive | None,
-        Setting("Stop the distillation after this many minutes, and keep the best checkpoint.", STUDENT, unset="no limit"),
-    ] = None
-
-
-def training_for(task: str, training: Training) -> Training:
-    """The same training with the task's weights where none are given. EdgepackError: every weight of the loss would be 0."""
-    facts = task_named(task)
-    given = {name: getattr(training, name) for name in facts.loss_weights}
-    weights = {name: value if given[name] is None else given[name] for name, value in facts.loss_weights.items()}
-    if not any(weights.values()):
-        raise EdgepackError(
-            "every weight of the loss is 0, so the student has nothing to learn from", "leave out --soft-weight 0, or give another weight"
-        )
-    if weights["hard_weight"] and facts.hard_targets is None:
-        weight = f"--hard-weight {weights['hard_weight']:g}"
-        raise EdgepackError(f"{weight}: texts for {task} have no labels to learn", "leave --hard-weight out")
-    return training.model_copy(update=weights)
 
 
 class Columns(Stated):

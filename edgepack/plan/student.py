@@ -3,8 +3,8 @@
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.cost_model import predict
 from edgepack.plan.profile import PrecisionName, Profile
-from edgepack.plan.recipe import StudentSize
 from edgepack.plan.shape import LayerShape, ModelShape
+from edgepack.plan.student_size import StudentSize
 
 _SHALLOWEST = 1 / 3  # a student keeps at least this share of its teacher's layers,
 _NARROWEST = 1 / 3  # and of its hidden width: below, little of what the teacher knows can be carried over

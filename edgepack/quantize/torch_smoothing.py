@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from edgepack.model.surgery import family_of_model, ffns_of, has_attention, inputs_of, layers_of, matrix_of
+from edgepack.model.structure import family_of_model, ffns_of, has_attention, inputs_of, layers_of, matrix_of
 from edgepack.quantize.smoothing import channel_scales
 
 TEXTS, TOKENS = 16, 256  # that tell the largest activations: a few thousand tokens

@@ -17,13 +17,13 @@ from edgepack.model.batches import batch_order
 from edgepack.model.checkpoint import load_checkpoint, save_checkpoint
 from edgepack.model.evaluation import run_model
 from edgepack.model.source import find_model
-from edgepack.model.surgery import count_params, depth_of, layer_shapes, layers_of
+from edgepack.model.structure import count_params, depth_of, layer_shapes, layers_of
 from edgepack.model.training import train
 from edgepack.plan.architectures import FAMILIES
-from edgepack.plan.recipe import Training
 from edgepack.plan.shape import LayerShape
 from edgepack.plan.steps import Distill
 from edgepack.plan.student import shrink
+from edgepack.plan.training_settings import Training
 from edgepack.tasks import task_named
 from edgepack.tasks.common.task import Features
 

@@ -14,7 +14,7 @@ from edgepack.compress.layers import prune_layers
 from edgepack.compress.pruning import prune_ffn
 from edgepack.core.errors import EdgepackError
 from edgepack.model.checkpoint import load_checkpoint
-from edgepack.model.surgery import count_params, kv_groups_of, layer_shapes, layers_of, matrix_of, projections_of
+from edgepack.model.structure import count_params, kv_groups_of, layer_shapes, layers_of, matrix_of, projections_of
 from edgepack.plan.architectures import FAMILIES
 from edgepack.plan.steps import PruneFFN, PruneLayers
 from edgepack.tasks import task_named

@@ -14,18 +14,9 @@ from edgepack.compress.importance import best, best_anywhere, gates, head_import
 from edgepack.compress.pruning import prune_heads
 from edgepack.core.errors import EdgepackError
 from edgepack.model.checkpoint import load_checkpoint, save_checkpoint
-from edgepack.model.surgery import (
-    by_ffn,
-    count_params,
-    cut_ffn,
-    cut_heads,
-    drop_attention,
-    ffns_of,
-    inputs_of,
-    keep_layers,
-    layer_shapes,
-    layers_of,
-)
+from edgepack.model.dropped_attention import drop_attention
+from edgepack.model.structure import by_ffn, count_params, ffns_of, inputs_of, layer_shapes, layers_of
+from edgepack.model.surgery import cut_ffn, cut_heads, keep_layers
 from edgepack.plan.steps import PruneHeads
 
 KEEP = st.lists(st.sets(st.integers(0, HEADS - 1)).map(sorted), min_size=LAYERS, max_size=LAYERS)

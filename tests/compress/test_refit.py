@@ -12,7 +12,8 @@ from edgepack.compress.pruning import prune_heads
 from edgepack.compress.refit import refit
 from edgepack.model.checkpoint import load_checkpoint
 from edgepack.model.evaluation import run_model
-from edgepack.model.surgery import cut_ffn, ffns_of, head_dim_of, inputs_of, layers_of, matrix_of
+from edgepack.model.structure import ffns_of, head_dim_of, inputs_of, layers_of, matrix_of
+from edgepack.model.surgery import cut_ffn
 from edgepack.plan.architectures import FAMILIES
 from edgepack.plan.steps import PruneHeads
 from edgepack.tasks import task_named

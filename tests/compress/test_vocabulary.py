@@ -21,7 +21,7 @@ from edgepack.model.corpus import read_corpus
 from edgepack.model.data import load_data
 from edgepack.model.material import gather
 from edgepack.model.pieces import cut_to_corpus, encode, losses
-from edgepack.model.surgery import count_params
+from edgepack.model.structure import count_params
 from edgepack.pack.manifest import read_manifest
 from edgepack.pipeline.build import build, plan_build
 from edgepack.pipeline.demo.commands import commands

@@ -18,7 +18,8 @@ from edgepack.model.material import gather
 from edgepack.model.evaluation import run_model
 from edgepack.model.checkpoint import load_checkpoint
 from edgepack.core.distributed import is_first
-from edgepack.plan.recipe import Recipe, Training
+from edgepack.plan.recipe import Recipe
+from edgepack.plan.training_settings import Training
 model, data, out = sys.argv[1:4]
 material = gather(Recipe(model=model, data=data))
 features = material.train[:200]

@@ -17,7 +17,8 @@ from edgepack.export.onnx_optimization import optimize_onnx
 from edgepack.measure.answers import answer, difference
 from edgepack.model.checkpoint import load_tokenizer
 from edgepack.model.evaluation import run_model
-from edgepack.model.surgery import by_ffn, cut_ffn, cut_heads, keep_layers, layers_of
+from edgepack.model.structure import by_ffn, layers_of
+from edgepack.model.surgery import cut_ffn, cut_heads, keep_layers
 from edgepack.plan.steps import Export, Quantize
 from edgepack.quantize.matrix_products import count_matrix_products
 from edgepack.quantize.onnx_int8_search import Texts, int8_model, prepare

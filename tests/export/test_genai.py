@@ -13,7 +13,9 @@ from edgepack.export.genai_config import genai_config
 from edgepack.export.onnx_decoder import export_decoder, runnable_decoder
 from edgepack.measure.machines.transports.local import run_job, stream_job
 from edgepack.model.checkpoint import load_checkpoint
-from edgepack.model.surgery import cut_heads, drop_attention, kv_groups_of, layer_shapes
+from edgepack.model.dropped_attention import drop_attention
+from edgepack.model.structure import kv_groups_of, layer_shapes
+from edgepack.model.surgery import cut_heads
 from edgepack.plan.steps import Export
 from edgepack.tasks import task_named
 

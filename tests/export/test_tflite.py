@@ -18,7 +18,8 @@ from edgepack.measure.machines.transports.local import run_job, versions_beside
 from edgepack.model.buckets import MOST_BUCKETS, choose_buckets
 from edgepack.model.checkpoint import load_tokenizer
 from edgepack.model.evaluation import run_model
-from edgepack.model.surgery import by_ffn, cut_ffn, cut_heads, keep_layers, layers_of
+from edgepack.model.structure import by_ffn, layers_of
+from edgepack.model.surgery import cut_ffn, cut_heads, keep_layers
 from edgepack.pack.runnable import Runnable
 from edgepack.plan.architectures import FAMILIES
 from edgepack.plan.formats import check_installed

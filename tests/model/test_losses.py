@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edgepack.core.errors import EdgepackError
 from edgepack.model.losses import hidden_loss, relation_heads, relation_loss
-from edgepack.plan.recipe import Training, training_for
+from edgepack.plan.training_settings import Training, training_for
 from edgepack.tasks import task_named
 from edgepack.tasks.common.losses import IGNORED
 from edgepack.tasks.common.rows import Row

@@ -16,7 +16,7 @@ from edgepack.export.onnx_optimization import optimize_onnx
 from edgepack.measure.answers import answer, difference
 from edgepack.model.checkpoint import load_checkpoint
 from edgepack.model.evaluation import run_model
-from edgepack.model.surgery import count_params
+from edgepack.model.structure import count_params
 from edgepack.model.tiny_model import tiny_model
 from edgepack.pipeline.check_architecture import check_architecture
 from edgepack.pipeline.checks import products_in_float

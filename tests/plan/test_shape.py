@@ -8,7 +8,7 @@ from small import CLASSES, CONFIGS, DECODERS, ENCODERS, make_model
 from edgepack.core.errors import EdgepackError
 from edgepack.model.checkpoint import load_checkpoint
 from edgepack.model.source import find_model
-from edgepack.model.surgery import count_params, layer_shapes
+from edgepack.model.structure import count_params, layer_shapes
 from edgepack.plan.shape import read_shape, task_of
 
 COMBINATIONS = [(family, task) for family in ENCODERS for task in CLASSES if task != "text-generation"] + [

@@ -10,9 +10,9 @@ from shapes import MINILM
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.cost_model import predict
 from edgepack.plan.profile import load_profile
-from edgepack.plan.recipe import parse_student
 from edgepack.plan.shape import LayerShape
 from edgepack.plan.student import candidate_students, choose_student, student_layers
+from edgepack.plan.student_size import parse_student
 
 PI = load_profile("raspberry-pi")
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from small import DECODERS, ENCODERS, make_model
 
-from edgepack.model.surgery import cut_heads, family_of_model, inputs_of, layers_of, matrix_of
+from edgepack.model.structure import family_of_model, inputs_of, layers_of, matrix_of
+from edgepack.model.surgery import cut_heads
 from edgepack.quantize.torch_smoothing import smooth_decoder, smooth_encoder
 
 TEXTS = [list(range(3, 40)), list(range(20, 50))]

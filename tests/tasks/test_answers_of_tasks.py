@@ -15,7 +15,8 @@ from edgepack.pipeline.build import build
 from edgepack.pipeline.demo.commands import commands
 from edgepack.pipeline.verify import verify
 from edgepack.plan.profile import load_profile
-from edgepack.plan.recipe import Recipe, Training
+from edgepack.plan.recipe import Recipe
+from edgepack.plan.training_settings import Training
 from edgepack.ship.load import device_module
 from edgepack.tasks import task_named
 from edgepack.tasks.common import several_labels

@@ -14,8 +14,9 @@ from edgepack.model.batches import collate
 from edgepack.model.checkpoint import load_checkpoint
 from edgepack.model.evaluation import padded, run_model
 from edgepack.model.quality import judge_outputs
-from edgepack.plan.recipe import Importance, Recipe, Training, training_for
+from edgepack.plan.recipe import Importance, Recipe
 from edgepack.plan.shape import read_shape, task_of
+from edgepack.plan.training_settings import Training, training_for
 from edgepack.ship.python_code import first_call
 from edgepack.tasks import all_tasks, task_named, task_names
 from edgepack.tasks.common.rows import Record, Row

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgepack.model.surgery import family_of_model, head_dim_of
+from edgepack.model.structure import family_of_model, head_dim_of
 
 _HIDDEN = -1e4  # of what a mask adds: finite, and half precision can hold it
 _TERMS = 3  # of a score: words to words, words to distances, distances to words

@@ -13,7 +13,7 @@ from edgepack.core.progress import say
 from edgepack.core.records import Frozen
 from edgepack.model.source import folder_sha256
 from edgepack.pipeline.demo.commands import SEED, intents, phrasings, write_commands
-from edgepack.plan.recipe import Training
+from edgepack.plan.training_settings import Training
 
 if TYPE_CHECKING:
     from torch import nn

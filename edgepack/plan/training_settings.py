@@ -1,0 +1,47 @@
+"""Training: how a student is distilled, as settings of a recipe, and what a task makes of them."""
+
+from typing import Annotated
+
+from edgepack.core.errors import EdgepackError
+from edgepack.core.fields import Count, CountOrNone, NotNegative, Positive
+from edgepack.core.records import Stated
+from edgepack.plan.setting import STUDENT, Setting
+from edgepack.tasks import task_named
+
+
+class Training(Stated):
+    """Settings of the distillation. The defaults suit encoders of 10 to 100 M parameters and thousands of texts."""
+
+    epochs: Annotated[
+        CountOrNone, Setting("Passes of the distillation over the train split. With 0 a pruned model is not trained.", STUDENT)
+    ] = 5
+    batch_rows: Annotated[Count, Setting("Texts in each training step of the distillation.", STUDENT)] = 32
+    learning_rate: Annotated[Positive, Setting("Learning rate of the distillation.", STUDENT)] = 1e-4
+    temperature: Annotated[Positive, Setting("Temperature that softens the teacher's outputs.", STUDENT)] = 2.0
+    soft_weight: Annotated[NotNegative | None, Setting("Weight of the teacher's outputs in the loss.", STUDENT, unset="1")] = None
+    hidden_weight: Annotated[
+        NotNegative | None, Setting("Weight of the teacher's hidden states in the loss (TinyBERT).", STUDENT, unset="0")
+    ] = None
+    relation_weight: Annotated[
+        NotNegative | None, Setting("Weight of the teacher's attention relations in the loss (MiniLM).", STUDENT, unset="0")
+    ] = None
+    hard_weight: Annotated[NotNegative | None, Setting("Weight of the data's own labels in the loss.", STUDENT, unset="0")] = None
+    minutes: Annotated[
+        Positive | None,
+        Setting("Stop the distillation after this many minutes, and keep the best checkpoint.", STUDENT, unset="no limit"),
+    ] = None
+
+
+def training_for(task: str, training: Training) -> Training:
+    """The same training with the task's weights where none are given. EdgepackError: every weight of the loss would be 0."""
+    facts = task_named(task)
+    given = {name: getattr(training, name) for name in facts.loss_weights}
+    weights = {name: value if given[name] is None else given[name] for name, value in facts.loss_weights.items()}
+    if not any(weights.values()):
+        raise EdgepackError(
+            "every weight of the loss is 0, so the student has nothing to learn from", "leave out --soft-weight 0, or give another weight"
+        )
+    if weights["hard_weight"] and facts.hard_targets is None:
+        weight = f"--hard-weight {weights['hard_weight']:g}"
+        raise EdgepackError(f"{weight}: texts for {task} have no labels to learn", "leave --hard-weight out")
+    return training.model_copy(update=weights)
