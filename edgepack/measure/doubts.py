@@ -36,7 +36,10 @@ def doubts(measurement: Measurement) -> Iterator[str]:
     rows = (*measurement.latency, *measurement.first_token)
     for row in rows:
         if not row.summary.steady:
-            yield f"{row.length} tokens, {row.threads} threads: the medians of the measuring sessions differ by {row.summary.spread:.0%} (over 5 %)"
+            yield (
+                f"{row.length} tokens, {row.threads} threads: the medians of the measuring "
+                f"sessions differ by {row.summary.spread:.0%} (over 5 %)"
+            )
     if not all(row.cold_is_proved for row in measurement.load if row.cold):
         yield "the cold load is not proved: the storage delivered less than half of the file"
     if measurement.environment["machine"]["arch"] == "wasm32":

@@ -39,15 +39,16 @@ class Budget(Stated):
     score_drop: points (0 to 100) of the task's metric lost against the teacher.
     """
 
-    file_mb: Annotated[Limit | None, Setting("Most megabytes (10^6 bytes) that the model files may take.", BUDGETS, PROFILES)] = None
-    ram_mb: Annotated[Limit | None, Setting("Most megabytes of memory over an empty runtime, at the peak.", BUDGETS, PROFILES)] = None
+    file_mb: Annotated[Limit | None, Setting("Largest size of the model files, in MB (10^6 bytes).", BUDGETS, PROFILES)] = None
+    ram_mb: Annotated[Limit | None, Setting("Largest peak memory in MB, over that of an empty runtime.", BUDGETS, PROFILES)] = None
     latency_ms: Annotated[
         Limit | None,
-        Setting("Most milliseconds (p90) for a text of --length tokens; for a decoder, for one token after them.", BUDGETS, PROFILES),
+        Setting("Longest latency (p90) in ms, for a text of --length tokens; for a decoder, for one token after them.", BUDGETS, PROFILES),
     ] = None
-    load_ms: Annotated[Limit | None, Setting("Most milliseconds for the cold load of the session.", BUDGETS, PROFILES)] = None
+    load_ms: Annotated[Limit | None, Setting("Longest cold load of the session, in ms.", BUDGETS, PROFILES)] = None
     score_drop: Annotated[
-        Annotated[float, Field(ge=0)] | None, Setting("Most points (0 to 100) lost against the teacher.", BUDGETS, PROFILES)
+        Annotated[float, Field(ge=0)] | None,
+        Setting("Most points (0 to 100) that the score may lose against the teacher.", BUDGETS, PROFILES),
     ] = None
 
     def overridden_by(self, other: "Budget") -> "Budget":

@@ -1,5 +1,6 @@
 """Pages say what is true: links lead somewhere, generated pages are current, commands exist, words are those of the glossary."""
 
+import ast
 import importlib.util
 import re
 import subprocess
@@ -115,6 +116,14 @@ FORBIDDEN = {
     r"seamless(?:ly)?": "",
     r"blazing(?:ly)?": "",
     r"simply|obviously|of course|just works": "",
+    r"director(?:y|ies)": "folder",
+    r"hidden sizes?": "hidden width",
+    r"text lengths?": "sequence length",
+    r"(?:was|were) at hand": "was available",
+    r"otherwise than": "differently from",
+    r"mend": "correct",
+    r"so many": "this many",
+    r"chose nothing": "held-out texts",
 }
 
 
@@ -124,6 +133,30 @@ def test_a_page_keeps_to_the_words_of_the_glossary(page: Path):
     for pattern, word in FORBIDDEN.items():
         match = re.search(rf"\b(?:{pattern})\b", text, re.IGNORECASE)
         assert not match, f"{match[0]!r}: write {word!r}" if word else f"{match[0]!r}: leave it out"
+
+
+def messages() -> list[tuple[str, str]]:
+    """Texts of edgepack's code that users may see, with their place: literals of several words, without docstrings."""
+    texts = []
+    for path in sorted((ROOT / "edgepack").rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)}
+        for node in ast.walk(tree):
+            is_text = isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+            if is_text and " " in node.value.strip():
+                texts.append((f"{name_of(path)}:{node.lineno}", node.value))
+    return texts
+
+
+def test_a_message_keeps_to_the_words_of_the_glossary():
+    wrong = [
+        f"{place}: {match[0]!r}: write {word!r}"
+        for place, text in messages()
+        for pattern, word in FORBIDDEN.items()
+        if pattern != r"plug-?ins?"  # qemu has plugins
+        if (match := re.search(rf"\b(?:{pattern})\b", text, re.IGNORECASE))
+    ]
+    assert not wrong
 
 
 def test_the_glossary_has_the_words_that_pages_use():
