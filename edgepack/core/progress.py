@@ -1,7 +1,8 @@
-"""Progress bars with the time left, on standard error; silent where that is not a terminal."""
+"""Progress bars with the time left, on standard error; where that is not a terminal, a line every half minute."""
 
 import contextlib
 import sys
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
+_LINE_EVERY_S = 30.0
+
+
 class Bar(Protocol):
     def advance(self, amount: float = 1) -> None: ...
 
@@ -20,6 +24,23 @@ class Bar(Protocol):
 class _Silent:
     def advance(self, amount: float = 1) -> None:
         pass
+
+
+class _Lines:
+    """What a log shows of a bar. Nothing, where the work ends within half a minute."""
+
+    def __init__(self, title: str, total: float) -> None:
+        self._title, self._total, self._done = title, total, 0.0
+        self._start = self._last = time.monotonic()
+
+    def advance(self, amount: float = 1) -> None:
+        self._done += amount
+        now = time.monotonic()
+        if now - self._last < _LINE_EVERY_S or not 0 < self._done < self._total:
+            return
+        self._last = now
+        left_s = (now - self._start) * (self._total - self._done) / self._done
+        say(f"  {self._title}: {self._done / self._total:.0%} after {now - self._start:.0f} s, about {left_s:.0f} s left")
 
 
 class _Drawn:
@@ -33,8 +54,11 @@ class _Drawn:
 @contextlib.contextmanager
 def bar(title: str, total: float) -> Iterator[Bar]:
     """A bar of `total` units for as long as the block runs; it vanishes afterwards."""
-    if not sys.stderr.isatty() or not is_first():
+    if not is_first():
         yield _Silent()
+        return
+    if not sys.stderr.isatty():
+        yield _Lines(title, total)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn

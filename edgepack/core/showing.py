@@ -58,3 +58,8 @@ def _is_large(value: Any) -> bool:
         elif isinstance(part, list | tuple):
             waiting += part[:60]
     return False
+
+
+def without_folders(text: str) -> str:
+    """The same text, where of each absolute path or path from a home folder only the last part is left."""
+    return re.sub(r"(?<![\w./:-])(?:~|\.{1,2}|[A-Za-z]:)?(?:[/\\\\][^/\\\\\s'\"=,]*)*[/\\\\](?=[^\s])", "", text)

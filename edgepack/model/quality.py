@@ -3,16 +3,19 @@
 The same functions judge the teacher, a model after each stage, an exported file here and the file on the target.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from edgepack.tasks.common.metrics import Answers, Metric
 from edgepack.tasks.common.rows import Row
-from edgepack.tasks.common.scores import GroupScore, Quality, Score
+from edgepack.tasks.common.scores import Confusion, Flip, GroupScore, Quality, Score
 from edgepack.tasks.common.task import Features, Outputs, Task
 
+_MOST_FLIPS, _MOST_CONFUSIONS, _MOST_CHARACTERS = 5, 8, 160  # what a report shows of single rows
 _RESAMPLES = 1000
 _RESAMPLES_AT_ONCE = 100
 
@@ -27,12 +30,15 @@ def judge_outputs(
     name = task.metric_of_gold if task.metric_of_gold in known else task.metric_of_narrower if narrower else task.metric
     first = known.pop(name or task.metric, None)
     second = next(iter(known.values()), None)
+    theirs = None if teacher is None else task.decide(teacher, features, rows)
     return Quality(
         score=_scored(first) if first else None,
         second=_scored(second) if second else None,
-        flip_share=None if teacher is None else flip_share(answers.decisions, task.decide(teacher, features, rows)),
+        flip_share=None if theirs is None else flip_share(answers.decisions, theirs),
         calibration=task.calibration(answers),
         groups=_groups(answers, first or second),
+        flips=() if theirs is None else tuple(islice(_flips(answers, theirs), _MOST_FLIPS)),
+        confusions=_confusions(answers),
     )
 
 
@@ -58,6 +64,33 @@ def flip_share(ours: Sequence[Any], theirs: Sequence[Any]) -> float | None:
     else:
         pairs = list(zip(ours, theirs, strict=True))
     return sum(mine != other for mine, other in pairs) / len(pairs)
+
+
+def _flips(answers: Answers, theirs: Sequence[Any]) -> Iterator[Flip]:
+    """Rows that the teacher answers rightly and the model does not, where the task can put its decisions into words."""
+    task = answers.task
+    if task.in_words is None or task.truth_in_words is None:
+        return
+    names = {index: name for name, index in answers.labels.items()}
+    for row, ours, other in zip(answers.rows, answers.decisions, theirs, strict=True):
+        if ours == other:
+            continue
+        truth, teacher = task.truth_in_words(row), task.in_words(other, row, names)
+        if teacher == truth:
+            text = " | ".join(part for part in (row.text, row.text_pair) if part)
+            yield Flip(text=text[:_MOST_CHARACTERS], truth=truth, teacher=teacher, shipped=task.in_words(ours, row, names))
+
+
+def _confusions(answers: Answers) -> tuple[Confusion, ...]:
+    """Of tasks that decide for one class a row."""
+    task = answers.task
+    if task.in_words is None or task.truth_in_words is None or not isinstance(answers.decisions[0], int):
+        return ()
+    names = {index: name for name, index in answers.labels.items()}
+    pairs = ((task.truth_in_words(row), task.in_words(ours, row, names)) for row, ours in zip(answers.rows, answers.decisions, strict=True))
+    counts = Counter((truth, decided) for truth, decided in pairs if truth and truth != decided)
+    most = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:_MOST_CONFUSIONS]
+    return tuple(Confusion(truth=truth, decided=decided, rows=count) for (truth, decided), count in most)
 
 
 def _scored(metric: Metric) -> Score | None:

@@ -22,7 +22,7 @@ from edgepack.plan.plan import Plan
 from edgepack.plan.profile import PrecisionName, Profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.runtime import Format
-from edgepack.tasks.common.scores import Calibration, GroupScore, Score
+from edgepack.tasks.common.scores import Calibration, Confusion, Flip, GroupScore, Score
 
 MANIFEST_FILE = "pack.json"
 WEIGHT_CACHE = ".weight-cache"  # a folder that a target may leave in a pack: of the machine that ran it, no part of what was built
@@ -51,6 +51,8 @@ class StageRecord(Frozen):
     flip_share: float | None  # decisions that differ from the teacher's
     calibration: Calibration | None
     groups: tuple[GroupScore, ...]  # classes, entity types or languages, the worst first
+    flips: tuple[Flip, ...] = ()  # rows that the teacher answers rightly and this stage's model does not
+    confusions: tuple[Confusion, ...] = ()
     details: dict[str, float | int | str] = Field(default_factory=dict)  # what the stage counted beside the score
     attempts: tuple[Attempt, ...] = ()  # to quantize; the last is what the stage left
     origin: Literal["measured"] = "measured"

@@ -1,16 +1,26 @@
-"""Small charts as inline SVG: no script, no network, colours from the page's own style so that they follow light and dark."""
+"""Small charts of HTML and inline SVG: no script, no network, colours from the page's style so that they follow light and dark.
 
-from collections.abc import Sequence
+Positions are shares of the width that the page gives, in percent, and heights are pixels. So a chart shrinks to a phone's screen,
+and its text keeps its size.
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil, floor, log10
+from typing import TypeVar
 
 from markupsafe import Markup
 
 from edgepack.core.escape import visible
 
-_WIDTH, _ROW, _LABEL, _VALUE = 640, 28, 150, 110  # pixels: chart, one row, room for names on the left and values on the right
+_Value = TypeVar("_Value")
 
+_ROW, _THICK = 22, 14  # pixels: a row's height, and a bar's
+_PLOT = 200  # pixels: the height of a plot of lines
+_TICKS = 4  # about so many on an axis
 _MOST_TICKS = 8
-_LETTER = 7.4  # pixels of an average letter at the page's size of text in charts
+_EDGE = 4.0  # percent of an axis that stay free at both ends, so that marks there are whole
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Line:
-    """points: (x, y) with x rising; band: (x, highest y) drawn as a thin line above."""
+    """points: (x, y) with x rising."""
 
     label: str
     points: tuple[tuple[float, float], ...]
@@ -62,72 +72,81 @@ class HeatRow:
     cells: tuple[Cell, ...]
 
 
+def round_ticks(low: float, high: float, count: int = _TICKS) -> list[float]:
+    """Round numbers, 1, 2 or 5 times a power of ten apart, from at most `low` to at least `high`."""
+    rough = (high - low) / count or abs(high) or 1.0
+    power = 10.0 ** floor(log10(rough))
+    step = next(times * power for times in (1, 2, 5, 10) if times * power >= rough * 0.999)
+    first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
+    return [round(index * step, 12) for index in range(first, max(last, first + 1) + 1)]
+
+
 def bars(title: str, rows: Sequence[Bar]) -> Markup:
+    """Each row has its label, its bar on a common scale from 0, and its value as text."""
     longest = max([sum(row.parts) for row in rows] + [row.limit or 0 for row in rows], default=0) or 1
-    left, right = _room(_LABEL, [row.label for row in rows]), _room(_VALUE, [row.value for row in rows])
-    scale = (_WIDTH - left - right) / longest
     drawn = []
-    for index, row in enumerate(rows):
-        y, x = index * _ROW + 4, float(left)
-        drawn.append(_text(0, y + 14, row.label))
-        for part, width in enumerate(row.parts):
-            drawn.append(
-                Markup('<rect class="part{}" x="{:.1f}" y="{}" width="{:.1f}" height="18" rx="2"/>').format(part, x, y, width * scale)
-            )
-            x += width * scale
-        drawn.append(_text(x + 6, y + 14, row.value, "value"))
+    for row in rows:
+        shapes, start = [_rect("track", 0, 100)], 0.0
+        for part, size in enumerate(row.parts):
+            shapes.append(_rect(f"part{part}", start, 100 * size / longest))
+            start += 100 * size / longest
         if row.limit is not None:
-            at = left + row.limit * scale
-            drawn.append(Markup('<line class="limit" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>').format(at, y - 3, y + 21))
-    return _svg(title, len(rows) * _ROW + 4, drawn)
+            shapes.append(_rule("limit", min(99.6, 100 * row.limit / longest), _ROW))
+        drawn.append(_row(row.label, shapes, row.value))
+    return _figure(title, Markup('<div class="rows">{}</div>').format(_joined(drawn)))
 
 
 def intervals(title: str, rows: Sequence[Interval], line: float | None = None) -> Markup:
-    """Points with their intervals on one common axis that need not start at 0: differences are what matters here. line: drawn across."""
+    """Points with their intervals on one axis, which need not start at 0: differences matter here. line: drawn across, and named."""
     marks = [] if line is None else [line]
-    left, right = _room(_LABEL, [row.label for row in rows]), _room(_VALUE, [row.text for row in rows])
-    lowest, highest = min([row.low for row in rows] + marks), max([row.high for row in rows] + marks)
-    scale = (_WIDTH - left - right - 20) / ((highest - lowest) or 1)
+    ticks = round_ticks(min([row.low for row in rows] + marks), max([row.high for row in rows] + marks))
 
     def x(value: float) -> float:
-        return left + 10 + (value - lowest) * scale
+        return _EDGE + (100 - 2 * _EDGE) * (value - ticks[0]) / (ticks[-1] - ticks[0])
 
-    cross = Markup('<line class="axis" x1="{0:.1f}" x2="{0:.1f}" y1="0" y2="{1}"/>')
-    drawn = [cross.format(x(mark), len(rows) * _ROW) for mark in marks]
-    for index, row in enumerate(rows):
-        y = index * _ROW + 14
-        drawn.append(_text(0, y + 4, row.label))
-        drawn.append(Markup('<line class="whisker" x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"/>').format(x(row.low), x(row.high), y, y))
-        drawn.append(Markup('<circle class="part0" cx="{:.1f}" cy="{}" r="5"/>').format(x(row.value), y))
-        drawn.append(_text(_WIDTH - right + 6, y + 4, row.text, "value"))
-    return _svg(title, len(rows) * _ROW + 4, drawn)
+    drawn = []
+    for row in rows:
+        shapes = [_rule("grid", x(tick), _ROW) for tick in ticks] + [_rule("limit", x(mark), _ROW) for mark in marks]
+        whisker = Markup('<line class="whisker" x1="{:.2f}%" x2="{:.2f}%" y1="{}" y2="{}"/>')
+        shapes.append(whisker.format(x(row.low), x(row.high), _ROW / 2, _ROW / 2))
+        shapes.append(Markup('<circle class="part0" cx="{:.2f}%" cy="{}" r="5"/>').format(x(row.value), _ROW / 2))
+        drawn.append(_row(row.label, shapes, row.text))
+    shown = [(x(tick), f"{tick:g}") for tick in _thinned(ticks, _TICKS + 2) if not any(abs(x(tick) - x(mark)) < 8 for mark in marks)]
+    axis = _axis([*shown, *((x(mark), f"{mark:g}") for mark in marks)])
+    return _figure(title, Markup('<div class="rows">{}<span></span>{}<span></span></div>').format(_joined(drawn), axis))
 
 
 def lines(title: str, rows: Sequence[Line], x_unit: str, y_unit: str) -> Markup:
-    height, left, bottom = 240, 80, 40
+    """Both axes have round ticks; the y axis starts at 0. The legend stands above the plot."""
     xs = sorted({x for row in rows for x, _ in row.points})
-    top = max(y for row in rows for _, y in row.points) or 1
-    x_scale, y_scale = (_WIDTH - left - 110) / (max(xs) or 1), (height - bottom - 14) / top
-    drawn = [Markup('<line class="axis" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>').format(left, _WIDTH - 100, height - bottom)]
-    shown = xs if len(xs) <= _MOST_TICKS else xs[:: -(-len(xs) // _MOST_TICKS)]
-    drawn += [_text(left + x * x_scale, height - bottom + 16, f"{x:g}", "tick") for x in shown]
-    drawn.append(_text(left + (_WIDTH - left - 110) / 2, height - 4, x_unit, "tick"))
-    for step in range(5):
-        y = top * step / 4
-        at = height - bottom - y * y_scale
-        drawn.append(Markup('<line class="grid" x1="{0}" x2="{1}" y1="{2:.1f}" y2="{2:.1f}"/>').format(left, _WIDTH - 100, at))
-        drawn.append(_text(left - 8, at + 4, f"{y:.3g}{' ' + y_unit if step == 4 else ''}", "left"))
+    ticks = round_ticks(0, max(y for row in rows for _, y in row.points) or 1)
+    right = max(xs) or 1
+
+    def x(value: float) -> float:
+        return _EDGE + (100 - 2 * _EDGE) * value / right
+
+    def y(value: float) -> float:
+        return 6 + (_PLOT - 12) * (1 - value / ticks[-1])
+
+    shapes = [Markup('<line class="grid" x1="0" x2="100%" y1="{0:.1f}" y2="{0:.1f}"/>').format(y(tick)) for tick in ticks]
     for index, row in enumerate(rows):
-        path = " ".join(f"{left + x * x_scale:.1f},{height - bottom - y * y_scale:.1f}" for x, y in row.points)
-        drawn.append(Markup('<polyline class="line{}" points="{}"/>').format(index % 4, path))
-        last_x, last_y = row.points[-1]
-        drawn.append(_text(left + last_x * x_scale + 8, height - bottom - last_y * y_scale + 4, row.label, "value"))
-    return _svg(title, height, drawn)
+        part = Markup('<line class="line{}" x1="{:.2f}%" y1="{:.1f}" x2="{:.2f}%" y2="{:.1f}"/>')
+        pairs = pairwise(row.points)
+        shapes += [part.format(index % 4, x(a[0]), y(a[1]), x(b[0]), y(b[1])) for a, b in pairs]
+        dot = Markup('<circle class="part{}" cx="{:.2f}%" cy="{:.1f}" r="3.5"/>')
+        shapes += [dot.format(index % 4, x(across), y(up)) for across, up in _thinned(row.points, 24)]
+    names = [Markup('<span style="top:{:.1f}px">{}</span>').format(y(tick), f"{tick:g}") for tick in ticks]
+    plot = Markup('<div class="plot"><div class="y" aria-hidden="true">{}</div>{}<span></span>{}</div>').format(
+        _joined(names), _svg(title, _PLOT, shapes), _axis([(x(value), f"{value:g}") for value in _spread(xs, right)])
+    )
+    legend = _legend([row.label for row in rows]) if len(rows) > 1 else Markup("")
+    units = Markup('<p class="units">{} by {}{}</p>').format(y_unit, x_unit, f", {rows[0].label}" if len(rows) == 1 else "")
+    return _figure(title, legend + units + plot)
 
 
 def reliability(title: str, sides: Sequence[Dots], x_name: str, y_name: str) -> Markup:
     """A square from 0 to 1 with its diagonal: the first side as rings, the second as discs, so that both show where they meet."""
-    side, left, top = 280, 60, 24
+    side, left, top, width = 240, 40, 24, 300
 
     def x(value: float) -> float:
         return left + value * side
@@ -141,47 +160,83 @@ def reliability(title: str, sides: Sequence[Dots], x_name: str, y_name: str) -> 
         drawn.append(_text(left - 8, y(at) + 4, f"{at:g}", "left"))
         drawn.append(_text(x(at), top + side + 18, f"{at:g}", "tick"))
     drawn.append(Markup('<line class="axis" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(x(0), x(1), y(0), y(1)))
-    for index, (dots_of_side, kind) in reversed(list(enumerate(zip(sides, ("ring", "disc"), strict=False)))):
+    dot = Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"/>')
+    for dots_of_side, kind in reversed(list(zip(sides, ("ring", "disc"), strict=False))):
         total = sum(rows for _, _, rows in dots_of_side.points)
-        dot = Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"/>')
-        drawn += [dot.format(kind, x(across), y(up), 3 + 13 * (rows / total) ** 0.5) for across, up, rows in dots_of_side.points]
-        key_y = top + side + 62 + index * _ROW  # below the plot: a narrow screen would cut it off on the right
-        drawn.append(dot.format(kind, left + 6, key_y, 6))
-        drawn.append(_text(left + 22, key_y + 5, dots_of_side.label, "value"))
-    return _svg(title, top + side + 50 + len(sides) * _ROW, drawn)
+        drawn += [dot.format(kind, x(across), y(up), 3 + 11 * (rows / total) ** 0.5) for across, up, rows in dots_of_side.points]
+    keys = Markup('<p><span class="key ring-key">{}</span> <span class="key disc-key">{}</span></p>')
+    names = [side.label for side in sides] + [""] * (2 - len(sides))
+    legend = keys.format(*names[:2]) if len(sides) > 1 else Markup('<p><span class="key ring-key">{}</span></p>').format(names[0])
+    return _figure(title, legend + _svg(title, top + side + 44, drawn, width))
 
 
 def heat(title: str, columns: Sequence[str], rows: Sequence[HeatRow], columns_name: str) -> Markup:
     """A table of values whose cells are coloured by their change; `columns_name` stands over the names on the left."""
-    left = _LABEL - 10
-    width = (_WIDTH - left) / len(columns)
-    drawn = [_text(0, 16, columns_name, "soft")]
-    drawn += [_text(left + (index + 0.5) * width, 16, name, "tick") for index, name in enumerate(columns)]
-    for number, row in enumerate(rows):
-        y = 26 + number * _ROW
-        drawn.append(_text(0, y + 18, row.label))
-        for index, cell in enumerate(row.cells):
-            at, kind = left + index * width, "lost" if cell.change < 0 else "gained"
-            drawn.append(
-                Markup('<rect class="{}" x="{:.1f}" y="{}" width="{:.1f}" height="{}" fill-opacity="{:.2f}"/>').format(
-                    kind, at + 1, y, width - 2, _ROW - 2, 0.55 * abs(cell.change)
-                )
-            )
-            drawn.append(_text(at + width / 2, y + 18, cell.text, "cell"))
-    return _svg(title, 26 + len(rows) * _ROW, drawn)
+    head = Markup('<th scope="col">{}</th>').format(visible(columns_name))
+    head += _joined(Markup('<th scope="col" class="n">{}</th>').format(visible(name)) for name in columns)
+    lines_of_table = [Markup("<tr>{}</tr>").format(head)]
+    for row in rows:
+        cell = Markup('<td class="n cell {}" style="--strength:{:.2f}">{}</td>')
+        cells = _joined(
+            cell.format("lost" if each.change < 0 else "gained", 0.5 * abs(each.change), visible(each.text)) for each in row.cells
+        )
+        lines_of_table.append(Markup('<tr><th scope="row">{}</th>{}</tr>').format(visible(row.label), cells))
+    return _figure(title, Markup("<table>{}</table>").format(_joined(lines_of_table)))
 
 
-def _room(least: int, texts: Sequence[str]) -> float:
-    """Pixels for the longest of the texts, but no more than leaves half of the chart for what it shows."""
-    return min(_WIDTH / 4 + 20, max([least, *(_LETTER * len(text) + 10 for text in texts)]))
+def _thinned(values: Sequence[_Value], most: int) -> Sequence[_Value]:
+    return values if len(values) <= most else values[:: -(-len(values) // most)]
 
 
-def _text(x: float, y: float, text: str, kind: str = "label") -> Markup:
+def _spread(values: Sequence[float], right: float) -> list[float]:
+    """Those of the x values that have room for a name: none is nearer than a tenth of the axis to the one on its right."""
+    shown: list[float] = []
+    for value in reversed(_thinned(values, 2 * _MOST_TICKS)):
+        if not shown or shown[-1] - value >= right / _MOST_TICKS:
+            shown.append(value)
+    return shown[::-1]
+
+
+def _row(label: str, shapes: Sequence[Markup], value: str) -> Markup:
+    drawing = _svg(f"{label}: {value}", _ROW, shapes)
+    return Markup('<span class="label">{}</span>{}<span class="value">{}</span>').format(visible(label), drawing, visible(value))
+
+
+def _axis(names: Sequence[tuple[float, str]]) -> Markup:
+    ticks = [Markup('<span style="left:{:.2f}%">{}</span>').format(at, name) for at, name in names]
+    return Markup('<div class="x" aria-hidden="true">{}</div>').format(_joined(ticks))
+
+
+def _legend(names: Sequence[str]) -> Markup:
+    return Markup("<p>{}</p>").format(
+        Markup(" ").join(Markup('<span class="key key{}">{}</span>').format(index % 4, visible(name)) for index, name in enumerate(names))
+    )
+
+
+def _rect(kind: str, start: float, width: float) -> Markup:
+    shape = Markup('<rect class="{}" x="{:.2f}%" y="{}" width="{:.2f}%" height="{}"/>')
+    return shape.format(kind, start, (_ROW - _THICK) / 2, width, _THICK)
+
+
+def _rule(kind: str, at: float, height: float) -> Markup:
+    return Markup('<line class="{0}" x1="{1:.2f}%" x2="{1:.2f}%" y1="0" y2="{2}"/>').format(kind, at, height)
+
+
+def _text(x: float, y: float, text: str, kind: str) -> Markup:
     return Markup('<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>').format(kind, x, y, visible(text))
 
 
-def _svg(title: str, height: int, drawn: Sequence[Markup]) -> Markup:
-    """A figure that takes the keyboard's focus, for a narrow screen scrolls it sideways."""
-    figure = Markup('<figure tabindex="0" role="group" aria-label="{0}"><figcaption>{0}</figcaption>').format(visible(title))
-    opening = Markup('<svg role="img" viewBox="0 0 {1} {2}" aria-label="{0}">').format(visible(title), _WIDTH, height)
-    return figure + opening + Markup("").join(drawn) + Markup("</svg></figure>")
+def _joined(parts: Iterable[Markup]) -> Markup:
+    return Markup("").join(parts)
+
+
+def _svg(name: str, height: float, shapes: Sequence[Markup], width: int | None = None) -> Markup:
+    """width: in pixels; None: all that there is."""
+    opening = Markup('<svg role="img" width="{}" height="{}" aria-label="{}">')
+    return opening.format("100%" if width is None else width, height, visible(name)) + _joined(shapes) + Markup("</svg>")
+
+
+def _figure(title: str, content: Markup) -> Markup:
+    """A figure that takes the keyboard's focus, for a table in it may scroll sideways."""
+    opening = Markup('<figure tabindex="0" role="group" aria-label="{0}"><figcaption>{0}</figcaption>').format(visible(title))
+    return opening + content + Markup("</figure>")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from edgepack.measure.measurement import Measurement
 from edgepack.pack.manifest import Manifest
-from edgepack.report.judge import headline_latency, measured_here
+from edgepack.report.figures import headline_latency, measured_here
 from edgepack.report.records import Contender, Report
 
 

@@ -1,15 +1,18 @@
 """judge(): whether the device's budgets hold, check by check, each with the origin of its number."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from datetime import UTC, datetime
 
-from edgepack.measure.measurement import LatencyRow, Measurement, headline_length
+from edgepack.core.showing import without_folders
+from edgepack.measure.measurement import Measurement
 from edgepack.pack.manifest import Manifest, StageRecord
 from edgepack.plan.saturation import saturates_u8s8
 from edgepack.plan.steps import PruneWeights
 from edgepack.report.facts import facts_of
+from edgepack.report.figures import figure, holds, measured_here
+from edgepack.report.first_screen import next_command, tiles_of, verdict_sentence
 from edgepack.report.next_step import next_step
-from edgepack.report.records import BUDGETS, Check, Holds, Origin, Report, Verdict
+from edgepack.report.records import BUDGETS, Check, Report, Verdict
 from edgepack.tasks.common.metrics import METRIC_NOTES
 
 
@@ -18,8 +21,13 @@ def judge(manifest: Manifest, measurement: Measurement | None) -> Report:
     checks = tuple(_checks(manifest, measurement))
     verdict = _verdict(checks, measurement)
     return Report(
+        model=without_folders(manifest.source.name),
+        date=datetime.now(UTC).date().isoformat(),
         verdict=verdict,
+        summary=verdict_sentence(verdict, checks, manifest.profile.name),
         headline=_headline(verdict, checks, manifest, measurement),
+        tiles=tuple(tiles_of(manifest, measurement, checks)),
+        next_command=next_command(manifest, verdict, checks),
         pack_id=manifest.pack_id,
         profile=manifest.profile.name,
         device=f"{manifest.profile.summary} ({manifest.profile.cpu.part})",
@@ -37,27 +45,16 @@ def judge(manifest: Manifest, measurement: Measurement | None) -> Report:
     )
 
 
-def headline_latency(measurement: Measurement, length: int) -> LatencyRow | None:
-    """The row that the latency budget means: its length, on all cores."""
-    rows = [row for row in measurement.latency if row.length == length]
-    return max(rows, key=lambda row: row.threads, default=None)
-
-
-class _Figure(NamedTuple):
-    actual: float | None
-    origin: Origin | None
-    where: str
-
-
 def _checks(manifest: Manifest, measurement: Measurement | None) -> Iterator[Check]:
     here = measured_here(manifest, measurement)
     for name, limit in manifest.plan.budget.model_dump(exclude_none=True).items():
-        actual, origin, where = _figure(name, manifest, measurement, here)
+        actual, origin, where = figure(name, manifest, measurement, here)
         timed_there = measurement is not None and measurement.is_the_device and name in ("latency_ms", "load_ms")
         holds_here = actual is not None and actual <= limit
         proves_nothing = timed_there and holds_here and measurement is not None and measurement.proves_nothing
         if proves_nothing:
             where = f"{where}, in a quick run while other programs ran, which proves nothing"
+        step = next_step(manifest, name, actual, limit) if actual is not None and actual > limit else None
         yield Check(
             name=name,
             limit=limit,
@@ -67,63 +64,12 @@ def _checks(manifest: Manifest, measurement: Measurement | None) -> Iterator[Che
             where=where,
             here=here.get(name),
             margin=None if actual is None or not limit else round(1 - actual / limit, 4),
-            next_step=next_step(manifest, name, actual, limit) if actual is not None and actual > limit else None,
+            next_step=step.sentence if step else None,
+            next_flags=step.flags if step else None,
             holds="unknown"
             if proves_nothing
-            else _holds(actual, limit, None if origin == "measured" else (manifest.predictions.mean_error or {}).get(name, 1.0)),
+            else holds(actual, limit, None if origin == "measured" else (manifest.predictions.mean_error or {}).get(name, 1.0)),
         )
-
-
-def _figure(name: str, manifest: Manifest, measurement: Measurement | None, here: dict[str, float | None]) -> _Figure:
-    """The figure that a budget is held against, and where it comes from."""
-    if name == "file_mb":
-        tokenizer_mb = sum(file.bytes for file in manifest.files if file.name == "tokenizer.json") / 1e6
-        return _Figure(round(manifest.file_mb, 3), "measured", f"the model's files; tokenizer.json adds {tokenizer_mb:.2f} MB")
-    if name == "score_drop":
-        return _score_drop(manifest)
-    if measurement is None or not measurement.is_the_device:
-        return _Figure(getattr(manifest.predictions, name), "predicted", f"for {manifest.profile.cpu.part}")
-    actual = here[name]
-    if name == "load_ms" and actual is not None and manifest.profile.cpu.arch == "wasm32":
-        return _Figure(_with_download(manifest, actual), "predicted", "a measured load, and the predicted time of the download")
-    return _Figure(actual, "measured", measurement.where)
-
-
-def _score_drop(manifest: Manifest) -> _Figure:
-    """By raw text, where that is answered otherwise than token ids: it is what users get."""
-    last, served = manifest.ladder[-1], manifest.served
-    if served and served.differing and served.score_drop is not None:
-        return _Figure(served.score_drop, "measured", "the shipped file, on raw texts of the test split")
-    if last.score_drop is not None:
-        return _Figure(last.score_drop, "measured", "the shipped file, on the test split")
-    return _Figure(None, None, "the teacher has no score on this data" if last.score else "there is no test data")
-
-
-def _holds(actual: float | None, limit: float, error: float | None) -> Holds:
-    """error: the share by which such predictions were off; None where the figure was measured."""
-    if actual is None:
-        return "unknown"
-    if error is not None and abs(limit - actual) <= error * actual:
-        return "likely" if actual <= limit else "unlikely"
-    return "yes" if actual <= limit else "no"
-
-
-def measured_here(manifest: Manifest, measurement: Measurement | None) -> dict[str, float | None]:
-    if measurement is None:
-        return {}
-    length = headline_length(manifest)
-    latency = headline_latency(measurement, length)
-    cold = next(row for row in measurement.load if row.cold)
-    return {
-        "latency_ms": latency.summary.p90 if latency else None,
-        "load_ms": sorted(cold.session_ms)[len(cold.session_ms) // 2],
-        "ram_mb": max((row.peak_mb for row in measurement.memory if row.length == length and row.peak_mb is not None), default=None),
-    }
-
-
-def _with_download(manifest: Manifest, load_ms: float) -> float:
-    """A browser's cold load was measured on loopback: at the profile's own speed the files take this longer."""
-    return round(load_ms + manifest.file_mb / manifest.profile.storage.read_mb_s * 1e3, 1)
 
 
 def _verdict(checks: tuple[Check, ...], measurement: Measurement | None) -> Verdict:

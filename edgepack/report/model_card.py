@@ -1,10 +1,10 @@
 """The pack's README.md: its model card, as hubs read it. It names no folder of the machine that built the pack."""
 
-import re
 from pathlib import Path
 
 from edgepack.core.escape import visible
 from edgepack.core.files import write_atomically
+from edgepack.core.showing import without_folders
 from edgepack.pack.manifest import Manifest
 from edgepack.plan.formats import python_runtime
 from edgepack.report.write import rendered
@@ -23,11 +23,6 @@ def write_model_card(folder: Path, manifest: Manifest) -> None:
         command=without_folders(manifest.command),
     )
     write_atomically(folder / "README.md", f"---\n{_metadata(manifest)}\n---\n{text}")
-
-
-def without_folders(text: str) -> str:
-    """The same text, where of each absolute path or path from a home folder only the last part is left."""
-    return re.sub(r"(?<![\w./:-])(?:~|\.{1,2}|[A-Za-z]:)?(?:[/\\\\][^/\\\\\s'\"=,]*)*[/\\\\](?=[^\s])", "", text)
 
 
 def _metadata(manifest: Manifest) -> str:

@@ -1,7 +1,7 @@
 """The cheapest next step towards a budget that does not hold. Steps without training come first. Each is predicted, none is tried."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgepack.core.errors import EdgepackError
 from edgepack.pack.manifest import Manifest
@@ -17,8 +17,15 @@ _DISTILS = "It distils a smaller student, which may lose points."
 _MOST_SIZES = 30
 
 
-def next_step(manifest: Manifest, name: str, actual: float, limit: float) -> str:
-    """Sentences for the budget `name`, which `actual` exceeds. A step's prediction is scaled by the error of this pack's prediction."""
+class NextStep(NamedTuple):
+    """flags: for `edgepack build`; None where no flags would help."""
+
+    sentence: str
+    flags: str | None = None
+
+
+def next_step(manifest: Manifest, name: str, actual: float, limit: float) -> NextStep:
+    """For the budget `name`, which `actual` exceeds. A step's prediction is scaled by the error of this pack's prediction."""
     if name == "score_drop":
         return _more_quality(manifest)
     units = {"file_mb": "MB", "ram_mb": "MB"}
@@ -26,9 +33,10 @@ def next_step(manifest: Manifest, name: str, actual: float, limit: float) -> str
     for flag, predicted, needs in _steps(manifest, name):
         expected = actual * predicted / predicted_now
         if expected <= limit:
-            return f"Cheapest next step: {flag}. It is predicted to give {expected:.3g} {units.get(name, 'ms')}. {needs}"
+            return NextStep(f"Cheapest next step: {flag}. It is predicted to give {expected:.3g} {units.get(name, 'ms')}. {needs}", flag)
     flag = f"--{name.replace('_', '-')} {actual:.3g}"
-    return f"No step that edgepack knows is predicted to meet this budget. Raise the budget with {flag}, or choose another model."
+    sentence = f"No step that edgepack knows is predicted to meet this budget. Raise the budget with {flag}, or choose another model."
+    return NextStep(sentence, flag)
 
 
 def _steps(manifest: Manifest, name: str) -> Iterator[tuple[str, float, str]]:
@@ -77,13 +85,15 @@ def _smaller_sizes(teacher: ModelShape, now: ModelShape) -> list[str]:
     return sizes[:: -(-len(sizes) // _MOST_SIZES)] if sizes else []
 
 
-def _more_quality(manifest: Manifest) -> str:
+def _more_quality(manifest: Manifest) -> NextStep:
     wider = precision_facts(manifest.plan.precision).wider
     last, before = manifest.ladder[-1], manifest.ladder[-2] if len(manifest.ladder) > 1 else None
     lost_last = (last.score_drop or 0) - (before.score_drop or 0) if before else 0.0
     if wider and lost_last > 0.5 * (last.score_drop or 0):
-        return f"Cheapest next step: --precision {wider}, because the last stage lost most of the points. {_NO_TRAINING}"
+        why = "because the last stage lost most of the points"
+        return NextStep(f"Cheapest next step: --precision {wider}, {why}. {_NO_TRAINING}", f"--precision {wider}")
     trained = [row.stage for row in manifest.ladder if row.stage not in ("teacher", "export", "quantize")]
     if trained:
-        return f"Next step: more --epochs, or a larger --student. The points were lost in: {', '.join(trained)}. This is not predicted."
-    return "Next step: a wider --precision, or a larger --score-drop. This is not predicted."
+        where = ", ".join(trained)
+        return NextStep(f"Next step: more --epochs, or a larger --student. The points were lost in: {where}. This is not predicted.")
+    return NextStep("Next step: a wider --precision, or a larger --score-drop. This is not predicted.")

@@ -14,9 +14,10 @@ from edgepack.plan.runtime import Format
 from edgepack.plan.steps import Step
 from edgepack.report.baseline import Baseline
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 Verdict = Literal["fits", "over budget", "not measured"]
 Origin = Literal["measured", "predicted"]
+TileName = Literal["file_mb", "latency_ms", "ram_mb", "score_drop"]
 Holds = Literal["yes", "no", "likely", "unlikely", "unknown"]
 
 BUDGETS = {  # a budget's name for people, and its unit
@@ -44,7 +45,30 @@ class Check(Frozen):
     here: float | None
     margin: float | None = None
     next_step: str | None = None
+    next_flags: str | None = None  # of `edgepack build`, for that step
     holds: Holds = "unknown"
+
+
+class Tile(Frozen):
+    """One figure of the first screen: the pack's, and before it the teacher's as it came, in fp32.
+
+    error: the share by which such predictions were off on average; null where the figure was measured, or where nobody knows.
+    times: how often the pack's figure goes into the teacher's. Both are then of one origin, `times_origin`: a measured time is never
+    divided by a predicted one. what: how the figure is meant, in words.
+    """
+
+    name: TileName
+    value: float | None
+    origin: Origin | None
+    where: str
+    error: float | None
+    before: float | None
+    before_origin: Origin | None
+    times: float | None
+    times_origin: Origin | None
+    what: str
+    limit: float | None
+    holds: Holds | None
 
 
 class Contender(Frozen):
@@ -92,11 +116,18 @@ class TargetRow(Frozen):
 
 
 class Report(Frozen):
-    """report.json. Schema 2 added `holds` to a check; a report of schema 1 is still read, and says `unknown` there."""
+    """report.json. Schema 2 added `holds` to a check, schema 3 the first screen (model, date, tiles, next_command). Older ones are still
+    read: they say `unknown` there, and have no tiles.
+    """
 
-    schema_version: Literal[1, 2] = Field(default=SCHEMA, alias="schema")
+    schema_version: Literal[1, 2, 3] = Field(default=SCHEMA, alias="schema")
+    model: str | None = None
+    date: str | None = None  # the day that the report was written on, UTC, as 2026-11-26
     verdict: Verdict
     headline: str
+    summary: str = ""  # the verdict in one plain sentence
+    tiles: tuple[Tile, ...] = ()
+    next_command: str | None = None  # PACK stands for the pack's folder
     pack_id: str
     profile: str
     device: str

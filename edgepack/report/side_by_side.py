@@ -11,7 +11,8 @@ from edgepack.measure.measurement import Measurement, headline_length
 from edgepack.measure.ops import OpProfile
 from edgepack.pack.manifest import Manifest
 from edgepack.plan.runtime import facts_in_python
-from edgepack.report.judge import headline_latency, judge, measured_here
+from edgepack.report.figures import headline_latency, measured_here
+from edgepack.report.judge import judge
 from edgepack.report.records import Report, TargetRow
 
 

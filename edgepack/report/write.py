@@ -12,10 +12,12 @@ from edgepack.measure.measurement import LatencyRow, Measurement, MemoryRow
 from edgepack.measure.ops import OpProfile
 from edgepack.pack.manifest import REPORT_FILES
 from edgepack.report.charts import Bar, Line, bars, lines
+from edgepack.report.first_screen import BETTER, HOLDS, TILES, VERDICTS, WORSE
 from edgepack.report.ladder import quality_charts, score_text, weakest
 from edgepack.report.records import BUDGETS, Report
 
 _MOST_OPS = 12
+_COLOURS = {"yes": "fits", "likely": "not-measured", "unlikely": "over-budget", "no": "over-budget", "unknown": "not-measured"}
 _HEADINGS = {"class": "The weakest classes", "entity type": "The weakest entity types", "group": "By group, the weakest first"}
 
 
@@ -52,12 +54,22 @@ def rendered(template: str, **context: Any) -> str:
         "fixed": lambda value: "–" if value is None else f"{value:.4f}",
         "score": score_text,
         "tokens_per_s": tokens_per_s,
+        "budget_name": lambda name: BUDGETS[name][0],
     }
     return templates.rendered("edgepack.report", template, context, filters)
 
 
 def _render(template: str, report: Report, **more: Any) -> str:
-    return rendered(template, report=report, budgets=BUDGETS, weakest=weakest(report.ladder), headings=_HEADINGS, **more)
+    words = {
+        "budgets": BUDGETS,
+        "tiles": TILES,
+        "holds": HOLDS,
+        "colours": _COLOURS,
+        "verdicts": VERDICTS,
+        "better": BETTER,
+        "worse": WORSE,
+    }
+    return rendered(template, report=report, weakest=weakest(report.ladder), headings=_HEADINGS, **words, **more)
 
 
 def _number(value: float | None, digits: int = 3) -> str:

@@ -317,4 +317,6 @@ TASK = Task(
     aligned=_aligned,
     choices=lambda output: output.argmax(0),
     library=_MODEL,
+    in_words=lambda decision, row, names: decision or "no answer",
+    truth_in_words=lambda row: row.answers[0][0] if row.answers else "no answer",
 )

@@ -164,6 +164,8 @@ def _with_several_labels(task: Task, labels: Sequence[str]) -> Task:
         soft_loss=several_labels.soft_loss,
         choices=lambda output: output > 0,
         served=None,
+        in_words=None,
+        truth_in_words=None,
     )
 
 
@@ -190,6 +192,8 @@ def _with_numbers(task: Task) -> Task:
         soft_loss=numbers_as_answers.soft_loss,
         choices=None,
         served=None,
+        in_words=None,
+        truth_in_words=None,
     )
 
 
@@ -253,4 +257,6 @@ TASK = Task(
     answers=_answers,
     served=_served,
     library=_PIPELINE,
+    in_words=lambda decision, row, names: names[decision],
+    truth_in_words=lambda row: row.label or "",
 )

@@ -28,10 +28,6 @@ _CONTRAST = """() => {
     .map((one) => (one <= 0.03928 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4))
     .reduce((sum, one, i) => sum + one * [0.2126, 0.7152, 0.0722][i], 0);
   const behind = (element) => {
-    if (element.classList.contains("cell")) {
-      const rect = element.previousElementSibling, style = getComputedStyle(rect);
-      return over([...parse(style.fill).slice(0, 3), Number(style.fillOpacity)], behind(element.ownerSVGElement));
-    }
     const own = parse(getComputedStyle(element).backgroundColor);
     return element.parentElement && own[3] < 1 ? over(own, behind(element.parentElement)) : own;
   };
@@ -76,7 +72,7 @@ def chromium():
         yield found
 
 
-@pytest.fixture(params=[(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")], ids=lambda one: f"{one[0]}-{one[1]}")
+@pytest.fixture(params=[(1280, "light"), (768, "dark"), (360, "light"), (360, "dark")], ids=lambda one: f"{one[0]}-{one[1]}")
 def opened(request, chromium, pages):
     """name -> (page, what its console said), at this width and in these colours, without a network."""
     width, scheme = request.param
@@ -88,6 +84,7 @@ def opened(request, chromium, pages):
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda asked: said.append(asked.url) if not asked.url.startswith("file:") else None)
         page.goto(pages[name].as_uri())
+        page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
         return page, said
 
     yield open_page
@@ -114,11 +111,35 @@ def test_text_in_plots_is_large_enough_and_lies_within_them(opened):
     sizes = page.evaluate("[...document.querySelectorAll('svg text')].map((one) => one.getBoundingClientRect().height)")
     assert min(sizes) >= 10
     outside = page.evaluate(
-        "[...document.querySelectorAll('svg text')].filter((one) => { const a = one.getBoundingClientRect(),"
-        " b = one.ownerSVGElement.getBoundingClientRect(); return a.right > b.right + 1 || a.left < b.left - 1; })"
-        ".map((one) => one.textContent)"
+        "[...document.querySelectorAll('svg text, figure .label, figure .value, .x span, .y span, figcaption')].filter((part) => {"
+        " const a = part.getBoundingClientRect(), b = part.closest('figure').getBoundingClientRect();"
+        " return a.right > b.right + 2 || a.left < b.left - 2; }).map((part) => part.textContent)"
     )
     assert outside == []
+    page.close()
+
+
+def test_the_first_screen_answers_what_a_product_manager_asks(opened):
+    """Does it fit, how big, how fast, how good, what next: in words, with where each figure comes from, before any table."""
+    page, _ = opened("report")
+    first = page.inner_text("header")
+    for name in ("File size", "Time for one answer", "Memory", "Quality lost"):
+        assert name in first
+    assert "does not fit" in first and "What next: edgepack build" in first
+    assert first.count("times smaller") == 1 and "MB" in first and "before:" in first
+    tiles = page.evaluate("[...document.querySelectorAll('.tile')].map((tile) => tile.innerText.match(/measured|predicted/g))")
+    assert len(tiles) == 4 and all(tiles)
+    marks = page.evaluate("[...document.querySelectorAll('.legend .mark')].map((mark) => getComputedStyle(mark, '::before').content)")
+    assert len(set(marks)) == 4
+    page.close()
+
+
+def test_a_printed_page_shows_the_laboratory_too(opened):
+    page, _ = opened("report")
+    page.evaluate("document.querySelector('details').open = false")
+    assert not page.locator("details table").first.is_visible()
+    page.emulate_media(media="print")
+    assert page.locator("details table").first.bounding_box()["height"] > 0
     page.close()
 
 
@@ -140,7 +161,7 @@ def test_the_keyboard_reaches_what_scrolls_and_a_screen_reader_hears_a_name(open
 def test_the_verdict_comes_first_and_a_budget_that_breaks_has_a_next_step(opened, pages):
     page, _ = opened("report")
     order = page.evaluate("[...document.querySelectorAll('.verdict, h2')].map((one) => one.textContent.trim())")
-    assert order[:3] == ["over budget", "Budgets", "Quality ladder"]
+    assert order[:2] == ["over budget", "File size"] and order[5:7] == ["Budgets", "Quality, stage by stage"]
     report = json.loads((pages["report"].parent / "report.json").read_text())
     told = next(check["next_step"] for check in report["checks"] if check["name"] == "file_mb")
     assert told in page.inner_text("main")

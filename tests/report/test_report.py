@@ -3,6 +3,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 from command_line import in_terminal
@@ -14,9 +15,10 @@ from edgepack.pack.attempts import Attempt, Sensitive
 from edgepack.pack.manifest import read_manifest
 from edgepack.pipeline.measure import measure_pack
 from edgepack.plan.profile import Budget
-from edgepack.report.charts import Bar, Cell, Dots, HeatRow, Interval, Line, bars, heat, intervals, lines, reliability
+from edgepack.report.charts import Bar, Cell, Dots, HeatRow, Interval, Line, bars, heat, intervals, lines, reliability, round_ticks
+from edgepack.report.first_screen import TILES, VERDICTS
 from edgepack.report.judge import judge
-from edgepack.report.records import Report
+from edgepack.report.records import BUDGETS, Report
 from edgepack.report.write import html, markdown
 from edgepack.tasks.common.scores import GroupScore
 
@@ -86,13 +88,15 @@ def test_report_json_holds_the_rows_that_the_others_show(pack_folder):
     for row in report["ladder"]:
         assert row["stage"] in text and row["stage"] in page
     for check in report["checks"]:
-        assert check["name"] in text and check["name"] in page
+        assert BUDGETS[check["name"]][0] in text and BUDGETS[check["name"]][0] in page
         assert f"{row['second']['value']:.4f}" in text and f"{row['second']['value']:.4f}" in page
         assert f"{row['calibration']['ace']:.4f}" in text and f"{row['calibration']['ace']:.4f}" in page
         binned = [f"{one['true_class']:.2f}" for one in row["calibration"]["by_teacher"]]
         assert f"| {row['stage']} | {' | '.join(binned)} |" in text
-        assert all('class="cell"' in page and f">{value}</text>" in page for value in binned)
-    assert report["verdict"] in text and report["headline"] in text
+        assert all(re.search(f'class="n cell (lost|gained)"[^>]*>{value}</td>', page) for value in binned)
+    assert VERDICTS[report["verdict"]] in text and report["headline"] in text and report["summary"] in text and report["summary"] in page
+    for tile in report["tiles"]:
+        assert TILES[tile["name"]][0] in text and TILES[tile["name"]][0] in page
     for group in report["ladder"][-1]["groups"]:
         assert f"| {group['name']} | {group['value']:.4f} |" in text and f"<td>{group['name']}</td>" in page
 
@@ -178,17 +182,31 @@ def test_text_from_outside_is_escaped(manifest, measured):
 
 def test_charts_hold_their_values():
     drawn = bars("sizes", [Bar("a", (10.0, 5.0), "15 MB", limit=30.0), Bar("b", (0.0,), "0 MB")])
-    assert [float(w) for w in re.findall(r'width="([\d.]+)"', drawn)] == pytest.approx([126.7, 63.3, 0.0], abs=0.1)
+    widths = [float(width) for width in re.findall(r'class="part\d"[^>]* width="([\d.]+)%"', drawn)]
+    assert widths == pytest.approx([33.3, 16.7, 0.0], abs=0.1)
     assert 'class="limit"' in drawn
     assert "nan" not in bars("nothing", []) + intervals("one", [Interval("a", 1, 1, 1, "1")]) + lines(
         "flat", [Line("a", ((16, 0),))], "x", "y"
     )
     assert "&lt;b&gt;" in bars("<b>", [Bar("<b>", (1,), "1")])
     square = reliability("sure", [Dots("one", ((1.0, 0.0, 3), (0.5, 0.5, 1)))], "x", "y")
-    assert 'cx="340.0" cy="304.0"' in square and 'cx="200.0" cy="164.0"' in square  # the lower right corner, and the middle
+    assert 'cx="280.0" cy="264.0"' in square and 'cx="160.0" cy="144.0"' in square  # the lower right corner, and the middle
     cells = heat("change", ["a", "b"], [HeatRow("<i>", (Cell("1", -1.0), Cell("2", 0.5)))], "name")
-    assert re.findall(r'class="(lost|gained)".*?fill-opacity="([\d.]+)"', cells) == [("lost", "0.55"), ("gained", "0.28")]
+    assert re.findall(r'class="n cell (lost|gained)" style="--strength:([\d.]+)"', cells) == [("lost", "0.50"), ("gained", "0.25")]
     assert "&lt;i&gt;" in cells
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 7.3), (0.884, 0.961), (0, 0), (3, 3), (0.97, 1.31), (0, 12345)])
+def test_ticks_are_round_and_span_the_values(low, high):
+    ticks = round_ticks(low, high)
+    steps = {round(b - a, 9) for a, b in pairwise(ticks)}
+    assert ticks[0] <= low and ticks[-1] >= high and len(steps) == 1 and 2 <= len(ticks) <= 8
+    assert float(f"{steps.pop():.0e}") in {step for ten in range(-6, 6) for step in (10.0**ten, 2 * 10.0**ten, 5 * 10.0**ten)}
+
+
+def test_a_comparison_marks_1():
+    drawn = intervals("ratios", [Interval("b", 0.8, 0.9, 1.3, "0.90")], line=1.0)
+    assert 'class="limit"' in drawn and ">1</span>" in drawn
 
 
 @pytest.mark.slow

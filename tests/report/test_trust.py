@@ -3,9 +3,11 @@
 import pytest
 import yaml
 
+from edgepack.core.showing import without_folders
 from edgepack.pack.manifest import read_manifest
+from edgepack.report.first_screen import HOLDS
 from edgepack.report.judge import judge
-from edgepack.report.model_card import without_folders, write_model_card
+from edgepack.report.model_card import write_model_card
 from edgepack.report.write import html, markdown
 
 
@@ -21,7 +23,7 @@ def test_a_prediction_nearer_to_the_limit_than_its_own_error_is_likely_and_not_y
     report = judge(manifest.model_copy(update={"plan": plan}), None)
     check = next(check for check in report.checks if check.name == "latency_ms")
     assert (check.holds, report.verdict) == (holds, verdict)
-    assert f"| **{holds}** |" in markdown(report) and f">{holds}</td>" in html(report)
+    assert f"| **{HOLDS[holds]}** |" in markdown(report) and f">{HOLDS[holds]}</td>" in html(report)
     assert ("Likely to fit" in report.headline) == (holds == "likely")
 
 

@@ -76,6 +76,23 @@ class GroupScore(Frozen):
     rows: int
 
 
+class Flip(Frozen):
+    """A row of the test split that the teacher answers rightly and this model does not: its text, cut after 160 characters, and answers."""
+
+    text: str
+    truth: str
+    teacher: str
+    shipped: str
+
+
+class Confusion(Frozen):
+    """Rows of one class that were decided as another."""
+
+    truth: str
+    decided: str
+    rows: int
+
+
 class Quality(Frozen):
     """All that the test split tells of one model. None, or no groups: this task, these rows or a missing teacher cannot tell."""
 
@@ -84,6 +101,8 @@ class Quality(Frozen):
     flip_share: float | None = None  # decisions that differ from the teacher's: by row, or by word or token where a row has many
     calibration: Calibration | None = None
     groups: tuple[GroupScore, ...] = ()  # the worst first
+    flips: tuple[Flip, ...] = ()  # the first ones of the split
+    confusions: tuple[Confusion, ...] = ()  # the most frequent first
 
 
 UNKNOWN = Quality()

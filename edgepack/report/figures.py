@@ -1,0 +1,73 @@
+"""Figures of a pack: what is known of each budget's figure, and where it comes from."""
+
+from typing import NamedTuple
+
+from edgepack.measure.measurement import LatencyRow, Measurement, headline_length
+from edgepack.pack.manifest import Manifest
+from edgepack.report.records import Holds, Origin
+
+
+class Figure(NamedTuple):
+    """where: the machine or the data, in words."""
+
+    actual: float | None
+    origin: Origin | None
+    where: str
+
+
+def figure(name: str, manifest: Manifest, measurement: Measurement | None, here: dict[str, float | None]) -> Figure:
+    """The figure that a budget is held against, and where it comes from."""
+    if name == "file_mb":
+        tokenizer_mb = sum(file.bytes for file in manifest.files if file.name == "tokenizer.json") / 1e6
+        return Figure(round(manifest.file_mb, 3), "measured", f"the model's files; tokenizer.json adds {tokenizer_mb:.2f} MB")
+    if name == "score_drop":
+        return _score_drop(manifest)
+    if measurement is None or not measurement.is_the_device:
+        return Figure(getattr(manifest.predictions, name), "predicted", f"for {manifest.profile.cpu.part}")
+    actual = here[name]
+    if name == "load_ms" and actual is not None and manifest.profile.cpu.arch == "wasm32":
+        return Figure(_with_download(manifest, actual), "predicted", "a measured load, and the predicted time of the download")
+    return Figure(actual, "measured", measurement.where)
+
+
+def _score_drop(manifest: Manifest) -> Figure:
+    """By raw text, where that is answered otherwise than token ids: it is what users get."""
+    last, served = manifest.ladder[-1], manifest.served
+    if served and served.differing and served.score_drop is not None:
+        return Figure(served.score_drop, "measured", "the shipped file, on raw texts of the test split")
+    if last.score_drop is not None:
+        return Figure(last.score_drop, "measured", "the shipped file, on the test split")
+    return Figure(None, None, "the teacher has no score on this data" if last.score else "there is no test data")
+
+
+def headline_latency(measurement: Measurement, length: int) -> LatencyRow | None:
+    """The row that the latency budget means: its length, on all cores."""
+    rows = [row for row in measurement.latency if row.length == length]
+    return max(rows, key=lambda row: row.threads, default=None)
+
+
+def measured_here(manifest: Manifest, measurement: Measurement | None) -> dict[str, float | None]:
+    if measurement is None:
+        return {}
+    length = headline_length(manifest)
+    latency = headline_latency(measurement, length)
+    cold = next(row for row in measurement.load if row.cold)
+    return {
+        "latency_ms": latency.summary.p90 if latency else None,
+        "load_ms": sorted(cold.session_ms)[len(cold.session_ms) // 2],
+        "ram_mb": max((row.peak_mb for row in measurement.memory if row.length == length and row.peak_mb is not None), default=None),
+    }
+
+
+def _with_download(manifest: Manifest, load_ms: float) -> float:
+    """A browser's cold load was measured on loopback: at the profile's own speed the files take this longer."""
+    return round(load_ms + manifest.file_mb / manifest.profile.storage.read_mb_s * 1e3, 1)
+
+
+def holds(actual: float | None, limit: float, error: float | None) -> Holds:
+    """error: the share by which such predictions were off; None where the figure was measured."""
+    if actual is None:
+        return "unknown"
+    if error is not None and abs(limit - actual) <= error * actual:
+        return "likely" if actual <= limit else "unlikely"
+    return "yes" if actual <= limit else "no"

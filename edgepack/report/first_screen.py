@@ -1,0 +1,120 @@
+"""What a report shows first, for readers who know no machine learning: four figures before and after, a verdict, and what to do next."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from edgepack.measure.measurement import Measurement
+from edgepack.pack.manifest import Manifest
+from edgepack.plan.cost_model import Prediction, predict
+from edgepack.report.figures import figure, measured_here
+from edgepack.report.records import Check, Holds, Tile, TileName, Verdict
+
+TILES: Final[dict[TileName, tuple[str, str]]] = {
+    "file_mb": ("File size", "MB"),
+    "latency_ms": ("Time for one answer", "ms"),
+    "ram_mb": ("Memory", "MB"),
+    "score_drop": ("Quality lost", "points"),
+}
+
+BETTER: Final = {"file_mb": "smaller", "latency_ms": "faster", "ram_mb": "less"}
+WORSE: Final = {"file_mb": "larger", "latency_ms": "slower", "ram_mb": "more"}
+VERDICTS: Final[dict[Verdict, str]] = {"fits": "fits", "over budget": "over budget", "not measured": "not measured on the device"}
+HOLDS: Final[dict[Holds, str]] = {
+    "yes": "within the limit",
+    "likely": "likely within the limit",
+    "unlikely": "likely over the limit",
+    "no": "over the limit",
+    "unknown": "not known",
+}
+
+
+def tiles_of(manifest: Manifest, measurement: Measurement | None, checks: Sequence[Check]) -> Iterator[Tile]:
+    """The pack's figures beside those of the teacher as it came: in fp32, in the same runtime on the same device, predicted."""
+    before, after = _teacher(manifest), manifest.predictions
+    here = measured_here(manifest, measurement)
+    known = {check.name: check for check in checks}
+    for name in TILES:
+        actual, origin, where = figure(name, manifest, measurement, here)
+        check = known.get(name)
+        tile = Tile(
+            name=name,
+            value=actual,
+            origin=origin,
+            where=where,
+            error=(manifest.predictions.mean_error or {}).get(name) if origin == "predicted" else None,
+            before=None,
+            before_origin=None,
+            times=None,
+            times_origin=None,
+            what=_what(name, manifest),
+            limit=check.limit if check else None,
+            holds=check.holds if check else None,
+        )
+        yield tile.model_copy(update=_before(name, manifest, before, after))
+
+
+def verdict_sentence(verdict: Verdict, checks: Sequence[Check], device: str) -> str:
+    """One sentence in plain words."""
+    over = [check for check in checks if check.ok is False]
+    unknown = [check for check in checks if check.ok is None]
+    if verdict == "fits":
+        return f"This model fits {device}: it keeps every limit, and {device} measured it."
+    if over:
+        names = _listed([TILES[check.name][0].lower() if check.name in TILES else check.name for check in over])
+        surely = "" if any(check.holds == "no" for check in over) else "probably "
+        return f"This model {surely}does not fit {device}: over the limit is {names}."
+    if unknown or not checks:
+        names = _listed([TILES[check.name][0].lower() if check.name in TILES else check.name for check in unknown])
+        return f"Nobody knows yet whether this model fits {device}" + (f": not known is {names}." if names else ".")
+    return f"This model probably fits {device}: every limit holds by prediction or by the file itself, but no {device} has measured it yet."
+
+
+def next_command(manifest: Manifest, verdict: Verdict, checks: Sequence[Check]) -> str | None:
+    """PACK stands for the pack's folder, MODEL and DATA for what it was built from, PLATFORM for android, linux, python or web.
+
+    None where no command would help.
+    """
+    if verdict == "fits":
+        return "edgepack ship PACK --for PLATFORM --out module"
+    if verdict == "not measured":
+        return "edgepack measure PACK --on ssh://user@device"
+    flags = next((check.next_flags for check in checks if check.ok is False and check.next_flags), None)
+    data = " --data DATA" if manifest.recipe.data else ""
+    return f"edgepack build MODEL --profile {manifest.profile.name}{data} {flags}" if flags else None
+
+
+def _teacher(manifest: Manifest) -> Prediction:
+    return predict(manifest.plan.teacher, "fp32", manifest.profile, manifest.plan.runtime, manifest.predictions.length)
+
+
+def _before(name: TileName, manifest: Manifest, before: Prediction, after: Prediction) -> dict[str, object]:
+    if name == "score_drop":
+        return {}
+    if name == "file_mb":
+        whole = manifest.ladder[0].file_mb
+        return {"before": whole, "before_origin": "measured", "times": _times(whole, manifest.file_mb), "times_origin": "measured"}
+    then = getattr(before, name)
+    return {"before": then, "before_origin": "predicted", "times": _times(then, getattr(after, name)), "times_origin": "predicted"}
+
+
+def _times(before: float, after: float) -> float | None:
+    return round(before / after, 2) if after else None
+
+
+def _what(name: TileName, manifest: Manifest) -> str:
+    cores, length = manifest.profile.cpu.cores, manifest.predictions.length
+    if name == "file_mb":
+        return "what an app downloads"
+    if name == "latency_ms":
+        unit = f"one token behind {length}" if manifest.predictions.first_token_ms is not None else f"a text of {length} tokens"
+        return f"{unit}, {cores} cores; 9 of 10 are faster"
+    if name == "ram_mb":
+        return "at the peak, beside the empty runtime"
+    score, teacher = manifest.ladder[-1].score, manifest.ladder[0].score
+    if score is None or teacher is None:
+        return "no test data was given, so nobody knows"
+    return f"{score.metric.replace('_', ' ')} {teacher.value:.4g} before, {score.value:.4g} after"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
