@@ -20,7 +20,7 @@ _ROW, _THICK = 22, 14  # pixels: a row's height, and a bar's
 _PLOT = 200  # pixels: the height of a plot of lines
 _TICKS = 4  # about so many on an axis
 _MOST_TICKS = 8
-_EDGE = 4.0  # percent of an axis that stay free at both ends, so that marks there are whole
+_EDGE = 6.0  # percent of an axis that stay free at both ends, so that marks there are whole
 
 
 @dataclass(frozen=True)

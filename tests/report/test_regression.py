@@ -79,7 +79,7 @@ def test_a_baseline_that_tells_nothing_is_refused_before_work(report, tmp_path):
     for content, says in (
         ("{", "is not JSON"),
         ("{}", "missing key"),
-        (json.dumps(report.as_json() | {"measurements": None}), "nothing was"),
+        (json.dumps(report.as_json() | {"measurements": None}), "no measurements"),
     ):
         (tmp_path / "bad.json").write_text(content)
         with pytest.raises(EdgepackError, match=says):

@@ -32,7 +32,8 @@ def manifest(pack_folder):
 
 @pytest.fixture(scope="module")
 def measured(pack_folder, manifest):
-    return measure(pack_folder, manifest, median_length=9, effort=QUICK)
+    """As on a quiet machine: what a busy one proves is tested in test_trust.py."""
+    return measure(pack_folder, manifest, median_length=9, effort=QUICK).model_copy(update={"is_steady": True})
 
 
 def with_budget(manifest, **limits):
@@ -153,8 +154,9 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         attributes = dict(attrs)
         self.links += [attributes[key] for key in ("href", "src") if key in attributes]
-        if tag == "svg":
+        if tag == "figure":
             self.charts.append(attributes)
+        assert tag != "svg" or (attributes["role"] == "img" and attributes["aria-label"])
         if tag not in ("meta", "link", "br"):
             self.open.append(tag)
 
@@ -170,7 +172,7 @@ def test_the_page_is_one_file_with_its_plots_and_no_network(pack_folder):
     page = Page()
     page.feed(text)
     assert page.open == [] and page.links == []
-    assert len(page.charts) == 10 and all(chart["role"] == "img" for chart in page.charts)
+    assert len(page.charts) == 10 and all(chart["role"] == "group" for chart in page.charts)
     assert "<script" not in text and "http" not in text.replace("http://www.w3.org/2000/svg", "")
 
 
