@@ -86,7 +86,7 @@ def test_a_baseline_that_tells_nothing_is_refused_before_work(report, tmp_path):
             read_baseline(tmp_path / "bad.json")
     with pytest.raises(EdgepackError, match="the baseline is of text-classification for"):
         check_comparable(report, "phone", report.task, ["local"])
-    with pytest.raises(EdgepackError, match="has nothing of pi: it was measured on local"):
+    with pytest.raises(EdgepackError, match="has no figures of pi: it was measured on local"):
         check_comparable(report, report.profile, report.task, ["local", "pi"])
     machine = report.measurements.environment["machine"]
     check_same_machine(report, "local", machine)
