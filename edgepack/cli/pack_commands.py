@@ -9,7 +9,7 @@ import typer
 from edgepack.cli.command import Cache, Json, Pack, Targets, on_stop, print_result
 from edgepack.cli.printing import show_json, show_text
 from edgepack.core.errors import EdgepackError
-from edgepack.measure.machines.targets import known_addresses
+from edgepack.measure.machines.targets import LOCAL, known_addresses
 from edgepack.plan.recipe import parse_fraction
 
 On = Annotated[
@@ -17,7 +17,7 @@ On = Annotated[
     typer.Option(
         help=f"Target to measure on: {', '.join(known_addresses())} or a name in targets.toml. Give it once for each target. "
         "null:// measures nothing: it shows that everything around a measurement works.",
-        show_default="local",
+        show_default=LOCAL.name,
     ),
 ]
 

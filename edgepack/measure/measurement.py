@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
+from edgepack.measure.machines.targets import LOCAL
 from edgepack.measure.statistics import Summary
 from edgepack.pack.manifest import Manifest
 from edgepack.plan.profile import Profile
@@ -137,7 +138,7 @@ class Measurement(Frozen):
 
     origin: Literal["measured"] = "measured"
     pack_id: str
-    target: str = "local"  # as the user named it
+    target: str = LOCAL.name  # as the user named it
     where: str
     is_the_device: bool
     effort: Effort

@@ -9,6 +9,7 @@ from edgepack.core.progress import bar
 from edgepack.measure import figures
 from edgepack.measure.doubts import doubts, is_steady, wait_for_quiet
 from edgepack.measure.machines.machine import Machine, RunJob
+from edgepack.measure.machines.targets import LOCAL
 from edgepack.measure.machines.transports.local import Here
 from edgepack.measure.measurement import (
     FULL,
@@ -25,7 +26,7 @@ _PAUSE_S = 0.3
 
 
 def measure(
-    folder: Path, manifest: Manifest, median_length: int | None, effort: Effort = FULL, on: Machine | None = None, target: str = "local"
+    folder: Path, manifest: Manifest, median_length: int | None, effort: Effort = FULL, on: Machine | None = None, target: str = LOCAL.name
 ) -> Measurement:
     """Measures the pack on this machine, or `on` another that has it, called `target`. median_length: the data's own, in tokens,
     beside 16, 64 and 128. EdgepackError where other work goes on there, unless `effort` takes that."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
 from edgepack.model.data import Data, load_data
+from edgepack.tasks import all_tasks
 from edgepack.tasks.common.task import Task, Text
 
 TRAIN_SPLIT = "data"  # what --vocabulary says for the train split alone
@@ -44,5 +45,6 @@ def _read_file(path: str) -> list[Text]:
             f"the vocabulary's corpus was not found: --vocabulary {path!r}",
             f"give a text, jsonl or csv file, or `{TRAIN_SPLIT}` for the train split",
         )
-    data = load_data(str(Path(path).expanduser()), "text-generation")  # the only task that needs nothing but texts
+    needs_only_texts = next(task.name for task in all_tasks() if task.joins_rows)
+    data = load_data(str(Path(path).expanduser()), needs_only_texts)
     return [row.text for rows in data.splits.values() for row in rows if row.text.strip()]

@@ -126,7 +126,7 @@ class Source:
         """EdgepackError: a family that edgepack does not know, which is the first to be told; or a head that tells no task."""
         family_of(self.config, f"{self.folder.name}/config.json")
         if self.sentence is not None and self.sentence.embeds:  # whatever head the transformer was trained with
-            return "feature-extraction"
+            return next(task.name for task in all_tasks() if task.gives_vectors)
         kind = self.adapter.kind if self.adapter else None
         of_adapter = [task.name for task in all_tasks() if kind is not None and task.adapter_kind == kind]
         return of_adapter[0] if of_adapter else task_of(self.config, f"{self.folder.name}/config.json")

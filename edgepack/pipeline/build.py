@@ -39,6 +39,7 @@ from edgepack.plan.choice import wished_formats
 from edgepack.plan.cost_model import predict_file_mb
 from edgepack.plan.formats import check_installed, python_runtime
 from edgepack.plan.plan import Plan, make_plan
+from edgepack.plan.precision import exported_precision
 from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.runtime import runtime_facts
@@ -115,8 +116,8 @@ def _first_states(recipe: Recipe, material: Material, profile: Profile, cache: P
     for plan in plans:
         check_calibration(material, plan)
         check_student(material, plan)
-    fp32_mb = predict_file_mb(plans[0].teacher, "fp32")
-    check_disk(cache, fp32_mb * _CHECKPOINT_COPIES, "the stages' results")
+    teacher_mb = predict_file_mb(plans[0].teacher, exported_precision())
+    check_disk(cache, teacher_mb * _CHECKPOINT_COPIES, "the stages' results")
     check_disk(out, sum(2 * plan.predictions.file_mb for plan in plans), "the pack")
     if is_first():
         collect(cache)

@@ -15,14 +15,13 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.core.resources import shipped
 from edgepack.measure.doubts import MOST_OTHERS, MOST_STOLEN
+from edgepack.measure.machines.targets import extras_of_transports
 
 EXTRAS = {  # what each extra of pyproject.toml gives; those for developers stand apart
-    "adb": "measure on Android devices that are connected by adb",
-    "browser": "measure in a browser (`--on browser://chromium`)",
+    **extras_of_transports(),
     "demo": "`edgepack build` without a model builds the demo's model",
     "genai": "check that onnxruntime-genai runs the packs of decoders",
     "sign": "sign modules with an ed25519 key (`edgepack ship --sign`)",
-    "ssh": "measure on boards over ssh",
     "tflite": "write TFLite files (`--format tflite`, `both` and `auto`)",
 }
 FOR_DEVELOPERS = {"all", "docs", "fuzz", "test"}

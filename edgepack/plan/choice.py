@@ -12,7 +12,7 @@ from edgepack.core.records import Frozen
 from edgepack.plan.cost_model import Prediction, predict
 from edgepack.plan.cuts import cut_shape
 from edgepack.plan.formats import FORMATS, FormatWish
-from edgepack.plan.precision import BLOCK, FileKind, all_precisions, precision_facts
+from edgepack.plan.precision import BLOCK, FileKind, all_precisions, exported_precision, precision_facts
 from edgepack.plan.profile import Budget, PrecisionName, Profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.runtime import Format, runtime_facts
@@ -157,7 +157,7 @@ def _precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: 
     chosen_freely = [each.name for each in offered if kind not in each.only_when_asked]
     if recipe.precision is None and chosen_freely:
         return chosen_freely
-    asked = precision_facts(recipe.precision or "fp32")
+    asked = precision_facts(recipe.precision or exported_precision())
     _refuse_an_old_runtime(profile, runtime, asked.name)
     fix = f"choose one of: {', '.join(each.name for each in offered)}"
     if kind not in asked.quantize:
@@ -177,12 +177,12 @@ def _version(profile: Profile, runtime: str) -> tuple[int, ...]:
 
 
 def _refuse_an_old_runtime(profile: Profile, runtime: str, precision: PrecisionName) -> None:
-    oldest, version = runtime_facts(runtime).oldest, _version(profile, runtime)
+    oldest, version, exported = runtime_facts(runtime).oldest, _version(profile, runtime), exported_precision()
     needed = oldest.get(precision)
     if needed is not None and version < needed:
         raise EdgepackError(
             f"{precision} files need {runtime} {needed[0]}.{needed[1]}, {profile.name} has {profile.runtimes[runtime].version}",
-            "update the device's runtime and its profile" + (", or choose fp32" if version >= oldest["fp32"] else ""),
+            "update the device's runtime and its profile" + (f", or choose {exported}" if version >= oldest[exported] else ""),
         )
 
 

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from edgepack.core.records import Frozen
 from edgepack.plan.formats import FORMATS
-from edgepack.plan.precision import BLOCK, FileKind, precision_facts
+from edgepack.plan.precision import BLOCK, FileKind, exported_precision, precision_facts
 from edgepack.plan.profile import PrecisionName, Profile
 from edgepack.plan.runtime import Format, runtime_facts
 from edgepack.plan.shape import ModelShape
@@ -243,9 +243,9 @@ def _cache_mb(shape: ModelShape, length: int) -> float:
 def _latency_ms(shape: ModelShape, precision: PrecisionName, profile: Profile, runtime: str, run: Run) -> float:
     speeds = profile.runtimes[runtime].precisions
     cycles_per_ms = profile.cpu.clock_ghz * 1e6
-    fp32_rate = speeds["fp32"].macs_per_cycle * cycles_per_ms
+    fp32_rate = speeds[exported_precision()].macs_per_cycle * cycles_per_ms
     # Blockwise kernels read a prompt about as fast as fp32 ones (measured on one x86 core): they save bytes, not products.
-    paid = "fp32" if FileKind(FORMATS[runtime], shape.decodes) in precision_facts(precision).in_blocks else precision
+    paid = exported_precision() if FileKind(FORMATS[runtime], shape.decodes) in precision_facts(precision).in_blocks else precision
     linear_rate = speeds[paid].macs_per_cycle * cycles_per_ms * _MATMUL_EFFICIENCY
     total_ms = (_head_weights(shape) + run.tokens * shape.vocabulary_head_weights) / linear_rate  # a decoder's for the last token only
     for layer in shape.layers:
@@ -256,8 +256,8 @@ def _latency_ms(shape: ModelShape, precision: PrecisionName, profile: Profile, r
         total_ms += _LAYER_OVERHEAD_MS * _FIT_GHZ / profile.cpu.clock_ghz
     if run.tokens == 1 and paid != precision:
         weights = sum(shape.linear_weights(layer) for layer in shape.layers) + _head_weights(shape)
-        unpacked = speeds["int8"].macs_per_cycle if "int8" in speeds else speeds["fp32"].macs_per_cycle
-        total_ms = max(total_ms, weights / (_BLOCK_SHARE * unpacked * cycles_per_ms))
+        unpacked = speeds.get(precision_facts(precision).unpacked_to, speeds[exported_precision()])
+        total_ms = max(total_ms, weights / (_BLOCK_SHARE * unpacked.macs_per_cycle * cycles_per_ms))
     parallel_ms = total_ms * (1 - _PARALLEL_SHARE + _PARALLEL_SHARE / run.cores)
     read_mb = _linear_mb(shape, precision, FORMATS[runtime]) + _cache_mb(shape, run.length)
     return max(parallel_ms, read_mb / (profile.memory.bandwidth_gb_s * _BANDWIDTH_SHARE))

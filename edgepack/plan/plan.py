@@ -8,7 +8,7 @@ from edgepack.plan.choice import BrokenBudget, Choice, choose, file_kind, last_n
 from edgepack.plan.cost_model import Prediction, predict
 from edgepack.plan.formats import FORMATS
 from edgepack.plan.model_steps import model_steps
-from edgepack.plan.precision import Situation, precision_facts
+from edgepack.plan.precision import Situation, exported_precision, precision_facts
 from edgepack.plan.profile import Budget, PrecisionName, Profile
 from edgepack.plan.recipe import DEFAULT_LENGTH, Recipe
 from edgepack.plan.runtime import Format
@@ -71,7 +71,7 @@ def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int
         student=choice.student,
         steps=(*_vocabulary_step(recipe, teacher, cut, pieces), *_steps(profile, recipe, teacher, choice, considered, runtime)),
         predictions=choice.prediction,
-        teacher_predictions=predict(teacher, "fp32", profile, runtime, recipe.length),
+        teacher_predictions=predict(teacher, exported_precision(), profile, runtime, recipe.length),
         broken=choice.broken,
     )
 

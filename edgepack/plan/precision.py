@@ -74,6 +74,8 @@ class PrecisionFacts:
     quantize: Mapping[FileKind, StepMaker | None]
     golden_tolerance: float  # of golden vectors on another machine
     wider: str | None = None  # what to try where this one loses too much
+    unpacked_to: str = ""  # by kernels that read blocks of weights, for a single token
+    counted_as: str = ""  # in a manifest's counts of products, where that is not the name
     computed_in: str = ""  # where products are computed in another precision than the weights are stored in
     refusals: Mapping[FileKind, str] = field(default_factory=dict)
     only_when_asked: tuple[FileKind, ...] = ()  # the planner does not choose it by itself
@@ -85,6 +87,7 @@ class PrecisionFacts:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "computed_in", self.computed_in or self.name)
+        object.__setattr__(self, "counted_as", self.counted_as or self.name)
 
 
 def as_sentence(text: str) -> str:
@@ -96,6 +99,11 @@ def precision_names() -> tuple[str, ...]:
     """The precisions that there are: files in precisions/, the widest first."""
     names = [path.stem for path in _FOLDER.glob("*.py") if path.stem != "__init__"]
     return tuple(sorted(names, key=lambda name: (-bits_of(name), name)))
+
+
+def exported_precision() -> str:
+    """What an export is in, before any step makes it narrower: the widest."""
+    return precision_names()[0]
 
 
 def bits_of(name: str) -> int:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from pydantic import Field, model_validator
 
 from edgepack.core.records import Stated
-from edgepack.plan.precision import precision_names
+from edgepack.plan.precision import exported_precision, precision_names
 from edgepack.plan.profile_files import profile_names, profile_path, read_profile_toml
 from edgepack.plan.runtime import runtime_names
 from edgepack.plan.saturation import saturates_u8s8
@@ -90,7 +90,7 @@ class Runtime(Stated):
 
     @model_validator(mode="after")
     def _has_fp32(self) -> "Runtime":
-        if "fp32" not in self.precisions:
+        if exported_precision() not in self.precisions:
             raise ValueError("every runtime states fp32: attention and what is not quantized run in it")
         return self
 

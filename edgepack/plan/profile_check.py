@@ -7,7 +7,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.plan.formats import FORMATS
 from edgepack.plan.plan import make_plan
-from edgepack.plan.precision import ONNX_ENCODER, bits_of, precision_facts
+from edgepack.plan.precision import ONNX_ENCODER, bits_of, exported_precision, precision_facts
 from edgepack.plan.profile import PrecisionName, Profile, load_profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.shape import LayerShape, ModelShape
@@ -97,7 +97,7 @@ def _unusual(profile: Profile) -> Iterator[str]:
     for key, value in facts.items():
         yield from _out_of_range(key, value, _USUAL[key])
     for name, runtime in profile.runtimes.items():
-        exact = runtime.precisions["fp32"].macs_per_cycle
+        exact = runtime.precisions[exported_precision()].macs_per_cycle
         for precision, speed in runtime.precisions.items():
             key = f"runtimes.{name}.precisions.{precision}.macs_per_cycle"
             yield from _out_of_range(key, speed.macs_per_cycle, _USUAL["macs_per_cycle"])

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from edgepack.pack.manifest import Manifest
+from edgepack.plan.precision import precision_facts
 
 _FAR_OFF = 0.1  # share by which a predicted size may miss the built file
-_FLOAT = {"fp32": "float", "fp16": "fp16"}
 
 
 def facts_of(manifest: Manifest) -> tuple[str, ...]:
@@ -18,7 +18,7 @@ def _precision(manifest: Manifest) -> Iterator[str]:
     total, stored = sum(manifest.products.values()), sum(manifest.weight_bytes.values())
     if not total or not stored:
         return
-    kind = _FLOAT.get(manifest.precision, manifest.precision)
+    kind = precision_facts(manifest.precision).counted_as
     share = f"{manifest.products.get(kind, 0)} of {total} matrix products are in {manifest.precision}"
     share += f", with {manifest.weight_bytes.get(kind, 0) / stored:.1%} of the bytes of all matrices and tables"
     others = {name: count for name, count in manifest.products.items() if count and name not in (kind, "float")}

@@ -217,4 +217,6 @@ TASK = Task(
     shown=lambda row: {"text": row.text, "text_pair": None},
     narrowed=_narrowed,
     library=_SENTENCE_TRANSFORMERS,
+    java_method="embed",
+    in_browsers=True,
 )

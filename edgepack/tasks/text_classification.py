@@ -259,4 +259,6 @@ TASK = Task(
     library=_PIPELINE,
     in_words=lambda decision, row, names: names[decision],
     truth_in_words=lambda row: row.label or "",
+    java_method="classify",
+    in_browsers=True,
 )

@@ -257,4 +257,5 @@ TASK = Task(
     gap=lambda differences: float(differences.mean()) if len(differences) else 0.0,  # in nats
     choices=lambda output: output[:, 1],
     library=_GENERATE,
+    java_method="generate",
 )

@@ -303,4 +303,6 @@ TASK = Task(
     answer_record=TagAnswers,
     answers=_answers,
     library=_PIPELINE,
+    java_method="entities",
+    in_browsers=True,
 )

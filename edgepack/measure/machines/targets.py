@@ -47,8 +47,18 @@ def transport_names() -> list[str]:
 
 def known_addresses() -> list[str]:
     """An address of each kind, as its transport's file states it; none of these files is imported for it."""
-    texts = ((_TRANSPORTS / f"{name}.py").read_text(encoding="utf-8") for name in transport_names())
-    return [match[1] for text in texts if (match := re.search(r'^EXAMPLE = "(.+)"$', text, re.MULTILINE))]
+    return list(_stated("EXAMPLE").values())
+
+
+def extras_of_transports() -> dict[str, str]:
+    """What edgepack's extra of a transport's name gives, for each that needs one."""
+    return _stated("EXTRA")
+
+
+def _stated(constant: str) -> dict[str, str]:
+    """The value of a constant in each transport's file that has it, by the transport's name."""
+    texts = {name: (_TRANSPORTS / f"{name}.py").read_text(encoding="utf-8") for name in transport_names()}
+    return {name: match[1] for name, text in texts.items() if (match := re.search(rf'^{constant} = "(.+)"$', text, re.MULTILINE))}
 
 
 def transport(target: Target) -> ModuleType:
@@ -69,10 +79,10 @@ def find_targets(wanted: Sequence[str], file: Path | None = None, cache: str | N
     """
     named = read_targets(file)
     targets = []
-    for address in wanted or ["local"]:
+    for address in wanted or [LOCAL.address]:
         target = named.get(address) or Target(name=address, address=address)
-        if target.name == target.address and "://" not in address and address != "local" and named:
-            raise EdgepackError(f"unknown target: {address!r}", did_you_mean(address, [*named, "local"]))
+        if target.name == target.address and "://" not in address and address != LOCAL.address and named:
+            raise EdgepackError(f"unknown target: {address!r}", did_you_mean(address, [*named, LOCAL.name]))
         transport(target).check(target)
         _check_folder(target)
         targets.append(target.model_copy(update={"cache": target.cache or cache}))

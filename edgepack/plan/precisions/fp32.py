@@ -9,4 +9,5 @@ FACTS = PrecisionFacts(
     is_integer=False,
     quantize=dict.fromkeys((ONNX_ENCODER, ONNX_DECODER, TFLITE_ENCODER, TFLITE_DECODER)),
     golden_tolerance=1e-3,
+    counted_as="float",
 )

@@ -43,5 +43,6 @@ FACTS = PrecisionFacts(
     ),  # an encoder is no faster, a decoder loses more than in int8
     suggested_for=(ONNX_DECODER, TFLITE_DECODER),
     in_blocks=(ONNX_DECODER,),
+    unpacked_to="int8",
     keeps_sensitive_layers=True,
 )

@@ -61,6 +61,7 @@ FACTS = PrecisionFacts(
     wider="fp32",
     suggested_for=(ONNX_ENCODER, ONNX_DECODER, TFLITE_ENCODER, TFLITE_DECODER),
     in_blocks=(ONNX_DECODER,),
+    unpacked_to="int8",
     smooths_before_export=True,
     is_fast_in_browsers=True,
 )

@@ -18,6 +18,7 @@ from edgepack.export.file_names import DATA_FILE, SCORE_FILE
 from edgepack.export.onnx_decoder import write_shipped
 from edgepack.export.onnx_weights import WeightsFile, load_mapped, read_weight, seen_as, weights_file
 from edgepack.pack.runnable import CacheLayer, Runnable, read_runnable
+from edgepack.plan.precision import precision_facts
 from edgepack.plan.steps import Quantize
 from edgepack.quantize.blocks import Blocks, Grid, quantize_blocks
 from edgepack.quantize.calibration import CalibrationTexts, running_texts
@@ -49,8 +50,8 @@ def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Itera
         name = f"{recipe}, the {len(sensitive)} most sensitive of {len(scanned)} layers in 8 bits"
         yield Candidate(name, step.precision, partial(write, step, wide=wide), details, sensitivity_records(scanned, sensitive))
     if not texts.is_precision_fixed:
-        wider = step.model_copy(update={"precision": "int8", "asymmetric": False})
-        yield Candidate(f"int8 in blocks of {step.block}", "int8", partial(write, wider), details)
+        wider = step.model_copy(update={"precision": precision_facts(step.precision).wider, "asymmetric": False})
+        yield Candidate(f"{wider.precision} in blocks of {step.block}", wider.precision, partial(write, wider), details)
 
 
 def runnable(before: Runnable) -> Runnable:

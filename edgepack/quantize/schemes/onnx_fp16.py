@@ -27,7 +27,7 @@ _LARGEST = np.finfo(np.float16).max
 def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Iterator[Candidate]:
     tensors = load_mapped(exported / MODEL_FILE).graph.initializer
     in_float = frozenset(tensor.name for tensor in tensors if _is_large(tensor) and not _fits(tensor))  # beyond fp16's range
-    yield Candidate("fp16", "fp16", partial(store_halves, exported), {}, in_float=in_float)
+    yield Candidate(step.precision, step.precision, partial(store_halves, exported), {}, in_float=in_float)
 
 
 def runnable(before: Runnable) -> Runnable:

@@ -32,10 +32,10 @@ def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Itera
     calibration, held_out = texts.sampled(SAMPLED_TEXTS)
     feeds = Texts(_feeds(model, calibration), _feeds(model, held_out))
     prepared = prepare(model, step, feeds)
-    recipe = "int8" if step.method == "dynamic" else "int8, static"
+    recipe = step.precision if step.method == "dynamic" else f"{step.precision}, static"
     if not step.sensitive or not feeds.calibration:
         quantized = quantized_products(prepared.model, step.reduce_range, (), prepared.ranges)
-        yield Candidate(recipe, "int8", partial(_write, quantized), prepared.details)
+        yield Candidate(recipe, step.precision, partial(_write, quantized), prepared.details)
     if step.sensitive == 0 or not feeds.calibration:
         return
     scanned = scan(model, prepared, step, feeds)
@@ -44,7 +44,7 @@ def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Itera
     quantized = quantized_products(prepared.model, step.reduce_range, in_float, prepared.ranges)
     recipe += f", the {len(sensitive)} most sensitive of {len(scanned)} groups of products in fp32"
     yield Candidate(
-        recipe, "int8", partial(_write, quantized), prepared.details, sensitivity_records(scanned, sensitive), frozenset(in_float)
+        recipe, step.precision, partial(_write, quantized), prepared.details, sensitivity_records(scanned, sensitive), frozenset(in_float)
     )
 
 

@@ -23,7 +23,7 @@ from edgepack.tasks.common.task import Features
 def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Iterator[Candidate]:
     calibration, texts_used = running_texts(texts)
     recipe = f"int4, a scale for {step.block} weights, embeddings in int8"
-    yield Candidate(recipe, "int4", partial(quantize, exported, step, calibration), {"calibration_texts": texts_used})
+    yield Candidate(recipe, step.precision, partial(quantize, exported, step, calibration), {"calibration_texts": texts_used})
 
 
 def runnable(before: Runnable) -> Runnable:

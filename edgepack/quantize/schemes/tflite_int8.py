@@ -21,9 +21,9 @@ from edgepack.quantize.tflite_scales import factor_scales, refuse_for_old_runtim
 def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Iterator[Candidate]:
     """Products in int8; then only weights in int8, which the runtime turns back to float as it loads."""
     how = " with scales apart" if step.scales_apart else ""
-    yield Candidate(f"int8{how}, a scale for a channel", "int8", partial(quantize, exported, step, False), {})
+    yield Candidate(f"{step.precision}{how}, a scale for a channel", step.precision, partial(quantize, exported, step, False), {})
     recipe = "int8 weights with products in float, a scale for a channel"
-    yield Candidate(recipe, "int8", partial(quantize, exported, step, True), {}, in_float=None)
+    yield Candidate(recipe, step.precision, partial(quantize, exported, step, True), {}, in_float=None)
 
 
 def runnable(before: Runnable) -> Runnable:

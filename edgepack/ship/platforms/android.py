@@ -16,7 +16,7 @@ from edgepack.ship.published import ChosenRelease, artefact, chosen_release
 from edgepack.ship.python_code import first_call
 from edgepack.ship.shipment import Carried, Shipment, Size, Written, check_known
 from edgepack.ship.shipping import rendered
-from edgepack.tasks import task_named
+from edgepack.tasks import all_tasks, task_named
 
 CHARACTERS_FILE, WEIGHTS_FILE = "characters.json", "weights.json"
 MIN_SDK = 26  # Android 8: the oldest with all of Java that the module uses; the runtimes themselves want 24 and 23
@@ -25,19 +25,12 @@ PLAY_LIMIT_MB = 200  # compressed download of an app's base module: Play Console
 _LARGEST_MAPPED = 2**31 - 1
 TAKES = frozenset({"runtime_version"})
 _ABIS = {"aarch64": ("arm64-v8a",), "armv7l": ("armeabi-v7a", "arm64-v8a")}
-_METHODS = {  # of the module's class, by the task: those that it knows
-    "text-classification": "classify",
-    "token-classification": "entities",
-    "question-answering": "answer",
-    "feature-extraction": "embed",
-    "text-generation": "generate",
-}
 
 
 def check(shipment: Shipment) -> tuple[str, ...]:
     """EdgepackError: a task, tokenizer, runtime, name or size that the module does not take. Warnings: Play's limit, the version."""
     manifest = shipment.manifest
-    check_known(shipment, tasks=_METHODS, models={"WordPiece", "BPE", "Unigram"})
+    check_known(shipment, tasks=[task.name for task in all_tasks() if task.java_method], models={"WordPiece", "BPE", "Unigram"})
     check_tokenizer(shipment.pack / TOKENIZER_FILE)
     class_prefix(shipment.name)
     if facts_in_python(manifest.plan.runtime).android is None:
@@ -144,9 +137,10 @@ def _context(shipment: Shipment) -> dict[str, object]:
 def _first_call(task: str) -> dict[str, Verbatim]:
     """For a README: a call as Kotlin writes it, and what to look at of the answer."""
     asked = first_call(task)
-    call = f"{_METHODS[task]}({asked['call']}).{asked['attribute']}"
+    method = task_named(task).java_method
+    call = f"{method}({asked['call']}).{asked['attribute']}"
     if task_named(task).decodes:
-        call = f"{_METHODS[task]}({asked['call']}, 40, null) {{ piece -> print(piece); true }}.endedBy"
+        call = f"{method}({asked['call']}, 40, null) {{ piece -> print(piece); true }}.endedBy"
     return {"call": Verbatim(call), "attribute": asked["attribute"]}
 
 

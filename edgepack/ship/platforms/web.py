@@ -14,13 +14,12 @@ from edgepack.ship.module_files import code_bytes, write_model
 from edgepack.ship.python_code import first_call
 from edgepack.ship.release import with_constants
 from edgepack.ship.shipment import Carried, Shipment, Size, Written, check_known
+from edgepack.tasks import all_tasks, task_named
 
 _RUNTIME, _TOKENIZERS, _BUNDLER = FACTS.npm.name, "@huggingface/tokenizers", "esbuild"
 _VERSIONS = {_RUNTIME: FACTS.npm.version, _TOKENIZERS: "0.2.0", _BUNDLER: "0.28.2"}  # those that the module is tested with
 _RUNTIME_BYTES = 14_239_897 + 24_381 + 50_126  # ort-wasm-simd-threaded.wasm and .mjs, ort.wasm.min.mjs
 _TOKENIZERS_BYTES = 36_601  # tokenizers.min.mjs
-_TASKS = {"text-classification", "token-classification", "feature-extraction"}
-_WHY_NOT = {"question-answering": "the web module cannot answer questions: its tokenizer library does not say where a token is in the text"}
 _MODELS = {"WordPiece", "BPE", "Unigram", "WordLevel"}
 _POST_PROCESSORS = {"TemplateProcessing", "BertProcessing", "RobertaProcessing", "ByteLevel"}
 _LOCK = "package-lock.json"
@@ -30,12 +29,10 @@ _FILE_LIMIT_SOURCE = "GitHub Pages and repositories take no larger file, docs.gi
 
 def check(shipment: Shipment) -> tuple[str, ...]:
     """Refuses decoders, spans of a context and TFLite files. Warns of other precisions than int8, and of very large files."""
-    if shipment.manifest.task in _WHY_NOT:
-        raise EdgepackError(
-            _WHY_NOT[shipment.manifest.task],
-            "ship it --for android, linux or python, or build a pack for one of these tasks: " + ", ".join(sorted(_TASKS)),
-        )
-    check_known(shipment, _TASKS, _MODELS)
+    tasks = [task.name for task in all_tasks() if task.in_browsers]
+    if why_not := task_named(shipment.manifest.task).why_not_in_browsers:
+        raise EdgepackError(why_not, f"ship it --for android, linux or python, or build a pack for one of these tasks: {', '.join(tasks)}")
+    check_known(shipment, tasks, _MODELS)
     if shipment.manifest.format != "onnx":
         raise EdgepackError("the web module runs ONNX files, and the pack is a TFLite file", "build the pack with --format onnx")
     _check_places(shipment)

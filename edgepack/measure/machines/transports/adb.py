@@ -17,6 +17,7 @@ from edgepack.measure.machines.remote import Remote, boot_command
 from edgepack.measure.machines.targets import Target
 
 EXAMPLE = "adb://serial"
+EXTRA = "measure on Android devices that are connected by adb"
 _ADDRESS = re.compile(r"adb://(?P<serial>[\w.:\[\]-]*)/?")
 _SCRATCH = "/data/local/tmp"  # what adb's shell may write on every phone, where its home folder is the root of the file system
 _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)  # kinds of packets in adb's shell protocol: a byte, a length, the bytes

@@ -15,6 +15,7 @@ from edgepack.measure.machines.remote import Remote, boot_command
 from edgepack.measure.machines.targets import Target
 
 EXAMPLE = "ssh://user@host"
+EXTRA = "measure on boards over ssh"
 _ADDRESS = re.compile(r"ssh://(?:(?P<user>[\w.][\w.-]*)@)?(?P<host>[\w.][\w.-]*|\[[0-9a-fA-F:]+\])(?::(?P<port>\d{1,5}))?/?")
 _CONNECT_S = 20
 _ALIVE_S, _ALIVE_COUNT = 10, 3  # a board that says nothing to so many of these is gone
