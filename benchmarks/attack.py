@@ -9,31 +9,31 @@ Nothing but the number of faults counts, and every fault is shown with what brin
 
 import argparse
 import datetime
+import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from attack_builds import Builder, check_pack  # noqa: E402
+from attack_builds import Builder, Row, WarmBuilds, check_pack, settings  # noqa: E402
+from attack_kills import kills, started  # noqa: E402
 from fuzz_subjects import SUBJECTS  # noqa: E402
 from fuzzing import fault_of  # noqa: E402
+from hostile import HOSTILE, check_reports, shipped_poisoned  # noqa: E402
+from settings_tried import SETTINGS  # noqa: E402
 
-
-class Row(NamedTuple):
-    what: str
-    tried: int
-    faults: list[str]
-    note: str = ""
+from edgepack.pack.manifest import MANIFEST_FILE  # noqa: E402
+from edgepack.ship.shipment import platform_names  # noqa: E402
 
 
 def inputs(count: int) -> Row:
@@ -57,42 +57,6 @@ def coverage(count: int) -> Row:
         return Row(what, 0, [], "not run: pip install 'edgepack[fuzz]'")
     faults = [line for line in done.stderr.splitlines() if line.startswith("FAULT")]
     return Row(what, count, faults or ([done.stderr[-300:]] if done.returncode else []))
-
-
-def kills(count: int) -> Row:
-    """A build, or a measuring into a pack, is killed at a random moment, and started again."""
-    faults, draw = [], random.Random("kills")
-    with tempfile.TemporaryDirectory() as place:
-        builder = Builder(Path(place))
-        whole_s = builder.reference()
-        for number in range(count):
-            out, cache = Path(place) / f"pack{number}", Path(place) / ("used" if number % 2 else f"cache{number}")
-            act = (lambda o=out, c=cache: builder.build(o, c)) if number % 4 < 3 else builder.measure
-            after_s = draw.uniform(0, whole_s * (1.1 if number % 4 < 3 else 0.5))
-            _killed(act, after_s)
-            fault = builder.fault_after_kill(out, cache) if number % 4 < 3 else builder.fault_of_measured()
-            faults += [f"number {number}, after {after_s:.2f} s: {fault}"] if fault else []
-            shutil.rmtree(out, ignore_errors=True)
-            shutil.rmtree(cache, ignore_errors=True) if number % 2 == 0 else None
-    return Row("kills of builds and measurings: half packs, wrong bytes, reruns that fail", count, faults, f"a build takes {whole_s:.1f} s")
-
-
-def setups(count: int) -> Row:
-    """A board's set-up is killed at a random moment, and started again."""
-    from measure.test_board_sessions import Session, finish, is_set_up
-
-    faults, draw = [], random.Random("setups")
-    for number in range(count):
-        with tempfile.TemporaryDirectory() as place:
-            session = Session(Path(place))
-            session.start("set_up")
-            time.sleep(draw.uniform(0, 0.4))
-            session.end(signal.SIGKILL)
-            again = Session(Path(place))
-            answers = again.ask("set_up"), finish(again)
-            again.end()
-            faults += [] if answers == (True, {}) and is_set_up(Path(place)) else [f"number {number}: {answers}"]
-    return Row("kills of a board's set-up: what the next one cannot replace", count, faults)
 
 
 def flips(count: int) -> Row:
@@ -122,9 +86,9 @@ def pairs(count: int) -> Row:
         builder.reference()
         for number in range(count):
             out = Path(place) / f"pack{number}"
-            first = _started(lambda o=out: builder.build(o, Path(place) / "used"))
+            first = started(lambda o=out: builder.build(o, Path(place) / "used"))
             time.sleep(draw.choice([0, draw.uniform(0, 2)]))
-            second = _started(lambda o=out: builder.build(o, Path(place) / "used"))
+            second = started(lambda o=out: builder.build(o, Path(place) / "used"))
             codes = sorted(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in (first, second))
             fault = "" if codes in ([0, 1], [0, 0]) else f"exit codes {codes}"  # 0 and 0: the second found it finished
             fault = fault or check_pack(out, builder.expected)
@@ -134,83 +98,105 @@ def pairs(count: int) -> Row:
 
 
 def strings(count: int) -> Row:
-    return _tests("hostile strings in every field, each platform's files parsed", ["tests/ship/test_hostile_packs.py"])
+    """A hostile value in every string of a pack at once, ship for each platform, and a parser of each language that comes out."""
+    faults, tried = [], Counter[str]()
+    with tempfile.TemporaryDirectory() as place:
+        builder = Builder(Path(place))
+        builder.reference()
+        content = json.loads((builder.place / "reference" / MANIFEST_FILE).read_text())
+        pack = shutil.copytree(builder.place / "reference", Path(place) / "poisoned")
+        for value in HOSTILE:
+            for platform in [*platform_names(), "reports"]:
+                if tried[platform] >= count:
+                    continue
+                try:
+                    is_report = platform == "reports"
+                    out = Path(place) / platform
+                    out.mkdir(exist_ok=True) if is_report else None
+                    tried[platform] += (
+                        check_reports(content, value, out) if is_report else shipped_poisoned(pack, content, value, platform, out)
+                    )
+                except Exception as error:  # a value that escaped, or a crash
+                    faults.append(f"{platform}, {value[:40]!r}: {type(error).__name__}: {str(error)[:200]}")
+    note = ", ".join(f"{number} for {platform}" for platform, number in tried.items())
+    return Row("hostile strings that become code or markup, by platform", sum(tried.values()), faults, note)
 
 
 def warm(count: int) -> Row:
-    full = [] if count > 1 else ["-k", "test_a_setting_moves or test_every_setting"]
-    return _tests("fields of the recipe, files, columns, versions: warm differs from fresh", ["tests/pipeline/test_keys.py", *full])
+    """Each setting of a recipe: a build with the results of all builds before in its cache, beside one with an empty cache."""
+    faults, names = [], settings()[:count]
+    with tempfile.TemporaryDirectory() as place:
+        builds = WarmBuilds(Path(place))
+        for name in names:
+            fault = builds.fault_of(name)
+            faults += [f"{name}: {fault}"] if fault else []
+    note = f"{len(SETTINGS) - len(settings())} of {len(SETTINGS)} settings belong to models of another task"
+    return Row("a warm build differs from a fresh one, by setting", len(names), faults, note)
 
 
-ATTACKS: dict[str, tuple[Callable[[int], Row], int]] = {
+def board(count: int) -> Row:
+    """What lies in a board's home after it was set up, used as a transport does, and removed."""
+    from measure.test_board_sessions import Session, finish
+
+    faults = []
+    for number in range(count):
+        with tempfile.TemporaryDirectory() as home:
+            session = Session(Path(home))
+            session.ask("set_up"), finish(session), session.ask("remove")
+            session.end()
+            faults += [f"number {number}: {path.name} is left" for path in Path(home).iterdir()]
+    return Row("files left on a board after remove", count, faults)
+
+
+ATTACKS: dict[str, tuple[Callable[[int], Row], int]] = {  # the longest first
+    "warm": (warm, len(settings())),
+    "kills": (kills, 200),
     "inputs": (inputs, 10_000),
     "coverage": (coverage, 20_000),
-    "kills": (kills, 60),
-    "setups": (setups, 40),
+    "pairs": (pairs, 50),
     "flips": (flips, 1000),
-    "pairs": (pairs, 20),
-    "strings": (strings, 10),
-    "warm": (warm, 10),
+    "strings": (strings, 500),
+    "board": (board, 5),
 }
 
 
-def _tests(what: str, arguments: list[str]) -> Row:
-    command = [sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    last = (done.stdout.strip().splitlines() or ["nothing"])[-1]
-    tried = sum(int(word) for word, kind in zip(last.split(), last.split()[1:], strict=False) if kind.startswith(("passed", "failed")))
-    return Row(what, tried, [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))], "tests of the suite")
+def _row(name: str, share: float) -> Row:
+    attack, count = ATTACKS[name]
+    began = time.monotonic()
+    row = attack(max(1, round(count * share)))
+    wall_s, cpu_s = time.monotonic() - began, sum(os.times()[:4])
+    row = row._replace(wall_s=round(wall_s), cpu_s=round(cpu_s))
+    print(f"{name}: {row.tried} tried, {len(row.faults)} faults, {row.wall_s} s, {row.cpu_s} s of CPU", file=sys.stderr, flush=True)
+    for fault in row.faults[:20]:
+        print(f"  {fault}", file=sys.stderr, flush=True)
+    return row
 
 
-def _started(act: Callable[[], None]) -> int:
-    """A process with everything loaded already: what is killed is the work, not an import."""
-    process = os.fork()
-    if process:
-        return process
-    os.setsid()
-    code = 1
-    try:
-        sys.stderr = sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  it ends with the process
-        act()
-        code = 0
-    finally:
-        os._exit(code)
-
-
-def _killed(act: Callable[[], None], after_s: float) -> None:
-    process = _started(act)
-    time.sleep(after_s)
-    os.killpg(process, signal.SIGKILL) if _leads_a_group(process) else os.kill(process, signal.SIGKILL)
-    os.waitpid(process, 0)
-
-
-def _leads_a_group(process: int) -> bool:
-    try:
-        return os.getpgid(process) == process
-    except ProcessLookupError:
-        return False
-
-
-def _rows(names: list[str], share: float) -> Iterator[Row]:
-    for name in names:
-        attack, count = ATTACKS[name]
-        began = time.monotonic()
-        row = attack(max(1, round(count * share)))
-        print(f"{name}: {row.tried} tried, {len(row.faults)} faults, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-        for fault in row.faults[:20]:
-            print(f"  {fault}", file=sys.stderr, flush=True)
-        yield row
+def _apart(name: str, share: float) -> Row:
+    """A row in a process of its own, so that two cores have work, and a row's memory and threads are not the next one's."""
+    with tempfile.NamedTemporaryFile("r", suffix=".json") as file:
+        command = [sys.executable, __file__, "--only", name, "--share", str(share), "--row", file.name]
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
+        text = file.read()
+    return Row(**json.loads(text)) if text else Row(name, 0, ["it ended without a result"])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of the attacks")
+    parser.add_argument("--share", type=float, default=1.0, help="of each count")
     parser.add_argument("--only", help=f"some of: {', '.join(ATTACKS)}")
+    parser.add_argument("--row", type=Path, help="do one row here, and write it as JSON to this file")
     asked = parser.parse_args()
-    rows = list(_rows(asked.only.split(",") if asked.only else list(ATTACKS), 0.1 if asked.quick else 1.0))
-    print(f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}\n\n| attack | tried | faults | |\n|---|---|---|---|")
+    share, names = 0.1 if asked.quick else asked.share, asked.only.split(",") if asked.only else list(ATTACKS)
+    if asked.row:
+        asked.row.write_text(json.dumps(_row(names[0], share)._asdict()))
+        return
+    with ThreadPoolExecutor(2) as pool:
+        rows = list(pool.map(lambda name: _apart(name, share), names))
+    print(f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}\n\n| attack | tried | faults | s | CPU s | |\n|---|---|---|---|---|---|")
     for row in rows:
-        print(f"| {row.what} | {row.tried:,} | {len(row.faults)} | {row.note} |")
+        print(f"| {row.what} | {row.tried:,} | {len(row.faults)} | {row.wall_s} | {row.cpu_s} | {row.note} |")
     sys.exit(any(row.faults for row in rows))
 
 

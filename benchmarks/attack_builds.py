@@ -2,20 +2,24 @@
 
 import contextlib
 import hashlib
+import importlib
 import io
+import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from settings_tried import FIXED, SETTINGS, changed_setting
 from small import make_data, make_model
 
 from edgepack.core.cache import stage
 from edgepack.core.errors import EdgepackError
+from edgepack.core.renewal import finish_renewal
 from edgepack.measure.measurement import Effort
-from edgepack.pack.manifest import check_files, read_manifest
+from edgepack.pack.manifest import REPORT_FILES, check_files, read_manifest
 from edgepack.pipeline.build import build
 from edgepack.pipeline.measure import measure_pack
 from edgepack.plan.profile import load_profile
@@ -24,6 +28,15 @@ from edgepack.ship.shipping import ship
 
 _SHORT = Effort(name="quick", sessions=1, runs=3, seconds=0.0, loads=1, force=True)
 _BUILT = ("model.onnx", "model.onnx.data", "golden.jsonl", "tokenizer.json", "runnable.json", "labels.json")
+
+
+class Row(NamedTuple):
+    what: str
+    tried: int
+    faults: list[str]
+    note: str = ""
+    wall_s: int = 0
+    cpu_s: int = 0  # its children's too
 
 
 def check_pack(out: Path, expected: dict[str, str]) -> str:
@@ -57,11 +70,22 @@ class Builder:
         self.expected = {name: _digest(self.place / "reference" / name) for name in _BUILT}
         return time.monotonic() - began
 
-    def measure(self) -> None:
-        measure_pack(self.place / "reference", effort=_SHORT)
+    def measure(self, out: Path | None) -> None:
+        """Into the pack, or into a folder of reports."""
+        measure_pack(self.place / "reference", effort=_SHORT, out=out)
 
-    def fault_of_measured(self) -> str:
-        return check_pack(self.place / "reference", self.expected)
+    def fault_of_measured(self, out: Path | None, before: dict[str, str]) -> str:
+        """before: hashes of the reports in `out`. All are the old ones, or all are new; the pack is whole."""
+        fault = check_pack(self.place / "reference", self.expected)
+        if fault or out is None:
+            return fault
+        finish_renewal(out, REPORT_FILES)  # as whoever reads them next does
+        after = self.reports(out)
+        is_mixed = len({after.get(name) == digest for name, digest in before.items()}) > 1 or after.keys() != before.keys()
+        return "old reports beside new ones" if is_mixed else ""
+
+    def reports(self, out: Path) -> dict[str, str]:
+        return {name: _digest(out / name) for name in REPORT_FILES if (out / name).is_file()}
 
     def fault_after_kill(self, out: Path, cache: Path) -> str:
         """No half pack; and the same build, started again, ends well with the same bytes and nothing beside them."""
@@ -81,10 +105,10 @@ class Builder:
         """Name, files, and whether they are accepted as they are now: a pack, a stage of the cache, a signed module."""
         pack = self.place / "reference"
         stages = sorted((self.place / "used" / "stages").iterdir())
-        found = [("pack", _files(pack), lambda: check_pack(pack, {}) == "")]
-        found += [(f"cache {path.name}", _files(path), lambda path=path: self._is_intact(path)) for path in stages]
+        subjects = [("pack", _files(pack), lambda: check_pack(pack, {}) == "")]
+        subjects += [(f"cache {path.name}", _files(path), lambda path=path: self._is_intact(path)) for path in stages]
         module = self._module()
-        return [*found, ("module", _files(module), lambda: self._opens(module))] if module else found
+        return [*subjects, ("module", _files(module), lambda: self._opens(module))] if module else subjects
 
     def _is_intact(self, folder: Path) -> bool:
         """On a copy, for a damaged stage is removed."""
@@ -112,9 +136,60 @@ class Builder:
         return next(path.parent for path in (self.place / "module").rglob("module.json"))
 
     def _opens(self, module: Path) -> bool:
+        """The module's own self-test, in a fork: what it needs is imported before, so that only its work is repeated."""
         package = next(path for path in (module, *module.parents) if (path / "__init__.py").is_file())
-        done = subprocess.run([sys.executable, "-m", package.name, "--self-test"], cwd=package.parent, capture_output=True, check=False)
-        return done.returncode == 0
+        for name in ("numpy", "tokenizers", "onnxruntime", "cryptography.hazmat.primitives.asymmetric.ed25519"):
+            importlib.import_module(name)
+        process = os.fork()
+        if process == 0:
+            code = 1
+            try:
+                sys.path.insert(0, str(package.parent))
+                code = 0 if importlib.import_module(package.name).self_test(threads=1).ok else 1
+            finally:
+                os._exit(code)
+        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+
+
+class WarmBuilds:
+    """One cache that every build of before has filled, beside an empty one for each build."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        make_model(place / "model")
+        data = make_data(place / "data", {"train": 32, "dev": 12, "test": 12})
+        short = {"epochs": 1}
+        self.stated = {"model": str(place / "model"), "data": str(data), "training": short, "budget": {}, "columns": {}} | FIXED
+        self._built(self.stated, "base", self.place / "used")
+
+    def fault_of(self, name: str) -> str:
+        """The recipe with another value for one setting: the warm build's pack and its scores are those of the fresh one."""
+        folder = self.place / name
+        folder.mkdir()
+        changed = changed_setting(self.stated, name, folder)
+        warm, fresh = (
+            self._built(changed, f"{name}/{kind}", cache) for kind, cache in (("warm", self.place / "used"), ("fresh", folder / "c"))
+        )
+        shutil.rmtree(folder)
+        if warm.keys() != fresh.keys():
+            return f"warm: {sorted(warm)}, fresh: {sorted(fresh)}"
+        return ", ".join(sorted(key for key, value in warm.items() if fresh[key] != value))
+
+    def _built(self, stated: dict[str, Any], name: str, cache: Path) -> dict[str, str]:
+        out = self.place / name
+        out.parent.mkdir(exist_ok=True)
+        try:
+            with contextlib.redirect_stderr(io.StringIO()):
+                build(Recipe.read(stated, "attack"), load_profile("raspberry-pi"), out, cache, None, "edgepack build")
+        except EdgepackError as error:
+            return {f"refused: {error.problem}": ""}
+        ladder = [row.model_copy(update={"seconds": 0.0}) for row in read_manifest(out).ladder]
+        return {one: _digest(out / one) for one in _BUILT} | {"ladder": str(ladder)}
+
+
+def settings() -> list[str]:
+    """Those with another value to try; the others belong to models of another task."""
+    return [name for name, (value, _) in SETTINGS.items() if value is not None]
 
 
 class _Damaged(Exception):

@@ -160,7 +160,7 @@ class Material:
 
 def gather(recipe: Recipe) -> Material:
     """Model and data of a recipe, with every complaint that can come before the model is loaded."""
-    source = find_model(recipe.model, recipe.trust_remote_code, base=recipe.base)
+    source = find_model(recipe.model, recipe.trust_remote_code, base=recipe.base, revision=recipe.revision)
     check_tokenizer(source)
     for line in check_tokenizer_statements(source.folder, source.config):
         say(line)

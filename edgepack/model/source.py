@@ -63,6 +63,7 @@ class Source:
     licence: str | None
     adapter: Adapter | None = None  # to be merged into the weights
     adapter_folder: Path | None = None
+    revision: str | None = None  # the commit of a hub model; of an adapter its own
 
     @cached_property
     def sha256(self) -> str:
@@ -132,21 +133,27 @@ class Source:
         return of_adapter[0] if of_adapter else task_of(self.config, f"{self.folder.name}/config.json")
 
 
-def find_model(model: str, trust_remote_code: bool = False, with_weights: bool = True, base: str | None = None) -> Source:
+def find_model(
+    model: str, trust_remote_code: bool = False, with_weights: bool = True, base: str | None = None, revision: str | None = None
+) -> Source:
     """EdgepackError: no such folder, no config, pickle only, truncated weights, code of its own that nobody asked for.
 
     with_weights=False looks at the config alone, and fetches no more of a hub model. base: where `model` is a LoRA adapter, the
-    model that it was trained on.
+    model that it was trained on. revision: of a hub model, a commit, tag or branch.
     """
+    commit = None
     folder = Path(model).expanduser()
     name = folder.resolve().name  # where it lies on this machine is nobody's business
     if not is_there(folder) or not folder.is_dir():
         if is_there(folder):
             raise EdgepackError(f"the model is a file: {model!r}", "give the folder with config.json and model.safetensors")
-        name, folder = model, _download(model, _WEIGHTS + _CONFIGS if with_weights else _CONFIGS)
+        name, folder = model, _download(model, _WEIGHTS + _CONFIGS if with_weights else _CONFIGS, revision)
+        commit = folder.name if re.fullmatch("[0-9a-f]{40}", folder.name) else None  # where the hub's library keeps it
+    elif revision is not None:
+        raise EdgepackError(f"--revision {revision} is of a hub model, and {model!r} is a folder here", "leave --revision out")
     adapter = read_adapter(folder)
     if base is not None or (adapter is not None and not (folder / "config.json").is_file()):
-        return _adapted(name, folder, adapter, base, trust_remote_code, with_weights)
+        return replace(_adapted(name, folder, adapter, base, trust_remote_code, with_weights), revision=commit)
     root, folder = folder, transformer_folder(folder)
     config = _read_config(folder)
     if config.get("auto_map") and not trust_remote_code:
@@ -158,7 +165,7 @@ def find_model(model: str, trust_remote_code: bool = False, with_weights: bool =
         check_safetensors(path)
     kept_file = folder / KEPT_FILE
     record = Kept.read(read_json_object(kept_file, CONFIG_BYTES), f"{folder.name}/{KEPT_FILE}") if kept_file.is_file() else None
-    source = Source(name, folder, root, config, record, weights, _licence(root))
+    source = Source(name, folder, root, config, record, weights, _licence(root), revision=commit)
     _ = source.sentence  # whatever the task is, the folder is not what it looks like where a part of it is refused
     return source
 
@@ -202,17 +209,20 @@ def check_tokenizer(source: Source) -> None:
         raise EdgepackError(f"no tokenizer in {source.folder}", "save the tokenizer beside the model: `tokenizer.save_pretrained(folder)`")
 
 
-def _download(model: str, patterns: list[str]) -> Path:
+def _download(model: str, patterns: list[str], revision: str | None) -> Path:
+    if revision is not None and not re.fullmatch(r"[A-Za-z0-9][\w./-]{0,199}", revision):
+        raise EdgepackError(f"--revision {revision!r} is no commit, tag or branch", "give one that the model's page lists")
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model):
         raise EdgepackError(f"model folder not found: {model!r}", "check the path, or give a hub id such as org/name")
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(model, allow_patterns=patterns))
+        return Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
     except Exception as error:  # network, rights, no such id: the hub's library has a class of its own for each
         reason = str(error).strip().split("\n")[0]
         raise EdgepackError(
-            f"no model folder and no hub model: {model!r} ({reason})", "check the path or the id, and the network"
+            f"no model folder and no hub model: {model!r}{f' at {revision}' if revision else ''} ({reason})",
+            "check the path or the id, and the network",
         ) from None
 
 

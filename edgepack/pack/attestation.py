@@ -40,7 +40,11 @@ def statement(subject: Mapping[str, str], build_type: str, parameters: Mapping[s
                 "externalParameters": dict(parameters),
                 "internalParameters": {"pack_id": manifest.pack_id, "versions": manifest.versions},
                 "resolvedDependencies": [
-                    {"name": without_folders(origin.name), "annotations": {"role": role}, "digest": {"sha256": origin.sha256}}
+                    {
+                        "name": without_folders(origin.name),
+                        "annotations": {"role": role},
+                        "digest": {"sha256": origin.sha256} | ({"gitCommit": origin.revision} if origin.revision else {}),
+                    }
                     for role, origin in sources
                 ],
             },

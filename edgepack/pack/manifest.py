@@ -4,9 +4,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.fields import FileName, OneLine, PackageName, Sha256, VersionText
@@ -69,6 +69,7 @@ class Origin(Frozen):
 
     name: OneLine
     sha256: str
+    revision: Annotated[str, StringConstraints(pattern="^[0-9a-f]{40}$")] | None = None  # the commit of a hub model
 
 
 class Served(Frozen):

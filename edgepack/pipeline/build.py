@@ -59,7 +59,7 @@ def plan_build(recipe: Recipe, profile: Profile) -> Plan:
 
 def plan_formats(recipe: Recipe, profile: Profile) -> tuple[Plan, ...]:
     """A plan for each format that the recipe wants."""
-    source = find_model(recipe.model, recipe.trust_remote_code, with_weights=False, base=recipe.base)
+    source = find_model(recipe.model, recipe.trust_remote_code, False, recipe.base, recipe.revision)
     return _plans(profile, recipe, source.shape(recipe.task or source.task()))
 
 
@@ -126,7 +126,8 @@ def _first_states(recipe: Recipe, material: Material, profile: Profile, cache: P
 
 def _built(state: BuildState) -> BuildState:
     """The plan's steps, from the model as it came to a file for its runtime."""
-    say(f"teacher: {state.source.name}, {state.material.task.name}, {state.plan.teacher.params / 1e6:.1f}M parameters")
+    at = "" if state.source.revision is None else f" at {state.source.revision} (--revision asks for the same again)"
+    say(f"teacher: {state.source.name}{at}, {state.material.task.name}, {state.plan.teacher.params / 1e6:.1f}M parameters")
     if state.material.data:
         say(f"data: {state.material.data.summary()}")
     if summary_of := getattr(state.material.answers, "summary", None):

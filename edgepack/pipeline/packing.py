@@ -161,7 +161,7 @@ def write_tokenizer(material: Material, max_length: int, folder: Path, takes_typ
 
 
 def _origin(source: Source) -> Origin:
-    return Origin(name=source.name, sha256=source.sha256)
+    return Origin(name=source.name, sha256=source.sha256, revision=source.revision)
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -67,6 +67,10 @@ class Recipe(Stated):
     """model: a folder or hub id. Whatever is None is chosen by the plan, or read from the model and the data."""
 
     model: Annotated[str, Setting("Model folder or hub id.", BUILD, unset="the demo model")] = ""
+    revision: Annotated[
+        str | None,
+        Setting("Of a hub model: commit, tag or branch. A pack states the commit.", BUILD, unset="the newest"),
+    ] = None
     base: Annotated[
         str | None, Setting("If the model is a LoRA adapter: the model that it was trained on.", BUILD, unset="the model is not an adapter")
     ] = None

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
@@ -15,6 +16,7 @@ from edgepack.plan.runtime import facts_in_python, python_runtimes
 from edgepack.ship.module_files import versions_measured_with
 from edgepack.ship.release import with_constants
 from edgepack.ship.shipment import Carried, Shipment, Size
+from edgepack.ship.wheel_hashes import Pinned, pinned
 from edgepack.tasks import task_named
 
 _SELF_TEST_S = 1800
@@ -88,6 +90,13 @@ def requirements(shipment: Shipment, with_server: bool) -> tuple[Verbatim, ...]:
     if shipment.signer:
         lines |= {CHECKER: requirement(CHECKER, CHECKER_VERSION), "cffi": requirement("cffi", "2.1.1")}  # boards install no dependencies
     return tuple(line for _, line in sorted(lines.items()))
+
+
+def write_requirements(folder: Path, lines: Sequence[Verbatim]) -> Pinned:
+    """requirements.txt, with hashes where they are known or pip's index gives them."""
+    pins = pinned(lines)
+    (folder / "requirements.txt").write_text(pins.text, encoding="utf-8")
+    return pins
 
 
 def library_sizes(shipment: Shipment, with_server: bool) -> tuple[Size, ...]:

@@ -52,10 +52,11 @@ class Carried(Frozen):
 
 
 class Written(Frozen):
-    """What a platform wrote. context: more names for its README's template."""
+    """What a platform wrote. context: more names for its README's template. warnings: of what was noticed only now."""
 
     sizes: tuple[Size, ...]
     licences: tuple[Carried, ...]
+    warnings: tuple[str, ...] = ()
     context: dict[str, Any] = Field(default_factory=dict)
 
 

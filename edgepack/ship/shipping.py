@@ -145,7 +145,7 @@ def _facts(shipment: Shipment, written: Written, warnings: tuple[str, ...]) -> S
         expires=shipment.release.expires,
         sizes=written.sizes,
         licences=(*licences_of(shipment), *written.licences),
-        warnings=warnings,
+        warnings=(*warnings, *written.warnings),
     )
 
 

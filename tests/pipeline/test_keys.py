@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import save_file
+from settings_tried import FIXED, SETTINGS, changed_setting
 from small import HIDDEN, INTENTS, make_data, make_model
 
 from edgepack.core import code_graph
@@ -22,8 +23,6 @@ from edgepack.plan.recipe import Recipe
 from edgepack.plan.setting import setting_fields
 
 PROFILE = load_profile("raspberry-pi")
-# Everything is fixed, so that a budget does not move the plan itself.
-FIXED = {"student": "2x64", "prune_heads": 0.25, "precision": "int8", "importance": "gradient", "scope": "layer"}
 
 
 @pytest.fixture(scope="module")
@@ -72,80 +71,16 @@ def first_moved(before, after):
     return moved[0] if moved else None
 
 
-# Each setting: another value for it, and the first stage that has to be done anew. Paths are filled in by the test.
-SETTINGS = {
-    "model": ("OTHER MODEL", "teacher"),
-    "task": ("text-classification", None),  # what the config says, too
-    "data": ("OTHER DATA", "teacher"),
-    "vocabulary": ("data", "cut_vocabulary"),
-    "student": ("1x64", "distill"),
-    "prune_heads": (0.5, "prune_heads"),
-    "prune_ffn": (0.5, "prune_ffn"),
-    "prune_layers": ("0,1,2", "prune_layers"),
-    "drop_attention": (1, "drop_attention"),
-    "prune_weights": (0.5, "distill"),  # which then holds the zeros
-    "importance": ("magnitude", "prune_heads"),
-    "scope": ("model", "prune_heads"),
-    "refit": (True, "prune_heads"),
-    "iterations": (2, None),  # a student that is distilled is cut at once
-    "precision": ("fp16", "export"),  # in another opset
-    "activations": ("static", "quantize"),
-    "prepack": (False, "export"),
-    "smoothing": (0.5, "quantize"),
-    "sensitive": (1, "quantize"),
-    "embedding_bits": (None, None),  # of decoders
-    "format": ("onnx", None),  # what the profile prefers
-    "dimensions": (None, None),  # of vectors: the tests below
-    "base": (None, None),  # of an adapter
-    "length": (64, None),
-    "max_length": (48, "teacher"),
-    "budget.file_mb": (500.0, None),
-    "budget.ram_mb": (5000.0, None),
-    "budget.latency_ms": (5000.0, None),
-    "budget.load_ms": (50000.0, None),
-    "budget.score_drop": (7.0, "quantize"),  # the gate chooses by it
-    "training.epochs": (7, "distill"),
-    "training.batch_rows": (7, "distill"),
-    "training.learning_rate": (7e-4, "distill"),
-    "training.temperature": (7.0, "distill"),
-    "training.soft_weight": (0.7, "distill"),
-    "training.hidden_weight": (0.7, "distill"),
-    "training.relation_weight": (0.7, "distill"),
-    "training.hard_weight": (0.7, "distill"),
-    "training.minutes": (7.0, "distill"),
-    "aggregation": ("max", None),  # of tags
-    "words": ("characters", None),
-    "columns.label_map": (None, None),  # where the data's labels have other names
-    "unlabelled": ("TEXTS", "teacher"),
-    "columns.text": ("text", None),  # what is guessed, too
-    "columns.text_pair": (None, None),
-    "columns.label": ("intent", None),
-    "seed": (1, "prune_heads"),  # the splits are given: it draws nothing before
-    "trust_remote_code": (True, None),  # of a model without any
-}
-
-
 def test_every_setting_is_tried():
     assert set(SETTINGS) == {".".join(field.path) for field in setting_fields(Recipe)}
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_setting_moves_the_keys_of_the_stages_that_read_it(name, model, data, tmp_path):
-    value, expected = SETTINGS[name]
     stated = {"model": str(model), "data": str(data), "training": {}, "budget": {}, "columns": {}} | FIXED
     before = keys_of(Recipe.read(stated, "test"))
-    match value:
-        case "OTHER MODEL":
-            make_model(tmp_path / "model", seed=1)
-            value = str(tmp_path / "model")
-        case "OTHER DATA":
-            value = str(make_data(tmp_path / "data", {"train": 60, "dev": 20, "test": 20}))
-        case "TEXTS":
-            (tmp_path / "texts.txt").write_text("turn it on\nplay something\n")
-            value = str(tmp_path / "texts.txt")
-    *above, key = name.split(".")
-    (stated[above[0]] if above else stated)[key] = value
-    assert first_moved(before, keys_of(Recipe.read(stated, "test"))) == expected
+    changed = changed_setting(stated, name, tmp_path)
+    assert first_moved(before, keys_of(Recipe.read(changed, "test"))) == SETTINGS[name][1]
 
 
 @pytest.mark.parametrize(

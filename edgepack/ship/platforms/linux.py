@@ -4,9 +4,10 @@ from pathlib import Path
 
 from edgepack.plan.runtime import facts_in_python
 from edgepack.ship.module_files import code_bytes, write_model
-from edgepack.ship.python_code import copy_code, fetched_licences, first_call, library_sizes, requirements, self_tested
+from edgepack.ship.python_code import copy_code, fetched_licences, first_call, library_sizes, requirements, self_tested, write_requirements
 from edgepack.ship.shipment import Shipment, Written
 from edgepack.ship.shipping import rendered
+from edgepack.ship.wheel_hashes import FOR
 
 __all__ = ["check", "self_tested", "write"]
 
@@ -21,9 +22,10 @@ def write(shipment: Shipment, folder: Path) -> Written:
     package = folder / shipment.name
     copy_code(shipment, package, with_server=True)
     model = write_model(shipment, package / "model")
-    lines = requirements(shipment, with_server=True)
-    (folder / "requirements.txt").write_text("\n".join(lines) + "\n")
+    pins = write_requirements(folder, requirements(shipment, with_server=True))
     (folder / f"{shipment.name}.service").write_text(rendered("linux.service.j2", name=shipment.name, task=shipment.manifest.task))
     sizes = (*model, code_bytes(package, "*.py"), *library_sizes(shipment, with_server=True))
     context = first_call(shipment.manifest.task) | {"from_system": facts_in_python(shipment.manifest.plan.runtime).needs_numpy_1}
-    return Written(sizes=sizes, licences=fetched_licences(shipment, with_server=True), context=context)
+    context |= {"no_hashes": pins.problem, "hashes_for": FOR}
+    licences = fetched_licences(shipment, with_server=True)
+    return Written(sizes=sizes, licences=licences, warnings=pins.warnings, context=context)

@@ -1,0 +1,40 @@
+"""A hub model is read at the revision that was asked for, and what is built of it states the commit."""
+
+import shutil
+
+import pytest
+from small import make_model
+
+from edgepack.core.errors import EdgepackError
+from edgepack.model.source import find_model
+
+OLDER, NEWER = "a" * 40, "b" * 40
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """The hub library's own cache, with two commits of one model; there is no network."""
+    home = tmp_path / "hub" / "models--somebody--tiny"
+    for number, commit in enumerate((OLDER, NEWER)):
+        make_model(home / "snapshots" / commit, seed=number)
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text(NEWER)
+    (home / "refs" / "v1").write_text(OLDER)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    return home
+
+
+def test_the_newest_or_the_one_that_was_asked_for_is_read_and_stated(hub):
+    newest, tagged, exact = (find_model("somebody/tiny", revision=one) for one in (None, "v1", OLDER))
+    assert (newest.revision, tagged.revision, exact.revision) == (NEWER, OLDER, OLDER)
+    assert tagged.sha256 == exact.sha256 != newest.sha256 and newest.name == "somebody/tiny"
+
+
+def test_a_revision_that_is_none_or_belongs_to_a_folder_is_refused(hub, tmp_path):
+    shutil.copytree(hub / "snapshots" / OLDER, tmp_path / "model")
+    with pytest.raises(EdgepackError, match="--revision main is of a hub model"):
+        find_model(str(tmp_path / "model"), revision="main")
+    with pytest.raises(EdgepackError, match="is no commit, tag or branch"):
+        find_model("somebody/tiny", revision="--upload-pack=evil")
+    with pytest.raises(EdgepackError, match="no hub model: 'somebody/tiny' at v9"):
+        find_model("somebody/tiny", revision="v9")

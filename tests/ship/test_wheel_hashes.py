@@ -1,0 +1,91 @@
+"""What pip installs for a module is the very files that edgepack knows, or that the index stated when the module was shipped."""
+
+import contextlib
+import functools
+import hashlib
+import http.server
+import json
+import re
+import subprocess
+import sys
+import threading
+from importlib.metadata import version
+
+import pytest
+from boards import make_wheel
+
+from edgepack.core.escape import requirement
+from edgepack.plan.runtime import python_runtimes
+from edgepack.ship.python_code import CHECKER, CHECKER_VERSION, RENDERER, SERVER, SERVER_VERSION
+from edgepack.ship.shipping import ship
+from edgepack.ship.wheel_hashes import pinned
+
+
+def test_the_hashes_of_all_that_a_module_can_need_are_known_without_a_network(monkeypatch):
+    """Whoever raises a version writes wheels.json anew: python -m edgepack.ship.wheel_hashes NAME==VERSION ..."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    exact = [(one.package, one.version) for one in python_runtimes() if not one.pins and one.package != "onnxruntime"]
+    exact += [(name, version(name)) for name in ("onnxruntime", "tokenizers", "numpy")]
+    exact += [(SERVER, SERVER_VERSION), (CHECKER, CHECKER_VERSION), ("cffi", "2.1.1"), *RENDERER.items()]
+    found = pinned([requirement(*one) for one in exact])
+    assert found.problem is None and found.warnings == ()
+    for name, _ in exact:
+        assert re.search(rf"^{name}==\S+( \\\n    --hash=sha256:[0-9a-f]{{64}})+$", found.text, re.MULTILINE), name
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (["numpy>=1.23,<2", "waitress==3.0.2"], "numpy>=1.23,<2 names no single version"),
+        (["waitress==0.0.1"], "gave no hash of waitress==0.0.1"),
+    ],
+)
+def test_where_one_has_no_hash_none_has_and_the_file_says_why(lines, says, monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    found = pinned(lines)
+    assert says in found.problem and found.text.startswith(f"# Without hashes: {found.problem}") and "--hash" not in found.text
+    assert found.text.splitlines()[1:] == lines and says in found.warnings[0]
+
+
+@contextlib.contextmanager
+def index_of(folder, wheel):
+    """A package index on loopback, as pip reads one, that states the hash of its one wheel."""
+    name = wheel.name.partition("-")[0]
+    page = folder / "simple" / name
+    page.mkdir(parents=True)
+    wheel.rename(folder / wheel.name)
+    digest = hashlib.sha256((folder / wheel.name).read_bytes()).hexdigest()
+    (page / "index.html").write_text(f'<!DOCTYPE html><html><body><a href="/{wheel.name}#sha256={digest}">{wheel.name}</a></body></html>')
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    handler.func.log_message = lambda *_: None
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/simple", digest
+        server.shutdown()
+
+
+@pytest.mark.slow
+def test_pip_asks_its_index_for_what_is_not_known_and_refuses_another_file_later(tmp_path, monkeypatch):
+    (tmp_path / "made").mkdir()
+    wheel = make_wheel("filelock", tmp_path / "made")
+    with index_of(tmp_path / "index", wheel) as (address, digest):
+        monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+        monkeypatch.setenv("PIP_INDEX_URL", address)
+        found = pinned([f"filelock=={version('filelock')}"])
+        assert found.problem is None and found.text.endswith(f"filelock=={version('filelock')} \\\n    --hash=sha256:{digest}\n")
+        for text, code in ((found.text, 0), (found.text.replace(digest, "0" * 64), 1)):
+            (tmp_path / "requirements.txt").write_text(text)
+            command = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", tmp_path / f"site{code}", "-r", "requirements.txt"]
+            done = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True, check=False)
+            assert done.returncode == code and ("DO NOT MATCH THE HASHES" in done.stderr) == bool(code), done.stderr
+
+
+def test_both_python_platforms_ship_a_file_of_hashes_and_say_so(pack_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    for platform in ("linux", "python"):
+        shipped = ship(pack_folder, platform, tmp_path / platform, name="intents")
+        assert not [warning for warning in shipped.warnings if "hashes" in warning]
+        text = (tmp_path / platform / "requirements.txt").read_text()
+        assert text.count("--hash=sha256:") > 10 and text.startswith("# Exact versions, with the sha256 of each wheel")
+        assert "pip installs those files and no others" in (tmp_path / platform / "README.md").read_text()
+        assert "requirements.txt" in json.dumps(json.loads((tmp_path / platform / "attestation.json").read_text())["subject"])
