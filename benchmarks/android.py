@@ -42,18 +42,19 @@ def row(classes: Path, tokenizer: Path, texts: list[str], place: Path) -> dict[s
     short = [text for text in texts if len(text) in SHORT][:5000]
     characters = write_characters(tokenizer, place)
     questions = [{"op": "encode", "text": text} for text in texts]
-    *found, speed = answers(classes, tokenizer, characters, [*questions, {"op": "speed", "texts": short, "seconds": SECONDS}])
+    *result, speed = answers(classes, tokenizer, characters, [*questions, {"op": "speed", "texts": short, "seconds": SECONDS}])
     wanted = Tokenizer.from_file(str(tokenizer)).encode_batch(texts)
-    pairs = list(zip(found, wanted, strict=True))
+    pairs = list(zip(result, wanted, strict=True))
     spans = (
-        ([list(span) for span in zip(one["starts"], one["ends"], strict=True)], [list(span) for span in two.offsets]) for one, two in pairs
+        ([list(span) for span in zip(each["starts"], each["ends"], strict=True)], [list(span) for span in two.offsets])
+        for each, two in pairs
     )
     return {
         "tokenizer": tokenizer.parent.name,
         "model": json.loads(tokenizer.read_text(encoding="utf-8"))["model"]["type"],
         "texts": len(texts),
-        "equal_ids": sum(one["ids"] == two.ids for one, two in pairs),
-        "equal_offsets": sum(one == two for one, two in spans),
+        "equal_ids": sum(each["ids"] == two.ids for each, two in pairs),
+        "equal_offsets": sum(each == two for each, two in spans),
         "short_texts": len(short),
         "texts_per_s": round(speed["texts_per_s"]),
     }
@@ -67,9 +68,9 @@ def compile_against(classes_jar: Path, place: Path) -> None:
     javac = ["javac", "--release", "11", "-g:none"]
     subprocess.run([*javac, "-cp", str(classes_jar), "-d", str(place / "real"), *sources, *android], check=True)
     subprocess.run([*javac, "-d", str(place / "stubs"), *sources, *stubs], check=True)
-    own = sorted(path.relative_to(place / "real") for path in (place / "real" / "com").rglob("*.class"))
-    same = sum((place / "real" / path).read_bytes() == (place / "stubs" / path).read_bytes() for path in own)
-    print(f"{len(own)} classes compiled against {classes_jar.name}; {same} of them are the same bytes as those against the stubs")
+    classes = sorted(path.relative_to(place / "real") for path in (place / "real" / "com").rglob("*.class"))
+    same = sum((place / "real" / path).read_bytes() == (place / "stubs" / path).read_bytes() for path in classes)
+    print(f"{len(classes)} classes compiled against {classes_jar.name}; {same} of them are the same bytes as those against the stubs")
 
 
 def main() -> None:

@@ -184,7 +184,7 @@ class WarmBuilds:
         except EdgepackError as error:
             return {f"refused: {error.problem}": ""}
         ladder = [row.model_copy(update={"seconds": 0.0}) for row in read_manifest(out).ladder]
-        return {one: _digest(out / one) for one in _BUILT} | {"ladder": str(ladder)}
+        return {each: _digest(out / each) for each in _BUILT} | {"ladder": str(ladder)}
 
 
 def settings() -> list[str]:

@@ -57,7 +57,7 @@ def main() -> None:
         for seed in range(wanted.seeds if count else 0):
             random[count].append(perplexity(without(whole, drawn(whole, count, seed)), windows))
     speeds = {context: tokens_per_second(whole, ids, context, wanted.sessions) for context in CONTEXTS}
-    raw = {"last": {k: one.as_json() for k, one in last.items()}, "random": {k: [s.as_json() for s in v] for k, v in random.items()}}
+    raw = {"last": {k: each.as_json() for k, each in last.items()}, "random": {k: [s.as_json() for s in v] for k, v in random.items()}}
     (wanted.work / "raw.json").write_text(json.dumps(raw | {"tokens_per_second": speeds}, indent=1))
     print(f"\nSmolLM2-135M, {count_params(whole) / 1e6:.1f} M parameters; perplexity of the first 1,024 tokens: {known:.2f}\n")
     print_table(last, random, speeds, len(layers_of(whole)))
@@ -99,15 +99,15 @@ def tokens_per_second(whole: nn.Module, ids: list[int], context: int, sessions: 
     """By the number of last attention sublayers dropped, one value a session."""
     torch.set_num_threads(1)
     models = {count: without(whole, range(len(layers_of(whole)) - count, len(layers_of(whole)))) for count in DROPPED}
-    found = {count: [] for count in DROPPED}
+    result = {count: [] for count in DROPPED}
     with torch.inference_mode():
         prompt = torch.tensor([ids[:context]])
         filled = {count: DynamicCache() for count in DROPPED}
         first = {count: models[count](prompt, past_key_values=filled[count], logits_to_keep=1).logits for count in DROPPED}
         for _ in range(sessions + 1):
             for count, model in models.items():
-                found[count].append(generate(model, first[count], filled[count]))
-    return {count: values[1:] for count, values in found.items()}  # the first session warms up
+                result[count].append(generate(model, first[count], filled[count]))
+    return {count: values[1:] for count, values in result.items()}  # the first session warms up
 
 
 def generate(model: nn.Module, logits: torch.Tensor, cache: DynamicCache) -> float:
@@ -125,14 +125,14 @@ def print_table(last: dict[int, Score], random: dict[int, list[Score]], speeds: 
     print(" | ".join(f"tokens/s at {context} (times as fast)" for context in CONTEXTS) + " |")
     print("|---" * (3 + len(CONTEXTS)) + "|")
     for count, score in last.items():
-        draws = ", ".join(f"{one.value:.1f}" for one in random[count]) or "–"
+        draws = ", ".join(f"{each.value:.1f}" for each in random[count]) or "–"
         cells = [f"{count} of {layers}", f"{score.value:.2f} ({score.low:.2f} to {score.high:.2f})", draws]
         for context in CONTEXTS:
             ratios = np.array(speeds[context][count]) / np.array(speeds[context][0])
             low, middle, high = np.percentile(ratios, [0, 50, 100])
             cells.append(f"{np.median(speeds[context][count]):.1f}" + (f" ({middle:.2f}; {low:.2f} to {high:.2f})" if count else ""))
         print("| " + " | ".join(cells) + " |")
-    better = [count for count in DROPPED if count and last[count].value < np.median([one.value for one in random[count]])]
+    better = [count for count in DROPPED if count and last[count].value < np.median([each.value for each in random[count]])]
     print(f"\nthe last k lose less than the median random draw at k = {', '.join(map(str, better)) or 'none'} of {DROPPED[1:]}")
 
 

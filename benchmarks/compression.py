@@ -29,38 +29,40 @@ def _shape(student: str, heads: str, neurons: str) -> list[str]:
 
 _SMALLER = [*_shape("3x384", "50%", "67%"), "--refit", *_FRAGMENTS, "--learning-rate", "2e-4", "--epochs", "4"]
 _INTENTS = {
-    "4x, half the layers": Build([*_shape("3x384", "25%", "0"), "--learning-rate", "2e-4", "--epochs", "4"], times=4, kept=0.99),
-    "10x": Build([*_shape("2x384", "50%", "50%"), "--vocabulary", "data", "--learning-rate", "3e-4", "--epochs", "6"], times=10, kept=0.96),
+    "4x, half the layers": Build([*_shape("3x384", "25%", "0"), "--learning-rate", "2e-4", "--epochs", "4"], times=4, keeps=0.99),
+    "10x": Build(
+        [*_shape("2x384", "50%", "50%"), "--vocabulary", "data", "--learning-rate", "3e-4", "--epochs", "6"], times=10, keeps=0.96
+    ),
 }
 TABLES = {
     "sst2": {
         "5x, half the layers": Build([*_shape("3x384", "25%", "33%"), "--epochs", "6"], times=5, lost=0.0),
-        "8x": Build(_SMALLER, times=8, kept=0.99),
-        "15x": Build([*_shape("2x384", "75%", "70%"), *_TINY], times=15, kept=0.97),
-        "25x": Build([*_shape("2x384", "83%", "83%"), *_TINY], times=25, kept=0.95),
+        "8x": Build(_SMALLER, times=8, keeps=0.99),
+        "15x": Build([*_shape("2x384", "75%", "70%"), *_TINY], times=15, keeps=0.97),
+        "25x": Build([*_shape("2x384", "83%", "83%"), *_TINY], times=25, keeps=0.95),
     },
     "banking77": _INTENTS,
     "clinc150": _INTENTS
     | {
         "4x, half the layers": Build(
-            [*_shape("3x384", "25%", "10%"), "--refit", "--learning-rate", "2e-4", "--epochs", "6"], times=4, kept=0.99
+            [*_shape("3x384", "25%", "10%"), "--refit", "--learning-rate", "2e-4", "--epochs", "6"], times=4, keeps=0.99
         ),
         "4x, all layers": Build(
-            [*_shape("6x384", "50%", "70%"), "--refit", "--learning-rate", "2e-4", "--epochs", "6"], times=4, kept=0.99
+            [*_shape("6x384", "50%", "70%"), "--refit", "--learning-rate", "2e-4", "--epochs", "6"], times=4, keeps=0.99
         ),
-        "half the layers": Build([*_shape("3x384", "0", "0"), *_FRAGMENTS, "--learning-rate", "2e-4", "--epochs", "3"], kept=0.99),
+        "half the layers": Build([*_shape("3x384", "0", "0"), *_FRAGMENTS, "--learning-rate", "2e-4", "--epochs", "3"], keeps=0.99),
     },
     "entities": {"13M": Build([*_shape("6x384", "50%", "50%"), "--learning-rate", "3e-4", "--epochs", "3"], lost=1.5)},
-    "hausa": {"half the layers": Build([*_shape("6x384", "0", "0"), "--learning-rate", "3e-4", "--epochs", "3"], kept=0.99)},
+    "hausa": {"half the layers": Build([*_shape("6x384", "0", "0"), "--learning-rate", "3e-4", "--epochs", "3"], keeps=0.99)},
 }
 
 
 def main() -> None:
-    found = parser(__doc__, "")
-    found.add_argument("table", choices=TABLES)
-    found.add_argument("--rows", nargs="+", help="only these of the table")
-    found.set_defaults(lengths=[16, 128], sessions=5, loads=5)
-    wanted = found.parse_args()
+    result = parser(__doc__, "")
+    result.add_argument("table", choices=TABLES)
+    result.add_argument("--rows", nargs="+", help="only these of the table")
+    result.set_defaults(lengths=[16, 128], sessions=5, loads=5)
+    wanted = result.parse_args()
     wanted.work = wanted.work if wanted.work.name else Path("build/compression") / wanted.table
     builds = {name: build for name, build in TABLES[wanted.table].items() if name in (wanted.rows or [name])}
     if wanted.table == "entities":

@@ -61,7 +61,7 @@ def best(rows: dict[str, Row], bits: int, kind: str) -> Row | None:
 
 
 def _over(row: Row, other: Row, kind: str) -> float:
-    return float(np.median([own / against for own, against in zip(row["ms"][kind], other["ms"][kind], strict=True)]))
+    return float(np.median([ms / against for ms, against in zip(row["ms"][kind], other["ms"][kind], strict=True)]))
 
 
 def _goal_of_decoding(name: str, limit: float, row: Row, others: list[Row | None]) -> None:

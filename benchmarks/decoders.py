@@ -110,7 +110,7 @@ def quantized(fp32: Path, folder: Path, settings: dict) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     shutil.copyfile(fp32 / "runnable.json", folder / "runnable.json")
-    cache = [CacheLayer(**one) for one in json.loads((fp32 / "runnable.json").read_text())["cache"]]
+    cache = [CacheLayer(**each) for each in json.loads((fp32 / "runnable.json").read_text())["cache"]]
     quantize_decoder(fp32, Quantize(precision="int4", method="blockwise", why="benchmark", **settings), folder, (), cache)
     return folder
 
@@ -119,9 +119,9 @@ def row(name: str, folder: Path, ids: list[int]) -> dict:
     facts = json.loads((folder / "runnable.json").read_text())
     window = min(TOKENS, facts["positions"])
     features = [Features(ids[at : at + window], [0] * window, at) for at in range(0, len(ids), window)]
-    found = answer(folder, runtime_of(folder), features, threads=1, exact=False)
+    result = answer(folder, runtime_of(folder), features, threads=1, exact=False)
     file_mb = sum(path.stat().st_size for path in folder.glob(f"{facts['model']}*")) / 1e6
-    nll = np.concatenate([np.asarray(output)[:, 0] for output in found]).mean()
+    nll = np.concatenate([np.asarray(output)[:, 0] for output in result]).mean()
     return {"name": name, "file_mb": file_mb, "window": window, "perplexity": float(np.exp(nll))}
 
 
@@ -133,7 +133,7 @@ def timed(folders: dict[str, Path]) -> dict[str, dict]:
     """Medians of session medians on one thread, the packs in turn; the first start finds no packed weights."""
     jobs = {f"decode {length}": {"kind": "decode", "length": length, "runs": 20, "seconds": 2.0} for length in CONTEXTS}
     jobs["prefill"] = {"kind": "prefill", "length": PREFILL, "runs": 3, "warm_up_runs": 2, "seconds": 0.0}
-    found: dict[str, dict] = {name: {kind: [] for kind in jobs} for name in folders}
+    result: dict[str, dict] = {name: {kind: [] for kind in jobs} for name in folders}
 
     def run(name: str, **job: object) -> dict:
         return run_job(folders[name], runtime_of(folders[name]), {"threads": 1} | job)
@@ -141,17 +141,17 @@ def timed(folders: dict[str, Path]) -> dict[str, dict]:
     load = {"kind": "load", "cold": False, "length": 16}
     for name in folders:
         first = run(name, **load, first=True)
-        found[name]["first"], found[name]["cache_mb"] = first["session_ms"], first["weight_cache_bytes"] / 1e6
-        found[name]["load"] = [run(name, **load)["session_ms"] for _ in range(5)]
+        result[name]["first"], result[name]["cache_mb"] = first["session_ms"], first["weight_cache_bytes"] / 1e6
+        result[name]["load"] = [run(name, **load)["session_ms"] for _ in range(5)]
     for _ in range(SESSIONS):
         for kind, job in jobs.items():
             for name in folders:
-                found[name][kind].append(float(np.median(run(name, **job)["samples_ms"])))
+                result[name][kind].append(float(np.median(run(name, **job)["samples_ms"])))
     for name in folders:
         memory = run(name, kind="decode_memory", length=max(CONTEXTS))
-        found[name]["peak_mb"] = memory["running_mb"]["peak"] - memory["empty_mb"]["resident"]
-        found[name]["anonymous_mb"] = memory["running_mb"]["anonymous"] - memory["empty_mb"]["anonymous"]
-    return found
+        result[name]["peak_mb"] = memory["running_mb"]["peak"] - memory["empty_mb"]["resident"]
+        result[name]["anonymous_mb"] = memory["running_mb"]["anonymous"] - memory["empty_mb"]["anonymous"]
+    return result
 
 
 def print_times(rows: dict[str, dict]) -> None:
@@ -165,25 +165,25 @@ def print_times(rows: dict[str, dict]) -> None:
     ]
     head += ["peak MB over an empty runtime, 512 tokens", "of it anonymous"]
     print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
-    for name, one in rows.items():
-        speeds = [f"{1000 / np.median(one[f'decode {at}']):.1f}" for at in CONTEXTS]
-        cells = [name, f"{one['first']:.0f}", f"{np.median(one['load']):.0f} ({min(one['load']):.0f} to {max(one['load']):.0f})"]
+    for name, each in rows.items():
+        speeds = [f"{1000 / np.median(each[f'decode {at}']):.1f}" for at in CONTEXTS]
+        cells = [name, f"{each['first']:.0f}", f"{np.median(each['load']):.0f} ({min(each['load']):.0f} to {max(each['load']):.0f})"]
         cells += [
-            f"{one['cache_mb']:.0f}",
-            f"{np.median(one['prefill']):.0f}",
+            f"{each['cache_mb']:.0f}",
+            f"{np.median(each['prefill']):.0f}",
             *speeds,
-            f"{one['peak_mb']:.0f}",
-            f"{one['anonymous_mb']:.0f}",
+            f"{each['peak_mb']:.0f}",
+            f"{each['anonymous_mb']:.0f}",
         ]
         print("| " + " | ".join(cells) + " |")
 
 
 def print_table(rows: list[dict]) -> None:
     print(f"\n| SmolLM2-135M | MB | perplexity of {TOKENS:,} tokens | over fp32 | build s | peak MB |\n|---|---|---|---|---|---|")
-    for one in rows:
-        over = f"{one['perplexity'] / rows[0]['perplexity'] - 1:+.1%}" if one is not rows[0] else "–"
-        built = f"{one['seconds']:.0f} | {one['peak_mb']:.0f}" if "seconds" in one else "– | –"
-        print(f"| {one['name']} | {one['file_mb']:.1f} | {one['perplexity']:.3f} | {over} | {built} |")
+    for each in rows:
+        over = f"{each['perplexity'] / rows[0]['perplexity'] - 1:+.1%}" if each is not rows[0] else "–"
+        built = f"{each['seconds']:.0f} | {each['peak_mb']:.0f}" if "seconds" in each else "– | –"
+        print(f"| {each['name']} | {each['file_mb']:.1f} | {each['perplexity']:.3f} | {over} | {built} |")
 
 
 if __name__ == "__main__":

@@ -45,27 +45,27 @@ def _row(pack: Path, target: Target) -> float:
     manifest = read_manifest(pack)
     seconds = [_timed(lambda: set_up_target(target, pack)) for _ in range(2)]
     with transport(target).opened(target) as machine:
-        found = emulate(pack, manifest, machine, target.name)
-        if found.crash:
-            print(f"| {found.cpu} | {found.runtime['name']} | {seconds[0]:.1f} | {seconds[1]:.1f} | {found.crash.signal} | | | | |")
+        result = emulate(pack, manifest, machine, target.name)
+        if result.crash:
+            print(f"| {result.cpu} | {result.runtime['name']} | {seconds[0]:.1f} | {seconds[1]:.1f} | {result.crash.signal} | | | | |")
             return 0.0
-        counted = found.instructions or ()
-        again = machine.count(pack, manifest.plan.runtime, tuple(one.length for one in counted), RUNS) if counted else []
-    pairs = [(one.length, one.instructions, min(runs)) for one, runs in zip(counted, again, strict=True)]
+        counted = result.instructions or ()
+        again = machine.count(pack, manifest.plan.runtime, tuple(each.length for each in counted), RUNS) if counted else []
+    pairs = [(each.length, each.instructions, min(runs)) for each, runs in zip(counted, again, strict=True)]
     for length, first, second in pairs or [(None, None, None)]:
-        shown = f"{first / 1e6:.4f}, {second / 1e6:.4f} ({abs(second / first - 1):.4%})" if first else f"– ({found.instructions_why})"
-        print(f"| {_cells(found, seconds)} | {length or '–'} | {shown} |", flush=True)
+        shown = f"{first / 1e6:.4f}, {second / 1e6:.4f} ({abs(second / first - 1):.4%})" if first else f"– ({result.instructions_why})"
+        print(f"| {_cells(result, seconds)} | {length or '–'} | {shown} |", flush=True)
     return max((abs(second / first - 1) for _, first, second in pairs), default=0.0)
 
 
-def _cells(found: Emulation, seconds: list[float]) -> str:
-    saturation = "cannot" if found.saturation is None else "no" if not found.saturation.found else "yes"
-    runtime = f"{found.runtime['name']} {found.runtime['version']}"
-    times = [f"{one:.1f}" for one in seconds]
-    return " | ".join([found.cpu, runtime, *times, _told(found.host), _told(found.golden), saturation])
+def _cells(result: Emulation, seconds: list[float]) -> str:
+    saturation = "cannot" if result.saturation is None else "no" if not result.saturation.found else "yes"
+    runtime = f"{result.runtime['name']} {result.runtime['version']}"
+    times = [f"{each:.1f}" for each in seconds]
+    return " | ".join([result.cpu, runtime, *times, _in_words(result.host), _in_words(result.golden), saturation])
 
 
-def _told(answers: Agreement | None) -> str:
+def _in_words(answers: Agreement | None) -> str:
     if answers is None:
         return "–"
     decided = "" if answers.decided_otherwise is None else f", {answers.decided_otherwise} of {answers.texts} decided otherwise"

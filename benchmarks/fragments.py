@@ -18,9 +18,9 @@ def write_fragments(data: Path, each: int, out: Path) -> None:
     """A text file with up to `each` runs of words out of every row of the train split; none of them twice, none a whole row."""
     draw = random.Random(_SEED)
     texts = [row.text.split() for row in load_data(str(data), "text-classification").splits["train"]]
-    found = {" ".join(run) for words in texts if len(words) > _SHORTEST for _ in range(each) if len(run := _run(words, draw)) < len(words)}
+    result = {" ".join(run) for words in texts if len(words) > _SHORTEST for _ in range(each) if len(run := _run(words, draw)) < len(words)}
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text("\n".join(sorted(found)) + "\n", encoding="utf-8")
+    out.write_text("\n".join(sorted(result)) + "\n", encoding="utf-8")
 
 
 def _run(words: list[str], draw: random.Random) -> list[str]:

@@ -54,7 +54,7 @@ def main() -> None:
     teacher = load_checkpoint(material.source, material.task.name)
     base = right(teacher, material)
     judged: dict[str, list[int]] = json.loads(wanted.out.read_text()) if wanted.out.is_file() else {}  # seeds often agree on what to cut
-    found: Answers = {name: {share: [] for share in FRACTIONS} for name in VARIANTS}
+    result: Answers = {name: {share: [] for share in FRACTIONS} for name in VARIANTS}
     for seed in range(wanted.seeds):
         context = drawn_context(material, seed)
         for name, (importance, scope, refits) in VARIANTS.items():
@@ -65,9 +65,9 @@ def main() -> None:
                 if key not in judged:
                     judged[key] = right(with_heads(teacher, keep, context.features if refits else None), material)
                     wanted.out.write_text(json.dumps(judged))
-                found[name][share].append(judged[key])
-            print(f"seed {seed}, {name}: {[round(float(np.mean(found[name][share][-1])), 4) for share in FRACTIONS]}", flush=True)
-    print_table(np.array([base]), found)
+                result[name][share].append(judged[key])
+            print(f"seed {seed}, {name}: {[round(float(np.mean(result[name][share][-1])), 4) for share in FRACTIONS]}", flush=True)
+    print_table(np.array([base]), result)
 
 
 def drawn_context(material: Material, seed: int) -> StageContext:
@@ -89,10 +89,10 @@ def right(model: nn.Module, material: Material) -> list[int]:
     return right_answers(outputs, material.test, material.rows("test"), material.labels).tolist()
 
 
-def print_table(base: np.ndarray, found: Answers) -> None:
+def print_table(base: np.ndarray, result: Answers) -> None:
     """Points lost against the teacher, the mean over seeds, with a 95 % interval over seeds and sentences; then the goals."""
     lost: dict[str, dict[float, Lost]] = {
-        name: {share: points_lost(base, np.array(answers)) for share, answers in rows.items()} for name, rows in found.items()
+        name: {share: points_lost(base, np.array(answers)) for share, answers in rows.items()} for name, rows in result.items()
     }
     print(f"\nteacher: accuracy {base.mean():.4f}\n\n| points lost when cut | " + " | ".join(f"{share:.0%}" for share in FRACTIONS) + " |")
     print("|---" * (len(FRACTIONS) + 1) + "|")

@@ -118,17 +118,17 @@ def length_of(way: Way) -> str:
 @contextmanager
 def watched(module: object, name: str, wanted: Callable[..., bool]) -> Iterator[list[Way]]:
     """Where a function is called from, for every call that is `wanted`."""
-    found: list[Way] = []
+    result: list[Way] = []
     real = getattr(module, name)
 
     class Watching:
         def __new__(cls, *arguments: object, **named: object) -> object:
             if wanted(*arguments):
-                found.append(way_here())
+                result.append(way_here())
             return real(*arguments, **named)
 
     with patch.object(module, name, Watching):
-        yield found
+        yield result
 
 
 def way_here() -> Way:
@@ -160,10 +160,10 @@ def spreads() -> Iterator[tuple[str, dict[str, set[Path]], str]]:
         "transport": (transports, "measure/machines/transports"),
         "runtime": (runtime_names(), "plan/runtimes"),
     }
-    for kind, (names, own) in kinds.items():
+    for kind, (names, place) in kinds.items():
         spread: dict[str, set[Path]] = {name: set() for name in names}
         for path in PACKAGE.rglob("*.py"):
-            if path.is_relative_to(PACKAGE / own):
+            if path.is_relative_to(PACKAGE / place):
                 continue
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in spread:

@@ -48,8 +48,8 @@ def row(pack: Path, name: str, check: Callable[[Path, Path], tuple[str, float | 
         return False
     tolerance = 0 if manifest.get("cache") else manifest["golden_tolerance"]
     met = difference is None or difference <= tolerance
-    found = "–" if difference is None else f"{difference:.2g}"
-    print(f"{shown} | {found} | {tolerance:g} | {how if met else '**differs**'} |", flush=True)
+    result = "–" if difference is None else f"{difference:.2g}"
+    print(f"{shown} | {result} | {tolerance:g} | {how if met else '**differs**'} |", flush=True)
     return met
 
 
@@ -94,12 +94,12 @@ def _asked(pack: Path) -> list[str]:
 
 def _answers(command: list[str], pack: Path) -> tuple[str, float | None]:
     """What a loader's script printed last; a classifier must have come with the pack's labels."""
-    found = json.loads(_run(command, pack).strip().splitlines()[-1])
+    result = json.loads(_run(command, pack).strip().splitlines()[-1])
     labels = json.loads((pack / "labels.json").read_text())
-    if labels and list(found["labels"].values()) != list(labels.values()):
-        raise NotThere(f"labels are {list(found['labels'].values())[:4]}")
-    pairs = zip(found["answers"], _own_answers(pack), strict=True)
-    return found["class"], max(float(np.abs(np.asarray(own) - np.asarray(theirs)).max()) for theirs, own in pairs)
+    if labels and list(result["labels"].values()) != list(labels.values()):
+        raise NotThere(f"labels are {list(result['labels'].values())[:4]}")
+    pairs = zip(result["answers"], _own_answers(pack), strict=True)
+    return result["class"], max(float(np.abs(np.asarray(ours) - np.asarray(theirs)).max()) for theirs, ours in pairs)
 
 
 @cache

@@ -9,7 +9,7 @@ from side_by_side import Build, compare, parser
 
 BUILDS = {
     "int8, same": Build(["--student", "same", "--prune-heads", "0"], times=2.2, lost=0.6),
-    "int8, 17M, 25 % of heads pruned": Build(["--student", "17M", "--prune-heads", "25%"], times=4.5, kept=0.99),
+    "int8, 17M, 25 % of heads pruned": Build(["--student", "17M", "--prune-heads", "25%"], times=4.5, keeps=0.99),
 }
 
 if __name__ == "__main__":

@@ -68,15 +68,15 @@ def golden_of(pack: Path) -> list[dict[str, Any]]:
 def row(name: str, pack: Path, exact: list[dict[str, Any]] | None, python: Path, scratch: Path) -> bool:
     manifest = json.loads((pack / "pack.json").read_text())
     golden = golden_of(pack)
-    found = run(python, pack, golden, scratch)
-    own, true = _joined(found["outputs"]), _joined([entry["output"] for entry in golden])
-    worst, runtime = float(np.abs(own - true).max()), found["runtime"]
+    result = run(python, pack, golden, scratch)
+    actual, expected = _joined(result["outputs"]), _joined([entry["output"] for entry in golden])
+    worst, runtime = float(np.abs(actual - expected).max()), result["runtime"]
     cells = (
         name,
         f"{runtime['name']} {runtime['version']}, numpy {runtime['numpy']}",
-        found["machine"]["arch"],
+        result["machine"]["arch"],
         f"{worst:.3g}",
-        f"{_cosine(own, _joined([entry['output'] for entry in exact or golden])):.4f}",
+        f"{_cosine(actual, _joined([entry['output'] for entry in exact or golden])):.4f}",
         f"{manifest['golden_tolerance']:g}",
         _may_ship(pack / manifest["model"]),
     )
@@ -107,9 +107,9 @@ def _joined(outputs: list[Any]) -> np.ndarray:
     return np.concatenate([np.ravel(output) for output in outputs])
 
 
-def _cosine(found: np.ndarray, expected: np.ndarray) -> float:
-    length = float(np.linalg.norm(found) * np.linalg.norm(expected))
-    return float(found @ expected) / length if length else 0.0
+def _cosine(result: np.ndarray, expected: np.ndarray) -> float:
+    length = float(np.linalg.norm(result) * np.linalg.norm(expected))
+    return float(result @ expected) / length if length else 0.0
 
 
 if __name__ == "__main__":

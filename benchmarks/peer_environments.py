@@ -49,8 +49,13 @@ def python_of(name: str, folder: Path) -> Path:
 def environment() -> dict[str, str]:
     """The parent's variables, less what would change a child's imports or threads; no hub is asked for anything."""
     dropped = ("PYTHONPATH", "PYTHONSTARTUP", "VIRTUAL_ENV", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-    kept = {key: value for key, value in os.environ.items() if key not in dropped}
-    return kept | {"HF_HUB_OFFLINE": "1", "OLIVE_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONDONTWRITEBYTECODE": "1"}
+    remaining = {key: value for key, value in os.environ.items() if key not in dropped}
+    return remaining | {
+        "HF_HUB_OFFLINE": "1",
+        "OLIVE_DISABLE_TELEMETRY": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
 
 def last_line(text: str) -> str:

@@ -16,15 +16,15 @@ def encoded(model: Path, data: Path, count: int) -> list[dict[str, list[int]]]:
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(MAX_LENGTH)
-    found = tokenizer.encode_batch([text for text, _ in _test(data)[:count]])
-    return [{"input_ids": one.ids, "token_type_ids": one.type_ids} for one in found]
+    result = tokenizer.encode_batch([text for text, _ in _test(data)[:count]])
+    return [{"input_ids": each.ids, "token_type_ids": each.type_ids} for each in result]
 
 
-def references(model: Path, data: Path, count: int, kept: Path) -> list[list[float]]:
+def references(model: Path, data: Path, count: int, remaining: Path) -> list[list[float]]:
     """Mean embeddings of the test texts in torch, computed once: `kept` holds them by what they depend on."""
     key = f"{model} {data.resolve()} {count}"
-    if kept.is_file() and (found := json.loads(kept.read_text()))["key"] == key:
-        return found["embeddings"]
+    if remaining.is_file() and (result := json.loads(remaining.read_text()))["key"] == key:
+        return result["embeddings"]
     import torch
     from transformers import AutoModel
 
@@ -32,18 +32,18 @@ def references(model: Path, data: Path, count: int, kept: Path) -> list[list[flo
     with torch.inference_mode():
         rows = [{name: torch.tensor([ids]) for name, ids in row.items()} for row in encoded(model, data, count)]
         embeddings = [loaded(**row).last_hidden_state[0].mean(0).tolist() for row in rows]
-    kept.write_text(json.dumps({"key": key, "embeddings": embeddings}))
+    remaining.write_text(json.dumps({"key": key, "embeddings": embeddings}))
     return embeddings
 
 
-def cosines(outputs: list[Any], true: list[list[float]]) -> dict[str, float]:
+def cosines(outputs: list[Any], truth: list[list[float]]) -> dict[str, float]:
     """Mean and least; an output is an embedding, or one vector a token."""
-    found = []
-    for output, expected in zip(outputs, true, strict=True):
-        own = np.asarray(output)
-        own = own.mean(0) if own.ndim == 2 else own
-        found.append(float(own @ np.asarray(expected) / np.linalg.norm(own) / np.linalg.norm(expected)))
-    return {"mean": float(np.mean(found)), "least": min(found)}
+    result = []
+    for output, expected in zip(outputs, truth, strict=True):
+        vector = np.asarray(output)
+        vector = vector.mean(0) if vector.ndim == 2 else vector
+        result.append(float(vector @ np.asarray(expected) / np.linalg.norm(vector) / np.linalg.norm(expected)))
+    return {"mean": float(np.mean(result)), "least": min(result)}
 
 
 def accuracy(outputs: list[Any], data: Path) -> float:

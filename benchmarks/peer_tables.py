@@ -16,8 +16,8 @@ def print_table(rows: dict[str, Row], missing: dict[str, str], lengths: Sequence
     print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
     for name, row in rows.items():
         cosines = [f"{row[key]['mean']:.4f} / {row[key]['least']:.4f}" for key in ("cosine_here", "cosine_exact")]
-        own = runtime_of(name) != "onnxruntime"  # it has no other way of computing
-        exact = "–" if own else f"{row['accuracy_exact']:.4f}, {cosines[1]}"
+        is_exact = runtime_of(name) != "onnxruntime"  # it has no other way of computing
+        exact = "–" if is_exact else f"{row['accuracy_exact']:.4f}, {cosines[1]}"
         cells = [name, f"{row['seconds']:.0f}", f"{row['peak_mb']:.0f}", f"{row['file_mb']:.2f}", f"{row['accuracy_here']:.4f}", cosines[0]]
         cells += [exact, *(f"{np.median(row['latency_ms'][str(length)]):.2f}" for length in lengths)]
         cells += [f"{load_ms(row, False):.1f}", f"{load_ms(row, True):.1f} ({_read_mb(row):.1f})", f"{peak_mb(row):.1f}"]
@@ -39,7 +39,7 @@ def print_ratios(rows: dict[str, Row], ours: list[str], lengths: Sequence[int]) 
             cells = [other, *(f"{middle:.2f} ({least:.2f} to {most:.2f})" for least, middle, most in speeds)]
             cells += [f"{load_ms(row, cold) / load_ms(theirs, cold):.2f}" for cold in (False, True)]
             pairs = (peak_mb(row), peak_mb(theirs)), (row["file_mb"], theirs["file_mb"]), (row["seconds"], theirs["seconds"])
-            print("| " + " | ".join([*cells, *(f"{own / against:.2f}" for own, against in pairs)]) + " |")
+            print("| " + " | ".join([*cells, *(f"{ms / against:.2f}" for ms, against in pairs)]) + " |")
 
 
 def print_goals(rows: dict[str, Row]) -> None:
@@ -84,11 +84,11 @@ def _goals_of_litert(rows: dict[str, Row], optimum: Row) -> None:
 def by_session(row: Row, other: Row, length: int) -> np.ndarray:
     """Least, median and most of the ratio of two rows' sessions."""
     pairs = zip(row["latency_ms"][str(length)], other["latency_ms"][str(length)], strict=True)
-    return np.percentile([own / against for own, against in pairs], [0, 50, 100])
+    return np.percentile([ms / against for ms, against in pairs], [0, 50, 100])
 
 
 def load_ms(row: Row, cold: bool) -> float:
-    return float(np.median([one["session_ms"] for one in row["loads"] if one["job"]["cold"] is cold]))
+    return float(np.median([each["session_ms"] for each in row["loads"] if each["job"]["cold"] is cold]))
 
 
 def peak_mb(row: Row) -> float:
@@ -97,9 +97,9 @@ def peak_mb(row: Row) -> float:
 
 def _read_mb(row: Row) -> float:
     """What storage delivered at the cold loads, the proof that they were cold."""
-    return float(np.median([one["read_bytes"] or 0 for one in row["loads"] if one["job"]["cold"]])) / 1e6
+    return float(np.median([each["read_bytes"] or 0 for each in row["loads"] if each["job"]["cold"]])) / 1e6
 
 
-def goal(name: str, limit: float, found: float, at_least: bool = False) -> None:
-    met = found >= limit if at_least else found <= limit
-    print(f"| {name} | {'at least' if at_least else 'at most'} {limit:g} | {found:.4f} | {'met' if met else '**missed**'} |")
+def goal(name: str, limit: float, result: float, at_least: bool = False) -> None:
+    met = result >= limit if at_least else result <= limit
+    print(f"| {name} | {'at least' if at_least else 'at most'} {limit:g} | {result:.4f} | {'met' if met else '**missed**'} |")

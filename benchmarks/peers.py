@@ -35,7 +35,7 @@ def main() -> None:
     sources = _sources(wanted)
     missing: dict[str, str] = {}
     names = [name for name in (PLAIN, *EDGEPACK, *PEERS) if name in (wanted.rows or [name])]
-    folders = {name: found for name in names if (found := _built(name, sources, wanted.again, missing))}
+    folders = {name: result for name in names if (result := _built(name, sources, wanted.again, missing))}
     if wanted.build_only:
         print("\n".join([*(f"built: {name}" for name in folders), *(f"missing: {reason}" for reason in missing.values())]))
         return
@@ -58,18 +58,18 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("--model", type=Path, required=True, help="a classifier of the same shape, for the score")
-    found.add_argument("--data", type=Path, required=True, help="folder with train, dev and test.tsv: text, tab, label")
-    found.add_argument("--work", type=Path, default=Path("build/peers"), help="environments, files and raw samples; kept between runs")
-    found.add_argument("--rows", nargs="+", choices=[PLAIN, *EDGEPACK, *PEERS], help="only these")
-    found.add_argument("--calibration", type=int, default=300, help="texts of the train split that may be calibrated on")
-    found.add_argument("--texts", type=int, default=1821, help="texts of the test split for score and cosine")
-    found.add_argument("--sessions", type=int, default=7)
-    found.add_argument("--loads", type=int, default=7)
-    found.add_argument("--again", action="store_true", help="build all files anew, environments excepted")
-    found.add_argument("--build-only", action="store_true", help="stop before anything is timed: that is done on a quiet machine")
-    return found
+    result = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    result.add_argument("--model", type=Path, required=True, help="a classifier of the same shape, for the score")
+    result.add_argument("--data", type=Path, required=True, help="folder with train, dev and test.tsv: text, tab, label")
+    result.add_argument("--work", type=Path, default=Path("build/peers"), help="environments, files and raw samples; kept between runs")
+    result.add_argument("--rows", nargs="+", choices=[PLAIN, *EDGEPACK, *PEERS], help="only these")
+    result.add_argument("--calibration", type=int, default=300, help="texts of the train split that may be calibrated on")
+    result.add_argument("--texts", type=int, default=1821, help="texts of the test split for score and cosine")
+    result.add_argument("--sessions", type=int, default=7)
+    result.add_argument("--loads", type=int, default=7)
+    result.add_argument("--again", action="store_true", help="build all files anew, environments excepted")
+    result.add_argument("--build-only", action="store_true", help="stop before anything is timed: that is done on a quiet machine")
+    return result
 
 
 def _sources(wanted: argparse.Namespace) -> Sources:
@@ -85,8 +85,8 @@ def _sources(wanted: argparse.Namespace) -> Sources:
     folders = {kind: wanted.work / f"calibration-{kind}" for kind in peer_rows.TASKS}
     for kind, folder in folders.items():
         folder.mkdir(exist_ok=True)
-        for split, kept in splits.items():
-            content = kept if kind == "classifier" else [line.split("\t")[0] for line in kept]
+        for split, remaining in splits.items():
+            content = remaining if kind == "classifier" else [line.split("\t")[0] for line in remaining]
             (folder / f"{split}.{'tsv' if kind == 'classifier' else 'txt'}").write_text("\n".join(content) + "\n", encoding="utf-8")
     return Sources({"embeddings": base, "classifier": wanted.model}, folders, texts, wanted.work)
 
@@ -102,37 +102,37 @@ def _built(name: str, sources: Sources, again: bool, missing: dict[str, str]) ->
 
 def _judged(name: str, folders: dict[str, Path], sources: Sources, wanted: argparse.Namespace) -> dict[str, Any]:
     """What needs no quiet: size, cost of the build, score and cosines, as this CPU computes and without saturation."""
-    found: dict[str, Any] = json.loads(cost_file(folders["embeddings"]).read_text())
-    found["file_mb"] = file_mb(folders["embeddings"], runtime_of(name))
-    kept = wanted.work / "references.json"
+    result: dict[str, Any] = json.loads(cost_file(folders["embeddings"]).read_text())
+    result["file_mb"] = file_mb(folders["embeddings"], runtime_of(name))
+    remaining = wanted.work / "references.json"
     counts = {"embeddings": min(EMBEDDED, wanted.texts), "classifier": wanted.texts}
     rows = {kind: encoded(model, wanted.data, counts[kind]) for kind, model in sources.models.items()}
-    true = references(sources.models["embeddings"], wanted.data, counts["embeddings"], kept)
+    expected = references(sources.models["embeddings"], wanted.data, counts["embeddings"], remaining)
     for exact in (False, True):
         job = {"kind": "answer", "threads": 2, "exact": exact}
         outputs = {kind: run(name, folders[kind], job | {"rows": rows[kind]}, wanted.work)["outputs"] for kind in folders}
         word = "exact" if exact else "here"
-        found[f"cosine_{word}"] = cosines(outputs["embeddings"], true)
-        found[f"accuracy_{word}"] = accuracy(outputs["classifier"], wanted.data)
-    return found
+        result[f"cosine_{word}"] = cosines(outputs["embeddings"], expected)
+        result[f"accuracy_{word}"] = accuracy(outputs["classifier"], wanted.data)
+    return result
 
 
 def _timed(folders: dict[str, dict[str, Path]], wanted: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Raw session medians in ms by length, loads and memory; the rows take turns."""
-    found: dict[str, dict[str, Any]] = {name: {"latency_ms": {str(length): [] for length in LENGTHS}, "loads": []} for name in folders}
+    result: dict[str, dict[str, Any]] = {name: {"latency_ms": {str(length): [] for length in LENGTHS}, "loads": []} for name in folders}
     for _ in range(wanted.sessions):
         for length in LENGTHS:
             for name, kinds in folders.items():
                 job = {"kind": "latency", "length": length, "threads": 1, "runs": 40, "seconds": 2.0}
                 samples = sorted(run(name, kinds["embeddings"], job, wanted.work)["samples_ms"])
-                found[name]["latency_ms"][str(length)].append(samples[len(samples) // 2])
+                result[name]["latency_ms"][str(length)].append(samples[len(samples) // 2])
     for cold in (False, True):
         for _ in range(wanted.loads):
             for name in folders:
-                found[name]["loads"].append(_load(name, folders, cold, wanted))
+                result[name]["loads"].append(_load(name, folders, cold, wanted))
     for name, kinds in folders.items():
-        found[name]["memory"] = run(name, kinds["embeddings"], {"kind": "memory", "threads": 1, "length": LENGTH}, wanted.work)
-    return found
+        result[name]["memory"] = run(name, kinds["embeddings"], {"kind": "memory", "threads": 1, "length": LENGTH}, wanted.work)
+    return result
 
 
 def _load(name: str, folders: dict[str, dict[str, Path]], cold: bool, wanted: argparse.Namespace) -> dict[str, Any]:

@@ -20,6 +20,6 @@ _FLAGS = {
 BUILDS = {name: Build(["--student", "same", "--prune-heads", "0", *flags]) for name, flags in _FLAGS.items()}
 
 if __name__ == "__main__":
-    found = parser(__doc__, "build/precisions")
-    found.set_defaults(lengths=[16, 128], sessions=5, loads=5)
-    compare(found.parse_args(), BUILDS)
+    arguments = parser(__doc__, "build/precisions")
+    arguments.set_defaults(lengths=[16, 128], sessions=5, loads=5)
+    compare(arguments.parse_args(), BUILDS)

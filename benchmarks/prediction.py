@@ -53,15 +53,15 @@ def main() -> None:
     wanted = parser.parse_args()
     wanted.work.mkdir(parents=True, exist_ok=True)
     packs = {(name, precision): _pack(name, precision, wanted.work) for name in (*ENCODERS, *DECODERS) for precision in PRECISIONS}
-    found = {key: [] for key in packs}
+    result = {key: [] for key in packs}
     for _ in range(wanted.sessions):  # in turn, so that a drift of the machine touches all alike
         for key, pack in packs.items():
-            found[key].append(_measured(pack))
-    measured = {key: {figure: float(np.median([one[figure] for one in rows])) for figure in rows[0]} for key, rows in found.items()}
+            result[key].append(_measured(pack))
+    measured = {key: {figure: float(np.median([each[figure] for each in rows])) for figure in rows[0]} for key, rows in result.items()}
     profile = _fitted(wanted.clock_ghz, packs, measured)
     rows = list(_rows(profile, packs, measured))
-    kept = {"profile": profile.as_json(), "sessions": _named(found), "rows": rows}
-    (wanted.work / "prediction.json").write_text(json.dumps(kept, indent=1))
+    remaining = {"profile": profile.as_json(), "sessions": _named(result), "rows": rows}
+    (wanted.work / "prediction.json").write_text(json.dumps(remaining, indent=1))
     _show(profile, rows)
 
 
@@ -107,22 +107,22 @@ def _measured(pack: Path) -> dict[str, float]:
     """latency_ms by length, load_ms (cold), ram_mb at 128 tokens, file_mb; and the storage's own speed meanwhile."""
     manifest, run = read_manifest(pack), partial(run_job, pack, _RUNTIME)
     kind, memory = ("decode", "decode_memory") if manifest.cache else ("latency", "memory")
-    found = {}
+    result = {}
     for length in LENGTHS:
         timed = run({"kind": kind, "length": length, "threads": 1, "runs": 20, "seconds": 0.5})
-        found[f"latency_ms {length}"] = float(np.median(timed["samples_ms"]))
-    found["load_ms"] = run({"kind": "load", "cold": True, "threads": 1, "length": 16})["session_ms"]
+        result[f"latency_ms {length}"] = float(np.median(timed["samples_ms"]))
+    result["load_ms"] = run({"kind": "load", "cold": True, "threads": 1, "length": 16})["session_ms"]
     held = run({"kind": memory, "length": 128, "threads": 1})
-    found["ram_mb"] = held["running_mb"]["peak"] - held["empty_mb"]["resident"]
-    found["file_mb"] = manifest.file_mb
+    result["ram_mb"] = held["running_mb"]["peak"] - held["empty_mb"]["resident"]
+    result["file_mb"] = manifest.file_mb
     storage = run({"kind": "storage"})
-    found["read_mb_s"] = storage["bytes"] / 1e3 / storage["read_ms"]
-    return found
+    result["read_mb_s"] = storage["bytes"] / 1e3 / storage["read_ms"]
+    return result
 
 
 def _fitted(clock_ghz: float, packs: dict, measured: dict) -> Profile:
     """A profile of this machine: products a cycle are those that make the mean error of the fitted shapes' latency smallest."""
-    read = float(np.median([one["read_mb_s"] for one in measured.values()]))
+    read = float(np.median([each["read_mb_s"] for each in measured.values()]))
     base = load_profile("x86-server")
     known = base.model_copy(
         update={
@@ -140,8 +140,8 @@ def _fitted(clock_ghz: float, packs: dict, measured: dict) -> Profile:
     return known
 
 
-def _mean_error(profile: Profile, chosen: dict) -> float:
-    return float(np.mean([abs(_off(profile, pack, row, "latency_ms", length)) for pack, row in chosen.values() for length in LENGTHS]))
+def _mean_error(profile: Profile, choice: dict) -> float:
+    return float(np.mean([abs(_off(profile, pack, row, "latency_ms", length)) for pack, row in choice.values() for length in LENGTHS]))
 
 
 def _read_gb_s() -> float:
@@ -182,8 +182,8 @@ def _rows(profile: Profile, packs: dict, measured: dict) -> Iterator[dict]:
         yield {"model": name, "precision": precision, "fitted": is_fitted, "measured": measured[name, precision], "off": offs}
 
 
-def _named(found: dict) -> dict:
-    return {f"{name} {precision}": rows for (name, precision), rows in found.items()}
+def _named(result: dict) -> dict:
+    return {f"{name} {precision}": rows for (name, precision), rows in result.items()}
 
 
 def _show(profile: Profile, rows: list[dict]) -> None:
@@ -195,12 +195,12 @@ def _show(profile: Profile, rows: list[dict]) -> None:
         cells = [f"{row['measured'][key]:.3g} ({off:+.0%})" for key, off in row["off"].items()]
         print(f"| {row['model']}, {row['precision']} | {'fitted' if row['fitted'] else 'held out'} | {' | '.join(cells)} |")
     print("\n| mean error | latency | cold load | memory | file |\n|---|---|---|---|---|")
-    for title, chosen in (
+    for title, choice in (
         ("held-out encoders", [row for row in rows if not row["fitted"] and row["model"] in ENCODERS]),
         ("held-out decoders", [row for row in rows if not row["fitted"] and row["model"] in DECODERS]),
         ("fitted", [row for row in rows if row["fitted"]]),
     ):
-        errors = [np.mean([abs(off) for row in chosen for key, off in row["off"].items() if key.startswith(figure)]) for figure in FIGURES]
+        errors = [np.mean([abs(off) for row in choice for key, off in row["off"].items() if key.startswith(figure)]) for figure in FIGURES]
         print(f"| {title} | {' | '.join(f'{error:.1%}' for error in errors)} |")
 
 

@@ -54,15 +54,15 @@ def main() -> None:
     wanted = parser.parse_args()
     manifest = read_manifest(wanted.pack)
     effort = FULL.model_copy(update={"force": wanted.force})
-    found = [measure(wanted.pack, manifest, None, effort) for _ in range(wanted.runs)]
+    result = [measure(wanted.pack, manifest, None, effort) for _ in range(wanted.runs)]
     print("\n| tokens | threads | p90 ms of each run | spread of p90 | of p50 | called steady |\n|---|---|---|---|---|---|")
-    for index, row in enumerate(found[0].latency):
-        rows = [one.latency[index].summary for one in found]
-        p90, p50 = ([getattr(one, name) for one in rows] for name in ("p90", "p50"))
-        steady = f"{sum(one.steady for one in rows)} of {len(rows)}"
-        told = ", ".join(f"{one:.2f}" for one in p90)
-        print(f"| {row.length} | {row.threads} | {told} | {_spread(p90):.1%} | {_spread(p50):.1%} | {steady} |")
-    print(f"\nruns that the tool called steady as a whole: {sum(one.is_steady for one in found)} of {len(found)}")
+    for index, row in enumerate(result[0].latency):
+        rows = [each.latency[index].summary for each in result]
+        p90, p50 = ([getattr(each, name) for each in rows] for name in ("p90", "p50"))
+        steady = f"{sum(each.steady for each in rows)} of {len(rows)}"
+        text = ", ".join(f"{each:.2f}" for each in p90)
+        print(f"| {row.length} | {row.threads} | {text} | {_spread(p90):.1%} | {_spread(p50):.1%} | {steady} |")
+    print(f"\nruns that the tool called steady as a whole: {sum(each.is_steady for each in result)} of {len(result)}")
     overhead(wanted.pack, manifest, wanted.runs)
 
 

@@ -62,10 +62,10 @@ def main() -> None:
     wanted = parser.parse_args()
     files = {name: path for family in (*ENCODERS, *DECODERS) for name, path in files_of(family, wanted.work / family)}
     expected = answers(None, files.values())
-    found = {version: answers(installed(version, wanted.work), files.values()) for version in wanted.versions}
+    result = {version: answers(installed(version, wanted.work), files.values()) for version in wanted.versions}
     print(f"\n| file | {' | '.join(wanted.versions)} | {onnxruntime.__version__} |\n{'|---' * (len(wanted.versions) + 2)}|")
     for index, name in enumerate(files):
-        cells = [cell(found[version][index], expected[index]) for version in wanted.versions]
+        cells = [cell(result[version][index], expected[index]) for version in wanted.versions]
         print(f"| {name} | {' | '.join(cells)} | {cell(expected[index], expected[index])} |")
 
 
@@ -107,10 +107,10 @@ def answers(folder: Path | None, files) -> list[list[float] | str]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def cell(found: list[float] | str, expected: list[float] | str) -> str:
-    if isinstance(found, str):
+def cell(result: list[float] | str, expected: list[float] | str) -> str:
+    if isinstance(result, str):
         return "refused"
-    return f"{np.abs(np.array(found) - np.array(expected)).max():.0e}"
+    return f"{np.abs(np.array(result) - np.array(expected)).max():.0e}"
 
 
 if __name__ == "__main__":

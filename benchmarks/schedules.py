@@ -58,10 +58,10 @@ def main() -> None:
     base = np.array([right(load_checkpoint(material.source, material.task.name), material)])
     print(f"teacher {base.mean():.4f}; {wanted.seeds} seeds, {wanted.rows:,} sentences, {wanted.epochs} epochs\n")
     for title, variants in COMPARED.items():
-        found = {
+        result = {
             name: np.array([run(wanted, material, name, wish, seed) for seed in range(wanted.seeds)]) for name, wish in variants.items()
         }
-        print_table(title, base, found)
+        print_table(title, base, result)
 
 
 def run(wanted: argparse.Namespace, material: Material, name: str, wish: dict[str, Any], seed: int) -> list[int]:
@@ -100,10 +100,10 @@ def right(model, material: Material) -> list[int]:
     return right_answers(outputs, material.test, material.rows("test"), material.labels).tolist()
 
 
-def print_table(title: str, base: np.ndarray, found: dict[str, np.ndarray]) -> None:
-    first, before = next(iter(found.items()))
+def print_table(title: str, base: np.ndarray, result: dict[str, np.ndarray]) -> None:
+    first, before = next(iter(result.items()))
     print(f"\n| {title} | accuracy by seed | points lost (95 % interval) | points lost against {first} |\n|---|---|---|---|")
-    for name, answers in found.items():
+    for name, answers in result.items():
         by_seed = ", ".join(f"{value:.4f}" for value in answers.mean(axis=1))
         against = points_lost(before, answers) if name != first else "–"
         print(f"| {name} | {by_seed} | {points_lost(base, answers)} | {against} |", flush=True)

@@ -106,7 +106,7 @@ def web(module: Path, runs: int) -> dict:
     reason = browsers.missing() or browsers.build(module)
     if reason:
         return {"skipped": reason}
-    found = {}
+    result = {}
     for threads in (True, False):
         first, warm = [], {}
         with browsers.served(module, threads) as url:
@@ -122,8 +122,8 @@ def web(module: Path, runs: int) -> dict:
                     first.append(time.perf_counter() - began)
                     warm = page.evaluate(WARM, {"text": TEXT, "runs": 40})
         name = "threads" if threads else "one_thread"
-        found[name] = {"first_answer_s": statistics.median(first), **warm, "times_bare": warm["answer_ms"] / warm["bare_ms"]}
-    return found
+        result[name] = {"first_answer_s": statistics.median(first), **warm, "times_bare": warm["answer_ms"] / warm["bare_ms"]}
+    return result
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ class Build:
 
     flags: list[str]
     times: float | None = None  # as fast as the plain export
-    kept: float | None = None  # share of the teacher's score
+    keeps: float | None = None  # share of the teacher's score
     lost: float | None = None  # points of the score, at most
 
     def with_file(self, name: str, path: Path) -> "Build":
@@ -60,17 +60,17 @@ class Row:
 
 
 def parser(description: str, work: str) -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("--model", type=Path)
-    found.add_argument("--data", type=Path, required=True)
-    found.add_argument("--profile", default="raspberry-pi")
-    found.add_argument("--work", type=Path, default=Path(work), help="folder for packs and cache; kept between runs")
-    found.add_argument("--sessions", type=int, default=7)
-    found.add_argument("--lengths", type=int, nargs="+", default=[16, 64, GOAL_LENGTH])
-    found.add_argument("--loads", type=int, default=7)
-    found.add_argument("--seeds", type=int, default=1, help="builds of each row; the first one's file is timed, scores are means")
-    found.add_argument("--build-only", action="store_true", help="stop before anything is timed: that is done on a quiet machine")
-    return found
+    result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    result.add_argument("--model", type=Path)
+    result.add_argument("--data", type=Path, required=True)
+    result.add_argument("--profile", default="raspberry-pi")
+    result.add_argument("--work", type=Path, default=Path(work), help="folder for packs and cache; kept between runs")
+    result.add_argument("--sessions", type=int, default=7)
+    result.add_argument("--lengths", type=int, nargs="+", default=[16, 64, GOAL_LENGTH])
+    result.add_argument("--loads", type=int, default=7)
+    result.add_argument("--seeds", type=int, default=1, help="builds of each row; the first one's file is timed, scores are means")
+    result.add_argument("--build-only", action="store_true", help="stop before anything is timed: that is done on a quiet machine")
+    return result
 
 
 def compare(wanted: argparse.Namespace, builds: dict[str, Build]) -> None:
@@ -101,14 +101,14 @@ def compare(wanted: argparse.Namespace, builds: dict[str, Build]) -> None:
 
 def _plain(wanted: argparse.Namespace) -> Row:
     """The plain export of the model, judged as a pack's file is."""
-    folder, kept = wanted.work / "plain", wanted.work / "plain" / "quality.json"
-    if not kept.exists():
+    folder, remaining = wanted.work / "plain", wanted.work / "plain" / "quality.json"
+    if not remaining.exists():
         material = gather(Recipe(model=str(wanted.model), data=str(wanted.data)))
         export_plainly(wanted.model, material.task, folder)
         outputs = answer(folder, RUNTIME, material.test, threads=2, exact=True)
         quality = judge_outputs(material.task, outputs, material.test, material.rows("test"), material.labels, outputs)
-        kept.write_text(json.dumps(quality.as_json()))
-    return _row(folder, json.loads(kept.read_text()), 0.0)
+        remaining.write_text(json.dumps(quality.as_json()))
+    return _row(folder, json.loads(remaining.read_text()), 0.0)
 
 
 def _built(wanted: argparse.Namespace, flags: list[str], out: Path) -> Row:
@@ -137,13 +137,13 @@ def _joined(seeds: list[Row]) -> Row:
 
 def _latencies(folders: dict[str, Path], wanted: argparse.Namespace) -> dict[str, dict[int, list[float]]]:
     """Session medians in ms by file and length, one thread; the files take turns."""
-    found: dict[str, dict[int, list[float]]] = {name: {length: [] for length in wanted.lengths} for name in folders}
+    result: dict[str, dict[int, list[float]]] = {name: {length: [] for length in wanted.lengths} for name in folders}
     for _ in range(wanted.sessions):
         for length in wanted.lengths:
             for name, folder in folders.items():
                 job = {"kind": "latency", "length": length, "threads": 1, "runs": 40, "seconds": 2.0}
-                found[name][length].append(float(np.median(run_job(folder, RUNTIME, job)["samples_ms"])))
-    return found
+                result[name][length].append(float(np.median(run_job(folder, RUNTIME, job)["samples_ms"])))
+    return result
 
 
 def _load_job(cold: bool) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def _load_job(cold: bool) -> dict[str, Any]:
 def _times(latency: dict[str, dict[int, list[float]]], name: str, length: int) -> np.ndarray:
     """How many times as fast as the plain export: lowest, median and highest session."""
     pairs = zip(latency[PLAIN][length], latency[name][length], strict=True)
-    return np.percentile([own / other for own, other in pairs], [0, 50, 100])
+    return np.percentile([ms / other for ms, other in pairs], [0, 50, 100])
 
 
 def _print_table(rows: dict[str, Row], raw: dict[str, Any], lengths: list[int]) -> None:
@@ -167,9 +167,9 @@ def _print_table(rows: dict[str, Row], raw: dict[str, Any], lengths: list[int]) 
             low, middle, high = _times(latency, name, length)
             times = "" if name == PLAIN else f" ({middle:.2f}; {low:.2f} to {high:.2f})"
             speeds.append(f"{np.median(latency[name][length]):.2f}{times}")
-        warm, cold = ([one["session_ms"] for one in raw["load"][name] if one["job"]["cold"] is wish] for wish in (False, True))
-        found = raw["memory"][name]
-        peak_mb = found["running_mb"]["peak"] - found["empty_mb"]["resident"]
+        warm, cold = ([each["session_ms"] for each in raw["load"][name] if each["job"]["cold"] is wish] for wish in (False, True))
+        result = raw["memory"][name]
+        peak_mb = result["running_mb"]["peak"] - result["empty_mb"]["resident"]
         smaller = "" if name == PLAIN else f" ({rows[PLAIN].file_mb / row.file_mb:.2f})"
         cells = [name, f"{row.seconds:.0f}" if row.seconds else "–", f"{row.file_mb:.2f}{smaller}"]
         scores = ", ".join(f"{score:.4f}" for score in row.scores)
@@ -191,7 +191,7 @@ def _print_groups(rows: dict[str, Row]) -> None:
 
 def _print_goals(rows: dict[str, Row], builds: dict[str, Build], latency: dict[str, dict[int, list[float]]]) -> None:
     """Where rows have groups, points are lost on their mean."""
-    asked = [(name, build) for name, build in builds.items() if (build.times, build.kept, build.lost) != (None, None, None)]
+    asked = [(name, build) for name, build in builds.items() if (build.times, build.keeps, build.lost) != (None, None, None)]
     if not asked:
         return
     print("\n| goal | here | |\n|---|---|---|")
@@ -200,14 +200,14 @@ def _print_goals(rows: dict[str, Row], builds: dict[str, Build], latency: dict[s
         row = rows[name]
         if build.times is not None:
             times, smaller = _times(latency, name, GOAL_LENGTH)[1], teacher.file_mb / row.file_mb
-            found = f"{times:.2f} (by size {smaller:.2f})"
-            print(f"| {name}: S{GOAL_LENGTH} at least {build.times:g} times as fast | {found} | {_verdict(times >= build.times)} |")
-        if build.kept is not None:
-            kept = row.score / teacher.score
-            print(f"| {name}: at least {build.kept:.0%} of the teacher | {kept:.2%} | {_verdict(kept >= build.kept)} |")
+            result = f"{times:.2f} (by size {smaller:.2f})"
+            print(f"| {name}: S{GOAL_LENGTH} at least {build.times:g} times as fast | {result} | {_verdict(times >= build.times)} |")
+        if build.keeps is not None:
+            remaining = row.score / teacher.score
+            print(f"| {name}: at least {build.keeps:.0%} of the teacher | {remaining:.2%} | {_verdict(remaining >= build.keeps)} |")
         if build.lost is not None:
-            own, theirs = (list(each.groups.values()) or [each.score] for each in (row, teacher))
-            lost = 100 * float(np.mean(theirs) - np.mean(own))
+            ours, theirs = (list(each.groups.values()) or [each.score] for each in (row, teacher))
+            lost = 100 * float(np.mean(theirs) - np.mean(ours))
             print(f"| {name}: at most {build.lost:g} points lost | {lost:.2f} | {_verdict(lost <= build.lost)} |")
 
 

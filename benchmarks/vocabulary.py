@@ -108,22 +108,22 @@ class Reader:
 
     def char_map(self) -> dict[int, str]:
         count, _ = self.take("i"), self.take("I")
-        found = {}
+        result = {}
         for _ in range(count):
             code, length = self.take("I"), self.take("B")
-            found[code] = "".join(chr(self.take("I")) for _ in range(length))
-        return found
+            result[code] = "".join(chr(self.take("I")) for _ in range(length))
+        return result
 
     def tensors(self) -> dict[str, np.ndarray]:
         """By name, flat, in fp32: as they are, or from blocks of an fp16 scale and 32 nibbles."""
-        found = {}
+        result = {}
         for _ in range(self.take("i")):
             name = self.bytes(self.take("H")).decode()
             _, _, start, size = self.take("B"), self.take("I"), self.take("Q"), self.take("Q")
             raw = self.content[start : start + size]
             quantized = name.endswith("word") or (name.endswith(".w") and "ln" not in name)
-            found[name] = dequantized(raw) if quantized else np.frombuffer(raw, "<f4")
-        return found
+            result[name] = dequantized(raw) if quantized else np.frombuffer(raw, "<f4")
+        return result
 
 
 def dequantized(raw: bytes) -> np.ndarray:

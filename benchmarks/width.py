@@ -72,11 +72,11 @@ def answers(wanted: argparse.Namespace, folder: Path) -> np.ndarray:
 def latencies(packs: dict[tuple[str, str], Path], sessions: int) -> dict[tuple[str, str], list[float]]:
     """Session medians in ms; the files take turns."""
     job = {"kind": "latency", "length": LENGTH, "threads": 1, "runs": 40, "seconds": 2.0}
-    found: dict[tuple[str, str], list[float]] = {key: [] for key in packs}
+    result: dict[tuple[str, str], list[float]] = {key: [] for key in packs}
     for _ in range(sessions):
         for key, folder in packs.items():
-            found[key].append(float(np.median(run_job(folder, RUNTIME, job)["samples_ms"])))
-    return found
+            result[key].append(float(np.median(run_job(folder, RUNTIME, job)["samples_ms"])))
+    return result
 
 
 def print_table(packs: dict, right: dict, latency: dict) -> None:
@@ -88,12 +88,12 @@ def print_table(packs: dict, right: dict, latency: dict) -> None:
         flags, goal = ROWS[name]
         ratios = np.array(latency[WHOLE, precision]) / np.array(latency[name, precision])
         low, times, high = np.percentile(ratios, [0, 50, 100])
-        lost, own = points_lost(teacher, right[name, precision]), points_lost(right[WHOLE, precision], right[name, precision])
+        lost, drop = points_lost(teacher, right[name, precision]), points_lost(right[WHOLE, precision], right[name, precision])
         file_mb = sum(path.stat().st_size for path in folder.glob("model.onnx*")) / 1e6
         cells = [f"{name}, {precision}", f"`{' '.join(flags)}`", f"{file_mb:.1f}", f"{right[name, precision].mean():.4f}", str(lost)]
-        cells += [str(own), f"{np.median(latency[name, precision]):.2f}", f"{times:.2f} ({low:.2f} to {high:.2f})"]
+        cells += [str(drop), f"{np.median(latency[name, precision]):.2f}", f"{times:.2f} ({low:.2f} to {high:.2f})"]
         if goal:
-            met = times >= goal[0] and own.mean <= goal[1]
+            met = times >= goal[0] and drop.mean <= goal[1]
             cells += [f"{goal[0]}x, {goal[1]} points", "met" if met else "**missed**"]
         else:
             cells += ["–", ""]

@@ -20,13 +20,13 @@ LOAD = {"kind": "load", "cold": False, "threads": 1, "length": 16}
 
 def running_in(place: Path) -> list[int]:
     """Process ids of what runs a pack that lies in `place`."""
-    found = []
+    result = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             text = path.read_bytes()
             if b"run_onnxruntime.py" in text and str(place).encode() in text:
-                found.append(int(path.parent.name))
-    return found
+                result.append(int(path.parent.name))
+    return result
 
 
 class Board:

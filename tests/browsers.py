@@ -54,8 +54,8 @@ def browser() -> Iterator:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        result = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:
-            yield found
+            yield result
         finally:
-            found.close()
+            result.close()

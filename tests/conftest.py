@@ -111,9 +111,9 @@ def stories_pack(stories, tmp_path_factory, cache) -> Path:
 @pytest.fixture(scope="session")
 def board(tmp_path_factory):
     """A board behind a real sshd on loopback."""
-    with running(tmp_path_factory.mktemp("sshd")) as found:
-        yield found
-    assert found.left() == []
+    with running(tmp_path_factory.mktemp("sshd")) as result:
+        yield result
+    assert result.left() == []
 
 
 @pytest.fixture

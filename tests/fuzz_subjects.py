@@ -148,7 +148,7 @@ def answer(place: Path, draw: random.Random) -> Read:
     return lambda: checked(answer_of(text, "of a board"), {"kind": kind, "rows": [1, 2]}, "of a board")
 
 
-SUBJECTS = {one.__name__: one for one in (config, weights, profile, recipe, rows, parquet, runnable, manifest, answer)}
+SUBJECTS = {read.__name__: read for read in (config, weights, profile, recipe, rows, parquet, runnable, manifest, answer)}
 
 
 def _of_bytes() -> tuple[tuple[bytes, str, Callable[[Path], Any]], ...]:
@@ -187,7 +187,7 @@ def reader_of_bytes(place: Path, content: bytes) -> Read | None:
 
 def _toml(value: dict[str, Any]) -> str:
     """Inline TOML of plain values; what TOML has no word for is left out."""
-    return "\n".join(f"{_key(key)} = {_toml_value(one)}" for key, one in value.items() if one is not None)
+    return "\n".join(f"{_key(key)} = {_toml_value(part)}" for key, part in value.items() if part is not None)
 
 
 def _toml_value(value: Any) -> str:
@@ -195,9 +195,9 @@ def _toml_value(value: Any) -> str:
         case bool():
             return str(value).lower()
         case dict():
-            return "{" + ", ".join(f"{_key(key)} = {_toml_value(one)}" for key, one in value.items() if one is not None) + "}"
+            return "{" + ", ".join(f"{_key(key)} = {_toml_value(part)}" for key, part in value.items() if part is not None) + "}"
         case list():
-            return "[" + ", ".join(_toml_value(one) for one in value if one is not None) + "]"
+            return "[" + ", ".join(_toml_value(part) for part in value if part is not None) + "]"
         case float():
             return str(value)
         case int():

@@ -46,23 +46,23 @@ def changed(value: Any, draw: random.Random) -> Any:
 
 def damaged(content: bytes, draw: random.Random) -> bytes:
     """The same bytes with some flipped, cut, doubled, or strange ones put in."""
-    found = bytearray(content)
+    result = bytearray(content)
     for _ in range(draw.randint(1, 4)):
-        at = draw.randrange(len(found) + 1)
+        at = draw.randrange(len(result) + 1)
         match draw.randrange(5):
-            case 0 if found:
-                found[at % len(found)] ^= 1 << draw.randrange(8)
+            case 0 if result:
+                result[at % len(result)] ^= 1 << draw.randrange(8)
             case 1:
-                del found[at:]
+                del result[at:]
             case 2:
-                found[at:at] = draw.choice(
+                result[at:at] = draw.choice(
                     [b'"', b"\x00", b"\xff", b"\n", b",", b"\t", b"[" * 3000, b'{"a":' * 500, b"9" * 5000, b"\r", b"#"]
                 )
             case 3:
-                found[at:at] = found[: min(len(found), 200)]
+                result[at:at] = result[: min(len(result), 200)]
             case _:
-                del found[at : at + draw.randint(1, 30)]
-    return bytes(found)
+                del result[at : at + draw.randint(1, 30)]
+    return bytes(result)
 
 
 def fault_of(read: Callable[[], Any]) -> str:
@@ -79,7 +79,7 @@ def fault_of(read: Callable[[], Any]) -> str:
         return f"took {time.monotonic() - began:.0f} s"
     if len(text) > LONGEST_TEXT:
         return f"a message of {len(text)} characters"
-    return "a message with a control character" if any(ord(one) < 32 and one not in "\n\t" for one in text) else ""
+    return "a message with a control character" if any(ord(each) < 32 and each not in "\n\t" for each in text) else ""
 
 
 def write(path: Path, content: bytes | str) -> Path:

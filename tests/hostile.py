@@ -101,13 +101,13 @@ def shipped_poisoned(pack: Path, content, value: str, platform: str, out: Path) 
     Places that stop the platform by name, such as the runtime of the plan, which decides what is shipped, are left out. AssertionError
     where a value escapes its place, and where the platform cannot be shipped at all; any other exception is a crash.
     """
-    taken = open_places(content, (value,))
-    assert ("labels", "0") in taken and len(taken) > 10
+    used = open_places(content, (value,))
+    assert ("labels", "0") in used and len(used) > 10
     with _files_alone(platform):
-        taken = _taken(pack, content, value, platform, out, taken)
-        assert taken and _ships(pack, poisoned(content, taken, value), platform, out), f"{platform} ships nothing of {value!r}"
+        used = _taken(pack, content, value, platform, out, used)
+        assert used and _ships(pack, poisoned(content, used, value), platform, out), f"{platform} ships nothing of {value!r}"
     check_folder(out)
-    return len(taken)
+    return len(used)
 
 
 def _taken(pack: Path, content, value: str, platform: str, out: Path, places: list) -> list:
@@ -134,14 +134,14 @@ def _ships(pack: Path, content, platform: str, out: Path) -> bool:
 def _files_alone(platform: str):
     """Without what takes long and writes no text: the self-test asks the model, javac compiles, the disk is waited for."""
     module = import_module(f"edgepack.ship.platforms.{platform}")
-    kept = {name: module.__dict__.pop(name) for name in ("self_tested", "classes_jar") if name in module.__dict__}
-    if "classes_jar" in kept:
+    remaining = {name: module.__dict__.pop(name) for name in ("self_tested", "classes_jar") if name in module.__dict__}
+    if "classes_jar" in remaining:
         module.classes_jar = lambda *_: None
     sync, files.sync = files.sync, lambda path: None
     try:
         yield
     finally:
-        module.__dict__.update(kept)
+        module.__dict__.update(remaining)
         files.sync = sync
 
 
@@ -173,8 +173,8 @@ def _requirements(text: str) -> None:
         if re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?", line):
             continue
         if line and not line.startswith("#"):
-            found = Requirement(line.split(" \\")[0])
-            assert found.url is None and found.marker is None and found.name in KNOWN, line
+            result = Requirement(line.split(" \\")[0])
+            assert result.url is None and result.marker is None and result.name in KNOWN, line
 
 
 KNOWN = {"numpy", "onnxruntime", "tokenizers", "waitress", "cryptography", "cffi", "ai-edge-litert", "tflite-runtime"}
@@ -247,15 +247,15 @@ CHECKS = {
 
 def check_reports(content, value: str, folder: Path) -> int:
     """Report, JUnit and model card of the poisoned pack; in how many places the value stood."""
-    taken = [path for path in open_places(content, (value,)) if not _breaks(content, path, value, folder)]
-    manifest = Manifest.read(poisoned(content, taken, value), MANIFEST_FILE)
+    used = [path for path in open_places(content, (value,)) if not _breaks(content, path, value, folder)]
+    manifest = Manifest.read(poisoned(content, used, value), MANIFEST_FILE)
     report = judge(manifest, None).model_copy(update={"notes": (value,), "headline": value, "device": value})
     _markdown(markdown(report))
     _page(html(report))
     ElementTree.fromstring(junit(report))
     write_model_card(folder, manifest)
     _markdown((folder / "README.md").read_text(encoding="utf-8"))
-    return len(taken)
+    return len(used)
 
 
 def _breaks(content, path, value, tmp_path) -> bool:

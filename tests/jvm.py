@@ -58,10 +58,10 @@ def write_characters(tokenizer: Path, folder: Path) -> Path:
 
 def ask(classes: Path, tokenizer: Path, folder: Path, questions: Iterable[dict[str, Any]]) -> Iterator[Any]:
     """An answer for every question, by one process."""
-    return told(classes, "Lines", [str(tokenizer), str(write_characters(tokenizer, folder))], questions)
+    return answers_of(classes, "Lines", [str(tokenizer), str(write_characters(tokenizer, folder))], questions)
 
 
-def told(classes: Path, main: str, arguments: list[str], questions: Iterable[dict[str, Any]]) -> Iterator[Any]:
+def answers_of(classes: Path, main: str, arguments: list[str], questions: Iterable[dict[str, Any]]) -> Iterator[Any]:
     """What the class `main` of the tests answers to lines of JSON. The JVM compiles little: these runs are short."""
     options = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx1g"]
     lines = "".join(json.dumps(question) + "\n" for question in questions)

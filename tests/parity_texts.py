@@ -35,15 +35,15 @@ _RANGES = [(0x20, 0x7F), (0xA0, 0x250), (0x250, 0x370), (0x370, 0x590), (0x590, 
 def nasty_texts(count: int = 6000, seed: int = 0) -> list[str]:
     """The list above, then mixtures of its kind and runs of characters from every corner of Unicode; the same at every call."""
     draw = random.Random(seed)
-    found = list(NASTY)
-    while len(found) < count:
+    result = list(NASTY)
+    while len(result) < count:
         if draw.random() < 0.5:
-            found.append("".join(draw.choice(_PARTS) + draw.choice(_JOINS) for _ in range(draw.randint(1, 12))))
+            result.append("".join(draw.choice(_PARTS) + draw.choice(_JOINS) for _ in range(draw.randint(1, 12))))
         else:
             low, high = draw.choice(_RANGES)
             characters = (chr(draw.randrange(low, high)) for _ in range(draw.randint(1, 30)))
-            found.append("".join(one for one in characters if not "\ud800" <= one <= "\udfff"))
-    return found
+            result.append("".join(each for each in characters if not "\ud800" <= each <= "\udfff"))
+    return result
 
 
 def real_texts(data: Path, most_each: int = 2500) -> Iterator[str]:
@@ -72,8 +72,8 @@ def write(tokenizer_json: Path, out: Path, data: Path | None, most_each: int = 2
     tokenizer.no_padding()
     texts = parity_texts(data, most_each)
     with out.open("w", encoding="utf-8") as file:
-        for text, found in zip(texts, tokenizer.encode_batch(texts), strict=True):
-            file.write(json.dumps({"text": text, "ids": found.ids, "offsets": found.offsets}) + "\n")
+        for text, result in zip(texts, tokenizer.encode_batch(texts), strict=True):
+            file.write(json.dumps({"text": text, "ids": result.ids, "offsets": result.offsets}) + "\n")
     return len(texts)
 
 

@@ -120,13 +120,13 @@ class _Connection:
             shell.hang_up()
 
     def _exactly(self, count: int) -> bytes:
-        found = bytearray()
-        while len(found) < count:
-            part = self._socket.recv(count - len(found))
+        result = bytearray()
+        while len(result) < count:
+            part = self._socket.recv(count - len(result))
             if not part:
                 raise EOFError
-            found += part
-        return bytes(found)
+            result += part
+        return bytes(result)
 
 
 class _Shell:
@@ -200,16 +200,18 @@ def adb_server(home: Path):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     (home / ".android").mkdir(parents=True)
-    own = {"ANDROID_ADB_SERVER_PORT": str(port), "ADB_MDNS": "0", "HOME": str(home), "ANDROID_USER_HOME": str(home / ".android")}
+    variables = {"ANDROID_ADB_SERVER_PORT": str(port), "ADB_MDNS": "0", "HOME": str(home), "ANDROID_USER_HOME": str(home / ".android")}
 
     def adb(*words: str) -> str:
         command = [adbutils.adb_path(), *words]
         quiet = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
-        return subprocess.run(command, env=os.environ | own, stdout=subprocess.PIPE, text=True, timeout=30, check=False, **quiet).stdout
+        return subprocess.run(
+            command, env=os.environ | variables, stdout=subprocess.PIPE, text=True, timeout=30, check=False, **quiet
+        ).stdout
 
     with pytest.MonkeyPatch.context() as patch:
         for name in ("ANDROID_ADB_SERVER_PORT", "ADB_MDNS"):
-            patch.setenv(name, own[name])
+            patch.setenv(name, variables[name])
         adb("start-server")
         try:
             yield adb

@@ -61,10 +61,10 @@ def make_model(folder: Path, family: str = "bert", task: str = "text-classificat
 def make_data(folder: Path, rows: dict[str, int] | None = None) -> Path:
     """Commands of four intents as train.csv, dev.csv and test.csv."""
     folder.mkdir(parents=True, exist_ok=True)
-    for split, found in commands().items():
-        chosen = [row for row in found if row[1] in INTENTS][: (rows or {}).get(split)]
+    for split, result in commands().items():
+        choice = [row for row in result if row[1] in INTENTS][: (rows or {}).get(split)]
         with (folder / f"{split}.csv").open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(("text", "intent"))
-            writer.writerows(chosen)
+            writer.writerows(choice)
     return folder

@@ -46,13 +46,13 @@ def modules() -> list[Path]:
 def imports_of(path: Path, top_level_only: bool = False) -> set[str]:
     tree = ast.parse(path.read_text())
     nodes = tree.body if top_level_only else ast.walk(tree)
-    found = set()
+    result = set()
     for node in nodes:
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            result |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-    return found
+            result.add(node.module)
+    return result
 
 
 def test_the_package_holds_rooms_and_nothing_beside_them():
@@ -88,13 +88,13 @@ def test_targets_need_the_standard_library_numpy_and_one_runtime():
 def test_a_module_needs_numpy_tokenizers_and_one_runtime_on_the_device():
     """Beside the standard library; relative imports are its own. cryptography: where it is signed; waitress: where it serves; jinja2:
     where it chats."""
-    own = {"session_onnxruntime": {"onnxruntime"}, "session_litert": PACKAGES_OF["litert"], "server": {"waitress"}, "chat": {"jinja2"}}
+    more = {"session_onnxruntime": {"onnxruntime"}, "session_litert": PACKAGES_OF["litert"], "server": {"waitress"}, "chat": {"jinja2"}}
     for path in (ROOT / "targets" / "module").glob("*.py"):
         nodes = list(ast.walk(ast.parse(path.read_text())))
-        found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-        found |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0}
-        outside = {name.split(".")[0] for name in found} - set(sys.stdlib_module_names) - {"__future__"}
-        assert outside <= {"numpy", "tokenizers", "cryptography"} | own.get(path.stem, set()), path
+        result = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        result |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0}
+        outside = {name.split(".")[0] for name in result} - set(sys.stdlib_module_names) - {"__future__"}
+        assert outside <= {"numpy", "tokenizers", "cryptography"} | more.get(path.stem, set()), path
 
 
 def test_light_rooms_load_nothing_heavy():
@@ -129,8 +129,8 @@ def test_a_transports_package_is_imported_by_its_own_file_alone_and_only_when_it
 
     for path in modules():
         assert package not in packages(imports_of(path, top_level_only=True)), path
-        own = path.parent.name == "transports" and path.stem == transport
-        assert own or package not in packages(imports_of(path)), path
+        is_its_file = path.parent.name == "transports" and path.stem == transport
+        assert is_its_file or package not in packages(imports_of(path)), path
 
 
 def test_no_pickle_and_no_shell_strings():

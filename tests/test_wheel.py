@@ -21,8 +21,8 @@ def test_a_wheel_works_without_the_checkout(tmp_path):
         names = set(archive.namelist())
         archive.extractall(tmp_path / "site")
     profiles = {f"edgepack/device_profiles/{path.name}" for path in (PROJECT / "device_profiles").glob("*.toml")}
-    found = [path for path in (PROJECT / "targets").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    targets = {f"edgepack/{path.relative_to(PROJECT).as_posix()}" for path in found}
+    result = [path for path in (PROJECT / "targets").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    targets = {f"edgepack/{path.relative_to(PROJECT).as_posix()}" for path in result}
     java = {
         path.relative_to(PROJECT).as_posix()
         for path in (PROJECT / "edgepack" / "ship" / "jvm").rglob("*")

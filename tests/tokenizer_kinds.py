@@ -7,8 +7,8 @@ from edgepack.pipeline.demo.commands import commands
 from edgepack.ship.jvm.supported import EXPRESSIONS
 
 BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-LLAMA3 = next(one for one in EXPRESSIONS if one.startswith("(?i:") and "{1,3}" in one)
-GPT4O = next(one for one in EXPRESSIONS if "Lu" in one)
+LLAMA3 = next(each for each in EXPRESSIONS if each.startswith("(?i:") and "{1,3}" in each)
+GPT4O = next(each for each in EXPRESSIONS if "Lu" in each)
 ENDS = (("</s>", 2), ("<s>", 1))
 AROUND = processors.TemplateProcessing("<s> $A </s>", "<s> $A </s> $B:1 </s>:1", [("<s>", 1), ("</s>", 2)])
 BEFORE = processors.TemplateProcessing("<s> $A", "<s> $A $B:1", [("<s>", 1)])

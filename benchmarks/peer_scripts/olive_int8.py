@@ -32,9 +32,9 @@ def main() -> None:
             "output_dir": f"{scratch}/out",
         }
         olive.run(config)
-        (made,) = Path(f"{scratch}/out").rglob("*.onnx")
+        (folder,) = Path(f"{scratch}/out").rglob("*.onnx")
         Path(out).mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(made, Path(out) / "model.onnx")
+        shutil.copyfile(folder, Path(out) / "model.onnx")
 
 
 if __name__ == "__main__":

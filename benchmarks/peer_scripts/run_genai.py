@@ -23,11 +23,11 @@ class Decoder:
         self._generator = _generator(_model(folder, threads), positions)
 
     @property
-    def seen(self):
+    def length(self):
         return self._generator.token_count()
 
-    @seen.setter
-    def seen(self, tokens):
+    @length.setter
+    def length(self, tokens):
         self._generator.rewind_to(tokens)
 
     def step(self, ids):

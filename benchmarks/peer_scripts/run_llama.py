@@ -21,11 +21,11 @@ class Decoder:
         self._llama = _open(folder, manifest, threads, positions, every_token=False)
 
     @property
-    def seen(self):
+    def length(self):
         return self._llama.n_tokens
 
-    @seen.setter
-    def seen(self, tokens):
+    @length.setter
+    def length(self, tokens):
         self._llama.n_tokens = tokens  # eval() drops what the cache holds beyond
 
     def step(self, ids):

@@ -63,8 +63,8 @@ def test_doctor_names_each_extra_that_users_can_install_and_what_it_gives():
 def test_doctor_counts_the_cache(tmp_path):
     (tmp_path / "stages" / "one").mkdir(parents=True)
     (tmp_path / "stages" / "one" / "file").write_bytes(b"x" * 2_000_000)
-    found = json.loads(edgepack("doctor", "--json", "--cache", tmp_path).stdout)["cache"]
-    assert found == {"folder": str(tmp_path), "exists": True, "stages": 1, "mb": 2.0}
+    result = json.loads(edgepack("doctor", "--json", "--cache", tmp_path).stdout)["cache"]
+    assert result == {"folder": str(tmp_path), "exists": True, "stages": 1, "mb": 2.0}
 
 
 @pytest.mark.parametrize("name", profile_names())

@@ -36,12 +36,12 @@ def hostile(value: Any, kind: Any = None) -> Any:
         fields = type(value).model_fields
         return value.model_copy(update={name: hostile(getattr(value, name), field.annotation) for name, field in fields.items()})
     if isinstance(value, str):
-        is_fixed = any(get_origin(one) is Literal for one in (kind, *get_args(kind)))
+        is_fixed = any(get_origin(each) is Literal for each in (kind, *get_args(kind)))
         return value if is_fixed else value + HOSTILE
     if isinstance(value, tuple):
-        return tuple(hostile(one, get_args(kind)[0] if get_args(kind) else None) for one in value)
+        return tuple(hostile(each, get_args(kind)[0] if get_args(kind) else None) for each in value)
     if isinstance(value, dict):
-        return {key: hostile(one) for key, one in value.items()}
+        return {key: hostile(each) for key, each in value.items()}
     return value
 
 
@@ -49,7 +49,7 @@ def records(pack_folder):
     """One record for each thing that a command shows, and its view."""
     manifest = read_manifest(pack_folder)
     report = Report.read(read_json_object(pack_folder / "report.json"), "report.json")
-    report = report.model_copy(update={"checks": tuple(one.model_copy(update={"next_step": "try this"}) for one in report.checks)})
+    report = report.model_copy(update={"checks": tuple(each.model_copy(update={"next_step": "try this"}) for each in report.checks)})
     kept_names = hostile(report).model_copy(update={"ladder": hostile(report.ladder)})
     board = SetUp(
         target="t", address="a", folder="f", python="3", replaces=False, wheels={}, needed_mb=1.0, done=True, packages={"numpy": "1"}

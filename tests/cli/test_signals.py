@@ -18,8 +18,8 @@ SIGNALS = [(signal.SIGINT, 130, "Ctrl-C (SIGINT)"), (signal.SIGTERM, 143, "SIGTE
 def stopped(tmp_path, number, arguments, at_work):
     """An edgepack whose processes get a signal, as a terminal sends it, once it is at work: exit code, and standard error."""
     command = [sys.executable, "-m", "edgepack", *map(str, arguments)]
-    kept = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True, "cwd": tmp_path, "start_new_session": True}
-    process = subprocess.Popen(command, **kept)
+    remaining = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True, "cwd": tmp_path, "start_new_session": True}
+    process = subprocess.Popen(command, **remaining)
     try:
         deadline = time.monotonic() + 200
         while not at_work() and process.poll() is None and time.monotonic() < deadline:

@@ -72,7 +72,7 @@ def test_a_student_of_full_size_is_its_teacher(tmp_path, family, task):
     model = make_model(tmp_path, family, task)
     expected = outputs_of(model, task)
     student = make_student(model, LAYERS, getattr(model.config, FAMILIES[family].config_hidden), some_features())
-    assert all((own == other).all() for own, other in zip(outputs_of(student, task), expected, strict=True))
+    assert all((actual == other).all() for actual, other in zip(outputs_of(student, task), expected, strict=True))
 
 
 @pytest.mark.parametrize(("family", "task"), FAMILY_TASKS)
@@ -89,7 +89,7 @@ def test_a_narrow_student_is_made_of_its_teachers_weights_and_reloads(tmp_path, 
     save_checkpoint(student, tmp_path / "narrow")
     expected = outputs_of(student, task)
     again = outputs_of(load_checkpoint(tmp_path / "narrow"), task)
-    assert all(np.isfinite(own).all() and (own == other).all() for own, other in zip(again, expected, strict=True))
+    assert all(np.isfinite(actual).all() and (actual == other).all() for actual, other in zip(again, expected, strict=True))
 
 
 def context(material, folder, rows=None):
@@ -249,8 +249,8 @@ def test_texts_without_labels_join_in(teacher_folder, data_folder, tmp_path):
     from edgepack.plan.recipe import Recipe
 
     (tmp_path / "more.txt").write_text("turn on the light\nplay music\n")
-    found = gather(Recipe(model=str(teacher_folder), data=str(data_folder), unlabelled=str(tmp_path / "more.txt")))
-    assert len(found.training) == len(found.train) + 2
-    assert found.training[-1].row == len(found.rows("train")) + 1
+    result = gather(Recipe(model=str(teacher_folder), data=str(data_folder), unlabelled=str(tmp_path / "more.txt")))
+    assert len(result.training) == len(result.train) + 2
+    assert result.training[-1].row == len(result.rows("train")) + 1
     with pytest.raises(EdgepackError, match="no file of unlabelled texts"):
         gather(Recipe(model=str(teacher_folder), data=str(data_folder), unlabelled="nowhere.txt"))

@@ -78,7 +78,7 @@ def test_in_every_family_a_head_without_weights_is_the_least_important(tmp_path,
 
 def test_a_die_is_the_same_for_the_same_seed_and_looks_at_nothing(crippled, context):
     first, again = (head_importance(crippled, context, "random") for _ in range(2))
-    assert all(torch.equal(own, other) for own, other in zip(first, again, strict=True))
+    assert all(torch.equal(actual, other) for actual, other in zip(first, again, strict=True))
     assert first[1][USELESS_HEAD] > 1e-6
 
 
@@ -110,15 +110,15 @@ def test_a_layer_that_changes_nothing_is_the_first_to_go(teacher_folder, context
             part.dense.bias.zero_()
     influence = collect_activations(model, context.features).influence
     assert influence.argmin() == 2
-    kept = [layers_of(model)[index] for index in (0, 1, 3)]
+    remaining = [layers_of(model)[index] for index in (0, 1, 3)]
     pruned = prune_layers(model, PruneLayers(count=3, keep=(), why="test"), context)
-    assert list(layers_of(pruned)) == kept
+    assert list(layers_of(pruned)) == remaining
 
 
 def test_listed_layers_stay(teacher_folder, context):
     model = load_checkpoint(teacher_folder)
-    kept = [layers_of(model)[index] for index in (0, 3)]
-    assert list(layers_of(prune_layers(model, PruneLayers(count=2, keep=(0, 3), why="test"), context))) == kept
+    remaining = [layers_of(model)[index] for index in (0, 3)]
+    assert list(layers_of(prune_layers(model, PruneLayers(count=2, keep=(0, 3), why="test"), context))) == remaining
 
 
 def test_gates_of_one_change_nothing(teacher_folder):

@@ -133,10 +133,10 @@ def test_heads_that_share_a_key_are_not_torn_apart(models, family):
 def test_a_list_that_does_not_fit_its_weights_is_refused(tmp_path, damage):
     save_checkpoint(make_model(tmp_path / "whole"), tmp_path / "cut")
     path = tmp_path / "cut" / "edgepack.json"
-    kept = json.loads(path.read_text())
+    remaining = json.loads(path.read_text())
     change = {"more heads": {"heads": 9}, "fewer heads": {"heads": 2}, "unknown key": {"hedas": 2}}[damage]
-    kept["layers"][1] |= change
-    path.write_text(json.dumps(kept))
+    remaining["layers"][1] |= change
+    path.write_text(json.dumps(remaining))
     with pytest.raises(EdgepackError, match="edgepack.json"):
         load_checkpoint(tmp_path / "cut")
 
@@ -152,8 +152,8 @@ def test_a_head_whose_output_is_thrown_away_is_the_least_important(teacher_folde
     for layer, head in useless.items():
         assert importance[layer][head] == 0
         assert importance[layer].norm() == pytest.approx(1)
-    kept = best_anywhere(importance, 2)
-    assert {layer: set(range(HEADS)) - set(heads) for layer, heads in enumerate(kept) if len(heads) < HEADS} == {0: {1}, 2: {3}}
+    remaining = best_anywhere(importance, 2)
+    assert {layer: set(range(HEADS)) - set(heads) for layer, heads in enumerate(remaining) if len(heads) < HEADS} == {0: {1}, 2: {3}}
 
 
 @pytest.mark.parametrize(("scope", "fraction"), [("layer", 0.25), ("layer", 0.5), ("model", 0.25), ("model", 0.9)])
@@ -171,14 +171,14 @@ SCORES = st.lists(st.lists(st.floats(0, 1), min_size=2, max_size=8), min_size=1,
 @given(SCORES, st.integers(0, 40), st.integers(0, 1))
 def test_no_kept_head_is_less_important_than_a_cut_one(scores, count, at_least):
     importance = [torch.tensor(row) for row in scores]
-    kept = best_anywhere(importance, count, at_least=at_least)
-    cut = [importance[i][h].item() for i, heads in enumerate(kept) for h in range(len(scores[i])) if h not in heads]
-    spare = [importance[i][h].item() for i, heads in enumerate(kept) if len(heads) > at_least for h in heads]
+    remaining = best_anywhere(importance, count, at_least=at_least)
+    cut = [importance[i][h].item() for i, heads in enumerate(remaining) for h in range(len(scores[i])) if h not in heads]
+    spare = [importance[i][h].item() for i, heads in enumerate(remaining) if len(heads) > at_least for h in heads]
     assert not cut or not spare or max(cut) <= min(spare)
-    assert all(len(heads) >= at_least for heads in kept)
+    assert all(len(heads) >= at_least for heads in remaining)
 
 
 @given(st.lists(st.floats(0, 1), min_size=8, max_size=8), st.sampled_from([0, 2, 4, 6, 8]))
 def test_heads_that_share_a_key_stay_or_go_together(scores, count):
-    kept = best(torch.tensor(scores), count, group=2)
-    assert len(kept) == count and all((head ^ 1) in kept for head in kept)
+    remaining = best(torch.tensor(scores), count, group=2)
+    assert len(remaining) == count and all((head ^ 1) in remaining for head in remaining)

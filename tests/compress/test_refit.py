@@ -28,12 +28,14 @@ def sample(rows=32, shorter=0):
 
 def outputs_seen(model, projection, features, task):
     """[tokens, inputs] and [tokens, outputs] of a projection over the sample."""
-    seen = []
-    handle = projection.register_forward_hook(lambda module, inputs, output: seen.append((inputs[0].flatten(0, -2), output.flatten(0, -2))))
+    records = []
+    handle = projection.register_forward_hook(
+        lambda module, inputs, output: records.append((inputs[0].flatten(0, -2), output.flatten(0, -2)))
+    )
     for length in {len(item.ids) for item in features}:  # nothing is padded
         run_model(model, task_named(task), [item for item in features if len(item.ids) == length], "")
     handle.remove()
-    return tuple(torch.cat(parts) for parts in zip(*seen, strict=True))
+    return tuple(torch.cat(parts) for parts in zip(*records, strict=True))
 
 
 @pytest.mark.parametrize("unit", ["heads", "ffn"])
@@ -46,11 +48,11 @@ def test_in_every_family_the_outputs_come_nearer_to_what_they_were(tmp_path, fam
     keep = [range(inputs_of(each) // size // 2) for each in projections]
     features = sample()
     before, whole = outputs_seen(model, projections[0], features, task)
-    kept = before.clone()
-    kept[:, len(keep[0]) * size :] = 0
-    plain = projections[0](kept)
+    remaining = before.clone()
+    remaining[:, len(keep[0]) * size :] = 0
+    plain = projections[0](remaining)
     refit(model, unit, keep, features)
-    apart, plainly_apart = ((found - whole).square().mean().item() for found in (projections[0](kept), plain))
+    apart, plainly_apart = ((result - whole).square().mean().item() for result in (projections[0](remaining), plain))
     assert apart < 0.9 * plainly_apart
 
 

@@ -25,11 +25,11 @@ def test_the_smallest_weights_of_all_layers_are_zero(model, fraction):
 
     pruned = prune_weights(copy.deepcopy(model), PruneWeights(fraction=fraction, why="test"), None)
     assert zero_share(pruned) == pytest.approx(fraction, abs=1e-4)
-    zeroed, kept = [], []
+    zeroed, remaining = [], []
     for before, after in zip(weight_matrices(model), weight_matrices(pruned), strict=True):
         zeroed.append(before[after == 0].abs())
-        kept.append(before[after != 0].abs())
-    assert not len(torch.cat(zeroed)) or torch.cat(zeroed).max() <= torch.cat(kept).min()
+        remaining.append(before[after != 0].abs())
+    assert not len(torch.cat(zeroed)) or torch.cat(zeroed).max() <= torch.cat(remaining).min()
 
 
 def test_zeros_stay_through_recovery_and_the_rest_learns(teacher_folder, data_folder, tmp_path):

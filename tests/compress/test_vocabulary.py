@@ -184,8 +184,8 @@ def test_scripts_that_the_corpus_does_not_use_are_dropped_and_what_that_loses_is
     assert cut.before.token_to_id("в") is not None and cut.after.token_to_id("в") is None
     lost = losses(cut, ["включи свет на кухне"])
     assert lost["unseen_changed_share"] == 1 and lost["unseen_unknown_share_before"] == 0 and lost["unseen_unknown_share_after"] == 1
-    kept = cut_to_corpus(SPECS["wordpiece"], ["turn on the light", "свет"])
-    assert kept.after.token_to_id("в") is not None and losses(kept, ["включи свет на кухне"])["unseen_unknown_share_after"] == 0
+    remaining = cut_to_corpus(SPECS["wordpiece"], ["turn on the light", "свет"])
+    assert remaining.after.token_to_id("в") is not None and losses(remaining, ["включи свет на кухне"])["unseen_unknown_share_after"] == 0
 
 
 @pytest.mark.parametrize(
@@ -410,14 +410,14 @@ def test_other_tasks_are_cut_and_compared_with_their_teacher_by_word_and_place(t
 def conll(folder: Path) -> Path:
     folder.mkdir()
     texts = lines()[:40], lines()[60:90]
-    for split, found in zip(("train", "test"), texts, strict=True):
-        (folder / f"{split}.conll").write_text("\n\n".join("\n".join(f"{word} O" for word in text.split()) for text in found) + "\n")
+    for split, result in zip(("train", "test"), texts, strict=True):
+        (folder / f"{split}.conll").write_text("\n\n".join("\n".join(f"{word} O" for word in text.split()) for text in result) + "\n")
     return folder
 
 
 def squad(folder: Path) -> Path:
     folder.mkdir()
-    for split, found in zip(("train", "test"), (lines()[:40], lines()[60:90]), strict=True):
+    for split, result in zip(("train", "test"), (lines()[:40], lines()[60:90]), strict=True):
         entries = [
             {
                 "context": text,
@@ -425,7 +425,7 @@ def squad(folder: Path) -> Path:
                     {"id": str(i), "question": "what?", "answers": [{"text": text.split()[0], "answer_start": text.index(text.split()[0])}]}
                 ],
             }
-            for i, text in enumerate(found)
+            for i, text in enumerate(result)
         ]
         (folder / f"{split}.json").write_text(json.dumps({"data": [{"paragraphs": entries}]}))
     return folder
@@ -452,19 +452,19 @@ def test_aligned_outputs_make_the_decisions_that_the_teacher_made(tmp_path, task
     draw = np.random.default_rng(0)
     outputs = [draw.normal(size=(len(item.ids), 2)).astype(np.float32) for item in old]
     aligned = task_named(task).aligned(outputs, old, new, cut.new_id)
-    assert any(len(one.ids) != len(two.ids) for one, two in zip(old, new, strict=True))
+    assert any(len(entry.ids) != len(two.ids) for entry, two in zip(old, new, strict=True))
     assert [len(output) for output in aligned] == [len(item.ids) for item in new]
     if task == "token-classification":
         assert task_named(task).decide(aligned, new, rows) == task_named(task).decide(outputs, old, rows)
     else:
         same = [
-            one == two
-            for one, two in zip(task_named(task).decide(aligned, new, rows), task_named(task).decide(outputs, old, rows), strict=True)
+            entry == two
+            for entry, two in zip(task_named(task).decide(aligned, new, rows), task_named(task).decide(outputs, old, rows), strict=True)
         ]
         assert np.mean(same) > 0.9  # an answer of thirty tokens may be longer than thirty of the smaller ones
 
 
 def test_encode_keeps_the_order_of_words_and_strings():
     cut = cut_to_corpus(SPECS["wordpiece"], ["turn on", ("the", "light"), "off"])
-    found = [encoding.tokens for encoding in encode(cut.after, ["turn on", ("the", "light"), "off"])]
-    assert found == [cut.before.encode(text).tokens for text in ("turn on", "the light", "off")]
+    result = [encoding.tokens for encoding in encode(cut.after, ["turn on", ("the", "light"), "off"])]
+    assert result == [cut.before.encode(text).tokens for text in ("turn on", "the light", "off")]

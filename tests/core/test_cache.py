@@ -104,17 +104,17 @@ def test_work_that_fails_leaves_no_result_and_keeps_what_it_can_go_on_from(root)
 
 
 def test_a_folder_in_use_may_grow_but_its_own_files_are_checked(root):
-    made = []
+    output = []
 
     def work(folder, resume):
-        made.append(folder)
+        output.append(folder)
         (folder / "program").write_text("real")
         return {}
 
     folder, _ = run_once(root, "system", work)
     (folder / "written-later").touch()
     run_once(root, "system", work)
-    assert len(made) == 1
+    assert len(output) == 1
 
 
 class Inputs(Frozen):

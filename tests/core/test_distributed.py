@@ -58,9 +58,9 @@ def test_two_processes_reach_the_loss_curve_and_weights_of_one(tmp_path):
     for processes in (1, 2):
         (tmp_path / str(processes)).mkdir()
         launched(processes, [script, tmp_path / "model", data, tmp_path / str(processes)])
-    one, two = (json.loads((tmp_path / name / "curve.json").read_text()) for name in "12")
-    assert len(one) == len(two) == 18 and one[-1] < one[0] / 2
-    assert np.allclose(one, two, atol=1e-4)
+    each, two = (json.loads((tmp_path / name / "curve.json").read_text()) for name in "12")
+    assert len(each) == len(two) == 18 and each[-1] < each[0] / 2
+    assert np.allclose(each, two, atol=1e-4)
     weights, others = (load_file(tmp_path / name / "model.safetensors") for name in "12")
     assert max(np.abs(weights[name] - others[name]).max() for name in weights) < 1e-3
 

@@ -34,7 +34,7 @@ def test_no_bytes_are_more_than_json_or_a_refusal(content):
 @given(st.recursive(st.none() | st.text() | st.floats() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
 def test_any_value_is_shown_in_a_few_words_and_moves_nothing(value):
     text = message(shown(value))
-    assert len(text) < 200 and not any(ord(one) < 32 for one in text)
+    assert len(text) < 200 and not any(ord(each) < 32 for each in text)
 
 
 def test_the_fuzzer_finds_what_it_looks_for():

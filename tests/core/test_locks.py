@@ -50,20 +50,20 @@ def test_a_lock_dies_with_its_process_and_leaves_nothing_once_it_is_let_go(tmp_p
 
 
 def test_another_thread_of_the_same_process_is_told_too(tmp_path):
-    found = []
+    result = []
 
     def try_it():
         try:
             with only_one(tmp_path / "out", "the output"):
-                found.append("held")
+                result.append("held")
         except EdgepackError as error:
-            found.append(error.problem)
+            result.append(error.problem)
 
     with only_one(tmp_path / "out", "the output"):
         thread = threading.Thread(target=try_it)
         thread.start()
         thread.join()
-    assert "in use" in found[0]
+    assert "in use" in result[0]
 
 
 def test_of_many_that_write_one_place_exactly_one_wins_and_its_files_are_its_own(tmp_path):

@@ -54,15 +54,15 @@ def test_pages_that_come_from_the_code_are_current():
 
 def commands() -> dict[str, set[str]]:
     """Each command with its flags, as the command line has them."""
-    found: dict[str, set[str]] = {}
+    result: dict[str, set[str]] = {}
 
     def walk(path: str, command) -> None:
-        found[path] = {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}
+        result[path] = {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}
         for name in command.list_commands(None) if hasattr(command, "list_commands") else ():
             walk(f"{path} {name}", command.get_command(None, name))
 
     walk("edgepack", typer.main.get_command(app))
-    return found
+    return result
 
 
 def written_commands(page: Path) -> list[list[str]]:
@@ -70,13 +70,13 @@ def written_commands(page: Path) -> list[list[str]]:
     text = page.read_text(encoding="utf-8")
     lines = [line for block in blocks_of(page) if block.info.startswith("sh") for line in block.body.replace("\\\n", " ").splitlines()]
     lines += re.findall(r"`(edgepack [^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
-    found = []
+    result = []
     for line in lines:
         for part in re.split(r"&&|;|\|", re.sub(r"(^|\s)#.*", "", line)):
             words = part.split()
             if words[:1] == ["edgepack"]:
-                found.append(words)
-    return found
+                result.append(words)
+    return result
 
 
 @pytest.mark.parametrize("page", TEXTS, ids=name_of)

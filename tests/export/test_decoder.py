@@ -67,7 +67,7 @@ def stories(model):
 
 
 def cache_of(fp32):
-    return [CacheLayer(**one) for one in json.loads((fp32 / "runnable.json").read_text())["cache"]]
+    return [CacheLayer(**each) for each in json.loads((fp32 / "runnable.json").read_text())["cache"]]
 
 
 def quantized(fp32, target, texts=(), wide=(), **more):
@@ -78,8 +78,8 @@ def quantized(fp32, target, texts=(), wide=(), **more):
 
 
 def perplexity(folder, texts):
-    found = answer(folder, "onnxruntime", texts, threads=1, exact=False)
-    return float(np.exp(np.concatenate([output[:, 0] for output in found]).mean()))
+    result = answer(folder, "onnxruntime", texts, threads=1, exact=False)
+    return float(np.exp(np.concatenate([output[:, 0] for output in result]).mean()))
 
 
 def file_bytes(folder):
@@ -116,7 +116,7 @@ def test_uneven_heads_one_shared_head_and_a_layer_without_attention_write_what_t
     model = load_checkpoint(shared / "models" / "stories260k")
     cut_heads(model, UNEVEN)
     folder = exported(tmp_path / "out", model)
-    assert [(one.layer, one.heads) for one in runnable_decoder(model, TASK).cache] == [(0, 2), (1, 1), (3, 4), (4, 3)]
+    assert [(each.layer, each.heads) for each in runnable_decoder(model, TASK).cache] == [(0, 2), (1, 1), (3, 4), (4, 3)]
     assert greedy(folder, [1, 403, 407], TOKENS) == greedy_in_torch(model, [1, 403, 407], TOKENS)
 
 
@@ -138,8 +138,8 @@ def test_the_contract_of_the_files(fp32, model):
     assert shapes[MODEL_FILE]["present.4.value"] == ["batch_size", 4, "total_sequence_length", 8]
     places = {node.name.rpartition("/")[0] for node in graph.graph.node if node.op_type in ("MatMul", "FusedMatMul")}
     assert any("layers.4.mlp" in place for place in places) and not any(place.startswith("_") for place in places)
-    found = runnable_decoder(model, TASK)
-    assert (found.positions, found.stop_ids, found.score_model) == (512, (2,), SCORE_FILE) and positions_of(model) == 512
+    result = runnable_decoder(model, TASK)
+    assert (result.positions, result.stop_ids, result.score_model) == (512, (2,), SCORE_FILE) and positions_of(model) == 512
 
 
 def test_the_tied_table_is_stored_once(fp32, model, tmp_path):
@@ -192,8 +192,8 @@ def test_calibration_loses_less(fp32, stories, tmp_path):
 def test_the_layers_that_four_bits_hurt_most_stay_in_eight(fp32, stories, tmp_path):
     step = Quantize(precision="int4", method="blockwise", asymmetric=True, why="")
     scanned = scan_layers(fp32, step, stories[8:], cache_of(fp32))
-    assert len(scanned) == 5 and [one.error for one in scanned] == sorted((one.error for one in scanned), reverse=True)
-    assert all(0 < one.error < 0.1 and len(one.weights) == 7 for one in scanned)
+    assert len(scanned) == 5 and [each.error for each in scanned] == sorted((each.error for each in scanned), reverse=True)
+    assert all(0 < each.error < 0.1 and len(each.weights) == 7 for each in scanned)
     losses = {}
     for name, wide in (("none", ()), ("best", scanned[-1].weights), ("worst", scanned[0].weights)):
         losses[name] = perplexity(quantized(fp32, tmp_path / name, (), wide, precision="int4"), stories[:8])
@@ -207,13 +207,13 @@ def with_a_massive_activation(model, stories):
     Large decoders have such activations (Sun 2024, "Massive Activations"), a model of 260 K parameters does not. Logits stay as they are.
     """
     mlp = model.base_model.layers[0].mlp
-    seen = []
-    handle = mlp.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][0]))
+    records = []
+    handle = mlp.register_forward_pre_hook(lambda _, inputs: records.append(inputs[0][0]))
     with torch.no_grad():
         for text in stories:
             model(input_ids=torch.tensor([text.ids]))
         handle.remove()
-        first, others = seen[0][0], torch.cat([states[1:] for states in seen])
+        first, others = records[0][0], torch.cat([states[1:] for states in records])
         direction = torch.linalg.solve(others.T @ others / len(others) + 1e-3 * torch.eye(len(first)), first)
         direction *= (500 / (direction @ first) ** 2) ** 0.5
         mlp.gate_proj.weight[0] = mlp.up_proj.weight[0] = direction
@@ -229,14 +229,14 @@ def test_dynamic_int8_breaks_the_prompt_and_the_gate_says_so(shared, stories, tm
     options = {"DefaultTensorType": onnx.TensorProto.FLOAT}
     quantize_dynamic(fp32 / SCORE_FILE, broken / SCORE_FILE, weight_type=QuantType.QInt8, per_channel=True, extra_options=options)
     shutil.copyfile(fp32 / "runnable.json", broken / "runnable.json")
-    found = compare_decoding(broken, "onnxruntime", stories[:8], 1, False)
+    result = compare_decoding(broken, "onnxruntime", stories[:8], 1, False)
     with pytest.raises(EdgepackError, match=r"the int8 file reads a prompt than token by token.*\n?.*--precision"):
-        check_decoding(found, "int8")
+        check_decoding(result, "int8")
     check_decoding(compare_decoding(quantized(fp32, tmp_path / "blocks", precision="int8"), "onnxruntime", stories[:8], 1, False), "int8")
 
 
 @pytest.mark.parametrize(
-    ("found", "passes"),
+    ("decoding", "passes"),
     [
         (Decoding(tokens=100, agreement=1.0, nll=0.0), True),
         (Decoding(tokens=100, agreement=0.9, nll=0.0), False),
@@ -244,12 +244,12 @@ def test_dynamic_int8_breaks_the_prompt_and_the_gate_says_so(shared, stories, tm
         (Decoding(tokens=100, agreement=1.0, nll=float("nan")), False),
     ],
 )
-def test_the_gate_has_limits(found, passes):
+def test_the_gate_has_limits(decoding, passes):
     if passes:
-        check_decoding(found, "int8")
+        check_decoding(decoding, "int8")
     else:
         with pytest.raises(EdgepackError, match="than token by token"):
-            check_decoding(found, "int8")
+            check_decoding(decoding, "int8")
 
 
 def test_a_rotation_that_goes_by_the_texts_length_is_refused(shared, tmp_path):

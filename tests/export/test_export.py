@@ -59,8 +59,8 @@ def test_halves_take_half_the_file_and_change_the_fourth_digit(tmp_path, family)
     (halved / "runnable.json").write_text(json.dumps(loaded_as_fp32(runnable(model, task)).as_json()))
     assert (halved / DATA_FILE).stat().st_size < 0.6 * (whole / DATA_FILE).stat().st_size
     features = task.encode(load_tokenizer(tmp_path / "model"), rows_for(task), 96)
-    expected, found = (answer(folder, "onnxruntime", features, threads=1, exact=False) for folder in (whole, halved))
-    assert 0 < max(map(difference, found, expected)) < 5e-3
+    expected, result = (answer(folder, "onnxruntime", features, threads=1, exact=False) for folder in (whole, halved))
+    assert 0 < max(map(difference, result, expected)) < 5e-3
     assert count_matrix_products(halved / MODEL_FILE)["int8"] == 0
 
 
@@ -70,9 +70,9 @@ def test_a_session_that_does_not_pack_answers_the_same(tmp_path):
     folder = exported(tmp_path / "pack", model, task)
     features = task.encode(load_tokenizer(tmp_path / "model"), rows_for(task), 96)
     packed = answer(folder, "onnxruntime", features, threads=1, exact=False)
-    told = runnable(model, task, prepack=False)
-    assert told.session.config == {"session.disable_prepacking": "1"}
-    (folder / "runnable.json").write_text(json.dumps(told.as_json()))
+    text = runnable(model, task, prepack=False)
+    assert text.session.config == {"session.disable_prepacking": "1"}
+    (folder / "runnable.json").write_text(json.dumps(text.as_json()))
     assert max(map(difference, answer(folder, "onnxruntime", features, threads=1, exact=False), packed)) < 1e-5
 
 
@@ -98,8 +98,8 @@ def test_every_family_and_task_exports_exactly(tmp_path, family, name):
     expected = run_model(model, task, features, "")
     folder = exported(tmp_path / "out", model, task)
     for batch, at_once in [(1, None), (len(features), None), *([(1, 1), (1, 3)] if name == "text-generation" else [])]:
-        found = answer(folder, "onnxruntime", features, threads=1, exact=True, batch=batch, at_once=at_once)
-        assert max(difference(own, true) for own, true in zip(found, expected, strict=True)) < 1e-4
+        result = answer(folder, "onnxruntime", features, threads=1, exact=True, batch=batch, at_once=at_once)
+        assert max(difference(actual, truth) for actual, truth in zip(result, expected, strict=True)) < 1e-4
 
 
 @pytest.fixture(scope="module")
@@ -121,16 +121,16 @@ def test_int8_is_a_quarter_of_the_size_and_decides_alike(teacher, int8_folder, t
     fp32 = exported(tmp_path / "fp32", model, task)
     sizes = [sum((folder / name).stat().st_size for name in (MODEL_FILE, DATA_FILE)) for folder in (int8_folder, fp32)]
     assert sizes[0] < 0.45 * sizes[1]  # a tiny model is graph for a good part
-    found = answer(int8_folder, "onnxruntime", features, threads=1, exact=True)
+    result = answer(int8_folder, "onnxruntime", features, threads=1, exact=True)
     expected = run_model(model, task, features, "")
-    assert [o.argmax() for o in found] == [o.argmax() for o in expected]
-    assert max(difference(own, true) for own, true in zip(found, expected, strict=True)) < 0.5
+    assert [o.argmax() for o in result] == [o.argmax() for o in expected]
+    assert max(difference(actual, truth) for actual, truth in zip(result, expected, strict=True)) < 0.5
 
 
 def test_every_product_with_a_weight_runs_int8_model(int8_folder):
     layers, products_a_layer, pooler, classifier = 4, 6, 1, 1
-    found = count_matrix_products(int8_folder / MODEL_FILE)
-    assert found == {"int8": layers * products_a_layer + pooler, "float": classifier}, "so small a matrix gains nothing"
+    result = count_matrix_products(int8_folder / MODEL_FILE)
+    assert result == {"int8": layers * products_a_layer + pooler, "float": classifier}, "so small a matrix gains nothing"
 
 
 def test_weights_are_signed_symmetric_and_per_channel(int8_folder):
@@ -153,7 +153,7 @@ def test_reduced_range_keeps_weights_in_seven_bits(teacher, tmp_path):
     matrices = [numpy_helper.to_array(t) for t in graph.initializer if t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 2]
     assert matrices and all(np.abs(matrix.astype(int)).max() <= 64 for matrix in matrices)
     fast, exact = (answer(folder, "onnxruntime", features, threads=1, exact=flag) for flag in (False, True))
-    assert max(difference(own, other) for own, other in zip(fast, exact, strict=True)) < 1e-3
+    assert max(difference(actual, other) for actual, other in zip(fast, exact, strict=True)) < 1e-3
 
 
 def test_weights_lie_beside_the_graph_and_nothing_tells_of_this_machine(int8_folder):

@@ -59,9 +59,9 @@ def greedy_in_torch(model, ids, count):
 def exported(folder, model):
     folder.mkdir()
     export_decoder(model, Export(opset=20, why=""), folder)
-    found = runnable_decoder(model, task_named("text-generation"))
-    (folder / "runnable.json").write_text(json.dumps(found.as_json()))
-    (folder / "genai_config.json").write_text(json.dumps(genai_config(model.config.to_dict(), found)))
+    result = runnable_decoder(model, task_named("text-generation"))
+    (folder / "runnable.json").write_text(json.dumps(result.as_json()))
+    (folder / "genai_config.json").write_text(json.dumps(genai_config(model.config.to_dict(), result)))
     return folder
 
 
@@ -93,21 +93,21 @@ def uneven(stories, tmp_path_factory):
 @pytest.mark.slow
 def test_uneven_heads_and_a_layer_without_attention_keep_their_tokens(uneven):
     model, folder = uneven
-    heads = [(one["layer"], one["heads"]) for one in json.loads((folder / "runnable.json").read_text())["cache"]]
+    heads = [(each["layer"], each["heads"]) for each in json.loads((folder / "runnable.json").read_text())["cache"]]
     assert heads == [(0, 4), (1, 1), (3, 2), (4, 4)]
     assert on_the_target(folder, PROMPT, 80) == greedy_in_torch(model, PROMPT, 80)
 
 
 def test_genai_gives_the_same_tokens_and_reads_the_tokenizer(uneven):
     model, folder = uneven
-    found = in_genai(folder, PROMPT, 80)
-    assert found["tokens"] == greedy_in_torch(model, PROMPT, 80)
-    assert found["ids"] == PROMPT[1:] and found["text"].startswith("Once upon a time")
+    result = in_genai(folder, PROMPT, 80)
+    assert result["tokens"] == greedy_in_torch(model, PROMPT, 80)
+    assert result["ids"] == PROMPT[1:] and result["text"].startswith("Once upon a time")
 
 
 def test_genai_runs_a_pack_as_it_is(stories, stories_pack):
-    found = in_genai(stories_pack, PROMPT, 60)
-    assert found["tokens"] == greedy_in_torch(load_checkpoint(stories), PROMPT, 60)
+    result = in_genai(stories_pack, PROMPT, 60)
+    assert result["tokens"] == greedy_in_torch(load_checkpoint(stories), PROMPT, 60)
 
 
 @pytest.mark.parametrize("family", [pytest.param(name, marks=[] if name == "gpt2" else pytest.mark.slow) for name in DECODERS])
@@ -125,13 +125,13 @@ def test_every_family_decodes_with_one_buffer(tmp_path, family):
 @pytest.mark.parametrize("family", DECODERS)
 def test_the_config_says_what_the_file_is(family, tmp_path):
     model = make_model(tmp_path / "model", family, "text-generation")
-    found = runnable_decoder(model, task_named("text-generation"))
-    config = genai_config(model.config.to_dict(), found)
+    result = runnable_decoder(model, task_named("text-generation"))
+    config = genai_config(model.config.to_dict(), result)
     decoder = config["model"]["decoder"]
     assert (decoder["num_hidden_layers"], decoder["num_attention_heads"], decoder["head_size"], decoder["hidden_size"]) == (4, 4, 16, 64)
     assert decoder["num_key_value_heads"] == (4 if family == "gpt2" else 2)
     assert config["model"]["context_length"] == config["search"]["max_length"] == 96
     assert decoder["session_options"]["graph_optimization_level"] == "ORT_DISABLE_ALL"
     eos = config["model"]["eos_token_id"]
-    assert (eos if isinstance(eos, list) else [eos]) == list(found.stop_ids or [found.pad_id])
+    assert (eos if isinstance(eos, list) else [eos]) == list(result.stop_ids or [result.pad_id])
     assert config["search"]["past_present_share_buffer"] is True and config["search"]["do_sample"] is False

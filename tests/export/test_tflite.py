@@ -73,8 +73,8 @@ def test_every_encoder_and_task_exports_exactly(tmp_path, family, name):
     expected = run_model(model, task, features, "")
     folder = exported(tmp_path / "out", model, task, (96,))
     for batch in (1, len(features)):
-        found = answer(folder, "litert", features, threads=1, exact=True, batch=batch)
-        assert max(difference(own, true) for own, true in zip(found, expected, strict=True)) < 1e-4
+        result = answer(folder, "litert", features, threads=1, exact=True, batch=batch)
+        assert max(difference(actual, truth) for actual, truth in zip(result, expected, strict=True)) < 1e-4
     # MPNet's table of distances is read once for all layers; DeBERTa reads two in each layer that has heads, here one.
     table_of_distances = {"deberta-v2": 2}.get(family, int(bool(FAMILIES[family].head_bias)))
     assert foreign_ops(folder / "model.tflite") == [] and ops_of(folder / "model.tflite")["GATHER_ND"] <= table_of_distances
@@ -95,9 +95,9 @@ def test_texts_of_any_length_take_the_shortest_signature_that_holds_them(tagger)
     folder, features, expected = tagger
     assert {len(item.ids) > 16 for item in features} == {True, False}
     for batch in (1, len(features)):
-        found = answer(folder, "litert", features, threads=1, exact=True, batch=batch)
-        assert [output.shape for output in found] == [output.shape for output in expected]
-        assert max(difference(own, true) for own, true in zip(found, expected, strict=True)) < 1e-4
+        result = answer(folder, "litert", features, threads=1, exact=True, batch=batch)
+        assert [output.shape for output in result] == [output.shape for output in expected]
+        assert max(difference(actual, truth) for actual, truth in zip(result, expected, strict=True)) < 1e-4
 
 
 def test_a_text_longer_than_every_length_is_refused_with_the_lengths(tagger):
@@ -115,8 +115,8 @@ def test_a_weight_cache_is_left_by_the_first_start_and_changes_no_answer(tagger,
     assert run_job(folder, "litert", job)["weight_cache_bytes"] == 0
     first = run_job(tmp_path / "pack", "litert", job | {"first": True})["weight_cache_bytes"]
     assert first > 10_000 and run_job(tmp_path / "pack", "litert", job)["weight_cache_bytes"] == first
-    kept, plain = (answer(place, "litert", features, threads=1, exact=True) for place in (tmp_path / "pack", folder))
-    assert max(difference(own, other) for own, other in zip(kept, plain, strict=True)) < 1e-6
+    remaining, plain = (answer(place, "litert", features, threads=1, exact=True) for place in (tmp_path / "pack", folder))
+    assert max(difference(actual, other) for actual, other in zip(remaining, plain, strict=True)) < 1e-6
 
 
 def test_a_damaged_weight_cache_or_one_of_another_model_is_made_anew_and_never_used(tagger, tmp_path):
@@ -124,17 +124,17 @@ def test_a_damaged_weight_cache_or_one_of_another_model_is_made_anew_and_never_u
     pack = shutil.copytree(folder, tmp_path / "pack")
     (pack / "runnable.json").write_text(json.dumps(json.loads((folder / "runnable.json").read_text()) | {"weight_cache": True}))
     right = answer(pack, "litert", features[:3], threads=1, exact=True)
-    (kept,) = (pack / ".weight-cache").glob("*.xnnpack")
+    (remaining,) = (pack / ".weight-cache").glob("*.xnnpack")
     (seal,) = (pack / ".weight-cache").glob("*.sha256")
-    whole = kept.read_bytes()
-    for damage in (lambda: kept.write_bytes(whole[:2000] + bytes(len(whole) - 4000) + whole[-2000:]), seal.unlink):
+    whole = remaining.read_bytes()
+    for damage in (lambda: remaining.write_bytes(whole[:2000] + bytes(len(whole) - 4000) + whole[-2000:]), seal.unlink):
         damage()
         again = answer(pack, "litert", features[:3], threads=1, exact=True)
-        assert max(difference(own, other) for own, other in zip(again, right, strict=True)) < 1e-6
-        assert kept.read_bytes() == whole and seal.is_file()
+        assert max(difference(actual, other) for actual, other in zip(again, right, strict=True)) < 1e-6
+        assert remaining.read_bytes() == whole and seal.is_file()
     (pack / "model.tflite").write_bytes((pack / "model.tflite").read_bytes() + b"\0")
     answer(pack, "litert", features[:1], threads=1, exact=True)
-    assert not kept.exists() and len(list((pack / ".weight-cache").glob("*.xnnpack"))) == 1
+    assert not remaining.exists() and len(list((pack / ".weight-cache").glob("*.xnnpack"))) == 1
 
 
 def test_ops_are_timed_one_by_one_with_their_share_in_integers(tagger, tmp_path):
@@ -143,18 +143,18 @@ def test_ops_are_timed_one_by_one_with_their_share_in_integers(tagger, tmp_path)
     (tmp_path / "runnable.json").write_text((tagger[0] / "runnable.json").read_text())
     for folder, in_integers in ((tagger[0], False), (tmp_path, True)):
         ops = run_job(folder, "litert", {"kind": "ops", "threads": 1, "length": 40, "runs": 10})["ops"]
-        assert len(ops) > 30 and sum(one["ms"] for one in ops) > 0
-        products = [one for one in ops if one["op"].startswith("Fully Connected")]
-        assert products and all(one["integers"] is in_integers and one["inside"] for one in products)
-        assert any(one["op"].startswith("EMBEDDING_LOOKUP") and not one["inside"] for one in ops)
+        assert len(ops) > 30 and sum(each["ms"] for each in ops) > 0
+        products = [each for each in ops if each["op"].startswith("Fully Connected")]
+        assert products and all(each["integers"] is in_integers and each["inside"] for each in products)
+        assert any(each["op"].startswith("EMBEDDING_LOOKUP") and not each["inside"] for each in ops)
 
 
 @pytest.mark.parametrize("kind", ["load", "latency", "memory"])
 def test_the_jobs_of_a_measurement_run(tagger, kind):
     job = {"kind": kind, "cold": True, "threads": 1, "length": 16, "runs": 10, "seconds": 0}
-    found = run_job(tagger[0], "litert", job)
-    assert found["runtime"]["name"] == "litert"
-    assert {"load": "session_ms", "latency": "samples_ms", "memory": "running_mb"}[kind] in found
+    result = run_job(tagger[0], "litert", job)
+    assert result["runtime"]["name"] == "litert"
+    assert {"load": "session_ms", "latency": "samples_ms", "memory": "running_mb"}[kind] in result
 
 
 def test_inputs_are_int32_by_name_and_weights_are_stored_once(tagger):
@@ -168,7 +168,7 @@ def test_inputs_are_int32_by_name_and_weights_are_stored_once(tagger):
     assert set(signatures) == {"s16", "s64"}
     for length in (16, 64):
         details = interpreter.get_signature_runner(f"s{length}").get_input_details()
-        assert {name: (one["dtype"], tuple(one["shape"])) for name, one in details.items()} == dict.fromkeys(
+        assert {name: (each["dtype"], tuple(each["shape"])) for name, each in details.items()} == dict.fromkeys(
             ("input_ids", "attention_mask", "token_type_ids"), (np.int32, (1, length))
         )
     weights = sum(4 * np.prod(weight.shape) for weight in weights_of(file))
@@ -194,8 +194,8 @@ def test_a_quantized_file_answers_alike(tagger, tmp_path, settings, recipe, type
     assert next(candidates(step, folder, NO_TEXTS)).recipe == recipe
     quantize_tflite(folder, step, tmp_path)
     (tmp_path / "runnable.json").write_text((folder / "runnable.json").read_text())
-    found = answer(tmp_path, "litert", features, threads=1, exact=True)
-    assert cosine(flat(found), flat(expected)) > least
+    result = answer(tmp_path, "litert", features, threads=1, exact=True)
+    assert cosine(flat(result), flat(expected)) > least
     weights = [weight for weight in weights_of(tmp_path / "model.tflite") if weight.op in ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")]
     assert types <= {weight.type for weight in weights}
     if settings.get("scales_apart"):
@@ -245,8 +245,8 @@ def test_a_file_that_tflite_runtime_gets_wrong_never_ships_for_it(tagger, tmp_pa
 def test_scales_apart_from_their_matrix_change_no_answer_and_add_no_bytes(tagger, tmp_path):
     folder, features, _ = tagger
     within, apart = quantized(folder, tmp_path / "within"), quantized(folder, tmp_path / "apart", scales_apart=True)
-    one, other = (answer(place, "litert", features, threads=1, exact=True) for place in (within, apart))
-    assert max(difference(a, b) for a, b in zip(one, other, strict=True)) < 1e-3
+    each, other = (answer(place, "litert", features, threads=1, exact=True) for place in (within, apart))
+    assert max(difference(a, b) for a, b in zip(each, other, strict=True)) < 1e-3
     scales = 4 * 2_000  # of the rows of the tiny tables, which weigh less than the ops that apply them
     assert (apart / "model.tflite").stat().st_size < (within / "model.tflite").stat().st_size + 20_000 + scales
 
@@ -258,12 +258,14 @@ def test_tflite_runtime_itself_answers_as_litert_does_and_nonsense_without_the_m
         pytest.skip("tflite-runtime 2.14 has no wheel for this Python, or pip reaches no index")
     folder, features, expected = tagger
     within, apart = quantized(folder, tmp_path / "within"), quantized(folder, tmp_path / "apart", scales_apart=True)
-    true = flat(expected)
+    truth = flat(expected)
     here, there = (flat(answer(apart, runtime, features, threads=1, exact=True)) for runtime in ("litert", "tflite-runtime"))
     wrong = flat(answer(within, "tflite-runtime", features, threads=1, exact=True))
-    assert cosine(here, true) > 0.99 and cosine(there, true) > 0.99
-    assert np.abs(wrong - true).max() > 10 * np.abs(there - true).max()
-    assert np.abs(there - here).mean() < np.abs(here - true).mean() / 2, "what its kernels round otherwise is less than what rounding costs"
+    assert cosine(here, truth) > 0.99 and cosine(there, truth) > 0.99
+    assert np.abs(wrong - truth).max() > 10 * np.abs(there - truth).max()
+    assert np.abs(there - here).mean() < np.abs(here - truth).mean() / 2, (
+        "what its kernels round otherwise is less than what rounding costs"
+    )
     job = {"kind": "answer", "threads": 1, "rows": [{"input_ids": [2, 3], "token_type_ids": [0, 0]}]}
     assert run_job(apart, "tflite-runtime", job)["runtime"]["name"] == "tflite-runtime"
 
@@ -288,15 +290,15 @@ def test_the_file_says_what_it_is_and_still_answers(tagger, tmp_path):
     assert read_metadata(tmp_path / "model.tflite") == {}
     facts = Facts("tagger", "tags words", "1", "MIT", ["O", "B-PER", "naïve"], ["[PAD]", "the", "##s"], {"logits": "logits of each token"})
     write_metadata(tmp_path / "model.tflite", facts)
-    found = read_metadata(tmp_path / "model.tflite")
-    assert [found[name] for name in ("name", "description", "version", "licence")] == ["tagger", "tags words", "1", "MIT"]
-    assert found["files"] == {"labels.txt": list(facts.labels), "vocab.txt": list(facts.pieces)}
-    assert [graph["name"] for graph in found["graphs"]] == ["s16", "s64"]
-    for graph in found["graphs"]:
+    result = read_metadata(tmp_path / "model.tflite")
+    assert [result[name] for name in ("name", "description", "version", "licence")] == ["tagger", "tags words", "1", "MIT"]
+    assert result["files"] == {"labels.txt": list(facts.labels), "vocab.txt": list(facts.pieces)}
+    assert [graph["name"] for graph in result["graphs"]] == ["s16", "s64"]
+    for graph in result["graphs"]:
         assert set(graph["inputs"]) == {"input_ids", "attention_mask", "token_type_ids"} and graph["outputs"] == facts.outputs
         assert graph["files"] == ["labels.txt", "vocab.txt"]
     after = answer(tmp_path, "litert", features, threads=1, exact=True)
-    assert all((own == other).all() for own, other in zip(after, before, strict=True))
+    assert all((actual == other).all() for actual, other in zip(after, before, strict=True))
 
 
 def test_tensors_are_named_by_their_module_and_nothing_tells_of_this_machine(tagger):
@@ -321,10 +323,10 @@ LENGTHS = st.lists(st.integers(1, 700), max_size=60)
 
 @given(LENGTHS, st.integers(8, 512), st.integers(1, 512))
 def test_lengths_are_few_rise_and_hold_every_text(lengths, longest, headline):
-    found = choose_buckets(lengths, longest, headline)
-    assert 1 <= len(found) <= MOST_BUCKETS and list(found) == sorted(set(found))
-    assert min(headline, longest) in found and found[-1] <= longest
-    assert all(min(length, longest) <= found[-1] for length in lengths)
+    result = choose_buckets(lengths, longest, headline)
+    assert 1 <= len(result) <= MOST_BUCKETS and list(result) == sorted(set(result))
+    assert min(headline, longest) in result and result[-1] <= longest
+    assert all(min(length, longest) <= result[-1] for length in lengths)
 
 
 def test_lengths_follow_the_data():

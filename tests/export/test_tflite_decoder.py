@@ -81,22 +81,22 @@ def furthest(folder, model, features):
     """The largest difference from torch of any token's likelihood: singly, padded, and token by token."""
     expected = [output[:, 0] for output in run_model(model, TASK, features, "")]
     ways = ({"batch": 1}, {"batch": 8}, {"at_once": 1})
-    found = [[output[:, 0] for output in answer(folder, "litert", features, threads=1, exact=False, **way)] for way in ways]
-    return max(difference(own, true) for outputs in found for own, true in zip(outputs, expected, strict=True))
+    result = [[output[:, 0] for output in answer(folder, "litert", features, threads=1, exact=False, **way)] for way in ways]
+    return max(difference(actual, truth) for outputs in result for actual, truth in zip(outputs, expected, strict=True))
 
 
 def perplexity(folder, features):
-    found = answer(folder, "litert", features, threads=1, exact=False)
-    return float(np.exp(np.concatenate([output[:, 0] for output in found]).mean()))
+    result = answer(folder, "litert", features, threads=1, exact=False)
+    return float(np.exp(np.concatenate([output[:, 0] for output in result]).mean()))
 
 
 @pytest.fixture(scope="module")
 def model(stories):
     """A real Llama's first layers: uneven heads, a layer with a single key head, and one without attention."""
-    found = load_checkpoint(stories)
-    keep_layers(found, range(len(UNEVEN)))
-    cut_heads(found, UNEVEN)
-    return found
+    result = load_checkpoint(stories)
+    keep_layers(result, range(len(UNEVEN)))
+    cut_heads(result, UNEVEN)
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def written(model):
 
 def generated(folder, ids, count, **more):
     *tokens, result = stream_job(folder, "litert", generate_job(ids, count, **more))
-    assert [one["token"] for one in tokens] == result["tokens"]
+    assert [each["token"] for each in tokens] == result["tokens"]
     return result
 
 
@@ -165,8 +165,8 @@ def test_the_second_start_finds_packed_weights_and_a_folder_that_cannot_be_writt
 
 @pytest.mark.parametrize("kind", ["prefill", "decode", "decode_memory", "ops"])
 def test_the_jobs_of_a_measurement_run(fp32, kind):
-    found = run_job(fp32, "litert", {"kind": kind, "threads": 1, "length": 40, "runs": 3, "warm_up_runs": 3, "seconds": 0})
-    assert found[{"decode_memory": "running_mb", "ops": "ops"}.get(kind, "samples_ms")]
+    result = run_job(fp32, "litert", {"kind": kind, "threads": 1, "length": 40, "runs": 3, "warm_up_runs": 3, "seconds": 0})
+    assert result[{"decode_memory": "running_mb", "ops": "ops"}.get(kind, "samples_ms")]
 
 
 @pytest.mark.parametrize(
@@ -220,10 +220,10 @@ def test_the_tied_table_is_stored_once(fp32, model, tmp_path):
 @pytest.mark.parametrize("family", ["gpt2", *(pytest.param(name, marks=pytest.mark.slow) for name in DECODERS if name != "gpt2")])
 def test_every_family_is_the_same_model(tmp_path, family):
     """GPT-2's weights lie the other way round: of those the converter once took one for another."""
-    found = make_model(tmp_path / "model", family, "text-generation")
-    keep_layers(found, [0, 1])
-    cut_heads(found, [range(4), []] if family == "gpt2" else [[2, 3], []])
-    assert furthest(exported(tmp_path / "out", found, 32), found, texts(20, 32)) < 1e-4
+    result = make_model(tmp_path / "model", family, "text-generation")
+    keep_layers(result, [0, 1])
+    cut_heads(result, [range(4), []] if family == "gpt2" else [[2, 3], []])
+    assert furthest(exported(tmp_path / "out", result, 32), result, texts(20, 32)) < 1e-4
 
 
 @pytest.mark.slow
@@ -244,15 +244,15 @@ def test_a_decoder_goes_all_the_way(tmp_path, stories, cache, written):
     measured = report.measurements
     assert [row.length for row in measured.first_token] and measured.first_start.disk_mb > 0.1
     assert verify(tmp_path / "pack").golden_texts > 0
-    found = generate(tmp_path / "pack", "Once upon a time", max_tokens=20)
-    assert len(found.tokens) == 20 and found.runtime["name"] == "litert"
+    result = generate(tmp_path / "pack", "Once upon a time", max_tokens=20)
+    assert len(result.tokens) == 20 and result.runtime["name"] == "litert"
     with pytest.raises(EdgepackError, match="the file's cache holds 512") as error:
         generate(tmp_path / "pack", "once " * 600)
     assert "--max-length" in error.value.fix
     with pytest.raises(EdgepackError, match="android module writes no text from a TFLite file"):
         ship(tmp_path / "pack", "android", tmp_path / "module", name="stories", package="com.example.stories")
     with edgepack.load(tmp_path / "pack") as model:
-        assert model("Once upon a time", max_tokens=20).tokens == found.tokens
+        assert model("Once upon a time", max_tokens=20).tokens == result.tokens
     code = (tmp_path / "pack" / "README.md").read_text().split("```python\n")[1].split("```")[0]
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "pack", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -278,14 +278,14 @@ def test_litert_torchs_own_export_of_even_heads_gives_the_same_logits(tmp_path, 
 def _decode(interpreter, names, ids):
     """Logits of each token, one after the other; the cache is handed on by hand."""
     run = interpreter.get_signature_runner("decode")
-    shapes = {name: one["shape"] for name, one in run.get_input_details().items()}
+    shapes = {name: each["shape"] for name, each in run.get_input_details().items()}
     cache = {name: np.zeros(shape, np.float32) for name, shape in shapes.items() if name not in (*names, "mask")}
     logits = []
     for at, token in enumerate(ids):
         feeds = {names[0]: np.array([[token]], np.int32), names[1]: np.array([at], np.int32), **cache}
         if "mask" in shapes:
             feeds["mask"] = np.where(np.arange(POSITIONS) <= at, 0, -1e4).astype(np.float32)[None, None, None]
-        found = run(**feeds)
-        cache = {name: found[name] for name in cache}
-        logits.append(found["logits"][0, 0])
+        result = run(**feeds)
+        cache = {name: result[name] for name in cache}
+        logits.append(result["logits"][0, 0])
     return np.stack(logits)

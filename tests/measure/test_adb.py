@@ -27,15 +27,15 @@ LONG = {"kind": "latency", "length": 16, "threads": 1, "runs": 1, "seconds": 60}
 @pytest.fixture(scope="module")
 def adb(tmp_path_factory):
     """A real adb server that sees nothing but phones of these tests."""
-    with adb_server(tmp_path_factory.mktemp("adb") / "home") as found:
-        yield found
+    with adb_server(tmp_path_factory.mktemp("adb") / "home") as result:
+        yield result
 
 
 @pytest.fixture
 def phone(adb, tmp_path):
-    with plugged_in(adb, tmp_path / "a") as found:
-        yield found
-        assert gone(found)
+    with plugged_in(adb, tmp_path / "a") as result:
+        yield result
+        assert gone(result)
 
 
 @pytest.fixture
@@ -61,10 +61,10 @@ def test_a_pack_is_measured_on_a_phone_beside_one_that_fails(phone, named, pack_
     named()
     file.write_text(file.read_text() + '[lost]\naddress = "adb://R58M1234"\n')
     report = measure_pack(pack_folder, out=tmp_path / "report", effort=SHORT, on=find_targets(["lost", "phone"], file))
-    lost, found = report.targets
+    lost, result = report.targets
     assert f"adb sees no device 'R58M1234', only {phone.serial}" in lost.failure and lost.median_ms is None
-    assert f" at adb://{phone.serial} " in found.where and found.median_ms > 0 and found.load_ms > 0 and found.ram_mb is not None
-    assert found.golden_difference is not None and found.pushed_mb > 0 and report.exit_code in (1, 2)
+    assert f" at adb://{phone.serial} " in result.where and result.median_ms > 0 and result.load_ms > 0 and result.ram_mb is not None
+    assert result.golden_difference is not None and result.pushed_mb > 0 and report.exit_code in (1, 2)
 
 
 def test_only_what_a_phone_lacks_goes_there_and_a_job_runs(phone, named, pack_folder):
@@ -165,7 +165,7 @@ def test_a_phone_without_python_or_the_runtime_is_told_with_the_way_to_it(phone,
     bare = tmp_path / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
     checked = check_target(named(python=str(bare / "bin" / "python")), pack_folder)
-    missing = next(one for one in checked.findings if one.what == "runtime")
+    missing = next(each for each in checked.findings if each.what == "runtime")
     assert not checked.can_run and "no onnxruntime and no numpy" in missing.found and "target setup phone" in missing.fix
     assert not check_target(named(python="python9"), pack_folder).can_run and check_target(named(), pack_folder).can_run
 

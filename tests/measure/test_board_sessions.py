@@ -42,9 +42,9 @@ class Session:
 
 def is_set_up(home):
     session = Session(home)
-    found = session.ask("facts", packages=[])
+    result = session.ask("facts", packages=[])
     session.end()
-    return found["is_set_up"]
+    return result["is_set_up"]
 
 
 def finish(session):

@@ -19,7 +19,7 @@ pytest.importorskip("asyncssh", reason="no asyncssh: pip install 'edgepack[ssh]'
 
 
 def finding(check, what):
-    return next(one for one in check.findings if one.what == what)
+    return next(each for each in check.findings if each.what == what)
 
 
 @needs_sshd
@@ -34,10 +34,10 @@ def test_a_check_says_on_one_screen_whether_a_pack_can_run_and_why_not(board, na
     off = check_target(find_targets(["ssh://root@127.0.0.1:1"])[0])
     assert not off.can_run and "no connection to" in finding(off, "connection").found
     assert check_target(LOCAL, pack_folder).can_run and check_target(named()).can_run
-    for found in (good, bad, off):
+    for result in (good, bad, off):
         console = Console(width=100, height=24, file=io.StringIO())
-        console.print(check_view(found))
-        assert console.file.getvalue().count("\n") <= 24 and ("cannot run it" in console.file.getvalue()) is not found.can_run
+        console.print(check_view(result))
+        assert console.file.getvalue().count("\n") <= 24 and ("cannot run it" in console.file.getvalue()) is not result.can_run
 
 
 @needs_sshd
@@ -56,8 +56,8 @@ def test_a_board_is_set_up_without_a_network_measured_on_and_cleared(board, name
     assert done.done and done.packages["onnxruntime"] == read_manifest(pack_folder).versions["onnxruntime"]
     assert board.left() == ["edgepack"] and check_target(target, pack_folder).can_run
     with transport(target).opened(target) as machine:
-        kept = machine.push(pack_folder, read_manifest(pack_folder))
-        assert (kept.files, kept.mb) == (0, 0)  # the check brought it, and a board that is set up keeps it
+        remaining = machine.push(pack_folder, read_manifest(pack_folder))
+        assert (remaining.files, remaining.mb) == (0, 0)  # the check brought it, and a board that is set up keeps it
         assert machine.run_job(pack_folder, "onnxruntime", LOAD)["session_ms"] > 0
         assert machine.run_job(pack_folder, "onnxruntime", {"kind": "texts", "threads": 1})["texts"] == 32  # the module's code is there
     assert sorted(path.name for path in board.folder.iterdir()) == ["edgepack-target.json", "store", "venv"]

@@ -42,9 +42,9 @@ def runtimes(tmp_path_factory):
     reason = browsers.missing()
     if reason:
         pytest.skip(reason)
-    own = cache_folder() / "npm"
+    folder = cache_folder() / "npm"
     with pytest.MonkeyPatch.context() as patch:
-        if not all((own / f"{name}-{package.version}").is_dir() for name, package in PACKAGES.items()):
+        if not all((folder / f"{name}-{package.version}").is_dir() for name, package in PACKAGES.items()):
             place = tmp_path_factory.getbasetemp()
             shared_by_workers = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
             patch.setenv("EDGEPACK_CACHE", str(shared_by_workers / "npm"))
@@ -87,11 +87,11 @@ def test_a_pack_for_the_browser_is_measured_in_one_as_it_is_built_and_in_node_to
     node = report.measurements
     assert " here in Node.js (" in node.where and not node.is_the_device
     assert node.load[0].cold_is_proved and node.load[0].read_bytes[0] > 0
-    for one, name in ((page, "onnxruntime-web"), (node, "onnxruntime-node")):
-        assert all(row.summary.p50 > 0 and row.warm_up_runs[0] >= 10 for row in one.latency)
-        assert {row.threads for row in one.latency} == {1, one.environment["machine"]["cores"]}
-        assert all(row.peak_mb > 0 and row.peak_is_exact and row.empty_runtime_mb > 20 for row in one.memory)
-        assert one.environment["runtime"] == {"name": name, "version": PACKAGES[name].version, "numpy": None}
+    for each, name in ((page, "onnxruntime-web"), (node, "onnxruntime-node")):
+        assert all(row.summary.p50 > 0 and row.warm_up_runs[0] >= 10 for row in each.latency)
+        assert {row.threads for row in each.latency} == {1, each.environment["machine"]["cores"]}
+        assert all(row.peak_mb > 0 and row.peak_is_exact and row.empty_runtime_mb > 20 for row in each.memory)
+        assert each.environment["runtime"] == {"name": name, "version": PACKAGES[name].version, "numpy": None}
     assert report.targets[0].golden_difference is not None
     assert "numpy" not in (tmp_path / "report" / "report.html").read_text().split("<td>runtime</td>")[1][:60]
 
@@ -103,8 +103,8 @@ def test_without_a_browser_a_pack_for_one_is_measured_here_and_judges_nothing(pa
     built = build(browser_recipe(pack_of), load_profile("browser"), tmp_path / "pack", cache, SHORT)
     assert built.measurements.target == "local" and " here (" in built.measurements.where and not built.measurements.is_the_device
     assert {check.origin for check in built.checks if check.name in ("latency_ms", "ram_mb", "load_ms")} == {"predicted"}
-    told = capfd.readouterr().err
-    assert "not measured on browser://chromium: browser://chromium does not start" in told and "apt-get install chromium" in told
+    text = capfd.readouterr().err
+    assert "not measured on browser://chromium: browser://chromium does not start" in text and "apt-get install chromium" in text
 
 
 def browser_recipe(pack_of):
@@ -135,8 +135,8 @@ def test_a_decoder_answers_there_as_here(address, pack_of):
     with transport(target_of(address)).opened(target_of(address)) as machine:
         assert answers_on(machine, decoder_pack, manifest) <= manifest.golden_tolerance
         for kind in ("decode", "prefill")[: 1 if "browser" in address else 2]:  # a browser takes its time to start
-            found = machine.run_job(decoder_pack, "onnxruntime", LATENCY | {"kind": kind})
-            assert len(found["samples_ms"]) == 3 and min(found["samples_ms"]) > 0
+            result = machine.run_job(decoder_pack, "onnxruntime", LATENCY | {"kind": kind})
+            assert len(result["samples_ms"]) == 3 and min(result["samples_ms"]) > 0
         assert machine.run_job(decoder_pack, "onnxruntime", LATENCY | {"kind": "decode_memory"})["running_mb"]["peak"] > 0
 
 
@@ -150,9 +150,9 @@ def test_two_outputs_for_every_token_come_home(address, pack_of):
 
 @pytest.mark.parametrize("address", KINDS)
 def test_a_check_tells_in_one_screen_and_there_is_nothing_to_set_up(address, pack_folder):
-    found = check_target(target_of(address), pack_folder)
-    assert found.can_run, found
-    runtime = next(one for one in found.findings if one.what == "runtime")
+    result = check_target(target_of(address), pack_folder)
+    assert result.can_run, result
+    runtime = next(each for each in result.findings if each.what == "runtime")
     assert runtime.found in [f"{name} {package.version}" for name, package in PACKAGES.items()]
     for act in (set_up_target, remove_target):
         with pytest.raises(EdgepackError, match=f"nothing to .* for {address}: .* runtime from edgepack's cache"):
@@ -177,19 +177,19 @@ def kill_soon(find):
 
 
 def page_process():
-    return next((one for one in processes.find_descendants(os.getpid()) if processes.has_thread(one, "DedicatedWorker")), None)
+    return next((each for each in processes.find_descendants(os.getpid()) if processes.has_thread(each, "DedicatedWorker")), None)
 
 
 def browser_process():
     """The one that started all others; killed once the page works."""
     if page_process() is None:
         return None
-    words = {one: words_of(one) for one in processes.find_descendants(os.getpid())}
-    return next(one for one, text in words.items() if "--remote-debugging-pipe" in text and "--type=" not in text)
+    words = {each: words_of(each) for each in processes.find_descendants(os.getpid())}
+    return next(each for each, text in words.items() if "--remote-debugging-pipe" in text and "--type=" not in text)
 
 
 def node_process():
-    return next((one for one in processes.find_descendants(os.getpid()) if "run_node.mjs" in words_of(one)), None)
+    return next((each for each in processes.find_descendants(os.getpid()) if "run_node.mjs" in words_of(each)), None)
 
 
 def words_of(process):
@@ -302,8 +302,8 @@ def test_a_machine_without_node_or_a_browser_says_what_to_install(tmp_path, monk
     assert "apt-get install nodejs npm" in error.value.fix
     monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path))
     monkeypatch.setenv("PATH", f"{tmp_path}:{Path(sys.executable).parent}")
-    found = check_target(find_targets(["browser://chromium"])[0])
-    assert not found.can_run and "does not start" in found.findings[0].found and "apt-get install chromium" in found.findings[0].fix
+    result = check_target(find_targets(["browser://chromium"])[0])
+    assert not result.can_run and "does not start" in result.findings[0].found and "apt-get install chromium" in result.findings[0].fix
 
 
 @pytest.mark.parametrize("address", ["browser://firefox", "browser://", "browser://chromium/x", "node://x", "node"])

@@ -18,9 +18,9 @@ QEMU = "qemu-aarch64, a program for x86-64"
 
 @pytest.fixture(scope="module")
 def aarch64_board(tmp_path_factory, emulated_cache):
-    with emulated_board(emulated_cache, tmp_path_factory.mktemp("aarch64")) as found:
-        yield found
-    assert not found.folder.exists()
+    with emulated_board(emulated_cache, tmp_path_factory.mktemp("aarch64")) as result:
+        yield result
+    assert not result.folder.exists()
 
 
 @needs_sshd
@@ -34,17 +34,17 @@ def test_an_aarch64_board_is_checked_set_up_asked_and_cleared_as_a_user_types_it
         return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr
 
     def findings(check):
-        return {one["what"]: one for one in check["findings"]}
+        return {each["what"]: each for each in check["findings"]}
 
     code, bare = edgepack("target", "check", "pi", pack_folder)
     assert code == 1 and findings(bare)["runtime"]["found"].startswith("no onnxruntime and no numpy for Python 3.")
     assert findings(bare)["connection"]["found"].startswith("aarch64, ") and QEMU in findings(bare)["connection"]["found"]
-    code, made = edgepack("target", "setup", "pi", "--pack", pack_folder)
-    if code == 1 and "no wheels" in made:
-        pytest.skip(f"no wheels for an aarch64 board: {made}")
+    code, folder = edgepack("target", "setup", "pi", "--pack", pack_folder)
+    if code == 1 and "no wheels" in folder:
+        pytest.skip(f"no wheels for an aarch64 board: {folder}")
     manifest = read_manifest(pack_folder)
-    assert code == 0 and made["packages"]["onnxruntime"] == manifest.versions["onnxruntime"]
-    assert any(name.startswith("onnxruntime") and "aarch64" in name for name in made["wheels"])
+    assert code == 0 and folder["packages"]["onnxruntime"] == manifest.versions["onnxruntime"]
+    assert any(name.startswith("onnxruntime") and "aarch64" in name for name in folder["wheels"])
     code, ready = edgepack("target", "check", "pi", pack_folder)
     assert code == 0 and ready["can_run"] and findings(ready)["answers"]["ok"]
     assert "emulated" in findings(ready)["device"]["found"]  # it says that it is the Cortex-A72 of the profile

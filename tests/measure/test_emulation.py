@@ -83,8 +83,8 @@ def test_no_measurement_comes_from_an_emulated_cpu(pack_folder, tmp_path):
 
 def test_an_emulation_has_no_field_for_time_or_memory():
     def names(part) -> set[str]:
-        found = set(part.get("properties", {}))
-        return found.union(*(names(one) for one in part.get("$defs", {}).values()))
+        result = set(part.get("properties", {}))
+        return result.union(*(names(each) for each in part.get("$defs", {}).values()))
 
     fields = names(Emulation.model_json_schema())
     assert {"instructions", "largest_difference", "origin"} <= fields
@@ -122,12 +122,12 @@ def test_a_pack_answers_on_arm_as_it_does_here_and_its_instructions_repeat(emula
     """From packages to the report, as `edgepack measure --on qemu://cortex-a72` does it."""
     machine, manifest = emulated("cortex-a72"), read_manifest(pack_folder)
     report = measure_pack(pack_folder, out=tmp_path, on=[machine.target])
-    (found,), (row,) = report.emulations, report.targets
-    assert found.host.within and found.golden.within and found.host.largest_difference < 2e-2 and found.crash is None
-    assert [one.length for one in found.instructions] == [16, 96] and all(one.instructions > 1e5 for one in found.instructions)
+    (result,), (row,) = report.emulations, report.targets
+    assert result.host.within and result.golden.within and result.host.largest_difference < 2e-2 and result.crash is None
+    assert [each.length for each in result.instructions] == [16, 96] and all(each.instructions > 1e5 for each in result.instructions)
     (again,) = machine.count(pack_folder, "onnxruntime", (16,), runs=5)
     around = 1000  # the interpreter around an inference takes so many more or less: of a pack of real size that is nothing
-    assert abs(min(again) - found.instructions[0].instructions) <= max(around, 1e-4 * min(again))
+    assert abs(min(again) - result.instructions[0].instructions) <= max(around, 1e-4 * min(again))
     assert row.origin == "emulated" and not row.is_the_device and {row.median_ms, row.latency_ms, row.load_ms, row.ram_mb} == {None}
     assert report.measurements is None and {check.origin for check in report.checks if check.name in ("latency_ms", "ram_mb")} <= {
         "predicted"
@@ -138,9 +138,9 @@ def test_a_pack_answers_on_arm_as_it_does_here_and_its_instructions_repeat(emula
         assert "emulated: answers equal" in shown and "M instructions at 16 tokens" in shown
     assert json.loads((tmp_path / "report.json").read_text())["emulations"][0]["origin"] == "emulated"
     other = emulated("cortex-a53")
-    answers = [ask_golden(one, pack_folder, manifest, exact=False) for one in (machine, other)]
-    assert all(np.array_equal(one, two) for one, two in zip(*answers, strict=True))
-    assert "onnxruntime" in next(one for one in check_target(other.target).findings if one.what == "runtime").found
+    answers = [ask_golden(each, pack_folder, manifest, exact=False) for each in (machine, other)]
+    assert all(np.array_equal(each, two) for each, two in zip(*answers, strict=True))
+    assert "onnxruntime" in next(each for each in check_target(other.target).findings if each.what == "runtime").found
 
 
 MATRIX = (  # every product at its largest: 2 x 255 x 127 does not fit into 16 bits
@@ -157,7 +157,7 @@ def test_a_profile_says_that_int8_sums_saturate_where_the_runtime_does_it(name, 
     import onnx
 
     weights = onnx.numpy_helper.from_array(np.full((64, 32), 127, np.int8), "w")
-    kinds = [onnx.helper.make_tensor_value_info(*one) for one in (("x", 2, [4, 64]), ("y", 6, [4, 32]))]
+    kinds = [onnx.helper.make_tensor_value_info(*each) for each in (("x", 2, [4, 64]), ("y", 6, [4, 32]))]
     node = onnx.helper.make_node("MatMulInteger", ["x", "w"], ["y"])
     graph = onnx.helper.make_graph([node], "g", kinds[:1], kinds[1:], [weights])
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=9), tmp_path / "m.onnx")
@@ -173,10 +173,10 @@ def test_a_pack_is_tried_on_older_x86_by_its_fast_products(emulated, pack_folder
     """What differs from exact products on the same CPU is saturation: the tiny teacher's weights are large."""
     manifest = read_manifest(pack_folder)
     machine = emulated("Haswell", needs_root=False)
-    found = emulate(pack_folder, manifest, machine, "haswell", runs=1)
-    assert found.saturation.found and found.saturation.largest_difference > 1e-3 and found.saturation.way_out == WAY_OUT
-    report = judge_targets(manifest, [Outcome(target=machine.target, emulation=found)])
-    if not found.golden.within:
+    result = emulate(pack_folder, manifest, machine, "haswell", runs=1)
+    assert result.saturation.found and result.saturation.largest_difference > 1e-3 and result.saturation.way_out == WAY_OUT
+    report = judge_targets(manifest, [Outcome(target=machine.target, emulation=result)])
+    if not result.golden.within:
         assert report.exit_code == 1 and "because int8 sums saturate on it" in report.targets[0].failure
 
 
@@ -215,7 +215,7 @@ def test_a_set_up_that_is_killed_leaves_nothing_that_looks_finished(emulated, tm
 def test_what_a_set_up_would_keep_is_said_before_it_does_anything(tmp_path, capfd):
     (target,) = find_targets(["qemu://armv7"], cache=str(tmp_path))
     assert not set_up_target(target, dry_run=True).done
-    assert str(tmp_path) in (told := capfd.readouterr().err) and "python3-numpy" in told and "target remove" in told
+    assert str(tmp_path) in (text := capfd.readouterr().err) and "python3-numpy" in text and "target remove" in text
     assert list(tmp_path.iterdir()) == []
 
 
@@ -237,12 +237,12 @@ def test_tflite_runs_on_arm_of_64_and_of_32_bits(cpu, runtime, emulated, tmp_pat
     (folder / "pack.json").write_text(json.dumps(runnable_tflite(model, task, (16,)).as_json()))
     rows = [{"input_ids": [2, 9 + text, 7, 3], "token_type_ids": [0] * 4} for text in range(3)]
     job = {"kind": "answer", "threads": 1, "rows": rows}
-    here, there = (np.array(one.run_job(folder, runtime, job)["outputs"]) for one in (Here(), emulated(cpu)))
+    here, there = (np.array(each.run_job(folder, runtime, job)["outputs"]) for each in (Here(), emulated(cpu)))
     assert here.shape == (3, 4) and np.allclose(here, there, atol=1e-4), abs(here - there).max()
 
 
 @pytest.mark.parametrize(
-    ("arch", "cpuinfo", "told"),
+    ("arch", "cpuinfo", "emulator"),
     [
         (
             "aarch64",
@@ -257,21 +257,21 @@ def test_tflite_runs_on_arm_of_64_and_of_32_bits(cpu, runtime, emulated, tmp_pat
         ("aarch64", {}, None),
     ],
 )
-def test_an_emulated_cpu_is_told_by_the_one_below_it_where_no_emulator_is_seen(arch, cpuinfo, told, monkeypatch):
+def test_an_emulated_cpu_is_told_by_the_one_below_it_where_no_emulator_is_seen(arch, cpuinfo, emulator, monkeypatch):
     monkeypatch.syspath_prepend(str(shipped("targets")))
     machine = importlib.import_module("machine")
     monkeypatch.setattr(machine, "_cpuinfo", lambda: cpuinfo)
     monkeypatch.setattr(machine, "_OWN_PROGRAM", "/nowhere")
     monkeypatch.setattr(machine.platform, "machine", lambda: arch)
-    assert told in machine.emulated_by() if told else machine.emulated_by() is None
+    assert emulator in machine.emulated_by() if emulator else machine.emulated_by() is None
 
 
 @needs_qemu
 def test_an_emulator_of_this_machines_own_kind_is_seen_too_and_this_machine_is_none():
     ask = [str(shipped("targets") / "board.py"), ".edgepack"]
     with guest(find_cpu("qemu://Haswell"), None) as machine:
-        told = json.loads(machine.run(ask, [], 60).stdout)["machine"]["emulated_by"]
-    assert told.endswith("/qemu-x86_64, a program for x86-64") and Here().facts().machine["emulated_by"] is None
+        text = json.loads(machine.run(ask, [], 60).stdout)["machine"]["emulated_by"]
+    assert text.endswith("/qemu-x86_64, a program for x86-64") and Here().facts().machine["emulated_by"] is None
 
 
 def test_a_build_on_an_emulated_machine_is_not_measured_and_says_by_what(pack_folder, monkeypatch, capsys):

@@ -31,12 +31,12 @@ SESSIONS = st.lists(st.lists(st.floats(0.01, 1e4), min_size=2, max_size=40), min
 
 @given(SESSIONS)
 def test_a_summary_is_ordered_and_lies_within_its_samples(sessions):
-    found = summarize(sessions)
+    result = summarize(sessions)
     samples = [sample for session in sessions for sample in session]
-    assert found.n == len(samples)
-    assert found.min <= found.p50 <= found.p90 <= found.p95 <= max(samples) + 1e-3
-    assert found.interval[0] <= found.interval[1]
-    assert found.steady == (found.spread <= 0.05) or math.isclose(found.spread, 0.05, abs_tol=1e-4)
+    assert result.n == len(samples)
+    assert result.min <= result.p50 <= result.p90 <= result.p95 <= max(samples) + 1e-3
+    assert result.interval[0] <= result.interval[1]
+    assert result.steady == (result.spread <= 0.05) or math.isclose(result.spread, 0.05, abs_tol=1e-4)
 
 
 def test_no_p99_is_claimed_below_a_thousand_samples():
@@ -106,20 +106,20 @@ def test_the_child_knows_neither_edgepack_nor_torch(pack_folder):
 def test_latency_runs_for_its_time_and_its_count(pack_folder):
     for runs, seconds in ((30, 0.0), (1, 0.5)):
         started = time.monotonic()
-        found = run_job(pack_folder, "onnxruntime", {"kind": "latency", "length": 16, "threads": 1, "runs": runs, "seconds": seconds})
-        assert len(found["samples_ms"]) >= runs
-        assert time.monotonic() - started >= seconds and sum(found["samples_ms"]) >= 0.9 * seconds * 1000
+        result = run_job(pack_folder, "onnxruntime", {"kind": "latency", "length": 16, "threads": 1, "runs": runs, "seconds": seconds})
+        assert len(result["samples_ms"]) >= runs
+        assert time.monotonic() - started >= seconds and sum(result["samples_ms"]) >= 0.9 * seconds * 1000
 
 
 def test_ops_are_timed_one_by_one(pack_folder):
     manifest = read_manifest(pack_folder)
-    found = profile_ops(pack_folder, manifest)
-    assert found.origin == "measured" and found.threads == 1 and found.outside_share is None
-    assert sum(row.share for row in found.rows) == pytest.approx(1, abs=0.01) and 0 < found.integer_share < 1
-    assert {"DynamicQuantizeMatMul", "Gelu"} <= {row.op for row in found.rows} or any("Gelu" in row.op for row in found.rows)
-    report = judge(manifest, None).model_copy(update={"ops": found})
+    result = profile_ops(pack_folder, manifest)
+    assert result.origin == "measured" and result.threads == 1 and result.outside_share is None
+    assert sum(row.share for row in result.rows) == pytest.approx(1, abs=0.01) and 0 < result.integer_share < 1
+    assert {"DynamicQuantizeMatMul", "Gelu"} <= {row.op for row in result.rows} or any("Gelu" in row.op for row in result.rows)
+    report = judge(manifest, None).model_copy(update={"ops": result})
     for text in (markdown(report), html(report)):
-        assert "Time by op" in text and found.rows[0].op in text and found.where in text
+        assert "Time by op" in text and result.rows[0].op in text and result.where in text
 
 
 def test_the_storage_and_what_an_app_does_around_the_model_are_timed_apart(measurement, pack_folder):
@@ -131,8 +131,8 @@ def test_the_storage_and_what_an_app_does_around_the_model_are_timed_apart(measu
 
 
 def test_minutes_without_a_pause_are_told_slice_by_slice(pack_folder):
-    found = run_job(pack_folder, "onnxruntime", {"kind": "sustained", "length": 16, "threads": 1, "seconds": 0.5})
-    (row,) = found["slices"]
+    result = run_job(pack_folder, "onnxruntime", {"kind": "sustained", "length": 16, "threads": 1, "seconds": 0.5})
+    (row,) = result["slices"]
     assert row["n"] > 10 and 0 < row["p50"] <= row["p90"] and {"clock_mhz", "temperature_c", "at_s"} <= set(row)
 
 
@@ -140,13 +140,13 @@ def test_a_busy_machine_is_refused_and_with_force_is_told(pack_folder, measureme
     run = functools.partial(run_job, pack_folder, "onnxruntime")
     burn = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count())]
     try:
-        with pytest.raises(EdgepackError, match="local is busy: others take") as found:
+        with pytest.raises(EdgepackError, match="local is busy: others take") as result:
             wait_for_quiet(run, "local", looks=1)
     finally:
         for process in burn:
             process.kill()
             process.wait()
-    assert "--force" in found.value.fix
+    assert "--force" in result.value.fix
     crowded = measurement.model_copy(update={"latency": tuple(_crowded(row, 0.5) for row in measurement.latency)})
     assert any("other programs ran" in doubt and "50%" in doubt for doubt in doubts(crowded)) and not is_steady(crowded)
     alone = [row.model_copy(update={"summary": row.summary.model_copy(update={"steady": True})}) for row in measurement.latency]

@@ -53,7 +53,7 @@ def test_a_pack_is_measured_on_several_targets_and_one_that_fails_stops_no_other
     assert "no connection to ssh://root@127.0.0.1:1" in off.failure and off.median_ms is None and off.fix
     assert local.where.endswith(")") and " here " in local.where and f" at {board.address} " in pi.where
     assert local.median_ms > 0 and pi.median_ms > 0 and pi.load_ms > 0 and pi.golden_difference is not None and pi.pushed_mb > 0
-    assert report.measurements.target == "local" and [one.target for one in report.other_measurements] == ["pi"]
+    assert report.measurements.target == "local" and [each.target for each in report.other_measurements] == ["pi"]
     assert report.other_measurements[0].latency[0].samples_ms and report.exit_code in (1, 2)
     for text in (markdown(report).replace("\\", ""), unescape(html(report))):  # each language has its own escapes
         assert "By target" in text and "failed" in text

@@ -56,8 +56,8 @@ def test_what_is_written_is_read(tmp_path_factory, name, write, rows):
 def test_sentences_in_conll_are_read(tmp_path_factory, gap, sentences):
     path = tmp_path_factory.mktemp("rows") / "data.conll"
     path.write_text("\n\n".join("\n".join(f"{word}{gap}{tag}" for word, tag in sentence) for sentence in sentences), encoding="utf-8")
-    found = read_records(path, conll=True)["all"]
-    assert [list(zip(record.values["words"], record.values["tags"], strict=True)) for record in found] == sentences
+    result = read_records(path, conll=True)["all"]
+    assert [list(zip(record.values["words"], record.values["tags"], strict=True)) for record in result] == sentences
 
 
 def test_parquet_and_a_json_of_splits_are_read(tmp_path):
@@ -68,8 +68,8 @@ def test_parquet_and_a_json_of_splits_are_read(tmp_path):
     path.write_text(
         json.dumps({"train": [["a", "x"], ["b", "y"]], "val": [["c", "x"]], "test": [["d", "y"], ["e", "x"]], "oos": [["f", "z"]]})
     )
-    found = load_data(str(path), CLASSIFY)
-    assert {split: len(rows) for split, rows in found.splits.items()} == {"train": 2, "dev": 1, "test": 2}
+    result = load_data(str(path), CLASSIFY)
+    assert {split: len(rows) for split, rows in result.splits.items()} == {"train": 2, "dev": 1, "test": 2}
 
 
 def test_squad_is_read_with_its_answers(tmp_path):
@@ -96,8 +96,8 @@ def test_columns_are_guessed_or_named(tmp_path, header, wished, columns):
         ",".join(f"{name} {i}" if name not in ("label", "category", "intent", "mark") else str(i % 2) for name in names) for i in range(12)
     ]
     (tmp_path / "train.csv").write_text("\n".join([header, *lines]))
-    found = load_data(str(tmp_path), CLASSIFY, Columns(**wished))
-    assert found.columns == columns
+    result = load_data(str(tmp_path), CLASSIFY, Columns(**wished))
+    assert result.columns == columns
 
 
 @pytest.mark.parametrize(
@@ -113,10 +113,10 @@ def test_columns_are_guessed_or_named(tmp_path, header, wished, columns):
 )
 def test_groups_and_similarities_are_read_where_there_are_any(tmp_path, task, rows, groups, gold):
     (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    found = load_data(str(tmp_path), task)
-    assert [row.group for row in found.splits["test"]] == groups
-    assert [row.gold for row in found.splits["test"]] == gold
-    assert task != "feature-extraction" or found.labels == []
+    result = load_data(str(tmp_path), task)
+    assert [row.group for row in result.splits["test"]] == groups
+    assert [row.gold for row in result.splits["test"]] == gold
+    assert task != "feature-extraction" or result.labels == []
 
 
 def test_a_column_that_is_new_in_every_row_groups_nothing(tmp_path):
@@ -139,17 +139,17 @@ def test_a_comment_names_the_language_of_the_sentences_below_it(tmp_path):
 
 def test_a_table_without_a_header_takes_the_column_that_repeats_as_label(tmp_path):
     (tmp_path / "train.tsv").write_text("".join(f'a "text" number {i}\t{i % 2}\n' for i in range(20)))
-    found = load_data(str(tmp_path), CLASSIFY)
-    assert found.columns == {"text": "column 1", "label": "column 2"} and found.labels == ["0", "1"]
-    assert found.splits["train"][0].text.startswith('a "text"')
+    result = load_data(str(tmp_path), CLASSIFY)
+    assert result.columns == {"text": "column 1", "label": "column 2"} and result.labels == ["0", "1"]
+    assert result.splits["train"][0].text.startswith('a "text"')
 
 
 def test_missing_splits_are_held_out_the_same_way_each_time(tmp_path):
     (tmp_path / "all.csv").write_text(in_csv([(f"text {i}", str(i % 3)) for i in range(100)]))
-    one, two = (load_data(str(tmp_path / "all.csv"), CLASSIFY, seed=3) for _ in range(2))
-    assert {split: len(rows) for split, rows in one.splits.items()} == {"train": 80, "dev": 10, "test": 10}
-    assert one.splits == two.splits and len(one.notes) == 2
-    assert len({row.text for rows in one.splits.values() for row in rows}) == 100
+    each, two = (load_data(str(tmp_path / "all.csv"), CLASSIFY, seed=3) for _ in range(2))
+    assert {split: len(rows) for split, rows in each.splits.items()} == {"train": 80, "dev": 10, "test": 10}
+    assert each.splits == two.splits and len(each.notes) == 2
+    assert len({row.text for rows in each.splits.values() for row in rows}) == 100
 
 
 @pytest.mark.parametrize(
@@ -198,11 +198,11 @@ def test_a_text_of_which_a_tokenizer_makes_nothing_is_said_with_its_line(tmp_pat
     path.write_text(json.dumps(json.loads(path.read_text()) | {"post_processor": None}))  # GPT-2 puts no [CLS] before a text
     data = tmp_path / "data.csv"
     data.write_text("text,label\n" + "turn on the light,light_on\n\u200b,call\ncall my sister,call\nlight on,light_on\n" * 5)
-    with pytest.raises(EdgepackError, match=r"data\.csv:\d+: no tokens") as found:
+    with pytest.raises(EdgepackError, match=r"data\.csv:\d+: no tokens") as result:
         material = gather(Recipe(model=str(tmp_path / "model"), data=str(data)))
         _ = material.train, material.dev, material.test
     assert all(item.ids for item in Material(material.recipe, material.source, material.task, None).sample[1])  # nasty ones are left out
-    assert found.value.fix == "drop the row, or fill in its text"
+    assert result.value.fix == "drop the row, or fill in its text"
 
 
 def test_labels_are_matched_by_name_or_by_number(tmp_path):
@@ -226,4 +226,4 @@ def test_labels_are_matched_by_name_or_by_number(tmp_path):
     ],
 )
 def test_real_data_sets_are_read_whole(shared, name, task, rows):
-    assert {split: len(found) for split, found in load_data(str(shared / "data" / name), task).splits.items()} == rows
+    assert {split: len(result) for split, result in load_data(str(shared / "data" / name), task).splits.items()} == rows

@@ -21,16 +21,16 @@ def dataset(count=12):
     )
 
 
-def labels_of(found):
-    return [row.label for split in found.splits.values() for row in split]
+def labels_of(result):
+    return [row.label for split in result.splits.values() for row in split]
 
 
 def test_a_folder_of_save_to_disk_has_its_splits_and_the_names_of_its_labels(tmp_path):
     whole = datasets.DatasetDict(train=dataset(), validation=dataset(4), test=dataset(6))
     whole.save_to_disk(tmp_path / "whole", num_shards={"train": 3, "validation": 1, "test": 1})
-    found = load_data(str(tmp_path / "whole"), CLASSIFY)
-    assert {split: len(part) for split, part in found.splits.items()} == {"train": 12, "dev": 4, "test": 6}
-    assert [row.text for row in found.splits["train"]] == rows()["text"] and set(labels_of(found)) == set(NAMES)
+    result = load_data(str(tmp_path / "whole"), CLASSIFY)
+    assert {split: len(part) for split, part in result.splits.items()} == {"train": 12, "dev": 4, "test": 6}
+    assert [row.text for row in result.splits["train"]] == rows()["text"] and set(labels_of(result)) == set(NAMES)
     dataset(20).save_to_disk(tmp_path / "single")
     assert set(labels_of(load_data(str(tmp_path / "single"), CLASSIFY))) == set(NAMES)
 
@@ -39,8 +39,8 @@ def test_parquet_holds_the_names_of_its_labels_and_comes_in_shards(tmp_path):
     for at in range(2):
         dataset().to_parquet(tmp_path / f"train-{at:05d}-of-00002.parquet")
     dataset(6).to_parquet(tmp_path / "test-00000-of-00001.parquet")
-    found = load_data(str(tmp_path), CLASSIFY)
-    assert len(found.splits["train"]) + len(found.splits["dev"]) == 24 and set(labels_of(found)) == set(NAMES)
+    result = load_data(str(tmp_path), CLASSIFY)
+    assert len(result.splits["train"]) + len(result.splits["dev"]) == 24 and set(labels_of(result)) == set(NAMES)
     (tmp_path / "train-00001-of-00002.parquet").unlink()
     with pytest.raises(EdgepackError, match="lacks shard 1 of 2 of train-00000-of-00002.parquet"):
         load_data(str(tmp_path), CLASSIFY)
@@ -66,9 +66,9 @@ def test_tags_are_named_too(tmp_path):
 )
 def test_tables_are_read_as_programs_write_them(tmp_path, name, text):
     (tmp_path / name).write_text(text, newline="")
-    found = [(row.text, row.label) for split in load_data(str(tmp_path / name), CLASSIFY).splits.values() for row in split]
-    assert [label for _, label in sorted(found, key=lambda row: row[1])] == ["x", "y"] and len(found) == 2
-    first = next(text for text, label in found if label == "x")
+    result = [(row.text, row.label) for split in load_data(str(tmp_path / name), CLASSIFY).splits.values() for row in split]
+    assert [label for _, label in sorted(result, key=lambda row: row[1])] == ["x", "y"] and len(result) == 2
+    first = next(text for text, label in result if label == "x")
     wanted = {"pandas.tsv": 'he said "one; two" once', "tabs.tsv": "one; two\tand", "corpus.tsv": '"one; two'}
     assert first == wanted.get(name, "one; two")
 

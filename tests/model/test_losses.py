@@ -41,25 +41,25 @@ def test_soft_targets_by_hand():
     student, teacher = torch.zeros(1, 2), torch.tensor([[0.0, 2 * math.log(3)]])  # softened by 2: 1/4 and 3/4 against a half each
     expected = 4 * (0.25 * math.log(0.5) + 0.75 * math.log(1.5))
     assert CLASSES.soft_loss(student, mask_of(1), teacher, 2.0).item() == pytest.approx(expected, abs=1e-6)
-    one, other = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 1.0]])
-    assert TEXTS.soft_loss(one, mask_of(1), other, 1.0).item() == pytest.approx(1 - 2**-0.5, abs=1e-6)
+    each, other = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 1.0]])
+    assert TEXTS.soft_loss(each, mask_of(1), other, 1.0).item() == pytest.approx(1 - 2**-0.5, abs=1e-6)
 
 
 def test_a_student_that_gives_its_teachers_logits_loses_nothing():
     torch.manual_seed(0)
     logits = torch.randn(2, 4, 100)
-    kept = torch.stack([top_logits(row) for row in logits])
-    assert kept.shape == (2, 4, 64)
-    assert NEXT.soft_loss(logits, mask_of(4, 4), kept, 1.0).item() == pytest.approx(0, abs=1e-5)
-    assert NEXT.soft_loss(torch.zeros_like(logits), mask_of(4, 4), kept, 1.0).item() > 0.1
+    remaining = torch.stack([top_logits(row) for row in logits])
+    assert remaining.shape == (2, 4, 64)
+    assert NEXT.soft_loss(logits, mask_of(4, 4), remaining, 1.0).item() == pytest.approx(0, abs=1e-5)
+    assert NEXT.soft_loss(torch.zeros_like(logits), mask_of(4, 4), remaining, 1.0).item() > 0.1
 
 
 def test_labels_become_positions():
     item = Features([0] * 5, [0] * 5, 0, words=(None, 0, 0, 1, None), offsets=(None, (0, 3), (4, 8), (9, 12), None))
     tagged = TAGGING.hard_targets([item], [Row("", words=("a", "b"), tags=("O", "B-X"))], {"O": 0, "B-X": 1})
     assert tagged[0].tolist() == [IGNORED, 0, IGNORED, 1, IGNORED]
-    found = QA.hard_targets([item], [Row("", answers=(("quick fox", 4),))], {})
-    assert found[0].tolist() == [IGNORED, IGNORED]  # it ends outside of this window
+    result = QA.hard_targets([item], [Row("", answers=(("quick fox", 4),))], {})
+    assert result[0].tolist() == [IGNORED, IGNORED]  # it ends outside of this window
     assert QA.hard_targets([item], [Row("", answers=(("uick fox", 4),))], {})[0].tolist() == [2, 3]
     assert NEXT.hard_targets([Features([5, 6, 7], [0] * 3, 0)], [], {})[0].tolist() == [6, 7, IGNORED]
 
@@ -103,24 +103,24 @@ def test_padding_never_changes_a_loss(task, lengths, more, seed):
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=3), st.integers(1, 4), st.integers(0, 99))
 def test_padding_never_changes_hidden_states_and_relations(lengths, more, seed):
     draw = np.random.default_rng(seed)
-    own, theirs = (torch.tensor(draw.normal(size=(len(lengths), max(lengths), 8)), dtype=torch.float32) for _ in range(2))
+    ours, theirs = (torch.tensor(draw.normal(size=(len(lengths), max(lengths), 8)), dtype=torch.float32) for _ in range(2))
     mask = mask_of(*lengths)["attention_mask"]
     longer = torch.nn.functional.pad(mask, (0, more))
-    wide, wider = garbled(own, lengths, more), garbled(theirs, lengths, more)
+    wide, wider = garbled(ours, lengths, more), garbled(theirs, lengths, more)
     assert torch.allclose(
-        hidden_loss([own, own], [theirs] * 3, None, mask), hidden_loss([wide, wide], [wider] * 3, None, longer), atol=1e-5
+        hidden_loss([ours, ours], [theirs] * 3, None, mask), hidden_loss([wide, wide], [wider] * 3, None, longer), atol=1e-5
     )
-    assert torch.allclose(relation_loss([own], [theirs], 2, mask), relation_loss([wide], [wider], 2, longer), atol=1e-5)
+    assert torch.allclose(relation_loss([ours], [theirs], 2, mask), relation_loss([wide], [wider], 2, longer), atol=1e-5)
 
 
 def test_relations_compare_widths_that_differ_and_are_zero_for_the_same():
     torch.manual_seed(0)
-    own, theirs = torch.randn(2, 3, 8, requires_grad=True), torch.randn(2, 3, 12)
+    ours, theirs = torch.randn(2, 3, 8, requires_grad=True), torch.randn(2, 3, 12)
     heads = relation_heads([8], [12], 12)
     assert heads == 4
-    loss = relation_loss([own], [theirs], heads, mask_of(3, 2)["attention_mask"])
+    loss = relation_loss([ours], [theirs], heads, mask_of(3, 2)["attention_mask"])
     loss.backward()
-    assert loss.item() > 0 and own.grad[0].abs().sum() > 0 and own.grad[1, 2].abs().sum() == 0
+    assert loss.item() > 0 and ours.grad[0].abs().sum() > 0 and ours.grad[1, 2].abs().sum() == 0
     assert relation_loss([theirs], [theirs], heads, mask_of(3, 2)["attention_mask"]).item() == pytest.approx(0, abs=1e-6)
 
 

@@ -30,14 +30,14 @@ def classify(probabilities, labels, teacher=None, groups=None):
     return judge_outputs(task_named("text-classification"), list(log(probabilities)), features, rows, ids, theirs)
 
 
-def tag(decided, true, groups=None):
+def tag(decided, expected, groups=None):
     """Quality of one-token words that are given these tags, sentence by sentence."""
     outputs = [np.eye(len(TAGS))[[TAGS[name] for name in names]] * 9.0 for names in decided]
     rows = [
         Row("", words=("w",) * len(names), tags=tuple(names), group=group)
-        for names, group in zip(true, groups or [None] * len(true), strict=True)
+        for names, group in zip(expected, groups or [None] * len(expected), strict=True)
     ]
-    features = [Features([1] * len(n), [0] * len(n), i, words=tuple(range(len(n)))) for i, n in enumerate(true)]
+    features = [Features([1] * len(n), [0] * len(n), i, words=tuple(range(len(n)))) for i, n in enumerate(expected)]
     return judge_outputs(task_named("token-classification"), outputs, features, rows, TAGS, outputs)
 
 
@@ -53,8 +53,8 @@ def test_accuracy_and_macro_f1_by_hand():
 def test_span_f1_word_accuracy_and_the_worst_type_by_hand():
     """PER: one of two found and one wrong. LOC: one of one. 5 of 7 words are right."""
     decided = [["B-PER", "I-PER", "O"], ["B-LOC", "O", "O", "B-PER"]]
-    true = [["B-PER", "I-PER", "O"], ["B-LOC", "O", "B-PER", "O"]]
-    quality = tag(decided, true)
+    expected = [["B-PER", "I-PER", "O"], ["B-LOC", "O", "B-PER", "O"]]
+    quality = tag(decided, expected)
     assert (quality.score.metric, quality.score.value) == ("span_f1", pytest.approx(2 * 2 / (3 + 3), abs=1e-6))
     assert (quality.second.metric, quality.second.value) == ("word_accuracy", pytest.approx(5 / 7, abs=1e-6))
     assert [(group.kind, group.name, group.value, group.rows) for group in quality.groups] == [
@@ -114,7 +114,7 @@ def test_spearman_of_a_resample_is_that_of_its_rows_drawn_and_sorted(seed):
     x, y = random.integers(0, 5, 12).astype(float), random.normal(size=12)
     draw = random.integers(0, 12, 12)
     weights = np.bincount(draw, minlength=12)[None].astype(float)
-    ranks = [np.array([np.sum(v < one) + (np.sum(v == one) + 1) / 2 for one in v]) for v in (x[draw], y[draw])]
+    ranks = [np.array([np.sum(v < each) + (np.sum(v == each) + 1) / 2 for each in v]) for v in (x[draw], y[draw])]
     if min(side.std() for side in ranks) > 0:
         assert spearman(x, y)(weights)[0] == pytest.approx(np.corrcoef(*ranks)[0, 1])
 
@@ -177,42 +177,42 @@ def test_calibration_errors_by_hand():
 
 def test_confidence_in_the_true_class_by_the_teachers_confidence_by_hand():
     teacher = [[0.9, 0.1], [0.4, 0.6], [0.3, 0.7], [0.8, 0.2]]
-    own = [[0.7, 0.3], [0.6, 0.4], [0.2, 0.8], [0.9, 0.1]]
-    found = calibrate(log(own), np.array([0, 1, 1, 1]), log(teacher))
-    assert found.true_class == pytest.approx((0.7 + 0.4 + 0.8 + 0.1) / 4)
-    assert [(b.teacher, b.true_class, b.accuracy, b.flip_share, b.rows) for b in found.by_teacher] == [
+    student = [[0.7, 0.3], [0.6, 0.4], [0.2, 0.8], [0.9, 0.1]]
+    result = calibrate(log(student), np.array([0, 1, 1, 1]), log(teacher))
+    assert result.true_class == pytest.approx((0.7 + 0.4 + 0.8 + 0.1) / 4)
+    assert [(b.teacher, b.true_class, b.accuracy, b.flip_share, b.rows) for b in result.by_teacher] == [
         (0.6, 0.4, 0.0, 1.0, 1), (0.7, 0.8, 1.0, 0.0, 1), (0.8, 0.1, 0.0, 0.0, 1), (0.9, 0.7, 1.0, 0.0, 1),
     ]  # fmt: skip
-    by_hand = np.mean([sum(t * np.log(t / o) for t, o in zip(*pair, strict=True)) for pair in zip(teacher, own, strict=True)])
-    assert found.teacher_kl == pytest.approx(by_hand, abs=1e-6)
-    alone = calibrate(log(own), np.array([0, 1, 1, 1]), None)
-    assert alone.by_teacher is None and alone.teacher_kl is None and alone.ece == found.ece
+    by_hand = np.mean([sum(t * np.log(t / o) for t, o in zip(*pair, strict=True)) for pair in zip(teacher, student, strict=True)])
+    assert result.teacher_kl == pytest.approx(by_hand, abs=1e-6)
+    alone = calibrate(log(student), np.array([0, 1, 1, 1]), None)
+    assert alone.by_teacher is None and alone.teacher_kl is None and alone.ece == result.ece
 
 
 @settings(max_examples=50)
 @given(SEEDS, st.integers(1, 200), st.integers(2, 12))
 def test_calibration_stays_in_its_bounds_and_does_not_see_the_order_of_rows(seed, count, classes):
     random = np.random.default_rng(seed)
-    own, teacher = (np.log(random.dirichlet(np.full(classes, 0.5), count) + 1e-12) for _ in range(2))
-    true = random.integers(0, classes, count)
-    found = calibrate(own, true, teacher)
-    assert 0 <= found.ece <= 1 and 0 <= found.ace <= 1 and 0 <= found.true_class <= 1 and found.teacher_kl >= -1e-6
-    for bins in (found.reliability, found.by_teacher):
-        assert sum(one.rows for one in bins) == count
-    assert len(found.by_teacher) == min(10, count) and max(b.rows for b in found.by_teacher) - min(b.rows for b in found.by_teacher) <= 1
+    student, teacher = (np.log(random.dirichlet(np.full(classes, 0.5), count) + 1e-12) for _ in range(2))
+    expected = random.integers(0, classes, count)
+    result = calibrate(student, expected, teacher)
+    assert 0 <= result.ece <= 1 and 0 <= result.ace <= 1 and 0 <= result.true_class <= 1 and result.teacher_kl >= -1e-6
+    for bins in (result.reliability, result.by_teacher):
+        assert sum(each.rows for each in bins) == count
+    assert len(result.by_teacher) == min(10, count) and max(b.rows for b in result.by_teacher) - min(b.rows for b in result.by_teacher) <= 1
     order = random.permutation(count)
-    shuffled = calibrate(own[order], true[order], teacher[order])
+    shuffled = calibrate(student[order], expected[order], teacher[order])
     for key in ("ece", "ace", "true_class", "teacher_kl"):
-        assert getattr(shuffled, key) == pytest.approx(getattr(found, key), abs=2e-6)
+        assert getattr(shuffled, key) == pytest.approx(getattr(result, key), abs=2e-6)
 
 
 def test_a_model_that_means_its_confidence_has_a_small_error_and_a_boaster_a_large_one():
     random = np.random.default_rng(0)
     honest = random.dirichlet([1, 1, 1], 20_000)
-    true = (honest.cumsum(axis=1) < random.random((20_000, 1))).sum(axis=1)
+    expected = (honest.cumsum(axis=1) < random.random((20_000, 1))).sum(axis=1)
     boasting = honest**4 / (honest**4).sum(axis=1, keepdims=True)
-    assert (found := calibrate(np.log(honest), true, None)).ece < 0.01 and found.ace < 0.015
-    assert (worse := calibrate(np.log(boasting), true, None)).ece > 0.15 and worse.ace > 0.1
+    assert (result := calibrate(np.log(honest), expected, None)).ece < 0.01 and result.ace < 0.015
+    assert (worse := calibrate(np.log(boasting), expected, None)).ece > 0.15 and worse.ace > 0.1
 
 
 def test_outputs_that_are_no_numbers_have_no_calibration():
@@ -239,9 +239,9 @@ def test_flips_are_counted_by_row_or_by_word():
 def test_an_interval_is_about_that_of_the_binomial():
     random = np.random.default_rng(1)
     sure = np.full((2, 2), 0.1) + np.eye(2) * 0.8
-    true = random.integers(0, 2, 1000)
-    decided = np.where(random.random(1000) < 0.9, true, 1 - true)
-    score = classify(sure[decided], true, teacher=sure[true]).score
+    expected = random.integers(0, 2, 1000)
+    decided = np.where(random.random(1000) < 0.9, expected, 1 - expected)
+    score = classify(sure[decided], expected, teacher=sure[expected]).score
     width = 2 * 1.96 * np.sqrt(score.value * (1 - score.value) / 1000)
     assert score.high - score.low == pytest.approx(width, rel=0.1) and score.low < score.value < score.high
 

@@ -25,7 +25,7 @@ def hub(tmp_path, monkeypatch):
 
 
 def test_the_newest_or_the_one_that_was_asked_for_is_read_and_stated(hub):
-    newest, tagged, exact = (find_model("somebody/tiny", revision=one) for one in (None, "v1", OLDER))
+    newest, tagged, exact = (find_model("somebody/tiny", revision=each) for each in (None, "v1", OLDER))
     assert (newest.revision, tagged.revision, exact.revision) == (NEWER, OLDER, OLDER)
     assert tagged.sha256 == exact.sha256 != newest.sha256 and newest.name == "somebody/tiny"
 

@@ -74,7 +74,7 @@ def rerank(folder: Path, calls: Calls) -> list[Answer]:
     for call in calls:
         scores = np.atleast_1d(model.predict([call])[0])
         ranked = sorted(
-            ({"name": names[index], "score": float(score)} for index, score in enumerate(scores)), key=lambda one: -one["score"]
+            ({"name": names[index], "score": float(score)} for index, score in enumerate(scores)), key=lambda each: -each["score"]
         )
         answers.append({"label": ranked[0]["name"], "score": ranked[0]["score"], "scores": ranked})
     return answers
@@ -132,16 +132,16 @@ def answer(folder: Path, calls: Calls, longest: int = 30) -> list[Answer]:
 
 def answer_in_windows(folder: Path, calls: Calls, stride: int = 64, longest: int = 30) -> list[Answer]:
     """As `answer`, over all windows of a context that is too long for one; they overlap as SQuAD's own scripts cut them."""
-    return [found for found, _ in _spans(folder, calls, stride, longest)]
+    return [result for result, _ in _spans(folder, calls, stride, longest)]
 
 
 def answer_or_none(folder: Path, calls: Calls, dev: Calls, truths: list[list[str]]) -> list[Answer]:
     """With the threshold that is best on the dev split, as SQuAD 2's evaluation finds it: rows are answered up to a margin."""
-    found = _spans(folder, dev)
-    margins = [margin for _, margin in found]
+    result = _spans(folder, dev)
+    margins = [margin for _, margin in result]
     gains = [
-        max((_f1(answer["text"], true) for true in true_texts), default=float(not answer["text"])) - float(not true_texts)
-        for (answer, _), true_texts in zip(found, truths, strict=True)
+        max((_f1(answer["text"], expected) for expected in true_texts), default=float(not answer["text"])) - float(not true_texts)
+        for (answer, _), true_texts in zip(result, truths, strict=True)
     ]
     best, threshold, total = 0.0, -np.inf, 0.0
     for index in np.argsort(margins, kind="stable"):
@@ -152,7 +152,7 @@ def answer_or_none(folder: Path, calls: Calls, dev: Calls, truths: list[list[str
     return [answer if margin <= threshold else {"text": "", "start": 0, "end": 0} for answer, margin in asked]
 
 
-def _f1(answer: str, true: str) -> float:
+def _f1(answer: str, expected: str) -> float:
     """SQuAD's F1 over words, less case, punctuation and articles."""
     import collections
     import re
@@ -160,7 +160,7 @@ def _f1(answer: str, true: str) -> float:
 
     ours, theirs = (
         re.sub(r"\b(a|an|the)\b", " ", "".join(each for each in text.lower() if each not in set(string.punctuation))).split()
-        for text in (answer, true)
+        for text in (answer, expected)
     )
     if not ours or not theirs:
         return float(ours == theirs)
@@ -175,7 +175,7 @@ def _spans(folder: Path, calls: Calls, stride: int = 64, longest: int = 30) -> l
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForQuestionAnswering.from_pretrained(folder, dtype=torch.float32).eval()
     longest_text = min(tokenizer.model_max_length, 96)
-    found = []
+    result = []
     for question, context in calls:
         windows = tokenizer(
             question, context, truncation="only_second", max_length=longest_text, stride=min(stride, longest_text // 4),
@@ -197,5 +197,5 @@ def _spans(folder: Path, calls: Calls, stride: int = 64, longest: int = 30) -> l
                         offsets = windows["offset_mapping"][index]
                         best, span = start[first] + end[last], (offsets[first][0], offsets[last][1])
         score = float(np.exp(best - np.logaddexp.reduce(starts) - np.logaddexp.reduce(ends)))
-        found.append(({"text": context[span[0] : span[1]], "start": span[0], "end": span[1], "score": score}, none - best))
-    return found
+        result.append(({"text": context[span[0] : span[1]], "start": span[0], "end": span[1], "score": score}, none - best))
+    return result

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-from jvm import told
+from jvm import answers_of
 from situation import Answer, Calls
 
 import edgepack
@@ -85,7 +85,7 @@ def by_java(pack: Path, task: str, calls: Calls, place: Path, classes: Path) -> 
         more = {"max_tokens": MAX_TOKENS} if task == "text-generation" else {}
         questions.append({"op": op, **dict(zip(in_lists if is_list else names, call, strict=False)), **more})
     runtime = [str(assets), sys.executable, str(TESTS / "java_runtime.py"), str(assets)]
-    tested, *answers = told(classes, "ModelLines", runtime, questions)
+    tested, *answers = answers_of(classes, "ModelLines", runtime, questions)
     assert tested.get("ok"), tested
     for answer in answers:
         if answer.get("error") == "IllegalStateException":  # what the module does not do at all, it says by name

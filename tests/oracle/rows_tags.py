@@ -53,7 +53,7 @@ def by_words(folder: Path, calls: Calls, split: str) -> list[Answer]:
 
 
 def _of_words(tokenizer: object, model: torch.nn.Module, text: str, split: str) -> list[Answer]:
-    places = [(at, at + 1) for at, one in enumerate(text) if not one.isspace()]
+    places = [(at, at + 1) for at, each in enumerate(text) if not each.isspace()]
     if split == "white-space":  # these texts have no punctuation
         places = [(at, at + len(word)) for at, word in _runs(text)]
     if not places:
@@ -76,12 +76,12 @@ def _of_words(tokenizer: object, model: torch.nn.Module, text: str, split: str) 
 
 
 def _runs(text: str) -> list[tuple[int, str]]:
-    found, at = [], 0
+    result, at = [], 0
     for word in text.split():
         at = text.index(word, at)
-        found.append((at, word))
+        result.append((at, word))
         at += len(word)
-    return found
+    return result
 
 
 def iob_spans(tags: Sequence[str]) -> list[tuple[int, int, str]]:
@@ -105,7 +105,7 @@ def with_ends(folder: Path, calls: Calls) -> list[Answer]:
     ask = pipeline("token-classification", model=str(folder), device="cpu", aggregation_strategy="none", ignore_labels=[])
     answers = []
     for (text,) in calls:
-        found: list[dict] = []
+        result: list[dict] = []
         last = None
         for token in ask(text):
             mark, _, kind = token["entity"].partition("-")
@@ -115,13 +115,13 @@ def with_ends(folder: Path, calls: Calls) -> list[Answer]:
                 last = None
                 continue
             if goes_on:
-                found[-1]["end"] = token["end"]
-                found[-1]["score"].append(float(token["score"]))
+                result[-1]["end"] = token["end"]
+                result[-1]["score"].append(float(token["score"]))
             else:
-                found.append({"kind": kind, "start": token["start"], "end": token["end"], "score": [float(token["score"])]})
+                result.append({"kind": kind, "start": token["start"], "end": token["end"], "score": [float(token["score"])]})
             last = (mark, kind)
         answers.append(
-            {"entities": [each | {"text": text[each["start"] : each["end"]], "score": float(np.mean(each["score"]))} for each in found]}
+            {"entities": [each | {"text": text[each["start"] : each["end"]], "score": float(np.mean(each["score"]))} for each in result]}
         )
     return answers
 
@@ -134,9 +134,9 @@ def of_lists(folder: Path, calls: Calls) -> list[Answer]:
     answers = []
     for (words,) in calls:
         text = " ".join(words)
-        found = ask(words, is_split_into_words=True)
-        found = found[0] if found and isinstance(found[0], list) else found
-        answers.append({"entities": [_entity(each, text) for each in found]})
+        result = ask(words, is_split_into_words=True)
+        result = result[0] if result and isinstance(result[0], list) else result
+        answers.append({"entities": [_entity(each, text) for each in result]})
     return answers
 
 

@@ -74,10 +74,10 @@ def test_the_statement_of_a_pack_names_sources_recipe_and_versions_and_no_folder
     manifest, text = read_manifest(pack_folder), (pack_folder / STATEMENT_FILE).read_text()
     statement = json.loads(text)
     assert statement["_type"] == "https://in-toto.io/Statement/v1" and statement["predicateType"] == "https://slsa.dev/provenance/v1"
-    subject = {one["name"]: one["digest"]["sha256"] for one in statement["subject"]}
+    subject = {each["name"]: each["digest"]["sha256"] for each in statement["subject"]}
     assert subject == {file.name: file.sha256 for file in manifest.files if not file.name.startswith(("report.", STATEMENT_FILE))}
     asked = statement["predicate"]["buildDefinition"]
-    sources = {one["annotations"]["role"]: one["digest"]["sha256"] for one in asked["resolvedDependencies"]}
+    sources = {each["annotations"]["role"]: each["digest"]["sha256"] for each in asked["resolvedDependencies"]}
     assert sources == {"model": manifest.source.sha256, "data": manifest.data.sha256}
     assert asked["externalParameters"]["recipe"]["precision"] == "int8" and asked["externalParameters"]["seed"] == manifest.seed
     assert asked["internalParameters"] == {"pack_id": manifest.pack_id, "versions": manifest.versions}
@@ -106,9 +106,9 @@ def test_golden_vectors_hold_texts_ids_and_outputs(pack_folder):
 
 
 def test_a_whole_pack_verifies(pack_folder):
-    found = verify(pack_folder)
-    assert found.golden_texts == found.token_ids_equal >= 24
-    assert found.largest_difference <= found.tolerance
+    result = verify(pack_folder)
+    assert result.golden_texts == result.token_ids_equal >= 24
+    assert result.largest_difference <= result.tolerance
 
 
 def test_one_flipped_byte_in_any_file_is_found(copy):
@@ -194,7 +194,7 @@ def test_a_pack_that_is_too_old_is_refused_with_the_command_that_built_it(copy, 
 def test_the_command_of_a_library_call_does_the_same(pack_folder):
     """What the pack states is the command line that makes the recipe again, as the command line reads it."""
     manifest = read_manifest(pack_folder)
-    seen = []
+    records = []
     program, verb, *arguments = shlex.split(manifest.command)
     assert (program, verb) == ("edgepack", "build")
     application = typer.Typer()
@@ -202,10 +202,10 @@ def test_the_command_of_a_library_call_does_the_same(pack_folder):
     @application.command()
     @takes_settings
     def build(profile: Annotated[str, typer.Option()], **settings: Any) -> None:
-        seen.append((recipe_of(settings), profile))
+        records.append((recipe_of(settings), profile))
 
     typer.main.get_command(application)(arguments, standalone_mode=False)
-    assert seen == [(manifest.recipe, manifest.profile.name)]
+    assert records == [(manifest.recipe, manifest.profile.name)]
 
 
 def test_a_model_that_answers_otherwise_is_refused_though_its_hash_is_right(copy):
@@ -250,10 +250,10 @@ def test_nothing_is_overwritten(tmp_path):
     check_output(tmp_path / "new")
     (tmp_path / "empty").mkdir()
     check_output(tmp_path / "empty")
-    for taken in (tmp_path, tmp_path / "file"):
+    for used in (tmp_path, tmp_path / "file"):
         (tmp_path / "file").touch()
         with pytest.raises(EdgepackError, match="output is not empty"):
-            check_output(taken)
+            check_output(used)
 
 
 def test_the_folder_that_one_is_in_is_no_output(tmp_path, monkeypatch):

@@ -43,19 +43,19 @@ def test_the_rows_do_not_hang_on_the_process(tmp_path):
 
 def test_every_slot_is_known_and_no_phrasing_belongs_to_two_intents():
     known = phrasings()
-    seen: dict[str, str] = {}
-    for intent, found in known["intents"].items():
-        assert not set(found["common"]) & set(found["held_out"])
-        for phrasing in (*found["common"], *found["held_out"]):
+    records: dict[str, str] = {}
+    for intent, result in known["intents"].items():
+        assert not set(result["common"]) & set(result["held_out"])
+        for phrasing in (*result["common"], *result["held_out"]):
             assert set(re.findall(r"\{(\w+)\}", phrasing)) <= set(known["slots"]), phrasing
-            assert seen.setdefault(phrasing, intent) == intent
+            assert records.setdefault(phrasing, intent) == intent
 
 
 def test_some_test_commands_are_phrased_as_no_train_command_is():
     """The longest piece of each held-out phrasing between two slots; typing noise hides some."""
     split = {name: " | ".join(text for text, _ in rows) for name, rows in commands().items()}
-    pieces = [max(re.split(r"\{\w+\}", phrasing), key=len) for found in phrasings()["intents"].values() for phrasing in found["held_out"]]
-    common = " | ".join(phrasing for found in phrasings()["intents"].values() for phrasing in found["common"])
+    pieces = [max(re.split(r"\{\w+\}", phrasing), key=len) for result in phrasings()["intents"].values() for phrasing in result["held_out"]]
+    common = " | ".join(phrasing for result in phrasings()["intents"].values() for phrasing in result["common"])
     distinct = [piece for piece in pieces if len(piece) > 8 and piece not in common]
     assert not [piece for piece in distinct if piece in split["train"]]
     assert sum(piece in split["test"] for piece in distinct) > len(distinct) / 4

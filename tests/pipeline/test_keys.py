@@ -137,7 +137,7 @@ def test_the_seed_moves_the_teacher_where_it_draws_the_splits(model, one_file):
 @pytest.mark.parametrize("columns", [{"label": "label2"}, {"text": "other"}, {"text_pair": "other"}])
 def test_another_column_moves_the_teacher(model, one_file, columns):
     usual = {"text": "text", "label": "label"}
-    recipes = [Recipe(model=str(model), data=str(one_file), columns=chosen, **FIXED) for chosen in (usual, usual | columns)]
+    recipes = [Recipe(model=str(model), data=str(one_file), columns=choice, **FIXED) for choice in (usual, usual | columns)]
     assert first_moved(*map(keys_of, recipes)) == "teacher"
 
 

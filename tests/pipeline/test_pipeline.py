@@ -114,7 +114,7 @@ def test_an_uneven_model_is_pruned_anywhere_and_recovers(teacher_folder, data_fo
     report = build(Recipe.read(recipe, "test"), load_profile("x86-server"), tmp_path / "pack", cache, None)
     assert report.ladder[-1].score.value > report.ladder[0].score.value - 0.1
     cut = [find_model(str(folder)) for folder in (cache / "stages").iterdir() if (folder / "edgepack.json").exists()]
-    assert any(len({row.heads for row in source.kept.layers}) > 1 for source in cut)
+    assert any(len({row.heads for row in source.record.layers}) > 1 for source in cut)
 
 
 # What a build is doing when it is killed, as a file that appears in its cache or output.

@@ -49,13 +49,13 @@ def test_float_that_nobody_asked_for_ends_the_build_by_op_and_layer(tmp_path):
     with pytest.raises(EdgepackError, match=r"2 of 2 matrix products stayed in float.*MatMul in layer\.0/MatMul, with 4,096 weights"):
         products_in_float(tmp_path / MODEL_FILE, INT8, FAMILIES["albert"])
     asked = Candidate("int8", "int8", lambda folder: None, {}, in_float=frozenset({"weight"}))
-    assert [one.why for one in products_in_float(tmp_path / MODEL_FILE, asked, FAMILIES["albert"])] == ["kept wider by the recipe"] * 2
+    assert [each.why for each in products_in_float(tmp_path / MODEL_FILE, asked, FAMILIES["albert"])] == ["kept wider by the recipe"] * 2
 
 
 def test_the_first_screen_says_how_much_of_a_pack_is_in_its_precision(pack_folder):
     manifest = read_manifest(pack_folder)
     fact, _, *size = facts_of(manifest)
-    assert all("was wrong" in one for one in size)  # the graph itself is a good part of so tiny a file
+    assert all("was wrong" in each for each in size)  # the graph itself is a good part of so tiny a file
     assert fact.startswith("13 of 14 matrix products are in int8, and ")
     assert fact.endswith("1 stay in float as planned (fewer than 1,024 weights).")
     assert fact in (pack_folder / "report.md").read_text() and fact in (pack_folder / "report.html").read_text()

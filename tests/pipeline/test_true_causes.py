@@ -53,11 +53,11 @@ def test_the_innermost_error_of_an_exporter_is_shown_without_colours():
 def test_a_teacher_under_chance_with_swapped_labels_is_stopped_with_the_confusion(tmp_path):
     make_model(tmp_path / "model")
     material = gather(Recipe(model=str(tmp_path / "model"), data=str(make_data(tmp_path / "data"))))
-    true = [material.labels[row.label] for row in material.rows("test")]
-    swapped = [np.eye(4, dtype=np.float32)[(label + 1) % 4] for label in true]
+    expected = [material.labels[row.label] for row in material.rows("test")]
+    swapped = [np.eye(4, dtype=np.float32)[(label + 1) % 4] for label in expected]
     with pytest.raises(EdgepackError, match="less than chance. With other names for the labels it is right in 100%: it answers ") as raised:
         check_names_of_labels(material, swapped)
     assert "--label-map" in raised.value.fix
-    check_names_of_labels(material, [np.eye(4, dtype=np.float32)[label] for label in true])
-    drawn = torch.randn(len(true), 4, generator=torch.Generator().manual_seed(0)).numpy()
+    check_names_of_labels(material, [np.eye(4, dtype=np.float32)[label] for label in expected])
+    drawn = torch.randn(len(expected), 4, generator=torch.Generator().manual_seed(0)).numpy()
     check_names_of_labels(material, list(drawn))

@@ -51,7 +51,7 @@ def test_a_pack_of_pairs_verifies_and_its_module_passes_its_self_test(pairs_pack
     golden = read_golden(pairs_pack)
     assert verify(pairs_pack).token_ids_equal == len(golden) > 20
     assert {(bool(entry["text"]), bool(entry["text_pair"])) for entry in golden} == {
-        (one, two) for one in (True, False) for two in (True, False)
+        (each, two) for each in (True, False) for two in (True, False)
     }
     ship(pairs_pack, "linux", tmp_path / "linux", name="answers")
     assert f"self-test: {len(golden)} golden texts answered" in capfd.readouterr().err

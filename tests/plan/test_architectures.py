@@ -39,21 +39,21 @@ FAMILY = replace(BERT, model_type="ernie", only={"use_task_id": False})
 """
 
 
-def failures(found):
-    return [f"{check.ability}: {check.detail}" for check in found.checks if check.ok is False]
+def failures(result):
+    return [f"{check.ability}: {check.detail}" for check in result.checks if check.ok is False]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_is_cut_reloaded_and_narrowed(family):
-    found = check_architecture(family, with_files=False)
-    assert failures(found) == [] and found.ok and len(found.checks) == 7
+    result = check_architecture(family, with_files=False)
+    assert failures(result) == [] and result.ok and len(result.checks) == 7
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_is_exported_and_answers_as_torch_does(family):
-    found = check_architecture(family)
-    assert failures(found) == [] and found.checks[-2].ok
+    result = check_architecture(family)
+    assert failures(result) == [] and result.checks[-2].ok
 
 
 @pytest.mark.slow
@@ -73,7 +73,7 @@ def test_the_products_of_an_encoder_run_in_int8_and_its_file_is_as_large_as_pred
     candidate = Candidate("int8", "int8", lambda folder: None, {})
     left = products_in_float(tmp_path / "model.onnx", candidate, FAMILIES[family])
     assert count_matrix_products(tmp_path / "model.onnx") == {"int8": in_int8, "float": 1 + in_float} and len(left) == 1 + in_float
-    assert [one.layer for one in left if "fewer than" in one.why] == ["logits"]
+    assert [each.layer for each in left if "fewer than" in each.why] == ["logits"]
     file_mb = sum(path.stat().st_size for path in tmp_path.glob("model.onnx*")) / 1e6
     shape = read_shape(model.config.to_dict(), "text-classification", None, "config.json")
     assert file_mb == pytest.approx(predict_file_mb(shape, "int8"), rel=0.04)
@@ -93,8 +93,8 @@ def test_gemma_3_makes_vectors_from_whole_texts_too(tmp_path, whole_texts):
     features = [Features([5 + 7 * at % 390 for at in range(length)], [0] * length, length) for length in (3, 12, 40)]
     expected = run_model(model, task, features, "")
     for batch in (1, 3):
-        found = answer(tmp_path, "onnxruntime", features, threads=1, exact=True, batch=batch)
-        assert max(difference(own, true) for own, true in zip(found, expected, strict=True)) < 1e-4
+        result = answer(tmp_path, "onnxruntime", features, threads=1, exact=True, batch=batch)
+        assert max(difference(actual, truth) for actual, truth in zip(result, expected, strict=True)) < 1e-4
 
 
 @pytest.fixture

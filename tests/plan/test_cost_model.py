@@ -25,8 +25,8 @@ def test_more_cores_fewer_bits_and_shorter_texts_cost_less(name):
 def test_a_cut_layer_never_costs_more(rows):
     cut = MINILM.resized(tuple(LayerShape(heads=heads, ffn=ffn) for heads, ffn in rows), 384)
     profile = load_profile("raspberry-pi")
-    own, full = (predict(shape, "int8", profile, "onnxruntime", 64) for shape in (cut, MINILM))
-    assert own.params <= full.params and own.latency_ms <= full.latency_ms and own.file_mb <= full.file_mb
+    less, full = (predict(shape, "int8", profile, "onnxruntime", 64) for shape in (cut, MINILM))
+    assert less.params <= full.params and less.latency_ms <= full.latency_ms and less.file_mb <= full.file_mb
 
 
 @pytest.mark.parametrize(("precision", "measured_mb"), [("fp32", 90.9), ("int8", 23.12)])
@@ -66,9 +66,9 @@ def test_the_file_of_a_decoder_in_tflite_is_predicted_within_two_per_cent(precis
     ],
 )
 def test_a_margin_below_the_predictions_own_error_is_no_yes_and_no_no(latency_ms, error, fits):
-    found = predict(MINILM, "fp32", load_profile("raspberry-pi"), "onnxruntime", 128)
-    known = None if error is None else found.mean_error | {"latency_ms": error}
-    assert found.model_copy(update={"latency_ms": latency_ms, "mean_error": known}).fits("latency_ms", 50.0) == fits
+    result = predict(MINILM, "fp32", load_profile("raspberry-pi"), "onnxruntime", 128)
+    known = None if error is None else result.mean_error | {"latency_ms": error}
+    assert result.model_copy(update={"latency_ms": latency_ms, "mean_error": known}).fits("latency_ms", 50.0) == fits
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,14 @@ from edgepack.plan.shape import LayerShape
 
 @given(st.integers(1, 16), st.integers(1, 4), st.floats(0, 0.99))
 def test_heads_go_in_whole_groups(groups, group, fraction):
-    kept = kept_heads(groups * group, fraction, group)
-    assert kept % group == 0 and abs(kept - groups * group * (1 - fraction)) <= group / 2 + 1e-9
+    remaining = kept_heads(groups * group, fraction, group)
+    assert remaining % group == 0 and abs(remaining - groups * group * (1 - fraction)) <= group / 2 + 1e-9
 
 
 @given(st.integers(64, 4096), st.floats(0.01, 0.99))
 def test_ffn_widths_are_whole_blocks(neurons, fraction):
-    kept = kept_neurons(neurons, fraction)
-    assert 16 <= kept <= neurons and (kept % 16 == 0 or kept == neurons)
+    remaining = kept_neurons(neurons, fraction)
+    assert 16 <= remaining <= neurons and (remaining % 16 == 0 or remaining == neurons)
     assert kept_neurons(neurons, 0) == neurons
 
 

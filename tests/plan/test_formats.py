@@ -87,10 +87,12 @@ def auto(tmp_path_factory, recipe, cache, installed):
 def test_auto_ships_the_one_that_is_predicted_to_be_better_on_the_device(auto):
     out, report = auto
     manifest = read_manifest(out)
-    assert {one.format for one in report.formats} == {"onnx", "tflite"}
-    (shipped,) = [one for one in report.formats if one.shipped]
+    assert {each.format for each in report.formats} == {"onnx", "tflite"}
+    (shipped,) = [each for each in report.formats if each.shipped]
     assert shipped.pack_id == manifest.pack_id == report.pack_id and shipped.format == manifest.format
-    assert all(one.origin == "predicted" and one.latency_ms and one.load_ms and one.ram_mb for one in report.formats)  # no phone is here
+    assert all(
+        each.origin == "predicted" and each.latency_ms and each.load_ms and each.ram_mb for each in report.formats
+    )  # no phone is here
     assert "both predicted for phone" in report.formats_why and "as no such device measured them" in report.formats_why
     assert all(path.name.startswith(f"model.{manifest.format}") for path in out.glob("model.*"))
     assert not (out / "onnx").exists() and not (out / "tflite").exists()
@@ -112,6 +114,6 @@ def test_both_leaves_two_whole_packs(tmp_path, recipe, cache, installed):
     assert {name: manifest.format for name, manifest in packs.items()} == {"onnx": "onnx", "tflite": "tflite"}
     assert {manifest.plan.runtime for manifest in packs.values()} == {"onnxruntime", "litert"}
     golden = [[json.loads(line) for line in (tmp_path / "both" / name / "golden.jsonl").open()] for name in packs]
-    assert [one["input_ids"] for one in golden[0]] == [one["input_ids"] for one in golden[1]]
+    assert [each["input_ids"] for each in golden[0]] == [each["input_ids"] for each in golden[1]]
     for name in packs:
         verify(tmp_path / "both" / name)

@@ -39,28 +39,28 @@ def roomy(**limits):
     ],
 )
 def test_the_least_compression_that_fits_is_chosen(budget, student, precision, pruned):
-    found = plan(budget=budget)
-    assert (found.student.name(), found.precision) == (student, precision)
-    assert any(isinstance(step, PruneHeads) for step in found.steps) is pruned
-    assert not found.broken
+    result = plan(budget=budget)
+    assert (result.student.name(), result.precision) == (student, precision)
+    assert any(isinstance(step, PruneHeads) for step in result.steps) is pruned
+    assert not result.broken
 
 
 def test_heads_go_last():
     smallest = plan(budget=roomy(), student="2x128", precision="int8").predictions
-    found = plan(budget=roomy(latency_ms=smallest.latency_ms * 0.97))
-    assert isinstance(found.steps[0], PruneHeads)
+    result = plan(budget=roomy(latency_ms=smallest.latency_ms * 0.97))
+    assert isinstance(result.steps[0], PruneHeads)
 
 
 def test_what_the_user_fixes_is_kept_and_what_it_breaks_is_named():
-    found = plan(student="same", prune_heads=0.0)
-    assert found.student == MINILM
-    assert [broken.name for broken in found.broken] == ["latency_ms"]
-    assert "ms of latency (budget 50)" in str(found.broken[0])
+    result = plan(student="same", prune_heads=0.0)
+    assert result.student == MINILM
+    assert [broken.name for broken in result.broken] == ["latency_ms"]
+    assert "ms of latency (budget 50)" in str(result.broken[0])
 
 
 def test_nothing_is_trained_away_where_it_would_not_save_the_budget():
-    found = plan(student="same", precision="fp32", budget=roomy(file_mb=1.0))
-    assert [type(step) for step in found.steps] == [Export] and [broken.name for broken in found.broken] == ["file_mb"]
+    result = plan(student="same", precision="fp32", budget=roomy(file_mb=1.0))
+    assert [type(step) for step in result.steps] == [Export] and [broken.name for broken in result.broken] == ["file_mb"]
 
 
 @pytest.mark.parametrize("budget", [{"file_mb": 0.5}, {"load_ms": 1.0}, {"latency_ms": 0.1}])
@@ -73,48 +73,48 @@ def test_a_budget_that_no_plan_meets_is_refused_with_how_much_is_missing(budget)
 
 
 def test_steps_follow_the_recipe_in_order_and_each_says_why():
-    found = plan(student="17M", prune_heads=0.25)
-    assert [type(step) for step in found.steps] == [PruneHeads, Distill, Export, Quantize]
-    assert all(step.why for step in found.steps)
-    assert found.steps[0].scope == "layer" and (found.steps[1].layers, found.steps[1].hidden) == (3, 384)
+    result = plan(student="17M", prune_heads=0.25)
+    assert [type(step) for step in result.steps] == [PruneHeads, Distill, Export, Quantize]
+    assert all(step.why for step in result.steps)
+    assert result.steps[0].scope == "layer" and (result.steps[1].layers, result.steps[1].hidden) == (3, 384)
 
 
 def test_heads_pruned_without_a_smaller_student_are_chosen_anywhere_and_won_back():
-    found = plan(student="same", prune_heads=0.25)
-    assert found.steps[0].scope == "model"
-    assert found.steps[1].layers == 6
+    result = plan(student="same", prune_heads=0.25)
+    assert result.steps[0].scope == "model"
+    assert result.steps[1].layers == 6
 
 
 def test_refit_belongs_to_the_cuts_and_needs_no_training():
-    found = plan(student="same", prune_heads=0.25, prune_ffn=0.5, refit=True, iterations=2, training={"epochs": 0})
-    assert [step.verb for step in found.steps] == ["prune_heads", "prune_ffn"] * 2 + ["export", "quantize"]
-    assert all(step.refit for step in found.steps if isinstance(step, PruneHeads | PruneFFN))
+    result = plan(student="same", prune_heads=0.25, prune_ffn=0.5, refit=True, iterations=2, training={"epochs": 0})
+    assert [step.verb for step in result.steps] == ["prune_heads", "prune_ffn"] * 2 + ["export", "quantize"]
+    assert all(step.refit for step in result.steps if isinstance(step, PruneHeads | PruneFFN))
 
 
 def test_iterations_prune_a_part_of_the_way_and_recover_between():
-    found = plan(student="same", prune_heads=0.5, prune_ffn=0.5, iterations=3, training={"epochs": 7})
-    verbs = [step.verb for step in found.steps]
+    result = plan(student="same", prune_heads=0.5, prune_ffn=0.5, iterations=3, training={"epochs": 7})
+    verbs = [step.verb for step in result.steps]
     assert verbs == ["prune_heads", "prune_ffn", "distill"] * 3 + ["export", "quantize"]
     heads, neurons = 12, 1536
-    for step in found.steps:
+    for step in result.steps:
         if isinstance(step, PruneHeads):
             heads -= round(heads * step.fraction)
         if isinstance(step, PruneFFN):
             neurons -= round(neurons * step.fraction)
-    assert (heads, neurons) == (6, 768) == (found.student.layers[0].heads, found.student.layers[0].ffn)
-    assert [step.epochs for step in found.steps if isinstance(step, Distill)] == [2, 2, 3]
+    assert (heads, neurons) == (6, 768) == (result.student.layers[0].heads, result.student.layers[0].ffn)
+    assert [step.epochs for step in result.steps if isinstance(step, Distill)] == [2, 2, 3]
 
 
 def test_single_weights_go_last_on_a_cubic_schedule_and_stay_zero():
-    found = plan(student="3x384", prune_weights=0.8, iterations=2)
-    assert [step.verb for step in found.steps][:5] == ["distill", "prune_weights", "distill", "prune_weights", "distill"]
-    assert [step.fraction for step in found.steps if isinstance(step, PruneWeights)] == [0.7, 0.8]
-    assert [step.hold_zeros for step in found.steps if isinstance(step, Distill)] == [False, True, True]
+    result = plan(student="3x384", prune_weights=0.8, iterations=2)
+    assert [step.verb for step in result.steps][:5] == ["distill", "prune_weights", "distill", "prune_weights", "distill"]
+    assert [step.fraction for step in result.steps if isinstance(step, PruneWeights)] == [0.7, 0.8]
+    assert [step.hold_zeros for step in result.steps if isinstance(step, Distill)] == [False, True, True]
 
 
 def test_without_epochs_a_pruned_model_is_left_as_it_is():
-    found = plan(student="same", prune_heads=0.25, training={"epochs": 0})
-    assert not any(isinstance(step, Distill) for step in found.steps)
+    result = plan(student="same", prune_heads=0.25, training={"epochs": 0})
+    assert not any(isinstance(step, Distill) for step in result.steps)
 
 
 @pytest.mark.parametrize(
@@ -122,13 +122,13 @@ def test_without_epochs_a_pruned_model_is_left_as_it_is():
     [("x86-edge-avx2", True), ("x86-edge-atom", False), ("x86-edge", False), ("raspberry-pi", False), ("phone", False)],
 )
 def test_seven_bit_weights_only_where_the_cpu_saturates(profile, reduced):
-    found = plan(load_profile(profile), precision="int8")
-    assert [step.reduce_range for step in found.steps if isinstance(step, Quantize)] == [reduced]
+    result = plan(load_profile(profile), precision="int8")
+    assert [step.reduce_range for step in result.steps if isinstance(step, Quantize)] == [reduced]
 
 
 def test_a_browser_runs_the_same_files_as_onnxruntime():
-    found = plan(load_profile("browser"))
-    assert (found.runtime, found.format) == ("onnxruntime-web", "onnx") and python_runtime(found.runtime) == "onnxruntime"
+    result = plan(load_profile("browser"))
+    assert (result.runtime, result.format) == ("onnxruntime-web", "onnx") and python_runtime(result.runtime) == "onnxruntime"
 
 
 @pytest.mark.parametrize(
@@ -152,10 +152,10 @@ WRITER = MINILM.model_copy(update={"task": "text-generation", "model_type": "gpt
 def test_decoders_are_quantized_in_blocks_as_far_as_the_budget_needs():
     assert plan(teacher=WRITER, budget=roomy()).precision == "fp32"
     for limit_mb, precision, embedding_bits in ((50.0, "int8", 8), (22.0, "int4", 8)):
-        found = plan(teacher=WRITER, budget=roomy(file_mb=limit_mb))
-        step = found.steps[-1]
-        assert (found.precision, step.precision, step.method, step.embedding_bits) == (precision, precision, "blockwise", embedding_bits)
-        assert found.student == WRITER and "MB of files (budget" in step.why and not found.exact_products
+        result = plan(teacher=WRITER, budget=roomy(file_mb=limit_mb))
+        step = result.steps[-1]
+        assert (result.precision, step.precision, step.method, step.embedding_bits) == (precision, precision, "blockwise", embedding_bits)
+        assert result.student == WRITER and "MB of files (budget" in step.why and not result.exact_products
 
 
 def test_int4_is_for_decoders_and_for_widths_of_whole_blocks():
@@ -181,8 +181,8 @@ def test_a_loss_that_cannot_be_is_refused_before_any_work(task, training, says):
 
 
 def test_embeddings_are_pruned_by_what_needs_no_labels():
-    found = plan(teacher=MINILM.model_copy(update={"task": "feature-extraction"}), prune_heads=0.25, budget=roomy())
-    assert next(step for step in found.steps if isinstance(step, PruneHeads)).importance == "activation"
+    result = plan(teacher=MINILM.model_copy(update={"task": "feature-extraction"}), prune_heads=0.25, budget=roomy())
+    assert next(step for step in result.steps if isinstance(step, PruneHeads)).importance == "activation"
 
 
 def test_predictions_are_labelled_and_grow_with_the_model():
@@ -197,20 +197,20 @@ def test_the_command_reads_a_config_and_no_weights(tmp_path):
     (tmp_path / "model.safetensors").unlink()
     command = [sys.executable, "-m", "edgepack", "plan", str(tmp_path), "--profile", "raspberry-pi", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout)
-    assert found["predictions"]["origin"] == "predicted"
-    assert [step["verb"] for step in found["steps"]] == ["export"]
-    assert Budget.read(found["budget"], "the plan") == PI.budget
+    result = json.loads(done.stdout)
+    assert result["predictions"]["origin"] == "predicted"
+    assert [step["verb"] for step in result["steps"]] == ["export"]
+    assert Budget.read(result["budget"], "the plan") == PI.budget
 
 
 def test_a_session_packs_nothing_where_that_alone_saves_the_load_budget():
     packed = plan(student="same", prune_heads=0.0, precision="int8", budget=roomy())
     tight = roomy(load_ms=packed.predictions.load_ms - 1)
-    found = plan(student="same", prune_heads=0.0, precision="int8", budget=tight)
-    export = next(step for step in found.steps if isinstance(step, Export))
-    assert (packed.prepack, found.prepack, found.broken) == (True, False, ())
+    result = plan(student="same", prune_heads=0.0, precision="int8", budget=tight)
+    export = next(step for step in result.steps if isinstance(step, Export))
+    assert (packed.prepack, result.prepack, result.broken) == (True, False, ())
     assert "packed, it would need" in export.why and "ms to load (budget" in export.why
-    assert found.predictions.latency_ms > packed.predictions.latency_ms and found.predictions.load_ms < packed.predictions.load_ms
+    assert result.predictions.latency_ms > packed.predictions.latency_ms and result.predictions.load_ms < packed.predictions.load_ms
     assert plan(student="same", prune_heads=0.0, precision="int8", prepack=True, budget=tight).prepack
 
 
@@ -265,7 +265,7 @@ def test_every_why_is_a_sentence(name, wish):
     profile = load_profile(name)
     if wish.get("activations") and supported_runtime(profile) != "onnxruntime":
         wish = {key: value for key, value in wish.items() if key not in ("activations", "prepack")}
-    found = make_plan(profile, Recipe(model="m", data="d", **wish), MINILM)
-    for step in found.steps:
+    result = make_plan(profile, Recipe(model="m", data="d", **wish), MINILM)
+    for step in result.steps:
         assert step.why.endswith(".") and "  " not in step.why and ".." not in step.why, step
         assert not {"asked for;", "breaks", "None"} & set(step.why.split()), step

@@ -24,13 +24,13 @@ def why(config, task, verb, **settings):
 
 
 def test_grouped_heads_go_in_whole_groups_and_the_plan_says_so():
-    told = why(LLAMA, "text-generation", "prune_heads", prune_heads=0.25, scope="layer", precision="fp32")
-    assert "33% of the heads, which go in groups of 3, are cut, where 25% was asked for." in told
+    text = why(LLAMA, "text-generation", "prune_heads", prune_heads=0.25, scope="layer", precision="fp32")
+    assert "33% of the heads, which go in groups of 3, are cut, where 25% was asked for." in text
     assert "was asked for" not in why(LLAMA, "text-generation", "prune_heads", prune_heads=0.3333, scope="layer", precision="fp32")
 
 
 @pytest.mark.parametrize(("labels", "stays"), [(2, True), (8, False)])
 def test_a_head_that_stays_in_fp32_is_stated(labels, stays):
     config = BERT | {"id2label": {str(at): f"label {at}" for at in range(labels)}}
-    told = why(config, "text-classification", "quantize", prune_heads=0.0, precision="int8")
-    assert ("The head stays in fp32: it has fewer than 1,024 weights." in told) is stays
+    text = why(config, "text-classification", "quantize", prune_heads=0.0, precision="int8")
+    assert ("The head stays in fp32: it has fewer than 1,024 weights." in text) is stays

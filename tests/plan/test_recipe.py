@@ -95,9 +95,9 @@ def recipe_file(folder, text):
 def test_a_recipe_file_is_read_and_flags_come_before_it(tmp_path):
     (tmp_path / "data").mkdir()
     path = recipe_file(tmp_path, 'data = "data"\nmodel = "org/name"\nprune_heads = "25%"\nseed = 3\n[budget]\nram_mb = 10\nfile_mb = 5\n')
-    found = read_recipe(path, {"seed": 4, "task": None, "budget": {"file_mb": 7.0, "load_ms": None}, "training": {"epochs": None}})
-    assert (found.seed, found.prune_heads, found.budget.file_mb, found.budget.ram_mb) == (4, 0.25, 7.0, 10)
-    assert (found.data, found.model, found.training) == (str(tmp_path / "data"), "org/name", Training())
+    result = read_recipe(path, {"seed": 4, "task": None, "budget": {"file_mb": 7.0, "load_ms": None}, "training": {"epochs": None}})
+    assert (result.seed, result.prune_heads, result.budget.file_mb, result.budget.ram_mb) == (4, 0.25, 7.0, 10)
+    assert (result.data, result.model, result.training) == (str(tmp_path / "data"), "org/name", Training())
 
 
 @pytest.mark.parametrize(

@@ -56,24 +56,24 @@ def test_int8_has_a_scale_for_each_channel_except_where_the_runtime_is_wrong_the
 
 
 def test_fp32_is_kept_where_it_fits():
-    found = plan(PHONE, format="tflite", budget=ROOMY)
-    assert found.precision == "fp32" and [step.verb for step in found.steps] == ["export"]
+    result = plan(PHONE, format="tflite", budget=ROOMY)
+    assert result.precision == "fp32" and [step.verb for step in result.steps] == ["export"]
 
 
 @pytest.mark.parametrize(
-    ("budget", "kept"),
+    ("budget", "is_kept"),
     [({}, False), ({"load_ms": 1.0}, True), ({"ram_mb": 1.0}, True), ({"ram_mb": 180.0}, True), ({"file_mb": 1.0}, False)],
 )
-def test_a_weight_cache_is_kept_where_load_or_memory_are_over_budget(budget, kept):
+def test_a_weight_cache_is_kept_where_load_or_memory_are_over_budget(budget, is_kept):
     export = plan(PHONE, format="tflite", budget=ROOMY | budget).steps[0]
-    assert export.weight_cache is kept and ("weight cache" in export.why) is kept
+    assert export.weight_cache is is_kept and ("weight cache" in export.why) is is_kept
     assert not plan(PI_3, budget=ROOMY | budget).steps[0].weight_cache, "tflite-runtime 2.14 has none"
 
 
 def test_an_encoders_int4_is_for_those_who_ask():
     assert plan(PHONE, format="tflite", budget={"file_mb": 18.0}).precision == "int8"
-    found = plan(PHONE, format="tflite", precision="int4")
-    assert found.steps[-1].method == "blockwise" and found.steps[-1].why.startswith("You asked for int4.")
+    result = plan(PHONE, format="tflite", precision="int4")
+    assert result.steps[-1].method == "blockwise" and result.steps[-1].why.startswith("You asked for int4.")
 
 
 SMOLLM2 = MINILM.model_copy(update={"task": "text-generation", "model_type": "llama", "positions": 8192, "vocab": 49152})

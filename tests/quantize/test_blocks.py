@@ -70,7 +70,7 @@ def test_scales_for_xnnpack_are_positive_and_what_the_file_and_the_kernel_hold(s
     assert (scales > 0).all() and (zeros == 8).all() and (scales.view(np.uint32) & 0xFFFF == 0).all()
     assert (scales.astype(np.float16).astype(np.float32) == scales).all()
     plain = np.abs(values).max(axis=-1) / 7
-    errors = [((values - (to_grid(values, grid, one, zeros) - 8.0) * one[..., None]) ** 2).sum() for one in (scales, plain)]
+    errors = [((values - (to_grid(values, grid, each, zeros) - 8.0) * each[..., None]) ** 2).sum() for each in (scales, plain)]
     assert errors[0] <= errors[1]
 
 
@@ -94,5 +94,5 @@ def test_gptq_takes_inputs_that_are_never_seen():
     moments = np.zeros((64, 64), np.float32)
     moments[:32, :32] = np.eye(32)
     for given_moments in (moments, np.zeros_like(moments)):
-        found = quantize_by_moments(matrix, Grid(4, 32), given_moments).matrix(64)
-        assert np.isfinite(found).all() and np.abs(found - matrix).max() < 0.5
+        result = quantize_by_moments(matrix, Grid(4, 32), given_moments).matrix(64)
+        assert np.isfinite(result).all() and np.abs(result - matrix).max() < 0.5

@@ -101,8 +101,8 @@ def test_weights_that_stay_in_their_file_give_the_same_int8(tmp_path):
     ids = np.arange(1, 8, dtype=np.int64)[None]
     given = [{"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}]
     texts, step = Texts(given, []), int8(smoothing=0.8)
-    made = [int8_model(prepare(model, step, texts), step) for model in (held, mapped)]
-    assert with_weights(made[1]) == made[0]
+    folder = [int8_model(prepare(model, step, texts), step) for model in (held, mapped)]
+    assert with_weights(folder[1]) == folder[0]
 
 
 def test_an_outlier_channel_costs_less_when_smoothed_and_the_choice_says_so():
@@ -117,14 +117,14 @@ def test_an_outlier_channel_costs_less_when_smoothed_and_the_choice_says_so():
 def test_static_scales_are_fixed_and_near_on_texts_like_those_they_come_from():
     model, texts = two_products(outlier=3.0), Texts(inputs(32), inputs(seed=2))
     static = int8(method="static", smoothing=0.0)
-    made = int8_model(prepare(model, static, texts), static)
-    kinds = [node.op_type for node in made.graph.node]
+    folder = int8_model(prepare(model, static, texts), static)
+    kinds = [node.op_type for node in folder.graph.node]
     assert (kinds.count("QuantizeLinear"), kinds.count("MatMulIntegerToFloat")) == (1, 2)
     assert not {"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "MatMul"} & set(kinds)
-    expected, found = (outputs_of(graph, texts.held_out) for graph in (model, made))
-    assert 0 < np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+    expected, result = (outputs_of(graph, texts.held_out) for graph in (model, folder))
+    assert 0 < np.abs(result - expected).max() < 0.05 * np.abs(expected).max()
     beyond = [{"x": 10 * feeds["x"]} for feeds in inputs(4, seed=2)]  # the norm makes them the same: nothing is clipped
-    assert np.allclose(outputs_of(made, beyond), outputs_of(made, inputs(4, seed=2)), atol=0.05 * np.abs(expected).max())
+    assert np.allclose(outputs_of(folder, beyond), outputs_of(folder, inputs(4, seed=2)), atol=0.05 * np.abs(expected).max())
 
 
 @given(st.lists(st.floats(-50, 50, width=32), min_size=2, max_size=200), st.floats(0, 1000))
@@ -156,9 +156,9 @@ def test_nothing_is_smoothed_where_nothing_is_gained():
 @pytest.mark.parametrize(("reduce_range", "most"), [(False, 127), (True, 63)])
 def test_products_are_rounded_as_numpy_would(reduce_range, most):
     model, feeds = two_products(), inputs(1)[0]
-    made = quantized_products(model, reduce_range)
-    assert [n.op_type for n in made.graph.node].count("MatMulIntegerToFloat") == 2, "one rounding for both"
-    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in made.graph.initializer}
+    folder = quantized_products(model, reduce_range)
+    assert [n.op_type for n in folder.graph.node].count("MatMulIntegerToFloat") == 2, "one rounding for both"
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in folder.graph.initializer}
     assert np.abs(stored["a/int8"].astype(int)).max() == most and "a" not in stored
     centred = feeds["x"] - feeds["x"].mean(axis=1, keepdims=True)
     x = centred / np.sqrt(centred.var(axis=1, keepdims=True) + 1e-5) * stored["gamma"] + stored["beta"]
@@ -167,13 +167,13 @@ def test_products_are_rounded_as_numpy_would(reduce_range, most):
     rounded = (np.clip(np.rint(x / step) + np.rint(-low / step), 0, 255) - np.rint(-low / step)) * step
     weights = [stored[f"{name}/int8"] * stored[f"{name}/scale"] for name in "ab"]
     expected = rounded @ weights[0] + stored["bias"] + rounded @ weights[1]
-    assert np.abs(outputs_of(made, [feeds]).reshape(5, 40) - expected).max() < 2e-2 * np.abs(expected).max()
+    assert np.abs(outputs_of(folder, [feeds]).reshape(5, 40) - expected).max() < 2e-2 * np.abs(expected).max()
 
 
 def test_products_can_be_left_in_float():
-    made = quantized_products(two_products(), False, in_float=["a"])
-    assert [n.op_type for n in made.graph.node].count("DynamicQuantizeMatMul") == 1, "the other one rounds for itself"
-    assert "a" in {tensor.name for tensor in made.graph.initializer}
+    folder = quantized_products(two_products(), False, in_float=["a"])
+    assert [n.op_type for n in folder.graph.node].count("DynamicQuantizeMatMul") == 1, "the other one rounds for itself"
+    assert "a" in {tensor.name for tensor in folder.graph.initializer}
 
 
 @pytest.mark.parametrize(("bits", "width", "worst"), [(8, 96, 0.5 / 127), (4, 96, 0.6 / 7), (4, 384, 0.6 / 7)])
@@ -187,12 +187,12 @@ def test_embedding_rows_come_back_within_half_a_step(bits, width, worst):
         [numpy_helper.from_array(table, "table")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    made = quantized_embeddings(model, bits)
+    folder = quantized_embeddings(model, bits)
     ids = np.array([0, 7, 299])
-    found = run(made, {"ids": ids})
-    inside = np.abs(found - table[ids]) <= worst * np.abs(table[ids]).max() + 1e-6
+    result = run(folder, {"ids": ids})
+    inside = np.abs(result - table[ids]) <= worst * np.abs(table[ids]).max() + 1e-6
     assert inside.mean() > (0.99 if bits == 4 else 0.9999), "4 bits clip a few large values where that is the smaller error"
-    assert made.ByteSize() < model.ByteSize() * (0.2 if bits == 4 else 0.32)
+    assert folder.ByteSize() < model.ByteSize() * (0.2 if bits == 4 else 0.32)
 
 
 def test_the_scan_finds_the_product_that_int8_hurts():
@@ -204,17 +204,17 @@ def test_the_scan_finds_the_product_that_int8_hurts():
     model.graph.output[0].name = "z"
     texts = Texts(inputs(), [])
     step = int8(smoothing=0.0)
-    found = scan(model, prepare(model, step, texts), step, texts)
-    assert [one.name for one in found] == ["first", "calm"] and found[0].error > found[1].error
-    assert set(found[0].weights) == {"a", "b"}
-    whole, spared = (outputs_of(int8_model(prepare(model, step, texts), step, left), texts.calibration) for left in ((), found[0].weights))
-    true = outputs_of(model, texts.calibration)
-    assert np.abs(spared - true).max() < np.abs(whole - true).max()
+    result = scan(model, prepare(model, step, texts), step, texts)
+    assert [each.name for each in result] == ["first", "calm"] and result[0].error > result[1].error
+    assert set(result[0].weights) == {"a", "b"}
+    whole, spared = (outputs_of(int8_model(prepare(model, step, texts), step, left), texts.calibration) for left in ((), result[0].weights))
+    expected = outputs_of(model, texts.calibration)
+    assert np.abs(spared - expected).max() < np.abs(whole - expected).max()
 
 
 def test_the_most_sensitive_groups_are_few():
     scanned = [Sensitivity(str(index), (), 1, error) for index, error in enumerate([8.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5])]
-    assert [one.name for one in most_sensitive(scanned)] == ["0"]
+    assert [each.name for each in most_sensitive(scanned)] == ["0"]
     assert len(most_sensitive([Sensitivity("", (), 1, 1.0)] * 8)) == 2, "a quarter at most"
     assert len(most_sensitive(scanned, 5)) == 5
 

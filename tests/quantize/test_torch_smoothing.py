@@ -26,12 +26,12 @@ def rounded(model):
         step = ((high - low) / 255).clamp(min=1e-9)
         return ((read / step).round() * step * divisor,)
 
-    layers = [one for layer in layers_of(model) for one in layer.modules() if isinstance(one, torch.nn.Linear)]
-    handles = [one.register_forward_pre_hook(look) for one in layers]
-    found = logits(model)
+    layers = [each for layer in layers_of(model) for each in layer.modules() if isinstance(each, torch.nn.Linear)]
+    handles = [each.register_forward_pre_hook(look) for each in layers]
+    result = logits(model)
     for handle in handles:
         handle.remove()
-    return found
+    return result
 
 
 @pytest.mark.parametrize("family", DECODERS)
@@ -55,10 +55,10 @@ def test_a_channel_that_outweighs_the_others_costs_them_less(tmp_path):
             assert inputs_of(down) > 3
             matrix_of(up)[3] *= 300
             matrix_of(down)[:, 3] /= 300
-    true = logits(model)
-    before = (rounded(model) - true).square().mean()
+    expected = logits(model)
+    before = (rounded(model) - expected).square().mean()
     smooth_decoder(model, TEXTS, 0.5)
-    after = (rounded(model) - true).square().mean()
+    after = (rounded(model) - expected).square().mean()
     assert after < before / 4, (before, after)
 
 
@@ -81,8 +81,8 @@ def test_a_norms_channel_that_outweighs_the_others_costs_them_less(tmp_path):
         for layer in layers_of(model):
             layer.attention.output.LayerNorm.weight[3] *= 300
             layer.intermediate.dense.weight[:, 3] /= 300
-    true = logits(model)
-    before = (rounded(model) - true).square().mean()
+    expected = logits(model)
+    before = (rounded(model) - expected).square().mean()
     smooth_encoder(model, TEXTS, 0.5)
-    after = (rounded(model) - true).square().mean()
+    after = (rounded(model) - expected).square().mean()
     assert after < before / 2, (before, after)

@@ -21,16 +21,16 @@ SESSIONS = st.lists(st.lists(st.floats(0.1, 1e3), min_size=1, max_size=9), min_s
 
 @given(SESSIONS, st.floats(0.1, 10))
 def test_a_ratio_of_the_same_times_a_factor_is_that_factor(sessions, factor):
-    found = ratio([[factor * one for one in session] for session in sessions], sessions)
-    assert found.value == pytest.approx(factor, rel=1e-3, abs=1e-4) and found.low <= found.value <= found.high
+    result = ratio([[factor * each for each in session] for session in sessions], sessions)
+    assert result.value == pytest.approx(factor, rel=1e-3, abs=1e-4) and result.low <= result.value <= result.high
 
 
 @pytest.mark.parametrize(
-    ("own", "claim"),
+    ("times", "claim"),
     [([2, 2, 2, 2], None), ([2, 2, 2, 2, 2], "more"), ([0.5] * 5, "less"), ([0.9, 1.1, 0.9, 1.1, 0.9], None)],
 )
-def test_a_claim_needs_an_interval_without_one_and_five_sessions(own, claim):
-    assert ratio([[one] for one in own], [[1]] * len(own)).claim == claim
+def test_a_claim_needs_an_interval_without_one_and_five_sessions(times, claim):
+    assert ratio([[each] for each in times], [[1]] * len(times)).claim == claim
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +42,10 @@ def compared(pack_folder, tmp_path_factory):
 
 def test_every_figure_stands_for_every_pack_with_its_samples(compared):
     report, page = compared
-    (found,) = report.targets
-    assert found.origin == "measured" and found.where.startswith(found.machine["arch"])
-    assert {row.what for row in found.rows} == {"latency_ms", "cold_load_ms", "warm_load_ms", "ram_mb"}
-    for row in found.rows:
+    (result,) = report.targets
+    assert result.origin == "measured" and result.where.startswith(result.machine["arch"])
+    assert {row.what for row in result.rows} == {"latency_ms", "cold_load_ms", "warm_load_ms", "ram_mb"}
+    for row in result.rows:
         assert len(row.samples) == SHORT.sessions and (row.ratio is None) == (row.pack == 0)
         assert row.ratio is None or row.ratio.claim is None  # the same file, and two sessions
     assert json.loads((page / "comparison.json").read_text()) == report.as_json()
@@ -86,9 +86,9 @@ def test_what_cannot_be_compared_is_said_before_work(pack_folder, stories_pack, 
 def test_the_command_compares_and_tells_of_a_target_that_failed(pack_folder, tmp_path):
     shutil.copytree(pack_folder, tmp_path / "copy")
     where = ["--on", "ssh://127.0.0.1:1", "--on", "local"]
-    found = CliRunner().invoke(app, ["compare", str(pack_folder), str(tmp_path / "copy"), "--quick", *where, "--json"])
-    assert found.exit_code == 1
-    report = json.loads(found.stdout)
-    assert [one["target"] for one in report["failed"]] == ["ssh://127.0.0.1:1"] and [one["target"] for one in report["targets"]] == [
+    result = CliRunner().invoke(app, ["compare", str(pack_folder), str(tmp_path / "copy"), "--quick", *where, "--json"])
+    assert result.exit_code == 1
+    report = json.loads(result.stdout)
+    assert [each["target"] for each in report["failed"]] == ["ssh://127.0.0.1:1"] and [each["target"] for each in report["targets"]] == [
         "local"
     ]

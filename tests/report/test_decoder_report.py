@@ -59,9 +59,9 @@ def test_memory_grows_with_the_context_by_the_cache_at_least(measured):
 
 def test_the_jobs_samples_come_home_raw(stories_pack):
     for kind in ("decode", "prefill"):
-        found = run_job(stories_pack, "onnxruntime", {"kind": kind, "threads": 1, "length": 40, "runs": 25, "seconds": 0})
-        assert len(found["samples_ms"]) == 25 and min(found["samples_ms"]) > 0 and found["warm_up_runs"] >= 10
-        assert found["job"]["kind"] == kind and found["machine_before"]["cores"] >= 1
+        result = run_job(stories_pack, "onnxruntime", {"kind": kind, "threads": 1, "length": 40, "runs": 25, "seconds": 0})
+        assert len(result["samples_ms"]) == 25 and min(result["samples_ms"]) > 0 and result["warm_up_runs"] >= 10
+        assert result["job"]["kind"] == kind and result["machine_before"]["cores"] >= 1
 
 
 def test_the_latency_budget_is_one_token_behind_the_recipes_length(manifest, measured):

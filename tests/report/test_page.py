@@ -68,24 +68,24 @@ def pages(pack_folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def chromium():
-    with browsers.browser() as found:
-        yield found
+    with browsers.browser() as result:
+        yield result
 
 
-@pytest.fixture(params=[(1280, "light"), (768, "dark"), (360, "light"), (360, "dark")], ids=lambda one: f"{one[0]}-{one[1]}")
+@pytest.fixture(params=[(1280, "light"), (768, "dark"), (360, "light"), (360, "dark")], ids=lambda screen: f"{screen[0]}-{screen[1]}")
 def opened(request, chromium, pages):
     """name -> (page, what its console said), at this width and in these colours, without a network."""
     width, scheme = request.param
     context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
 
     def open_page(name):
-        page, said = context.new_page(), []
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda asked: said.append(asked.url) if not asked.url.startswith("file:") else None)
+        page, text = context.new_page(), []
+        page.on("console", lambda message: text.append(message.text))
+        page.on("pageerror", lambda error: text.append(str(error)))
+        page.on("request", lambda asked: text.append(asked.url) if not asked.url.startswith("file:") else None)
         page.goto(pages[name].as_uri())
         page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
-        return page, said
+        return page, text
 
     yield open_page
     context.close()
@@ -93,8 +93,8 @@ def opened(request, chromium, pages):
 
 @pytest.mark.parametrize("name", ["report", "comparison"])
 def test_a_page_is_drawn_and_readable(opened, name):
-    page, said = opened(name)
-    assert said == []
+    page, message = opened(name)
+    assert message == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page itself scrolls sideways"
     empty = page.evaluate(
         "[...document.querySelectorAll('svg')].filter((svg) => ![...svg.querySelectorAll('rect, circle, polyline, line')]"
@@ -163,6 +163,6 @@ def test_the_verdict_comes_first_and_a_budget_that_breaks_has_a_next_step(opened
     order = page.evaluate("[...document.querySelectorAll('.verdict, h2')].map((one) => one.textContent.trim())")
     assert order[:2] == ["over budget", "File size"] and order[5:7] == ["Budgets", "Quality, stage by stage"]
     report = json.loads((pages["report"].parent / "report.json").read_text())
-    told = next(check["next_step"] for check in report["checks"] if check["name"] == "file_mb")
-    assert told in page.inner_text("main")
+    text = next(check["next_step"] for check in report["checks"] if check["name"] == "file_mb")
+    assert text in page.inner_text("main")
     page.close()

@@ -31,7 +31,7 @@ def faster(report, times):
     rows = [
         row.model_copy(
             update={
-                "samples_ms": tuple(tuple(one / times for one in session) for session in row.samples_ms),
+                "samples_ms": tuple(tuple(each / times for each in session) for session in row.samples_ms),
                 "summary": row.summary.model_copy(update={"p50": row.summary.p50 / times}),
             }
         )
@@ -45,32 +45,32 @@ def test_a_quick_run_on_a_busy_machine_passes_no_gate(report, tmp_path, steady, 
     (tmp_path / "report.json").write_text(json.dumps(report.as_json()))
     now = report.measurements
     changed = now.model_copy(update={"is_steady": steady, "effort": now.effort.model_copy(update={"name": effort})})
-    found = against(report.model_copy(update={"measurements": changed}), read_baseline(tmp_path / "report.json"), "old", 0.1)
-    assert found.exit_code == code and any("proves nothing" in note for note in found.notes) == (code == 1)
+    result = against(report.model_copy(update={"measurements": changed}), read_baseline(tmp_path / "report.json"), "old", 0.1)
+    assert result.exit_code == code and any("proves nothing" in note for note in result.notes) == (code == 1)
 
 
 def test_a_report_is_no_worse_than_itself_and_its_json_is_read_again(report, tmp_path):
     (tmp_path / "report.json").write_text(json.dumps(report.as_json()))
-    found = against(report, read_baseline(tmp_path / "report.json"), "old", 0.1)
-    assert found.baseline.worse == () and found.exit_code == (1 if report.measurements.proves_nothing else report.exit_code)
-    assert {"latency_ms", "cold_load_ms", "warm_load_ms", "ram_mb", "file_mb", "score"} == {row.what for row in found.baseline.rows}
-    assert all(row.ratio == 1 for row in found.baseline.rows if row.low is None)
+    result = against(report, read_baseline(tmp_path / "report.json"), "old", 0.1)
+    assert result.baseline.worse == () and result.exit_code == (1 if report.measurements.proves_nothing else report.exit_code)
+    assert {"latency_ms", "cold_load_ms", "warm_load_ms", "ram_mb", "file_mb", "score"} == {row.what for row in result.baseline.rows}
+    assert all(row.ratio == 1 for row in result.baseline.rows if row.low is None)
 
 
 def test_what_is_slower_than_the_limit_fails_and_says_by_how_much(report):
-    found = against(report, faster(report, 3.0), "old", 0.1)
-    assert found.exit_code == 2 and {row.what for row in found.baseline.worse} == {"latency_ms"}
-    assert all(row.ratio == pytest.approx(3, rel=0.6) for row in found.baseline.worse)
+    result = against(report, faster(report, 3.0), "old", 0.1)
+    assert result.exit_code == 2 and {row.what for row in result.baseline.worse} == {"latency_ms"}
+    assert all(row.ratio == pytest.approx(3, rel=0.6) for row in result.baseline.worse)
     assert against(report, faster(report, 0.3), "old", 0.1).baseline.worse == ()
-    for shown in (markdown(found), html(found)):
+    for shown in (markdown(result), html(result)):
         assert "Against the baseline" in shown and "latency_ms" in shown
 
 
 def test_a_score_that_falls_and_a_file_that_grows_fail_too(report):
     last = report.ladder[-1]
     better = last.model_copy(update={"score": last.score.model_copy(update={"value": last.score.value * 1.5}), "file_mb": last.file_mb / 2})
-    found = against(report, report.model_copy(update={"ladder": (*report.ladder[:-1], better)}), "old", 0.1)
-    assert {row.what for row in found.baseline.worse} == {"score", "file_mb"}
+    result = against(report, report.model_copy(update={"ladder": (*report.ladder[:-1], better)}), "old", 0.1)
+    assert {row.what for row in result.baseline.worse} == {"score", "file_mb"}
 
 
 def test_a_baseline_that_tells_nothing_is_refused_before_work(report, tmp_path):
@@ -129,6 +129,6 @@ def test_the_command_is_a_gate(pack_folder, report, tmp_path):
         "--out",
         str(tmp_path),
     ]
-    found = CliRunner().invoke(app, ["measure", str(pack_folder), "--quick", *flags])
-    assert found.exit_code == 2 and "worse: latency_ms" in found.stdout
+    result = CliRunner().invoke(app, ["measure", str(pack_folder), "--quick", *flags])
+    assert result.exit_code == 2 and "worse: latency_ms" in result.stdout
     assert int(ElementTree.parse(tmp_path / "out.xml").getroot().get("failures")) >= 1

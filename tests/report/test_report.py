@@ -55,8 +55,8 @@ def with_budget(manifest, **limits):
     ],
 )
 def test_the_verdict_follows_from_the_checks(manifest, measured, limits, measurement, on_device, verdict, code):
-    own = measured.model_copy(update={"is_the_device": on_device}) if measurement else None
-    report = judge(with_budget(manifest, **limits), own)
+    of_device = measured.model_copy(update={"is_the_device": on_device}) if measurement else None
+    report = judge(with_budget(manifest, **limits), of_device)
     assert (report.verdict, report.exit_code) == (verdict, code)
     assert all(name in report.headline for name in limits)
 
@@ -92,7 +92,7 @@ def test_report_json_holds_the_rows_that_the_others_show(pack_folder):
         assert BUDGETS[check["name"]][0] in text and BUDGETS[check["name"]][0] in page
         assert f"{row['second']['value']:.4f}" in text and f"{row['second']['value']:.4f}" in page
         assert f"{row['calibration']['ace']:.4f}" in text and f"{row['calibration']['ace']:.4f}" in page
-        binned = [f"{one['true_class']:.2f}" for one in row["calibration"]["by_teacher"]]
+        binned = [f"{each['true_class']:.2f}" for each in row["calibration"]["by_teacher"]]
         assert f"| {row['stage']} | {' | '.join(binned)} |" in text
         assert all(re.search(f'class="n cell (lost|gained)"[^>]*>{value}</td>', page) for value in binned)
     assert VERDICTS[report["verdict"]] in text and report["headline"] in text and report["summary"] in text and report["summary"] in page
@@ -108,7 +108,7 @@ def test_the_terminal_shows_quality_within_80_columns(manifest, measured):
     assert max(map(len, lines)) <= 80
     rows = [line.split() for line in lines if line.startswith(shipped.stage)]
     assert [f"{shipped.second.value:.4f}", f"{shipped.calibration.ece:.3f}"] == [rows[1][1], rows[1][3]]
-    assert rows[2][1:] == [f"{one.true_class:.2f}" for one in shipped.calibration.by_teacher]
+    assert rows[2][1:] == [f"{each.true_class:.2f}" for each in shipped.calibration.by_teacher]
     worst = shipped.groups[0]
     assert any(line.startswith(f"weakest class: {worst.name} f1 {worst.value:.4f} of {worst.rows} rows") for line in lines)
 
@@ -243,10 +243,10 @@ def test_on_other_data_nothing_is_compared_with_the_teacher(pack_folder, tmp_pat
 
 def test_what_was_tried_to_quantize_stands_in_every_report(manifest, measured):
     """The worst group first, by its module's name; the last attempt is what was shipped."""
-    told = {"recipe": "int8, one group in fp32", "precision": "int8", "file_mb": 2.0, "products": {"int8": 3, "float": 1}, "texts": 9}
+    text = {"recipe": "int8, one group in fp32", "precision": "int8", "file_mb": 2.0, "products": {"int8": 3, "float": 1}, "texts": 9}
     unknown = dict.fromkeys(("score", "float_score", "cosine", "least_cosine", "flip_share", "ece", "float_ece"))
     worst = Sensitive(name="encoder.layer.1.output.dense", params=64, error=0.5, is_wider=True)
-    attempt = Attempt(**told, **unknown, score_drop=3.0, limit=2.0, passed=False, details={}, sensitivity=(worst,))
+    attempt = Attempt(**text, **unknown, score_drop=3.0, limit=2.0, passed=False, details={}, sensitivity=(worst,))
     report = judge(manifest, measured)
     ladder = (*report.ladder[:-1], report.ladder[-1].model_copy(update={"attempts": (attempt,)}))
     shown = report.model_copy(update={"ladder": ladder})

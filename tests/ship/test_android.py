@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from jvm import JAVA, ask, needs_java, told, write_characters
+from jvm import JAVA, answers_of, ask, needs_java, write_characters
 from parity_texts import nasty_texts
 from stated_answers import BIOES, LABEL_ANSWERS, TAG_ANSWERS, tag_answers
 from tokenizer_kinds import KINDS
@@ -68,9 +68,9 @@ class MadeUp:
         tokens = np.array(ids)[rows]
         columns = np.arange(self.width)
         sums = [tokens * 7919 + (columns + output) * 1299709 + rows * 104729 for output in range(self.outputs)]
-        found = [(one % 1000003).astype(np.float32) / np.float32(100000) for one in sums]
-        shaped = [one[:, 0] if self.outputs > 1 else one for one in found]
-        return shaped if self.per_token else [one[0] for one in found]
+        result = [(each % 1000003).astype(np.float32) / np.float32(100000) for each in sums]
+        shaped = [each[:, 0] if self.outputs > 1 else each for each in result]
+        return shaped if self.per_token else [each[0] for each in result]
 
 
 def python_model(folder: Path) -> object:
@@ -83,8 +83,8 @@ def utf16(text: str, place: int) -> int:
     return len(text[:place].encode("utf-16-le")) // 2
 
 
-def close(one: float, two: float) -> bool:
-    return abs(one - two) < 1e-5
+def close(each: float, two: float) -> bool:
+    return abs(each - two) < 1e-5
 
 
 @needs_java
@@ -94,12 +94,12 @@ def test_labels_are_those_of_the_python_module(classes, tmp_path, answers):
     model, texts = python_model(folder), [*TEXTS, *nasty_texts(150, seed=4)]
     pairs = [(text, None) for text in texts] + list(zip(texts, reversed(texts), strict=True))
     questions = [{"op": "classify", "text": text, "pair": pair} for text, pair in pairs]
-    for (text, pair), found in zip(pairs, told(classes, "ModelLines", [str(folder)], questions), strict=True):
+    for (text, pair), result in zip(pairs, answers_of(classes, "ModelLines", [str(folder)], questions), strict=True):
         wanted = model(text, pair)
-        assert (found["label"], found["cut"]) == (wanted.label, wanted.cut)
-        assert found["chosen"] == list(wanted.chosen)
-        assert [name for name, _ in found["scores"]] == [one.name for one in wanted.scores]
-        assert all(close(score, one.score) for (_, score), one in zip(found["scores"], wanted.scores, strict=True))
+        assert (result["label"], result["cut"]) == (wanted.label, wanted.cut)
+        assert result["chosen"] == list(wanted.chosen)
+        assert [name for name, _ in result["scores"]] == [each.name for each in wanted.scores]
+        assert all(close(score, each.score) for (_, score), each in zip(result["scores"], wanted.scores, strict=True))
 
 
 @needs_java
@@ -112,12 +112,12 @@ def test_entities_and_their_places_are_those_of_the_python_module(classes, tmp_p
     words = [text.split() for text in texts]
     questions = [{"op": "entities", "text": text} for text in texts] + [{"op": "entities", "words": some} for some in words]
     asked = texts + words
-    for text, found in zip(asked, told(classes, "ModelLines", [str(folder)], questions), strict=True):
+    for text, result in zip(asked, answers_of(classes, "ModelLines", [str(folder)], questions), strict=True):
         wanted, whole = model(text), text if isinstance(text, str) else " ".join(text)
-        assert found["cut"] == wanted.cut
-        rows = [(one.kind, one.text, utf16(whole, one.start), utf16(whole, one.end), one.score) for one in wanted.entities]
-        assert [tuple(one[:4]) for one in found["entities"]] == [row[:4] for row in rows]
-        assert all(close(one[4], row[4]) for one, row in zip(found["entities"], rows, strict=True))
+        assert result["cut"] == wanted.cut
+        rows = [(each.kind, each.text, utf16(whole, each.start), utf16(whole, each.end), each.score) for each in wanted.entities]
+        assert [tuple(each[:4]) for each in result["entities"]] == [row[:4] for row in rows]
+        assert all(close(each[4], row[4]) for each, row in zip(result["entities"], rows, strict=True))
 
 
 @needs_java
@@ -126,18 +126,18 @@ def test_answers_and_vectors_are_those_of_the_python_module(classes, tmp_path):
     model, texts = python_model(folder), nasty_texts(120, seed=6)
     pairs = [(text[:12], " ".join(texts[index : index + 6])[:600]) for index, text in enumerate(texts)] + [("who?", ""), ("", "")]
     questions = [{"op": "answer", "question": question, "context": context} for question, context in pairs]
-    for (question, context), found in zip(pairs, told(classes, "ModelLines", [str(folder)], questions), strict=True):
+    for (question, context), result in zip(pairs, answers_of(classes, "ModelLines", [str(folder)], questions), strict=True):
         wanted = model(question, context)
-        assert (found["text"], found["start"], found["end"]) == (wanted.text, utf16(context, wanted.start), utf16(context, wanted.end))
-        assert close(found["score"], wanted.score) and not found["cut"]
-    (refused,) = told(classes, "ModelLines", [str(folder)], [{"op": "answer", "question": "word " * 80, "context": "long " * 90}])
+        assert (result["text"], result["start"], result["end"]) == (wanted.text, utf16(context, wanted.start), utf16(context, wanted.end))
+        assert close(result["score"], wanted.score) and not result["cut"]
+    (refused,) = answers_of(classes, "ModelLines", [str(folder)], [{"op": "answer", "question": "word " * 80, "context": "long " * 90}])
     assert refused["error"] == "IllegalArgumentException" and "too few" in refused["message"]
     folder = made_up(tmp_path / "vectors", "feature-extraction")
     model = python_model(folder)
-    for text, found in zip(
-        TEXTS, told(classes, "ModelLines", [str(folder)], [{"op": "embed", "text": text} for text in TEXTS]), strict=True
+    for text, result in zip(
+        TEXTS, answers_of(classes, "ModelLines", [str(folder)], [{"op": "embed", "text": text} for text in TEXTS]), strict=True
     ):
-        assert found == {"values": pytest.approx(model(text).values.tolist()), "cut": model(text).cut}
+        assert result == {"values": pytest.approx(model(text).values.tolist()), "cut": model(text).cut}
 
 
 @needs_java
@@ -149,9 +149,9 @@ def test_litert_pads_to_the_shortest_length_that_holds_a_text_and_cuts_outputs_b
         padded = made_up(tmp_path / task, task, inputs=["input_ids", "attention_mask"], buckets=[8, 16, 64], pad_id=7)
         (padded / "none").write_text(f"{width} {str(task == 'token-classification').lower()} 7\n")
         questions = [{"op": ask_for, "text": text} for text in texts]
-        wanted = list(told(classes, "ModelLines", [str(plain)], questions))
-        assert not any("error" in one for one in wanted)
-        assert list(told(classes, "ModelLines", [str(padded), "litert"], questions)) == wanted
+        wanted = list(answers_of(classes, "ModelLines", [str(plain)], questions))
+        assert not any("error" in each for each in wanted)
+        assert list(answers_of(classes, "ModelLines", [str(padded), "litert"], questions)) == wanted
 
 
 @needs_java
@@ -161,7 +161,7 @@ def test_bad_input_and_closed_models_have_errors_of_their_own(classes, tmp_path)
         {"op": "classify"}, {"op": "classify", "units": [104, 0xD83D]}, {"op": "embed", "text": "other task"},
         {"op": "together", "text": "turn on the light", "threads": 8}, {"op": "close"}, {"op": "close"}, {"op": "classify", "text": "late"},
     ]  # fmt: skip
-    null, half, task, together, *_, late = told(classes, "ModelLines", [str(folder)], questions)
+    null, half, task, together, *_, late = answers_of(classes, "ModelLines", [str(folder)], questions)
     assert null == {"error": "IllegalArgumentException", "message": "the text is null"}
     assert half["error"] == "IllegalArgumentException" and "surrogate" in half["message"]
     assert task == {"error": "IllegalStateException", "message": "this model does text-classification, not feature-extraction"}
@@ -185,7 +185,9 @@ def runtime(folder: Path) -> list[str]:
 def test_a_shipped_module_answers_and_proves_itself_and_refuses_a_flipped_byte(module, pack_folder, classes, tmp_path):
     assets = tmp_path / "assets"
     shutil.copytree(module / "src" / "main" / "assets" / "intents", assets)
-    tested, answered = told(classes, "ModelLines", runtime(assets), [{"op": "self_test"}, {"op": "classify", "text": "turn on the light"}])
+    tested, answered = answers_of(
+        classes, "ModelLines", runtime(assets), [{"op": "self_test"}, {"op": "classify", "text": "turn on the light"}]
+    )
     assert tested["ok"] and tested["ids_equal"] == tested["texts"] > 0 and tested["largest"] <= 0.05
     code = device_module()
     with code.load(assets, 1, exact=True) as model:
@@ -194,7 +196,7 @@ def test_a_shipped_module_answers_and_proves_itself_and_refuses_a_flipped_byte(m
         content = bytearray((assets / name).read_bytes())
         content[len(content) // 2] ^= 1
         (assets / name).write_bytes(content)
-        opened, fresh = told(
+        opened, fresh = answers_of(
             classes, "ModelLines", runtime(assets), [{"op": "classify", "text": "late"}, {"op": "self_test", "fresh": True}]
         )
         assert opened["error"] == "PackException" and f"{name} was changed" in opened["message"]
@@ -202,7 +204,7 @@ def test_a_shipped_module_answers_and_proves_itself_and_refuses_a_flipped_byte(m
         content[len(content) // 2] ^= 1
         (assets / name).write_bytes(content)
     (assets / "golden.jsonl").unlink()
-    (missing,) = told(classes, "ModelLines", runtime(assets), [{"op": "self_test"}])
+    (missing,) = answers_of(classes, "ModelLines", runtime(assets), [{"op": "self_test"}])
     assert "golden.jsonl is missing" in missing["message"]
 
 
@@ -215,12 +217,12 @@ def test_a_shipped_decoder_writes_what_edgepack_generates(stories_pack, classes,
     greedy = {"op": "generate", "prompt": "Once upon a time", "max_tokens": 40}
     drawn = greedy | {"temperature": 0.8, "top_k": 20, "top_p": 0.9, "seed": 7}
     questions = [{"op": "self_test"}, greedy, greedy | {"pieces": 3}, drawn, drawn, greedy | {"prompt": " \n"}]
-    tested, found, stopped, one, two, empty = told(classes, "ModelLines", runtime(assets), questions)
+    tested, result, stopped, each, two, empty = answers_of(classes, "ModelLines", runtime(assets), questions)
     assert tested["ok"] and tested["texts"] > 0
-    assert (found["text"], tuple(found["tokens"]), found["ended_by"]) == (wanted.text, wanted.tokens, wanted.ended_by)
-    assert "".join(found["pieces"]) == found["text"] and len(found["pieces"]) > 3
+    assert (result["text"], tuple(result["tokens"]), result["ended_by"]) == (wanted.text, wanted.tokens, wanted.ended_by)
+    assert "".join(result["pieces"]) == result["text"] and len(result["pieces"]) > 3
     assert stopped["ended_by"] == "listener" and wanted.text.startswith(stopped["text"]) and len(stopped["pieces"]) == 3
-    assert one == two and one["tokens"] != found["tokens"]
+    assert each == two and each["tokens"] != result["tokens"]
     assert empty["error"] == "IllegalArgumentException"
 
 
@@ -307,15 +309,15 @@ def test_signatures_are_checked_as_cryptography_checks_them(classes, tmp_path):
     KINDS["bert"]().save(str(tmp_path / "tokenizer.json"))
     good = [signed_with(ed25519.Ed25519PrivateKey.generate(), b"module" * count) for count in range(12)]
     changed = [
-        one | {part: flipped(one[part], 7 + 29 * index)} for index, one in enumerate(good) for part in ("key", "signature") if one[part]
+        each | {part: flipped(each[part], 7 + 29 * index)} for index, each in enumerate(good) for part in ("key", "signature") if each[part]
     ]
-    late = [one | {"message": b64encode(b64decode(one["message"]) + b".").decode()} for one in good]
+    late = [each | {"message": b64encode(b64decode(each["message"]) + b".").decode()} for each in good]
     order = 2**252 + 27742317777372353535851937790883648493
     twin = b64decode(good[0]["signature"])
     larger = twin[:32] + (int.from_bytes(twin[32:], "little") + order).to_bytes(32, "little")
     malleable = [good[0] | {"signature": b64encode(larger).decode()}, good[0] | {"signature": b64encode(twin[:40]).decode()}]
     answers = list(ask(classes, tmp_path / "tokenizer.json", tmp_path, [*good, *changed, *late, *malleable]))
-    assert [one["signed"] for one in answers] == [True] * len(good) + [False] * (len(answers) - len(good))
+    assert [each["signed"] for each in answers] == [True] * len(good) + [False] * (len(answers) - len(good))
 
 
 @needs_java
@@ -327,7 +329,7 @@ def test_a_signed_module_refuses_a_manifest_that_another_has_written(pack_folder
     (tmp_path / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     ship(pack_folder, "android", out, package="com.example.intents", sign=tmp_path / "key.pem")
     sources = sorted((out / "src" / "main" / "java" / "com" / "example" / "intents").glob("*.java"))
-    own = [path for path in sources if not path.name.startswith(("Onnx", "ModelOpener", "IntentsAssets"))]
+    plain = [path for path in sources if not path.name.startswith(("Onnx", "ModelOpener", "IntentsAssets"))]
     main = tmp_path / "Opens.java"
     main.write_text(
         "package com.example.intents;\n"
@@ -338,7 +340,7 @@ def test_a_signed_module_refuses_a_manifest_that_another_has_written(pack_folder
         "    }\n"
         "}\n"
     )
-    subprocess.run(["javac", "-d", str(tmp_path / "classes"), *map(str, [*own, main])], check=True, capture_output=True)
+    subprocess.run(["javac", "-d", str(tmp_path / "classes"), *map(str, [*plain, main])], check=True, capture_output=True)
     assets = out / "src" / "main" / "assets" / "intents"
 
     def opened() -> str:

@@ -30,20 +30,20 @@ BROKEN = [
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("tokenizers")
-    found = {kind: folder / f"{kind}.json" for kind in ("bert", "llama3", "sentence-piece")}
-    for kind, path in found.items():
+    result = {kind: folder / f"{kind}.json" for kind in ("bert", "llama3", "sentence-piece")}
+    for kind, path in result.items():
         KINDS[kind]().save(str(path))
-    return found
+    return result
 
 
-def same(one: object, two: object) -> bool:
-    if isinstance(one, float) or isinstance(two, float):
-        return not isinstance(one, bool) and not isinstance(two, bool) and math.isclose(one, two, rel_tol=1e-15)
-    if isinstance(one, list) and isinstance(two, list):
-        return len(one) == len(two) and all(map(same, one, two))
-    if isinstance(one, dict) and isinstance(two, dict):
-        return one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
-    return type(one) is type(two) and one == two
+def same(each: object, two: object) -> bool:
+    if isinstance(each, float) or isinstance(two, float):
+        return not isinstance(each, bool) and not isinstance(two, bool) and math.isclose(each, two, rel_tol=1e-15)
+    if isinstance(each, list) and isinstance(two, list):
+        return len(each) == len(two) and all(map(same, each, two))
+    if isinstance(each, dict) and isinstance(two, dict):
+        return each.keys() == two.keys() and all(same(each[key], two[key]) for key in each)
+    return type(each) is type(two) and each == two
 
 
 @FEW
@@ -68,5 +68,5 @@ def test_what_is_not_json_is_refused(classes, files, tmp_path):
 def test_any_text_has_the_ids_and_spans_of_the_library(classes, files, tmp_path_factory, kind, texts):
     tokenizer = Tokenizer.from_file(str(files[kind]))
     answers = ask(classes, files[kind], tmp_path_factory.mktemp("texts"), ({"op": "encode", "text": text} for text in texts))
-    for text, found, answer in zip(texts, tokenizer.encode_batch(texts), answers, strict=True):
-        assert (answer["ids"], list(zip(answer["starts"], answer["ends"], strict=True))) == (found.ids, found.offsets), text
+    for text, result, answer in zip(texts, tokenizer.encode_batch(texts), answers, strict=True):
+        assert (answer["ids"], list(zip(answer["starts"], answer["ends"], strict=True))) == (result.ids, result.offsets), text

@@ -18,14 +18,14 @@ from edgepack.ship.jvm.supported import EXPRESSIONS, check_tokenizer
 pytestmark = needs_java
 
 
-def wanted(found: object) -> dict[str, list[int]]:
+def wanted(result: object) -> dict[str, list[int]]:
     return {
-        "ids": found.ids,
-        "types": found.type_ids,
-        "starts": [start for start, _ in found.offsets],
-        "ends": [end for _, end in found.offsets],
-        "words": [-1 if word is None else word for word in found.word_ids],
-        "parts": [-1 if part is None else part for part in found.sequence_ids],
+        "ids": result.ids,
+        "types": result.type_ids,
+        "starts": [start for start, _ in result.offsets],
+        "ends": [end for _, end in result.offsets],
+        "words": [-1 if word is None else word for word in result.word_ids],
+        "parts": [-1 if part is None else part for part in result.sequence_ids],
     }
 
 
@@ -35,11 +35,11 @@ def check_equal(classes: Path, file: Path, folder: Path, texts: list[str]) -> No
     draw = random.Random(0)
     pairs = [(draw.choice(texts), draw.choice(texts)) for _ in range(len(texts) // 5)]
     words = [text.split() for text in draw.sample(texts, len(texts) // 10)]
-    questions = [{"op": "encode", "text": text} for text in texts] + [{"op": "encode", "text": one, "pair": two} for one, two in pairs]
-    expected = [wanted(found) for found in tokenizer.encode_batch(texts + pairs)]
+    questions = [{"op": "encode", "text": text} for text in texts] + [{"op": "encode", "text": each, "pair": two} for each, two in pairs]
+    expected = [wanted(result) for result in tokenizer.encode_batch(texts + pairs)]
     questions += [{"op": "words", "words": some} for some in words]
     expected += [wanted(tokenizer.encode(some, is_pretokenized=True)) for some in words]
-    ids = [one["ids"][: draw.randint(0, 30)] for one in expected[:: max(1, len(expected) // 500)]]
+    ids = [each["ids"][: draw.randint(0, 30)] for each in expected[:: max(1, len(expected) // 500)]]
     questions += [{"op": "decode", "ids": some} for some in ids]
     expected += [{"text": tokenizer.decode(some)} for some in ids]
     answers = ask(classes, file, folder, questions)
@@ -87,8 +87,8 @@ def test_windows_over_a_long_context_are_those_of_the_library(classes, tmp_path)
     for (question, context, longest, stride), answer in zip(cases, ask(classes, file, tmp_path, questions), strict=True):
         tokenizer.enable_truncation(longest, stride=stride, strategy="only_second")
         first = tokenizer.encode(question, context)
-        found = [{key: one[key] for key in wanted(first)} for one in answer]
-        assert found == [wanted(one) for one in (first, *first.overflowing)], (question, context)
+        result = [{key: each[key] for key in wanted(first)} for each in answer]
+        assert result == [wanted(each) for each in (first, *first.overflowing)], (question, context)
 
 
 def test_a_text_that_is_cut_says_so_and_one_that_is_no_text_is_refused(classes, tmp_path):
@@ -135,6 +135,6 @@ def test_the_tables_of_characters_are_those_of_the_library_that_is_installed():
     pytest.importorskip("regex")
     held, asked = json.loads(TABLES.read_text(encoding="utf-8")), tables()
     elsewhere = {"word", "word_blank", *GRAPHEMES}
-    for one in (held, asked):
-        one["classes"] = {name: runs for name, runs in one["classes"].items() if name not in elsewhere}
+    for each in (held, asked):
+        each["classes"] = {name: runs for name, runs in each["classes"].items() if name not in elsewhere}
     assert held == asked

@@ -34,11 +34,11 @@ def torch_tokens(model, ids, count):
 
 
 def test_greedy_tokens_are_those_of_torch(stories, stories_pack):
-    found = generate(stories_pack, PROMPT, max_tokens=120)
+    result = generate(stories_pack, PROMPT, max_tokens=120)
     ids = read_tokenizer(stories_pack).encode(PROMPT).ids
-    assert list(found.tokens) == torch_tokens(stories, ids, 120)
-    assert found.ended_by == "max_tokens" and found.prompt_tokens == len(ids)
-    assert "Lily" in found.text and len(found.token_ms) == 119 and found.tokens_per_s > 0
+    assert list(result.tokens) == torch_tokens(stories, ids, 120)
+    assert result.ended_by == "max_tokens" and result.prompt_tokens == len(ids)
+    assert "Lily" in result.text and len(result.token_ms) == 119 and result.tokens_per_s > 0
 
 
 def test_drawn_tokens_are_repeated_by_their_seed(stories_pack):
@@ -85,8 +85,8 @@ def test_a_drawn_token_is_among_the_likeliest(logits, top_k, top_p, temperature,
     likelier = values[values > values[token] + 1e-6].astype(np.float64)  # nearer ones are equal to a probability
     assert not top_k or len(likelier) < top_k
     chances = np.exp((values.astype(np.float64) - values.max()) / temperature)
-    kept = np.sort(chances)[::-1][: top_k or None].sum()
-    assert np.exp((likelier - values.max()) / temperature).sum() <= top_p * kept * (1 + 1e-6)
+    remaining = np.sort(chances)[::-1][: top_k or None].sum()
+    assert np.exp((likelier - values.max()) / temperature).sum() <= top_p * remaining * (1 + 1e-6)
 
 
 def test_logits_that_are_no_numbers_are_refused():
@@ -101,8 +101,8 @@ def test_a_stop_token_ends_the_text_and_is_not_part_of_it(stories_pack, tmp_path
     manifest = json.loads((copy / "runnable.json").read_text())
     (copy / "runnable.json").write_text(json.dumps(manifest | {"stop_ids": [stop]}))
     seal(copy, read_manifest(copy))
-    found = generate(copy, PROMPT, 30)
-    assert found.ended_by == "stop" and found.tokens == free[: free.index(stop)]
+    result = generate(copy, PROMPT, 30)
+    assert result.ended_by == "stop" and result.tokens == free[: free.index(stop)]
 
 
 def test_a_context_that_is_full_ends_the_text(stories, stories_pack):
@@ -110,15 +110,15 @@ def test_a_context_that_is_full_ends_the_text(stories, stories_pack):
     assert positions == 512
     ids = torch_tokens(stories, [1], positions - 3)
     prompt = [1, *ids][: positions - 2]
-    found = run_job_tokens(stories_pack, generate_job(prompt, 10))
-    assert found["ended_by"] == "positions" and len(found["tokens"]) == 3
-    full = run_job_tokens(stories_pack, generate_job([*prompt, *found["tokens"][:2]], 10))
-    assert full["tokens"] == found["tokens"][2:] and full["ended_by"] == "positions"
+    result = run_job_tokens(stories_pack, generate_job(prompt, 10))
+    assert result["ended_by"] == "positions" and len(result["tokens"]) == 3
+    full = run_job_tokens(stories_pack, generate_job([*prompt, *result["tokens"][:2]], 10))
+    assert full["tokens"] == result["tokens"][2:] and full["ended_by"] == "positions"
 
 
 def run_job_tokens(pack, wanted):
     *tokens, result = stream_job(pack, "onnxruntime", wanted)
-    assert [one["token"] for one in tokens] == result["tokens"]
+    assert [each["token"] for each in tokens] == result["tokens"]
     return result
 
 
@@ -199,6 +199,6 @@ def test_a_pack_that_writes_no_text_is_refused(pack_folder):
 
 def test_the_command_prints_the_text_and_json_holds_the_figures(stories_pack):
     shown = edgepack("generate", stories_pack, "--prompt", PROMPT, "--max-tokens", "20")
-    found = json.loads(edgepack("generate", stories_pack, "--prompt", PROMPT, "--max-tokens", "20", "--json").stdout)
-    assert shown.stdout == found["text"] + "\n" and "tokens/s; measured here" in shown.stderr
-    assert len(found["tokens"]) == 20 and found["first_token_ms"] > 0 and found["tokens_per_s"] > 0 and found["origin"] == "measured"
+    result = json.loads(edgepack("generate", stories_pack, "--prompt", PROMPT, "--max-tokens", "20", "--json").stdout)
+    assert shown.stdout == result["text"] + "\n" and "tokens/s; measured here" in shown.stderr
+    assert len(result["tokens"]) == 20 and result["first_token_ms"] > 0 and result["tokens_per_s"] > 0 and result["origin"] == "measured"

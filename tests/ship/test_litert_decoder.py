@@ -48,8 +48,8 @@ def expected_tokens(stories, prompt: str, count: int) -> list[int]:
     tokenizer, model = AutoTokenizer.from_pretrained(stories), AutoModelForCausalLM.from_pretrained(stories).eval()
     given = tokenizer(prompt, return_tensors="pt")
     with torch.no_grad():
-        found = model.generate(**given, max_new_tokens=count, do_sample=False)
-    return found[0, given["input_ids"].shape[1] :].tolist()
+        result = model.generate(**given, max_new_tokens=count, do_sample=False)
+    return result[0, given["input_ids"].shape[1] :].tolist()
 
 
 @pytest.mark.slow
@@ -62,10 +62,10 @@ def test_a_shipped_module_writes_the_tokens_of_edgepack_and_of_transformers(pack
     assert not files & {"session_onnxruntime.py", "open_onnxruntime.py"}
     done = subprocess.run([sys.executable, "-c", ASK, PROMPT], cwd=tmp_path / "out", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["ok"] and found["texts"] > 0, found
+    result = json.loads(done.stdout)
+    assert result["ok"] and result["texts"] > 0, result
     generated = edgepack.generate(pack, PROMPT, max_tokens=40)
-    assert found["tokens"] == list(generated.tokens) == expected_tokens(stories, PROMPT, 40)
+    assert result["tokens"] == list(generated.tokens) == expected_tokens(stories, PROMPT, 40)
 
 
 @pytest.mark.slow

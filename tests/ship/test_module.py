@@ -26,8 +26,8 @@ TASKS_OF_MODULE = importlib.import_module(MODULE.__name__ + ".tasks")
 
 @pytest.fixture(scope="module")
 def model(pack_folder):
-    with edgepack.load(pack_folder) as found:
-        yield found
+    with edgepack.load(pack_folder) as result:
+        yield result
 
 
 def measured(pack, rows, tokenizer=None):
@@ -45,14 +45,14 @@ def test_labels_are_edgepacks_decisions_with_the_softmax_of_its_outputs(model, p
     rows = [Row("here", text=text) for text in [*TEXTS, "light " * 300]]
     features, outputs, decisions, manifest = measured(pack_folder, rows)
     for row, item, output, decided in zip(rows, features, outputs, decisions, strict=True):
-        found = model(row.text)
+        result = model(row.text)
         assert model.texts.text(row.text).ids == item.ids
-        assert found.label == manifest.labels[str(decided)] == found.scores[0].name
+        assert result.label == manifest.labels[str(decided)] == result.scores[0].name
         expected = np.exp(output) / np.exp(output).sum()
-        assert {one.name: one.score for one in found.scores} == pytest.approx(
+        assert {each.name: each.score for each in result.scores} == pytest.approx(
             {manifest.labels[str(index)]: value for index, value in enumerate(expected)}, abs=1e-3
         )
-        assert found.cut is (row.text.count("light") == 300) and sum(one.score for one in found.scores) == pytest.approx(1)
+        assert result.cut is (row.text.count("light") == 300) and sum(each.score for each in result.scores) == pytest.approx(1)
 
 
 def test_a_pair_is_read_as_the_teacher_reads_it(model, pack_folder):
@@ -110,8 +110,8 @@ def test_spans_of_tags_are_edgepacks(scheme, marks, tags):
     tags = [tag if tag == "O" or tag[0] in marks else "O" for tag in tags]
     module = TASKS_OF_MODULE.entities.__globals__
     units = [module["Unit"](at, at + 1, np.eye(len(_TAGS))[_TAGS.index(tag)]) for at, tag in enumerate(tags)]
-    found = module["entities"](units, _TAGS, {"strategy": "simple", "scheme": scheme, "ignore": ["O"]})
-    assert {(start, end, kind) for kind, start, end, _ in found} == spans_of(tags, scheme)
+    result = module["entities"](units, _TAGS, {"strategy": "simple", "scheme": scheme, "ignore": ["O"]})
+    assert {(start, end, kind) for kind, start, end, _ in result} == spans_of(tags, scheme)
 
 
 @pytest.mark.parametrize(
@@ -135,9 +135,9 @@ def test_a_decoder_streams_what_edgepack_generates(stories_pack):
     expected = edgepack.generate(stories_pack, "Once upon a time", max_tokens=40)
     with edgepack.load(stories_pack) as model:
         pieces = [piece.text for piece in model.stream("Once upon a time", max_tokens=40)]
-        found = model("Once upon a time", max_tokens=40)
-        assert "".join(pieces) == found.text == expected.text and len(pieces) > 10
-        assert (found.tokens, found.ended_by, found.prompt_tokens) == (expected.tokens, expected.ended_by, expected.prompt_tokens)
+        result = model("Once upon a time", max_tokens=40)
+        assert "".join(pieces) == result.text == expected.text and len(pieces) > 10
+        assert (result.tokens, result.ended_by, result.prompt_tokens) == (expected.tokens, expected.ended_by, expected.prompt_tokens)
         drawn = {"max_tokens": 20, "temperature": 0.8, "top_k": 20, "top_p": 0.9, "seed": 7}
         assert model("Once", **drawn).text == edgepack.generate(stories_pack, "Once", **drawn).text
         with ThreadPoolExecutor(4) as pool:  # each text has a cache of its own
@@ -153,8 +153,8 @@ def test_a_decoder_streams_what_edgepack_generates(stories_pack):
 
 def test_a_decoder_proves_itself(stories_pack):
     manifest = read_manifest(stories_pack)
-    found = MODULE.self_test(stories_pack, manifest_file=MANIFEST_FILE, exact=manifest.plan.exact_products)
-    assert found.ok and found.texts > 0, found
+    result = MODULE.self_test(stories_pack, manifest_file=MANIFEST_FILE, exact=manifest.plan.exact_products)
+    assert result.ok and result.texts > 0, result
 
 
 TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
@@ -185,7 +185,7 @@ def pack_of(tmp_path_factory, cache):
     from edgepack.plan.profile import load_profile
     from edgepack.plan.recipe import Recipe
 
-    def made(task):
+    def output(task):
         folder = tmp_path_factory.mktemp(task)
         make_model(folder / "model", task=task, **({"labels": TAGS} if task == "token-classification" else {}))
         _write_rows(folder / "data", task)
@@ -194,7 +194,7 @@ def pack_of(tmp_path_factory, cache):
         build(recipe, load_profile("raspberry-pi"), folder / "pack", cache, None)
         return folder / "pack"
 
-    return made
+    return output
 
 
 @pytest.mark.slow
@@ -208,14 +208,16 @@ def test_entities_are_edgepacks_with_their_places(pack_of):
         features, _, decisions, manifest = measured(pack, rows)
         for text, row, item, tags in zip([text for text in texts if text], rows, features, decisions, strict=True):
             assert model.texts.words(row.words).ids == item.ids
-            found = model(text)
+            result = model(text)
             expected = spans_of([manifest.labels.get(str(tag), "O") for tag in tags])
             spans = MODULE.texts.split_words(text)
-            assert {(one.start, one.end, one.kind) for one in found.entities} == {(spans[a][0], spans[b - 1][1], k) for a, b, k in expected}
-            assert all(text[one.start : one.end] == one.text and 0 < one.score <= 1 for one in found.entities)
-            assert found.cut is (text.count("light") == 200)
+            assert {(each.start, each.end, each.kind) for each in result.entities} == {
+                (spans[a][0], spans[b - 1][1], k) for a, b, k in expected
+            }
+            assert all(text[each.start : each.end] == each.text and 0 < each.score <= 1 for each in result.entities)
+            assert result.cut is (text.count("light") == 200)
             by_words = model(list(row.words))
-            assert [(one.kind, one.score) for one in by_words.entities] == [(one.kind, one.score) for one in found.entities]
+            assert [(each.kind, each.score) for each in by_words.entities] == [(each.kind, each.score) for each in result.entities]
         assert model("").entities == () and model([]).entities == ()
         with pytest.raises(TypeError, match="a word must be str"):
             model(["light", 5])
@@ -231,9 +233,9 @@ def test_answers_are_edgepacks_over_all_windows(pack_of):
         assert MODULE.self_test(pack, manifest_file=MANIFEST_FILE).ok
         assert len(model.texts.windows(rows[2].text, rows[2].context)) > 2
         for row, decided in zip(rows, decisions, strict=True):
-            found = model(row.text, row.context)
-            assert found.text == decided == row.context[found.start : found.end]
-            assert 0 < found.score <= 1 and found.cut is False
+            result = model(row.text, row.context)
+            assert result.text == decided == row.context[result.start : result.end]
+            assert 0 < result.score <= 1 and result.cut is False
         assert model("what", "").text == ""
         with pytest.raises(MODULE.BadInput, match="no room for the context"):
             model("light " * 300, "light")
@@ -247,6 +249,6 @@ def test_vectors_are_edgepacks(pack_of):
     with edgepack.load(pack) as model:
         assert MODULE.self_test(pack, manifest_file=MANIFEST_FILE).ok
         for row, output in zip(rows, outputs, strict=True):
-            found = model(row.text)
-            assert np.allclose(found.values, output, atol=1e-5) and found.values.dtype == np.float32
-            assert found.cut is (row.text.count("light") == 300)
+            result = model(row.text)
+            assert np.allclose(result.values, output, atol=1e-5) and result.values.dtype == np.float32
+            assert result.cut is (row.text.count("light") == 300)

@@ -63,9 +63,9 @@ def test_tokens_are_drawn_with_the_probabilities_of_transformers(stated):
         logits = draw.normal(0, 2, VOCAB).astype(np.float32)
         scores = processors(torch.tensor([[1] * PROMPT]), torch.tensor(logits)[None].clone())[0].double()
         tokens, chances = sampling.likely(logits, sampling.sampling_of(stated))
-        found = np.zeros(VOCAB)
-        found[tokens] = chances / chances.sum()
-        assert np.allclose(found, torch.softmax(scores, dim=-1).numpy(), atol=1e-5)
+        result = np.zeros(VOCAB)
+        result[tokens] = chances / chances.sum()
+        assert np.allclose(result, torch.softmax(scores, dim=-1).numpy(), atol=1e-5)
 
 
 def test_a_stop_string_ends_a_text_at_its_last_token_alone():

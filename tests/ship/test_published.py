@@ -13,10 +13,10 @@ ONNX, LITERT = artefacts()["onnxruntime-android"], artefacts()["litert-android"]
 
 @pytest.mark.parametrize("name", sorted(artefacts()))
 def test_releases_are_in_order_and_each_says_where_it_was_seen(name):
-    found = artefacts()[name]
-    versions = [Version(one.version) for one in found.releases]
-    assert versions == sorted(set(versions)) and all(one.source for one in found.releases)
-    assert {found.oldest, found.proven} - {None} <= {one.version for one in found.releases}
+    result = artefacts()[name]
+    versions = [Version(each.version) for each in result.releases]
+    assert versions == sorted(set(versions)) and all(each.source for each in result.releases)
+    assert {result.oldest, result.proven} - {None} <= {each.version for each in result.releases}
 
 
 def test_every_runtime_of_an_app_has_a_row():
@@ -39,9 +39,9 @@ def test_every_runtime_of_an_app_has_a_row():
     ],
 )
 def test_the_newest_release_that_is_not_newer_than_the_one_measured_is_asked_for(published, measured, oldest, version, warns):
-    found = chosen_release(published, measured, oldest, None)
-    assert found.version == version and version in found.note
-    assert (found.warning is None) == (warns is None) and (warns or "") in (found.warning or "")
+    result = chosen_release(published, measured, oldest, None)
+    assert result.version == version and version in result.note
+    assert (result.warning is None) == (warns is None) and (warns or "") in (result.warning or "")
 
 
 @pytest.mark.parametrize(

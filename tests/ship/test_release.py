@@ -66,16 +66,16 @@ def changed(folder: Path, change: dict, key: Path) -> None:
 def test_python_opens_its_own_model_only(linux, keys, tmp_path, change, says):
     copy = shutil.copytree(linux, tmp_path / "copy")
     changed(copy / "intents" / "model", change, keys[0])
-    found = imported(copy).self_test()
-    assert found.ok is (says is None) and (says is None or says in found.problem), found
+    result = imported(copy).self_test()
+    assert result.ok is (says is None) and (says is None or says in result.problem), result
 
 
 def test_a_second_key_is_trusted_and_a_third_is_not(linux, keys, tmp_path):
     for key, ok in ((keys[1], True), (new_key(tmp_path), False)):
         copy = shutil.copytree(linux, tmp_path / key.parent.name / f"copy-{ok}")
         changed(copy / "intents" / "model", {}, key)
-        found = imported(copy).self_test()
-        assert found.ok is ok and (ok or "is not signed by a key" in found.problem)
+        result = imported(copy).self_test()
+        assert result.ok is ok and (ok or "is not signed by a key" in result.problem)
 
 
 @jvm.needs_java
@@ -181,7 +181,7 @@ def test_every_file_stands_in_the_sums_and_in_a_statement_that_the_key_signed(li
     load_pem_public_key(keys[0].with_suffix(".pub").read_bytes()).verify(b64decode(envelope["signatures"][0]["sig"]), signed)
     content = json.loads(statement)
     assert content["predicate"]["buildDefinition"]["externalParameters"]["version"] == "1.5.0"
-    assert {one["name"] for one in content["subject"]} == set(sums) - {"attestation.json", "attestation.dsse.json"}
+    assert {each["name"] for each in content["subject"]} == set(sums) - {"attestation.json", "attestation.dsse.json"}
 
 
 def test_a_key_that_others_can_read_is_warned_about(pack_folder, tmp_path):

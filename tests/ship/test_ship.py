@@ -37,9 +37,9 @@ def test_what_cannot_be_shipped_is_refused_before_any_work(pack_folder, tmp_path
 def test_the_command_prints_what_the_module_adds_and_a_mistake_without_a_traceback(pack_folder, tmp_path):
     command = [sys.executable, "-m", "edgepack", "ship", str(pack_folder), "--for", "web", "--out", str(tmp_path / "web"), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    found = json.loads(done.stdout)
-    assert done.returncode == 0 and found == json.loads((tmp_path / "web" / "ship.json").read_text())
-    assert found["warnings"] == [] and found["platform"] == "web"
+    result = json.loads(done.stdout)
+    assert done.returncode == 0 and result == json.loads((tmp_path / "web" / "ship.json").read_text())
+    assert result["warnings"] == [] and result["platform"] == "web"
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 1 and "output is not empty" in again.stderr and "Traceback" not in again.stderr
 
@@ -47,9 +47,9 @@ def test_the_command_prints_what_the_module_adds_and_a_mistake_without_a_traceba
 def test_npm_installs_exactly_the_packages_whose_hashes_are_known(pack_folder, tmp_path):
     ship(pack_folder, "web", tmp_path / "out", name="intents", version="2.1.0")
     package, lock = (json.loads((tmp_path / "out" / name).read_text()) for name in ("package.json", "package-lock.json"))
-    own = lock["packages"][""]
-    assert own["devDependencies"] == package["devDependencies"] and own["version"] == lock["version"] == package["version"] == "2.1.0"
-    assert own["name"] == lock["name"] == package["name"] == "intents"
+    root = lock["packages"][""]
+    assert root["devDependencies"] == package["devDependencies"] and root["version"] == lock["version"] == package["version"] == "2.1.0"
+    assert root["name"] == lock["name"] == package["name"] == "intents"
     assert all(entry["integrity"].startswith("sha512-") for place, entry in lock["packages"].items() if place)
 
 
@@ -105,9 +105,9 @@ def test_a_module_is_written_whole_or_not_at_all(pack_folder, tmp_path, monkeypa
 def test_every_module_says_how_to_use_it_what_it_adds_and_whose_it_is(pack_folder, tmp_path, platform):
     shipped = ship(pack_folder, platform, tmp_path / "out", name="intents")
     assert json.loads((tmp_path / "out" / "ship.json").read_text()) == shipped.as_json()
-    parts = {one.part for one in shipped.sizes}
+    parts = {each.part for each in shipped.sizes}
     assert {"model", "tokenizer", "runtime", "code", "proof"} <= parts
-    assert all(one.source for one in shipped.sizes if one.bytes is not None)
+    assert all(each.source for each in shipped.sizes if each.bytes is not None)
     readme, licences = ((tmp_path / "out" / name).read_text() for name in ("README.md", "LICENCES.md"))
     assert "intents" in readme and "## What it adds to an app" in readme and "None" not in readme
     assert "Apache-2.0" in licences and "the model's card does not state it" in licences

@@ -83,11 +83,11 @@ def test_the_unit_gives_the_service_nothing_that_it_does_not_need(linux):
 
 
 def test_the_command_line_answers_and_tests_itself(linux):
-    found = run(linux, "turn on the light in the kitchen")
-    assert json.loads(found.stdout)["label"] == "light_on", found.stderr
+    result = run(linux, "turn on the light in the kitchen")
+    assert json.loads(result.stdout)["label"] == "light_on", result.stderr
     proof = run(linux, "--self-test")
     assert proof.returncode == 0 and json.loads(proof.stdout)["ok"] is True
-    assert json.loads(run(linux, "-", input="turn on the light in the kitchen\n").stdout) == json.loads(found.stdout)
+    assert json.loads(run(linux, "-", input="turn on the light in the kitchen\n").stdout) == json.loads(result.stdout)
     wrong = run(linux, "one", "two", "three")
     assert wrong.returncode == 1 and "takes text and pair, not 3 texts" in wrong.stderr and "Traceback" not in wrong.stderr
 
@@ -97,8 +97,8 @@ def test_a_changed_file_is_refused_before_the_model_is_opened(copy, name, monkey
     path = copy / "intents" / "model" / name
     flip(path, path.stat().st_size // 2)
     module = imported(copy)
-    found = module.self_test()
-    assert found.ok is False and f"{name} in" in found.problem and "was changed" in found.problem
+    result = module.self_test()
+    assert result.ok is False and f"{name} in" in result.problem and "was changed" in result.problem
     import onnxruntime
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: pytest.fail("the model was opened"))
@@ -111,11 +111,11 @@ def test_a_changed_golden_file_and_other_answers_make_the_self_test_say_no(copy,
     entries = [json.loads(line) for line in path.read_text().splitlines()]
     entries[2]["output"][0] += 1
     path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
-    found = run(copy, "--self-test")
-    assert found.returncode == 1 and "golden.jsonl" in json.loads(found.stdout)["problem"]
+    result = run(copy, "--self-test")
+    assert result.returncode == 1 and "golden.jsonl" in json.loads(result.stdout)["problem"]
     resign(copy / "intents" / "model", key)
-    found = imported(copy).self_test()
-    assert not found.ok and "answered otherwise: off by 1" in found.problem and found.ids_equal == 3
+    result = imported(copy).self_test()
+    assert not result.ok and "answered otherwise: off by 1" in result.problem and result.ids_equal == 3
 
 
 @pytest.mark.parametrize("damage", ["manifest", "missing", "nonsense", "other key"])
@@ -165,8 +165,8 @@ def served(folder: Path):
 def asked(url: str, content: bytes | None = None, method: str | None = None):
     request = urllib.request.Request(url, content, {"Content-Type": "application/json"}, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=20) as found:
-            return found.status, json.load(found)
+        with urllib.request.urlopen(request, timeout=20) as result:
+            return result.status, json.load(result)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
 
@@ -175,8 +175,8 @@ def test_the_endpoint_answers_refuses_and_stays_up(linux):
     with served(linux) as url:
         assert url.startswith("http://127.0.0.1:")
         assert asked(url + "health")[1]["task"] == "text-classification"
-        status, found = asked(url + "answer", json.dumps({"text": "turn on the light"}).encode())
-        assert status == 200 and found["label"] == "light_on" and found["cut"] is False
+        status, result = asked(url + "answer", json.dumps({"text": "turn on the light"}).encode())
+        assert status == 200 and result["label"] == "light_on" and result["cut"] is False
         for content, code, says in (
             (b"{", 400, "is not JSON"),
             (b'{"text": "\xff"}', 400, "is not JSON"),
@@ -188,9 +188,9 @@ def test_the_endpoint_answers_refuses_and_stays_up(linux):
             (b'{"text": "\\ud800"}', 422, "lone surrogate"),
             (json.dumps({"text": "a" * 70_000}).encode(), 413, "the most are 65536"),
         ):
-            status, found = asked(url + "answer", content)
-            assert (status, says in found["error"]["problem"]) == (code, True), (content[:40], status, found)
-            assert found["error"]["fix"]
+            status, result = asked(url + "answer", content)
+            assert (status, says in result["error"]["problem"]) == (code, True), (content[:40], status, result)
+            assert result["error"]["fix"]
         assert asked(url + "nowhere")[0] == 404 and asked(url + "answer")[0] == 405
         long = asked(url + "answer", json.dumps({"text": "light " * 500}).encode())[1]
         assert long["cut"] is True
@@ -198,8 +198,8 @@ def test_the_endpoint_answers_refuses_and_stays_up(linux):
             texts = [f"turn on the light {number % 5}" for number in range(24)]
             many = list(pool.map(lambda text: asked(url + "answer", json.dumps({"text": text}).encode()), texts))
         assert {status for status, _ in many} <= {200, 503}
-        for number, (status, found) in enumerate(many):
-            assert status == 503 or found == next(other for code, other in many[number % 5 :: 5] if code == 200)
+        for number, (status, result) in enumerate(many):
+            assert status == 503 or result == next(other for code, other in many[number % 5 :: 5] if code == 200)
 
 
 def test_a_decoder_writes_on_the_command_line_and_over_http(stories_pack, tmp_path):
@@ -208,8 +208,8 @@ def test_a_decoder_writes_on_the_command_line_and_over_http(stories_pack, tmp_pa
     text = run(out, "Once upon a time", "--max-tokens", "20").stdout.rstrip("\n")
     with served(out) as url:
         asked_for = {"prompt": "Once upon a time", "max_tokens": 20}
-        status, found = asked(url + "answer", json.dumps(asked_for).encode())
-        assert status == 200 and found["text"].rstrip("\n") == text and found["ended_by"] == "max_tokens"
+        status, result = asked(url + "answer", json.dumps(asked_for).encode())
+        assert status == 200 and result["text"].rstrip("\n") == text and result["ended_by"] == "max_tokens"
         for more, says in (
             ({"max_tokens": "many"}, "max_tokens is not a number of its kind"),
             ({"max_tokens": -1}, "settings out of range"),
@@ -217,5 +217,5 @@ def test_a_decoder_writes_on_the_command_line_and_over_http(stories_pack, tmp_pa
             ({"prompt": ""}, "the prompt is empty"),
             ({"beams": 4}, "unknown key 'beams'"),
         ):
-            status, found = asked(url + "answer", json.dumps(asked_for | more).encode())
-            assert (status, says in found["error"]["problem"]) == (422, True), found
+            status, result = asked(url + "answer", json.dumps(asked_for | more).encode())
+            assert (status, says in result["error"]["problem"]) == (422, True), result

@@ -40,14 +40,14 @@ def module(pack_folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def chromium(module):
-    with browsers.browser() as found:
-        yield found
+    with browsers.browser() as result:
+        yield result
 
 
 def called(page, code):
     """What `code`, a function of load, gives in the page; an error as {name, problem}."""
-    told = "({ name: error.name, problem: error.problem ?? String(error) })"
-    guarded = f"async (load) => {{ try {{ return await ({code})(load); }} catch (error) {{ return {told}; }} }}"
+    failure = "({ name: error.name, problem: error.problem ?? String(error) })"
+    guarded = f"async (load) => {{ try {{ return await ({code})(load); }} catch (error) {{ return {failure}; }} }}"
     return page.evaluate(CALL, [guarded])
 
 
@@ -56,7 +56,7 @@ def test_answers_are_those_of_python_with_threads_and_without(module, chromium, 
     with browsers.served(module, threads) as url:
         page = chromium.new_page()
         page.goto(url)
-        found = called(
+        result = called(
             page,
             f"""async (load) => {{
                 const model = await load({{ threads: 2 }});
@@ -65,14 +65,14 @@ def test_answers_are_those_of_python_with_threads_and_without(module, chromium, 
             }}""",
         )
         page.close()
-    assert found["proof"]["ok"], found
-    assert (found["isolated"], found["threads"]) == ((True, 2) if threads else (False, 1))
+    assert result["proof"]["ok"], result
+    assert (result["isolated"], result["threads"]) == ((True, 2) if threads else (False, 1))
     with edgepack.load(pack_folder) as model:
-        for text, answer in zip(TEXTS, found["answers"], strict=True):
+        for text, answer in zip(TEXTS, result["answers"], strict=True):
             expected = model(text)
             assert (answer["label"], answer["cut"]) == (expected.label, expected.cut)
-            assert {one["name"]: one["score"] for one in answer["scores"]} == pytest.approx(
-                {one.name: one.score for one in expected.scores}, abs=0.01
+            assert {each["name"]: each["score"] for each in answer["scores"]} == pytest.approx(
+                {each.name: each.score for each in expected.scores}, abs=0.01
             )
 
 
@@ -80,7 +80,7 @@ def test_what_is_no_text_and_a_closed_model_are_refused(module, chromium):
     with browsers.served(module) as url:
         page = chromium.new_page()
         page.goto(url)
-        found = called(
+        result = called(
             page,
             """async (load) => {
                 const model = await load();
@@ -94,8 +94,8 @@ def test_what_is_no_text_and_a_closed_model_are_refused(module, chromium):
             }""",
         )
         page.close()
-    assert [name for name, _ in found] == ["BadInput"] * 5 + ["Closed"] * 2
-    assert "must be a string, not null" in found[0][1] and "lone surrogate" in found[4][1]
+    assert [name for name, _ in result] == ["BadInput"] * 5 + ["Closed"] * 2
+    assert "must be a string, not null" in result[0][1] and "lone surrogate" in result[4][1]
 
 
 def test_the_second_visit_downloads_no_weights_and_trusts_no_cache(module, chromium):
@@ -110,7 +110,7 @@ def test_the_second_visit_downloads_no_weights_and_trusts_no_cache(module, chrom
         assert parts[-1]["loaded"] == parts[-1]["total"] > 100_000
         asked.clear()
         assert called(page, load)[-1]["loaded"] == parts[-1]["total"]
-        assert not [one for one in asked if "model.onnx" in one]
+        assert not [each for each in asked if "model.onnx" in each]
         spoil = """async () => {
             const cache = await caches.open('edgepack-modules');
             for (const request of await cache.keys()) if (request.url.includes('onnx')) await cache.put(request, new Response('spoilt'));
@@ -119,7 +119,7 @@ def test_the_second_visit_downloads_no_weights_and_trusts_no_cache(module, chrom
         called(page, spoil)
         asked.clear()
         assert "loaded" in called(page, load)[-1]
-        assert [one for one in asked if "model.onnx" in one]
+        assert [each for each in asked if "model.onnx" in each]
         context.close()
 
 
@@ -134,9 +134,9 @@ def test_a_flipped_byte_is_refused(module, chromium, tmp_path, name):
         context = chromium.new_context()
         page = context.new_page()
         page.goto(url)
-        found = called(page, "(load) => load()")
+        result = called(page, "(load) => load()")
         context.close()
-    assert found == {"name": "Changed", "problem": f"{name} was changed: its hash is not the one it was shipped with"}
+    assert result == {"name": "Changed", "problem": f"{name} was changed: its hash is not the one it was shipped with"}
 
 
 @pytest.mark.parametrize("width", [375, 1100])
@@ -204,13 +204,13 @@ def test_token_ids_are_those_of_hugging_faces_own_library(module, shared, tmp_pa
     models_of = {"WordPiece": "minilm-l6-sst2", "Unigram": "e5-masakhaner"}
     path = shared / "models" / models_of[kind] / "tokenizer.json" if kind in models_of else byte_level(tmp_path)
     count = parity_texts.write(path, tmp_path / "texts.jsonl", shared / "data", most_each=400)
-    found = compared(module, path, tmp_path / "texts.jsonl")
-    assert found["count"] == count > 10_000
+    result = compared(module, path, tmp_path / "texts.jsonl")
+    assert result["count"] == count > 10_000
     if kind == "WordPiece":  # named in the README: characters that are younger than Hugging Face's tables
-        assert len(found["other"]) == 25 and not set(found["other"]) & set(parity_texts.real_texts(shared / "data"))
-        assert not set(found["other"]) & set(parity_texts.NASTY)
+        assert len(result["other"]) == 25 and not set(result["other"]) & set(parity_texts.real_texts(shared / "data"))
+        assert not set(result["other"]) & set(parity_texts.NASTY)
     else:
-        assert found["other"] == []
+        assert result["other"] == []
 
 
 def test_texts_and_pairs_are_cut_where_hugging_face_cuts_them(module, pack_folder, tmp_path):
@@ -246,11 +246,11 @@ def test_words_and_spans_are_those_of_python(module):
     )
     given = json.dumps({"texts": texts, "tags": tags})
     done = subprocess.run(["node", "words.mjs"], input=given, cwd=module, capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout)
-    assert found["spans"] == [sorted(list(span) for span in spans_of(one)) for one in tags]
+    result = json.loads(done.stdout)
+    assert result["spans"] == [sorted(list(span) for span in spans_of(each)) for each in tags]
     other = [
         text
-        for text, words in zip(texts, found["words"], strict=True)
+        for text, words in zip(texts, result["words"], strict=True)
         if words != [text[start:end] for start, end in python.texts.split_words(text)]
     ]
     assert len(other) <= 10 and not set(other) & set(parity_texts.NASTY)  # characters that one of the two Unicode versions does not know
@@ -301,22 +301,22 @@ def test_outputs_become_the_answers_of_python(module, tmp_path, labelling, taggi
     given = {"tokenizer": str(tmp_path / "tokenizer.json"), "length": 40, "labels": labels, "cases": cases, "manifest": manifest}
     (module / "answers.mjs").write_text(ANSWERS)
     done = subprocess.run(["node", "answers.mjs"], input=json.dumps(given), cwd=module, capture_output=True, text=True, check=True)
-    for case, found in zip(cases, json.loads(done.stdout), strict=True):
+    for case, result in zip(cases, json.loads(done.stdout), strict=True):
         texts_ = python.texts.Texts(tmp_path, {"max_length": 40, "task": case["task"]})
         rows = np.array(case["logits"], np.float32).reshape(40, 5)
         tags = case["task"] == "token-classification"
         outputs = [rows] if tags else [rows[0]]
         model = SimpleNamespace(manifest=manifest[case["task"]], texts=texts_, labels=labels, run=lambda _, outputs=outputs: outputs)
         expected = tasks.ANSWERS[case["task"]](model, case["text"])
-        assert found["cut"] == expected.cut
+        assert result["cut"] == expected.cut
         if tags:
-            assert [(one["kind"], one["text"], one["start"], one["end"]) for one in found["entities"]] == [
-                (one.kind, one.text, one.start, one.end) for one in expected.entities
+            assert [(each["kind"], each["text"], each["start"], each["end"]) for each in result["entities"]] == [
+                (each.kind, each.text, each.start, each.end) for each in expected.entities
             ]
-            assert [one["score"] for one in found["entities"]] == pytest.approx([one.score for one in expected.entities])
+            assert [each["score"] for each in result["entities"]] == pytest.approx([each.score for each in expected.entities])
         else:
-            assert [one["name"] for one in found["scores"]] == [one.name for one in expected.scores]
-            assert found["score"] == pytest.approx(expected.score)
+            assert [each["name"] for each in result["scores"]] == [each.name for each in expected.scores]
+            assert result["score"] == pytest.approx(expected.score)
 
 
 PLACES = """

@@ -24,13 +24,13 @@ from edgepack.ship.wheel_hashes import pinned
 def test_the_hashes_of_all_that_a_module_can_need_are_known_without_a_network(monkeypatch):
     """Whoever raises a version writes wheels.json anew: python -m edgepack.ship.wheel_hashes NAME==VERSION ..."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    exact = [(one.package, one.version) for one in python_runtimes() if not one.pins and one.package != "onnxruntime"]
+    exact = [(each.package, each.version) for each in python_runtimes() if not each.pins and each.package != "onnxruntime"]
     exact += [(name, version(name)) for name in ("onnxruntime", "tokenizers", "numpy")]
     exact += [(SERVER, SERVER_VERSION), (CHECKER, CHECKER_VERSION), ("cffi", "2.1.1"), *RENDERER.items()]
-    found = pinned([requirement(*one) for one in exact])
-    assert found.problem is None and found.warnings == ()
+    result = pinned([requirement(*each) for each in exact])
+    assert result.problem is None and result.warnings == ()
     for name, _ in exact:
-        assert re.search(rf"^{name}==\S+( \\\n    --hash=sha256:[0-9a-f]{{64}})+$", found.text, re.MULTILINE), name
+        assert re.search(rf"^{name}==\S+( \\\n    --hash=sha256:[0-9a-f]{{64}})+$", result.text, re.MULTILINE), name
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,9 @@ def test_the_hashes_of_all_that_a_module_can_need_are_known_without_a_network(mo
 )
 def test_where_one_has_no_hash_none_has_and_the_file_says_why(lines, says, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    found = pinned(lines)
-    assert says in found.problem and found.text.startswith(f"# Without hashes: {found.problem}") and "--hash" not in found.text
-    assert found.text.splitlines()[1:] == lines and says in found.warnings[0]
+    result = pinned(lines)
+    assert says in result.problem and result.text.startswith(f"# Without hashes: {result.problem}") and "--hash" not in result.text
+    assert result.text.splitlines()[1:] == lines and says in result.warnings[0]
 
 
 @contextlib.contextmanager
@@ -71,9 +71,9 @@ def test_pip_asks_its_index_for_what_is_not_known_and_refuses_another_file_later
     with index_of(tmp_path / "index", wheel) as (address, digest):
         monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
         monkeypatch.setenv("PIP_INDEX_URL", address)
-        found = pinned([f"filelock=={version('filelock')}"])
-        assert found.problem is None and found.text.endswith(f"filelock=={version('filelock')} \\\n    --hash=sha256:{digest}\n")
-        for text, code in ((found.text, 0), (found.text.replace(digest, "0" * 64), 1)):
+        result = pinned([f"filelock=={version('filelock')}"])
+        assert result.problem is None and result.text.endswith(f"filelock=={version('filelock')} \\\n    --hash=sha256:{digest}\n")
+        for text, code in ((result.text, 0), (result.text.replace(digest, "0" * 64), 1)):
             (tmp_path / "requirements.txt").write_text(text)
             command = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", tmp_path / f"site{code}", "-r", "requirements.txt"]
             done = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -106,9 +106,9 @@ def test_schemes_are_recognised_and_their_spans_found(labels, scheme, spans):
 
 def table(folder, columns, rows):
     folder.mkdir()
-    for split, chosen in rows.items():
+    for split, choice in rows.items():
         with (folder / f"{split}.csv").open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([columns, *chosen])
+            csv.writer(file).writerows([columns, *choice])
     return str(folder)
 
 
