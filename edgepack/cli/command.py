@@ -32,10 +32,12 @@ def on_stop(line: str) -> None:
 
 
 def what_remains() -> str:
+    """A sentence for a user who stops a command: what the command has written so far."""
     return _remains[0] if _remains else "No result was written."
 
 
 def print_result(content: Any, as_json: bool, view: Callable[[], Any]) -> None:
+    """Prints `content` as JSON, or else what `view` makes for people. `view` is called only then."""
     if as_json:
         show_json(content)
     else:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def doctor_view(state: Doctor) -> RenderableType:
+    """Packages, extras, the machine and the cache, as `edgepack doctor` shows them."""
     packages = Table("package", "installed", "tested with", "fits", box=None, pad_edge=False)
     for package in state.packages:
         fits = Text("yes", "green") if package.fits else Text("no", "red")
@@ -52,6 +53,7 @@ def _cache_lines(cache: CacheState) -> Iterator[RenderableType]:
 
 
 def check_view(check: TargetCheck) -> RenderableType:
+    """One row for each finding of `edgepack target check`, with the fix below where one is needed."""
     verdict = Text("can run it" if check.can_run else "cannot run it", style="bold green" if check.can_run else "bold red")
     what = f": {check.target}" + (f", pack {check.pack_id}" if check.pack_id else ", any pack")
     table = Table("", "", "", box=None, pad_edge=False, show_header=False)
@@ -64,6 +66,7 @@ def check_view(check: TargetCheck) -> RenderableType:
 
 
 def setup_view(setup: SetUp) -> RenderableType:
+    """What `edgepack target setup` has installed, or that it was a dry run."""
     if not setup.done:
         return Text(f"nothing was done on {setup.target}: this was --dry-run")
     packages = ", ".join(f"{name} {version}" for name, version in (setup.packages or {}).items() if version)
@@ -71,5 +74,6 @@ def setup_view(setup: SetUp) -> RenderableType:
 
 
 def removal_view(removal: Removal) -> RenderableType:
+    """What `edgepack target remove` has removed, with its size in MB."""
     gone = f"removed {removal.removed} of {removal.target}, {removal.freed_mb:g} MB"
     return Text(gone if removal.removed else f"edgepack keeps nothing on {removal.target}")

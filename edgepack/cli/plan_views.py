@@ -18,6 +18,7 @@ _FITS = {"yes": "green", "likely": "green", "unlikely": "red", "no": "red"}
 
 
 def plan_view(plan: Plan) -> RenderableType:
+    """The steps with their reasons, then the predicted cost before and after, then the budgets that break."""
     then = plan.predictions
     head = f"{plan.task} for {plan.profile}: {plan.student.name()} in {plan.precision} on {plan.runtime}"
     what = f"a text of {then.length} tokens" if then.first_token_ms is None else f"one token after {then.length} others"
@@ -50,6 +51,7 @@ def _costs(plan: Plan) -> RenderableType:
 
 
 def profile_check_view(checked: ProfileCheck) -> RenderableType:
+    """A plan for each runtime and precision of the profile, unusual values, and a verdict."""
     table = Table("runtime", "precision", "plan", "MB", "ms", box=None, pad_edge=False)
     reasons: list[RenderableType] = []
     for tried in checked.plans:

@@ -40,6 +40,7 @@ def console(**settings: Any) -> Console:
 
 
 def show_json(content: Any) -> None:
+    """Prints JSON to standard output. json.dumps escapes what is not ASCII, so no control character gets out."""
     print(json.dumps(content, indent=1))
 
 
@@ -49,6 +50,7 @@ def show_text(text: str, end: str = "\n") -> None:
 
 
 def show_error(text: str) -> None:
+    """Prints a text to standard error. Control characters are shown as numbers."""
     print(visible_lines(text), file=sys.stderr, flush=True)
 
 

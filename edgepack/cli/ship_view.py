@@ -10,6 +10,7 @@ from edgepack.ship.shipping import Shipped
 
 
 def shipped_view(shipped: Shipped, out: Path) -> RenderableType:
+    """What `edgepack ship` has written, and how many MB each part adds to an app."""
     what = f"{shipped.task} of pack {shipped.pack_id} as a module for {shipped.platform}"
     head = Text(f"{shipped.name} {shipped.version}: {what}", style="bold")
     signed = "not signed" if shipped.signed_by is None else f"signed; public key {shipped.signed_by}"

@@ -22,6 +22,7 @@ _COLOURS = {"fits": "green", "over budget": "red", "not measured": "yellow"}
 
 
 def report_view(report: Report, out: str) -> RenderableType:
+    """The report in the order of its page: verdict, budgets, targets, quality, latency. out: the report's folder."""
     verdict = Text(f"{report.verdict}: ", style=f"bold {_COLOURS[report.verdict]}") + Text(report.headline, style="not bold default")
     beside = (*_targets(report), *_baseline(report), *_formats(report))
     quality = (_ladder(report), *_attempts(report), *_confidence(report), *_weakest(report))
@@ -32,6 +33,7 @@ def report_view(report: Report, out: str) -> RenderableType:
 
 
 def verification_view(verification: Verification) -> RenderableType:
+    """What `edgepack verify` has compared, in three sentences."""
     return Text(
         f"Pack {verification.pack_id} is whole: {verification.files} files match their hashes. {verification.runtime} answers "
         f"{verification.golden_texts} golden texts within {verification.largest_difference:g} (limit {verification.tolerance:g}). "
@@ -40,6 +42,7 @@ def verification_view(verification: Verification) -> RenderableType:
 
 
 def comparison_view(report: ComparisonReport, out: Path | None) -> RenderableType:
+    """The claims first, then a table for each target. out: the folder of the page, where one was written."""
     from edgepack.report.comparison import NAMES
 
     parts: list[RenderableType] = [Text(line, style="bold") for line in report.headlines]

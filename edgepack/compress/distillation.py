@@ -56,6 +56,7 @@ def targets_of(step: Distill, context: StageContext, width: int) -> list[dict[st
 
 
 def distillation_loss(step: Distill, context: StageContext, teacher: nn.Module | None) -> BatchLoss:
+    """The loss of a batch: the weighted sum of the parts that the step names. teacher: None where no part needs its hidden states."""
     task = context.task
 
     def loss(model: nn.Module, batch: dict[str, torch.Tensor], targets: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -52,6 +52,7 @@ def _masked(mask: torch.Tensor):
 
 
 def zero_share(model: nn.Module) -> float:
+    """The share of weights in attention and FFN matrices that are zero, from 0 to 1."""
     matrices = weight_matrices(model)
     return sum(int((matrix == 0).sum()) for matrix in matrices) / sum(matrix.numel() for matrix in matrices)
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 
 def world_size() -> int:
+    """The number of processes that run this command together; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 

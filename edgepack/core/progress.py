@@ -18,6 +18,8 @@ _LINE_EVERY_S = 30.0
 
 
 class Bar(Protocol):
+    """A progress bar. advance: so much more of its total is done."""
+
     def advance(self, amount: float = 1) -> None: ...
 
 

@@ -73,10 +73,12 @@ def read_text(path: Path, limit_bytes: int = JSON_BYTES, fix: str = _SAVE_AGAIN)
 
 
 def read_json(path: Path, limit_bytes: int = JSON_BYTES, fix: str = _SAVE_AGAIN, verb: str = "is not JSON") -> Any:
+    """The JSON value of a file. EdgepackError: the file is missing, too large, not UTF-8 or not JSON. See parse_json."""
     return parse_json(read_bytes(path, limit_bytes, fix), str(path), fix, verb)
 
 
 def read_json_object(path: Path, limit_bytes: int = JSON_BYTES, fix: str = _SAVE_AGAIN, verb: str = "is not JSON") -> dict[str, Any]:
+    """The JSON object of a file. EdgepackError as for read_json, and where the value is not an object."""
     return as_object(read_json(path, limit_bytes, fix, verb), str(path), fix)
 
 

@@ -20,6 +20,7 @@ def kv_heads(model: nn.Module) -> dict[int, int]:
 
 
 def cache_layers(model: nn.Module) -> tuple[CacheLayer, ...]:
+    """For each layer with attention: its index, its key and value heads, and the numbers in a head."""
     size = head_dim_of(model)
     return tuple(CacheLayer(layer=index, heads=count, head_size=size) for index, count in kv_heads(model).items())
 
@@ -37,11 +38,13 @@ def window_of(model: nn.Module, index: int) -> int | None:
 
 
 def logit_cap_of(model: nn.Module) -> float | None:
+    """The limit of the logits' size (softcap, as in Gemma 2), or None."""
     name = family_of_model(model).config_logit_cap
     return getattr(model.config, name) if name else None
 
 
 def attention_cap_of(model: nn.Module) -> float | None:
+    """The limit of the attention scores' size (softcap, as in Gemma 2), or None."""
     name = family_of_model(model).config_attention_cap
     return getattr(model.config, name) if name else None
 

@@ -15,4 +15,5 @@ def last_reason(error: BaseException) -> str:
 
 
 def without_colours(text: str) -> str:
+    """The text without the terminal's colour codes."""
     return _COLOURS.sub("", text)

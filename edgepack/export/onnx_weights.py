@@ -91,6 +91,7 @@ class WeightsFile:
 
 @contextmanager
 def weights_file(path: Path) -> Iterator[WeightsFile]:
+    """A file for weights, open for writing within the block."""
     with path.open("wb") as file:
         yield WeightsFile(file)
 

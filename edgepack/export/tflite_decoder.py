@@ -32,6 +32,7 @@ def runnable_tflite_decoder(model: nn.Module, task: Task, positions: int, weight
 
 
 def prompt_lengths(positions: int) -> tuple[int, ...]:
+    """The lengths, in tokens, of the signatures that read prompts; none is longer than `positions`."""
     return tuple(length for length in PROMPTS if length <= positions) or (positions,)
 
 

@@ -33,6 +33,7 @@ def is_steady(measurement: Measurement) -> bool:
 
 
 def doubts(measurement: Measurement) -> Iterator[str]:
+    """A sentence for each reason why the figures may not repeat; none where the measurement is steady and quiet."""
     rows = (*measurement.latency, *measurement.first_token)
     for row in rows:
         if not row.summary.steady:

@@ -21,6 +21,7 @@ from edgepack.pack.manifest import Manifest
 
 
 def loads(run: RunJob, manifest: Manifest, cold: bool, effort: Effort, progress) -> LoadRow:
+    """Session and first inference in ms, `effort.loads` times, each in a new process. cold: the file is out of the page cache first."""
     loads = []
     for _ in range(effort.loads):
         loads.append(run(load_job(cold)))
@@ -38,6 +39,7 @@ def loads(run: RunJob, manifest: Manifest, cold: bool, effort: Effort, progress)
 
 
 def first_start(run: RunJob) -> FirstStart:
+    """The start that packs the weights: its times in ms, and the MB that it leaves on the disk."""
     load = run(load_job(cold=True) | {"first": True})
     return FirstStart(
         session_ms=round(load["session_ms"], 3),
@@ -47,6 +49,7 @@ def first_start(run: RunJob) -> FirstStart:
 
 
 def storage(run: RunJob) -> StorageRow | None:
+    """Times in ms to read and to map the model's files, and MB/s; is_proved is None where the machine does not count reads."""
     storage = run({"kind": "storage"})
     read = storage["read_bytes"]
     return StorageRow(
@@ -59,6 +62,7 @@ def storage(run: RunJob) -> StorageRow | None:
 
 
 def texts(run: RunJob) -> TextTimes | None:
+    """Times in ms of the tokenizer and of the decision, for the golden texts; None where the pack has no texts."""
     texts = run({"kind": "texts", "threads": 1})
     if texts["texts"] is None:
         return None
@@ -95,6 +99,7 @@ def sustained(run: RunJob, manifest: Manifest, effort: Effort, threads: int) -> 
 
 
 def memory(run: RunJob, kind: str, length: int, threads: int, progress) -> MemoryRow:
+    """Peak memory in MB over an empty runtime; None where the machine does not report it. kind: the job that runs meanwhile."""
     result = run({"kind": kind, "threads": threads, "length": length})
     progress.advance()
     empty, running = result["empty_mb"], result["running_mb"]

@@ -30,6 +30,10 @@ def ask_golden(machine: Machine, pack: Path, manifest: Manifest, exact: bool) ->
 
 
 def largest_gap(manifest: Manifest, golden: list[dict[str, Any]], answers: Outputs, place: str) -> float:
+    """The largest difference between answers and golden vectors. EdgepackError: one is over the pack's tolerance. place: for the
+
+    message.
+    """
     worst, task = 0.0, task_named(manifest.task)
     for entry, output in zip(golden, answers, strict=True):
         gap = gap_between(output, np.asarray(entry["output"]), task)

@@ -34,6 +34,7 @@ def _up_to(most: int, lengths: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def load_job(cold: bool, threads: int = 1, length: int = 16) -> dict[str, Any]:
+    """The job that opens a session and runs one inference of `length` tokens. cold: the file is out of the page cache first."""
     return {"kind": "load", "cold": cold, "threads": threads, "length": length}
 
 

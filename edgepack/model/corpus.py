@@ -14,6 +14,8 @@ TRAIN_SPLIT = "data"  # what --vocabulary says for the train split alone
 
 @dataclass(frozen=True)
 class Corpus:
+    """Texts that the vocabulary must be able to write. sha256: of all texts, for the cache's key."""
+
     name: str
     texts: tuple[Text, ...]
     sha256: str

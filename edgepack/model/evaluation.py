@@ -39,10 +39,12 @@ def padded(features: Sequence[Features], pad_id: int, with_types: bool) -> dict[
 
 
 def takes_types(model: nn.Module) -> bool:
+    """Whether the model distinguishes the first text of a pair from the second (token types)."""
     return getattr(model.config, "type_vocab_size", 0) > 1
 
 
 def pad_id_of(model: nn.Module) -> int:
+    """The id of the padding token; 0 where the config names none, as padding is masked."""
     return model.config.pad_token_id or 0
 
 

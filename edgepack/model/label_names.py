@@ -56,6 +56,7 @@ def label_mapping(stated: str | None, splits: dict[str, list[Row]]) -> dict[str,
 
 
 def renamed(rows: list[Row], mapping: dict[str, str]) -> list[Row]:
+    """The rows with labels and tags renamed by `mapping`, from the data's names to the model's."""
     if not mapping:
         return rows
     return [

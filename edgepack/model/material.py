@@ -198,6 +198,7 @@ def save_outputs(path: Path, outputs: Outputs) -> None:
 
 
 def load_outputs(path: Path) -> Outputs:
+    """The outputs that save_outputs has written: one array for each row."""
     with np.load(path, allow_pickle=False) as file:
         parts = np.split(file["values"], np.cumsum(file["counts"])[:-1])
         return [part[0] for part in parts] if file["flat"] else parts

@@ -209,9 +209,11 @@ def with_head(
 
 
 def statement_of(model: nn.Module) -> SentenceStatement | None:
+    """What the sentence-transformers folder of a model states; None for other models."""
     return getattr(model, _STATEMENT, None)
 
 
 def dimensions_of(model: nn.Module) -> int | None:
+    """How many numbers of a vector stay (Matryoshka); None where all of them do."""
     head = getattr(model, NAME, None)
     return None if head is None else head.dimensions

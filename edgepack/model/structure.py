@@ -28,6 +28,7 @@ class OutputBias(nn.Module):
 
 
 def family_of_model(model: nn.Module) -> Family:
+    """The family of a model, by the model_type of its config."""
     return FAMILIES[model.config.model_type]
 
 
@@ -48,6 +49,7 @@ def ffns_of(model: nn.Module) -> list[nn.Module]:
 
 
 def head_dim_of(model: nn.Module) -> int:
+    """How many numbers one head has."""
     config, family = model.config, family_of_model(model)
     width = getattr(config, family.config_bottleneck or family.config_hidden)
     return getattr(config, "head_dim", None) or width // getattr(config, family.config_heads)
@@ -60,6 +62,7 @@ def kv_groups_of(model: nn.Module) -> int:
 
 
 def group_size(model: nn.Module, layer: nn.Module) -> int:
+    """How many query heads of a layer share a key and value head; 1 without grouped attention."""
     return inputs_of(layer.get_submodule(family_of_model(model).attention_output)) // kv_width_of(model, layer)
 
 
@@ -96,6 +99,7 @@ def layer_shapes(model: nn.Module) -> list[LayerShape]:
 
 
 def count_params(model: nn.Module) -> int:
+    """The number of parameters; shared ones count once."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -105,14 +109,17 @@ def matrix_of(linear: nn.Module) -> torch.Tensor:
 
 
 def outputs_of(linear: nn.Module) -> int:
+    """How many numbers a linear module gives."""
     return matrix_of(linear).shape[0]
 
 
 def inputs_of(linear: nn.Module) -> int:
+    """How many numbers a linear module takes."""
     return matrix_of(linear).shape[1]
 
 
 def has_attention(model: nn.Module, layer: nn.Module) -> bool:
+    """Whether a layer still has its attention: --drop-attention leaves only a bias."""
     family = family_of_model(model)
     return not isinstance(layer.get_submodule(family.attention_output), OutputBias)
 

@@ -21,6 +21,7 @@ _KNOWN_COLUMNS = {
 
 
 def read_table(text: str, path: Path, named_columns: frozenset[str]) -> Iterator[Record]:
+    """The records of a csv or tsv text. EdgepackError: rows of different widths, or a header without known columns."""
     first, _, rest = text.partition("\n")
     stated = re.fullmatch(r"sep=(.)\r?", first, re.IGNORECASE)  # a line of Excel's that names the delimiter
     skipped = 1 if stated else 0

@@ -59,6 +59,8 @@ class StageRecord(Frozen):
 
 
 class PackedFile(Frozen):
+    """One file of the pack, with its size in bytes and its sha256."""
+
     name: FileName
     bytes: int
     sha256: Sha256
@@ -227,4 +229,5 @@ def _check_sums(folder: Path, manifest: Manifest) -> None:
 
 
 def packed(path: Path) -> PackedFile:
+    """The record of a file: name, size and sha256."""
     return PackedFile(name=path.name, bytes=path.stat().st_size, sha256=sha256_of(path))

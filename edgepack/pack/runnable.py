@@ -32,6 +32,8 @@ class CacheLayer(Frozen):
 
 
 class Runnable(Frozen):
+    """What a target reads to open and run the model file: its inputs, outputs and the session's settings."""
+
     task: Identifier
     model: FileName  # file name; weights lie beside it in a file whose name starts with this one
     inputs: tuple[TensorName, ...]

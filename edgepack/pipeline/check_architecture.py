@@ -26,6 +26,8 @@ class AbilityCheck(Frozen):
 
 
 class ArchitectureCheck(Frozen):
+    """What `edgepack check-architecture` has tried with a family, ability by ability."""
+
     model_type: str
     task: str
     checks: tuple[AbilityCheck, ...]

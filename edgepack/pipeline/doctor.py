@@ -72,6 +72,8 @@ class MachineState(Frozen):
 
 
 class CacheState(Frozen):
+    """The cache's folder, the finished stages in it, and its size in MB."""
+
     folder: str
     exists: bool
     stages: int  # finished ones

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 
 def export_file(model: "nn.Module", material: Material, step: Export, folder: Path) -> Runnable:
+    """Writes the ONNX file with its weights into `folder`. Returns what a target must know about it."""
     from edgepack.export.onnx_decoder import export_decoder, runnable_decoder
     from edgepack.export.onnx_export import export_onnx, runnable
     from edgepack.export.onnx_optimization import optimize_onnx

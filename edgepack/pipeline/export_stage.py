@@ -19,6 +19,7 @@ def exporter_of(step: Export) -> str:
 
 
 def make(state: BuildState, step: Export, place: Stage) -> dict[str, Any]:
+    """Exports the model into the stage's folder, compares the file with torch, and scores it. Returns the stage's record."""
     if not is_first():
         return {}
     material, plan = state.material, state.plan
@@ -32,4 +33,5 @@ def make(state: BuildState, step: Export, place: Stage) -> dict[str, Any]:
 
 
 def after(state: BuildState, step: Export, place: Stage) -> tuple[BuildState, dict[str, Any]]:
+    """The state with the exported file, and the stage's record."""
     return replace(state, work=ExportedFile(state.work.checkpoint, place.folder, read_runnable(place.folder))), place.record

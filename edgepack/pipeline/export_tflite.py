@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 
 def export_file(model: "nn.Module", material: Material, step: Export, folder: Path) -> Runnable:
+    """Writes the TFLite file into `folder`, after smoothing where the step asks for it. Returns what a target must know about it."""
     from edgepack.export.tflite_decoder import export_tflite_decoder, runnable_tflite_decoder
     from edgepack.export.tflite_export import MODEL_FILE, export_tflite, runnable_tflite
     from edgepack.quantize.torch_smoothing import smooth_decoder, smooth_encoder

@@ -69,6 +69,7 @@ class StageInputs(Frozen):
 
 
 def teacher_inputs(material: Material, roots: Sequence[str]) -> StageInputs:
+    """What the teacher's outputs depend on. roots: modules whose code, and whose imports' code, is hashed."""
     return StageInputs(stage="teacher", parent="", settings={}, material=material_inputs(material), **_computed_by(roots))
 
 
@@ -78,6 +79,7 @@ def library_inputs(material: Material, roots: Sequence[str]) -> StageInputs:
 
 
 def soft_target_inputs(parent: str, roots: Sequence[str]) -> StageInputs:
+    """What the teacher's soft targets depend on. parent: the key of the teacher."""
     return StageInputs(stage="soft targets", parent=parent, settings={}, **_computed_by(roots))
 
 
@@ -102,6 +104,7 @@ def step_inputs(state: BuildState, step: Step, roots: Sequence[str]) -> StageInp
 
 
 def material_inputs(material: Material) -> MaterialInputs:
+    """The model, its task, the data's columns and rows, by hash."""
     data = material.data
     rows = {split: rows_sha256(material.rows(split)) for split in (data.splits if data else ())}
     if material.recipe.unlabelled:

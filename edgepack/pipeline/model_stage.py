@@ -35,10 +35,12 @@ def stage_of(step: ModelStep) -> "Callable[[nn.Module, ModelStep, StageContext],
 
 
 def module_of(step: ModelStep) -> str:
+    """The name of the module with the step's function."""
     return FUNCTIONS[type(step)].partition(":")[0]
 
 
 def make(state: BuildState, step: ModelStep, place: Stage) -> dict[str, Any]:
+    """Runs the step's function on the model, saves the checkpoint in the stage's folder, and scores it. Returns the stage's record."""
     from edgepack.model.checkpoint import save_checkpoint
 
     material = state.material
@@ -52,6 +54,7 @@ def make(state: BuildState, step: ModelStep, place: Stage) -> dict[str, Any]:
 
 
 def after(state: BuildState, step: ModelStep, place: Stage) -> tuple[BuildState, dict[str, Any]]:
+    """The state with the new checkpoint, and the stage's record."""
     return replace(state, work=TrainedModel(find_model(str(place.folder)))), place.record
 
 

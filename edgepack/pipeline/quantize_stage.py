@@ -115,6 +115,7 @@ def make(state: BuildState, step: Quantize, place: Stage) -> dict[str, Any]:
 
 
 def after(state: BuildState, step: Quantize, place: Stage) -> tuple[BuildState, dict[str, Any]]:
+    """The state with the quantized file, and the stage's record."""
     return replace(state, work=QuantizedFile(state.work.checkpoint, place.folder, read_runnable(place.folder))), place.record
 
 

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 
 def load_model(material: Material, checkpoint: "Source") -> "nn.Module":
+    """The torch model of a checkpoint, with the head that the task needs."""
     from edgepack.model.checkpoint import load_checkpoint
 
     return load_checkpoint(checkpoint, material.task.name, material.recipe.trust_remote_code, material.recipe.dimensions)
 
 
 def torch_outputs(model: "nn.Module", material: Material, features: list[Features], title: str) -> Outputs:
+    """The model's outputs, one array for each row of features. title: of the progress bar."""
     from edgepack.model.evaluation import run_model
 
     return run_model(model, material.task, features, title) if features else []
@@ -50,6 +52,7 @@ def file_size_mb(folder: Path, runnable: Runnable) -> float:
 
 
 def model_size(model: "nn.Module", file_mb: float) -> dict[str, Any]:
+    """Parameters, file size in MB, and the MB that the matrices would take when they are compressed."""
     from edgepack.compress.sparsity import coded_mb
     from edgepack.model.structure import count_params
 

@@ -17,6 +17,7 @@ from edgepack.plan.steps import CutVocabulary
 
 
 def make(state: BuildState, step: CutVocabulary, place: Stage) -> dict[str, Any]:
+    """Cuts the vocabulary of model and tokenizer, saves both in the stage's folder, and scores them. Returns the stage's record."""
     from edgepack.compress.vocabulary import cut_vocabulary
     from edgepack.model.checkpoint import save_checkpoint
 
@@ -30,6 +31,7 @@ def make(state: BuildState, step: CutVocabulary, place: Stage) -> dict[str, Any]
 
 
 def after(state: BuildState, step: CutVocabulary, place: Stage) -> tuple[BuildState, dict[str, Any]]:
+    """The state with the cut model, and the stage's record with the seconds of new soft targets."""
     cut, seconds = with_soft_targets(_with_cut_model(state, place.folder))
     return cut, place.record | {"seconds": place.record["seconds"] + seconds}
 

@@ -25,6 +25,8 @@ _UNITS = {"file_mb": "MB of files", "ram_mb": "MB of memory", "latency_ms": "ms 
 
 
 class BrokenBudget(Frozen):
+    """A budget that the prediction exceeds; both figures are in the budget's unit."""
+
     name: str
     limit: float
     predicted: float
@@ -38,6 +40,8 @@ class BrokenBudget(Frozen):
 
 
 class Choice(Frozen):
+    """What the plan has chosen, with its prediction and the budgets that still break. pruned: the teacher's shape after pruning."""
+
     prune_heads: float
     pruned: ModelShape
     student: ModelShape
@@ -168,6 +172,7 @@ def _precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: 
 
 
 def file_kind(shape: ModelShape, runtime: str) -> FileKind:
+    """The format of the runtime's files, and whether the model is a decoder."""
     return FileKind(FORMATS[runtime], shape.decodes)
 
 
@@ -220,6 +225,7 @@ def _students(
 
 
 def in_words(broken: tuple[BrokenBudget, ...]) -> str:
+    """The budgets with their predictions and limits, joined by `and`."""
     return " and ".join(map(str, broken))
 
 

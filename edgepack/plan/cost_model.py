@@ -113,6 +113,7 @@ def predict(
     embedding_bits: int = 8,
     prepack: bool = True,
 ) -> Prediction:
+    """The predicted cost on a device: MB of file and memory, ms of latency (p90 at `length` tokens, all cores) and of a cold load."""
     format = FORMATS[runtime]
     file_mb = predict_file_mb(shape, precision, embedding_bits, format)
     tokens, decoder = (1, True) if shape.decodes else (length, False)

@@ -25,6 +25,7 @@ def kept_heads(heads: int, fraction: float, group: int = 1) -> int:
 
 
 def kept_neurons(neurons: int, fraction: float) -> int:
+    """How many FFN neurons stay when `fraction` of them is cut: a multiple of the kernels' step, and at least one step."""
     if fraction == 0:
         return neurons
     step = _NEURON_STEP if neurons >= 4 * _NEURON_STEP else 1

@@ -113,6 +113,7 @@ def bits_of(name: str) -> int:
 
 @cache
 def precision_facts(name: str) -> PrecisionFacts:
+    """The facts of a precision, from its file in plan/precisions."""
     facts: PrecisionFacts = import_module(f"edgepack.plan.precisions.{name}").FACTS
     return facts
 

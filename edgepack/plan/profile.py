@@ -56,6 +56,8 @@ class Budget(Stated):
 
 
 class Cpu(Stated):
+    """The CPU. cores: those that run the model. clock_ghz: at full load. isa: the instruction sets that decide kernels and safety."""
+
     arch: Literal["aarch64", "armv7l", "x86_64", "wasm32"]
     part: str
     cores: int = Field(gt=0)
@@ -68,11 +70,15 @@ class Cpu(Stated):
 
 
 class Memory(Stated):
+    """The device's memory in MB (10^6 bytes), and its bandwidth in GB/s."""
+
     total_mb: int = Field(gt=0)
     bandwidth_gb_s: float = Field(gt=0)
 
 
 class Storage(Stated):
+    """What the model is read from, and its sequential speed in MB/s."""
+
     kind: str
     read_mb_s: float = Field(gt=0)
 
@@ -85,6 +91,8 @@ class Precision(Stated):
 
 
 class Runtime(Stated):
+    """A runtime of the device: its version, and its speed in each precision."""
+
     version: str = Field(pattern=r"^\d+(\.\d+)*$")  # compared with what our files need
     precisions: dict[PrecisionName, Precision]
 
@@ -96,6 +104,8 @@ class Runtime(Stated):
 
 
 class Profile(Stated):
+    """A device as data: one TOML file in device_profiles, or one that the user names."""
+
     name: str
     summary: str
     cpu: Cpu

@@ -19,6 +19,7 @@ class ProfileRow(NamedTuple):
 
 
 def profile_names() -> list[str]:
+    """The names of the profiles that edgepack ships, in alphabetical order."""
     return sorted(path.stem for path in shipped("device_profiles").glob("*.toml"))
 
 

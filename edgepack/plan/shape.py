@@ -17,6 +17,8 @@ _MOST_LAYERS, _MOST_HEADS, _MOST_WIDTH, _MOST_ROWS = 512, 512, 200_000, 50_000_0
 
 
 class LayerShape(Frozen):
+    """How many heads and FFN neurons a layer has."""
+
     heads: int
     ffn: int
 

@@ -67,6 +67,8 @@ class PruneWeights(Frozen):
 
 
 class Distill(Frozen):
+    """Train a student of `layers` layers and hidden width `hidden` on the teacher's outputs."""
+
     verb: Literal["distill"] = "distill"
     layers: int
     hidden: int
@@ -84,6 +86,8 @@ class Distill(Frozen):
 
 
 class Export(Frozen):
+    """Write the model as an fp32 file that the runtime opens."""
+
     verb: Literal["export"] = "export"
     format: Format = "onnx"
     opset: int | None = None  # ONNX only
@@ -98,6 +102,8 @@ _ROUNDS_ACTIVATIONS = frozenset({"dynamic", "static"})
 
 
 class Quantize(Frozen):
+    """Store and compute the exported file's matrix products in fewer bits."""
+
     verb: Literal["quantize"] = "quantize"
     precision: PrecisionName
     # dynamic: activations in int8 by scales of each text; static: by scales of calibration texts; blockwise: a scale for each block

@@ -28,6 +28,7 @@ class Product:
 
 
 def matrix_products(file: Path) -> list[Product]:
+    """Every matrix product of a model file, in the file's order: its op, layer, weights and precision."""
     if file.suffix == ".tflite":
         from edgepack.export.tflite_graph import products_of
 

@@ -35,6 +35,8 @@ class Bar:
 
 @dataclass(frozen=True)
 class Interval:
+    """A value with its interval, as one row of a chart. text: what stands beside it."""
+
     label: str
     low: float
     value: float
@@ -68,6 +70,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class HeatRow:
+    """One row of a heat map."""
+
     label: str
     cells: tuple[Cell, ...]
 

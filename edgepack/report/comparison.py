@@ -39,6 +39,8 @@ class ComparedPack(Frozen):
 
 
 class Failed(Frozen):
+    """A target that could not measure the packs, with the reason and the fix."""
+
     target: str
     failure: str
     fix: str
@@ -61,6 +63,7 @@ class ComparisonReport(Frozen):
 
 
 def compared_pack(name: str, manifest: Manifest) -> ComparedPack:
+    """What a comparison shows of a pack beside its times: size, parameters and score."""
     last = manifest.ladder[-1]
     return ComparedPack(
         name=name,
@@ -75,6 +78,7 @@ def compared_pack(name: str, manifest: Manifest) -> ComparedPack:
 
 
 def headline_row(comparison: Comparison, pack: int) -> Compared:
+    """The row of latency that the claim is made of: the longest texts, on the most threads."""
     rows = [row for row in comparison.rows if row.pack == pack and row.what == "latency_ms"]
     return max(rows, key=lambda row: (row.length or 0, row.threads))
 

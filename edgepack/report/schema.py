@@ -27,6 +27,7 @@ def schema() -> dict[str, Any]:
 
 
 def text() -> str:
+    """The JSON schema of report.json, as the file that edgepack ships."""
     return json.dumps(schema(), indent=1) + "\n"
 
 

@@ -40,10 +40,12 @@ def place_report(folder: Path, report: Report) -> None:
 
 
 def markdown(report: Report) -> str:
+    """The report as Markdown, for report.md."""
     return _render("report.md.j2", report)
 
 
 def html(report: Report) -> str:
+    """The report as one HTML page without scripts, for report.html."""
     return _render("report.html.j2", report, charts=_charts(report))
 
 
@@ -160,6 +162,7 @@ def _by_threads(rows: tuple[LatencyRow, ...], value: Callable[[LatencyRow], floa
 
 
 def tokens_per_s(row: LatencyRow) -> float:
+    """A decoder's tokens per second, from the median time of one token."""
     return 1e3 / row.summary.p50
 
 

@@ -60,6 +60,7 @@ def artefacts() -> dict[str, Artefact]:
 
 
 def artefact(coordinate: str) -> Artefact:
+    """The record of a Maven coordinate."""
     return next(each for each in artefacts().values() if each.coordinate == coordinate)
 
 

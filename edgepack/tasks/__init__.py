@@ -30,4 +30,5 @@ def task_named(name: str) -> "Task":
 
 
 def all_tasks() -> tuple["Task", ...]:
+    """The records of all tasks, by name."""
     return tuple(task_named(name) for name in task_names())

@@ -25,6 +25,8 @@ class Finding(Frozen):
 
 
 class TargetCheck(Frozen):
+    """What `edgepack target check` has found. can_run: no finding says no."""
+
     target: str
     address: str
     pack_id: str | None

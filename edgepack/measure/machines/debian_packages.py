@@ -21,6 +21,7 @@ def packages_of(arch: Arch) -> tuple[str, ...]:
 
 
 def check_tools() -> None:
+    """EdgepackError where apt-get or dpkg-deb is missing."""
     missing = [name for name in ("apt-get", "dpkg-deb") if shutil.which(name) is None]
     if missing:
         raise EdgepackError(

@@ -59,6 +59,7 @@ class RuntimeSite(Frozen):
 
 
 def roots_folder(cache: str | None) -> Path:
+    """The folder of the cache that holds emulated systems."""
     return cache_folder(cache) / "emulated"
 
 

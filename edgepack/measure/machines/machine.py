@@ -54,6 +54,8 @@ class SetUp(Frozen):
 
 
 class Removal(Frozen):
+    """What was removed from a target. removed: None where there was nothing."""
+
     target: str
     address: str
     removed: str | None

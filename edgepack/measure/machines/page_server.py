@@ -21,6 +21,7 @@ class PageServer:
 
 @contextlib.contextmanager
 def page_server() -> Iterator[PageServer]:
+    """A server on loopback that runs within the block."""
     server = PageServer()
 
     class Handler(BaseHTTPRequestHandler):

@@ -50,6 +50,7 @@ def _cpu_seconds_of(process: int) -> float:
 
 
 def is_alive(process: int) -> bool:
+    """Whether a process with this id exists, whoever owns it."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -60,6 +61,7 @@ def is_alive(process: int) -> bool:
 
 
 def has_thread(process: int, name: str) -> bool:
+    """Whether a process has a thread of this name; False where /proc does not show it."""
     with contextlib.suppress(OSError):
         return any(path.read_text().strip() == name for path in (_PROC / str(process) / "task").glob("*/comm"))
     return False

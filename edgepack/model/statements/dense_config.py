@@ -12,6 +12,7 @@ _KNOWN = ("in_features", "out_features", "bias", "activation_function", "module_
 
 
 def read_dense(folder: Path, path: str) -> Dense:
+    """The Dense part in folder/path. EdgepackError: a key or an activation that edgepack does not reproduce."""
     file, content = f"{path}/config.json", read_object(folder / path / "config.json")
     check_keys(file, content, _KNOWN)
     for key in ("module_input_name", "module_output_name"):
@@ -33,6 +34,7 @@ def read_dense(folder: Path, path: str) -> Dense:
 
 
 def read_layer_norm(folder: Path, path: str) -> LayerNorm:
+    """The LayerNorm part in folder/path. EdgepackError: an unknown key, or no weights."""
     file, content = f"{path}/config.json", read_object(folder / path / "config.json")
     check_keys(file, content, ("dimension",))
     _check_weights(folder / path)

@@ -20,6 +20,7 @@ _KNOWN = (*_WIDTHS, *_OLD_KEYS, "pooling_mode", "include_prompt")
 
 
 def read_pooling(folder: Path, path: str) -> Pooling:
+    """The Pooling part in folder/path. EdgepackError: a key or a mode that edgepack does not reproduce."""
     file, content = f"{path}/config.json", read_object(folder / path / "config.json")
     check_keys(file, content, _KNOWN)
     modes = _modes(content)

@@ -32,6 +32,8 @@ class Dense(Frozen):
 
 
 class LayerNorm(Frozen):
+    """A LayerNorm over a vector of `width` numbers; its weights are in `folder`."""
+
     part: Literal["layer_norm"] = "layer_norm"
     width: int = Field(gt=0)
     folder: str

@@ -11,6 +11,7 @@ _KNOWN = (*_WIDTHS, "pooling_strategy", "activation_function", "chunk_size")  # 
 
 
 def read_splade(folder: Path, path: str) -> Splade:
+    """The SpladePooling part in folder/path. EdgepackError: a key or a value that edgepack does not reproduce."""
     file, content = f"{path}/config.json", read_object(folder / path / "config.json")
     check_keys(file, content, _KNOWN)
     strategy = typed(file, content, "pooling_strategy", str, "max")

@@ -13,6 +13,7 @@ _SAVE_AGAIN = "save or download the model again"
 
 
 def read_list(path: Path) -> list[Any]:
+    """The JSON list of a file. EdgepackError where it is not a list."""
     content = read_json(path, _BYTES, _SAVE_AGAIN)
     if not isinstance(content, list):
         raise EdgepackError(f"{path} is not a JSON list: {shown(content, 40)}", _SAVE_AGAIN)

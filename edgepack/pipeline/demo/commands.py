@@ -28,6 +28,7 @@ def phrasings() -> dict[str, Any]:
 
 
 def intents() -> list[str]:
+    """The demo's labels, in alphabetical order."""
     return sorted(phrasings()["intents"])
 
 

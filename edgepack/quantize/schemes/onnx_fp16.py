@@ -25,6 +25,7 @@ _LARGEST = np.finfo(np.float16).max
 
 
 def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Iterator[Candidate]:
+    """One candidate: every large tensor whose values fit into fp16 is stored in fp16."""
     tensors = load_mapped(exported / MODEL_FILE).graph.initializer
     in_float = frozenset(tensor.name for tensor in tensors if _is_large(tensor) and not _fits(tensor))  # beyond fp16's range
     yield Candidate(step.precision, step.precision, partial(store_halves, exported), {}, in_float=in_float)

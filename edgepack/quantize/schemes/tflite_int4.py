@@ -21,12 +21,14 @@ from edgepack.tasks.common.task import Features
 
 
 def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Iterator[Candidate]:
+    """One candidate: weights in 4 bits by GPTQ on calibration texts, embeddings in int8."""
     calibration, texts_used = running_texts(texts)
     recipe = f"int4, a scale for {step.block} weights, embeddings in int8"
     yield Candidate(recipe, step.precision, partial(quantize, exported, step, calibration), {"calibration_texts": texts_used})
 
 
 def runnable(before: Runnable) -> Runnable:
+    """The same as before: the session needs no other settings."""
     return before
 
 

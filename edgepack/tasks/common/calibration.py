@@ -92,4 +92,5 @@ def known(value: float) -> float | None:
 
 
 def rounded(value: float) -> float:
+    """The value with six digits behind the point, as records keep it."""
     return round(float(value), 6)

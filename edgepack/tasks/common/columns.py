@@ -92,6 +92,7 @@ def parts_of(rows: Sequence[Row]) -> list[str | tuple[str, ...]]:
 
 
 def as_number(value: Any) -> float | None:
+    """A finite number, or None where the value is none."""
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -100,6 +101,7 @@ def as_number(value: Any) -> float | None:
 
 
 def guess_text(first: Record, records: list[Record], names: list[str]) -> str:
+    """The column with the text: one with a usual name, else the one with the most characters. EdgepackError: no column holds text."""
     named = [name for wanted in _TEXT_NAMES for name in names if name.lower() == wanted]
     if named:
         return named[0]

@@ -31,10 +31,12 @@ def columns(first: Record, records: list[Record], wished: Mapping[str, str | Non
 
 
 def decide(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row]) -> list[None]:
+    """None for every row: a number is not a decision."""
     return [None] * len(outputs)
 
 
 def metrics(answers: Answers) -> tuple[Metric, ...]:
+    """Spearman's and Pearson's correlation of the model's numbers with the data's."""
     ours = np.array([float(np.ravel(output)[0]) for output in answers.outputs])
     truth = np.array([np.nan if row.gold is None else row.gold for row in answers.rows])
     return by_row("spearman", answers, spearman(ours, truth)), by_row("pearson", answers, pearson(ours, truth))

@@ -57,6 +57,7 @@ def truth_of(rows: Sequence[Row], labels: Mapping[str, int], count: int) -> np.n
 
 
 def metrics(answers: Answers) -> tuple[Metric, ...]:
+    """Micro F1 and macro F1 over all labels of all rows."""
     decided, truth = _tables(answers)
     counts = np.stack([(decided & truth).sum(axis=1), decided.sum(axis=1), truth.sum(axis=1)], axis=1)
     return by_row("micro_f1", answers, micro_f1(counts)), by_row("macro_f1", answers, _macro_f1(decided, truth))
@@ -76,6 +77,7 @@ def _macro_f1(decided: np.ndarray, truth: np.ndarray) -> Statistic:
 
 
 def class_results(answers: Answers) -> list[ClassResult]:
+    """F1 of each label that the test rows have."""
     decided, truth = _tables(answers)
     both = decided & truth
     names = {index: name for name, index in answers.labels.items()}
@@ -144,6 +146,7 @@ def labels_from(value: Any, known: Sequence[str], place: str) -> tuple[str, ...]
 
 
 def flags_from(value: Mapping[str, Any], known: Sequence[str]) -> tuple[str, ...]:
+    """The labels whose columns of 0 and 1 hold a 1, in the model's order."""
     flagged = {int(key.removeprefix(FLAG)) for key, held in value.items() if key.startswith(FLAG) and _flag(held)}
     return tuple(known[index] for index in sorted(flagged))
 

@@ -54,6 +54,7 @@ def check(target: Target) -> None:
 
 @contextlib.contextmanager
 def opened(target: Target) -> Iterator[Here]:
+    """This machine. There is nothing to open or to close."""
     yield Here()
 
 

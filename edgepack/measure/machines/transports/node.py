@@ -54,6 +54,7 @@ def _check_node() -> str:
 
 @contextlib.contextmanager
 def opened(target: Target) -> Iterator["Node"]:
+    """Node.js with its runtime, which npm fetches once. EdgepackError: no Node.js, or npm cannot fetch the runtime."""
     yield Node(target, fetched(FACTS.npm.name), _check_node())
 
 

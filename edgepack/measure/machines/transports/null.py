@@ -71,6 +71,7 @@ def check(target: Target) -> None:
 
 @contextlib.contextmanager
 def opened(target: Target) -> Iterator[Null]:
+    """The null machine. There is nothing to open or to close."""
     yield Null()
 
 

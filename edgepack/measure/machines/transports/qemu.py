@@ -192,6 +192,7 @@ def check(target: Target) -> None:
 
 @contextlib.contextmanager
 def opened(target: Target) -> Iterator[Emulated]:
+    """The emulated CPU of the address. EdgepackError: edgepack emulates no such CPU."""
     yield Emulated(target, find_cpu(target.address))
 
 
