@@ -118,6 +118,7 @@ def rows_of(summary, runs) -> list:
             "op": op,
             "ms": float(match["ms"]),
             "inside": match["kind"] == "Delegate",
+            "provider": "xnnpack" if match["kind"] == "Delegate" else "built-in kernels",
             "integers": any(mark in op for mark in _INTEGERS),
         }
         rows += [dict(row) for _ in range(max(1, int(match["calls"]) // runs))]

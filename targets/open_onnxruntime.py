@@ -22,8 +22,8 @@ LEVELS = {
 }
 
 
-def open_file(path, settings, threads, careful=False, profile=None):
-    """A session with the pack's own `settings`. profile: where the runtime's profiler writes to.
+def open_file(path, settings, threads, careful=False, profile=None, providers=("CPUExecutionProvider",)):
+    """A session with the pack's own `settings`. profile: where the runtime's profiler writes to. providers: the first is asked first.
 
     careful: compute u8 x s8 products without saturation. The runtime then turns s8 weights to u8 as it loads, so such a session
     is for answers, not for timing.
@@ -41,7 +41,7 @@ def open_file(path, settings, threads, careful=False, profile=None):
         options.graph_optimization_level = LEVELS["extended"]
         options.add_session_config_entry("session.x64quantprecision", "1")
     disabled = settings.get("disabled_optimizers", [])
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled)
+    return onnxruntime.InferenceSession(str(path), options, providers=list(providers), disabled_optimizers=disabled)
 
 
 class Decoder:

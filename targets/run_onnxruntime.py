@@ -13,14 +13,12 @@ IMPORT_MS = (time.perf_counter() - start) * 1e3
 import counting  # noqa: E402
 import generation  # noqa: E402
 import machine  # noqa: E402
+import onnxruntime_ops  # noqa: E402
 import protocol  # noqa: E402
 import text_times  # noqa: E402
 
 WARM_UP_RUNS = 5  # before ops are timed one by one
-INTEGER_OPS = {
-    "DynamicQuantizeLinear", "DynamicQuantizeMatMul", "GatherBlockQuantized", "MatMulInteger", "MatMulIntegerToFloat", "MatMulNBits",
-    "QAttention", "QGemm", "QLinearMatMul", "QuantizeLinear",
-}  # fmt: skip
+CPU = "CPUExecutionProvider"
 
 
 def open_session(folder, manifest, threads, exact):
@@ -42,23 +40,46 @@ def open_decoder(folder, manifest, threads, positions):
 
 
 def ops(folder, manifest, job, _) -> dict:
-    """Times of single ops for a text of `length` tokens, mean of `runs` inferences on `threads` threads, by onnxruntime's profiler."""
+    """Times of single ops for a text of `length` tokens, mean of `runs` inferences on `threads` threads, by onnxruntime's profiler.
+
+    providers: onnxruntime's names of execution providers that are asked before the CPU's. Refused where this build lacks one, and where
+    one cannot take the file.
+    """
+    providers = job.get("providers") or []
     with tempfile.TemporaryDirectory() as place:
-        model, profile = folder / manifest["model"], place + "/ops"
-        session = open_onnxruntime.open_file(model, manifest["session"], job["threads"], profile=profile)
+        session = _profiled(folder / manifest["model"], manifest["session"], job["threads"], place + "/ops", providers)
         feeds = protocol.random_text(manifest, job["length"])
         for _ in range(WARM_UP_RUNS + job["runs"]):
             session.run(None, feeds)
         events = json.loads(Path(session.end_profiling()).read_text())
-    kernels = [event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
-    one_run = len(kernels) // (WARM_UP_RUNS + job["runs"])
-    timed = kernels[WARM_UP_RUNS * one_run :]
-    rows = []
-    for index in range(one_run):
-        op = timed[index]["args"]["op_name"]
-        times = [event["dur"] for event in timed[index::one_run]]
-        rows.append({"op": op, "ms": sum(times) / len(times) / 1e3, "inside": None, "integers": op in INTEGER_OPS})
-    return {"ops": rows, "threads": job["threads"]}
+    return {"ops": onnxruntime_ops.rows(events, WARM_UP_RUNS, job["runs"]), "threads": job["threads"]}
+
+
+def _profiled(model, settings, threads, profile, providers):
+    available = open_onnxruntime.onnxruntime.get_available_providers()
+    for name in providers:
+        if name not in available:
+            raise protocol.Refused(
+                "this onnxruntime has no {}; it has {}".format(name, ", ".join(available)),
+                "install a build that has it, such as onnxruntime-openvino or onnxruntime-qnn, or leave it out of --providers",
+            )
+    try:
+        session = open_onnxruntime.open_file(model, settings, threads, profile=profile, providers=[*providers, CPU])
+    except Exception as error:  # a provider's own errors have no common class
+        if not providers:
+            raise
+        lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        raise protocol.Refused(
+            "{} cannot take this file: {}".format(", ".join(providers), lines[-1][:300]),
+            "build with --precision fp32, which more providers take, or measure without --providers",
+        ) from None
+    unused = [name for name in providers if name not in session.get_providers()]
+    if unused:
+        raise protocol.Refused(
+            "{} did not start, and onnxruntime went on without it".format(", ".join(unused)),
+            "see what it needs on this machine (drivers, libraries), or leave it out of --providers",
+        )
+    return session
 
 
 if __name__ == "__main__":

@@ -37,6 +37,17 @@ def measure(  # noqa: PLR0913, PLR0917  a flag is a parameter
     ] = 0.0,
     force: Annotated[bool, typer.Option("--force", help="Measure even while other programs take the cores. The report says so.")] = False,
     ops: Annotated[bool, typer.Option("--ops", help="Measure the time of each op too, with the runtime's profiler.")] = False,
+    providers: Annotated[
+        str | None,
+        typer.Option(
+            help="With --ops: ask these execution providers before the CPU, such as nnapi,xnnpack, and show where each op ran. "
+            "`profile` asks the accelerators that the device profile lists."
+        ),
+    ] = None,
+    max_fallback: Annotated[
+        str | None,
+        typer.Option(help="With --providers: the largest share of time that may run on the CPU. The exit code is 2 if more does."),
+    ] = None,
     baseline: Annotated[
         Path | None,
         typer.Option(help="Older report.json of the same machine to compare with. The exit code is 2 if a figure became worse."),
@@ -52,13 +63,15 @@ def measure(  # noqa: PLR0913, PLR0917  a flag is a parameter
     from edgepack.cli.views import report_view
     from edgepack.measure.machines.targets import find_targets
     from edgepack.measure.measurement import chosen_effort
+    from edgepack.measure.ops import chosen_ops
     from edgepack.pipeline.measure import measure_pack
     from edgepack.report.junit import write_junit
 
     on_stop(f"The reports in {out or pack} are as they were, or all new. Start the same command again to measure from the start.")
     effort = chosen_effort(quick, mlperf, sustained, force)
     most = parse_fraction(max_regression, "--max-regression")
-    report = measure_pack(pack, data, out, effort, ops, find_targets(on or [], targets, cache), baseline, most)
+    wish = chosen_ops(ops, providers, None if max_fallback is None else parse_fraction(max_fallback, "--max-fallback"))
+    report = measure_pack(pack, data, out, effort, wish, find_targets(on or [], targets, cache), baseline, most)
     if junit:
         write_junit(junit, report)
     print_result(report.as_json(), json_, lambda: report_view(report, str(out or pack)))

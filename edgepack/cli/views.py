@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edgepack.report.records import Report
 
 _MOST_GROUPS = 12
+_MOST_OPS = 12
 _COLOURS = {"fits": "green", "over budget": "red", "not measured": "yellow"}
 
 
@@ -26,6 +27,7 @@ def report_view(report: Report, out: str) -> RenderableType:
     verdict = Text(f"{report.verdict}: ", style=f"bold {_COLOURS[report.verdict]}") + Text(report.headline, style="not bold default")
     beside = (*_targets(report), *_baseline(report), *_formats(report))
     quality = (_ladder(report), *_attempts(report), *_confidence(report), *_weakest(report))
+    beside = (*beside, *_providers(report))
     facts = [Text(fact) for fact in report.facts]
     return Group(
         verdict, *facts, Text(), _checks(report), Text(), *beside, *quality, *_latency(report), Text(), Text(f"report: {out}/report.html")
@@ -76,6 +78,20 @@ def _checks(report: Report) -> RenderableType:
         margin = "–" if check.margin is None else f"{check.margin:+.0%}"
         table.add_row(check.name, f"{check.limit:g}", actual, margin, holds, f"{check.origin or ''} {check.where}")
     return Group(table, *(Text(f"{check.name}: {check.next_step}", style="yellow") for check in report.checks if check.next_step))
+
+
+def _providers(report: Report) -> Iterator[RenderableType]:
+    """Where the time of the ops went, where providers were asked."""
+    if report.ops is None or not report.ops.providers:
+        return
+    ops, limit = report.ops, report.ops.most_fallback
+    share = f"{ops.fallback_share:.1%} of the time fell back to the CPU" + ("" if limit is None else f" (limit {limit:.1%})")
+    colour = "red" if ops.exceeds else "green" if limit is not None else ""
+    yield Text(f"{', '.join(ops.providers)}: {share}; {ops.partitions} partitions", style=colour)
+    table = Table("op", "ran on", "times", "ms", "share", box=None, pad_edge=False)
+    for row in ops.rows[:_MOST_OPS]:
+        table.add_row(row.op, row.provider or "–", str(row.count), f"{row.ms:.3g}", f"{row.share:.1%}")
+    yield from (table, Text())
 
 
 def _formats(report: Report) -> Iterator[RenderableType]:

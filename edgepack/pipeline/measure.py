@@ -13,7 +13,7 @@ from edgepack.measure.golden import answers_on
 from edgepack.measure.machines.targets import LOCAL, Target, transport
 from edgepack.measure.measurement import FULL, Effort
 from edgepack.measure.measuring import measure
-from edgepack.measure.ops import profile_ops
+from edgepack.measure.ops import OpsWish, profile_ops, wished_providers
 from edgepack.model.data import label_ids, load_data
 from edgepack.model.quality import judge_outputs
 from edgepack.pack.manifest import MANIFEST_FILE, REPORT_FILES, Manifest, StageRecord, check_files, read_manifest
@@ -31,21 +31,24 @@ def measure_pack(
     data: str | None = None,
     out: Path | None = None,
     effort: Effort = FULL,
-    ops: bool = False,
+    ops: OpsWish | bool = False,
     on: Sequence[Target] = (LOCAL,),
     baseline: Path | None = None,
     max_regression: float = 0.1,
 ) -> Report:
     """Measures `pack` on each of `on`, and its score here where test data is given or still where the build found it.
 
-    `ops` looks at single ops too. The report goes into `out`, or into the pack, which is then sealed anew. On other data than the
-    build's, nothing is compared with the teacher, which is not in the pack. baseline: an older report.json of the same machines; what
-    is worse by more than the share max_regression makes the report's exit code 2. EdgepackError where a file of the pack was changed,
-    where the baseline is of another task, profile or machine, and where no target could measure; where one of several fails, the
-    report says so and the others stand in it.
+    `ops` looks at single ops too, and at where each ran. The report goes into `out`, or into the pack, which is then sealed anew. On
+    other data than the build's, nothing is compared with the teacher, which is not in the pack. baseline: an older report.json of the
+    same machines; what is worse by more than the share max_regression makes the report's exit code 2. EdgepackError where a file of the
+    pack was changed, where the baseline is of another task, profile or machine, and where no target could measure; where one of several
+    fails, the report says so and the others stand in it.
     """
     manifest = read_manifest(pack)
     check_files(pack, manifest, skip=REPORT_FILES)
+    wish = OpsWish() if ops is True else ops or None
+    if wish:
+        wished_providers(wish.providers, manifest.plan.runtime, manifest.profile)
     older = read_baseline(baseline) if baseline else None
     if older:
         check_comparable(older, manifest.profile.name, manifest.task, [target.name for target in on])
@@ -59,7 +62,7 @@ def measure_pack(
         manifest, median_length = _scored_again(pack, manifest, data)
         outcomes = []
         for target in on:
-            outcomes.append(_outcome(target, pack, manifest, median_length, effort, ops, older))
+            outcomes.append(_outcome(target, pack, manifest, median_length, effort, wish, older))
             if outcomes[-1].failure and len(on) > 1:
                 say(f"{target.name}: {outcomes[-1].failure}\n  fix: {outcomes[-1].fix}")
         report = judge_targets(manifest, outcomes)
@@ -73,7 +76,7 @@ def measure_pack(
 
 
 def _outcome(
-    target: Target, pack: Path, manifest: Manifest, median_length: int | None, effort: Effort, ops: bool, older: Report | None
+    target: Target, pack: Path, manifest: Manifest, median_length: int | None, effort: Effort, ops: OpsWish | None, older: Report | None
 ) -> Outcome:
     """The measurement on one target, or what an emulated one tells; its failure is a result too, so that the others go on."""
     try:
@@ -87,7 +90,7 @@ def _outcome(
             return Outcome(
                 target=target,
                 golden_difference=answers_on(machine, pack, manifest) if pushed else None,
-                ops=profile_ops(pack, manifest, machine) if ops else None,
+                ops=profile_ops(pack, manifest, machine, ops) if ops else None,
                 measurement=measure(pack, manifest, median_length, effort, machine, target.name),
                 pushed=pushed,
             )

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from edgepack.core.records import Stated
 from edgepack.plan.precision import exported_precision, precision_names
 from edgepack.plan.profile_files import profile_names, profile_path, read_profile_toml
-from edgepack.plan.runtime import runtime_names
+from edgepack.plan.runtime import provider_names, runtime_names
 from edgepack.plan.saturation import saturates_u8s8
 from edgepack.plan.setting import BUDGETS, Setting
 
@@ -103,6 +103,12 @@ class Runtime(Stated):
         return self
 
 
+class Accelerator(Stated):
+    """What may run ops beside the CPU's kernels, and why one would want it."""
+
+    why: str
+
+
 class Profile(Stated):
     """A device as data: one TOML file in device_profiles, or one that the user names."""
 
@@ -113,7 +119,16 @@ class Profile(Stated):
     storage: Storage
     runtimes: dict[RuntimeName, Runtime] = Field(min_length=1)
     budget: Budget = Field(default_factory=Budget)
+    accelerators: dict[str, Accelerator] = Field(default_factory=dict)  # that `measure --providers profile` asks, in this order
     min_sdk: int | None = Field(default=None, ge=26)  # oldest Android API of a phone's module; its Java needs 26
+
+    @field_validator("accelerators")
+    @classmethod
+    def _are_providers(cls, accelerators: dict[str, Accelerator]) -> dict[str, Accelerator]:
+        for name in accelerators:
+            if name not in provider_names():
+                raise ValueError(f"no runtime has the accelerator {name!r}; known are {', '.join(provider_names())}")
+        return accelerators
 
 
 def load_profile(name: str) -> Profile:

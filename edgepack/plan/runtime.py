@@ -60,6 +60,7 @@ class RuntimeFacts(Frozen):
     always_packs: bool = False  # weights are packed whether a session asks for it or not
     keeps_weight_cache: bool = False  # packed weights can lie in a file, which the next start maps
     writes_text: bool = True  # it has what a decoder's cache needs
+    providers: dict[str, str] = Field(default_factory=dict)  # what runs its ops, beside its CPU kernels: name as users say it, and its own
     is_fitted: bool = False  # the cost model's constants were fitted to it, so that its error is known
 
     # Elsewhere
@@ -75,6 +76,11 @@ class RuntimeFacts(Frozen):
     @property
     def needs_numpy_1(self) -> bool:
         return "numpy<2" in self.wheels
+
+
+def provider_names() -> list[str]:
+    """Of all runtimes, as users say them."""
+    return sorted({name for facts in all_runtimes() for name in facts.providers})
 
 
 def runtime_names() -> list[str]:

@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 from edgepack.core.escape import visible
 from edgepack.core.files import write_atomically
+from edgepack.measure.ops import OpProfile
 from edgepack.report.baseline import Regression
 from edgepack.report.records import Check, Report
 
@@ -32,6 +33,8 @@ def junit(report: Report) -> str:
     if report.baseline:
         for row in report.baseline.rows:
             _regression(suite, row, report.baseline.most)
+    if report.ops and report.ops.most_fallback is not None:
+        _fallback(suite, report.ops)
     counts = {name: str(len(suite.findall(f"testcase/{tag}"))) for name, tag in _COUNTS.items()}
     suite.attrib.update(counts, tests=str(len(suite)))
     ElementTree.indent(suite)
@@ -54,6 +57,12 @@ def _regression(suite: ElementTree.Element, row: Regression, most: float) -> Non
     case = _case(suite, f"baseline.{row.target}", f"{row.what}{place}")
     if row.is_worse:
         ElementTree.SubElement(case, "failure", message=f"{row.now:g} after {row.before:g}: {row.ratio:.3f} times, limit {1 + most:g}")
+
+
+def _fallback(suite: ElementTree.Element, ops: OpProfile) -> None:
+    case = _case(suite, "fallback", ", ".join(ops.providers))
+    if ops.exceeds:
+        ElementTree.SubElement(case, "failure", message=f"{ops.fallback_share:.1%} of the time ran on the CPU, limit {ops.most_fallback:g}")
 
 
 def _case(suite: ElementTree.Element, kind: str, name: str) -> ElementTree.Element:

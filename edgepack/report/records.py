@@ -152,11 +152,11 @@ class Report(Frozen):
 
     @property
     def exit_code(self) -> int:
-        """0: nothing is over budget. 2: over one, or worse than the baseline allows.
+        """0: nothing is over budget. 2: over one, worse than the baseline allows, or more ran on the CPU than --max-fallback allows.
 
         1: a target that was asked could not measure, or a quick run beside other work was asked to be a gate.
         """
-        if self.verdict == "over budget" or (self.baseline and self.baseline.worse):
+        if self.verdict == "over budget" or (self.baseline and self.baseline.worse) or (self.ops and self.ops.exceeds):
             return 2
         proves_nothing = self.baseline is not None and any(measurement.proves_nothing for measurement in self._all_measurements)
         return 1 if proves_nothing or any(row.failure for row in self.targets) else 0

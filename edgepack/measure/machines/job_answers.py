@@ -102,6 +102,7 @@ class _Op(_Answer):
     ms: Amount
     integers: bool
     inside: bool | None
+    provider: Words | None = None
 
 
 class _Ops(_Answer):

@@ -14,6 +14,7 @@ FACTS = RuntimeFacts(
     version="2.3.0",
     unpacked_bytes={"aarch64": 42_060_935, "x86_64": 59_646_835},
     builders={"litert-torch": "litert_torch", "ai-edge-quantizer": "ai_edge_quantizer", "ai-edge-litert": "ai_edge_litert"},
+    providers={"xnnpack": "xnnpack"},  # it takes what it can without being asked
     always_packs=True,
     keeps_weight_cache=True,
     android=AndroidArtefact(

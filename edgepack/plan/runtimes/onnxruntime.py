@@ -17,6 +17,14 @@ FACTS = RuntimeFacts(
     version="1.31.1",
     unpacked_bytes={"aarch64": 55_916_689, "x86_64": 64_463_966},
     oldest=OLDEST,
+    providers={
+        "coreml": "CoreMLExecutionProvider",
+        "gpu": "CUDAExecutionProvider",
+        "nnapi": "NnapiExecutionProvider",
+        "openvino": "OpenVINOExecutionProvider",
+        "qnn": "QNNExecutionProvider",
+        "xnnpack": "XnnpackExecutionProvider",
+    },
     is_fitted=True,
     npm=NpmPackage(name="onnxruntime-node", version="1.30.0"),
     android=AndroidArtefact(

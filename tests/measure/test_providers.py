@@ -1,0 +1,109 @@
+"""Where ops ran: by a profile recorded with onnxruntime-openvino, whose provider really took parts of a graph, and by what is here."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import edgepack, refused
+
+from edgepack.core.errors import EdgepackError
+from edgepack.measure.machines.machine import Machine
+from edgepack.measure.ops import OpsWish, chosen_ops, profile_ops, wished_providers
+from edgepack.pack.manifest import read_manifest
+from edgepack.plan.profile import Profile, load_profile
+from edgepack.report.judge import judge
+from edgepack.report.junit import junit
+from edgepack.report.write import html, markdown
+
+TARGETS = Path(__file__).parents[2] / "targets"
+RECORDED = Path(__file__).parent / "recorded" / "openvino_profile.json"  # 3 inferences of a BERT of 4 layers in fp32, onnxruntime 1.24
+OPENVINO = OpsWish(providers=("openvino",), most_fallback=0.05)
+
+
+def recorded_ops():
+    sys.path.insert(0, str(TARGETS))
+    try:
+        import onnxruntime_ops
+    finally:
+        sys.path.remove(str(TARGETS))
+    return onnxruntime_ops.rows(json.loads(RECORDED.read_text()), 1, 2)
+
+
+class Recorded(Machine):
+    """A machine that tells what was recorded on one with OpenVINO."""
+
+    def __init__(self) -> None:
+        self.place = "there"
+
+    def run_job(self, folder, runtime, job, *rest):
+        assert job["providers"] == ["OpenVINOExecutionProvider"]
+        return {
+            "ops": recorded_ops(),
+            "threads": 1,
+            "machine": {"arch": "x86_64", "cpu": "recorded"},
+            "runtime": {"name": "onnxruntime", "version": "1.24.1"},
+        }
+
+
+@pytest.fixture(scope="module")
+def profiled(pack_folder):
+    return profile_ops(pack_folder, read_manifest(pack_folder), Recorded(), OPENVINO)
+
+
+def test_ops_that_fell_back_partitions_and_their_share_are_told(profiled):
+    assert {(row.op.startswith("OpenVINO-EP-subgraph"), row.provider) for row in profiled.rows} == {(True, "openvino"), (False, "cpu")}
+    fell_back = [row for row in profiled.rows if row.provider == "cpu"]
+    assert [(row.op, row.count) for row in fell_back] == [("MultiHeadAttention", 4)]
+    assert profiled.fallback_share == pytest.approx(sum(row.share for row in fell_back), abs=1e-3) and 0 < profiled.fallback_share < 1
+    assert profiled.partitions == 5  # two of the six parts run one after the other
+
+
+def test_more_fallback_than_allowed_fails_the_gate_everywhere(profiled, pack_folder):
+    report = judge(read_manifest(pack_folder), None).model_copy(update={"ops": profiled})
+    assert profiled.exceeds and report.exit_code == 2
+    assert "fell back" in html(report) and "MultiHeadAttention" in markdown(report)
+    assert 'classname="edgepack.fallback"' in junit(report) and "<failure" in junit(report).split("edgepack.fallback")[1]
+    allowed = profiled.model_copy(update={"most_fallback": 1.0})
+    assert report.model_copy(update={"ops": allowed}).exit_code == 0 and "<failure" not in junit(report.model_copy(update={"ops": allowed}))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ((False, "nnapi", None), "--providers needs --ops"),
+        ((True, " , ", None), "names no provider"),
+        ((True, None, 0.05), "--max-fallback needs --providers"),
+    ],
+)
+def test_a_flag_that_needs_another_says_so(flags, message):
+    with pytest.raises(EdgepackError, match=message):
+        chosen_ops(*flags)
+
+
+def test_providers_are_those_of_the_runtime_or_the_profiles_own():
+    phone, board = load_profile("phone"), load_profile("raspberry-pi")
+    assert wished_providers(("profile",), "onnxruntime", phone) == ("qnn", "nnapi", "xnnpack")
+    assert wished_providers(("profile",), "litert", phone) == ("xnnpack",)
+    with pytest.raises(EdgepackError, match="lists no accelerator"):
+        wished_providers(("profile",), "onnxruntime", board)
+    with pytest.raises(EdgepackError, match="onnxruntime has no such provider") as error:
+        wished_providers(("nnap",), "onnxruntime", phone)
+    assert "nnapi" in error.value.fix
+    with pytest.raises(EdgepackError, match="litert has no such provider"):
+        wished_providers(("qnn",), "litert", phone)
+
+
+def test_a_profile_names_accelerators_that_a_runtime_knows():
+    stated = load_profile("phone").as_json()
+    with pytest.raises(EdgepackError, match="no runtime has the accelerator 'tpu'"):
+        Profile.read(stated | {"accelerators": {"tpu": {"why": "fast"}}}, "mine.toml")
+
+
+@pytest.mark.slow
+def test_a_provider_that_this_build_lacks_is_named_with_those_that_it_has(pack_folder, tmp_path):
+    out = tmp_path / "report"
+    done = edgepack("measure", pack_folder, "--ops", "--providers", "nnapi", "--quick", "--force", "--out", out)
+    refused(done, "this onnxruntime has no NnapiExecutionProvider; it has", "install a build that has it")
+    assert "CPUExecutionProvider" in done.stderr
+    assert not out.exists()
