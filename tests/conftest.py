@@ -1,8 +1,13 @@
 """Fixtures that several test files share. No test reaches a network."""
 
+import gc
 import os
+import shutil
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has cores of its own: torch's threads wait for each other by spinning
@@ -13,13 +18,13 @@ import numpy as np
 import pytest
 import torch
 from boards import running
+from filelock import FileLock
 from jvm import compiled
 from small import INTENTS, make_data, make_model
 
 from edgepack.measure.machines.targets import find_targets
 from edgepack.measure.measurement import QUICK
 from edgepack.model.data import load_data
-from edgepack.model.training import train
 from edgepack.pipeline.build import build
 from edgepack.plan.profile import load_profile
 from edgepack.plan.recipe import Recipe
@@ -27,6 +32,32 @@ from edgepack.plan.training_settings import Training
 from edgepack.tasks import task_named
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
+
+# The longest tests, longest first. They begin first, so that no worker is left alone with one of them at the end.
+LONGEST = (
+    "test_demo.py::test_the_teacher_is_right_on_90_to_98_percent",
+    "test_docs.py::test_following_a_page",
+    "test_pipeline.py::test_a_build_that_is_killed",
+    "test_targets.py::test_a_board_that_falls_silent",
+    "test_formats.py::test_auto_ships",
+    "test_examples.py::test_the_programs",
+    "test_tflite_decoder.py::test_litert_torchs_own_export",
+    "test_emulated_board.py::",
+    "test_browser.py::test_a_pack_for_the_browser",
+    "test_emulation.py::",
+)
+
+gc.set_threshold(50_000, 20, 20)  # each search for cycles walks over all that torch and others hold: a tenth of the time of a build
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {item: next((rank for rank, name in enumerate(LONGEST) if name in item.nodeid), len(LONGEST)) for item in items}
+    items.sort(key=ranks.__getitem__)
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()  # modules live as long as the session: no search for cycles looks at them again
 
 
 @pytest.fixture(scope="session")
@@ -37,18 +68,41 @@ def shared() -> Path:
     return SHARED
 
 
+def of_all_workers(tmp_path_factory, name: str) -> Path:
+    """A folder that all workers of a session share: edgepack's own locks have them wait for one another."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+
+
+def made_once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Path:
+    """The folder that `make(folder)` fills, in the first of a session's workers that asks for it. What a failed one left goes."""
+    folder = of_all_workers(tmp_path_factory, name)
+    whole = folder.with_name(f"{name}.whole")
+    with FileLock(f"{folder}.lock"):
+        if not whole.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder)
+            whole.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def data_folder(tmp_path_factory) -> Path:
-    return make_data(tmp_path_factory.mktemp("data"))
+    return made_once(tmp_path_factory, "data", make_data)
 
 
 @pytest.fixture(scope="session")
 def teacher_folder(tmp_path_factory, data_folder) -> Path:
     """A tiny BERT that really learned the four intents, in a few seconds."""
-    folder = tmp_path_factory.mktemp("teacher")
-    model = make_model(folder)
+    return made_once(tmp_path_factory, "teacher", partial(_teach, data_folder=data_folder))
+
+
+def _teach(folder: Path, data_folder: Path) -> None:
     from transformers import AutoTokenizer
 
+    from edgepack.model.training import train
+
+    model = make_model(folder)
     rows = load_data(str(data_folder), "text-classification").splits["train"]
     features = task_named("text-classification").encode(AutoTokenizer.from_pretrained(folder), rows, 96)
     truth = np.array([INTENTS.index(row.label) for row in rows])
@@ -56,9 +110,9 @@ def teacher_folder(tmp_path_factory, data_folder) -> Path:
     def loss(model, batch, truth):
         return torch.nn.functional.cross_entropy(model(**batch).logits, truth)
 
-    train(model, features, truth, loss, Training(epochs=12, learning_rate=1e-3), tmp_path_factory.mktemp("run"), 0, "teacher")
+    with TemporaryDirectory() as run:
+        train(model, features, truth, loss, Training(epochs=12, learning_rate=1e-3), Path(run), 0, "teacher")
     model.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -67,16 +121,9 @@ def cache(tmp_path_factory) -> Path:
     return of_all_workers(tmp_path_factory, "cache")
 
 
-def of_all_workers(tmp_path_factory, name: str) -> Path:
-    """A folder that all workers of a session share: edgepack's own locks have them wait for one another."""
-    base = tmp_path_factory.getbasetemp()
-    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
-
-
 @pytest.fixture(scope="session")
 def pack_folder(tmp_path_factory, teacher_folder, data_folder, cache) -> Path:
-    """A whole pack of the tiny teacher: heads pruned, distilled, int8, measured shortly."""
-    out = tmp_path_factory.mktemp("packs") / "tiny"
+    """A whole pack of the tiny teacher: heads pruned, distilled, int8, measured shortly. No test writes into it."""
     recipe = Recipe.read(
         {
             "model": str(teacher_folder),
@@ -89,8 +136,8 @@ def pack_folder(tmp_path_factory, teacher_folder, data_folder, cache) -> Path:
         },
         "tests",
     )
-    build(recipe, load_profile("raspberry-pi"), out, cache, QUICK)
-    return out
+    profile = load_profile("raspberry-pi")
+    return made_once(tmp_path_factory, "tiny-pack", lambda out: build(recipe, profile, out, cache, QUICK))
 
 
 @pytest.fixture(scope="session")
@@ -102,10 +149,8 @@ def stories(shared) -> Path:
 @pytest.fixture(scope="session")
 def stories_pack(stories, tmp_path_factory, cache) -> Path:
     """A whole pack of it in fp32, not measured."""
-    out = tmp_path_factory.mktemp("packs") / "stories"
-    recipe = Recipe(model=str(stories), student="same", prune_heads=0.0, precision="fp32")
-    build(recipe, load_profile("raspberry-pi"), out, cache, effort=None)
-    return out
+    recipe, profile = Recipe(model=str(stories), student="same", prune_heads=0.0, precision="fp32"), load_profile("raspberry-pi")
+    return made_once(tmp_path_factory, "stories-pack", lambda out: build(recipe, profile, out, cache, effort=None))
 
 
 @pytest.fixture(scope="session")
