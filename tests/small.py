@@ -1,7 +1,7 @@
 """Small real models, tokenizers and data that tests make for themselves in seconds."""
 
 import csv
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -26,19 +26,30 @@ FAMILY_TASKS = [(name, "text-generation" if name in DECODERS else "text-classifi
 CLASSES = {task.name: task.auto_class for task in all_tasks()}
 
 
-def make_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    """A WordPiece tokenizer with BERT's normalizer, trained on the demo's commands, saved into `folder`."""
+@cache
+def _commands() -> dict[str, list[tuple[str, str]]]:
+    return commands()
+
+
+@cache
+def _word_pieces() -> str:
+    """A WordPiece tokenizer with BERT's normalizer, trained on the demo's commands, as JSON."""
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "<|endoftext|>"]  # the last is what Qwen's tokenizers insist on
     trainer = trainers.WordPieceTrainer(vocab_size=400, special_tokens=special)
-    tokenizer.train_from_iterator((text for text, _ in commands()["train"]), trainer)
+    tokenizer.train_from_iterator((text for text, _ in _commands()["train"]), trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
+    return tokenizer.to_str()
+
+
+def make_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer above as transformers has it, saved into `folder`."""
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]",
+        tokenizer_object=Tokenizer.from_str(_word_pieces()), pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]",
         model_max_length=96, model_input_names=["input_ids", "token_type_ids", "attention_mask"],
     )  # fmt: skip
     fast.save_pretrained(folder)
@@ -61,7 +72,7 @@ def make_model(folder: Path, family: str = "bert", task: str = "text-classificat
 def make_data(folder: Path, rows: dict[str, int] | None = None) -> Path:
     """Commands of four intents as train.csv, dev.csv and test.csv."""
     folder.mkdir(parents=True, exist_ok=True)
-    for split, result in commands().items():
+    for split, result in _commands().items():
         choice = [row for row in result if row[1] in INTENTS][: (rows or {}).get(split)]
         with (folder / f"{split}.csv").open("w", newline="") as file:
             writer = csv.writer(file)
