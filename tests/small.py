@@ -49,8 +49,9 @@ def _word_pieces() -> str:
 def make_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """The tokenizer above as transformers has it, saved into `folder`."""
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(_word_pieces()), pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]",
-        model_max_length=96, model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        tokenizer_object=Tokenizer.from_str(_word_pieces()), pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]",
+        sep_token="[SEP]", mask_token="[MASK]", model_max_length=96,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
     )  # fmt: skip
     fast.save_pretrained(folder)
     return fast
