@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 
+import warm_python
 from rich.console import Console
 
 from edgepack.cli.views import report_view
@@ -11,6 +12,11 @@ from edgepack.cli.views import report_view
 
 def edgepack(*arguments, cwd=None):
     return subprocess.run([sys.executable, "-m", "edgepack", *map(str, arguments)], capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def edgepack_warm(*arguments, cwd=None):
+    """The same in a process whose large libraries are loaded already: seconds sooner, where a command trains or exports."""
+    return warm_python.run(["-m", "edgepack", *map(str, arguments)], cwd)
 
 
 def refused(done, says, fix):

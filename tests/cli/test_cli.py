@@ -9,7 +9,7 @@ import sys
 from importlib.metadata import version
 
 import pytest
-from command_line import edgepack, refused
+from command_line import edgepack, edgepack_warm, refused
 from safetensors.torch import load_file, save_file
 from small import make_model
 
@@ -240,7 +240,7 @@ def test_a_flipped_byte_in_a_pack_ends_with_one(pack_folder, tmp_path):
 @pytest.mark.slow
 def test_a_built_pack_over_its_budget_ends_with_two_and_prints_the_report_as_json(tmp_path, teacher_folder, data_folder, cache):
     flags = ("--student", "same", "--precision", "fp32", "--file-mb", "0.1", "--measure", "off", "--json")
-    done = edgepack(
+    done = edgepack_warm(
         "build", teacher_folder, "--data", data_folder, "--profile", "raspberry-pi", "--out", tmp_path / "out", "--cache", cache, *flags
     )
     assert done.returncode == 2, done.stderr
@@ -250,7 +250,7 @@ def test_a_built_pack_over_its_budget_ends_with_two_and_prints_the_report_as_jso
 
 @pytest.mark.slow
 def test_a_good_pack_verifies_and_measures_from_the_command_line(pack_folder, tmp_path):
-    assert "is whole" in edgepack("verify", pack_folder).stdout
-    done = edgepack("measure", pack_folder, "--quick", "--out", tmp_path / "report")
+    assert "is whole" in edgepack_warm("verify", pack_folder).stdout
+    done = edgepack_warm("measure", pack_folder, "--quick", "--out", tmp_path / "report")
     assert done.returncode == 0, done.stderr
     assert "not measured" in done.stdout and "measured on" in done.stdout

@@ -1,13 +1,12 @@
 """A cut vocabulary: the corpus keeps its pieces text by text, the model its answers; what other texts lose is counted."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command_line import edgepack_warm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import CONFIGS, FAMILY_TASKS, make_data, make_model
@@ -375,9 +374,7 @@ def test_a_build_cuts_first_and_everything_after_it_speaks_the_new_ids(teacher_f
     data = small_corpus(tmp_path / "data", 400)
     command = ["build", str(teacher_folder), "--data", str(data), "--vocabulary", "data", "--student", "2x64", "--prune-heads", "25%"]
     flags = ["--precision", "int8", "--epochs", "2", "--profile", "raspberry-pi", "--measure", "off", "--cache", str(cache)]
-    done = subprocess.run(
-        [sys.executable, "-m", "edgepack", *command, *flags, "--out", str(tmp_path / "pack")], capture_output=True, text=True, check=False
-    )
+    done = edgepack_warm(*command, *flags, "--out", tmp_path / "pack")
     assert done.returncode in (0, 2), done.stderr
     manifest = read_manifest(tmp_path / "pack")
     teacher, cut, *_ = manifest.ladder

@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import warm_python
+
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "generators" not in path.parts)
@@ -63,9 +65,10 @@ def follow(page: Path, tree: Path) -> None:
     """Writes each file that the page shows and runs each `sh` block, in the page's order, as a reader would."""
     binaries = tree.parent / "bin"
     binaries.mkdir()
+    python = shlex.join([sys.executable, "-IS", warm_python.__file__, "--ask", warm_python.warm_socket()])
     for name, words in (("edgepack", "-m edgepack"), ("pytest", "-m pytest -q -p no:cacheprovider"), ("python", ""), ("python3", "")):
         script = binaries / name
-        script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {words} "$@"\n')
+        script.write_text(f'#!/bin/sh\nexec {python} {words} "$@"\n')
         script.chmod(0o755)
     environment = os.environ | {
         "PATH": f"{binaries}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

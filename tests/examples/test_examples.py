@@ -1,12 +1,10 @@
 """Recipes and programs of examples/ run as they stand, on tiny models."""
 
-import os
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+import warm_python
 from small import make_data, make_model
 
 from edgepack.plan.recipe import read_recipe
@@ -17,9 +15,8 @@ PROGRAMS = sorted((ROOT / "examples").glob("*.py"))
 
 
 def run(*command: str | Path, folder: Path) -> str:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "EDGEPACK_CACHE": str(folder / "cache"), "COLUMNS": "120"}
-    words = [sys.executable, *map(str, command)]
-    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=500)
+    more = {"PYTHONPATH": str(ROOT), "EDGEPACK_CACHE": str(folder / "cache"), "COLUMNS": "120"}
+    done = warm_python.run(list(map(str, command)), folder, more)
     assert done.returncode in (0, 2), done.stdout + done.stderr  # 2: built, and over a budget
     return done.stdout
 

@@ -2,12 +2,12 @@
 
 import json
 import re
-import subprocess
 import sys
 
 import onnx
 import pytest
 import torch
+from command_line import edgepack_warm
 from small import make_model
 
 from edgepack.core.errors import EdgepackError
@@ -116,8 +116,7 @@ def test_a_new_family_is_a_new_file_in_the_folder(tmp_path, monkeypatch, forgott
 
 
 def checked(*arguments):
-    command = [sys.executable, "-m", "edgepack", "check-architecture", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return edgepack_warm("check-architecture", *arguments)
 
 
 @pytest.mark.slow
