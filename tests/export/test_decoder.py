@@ -174,6 +174,7 @@ def test_blocks_are_small_and_stay_near(fp32, stories, tmp_path, settings, share
     check_decoding(compare_decoding(folder, "onnxruntime", stories[:8], 1, False), "quantized")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", DECODERS)
 def test_every_family_is_the_same_model_in_blocks(tmp_path, family):
     fp32 = exported(tmp_path / "fp32", make_model(tmp_path / "model", family, "text-generation"))
@@ -221,6 +222,7 @@ def with_a_massive_activation(model, stories):
     return model
 
 
+@pytest.mark.slow
 def test_dynamic_int8_breaks_the_prompt_and_the_gate_says_so(shared, stories, tmp_path):
     """One scale for all activations of a prompt: what quantize_decoder is there to avoid. True on CPUs with and without VNNI."""
     model = with_a_massive_activation(load_checkpoint(shared / "models" / "stories260k"), stories)

@@ -1,6 +1,7 @@
 """An exported file, run by the real runtime in a process of its own, computes what torch computes; int8 stays close."""
 
 import json
+import shutil
 
 import numpy as np
 import onnx
@@ -33,7 +34,7 @@ def int8(**more):
     return Quantize(**({"precision": "int8", "reduce_range": False, "why": ""} | more))
 
 
-def exported(folder, model, task, step=None):
+def exported(folder, model, task):
     """Writes a folder that a target can run; returns it."""
     folder.mkdir(exist_ok=True)
     if task.name == "text-generation":
@@ -41,13 +42,21 @@ def exported(folder, model, task, step=None):
         (folder / "runnable.json").write_text(json.dumps(runnable_decoder(model, task).as_json()))
         return folder
     export_onnx(model, task, EXPORT, folder / "graph.onnx")
-    if step:
-        onnx.save(int8_model(prepare(onnx.load(folder / "graph.onnx"), step, Texts([], [])), step), folder / "int8.onnx")
-    optimize_onnx(folder / ("int8.onnx" if step else "graph.onnx"), folder)
+    optimize_onnx(folder / "graph.onnx", folder)
     (folder / "runnable.json").write_text(json.dumps(runnable(model, task).as_json()))
     return folder
 
 
+def quantized(fp32, folder, step):
+    """The same of the export in `fp32`, in int8."""
+    folder.mkdir()
+    onnx.save(int8_model(prepare(onnx.load(fp32 / "graph.onnx"), step, Texts([], [])), step), folder / "int8.onnx")
+    optimize_onnx(folder / "int8.onnx", folder)
+    shutil.copyfile(fp32 / "runnable.json", folder / "runnable.json")
+    return folder
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["bert", "modernbert"])
 def test_halves_take_half_the_file_and_change_the_fourth_digit(tmp_path, family):
     task = task_named("text-classification")
@@ -64,11 +73,9 @@ def test_halves_take_half_the_file_and_change_the_fourth_digit(tmp_path, family)
     assert count_matrix_products(halved / MODEL_FILE)["int8"] == 0
 
 
-def test_a_session_that_does_not_pack_answers_the_same(tmp_path):
-    task = task_named("text-classification")
-    model = make_model(tmp_path / "model")
-    folder = exported(tmp_path / "pack", model, task)
-    features = task.encode(load_tokenizer(tmp_path / "model"), rows_for(task), 96)
+def test_a_session_that_does_not_pack_answers_the_same(teacher, fp32, tmp_path):
+    model, task, features = teacher
+    folder = shutil.copytree(fp32, tmp_path / "pack")
     packed = answer(folder, "onnxruntime", features, threads=1, exact=False)
     text = runnable(model, task, prepack=False)
     assert text.session.config == {"session.disable_prepacking": "1"}
@@ -80,13 +87,10 @@ COMBINATIONS = [
     *FAMILY_TASKS,
     *(("bert", task) for task in CLASSES if task not in ("text-classification", "text-generation")),
 ]
-EVERYDAY = [("bert", "text-classification"), ("llama", "text-generation")]
 
 
-@pytest.mark.parametrize(
-    ("family", "name"),
-    [pytest.param(*pair, marks=[] if pair in EVERYDAY else pytest.mark.slow, id="-".join(pair)) for pair in COMBINATIONS],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "name"), COMBINATIONS, ids=["-".join(pair) for pair in COMBINATIONS])
 def test_every_family_and_task_exports_exactly(tmp_path, family, name):
     """Uneven heads and FFN too, a layer without any head, singly and padded to the longest; decoders by few tokens at a time."""
     task = task_named(name)
@@ -111,14 +115,18 @@ def teacher(teacher_folder):
 
 
 @pytest.fixture(scope="module")
-def int8_folder(teacher, tmp_path_factory):
+def fp32(teacher, tmp_path_factory):
     model, task, _ = teacher
-    return exported(tmp_path_factory.mktemp("int8") / "out", model, task, int8())
+    return exported(tmp_path_factory.mktemp("fp32") / "out", model, task)
 
 
-def test_int8_is_a_quarter_of_the_size_and_decides_alike(teacher, int8_folder, tmp_path):
+@pytest.fixture(scope="module")
+def int8_folder(fp32, tmp_path_factory):
+    return quantized(fp32, tmp_path_factory.mktemp("int8") / "out", int8())
+
+
+def test_int8_is_a_quarter_of_the_size_and_decides_alike(teacher, int8_folder, fp32):
     model, task, features = teacher
-    fp32 = exported(tmp_path / "fp32", model, task)
     sizes = [sum((folder / name).stat().st_size for name in (MODEL_FILE, DATA_FILE)) for folder in (int8_folder, fp32)]
     assert sizes[0] < 0.45 * sizes[1]  # a tiny model is graph for a good part
     result = answer(int8_folder, "onnxruntime", features, threads=1, exact=True)
@@ -146,9 +154,9 @@ def test_weights_are_signed_symmetric_and_per_channel(int8_folder):
     assert checked
 
 
-def test_reduced_range_keeps_weights_in_seven_bits(teacher, tmp_path):
-    model, task, features = teacher
-    folder = exported(tmp_path / "out", model, task, int8(reduce_range=True))
+def test_reduced_range_keeps_weights_in_seven_bits(teacher, fp32, tmp_path):
+    _, _, features = teacher
+    folder = quantized(fp32, tmp_path / "out", int8(reduce_range=True))
     graph = onnx.load(folder / MODEL_FILE).graph
     matrices = [numpy_helper.to_array(t) for t in graph.initializer if t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 2]
     assert matrices and all(np.abs(matrix.astype(int)).max() <= 64 for matrix in matrices)
@@ -163,19 +171,19 @@ def test_weights_lie_beside_the_graph_and_nothing_tells_of_this_machine(int8_fol
         assert trace not in graph
 
 
-def test_an_unfinished_export_holds_no_large_weight_either(teacher, tmp_path):
+def test_an_unfinished_export_holds_no_large_weight_either(teacher, fp32):
     """A protobuf ends at 2 GB: models beyond it only work where no step puts weights into one."""
     model, task, _ = teacher
-    folder = exported(tmp_path / "out", model, task)
-    graph = onnx.load(folder / "graph.onnx", load_external_data=False).graph
+    graph = onnx.load(fp32 / "graph.onnx", load_external_data=False).graph
     assert [weight.name for weight in graph.initializer if len(weight.raw_data) > 4096] == []
-    assert (folder / "graph.onnx.data").stat().st_size > (folder / "graph.onnx").stat().st_size
+    assert (fp32 / "graph.onnx.data").stat().st_size > (fp32 / "graph.onnx").stat().st_size
     assert [value.name for value in graph.input] == list(runnable(model, task).inputs)
 
 
+@pytest.mark.slow
 def test_the_same_model_gives_the_same_bytes(teacher, int8_folder, tmp_path):
     model, task, _ = teacher
-    again = exported(tmp_path / "out", model, task, int8())
+    again = quantized(exported(tmp_path / "fp32", model, task), tmp_path / "out", int8())
     for name in (MODEL_FILE, DATA_FILE):
         assert (again / name).read_bytes() == (int8_folder / name).read_bytes()
 

@@ -98,6 +98,7 @@ def test_uneven_heads_and_a_layer_without_attention_keep_their_tokens(uneven):
     assert on_the_target(folder, PROMPT, 80) == greedy_in_torch(model, PROMPT, 80)
 
 
+@pytest.mark.slow
 def test_genai_gives_the_same_tokens_and_reads_the_tokenizer(uneven):
     model, folder = uneven
     result = in_genai(folder, PROMPT, 80)
@@ -110,7 +111,8 @@ def test_genai_runs_a_pack_as_it_is(stories, stories_pack):
     assert result["tokens"] == greedy_in_torch(load_checkpoint(stories), PROMPT, 60)
 
 
-@pytest.mark.parametrize("family", [pytest.param(name, marks=[] if name == "gpt2" else pytest.mark.slow) for name in DECODERS])
+@pytest.mark.slow
+@pytest.mark.parametrize("family", DECODERS)
 def test_every_family_decodes_with_one_buffer(tmp_path, family):
     """Tokens over the whole length that the model can have seen, keys and values read and written in place."""
     model = cut_unevenly(make_model(tmp_path / "model", family, "text-generation"))

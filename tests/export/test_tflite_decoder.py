@@ -217,7 +217,8 @@ def test_the_tied_table_is_stored_once(fp32, model, tmp_path):
     assert graphs < params
 
 
-@pytest.mark.parametrize("family", ["gpt2", *(pytest.param(name, marks=pytest.mark.slow) for name in DECODERS if name != "gpt2")])
+@pytest.mark.slow
+@pytest.mark.parametrize("family", DECODERS)
 def test_every_family_is_the_same_model(tmp_path, family):
     """GPT-2's weights lie the other way round: of those the converter once took one for another."""
     result = make_model(tmp_path / "model", family, "text-generation")

@@ -67,6 +67,7 @@ def own_cache(pack_folder, cache, tmp_path) -> Path:
     return tmp_path / "cache"
 
 
+@pytest.mark.slow
 def test_a_second_build_finds_every_stage_in_the_cache(pack_folder, own_cache, tmp_path):
     manifest = read_manifest(pack_folder)
     stages = sorted((own_cache / "stages").iterdir())
@@ -78,6 +79,7 @@ def test_a_second_build_finds_every_stage_in_the_cache(pack_folder, own_cache, t
         assert (tmp_path / "again" / name).read_bytes() == (pack_folder / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_another_setting_is_another_stage(pack_folder, own_cache, tmp_path):
     manifest = read_manifest(pack_folder)
     before = len(list((own_cache / "stages").iterdir()))
@@ -86,6 +88,7 @@ def test_another_setting_is_another_stage(pack_folder, own_cache, tmp_path):
     assert len(list((own_cache / "stages").iterdir())) == before + 3  # distilled, exported and quantized anew; teacher and heads as before
 
 
+@pytest.mark.slow
 def test_a_pack_without_data_is_built_and_says_what_is_not_known(teacher_folder, cache, tmp_path):
     report = build(Recipe(model=str(teacher_folder), precision="int8"), load_profile("raspberry-pi"), tmp_path / "pack", cache, None)
     assert report.verdict == "not measured"
@@ -94,6 +97,7 @@ def test_a_pack_without_data_is_built_and_says_what_is_not_known(teacher_folder,
     assert verify(tmp_path / "pack").golden_texts > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wish", [{"precision": "fp16"}, {"precision": "int8", "activations": "static", "prepack": False}])
 def test_each_precision_goes_all_the_way_and_is_told(teacher_folder, data_folder, cache, tmp_path, wish):
     recipe = Recipe(model=str(teacher_folder), data=str(data_folder), student="same", prune_heads=0.0, **wish)
@@ -181,6 +185,7 @@ def test_too_few_texts_to_calibrate_on_end_before_work(teacher_folder, tmp_path)
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.slow
 def test_a_wrong_export_fails_the_build(pack_folder, teacher_folder, data_folder, tmp_path, monkeypatch):
     """The one place that breaks edgepack's own code on purpose: the check must see it."""
     from edgepack.export import onnx_export

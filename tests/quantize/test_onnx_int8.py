@@ -74,7 +74,7 @@ def test_smoothing_of_any_strength_leaves_the_function(strength, norm, seed):
     assert [node.op_type for node in evened.graph.node].count("Mul") == (0 if norm else 1)
 
 
-@pytest.mark.parametrize("family", ["bert", "albert", "modernbert"])
+@pytest.mark.parametrize("family", ["bert", *(pytest.param(name, marks=pytest.mark.slow) for name in ("albert", "modernbert"))])
 def test_a_model_computes_the_same_when_smoothed(tmp_path, family):
     """Shared layers (ALBERT) take one scale; a norm in front (ModernBERT) takes it for nothing; attention's values too."""
     model, task = make_model(tmp_path / "model", family), task_named("text-classification")
@@ -91,6 +91,7 @@ def test_a_model_computes_the_same_when_smoothed(tmp_path, family):
     assert added < sum(len(group.sources) for group in groups_of(Graph(graph))), "nothing was folded"
 
 
+@pytest.mark.slow
 def test_weights_that_stay_in_their_file_give_the_same_int8(tmp_path):
     """What makes models over 2 GB possible: no copy of the graph holds the float weights that it was made from."""
     export_onnx(

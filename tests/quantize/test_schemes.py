@@ -59,6 +59,7 @@ def size(folder, runnable):
     return sum(path.stat().st_size for path in folder.glob(f"{runnable.model}*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("file_format", "method"), list(SCHEMES), ids=["-".join(key) for key in SCHEMES])
 def test_every_scheme_makes_a_smaller_file_that_answers_nearly_as_fp32(tmp_path, file_format, method):
     try:
