@@ -1,4 +1,4 @@
-"""`edgepack check-architecture`: whether edgepack can work on a family of models, before anybody has one."""
+"""`edgepack check-architecture`: whether edgepack can work on a family of models."""
 
 from __future__ import annotations
 

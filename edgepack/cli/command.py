@@ -1,4 +1,4 @@
-"""What the commands share: flags that many have, the print at the end, the line after a signal. Loads nothing heavy."""
+"""Parts that the commands share: common flags, printing the result, and the message after a signal. Loads nothing heavy."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The one place that all output of the command line goes through: no character of a stranger moves the cursor or hides another.
+"""All output of the command line goes through this module. It shows control characters of strangers' texts as numbers.
 
 Names of models, labels, groups and files, answers of boards and errors of libraries stand in what is shown. JSON needs nothing: it
 writes such characters as numbers.

@@ -1,4 +1,4 @@
-"""What a model's parts put out on real text: the magnitudes that pruning and a narrower student go by."""
+"""Magnitudes of a model's activations on real texts. Pruning and narrower students choose by them."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""How much each head and FFN neuron matters: four measures, from a gradient to a die, so that each has its baseline."""
+"""How important each head and FFN neuron is, by one of four measures: gradient, activation, magnitude, or random as a baseline."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

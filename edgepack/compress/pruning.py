@@ -1,4 +1,4 @@
-"""Prunes attention heads and FFN neurons: the least important are really cut out."""
+"""Prunes attention heads and FFN neurons: the least important ones are removed from the matrices."""
 
 from collections.abc import Sequence
 

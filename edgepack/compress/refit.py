@@ -1,4 +1,4 @@
-"""Without training: what stays of a layer takes over what a cut takes away, by least squares on the layer's own inputs.
+"""Corrects a pruned layer without training: least squares on the layer's inputs make the remaining weights replace what was cut.
 
 Kwon 2022, "A fast post-training pruning framework for transformers", refits the outputs after its masks in the same spirit.
 """

@@ -1,4 +1,4 @@
-"""Magnitude pruning: single weights become zero, and stay zero through recovery. No plain runtime is faster for it."""
+"""Magnitude pruning: the smallest weights become zero and stay zero through recovery. It makes no runtime faster."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""A student made of its teacher's own weights: layers spread evenly, width by what the activations say matters."""
+"""Makes a student of its teacher's weights: evenly spread layers, and the dimensions with the largest activations."""
 
 from collections.abc import Sequence
 

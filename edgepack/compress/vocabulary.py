@@ -1,4 +1,4 @@
-"""Cuts a vocabulary: the embedding rows of pieces that a corpus does not need go, and every id that the model knows follows."""
+"""Cuts a vocabulary: removes the embedding rows of tokens that a corpus does not need, and renumbers every id that the model names."""
 
 import json
 from collections.abc import Mapping

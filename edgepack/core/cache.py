@@ -1,4 +1,4 @@
-"""Content-addressed cache of finished stages: what a stage made is found by everything that it was made from, and checked by hash."""
+"""Cache of finished stages. A key is the hash of everything that a stage reads; what is read back is checked by hash."""
 
 import hashlib
 import json

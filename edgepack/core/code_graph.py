@@ -1,4 +1,4 @@
-"""What a piece of edgepack's code imports, inside edgepack and outside: a cache key hashes it, so a changed line makes new results.
+"""The modules and libraries that a piece of edgepack's code imports. A cache key hashes them, so changed code gives new results.
 
 The graph is that of the source files: imports inside functions count, those for a type checker alone do not.
 """

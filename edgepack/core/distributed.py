@@ -1,4 +1,4 @@
-"""Several processes under torchrun or `accelerate launch`: who writes, and where all wait for each other. Alone, all of it does nothing."""
+"""Several processes under torchrun or `accelerate launch`: one writes, and the others wait. Does nothing with a single process."""
 
 import os
 from datetime import timedelta

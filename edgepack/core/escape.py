@@ -1,4 +1,4 @@
-"""One function for each language that edgepack writes: a value becomes text that stays a value there.
+"""Escapes a value for each language that edgepack writes, so that the value never becomes code there.
 
 Values come from a pack, and a pack may come from a stranger: names of labels, versions, licences and notes are data. Each function
 returns `Verbatim`, which the templates of core/templates.py put in as it is. What is no Verbatim, they escape themselves.

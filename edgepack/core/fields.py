@@ -1,4 +1,4 @@
-"""Text and numbers that a record takes only in one form: the rest is refused where it is read, so no later code must guess."""
+"""Strict types for texts and numbers in records: only one form is valid, and another form is refused when the record is read."""
 
 from typing import Annotated
 

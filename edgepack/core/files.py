@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written beside their place, synced to the disk, then renamed. Hashes of files."""
+"""Writes files whole or not at all: first beside their place, then synced to the disk, then renamed. Also hashes files."""
 
 import glob
 import hashlib

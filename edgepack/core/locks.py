@@ -1,4 +1,4 @@
-"""One place belongs to one process at a time: a lock that dies with its process, and names it to whoever comes second."""
+"""A lock for a folder: one process works in it at a time, and a second one gets an error that names the first."""
 
 import contextlib
 import errno

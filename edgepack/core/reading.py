@@ -1,4 +1,4 @@
-"""The border for input: files and answers become values here, bounded in size, depth and kind. Beyond it nothing guesses.
+"""Reads files and answers from outside with limits on size, depth and kind, so that later code can trust the values.
 
 Whatever bytes come from a user, a stranger's folder, a board or a network goes through one of these functions. Each raises an
 EdgepackError that names the place, and none takes long or much memory for what it refuses.

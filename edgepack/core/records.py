@@ -1,4 +1,4 @@
-"""Frozen, strictly read data: a key too many, too few or of the wrong type is an EdgepackError with the way out."""
+"""Frozen records with strict reading: an unknown key, a missing key or a wrong type is an EdgepackError with a fix."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""How values of strangers are shown to people: no character that moves or hides others, and no more of a value than is of use."""
+"""Shows values of strangers in messages: without control characters, and cut where they are long."""
 
 import re
 from typing import Any

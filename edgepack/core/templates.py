@@ -1,4 +1,4 @@
-"""Templates that cannot forget to escape: the language of a template follows from its name, and every value goes through its escaper.
+"""Templates that always escape: the file name of a template gives its language, and every value is escaped for it.
 
 A name that is not given is an error. So is a template of a language that core/escape.py does not know.
 """

@@ -1,4 +1,4 @@
-"""Standard error as a place where strangers' texts arrive: libraries warn and log there with names that stand in a model's files."""
+"""Filters standard error: libraries print warnings there that contain names from strangers' model files."""
 
 import sys
 import traceback

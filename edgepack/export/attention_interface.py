@@ -1,4 +1,4 @@
-"""How an export puts attention of its own in place of transformers', and what a mask by position hides."""
+"""Replaces transformers' attention by one that exports, and says what a mask by position hides."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What every export of a decoder asks of the model, whatever the format: its cache, its stop tokens, how it turns positions."""
+"""What every export of a decoder needs from the model: its cache, its stop tokens, and how it encodes positions."""
 
 from typing import Any
 

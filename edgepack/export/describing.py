@@ -1,4 +1,4 @@
-"""What a target must know of any exported file: one function fills the record, each format adds what it alone has."""
+"""Fills the record of an exported file that targets read. Each format adds its own fields."""
 
 from typing import Any
 

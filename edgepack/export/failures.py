@@ -1,4 +1,4 @@
-"""What an exporter says as it fails: the last of its errors, in one line and without colours."""
+"""Shortens an exporter's error to its last reason, in one line and without colours."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A decoder to ONNX in fp32 with its KV cache: what is shipped gives the last position's logits, its twin gives all of them."""
+"""Exports a decoder to ONNX in fp32 with its KV cache. A second graph gives the logits of all positions, for scoring."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A decoder's modules as onnxruntime's ops: attention with its cache, RMSNorm, products whose weights lie as the runtime reads them."""
+"""A decoder's modules as onnxruntime's ops: attention with a cache, RMSNorm, and products with weights in the runtime's order."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""A graph's values by name: who makes and who reads each, and which products have a stored weight.
+"""Looks up an ONNX graph's values by name: which node makes or reads each, and which products have a stored weight.
 
 Own code on plain protobufs, not onnx_ir: the index below takes 0.3 ms for MiniLM, and a graph that went through onnx_ir has other bytes
 (32,752 where it had 32,966), while a model is to give the same bytes on every build. onnx_export.py uses onnx_ir on what torch hands over.

@@ -1,4 +1,4 @@
-"""Finishes an ONNX file for its runtime: fused ahead of time, weights in a file beside it that the runtime maps."""
+"""Optimizes an ONNX file for its runtime: fuses ops, and writes the weights to a file beside it that the runtime maps."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Attention and masks that LiteRT's converter takes: plain products, finite masks, heads counted in each layer's tensors."""
+"""Attention and masks in a form that LiteRT's converter accepts: plain products, finite masks, and head counts from each layer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What an export changes about litert-torch 0.10 while it runs: a fault is mended, and work that is done for nothing left out."""
+"""Patches litert-torch 0.10 while an export runs: corrects a fault, and skips work that has no effect."""
 
 import functools
 import gc

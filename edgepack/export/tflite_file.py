@@ -1,4 +1,4 @@
-"""Rewrites a TFLite file as a whole, with what its signatures have in common stored once."""
+"""Rewrites a TFLite file so that its signatures share what they have in common."""
 
 from collections.abc import Callable
 from pathlib import Path

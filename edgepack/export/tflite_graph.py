@@ -1,4 +1,4 @@
-"""What stands in a TFLite file: its ops, the precision of its products, its per-channel weights. Reads without copying weights."""
+"""Reads a TFLite file: its ops, the precision of its products, and its per-channel weights, without copying weights."""
 
 from collections import Counter
 from collections.abc import Iterator

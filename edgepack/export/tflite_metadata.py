@@ -1,4 +1,4 @@
-"""Standard TFLite metadata in the file itself: what it is, its inputs and outputs, labels and vocabulary as associated files.
+"""Writes standard TFLite metadata: what the model is, its inputs and outputs, and labels and vocabulary as associated files.
 
 The layout is that of TensorFlow's metadata_schema.fbs (identifier M001). It lies in a buffer of the model; the associated
 files are a zip archive behind it, which every zip tool opens and no runtime minds.

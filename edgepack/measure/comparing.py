@@ -1,4 +1,4 @@
-"""compare_on(): several packs on one machine, in turn, so that whatever the machine does meanwhile happens to all of them."""
+"""compare_on(): measures several packs on one machine in turn, so that a disturbance affects all of them."""
 
 import functools
 import time

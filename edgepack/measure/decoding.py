@@ -1,4 +1,4 @@
-"""Whether a decoder's file reads a text at once, as a prompt, and token by token, as it writes, to the same end."""
+"""Whether a decoder's file gives the same answers for a whole prompt as token by token."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What speaks against a measurement: other work beside it, sessions that disagree, a clock that moved, a cold load that was not cold."""
+"""Reasons to doubt a measurement: other programs, sessions that disagree, a changed clock, or a load that was not cold."""
 
 import time
 from collections.abc import Iterator

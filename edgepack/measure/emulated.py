@@ -1,4 +1,4 @@
-"""What a pack does on an emulated CPU, beside this machine's answers and those that it was built with. No times."""
+"""Runs a pack on an emulated CPU, and compares its answers with this machine's and with those of the build. Gives no times."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What an emulated machine can tell: whether a pack runs there, its answers, instructions. It has no field for time or memory."""
+"""The record of an emulated run: whether the pack runs, its answers, and its instructions. It has no field for time or memory."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""What measure() found: raw samples, figures from them, and what is needed to doubt them. Records, and nothing that measures."""
+"""The records of a measurement: raw samples, figures from them, and the facts that are needed to doubt them."""
 
 from typing import Any, Literal
 

@@ -1,4 +1,4 @@
-"""Where an inference spends its time, op by op, and which provider ran each, by the runtime's own profiler; its cost is in every figure."""
+"""How long each op of an inference takes, and which provider ran it, by the runtime's profiler. Figures include the profiler's cost."""
 
 from collections.abc import Sequence
 from itertools import groupby

@@ -1,4 +1,4 @@
-"""Raw samples into the figures that people quote, with the doubts that belong to them."""
+"""Turns raw samples into medians, percentiles, ratios and their intervals."""
 
 from collections.abc import Sequence
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Batches for training: their order drawn beforehand, like lengths together, inputs and targets padded to the longest."""
+"""Batches for training: drawn beforehand, with texts of similar length together, padded to the longest."""
 
 from collections.abc import Sequence
 from typing import Any

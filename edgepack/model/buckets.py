@@ -1,4 +1,4 @@
-"""Lengths that a file with fixed shapes is made for: few of them, and little padding for the texts at hand. Pure."""
+"""Chooses the sequence lengths of a file with fixed shapes: few lengths, and little padding for the given texts. Pure."""
 
 from collections import Counter
 from collections.abc import Sequence

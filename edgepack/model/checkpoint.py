@@ -1,4 +1,4 @@
-"""Loads, saves and reloads a model, a pruned one too (uneven heads); safetensors only, never a pickle."""
+"""Loads and saves a model, also a pruned one with uneven heads. safetensors only, never a pickle."""
 
 import contextlib
 import json

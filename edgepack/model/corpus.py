@@ -1,4 +1,4 @@
-"""The texts that a vocabulary is cut to: the train split, as its task encodes it, and a file that the user adds. No torch."""
+"""The texts that a vocabulary is cut to: the train split as its task encodes it, and a file that the user adds. No torch."""
 
 import hashlib
 from dataclasses import dataclass

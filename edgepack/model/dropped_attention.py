@@ -1,4 +1,4 @@
-"""Takes the attention out of layers, and puts modules there that compute what stays of it."""
+"""Removes the attention from layers, and replaces it by modules that compute the part that stays."""
 
 from collections.abc import Sequence
 

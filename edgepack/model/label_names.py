@@ -1,4 +1,4 @@
-"""Names of labels in the data beside those of the model: numbers, a mapping that the user states, and one to offer."""
+"""Matches the names of labels in the data with those of the model: by name, by number, or by the user's mapping."""
 
 import difflib
 import re

@@ -1,4 +1,4 @@
-"""What a build works with beside the model: rows, token ids and the teacher's outputs, each made when first asked for."""
+"""What a build works with beside the model: rows, token ids and the teacher's outputs. Each is computed when it is first needed."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Which pieces of a tokenizer a corpus needs, so that every text of it keeps its pieces; and what other texts lose.
+"""Which tokens of a tokenizer a corpus needs, so that each of its texts keeps its tokens; and what other texts lose.
 
 Why the pieces stay the same, by kind. A cut vocabulary holds a part of the old pieces, so whatever is chosen as the best of
 all stays the best of those left:

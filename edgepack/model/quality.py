@@ -1,4 +1,4 @@
-"""One ruler for every stage: metrics with bootstrap intervals, decisions that flipped, calibration, and the worst class or language.
+"""Judges every stage by the same function: metrics with bootstrap intervals, flipped decisions, calibration, and the worst classes.
 
 The same functions judge the teacher, a model after each stage, an exported file here and the file on the target.
 """

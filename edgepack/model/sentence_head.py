@@ -1,4 +1,4 @@
-"""What turns the vectors of tokens into the vector of a text, as a sentence-transformers folder states it: part of the model's graph."""
+"""Makes a text's vector from its tokens' vectors, as a sentence-transformers folder states it. It is part of the model's graph."""
 
 from pathlib import Path
 

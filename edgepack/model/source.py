@@ -1,4 +1,4 @@
-"""Where a model comes from: a folder or hub id, checked for everything that can be checked without loading it. No torch."""
+"""A model folder or hub id, with every check that needs no loading. No torch."""
 
 import hashlib
 import re

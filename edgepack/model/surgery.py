@@ -1,4 +1,4 @@
-"""Cuts a model physically: rows and columns of its linear layers, whole layers, and the counts that its modules keep."""
+"""Removes rows and columns of a model's linear layers, and whole layers, and corrects the counts that its modules keep."""
 
 from collections.abc import Sequence
 from typing import Any

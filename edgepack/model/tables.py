@@ -1,4 +1,4 @@
-"""Tables as text (csv, tsv) into records: delimiters, quotes and headers as people and programs write them."""
+"""Reads csv and tsv into records: delimiters, quotes and headers as people and programs write them."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""A tiny random model of a family, as its file describes it: what shows in seconds whether edgepack can work on the family."""
+"""Makes a tiny random model of a family, to try in seconds whether edgepack can work on the family."""
 
 from typing import Any
 

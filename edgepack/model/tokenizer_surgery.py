@@ -1,4 +1,4 @@
-"""Cuts the JSON of a fast tokenizer down to some of its pieces, and numbers what stays anew. Knows nothing of models.
+"""Removes tokens from the JSON of a fast tokenizer, and renumbers the others. Knows nothing of models.
 
 `spec` is the content of a tokenizer.json throughout. The rules by which pieces stay the same are in pieces.py.
 """

@@ -1,4 +1,4 @@
-"""The training loop: transformers' Trainer with a loss of ours, that stops at any moment and goes on as if it had not.
+"""The training loop: transformers' Trainer with edgepack's loss. A stopped training continues exactly where it stopped.
 
 The order of all batches is drawn before the first step, and dropout is off, so that a resumed run computes the same bytes
 as an unbroken one on the same machine with the same number of threads. Under torchrun each process takes its part of

@@ -1,4 +1,4 @@
-"""The head of a model for masked words by itself: hidden states become logits over the vocabulary, by the family's own code."""
+"""The head of a model for masked words: it turns hidden states into logits over the vocabulary, with the family's own code."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Ways to quantize that were tried, and how each was judged: pure records."""
+"""Records of the attempts to quantize, and how each was judged."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""A pack gets new reports all or nothing: they and the new pack.json become valid by one rename, whenever a process is killed."""
+"""Writes a pack's new reports all or nothing: one rename makes them and the new pack.json valid, even if a process is killed."""
 
 from collections.abc import Callable
 from pathlib import Path

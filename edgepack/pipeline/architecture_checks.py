@@ -1,4 +1,4 @@
-"""What edgepack does with a model of a family, tried on a tiny random one: each check answers in words, or raises what is wrong."""
+"""Tries edgepack's abilities on a tiny random model of a family. Each check gives a sentence, or raises what is wrong."""
 
 import copy
 import json

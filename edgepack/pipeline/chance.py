@@ -1,4 +1,4 @@
-"""A teacher that is right less often than chance, and would be right under other names: its labels or the data's are swapped."""
+"""Finds swapped labels: a teacher that is right less often than chance, and would be right with other names."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Checks of a file before anything is made of it: an export against torch, a decoder's prompt against its single tokens."""
+"""Checks a file before it is used: an export against torch, and matrix products against the plan."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command line that does what a library call did: a pack states it, so that anybody can build the pack again."""
+"""Writes the command line that does what a library call did. A pack states it, so that anybody can build the pack again."""
 
 import shlex
 from typing import Any

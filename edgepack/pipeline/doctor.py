@@ -1,4 +1,4 @@
-"""What is installed here, what is missing and what it would give, the machine's CPU and quiet, and the cache. Changes nothing."""
+"""What is installed, what a missing extra would add, whether the machine is quiet, and the cache. Changes nothing."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A build that was killed behind its last rename left a whole pack: the same command, started again, finds it and ends well."""
+"""Finds the finished pack of a build that was killed after its last rename, so that the same command ends at once."""
 
 from pathlib import Path
 

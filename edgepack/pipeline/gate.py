@@ -1,4 +1,4 @@
-"""The gate after quantization: a quantized file against the fp32 export it came from, on texts that chose nothing. Pure."""
+"""The gate after quantization: compares a quantized file with its fp32 export on held-out texts. Pure."""
 
 from collections.abc import Sequence
 

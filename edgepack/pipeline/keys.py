@@ -1,4 +1,4 @@
-"""What each stage reads, declared: the key of its result is the hash of this record. A stage must not read what is not in it."""
+"""Declares what each stage reads. The key of a stage's result is the hash of this record, so a stage must read nothing else."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Before any work: the teacher, asked as a pack will be, answers raw texts as the library that its users run does, or the build ends."""
+"""Before any work, compares the teacher's answers on raw texts with those of the library that its users run."""
 
 import tempfile
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What stage results become: the folder that is shipped, everything in it but the report."""
+"""Makes the pack's folder from the results of the stages: everything but the report."""
 
 import json
 import shutil

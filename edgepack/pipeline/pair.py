@@ -1,4 +1,4 @@
-"""Two packs of one build, a format each: both measured one after the other, then both shipped, or the better of the two."""
+"""Two packs of one build, one in each format: measures both in turn, then ships both or the better one."""
 
 import shutil
 from collections.abc import Callable, Mapping

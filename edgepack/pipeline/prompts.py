@@ -1,4 +1,4 @@
-"""Prompts and conversations of a decoder: the proof that a device renders and tokenizes them as the model's own library does."""
+"""A decoder's golden prompts and conversations, which prove that a device renders and tokenizes them as the model's library does."""
 
 from importlib import import_module
 from typing import Any

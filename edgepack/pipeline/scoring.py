@@ -1,4 +1,4 @@
-"""One ruler for every stage: outputs of a torch model or of a file, and what they are worth beside the teacher's."""
+"""Scores every stage by the same function: outputs of a torch model or of a file, compared with the teacher's."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The score that users get: rows of the test split as raw text, through the very code that a shipped module runs."""
+"""The score that users get: rows of the test split as raw text, through the code that a shipped module runs."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a build holds between two stages: frozen, with a type for each state of the work. A stage takes one and gives the next."""
+"""What a build knows between two stages: a frozen record with a type for each state of the work."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The first row of the ladder: the model as it came, with its outputs, which all that follows is judged by and learns from."""
+"""The first row of the quality ladder: the model as the user gave it, with the outputs that students learn from."""
 
 import time
 from dataclasses import replace

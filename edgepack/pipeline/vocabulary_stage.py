@@ -1,4 +1,4 @@
-"""The stage that leaves a model with a tokenizer of its own: what follows sees it as the model that was brought.
+"""The stage that cuts the vocabulary: later stages use the cut model and its new tokenizer.
 
 It teaches too: on the train split its pieces, and so its outputs, are those of the model as it came.
 """

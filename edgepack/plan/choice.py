@@ -1,4 +1,4 @@
-"""What the user left open: the least compression whose predictions meet the budgets. Pure and fast.
+"""Chooses what the user left open: the least compression whose predictions meet the budgets. Pure and fast.
 
 The precision comes first (it needs no training), then the student, then pruned heads.
 """

@@ -1,4 +1,4 @@
-"""How much a cut leaves: counts of heads, FFN neurons and layers. Pure: the plan predicts with it, and the stages cut by it."""
+"""How many heads, FFN neurons and layers a cut leaves. Pure: the plan predicts with it, and the stages cut by it."""
 
 import re
 

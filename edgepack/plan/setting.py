@@ -1,4 +1,4 @@
-"""Setting: what people read about one field of a record. Flags, keys of recipe files, the docs' tables and errors follow from it."""
+"""Setting: the description of a record's field. Flags, keys of recipe files, the docs' tables and errors follow from it."""
 
 import types
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The steps that a plan is made of: frozen settings, each with its why. Pure; what a step does stands in stages/ and export/."""
+"""The steps that a plan is made of: frozen settings, each with its why. Pure; compress/, export/ and quantize/ do the work."""
 
 from typing import Annotated, Literal
 

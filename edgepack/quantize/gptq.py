@@ -1,4 +1,4 @@
-"""Rounding that makes up for its own errors: GPTQ (Frantar 2022, arXiv 2210.17323). Numpy only."""
+"""Rounds weights so that later ones correct the errors of earlier ones: GPTQ (Frantar 2022, arXiv 2210.17323). Numpy only."""
 
 from collections.abc import Iterator, Mapping
 

@@ -1,4 +1,4 @@
-"""What a finished file really is: its matrix products and its stored bytes by precision, whatever its format."""
+"""Lists a finished file's matrix products and stored bytes by precision, in any format."""
 
 from collections import Counter
 from dataclasses import dataclass

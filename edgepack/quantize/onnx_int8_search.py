@@ -1,4 +1,4 @@
-"""How one model is best brought to int8: the strength of smoothing, and the matrix products that int8 hurts most. Judged on real texts.
+"""Searches the best int8 settings for a model on real texts: the smoothing, and the matrix products that stay wider.
 
 An error is of the model's outputs: squared, over the variance of the float model's outputs. Strengths are compared on calibration
 texts. The report shows the gain on held-out texts, which chose nothing.

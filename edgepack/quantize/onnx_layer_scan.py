@@ -1,4 +1,4 @@
-"""Which of a decoder's layers 4 bits hurt most: each layer by itself in 4 bits, all others in fp32, on calibration texts."""
+"""Finds the layers of a decoder that lose most in 4 bits: each alone in 4 bits, all others in fp32, on calibration texts."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Second moments of values inside an exported decoder, over calibration texts: what GPTQ rounds by."""
+"""Second moments of values inside an exported decoder over calibration texts. GPTQ needs them."""
 
 from collections.abc import Iterator, Sequence
 

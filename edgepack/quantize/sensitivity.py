@@ -1,4 +1,4 @@
-"""Which matrix products a narrow precision hurts most, so that those stay wider. Pure."""
+"""Chooses the matrix products that lose most in a narrow precision, so that they stay wider. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

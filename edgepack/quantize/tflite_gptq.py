@@ -1,4 +1,4 @@
-"""4-bit weights of a TFLite file rounded anew, so that they make up for their own errors (GPTQ): its quantizer knows no inputs.
+"""Rounds the 4-bit weights of a TFLite file by GPTQ, because ai-edge-quantizer rounds without looking at inputs.
 
 What products read is taken from the exact file, run on calibration texts by the signature of its longest length.
 """

@@ -1,4 +1,4 @@
-"""Makes an int8 file right for tflite-runtime 2.14, and refuses files that it would compute wrongly.
+"""Adapts an int8 file to tflite-runtime 2.14, and refuses files that this release would compute wrongly.
 
 Its kernels know one scale for a matrix. So the scales of channels are applied after the product:
 

@@ -1,4 +1,4 @@
-"""Small charts of HTML and inline SVG: no script, no network, colours from the page's style so that they follow light and dark.
+"""Small charts of HTML and inline SVG without scripts or network. Colours come from the page's style, in light and dark.
 
 Positions are shares of the width that the page gives, in percent, and heights are pixels. So a chart shrinks to a phone's screen,
 and its text keeps its size.

@@ -1,4 +1,4 @@
-"""One pack on several targets, side by side: what each measured, or told as it was emulated, and which of them failed and why."""
+"""One pack on several targets: what each measured or emulated, and which failed and why."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The same rows three times: report.json, report.md and report.html."""
+"""Writes the same report three times: report.json, report.md and report.html."""
 
 import json
 from collections.abc import Callable

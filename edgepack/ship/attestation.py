@@ -1,4 +1,4 @@
-"""What a module is made of, for whoever checks it without running it: SHA256SUMS, and a statement about its build.
+"""Writes SHA256SUMS and a build statement into a module, for whoever checks it without running it.
 
 The statement is the pack's (edgepack/pack/attestation.py), about the module's files. Where a key was given, attestation.dsse.json holds
 it signed, in a DSSE envelope.

@@ -1,4 +1,4 @@
-"""generate(): a text-generation pack continues a text, in the target's runtime and in a process of its own, word by word."""
+"""generate(): continues a text with a text-generation pack, in the target's runtime and in a separate process."""
 
 import json
 import os

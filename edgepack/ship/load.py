@@ -1,4 +1,4 @@
-"""load(): a pack answers here with the very code that a shipped module runs on the device, imported from targets/ by its place."""
+"""load(): asks a pack with the code that a shipped module runs on the device. It imports that code from targets/ by path."""
 
 import importlib.util
 import sys

@@ -1,4 +1,4 @@
-"""Names under which a module is shipped: refused before any work where a platform's language would not take them."""
+"""Checks the names of a module before any work: a platform's language must accept them."""
 
 import keyword
 import re

@@ -1,4 +1,4 @@
-"""DeBERTa's attention: scores go by the words and by their distance.
+"""DeBERTa's attention: scores depend on the words and on their distance.
 
 What the layer's own key and query projections make of the table of distances is the same for every text, so it is computed here,
 once: no weight is then read by two products, which no quantizer could narrow.

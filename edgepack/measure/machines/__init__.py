@@ -1,1 +1,1 @@
-"""How jobs reach a machine and its answers come back; transports/ has one file a way, found by the scheme of its address."""
+"""How jobs reach a machine and how answers come back. transports/ has one file for each way, found by the address's scheme."""

@@ -1,4 +1,4 @@
-"""Whether a target can run a pack; a Python with the runtime for one that has none, and the removal of both."""
+"""Checks whether a target can run a pack, installs a Python with the runtime there, and removes it."""
 
 from pathlib import Path
 from typing import Literal

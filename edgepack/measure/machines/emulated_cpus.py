@@ -1,4 +1,4 @@
-"""CPUs that qemu-user emulates here, as data: what starts each, and what its system would say of it. Never `max`.
+"""CPUs that qemu-user emulates here, as data: how each is started, and what its system reports about it. Never `max`.
 
 qemu 7.2's `max` has SME, with which both runtimes answer wrongly in int8; a real CPU's model answers as the CPU does.
 """

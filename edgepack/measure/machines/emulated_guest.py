@@ -1,4 +1,4 @@
-"""Runs a Python under qemu-user: its CPU, the files that tell it what machine it is on, its environment, and how it ended."""
+"""Runs a Python under qemu-user: sets its CPU, system files and environment, and says how it ended."""
 
 import contextlib
 import ctypes

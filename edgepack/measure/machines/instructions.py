@@ -1,4 +1,4 @@
-"""Instructions of an emulated inference: the plugin of qemu that counts them, compiled here once, and the reading of its marks."""
+"""Counts instructions of an emulated inference: compiles qemu's counting plugin once, and reads its output."""
 
 import hashlib
 import itertools

@@ -1,4 +1,4 @@
-"""What a target may answer to each kind of job: a board may be a stranger's, and nothing behind this looks at types again."""
+"""Checks a target's answer to each kind of job, because a board may be a stranger's. Later code trusts the types."""
 
 from typing import Annotated, Any
 

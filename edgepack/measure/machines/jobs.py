@@ -1,4 +1,4 @@
-"""What the process of a target's script needs, and what it says when it fails: the same for every transport that starts one."""
+"""The environment of a target's process, and the error when it fails: the same for every transport that starts a process."""
 
 from pathlib import Path
 from typing import Any

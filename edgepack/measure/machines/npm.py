@@ -1,4 +1,4 @@
-"""Runtimes' JavaScript packages: fetched once by npm, by their version, into the cache; no script of theirs runs here."""
+"""Fetches runtimes' JavaScript packages by npm, once, into the cache. No script of a package runs here."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Processes of this machine as /proc shows them: whose memory is read where they cannot read it themselves."""
+"""Reads processes of this machine from /proc: their memory, where they cannot read it themselves."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""A machine at the far end of a pipe: sends targets/board.py through it and asks that for everything else.
+"""A machine at the other end of a pipe: sends targets/board.py through it, which does everything else there.
 
 The transport only starts a command there. What lies on the board is the board's own business: it cleans up when the pipe ends.
 """

@@ -1,4 +1,4 @@
-"""Runtimes that cannot stand beside edgepack's own packages: each gets a folder of its own here, and judges the packs that are for it.
+"""Runtimes that conflict with edgepack's own packages: each is installed in a separate folder and judges the packs for it.
 
 Another runtime may open such a pack too, and rounds otherwise here and there: answers that a device must give again come from its own.
 """

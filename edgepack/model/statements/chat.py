@@ -1,4 +1,4 @@
-"""The chat template of a model folder: its source, the special tokens that it names, and the same as plain data where that is proved.
+"""The chat template of a model folder with its special tokens; also as plain data, if that is proved to give the same text.
 
 A platform without jinja2 joins a conversation from that data: what stands before the first message, between two roles and behind the
 last. A template that depends on more than the roles (dates, places of messages, tools) has no such form.

@@ -1,4 +1,4 @@
-"""How every reader treats its file: JSON as it stands there, and a refusal that names file, key, value and the way out."""
+"""Reads a statement file as JSON, and refuses a key with a message that names the file, the key, the value and the fix."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""tokenizer_config.json, and tokenizer.json beside it: what a tokenizer does at a call that its own file does not hold.
+"""tokenizer_config.json and tokenizer.json: settings of a tokenizer's call that tokenizer.json does not hold.
 
 Nearly all that the two files state is part of the tokenizer that transformers builds of them, which a pack carries whole: added tokens,
 normalizer, special tokens around a text. What is left is read here, or by the code that asks the tokenizer: `truncation_side` and

@@ -1,1 +1,1 @@
-"""The embedded default: smart-home voice commands that edgepack writes itself, and a MiniLM fine-tuned on them once."""
+"""The demo: smart-home voice commands that edgepack writes itself, and a MiniLM that is fine-tuned on them once."""

@@ -1,4 +1,4 @@
-"""What Hugging Face's tokenizers holds each character to be, so that Java code on any Unicode version agrees with it.
+"""The properties of each character as Hugging Face's tokenizers uses them, so that Java code on any Unicode version agrees.
 
 unicode.json beside this file is made by `python -m edgepack.ship.jvm.characters`: the library itself is asked, over all of
 Unicode, because its parts follow Unicode versions of different years. Only grapheme clusters, which it does not show, come from

@@ -1,4 +1,4 @@
-"""Which tokenizers the Java code makes again exactly: what a tokenizer.json uses beyond them is refused before anything is shipped."""
+"""The tokenizers that the Java code reproduces exactly. Others are refused before anything is shipped."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Ways to a machine, one file each, found by the scheme of its address. To add one, add a file here.
+"""Ways to a machine, one file each, found by the scheme of the address. To add one, add a file here.
 
 A transport has `EXAMPLE`, an address of its kind; `EXTRA`, what edgepack's extra of its name gives, where there is such an extra;
 `check(target)`, which refuses a wrong address before any work; `opened(target)`, a context manager that gives a Machine (see

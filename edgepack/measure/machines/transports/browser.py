@@ -1,4 +1,4 @@
-"""Transport browser://chromium: onnxruntime-web in a real headless browser on this machine, driven by playwright, anew for each job."""
+"""Transport browser://chromium: onnxruntime-web in a new headless browser on this machine for each job, driven by playwright."""
 
 import contextlib
 import importlib.util

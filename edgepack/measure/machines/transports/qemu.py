@@ -1,4 +1,4 @@
-"""Transport qemu://CPU: the real runtime on an emulated CPU, for answers and counts of instructions. It refuses to time or to weigh."""
+"""Transport qemu://CPU: the real runtime on an emulated CPU, for answers and instruction counts. It measures no time or memory."""
 
 import contextlib
 import importlib.metadata
