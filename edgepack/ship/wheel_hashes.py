@@ -56,20 +56,20 @@ def _without(requirements: Sequence[str], problem: str) -> Pinned:
 
 
 def _hashes(known: Iterable[str]) -> str:
-    return "".join(f" \\\n    --hash=sha256:{one}" for one in sorted(set(known)))
+    return "".join(f" \\\n    --hash=sha256:{digest}" for digest in sorted(set(known)))
 
 
 def _asked(requirements: Sequence[str]) -> tuple[dict[str, dict[str, str]], str]:
     """Hash by file name of each requirement's wheels, as pip's index states them; and what pip said where it failed."""
-    found: dict[str, dict[str, str]] = {line: {} for line in requirements}
+    hashes: dict[str, dict[str, str]] = {line: {} for line in requirements}
     machines = [(python, architecture) for python in PYTHONS for architecture in ARCHITECTURES]
     problem = ""
     with ThreadPoolExecutor(4) as pool:
-        for report, said in pool.map(lambda machine: _report(requirements, *machine), machines):
-            problem = problem or said
+        for report, failure in pool.map(lambda machine: _report(requirements, *machine), machines):
+            problem = problem or failure
             for line, file, sha256 in _wheels(report, requirements):
-                found[line][file] = sha256
-    return found, problem
+                hashes[line][file] = sha256
+    return hashes, problem
 
 
 def _report(requirements: Sequence[str], python: str, architecture: str) -> tuple[list[dict], str]:
@@ -91,17 +91,17 @@ def _report(requirements: Sequence[str], python: str, architecture: str) -> tupl
     if len(requirements) == 1:
         return [], (done.stderr.strip().splitlines() or ["pip said nothing"])[-1][:200]
     parts = [_report([line], python, architecture) for line in requirements]
-    return [one for report, _ in parts for one in report], next((said for _, said in parts if said), "")
+    return [entry for report, _ in parts for entry in report], next((failure for _, failure in parts if failure), "")
 
 
 def _wheels(report: Sequence[Mapping], requirements: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """The requirement, the file and its sha256; nothing where the index states none, as for a folder of wheels."""
     asked = {_plain(line.partition("==")[0]): line for line in requirements}
-    for one in report:
-        line = asked.get(_plain(one["metadata"]["name"]))
-        sha256 = one["download_info"].get("archive_info", {}).get("hashes", {}).get("sha256")
+    for entry in report:
+        line = asked.get(_plain(entry["metadata"]["name"]))
+        sha256 = entry["download_info"].get("archive_info", {}).get("hashes", {}).get("sha256")
         if line and sha256:
-            yield line, one["download_info"]["url"].partition("#")[0].rpartition("/")[2], sha256
+            yield line, entry["download_info"]["url"].partition("#")[0].rpartition("/")[2], sha256
 
 
 def _plain(name: str) -> str:

@@ -20,9 +20,9 @@ export class Decoder {
   #device;
   #run;
   #cache;
-  #seen = 0;
+  #length = 0;
 
-  /** run: what opens the pack's file gave. Refused where the pack cannot have seen so many tokens. */
+  /** run: what opens the pack's file gave. Refused where the pack has fewer positions. */
   constructor(device, run, positions) {
     const { manifest } = device;
     if (!isDecoder(manifest)) throw new Refused("the pack keeps no keys and values", "build a text-generation model with this edgepack");
@@ -35,27 +35,27 @@ export class Decoder {
     this.forget();
   }
 
-  /** Logits of what follows `ids`, which go behind all that was seen before. */
+  /** Logits of what follows `ids`, which follow all earlier tokens. */
   async step(ids) {
     const { ort } = this.#device;
-    const seen = this.#seen + ids.length;
-    const [logits, ...cache] = await this.#run({ ...oneText(ort, DECODER_INPUTS, ids, { shown: seen }), ...this.#cache });
+    const length = this.#length + ids.length;
+    const [logits, ...cache] = await this.#run({ ...oneText(ort, DECODER_INPUTS, ids, { shown: length }), ...this.#cache });
     this.#cache = Object.fromEntries(Object.keys(this.#cache).map((name, index) => [name, cache[index]]));
-    this.#seen = seen;
+    this.#length = length;
     return logits;
   }
 
   forget() {
     this.#cache = emptyCache(this.#device.ort, this.#device.manifest, 1);
-    this.#seen = 0;
+    this.#length = 0;
   }
 
   keep() {
-    return { cache: this.#cache, seen: this.#seen };
+    return { cache: this.#cache, length: this.#length };
   }
 
-  restore({ cache, seen }) {
+  restore({ cache, length }) {
     this.#cache = cache;
-    this.#seen = seen;
+    this.#length = length;
   }
 }

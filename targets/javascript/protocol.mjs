@@ -20,9 +20,9 @@ export async function perform(device, job) {
   const work = JOBS[job.kind];
   if (!work) throw new Refused(`${device.name} has no job ${job.kind}`, WAYS_OUT[job.kind] ?? "measure on this machine: --on local");
   const result = await work(device, job);
-  const { rows: _, ...told } = job;
+  const { rows: _, ...settings } = job;
   const runtime = { name: device.name, version: device.version, numpy: null, import_ms: device.importMs };
-  return { ...result, job: told, runtime, machine: device.facts() };
+  return { ...result, job: settings, runtime, machine: device.facts() };
 }
 
 const WAYS_OUT = { ops: "leave --ops out, or measure on this machine: --on local" };
@@ -88,9 +88,9 @@ async function nextToken(device, job) {
   const decoder = new Decoder(device, await device.open(device.manifest, job.threads, false), job.length + 1);
   const context = randomIds(device, job.length);
   await decoder.step(context);
-  const seen = decoder.keep();
+  const past = decoder.keep();
   return () => {
-    decoder.restore(seen);
+    decoder.restore(past);
     return decoder.step(context.slice(-1));
   };
 }
@@ -185,8 +185,8 @@ function feedsOf({ ort, manifest }, rows) {
   const feeds = {};
   for (const name of manifest.inputs) {
     const values = rows.flatMap((row) => {
-      const own = name === "attention_mask" ? row.input_ids.map(() => 1) : row[name];
-      return [...own, ...new Array(longest - own.length).fill(fill[name])];
+      const stated = name === "attention_mask" ? row.input_ids.map(() => 1) : row[name];
+      return [...stated, ...new Array(longest - stated.length).fill(fill[name])];
     });
     feeds[name] = int64(ort, values, dims);
   }
@@ -197,16 +197,16 @@ async function answers(device, run, rows, job) {
   const { manifest } = device;
   const whole = async () => stacked((await run(feedsOf(device, rows))).slice(0, manifest.outputs.length));
   const { data, dims } = job.at_once == null ? await whole() : await inParts(device, run, rows[0], job.at_once);
-  const one = data.length / dims[0];
+  const size = data.length / dims[0];
   return rows.map((row, index) => {
-    const own = data.subarray(index * one, (index + 1) * one);
-    if (manifest.task === "text-generation") return reduced(own, dims.at(-1), row.input_ids);
-    const found = nestedArray(own, dims.slice(1));
-    return manifest.per_token ? found.slice(0, row.input_ids.length) : found;
+    const values = data.subarray(index * size, (index + 1) * size);
+    if (manifest.task === "text-generation") return reduced(values, dims.at(-1), row.input_ids);
+    const answer = nestedArray(values, dims.slice(1));
+    return manifest.per_token ? answer.slice(0, row.input_ids.length) : answer;
   });
 }
 
-/** A text read by a decoder so many tokens at once, with its cache handed back to it each time. */
+/** A text that a decoder reads in parts of `atOnce` tokens, with its cache handed back to it each time. */
 async function inParts(device, run, row, atOnce) {
   const decoder = new Decoder(device, run, row.input_ids.length);
   const parts = [];
@@ -231,8 +231,8 @@ function stacked(arrays) {
 
 function nestedArray(data, dims) {
   if (dims.length <= 1) return Array.from(data);
-  const one = data.length / dims[0];
-  return Array.from({ length: dims[0] }, (_, index) => nestedArray(data.subarray(index * one, (index + 1) * one), dims.slice(1)));
+  const size = data.length / dims[0];
+  return Array.from({ length: dims[0] }, (_, index) => nestedArray(data.subarray(index * size, (index + 1) * size), dims.slice(1)));
 }
 
 /** Next-token logits become the true next token's negative log-likelihood and the likeliest token: two numbers a token. */

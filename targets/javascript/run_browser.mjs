@@ -51,10 +51,10 @@ function timerStep() {
 /** A file of the pack from the browser's own store, else over the network. */
 async function bytesOf(name) {
   const url = here(`pack/${name}`);
-  const kept = await (await stored())?.match(url);
-  const found = kept ?? (await fetch(url));
-  if (!found.ok) throw new Refused(`${name} of the pack is missing: the server says ${found.status}`, "measure again");
-  return new Uint8Array(await found.arrayBuffer());
+  const cached = await (await stored())?.match(url);
+  const response = cached ?? (await fetch(url));
+  if (!response.ok) throw new Refused(`${name} of the pack is missing: the server says ${response.status}`, "measure again");
+  return new Uint8Array(await response.arrayBuffer());
 }
 
 async function stored() {

@@ -49,7 +49,7 @@ function cpuSeconds() {
   try {
     const allowed = usableCores();
     const lines = readFileSync("/proc/stat", "utf8").split("\n").filter((line) => allowed.has(line.split(" ")[0]));
-    const ticks = lines.map((line) => line.split(/ +/).slice(1, 9).map((one) => Number(one) / TICKS_A_SECOND));
+    const ticks = lines.map((line) => line.split(/ +/).slice(1, 9).map((tick) => Number(tick) / TICKS_A_SECOND));
     const [user, nice, system, , , irq, softirq, stolen] = ticks[0].map((_, index) => ticks.reduce((sum, row) => sum + row[index], 0));
     const { user: ours, system: kernels } = process.cpuUsage();
     const busy = user + nice + system + irq + softirq;

@@ -40,8 +40,8 @@ export function modelFiles({ model, files }) {
 /** Makes `ort` start in a page. folder: the URL of its own files. Threads need a page with COOP and COEP headers: without them there is one. */
 export function startInBrowser(ort, folder, threads = usefulThreads()) {
   ort.env.logLevel = "error";
-  const own = (name) => new URL(`ort-wasm-simd-threaded.${name}`, folder).href;
-  ort.env.wasm.wasmPaths = { mjs: own("mjs"), wasm: own("wasm") };
+  const fileUrl = (name) => new URL(`ort-wasm-simd-threaded.${name}`, folder).href;
+  ort.env.wasm.wasmPaths = { mjs: fileUrl("mjs"), wasm: fileUrl("wasm") };
   ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? threads : 1;
   return warmRuntime(ort, "wasm");
 }
