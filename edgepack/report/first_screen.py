@@ -62,10 +62,10 @@ def verdict_sentence(verdict: Verdict, checks: Sequence[Check], device: str) -> 
     if over:
         names = _listed([TILES[check.name][0].lower() if check.name in TILES else check.name for check in over])
         surely = "" if any(check.holds == "no" for check in over) else "probably "
-        return f"This model {surely}does not fit {device}: over the limit is {names}."
+        return f"This model {surely}does not fit {device}. Over the limit: {names}."
     if unknown or not checks:
         names = _listed([TILES[check.name][0].lower() if check.name in TILES else check.name for check in unknown])
-        return f"Nobody knows yet whether this model fits {device}" + (f": not known is {names}." if names else ".")
+        return f"Nobody knows yet whether this model fits {device}" + (f". Not known: {names}." if names else ".")
     return f"This model probably fits {device}: every limit holds by prediction or by the file itself, but no {device} has measured it yet."
 
 
@@ -106,7 +106,7 @@ def _what(name: TileName, manifest: Manifest) -> str:
     if name == "file_mb":
         return "what an app downloads"
     if name == "latency_ms":
-        unit = f"one token behind {length}" if manifest.predictions.first_token_ms is not None else f"a text of {length} tokens"
+        unit = f"one token after {length} others" if manifest.predictions.first_token_ms is not None else f"a text of {length} tokens"
         return f"{unit}, {cores} cores; 9 of 10 are faster"
     if name == "ram_mb":
         return "at the peak, beside the empty runtime"
