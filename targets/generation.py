@@ -18,7 +18,7 @@ import protocol
 from penalties import Penalties, StopStrings
 from protocol import Refused, ms_since
 from runnable import has_fixed_lengths, is_decoder
-from sampling import Written, sampling_of, tokens
+from sampling import GREEDY, Written, sampling_of, tokens
 
 _MEMORY_TOKENS = 8  # decoded one by one behind the prompt when memory is measured
 
@@ -61,6 +61,44 @@ def generate(folder, manifest, job, open_decoder) -> dict:
         "first_token_ms": arrived[0] if arrived else None,
         "token_ms": np.diff(arrived).round(4).tolist(),
     }
+
+
+def certain(folder, manifest, job, open_decoder) -> dict:
+    """The likeliest tokens behind each of job["prompts"], as far as each is ahead of the next likeliest by job["margin"] of its logit.
+
+    job["most"]: tokens at most, a number for each prompt. steps: how many choices were that certain, the one that ends a text among them.
+    """
+    answers, stop_ids = manifest.get("answers"), set(manifest["stop_ids"])
+    rooms = [len(prompt) + most for prompt, most in zip(job["prompts"], job["most"])]
+    decoder = open_decoder(folder, manifest, job["threads"], min(max(rooms), manifest["positions"]))
+    found, steps = [], []
+    for prompt, most in zip(job["prompts"], job["most"]):
+        decoder.seen, sure = 0, []
+        watched = _Watched(Penalties(answers, len(prompt), len(prompt) + most, stop_ids), job["margin"])
+        try:
+            for token in tokens(decoder, prompt, most, stop_ids, GREEDY, watched, _stop_strings(folder, answers)):
+                if not watched.is_certain:
+                    break
+                sure.append(token)
+        except FloatingPointError as error:
+            raise Refused(str(error), "build the pack in a wider precision") from None
+        found.append(sure)
+        steps.append(watched.steps)
+    return {"tokens": found, "steps": steps}
+
+
+class _Watched:
+    """Penalties that remember how far the likeliest token is ahead of the next."""
+
+    def __init__(self, adjust, margin) -> None:
+        self._adjust, self._margin, self.is_certain, self.steps = adjust, margin, True, 0
+
+    def __call__(self, logits, ids):
+        scores = self._adjust(logits, ids)
+        second, first = np.partition(scores, -2)[-2:] if len(scores) > 1 else (-np.inf, scores[0])
+        self.is_certain = self.is_certain and bool(first - second >= self._margin)
+        self.steps += self.is_certain
+        return scores
 
 
 def _stop_strings(folder, answers):
@@ -123,7 +161,14 @@ def decode_memory(folder, manifest, job, open_decoder) -> dict:
     return protocol.occupied(lambda: open_decoder(folder, manifest, job["threads"], len(context)), fill)
 
 
-JOBS = {"generate": generate, "prefill": prefill, "decode": decode, "sustained_decode": sustained_decode, "decode_memory": decode_memory}
+JOBS = {
+    "generate": generate,
+    "certain": certain,
+    "prefill": prefill,
+    "decode": decode,
+    "sustained_decode": sustained_decode,
+    "decode_memory": decode_memory,
+}
 
 
 def _check_prompt(manifest, prompt, slides=False) -> None:

@@ -22,7 +22,7 @@ from runnable import one_text, read_runnable
 WARM_UP_RUNS = 10
 WARM_UP_SECONDS = 5.0  # a runtime that is not steady by then never is; the report shows the spread
 STEADY = 0.02
-UNTIMED = ("answer", "count", "generate")  # jobs that tell something on an emulated CPU too, without their times
+UNTIMED = ("answer", "count", "generate", "certain")  # jobs that tell something on an emulated CPU too, without their times
 WEIGHT_CACHE = ".weight-cache"  # a folder in the pack for what a runtime makes of the weights at its first start
 
 
@@ -58,7 +58,7 @@ def main(runtime_name: str, runtime_version: str, import_ms: float, *jobs_by_ope
     if emulated_by:
         import_ms = None
         result.update({name: None for name in result if name.endswith("_ms")})
-    result["job"] = {key: value for key, value in job.items() if key not in ("rows", "prompt")}
+    result["job"] = {key: value for key, value in job.items() if key not in ("rows", "prompt", "prompts")}
     result["runtime"] = {"name": runtime_name, "version": runtime_version, "numpy": np.__version__, "import_ms": import_ms}
     result["machine"] = machine.facts()
     json.dump(result, sys.stdout)

@@ -39,7 +39,7 @@ def verification_view(verification: Verification) -> RenderableType:
     return Text(
         f"Pack {verification.pack_id} is whole: {verification.files} files match their hashes. {verification.runtime} answers "
         f"{verification.golden_texts} golden texts within {verification.largest_difference:g} (limit {verification.tolerance:g}). "
-        f"{verification.token_ids_equal} of the texts give the same token ids."
+        f"{verification.token_ids_equal} of the texts give the same token ids, and {verification.decisions_equal} the same decisions."
     )
 
 

@@ -126,15 +126,17 @@ class Material:
 
     @cached_property
     def sample(self) -> tuple[list[Row], list[Features]]:
-        """A few real texts, short and long, and nasty ones: for the check of an export and for golden vectors."""
+        """A few real texts, short and long, and nasty ones, and what the model reads of each: behind its default prompt, where it has one.
+
+        For the check of an export and for golden vectors.
+        """
         rows = sorted(self.rows("test"), key=lambda row: len(row.text) + len(row.context) + len(row.words))
         picked = [rows[round(at)] for at in np.linspace(0, len(rows) - 1, min(_SAMPLE_ROWS, len(rows)))] if rows else []
         pairs = any(row.text_pair is not None for row in picked)
         picked += [row for text in _NASTY if (row := self.task.row_of_text(text))]
         if pairs:
             picked += [Row("", text=text, text_pair=other) for text, other in zip(_NASTY, reversed(_NASTY), strict=True)]
-        picked = list(self.task.prompted(picked, self.answers))
-        features = self.task.encode(self.tokenizer, picked, self.max_length)
+        features = self.task.encode(self.tokenizer, self.task.prompted(picked, self.answers), self.max_length)
         first = {item.row: item for item in reversed(features) if item.ids}  # one window of a long text is enough here
         return picked, [first[index] for index in sorted(first)]
 

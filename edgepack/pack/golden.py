@@ -1,35 +1,48 @@
-"""Golden vectors: texts, token ids and the outputs that they must give. They travel with a pack."""
+"""Golden vectors: texts, their token ids, the outputs that they must give and the decision behind them. They travel with a pack."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.reading import DATA_BYTES, json_lines
-from edgepack.tasks.common.rows import Row
-from edgepack.tasks.common.task import Features, Outputs, Task
+from edgepack.tasks.common.task import Features
 
 DIGITS = 6
+_Ids = list[Annotated[int, Field(ge=0)]]
 
 
-def write_golden(path: Path, task: Task, rows: Sequence[Row], features: Sequence[Features], outputs: Outputs) -> None:
-    """One JSON object a text: what goes in as text, as token ids, and what must come out."""
-    with path.open("w", encoding="utf-8") as file:
-        for item, output in zip(features, outputs, strict=True):
-            shown = {} if task.joins_rows else task.shown(rows[item.row])
-            entry = shown | {"input_ids": item.ids, "token_type_ids": item.type_ids, "output": np.round(output, DIGITS).tolist()}
-            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+class _Entry(BaseModel):
+    """What a line may hold: a pack may be a stranger's, and nothing behind this looks at types again."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    input_ids: _Ids
+    token_type_ids: _Ids
+    attention_mask: _Ids | None = None
+    output: list[Any]
+    text: str = ""
+    text_pair: str | None = None
+    prompt: str | None = None
+    words: list[str] = []
+    messages: list[dict[str, str]] = []
+    answer: dict[str, Any] = {}
 
 
-def add_golden_prompts(path: Path, shown: Sequence[dict[str, Any]], features: Sequence[Features], outputs: Outputs) -> None:
-    """Behind a decoder's running text: prompts as text and conversations as messages, whose ids a device must make itself."""
-    with path.open("a", encoding="utf-8") as file:
-        for texts, item, output in zip(shown, features, outputs, strict=True):
-            entry = texts | {"input_ids": item.ids, "token_type_ids": item.type_ids, "output": np.round(output, DIGITS).tolist()}
-            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+def golden_entry(shown: dict[str, Any], item: Features, output: np.ndarray) -> dict[str, Any]:
+    """shown: the raw text as an app gives it, by the names that the task has for it; empty where the entry came as ids."""
+    values = np.round(output, DIGITS).tolist()
+    return shown | {"input_ids": item.ids, "token_type_ids": item.type_ids, "attention_mask": [1] * len(item.ids), "output": values}
+
+
+def write_golden(path: Path, entries: Sequence[dict[str, Any]]) -> None:
+    """One JSON object a text: what goes in as text and as token ids, and what must come out."""
+    lines = [json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries]
+    path.write_text("".join(lines), encoding="utf-8")
 
 
 def read_golden(pack: Path) -> list[dict[str, Any]]:
@@ -37,6 +50,8 @@ def read_golden(pack: Path) -> list[dict[str, Any]]:
     path = pack / "golden.jsonl"
     entries = list(json_lines(path, DATA_BYTES, "build or copy the pack again"))
     for number, entry in enumerate(entries, start=1):
-        if not all(isinstance(entry.get(key), list) for key in ("input_ids", "token_type_ids", "output")):
-            raise EdgepackError(f"{path}:{number} is not a golden text", "build or copy the pack again")
+        try:
+            _Entry.model_validate(entry)
+        except ValidationError:
+            raise EdgepackError(f"{path}:{number} is not a golden text", "build or copy the pack again") from None
     return entries

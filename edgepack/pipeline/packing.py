@@ -16,7 +16,6 @@ from edgepack.pack.attestation import write_attestation
 from edgepack.pack.manifest import Manifest, Origin, seal
 from edgepack.pack.runnable import Runnable, write_runnable
 from edgepack.pipeline.checks import check_shipped_products
-from edgepack.pipeline.scoring import file_outputs
 from edgepack.pipeline.state import BuildState, ExportedFile, QuantizedFile
 from edgepack.plan.cost_model import predict
 from edgepack.plan.formats import format_versions
@@ -39,8 +38,8 @@ class Pack:
 def write_pack(folder: Path, state: BuildState, command: str) -> Pack:
     """Everything but the report: model, tokenizer, labels, golden vectors, model card, pack.json. command: what built it."""
     from edgepack.export.genai_config import GENAI_FILE, genai_config
-    from edgepack.pack.golden import add_golden_prompts, write_golden
-    from edgepack.pipeline.prompts import golden_prompts
+    from edgepack.pack.golden import write_golden
+    from edgepack.pipeline.golden_texts import golden_texts
     from edgepack.quantize.matrix_products import count_matrix_products, stored_bytes
 
     material, plan, profile, checkpoint = state.material, state.plan, state.profile, state.work.checkpoint
@@ -63,23 +62,20 @@ def write_pack(folder: Path, state: BuildState, command: str) -> Pack:
         _write_json(folder / GENAI_FILE, genai_config(checkpoint.config, runnable))
     _write_json(folder / "config.json", model_config(checkpoint.config, labels))
     write_runnable(folder, runnable)
-    outputs = file_outputs(folder, plan, material.sample[1], "golden vectors")
-    write_golden(folder / "golden.jsonl", material.task, *material.sample, outputs)
-    if runnable.is_decoder:
-        shown, prompts = golden_prompts(material, max_length)
-        add_golden_prompts(folder / "golden.jsonl", shown, prompts, file_outputs(folder, plan, prompts, "golden prompts"))
-    shape = checkpoint.shape(material.task.name)
     attempts = state.ladder[-1].attempts
     products = count_matrix_products(folder / runnable.model)
     if attempts:
         check_shipped_products(products, attempts[-1])
     precision = attempts[-1].precision if attempts else plan.precision  # a gate may have widened what was planned
+    tolerance = precision_facts(precision).golden_tolerance
+    write_golden(folder / "golden.jsonl", golden_texts(folder, state, runnable, tolerance))
+    shape = checkpoint.shape(material.task.name)
     manifest = Manifest(
         **runnable.model_dump(),
         edgepack=library_versions()["edgepack"],
         format=plan.format,
         precision=precision,
-        golden_tolerance=precision_facts(precision).golden_tolerance,
+        golden_tolerance=tolerance,
         products=products,
         weight_bytes=stored_bytes(folder / runnable.model),
         predictions=predict(

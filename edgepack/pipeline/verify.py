@@ -1,4 +1,4 @@
-"""verify(): every hash of a pack, then its golden vectors in the real runtime."""
+"""verify(): every hash of a pack, then its golden vectors in the real runtime, and the decisions behind them."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ from edgepack.measure.answers import answer
 from edgepack.measure.golden import largest_gap
 from edgepack.pack.golden import DIGITS, read_golden
 from edgepack.pack.manifest import WEIGHT_CACHE, Manifest, check_files, read_manifest
-from edgepack.pipeline.prompts import rendered_chat
+from edgepack.pipeline.golden_texts import certain_tokens, proof, replay_of
 from edgepack.plan.formats import python_runtime
 from edgepack.tasks.common.task import Features
 
@@ -24,14 +24,15 @@ class Verification(Frozen):
     golden_texts: int
     largest_difference: float
     tolerance: float
-    token_ids_equal: int  # texts whose ids the pack's tokenizer gave again
+    token_ids_equal: int  # texts whose ids, types and mask the pack's code gave again
+    decisions_equal: int = 0  # texts that are decided as when the pack was built; packs of older edgepacks state no decisions
     runtime: str
 
 
 def verify(pack: Path) -> Verification:
-    """Checks every hash, then asks the real runtime for the golden outputs and the tokenizer for the token ids.
+    """Checks every hash, then asks the real runtime for the golden outputs, and the code of a module for token ids and decisions.
 
-    EdgepackError names the first file that was changed, or the first text whose output or ids differ.
+    EdgepackError names the first file that was changed, or the first text whose output, ids, types, mask or decision differ.
     """
     manifest = read_manifest(pack)
     check_files(pack, manifest)
@@ -39,13 +40,15 @@ def verify(pack: Path) -> Verification:
     features = [Features(entry["input_ids"], entry["token_type_ids"], index) for index, entry in enumerate(golden)]
     outputs = answer(pack, manifest.plan.runtime, features, threads=1, exact=manifest.plan.exact_products, title="golden vectors")
     worst = largest_gap(manifest, golden, outputs, "")
+    equal = _check_texts(pack, manifest, golden)
     return Verification(
         pack_id=manifest.pack_id,
         files=len(manifest.files),
         golden_texts=len(golden),
         largest_difference=round(worst, DIGITS),
         tolerance=manifest.golden_tolerance,
-        token_ids_equal=_check_tokenizer(pack, manifest, golden),
+        token_ids_equal=equal,
+        decisions_equal=_check_decisions(pack, manifest, golden),
         runtime=python_runtime(manifest.plan.runtime),
     )
 
@@ -54,44 +57,40 @@ def verify_built(folder: Path) -> Verification:
     """The end of every build: what verify() will find later must hold before a pack is put into its place."""
     done = verify(folder)
     shutil.rmtree(folder / WEIGHT_CACHE, ignore_errors=True)  # a device makes its own
-    say(f"verified: {done.golden_texts} golden texts within {done.largest_difference:g}, token ids of {done.token_ids_equal} equal")
-    if done.golden_texts and not done.token_ids_equal:
-        raise EdgepackError("no golden text of the pack could be compared as text", "this is a fault of edgepack: please report it")
+    say(
+        f"verified: {done.golden_texts} golden texts within {done.largest_difference:g}, token ids of {done.token_ids_equal} and "
+        f"decisions of {done.decisions_equal} equal"
+    )
     return done
 
 
-def _check_tokenizer(pack: Path, manifest: Manifest, golden: list[dict[str, Any]]) -> int:
-    """Ids, token types and mask of every text that stands beside golden outputs. EdgepackError: one differs, or there is no text."""
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(pack / "tokenizer.json"))
-    equal = 0
-    for entry in golden:
-        if "words" in entry:
-            encoded = tokenizer.encode(entry["words"], is_pretokenized=True)
-        elif "text" in entry:
-            encoded = tokenizer.encode(entry["text"], entry.get("text_pair") or None)
-        elif "messages" in entry:
-            encoded = tokenizer.encode(rendered_chat(manifest.answers, entry["messages"]), add_special_tokens=False)
-        else:
-            continue
-        shown = str(entry.get("text", entry.get("words")))[:60]
-        _check_encoded(encoded, entry, "token_type_ids" in manifest.inputs, shown)
-        equal += 1
-    if not equal and any(key in entry for entry in golden for key in ("text", "words", "messages")):
-        raise EdgepackError("no text of the pack was compared by its token ids", "build the pack again")
-    return equal
+def _check_texts(pack: Path, manifest: Manifest, golden: list[dict[str, Any]]) -> int:
+    """Ids, token types, mask and decision of every golden text. EdgepackError: one differs, or there is no text."""
+    replay, again = replay_of(pack, manifest.as_json(), golden), f"build the pack again: {manifest.command}"
+    texts = [entry for entry in golden if proof().is_text(entry)]
+    if not texts:
+        raise EdgepackError("no golden text of the pack could be compared as text: its token ids are not proved", again)
+    for entry in texts:
+        wrong = replay.differs(entry)
+        if wrong is not None:
+            shown = proof().shown_text(entry)
+            what = "pack forms another decision" if wrong == "decision" else f"pack's tokenizer gives other {wrong}"
+            raise EdgepackError(f"the {what} for {shown!r} than when it was built", "build the pack again")
+    return len(texts)
 
 
-def _check_encoded(encoded: Any, entry: dict[str, Any], has_types: bool, shown: str) -> None:
-    wrong = [
-        name
-        for name, ours, golden in (
-            ("token ids", encoded.ids, entry["input_ids"]),
-            ("token types", encoded.type_ids if has_types else [], entry["token_type_ids"] if has_types else []),
-            ("a mask", encoded.attention_mask, [1] * len(entry["input_ids"])),
-        )
-        if ours != golden
-    ]
-    if wrong:
-        raise EdgepackError(f"the pack's tokenizer gives other {wrong[0].removeprefix('a ')} for {shown!r}", "build the pack again")
+def _check_decisions(pack: Path, manifest: Manifest, golden: list[dict[str, Any]]) -> int:
+    """How many texts the pack decides as when it was built: of a model that writes, with the tokens that follow them.
+
+    EdgepackError: other tokens follow one.
+    """
+    stated = [entry for entry in golden if "answer" in entry]
+    if not manifest.is_decoder:
+        return len(stated)
+    most = [entry["answer"].get("max_tokens", 0) for entry in stated]
+    written = certain_tokens(pack, manifest.plan.runtime, stated, most, 0.0)["tokens"]
+    for entry, tokens in zip(stated, written, strict=True):
+        if tokens != entry["answer"].get("tokens"):
+            shown = proof().shown_text(entry)
+            raise EdgepackError(f"the pack writes other tokens than when it was built: behind {shown!r}", "build the pack again")
+    return len(stated)

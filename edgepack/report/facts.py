@@ -40,7 +40,7 @@ def _served(manifest: Manifest) -> Iterator[str]:
         return
     yield (
         f"On raw texts, as an app gives them, the pack answers {served.differing} rows differently than on token ids: {score}, "
-        f"while token ids give {served.token_score.value:.4f}. Words are split or texts are cut in another way. "
+        f"while token ids give {served.token_score.value:.4f}. Words are split or decided, or texts are cut, in another way. "
         "The score on raw texts judges the budget."
     )
 

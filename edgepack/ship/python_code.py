@@ -62,7 +62,8 @@ def self_tested(shipment: Shipment, folder: Path) -> str:
 
     EdgepackError: it fails. Where the runtime is not installed here, the sentence says so.
     """
-    code = f"import json, {shipment.name} as m; t = m.self_test(threads=1); print(json.dumps([t.ok, t.problem, t.texts, t.ids_equal]))"
+    told = "t.ok, t.problem, t.texts, t.ids_equal, t.answers_equal"
+    code = f"import json, {shipment.name} as m; t = m.self_test(threads=1); print(json.dumps([{told}]))"
     command = [sys.executable, "-B", "-c", code]  # no compiled files beside what is shipped
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_SELF_TEST_S, check=False)
     shutil.rmtree(folder / shipment.name / "model" / WEIGHT_CACHE, ignore_errors=True)  # of this machine
@@ -70,9 +71,10 @@ def self_tested(shipment: Shipment, folder: Path) -> str:
     if done.returncode or not lines[-1]:
         last = (done.stderr.strip().split("\n") or ["no message"])[-1]
         raise EdgepackError(f"the module's self-test could not run: {last}", "this is a fault of edgepack: please report it")
-    passed, problem, texts, equal = json.loads(lines[-1])
+    passed, problem, texts, equal, decided = json.loads(lines[-1])
     if passed:
-        return f"self-test: {texts} golden texts answered as they were when the pack was built, token ids of {equal} equal"
+        same = f"token ids of {equal} and decisions of {decided} equal"
+        return f"self-test: {texts} golden texts answered as they were when the pack was built, {same}"
     if "not installed" in problem:
         return f"self-test not run here: {problem}. Run it on the device: python -m {shipment.name} --self-test"
     raise EdgepackError(f"the module fails its own self-test: {problem}", "build the pack again with this edgepack")

@@ -20,7 +20,7 @@ from edgepack.tasks.common.encoding import type_ids
 from edgepack.tasks.common.library import Figures, Library
 from edgepack.tasks.common.metrics import Answers, Metric, mean_of, spearman
 from edgepack.tasks.common.rows import Record, Row
-from edgepack.tasks.common.task import Features, Outputs, Task
+from edgepack.tasks.common.task import Features, Outputs, Task, WordsOf
 
 if TYPE_CHECKING:
     import torch
@@ -69,6 +69,13 @@ def _prompted(rows: Sequence[Row], answers: VectorAnswers | None) -> Sequence[Ro
     if not prompt:
         return rows
     return [replace(row, text=prompt + row.text, text_pair=None if row.text_pair is None else prompt + row.text_pair) for row in rows]
+
+
+def _behind_prompts(rows: Sequence[Row], answers: VectorAnswers | None, words_of: WordsOf) -> list[tuple[Row, dict[str, Any]]]:
+    """A text behind each prompt that a call may name, and behind none, as the model reads it."""
+    prompts = {**answers.prompts, "": ""} if answers and answers.prompts else {}
+    text = rows[0].text
+    return [(Row("", text=prompt + text), {"text": text, "text_pair": None, "prompt": name}) for name, prompt in prompts.items()]
 
 
 def _columns(first: Record, records: list[Record], wished: Mapping[str, str | None]) -> dict[str, str]:
@@ -148,6 +155,14 @@ def principal_axes(embeddings: np.ndarray, width: int) -> np.ndarray:
     return vectors[:, ::-1][:, :width].astype(np.float32)
 
 
+def _served_vectors(model: Any, rows: Sequence[Row], features: Sequence[Features]) -> Iterator[np.ndarray]:
+    """[width] of each text, the second of a pair behind the first. The pack itself puts its default prompt before them."""
+    for row in rows:
+        for text in (row.text, row.text_pair):
+            if text is not None:
+                yield np.asarray(model(text).values)
+
+
 def _ask_sentence_transformers(folder: Path, calls: Sequence[tuple[str, ...]], answers: Any, longest: int) -> list[Figures]:
     """With the default prompt, where the folder states one."""
     from sentence_transformers import SentenceTransformer
@@ -214,8 +229,10 @@ TASK = Task(
     metric_of_narrower="spearman_to_teacher",
     metric_of_gold="spearman",
     default_importance="activation",  # without labels there is no loss to take a gradient of
-    shown=lambda row: {"text": row.text, "text_pair": None},
+    shown=lambda row: {"text": row.text, "text_pair": None, "prompt": None},
+    raw_texts=_behind_prompts,
     narrowed=_narrowed,
+    served_outputs=_served_vectors,
     library=_SENTENCE_TRANSFORMERS,
     java_method="embed",
     in_browsers=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -163,7 +163,7 @@ def _with_several_labels(task: Task, labels: Sequence[str]) -> Task:
         label_loss=several_labels.label_loss,
         soft_loss=several_labels.soft_loss,
         choices=lambda output: output > 0,
-        served=None,
+        served=_served_labels,
         in_words=None,
         truth_in_words=None,
     )
@@ -194,6 +194,7 @@ def _with_numbers(task: Task) -> Task:
         served=None,
         in_words=None,
         truth_in_words=None,
+        served_outputs=_served_numbers,
     )
 
 
@@ -201,6 +202,19 @@ def _served(model: Any, row: Row, labels: Mapping[str, int]) -> Any:
     """The id of the first label."""
     answer = model(row.text, row.text_pair) if row.text_pair else model(row.text)
     return model.labels.index(answer.label)
+
+
+def _served_labels(model: Any, row: Row, labels: Mapping[str, int]) -> tuple[int, ...]:
+    """For each label 0 or 1."""
+    chosen = (model(row.text, row.text_pair) if row.text_pair else model(row.text)).chosen
+    return tuple(int(name in chosen) for name in model.labels)
+
+
+def _served_numbers(model: Any, rows: Sequence[Row], features: Sequence[Features]) -> Iterator[np.ndarray]:
+    """[labels] the numbers of each row."""
+    for row in rows:
+        scores = {label.name: label.score for label in (model(row.text, row.text_pair) if row.text_pair else model(row.text)).scores}
+        yield np.array([scores[name] for name in model.labels])
 
 
 def _ask_pipeline(folder: Path, calls: Sequence[tuple[str, ...]], answers: Any, longest: int) -> list[Figures]:

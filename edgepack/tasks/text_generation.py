@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import torch
 
 _BLOCK = 256  # tokens of running text that are scored at once
+_SERVED_BLOCKS = 2  # a decoder reads them token by token, as it writes
 _TOP_LOGITS = 32  # kept of a vocabulary's: the rest is one class of its own
 
 
@@ -222,6 +224,27 @@ _GENERATE = Library(
     settings={"max_tokens": _ASKED_TOKENS, "temperature": 0.0},
 )
 
+def _served_likelihoods(model: Any, rows: Sequence[Row], features: Sequence[Features]) -> Iterator[np.ndarray]:
+    """Of the first blocks: the raw text becomes ids by the module's code, and is read token by token with its cache, as it is written."""
+    ids = model.texts.chat("\n".join(row.text for row in rows))  # without special tokens
+    at = 0
+    for item in features[:_SERVED_BLOCKS]:
+        opens = [] if item.ids[:1] == ids[at : at + 1] else item.ids[:1]  # a token that opens a text
+        block = [*opens, *ids[at : at + len(item.ids) - len(opens)]]
+        at += len(block) - len(opens)
+        yield _read_one_by_one(model.session.decoder(len(block)), block)
+
+
+def _read_one_by_one(decoder: Any, ids: Sequence[int]) -> np.ndarray:
+    """As `_reduced`: [tokens - 1, 2]."""
+    read = []
+    for token, following in pairwise(ids):
+        logits = decoder.step([token]).astype(np.float64)
+        peak = logits.max()
+        read.append((np.log(np.exp(logits - peak).sum()) + peak - logits[following], logits.argmax()))
+    return np.array(read)
+
+
 TASK = Task(
     name="text-generation",
     auto_class="AutoModelForCausalLM",
@@ -258,4 +281,5 @@ TASK = Task(
     choices=lambda output: output[:, 1],
     library=_GENERATE,
     java_method="generate",
+    served_outputs=_served_likelihoods,
 )

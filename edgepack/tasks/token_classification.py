@@ -18,8 +18,8 @@ from edgepack.tasks.common.library import Call, Figures, Library
 from edgepack.tasks.common.losses import IGNORED, divergence, known_mean, logits_of, real_tokens, rows_mean
 from edgepack.tasks.common.metrics import Answers, ClassResult, Metric, by_row, class_result, micro_f1, ratio
 from edgepack.tasks.common.rows import Record, Row
-from edgepack.tasks.common.tag_schemes import SHOWN, Scheme, Span, scheme_of, spans_of
-from edgepack.tasks.common.task import Features, Outputs, Task
+from edgepack.tasks.common.tag_schemes import SHOWN, Scheme, Span, scheme_of, spans_of, tags_of
+from edgepack.tasks.common.task import Features, Outputs, Task, WordsOf
 
 if TYPE_CHECKING:
     import torch
@@ -75,6 +75,7 @@ def _fitted(task: Task, source: Any, recipe: Any) -> Task:
         task,
         metrics=partial(_metrics, model=tags),
         class_results=partial(_class_results, model=tags),
+        alike=partial(_alike, model=tags),
         row_of_text=partial(_row_of_text, words=words),
     )
 
@@ -85,6 +86,23 @@ def _row_of_text(text: str, words: str = "tokenizer") -> Row | None:
         return Row("", text=text)
     parts = tuple(text.split()) if words == "white-space" else tuple(character for character in text if not character.isspace())
     return Row("", words=parts) if parts else None
+
+
+def raw_text(row: Row, answers: TagAnswers | None) -> str:
+    """A row's words as running text: languages whose words are single characters put no blanks between them."""
+    return ("" if answers and answers.words == "characters" else " ").join(row.words)
+
+
+def _raw_texts(rows: Sequence[Row], answers: TagAnswers | None, words_of: WordsOf) -> list[tuple[Row, dict[str, Any]]]:
+    """Rows of words as running text too, which a pack cuts into words by itself."""
+    found = []
+    for row in rows:
+        text = raw_text(row, answers)
+        spans = words_of[answers.words](text) if answers and answers.words != "tokenizer" else None
+        read = Row("", text=text) if spans is None else Row("", words=tuple(text[start:end] for start, end in spans))
+        if row.words and (read.text or read.words):
+            found.append((read, {"text": text, "text_pair": None}))
+    return found
 
 
 def _columns(first: Record, records: list[Record], wished: Mapping[str, str | None]) -> dict[str, str]:
@@ -218,23 +236,44 @@ def _by_word(output: np.ndarray, item: Features, other: Features) -> np.ndarray:
     return np.stack([output[first[word]] if word in first else nothing for word in other.words])
 
 
-def _served(model: Any, row: Row, labels: Mapping[str, int]) -> Any:
-    """Tags of the row's words by the entities that the pack finds in its text. One that ends inside a word is none of the data's."""
-    stated = model.manifest.get("answers") or {}
-    if stated.get("scheme", "iob2") != "iob2" or stated.get("strategy") == "none":
-        return NotImplemented
+def _served(model: Any, row: Row, labels: Mapping[str, int]) -> tuple[int, ...]:
+    """Tags of the row's words by the entities that the pack finds in its running text; one that ends inside a word is no entity here."""
+    stated = TagAnswers.read(model.manifest["answers"], "the pack's answers") if model.manifest.get("answers") else None
+    text, gap = raw_text(row, stated), 0 if stated and stated.words == "characters" else 1
     starts, ends, at = {}, {}, 0
     for index, word in enumerate(row.words):
         starts[at], ends[at + len(word)] = index, index
-        at += len(word) + 1
-    tags = [labels.get("O", -1)] * len(row.words)
-    for entity in model(" ".join(row.words)).entities:
-        first, last = starts.get(entity.start), ends.get(entity.end)
-        if first is None or last is None:
-            continue
-        inside = labels.get(f"I-{entity.kind}", -1)
-        tags[first : last + 1] = [labels.get(f"B-{entity.kind}", inside)] + [inside] * (last - first)
-    return tuple(tags)
+        at += len(word) + gap
+    found = [(starts.get(entity.start), ends.get(entity.end), entity.kind) for entity in model(text).entities]
+    if stated and stated.strategy == "none":  # a token each, with its whole tag: that of a word is its first token's
+        tags = {first: kind for first, _, kind in found if first is not None}
+        return tuple(_tag_id(model.labels, tags.get(index, "O")) for index in range(len(row.words)))
+    return _tag_ids(found, model.labels, len(row.words), stated.scheme if stated else "iob2")
+
+
+def _tag_ids(found: Sequence[tuple[int | None, int | None, str]], names: Sequence[str], count: int, scheme: Scheme) -> tuple[int, ...]:
+    """Ids of the tags of `count` words. found: the first word, the last word and the kind of each entity."""
+    tags = ["O"] * count
+    before: tuple[int, str] | None = None
+    for first, last, kind in found:
+        if first is not None and last is not None:
+            tags[first : last + 1] = tags_of(kind, last + 1 - first, scheme, before == (first, kind))
+            before = (last + 1, kind)
+    return tuple(_tag_id(names, tag) for tag in tags)
+
+
+def _tag_id(names: Sequence[str], tag: str) -> int:
+    """Of the model's label, or where it has none with this mark, of one with another mark of the kind; -1: there is none."""
+    _, dash, kind = tag.partition("-")
+    others = [f"{mark}-{kind}" for mark in ("I", "M", "B")] if dash else []
+    return next((names.index(name) for name in (tag, *others) if name in names), -1)
+
+
+def _alike(ours: Sequence[int], theirs: Sequence[int], model: Tags) -> bool:
+    """Whether the same entities are stated: a word that was cut off is no entity, and many tags state the same."""
+    names = dict(enumerate(model.labels))
+    first, second = (spans_of([names.get(tag, "O") for tag in tags], model.scheme) for tags in (ours, theirs))
+    return first == second
 
 
 def _as_the_pipeline(answers: TagAnswers) -> TagAnswers:
@@ -293,6 +332,7 @@ TASK = Task(
     class_kind="entity type",
     unlabelled_row=_unlabelled_row,
     shown=lambda row: {"words": row.words} if row.words else {"text": row.text, "text_pair": None},
+    raw_texts=_raw_texts,
     class_results=_class_results,
     calibration=_calibration,
     hard_targets=_hard_targets,

@@ -1,4 +1,8 @@
-"""self_test(): a clear yes or no whether this device answers as the one that was measured."""
+"""self_test(): a clear yes or no whether this device answers as the one that was measured.
+
+Three things are compared for every golden text: its token ids, types and mask; the runtime's outputs, within the pack's tolerance; and the
+decision that the module's code forms of the golden outputs, which hangs on no rounding of this CPU.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,21 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from .chat import rendered
-from .errors import ModuleError
+from .errors import BadInput, ModuleError
 from .integrity import check_files
-from .model import MODULE_FILE, load
+from .model import MODULE_FILE, Model, load
+from .wire import as_json
+
+_SCORES_KEPT = 5  # of the labels of a text: the highest
+_SCORE_GAP = 1e-4  # of a score that is computed of the same outputs: devices round in float32 or in float64
 
 
 @dataclass(frozen=True)
 class SelfTest:
-    """problem: one sentence, None where ok. ids_equal: texts whose token ids are the teacher's; the rest of `texts` came as ids."""
+    """problem: one sentence, None where ok. ids_equal: texts whose token ids are the teacher's; the rest of `texts` came as ids.
+
+    answers_equal: texts that are decided as when the pack was built; 0 where an older pack states no decisions.
+    """
 
     ok: bool
     problem: str | None
@@ -22,10 +33,11 @@ class SelfTest:
     ids_equal: int
     largest_difference: float | None
     tolerance: float | None
+    answers_equal: int = 0
 
 
 def self_test(folder=None, threads: int | None = None, manifest_file: str = MODULE_FILE, exact: bool = False) -> SelfTest:
-    """Signature, hashes, then every golden text: its token ids and its outputs. Never raises for what it is there to find."""
+    """Signature, hashes, then every golden text: its token ids, its outputs and its decision. Never raises for what it is there to find."""
     try:
         with load(folder, threads, manifest_file, exact) as model:
             check_files(model.folder, model.manifest)
@@ -37,37 +49,148 @@ def self_test(folder=None, threads: int | None = None, manifest_file: str = MODU
 def _asked(model) -> SelfTest:
     with (model.folder / "golden.jsonl").open(encoding="utf-8") as file:
         golden = [json.loads(line) for line in file]
-    tolerance, worst, equal = model.manifest["golden_tolerance"], 0.0, 0
+    tolerance, worst, equal, decided = model.manifest["golden_tolerance"], 0.0, 0, 0
+    replay = Replay(model, golden)
     for entry in golden:
-        shown = str(entry.get("text") or entry.get("words") or entry["input_ids"])[:60]
-        encoded = _encoded(model, entry)
-        if encoded is not None:
-            if entry["input_ids"] not in encoded:
-                return SelfTest(False, "other token ids for {!r}".format(shown), len(golden), equal, worst, tolerance)
-            equal += 1
-        gap = _gap(model, entry)
-        worst = max(worst, gap)
-        if not gap <= tolerance:
-            problem = "{!r} is answered otherwise: off by {:.3g}, limit {:g}".format(shown, gap, tolerance)
-            return SelfTest(False, problem, len(golden), equal, worst, tolerance)
-    if not equal and any(key in entry for entry in golden for key in ("text", "words", "messages")):
-        return SelfTest(False, "no token ids were compared", len(golden), equal, round(worst, 6), tolerance)
-    return SelfTest(True, None, len(golden), equal, round(worst, 6), tolerance)
+        differs, gap = replay.differs(entry), _gap(model, entry)
+        worst, is_made = max(worst, gap), differs in (None, "decision")
+        equal += is_text(entry) and is_made
+        if differs is None and not _writes_on(model, entry):
+            differs = "tokens behind it"
+        if is_made and not gap <= tolerance:
+            problem = "{!r} is answered otherwise: off by {:.3g}, limit {:g}".format(shown_text(entry), gap, tolerance)
+            return SelfTest(False, problem, len(golden), equal, worst, tolerance, decided)
+        if differs is not None:
+            problem = "other {} for {!r}".format(differs, shown_text(entry))
+            return SelfTest(False, problem, len(golden), equal, worst, tolerance, decided)
+        decided += "answer" in entry
+    problem = None if equal else "no token ids were compared: build the pack again"
+    return SelfTest(equal > 0, problem, len(golden), equal, round(worst, 6), tolerance, decided)
 
 
-def _encoded(model, entry):
-    """The ids that the tokenizer makes of an entry, of every window where there are several; None where it came as ids."""
+def is_text(entry) -> bool:
+    """Whether a golden entry is a text, whose ids the device makes, and not ids alone."""
+    return any(key in entry for key in ("text", "words", "messages"))
+
+
+def shown_text(entry) -> str:
+    return str(entry.get("text") or entry.get("words") or entry.get("messages") or entry["input_ids"])[:60]
+
+
+class Replay:
+    """The golden outputs in the runtime's place, for the code that makes token ids of texts and decisions of outputs."""
+
+    def __init__(self, model, golden) -> None:
+        self._reads_types = "token_type_ids" in model.manifest["inputs"]
+        self._several = len(model.manifest["outputs"]) > 1
+        self._known = {self._key(entry["input_ids"], entry["token_type_ids"]): entry["output"] for entry in golden}
+        self._model = Model(model.folder, model.manifest, model.texts, self)
+        self._asked: list = []
+
+    def run(self, ids, type_ids) -> list:
+        """What a session's run gives: the golden outputs of these ids, and zeros for ids that no entry has."""
+        import numpy as np
+
+        self._asked.append((list(ids), list(type_ids)))
+        held = self._known.get(self._key(ids, type_ids))
+        if held is None:
+            some = np.asarray(next(iter(self._known.values())), np.float32)
+            held = np.zeros((len(ids), *some.shape[1:]) if self._model.manifest["per_token"] else some.shape)
+        output = np.asarray(held, np.float32)
+        return list(np.moveaxis(output, -1, 0)) if self._several else [output]
+
+    def differs(self, entry) -> str | None:
+        """What this device makes otherwise of an entry: token ids, token types, masks, or the decision. None: nothing."""
+        ids = entry["input_ids"]
+        if not is_text(entry):
+            return None
+        if entry.get("attention_mask", [1] * len(ids)) != [1] * len(ids):
+            return "masks"
+        if self._model.task == "text-generation":
+            return None if prompt_ids(self._model, entry) == ids else "token ids"
+        answer = self.decision(entry)
+        types = [types for asked, types in self._asked if asked == ids]
+        if not types or ("answer" in entry and not self.is_whole()):
+            return "token ids"
+        if self._reads_types and entry["token_type_ids"] not in types:
+            return "token types"
+        return None if "answer" not in entry or _same(entry["answer"], answer) else "decision"
+
+    def decision(self, entry):
+        """What the model's code decides for an entry by the golden outputs, as plain JSON; None where it refuses the text."""
+        self._asked = []
+        try:
+            found = as_json(self._model(*_arguments(self._model.task, entry)))
+        except BadInput:
+            return None
+        return DECISIONS[self._model.task](found)
+
+    def is_whole(self) -> bool:
+        """Whether the golden outputs hold all that the last decision was formed of."""
+        return all(self._key(*asked) in self._known for asked in self._asked)
+
+    def _key(self, ids, type_ids) -> tuple:
+        return (tuple(ids), tuple(type_ids) if self._reads_types else ())
+
+
+def _arguments(task, entry) -> list:
+    """A call's, for a golden entry. Texts for vectors stand behind their prompt in older packs, which state no name of one."""
     if "words" in entry:
-        return [model.texts.words(entry["words"]).ids]
+        return [entry["words"]]
+    if task == "feature-extraction":
+        return [entry["text"], entry.get("prompt", "")]
+    if task == "token-classification":
+        return [entry["text"]]
+    pair = entry.get("text_pair")
+    return [entry["text"], (pair or "") if task == "question-answering" else pair]
+
+
+def _labels(found) -> dict:
+    scores = {label["name"]: round(label["score"], 6) for label in found["scores"][:_SCORES_KEPT]}
+    return {"label": found["label"], "chosen": list(found["chosen"]), "scores": scores}
+
+
+def _entities(found) -> dict:
+    return {"entities": [{**entity, "score": round(entity["score"], 6)} for entity in found["entities"]]}
+
+
+def _span(found) -> dict:
+    return {"text": found["text"], "start": found["start"], "end": found["end"], "score": round(found["score"], 6)}
+
+
+# What of an answer is kept beside golden outputs. A vector is the output itself.
+DECISIONS = {
+    "text-classification": _labels,
+    "token-classification": _entities,
+    "question-answering": _span,
+    "feature-extraction": lambda found: {"dimensions": len(found["values"])},
+}
+
+
+def _same(expected, found) -> bool:
+    """Numbers with a point may differ by their rounding; all else is equal."""
+    if isinstance(expected, dict):
+        return isinstance(found, dict) and all(key in found and _same(value, found[key]) for key, value in expected.items())
+    if isinstance(expected, list):
+        return isinstance(found, list) and len(expected) == len(found) and all(_same(*pair) for pair in zip(expected, found))
+    if isinstance(expected, float) and isinstance(found, (int, float)):
+        return abs(expected - found) <= _SCORE_GAP * max(1.0, abs(expected))
+    return expected == found
+
+
+def prompt_ids(model, entry) -> list:
+    """The ids that a model that writes reads of a prompt or of a conversation."""
     if "messages" in entry:
-        return [model.texts.chat(rendered(model.manifest.get("answers"), entry["messages"]))]
-    if "text" not in entry:
-        return None
-    if model.task == "text-generation":
-        return [model.texts.prompt(entry["text"])]
-    if model.task == "question-answering":
-        return [window.ids for window in model.texts.windows(entry["text"], entry["text_pair"] or "")]
-    return [model.texts.text(entry["text"], entry.get("text_pair")).ids]
+        return model.texts.chat(rendered(model.manifest.get("answers"), entry["messages"]))
+    return model.texts.prompt(entry["text"])
+
+
+def _writes_on(model, entry) -> bool:
+    """Whether the likeliest tokens follow a golden prompt that did when the pack was built, as many as were certain then."""
+    if model.task != "text-generation" or "answer" not in entry:
+        return True
+    asked = {"messages": entry["messages"]} if "messages" in entry else {"prompt": entry["text"]}
+    return list(model(**asked, max_tokens=entry["answer"]["max_tokens"], temperature=0.0).tokens) == entry["answer"]["tokens"]
 
 
 def _gap(model, entry) -> float:

@@ -1,4 +1,4 @@
-// For tests: a web module's own sources answer in Node. `node ask.mjs MODULE`, a JSON list of calls in, a list of answers out.
+// For tests: a web module's own sources answer in Node, after their self-test. `node ask.mjs MODULE`, a JSON list of calls in, a list of answers out.
 
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -9,7 +9,9 @@ import { pathToFileURL } from "node:url";
 const folder = path.resolve(process.argv[2]);
 const source = (name) => import(pathToFileURL(path.join(folder, "src", name)).href);
 const { default: ort } = await import(pathToFileURL(createRequire(path.join(folder, "src", "x.js")).resolve("onnxruntime-web/wasm")).href);
-const [{ Texts }, { ANSWERS }, { int64, sessionOptions }] = await Promise.all(["texts.js", "answers.js", "session.mjs"].map(source));
+const [{ Texts }, { ANSWERS }, { int64, sessionOptions }, { proof }] = await Promise.all(
+  ["texts.js", "answers.js", "session.mjs", "proof.js"].map(source),
+);
 const file = (name) => readFile(path.join(folder, "dist", "model", name));
 const manifest = JSON.parse(await file("module.json"));
 const data = manifest.files.map(({ name }) => name).filter((name) => name !== manifest.model && name.startsWith(manifest.model));
@@ -30,6 +32,9 @@ const model = {
     return manifest.outputs.map((name) => ({ data: outputs[name].data, dims: outputs[name].dims }));
   },
 };
+const golden = (await readFile(path.join(folder, "dist", "model", "golden.jsonl"), "utf8")).trim().split("\n");
+const tested = await proof(model, golden.map((line) => JSON.parse(line)));
+if (!tested.ok) throw new Error(`the self-test says no: ${tested.problem}`);
 const answers = [];
 for (const call of JSON.parse(readFileSync(0, "utf8"))) {
   const [text, second] = call; // the second of a text for a vector is the name of a prompt

@@ -128,6 +128,7 @@ def test_a_student_of_several_labels_is_trained_and_its_pack_carries_the_thresho
     manifest = json.loads((tmp_path / "pack" / "pack.json").read_text())
     thresholds = manifest["answers"]["thresholds"]
     assert manifest["answers"]["multi_label"] and len(thresholds) == 3 and set(thresholds) != {0.5}
+    assert manifest["served"]["differing"] == 0 and manifest["served"]["score"] == manifest["served"]["token_score"]
     with edgepack.load(tmp_path / "pack") as model:
         answer = model(texts[0])
         scores = {label.name: label.score for label in answer.scores}
@@ -145,6 +146,8 @@ def test_a_pack_of_pairs_passes_its_own_checks(task, tmp_path, cache):
     recipe = Recipe(model=str(tmp_path / "model"), data=data, student="same", prune_heads=0.0, precision="int8", task=task)
     build(recipe, load_profile("raspberry-pi"), tmp_path / "pack", cache, effort=None)
     checked = verify(tmp_path / "pack")
-    assert checked.token_ids_equal == checked.golden_texts
+    assert checked.token_ids_equal == checked.golden_texts == checked.decisions_equal
     tested = device_module().self_test(tmp_path / "pack", manifest_file="pack.json")
-    assert tested.ok and tested.ids_equal == tested.texts, tested
+    assert tested.ok and tested.ids_equal == tested.texts == tested.answers_equal, tested
+    served = json.loads((tmp_path / "pack" / "pack.json").read_text())["served"]
+    assert served["differing"] == 0 and served["score"]["metric"] == ("accuracy" if task == "text-classification" else "cosine_to_teacher")

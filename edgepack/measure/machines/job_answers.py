@@ -84,6 +84,11 @@ class _Outputs(_Answer):
     outputs: list[list[Any]]
 
 
+class _Certain(_Answer):
+    tokens: list[list[Annotated[int, Field(ge=0)]]]
+    steps: list[Annotated[int, Field(ge=0)]]
+
+
 class _Storage(_Answer):
     bytes: Amount
     read_ms: Annotated[float, Field(gt=0, le=1e15)]
@@ -123,6 +128,7 @@ _KINDS: dict[str, type[_Answer]] = {
     "sustained": _Sustained,
     "sustained_decode": _Sustained,
     "answer": _Outputs,
+    "certain": _Certain,
     "storage": _Storage,
     "texts": _Texts,
     "ops": _Ops,

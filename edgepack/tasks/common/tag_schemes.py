@@ -29,6 +29,16 @@ def scheme_of(labels: Sequence[str]) -> Scheme:
     return next((scheme for scheme, known in _MARKS.items() if marks <= known), "bare")
 
 
+def tags_of(kind: str, count: int, scheme: Scheme, follows_same: bool) -> list[str]:
+    """Tags of an entity of `count` words: what spans_of reads as this one. follows_same: an entity of its kind ends just before it."""
+    if scheme == "bare":
+        return [kind] * count
+    single, last = {"bioes": ("S", "E"), "bilou": ("U", "L")}.get(scheme, ("B", "I"))
+    first = "I" if scheme == "iob1" and not follows_same else single if count == 1 else "B"
+    middle = ["I"] * max(0, count - 2) + [last] * (count > 1)
+    return [f"{mark}-{kind}" for mark in (first, *middle)]
+
+
 def spans_of(tags: Sequence[str], scheme: Scheme = "iob2") -> set[Span]:
     """Entities as (first word, past the last, type). Of bare tags every word but O is one by itself: they say nothing of where one ends."""
     spans, start, last = set(), 0, "O"

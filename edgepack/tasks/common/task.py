@@ -1,6 +1,6 @@
 """The record of a task: every fact and every function that depends on which task it is. A task's file fills it in."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ class Features:
 
 Outputs = Sequence[np.ndarray]  # one array for each Features; its shape is in the task's file
 Text = str | tuple[str, ...]  # a string, or words where the task's data comes in words
+WordsOf = Mapping[str, Callable[[str], list[tuple[int, int]]]]  # places of a text's words, by the name of the way to find them
 Columns = dict[str, str]  # which column each field of a row is read from
 
 # Minitron (Muralidharan 2024): logits alone are hard to beat where the student starts from its teacher's weights.
@@ -150,8 +151,11 @@ class Task:
     gives_vectors: bool = False  # a text becomes a vector, by the parts that a folder states for sentence-transformers
 
     # A row put to a loaded pack as raw text, as an app does: a decision of the kind that `decide` makes. labels: ids by the data's names.
-    # None: answers are no decisions. NotImplemented as a decision: the pack forms its answers in a way that this does not follow.
+    # None: the metric is one of outputs. Then, of all rows and their features: the outputs that a loaded pack gives to the raw texts, one
+    # for each of the features, or for the first of them where all would take too long.
     served: Callable[[Any, Row, Mapping[str, int]], Any] | None = None
+    served_outputs: Callable[[Any, Sequence[Row], Sequence[Features]], Iterator[np.ndarray]] | None = None
+    alike: Callable[[Any, Any], bool] = lambda ours, theirs: bool(ours == theirs)  # whether two decisions state the same
 
     library: Library | None = None  # that users of such models run; a build compares with it first
 
@@ -164,6 +168,8 @@ class Task:
     check_rows: Callable[[str, Mapping[str, Sequence[Row]]], None] = _no_check  # EdgepackError: nothing can be learned from them
     unlabelled_row: Callable[[Row], Row | None] | None = lambda row: row  # of a row with a text alone; None: such texts are of no use
     shown: Callable[[Row], dict[str, Any]] = _text_and_pair  # a row's texts as they stand beside golden vectors, unless rows are joined
+    # Further golden texts of rows, by the record of answers and the ways to find words by name: rows as they are read, and as shown.
+    raw_texts: "Callable[[Sequence[Row], Any, WordsOf], list[tuple[Row, dict[str, Any]]]]" = lambda rows, answers, words_of: []
     class_results: Callable[[Answers], list[ClassResult]] = _no_results
     calibration: Callable[[Answers], Calibration | None] = _no_calibration
     hard_targets: Callable[[Sequence[Features], Sequence[Row], Mapping[str, int]], list[Any]] | None = None  # None: it has no labels

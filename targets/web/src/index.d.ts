@@ -19,6 +19,8 @@ export interface SelfTest {
   problem: string | null;
   texts: number;
   idsEqual: number;
+  /** Texts that are decided as when the pack was built. */
+  answersEqual: number;
   largestDifference: number;
   largestMean: number;
   tolerance: number;

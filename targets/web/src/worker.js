@@ -3,6 +3,7 @@
 import * as ort from "onnxruntime-web/wasm";
 import { ANSWERS } from "./answers.js";
 import { fetchChecked, fetchManifest, forgetOthers } from "./files.js";
+import { proof } from "./proof.js";
 import { modelFiles, oneText, openedInBrowser, startInBrowser } from "./session.mjs";
 import * as signer from "./signer.js";
 import { Texts } from "./texts.js";
@@ -29,7 +30,7 @@ const KINDS = {
   selfTest: async () => {
     const entry = model.manifest.files.find(({ name }) => name === "golden.jsonl");
     const lines = new TextDecoder().decode(await fetchChecked(model.base, entry, () => {})).trim().split("\n");
-    return proof(lines.map((line) => JSON.parse(line)));
+    return proof(model, lines.map((line) => JSON.parse(line)));
   },
   count: ({ text }) => model.texts.text(text).ids.length,
   time: async ({ length, runs }) => { // of the bare runtime, for a comparison with what an answer takes
@@ -51,30 +52,6 @@ async function opened(manifest, files) {
   const labels = Object.entries(manifest.labels).sort(([a], [b]) => a - b).map(([, name]) => name);
   const run = ({ ids, typeIds }) => ask(oneText(ort, manifest.inputs, ids, { typeIds }));
   return { manifest, texts, labels, run };
-}
-
-/**
- * Of int8 the mean difference over a text's outputs is held against the tolerance, and the largest one is told: WebAssembly rounds its
- * last bits otherwise, which moves a step of int8 now and then (in twelve layers by 0.5 once in 1,500 tokens, where the mean stays 0.04).
- */
-async function proof(golden) {
-  const { golden_tolerance: tolerance, precision } = model.manifest;
-  const result = { ok: true, problem: null, texts: golden.length, idsEqual: 0, largestDifference: 0, largestMean: 0, tolerance };
-  for (const entry of golden) {
-    const encoded = entry.words ? model.texts.words(entry.words) : model.texts.text(entry.text, entry.text_pair ?? null);
-    const shown = JSON.stringify(entry.words ?? entry.text).slice(0, 60);
-    if (JSON.stringify(encoded.ids) !== JSON.stringify(entry.input_ids)) return { ...result, ok: false, problem: `other token ids for ${shown}` };
-    result.idsEqual += 1;
-    const [{ data }] = await model.run({ ids: entry.input_ids, typeIds: entry.token_type_ids });
-    const expected = entry.output.flat();
-    const gaps = expected.map((value, index) => Math.abs(value - (data.length === expected.length ? data[index] : Number.NaN)));
-    const [largest, mean] = [Math.max(...gaps), gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length];
-    result.largestDifference = Math.max(result.largestDifference, largest);
-    result.largestMean = Math.max(result.largestMean, mean);
-    const gap = precision === "int8" ? mean : largest;
-    if (!(gap <= tolerance)) return { ...result, ok: false, problem: `${shown} is answered otherwise: off by ${gap}, limit ${tolerance}` };
-  }
-  return result;
 }
 
 let last = Promise.resolve(); // one after the other: a session runs one text at a time

@@ -30,6 +30,11 @@ final class Fields {
         return content.get(name) != null;
     }
 
+    /** Whether the field stands there, be it null. */
+    boolean states(String name) {
+        return content.containsKey(name);
+    }
+
     Iterable<String> names() {
         return content.keySet();
     }

@@ -1,6 +1,5 @@
 package edgepack.module;
 
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
@@ -19,8 +18,7 @@ public final class PackModel implements AutoCloseable {
     private final ModuleFiles files;
     private final Tokenizer tokenizer;
     private final ModelRuntime runtime;
-    private final CharClass blank;
-    private final CharClass inside;
+    private final Asking asking;
     private final ReentrantReadWriteLock use = new ReentrantReadWriteLock();
     private volatile boolean closed;
     private boolean freed;
@@ -30,8 +28,7 @@ public final class PackModel implements AutoCloseable {
         manifest = Integrity.manifest(files);
         Integrity.check(files, manifest);
         tokenizer = new Tokenizer(files.read("tokenizer.json"), files.read("characters.json"));
-        blank = tokenizer.characters.kind("word_blank");
-        inside = tokenizer.characters.kind("word");
+        asking = new Asking(tokenizer, manifest);
         runtime = opener.open(files, manifest, threads);
     }
 
@@ -45,18 +42,19 @@ public final class PackModel implements AutoCloseable {
         try (PackModel model = open(files, opener, threads)) {
             return model.selfTest();
         } catch (RuntimeException | LinkageError error) {
-            return new SelfTest(String.valueOf(error.getMessage()), 0, 0, Double.NaN, Double.NaN);
+            return new SelfTest(String.valueOf(error.getMessage()), 0, 0, 0, Double.NaN, Double.NaN);
         }
     }
 
-    /** Hashes again, then every golden text: its token ids and its outputs. */
+    /** Hashes again, then every golden text: its token ids, its outputs and its decision. */
     public SelfTest selfTest() {
         return used(() -> {
             try {
                 Integrity.check(files, Integrity.manifest(files));
-                return new Proof(tokenizer, runtime, manifest).asked(Json.utf8(files.read("golden.jsonl")));
+                Proof.Continuation likeliest = (ids, most) -> generated(ids, most, Sampling.GREEDY, false, null).tokens;
+                return new Proof(tokenizer, runtime, manifest, asking, likeliest).asked(Json.utf8(files.read("golden.jsonl")));
             } catch (PackException error) {
-                return new SelfTest(error.getMessage(), 0, 0, Double.NaN, manifest.tolerance);
+                return new SelfTest(error.getMessage(), 0, 0, 0, Double.NaN, manifest.tolerance);
             }
         });
     }
@@ -68,41 +66,24 @@ public final class PackModel implements AutoCloseable {
     /** pair: the second text of a model for pairs, or null; an empty one is none. */
     public Labels classify(String text, String pair) {
         need("text-classification", text);
-        Encoding encoding = some(tokenizer.encode(text, pair));
-        return used(() -> Tasks.labels(runtime.run(encoding.ids, encoding.typeIds)[0], manifest, encoding.cut));
+        return asking.classify(text, pair, this::outputs);
     }
 
     public Entities entities(String text) {
         need("token-classification", text);
-        Tags tags = new Tags(manifest.answers);
-        Words words = tags.words.equals("tokenizer") ? null
-                : tags.words.equals("characters") ? Words.characters(text, blank) : new Words(text, blank, inside);
-        return entities(text, words, false, tags);
+        return asking.entities(text, this::outputs);
     }
 
     /** Of words that are words already; spans are those of the words joined by single blanks. */
     public Entities entities(List<String> words) {
         need("token-classification", words == null || words.contains(null) ? null : "");
-        return entities(String.join(" ", words), new Words(words), true, new Tags(manifest.answers));
-    }
-
-    private Entities entities(String text, Words words, boolean given, Tags tags) {
-        Encoding encoding = some(words == null ? tokenizer.encode(text, null) : tokenizer.encodeWords(words.texts));
-        return used(() -> Tasks.entities(
-                text, words, given, encoding, runtime.run(encoding.ids, encoding.typeIds)[0], tokenizer, tags, manifest.labels));
+        return asking.entities(words, this::outputs);
     }
 
     public Answer answer(String question, String context) {
         need("question-answering", question);
         need("question-answering", context);
-        List<Encoding> windows = tokenizer.windows(question, context, manifest.maxLength, BestSpan.stride(manifest));
-        return used(() -> {
-            List<float[][]> outputs = new ArrayList<>();
-            for (Encoding window : windows) {
-                outputs.add(runtime.run(window.ids, window.typeIds));
-            }
-            return BestSpan.answer(manifest, context, windows, outputs);
-        });
+        return asking.answer(question, context, this::outputs);
     }
 
     /** The vector of a text behind the model's default prompt, where it has one. */
@@ -113,12 +94,7 @@ public final class PackModel implements AutoCloseable {
     /** prompt: the name of one of the model's prompts, which stands before the text; null: its default one, "": none. */
     public Vector embed(String text, String prompt) {
         need("feature-extraction", text);
-        Encoding encoding = some(tokenizer.encode(manifest.prompt(prompt) + text, null));
-        boolean sparse = manifest.answers != null && manifest.answers.yes("sparse", false);
-        return used(() -> {
-            float[] values = runtime.run(encoding.ids, encoding.typeIds)[0];
-            return new Vector(values, encoding.cut, sparse ? Vector.weights(values, tokenizer) : null);
-        });
+        return asking.embed(text, prompt, this::outputs);
     }
 
     /** Continues a text, as the model's folder says. */
@@ -144,12 +120,16 @@ public final class PackModel implements AutoCloseable {
         return generated(ids, maxTokens, sampling, slides, listener);
     }
 
+    private float[][] outputs(Encoding encoding) {
+        return used(() -> runtime.run(encoding.ids, encoding.typeIds));
+    }
+
     private int[] promptIds(String prompt) {
         need("text-generation", prompt);
-        if (prompt.codePoints().allMatch(blank::has)) {
+        if (prompt.codePoints().allMatch(asking.blank::has)) {
             throw new IllegalArgumentException("the prompt is empty: give the text to continue");
         }
-        return some(tokenizer.encodeWhole(prompt)).ids;
+        return Asking.some(tokenizer.encodeWhole(prompt)).ids;
     }
 
     private int mostTokens(int prompt) {
@@ -253,12 +233,5 @@ public final class PackModel implements AutoCloseable {
         if (text == null) {
             throw new IllegalArgumentException("the text is null");
         }
-    }
-
-    private static Encoding some(Encoding encoding) {
-        if (encoding.ids.length == 0) {
-            throw new IllegalArgumentException("nothing is left of the text: no tokens");
-        }
-        return encoding;
     }
 }

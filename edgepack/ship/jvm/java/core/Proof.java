@@ -5,68 +5,94 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 
-/** Every golden text again: its token ids and its outputs, against those that the model was shipped with. */
+/** Every golden text again: its token ids, its outputs and its decision, against those that the model was shipped with. */
 final class Proof {
+    /** The likeliest tokens behind a prompt. */
+    interface Continuation {
+        int[] of(int[] prompt, int maxTokens);
+    }
+
     private final Tokenizer tokenizer;
     private final ModelRuntime runtime;
     private final Manifest manifest;
+    private final Asking asking;
+    private final Continuation continuation;
 
-    Proof(Tokenizer tokenizer, ModelRuntime runtime, Manifest manifest) {
+    Proof(Tokenizer tokenizer, ModelRuntime runtime, Manifest manifest, Asking asking, Continuation continuation) {
         this.tokenizer = tokenizer;
         this.runtime = runtime;
         this.manifest = manifest;
+        this.asking = asking;
+        this.continuation = continuation;
     }
 
     SelfTest asked(String golden) {
         String[] lines = golden.trim().split("\n");
+        List<Fields> entries = new ArrayList<>();
+        for (int line = 0; line < lines.length; line++) {
+            entries.add(new Fields(Json.parse(lines[line]), "golden.jsonl, line " + (line + 1)));
+        }
+        Replay replay = new Replay(manifest, asking, entries);
         int equal = 0;
-        int texts = 0;
+        int decided = 0;
         double worst = 0;
         for (int line = 0; line < lines.length; line++) {
-            Fields entry = new Fields(Json.parse(lines[line]), "golden.jsonl, line " + (line + 1));
-            int[] ids = entry.wholes("input_ids");
-            boolean chats = entry.has("messages") && manifest.answers != null && manifest.answers.has("chat_form");
-            boolean asText = entry.has("text") || entry.has("words") || chats;
-            texts += entry.has("text") || entry.has("words") ? 1 : 0;
-            if (asText && !hasSameIds(entry, ids)) {
-                return new SelfTest("other token ids in line " + (line + 1), lines.length, equal, worst, manifest.tolerance);
+            Fields entry = entries.get(line);
+            String problem = isText(entry) ? differs(entry, replay) : null;
+            if (problem != null) {
+                problem = "other " + problem + " in line " + (line + 1);
+                return new SelfTest(problem, lines.length, equal, decided, worst, manifest.tolerance);
             }
-            equal += asText ? 1 : 0;
-            double gap = manifest.task.equals("text-generation") ? readAlong(ids, entry) : gap(ids, entry);
+            equal += isText(entry) ? 1 : 0;
+            decided += isText(entry) && entry.has("answer") ? 1 : 0;
+            double gap = writes() ? readAlong(entry.wholes("input_ids"), entry) : gap(entry.wholes("input_ids"), entry);
             worst = Math.max(worst, gap);
             if (!(gap <= manifest.tolerance)) {
-                String problem = "line " + (line + 1) + " is answered otherwise: off by " + gap + ", limit " + manifest.tolerance;
-                return new SelfTest(problem, lines.length, equal, worst, manifest.tolerance);
+                problem = "line " + (line + 1) + " is answered otherwise: off by " + gap + ", limit " + manifest.tolerance;
+                return new SelfTest(problem, lines.length, equal, decided, worst, manifest.tolerance);
             }
         }
-        String problem = texts > 0 && equal == 0 ? "no token ids were compared" : null;
-        return new SelfTest(problem, lines.length, equal, worst, manifest.tolerance);
+        String problem = equal == 0 ? "no token ids were compared: build the pack again" : null;
+        return new SelfTest(problem, lines.length, equal, decided, worst, manifest.tolerance);
     }
 
-    private boolean hasSameIds(Fields entry, int[] ids) {
-        if (entry.has("messages")) {
-            List<Message> messages = new ArrayList<>();
-            for (Fields message : entry.objects("messages")) {
-                messages.add(new Message(message.text("role"), message.text("content")));
-            }
-            return Arrays.equals(tokenizer.encodeBare(Chat.joined(manifest.answers, messages)), ids);
-        }
-        if (manifest.task.equals("text-generation")) {
-            return Arrays.equals(tokenizer.encodeWhole(entry.text("text")).ids, ids);
-        }
-        if (entry.has("words")) {
-            return Arrays.equals(tokenizer.encodeWords(entry.texts("words")).ids, ids);
-        }
-        String pair = entry.has("text_pair") ? entry.text("text_pair") : null;
-        if (!manifest.task.equals("question-answering")) {
-            return Arrays.equals(tokenizer.encode(entry.text("text"), pair).ids, ids);
-        }
-        for (Encoding window : tokenizer.windows(entry.text("text"), pair == null ? "" : pair, manifest.maxLength, BestSpan.stride(manifest))) {
-            if (Arrays.equals(window.ids, ids)) {
-                return true;
+    private boolean writes() {
+        return manifest.task.equals("text-generation");
+    }
+
+    /** Whether an entry is a text that this code can turn into ids: conversations need a template that is plain data. */
+    private boolean isText(Fields entry) {
+        boolean chats = entry.has("messages") && manifest.answers != null && manifest.answers.has("chat_form");
+        return entry.has("text") || entry.has("words") || chats;
+    }
+
+    private String differs(Fields entry, Replay replay) {
+        for (int one : entry.has("attention_mask") ? entry.wholes("attention_mask") : new int[0]) {
+            if (one != 1) {
+                return "masks";
             }
         }
-        return false;
+        if (!writes()) {
+            return replay.differs(entry);
+        }
+        int[] ids = entry.wholes("input_ids");
+        if (!Arrays.equals(promptIds(entry), ids)) {
+            return "token ids";
+        }
+        Fields answer = entry.has("answer") ? entry.object("answer") : null;
+        boolean isEqual = answer == null || Arrays.equals(continuation.of(ids, answer.whole("max_tokens")), answer.wholes("tokens"));
+        return isEqual ? null : "tokens behind the prompt";
+    }
+
+    private int[] promptIds(Fields entry) {
+        if (!entry.has("messages")) {
+            return tokenizer.encodeWhole(entry.text("text")).ids;
+        }
+        List<Message> messages = new ArrayList<>();
+        for (Fields message : entry.objects("messages")) {
+            messages.add(new Message(message.text("role"), message.text("content")));
+        }
+        return tokenizer.encodeBare(Chat.joined(manifest.answers, messages));
     }
 
     private double gap(int[] ids, Fields entry) {

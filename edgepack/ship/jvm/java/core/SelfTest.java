@@ -8,14 +8,18 @@ public final class SelfTest {
     /** Texts whose token ids are the teacher's; the rest came as ids. */
     public final int idsEqual;
 
+    /** Texts that are decided as when the pack was built; 0 where an older pack states no decisions. */
+    public final int answersEqual;
+
     public final double largestDifference;
     public final double tolerance;
 
-    SelfTest(String problem, int texts, int idsEqual, double largestDifference, double tolerance) {
+    SelfTest(String problem, int texts, int idsEqual, int answersEqual, double largestDifference, double tolerance) {
         this.ok = problem == null;
         this.problem = problem;
         this.texts = texts;
         this.idsEqual = idsEqual;
+        this.answersEqual = answersEqual;
         this.largestDifference = largestDifference;
         this.tolerance = tolerance;
     }

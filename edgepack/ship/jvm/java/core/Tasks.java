@@ -54,28 +54,20 @@ final class Tasks {
         double[] scores = scores(logits, manifest.answers);
         double[] least = manifest.answers != null && manifest.answers.yes("multi_label", false)
                 ? manifest.answers.numbers("thresholds") : null;
-        List<Labels.Label> ranked = new ArrayList<>();
-        List<String> names = new ArrayList<>();
+        List<Integer> order = new ArrayList<>();
         for (int index = 0; index < logits.length; index++) {
-            int at = ranked.size();
-            while (at > 0 && ranked.get(at - 1).score < (float) scores[index]) {
-                at--;
-            }
-            ranked.add(at, new Labels.Label(manifest.labels.get(index), (float) scores[index]));
-            if (least != null && scores[index] >= least[index]) {
-                names.add(manifest.labels.get(index));
+            order.add(index);
+        }
+        order.sort((a, b) -> Double.compare(scores[b], scores[a])); // of equals the first stays the first
+        List<Labels.Label> found = new ArrayList<>();
+        List<String> chosen = new ArrayList<>();
+        for (int index : order) {
+            found.add(new Labels.Label(manifest.labels.get(index), (float) scores[index]));
+            if (least == null ? chosen.isEmpty() : scores[index] >= least[index]) {
+                chosen.add(manifest.labels.get(index));
             }
         }
-        if (least == null) {
-            names.add(ranked.get(0).name);
-        } else {
-            List<String> order = new ArrayList<>();
-            for (Labels.Label label : ranked) {
-                order.add(label.name);
-            }
-            names.sort((a, b) -> Integer.compare(order.indexOf(a), order.indexOf(b)));
-        }
-        return new Labels(ranked, names, cut);
+        return new Labels(found, chosen, cut);
     }
 
     /** words: null where the tokenizer finds them. given: they are a list of the caller's. */

@@ -1,0 +1,69 @@
+package edgepack.module;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/** Texts become token ids, and outputs become answers: what a call and the self-test share. */
+final class Asking {
+    /** Where outputs come from: the runtime, or the golden outputs. */
+    interface Outputs {
+        float[][] of(Encoding encoding);
+    }
+
+    private final Tokenizer tokenizer;
+    private final Manifest manifest;
+    private final CharClass inside;
+    final CharClass blank;
+
+    Asking(Tokenizer tokenizer, Manifest manifest) {
+        this.tokenizer = tokenizer;
+        this.manifest = manifest;
+        blank = tokenizer.characters.kind("word_blank");
+        inside = tokenizer.characters.kind("word");
+    }
+
+    Labels classify(String text, String pair, Outputs outputs) {
+        Encoding encoding = some(tokenizer.encode(text, pair));
+        return Tasks.labels(outputs.of(encoding)[0], manifest, encoding.cut);
+    }
+
+    Entities entities(String text, Outputs outputs) {
+        Tags tags = new Tags(manifest.answers);
+        Words words = tags.words.equals("tokenizer") ? null
+                : tags.words.equals("characters") ? Words.characters(text, blank) : new Words(text, blank, inside);
+        return entities(text, words, false, tags, outputs);
+    }
+
+    /** Of words that are words already; spans are those of the words joined by single blanks. */
+    Entities entities(List<String> words, Outputs outputs) {
+        return entities(String.join(" ", words), new Words(words), true, new Tags(manifest.answers), outputs);
+    }
+
+    private Entities entities(String text, Words words, boolean given, Tags tags, Outputs outputs) {
+        Encoding encoding = some(words == null ? tokenizer.encode(text, null) : tokenizer.encodeWords(words.texts));
+        return Tasks.entities(text, words, given, encoding, outputs.of(encoding)[0], tokenizer, tags, manifest.labels);
+    }
+
+    Answer answer(String question, String context, Outputs outputs) {
+        List<Encoding> windows = tokenizer.windows(question, context, manifest.maxLength, BestSpan.stride(manifest));
+        List<float[][]> read = new ArrayList<>();
+        for (Encoding window : windows) {
+            read.add(outputs.of(window));
+        }
+        return BestSpan.answer(manifest, context, windows, read);
+    }
+
+    Vector embed(String text, String prompt, Outputs outputs) {
+        Encoding encoding = some(tokenizer.encode(manifest.prompt(prompt) + text, null));
+        float[] values = outputs.of(encoding)[0];
+        boolean sparse = manifest.answers != null && manifest.answers.yes("sparse", false);
+        return new Vector(values, encoding.cut, sparse ? Vector.weights(values, tokenizer) : null);
+    }
+
+    static Encoding some(Encoding encoding) {
+        if (encoding.ids.length == 0) {
+            throw new IllegalArgumentException("nothing is left of the text: no tokens");
+        }
+        return encoding;
+    }
+}

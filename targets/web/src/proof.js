@@ -1,0 +1,108 @@
+// The self-test: whether this browser answers every golden text as the runtime did when the model was measured. Three things are compared:
+// token ids and types, the runtime's outputs, and the decision that this code forms of the golden outputs, which hangs on no rounding.
+// The same as targets/module/proof.py.
+
+import { ANSWERS } from "./answers.js";
+
+const SCORE_GAP = 1e-4; // of a score that is computed of the same outputs
+
+/**
+ * Of int8 the mean difference over a text's outputs is held against the tolerance, and the largest one is told: WebAssembly rounds its
+ * last bits otherwise, which moves a step of int8 now and then (in twelve layers by 0.5 once in 1,500 tokens, where the mean stays 0.04).
+ */
+export async function proof(model, golden) {
+  const { golden_tolerance: tolerance, precision } = model.manifest;
+  const found = { ok: true, problem: null, texts: golden.length, idsEqual: 0, answersEqual: 0, largestDifference: 0, largestMean: 0, tolerance };
+  const replay = new Replay(model, golden);
+  for (const entry of golden) {
+    const shown = JSON.stringify(entry.words ?? entry.text ?? entry.input_ids).slice(0, 60);
+    const differs = isText(entry) ? await replay.differs(entry) : null;
+    if (differs !== null) return { ...found, ok: false, problem: `other ${differs} for ${shown}` };
+    found.idsEqual += isText(entry) ? 1 : 0;
+    found.answersEqual += entry.answer ? 1 : 0;
+    const [{ data }] = await model.run({ ids: entry.input_ids, typeIds: entry.token_type_ids });
+    const expected = entry.output.flat();
+    const gaps = expected.map((one, index) => Math.abs(one - (data.length === expected.length ? data[index] : Number.NaN)));
+    const [largest, mean] = [Math.max(...gaps), gaps.reduce((sum, one) => sum + one, 0) / gaps.length];
+    found.largestDifference = Math.max(found.largestDifference, largest);
+    found.largestMean = Math.max(found.largestMean, mean);
+    const gap = precision === "int8" ? mean : largest;
+    if (!(gap <= tolerance)) return { ...found, ok: false, problem: `${shown} is answered otherwise: off by ${gap}, limit ${tolerance}` };
+  }
+  if (found.idsEqual === 0) return { ...found, ok: false, problem: "no token ids were compared: build the pack again" };
+  return found;
+}
+
+function isText(entry) {
+  return entry.words !== undefined || entry.text !== undefined;
+}
+
+/** The golden outputs in the runtime's place, for the code that makes token ids of texts and decisions of outputs. */
+class Replay {
+  constructor(model, golden) {
+    this.manifest = model.manifest;
+    this.readsTypes = model.manifest.inputs.includes("token_type_ids");
+    this.known = new Map(golden.map((entry) => [this.#key(entry.input_ids, entry.token_type_ids), entry.output]));
+    this.some = golden[0]?.output ?? [];
+    this.model = { ...model, run: async (encoded) => this.#run(encoded) };
+  }
+
+  #key(ids, typeIds) {
+    return JSON.stringify(this.readsTypes ? [ids, typeIds] : [ids]);
+  }
+
+  /** The golden outputs of these ids, and zeros for ids that no entry has. */
+  #run({ ids, typeIds }) {
+    this.asked.push({ ids, typeIds });
+    const held = this.known.get(this.#key(ids, typeIds));
+    this.isWhole &&= held !== undefined;
+    const zeros = () => (this.manifest.per_token ? ids.map(() => this.some[0].map(() => 0)) : this.some.map(() => 0));
+    const rows = held ?? zeros();
+    const dims = Array.isArray(rows[0]) ? [1, rows.length, rows[0].length] : [1, rows.length];
+    return [{ data: Float32Array.from(rows.flat()), dims }];
+  }
+
+  /** What this browser makes otherwise of an entry with a text: token ids, token types, masks, or the decision. null: nothing. */
+  async differs(entry) {
+    if (entry.attention_mask?.some((one) => one !== 1)) return "masks";
+    [this.asked, this.isWhole] = [[], true];
+    const answer = await this.#decision(entry);
+    const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+    const made = this.asked.filter(({ ids }) => same(ids, entry.input_ids));
+    if (made.length === 0 || (entry.answer && !this.isWhole)) return "token ids";
+    if (this.readsTypes && !made.some(({ typeIds }) => same(typeIds, entry.token_type_ids))) return "token types";
+    return !entry.answer || isSame(entry.answer, answer) ? null : "decision";
+  }
+
+  async #decision(entry) {
+    const { task } = this.manifest;
+    const second = task === "feature-extraction" ? { prompt: entry.prompt === undefined ? "" : entry.prompt } : (entry.text_pair ?? null);
+    try {
+      const found = await ANSWERS[task](this.model, entry.words ?? entry.text, second);
+      return DECISIONS[task](found, entry.words ? entry.words.join(" ") : entry.text);
+    } catch (error) {
+      if (error?.name === "BadInput") return null;
+      throw error;
+    }
+  }
+}
+
+/** What of an answer is kept beside golden outputs. Places are counted in characters (code points) there. */
+const DECISIONS = {
+  "text-classification": ({ label, chosen, scores }) => (
+    { label, chosen, scores: Object.fromEntries(scores.map(({ name, score }) => [name, score])) }),
+  "token-classification": ({ entities }, text) => {
+    const place = (units) => [...text.slice(0, units)].length;
+    return { entities: entities.map((entity) => ({ ...entity, start: place(entity.start), end: place(entity.end) })) };
+  },
+  "feature-extraction": ({ values }) => ({ dimensions: values.length }),
+};
+
+/** Numbers with a point may differ by their rounding; all else is equal. */
+function isSame(expected, found) {
+  if (Number.isInteger(expected) && Number.isInteger(found)) return expected === found;
+  if (typeof expected === "number") return typeof found === "number" && Math.abs(expected - found) <= SCORE_GAP * Math.max(1, Math.abs(expected));
+  if (Array.isArray(expected)) return Array.isArray(found) && expected.length === found.length && expected.every((one, at) => isSame(one, found[at]));
+  if (expected === null || typeof expected !== "object") return expected === found;
+  return found !== null && typeof found === "object" && Object.keys(expected).every((key) => Object.hasOwn(found, key) && isSame(expected[key], found[key]));
+}

@@ -1,0 +1,80 @@
+"""The test split is scored as raw text too, through the code of a module, for every task; the report says where that differs."""
+
+import json
+
+import pytest
+from small import commands, make_model
+
+from edgepack.pack.manifest import read_manifest
+from edgepack.pipeline.build import build
+from edgepack.plan.profile import load_profile
+from edgepack.plan.recipe import Recipe
+from edgepack.tasks.common.tag_schemes import spans_of, tags_of
+
+TEXTS = [text for text, _ in commands()["train"]][:40]
+SCHEMES = {
+    "iob1": ("O", "I-A", "B-A", "I-B"), "iob2": ("O", "B-A", "I-A", "B-B"), "bioes": ("O", "B-A", "I-A", "E-A", "S-A"),
+    "bilou": ("O", "B-A", "I-A", "L-A", "U-A"), "bare": ("A", "B", "O"),
+}  # fmt: skip
+
+
+def served(tmp_path, cache, **settings):
+    recipe = Recipe.read(
+        {"model": str(tmp_path / "model"), "data": str(tmp_path / "data"), "student": "same", "prune_heads": 0.0, "precision": "int8"}
+        | settings,
+        "the test",
+    )
+    report = build(recipe, load_profile("raspberry-pi"), tmp_path / "pack", cache, effort=None)
+    return read_manifest(tmp_path / "pack").served, report
+
+
+def write(folder, lines):
+    folder.mkdir()
+    for split, chosen in (("train", lines[:20]), ("test", lines[20:])):
+        for suffix in chosen[0]:
+            separator = "\n\n" if suffix == "conll" else "\n"
+            (folder / f"{split}.{suffix}").write_text(separator.join(each[suffix] for each in chosen) + "\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scheme", "strategy"), [("bioes", "first"), ("bare", "first"), ("iob1", "none"), ("bare", "max")])
+def test_tags_of_every_scheme_are_scored_on_running_text(scheme, strategy, tmp_path, cache):
+    names = SCHEMES[scheme]
+    make_model(tmp_path / "model", task="token-classification", labels=names)
+    rows = [text.split() for text in TEXTS]
+    write(tmp_path / "data", [{"conll": "\n".join(f"{word} {names[at % len(names)]}" for at, word in enumerate(words))} for words in rows])
+    found, report = served(tmp_path, cache, aggregation=strategy, words="white-space")
+    assert found.score.metric == "span_f1" and found.score.rows == 20
+    if strategy == "max":  # the surest token of a word decides in place of its first
+        assert found.differing and found.score != found.token_score
+        assert any(f"the pack answers {found.differing} rows differently than on token ids" in fact for fact in report.facts)
+        return
+    assert found.differing == 0 and found.score == found.token_score
+    assert any("On raw texts, as an app gives them, the pack has the same score" in fact for fact in report.facts)
+
+
+@pytest.mark.slow
+def test_numbers_are_scored_on_raw_text(tmp_path, cache):
+    make_model(tmp_path / "model", labels=("score",))
+    path = tmp_path / "model" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"problem_type": "regression"}))
+    write(tmp_path / "data", [{"jsonl": json.dumps({"text": text, "label": at / 7})} for at, text in enumerate(TEXTS)])
+    found, _ = served(tmp_path, cache)
+    assert found.score.metric == "spearman" and found.differing == 0 and found.score == found.token_score
+
+
+@pytest.mark.slow
+def test_a_model_that_writes_reads_raw_text_token_by_token(tmp_path, cache):
+    make_model(tmp_path / "model", "llama", task="text-generation")
+    write(tmp_path / "data", [{"txt": text} for text in TEXTS])
+    found, _ = served(tmp_path, cache, precision="fp32")
+    assert found.score.metric == "perplexity" and found.differing == 0
+    assert found.score.value == pytest.approx(found.token_score.value, rel=1e-4)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_tags_of_an_entity_are_read_as_that_entity(scheme):
+    for count in (1, 2, 4):
+        tags = ["O", *tags_of("A", count, scheme, False), *tags_of("A", count, scheme, True), "O"]
+        each = {(at, at + 1, "A") for at in range(1, 2 * count + 1)}
+        assert spans_of(tags, scheme) == (each if scheme == "bare" else {(1, count + 1, "A"), (count + 1, 2 * count + 1, "A")})
