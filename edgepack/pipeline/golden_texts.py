@@ -1,5 +1,6 @@
 """The golden texts of a pack: raw texts as an app gives them, what the model's own tokenizer makes of them, and what the pack answers."""
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,8 @@ def _texts(material: Material, max_length: int) -> tuple[list[Entry], list[Featu
     """What stands beside the ids, a dict a row, and the ids: all windows of a text, or its first where it has very many."""
     task = material.task
     rows = material.sample[0]
+    if task.gives_vectors:  # the second text of a pair would be an input of its own, and the first ones do
+        rows = [replace(row, text_pair=None) for row in rows]
     shown = [task.shown(row) for row in rows]
     long = " ".join(["one word after another"] * (min(max_length, _LONG) // 4 + 8))
     further = [row for text in (long,) if (row := task.row_of_text(text))]
