@@ -71,9 +71,9 @@ def certain(folder, manifest, job, open_decoder) -> dict:
     answers, stop_ids = manifest.get("answers"), set(manifest["stop_ids"])
     rooms = [len(prompt) + most for prompt, most in zip(job["prompts"], job["most"])]
     decoder = open_decoder(folder, manifest, job["threads"], min(max(rooms), manifest["positions"]))
-    found, steps = [], []
+    written, steps = [], []
     for prompt, most in zip(job["prompts"], job["most"]):
-        decoder.seen, sure = 0, []
+        decoder.length, sure = 0, []
         watched = _Watched(Penalties(answers, len(prompt), len(prompt) + most, stop_ids), job["margin"])
         try:
             for token in tokens(decoder, prompt, most, stop_ids, GREEDY, watched, _stop_strings(folder, answers)):
@@ -82,9 +82,9 @@ def certain(folder, manifest, job, open_decoder) -> dict:
                 sure.append(token)
         except FloatingPointError as error:
             raise Refused(str(error), "build the pack in a wider precision") from None
-        found.append(sure)
+        written.append(sure)
         steps.append(watched.steps)
-    return {"tokens": found, "steps": steps}
+    return {"tokens": written, "steps": steps}
 
 
 class _Watched:

@@ -21,7 +21,7 @@ _ROUNDS = 20  # of all texts
 def texts(folder, manifest, job, open_session) -> dict:
     """Raw times over the pack's golden texts, by text and round; null where tokenizers is not installed, or the pack has no texts."""
     golden = [json.loads(line) for line in (folder / "golden.jsonl").read_text(encoding="utf-8").splitlines()]
-    golden = [one for one in golden if "text" in one or "words" in one]  # the rest came as token ids
+    golden = [entry for entry in golden if "text" in entry or "words" in entry]  # the rest came as token ids
     module = _module()
     if module is None or manifest["task"] == "text-generation" or not golden:
         return {"texts": None}

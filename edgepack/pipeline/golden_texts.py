@@ -79,12 +79,13 @@ def _some_windows(features: list[Features]) -> list[Features]:
     counts: dict[int, int] = {}
     for item in features:
         counts[item.row] = counts.get(item.row, 0) + 1
-    kept, seen = [], set()
+    some: list[Features] = []
+    rows: set[int] = set()
     for item in features:
-        if counts[item.row] <= _MOST_WINDOWS or item.row not in seen:
-            kept.append(item)
-        seen.add(item.row)
-    return kept
+        if counts[item.row] <= _MOST_WINDOWS or item.row not in rows:
+            some.append(item)
+        rows.add(item.row)
+    return some
 
 
 def _of_writing(folder: Path, state: BuildState, runnable: Runnable, tolerance: float) -> list[Entry]:
@@ -108,13 +109,13 @@ def _of_writing(folder: Path, state: BuildState, runnable: Runnable, tolerance: 
 
 def certain_tokens(folder: Path, runtime: str, entries: list[Entry], most: list[int], margin: float) -> Entry:
     """`tokens` behind each entry's ids, and how many `steps` were certain: see targets/generation.py."""
-    chosen = [index for index, count in enumerate(most) if count]
+    indexes = [index for index, count in enumerate(most) if count]
     tokens: list[list[int]] = [[] for _ in entries]
     steps = [0 for _ in entries]
-    if chosen:
-        prompts = [entries[index]["input_ids"] for index in chosen]
-        job = {"kind": "certain", "threads": 1, "prompts": prompts, "most": [most[index] for index in chosen], "margin": margin}
-        found = run_job(folder, runtime, job)
-        for index, written, count in zip(chosen, found["tokens"], found["steps"], strict=True):
+    if indexes:
+        prompts = [entries[index]["input_ids"] for index in indexes]
+        job = {"kind": "certain", "threads": 1, "prompts": prompts, "most": [most[index] for index in indexes], "margin": margin}
+        result = run_job(folder, runtime, job)
+        for index, written, count in zip(indexes, result["tokens"], result["steps"], strict=True):
             tokens[index], steps[index] = written, count
     return {"tokens": tokens, "steps": steps}

@@ -62,8 +62,8 @@ def self_tested(shipment: Shipment, folder: Path) -> str:
 
     EdgepackError: it fails. Where the runtime is not installed here, the sentence says so.
     """
-    told = "t.ok, t.problem, t.texts, t.ids_equal, t.answers_equal"
-    code = f"import json, {shipment.name} as m; t = m.self_test(threads=1); print(json.dumps([{told}]))"
+    fields = "t.ok, t.problem, t.texts, t.ids_equal, t.answers_equal"
+    code = f"import json, {shipment.name} as m; t = m.self_test(threads=1); print(json.dumps([{fields}]))"
     command = [sys.executable, "-B", "-c", code]  # no compiled files beside what is shipped
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_SELF_TEST_S, check=False)
     shutil.rmtree(folder / shipment.name / "model" / WEIGHT_CACHE, ignore_errors=True)  # of this machine

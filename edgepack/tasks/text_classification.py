@@ -206,8 +206,8 @@ def _served(model: Any, row: Row, labels: Mapping[str, int]) -> Any:
 
 def _served_labels(model: Any, row: Row, labels: Mapping[str, int]) -> tuple[int, ...]:
     """For each label 0 or 1."""
-    chosen = (model(row.text, row.text_pair) if row.text_pair else model(row.text)).chosen
-    return tuple(int(name in chosen) for name in model.labels)
+    holding = (model(row.text, row.text_pair) if row.text_pair else model(row.text)).chosen
+    return tuple(int(name in holding) for name in model.labels)
 
 
 def _served_numbers(model: Any, rows: Sequence[Row], features: Sequence[Features]) -> Iterator[np.ndarray]:

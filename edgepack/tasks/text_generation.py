@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -223,6 +223,7 @@ _GENERATE = Library(
     long_call=None,
     settings={"max_tokens": _ASKED_TOKENS, "temperature": 0.0},
 )
+
 
 def _served_likelihoods(model: Any, rows: Sequence[Row], features: Sequence[Features]) -> Iterator[np.ndarray]:
     """Of the first blocks: the raw text becomes ids by the module's code, and is read token by token with its cache, as it is written."""

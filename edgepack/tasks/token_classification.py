@@ -95,14 +95,14 @@ def raw_text(row: Row, answers: TagAnswers | None) -> str:
 
 def _raw_texts(rows: Sequence[Row], answers: TagAnswers | None, words_of: WordsOf) -> list[tuple[Row, dict[str, Any]]]:
     """Rows of words as running text too, which a pack cuts into words by itself."""
-    found = []
+    texts: list[tuple[Row, dict[str, Any]]] = []
     for row in rows:
         text = raw_text(row, answers)
         spans = words_of[answers.words](text) if answers and answers.words != "tokenizer" else None
         read = Row("", text=text) if spans is None else Row("", words=tuple(text[start:end] for start, end in spans))
         if row.words and (read.text or read.words):
-            found.append((read, {"text": text, "text_pair": None}))
-    return found
+            texts.append((read, {"text": text, "text_pair": None}))
+    return texts
 
 
 def _columns(first: Record, records: list[Record], wished: Mapping[str, str | None]) -> dict[str, str]:
@@ -244,18 +244,18 @@ def _served(model: Any, row: Row, labels: Mapping[str, int]) -> tuple[int, ...]:
     for index, word in enumerate(row.words):
         starts[at], ends[at + len(word)] = index, index
         at += len(word) + gap
-    found = [(starts.get(entity.start), ends.get(entity.end), entity.kind) for entity in model(text).entities]
+    entities = [(starts.get(entity.start), ends.get(entity.end), entity.kind) for entity in model(text).entities]
     if stated and stated.strategy == "none":  # a token each, with its whole tag: that of a word is its first token's
-        tags = {first: kind for first, _, kind in found if first is not None}
+        tags = {first: kind for first, _, kind in entities if first is not None}
         return tuple(_tag_id(model.labels, tags.get(index, "O")) for index in range(len(row.words)))
-    return _tag_ids(found, model.labels, len(row.words), stated.scheme if stated else "iob2")
+    return _tag_ids(entities, model.labels, len(row.words), stated.scheme if stated else "iob2")
 
 
-def _tag_ids(found: Sequence[tuple[int | None, int | None, str]], names: Sequence[str], count: int, scheme: Scheme) -> tuple[int, ...]:
-    """Ids of the tags of `count` words. found: the first word, the last word and the kind of each entity."""
+def _tag_ids(entities: Sequence[tuple[int | None, int | None, str]], names: Sequence[str], count: int, scheme: Scheme) -> tuple[int, ...]:
+    """Ids of the tags of `count` words. entities: the first word, the last word and the kind of each entity."""
     tags = ["O"] * count
     before: tuple[int, str] | None = None
-    for first, last, kind in found:
+    for first, last, kind in entities:
         if first is not None and last is not None:
             tags[first : last + 1] = tags_of(kind, last + 1 - first, scheme, before == (first, kind))
             before = (last + 1, kind)

@@ -120,10 +120,10 @@ class Replay:
         """What the model's code decides for an entry by the golden outputs, as plain JSON; None where it refuses the text."""
         self._asked = []
         try:
-            found = as_json(self._model(*_arguments(self._model.task, entry)))
+            answer = as_json(self._model(*_arguments(self._model.task, entry)))
         except BadInput:
             return None
-        return DECISIONS[self._model.task](found)
+        return DECISIONS[self._model.task](answer)
 
     def is_whole(self) -> bool:
         """Whether the golden outputs hold all that the last decision was formed of."""
@@ -145,17 +145,17 @@ def _arguments(task, entry) -> list:
     return [entry["text"], (pair or "") if task == "question-answering" else pair]
 
 
-def _labels(found) -> dict:
-    scores = {label["name"]: round(label["score"], 6) for label in found["scores"][:_SCORES_KEPT]}
-    return {"label": found["label"], "chosen": list(found["chosen"]), "scores": scores}
+def _labels(answer) -> dict:
+    scores = {label["name"]: round(label["score"], 6) for label in answer["scores"][:_SCORES_KEPT]}
+    return {"label": answer["label"], "chosen": list(answer["chosen"]), "scores": scores}
 
 
-def _entities(found) -> dict:
-    return {"entities": [{**entity, "score": round(entity["score"], 6)} for entity in found["entities"]]}
+def _entities(answer) -> dict:
+    return {"entities": [{**entity, "score": round(entity["score"], 6)} for entity in answer["entities"]]}
 
 
-def _span(found) -> dict:
-    return {"text": found["text"], "start": found["start"], "end": found["end"], "score": round(found["score"], 6)}
+def _span(answer) -> dict:
+    return {"text": answer["text"], "start": answer["start"], "end": answer["end"], "score": round(answer["score"], 6)}
 
 
 # What of an answer is kept beside golden outputs. A vector is the output itself.
@@ -163,19 +163,19 @@ DECISIONS = {
     "text-classification": _labels,
     "token-classification": _entities,
     "question-answering": _span,
-    "feature-extraction": lambda found: {"dimensions": len(found["values"])},
+    "feature-extraction": lambda answer: {"dimensions": len(answer["values"])},
 }
 
 
-def _same(expected, found) -> bool:
+def _same(expected, answer) -> bool:
     """Numbers with a point may differ by their rounding; all else is equal."""
     if isinstance(expected, dict):
-        return isinstance(found, dict) and all(key in found and _same(value, found[key]) for key, value in expected.items())
+        return isinstance(answer, dict) and all(key in answer and _same(value, answer[key]) for key, value in expected.items())
     if isinstance(expected, list):
-        return isinstance(found, list) and len(expected) == len(found) and all(_same(*pair) for pair in zip(expected, found))
-    if isinstance(expected, float) and isinstance(found, (int, float)):
-        return abs(expected - found) <= _SCORE_GAP * max(1.0, abs(expected))
-    return expected == found
+        return isinstance(answer, list) and len(expected) == len(answer) and all(_same(*pair) for pair in zip(expected, answer))
+    if isinstance(expected, float) and isinstance(answer, (int, float)):
+        return abs(expected - answer) <= _SCORE_GAP * max(1.0, abs(expected))
+    return expected == answer
 
 
 def prompt_ids(model, entry) -> list:
