@@ -1,4 +1,5 @@
-"""Writes the pages that come from the code: commands, settings, profiles, the pack's format, the picture of the rooms, README's example.
+"""Writes the pages that come from the code: commands, settings, profiles, the pack's format, what is reproduced, the picture of the
+rooms, README's example.
 
 python docs/generate.py            # writes what is not current
 python docs/generate.py --check    # writes nothing; exit code 1 where a page is not current
@@ -11,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
-from generators import commands, example, models, pack, profiles, rooms, settings  # noqa: E402
+from generators import commands, example, models, pack, profiles, reproduced, rooms, settings  # noqa: E402
 
 PAGES: dict[str, Callable[[str], str]] = {
     "docs/reference/commands.md": lambda _: commands.page(),
@@ -19,6 +20,7 @@ PAGES: dict[str, Callable[[str], str]] = {
     "docs/reference/profiles.md": lambda _: profiles.page(),
     "docs/reference/models.md": lambda _: models.page(),
     "docs/reference/pack.md": lambda _: pack.page(),
+    "docs/reference/reproduced.md": reproduced.page,
     "docs/images/rooms.svg": lambda _: rooms.picture(),
     "README.md": example.with_example,
     "docs/quick-start.md": example.with_example,

@@ -61,7 +61,7 @@ def test_a_pack_answers_as_its_models_own_library(situation, format, tmp_path, c
         if missing(name):
             continue
         classes = request.getfixturevalue("classes") if name == "android" else tmp_path
-        no = situation.refused_by.get(name) or situation.refused_by.get(f"{name}, {format}") or _not_there(name, format)
+        no = refused_at(situation, name, format)
         if no:
             with pytest.raises(EdgepackError, match=no):
                 ask(pack, situation.task, situation.calls, tmp_path / name, classes)
@@ -71,6 +71,7 @@ def test_a_pack_answers_as_its_models_own_library(situation, format, tmp_path, c
             compare(wanted, answer, situation.tolerance, f"{name} on {str(call)[:60]!r}")
 
 
-def _not_there(path: str, format: str) -> str | None:
-    """What a platform does not run at all, whatever the model is."""
-    return "TFLite" if path == "web" and format == "tflite" else None
+def refused_at(situation: Situation, path: str, format: str) -> str | None:
+    """A pattern of what one way to ask says no with, where it does; the web module runs no TFLite file, whatever the model is."""
+    stated = situation.refused_by.get(path) or situation.refused_by.get(f"{path}, {format}")
+    return stated or ("TFLite" if path == "web" and format == "tflite" else None)
