@@ -15,9 +15,17 @@ NEEDS = ("torch", "transformers", "pytest")  # to read the table: its situations
 FORMATS = {"onnx": "ONNX", "tflite": "TFLite"}
 PLATFORMS = {"load": "`edgepack.load`", "python": "Python", "linux": "Linux", "android": "Android", "web": "web"}
 SUBJECTS = {
-    "adapters": "LoRA adapters", "basic": "Families and tasks", "embeddings": "Folders of sentence-transformers",
-    "generation": "Text generation", "labels": "Labels", "questions": "Questions", "rerankers": "CrossEncoders", "tags": "Tags", "tokenizers": "Tokenizers",
-}  # fmt: skip
+    "adapters": "LoRA adapters",
+    "basic": "Families and tasks",
+    "embeddings": "Folders of sentence-transformers",
+    "generation": "Text generation",
+    "labels": "Labels",
+    "questions": "Questions",
+    "rerankers": "CrossEncoders",
+    "sparse": "SparseEncoders",
+    "tags": "Tags",
+    "tokenizers": "Tokenizers",
+}
 INTRO = """
 # What is reproduced
 
