@@ -68,6 +68,9 @@ public final class Lines {
                 boolean signed = Ed25519.verify(bytes(asked.text("key")), bytes(asked.text("message")), bytes(asked.text("signature")));
                 write(Map.of("signed", signed), answer);
                 break;
+            case "draw":
+                write(Map.of("counts", counts(asked)), answer);
+                break;
             case "speed":
                 write(Map.of("texts_per_s", speed(asked.texts("texts"), asked.number("seconds"))), answer);
                 break;
@@ -78,6 +81,23 @@ public final class Lines {
 
     private static byte[] bytes(String digits) {
         return java.util.Base64.getDecoder().decode(digits);
+    }
+
+    /** How often each token is drawn by what a pack states of sampling. */
+    private static List<Integer> counts(Fields asked) {
+        double[] values = asked.numbers("logits");
+        float[] logits = new float[values.length];
+        for (int index = 0; index < logits.length; index++) {
+            logits[index] = (float) values[index];
+        }
+        Sampling sampling = Sampling.stated(asked.object("stated"), asked.whole("seed"));
+        java.util.Random draws = sampling.draws();
+        Integer[] counts = new Integer[logits.length];
+        java.util.Arrays.fill(counts, 0);
+        for (int draw = 0; draw < asked.whole("draws"); draw++) {
+            counts[sampling.choose(logits, draws)]++;
+        }
+        return java.util.Arrays.asList(counts);
     }
 
     private double speed(List<String> texts, double seconds) {

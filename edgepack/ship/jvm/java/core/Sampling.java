@@ -41,7 +41,10 @@ public final class Sampling {
 
     /** As the model's folder says: greedy where it says nothing. */
     public static Sampling stated(Manifest manifest, long seed) {
-        Fields answers = manifest.answers;
+        return stated(manifest.answers, seed);
+    }
+
+    static Sampling stated(Fields answers, long seed) {
         if (answers == null || !answers.yes("do_sample", false)) {
             return GREEDY;
         }
