@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.host import is_alive
 from edgepack.core.locks import only_one
 
 
@@ -35,18 +36,8 @@ def _sweep(path: Path) -> None:
     """Removes what killed processes left on the way to this file."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
         process = left.name.removesuffix(".partial").rpartition(".")[2]
-        if process.isdecimal() and not _is_alive(int(process)):
+        if process.isdecimal() and not is_alive(int(process)):
             left.unlink(missing_ok=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 @contextmanager

@@ -39,13 +39,16 @@ def window_of(model: nn.Module, index: int) -> int | None:
 
 def logit_cap_of(model: nn.Module) -> float | None:
     """The limit of the logits' size (softcap, as in Gemma 2), or None."""
-    name = family_of_model(model).config_logit_cap
-    return getattr(model.config, name) if name else None
+    return _cap(model, family_of_model(model).config_logit_cap)
 
 
 def attention_cap_of(model: nn.Module) -> float | None:
     """The limit of the attention scores' size (softcap, as in Gemma 2), or None."""
-    name = family_of_model(model).config_attention_cap
+    return _cap(model, family_of_model(model).config_attention_cap)
+
+
+def _cap(model: nn.Module, name: str) -> float | None:
+    """name: of the config's setting; empty where the family has none."""
     return getattr(model.config, name) if name else None
 
 

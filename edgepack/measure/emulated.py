@@ -23,12 +23,9 @@ RUNS = 5  # counted at each length
 
 def without_times(folder: Path, manifest: Manifest, on: Machine, target: str) -> Emulation | None:
     """What a machine tells of which nothing can be timed; None where it can."""
-    if "computes" not in on.can:
-        return nothing_computed(folder, manifest, on, target)
     if "instructions" in on.can:
         return emulate(folder, manifest, on, target)
-    by = on.emulated_by()
-    return answers_alone(folder, manifest, on, target, by) if by else None
+    return golden_alone(folder, manifest, on, target) if "computes" not in on.can or on.emulated_by() else None
 
 
 def emulate(folder: Path, manifest: Manifest, on: Counting, target: str, runs: int = RUNS) -> Emulation:
@@ -65,40 +62,27 @@ def emulate(folder: Path, manifest: Manifest, on: Counting, target: str, runs: i
     )
 
 
-def answers_alone(folder: Path, manifest: Manifest, on: Machine, target: str, by: str) -> Emulation:
-    """The pack's golden texts on a machine that `by` emulates: it is asked for no time."""
-    facts = on.facts()
+def golden_alone(folder: Path, manifest: Manifest, on: Machine, target: str) -> Emulation:
+    """The pack's golden texts on a machine that is asked for no time: others emulate it, or it computes nothing at all.
+
+    Of one that computes nothing: that the way through edgepack holds, and no figure.
+    """
+    facts, by, computes = on.facts(), on.emulated_by(), "computes" in on.can
     on.push(folder, manifest)
     answers = ask_golden(on, folder, manifest, manifest.plan.exact_products)
-    host = _answers_here(folder, manifest)
+    host = _answers_here(folder, manifest) if computes else None
+    why = f"neither times nor memory, because {by} emulates it; edgepack counts instructions only on CPUs that it emulates"
     return Emulation(
+        origin="emulated" if computes else "null",
         pack_id=manifest.pack_id,
         target=target,
         cpu=facts.machine["cpu"] or "unknown CPU",
         arch=facts.machine["arch"],
-        emulator=by,
+        emulator=by or "null machine",
         runtime=_runtime(facts, manifest),
         host=_agreement(manifest, answers, host) if host else None,
         golden=_agreement(manifest, answers, [np.asarray(entry["output"]) for entry in read_golden(folder)]),
-        instructions_why=f"neither times nor memory, because {by} emulates it; edgepack counts instructions only on CPUs that it emulates",
-    )
-
-
-def nothing_computed(folder: Path, manifest: Manifest, on: Machine, target: str) -> Emulation:
-    """Of a machine that computes nothing: that the way through edgepack holds, and no figure."""
-    facts = on.facts()
-    on.push(folder, manifest)
-    answers = ask_golden(on, folder, manifest, manifest.plan.exact_products)
-    return Emulation(
-        origin="null",
-        pack_id=manifest.pack_id,
-        target=target,
-        cpu="no CPU",
-        arch=facts.machine["arch"],
-        emulator="null machine",
-        runtime=_runtime(facts, manifest),
-        golden=_agreement(manifest, answers, [np.asarray(entry["output"]) for entry in read_golden(folder)]),
-        instructions_why=NOTHING_MEASURED,
+        instructions_why=why if computes else NOTHING_MEASURED,
     )
 
 

@@ -1,12 +1,12 @@
 """Runs a torch model over features: the outputs that quality.py judges and that a student learns from."""
 
-import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import nn
 
+from edgepack.core.host import usable_cores
 from edgepack.core.progress import bar
 from edgepack.tasks.common.task import Features, Outputs, Task
 
@@ -15,8 +15,7 @@ _BATCH_ROWS = 32
 
 def use_all_cores(processes: int = 1) -> int:
     """Lets torch use the cores that this process may use, or its share where `processes` work side by side; returns how many."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    cores = max(1, usable // processes)
+    cores = max(1, usable_cores() // processes)
     torch.set_num_threads(cores)
     return cores
 

@@ -1,10 +1,10 @@
 """Checks a file before it is used: an export against torch, and matrix products against the plan."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.host import usable_cores
 from edgepack.measure.answers import relative_difference
 from edgepack.measure.decoding import check_decoding, chosen_texts, compare_decoding
 from edgepack.model.material import Material
@@ -102,7 +102,7 @@ def check_shipped_products(counts: dict[str, int], judged: Attempt) -> None:
 
 def checked_decoding(material: Material, plan: Plan, folder: Path, precision: str) -> dict[str, float | int | str]:
     """What a prompt read at once and token by token have in common, for the report. EdgepackError where it is too little."""
-    threads = len(os.sched_getaffinity(0))
+    threads = usable_cores()
     decoding = compare_decoding(folder, plan.runtime, material.sample[1], threads, plan.exact_products)
     check_decoding(decoding, precision)
     return {"prompt_agreement": decoding.agreement, "prompt_nll": decoding.nll}

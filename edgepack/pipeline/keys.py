@@ -1,13 +1,13 @@
 """Declares what each stage reads. The key of a stage's result is the hash of this record, so a stage must read nothing else."""
 
 import hashlib
-import os
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
 from edgepack.core.code_graph import code_sha256, library_versions_of, target_sha256
+from edgepack.core.host import usable_cores
 from edgepack.core.records import Frozen
 from edgepack.measure.machines.transports.local import script_of, versions_beside
 from edgepack.model.material import Material
@@ -145,7 +145,7 @@ def _gate_inputs(plan: Plan, material: Material) -> GateInputs:
 
 def _computed_by(roots: Sequence[str]) -> dict[str, Any]:
     return {
-        "threads": len(os.sched_getaffinity(0)),
+        "threads": usable_cores(),
         "machine": f"{platform.system()} {platform.machine()}",
         "libraries": library_versions_of(roots, CHOOSERS),
         "code_sha256": code_sha256(roots, CHOOSERS),

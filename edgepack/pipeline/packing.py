@@ -40,9 +40,8 @@ def write_pack(folder: Path, state: BuildState, command: str) -> Pack:
     from edgepack.export.genai_config import GENAI_FILE, genai_config
     from edgepack.pack.golden import write_golden
     from edgepack.pipeline.golden_texts import golden_texts
-    from edgepack.quantize.matrix_products import count_matrix_products, stored_bytes
 
-    material, plan, profile, checkpoint = state.material, state.plan, state.profile, state.work.checkpoint
+    material, plan, checkpoint = state.material, state.plan, state.work.checkpoint
     runnable = state.model_file.runnable
     _copy_model(state.model_file, folder)
     max_length = _max_length(runnable, material)
@@ -54,28 +53,43 @@ def write_pack(folder: Path, state: BuildState, command: str) -> Pack:
 
         refuse_for_old_runtime(folder / runnable.model)
     labels = {str(index): name for index, name in sorted(material.id2label.items())}
-    answers = material.answers
-    stated = None if answers is None else answers.as_json()
+    stated = None if material.answers is None else material.answers.as_json()
     runnable = runnable.model_copy(update={"max_length": max_length, "labels": labels, "answers": stated})
     _write_json(folder / "labels.json", labels)
     if runnable.is_decoder and plan.format == "onnx":
         _write_json(folder / GENAI_FILE, genai_config(checkpoint.config, runnable))
     _write_json(folder / "config.json", model_config(checkpoint.config, labels))
     write_runnable(folder, runnable)
+    tolerance = precision_facts(_precision(state)).golden_tolerance
+    write_golden(folder / "golden.jsonl", golden_texts(folder, state, runnable, tolerance))
+    manifest = _manifest(folder, state, runnable, command)
+    write_model_card(folder, manifest)
+    write_attestation(folder, seal(folder, manifest))
+    return Pack(folder, seal(folder, manifest))
+
+
+def _precision(state: BuildState) -> str:
+    """Of the file that ships: a gate may have widened what was planned."""
+    attempts = state.ladder[-1].attempts
+    return attempts[-1].precision if attempts else state.plan.precision
+
+
+def _manifest(folder: Path, state: BuildState, runnable: Runnable, command: str) -> Manifest:
+    """Before it is sealed: without the pack's files."""
+    from edgepack.quantize.matrix_products import count_matrix_products, stored_bytes
+
+    material, plan, profile, precision = state.material, state.plan, state.profile, _precision(state)
+    shape = state.work.checkpoint.shape(material.task.name)
     attempts = state.ladder[-1].attempts
     products = count_matrix_products(folder / runnable.model)
     if attempts:
         check_shipped_products(products, attempts[-1])
-    precision = attempts[-1].precision if attempts else plan.precision  # a gate may have widened what was planned
-    tolerance = precision_facts(precision).golden_tolerance
-    write_golden(folder / "golden.jsonl", golden_texts(folder, state, runnable, tolerance))
-    shape = checkpoint.shape(material.task.name)
-    manifest = Manifest(
+    return Manifest(
         **runnable.model_dump(),
         edgepack=library_versions()["edgepack"],
         format=plan.format,
         precision=precision,
-        golden_tolerance=tolerance,
+        golden_tolerance=precision_facts(precision).golden_tolerance,
         products=products,
         weight_bytes=stored_bytes(folder / runnable.model),
         predictions=predict(
@@ -93,9 +107,6 @@ def write_pack(folder: Path, state: BuildState, command: str) -> Pack:
         versions=library_versions() | format_versions(plan.format) | versions_beside(plan.runtime),
         files=(),
     )
-    write_model_card(folder, manifest)
-    write_attestation(folder, seal(folder, manifest))
-    return Pack(folder, seal(folder, manifest))
 
 
 def _copy_model(work: ExportedFile | QuantizedFile, folder: Path) -> None:

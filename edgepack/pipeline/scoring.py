@@ -1,9 +1,9 @@
 """Scores every stage by the same function: outputs of a torch model or of a file, compared with the teacher's."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgepack.core.host import usable_cores
 from edgepack.measure.answers import answer
 from edgepack.model.material import Material
 from edgepack.model.quality import judge_outputs
@@ -35,7 +35,7 @@ def torch_outputs(model: "nn.Module", material: Material, features: list[Feature
 
 def file_outputs(folder: Path, plan: Plan, features: list[Features], title: str, batch: int = 1, at_once: int | None = None) -> Outputs:
     """Computed by the target's runtime; see `answer`."""
-    threads = len(os.sched_getaffinity(0))
+    threads = usable_cores()
     return answer(folder, plan.runtime, features, threads, plan.exact_products, batch, title, at_once) if features else []
 
 

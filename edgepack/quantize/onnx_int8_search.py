@@ -4,7 +4,6 @@ An error is of the model's outputs: squared, over the variance of the float mode
 texts. The report shows the gain on held-out texts, which chose nothing.
 """
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from edgepack.core.host import usable_cores
 from edgepack.core.progress import bar
 from edgepack.export.onnx_graph import Graph, fold_stored, gemms_as_products
 from edgepack.export.onnx_weights import open_mapped
@@ -126,7 +126,7 @@ def outputs_of(model: onnx.ModelProto, texts: Sequence[Feeds]) -> np.ndarray:
     """All outputs for all texts, flat. Sums of u8 x s8 products do not saturate here, as they do not on the device."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = usable_cores()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.add_session_config_entry("session.x64quantprecision", "1")
     session = open_mapped(model, options)

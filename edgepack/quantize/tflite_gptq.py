@@ -3,7 +3,6 @@
 What products read is taken from the exact file, run on calibration texts by the signature of its longest length.
 """
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from edgepack.core.host import usable_cores
 from edgepack.core.progress import bar
 from edgepack.export.tflite_export import MODEL_FILE, quiet
 from edgepack.export.tflite_file import edit_model, read_model
@@ -67,7 +67,7 @@ def _moments(file: Path, key: str, widths: dict[str, int], runnable: Runnable, t
 
     moments = {name: np.zeros((width, width), np.float32) for name, width in widths.items()}
     with bar("calibrate", len(texts)) as progress, quiet():
-        run = Interpreter(str(file), num_threads=len(os.sched_getaffinity(0))).get_signature_runner(key)
+        run = Interpreter(str(file), num_threads=usable_cores()).get_signature_runner(key)
         for text in texts:
             for tokens, outputs in _parts_read(run, runnable, text):
                 for name, width in widths.items():

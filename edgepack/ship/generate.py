@@ -1,13 +1,13 @@
 """generate(): continues a text with a text-generation pack, in the target's runtime and in a separate process."""
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.host import usable_cores
 from edgepack.core.records import Frozen
 from edgepack.measure.machines.transports.local import stream_job
 from edgepack.pack.manifest import REPORT_FILES, Manifest, check_files, read_manifest
@@ -82,7 +82,7 @@ def generate(  # noqa: PLR0913, PLR0917  a setting is a parameter
     max_tokens = _most_tokens(manifest, len(ids), max_tokens)
     job = {
         "kind": "generate",
-        "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1),
+        "threads": usable_cores(),
         "prompt": ids,
         "max_tokens": max_tokens,
         "temperature": temperature,
@@ -97,10 +97,15 @@ def generate(  # noqa: PLR0913, PLR0917  a setting is a parameter
         pieces.append(piece)
         if show:
             show(piece)
+    return _generated("".join(pieces), result, job["threads"], manifest.pack_id)
+
+
+def _generated(text: str, result: dict[str, Any], threads: int, pack_id: str) -> Generated:
+    """result: the last object of the job's stream."""
     token_ms = result["token_ms"] or ()  # as all times null on an emulated CPU
     spent = sum(token_ms)
     return Generated(
-        text="".join(pieces),
+        text=text,
         tokens=tuple(result["tokens"]),
         ended_by=result["ended_by"],
         prompt_tokens=result["prompt_tokens"],
@@ -108,8 +113,8 @@ def generate(  # noqa: PLR0913, PLR0917  a setting is a parameter
         first_token_ms=_rounded(result["first_token_ms"]),
         token_ms=tuple(token_ms),
         tokens_per_s=round(len(token_ms) / spent * 1e3, 2) if spent else None,
-        threads=job["threads"],
-        pack_id=manifest.pack_id,
+        threads=threads,
+        pack_id=pack_id,
         runtime=result["runtime"],
         machine=result["machine"],
     )

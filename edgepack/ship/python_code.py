@@ -13,10 +13,10 @@ from edgepack.core.escape import Verbatim, python, requirement
 from edgepack.core.resources import shipped
 from edgepack.pack.manifest import WEIGHT_CACHE
 from edgepack.plan.runtime import facts_in_python, python_runtimes
-from edgepack.ship.module_files import versions_measured_with
+from edgepack.ship.module_files import code_bytes, versions_measured_with, write_model
 from edgepack.ship.release import with_constants
-from edgepack.ship.shipment import Carried, Shipment, Size
-from edgepack.ship.wheel_hashes import Pinned, pinned
+from edgepack.ship.shipment import Carried, Shipment, Size, Written
+from edgepack.ship.wheel_hashes import FOR, Pinned, pinned
 from edgepack.tasks import task_named
 
 _SELF_TEST_S = 1800
@@ -35,6 +35,17 @@ _UNPACKED: dict[str, dict[str, int | None]] = {
 }
 _WAITRESS_BYTES = 171_375
 _ORIGIN = "summed from the wheel for CPython 3.11"
+
+
+def write_package(shipment: Shipment, folder: Path, with_server: bool) -> Written:
+    """NAME/ with the code and the model, and requirements.txt, into `folder`; what the module's README says of them."""
+    package = folder / shipment.name
+    copy_code(shipment, package, with_server)
+    model = write_model(shipment, package / "model")
+    pins = write_requirements(folder, requirements(shipment, with_server))
+    sizes = (*model, code_bytes(package, "*.py"), *library_sizes(shipment, with_server))
+    context = first_call(shipment.manifest.task) | {"no_hashes": pins.problem, "hashes_for": FOR}
+    return Written(sizes=sizes, licences=fetched_licences(shipment, with_server), warnings=pins.warnings, context=context)
 
 
 def copy_code(shipment: Shipment, folder: Path, with_server: bool) -> None:

@@ -6,9 +6,11 @@ it as well. It does not prove that the code is untouched: that is for the app's 
 """
 
 import os
+from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -41,14 +43,7 @@ def read_public_key(file: Path) -> str:
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     fix = "write it with `openssl pkey -in key.pem -pubout -out public.pem`"
-    if not file.is_file():
-        raise EdgepackError(f"no public key file: {str(file)!r}", fix)
-    try:
-        key = load_pem_public_key(file.read_bytes())
-    except ValueError as error:
-        raise EdgepackError(f"not a public key in PEM: {str(file)!r} ({error})", fix) from None
-    if not isinstance(key, Ed25519PublicKey):
-        raise EdgepackError(f"{str(file)!r} holds another kind of key than ed25519", fix)
+    key: Ed25519PublicKey = _read_key(file, "public key", load_pem_public_key, Ed25519PublicKey, fix)
     return key.public_bytes_raw().hex()
 
 
@@ -75,12 +70,18 @@ def _private_key(file: Path) -> "Ed25519PrivateKey":
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+    key: Ed25519PrivateKey = _read_key(file, "private key", partial(load_pem_private_key, password=None), Ed25519PrivateKey, _MAKE_ONE)
+    return key
+
+
+def _read_key(file: Path, what: str, load: Callable[[bytes], Any], kind: type, fix: str) -> Any:
+    """EdgepackError: no such file, no PEM that `load` reads, or a key of another kind."""
     if not file.is_file():
-        raise EdgepackError(f"no key file: {str(file)!r}", _MAKE_ONE)
+        raise EdgepackError(f"no {what} file: {str(file)!r}", fix)
     try:
-        key = load_pem_private_key(file.read_bytes(), password=None)
+        key = load(file.read_bytes())
     except (ValueError, TypeError) as error:  # TypeError: a password is missing
-        raise EdgepackError(f"not a private key in PEM, or one behind a password: {str(file)!r} ({error})", _MAKE_ONE) from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise EdgepackError(f"{str(file)!r} holds another kind of key than ed25519", _MAKE_ONE)
+        raise EdgepackError(f"not a {what} in PEM, or one behind a password: {str(file)!r} ({error})", fix) from None
+    if not isinstance(key, kind):
+        raise EdgepackError(f"{str(file)!r} holds another kind of key than ed25519", fix)
     return key

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from importlib import import_module
 from pathlib import Path
 
 from .errors import Closed, ModuleError
 from .integrity import check_files, read_manifest
+from .machine import usable_cores
 from .texts import Texts
 
 MODULE_FILE = "module.json"
@@ -28,7 +28,7 @@ def load(folder=None, threads: int | None = None, manifest_file: str = MODULE_FI
     texts = _loaded_texts(folder, manifest, checked)
     session = _session_module(manifest["format"])
     checked.wait()
-    return Model(folder, manifest, texts, session.Session(folder, manifest, threads or _cores()))
+    return Model(folder, manifest, texts, session.Session(folder, manifest, threads or len(usable_cores())))
 
 
 class Model:
@@ -114,7 +114,3 @@ def _session_module(kind: str):
         return import_module("." + _SESSIONS[kind], __package__)
     except ImportError as error:
         raise ModuleError("the runtime for {} files is not installed: {}".format(kind, error), "pip install -r requirements.txt") from None
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

@@ -25,7 +25,7 @@ from edgepack.ship.shipping import platform_names, ship
         ({"package": "intents"}, "it has only one part"),
         ({"package": "com.example.new"}, "'new' is not a part of one"),
         ({"package": "com.Example.x"}, "'Example' is not a part of one"),
-        ({"sign": "nowhere.pem"}, "no key file"),
+        ({"sign": "nowhere.pem"}, "no private key file"),
     ],
 )
 def test_what_cannot_be_shipped_is_refused_before_any_work(pack_folder, tmp_path, given, says):

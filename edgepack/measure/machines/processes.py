@@ -49,17 +49,6 @@ def _cpu_seconds_of(process: int) -> float:
     return 0.0
 
 
-def is_alive(process: int) -> bool:
-    """Whether a process with this id exists, whoever owns it."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def has_thread(process: int, name: str) -> bool:
     """Whether a process has a thread of this name; False where /proc does not show it."""
     with contextlib.suppress(OSError):

@@ -1,7 +1,6 @@
 """The demo's teacher: MiniLM from a PyPI package, fine-tuned once on the demo's commands and kept in the cache."""
 
 import json
-import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from edgepack.core.cache import key_of, run_once
 from edgepack.core.code_graph import code_sha256, library_versions_of
 from edgepack.core.errors import EdgepackError
+from edgepack.core.host import usable_cores
 from edgepack.core.progress import say
 from edgepack.core.records import Frozen
 from edgepack.model.source import folder_sha256
@@ -53,7 +53,7 @@ def demo_recipe(cache: Path, with_weights: bool = True) -> tuple[str, str]:
         _fine_tune(base, folder / "data", results / _NAME, resume)
         return {}
 
-    settings = {"seed": SEED, "threads": len(os.sched_getaffinity(0))} | _TRAINING.model_dump()
+    settings = {"seed": SEED, "threads": usable_cores()} | _TRAINING.model_dump()
     teacher, _ = run_once(cache, _key("demo teacher", folder.name, base, settings), train_work)
     return str(teacher / _NAME), str(folder / "data")
 

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-from edgepack.ship.module_files import code_bytes, write_model
-from edgepack.ship.python_code import copy_code, fetched_licences, first_call, library_sizes, requirements, self_tested, write_requirements
+from edgepack.ship.python_code import requirements, self_tested, write_package
 from edgepack.ship.shipment import Shipment, Written
 from edgepack.ship.shipping import rendered
-from edgepack.ship.wheel_hashes import FOR
 
 _INDEX_LIMIT_MB = 100
 _INDEX_SOURCE = "PyPI's own page on storage limits"
@@ -24,14 +22,8 @@ def check(shipment: Shipment) -> tuple[str, ...]:
 
 def write(shipment: Shipment, folder: Path) -> Written:
     """NAME/ with the code and the model, pyproject.toml, and requirements.txt, which can hold the hashes that pyproject.toml cannot."""
-    package = folder / shipment.name
-    copy_code(shipment, package, with_server=False)
-    model = write_model(shipment, package / "model")
+    written = write_package(shipment, folder, with_server=False)
     lines = requirements(shipment, with_server=False)
     context = {"name": shipment.name, "requirements": lines, "pack_id": shipment.manifest.pack_id, "version": shipment.release.version}
-    pins = write_requirements(folder, lines)
     (folder / "pyproject.toml").write_text(rendered("python.pyproject.toml.j2", **context))
-    sizes = (*model, code_bytes(package, "*.py"), *library_sizes(shipment, with_server=False))
-    licences = fetched_licences(shipment, with_server=False)
-    context = first_call(shipment.manifest.task) | {"no_hashes": pins.problem, "hashes_for": FOR}
-    return Written(sizes=sizes, licences=licences, warnings=pins.warnings, context=context)
+    return written

@@ -100,6 +100,11 @@ def macro_f1(decided: np.ndarray, truth: np.ndarray) -> Statistic:
     """The mean of the classes' F1, over classes that the rows have or that were decided for (as Sokolova and Lapalme 2009)."""
     classes = np.union1d(decided, truth)
     is_decided, is_true = ((values[:, None] == classes).astype(float) for values in (decided, truth))
+    return macro_f1_of_tables(is_decided, is_true)
+
+
+def macro_f1_of_tables(is_decided: np.ndarray, is_true: np.ndarray) -> Statistic:
+    """The same of tables [units, classes] of 0 and 1, of which a unit may have several."""
     right, either = is_decided * is_true, is_decided + is_true
 
     def of(weights: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from edgepack.core.errors import EdgepackError
 from edgepack.tasks.common.columns import FLAG
 from edgepack.tasks.common.losses import IGNORED
-from edgepack.tasks.common.metrics import Answers, ClassResult, Metric, Statistic, by_row, class_result, micro_f1
+from edgepack.tasks.common.metrics import Answers, ClassResult, Metric, by_row, class_result, macro_f1_of_tables, micro_f1
 from edgepack.tasks.common.rows import Record, Row
 from edgepack.tasks.common.task import Features, Outputs
 
@@ -60,20 +60,8 @@ def metrics(answers: Answers) -> tuple[Metric, ...]:
     """Micro F1 and macro F1 over all labels of all rows."""
     decided, truth = _tables(answers)
     counts = np.stack([(decided & truth).sum(axis=1), decided.sum(axis=1), truth.sum(axis=1)], axis=1)
-    return by_row("micro_f1", answers, micro_f1(counts)), by_row("macro_f1", answers, _macro_f1(decided, truth))
-
-
-def _macro_f1(decided: np.ndarray, truth: np.ndarray) -> Statistic:
-    """The mean of the labels' F1, over labels that the rows have or that were decided for."""
-    right, either = (decided & truth).astype(float), decided.astype(float) + truth
-
-    def of(weights: np.ndarray) -> np.ndarray:
-        occurrences = weights @ either
-        scores = np.divide(2 * (weights @ right), occurrences, out=np.zeros_like(occurrences), where=occurrences > 0)
-        means: np.ndarray = scores.sum(axis=1) / np.maximum(1, (occurrences > 0).sum(axis=1))
-        return means
-
-    return of
+    by_label = macro_f1_of_tables(decided.astype(float), truth.astype(float))
+    return by_row("micro_f1", answers, micro_f1(counts)), by_row("macro_f1", answers, by_label)
 
 
 def class_results(answers: Answers) -> list[ClassResult]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.core.errors import EdgepackError, did_you_mean
+from edgepack.core.host import is_alive
 from edgepack.core.resources import shipped
 from edgepack.measure.machines import processes
 from edgepack.measure.machines.javascript import ABILITIES, completed, emulated_by, facts_of, host, pushed_nothing
@@ -172,7 +173,7 @@ def _sweep() -> None:
     """Removes folders that an edgepack left which was killed. Another user's are not ours to remove, and stay."""
     for path in Path(tempfile.gettempdir()).glob(f"{_FOLDER}-*-*"):
         process = path.name.removeprefix(f"{_FOLDER}-").partition("-")[0]
-        if process.isdecimal() and not processes.is_alive(int(process)):
+        if process.isdecimal() and not is_alive(int(process)):
             shutil.rmtree(path, ignore_errors=True)
 
 
