@@ -60,9 +60,7 @@ def test_no_file_but_a_precisions_and_a_schemes_own_compares_with_its_name():
     assert asking == ALLOWED
 
 
-# Each stands for something else than a choice between precisions.
+# It stands for something else than a choice between precisions.
 ALLOWED = {
-    "plan/profile.py": {"fp32"},  # every profile states the speed of fp32
-    "plan/cost_model.py": {"int8"},  # whether a profile states a speed that blocks are unpacked with
     "quantize/matrix_products.py": {"int8", "float"},  # the kinds of a file's tensors, which it counts
 }
