@@ -18,7 +18,8 @@ from edgepack.model.source import KEPT_FILE, Kept, Source, find_model
 from edgepack.model.structure import layer_shapes
 from edgepack.model.surgery import resize_layers
 from edgepack.plan.architectures import family_of
-from edgepack.tasks import task_named
+from edgepack.tasks import all_tasks, task_named
+from edgepack.tasks.common.task import Task
 
 
 @contextlib.contextmanager
@@ -107,16 +108,23 @@ def _lowering(tokenizer: Any) -> Any:
     return tokenizer
 
 
-def _class_of(task: str) -> Any:
+def _loaded_as(source: Source, task: str) -> Task:
+    """The task whose class of transformers holds the weights: of a SetFit model that of its vectors, as its head is not transformers'."""
+    if source.sentence is not None and source.sentence.labels:
+        return next(each for each in all_tasks() if each.gives_vectors)
+    return task_named(task)
+
+
+def _class_of(task: Task) -> Any:
     import transformers
 
-    return getattr(transformers, task_named(task).auto_class)
+    return getattr(transformers, task.auto_class)
 
 
-def _extra_arguments(source: Source, task: str) -> dict[str, Any]:
+def _extra_arguments(source: Source, task: Task) -> dict[str, Any]:
     """A base model without its pooler: embeddings are the mean over tokens, so its weights would be dead."""
     has_pooler = family_of(source.config, source.name).pooler
-    return {"add_pooling_layer": False} if has_pooler and not task_named(task).uses_pooler else {}
+    return {"add_pooling_layer": False} if has_pooler and not task.uses_pooler else {}
 
 
 def _attention(config: Mapping[str, Any], place: str) -> dict[str, Any]:
@@ -126,16 +134,18 @@ def _attention(config: Mapping[str, Any], place: str) -> dict[str, Any]:
 
 
 def _from_pretrained(source: Source, task: str, dimensions: int | None, trust_remote_code: bool) -> nn.Module:
-    model, report = _class_of(task).from_pretrained(
+    loaded_as = _loaded_as(source, task)
+    has_new_labels = source.adapter is not None or loaded_as.name != task
+    model, report = _class_of(loaded_as).from_pretrained(
         source.folder,
         dtype=torch.float32,
         use_safetensors=True,
         local_files_only=True,
         trust_remote_code=trust_remote_code,
         output_loading_info=True,
-        **({} if source.adapter is None else _head_settings(source.config)),
+        **(_head_settings(source.config) if has_new_labels else {}),
         **_attention(source.config, source.name),
-        **_extra_arguments(source, task),
+        **_extra_arguments(source, loaded_as),
     )
     brought = merge_adapter(model, source.adapter_folder, source.adapter) if source.adapter else set()
     missing = sorted(set(report["missing_keys"]) - brought)
@@ -148,18 +158,20 @@ def _from_pretrained(source: Source, task: str, dimensions: int | None, trust_re
 
 
 def _head_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A base model's head, where it has one, makes room for the adapter's."""
+    """A base model's head, where it has one, makes room for the adapter's; the config names the labels."""
     names = {int(index): name for index, name in (config.get("id2label") or {}).items()}
     labels = {"id2label": names, "label2id": {name: index for index, name in names.items()}} if names else {}
-    return {"ignore_mismatched_sizes": True} | labels
+    problem = {"problem_type": config["problem_type"]} if config.get("problem_type") else {}
+    return {"ignore_mismatched_sizes": True} | labels | problem
 
 
 def _from_record(source: Source, task: str, dimensions: int | None) -> nn.Module:
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(source.folder, local_files_only=True)
-    model = _class_of(task).from_config(
-        config, dtype=torch.float32, **_attention(source.config, source.name), **_extra_arguments(source, task)
+    loaded_as = _loaded_as(source, task)
+    model = _class_of(loaded_as).from_config(
+        config, dtype=torch.float32, **_attention(source.config, source.name), **_extra_arguments(source, loaded_as)
     )
     try:
         resize_layers(model, source.record.layers)

@@ -60,7 +60,7 @@ class SentenceHead(nn.Module):
         for part, module in zip(self.statement.parts, self.parts, strict=True):
             if isinstance(part, Dense | LayerNorm):
                 try:
-                    module.load_state_dict(load_file(folder / part.folder / WEIGHTS))
+                    module.load_state_dict(load_file(folder / part.folder / (part.weights if isinstance(part, Dense) else WEIGHTS)))
                 except RuntimeError as error:
                     reason = " ".join(str(error).split())[:300]
                     raise EdgepackError(f"{part.folder}/{WEIGHTS} does not fit its config.json: {reason}", "save the model again") from None

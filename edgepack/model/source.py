@@ -20,6 +20,7 @@ from edgepack.model.safetensors_file import check_safetensors
 from edgepack.model.statements.adapter_config import FILE as ADAPTER_FILE
 from edgepack.model.statements.adapter_config import WEIGHTS as ADAPTER_WEIGHTS
 from edgepack.model.statements.adapter_config import Adapter, read_adapter
+from edgepack.model.statements.config_setfit import WEIGHTS as SETFIT_WEIGHTS
 from edgepack.model.statements.cross_encoder import read_activation
 from edgepack.model.statements.modules_json import transformer_folder
 from edgepack.model.statements.sentence_folder import read_sentence_folder
@@ -33,7 +34,7 @@ from edgepack.tasks.common.task import Task
 CONFIG_BYTES = 16_000_000
 KEPT_FILE = "edgepack.json"  # a pruned checkpoint's own list of what is left in each layer
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-_CONFIGS = ["*.json", "*.txt", "*.model", "README.md", ADAPTER_WEIGHTS]
+_CONFIGS = ["*.json", "*.txt", "*.model", "README.md", ADAPTER_WEIGHTS, SETFIT_WEIGHTS]
 _WEIGHTS = ["*.safetensors"]
 _READ = {".json", ".txt", ".model", ".jinja", ".py", ".safetensors"}
 
@@ -127,7 +128,8 @@ class Source:
         """EdgepackError: a family that edgepack does not know, which is the first to be told; or a head that tells no task."""
         family_of(self.config, f"{self.folder.name}/config.json")
         if self.sentence is not None and self.sentence.embeds:  # whatever head the transformer was trained with
-            return next(task.name for task in all_tasks() if task.gives_vectors)
+            has_labels = bool(self.sentence.labels)
+            return next(task.name for task in all_tasks() if (task.scores_vectors if has_labels else task.gives_vectors))
         kind = self.adapter.kind if self.adapter else None
         of_adapter = [task.name for task in all_tasks() if kind is not None and task.adapter_kind == kind]
         return of_adapter[0] if of_adapter else task_of(self.config, f"{self.folder.name}/config.json")
@@ -167,7 +169,19 @@ def find_model(
     record = Kept.read(read_json_object(kept_file, CONFIG_BYTES), f"{folder.name}/{KEPT_FILE}") if kept_file.is_file() else None
     source = Source(name, folder, root, config, record, weights, _licence(root), revision=commit)
     _ = source.sentence  # whatever the task is, the folder is not what it looks like where a part of it is refused
-    return source
+    return _with_labels(source)
+
+
+def _with_labels(source: Source) -> Source:
+    """A SetFit model's labels and problem stand where those of other classifiers do."""
+    stated = source.sentence
+    if stated is None or not stated.labels or source.record is not None:
+        return source
+    names = {str(index): name for index, name in enumerate(stated.labels)}
+    problem = "multi_label_classification" if stated.function == "sigmoid" else "single_label_classification"
+    labels = {"id2label": names, "label2id": {name: int(index) for index, name in names.items()}, "problem_type": problem}
+    config = {key: value for key, value in source.config.items() if key != "num_labels"} | labels
+    return replace(source, config=config)
 
 
 def _adapted(name: str, folder: Path, adapter: Adapter | None, base: str | None, trust_remote_code: bool, with_weights: bool) -> Source:

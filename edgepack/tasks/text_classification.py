@@ -23,11 +23,13 @@ from edgepack.tasks.common.library import Figures, Library
 from edgepack.tasks.common.losses import IGNORED, divergence, known_mean, logits_of
 from edgepack.tasks.common.metrics import Answers, ClassResult, Metric, by_row, class_result, macro_f1, mean_of
 from edgepack.tasks.common.rows import Record, Row
+from edgepack.tasks.common.setfit_library import SETFIT
 from edgepack.tasks.common.several_labels import DEFAULT_THRESHOLD
 from edgepack.tasks.common.task import Features, Outputs, Task
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from edgepack.tasks.common.scores import Calibration
 
@@ -130,6 +132,8 @@ def _fitted(task: Task, source: Any, recipe: Any) -> Task:
     unread = source.config.get("function_to_apply")
     if unread is not None and unread != answers.function:
         say(f"config.json states function_to_apply: {shown(unread)}. Neither transformers' pipeline nor edgepack reads it here")
+    if source.sentence is not None and source.sentence.labels:
+        task = replace(task, library=SETFIT)
     if answers.multi_label:
         return _with_several_labels(task, source.labels)
     is_number = len(source.labels) == 1 or source.config.get("problem_type") == "regression"
@@ -217,6 +221,12 @@ def _served_numbers(model: Any, rows: Sequence[Row], features: Sequence[Features
         yield np.array([scores[name] for name in model.labels])
 
 
+def _forward(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """[rows, labels]: by the model's own head, or that of a SetFit model, which stands behind the vector of a text."""
+    head = getattr(model, "sentence_head", None)
+    return logits_of(model, batch) if head is None else head(model(**batch).last_hidden_state, batch["attention_mask"])
+
+
 def _ask_pipeline(folder: Path, calls: Sequence[tuple[str, ...]], answers: Any, longest: int) -> list[Figures]:
     """transformers' pipeline: the score of each label."""
     import torch
@@ -257,7 +267,8 @@ TASK = Task(
     encode=encode_text,
     decide=_decide,
     metrics=_metrics,
-    forward=logits_of,
+    forward=_forward,
+    scores_vectors=True,
     soft_loss=_soft_loss,
     dense_head=True,
     check_rows=_check_rows,

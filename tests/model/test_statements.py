@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from rows_setfit import predict, setfit
 from rows_sparse import folder_of, splade
 from safetensors.torch import save_file
 from sentence_transformers import SparseEncoder
@@ -161,8 +162,36 @@ def test_a_sparse_vector_is_that_of_the_library_from_the_folder_and_from_a_check
 def test_a_setfit_head_in_a_pickle_is_refused_with_the_lines_that_convert_it(tmp_path):
     sentence_folder(tmp_path, CLS)
     (tmp_path / "model_head.pkl").write_bytes(b"")
-    with pytest.raises(EdgepackError, match=r"(?s)model_head.pkl.*joblib.load.*save_pretrained"):
+    with pytest.raises(EdgepackError, match=r"(?s)model_head.pkl.*joblib.load.*model_head.safetensors"):
         find_model(str(tmp_path))
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_setfit_folder_that_the_refusals_lines_converted_scores_as_the_regression(several, tmp_path):
+    setfit(tmp_path / "model", several=several, stated={"labels": ["no", "maybe", "yes"], "normalize_embeddings": True})
+    source = find_model(str(tmp_path / "model"))
+    model, task = load_checkpoint(source), task_named(source.task())
+    (expected,) = predict(tmp_path / "model", [("turn on the light",)])
+    logits = task.forward(model, dict(load_tokenizer(tmp_path / "model")("turn on the light", return_tensors="pt")))[0]
+    scores = logits.sigmoid() if several else logits.softmax(-1)
+    assert dict(zip(source.labels, scores.tolist(), strict=True)) == pytest.approx(
+        {each["name"]: each["score"] for each in expected["scores"]}, abs=1e-5
+    )
+    save_checkpoint(model, tmp_path / "again")
+    again = find_model(str(tmp_path / "again"))
+    assert (again.task(), again.labels, again.config["problem_type"]) == (source.task(), source.labels, source.config["problem_type"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"labels": ["a", "b"]}, "labels.*3 classes"), ({"head": "relu"}, "head.*relu"), ({"temperature": 2}, "temperature")],
+)
+def test_a_setfit_statement_that_does_not_fit_its_head_is_refused_by_its_key(change, message, tmp_path):
+    setfit(tmp_path)
+    path = tmp_path / "config_setfit.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(EdgepackError, match=message):
+        find_model(str(tmp_path), with_weights=False)
 
 
 @pytest.mark.parametrize(

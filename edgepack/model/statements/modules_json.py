@@ -1,6 +1,6 @@
 """modules.json of sentence-transformers: the parts of a model in their order, each with a folder of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def read_modules(folder: Path) -> tuple[Part, ...]:
         if kind in _TRANSFORMERS:
             raise refusal(FILE, "type", entry["type"], "it is a second transformer", "give a model with a single Transformer")
         parts.append(_READERS[kind](folder, entry["path"]))
-    _check_widths(parts)
+    check_widths(parts)
     return tuple(parts)
 
 
@@ -118,7 +118,7 @@ def _kind(entry: dict[str, Any]) -> str:
     return name
 
 
-def _check_widths(parts: list[Part]) -> None:
+def check_widths(parts: Sequence[Part]) -> None:
     """Of parts behind one another; the first one's input is checked where the transformer is loaded."""
     width = None
     for part in parts:

@@ -29,6 +29,7 @@ class Dense(Frozen):
     activation: str  # a class of torch.nn
     residual: bool
     folder: str  # with its weights
+    weights: str = "model.safetensors"
 
 
 class LayerNorm(Frozen):
@@ -66,6 +67,8 @@ class SentenceStatement(Frozen):
     prompts: dict[str, str] = Field(default_factory=dict)  # by name; put before a text
     default_prompt: str | None = None
     similarity: Similarity = "cosine"
+    labels: tuple[str, ...] = ()  # of a SetFit model, whose last part gives their logits
+    function: Literal["softmax", "sigmoid"] = "softmax"  # what makes scores of those
 
     @property
     def embeds(self) -> bool:

@@ -149,6 +149,7 @@ class Task:
     restored: "Callable[[Task, Any], Task]" = lambda task, answers: task  # the task as the record in a pack states it
     thresholds: tuple[float, ...] | None = None  # of each label, where the model decides for every label by itself
     gives_vectors: bool = False  # a text becomes a vector, by the parts that a folder states for sentence-transformers
+    scores_vectors: bool = False  # it classifies such vectors, where a folder states a head that does (SetFit)
 
     # A row put to a loaded pack as raw text, as an app does: a decision of the kind that `decide` makes. labels: ids by the data's names.
     # None: the metric is one of outputs. Then, of all rows and their features: the outputs that a loaded pack gives to the raw texts, one
