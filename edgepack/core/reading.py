@@ -7,6 +7,7 @@ EdgepackError that names the place, and none takes long or much memory for what 
 import json
 import math
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Iterator
@@ -17,6 +18,9 @@ from typing import Any, NoReturn
 from edgepack.core.errors import EdgepackError
 from edgepack.core.showing import shown
 
+_NO_NUMBER = re.compile(
+    r'"([^"\\]{1,200})"\s*:\s*(?:\[[^\]{}"]{0,2000}?)?(?:NaN|-?Infinity)\b'
+)  # a key, and its value or a list with such a one
 DEPTH = 64  # of values in one another: no format that edgepack reads needs half of it
 TOML_BYTES = 1_000_000
 JSON_BYTES = 64_000_000  # configs are far smaller; a pack.json or a report holds samples
@@ -90,7 +94,7 @@ def parse_json(text: str | bytes, place: str, fix: str = _SAVE_AGAIN, verb: str 
     except RecursionError:
         raise EdgepackError(f"{place} {verb}: nested deeper than {DEPTH} levels", fix) from None
     except (ValueError, UnicodeDecodeError) as error:  # an integer of over 4,300 digits is a plain ValueError
-        raise EdgepackError(f"{place} {verb}: {_reason(error)}", fix) from None
+        raise EdgepackError(f"{place} {verb}: {_reason(error)}{_key_of_no_number(text)}", fix) from None
     halves = "\\ud" in text or "\\uD" in text
     problem = _wrong_within(value, finite, halves)
     if problem:
@@ -143,6 +147,12 @@ def _no_waiting(path: str, flags: int) -> int:
 
 def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number")
+
+
+def _key_of_no_number(text: str | bytes) -> str:
+    """Where a key's value is NaN or infinity, which the parser tells without its place."""
+    match = _NO_NUMBER.search(text) if isinstance(text, str) else None
+    return f", the value of {shown(match[1], 60)}" if match else ""
 
 
 def _reason(error: Exception) -> str:

@@ -143,10 +143,17 @@ def _from_pretrained(source: Source, task: str, dimensions: int | None, trust_re
         local_files_only=True,
         trust_remote_code=trust_remote_code,
         output_loading_info=True,
+        ignore_mismatched_sizes=True,  # told below, by the tensor's name
         **(_head_settings(source.config) if has_new_labels else {}),
         **_attention(source.config, source.name),
         **_extra_arguments(source, loaded_as),
     )
+    if report["mismatched_keys"] and not has_new_labels:
+        tensor, stored, wanted = sorted(report["mismatched_keys"])[0]
+        raise EdgepackError(
+            f"{source.name}: the weight {tensor} is of the shape {list(stored)}, and config.json describes one of {list(wanted)}",
+            "correct config.json (id2label has an entry for each label), or save the model again",
+        )
     brought = merge_adapter(model, source.adapter_folder, source.adapter) if source.adapter else set()
     missing = sorted(set(report["missing_keys"]) - brought)
     if missing:
@@ -162,7 +169,7 @@ def _head_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     names = {int(index): name for index, name in (config.get("id2label") or {}).items()}
     labels = {"id2label": names, "label2id": {name: index for index, name in names.items()}} if names else {}
     problem = {"problem_type": config["problem_type"]} if config.get("problem_type") else {}
-    return {"ignore_mismatched_sizes": True} | labels | problem
+    return labels | problem
 
 
 def _from_record(source: Source, task: str, dimensions: int | None) -> nn.Module:

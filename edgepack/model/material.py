@@ -17,6 +17,7 @@ from edgepack.model.buckets import choose_buckets
 from edgepack.model.corpus import Corpus, read_corpus
 from edgepack.model.data import Data, label_ids, load_data, load_unlabelled
 from edgepack.model.source import CONFIG_BYTES, Source, check_tokenizer, find_model
+from edgepack.model.statements.model_config import check_with_library
 from edgepack.model.statements.tokenizer_config import check_tokenizer_statements
 from edgepack.plan.architectures import family_of
 from edgepack.plan.recipe import Recipe
@@ -168,6 +169,7 @@ def gather(recipe: Recipe) -> Material:
         say(line)
     task = task_named(recipe.task or source.task())
     source.shape(task.name)
+    check_with_library(source.folder, source.config, recipe.trust_remote_code)
     if recipe.dimensions is not None and not task.gives_vectors:
         raise EdgepackError(f"--dimensions {recipe.dimensions}: {task.name} gives no vectors of texts", "leave it out")
     task = task.fitted(task, source, recipe)

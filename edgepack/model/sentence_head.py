@@ -50,7 +50,9 @@ class SentenceHead(nn.Module):
         vectors = self.parts[0](hidden if self.logits is None else self.logits(hidden), mask)
         for part in self.parts[1:]:
             vectors = part(vectors)
-        if self.dimensions is None or self.dimensions == self.width:
+        if self.dimensions is None:  # the library cuts as its folder says, and leaves vectors as short as they become
+            return vectors[:, : self.statement.dimensions] if self.statement.dimensions else vectors
+        if self.dimensions == self.width:
             return vectors
         vectors = vectors[:, : self.dimensions]
         return normalized(vectors) if any(isinstance(part, _Normalize) for part in self.parts) else vectors
@@ -194,6 +196,8 @@ def with_head(
 
     folder: where the head's weights are read from. EdgepackError: they do not fit, or there are fewer dimensions than asked for.
     """
+    if statement is not None and dimensions == statement.dimensions:
+        dimensions = None
     if dimensions is not None and (statement is None or not statement.embeds):
         statement = (statement or SentenceStatement()).model_copy(update={"parts": (Pooling(modes=("mean",)),)})
     setattr(model, _STATEMENT, statement)

@@ -22,6 +22,7 @@ from edgepack.model.statements.adapter_config import WEIGHTS as ADAPTER_WEIGHTS
 from edgepack.model.statements.adapter_config import Adapter, read_adapter
 from edgepack.model.statements.config_setfit import WEIGHTS as SETFIT_WEIGHTS
 from edgepack.model.statements.cross_encoder import read_activation
+from edgepack.model.statements.model_config import check_model_config
 from edgepack.model.statements.modules_json import transformer_folder
 from edgepack.model.statements.sentence_folder import read_sentence_folder
 from edgepack.model.statements.sentence_record import Pooling, SentenceStatement
@@ -111,8 +112,10 @@ class Source:
         return sum(path.stat().st_size for path in self.weights) / 1e6
 
     def shape(self, task: str) -> ModelShape:
+        place = f"{self.folder.name}/config.json"
+        check_model_config(self.config, family_of(self.config, place).causal, place)
         rows = None if self.record is None else [row.model_dump() for row in self.record.layers]
-        shape = read_shape(self.config, task, rows, f"{self.folder.name}/config.json")
+        shape = read_shape(self.config, task, rows, place)
         return shape.model_copy(update={"vocabulary_head": True}) if self.sentence is not None and self.sentence.is_sparse else shape
 
     @cached_property

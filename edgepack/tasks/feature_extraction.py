@@ -60,7 +60,7 @@ def _answers(source: Any, recipe: Any) -> VectorAnswers:
         prompts=stated.prompts,
         default_prompt=stated.default_prompt,
         similarity=stated.similarity,
-        dimensions=recipe.dimensions,
+        dimensions=recipe.dimensions or stated.dimensions,
         sparse=stated.is_sparse,
     )
 
@@ -175,7 +175,8 @@ def _ask_sentence_transformers(folder: Path, calls: Sequence[tuple[str, ...]], a
     fewer = getattr(answers, "dimensions", None)
     model = SentenceTransformer(str(folder), device="cpu", local_files_only=True, truncate_dim=fewer)
     model.max_seq_length = min(longest, model.max_seq_length or longest)
-    one_long = fewer is not None and any(type(part).__name__ == "Normalize" for part in model)  # a pack's are 1 long again
+    as_stated = SentenceTransformer(str(folder), device="cpu", local_files_only=True).truncate_dim
+    one_long = fewer not in (None, as_stated) and any(type(part).__name__ == "Normalize" for part in model)  # a pack's are 1 long again
     return [_by_place(vector) for vector in model.encode(texts, batch_size=1, show_progress_bar=False, normalize_embeddings=one_long)]
 
 

@@ -178,6 +178,7 @@ BEHIND = [
     row("LayerNorm", [pooling("mean"), LAYER_NORM]),
     row("Dropout does nothing", [pooling("cls"), ("sentence_transformers.models.Dropout", {"dropout": 0.5})]),
     row("fewer dimensions", [pooling("cls")], recipe={"dimensions": 12}, oracle={"truncate_dim": 12}),
+    row("fewer dimensions, as the folder says", [pooling("mean"), NORMALIZE], prompts={"truncate_dim": 12}),
     row(
         "fewer dimensions, 1 long again", [pooling("mean"), NORMALIZE],
         recipe={"dimensions": 12}, oracle={"truncate_dim": 12, "normalize_embeddings": True},

@@ -29,6 +29,49 @@ def test_a_t5_is_told_that_its_family_is_not_there(tmp_path):
         plan_build(Recipe(model=str(tmp_path)), load_profile("raspberry-pi"))
 
 
+def test_an_encoder_with_a_decoder_is_called_what_it_is(tmp_path):
+    make_model(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": "bart", "is_encoder_decoder": True}))
+    with pytest.raises(EdgepackError, match="model_type 'bart' is an encoder with a decoder"):
+        find_model(str(tmp_path)).task()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("layer_norm_eps", np.nan, "NaN is not a number, the value of 'layer_norm_eps'"),
+        ("hidden_size", np.inf, "Infinity is not a number, the value of 'hidden_size'"),
+        ("num_attention_heads", 0, "num_attention_heads: 0"),
+        ("num_hidden_layers", -1, "num_hidden_layers: -1"),
+        ("num_hidden_layers", "2", "num_hidden_layers: '2'"),
+        ("vocab_size", 0, "vocab_size: 0"),
+        ("layer_norm_eps", -1.0, "layer_norm_eps: -1.0"),
+        ("hidden_act", "nonsense", "hidden_act: 'nonsense'"),
+        ("attention_probs_dropout_prob", "x", "attention_probs_dropout_prob"),
+        ("is_decoder", True, "is_decoder = True"),
+        ("add_cross_attention", True, "add_cross_attention = True"),
+        ("quantization_config", {"quant_method": "gptq"}, "quantization_config = .*stored quantized"),
+        ("position_embedding_type", "relative_key", "position_embedding_type = 'relative_key'"),
+        ("pruned_heads", {"0": [1]}, "pruned_heads = "),
+    ],
+)
+def test_a_value_that_no_model_can_have_is_refused_by_its_key_before_any_work(tmp_path, key, value, message):
+    make_model(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(EdgepackError, match=message):
+        gather(Recipe(model=str(tmp_path)))
+
+
+def test_weights_of_another_shape_than_the_config_describes_are_named(tmp_path):
+    make_model(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"id2label": {"0": "a", "1": "b"}, "label2id": {"a": 0, "b": 1}}))
+    with pytest.raises(EdgepackError, match=r"the weight classifier.bias is of the shape \[4\], and config.json describes one of \[2\]"):
+        load_checkpoint(tmp_path)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_weight_that_holds_no_numbers_is_the_models_fault_and_named(tmp_path, value):
     make_model(tmp_path)

@@ -12,13 +12,15 @@ _KNOWN = (
     "model_type",  # the class that the library opens; the parts in modules.json are what counts
     "activation_fn",  # read by cross_encoder.py
     "keep_in_fp32_modules",  # everything is computed in fp32 before it is exported
-    "prompts", "default_prompt_name", "similarity_fn_name", "max_active_dims",
+    "prompts", "default_prompt_name", "similarity_fn_name", "max_active_dims", "truncate_dim",
 )  # fmt: skip
 
 
 def read_sentence_transformers(folder: Path, usual: Similarity = "cosine") -> dict[str, Any]:
-    """prompts, default_prompt and similarity of a SentenceStatement. Prompts that are null are left out. usual: the similarity of a
-    folder that states none."""
+    """dimensions, prompts, default_prompt and similarity of a SentenceStatement. Prompts that are null are left out.
+
+    usual: the similarity of a folder that states none.
+    """
     content = read_object(folder / FILE)
     check_keys(FILE, content, _KNOWN)
     if content.get("max_active_dims") is not None:
@@ -37,4 +39,7 @@ def read_sentence_transformers(folder: Path, usual: Similarity = "cosine") -> di
         known = ", ".join(get_args(Similarity))
         raise refusal(FILE, "similarity_fn_name", similarity, "edgepack does not know this comparison", f"it knows {known}")
     texts = {name: text for name, text in prompts.items() if text is not None}
-    return {"prompts": texts, "default_prompt": default if default in texts else None, "similarity": similarity}
+    dimensions = typed(FILE, content, "truncate_dim", int, None)
+    if dimensions is not None and dimensions < 1:
+        raise refusal(FILE, "truncate_dim", dimensions, "a vector has at least one number", "set it to null")
+    return {"dimensions": dimensions, "prompts": texts, "default_prompt": default if default in texts else None, "similarity": similarity}

@@ -25,6 +25,9 @@ def read_sentence_folder(folder: Path) -> SentenceStatement | None:
     if asked["default_prompt"] and not parts:
         why = "a prompt before the texts of a CrossEncoder is not reproduced"
         raise refusal(PROMPTS_FILE, "default_prompt_name", asked["default_prompt"], why, "remove it, and put the prompt before your texts")
+    if asked["dimensions"] is not None and (setfit is not None or is_sparse):
+        why = "only a SentenceTransformer's vectors are cut"
+        raise refusal(PROMPTS_FILE, "truncate_dim", asked["dimensions"], why, "set it to null")
     if setfit is not None:
         return _classifier(setfit, SentenceStatement(parts=parts, max_length=length, lower_case=lower_case, **asked))
     if any(asked["prompts"].values()):

@@ -67,6 +67,7 @@ class SentenceStatement(Frozen):
     prompts: dict[str, str] = Field(default_factory=dict)  # by name; put before a text
     default_prompt: str | None = None
     similarity: Similarity = "cosine"
+    dimensions: int | None = None  # so many of a vector's first numbers are kept where the user asks for no other number
     labels: tuple[str, ...] = ()  # of a SetFit model, whose last part gives their logits
     function: Literal["softmax", "sigmoid"] = "softmax"  # what makes scores of those
 
@@ -78,7 +79,7 @@ class SentenceStatement(Frozen):
     @property
     def is_plain_mean(self) -> bool:
         """Whether the vector is the mean over tokens, as of a folder that states nothing."""
-        return self.parts == (Pooling(modes=("mean",)),)
+        return self.parts == (Pooling(modes=("mean",)),) and self.dimensions is None
 
     @property
     def has_widths(self) -> bool:

@@ -33,6 +33,6 @@ def check_tokenizer_statements(folder: Path, config: Mapping[str, Any]) -> tuple
 
 def _check_pad_id(config: Mapping[str, Any]) -> None:
     pad, rows = config.get("pad_token_id"), config.get("vocab_size")
-    if isinstance(pad, int) and isinstance(rows, int) and not 0 <= pad < rows:
+    if isinstance(pad, int) and isinstance(rows, int) and rows > 0 and not 0 <= pad < rows:
         why = f"the embeddings have {rows} rows"
         raise refusal("config.json", "pad_token_id", pad, why, "name a token that the embeddings have, such as the end of a text, or null")

@@ -73,6 +73,12 @@ def family_of(config: Mapping[str, Any], place: str) -> Family:
     """The family of a model's config.json. EdgepackError: an unknown architecture, or a build that the family does not stand for."""
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in FAMILIES:
+        if config.get("is_encoder_decoder") is True:
+            raise EdgepackError(
+                f"unknown model family in {place}: model_type {shown(model_type)} is an encoder with a decoder, and edgepack builds "
+                f"encoders and decoders by themselves (known: {', '.join(sorted(FAMILIES))})",
+                "give a model of one of these families that does the same task",
+            )
         raise EdgepackError(
             f"unknown model family in {place}: model_type {shown(model_type)} (known: {', '.join(sorted(FAMILIES))})",
             "add a file to edgepack/plan/architectures with its module paths and config "

@@ -1,0 +1,55 @@
+"""config.json: values that no model can have, and keys by which a transformer computes what a pack does not. Before anything is loaded.
+
+Widths and counts are read in plan/shape.py, what a family stands for in plan/architectures, labels in tasks/common/labels.py. All other
+keys change the model that transformers builds of them, which is what is exported, and the export is compared with it.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgepack.core.errors import EdgepackError
+from edgepack.core.showing import shown
+from edgepack.model.statements.statement_file import refusal
+
+FILE = "config.json"
+_WHOLE = "edgepack builds encoders and decoders by themselves"
+# Of any family: the values that change nothing, why others are refused, and the way out.
+_REFUSED: dict[str, tuple[tuple[Any, ...], str, str]] = {
+    "quantization_config": ((None, {}), "the weights are stored quantized", "give the model that it was made of, in fp32, fp16 or bf16"),
+    "is_encoder_decoder": ((None, False), _WHOLE, "give a model of one of the families that edgepack knows"),
+    "add_cross_attention": ((None, False), _WHOLE, "give a model of one of the families that edgepack knows"),
+    "pruned_heads": ((None, {}), "transformers 5 reads it no more", "prune with edgepack: --prune-heads"),
+    "position_embedding_type": ((None, "absolute"), "transformers 5 computes absolute ones", "give a model that has those"),
+}  # fmt: skip
+_OF_ENCODERS = {"is_decoder": ((None, False), "an encoder that sees no later token is not reproduced", "set it to false")}
+_POSITIVE = ("layer_norm_eps", "rms_norm_eps", "norm_eps", "layer_norm_epsilon", "rope_theta")
+_ACTIVATIONS = ("hidden_act", "hidden_activation", "activation", "activation_function", "classifier_activation")
+
+
+def check_model_config(config: Mapping[str, Any], causal: bool, place: str) -> None:
+    """EdgepackError names the key. causal: whether the family sees no later token anyway."""
+    for key, (harmless, why, fix) in (_REFUSED | ({} if causal else _OF_ENCODERS)).items():
+        if key in config and config[key] not in harmless:
+            raise refusal(place, key, config[key], why, fix)
+    for key in _POSITIVE:
+        value = config.get(key)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
+            raise EdgepackError(f"wrong value in {place} {key}: {shown(value)}", "it is a number above 0")
+
+
+def check_with_library(folder: Path, config: Mapping[str, Any], trust_remote_code: bool) -> None:
+    """EdgepackError: transformers itself does not take the config, or an activation that it does not know."""
+    from transformers import AutoConfig
+    from transformers.activations import ACT2FN
+
+    place = f"{folder.name}/{FILE}"
+    for key in _ACTIVATIONS:
+        value = config.get(key)
+        if value is not None and value not in ACT2FN:
+            raise EdgepackError(f"wrong value in {place} {key}: {shown(value)}", f"transformers knows {', '.join(sorted(ACT2FN))}")
+    try:
+        AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
+    except Exception as error:  # whatever a class of transformers raises for a value that it does not take
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise EdgepackError(f"transformers does not take {place}: {' '.join(lines)[:300]}", "save the model again") from None
