@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import string
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,6 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgepack.core.records import Frozen
+from edgepack.tasks.common.answer_spans import (
+    LONGEST_ANSWER,
+    answer_scores,
+    best_spans,
+    best_threshold,
+    decide,
+    decide_or_none,
+    margins_of,
+)
 from edgepack.tasks.common.columns import fixed_columns, parts_of
 from edgepack.tasks.common.encoding import type_ids
 from edgepack.tasks.common.library import Call, Figures, Library
@@ -26,8 +32,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-_STARTS_TRIED = 20  # the likeliest
-
 
 class SpanAnswers(Frozen):
     """stride: tokens that two windows of a long context share. longest: tokens of an answer.
@@ -37,7 +41,7 @@ class SpanAnswers(Frozen):
     """
 
     stride: int = 64
-    longest: int = 30
+    longest: int = LONGEST_ANSWER
     no_answer: bool = False
     threshold: float | None = None
 
@@ -80,88 +84,24 @@ def _encode(tokenizer: Any, rows: Sequence[Row], max_length: int) -> list[Featur
     return windows
 
 
-def _decide(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row]) -> list[str]:
-    return [text for _, text in _best_spans(outputs, features, rows)]
-
-
-def _decide_or_none(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row], threshold: float) -> list[str]:
-    """Empty where no answer is more probable than the best one by more than the threshold."""
-    margins = _margins(outputs, features, rows)
-    return ["" if margin > threshold else text for margin, text in zip(margins, _decide(outputs, features, rows), strict=True)]
-
-
-def _margins(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row]) -> np.ndarray:
-    """[rows] how far the logits of no answer are above those of the best: the least of all windows, as SQuAD 2's own script has it."""
-    none = np.full(len(rows), np.inf)
-    for output, item in zip(outputs, features, strict=True):
-        none[item.row] = min(none[item.row], float(output[0, 0]) + float(output[0, 1]))
-    margins: np.ndarray = none - np.array([score for score, _ in _best_spans(outputs, features, rows)])
-    return margins
-
-
-def _best_spans(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row]) -> list[tuple[float, str]]:
-    """The span with the highest sum of start and end logits over all windows of a row (Devlin 2019), and that sum."""
-    best: list[tuple[float, str]] = [(-np.inf, "")] * len(rows)
-    for output, item in zip(outputs, features, strict=True):
-        inside = np.array([span is not None for span in item.offsets])
-        start = np.where(inside, output[:, 0], -np.inf)
-        end = np.where(inside, output[:, 1], -np.inf)
-        for first in np.argsort(-start)[:_STARTS_TRIED]:
-            last = first + int(end[first : first + _DEFAULT.longest].argmax())
-            score = float(start[first]) + float(end[last])
-            opening, closing = item.offsets[first], item.offsets[last]
-            if opening and closing and score > best[item.row][0]:
-                best[item.row] = (score, rows[item.row].context[opening[0] : closing[1]])
-    return best
-
-
 def _tuned(task: Task, outputs: Outputs, features: Sequence[Features], rows: Sequence[Row], labels: Mapping[str, int]) -> Task:
     """Where rows of the dev split have no answer: the task that may give none, by the threshold that is best there."""
     if all(row.answers for row in rows):
         return task
-    return _restored(task, SpanAnswers(no_answer=True, threshold=_best_threshold(outputs, features, rows)))
+    return _restored(task, SpanAnswers(no_answer=True, threshold=best_threshold(outputs, features, rows)))
 
 
 def _restored(task: Task, answers: SpanAnswers | None) -> Task:
     """The task as a record of answers states it."""
     if answers is None or answers.threshold is None:
         return task
-    return replace(task, decide=partial(_decide_or_none, threshold=answers.threshold), answers=lambda source, recipe: answers)
-
-
-def _best_threshold(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row]) -> float:
-    """The margin with the highest F1, half way to the next row's: all rows up to it are answered, all others are not."""
-    margins, spans = _margins(outputs, features, rows), _decide(outputs, features, rows)
-    gains = np.array([_answer_scores(text, row)[0] - float(not row.answers) for text, row in zip(spans, rows, strict=True)])
-    order = np.argsort(margins, kind="stable")
-    totals = np.concatenate([[0.0], np.cumsum(gains[order])])  # of the first n rows answered, against none of them
-    edges = margins[order]
-    between = [edges[0] - 1, *((edges[:-1] + edges[1:]) / 2), edges[-1] + 1]
-    can_split = np.array([True, *(edges[1:] > edges[:-1]), True])
-    return round(float(between[int(np.where(can_split, totals, -np.inf).argmax())]), 4)
+    return replace(task, decide=partial(decide_or_none, threshold=answers.threshold), answers=lambda source, recipe: answers)
 
 
 def _metrics(answers: Answers) -> tuple[Metric, ...]:
-    pairs = [_answer_scores(answer, row) for answer, row in zip(answers.decisions, answers.rows, strict=True)]
+    pairs = [answer_scores(answer, row) for answer, row in zip(answers.decisions, answers.rows, strict=True)]
     f1, exact = np.array(pairs, dtype=float).T
     return by_row("answer_f1", answers, mean_of(f1)), by_row("exact_match", answers, mean_of(exact))
-
-
-def _answer_scores(answer: str, row: Row) -> tuple[float, float]:
-    """SQuAD's F1 and exact match, the best over the row's answers (Rajpurkar 2016); a row without answers wants none."""
-    scores = [_answer_score(answer, reference) for reference, _ in row.answers] or [(float(not answer), float(not answer))]
-    return max(f1 for f1, _ in scores), max(exact for _, exact in scores)
-
-
-def _answer_score(answer: str, reference: str) -> tuple[float, float]:
-    """Over words, less case, punctuation and articles."""
-    ours, theirs = (
-        re.sub(r"\b(a|an|the)\b", " ", text.lower().translate(str.maketrans("", "", string.punctuation))).split()
-        for text in (answer, reference)
-    )
-    common = sum((Counter(ours) & Counter(theirs)).values())
-    exact = float(ours == theirs)
-    return (2 * common / (len(ours) + len(theirs)) if ours and theirs else exact), exact
 
 
 def _forward(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -262,8 +202,8 @@ def _figures_of_windows(outputs: Outputs, windows: Sequence[Features], row: Row)
         np.logaddexp.reduce(np.concatenate([output[mask, side].astype(float) for output, mask in zip(outputs, inside, strict=True)]))
         for side in (0, 1)
     ]
-    ((best, text),) = _best_spans(outputs, windows, [row])
-    (margin,) = _margins(outputs, windows, [row])
+    ((best, text),) = best_spans(outputs, windows, [row])
+    (margin,) = margins_of(outputs, windows, [row])
     return {f"the answer {text!r}": float(np.exp(best - sum(sums))), _NO_ANSWER: float(1 / (1 + np.exp(-margin)))}
 
 
@@ -306,7 +246,7 @@ TASK = Task(
     texts=parts_of,
     encode=_encode,
     served=_served,
-    decide=_decide,
+    decide=decide,
     metrics=_metrics,
     forward=_forward,
     soft_loss=_soft_loss,

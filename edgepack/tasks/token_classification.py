@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,31 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from edgepack.core.records import Frozen
-from edgepack.tasks.common.calibration import calibrate, log_softmax
 from edgepack.tasks.common.columns import fixed_columns, parts_of
 from edgepack.tasks.common.encoding import encode_text, type_ids
 from edgepack.tasks.common.library import Call, Figures, Library
 from edgepack.tasks.common.losses import IGNORED, divergence, known_mean, logits_of, real_tokens, rows_mean
-from edgepack.tasks.common.metrics import Answers, ClassResult, Metric, by_row, class_result, micro_f1, ratio
 from edgepack.tasks.common.rows import Record, Row
-from edgepack.tasks.common.tag_schemes import SHOWN, Scheme, Span, scheme_of, spans_of, tags_of
+from edgepack.tasks.common.tag_schemes import SHOWN, Scheme, scheme_of, spans_of, tag_id, tag_ids
+from edgepack.tasks.common.tag_scores import Tags, calibration, class_results, decide, first_tokens, metrics
 from edgepack.tasks.common.task import Features, Outputs, Task, WordsOf
 
 if TYPE_CHECKING:
     import torch
-
-    from edgepack.tasks.common.scores import Calibration
-
-
-@dataclass(frozen=True)
-class Tags:
-    """The model's labels, and their scheme. No labels: those of the data."""
-
-    scheme: Scheme
-    labels: tuple[str, ...] = ()
-
-
-_IOB2 = Tags("iob2")
 
 
 class TagAnswers(Frozen):
@@ -73,8 +59,8 @@ def _fitted(task: Task, source: Any, recipe: Any) -> Task:
     tags, words = Tags(scheme_of(source.labels), source.labels), recipe.words
     return replace(
         task,
-        metrics=partial(_metrics, model=tags),
-        class_results=partial(_class_results, model=tags),
+        metrics=partial(metrics, model=tags),
+        class_results=partial(class_results, model=tags),
         alike=partial(_alike, model=tags),
         row_of_text=partial(_row_of_text, words=words),
     )
@@ -136,70 +122,6 @@ def _encode(tokenizer: Any, rows: Sequence[Row], max_length: int) -> list[Featur
     return sorted(features, key=lambda item: item.row)
 
 
-def _decide(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row]) -> list[tuple[int, ...]]:
-    """The tag of a word is that of its first token; words cut off get -1."""
-    decisions = []
-    for output, item in zip(outputs, features, strict=True):
-        tags = [-1] * len(rows[item.row].words)
-        best = output.argmax(axis=-1).tolist()
-        for position in reversed(range(len(item.words))):
-            word = item.words[position]
-            if word is not None:
-                tags[word] = best[position]
-        decisions.append(tuple(tags))
-    return decisions
-
-
-def _metrics(answers: Answers, model: Tags = _IOB2) -> tuple[Metric, ...]:
-    right = [
-        (sum(tag == answers.labels[name] for tag, name in zip(decision, row.tags, strict=True)), len(row.tags))
-        for decision, row in zip(answers.decisions, answers.rows, strict=True)
-    ]
-    counts = [(len(decided & expected), len(decided), len(expected)) for decided, expected in zip(*_spans(answers, model), strict=True)]
-    return by_row("span_f1", answers, micro_f1(counts)), by_row("word_accuracy", answers, ratio(right))
-
-
-def _class_results(answers: Answers, model: Tags = _IOB2) -> list[ClassResult]:
-    """F1 by entity type, of those that the data has."""
-    sides = _spans(answers, model)
-    results = []
-    for kind in sorted({kind for spans in sides[1] for _, _, kind in spans}):
-        decided, expected = ([{span for span in spans if span[2] == kind} for spans in side] for side in sides)
-        right = sum(len(ours & theirs) for ours, theirs in zip(decided, expected, strict=True))
-        results.append(class_result(kind, right, sum(map(len, decided)), sum(map(len, expected))))
-    return results
-
-
-def _spans(answers: Answers, model: Tags) -> tuple[list[set[Span]], list[set[Span]]]:
-    """By row: those that were decided for, and those of the data."""
-    names, scheme = dict(enumerate(model.labels)) or {index: name for name, index in answers.labels.items()}, model.scheme
-    decided = [spans_of([names.get(tag, "O") for tag in decision], scheme) for decision in answers.decisions]
-    return decided, [spans_of([names[answers.labels[tag]] for tag in row.tags], scheme) for row in answers.rows]
-
-
-def _calibration(answers: Answers) -> Calibration | None:
-    """Of words; None where the data has none that the model sees."""
-    first_tokens = [_first_tokens(item) for item in answers.features]
-    pairs = zip(answers.features, first_tokens, strict=True)
-    tags = [answers.rows[item.row].tags[word] for item, positions in pairs for word in positions]
-    truth = np.array([answers.labels[tag] for tag in tags])
-    teacher = None if answers.teacher is None else _of_words(answers.teacher, first_tokens)
-    return calibrate(_of_words(answers.outputs, first_tokens), truth, teacher, unit="words") if len(truth) else None
-
-
-def _first_tokens(item: Features) -> dict[int, int]:
-    """The position of each word's first token: it is the one that decides."""
-    positions: dict[int, int] = {}
-    for position, word in enumerate(item.words):
-        if word is not None:
-            positions.setdefault(word, position)
-    return positions
-
-
-def _of_words(outputs: Outputs, places: list[dict[int, int]]) -> np.ndarray:
-    return log_softmax(np.concatenate([output[list(at.values())] for output, at in zip(outputs, places, strict=True)]))
-
-
 def _hard_targets(features: Sequence[Features], rows: Sequence[Row], labels: Mapping[str, int]) -> list[np.ndarray]:
     return [_first_token_tags(item, rows[item.row], labels) for item in features]
 
@@ -207,7 +129,7 @@ def _hard_targets(features: Sequence[Features], rows: Sequence[Row], labels: Map
 def _first_token_tags(item: Features, row: Row, labels: Mapping[str, int]) -> np.ndarray:
     tags = np.full(len(item.ids), IGNORED, dtype=np.int64)
     if row.tags:
-        for word, position in _first_tokens(item).items():
+        for word, position in first_tokens(item).items():
             tags[position] = labels[row.tags[word]]
     return tags
 
@@ -247,26 +169,8 @@ def _served(model: Any, row: Row, labels: Mapping[str, int]) -> tuple[int, ...]:
     entities = [(starts.get(entity.start), ends.get(entity.end), entity.kind) for entity in model(text).entities]
     if stated and stated.strategy == "none":  # a token each, with its whole tag: that of a word is its first token's
         tags = {first: kind for first, _, kind in entities if first is not None}
-        return tuple(_tag_id(model.labels, tags.get(index, "O")) for index in range(len(row.words)))
-    return _tag_ids(entities, model.labels, len(row.words), stated.scheme if stated else "iob2")
-
-
-def _tag_ids(entities: Sequence[tuple[int | None, int | None, str]], names: Sequence[str], count: int, scheme: Scheme) -> tuple[int, ...]:
-    """Ids of the tags of `count` words. entities: the first word, the last word and the kind of each entity."""
-    tags = ["O"] * count
-    before: tuple[int, str] | None = None
-    for first, last, kind in entities:
-        if first is not None and last is not None:
-            tags[first : last + 1] = tags_of(kind, last + 1 - first, scheme, before == (first, kind))
-            before = (last + 1, kind)
-    return tuple(_tag_id(names, tag) for tag in tags)
-
-
-def _tag_id(names: Sequence[str], tag: str) -> int:
-    """Of the model's label, or where it has none with this mark, of one with another mark of the kind; -1: there is none."""
-    _, dash, kind = tag.partition("-")
-    others = [f"{mark}-{kind}" for mark in ("I", "M", "B")] if dash else []
-    return next((names.index(name) for name in (tag, *others) if name in names), -1)
+        return tuple(tag_id(model.labels, tags.get(index, "O")) for index in range(len(row.words)))
+    return tag_ids(entities, model.labels, len(row.words), stated.scheme if stated else "iob2")
 
 
 def _alike(ours: Sequence[int], theirs: Sequence[int], model: Tags) -> bool:
@@ -324,8 +228,8 @@ TASK = Task(
     texts=parts_of,
     encode=_encode,
     served=_served,
-    decide=_decide,
-    metrics=_metrics,
+    decide=decide,
+    metrics=metrics,
     forward=logits_of,
     soft_loss=_soft_loss,
     reads_conll=True,
@@ -333,8 +237,8 @@ TASK = Task(
     unlabelled_row=_unlabelled_row,
     shown=lambda row: {"words": row.words} if row.words else {"text": row.text, "text_pair": None},
     raw_texts=_raw_texts,
-    class_results=_class_results,
-    calibration=_calibration,
+    class_results=class_results,
+    calibration=calibration,
     hard_targets=_hard_targets,
     label_loss=_label_loss,
     aligned=_aligned,

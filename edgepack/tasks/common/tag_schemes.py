@@ -63,3 +63,21 @@ def _joins(scheme: Scheme, last: str, tag: str) -> bool:
     if kind != kind_before:
         return False
     return mark in _GO_ON and mark_before in _OPEN if scheme in _MARKS else mark == "I"
+
+
+def tag_ids(entities: Sequence[tuple[int | None, int | None, str]], names: Sequence[str], count: int, scheme: Scheme) -> tuple[int, ...]:
+    """Ids of the tags of `count` words. entities: the first word, the last word and the kind of each entity."""
+    tags = ["O"] * count
+    before: tuple[int, str] | None = None
+    for first, last, kind in entities:
+        if first is not None and last is not None:
+            tags[first : last + 1] = tags_of(kind, last + 1 - first, scheme, before == (first, kind))
+            before = (last + 1, kind)
+    return tuple(tag_id(names, tag) for tag in tags)
+
+
+def tag_id(names: Sequence[str], tag: str) -> int:
+    """Of the model's label, or where it has none with this mark, of one with another mark of the kind; -1: there is none."""
+    _, dash, kind = tag.partition("-")
+    others = [f"{mark}-{kind}" for mark in ("I", "M", "B")] if dash else []
+    return next((names.index(name) for name in (tag, *others) if name in names), -1)
