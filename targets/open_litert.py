@@ -24,17 +24,29 @@ IN_MEMORY = ":memory:"  # where XNNPACK keeps packed weights that no file holds
 __all__ = ["IN_MEMORY", "NAME", "Compiled", "compiled", "interpreted", "litert", "padded", "shortest_bucket", "version"]
 
 
-def interpreted(path, buckets, threads) -> dict:
-    """What runs each of the file's lengths, by length: called with arrays by name, it returns arrays by name."""
-    interpreter = litert.Interpreter(str(path), num_threads=threads)
+def interpreted(weights, buckets, threads) -> dict:
+    """What runs each of the file's lengths, by length: called with arrays by name, it returns arrays by name. weights: coded.Weights."""
+    interpreter = litert.Interpreter(**_source(weights), num_threads=threads)
+    weights.forget()
     interpreter.allocate_tensors()  # packs the weights: a session that has not is not loaded
     return {length: interpreter.get_signature_runner("s{}".format(length)) for length in buckets}
 
 
-def compiled(path, threads, cache=IN_MEMORY):
+def _source(weights) -> dict:
+    """The interpreter's argument for a file, or for what is in memory."""
+    if weights.model is not None:
+        return {"model_path": str(weights.model)}
+    return {"model_content": bytes(*weights.memory.values())}
+
+
+def compiled(weights, threads, cache=IN_MEMORY):
     """The file with weights that all signatures share. cache: where an earlier start kept them packed, or this one is to."""
     options = Options(cpu_options=CpuOptions(num_threads=threads, xnnpack_weight_cache_path=str(cache)))
-    return CompiledModel.from_file(str(path), options=options)
+    if weights.model is None:
+        model = CompiledModel.from_buffer(bytes(*weights.memory.values()), options=options)
+        weights.forget()
+        return model
+    return CompiledModel.from_file(str(weights.model), options=options)
 
 
 class Compiled:

@@ -22,8 +22,9 @@ LEVELS = {
 }
 
 
-def open_file(path, settings, threads, careful=False, profile=None, providers=("CPUExecutionProvider",)):
-    """A session with the pack's own `settings`. profile: where the runtime's profiler writes to. providers: the first is asked first.
+def open_file(weights, settings, threads, careful=False, profile=None, providers=("CPUExecutionProvider",)):
+    """A session with the pack's own `settings`. weights: coded.Weights. profile: where the runtime's profiler writes to. providers: the
+    first is asked first.
 
     careful: compute u8 x s8 products without saturation. The runtime then turns s8 weights to u8 as it loads, so such a session
     is for answers, not for timing.
@@ -41,7 +42,16 @@ def open_file(path, settings, threads, careful=False, profile=None, providers=("
         options.graph_optimization_level = LEVELS["extended"]
         options.add_session_config_entry("session.x64quantprecision", "1")
     disabled = settings.get("disabled_optimizers", [])
-    return onnxruntime.InferenceSession(str(path), options, providers=list(providers), disabled_optimizers=disabled)
+    model = str(weights.model)
+    if weights.memory:
+        names, contents = list(weights.memory), list(weights.memory.values())
+        options.add_external_initializers_from_files_in_memory(names, contents, [len(content) for content in contents])
+    if weights.expanded is not None:
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(weights.expanded))
+        model = weights.model.read_bytes()  # of a graph by its path, the runtime looks for weights beside it alone
+    session = onnxruntime.InferenceSession(model, options, providers=list(providers), disabled_optimizers=disabled)
+    weights.forget()  # the session has what it needs of them
+    return session
 
 
 class Decoder:

@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+import coded
 import conditions
 import machine
 import numpy as np
@@ -52,7 +53,7 @@ def main(runtime_name: str, runtime_version: str, import_ms: float, *jobs_by_ope
                 "measure on a real one: times and memory of an emulated CPU are no device's",
             )
         result = work(folder, manifest, job, opener)
-    except Refused as refused:
+    except (Refused, coded.Damaged) as refused:
         json.dump({"error": {"problem": refused.problem, "fix": refused.fix}}, sys.stdout)
         sys.exit(1)
     if emulated_by:
@@ -64,8 +65,25 @@ def main(runtime_name: str, runtime_version: str, import_ms: float, *jobs_by_ope
     json.dump(result, sys.stdout)
 
 
+class Opened:
+    """A session as jobs use it: run(feeds) -> arrays, and the weights that it was opened with, for what reading them took."""
+
+    def __init__(self, run, weights) -> None:
+        self._run, self.weights = run, weights
+
+    def __call__(self, feeds) -> list:
+        return self._run(feeds)
+
+
+def weights_of(folder, manifest, threads) -> coded.Weights:
+    """What a runtime is to open, decoded where it is coded, and timed."""
+    return coded.weights_of(folder, manifest, threads, clock=time.perf_counter)
+
+
 def load(folder, manifest, job, open_session) -> dict:
     """One session load, cold (files dropped from the page cache first) or warm, and the first inference after it.
+
+    session_ms is all of it. read_ms, decode_ms: the parts of coded weights, read from the file and decoded; null where they are not coded.
 
     first: as on a machine that never ran the pack, without the weight cache that earlier starts left.
     """
@@ -82,8 +100,12 @@ def load(folder, manifest, job, open_session) -> dict:
     first_ms = ms_since(start)
     after = machine.bytes_read_from_storage()
     read = None if before is None or after is None else after - before
-    cache_bytes = sum(path.stat().st_size for path in folder.glob(WEIGHT_CACHE + "/*.xnnpack"))
-    return {"session_ms": session_ms, "first_inference_ms": first_ms, "read_bytes": read, "weight_cache_bytes": cache_bytes}
+    kept = (path for path in folder.glob(WEIGHT_CACHE + "/**/*") if path.is_file() and path.suffix != ".sha256")
+    times = {"session_ms": session_ms, "first_inference_ms": first_ms, "read_bytes": read}
+    times["weight_cache_bytes"] = sum(path.stat().st_size for path in kept)
+    weights = run.weights if manifest.get("coded") else None
+    parts = (weights.read_ms, weights.decode_ms, weights.decoded_bytes) if weights else (None, None, None)
+    return {**times, **dict(zip(("read_ms", "decode_ms", "decoded_bytes"), parts))}
 
 
 def latency(folder, manifest, job, open_session) -> dict:

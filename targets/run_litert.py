@@ -10,6 +10,7 @@ from open_litert import IN_MEMORY, NAME, version  # noqa: E402
 
 IMPORT_MS = (time.perf_counter() - start) * 1e3
 
+import coded_times  # noqa: E402
 import counting  # noqa: E402
 import generation  # noqa: E402
 import litert_decoder  # noqa: E402
@@ -20,6 +21,7 @@ import protocol  # noqa: E402
 import runnable  # noqa: E402
 import text_times  # noqa: E402
 import weight_cache  # noqa: E402
+from hashing import file_sha256  # noqa: E402
 
 CACHE = None  # packed weights of an earlier start, where this process is to use them
 
@@ -27,19 +29,24 @@ CACHE = None  # packed weights of an earlier start, where this process is to use
 def _weight_cache():
     folder = Path(sys.argv[1])
     manifest = runnable.read_runnable(folder)
-    return weight_cache.WeightCache(folder, folder / manifest["model"], version) if manifest.get("weight_cache") else None
+    if not manifest.get("weight_cache"):
+        return None
+    stated = manifest.get("coded")
+    return weight_cache.WeightCache(folder, stated["sha256"] if stated else file_sha256(folder / manifest["model"]), version)
 
 
-def open_session(folder, manifest, threads, exact):
+def open_session(folder, manifest, threads, exact, weights=None):
     """run(feeds) -> arrays. Each text is padded to the shortest of the file's lengths that holds it; outputs are cut back.
 
-    exact: nothing to do, for no kernel of this runtime saturates.
+    exact: nothing to do, for no kernel of this runtime saturates. weights: those of the pack if left out.
     """
+    weights = weights or protocol.weights_of(folder, manifest, threads)
     if runnable.is_decoder(manifest):
-        return litert_scores.scoring(open_decoder(folder, manifest, threads, manifest["positions"]))
-    path, lengths = folder / manifest["model"], manifest["buckets"]
+        decoder = litert_decoder.Decoder(open_litert.compiled(weights, threads, _cache_or_memory()), manifest, manifest["positions"])
+        return protocol.Opened(litert_scores.scoring(decoder), weights)
+    lengths = manifest["buckets"]
     cache = CACHE.path() if CACHE and NAME == "litert" else None
-    runners = _compiled(path, lengths, threads, cache) if cache else open_litert.interpreted(path, lengths, threads)
+    runners = _compiled(weights, lengths, threads, cache) if cache else open_litert.interpreted(weights, lengths, threads)
 
     def run(feeds) -> list:
         length = feeds["input_ids"].shape[1]
@@ -49,19 +56,23 @@ def open_session(folder, manifest, threads, exact):
         end = length if manifest["per_token"] else None
         return [np.concatenate([output[name][:, :end] if end else output[name] for output in outputs]) for name in manifest["outputs"]]
 
-    return run
+    return protocol.Opened(run, weights)
 
 
 def open_decoder(folder, manifest, threads, positions):
     """A litert_decoder.Decoder. Where the pack's folder cannot hold the packed weights, the signatures share them in memory."""
     generation.check_decoder(manifest, positions)
-    cache = CACHE.path() if CACHE else None
-    return litert_decoder.Decoder(open_litert.compiled(folder / manifest["model"], threads, cache or IN_MEMORY), manifest, positions)
+    model = open_litert.compiled(protocol.weights_of(folder, manifest, threads), threads, _cache_or_memory())
+    return litert_decoder.Decoder(model, manifest, positions)
 
 
-def _compiled(path, lengths, threads, cache) -> dict:
+def _cache_or_memory():
+    return (CACHE.path() if CACHE else None) or IN_MEMORY
+
+
+def _compiled(weights, lengths, threads, cache) -> dict:
     """Signatures by length."""
-    model = open_litert.compiled(path, threads, cache)
+    model = open_litert.compiled(weights, threads, cache)
     return {length: open_litert.Compiled(model, "s{}".format(length)) for length in lengths}
 
 
@@ -73,12 +84,14 @@ def ops(folder, manifest, job, _) -> dict:
             "measure without --ops, or with that version",
         )
     key = "decode" if runnable.is_decoder(manifest) else "s{}".format(bucket_for(manifest, job["length"]))
-    model = open_litert.compiled(folder / manifest["model"], 1)
+    stated = manifest.get("coded")  # the profiler reads a file
+    weights = protocol.weights_of(folder, dict(manifest, coded=stated and dict(stated, start="expand")), 1)
+    model = open_litert.compiled(weights, 1)
     signature, kinds = model.get_signature_list()[key], model.get_input_tensor_details(key)
     inputs = [(tuple(kinds[name]["shape"]), np.dtype(kinds[name]["dtype"])) for name in signature["inputs"]]
     outputs = [tuple(model.get_output_tensor_details(key)[name]["shape"]) for name in signature["outputs"]]
     library = Path(open_litert.litert.__file__).parent / "libLiteRt.so"
-    profiler = litert_ops.Profiler(library, folder / manifest["model"], model.get_signature_index(key))
+    profiler = litert_ops.Profiler(library, weights.model, model.get_signature_index(key))
     return {"ops": profiler.rows(inputs, outputs, job["runs"]), "threads": None}
 
 
@@ -96,7 +109,7 @@ def bucket_for(manifest, length) -> int:
 
 
 if __name__ == "__main__":
-    texts = {**protocol.JOBS, **counting.JOBS, **text_times.JOBS}
+    texts = {**protocol.JOBS, **counting.JOBS, **text_times.JOBS, **coded_times.JOBS}
     jobs = (texts, open_session), (generation.JOBS, open_decoder), ({"ops": ops}, None)
     CACHE = _weight_cache()
     protocol.main(NAME, version, IMPORT_MS, *jobs)

@@ -10,6 +10,7 @@ import open_onnxruntime  # noqa: E402  its import is timed, which is the runtime
 
 IMPORT_MS = (time.perf_counter() - start) * 1e3
 
+import coded_times  # noqa: E402
 import counting  # noqa: E402
 import generation  # noqa: E402
 import machine  # noqa: E402
@@ -21,21 +22,23 @@ WARM_UP_RUNS = 5  # before ops are timed one by one
 CPU = "CPUExecutionProvider"
 
 
-def open_session(folder, manifest, threads, exact):
+def open_session(folder, manifest, threads, exact, weights=None):
     """run(feeds) -> arrays, in a session with the pack's own settings.
 
     exact: compute u8 x s8 products without saturation where this CPU would saturate and the pack's device would not. The
-    runtime then turns s8 weights to u8 as it loads, so such a session is for answers, not for timing.
+    runtime then turns s8 weights to u8 as it loads, so such a session is for answers, not for timing. weights: those of the pack if
+    left out.
     """
     careful = exact and machine.saturates_u8s8() is not False
-    session = open_onnxruntime.open_file(folder / manifest["model"], manifest["session"], threads, careful)
-    return lambda feeds: session.run(None, feeds)
+    weights = weights or protocol.weights_of(folder, manifest, threads)
+    session = open_onnxruntime.open_file(weights, manifest["session"], threads, careful)
+    return protocol.Opened(lambda feeds: session.run(None, feeds), weights)
 
 
 def open_decoder(folder, manifest, threads, positions):
     """A session that remembers up to `positions` tokens."""
     generation.check_decoder(manifest, positions)
-    session = open_onnxruntime.open_file(folder / manifest["model"], manifest["session"], threads)
+    session = open_onnxruntime.open_file(protocol.weights_of(folder, manifest, threads), manifest["session"], threads)
     return open_onnxruntime.Decoder(session, manifest["cache"], positions)
 
 
@@ -47,7 +50,8 @@ def ops(folder, manifest, job, _) -> dict:
     """
     providers = job.get("providers") or []
     with tempfile.TemporaryDirectory() as place:
-        session = _profiled(folder / manifest["model"], manifest["session"], job["threads"], place + "/ops", providers)
+        weights = protocol.weights_of(folder, manifest, job["threads"])
+        session = _profiled(weights, manifest["session"], job["threads"], place + "/ops", providers)
         feeds = protocol.random_text(manifest, job["length"])
         for _ in range(WARM_UP_RUNS + job["runs"]):
             session.run(None, feeds)
@@ -55,7 +59,7 @@ def ops(folder, manifest, job, _) -> dict:
     return {"ops": onnxruntime_ops.rows(events, WARM_UP_RUNS, job["runs"]), "threads": job["threads"]}
 
 
-def _profiled(model, settings, threads, profile, providers):
+def _profiled(weights, settings, threads, profile, providers):
     available = open_onnxruntime.onnxruntime.get_available_providers()
     for name in providers:
         if name not in available:
@@ -64,7 +68,7 @@ def _profiled(model, settings, threads, profile, providers):
                 "install a build that has it, such as onnxruntime-openvino or onnxruntime-qnn, or leave it out of --providers",
             )
     try:
-        session = open_onnxruntime.open_file(model, settings, threads, profile=profile, providers=[*providers, CPU])
+        session = open_onnxruntime.open_file(weights, settings, threads, profile=profile, providers=[*providers, CPU])
     except Exception as error:  # a provider's own errors have no common class
         if not providers:
             raise
@@ -83,6 +87,6 @@ def _profiled(model, settings, threads, profile, providers):
 
 
 if __name__ == "__main__":
-    texts = {**protocol.JOBS, **counting.JOBS, **text_times.JOBS}
+    texts = {**protocol.JOBS, **counting.JOBS, **text_times.JOBS, **coded_times.JOBS}
     jobs = (texts, open_session), (generation.JOBS, open_decoder), ({"ops": ops}, None)
     protocol.main("onnxruntime", open_onnxruntime.onnxruntime.__version__, IMPORT_MS, *jobs)

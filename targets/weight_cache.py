@@ -21,12 +21,12 @@ from hashing import file_sha256
 class WeightCache:
     """One process's use of the cache of the pack in `folder`; another process meanwhile does without. Made before anything is timed."""
 
-    def __init__(self, folder: Path, model: Path, version: str) -> None:
+    def __init__(self, folder: Path, model_hash: str, version: str) -> None:
         self._place, self._name, self._is_sealed = folder / protocol.WEIGHT_CACHE, None, False
         self._lock = _locked(self._place)
         if self._lock is not None:
             facts = machine.facts()
-            known = "-".join(str(fact) for fact in (file_sha256(model), version, facts["arch"], facts["cpu"], *facts["isa"]))
+            known = "-".join(str(fact) for fact in (model_hash, version, facts["arch"], facts["cpu"], *facts["isa"]))
             self._name = hashlib.sha256(known.encode()).hexdigest()[:32]
             self._remove_damaged()
 

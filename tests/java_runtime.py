@@ -13,7 +13,9 @@ def main(folder: Path) -> None:
     manifest = json.loads((folder / "module.json").read_text(encoding="utf-8"))
     manifest["exact"] = manifest.get("exact", False)
     kind = {"onnx": "session_onnxruntime", "tflite": "session_litert"}[manifest["format"]]
-    session = import_module(f"{device_module().__name__}.{kind}").Session(folder, manifest, 1)
+    package = device_module().__name__
+    weights = import_module(f"{package}.coded").weights_of(folder, manifest, 1)
+    session = import_module(f"{package}.{kind}").Session(weights, manifest, 1)
     decoders = {}
     for line in sys.stdin:
         asked = json.loads(line)

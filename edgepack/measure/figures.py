@@ -1,10 +1,14 @@
 """Asks a machine for one kind of figure, and makes its record of the answers. Times of inferences are in measuring.py."""
 
+from typing import Any
+
 import numpy as np
 
 from edgepack.core.progress import say
 from edgepack.measure.machines.machine import RunJob
 from edgepack.measure.measurement import (
+    CodingRow,
+    Decoding,
     Effort,
     FirstStart,
     LoadRow,
@@ -13,11 +17,15 @@ from edgepack.measure.measurement import (
     StorageRow,
     Sustained,
     TextTimes,
+    ThrottledLoad,
     headline_length,
 )
 from edgepack.measure.statistics import summarize
 from edgepack.measure.workload import load_job
 from edgepack.pack.manifest import Manifest
+
+_RATES_MB_S = (10, 20, 40, 90, 400)  # a slow card, cards, an eMMC, a SATA disk
+_DECODINGS = 5
 
 
 def loads(run: RunJob, manifest: Manifest, cold: bool, effort: Effort, progress) -> LoadRow:
@@ -35,6 +43,47 @@ def loads(run: RunJob, manifest: Manifest, cold: bool, effort: Effort, progress)
         first_inference_ms=tuple(round(load["first_inference_ms"], 3) for load in loads),
         read_bytes=read,
         import_ms=tuple(round(load["runtime"]["import_ms"], 1) for load in loads),
+        **_parts(loads, manifest),
+    )
+
+
+def _parts(loads: list[dict[str, Any]], manifest: Manifest) -> dict[str, tuple[float | None, ...]]:
+    """What reading and decoding coded weights took of each load."""
+    if manifest.coded is None:
+        return {}
+    rounded = {name: [load.get(name) for load in loads] for name in ("read_ms", "decode_ms")}
+    return {name: tuple(None if ms is None else round(ms, 3) for ms in values) for name, values in rounded.items()}
+
+
+def coding(run: RunJob, threads: int) -> CodingRow:
+    """Decoding in memory, and cold loads at the rates of slow and fast storages."""
+    found = run({"kind": "coding", "threads": threads, "runs": _DECODINGS, "rates": list(_RATES_MB_S)})
+    decoded_mb, coded_mb = found["decoded_bytes"] / 1e6, found["coded_bytes"] / 1e6
+    decoding = tuple(
+        Decoding(
+            threads=row["threads"],
+            mb_s=round(decoded_mb / float(np.median(row["samples_ms"])) * 1e3, 1),
+            samples_ms=tuple(row["samples_ms"]),
+        )
+        for row in found["decode"]
+    )
+    return CodingRow(
+        decoded_mb=round(decoded_mb, 3),
+        coded_mb=round(coded_mb, 3),
+        decoding=decoding,
+        break_even_mb_s=round(decoding[-1].mb_s * (1 - coded_mb / decoded_mb), 1),
+        throttled=tuple(_throttled(row) for row in found["throttled"]),
+    )
+
+
+def _throttled(row: dict[str, Any]) -> ThrottledLoad:
+    rates = {name: round(row[name]["read_bytes"] / row[name]["read_ms"] / 1e3, 2) for name in ("coded", "plain")}
+    return ThrottledLoad(
+        mb_s=row["mb_s"],
+        coded_mb_s=rates["coded"],
+        coded_load_ms=row["coded"]["load_ms"],
+        plain_mb_s=rates["plain"],
+        plain_load_ms=row["plain"]["load_ms"],
     )
 
 

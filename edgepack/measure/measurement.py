@@ -62,6 +62,8 @@ class LoadRow(Frozen):
     first_inference_ms: tuple[float, ...]
     read_bytes: tuple[int | None, ...]
     import_ms: tuple[float, ...]  # of the runtime's own module; not part of session_ms
+    read_ms: tuple[float | None, ...] = ()  # parts of session_ms, of coded weights: read from the file (or from the cache, and checked),
+    decode_ms: tuple[float | None, ...] = ()  # and decoded; what is left of it opens the session
 
 
 class FirstStart(Frozen):
@@ -95,6 +97,35 @@ class StorageRow(Frozen):
     map_ms: float
     read_mb_s: float
     is_proved: bool | None
+
+
+class Decoding(Frozen):
+    """Coded weights decoded in memory: MB/s of decoded bytes, of the median of the samples."""
+
+    threads: int
+    mb_s: float
+    samples_ms: tuple[float, ...]
+
+
+class ThrottledLoad(Frozen):
+    """A cold load whose file was read by a reader that was held to `mb_s`; the rates that it really read at prove that."""
+
+    mb_s: float
+    coded_mb_s: float
+    coded_load_ms: float
+    plain_mb_s: float
+    plain_load_ms: float
+    origin: Literal["throttled"] = "throttled"
+
+
+class CodingRow(Frozen):
+    """What coding costs and saves on this machine. break_even_mb_s: of a storage; below it coded weights load faster, on all threads."""
+
+    decoded_mb: float
+    coded_mb: float
+    decoding: tuple[Decoding, ...]
+    break_even_mb_s: float
+    throttled: tuple[ThrottledLoad, ...]
 
 
 class TextTimes(Frozen):
@@ -148,6 +179,7 @@ class Measurement(Frozen):
     first_start: FirstStart | None = None  # where the pack keeps a weight cache
     first_token: tuple[LatencyRow, ...] = ()  # of a decoder: from a prompt of `length` tokens to the first token behind it
     storage: StorageRow | None = None
+    coding: CodingRow | None = None  # of a pack whose weights are coded
     texts: TextTimes | None = None  # None where tokenizers is not installed there, and for a decoder
     sustained: Sustained | None = None
     environment: dict[str, Any]

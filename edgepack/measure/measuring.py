@@ -40,9 +40,11 @@ def measure(
     configurations = [(kind, length, count) for kind, lengths in work.timed for length in lengths for count in threads]
     kind, lengths = work.memory
     total = effort.sessions * len(configurations) + 2 * effort.loads + len(threads) * len(lengths)
-    first_start = figures.first_start(run) if manifest.weight_cache else None
+    expands = manifest.coded is not None and manifest.coded.start == "expand" and "storage" in on.can
+    first_start = figures.first_start(run) if manifest.weight_cache or expands else None
     with bar("measure", total) as progress:
         storage = figures.storage(run) if "storage" in on.can else None
+        coding = figures.coding(run, threads[-1]) if manifest.coded and "storage" in on.can else None
         load = tuple(figures.loads(run, manifest, cold, effort, progress) for cold in (True, False))
         memory = tuple(figures.memory(run, kind, length, count, progress) for length in lengths for count in threads)
         rows, runs = _latencies(run, configurations, effort, progress)
@@ -61,6 +63,7 @@ def measure(
         first_start=first_start,
         first_token=first_token,
         storage=storage,
+        coding=coding,
         texts=figures.texts(run) if "texts" in on.can else None,
         sustained=sustained,
         environment=environment,

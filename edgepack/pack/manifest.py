@@ -123,7 +123,7 @@ class Manifest(Runnable):
     @property
     def file_mb(self) -> float:
         """The model's files, 10^6 bytes: graph and weights, without tokenizer and reports."""
-        return sum(file.bytes for file in self.files if file.name.startswith(self.model)) / 1e6
+        return sum(file.bytes for file in self.files if self.has_model_file(file.name)) / 1e6
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:

@@ -7,9 +7,10 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from edgepack.core.errors import EdgepackError
-from edgepack.core.fields import FileName, Identifier, OneLine, TensorName
+from edgepack.core.fields import FileName, Identifier, OneLine, Sha256, TensorName
 from edgepack.core.reading import read_json_object
 from edgepack.core.records import Frozen
+from edgepack.plan.coding import CodecName, StartName
 from edgepack.tasks import task_named
 
 RUNNABLE_FILE = "runnable.json"
@@ -31,6 +32,17 @@ class CacheLayer(Frozen):
     head_size: int
 
 
+class Coded(Frozen):
+    """Weights that lie coded in the pack: the file `coded` decodes to `file`, which has so many bytes and this hash."""
+
+    file: FileName
+    coded: FileName
+    bytes: int = Field(gt=0)
+    sha256: Sha256
+    codec: CodecName
+    start: StartName
+
+
 class Runnable(Frozen):
     """What a target reads to open and run the model file: its inputs, outputs and the session's settings."""
 
@@ -48,6 +60,7 @@ class Runnable(Frozen):
     stop_ids: tuple[int, ...] = ()
     weight_cache: bool = False  # LiteRT keeps weights as its kernels want them in a file of its own, and maps it at the next start
     buckets: tuple[int, ...] = ()  # tokens that a file of fixed shapes reads at once, a signature each, in rising order
+    coded: Coded | None = None  # None: the weights lie in the pack as a runtime reads them
     # What an app's code asks too; a pack states them, an export that is not a pack yet does not.
     max_length: int | None = None  # tokens after which a text is cut
     labels: dict[str, str] = Field(default_factory=dict)  # names by index
@@ -66,6 +79,10 @@ class Runnable(Frozen):
     def is_decoder(self) -> bool:
         """Whether the file writes text token by token, with its keys and values kept."""
         return bool(self.cache)
+
+    def has_model_file(self, name: str) -> bool:
+        """Whether a file of the pack is the graph, its weights, or its coded weights."""
+        return name.startswith(self.model) or (self.coded is not None and name == self.coded.coded)
 
     @property
     def has_fixed_lengths(self) -> bool:

@@ -16,11 +16,14 @@ from edgepack.pack.attestation import write_attestation
 from edgepack.pack.manifest import Manifest, Origin, seal
 from edgepack.pack.runnable import Runnable, write_runnable
 from edgepack.pipeline.checks import check_shipped_products
+from edgepack.pipeline.coding_stage import coded
 from edgepack.pipeline.state import BuildState, ExportedFile, QuantizedFile
-from edgepack.plan.cost_model import predict
+from edgepack.plan.coded_costs import predicted, ways
+from edgepack.plan.cost_model import Prediction, predict
 from edgepack.plan.formats import format_versions
 from edgepack.plan.precision import precision_facts
 from edgepack.plan.runtime import runtime_facts
+from edgepack.plan.shape import ModelShape
 from edgepack.report.model_card import write_model_card
 
 _TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -59,6 +62,10 @@ def write_pack(folder: Path, state: BuildState, command: str) -> Pack:
     if runnable.is_decoder and plan.format == "onnx":
         _write_json(folder / GENAI_FILE, genai_config(checkpoint.config, runnable))
     _write_json(folder / "config.json", model_config(checkpoint.config, labels))
+    products, weight_bytes, ladder = count_matrix_products(folder / runnable.model), stored_bytes(folder / runnable.model), state.ladder
+    if plan.coding:
+        runnable, row = coded(folder, runnable, plan.coding, ladder[-1])
+        ladder = (*ladder, row)
     write_runnable(folder, runnable)
     tolerance = precision_facts(_precision(state)).golden_tolerance
     write_golden(folder / "golden.jsonl", golden_texts(folder, state, runnable, tolerance))
@@ -81,7 +88,6 @@ def _manifest(folder: Path, state: BuildState, runnable: Runnable, command: str)
     material, plan, profile, precision = state.material, state.plan, state.profile, _precision(state)
     shape = state.work.checkpoint.shape(material.task.name)
     attempts = state.ladder[-1].attempts
-    products = count_matrix_products(folder / runnable.model)
     if attempts:
         check_shipped_products(products, attempts[-1])
     return Manifest(
@@ -91,14 +97,12 @@ def _manifest(folder: Path, state: BuildState, runnable: Runnable, command: str)
         precision=precision,
         golden_tolerance=precision_facts(precision).golden_tolerance,
         products=products,
-        weight_bytes=stored_bytes(folder / runnable.model),
-        predictions=predict(
-            shape, precision, profile, plan.runtime, material.recipe.length, material.recipe.embedding_bits or 8, plan.prepack
-        ),
+        weight_bytes=weight_bytes,
+        predictions=_predicted(state, precision, shape),
         profile=profile,
         recipe=material.recipe,
         plan=plan,
-        ladder=state.ladder,
+        ladder=ladder,
         source=_origin(state.source),
         licence=state.source.licence,
         data=Origin(name=material.data.name, sha256=material.data.sha256) if material.data else None,
@@ -107,6 +111,15 @@ def _manifest(folder: Path, state: BuildState, runnable: Runnable, command: str)
         versions=library_versions() | format_versions(plan.format) | versions_beside(plan.runtime),
         files=(),
     )
+
+
+def _predicted(state: BuildState, precision: str, shape: ModelShape) -> Prediction:
+    """For the model that was built, with its weights coded where they are."""
+    recipe, plan, profile = state.material.recipe, state.plan, state.profile
+    whole = predict(shape, precision, profile, plan.runtime, recipe.length, recipe.embedding_bits or 8, plan.prepack)
+    if plan.coding is None:
+        return whole
+    return predicted(ways(shape, whole, profile, plan.coding.bits, plan.coding.codec), plan.coding.start)
 
 
 def _copy_model(work: ExportedFile | QuantizedFile, folder: Path) -> None:

@@ -48,7 +48,7 @@ def judged(material: Material, outputs: Outputs, teacher: Outputs) -> dict[str, 
 
 def file_size_mb(folder: Path, runnable: Runnable) -> float:
     """The model's files, 10^6 bytes: graph and weights."""
-    return sum(path.stat().st_size for path in folder.glob(f"{runnable.model}*")) / 1e6
+    return sum(path.stat().st_size for path in folder.iterdir() if runnable.has_model_file(path.name)) / 1e6
 
 
 def model_size(model: "nn.Module", file_mb: float) -> dict[str, Any]:

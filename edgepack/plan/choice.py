@@ -1,6 +1,6 @@
 """Chooses what the user left open: the least compression whose predictions meet the budgets. Pure and fast.
 
-The precision comes first (it needs no training), then the student, then pruned heads.
+The precision comes first (it needs no training), then a coarser grid whose weights are coded, then the student, then pruned heads.
 """
 
 from collections.abc import Iterator
@@ -9,6 +9,8 @@ from packaging.version import Version
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
+from edgepack.plan.coded_costs import bits_within, coarse_alone, coding_of, predicted, ways
+from edgepack.plan.coding import Coding
 from edgepack.plan.cost_model import Prediction, predict
 from edgepack.plan.cuts import cut_shape
 from edgepack.plan.formats import FORMATS, FormatWish
@@ -20,6 +22,7 @@ from edgepack.plan.shape import ModelShape
 from edgepack.plan.student import candidate_students, choose_student
 from edgepack.plan.student_size import StudentSize, parse_student
 
+_BLIND_BITS = 0.7  # more that a grid needs where no texts tell what an error weighs
 _AUTO_PRUNING = (0.0, 0.25, 0.5)
 _UNITS = {"file_mb": "MB of files", "ram_mb": "MB of memory", "latency_ms": "ms of latency", "load_ms": "ms to load"}
 
@@ -47,6 +50,7 @@ class Choice(Frozen):
     student: ModelShape
     precision: PrecisionName
     prepack: bool
+    coding: Coding | None = None
     prediction: Prediction
     broken: tuple[BrokenBudget, ...]
 
@@ -111,30 +115,65 @@ def choose(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budget
 
 def _choices(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budget, runtime: str) -> Iterator[Choice]:
     """What the user left open, the least compression first."""
-    precisions = _precisions(profile, recipe, teacher, runtime)
+    precisions = coarse_alone(recipe, file_kind(teacher, runtime), _precisions(profile, recipe, teacher, runtime))
     can_train = recipe.data is not None
     _refuse_training_that_cannot_be(recipe, can_train)
     fractions = (recipe.prune_heads,) if recipe.prune_heads is not None else _AUTO_PRUNING if can_train else (0.0,)
     for fraction in fractions:
         pruned = cut_shape(teacher, recipe, fraction)
         for student in _students(profile, recipe, teacher, pruned, runtime, precisions[-1], can_train):
+            tried: list[Choice] = []
             for precision in precisions:
                 if _blocks_do_not_fit(recipe, student, precision, runtime):
                     continue
                 for prepack in _prepacking(recipe, student, runtime):
-                    prediction = predict(student, precision, profile, runtime, recipe.length, recipe.embedding_bits or 8, prepack)
+                    whole = predict(student, precision, profile, runtime, recipe.length, recipe.embedding_bits or 8, prepack)
+                    coding, prediction = _asked_coding(recipe, student, whole, profile, budget)
                     broken = broken_budgets(prediction, budget)
-                    yield Choice(
-                        prune_heads=fraction,
-                        pruned=pruned,
-                        student=student,
-                        precision=precision,
-                        prepack=prepack,
-                        prediction=prediction,
-                        broken=broken,
+                    tried.append(
+                        Choice(
+                            prune_heads=fraction,
+                            pruned=pruned,
+                            student=student,
+                            precision=precision,
+                            prepack=prepack,
+                            coding=coding,
+                            prediction=prediction,
+                            broken=broken,
+                        )
                     )
+                    yield tried[-1]
                     if {budget.name for budget in broken} != {"load_ms"}:
                         break  # without packing it loads faster, and costs more of all else
+            yield from (coarser for choice in tried if (coarser := _coarser(recipe, choice, profile, budget, runtime)))
+
+
+def _asked_coding(
+    recipe: Recipe, student: ModelShape, whole: Prediction, profile: Profile, budget: Budget
+) -> tuple[Coding | None, Prediction]:
+    """Coding as the user asked for it, and the prediction with it."""
+    if recipe.bits is None and recipe.codec is None:
+        return None, whole
+    found = ways(student, whole, profile, recipe.bits, recipe.codec or "deflate")
+    coding = coding_of(recipe, profile, budget, found, recipe.bits)
+    return coding, predicted(found, coding.start)
+
+
+def _coarser(recipe: Recipe, choice: Choice, profile: Profile, budget: Budget, runtime: str) -> Choice | None:
+    """The choice with weights as coarse as the file's budget needs, where that alone was broken and no model must be trained for it."""
+    fewest = precision_facts(choice.precision).coarse.get(file_kind(choice.student, runtime))
+    broken = {budget.name for budget in choice.broken}
+    asked = (recipe.bits, recipe.codec, recipe.sensitive, recipe.embedding_bits)
+    if fewest is None or budget.file_mb is None or "file_mb" not in broken or any(asked):
+        return None
+    bits = bits_within(choice.student, choice.prediction, budget.file_mb)
+    if bits < fewest + (_BLIND_BITS if recipe.data is None else 0):
+        return None
+    found = ways(choice.student, choice.prediction, profile, bits, "deflate")
+    coding = coding_of(recipe, profile, budget, found, bits)
+    prediction = predicted(found, coding.start)
+    broken_then = broken_budgets(prediction, budget)
+    return choice.model_copy(update={"coding": coding, "prediction": prediction, "broken": broken_then})
 
 
 def _prepacking(recipe: Recipe, student: ModelShape, runtime: str) -> tuple[bool, ...]:

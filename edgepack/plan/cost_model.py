@@ -72,6 +72,7 @@ class Prediction(Frozen):
     length: int
     first_token_ms: float | None = None
     mean_error: dict[str, float] | None = None
+    read_mb: float = 0.0  # of the file, that a session reads as it opens
     origin: str = "predicted"
 
     def doubt(self) -> str:
@@ -124,6 +125,7 @@ def predict(
         return round(ms if prepack else ms + _PACKING_MS_PER_MB * linear_mb * _FIT_GHZ / profile.cpu.clock_ghz, 2)
 
     linear_mb = _linear_mb(shape, precision_facts(precision).computed_in, format)
+    read_mb = _read_mb(shape, precision, file_mb, format)
     session_ms = (_SESSION_MS + _COLD_MS + _SESSION_MS_PER_MB * linear_mb * prepack) * _FIT_GHZ / profile.cpu.clock_ghz
     return Prediction(
         params=shape.params,
@@ -131,8 +133,9 @@ def predict(
         ram_mb=round(_held_mb(shape, precision, file_mb, format) + _activation_mb(shape, length, attended), 1),
         latency_ms=latency_ms(tokens, profile.cpu.cores),
         latency_one_core_ms=latency_ms(tokens, 1),
-        load_ms=round(_read_mb(shape, precision, file_mb, format) / profile.storage.read_mb_s * 1e3 + session_ms, 1),
+        load_ms=round(read_mb / profile.storage.read_mb_s * 1e3 + session_ms, 1),
         length=length,
+        read_mb=round(read_mb, 2),
         first_token_ms=latency_ms(length, profile.cpu.cores) if decoder else None,
         mean_error=None if not runtime_facts(runtime).is_fitted else MEAN_ERROR_OF_DECODERS if decoder else MEAN_ERROR_OF_ENCODERS,
     )
@@ -208,6 +211,13 @@ def _tflite_decoder_mb(shape: ModelShape, precision: PrecisionName) -> float:
     facts = precision_facts(precision)
     narrow = weights * facts.bytes_per_weight + tables * (1 if facts.is_integer else facts.bytes_per_weight)
     return (narrow + rest * 4) / 1e6 + _TFLITE_GRAPH_MB_A_LAYER * len(shape.layers)
+
+
+def narrow_weights(shape: ModelShape) -> int:
+    """Weights of products and tables, which integer precisions round; a tied head's once."""
+    linear = sum(shape.linear_weights(layer) for layer in shape.stored_layers)
+    heads = 1 if not shape.decodes or shape.tied else 2
+    return linear + (shape.vocab * heads + shape.positions * shape.family.position_table) * shape.embedding
 
 
 def _linear_mb(shape: ModelShape, precision: PrecisionName, format: Format) -> float:

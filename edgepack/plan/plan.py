@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.plan.choice import BrokenBudget, Choice, choose, file_kind, last_need, supported_runtime, wider_need
+from edgepack.plan.coded_costs import refuse_idle_start
+from edgepack.plan.coding import Coding
 from edgepack.plan.cost_model import Prediction, predict
 from edgepack.plan.formats import FORMATS
 from edgepack.plan.model_steps import model_steps
@@ -34,6 +36,7 @@ class Plan(Frozen):
     predictions: Prediction
     teacher_predictions: Prediction  # the same device, unchanged and in fp32
     broken: tuple[BrokenBudget, ...]  # budgets that the user's own fixed choices are predicted to break
+    coding: Coding | None = None  # the last thing that is done to the file; None: its weights lie there as a runtime reads them
 
     @property
     def format(self) -> Format:
@@ -61,6 +64,7 @@ def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int
     budget = profile.budget.overridden_by(recipe.budget)
     cut = _with_vocabulary(recipe, teacher, pieces)
     choice, considered = choose(profile, recipe, cut, budget, runtime)
+    refuse_idle_start(recipe, choice.coding)
     return Plan(
         profile=profile.name,
         task=teacher.task,
@@ -73,6 +77,7 @@ def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int
         predictions=choice.prediction,
         teacher_predictions=predict(teacher, exported_precision(), profile, runtime, recipe.length),
         broken=choice.broken,
+        coding=choice.coding,
     )
 
 
@@ -144,7 +149,8 @@ def _steps(profile: Profile, recipe: Recipe, teacher: ModelShape, choice: Choice
     yield _export(profile, recipe, choice, considered, runtime)
     make_step = precision_facts(choice.precision).quantize[file_kind(teacher, runtime)]
     if make_step is not None:
-        yield make_step(Situation(profile, recipe, runtime, teacher, wider_need(choice, considered)))
+        bits = choice.coding.bits if choice.coding else None
+        yield make_step(Situation(profile, recipe, runtime, teacher, wider_need(choice, considered), bits))
 
 
 def _export(profile: Profile, recipe: Recipe, choice: Choice, considered: list[Choice], runtime: str) -> Export:

@@ -45,6 +45,7 @@ class Situation:
     runtime: str
     teacher: "ModelShape"
     wider_need: str | None
+    bits: float | None = None  # mean bits a weight, where the grid is coarser than the precision allows
 
     def why(self, reason: str) -> str:
         """Sentences: who chose the precision, what speaks for it (`reason`), and what the next wider one would need."""
@@ -84,6 +85,7 @@ class PrecisionFacts:
     smooths_before_export: bool = False  # TFLite: activations are rounded, so they are smoothed in torch
     keeps_sensitive_layers: bool = False  # of a decoder, in a wider precision
     is_fast_in_browsers: bool = False
+    coarse: Mapping[FileKind, float] = field(default_factory=dict)  # kinds of file with a coarse grid: the fewest bits that a plan chooses
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "computed_in", self.computed_in or self.name)

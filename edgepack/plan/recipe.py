@@ -14,6 +14,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.fields import Count, CountOrNone
 from edgepack.core.reading import is_there, read_toml
 from edgepack.core.records import Location, Stated
+from edgepack.plan.coding import CodecName, StartName
 from edgepack.plan.formats import FormatWish
 from edgepack.plan.profile import Budget, PrecisionName
 from edgepack.plan.setting import BUILD, DATA, FILE, PRUNING, RUN, STUDENT, Setting, parse_fraction, setting_fields
@@ -176,6 +177,33 @@ class Recipe(Stated):
         ),
     ] = None
     embedding_bits: Annotated[Literal[8, 4] | None, Setting("Bits of the embedding tables' weights.", FILE, unset="8")] = None
+    bits: Annotated[
+        Annotated[float, Field(ge=1, le=7.5)] | None,
+        Setting(
+            "Round int8 weights to a grid so coarse that a weight takes so many bits in the file, such as 3.5. They are coded there, and "
+            "run as int8 once they are decoded.",
+            FILE,
+            unset="8; fewer where the file's budget needs it",
+        ),
+    ] = None
+    codec: Annotated[
+        CodecName | None,
+        Setting(
+            "Code the weights in the file: `deflate`, which Python, Java and browsers decode with what they ship, or `zstd`, which decodes "
+            "faster and needs a library.",
+            FILE,
+            unset="deflate where weights are coded",
+        ),
+    ] = None
+    start: Annotated[
+        StartName | None,
+        Setting(
+            "How a device starts with coded weights: `stream` decodes them into memory at each start, `expand` once into a cache on the "
+            "device.",
+            FILE,
+            unset="what loads faster within the budgets",
+        ),
+    ] = None
     dimensions: Annotated[
         Count | None,
         Setting(

@@ -116,6 +116,7 @@ class Quantize(Frozen):
     smoothing: float | None = None  # of activations; None: chosen on calibration texts
     sensitive: int | None = None  # groups of products left wider: in float, a decoder's in 8 bits; None: only where the gate fails without
     embedding_bits: Literal[8, 4] = 8  # of a decoder's head too
+    mean_bits: float | None = None  # of a rounded weight after an entropy coder: the grid is as coarse as that; None: as fine as it can be
     why: str
 
     @property

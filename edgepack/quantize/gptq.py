@@ -21,7 +21,7 @@ def quantize_by_moments(matrix: np.ndarray, grid: Grid, moments: np.ndarray) -> 
     rows, inputs = matrix.shape
     missing = -inputs % grid.block
     whole = np.pad(np.asarray(matrix, np.float32), ((0, 0), (0, missing)))
-    damped = _damped(moments, missing)
+    damped = damped_moments(moments, missing)
     importance = np.diag(damped).astype(np.float32)
     scales, zeros = find_scales(whole.reshape(rows, -1, grid.block), grid, importance.reshape(-1, grid.block))
     order = np.argsort(-importance, kind="stable")
@@ -49,7 +49,7 @@ def _rounded(left: np.ndarray, grid: Grid, scales: np.ndarray, zeros: np.ndarray
     return values
 
 
-def _damped(moments: np.ndarray, missing: int) -> np.ndarray:
+def damped_moments(moments: np.ndarray, missing: int) -> np.ndarray:
     """The moments as float64, damped, filled up for inputs that are missing."""
     mean = float(np.diag(moments).astype(np.float64).mean())
     added = max(_DAMPING * mean, 1e-9)

@@ -124,17 +124,27 @@ def scan(model: onnx.ModelProto, prepared: Prepared, step: Quantize, texts: Text
 
 def outputs_of(model: onnx.ModelProto, texts: Sequence[Feeds]) -> np.ndarray:
     """All outputs for all texts, flat. Sums of u8 x s8 products do not saturate here, as they do not on the device."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = usable_cores()
+    options = quiet_options()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.add_session_config_entry("session.x64quantprecision", "1")
     session = open_mapped(model, options)
     return np.concatenate([part.ravel() for feeds in texts for part in session.run(None, dict(feeds))])
 
 
+def quiet_options() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = usable_cores()
+    return options
+
+
 def _error(model: onnx.ModelProto, texts: Sequence[Feeds], expected: np.ndarray) -> float:
-    return float(np.square(outputs_of(model, texts) - expected).sum() / max(np.square(expected - expected.mean()).sum(), 1e-30))
+    return error_beside(outputs_of(model, texts), expected)
+
+
+def error_beside(outputs: np.ndarray, expected: np.ndarray) -> float:
+    """The squared error of all outputs over the variance of those that were expected."""
+    return float(np.square(outputs - expected).sum() / max(np.square(expected - expected.mean()).sum(), 1e-30))
 
 
 def _to_four_digits(error: float) -> float:

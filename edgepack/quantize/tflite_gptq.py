@@ -5,7 +5,7 @@ What products read is taken from the exact file, run on calibration texts by the
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +44,33 @@ def _round(model: Any, exact_file: Path, shown: Path, runnable: Runnable, texts:
         if len(operator.inputs) > 1 and (weight := source.tensors[operator.inputs[1]]).name in narrow:
             readers.setdefault(source.tensors[operator.inputs[0]].name.decode(), []).append(weight)
     widths = {name: int(weights[0].shape[-1]) for name, weights in readers.items()}
-    for names in fitting_parts(widths):
-        shutil.copyfile(exact_file, shown)
-        edit_model(shown, lambda opened, names=names: _give(opened, at, names))
-        moments = _moments(shown, key, {name: widths[name] for name in names}, runnable, texts)
+    for moments in _in_parts(exact_file, shown, (key, at), widths, (runnable, texts)):
         for name, of_input in moments.items():
             for weight in readers[name]:
                 matrix = np.frombuffer(exact.buffers[weight.buffer].data, np.float32).reshape(weight.shape)
                 _store(model, target, narrow[weight.name], quantize_by_moments(matrix, grid, of_input))
+
+
+def moments_of_values(
+    exact_file: Path, key: str, widths: Mapping[str, int], runnable: Runnable, texts: Sequence[Features]
+) -> dict[str, np.ndarray]:
+    """The sum of x x^T over all tokens of the texts, of values inside a signature: {name: [width, width]}."""
+    exact = read_model(exact_file)
+    at = next(signature.subgraphIndex for signature in exact.signatureDefs if signature.signatureKey.decode() == key)
+    with tempfile.TemporaryDirectory() as scratch:
+        parts = _in_parts(exact_file, Path(scratch) / MODEL_FILE, (key, at), dict(widths), (runnable, texts))
+        return {name: values for part in parts for name, values in part.items()}
+
+
+def _in_parts(
+    exact_file: Path, shown: Path, signature: tuple[str, int], widths: dict[str, int], read: tuple[Runnable, Sequence[Features]]
+) -> Iterator[dict[str, np.ndarray]]:
+    """As many values at a time as fit into memory. shown: where a copy of the file may lie. signature: its key and graph."""
+    key, at = signature
+    for names in fitting_parts(widths):
+        shutil.copyfile(exact_file, shown)
+        edit_model(shown, lambda opened, names=names: _give(opened, at, names))
+        yield _moments(shown, key, {name: widths[name] for name in names}, *read)
 
 
 def _store(model: Any, graph: Any, weight: Any, blocks: Blocks) -> None:

@@ -98,7 +98,7 @@ class _Edit:
             quantization = self.graph.tensors[weight].quantization
             scales = np.asarray(quantization.scale, np.float32)
             quantization.scale, quantization.zeroPoint, quantization.quantizedDimension = [float(scales.max())], [0], 0
-            self._relative[weight] = scales / scales.max() if len(scales) > 1 else None
+            self._relative[weight] = scales / scales.max() if len(scales) > 1 and np.ptp(scales) else None
         return self._relative[weight]
 
     def shape(self, tensor: int) -> list[int]:

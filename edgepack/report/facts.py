@@ -23,7 +23,7 @@ def _precision(manifest: Manifest) -> Iterator[str]:
     share += f", with {manifest.weight_bytes.get(kind, 0) / stored:.1%} of the bytes of all matrices and tables"
     others = {name: count for name, count in manifest.products.items() if count and name not in (kind, "float")}
     share += "".join(f"; {count} are in {name}" for name, count in others.items())
-    attempts = manifest.ladder[-1].attempts
+    attempts = next((row.attempts for row in reversed(manifest.ladder) if row.attempts), ())
     in_float = Counter(product.why for product in attempts[-1].in_float) if attempts else Counter()
     share += "".join(f"; {count} stay in float as planned ({why})" for why, count in in_float.items())
     yield f"{share}."

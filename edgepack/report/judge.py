@@ -116,6 +116,20 @@ def _what_zeros_bring(ladder: tuple[StageRecord, ...]) -> str:
     )
 
 
+def _what_decoding_costs(manifest: Manifest, measurement: Measurement) -> str:
+    """The storage's speed at which coded weights load as fast as plain ones, beside the speeds that are known."""
+    coding = measurement.coding
+    assert coding is not None
+    fastest = coding.decoding[-1]
+    storage = measurement.storage
+    here = f", the one here reads {storage.read_mb_s:g}" if storage and storage.is_proved else ""
+    return (
+        f"Coded weights: {fastest.mb_s:g} MB/s are decoded on {fastest.threads} threads (measured), so they load faster from a storage "
+        f"below {coding.break_even_mb_s:g} MB/s (decode speed x (1 - {coding.coded_mb:.1f} / {coding.decoded_mb:.1f})). The profile's "
+        f"{manifest.profile.storage.kind} reads {manifest.profile.storage.read_mb_s:g} MB/s{here}"
+    )
+
+
 def _notes(manifest: Manifest, measurement: Measurement | None) -> Iterator[str]:
     for row in manifest.ladder:
         if row.details:
@@ -128,6 +142,8 @@ def _notes(manifest: Manifest, measurement: Measurement | None) -> Iterator[str]
     if any(isinstance(step, PruneWeights) for step in manifest.plan.steps):
         yield _what_zeros_bring(manifest.ladder)
     if measurement is not None:
+        if measurement.coding:
+            yield _what_decoding_costs(manifest, measurement)
         if measurement.first_start:
             first = measurement.first_start
             yield (

@@ -87,12 +87,17 @@ def _smaller_sizes(teacher: ModelShape, now: ModelShape) -> list[str]:
 
 def _more_quality(manifest: Manifest) -> NextStep:
     wider = precision_facts(manifest.plan.precision).wider
-    last, before = manifest.ladder[-1], manifest.ladder[-2] if len(manifest.ladder) > 1 else None
+    rows = [row for row in manifest.ladder if row.stage != "code"]  # which changes no answer
+    last, before = rows[-1], rows[-2] if len(rows) > 1 else None
     lost_last = (last.score_drop or 0) - (before.score_drop or 0) if before else 0.0
+    if manifest.plan.coding and manifest.plan.coding.bits and lost_last > 0.5 * (last.score_drop or 0):
+        bits = min(manifest.plan.coding.bits + 1, 7)
+        why = "because the coarse grid lost most of the points"
+        return NextStep(f"Cheapest next step: --bits {bits:g}, {why}. {_NO_TRAINING}", f"--bits {bits:g}")
     if wider and lost_last > 0.5 * (last.score_drop or 0):
         why = "because the last stage lost most of the points"
         return NextStep(f"Cheapest next step: --precision {wider}, {why}. {_NO_TRAINING}", f"--precision {wider}")
-    trained = [row.stage for row in manifest.ladder if row.stage not in ("teacher", "export", "quantize")]
+    trained = [row.stage for row in rows if row.stage not in ("teacher", "export", "quantize")]
     if trained:
         where = ", ".join(trained)
         return NextStep(f"Next step: more --epochs, or a larger --student. The points were lost in: {where}. This is not predicted.")

@@ -21,9 +21,10 @@ from edgepack.tasks import task_named
 
 _SELF_TEST_S = 1800
 # Of targets/ itself: what measures a pack and what an app runs share them.
-_BESIDE = ("sampling.py", "penalties.py", "machine.py", "hashing.py", "runnable.py")
+_BESIDE = ("sampling.py", "penalties.py", "machine.py", "hashing.py", "runnable.py", "coded.py")
 SERVER, SERVER_VERSION = "waitress", "3.0.2"
 RENDERER = {"jinja2": "3.1.6", "markupsafe": "3.0.3"}  # of a pack that chats; older jinja2's sandbox has holes
+DECODER, DECODER_VERSION = "zstandard", "0.25.0"  # of weights that are coded with zstd
 CHECKER, CHECKER_VERSION = "cryptography", "50.0.2"  # asked for by a signed module alone
 
 # Unpacked bytes of the wheels for CPython 3.11, summed from the wheels themselves: tokenizers 0.23.3, numpy 2.4.6 (1.26.4 where a
@@ -98,6 +99,8 @@ def requirements(shipment: Shipment, with_server: bool) -> tuple[Verbatim, ...]:
     lines |= {name: Verbatim(name + pin) for name, pin in facts_in_python(shipment.manifest.plan.runtime).pins.items()}
     if with_server:
         lines[SERVER] = requirement(SERVER, SERVER_VERSION)
+    if shipment.manifest.coded and shipment.manifest.coded.codec == "zstd":
+        lines[DECODER] = requirement(DECODER, DECODER_VERSION)  # Python 3.14 would need none
     if (shipment.manifest.answers or {}).get("chat_template"):
         lines |= {name: requirement(name, version) for name, version in RENDERER.items()}
     if shipment.signer:
@@ -134,6 +137,7 @@ def fetched_licences(shipment: Shipment, with_server: bool) -> tuple[Carried, ..
         SERVER: "ZPL-2.1",
         CHECKER: "Apache-2.0 OR BSD-3-Clause",
         "cffi": "MIT",
+        DECODER: "BSD-3-Clause",
         "jinja2": "BSD-3-Clause",
         "markupsafe": "BSD-3-Clause",
     }

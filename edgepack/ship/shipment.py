@@ -103,7 +103,7 @@ class Shipment(Frozen):
     @property
     def model_files(self) -> tuple[str, ...]:
         """Names in the pack of what a module runs: graph and weights. A decoder's scoring graph is for measuring alone."""
-        return tuple(file.name for file in self.manifest.files if file.name.startswith(self.manifest.model))
+        return tuple(file.name for file in self.manifest.files if self.manifest.has_model_file(file.name))
 
 
 def platform_names() -> list[str]:
@@ -140,6 +140,16 @@ def check_known(shipment: Shipment, tasks: Collection[str], models: Collection[s
         raise EdgepackError(
             f"the {shipment.platform} module cannot run a {model} tokenizer: it can run {', '.join(sorted(models))}",
             "ship it --for python or linux, which read every tokenizer.json",
+        )
+
+
+def check_codec(shipment: Shipment, known: Collection[str]) -> None:
+    """EdgepackError for coded weights that a platform's module cannot decode."""
+    coded = shipment.manifest.coded
+    if coded is not None and coded.codec not in known:
+        raise EdgepackError(
+            f"the {shipment.platform} module decodes no {coded.codec}, with which the pack's weights are coded",
+            f"build the pack with --codec {' or '.join(sorted(known))}",
         )
 
 

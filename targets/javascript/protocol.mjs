@@ -38,7 +38,8 @@ const JOBS = {
     const firstMs = performance.now() - start;
     const after = device.bytesRead();
     const read = before === null || after === null ? null : after - before;
-    return { session_ms: sessionMs, first_inference_ms: firstMs, read_bytes: read, weight_cache_bytes: 0 };
+    const parts = run.times ?? { read_ms: null, decode_ms: null, decoded_bytes: null };
+    return { session_ms: sessionMs, first_inference_ms: firstMs, read_bytes: read, weight_cache_bytes: 0, ...parts };
   },
   latency: async (device, job) => timed(device, await nextText(device, job), job),
   sustained: async (device, job) => sustained(device, await nextText(device, job), job),

@@ -101,8 +101,12 @@ async function run(job) {
     cpuSeconds: () => probe("cpu_seconds"),
     open: async (wanted) => { // `exact` asks for nothing here: WebAssembly's products of 8 bits do not saturate
       const weights = modelFiles(manifest).map(({ name }) => name).filter((name) => name !== manifest.model);
+      const start = performance.now();
       const files = await Promise.all([wanted.model, ...weights].map(async (name) => [name, await bytesOf(name)]));
-      return openedInBrowser(ort, wanted, Object.fromEntries(files));
+      const readMs = performance.now() - start;
+      const run = await openedInBrowser(ort, wanted, Object.fromEntries(files));
+      const times = { read_ms: readMs, decode_ms: run.decodeMs, decoded_bytes: wanted.coded?.bytes ?? null };
+      return Object.assign(run, { times: wanted.coded ? times : null });
     },
   }, job);
 }

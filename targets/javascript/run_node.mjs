@@ -7,6 +7,7 @@ import { createRequire } from "node:module";
 import os from "node:os";
 import { join } from "node:path";
 import { opened, sessionOptions, warmRuntime } from "../web/src/session.mjs";
+import { decoded } from "../web/src/coded.mjs";
 import { perform } from "./protocol.mjs";
 import { errorOf } from "./refused.mjs";
 
@@ -74,16 +75,30 @@ function readRunnable(pack) {
   return JSON.parse(readFileSync(existsSync(path) ? path : join(pack, "pack.json"), "utf8")); // schema 1 has pack.json alone
 }
 
+/** What the runtime opens: a path, or, where weights are coded, the graph with what they decode to, and how long that took. */
+async function weightsOf(pack, { model, coded }) {
+  if (!coded) return { model: join(pack, model), options: {}, times: null };
+  let start = performance.now();
+  const content = readFileSync(join(pack, coded.coded));
+  const readMs = performance.now() - start;
+  start = performance.now();
+  const data = await decoded(content, coded);
+  const times = { read_ms: readMs, decode_ms: performance.now() - start, decoded_bytes: coded.bytes };
+  return { model: readFileSync(join(pack, model)), options: { externalData: [{ path: coded.file, data }] }, times };
+}
+
 async function main() {
   const began = performance.now();
   const ort = createRequire(join(runtime, "package.json"))(runtime);
   await warmRuntime(ort, "cpu"); // no part of a session's load
   const importMs = performance.now() - began;
   const manifest = readRunnable(pack);
-  const open = (wanted, threads, exact) => {
+  const open = async (wanted, threads, exact) => {
     const settings = sessionOptions(manifest);
     const careful = exact && exactly === "exactly";
-    return opened(ort, join(pack, wanted.model), {
+    const weights = await weightsOf(pack, wanted);
+    const run = await opened(ort, weights.model, {
+      ...weights.options,
       executionProviders: ["cpu"],
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
@@ -91,6 +106,7 @@ async function main() {
       ...settings,
       ...(careful ? { graphOptimizationLevel: "extended", extra: { session: { ...settings.extra.session, x64quantprecision: "1" } } } : {}),
     });
+    return Object.assign(run, { times: weights.times });
   };
   const version = JSON.parse(readFileSync(join(runtime, "package.json"), "utf8")).version;
   const device = { ort, name: "onnxruntime-node", version, importMs, manifest, facts, bytesRead, resetPeak, resident, cpuSeconds, open };

@@ -6,7 +6,8 @@ import threading
 from importlib import import_module
 from pathlib import Path
 
-from .errors import Closed, ModuleError
+from .coded import Damaged, Weights, weights_of
+from .errors import Changed, Closed, ModuleError
 from .integrity import check_files, read_manifest
 from .machine import usable_cores
 from .texts import Texts
@@ -15,10 +16,11 @@ MODULE_FILE = "module.json"
 _SESSIONS = {"onnx": "session_onnxruntime", "tflite": "session_litert"}
 
 
-def load(folder=None, threads: int | None = None, manifest_file: str = MODULE_FILE, exact: bool = False) -> Model:
+def load(folder=None, threads: int | None = None, manifest_file: str = MODULE_FILE, exact: bool = False, cache=None) -> Model:
     """The model in `folder`, by default the one that this module carries, on `threads` threads, by default one for each core.
 
     exact: the model was measured where u8 x s8 products do not saturate; a shipped module knows that by itself.
+    cache: where coded weights are kept decoded, if the pack says `expand`: by default in the model's own folder, or in the user's cache.
     Changed, before anything is loaded, where a file is not the one that was shipped; ModuleError where the runtime is not installed.
     """
     folder = Path(folder) if folder is not None else Path(__file__).parent / "model"
@@ -28,7 +30,8 @@ def load(folder=None, threads: int | None = None, manifest_file: str = MODULE_FI
     texts = _loaded_texts(folder, manifest, checked)
     session = _session_module(manifest["format"])
     checked.wait()
-    return Model(folder, manifest, texts, session.Session(folder, manifest, threads or len(usable_cores())))
+    threads = threads or len(usable_cores())
+    return Model(folder, manifest, texts, session.Session(_decoded(folder, manifest, threads, cache), manifest, threads))
 
 
 class Model:
@@ -84,9 +87,14 @@ class _Checking(threading.Thread):
     def run(self) -> None:
         listed = {entry["name"] for entry in self._manifest["files"]}
         try:
-            check_files(self._folder, self._manifest, names={name for name in listed if name.startswith(self._manifest["model"])})
+            check_files(self._folder, self._manifest, names={name for name in listed if self._is_opened(name)})
         except Exception as error:
             self._error = error
+
+    def _is_opened(self, name) -> bool:
+        """Weights that are expanded are checked by what they decode to, when they are."""
+        stated = self._manifest.get("coded")
+        return name.startswith(self._manifest["model"]) or bool(stated and name == stated["coded"] and stated["start"] == "stream")
 
     def wait(self) -> None:
         self.join()
@@ -107,6 +115,14 @@ def _loaded_texts(folder, manifest, checked) -> Texts:
     except ImportError:
         checked.wait()
         raise ModuleError("tokenizers is not installed", "pip install -r requirements.txt") from None
+
+
+def _decoded(folder, manifest, threads, cache) -> Weights:
+    """Changed where coded weights are not those that were shipped."""
+    try:
+        return weights_of(folder, manifest, threads, place=cache)
+    except Damaged as error:
+        raise Changed(error.problem, error.fix) from None
 
 
 def _session_module(kind: str):

@@ -14,13 +14,12 @@ from .runnable import is_decoder, one_text
 class Session:
     """A file has one set of buffers for a length, so calls wait for one another."""
 
-    def __init__(self, folder, manifest, threads) -> None:
+    def __init__(self, weights, manifest, threads) -> None:
         self._manifest, self._lock = manifest, threading.Lock()
-        path = folder / manifest["model"]
         if is_decoder(manifest):
-            self._model = compiled(path, threads)
+            self._model = compiled(weights, threads)
         else:
-            self._runners = interpreted(path, manifest["buckets"], threads)
+            self._runners = interpreted(weights, manifest["buckets"], threads)
 
     def run(self, ids, type_ids) -> list:
         manifest = self._manifest

@@ -12,10 +12,10 @@ from .runnable import one_text
 class Session:
     """onnxruntime runs one session in many threads at once, so calls need no lock."""
 
-    def __init__(self, folder, manifest, threads) -> None:
+    def __init__(self, weights, manifest, threads) -> None:
         careful = manifest["exact"] and saturates_u8s8() is not False  # else this CPU answers otherwise than the one measured on
         self._manifest = manifest
-        self._session = open_file(folder / manifest["model"], manifest["session"], threads, careful)
+        self._session = open_file(weights, manifest["session"], threads, careful)
 
     def run(self, ids, type_ids) -> list:
         text = one_text(self._manifest, ids, type_ids)

@@ -42,6 +42,8 @@ class _Load(_Answer):
     first_inference_ms: Amount | None
     read_bytes: Amount | None
     weight_cache_bytes: Amount | None
+    read_ms: Amount | None = None  # of coded weights
+    decode_ms: Amount | None = None
 
 
 class _Contention(_Answer):
@@ -96,6 +98,30 @@ class _Storage(_Answer):
     map_ms: Amount
 
 
+class _Decoded(_Answer):
+    threads: Annotated[int, Field(ge=1)]
+    samples_ms: Annotated[list[Annotated[float, Field(gt=0, le=1e15)]], Field(min_length=1)]
+
+
+class _Held(_Answer):
+    read_bytes: Annotated[int, Field(gt=0)]
+    read_ms: Annotated[float, Field(gt=0, le=1e15)]
+    load_ms: Amount
+
+
+class _Throttled(_Answer):
+    mb_s: Annotated[float, Field(gt=0)]
+    coded: _Held
+    plain: _Held
+
+
+class _Coding(_Answer):
+    decode: Annotated[list[_Decoded], Field(min_length=1)]
+    throttled: list[_Throttled]
+    decoded_bytes: Annotated[int, Field(gt=0)]
+    coded_bytes: Annotated[int, Field(gt=0)]
+
+
 class _Texts(_Answer):
     texts: Annotated[int, Field(ge=1)] | None
     tokenizer_ms: Times | None = None
@@ -130,6 +156,7 @@ _KINDS: dict[str, type[_Answer]] = {
     "answer": _Outputs,
     "certain": _Certain,
     "storage": _Storage,
+    "coding": _Coding,
     "texts": _Texts,
     "ops": _Ops,
     "quiet": _Quiet,

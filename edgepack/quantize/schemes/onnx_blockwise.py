@@ -4,7 +4,7 @@ Activations stay in float, or the kernel turns them to int8 block by block. So a
 one scale for all of a prompt's activations (quantize_dynamic) it would not.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ from edgepack.plan.precision import precision_facts
 from edgepack.plan.steps import Quantize
 from edgepack.quantize.blocks import Blocks, Grid, quantize_blocks
 from edgepack.quantize.calibration import CalibrationTexts, running_texts
+from edgepack.quantize.coarse import Coarse
 from edgepack.quantize.gptq import quantize_by_moments
+from edgepack.quantize.onnx_coarse_blocks import as_blocks, coarse_blocks, mean_bits
 from edgepack.quantize.onnx_decoder_graph import grid_of, matrix_of, products_in
 from edgepack.quantize.onnx_layer_scan import scan_layers
 from edgepack.quantize.onnx_moments import moments_of
@@ -37,8 +39,16 @@ def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Itera
     """The step's own bits; of 4 bits then with the most sensitive layers in 8; then all in 8, where the user left it open."""
     cache = read_runnable(exported).cache
     calibration, texts_used = running_texts(texts)
-    details, recipe = {"calibration_texts": texts_used}, f"{step.precision} in blocks of {step.block}"
+    details: dict[str, float | int | str] = {"calibration_texts": texts_used}
+    recipe = f"{step.precision} in blocks of {step.block}"
     write = partial(quantize_decoder, exported, texts=calibration, cache=cache)
+    if step.mean_bits is not None:
+        head, embedding = _head_and_embedding(load_mapped(exported / SCORE_FILE))
+        coarse = coarse_blocks(exported, step.mean_bits, calibration, cache, embedding.input[0], head.input[1])
+        details |= {"bits": mean_bits(coarse), "rounded_weights": sum(each.values.size for each in coarse.values())}
+        recipe += f" on a coarse grid, {details['bits']:g} bits a weight"
+        yield Candidate(recipe, step.precision, partial(write, step, coarse=coarse), details)
+        return
     if not step.sensitive or not calibration:
         yield Candidate(recipe, step.precision, partial(write, step), details)
     if step.bits == 8:
@@ -66,11 +76,12 @@ def quantize_decoder(
     texts: Sequence[Features],
     cache: Sequence[CacheLayer],
     wide: Collection[str] = (),
+    coarse: Mapping[str, Coarse] | None = None,
 ) -> None:
     """From the folder of an fp32 export to one with the same files and less in them; weights pass through memory one by one.
 
     texts: for calibration, where there are any; 4-bit weights are then rounded by GPTQ, else each by itself. wide: names of
-    weights that are stored in 8 bits where the others are in 4.
+    weights that are stored in 8 bits where the others are in 4. coarse: integers and steps that were found already.
     """
     graph = load_mapped(source / SCORE_FILE)
     weights = {tensor.name: tensor for tensor in graph.graph.initializer}
@@ -81,14 +92,18 @@ def quantize_decoder(
         for node, moments in _in_turn(graph, step, texts, cache):
             matrix = matrix_of(node, read_weight(weights[node.input[1]]))
             grid = Grid(8, step.block) if node.input[1] in wide else grid_of(step, node is head)
-            blocks = quantize_blocks(matrix, grid) if moments is None else quantize_by_moments(matrix, grid, moments)
+            if coarse is not None:
+                blocks = as_blocks(coarse[node.input[1]], grid)
+            else:
+                blocks = quantize_blocks(matrix, grid) if moments is None else quantize_by_moments(matrix, grid, moments)
             tensors = _stored(node.input[1], blocks, file)
             if node is head and tied:
                 fresh += _replace_embedding(embedding, tensors, blocks.grid)
             fresh += [*tensors, *_scaled(graph, node, file)]
             _replace_product(node, tensors, blocks.grid, matrix.shape)
         if not tied:
-            blocks = quantize_blocks(read_weight(weights[embedding.input[0]]), grid_of(step, True))
+            grid, name = grid_of(step, True), embedding.input[0]
+            blocks = as_blocks(coarse[name], grid) if coarse is not None else quantize_blocks(read_weight(weights[name]), grid)
             tensors = _stored(embedding.input[0], blocks, file)
             fresh += [*tensors, *_replace_embedding(embedding, tensors, blocks.grid)]
         used = {name for node in graph.graph.node for name in node.input}

@@ -15,7 +15,8 @@ from edgepack.export.onnx_optimization import optimize_onnx
 from edgepack.export.onnx_weights import load_mapped, save_whole
 from edgepack.pack.runnable import Runnable
 from edgepack.plan.steps import Quantize
-from edgepack.quantize.calibration import SAMPLED_TEXTS, CalibrationTexts
+from edgepack.quantize.calibration import SAMPLED_TEXTS, CalibrationTexts, running_texts
+from edgepack.quantize.onnx_coarse import coarse_int8
 from edgepack.quantize.onnx_int8_ops import quantized_products
 from edgepack.quantize.onnx_int8_search import Texts, prepare, scan
 from edgepack.quantize.onnx_smoothing import Feeds
@@ -33,6 +34,13 @@ def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Itera
     feeds = Texts(_feeds(model, calibration), _feeds(model, held_out))
     prepared = prepare(model, step, feeds)
     recipe = step.precision if step.method == "dynamic" else f"{step.precision}, static"
+    if step.mean_bits is not None:
+        running, _ = running_texts(texts)
+        quantized = quantized_products(prepared.model, step.reduce_range, (), prepared.ranges)
+        coarse, details = coarse_int8(model, prepared, quantized, step, _feeds(model, running))
+        recipe += f" on a coarse grid, {details['bits']:.2f} bits a weight"
+        yield Candidate(recipe, step.precision, partial(_write, coarse), prepared.details | details)
+        return
     if not step.sensitive or not feeds.calibration:
         quantized = quantized_products(prepared.model, step.reduce_range, (), prepared.ranges)
         yield Candidate(recipe, step.precision, partial(_write, quantized), prepared.details)

@@ -14,7 +14,7 @@ from edgepack.ship.jvm.weights import write_weights
 from edgepack.ship.module_files import MODULE_FILE, TOKENIZER_FILE, write_manifest, write_model
 from edgepack.ship.published import ChosenRelease, artefact, chosen_release
 from edgepack.ship.python_code import first_call
-from edgepack.ship.shipment import Carried, Shipment, Size, Written, check_known
+from edgepack.ship.shipment import Carried, Shipment, Size, Written, check_codec, check_known
 from edgepack.ship.shipping import rendered
 from edgepack.tasks import all_tasks, task_named
 
@@ -31,6 +31,7 @@ def check(shipment: Shipment) -> tuple[str, ...]:
     """EdgepackError: a task, tokenizer, runtime, name or size that the module does not take. Warnings: Play's limit, the version."""
     manifest = shipment.manifest
     check_known(shipment, tasks=[task.name for task in all_tasks() if task.java_method], models={"WordPiece", "BPE", "Unigram"})
+    check_codec(shipment, {"deflate"})
     check_tokenizer(shipment.pack / TOKENIZER_FILE)
     class_prefix(shipment.name)
     if facts_in_python(manifest.plan.runtime).android is None:

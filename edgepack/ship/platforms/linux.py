@@ -18,6 +18,8 @@ def check(shipment: Shipment) -> tuple[str, ...]:
 def write(shipment: Shipment, folder: Path) -> Written:
     """NAME/ with the code and the model, requirements.txt, NAME.service."""
     written = write_package(shipment, folder, with_server=True)
-    (folder / f"{shipment.name}.service").write_text(rendered("linux.service.j2", name=shipment.name, task=shipment.manifest.task))
+    expands = shipment.manifest.coded is not None and shipment.manifest.coded.start == "expand"  # /opt cannot be written there
+    service = rendered("linux.service.j2", name=shipment.name, task=shipment.manifest.task, expands=expands)
+    (folder / f"{shipment.name}.service").write_text(service)
     from_system = facts_in_python(shipment.manifest.plan.runtime).needs_numpy_1
     return written.model_copy(update={"context": written.context | {"from_system": from_system}})

@@ -13,7 +13,7 @@ from edgepack.plan.runtimes.onnxruntime_web import FACTS
 from edgepack.ship.module_files import code_bytes, write_model
 from edgepack.ship.python_code import first_call
 from edgepack.ship.release import with_constants
-from edgepack.ship.shipment import Carried, Shipment, Size, Written, check_known
+from edgepack.ship.shipment import Carried, Shipment, Size, Written, check_codec, check_known
 from edgepack.tasks import all_tasks, task_named
 
 _RUNTIME, _TOKENIZERS, _BUNDLER = FACTS.npm.name, "@huggingface/tokenizers", "esbuild"
@@ -33,6 +33,7 @@ def check(shipment: Shipment) -> tuple[str, ...]:
     if why_not := task_named(shipment.manifest.task).why_not_in_browsers:
         raise EdgepackError(why_not, f"ship it --for android, linux or python, or build a pack for one of these tasks: {', '.join(tasks)}")
     check_known(shipment, tasks, _MODELS)
+    check_codec(shipment, {"deflate"})
     if shipment.manifest.format != "onnx":
         raise EdgepackError("the web module runs ONNX files, and the pack is a TFLite file", "build the pack with --format onnx")
     _check_places(shipment)

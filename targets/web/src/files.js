@@ -13,21 +13,39 @@ export class Changed extends Error {
 
 /** Bytes of an entry of module.json's files. onBytes(count) is told of every part that came over the network, or of the whole from the cache. */
 export async function fetchChecked(base, entry, onBytes) {
-  const url = new URL(`model/${entry.name}?sha256=${entry.sha256}`, base).href;
+  let asked = false;
+  const bytes = await keptOrMade(base, entry, () => {
+    asked = true;
+    return fetchOnce(base, entry, onBytes);
+  });
+  if (!asked) onBytes(bytes.length);
+  return bytes;
+}
+
+/** What the browser keeps under a name and a hash; where it keeps nothing, or something else, what make() gives, which it keeps then. */
+export async function keptOrMade(base, entry, make) {
+  const url = urlOf(base, entry);
   const cache = await openCache();
   const cached = await cache?.match(url);
   if (cached) {
     const bytes = new Uint8Array(await cached.arrayBuffer());
-    if ((await sha256(bytes)) === entry.sha256) {
-      onBytes(bytes.length);
-      return bytes;
-    }
-    await cache.delete(url); // somebody changed what the browser kept: the network's is asked for
+    if ((await sha256(bytes)) === entry.sha256) return bytes;
+    await cache.delete(url); // somebody changed what the browser kept
   }
-  const bytes = await download(url, entry, onBytes);
-  if ((await sha256(bytes)) !== entry.sha256) throw new Changed(`${entry.name} was changed: its hash is not the one it was shipped with`);
+  const bytes = await make();
   if (cache) await keep(cache, url, bytes);
   return bytes;
+}
+
+/** A file over the network, checked and not kept. */
+export async function fetchOnce(base, entry, onBytes) {
+  const bytes = await download(urlOf(base, entry), entry, onBytes);
+  if ((await sha256(bytes)) !== entry.sha256) throw new Changed(`${entry.name} was changed: its hash is not the one it was shipped with`);
+  return bytes;
+}
+
+function urlOf(base, { name, sha256: digest }) {
+  return new URL(`model/${name}?sha256=${digest}`, base).href;
 }
 
 /** module.json, with the signature of the key that the module knows where it knows one. */
@@ -63,7 +81,7 @@ export function isOlder(version, least) {
 export async function forgetOthers(base, files) {
   const cache = await openCache();
   const folder = new URL("model/", base).href;
-  const current = new Set(files.map((entry) => new URL(`model/${entry.name}?sha256=${entry.sha256}`, base).href));
+  const current = new Set(files.map((entry) => urlOf(base, entry)));
   for (const request of (await cache?.keys()) ?? []) {
     if (request.url.startsWith(folder) && !current.has(request.url)) await cache.delete(request);
   }

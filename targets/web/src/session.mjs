@@ -1,5 +1,7 @@
 // How a pack's ONNX file is opened and fed by JavaScript, in a module's worker as where a pack is measured.
 
+import { decoded } from "./coded.mjs";
+
 // An ONNX file of one Identity.
 const NOTHING = "CAg6NwoQCgF4EgF5IghJZGVudGl0eRIBZ1oPCgF4EgoKCAgBEgQKAggBYg8KAXkSCgoICAESBAoCCAFCBAoAEA0=";
 const MOST_THREADS = 4; // of a page: more gain nothing that it would notice
@@ -22,19 +24,27 @@ export async function opened(ort, file, options) {
   };
 }
 
-/** The same in WebAssembly. files: bytes by name, of the model and of the files that hold its weights. */
-export function openedInBrowser(ort, manifest, files) {
-  const weights = Object.keys(files).filter((name) => name !== manifest.model);
-  return opened(ort, files[manifest.model], {
-    executionProviders: ["wasm"],
-    externalData: weights.map((path) => ({ path, data: files[path] })),
-    ...sessionOptions(manifest),
-  });
+/**
+ * The same in WebAssembly. files: bytes by name, of the model and of the files that hold its weights, coded or not.
+ * The function has the time of decoding as `decodeMs`.
+ */
+export async function openedInBrowser(ort, manifest, files) {
+  const names = Object.keys(files).filter((name) => name !== manifest.model);
+  const start = performance.now();
+  const externalData = await Promise.all(names.map((name) => weights(manifest.coded, name, files[name])));
+  const decodeMs = performance.now() - start;
+  const options = { executionProviders: ["wasm"], externalData, ...sessionOptions(manifest) };
+  return Object.assign(await opened(ort, files[manifest.model], options), { decodeMs });
+}
+
+/** A file of weights as the runtime takes it. */
+async function weights(coded, name, bytes) {
+  return name === coded?.coded ? { path: coded.file, data: await decoded(bytes, coded) } : { path: name, data: bytes };
 }
 
 /** The manifest's files that the runtime opens: the model, and beside it the files that hold its weights. */
-export function modelFiles({ model, files }) {
-  return files.filter(({ name }) => name === model || name.startsWith(`${model}.`));
+export function modelFiles({ model, files, coded }) {
+  return files.filter(({ name }) => name === model || name.startsWith(`${model}.`) || name === coded?.coded);
 }
 
 /** Makes `ort` start in a page. folder: the URL of its own files. Threads need a page with COOP and COEP headers: without them there is one. */

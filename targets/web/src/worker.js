@@ -2,7 +2,8 @@
 
 import * as ort from "onnxruntime-web/wasm";
 import { ANSWERS } from "./answers.js";
-import { fetchChecked, fetchManifest, forgetOthers } from "./files.js";
+import { decoded } from "./coded.mjs";
+import { fetchChecked, fetchManifest, fetchOnce, forgetOthers, keptOrMade } from "./files.js";
 import { proof } from "./proof.js";
 import { modelFiles, oneText, openedInBrowser, startInBrowser } from "./session.mjs";
 import * as signer from "./signer.js";
@@ -18,12 +19,12 @@ const KINDS = {
     let loaded = 0;
     const onBytes = (count) => progress({ loaded: (loaded += count), total });
     const runtime = startInBrowser(ort, new URL("runtime/", base), threads); // compiles while the weights are still on their way
-    const contents = await Promise.all(wanted.map((entry) => fetchChecked(base, entry, onBytes)));
-    const files = Object.fromEntries(wanted.map((entry, index) => [entry.name, contents[index]]));
+    const contents = await Promise.all(wanted.map((entry) => contentOf(base, manifest, entry, onBytes)));
+    const files = Object.fromEntries(contents);
     await runtime;
     model = await opened(manifest, files);
     model.base = base;
-    forgetOthers(base, manifest.files).catch(() => {});
+    forgetOthers(base, [...manifest.files, ...expanded(manifest)]).catch(() => {});
     return { task: manifest.task, name: manifest.name, labels: model.labels, maxLength: manifest.max_length, threads: ort.env.wasm.numThreads };
   },
   ask: (texts) => ANSWERS[model.manifest.task](model, ...texts),
@@ -44,6 +45,23 @@ const KINDS = {
     return spent;
   },
 };
+
+/** What the browser keeps beside the module's own files. */
+function expanded({ coded }) {
+  return coded?.start === "expand" ? [{ name: coded.file, sha256: coded.sha256 }] : [];
+}
+
+/** A file's name and bytes. Coded weights that are to be expanded are decoded once, and kept under the hash of what they decode to. */
+async function contentOf(base, { coded }, entry, onBytes) {
+  if (entry.name !== coded?.coded || coded.start !== "expand") return [entry.name, await fetchChecked(base, entry, onBytes)];
+  let wasMade = false;
+  const bytes = await keptOrMade(base, { name: coded.file, sha256: coded.sha256 }, async () => {
+    wasMade = true;
+    return decoded(await fetchOnce(base, entry, onBytes), coded);
+  });
+  if (!wasMade) onBytes(entry.bytes);
+  return [coded.file, bytes];
+}
 
 async function opened(manifest, files) {
   const { "tokenizer.json": tokenizer, ...ofModel } = files;

@@ -87,4 +87,11 @@ def _answer(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _load(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
-    return {"session_ms": None, "first_inference_ms": None, "read_bytes": None, "weight_cache_bytes": None}
+    return {
+        "session_ms": None,
+        "first_inference_ms": None,
+        "read_bytes": None,
+        "weight_cache_bytes": None,
+        "read_ms": None,
+        "decode_ms": None,
+    }

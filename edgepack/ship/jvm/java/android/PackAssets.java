@@ -3,6 +3,7 @@ package edgepack.module;
 import android.content.Context;
 import android.content.res.AssetFileDescriptor;
 import android.content.res.AssetManager;
+import java.io.File;
 import java.io.FileInputStream;
 import java.io.FileNotFoundException;
 import java.io.IOException;
@@ -33,14 +34,22 @@ public final class PackAssets {
     }
 
     private static ModuleFiles files(Context context) {
-        return new Assets(context.getApplicationContext().getAssets());
+        Context app = context.getApplicationContext();
+        return new Assets(app.getAssets(), new File(app.getCacheDir(), "edgepack-" + PackAssets.class.getPackage().getName()));
     }
 
     private static final class Assets implements ModuleFiles {
         private final AssetManager assets;
+        private final File cache;
 
-        Assets(AssetManager assets) {
+        Assets(AssetManager assets, File cache) {
             this.assets = assets;
+            this.cache = cache;
+        }
+
+        @Override
+        public File cache() {
+            return cache;
         }
 
         @Override

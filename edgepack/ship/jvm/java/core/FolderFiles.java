@@ -12,9 +12,21 @@ import java.nio.channels.FileChannel;
 /** A module's files in a folder: on a JVM, or where an app has downloaded them. */
 public final class FolderFiles implements ModuleFiles {
     private final File folder;
+    private final File cache;
 
     public FolderFiles(File folder) {
+        this(folder, new File(folder, ".weight-cache/expanded"));
+    }
+
+    /** cache: where coded weights are kept decoded, if the pack is to be expanded; null: nowhere, they are decoded at each start. */
+    public FolderFiles(File folder, File cache) {
         this.folder = folder;
+        this.cache = cache;
+    }
+
+    @Override
+    public File cache() {
+        return cache;
     }
 
     @Override

@@ -1,5 +1,6 @@
 package edgepack.module;
 
+import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.ByteBuffer;
@@ -10,6 +11,11 @@ public interface ModuleFiles {
 
     /** The file as memory that the system reads when it is touched; whoever asked must not write to it. */
     ByteBuffer map(String name) throws IOException;
+
+    /** A folder of this module alone that may hold decoded weights from one start to the next; null where there is none. */
+    default File cache() {
+        return null;
+    }
 
     /** A small file as a whole. */
     default byte[] read(String name) {

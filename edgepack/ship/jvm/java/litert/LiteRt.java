@@ -19,7 +19,7 @@ public final class LiteRt implements ModelRuntime {
 
     private LiteRt(ModuleFiles files, Manifest manifest, int threads) throws IOException {
         this.manifest = manifest;
-        this.model = files.map(manifest.model);
+        this.model = Weights.of(files, manifest, manifest.model, threads);
         this.interpreter = new Interpreter(model, new Interpreter.Options().setNumThreads(threads));
     }
 

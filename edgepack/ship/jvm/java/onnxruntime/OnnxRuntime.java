@@ -17,7 +17,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** Runs the model in onnxruntime. Its weights stay in the mapped file: nothing of them is copied when it is opened. */
+/** Runs the model in onnxruntime. Its weights stay in the mapped file, or where they were decoded: nothing of them is copied when it is opened. */
 public final class OnnxRuntime implements ModelRuntime {
     final OrtEnvironment environment = OrtEnvironment.getEnvironment();
     final OrtSession session;
@@ -34,7 +34,7 @@ public final class OnnxRuntime implements ModelRuntime {
             if (manifest.fields.yes("exact", false) && System.getProperty("os.arch", "").contains("86")) {
                 unsaturated(options);
             }
-            Map<String, OnnxTensorLike> outside = mapped(files);
+            Map<String, OnnxTensorLike> outside = outside(files, threads);
             if (!outside.isEmpty()) {
                 options.addExternalInitializers(outside);
             }
@@ -85,11 +85,11 @@ public final class OnnxRuntime implements ModelRuntime {
         }
     }
 
-    /** Weights by name, each a part of the mapped file: weights.json says where. */
-    private Map<String, OnnxTensorLike> mapped(ModuleFiles files) throws OrtException, IOException {
+    /** Weights by name, each a part of the file beside the graph, mapped or decoded: weights.json says where. */
+    private Map<String, OnnxTensorLike> outside(ModuleFiles files, int threads) throws OrtException, IOException {
         Map<String, OnnxTensorLike> result = new LinkedHashMap<>();
         Fields listed = new Fields(Json.parse(files.read("weights.json")), "weights.json");
-        ByteBuffer file = listed.has("file") ? files.map(listed.text("file")) : null;
+        ByteBuffer file = listed.has("file") ? Weights.of(files, manifest, listed.text("file"), threads) : null;
         for (Fields weight : listed.objects("weights")) {
             int[] shape = weight.wholes("shape");
             long[] sides = new long[shape.length];

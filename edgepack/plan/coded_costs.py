@@ -1,0 +1,144 @@
+"""What coded weights cost and save on a device: file, memory, load; how coarse a grid must be for a budget; how the device starts. Pure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from edgepack.core.errors import EdgepackError
+from edgepack.plan.coding import CodecName, Coding, StartName
+from edgepack.plan.cost_model import Prediction, narrow_weights
+from edgepack.plan.precision import FileKind, precision_facts
+from edgepack.plan.profile import Budget, PrecisionName, Profile
+from edgepack.plan.recipe import Recipe
+from edgepack.plan.shape import ModelShape
+
+FINE_BITS = 7.2  # a weight's entropy where int8 is as fine as it can be: measured on MiniLM
+_OVERHEAD = 1.012  # of codes of whole bits over the entropy, with the index: 3.596 bits where the entropy is 3.565
+_ROOM = 0.985  # of the budget is aimed at: a grid is found within 0.02 bits
+_MOST_BITS = 6.0  # beyond it a coarser grid saves nothing that is worth a stage
+_FIT_GHZ = 3.5
+_DECODE_MB_S: dict[CodecName, float] = {"deflate": 80.0, "zstd": 700.0}  # of decoded bytes, one core at that clock
+_HASH_MB_S, _FAST_HASH_MB_S = 400.0, 1500.0  # sha256 on one core at that clock, without and with instructions for it
+_PARALLEL = 0.85  # of each further core's speed that decoding chunks at once gains
+
+
+@dataclass(frozen=True)
+class Ways:
+    """Predicted, for a file that is coded: what it takes, and the load and memory of both ways to start."""
+
+    coded_mb: float
+    decoded_mb: float
+    decode_ms: float
+    stream: Prediction
+    expand: Prediction
+
+    @property
+    def decode_mb_s(self) -> float:
+        return self.decoded_mb / self.decode_ms * 1e3
+
+    @property
+    def break_even_mb_s(self) -> float:
+        """The storage's speed above which decoding takes longer than reading what coding saves."""
+        return self.decode_mb_s * (1 - self.coded_mb / self.decoded_mb)
+
+
+def coded_mb(shape: ModelShape, whole: Prediction, bits: float | None) -> float:
+    """The file with its weights coded. whole: the prediction without coding."""
+    narrow_mb = narrow_weights(shape) / 1e6
+    scales_mb = 0.0 if bits is None else shape.vocab * 4 / 1e6  # equal ones take next to nothing
+    return max(whole.file_mb - narrow_mb - scales_mb, 0.0) + narrow_mb * (FINE_BITS if bits is None else bits) / 8 * _OVERHEAD
+
+
+def bits_within(shape: ModelShape, whole: Prediction, file_mb: float) -> float:
+    """The bits a weight by which the coded file keeps to a budget, rounded down to a tenth."""
+    narrow_mb = narrow_weights(shape) / 1e6
+    rest_mb = max(whole.file_mb - narrow_mb - shape.vocab * 4 / 1e6, 0.0)
+    return min(int((file_mb * _ROOM - rest_mb) / (narrow_mb * _OVERHEAD) * 80) / 10, _MOST_BITS)
+
+
+def ways(shape: ModelShape, whole: Prediction, profile: Profile, bits: float | None, codec: CodecName) -> Ways:
+    """whole: the prediction of the same file without coding."""
+    file_mb = coded_mb(shape, whole, bits)
+    cores = 1 + (profile.cpu.cores - 1) * _PARALLEL
+    decode_ms = whole.file_mb / (_DECODE_MB_S[codec] * profile.cpu.clock_ghz / _FIT_GHZ * cores) * 1e3
+    read_ms = file_mb / profile.storage.read_mb_s * 1e3
+    session_ms = max(whole.load_ms - min(whole.file_mb, whole.read_mb) / profile.storage.read_mb_s * 1e3, 0.0)
+    stream: dict[str, Any] = {"load_ms": round(read_ms + decode_ms + session_ms, 1), "ram_mb": round(whole.ram_mb + whole.file_mb, 1)}
+    size = {"file_mb": round(file_mb, 2)}
+    hash_mb_s = _FAST_HASH_MB_S if profile.cpu.arch == "x86_64" or "aes" in profile.cpu.isa else _HASH_MB_S
+    hash_ms = whole.file_mb / (hash_mb_s * profile.cpu.clock_ghz / _FIT_GHZ) * 1e3
+    expand = {"load_ms": round(whole.file_mb / profile.storage.read_mb_s * 1e3 + hash_ms + session_ms, 1)}  # all of it is read and checked
+    return Ways(file_mb, whole.file_mb, decode_ms, whole.model_copy(update=stream | size), whole.model_copy(update=expand | size))
+
+
+def chosen_start(found: Ways, budget: Budget, wished: StartName | None) -> StartName:
+    """`stream` where it loads no slower and keeps to the budgets of memory and load; else `expand`."""
+    if wished is not None:
+        return wished
+    fits = all(
+        limit is None or value <= limit for value, limit in ((found.stream.ram_mb, budget.ram_mb), (found.stream.load_ms, budget.load_ms))
+    )
+    return "stream" if fits and found.stream.load_ms <= found.expand.load_ms else "expand"
+
+
+def predicted(found: Ways, start: StartName) -> Prediction:
+    return found.stream if start == "stream" else found.expand
+
+
+def coding_of(recipe: Recipe, profile: Profile, budget: Budget, found: Ways, bits: float | None) -> Coding:
+    """The record of a plan, with its reasons."""
+    start = chosen_start(found, budget, recipe.start)
+    codec: CodecName = recipe.codec or "deflate"
+    why = f"{_why_coded(recipe, budget, found, bits)} {_why_start(recipe, profile, budget, found, start)}"
+    return Coding(codec=codec, start=start, bits=bits, why=why)
+
+
+def _why_coded(recipe: Recipe, budget: Budget, found: Ways, bits: float | None) -> str:
+    size = f"{found.coded_mb:.1f} MB in place of {found.decoded_mb:.1f}"
+    if recipe.bits is not None:
+        return f"You asked for {recipe.bits:g} bits a weight: {size}, at the same speed once they are decoded."
+    if bits is None:
+        return f"You asked for coded weights: {size}."
+    return (
+        f"int8 alone would be {found.decoded_mb:.1f} MB, over the budget of {budget.file_mb:g} MB. A grid of {bits:g} bits a weight, "
+        f"coded, is {found.coded_mb:.1f} MB: the same ops at the same speed, and nothing has to be trained."
+    )
+
+
+def _why_start(recipe: Recipe, profile: Profile, budget: Budget, found: Ways, start: StartName) -> str:
+    beside = (
+        f"({found.stream.load_ms:.0f} ms, against {found.expand.load_ms:.0f} ms from weights that were decoded before): this storage reads "
+        f"{profile.storage.read_mb_s:g} MB/s, and decoding pays below {found.break_even_mb_s:.0f} MB/s."
+    )
+    if recipe.start is not None:
+        return f"You asked for --start {start} {beside}"
+    if start == "stream":
+        return f"Weights are decoded into memory at each start {beside}"
+    once = "Weights are decoded once, into a cache on the device: decoding at each start"
+    if budget.ram_mb is not None and found.stream.ram_mb > budget.ram_mb:
+        return f"{once} would take {found.stream.ram_mb:.0f} MB of memory (budget {budget.ram_mb:g}) {beside}"
+    return f"{once} would load slower {beside}"
+
+
+def coarse_alone(recipe: Recipe, kind: FileKind, precisions: list[PrecisionName]) -> list[PrecisionName]:
+    """Of these precisions those with a coarse grid, where the user asks for one. EdgepackError: none has it, or settings exclude it."""
+    if recipe.bits is None:
+        return precisions
+    for name, value in (("--embedding-bits 4", recipe.embedding_bits == 4), ("--sensitive", recipe.sensitive)):
+        if value:
+            raise EdgepackError(f"--bits and {name} exclude one another: the grid decides for every matrix", f"leave {name} out")
+    coarse = [name for name in precisions if kind in precision_facts(name).coarse]
+    if not coarse:
+        what = f"{' or '.join(precisions)} in {kind.format}{' for text-generation' if kind.decodes else ''}"
+        raise EdgepackError(
+            f"--bits {recipe.bits:g} with {what}: there is no coarse grid for it",
+            "leave --bits out, or use --precision int8" + (" --format onnx" if kind.format != "onnx" else ""),
+        )
+    return coarse
+
+
+def refuse_idle_start(recipe: Recipe, coding: Coding | None) -> None:
+    """EdgepackError where the user says how to start with coded weights, and none are coded."""
+    if recipe.start is not None and coding is None:
+        raise EdgepackError(
+            f"--start {recipe.start} changes nothing: the weights are not coded", "give --bits or --codec too, or leave --start out"
+        )

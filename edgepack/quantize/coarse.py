@@ -1,0 +1,112 @@
+"""Coarse grids: integers of 8 bits that take few bits after an entropy coder, rounded by error and bits together. Numpy only.
+
+A matrix has one trade-off number, its price: an error of so much is worth a bit. The step follows from it, and each weight goes to
+the integer with the least error plus price times bits, where GPTQ lets the weights that come later make up for it (entropy-constrained
+quantization: Chou, Lookabaugh, Gray 1989; with GPTQ's order and errors: Frantar 2022, arXiv 2210.17323).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgepack.quantize.gptq import damped_moments
+
+_PRICE_OF_STEP = 0.1155  # price over step squared, ln 2 / 6: where a finer step costs as many bits as it saves error (high resolution)
+_AT_ONCE = 128  # inputs whose errors are gathered before the rest of a matrix takes them over
+_ROUNDS = 2  # the integers' counts and their rounding follow from one another
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """values int8 [rows, inputs]; steps [rows]: a weight is value * step."""
+
+    values: np.ndarray
+    steps: np.ndarray
+
+    @property
+    def bits(self) -> float:
+        """Of all values together: their order-0 entropy, which the codecs come within 0.05 bits a weight of."""
+        return entropy_bits(counts_of(self.values))
+
+
+@dataclass(frozen=True)
+class Inverse:
+    """What GPTQ asks of a product's inputs: the order that they are rounded in, and the upper Cholesky factor of the inverse moments."""
+
+    order: np.ndarray
+    upper: np.ndarray
+
+    @property
+    def importance(self) -> float:
+        """The geometric mean over inputs of the error that a wrong weight makes once all others have made up for it."""
+        return float(np.exp(-2 * np.log(np.diag(self.upper)).mean()))
+
+
+def inverse_of(moments: np.ndarray) -> Inverse:
+    damped = damped_moments(moments, 0)
+    order = np.argsort(-np.diag(damped), kind="stable")
+    inverse = np.linalg.inv(damped[np.ix_(order, order)])
+    return Inverse(order, np.linalg.cholesky((inverse + inverse.T) / 2).T.astype(np.float32))
+
+
+def step_of(price: float, importance: float) -> float:
+    return float(np.sqrt(price / (_PRICE_OF_STEP * importance)))
+
+
+def round_coarse(matrix: np.ndarray, steps: np.ndarray, price: float, largest: int, inverse: Inverse | None = None) -> Coarse:
+    """`matrix` [rows, inputs] on the grid of `steps` [rows]; no integer is over `largest`. inverse: None where no inputs are known.
+
+    price: squared error that is worth a bit, in units of the products' outputs where there is an inverse, else of the weights.
+    """
+    steps = np.maximum(steps, np.abs(matrix).max(axis=1) / (largest + 0.49)).astype(np.float32)
+    steps = np.where(steps > 0, steps, np.float32(1))
+    values = np.rint(matrix / steps[:, None]).astype(np.int8)
+    for _ in range(_ROUNDS):
+        bits = bits_by_value(counts_of(values))
+        if inverse is None:
+            values = _nearest(matrix / steps[:, None], price / steps[:, None] ** 2, bits, largest)
+        else:
+            values = _by_inverse(matrix, steps, price, bits, largest, inverse)
+    return Coarse(values, steps)
+
+
+def _nearest(scaled: np.ndarray, price: np.ndarray, bits: np.ndarray, largest: int) -> np.ndarray:
+    """The integer with the least squared error plus price times bits: the nearest, or the next one towards zero. In units of the step."""
+    near = np.clip(np.rint(scaled), -largest, largest)
+    lower = near - np.sign(near)
+    costs = [(scaled - each) ** 2 + price * bits[each.astype(np.int16) + 128] for each in (near, lower)]
+    return np.where(costs[1] < costs[0], lower, near).astype(np.int8)
+
+
+def _by_inverse(matrix: np.ndarray, steps: np.ndarray, price: float, bits: np.ndarray, largest: int, inverse: Inverse) -> np.ndarray:
+    left, upper = np.asarray(matrix, np.float32)[:, inverse.order], inverse.upper
+    rounded = np.empty(left.shape, np.int8)
+    for at in range(0, left.shape[1], _AT_ONCE):
+        part = left[:, at : at + _AT_ONCE]
+        end = at + part.shape[1]
+        errors = np.empty_like(part)
+        for column in range(at, end):
+            scale = upper[column, column]
+            values = _nearest(left[:, column] / steps, price * scale**2 / steps**2, bits, largest)
+            rounded[:, column] = values
+            errors[:, column - at] = (left[:, column] - values * steps) / scale
+            left[:, column + 1 : end] -= np.outer(errors[:, column - at], upper[column, column + 1 : end])
+        left[:, end:] -= errors @ upper[at:end, end:]
+    values = np.empty_like(rounded)
+    values[:, inverse.order] = rounded
+    return values
+
+
+def counts_of(values: np.ndarray) -> np.ndarray:
+    """How often each of -128 to 127 stands in int8 values."""
+    return np.bincount(np.ascontiguousarray(values).view(np.uint8).ravel() ^ 128, minlength=256)
+
+
+def entropy_bits(counts: np.ndarray) -> float:
+    seen = counts[counts > 0]
+    return float(-(seen * np.log2(seen / seen.sum())).sum())
+
+
+def bits_by_value(counts: np.ndarray) -> np.ndarray:
+    """Bits of each value's code, by value + 128. A value that was never seen costs as much as one that was seen once in a while."""
+    return -np.log2((counts + 0.1) / (counts.sum() + 25.6)).astype(np.float32)

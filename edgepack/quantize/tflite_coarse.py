@@ -1,0 +1,94 @@
+"""An int8 encoder in TFLite on a coarse grid: its integers and scales change, its ops and shapes do not."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgepack.export.tflite_export import MODEL_FILE
+from edgepack.export.tflite_file import read_model
+from edgepack.pack.runnable import read_runnable
+from edgepack.quantize.coarse import Coarse
+from edgepack.quantize.coarse_search import Known, Matrix, at_mean_bits, beside_own_outputs
+from edgepack.quantize.tflite_gptq import moments_of_values
+from edgepack.tasks.common.task import Features
+
+_INT8 = 9  # a type of tensors
+_LARGEST = 127
+
+
+def coarse_edit(exported: Path, bits: float, texts: Sequence[Features], details: dict[str, Any]) -> Callable[[Any], None]:
+    """An edit of the quantized model, as tflite_file reads it, to so many bits a weight. details: filled with what came out."""
+    return partial(_edit, exported, bits, texts, details)
+
+
+def _edit(exported: Path, bits: float, texts: Sequence[Features], details: dict[str, Any], model: Any) -> None:
+    exact = read_model(exported / MODEL_FILE)
+    matrices = list(_matrices(exact, model))
+    sources = {matrix.source: matrix.values.shape[1] for matrix in matrices if matrix.source}
+    moments = _moments(exported, sources, texts) if texts else {}
+    known = beside_own_outputs(matrices, moments) if moments else Known({}, {})
+    rounded = at_mean_bits(matrices, known, bits, _LARGEST)
+    _store(model, rounded)
+    count = sum(each.values.size for each in rounded.values())
+    details["bits"] = round(sum(each.bits for each in rounded.values()) / count, 3)
+    details["rounded_weights"] = count
+    details["grid_texts"] = len(texts)
+
+
+def _matrices(exact: Any, model: Any) -> Iterator[Matrix]:
+    """Of all signatures, each once: what is in 8 bits in `model`, with its values in `exact`."""
+    narrow = {tensor.name for graph in model.subgraphs for tensor in graph.tensors if _is_rounded(tensor)}
+    readers = _readers(exact)
+    seen = set()
+    for at, weight, source in readers:
+        tensor = exact.subgraphs[at].tensors[weight]
+        if tensor.name not in narrow or tensor.buffer in seen:
+            continue
+        seen.add(tensor.buffer)
+        values = np.frombuffer(exact.buffers[tensor.buffer].data, np.float32).reshape(tensor.shape)
+        yield Matrix(tensor.name.decode(), values, source, source or tensor.name.decode())
+
+
+def _readers(model: Any) -> list[tuple[int, int, str | None]]:
+    """(graph, weight, what it is multiplied with) of every product and table; the signature of the longest texts comes first."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    kinds = schema.BuiltinOperator
+    found = []
+    order = sorted(model.signatureDefs, key=lambda signature: -int(signature.signatureKey.decode()[1:]))
+    for at in (signature.subgraphIndex for signature in order):
+        graph = model.subgraphs[at]
+        for operator in graph.operators:
+            code = model.operatorCodes[operator.opcodeIndex]
+            kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+            if kind == kinds.FULLY_CONNECTED:
+                found.append((at, operator.inputs[1], graph.tensors[operator.inputs[0]].name.decode()))
+            elif kind == kinds.EMBEDDING_LOOKUP:
+                found.append((at, operator.inputs[1], None))
+    return found
+
+
+def _is_rounded(tensor: Any) -> bool:
+    return tensor.type == _INT8 and len(tensor.shape) == 2 and tensor.quantization is not None and tensor.quantization.scale is not None
+
+
+def _moments(exported: Path, sources: Mapping[str, int], texts: Sequence[Features]) -> dict[str, np.ndarray]:
+    runnable = read_runnable(exported)
+    key = f"s{max(runnable.buckets)}"
+    summed = moments_of_values(exported / MODEL_FILE, key, sources, runnable, texts)
+    tokens = sum(min(len(text.ids), max(runnable.buckets)) for text in texts)
+    return {name: values / tokens for name, values in summed.items()}
+
+
+def _store(model: Any, rounded: Mapping[str, Coarse]) -> None:
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            coarse = rounded.get(tensor.name.decode()) if _is_rounded(tensor) else None
+            if coarse is None:
+                continue
+            model.buffers[tensor.buffer].data = np.ascontiguousarray(coarse.values).view(np.uint8).ravel()
+            count = len(tensor.quantization.scale)
+            tensor.quantization.scale = coarse.steps[:count] if count > 1 else coarse.steps[:1]

@@ -1,0 +1,123 @@
+"""Packs with coded weights, from the recipe to verified answers: an ordinary int8 file once it is decoded."""
+
+import hashlib
+from importlib import import_module
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+import edgepack
+from edgepack import Recipe, build, load_profile, verify
+from edgepack.core.errors import EdgepackError
+from edgepack.export.weight_places import weights_in
+from edgepack.pack.manifest import read_manifest
+from edgepack.ship.load import device_module
+
+
+def decoded(pack):
+    """The bytes of the file that a pack's coded weights stand for."""
+    manifest = read_manifest(pack)
+    weights = import_module(f"{device_module().__name__}.coded").weights_of(pack, manifest.as_json(), 1)
+    return bytes(weights.memory[manifest.coded.file]) if weights.memory else (weights.expanded / manifest.coded.file).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def recipe(teacher_folder, data_folder):
+    return Recipe(model=str(teacher_folder), data=str(data_folder), student="same", prune_heads=0.0, precision="int8", sensitive=0)
+
+
+@pytest.fixture(scope="module")
+def coded_pack(recipe, cache, tmp_path_factory):
+    out = tmp_path_factory.mktemp("coded") / "pack"
+    build(recipe.model_copy(update={"bits": 4.0, "sensitive": None}), load_profile("raspberry-pi"), out, cache, None)
+    return out
+
+
+def test_a_coded_pack_is_smaller_answers_as_well_and_states_what_was_done(coded_pack):
+    manifest = read_manifest(coded_pack)
+    names = {path.name for path in coded_pack.iterdir()}
+    assert "weights.coded" in names and "model.onnx.data" not in names and "model.onnx" in names
+    assert [row.stage for row in manifest.ladder][-2:] == ["quantize", "code"]
+    quantized, coded = manifest.ladder[-2:]
+    assert abs(quantized.details["bits"] - 4.0) < 0.05 and quantized.details["grid_texts"] > 0
+    assert coded.file_mb < 0.75 * quantized.file_mb and coded.score == quantized.score
+    assert manifest.file_mb == pytest.approx(coded.file_mb)
+    assert quantized.score.value > manifest.ladder[0].score.value - 0.05
+    assert verify(coded_pack).golden_texts > 0
+    with edgepack.load(coded_pack, threads=2) as model:
+        assert model("turn the light on").label in manifest.labels.values()
+
+
+def test_the_decoded_file_is_the_int8_file_with_the_same_ops_and_coarser_integers(coded_pack, recipe, cache, tmp_path):
+    build(recipe, load_profile("raspberry-pi"), tmp_path / "plain", cache, None)
+    plain, coded = (onnx.load(folder / "model.onnx", load_external_data=False) for folder in (tmp_path / "plain", coded_pack))
+    assert [node.op_type for node in plain.graph.node] == [node.op_type for node in coded.graph.node]
+    content = decoded(coded_pack)
+    assert hashlib.sha256(content).hexdigest() == read_manifest(coded_pack).coded.sha256
+    shapes = [{tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer} for model in (plain, coded)]
+    assert shapes[0] == shapes[1]
+    path, places = weights_in(tmp_path / "plain", "model.onnx")
+    whole = path.read_bytes()
+    fewer = [(len(set(whole[at : at + count])), len(set(content[at : at + count]))) for name, at, count in places if name.endswith("/int8")]
+    assert fewer and all(narrow < wide / 2 for wide, narrow in fewer)
+
+
+@pytest.mark.parametrize("wish", [{"codec": "zstd"}, {"bits": 3.0, "codec": "zstd", "start": "expand"}])
+def test_each_codec_and_start_goes_all_the_way(recipe, cache, tmp_path, wish):
+    changed = recipe.model_copy(update=wish | ({"sensitive": None} if "bits" in wish else {}))
+    build(changed, load_profile("raspberry-pi"), tmp_path / "pack", cache, None)
+    manifest = read_manifest(tmp_path / "pack")
+    assert manifest.coded.codec == "zstd" and (wish.get("start") is None or manifest.coded.start == wish["start"])
+    assert not (tmp_path / "pack" / ".weight-cache").exists()  # a device makes its own
+    assert verify(tmp_path / "pack").golden_texts > 0
+    assert (tmp_path / "pack" / ".weight-cache" / "expanded" / "model.onnx.data").exists() is (manifest.coded.start == "expand")
+    assert verify(tmp_path / "pack").golden_texts > 0  # from the cache, which is no part of the pack
+
+
+def test_coding_alone_leaves_the_bytes_that_a_build_without_it_ships(recipe, cache, tmp_path):
+    for name, wish in (("plain", {}), ("coded", {"codec": "deflate"})):
+        build(recipe.model_copy(update=wish), load_profile("raspberry-pi"), tmp_path / name, cache, None)
+    assert decoded(tmp_path / "coded") == (tmp_path / "plain" / "model.onnx.data").read_bytes()
+    assert (tmp_path / "coded" / "model.onnx").read_bytes() == (tmp_path / "plain" / "model.onnx").read_bytes()
+
+
+def test_a_damaged_chunk_is_refused_by_name_where_the_pack_is_run(coded_pack, tmp_path):
+    from edgepack.measure.machines.transports.local import run_job
+
+    folder = tmp_path / "pack"
+    folder.mkdir()
+    for path in (path for path in coded_pack.iterdir() if path.is_file()):
+        (folder / path.name).write_bytes(path.read_bytes())
+    whole = bytearray((folder / "weights.coded").read_bytes())
+    whole[-100] ^= 1
+    (folder / "weights.coded").write_bytes(whole)
+    with pytest.raises(EdgepackError, match=r"chunk \d+ of weights\.coded is damaged"):
+        run_job(folder, "onnxruntime", {"kind": "load", "threads": 1, "length": 8, "cold": False})
+    with pytest.raises(EdgepackError, match="weights.coded"):
+        edgepack.load(folder)
+
+
+def test_without_texts_the_grid_is_as_coarse_beside_each_matrix_s_own_size(teacher_folder, cache, tmp_path):
+    build(Recipe(model=str(teacher_folder), bits=4.5), load_profile("raspberry-pi"), tmp_path / "pack", cache, None)
+    attempt = read_manifest(tmp_path / "pack").ladder[-2].attempts[-1]
+    assert attempt.details["grid_texts"] == 0 and abs(attempt.details["bits"] - 4.5) < 0.05 and attempt.cosine > 0.9
+
+
+# With weights in 7 bits, which saturate nowhere, there are levels for 7 bits of entropy at most.
+def test_bits_that_no_grid_comes_to_are_refused_with_those_that_one_does(teacher_folder, cache, tmp_path):
+    with pytest.raises(EdgepackError, match="no grid of this model comes to it; the nearest one has") as error:
+        build(Recipe(model=str(teacher_folder), bits=7.4), load_profile("x86-edge-avx2"), tmp_path / "pack", cache, None)
+    assert "--bits" in error.value.fix and not (tmp_path / "pack").exists()
+
+
+def test_the_integers_of_a_coarse_grid_are_whole_steps_of_one_size_in_a_matrix(coded_pack, tmp_path):
+    manifest, content = read_manifest(coded_pack), decoded(coded_pack)
+    (tmp_path / "model.onnx").write_bytes((coded_pack / "model.onnx").read_bytes())
+    (tmp_path / manifest.coded.file).write_bytes(content)
+    model = onnx.load(tmp_path / "model.onnx")
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    rounded = [name.rpartition("/")[0] for name in stored if name.endswith(("/int8", "/rounded"))]
+    scales = [numpy_helper.to_array(stored[f"{name}/scale"]) for name in rounded]
+    assert scales and all(np.ptp(values) == 0 for values in scales if values.size > 1)
