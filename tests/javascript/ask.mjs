@@ -9,25 +9,21 @@ import { pathToFileURL } from "node:url";
 const folder = path.resolve(process.argv[2]);
 const source = (name) => import(pathToFileURL(path.join(folder, "src", name)).href);
 const { default: ort } = await import(pathToFileURL(createRequire(path.join(folder, "src", "x.js")).resolve("onnxruntime-web/wasm")).href);
-const [{ Texts }, { ANSWERS }, { int64, sessionOptions }, { proof }] = await Promise.all(
+const [{ Texts }, { ANSWERS }, { modelFiles, oneText, openedInBrowser }, { proof }] = await Promise.all(
   ["texts.js", "answers.js", "session.mjs", "proof.js"].map(source),
 );
 const file = (name) => readFile(path.join(folder, "dist", "model", name));
 const manifest = JSON.parse(await file("module.json"));
-const data = manifest.files.map(({ name }) => name).filter((name) => name !== manifest.model && name.startsWith(manifest.model));
 ort.env.logLevel = "error";
 ort.env.wasm.numThreads = 1;
-const session = await ort.InferenceSession.create(new Uint8Array(await file(manifest.model)), {
-  executionProviders: ["wasm"],
-  externalData: await Promise.all(data.map(async (name) => ({ path: name, data: new Uint8Array(await file(name)) }))),
-  ...sessionOptions(manifest),
-});
+const contents = modelFiles(manifest).map(async ({ name }) => [name, new Uint8Array(await file(name))]);
+const run = await openedInBrowser(ort, manifest, Object.fromEntries(await Promise.all(contents)));
 const model = {
   manifest,
   texts: new Texts(JSON.parse(await readFile(path.join(folder, "dist", "model", "tokenizer.json"), "utf8")), manifest.max_length),
   labels: Object.entries(manifest.labels).sort(([a], [b]) => a - b).map(([, name]) => name),
-  run: async ({ ids, typeIds }) => {
-    const known = { input_ids: ids, attention_mask: ids.map(() => 1), token_type_ids: typeIds };
+  run: ({ ids, typeIds }) => run(oneText(ort, manifest.inputs, ids, { typeIds })),
+};
     const outputs = await session.run(Object.fromEntries(manifest.inputs.map((name) => [name, int64(ort, known[name], [1, ids.length])])));
     return manifest.outputs.map((name) => ({ data: outputs[name].data, dims: outputs[name].dims }));
   },

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from coded_packs import coded_copy, damaged
-from jvm import needs_java, told
+from jvm import answers_of, needs_java
 from test_android import runtime
 
 from edgepack.core.errors import EdgepackError
@@ -81,14 +81,14 @@ def test_java_decodes_the_same_bytes_streams_or_expands_and_repairs_a_damaged_ca
         assets[start] = out / "src" / "main" / "assets" / "intents"
     kept = assets["expand"] / ".weight-cache" / "expanded" / "model.onnx.data"
     asked = [{"folder": str(assets[start])} for start in ("stream", "expand", "expand")]
-    assert [found["sha256"] for found in told(classes, "CodedLines", [], asked)] == [sha256] * 3
+    assert [found["sha256"] for found in answers_of(classes, "CodedLines", [], asked)] == [sha256] * 3
     assert kept.is_file() and sorted(path.name for path in kept.parent.iterdir()) == ["lock", "model.onnx.data"]
     kept.write_bytes(b"\1" * kept.stat().st_size)
-    assert next(told(classes, "CodedLines", [], asked[1:2]))["sha256"] == sha256
+    assert next(answers_of(classes, "CodedLines", [], asked[1:2]))["sha256"] == sha256
     for folder in assets.values():
         shutil.rmtree(folder / ".weight-cache", ignore_errors=True)
         damaged(folder)
-    for found in told(classes, "CodedLines", [], asked[:2]):
+    for found in answers_of(classes, "CodedLines", [], asked[:2]):
         assert found["problem"].startswith("chunk ") and "weights.coded is damaged" in found["problem"]
     assert not kept.exists()
 
@@ -108,14 +108,14 @@ def test_java_refuses_whatever_was_changed(packs, classes, tmp_path):
         content[place] ^= draw.randrange(1, 256)
         (folder / "weights.coded").write_bytes(content[: draw.randrange(1, len(content))] if number % 5 == 0 else content)
         asked.append({"folder": str(folder)})
-    assert all("problem" in found for found in told(classes, "CodedLines", [], asked))
+    assert all("problem" in found for found in answers_of(classes, "CodedLines", [], asked))
 
 
 @needs_java
 def test_the_android_module_proves_itself_on_coded_weights(packs, classes, tmp_path):
     ship(packs / "stream", "android", tmp_path / "out", package="com.example.intents")
     assets = tmp_path / "out" / "src" / "main" / "assets" / "intents"
-    (tested,) = told(classes, "ModelLines", runtime(assets), [{"op": "self_test"}])
+    (tested,) = answers_of(classes, "ModelLines", runtime(assets), [{"op": "self_test"}])
     assert tested["ok"] and tested["ids_equal"] == tested["texts"] > 0
 
 
