@@ -1,6 +1,7 @@
 """An int8 encoder in ONNX on a coarse grid: its integers and scales change, its ops and shapes do not."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -17,25 +18,37 @@ PROBE_TEXTS = 32  # of the calibration texts: they rank errors of tenths of the 
 _TABLE_MIDDLE = 128  # of a table's rows, which are stored unsigned
 
 
-def coarse_int8(
-    model: onnx.ModelProto, prepared: Prepared, quantized: onnx.ModelProto, step: Quantize, texts: Sequence[Feeds]
-) -> tuple[onnx.ModelProto, Details]:
-    """`quantized`, which was made from `prepared`, on the grid that comes to `step.mean_bits` bits a weight. model: the export.
+@dataclass(frozen=True)
+class Weighed:
+    """An int8 model's matrices in float, and what an error in each weighs: ready for a grid of any number of bits."""
+
+    quantized: onnx.ModelProto
+    matrices: Sequence[Matrix]
+    known: Known
+    largest: int
+    texts: int
+
+    def at(self, bits: float) -> tuple[onnx.ModelProto, Details]:
+        """The model on the grid that comes to so many bits a weight. EdgepackError: no grid does."""
+        rounded = at_mean_bits(self.matrices, self.known, bits, self.largest)
+        count = sum(each.values.size for each in rounded.values())
+        details: Details = {
+            "bits": round(sum(each.bits for each in rounded.values()) / count, 3),
+            "rounded_weights": count,
+            "zero_share": round(sum(int((each.values == 0).sum()) for each in rounded.values()) / count, 3),
+            "grid_texts": self.texts,
+        }
+        return with_grid(self.quantized, rounded), details
+
+
+def weighed(model: onnx.ModelProto, prepared: Prepared, quantized: onnx.ModelProto, step: Quantize, texts: Sequence[Feeds]) -> Weighed:
+    """model: the export. prepared: what `quantized` was made from.
 
     texts: of the train split; without them no error is weighed and GPTQ knows no inputs.
     """
     matrices = _matrices(model, prepared.model, quantized)
     known = _learned(model, prepared.model, matrices, texts) if texts else Known({}, {})
-    largest = 63 if step.reduce_range else 127
-    rounded = at_mean_bits(matrices, known, step.mean_bits or 0.0, largest)
-    count = sum(each.values.size for each in rounded.values())
-    details: Details = {
-        "bits": round(sum(each.bits for each in rounded.values()) / count, 3),
-        "rounded_weights": count,
-        "zero_share": round(sum(int((each.values == 0).sum()) for each in rounded.values()) / count, 3),
-        "grid_texts": len(texts),
-    }
-    return _with_grid(quantized, rounded), details
+    return Weighed(quantized, matrices, known, 63 if step.reduce_range else 127, len(texts))
 
 
 def _matrices(model: onnx.ModelProto, floats: onnx.ModelProto, quantized: onnx.ModelProto) -> list[Matrix]:
@@ -105,7 +118,7 @@ def _moments(model: onnx.ModelProto, texts: Sequence[Feeds]) -> dict[str, np.nda
     return {name: sums[name] / counts[name] for name in names}
 
 
-def _with_grid(quantized: onnx.ModelProto, rounded: Mapping[str, Coarse]) -> onnx.ModelProto:
+def with_grid(quantized: onnx.ModelProto, rounded: Mapping[str, Coarse]) -> onnx.ModelProto:
     changed = onnx.ModelProto()
     changed.CopyFrom(quantized)
     graph = Graph(changed)

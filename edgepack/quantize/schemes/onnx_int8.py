@@ -16,7 +16,7 @@ from edgepack.export.onnx_weights import load_mapped, save_whole
 from edgepack.pack.runnable import Runnable
 from edgepack.plan.steps import Quantize
 from edgepack.quantize.calibration import SAMPLED_TEXTS, CalibrationTexts, running_texts
-from edgepack.quantize.onnx_coarse import coarse_int8
+from edgepack.quantize.onnx_coarse import weighed
 from edgepack.quantize.onnx_int8_ops import quantized_products
 from edgepack.quantize.onnx_int8_search import Texts, prepare, scan
 from edgepack.quantize.onnx_smoothing import Feeds
@@ -31,19 +31,19 @@ def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Itera
     """All matrix products in int8; then all but the most sensitive ones."""
     model = load_mapped(exported / GRAPH_FILE)
     calibration, held_out = texts.sampled(SAMPLED_TEXTS)
-    feeds = Texts(_feeds(model, calibration), _feeds(model, held_out))
+    feeds = Texts(feeds_of(model, calibration), feeds_of(model, held_out))
     prepared = prepare(model, step, feeds)
     recipe = step.precision if step.method == "dynamic" else f"{step.precision}, static"
     if step.mean_bits is not None:
         running, _ = running_texts(texts)
         quantized = quantized_products(prepared.model, step.reduce_range, (), prepared.ranges)
-        coarse, details = coarse_int8(model, prepared, quantized, step, _feeds(model, running))
+        coarse, details = weighed(model, prepared, quantized, step, feeds_of(model, running)).at(step.mean_bits)
         recipe += f" on a coarse grid, {details['bits']:.2f} bits a weight"
-        yield Candidate(recipe, step.precision, partial(_write, coarse), prepared.details | details)
+        yield Candidate(recipe, step.precision, partial(write_int8, coarse), prepared.details | details)
         return
     if not step.sensitive or not feeds.calibration:
         quantized = quantized_products(prepared.model, step.reduce_range, (), prepared.ranges)
-        yield Candidate(recipe, step.precision, partial(_write, quantized), prepared.details)
+        yield Candidate(recipe, step.precision, partial(write_int8, quantized), prepared.details)
     if step.sensitive == 0 or not feeds.calibration:
         return
     scanned = scan(model, prepared, step, feeds)
@@ -52,7 +52,12 @@ def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Itera
     quantized = quantized_products(prepared.model, step.reduce_range, in_float, prepared.ranges)
     recipe += f", the {len(sensitive)} most sensitive of {len(scanned)} groups of products in fp32"
     yield Candidate(
-        recipe, step.precision, partial(_write, quantized), prepared.details, sensitivity_records(scanned, sensitive), frozenset(in_float)
+        recipe,
+        step.precision,
+        partial(write_int8, quantized),
+        prepared.details,
+        sensitivity_records(scanned, sensitive),
+        frozenset(in_float),
     )
 
 
@@ -61,7 +66,7 @@ def runnable(before: Runnable) -> Runnable:
     return before
 
 
-def _feeds(model: onnx.ModelProto, texts: Sequence[Features]) -> list[Feeds]:
+def feeds_of(model: onnx.ModelProto, texts: Sequence[Features]) -> list[Feeds]:
     """The inputs of a run for each text."""
     names = [value.name for value in model.graph.input]
     feeds = []
@@ -71,7 +76,7 @@ def _feeds(model: onnx.ModelProto, texts: Sequence[Features]) -> list[Feeds]:
     return feeds
 
 
-def _write(model: onnx.ModelProto, folder: Path) -> None:
+def write_int8(model: onnx.ModelProto, folder: Path) -> None:
     save_whole(model, folder / _UNFUSED_FILE)
     optimize_onnx(folder / _UNFUSED_FILE, folder)
     (folder / _UNFUSED_FILE).unlink()

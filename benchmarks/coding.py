@@ -1,0 +1,176 @@
+"""What coded weights take, how good they are and what decoding costs: an encoder's file at several bits a weight.
+
+    python benchmarks/coding.py --model ../shared/models/minilm-l6-sst2 --data ../shared/data/sst2
+
+Nothing is trained. Each file goes through the runtime of the target, text by text. `nearest` is what facts were measured by first: each
+channel to the nearest step of so many deviations; `half zero` sets the smaller half of each matrix to zero and keeps int8. Run it alone.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from edgepack.export.file_names import GRAPH_FILE
+from edgepack.export.onnx_weights import load_mapped
+from edgepack.export.weight_places import weights_in
+from edgepack.measure.answers import answer
+from edgepack.measure.machines.transports.local import run_job
+from edgepack.model.material import Material, gather
+from edgepack.model.quality import judge_outputs
+from edgepack.pack.coding import code_file, parts_between
+from edgepack.pack.runnable import read_runnable, write_runnable
+from edgepack.plan.recipe import Recipe
+from edgepack.plan.steps import Export, Quantize
+from edgepack.quantize.coarse import round_coarse
+from edgepack.quantize.onnx_coarse import Weighed, weighed, with_grid
+from edgepack.quantize.onnx_int8_ops import quantized_products
+from edgepack.quantize.onnx_int8_search import Texts, prepare
+from edgepack.quantize.schemes.onnx_int8 import feeds_of, write_int8
+
+RUNTIME = "onnxruntime"
+CALIBRATION, MOMENTS = 64, 400  # texts of the train split
+RATES = [10, 20, 40, 90, 400]
+
+
+def main() -> None:
+    wanted = _arguments()
+    material = gather(Recipe(model=str(wanted.model), data=str(wanted.data)))
+    exported = _exported(material, wanted.work / "export")
+    rows = material.rows("test")[: wanted.rows]
+    features = material.encoded(rows)
+    expected = _outputs(exported, features)
+    _print("fp32", _file_mb(exported), None, material, rows, features, expected, expected)
+    for name, bits, model in _models(exported, material, wanted):
+        folder = wanted.work / name.replace(" ", "-")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_int8(model, folder)
+        write_runnable(folder, read_runnable(exported))
+        outputs = _outputs(folder, features)
+        sizes = {codec: _coded(folder, codec, wanted.work) for codec in ("deflate", "zstd")}
+        _print(name, _file_mb(folder), bits, material, rows, features, outputs, expected, sizes)
+    if wanted.speed:
+        _speed(wanted.work)
+
+
+def _models(exported: Path, material: Material, wanted: argparse.Namespace) -> Iterator[tuple[str, float | None, onnx.ModelProto]]:
+    """Name, bits a weight (order-0 entropy) and model of each row."""
+    step = Quantize(precision="int8", why="")
+    model = load_mapped(exported / GRAPH_FILE)
+    train = material.train[:MOMENTS]
+    prepared = prepare(model, step, Texts(feeds_of(model, train[:CALIBRATION]), ()))
+    quantized = quantized_products(prepared.model, False, (), prepared.ranges)
+    started = time.perf_counter()
+    grid = weighed(model, prepared, quantized, step, feeds_of(model, train))
+    print(f"# weighed {len(grid.matrices)} matrices in {time.perf_counter() - started:.0f} s", flush=True)
+    yield "int8", _whole_bits(grid), quantized
+    for sigma in wanted.nearest:
+        yield from _nearest(grid, f"nearest {sigma:g}", sigma)
+    if wanted.half_zero:
+        yield from _half_zero(grid)
+    for bits in wanted.bits:
+        coarse, details = grid.at(bits)
+        yield f"{bits:g} bits", float(details["bits"]), coarse
+
+
+def _whole_bits(grid: Weighed) -> float:
+    """Of int8 as fine as it can be: 255 levels a channel."""
+    fine = [round_coarse(matrix.values, np.abs(matrix.values).max(axis=1) / 127, 0.0, 127) for matrix in grid.matrices]
+    return sum(each.bits for each in fine) / sum(each.values.size for each in fine)
+
+
+def _nearest(grid: Weighed, name: str, sigma: float) -> Iterator[tuple[str, float, onnx.ModelProto]]:
+    rounded = {matrix.name: round_coarse(matrix.values, sigma * matrix.values.std(axis=1), 0.0, 127) for matrix in grid.matrices}
+    bits = sum(each.bits for each in rounded.values()) / sum(each.values.size for each in rounded.values())
+    yield name, bits, with_grid(grid.quantized, rounded)
+
+
+def _half_zero(grid: Weighed) -> Iterator[tuple[str, float, onnx.ModelProto]]:
+    rounded = {}
+    for matrix in grid.matrices:
+        kept = np.where(np.abs(matrix.values) < np.median(np.abs(matrix.values)), np.float32(0), matrix.values)
+        rounded[matrix.name] = round_coarse(kept, np.abs(kept).max(axis=1) / 127, 0.0, 127)
+    bits = sum(each.bits for each in rounded.values()) / sum(each.values.size for each in rounded.values())
+    yield "half zero", bits, with_grid(grid.quantized, rounded)
+
+
+def _exported(material: Material, folder: Path) -> Path:
+    from edgepack.pipeline.export_onnx import export_file
+    from edgepack.pipeline.scoring import load_model
+
+    if not (folder / "runnable.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_runnable(folder, export_file(load_model(material, material.source), material, Export(opset=20, why=""), folder))
+    return folder
+
+
+def _outputs(folder: Path, features: list) -> list[np.ndarray]:
+    return answer(folder, RUNTIME, features, threads=1, exact=True, title=folder.name)
+
+
+def _file_mb(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.glob("model.onnx*")) / 1e6
+
+
+def _coded(folder: Path, codec: str, work: Path) -> float:
+    """The size of graph and coded weights; the coded folder stays in work/coded-..."""
+    out = work / f"coded-{codec}-{folder.name}"
+    out.mkdir(exist_ok=True)
+    source, places = weights_in(folder, "model.onnx")
+    stated = code_file(source, parts_between(places, source.stat().st_size), codec, "stream", out)
+    (out / "model.onnx").write_bytes((folder / "model.onnx").read_bytes())
+    write_runnable(out, read_runnable(folder).model_copy(update={"coded": stated}))
+    return ((out / "model.onnx").stat().st_size + (out / stated.coded).stat().st_size) / 1e6
+
+
+def _print(  # noqa: PLR0913, PLR0917
+    name: str, mb: float, bits: float | None, material: Material, rows: Any, features: Any, outputs: Any, expected: Any, sizes: Any = None
+) -> None:
+    quality = judge_outputs(material.task, outputs, features, rows, material.labels, expected)
+    plain = judge_outputs(material.task, expected, features, rows, material.labels, expected)
+    lost = quality.score.drop_from(plain.score)
+    wide, narrow = np.concatenate([each.ravel() for each in expected]), np.concatenate([each.ravel() for each in outputs])
+    error = float(np.square(narrow - wide).sum() / np.square(wide - wide.mean()).sum())
+    coded = " | ".join(f"{sizes[codec]:.2f}" if sizes else "" for codec in ("deflate", "zstd"))
+    flips = round((quality.flip_share or 0) * len(rows))
+    print(
+        f"| {name} | {'' if bits is None else f'{bits:.2f}'} | {mb:.2f} | {coded} | {quality.score.value:.4f} | {lost:+.2f} | {flips} | {error:.4f} |",
+        flush=True,
+    )
+
+
+def _speed(work: Path) -> None:
+    """Decoding by both codecs, throttled loads, and S128 of coded and plain files in turns."""
+    for folder in sorted(work.glob("coded-*")):
+        found = run_job(folder, RUNTIME, {"kind": "coding", "threads": 2, "runs": 5, "rates": RATES})
+        speeds = {row["threads"]: round(found["decoded_bytes"] / 1e3 / float(np.median(row["samples_ms"])), 1) for row in found["decode"]}
+        loads = {row["mb_s"]: [row["coded"]["load_ms"], row["plain"]["load_ms"]] for row in found["throttled"]}
+        print(json.dumps({"folder": folder.name, "decode_mb_s": speeds, "throttled_load_ms [coded, plain]": loads}), flush=True)
+    for folder in sorted(work.glob("coded-deflate-*")):
+        plain = work / folder.name.removeprefix("coded-deflate-")
+        job = {"kind": "latency", "threads": 1, "length": 128, "runs": 20, "seconds": 1.0}
+        turns = [[float(np.median(run_job(place, RUNTIME, job)["samples_ms"])) for place in (plain, folder)] for _ in range(5)]
+        ratio = float(np.median([coded / whole for whole, coded in turns]))
+        print(json.dumps({"folder": folder.name, "S128 coded over plain": round(ratio, 3), "turns_ms": turns}), flush=True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--bits", type=float, nargs="*", default=[4.0, 3.5, 3.2, 3.0, 2.8, 2.5])
+    parser.add_argument("--nearest", type=float, nargs="*", default=[0.35], help="steps in deviations of a channel, nearest rounding")
+    parser.add_argument("--half-zero", action="store_true")
+    parser.add_argument("--rows", type=int, default=None, help="of the test split; all if left out")
+    parser.add_argument("--speed", action="store_true", help="time decoding, throttled loads and S128 too: on a quiet machine")
+    parser.add_argument("--work", type=Path, default=Path("build/coding"))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
