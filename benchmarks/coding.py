@@ -10,6 +10,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,19 @@ CALIBRATION, MOMENTS = 64, 400  # texts of the train split
 RATES = [10, 20, 40, 90, 400]
 
 
+@dataclass(frozen=True)
+class Judged:
+    """Rows of the test split, and what the fp32 export says of them."""
+
+    material: Material
+    rows: Any
+    features: Any
+    expected: Any
+
+    def quality(self, outputs: Any) -> Any:
+        return judge_outputs(self.material.task, outputs, self.features, self.rows, self.material.labels, self.expected)
+
+
 def main() -> None:
     wanted = _arguments()
     material = gather(Recipe(model=str(wanted.model), data=str(wanted.data)))
@@ -45,7 +59,8 @@ def main() -> None:
     rows = material.rows("test")[: wanted.rows]
     features = material.encoded(rows)
     expected = _outputs(exported, features)
-    _print("fp32", _file_mb(exported), None, material, rows, features, expected, expected)
+    judged = Judged(material, rows, features, expected)
+    _print("fp32", _file_mb(exported), None, judged, expected)
     for name, bits, model in _models(exported, material, wanted):
         folder = wanted.work / name.replace(" ", "-")
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +68,7 @@ def main() -> None:
         write_runnable(folder, read_runnable(exported))
         outputs = _outputs(folder, features)
         sizes = {codec: _coded(folder, codec, wanted.work) for codec in ("deflate", "zstd")}
-        _print(name, _file_mb(folder), bits, material, rows, features, outputs, expected, sizes)
+        _print(name, _file_mb(folder), bits, judged, outputs, sizes)
     if wanted.speed:
         _speed(wanted.work)
 
@@ -128,16 +143,15 @@ def _coded(folder: Path, codec: str, work: Path) -> float:
     return ((out / "model.onnx").stat().st_size + (out / stated.coded).stat().st_size) / 1e6
 
 
-def _print(  # noqa: PLR0913, PLR0917
-    name: str, mb: float, bits: float | None, material: Material, rows: Any, features: Any, outputs: Any, expected: Any, sizes: Any = None
-) -> None:
-    quality = judge_outputs(material.task, outputs, features, rows, material.labels, expected)
-    plain = judge_outputs(material.task, expected, features, rows, material.labels, expected)
+def _print(name: str, mb: float, bits: float | None, judged: "Judged", outputs: Any, sizes: Any = None) -> None:
+    expected = judged.expected
+    quality = judged.quality(outputs)
+    plain = judged.quality(expected)
     lost = quality.score.drop_from(plain.score)
     wide, narrow = np.concatenate([each.ravel() for each in expected]), np.concatenate([each.ravel() for each in outputs])
     error = float(np.square(narrow - wide).sum() / np.square(wide - wide.mean()).sum())
     coded = " | ".join(f"{sizes[codec]:.2f}" if sizes else "" for codec in ("deflate", "zstd"))
-    flips = round((quality.flip_share or 0) * len(rows))
+    flips = round((quality.flip_share or 0) * len(judged.rows))
     print(
         f"| {name} | {'' if bits is None else f'{bits:.2f}'} | {mb:.2f} | {coded} | {quality.score.value:.4f} | {lost:+.2f} | {flips} | {error:.4f} |",
         flush=True,
