@@ -152,10 +152,9 @@ def _print(name: str, mb: float, bits: float | None, judged: "Judged", outputs: 
     error = float(np.square(narrow - wide).sum() / np.square(wide - wide.mean()).sum())
     coded = " | ".join(f"{sizes[codec]:.2f}" if sizes else "" for codec in ("deflate", "zstd"))
     flips = round((quality.flip_share or 0) * len(judged.rows))
-    print(
-        f"| {name} | {'' if bits is None else f'{bits:.2f}'} | {mb:.2f} | {coded} | {quality.score.value:.4f} | {lost:+.2f} | {flips} | {error:.4f} |",
-        flush=True,
-    )
+    shown = "" if bits is None else f"{bits:.2f}"
+    columns = (name, shown, f"{mb:.2f}", coded, f"{quality.score.value:.4f}", f"{lost:+.2f}", str(flips), f"{error:.4f}")
+    print(f"| {' | '.join(columns)} |", flush=True)
 
 
 def _speed(work: Path) -> None:

@@ -67,10 +67,14 @@ def code_file(source: Path, parts: Sequence[Part], codec: CodecName, start: Star
     return Coded(file=source.name, coded=CODED_FILE, bytes=whole, sha256=digest, codec=codec, start=start)
 
 
-def coded_bytes(values: bytes, codec: CodecName = "deflate") -> int:
-    """What one part takes, without its entries in the index."""
-    encode = _encoder(codec)
-    return sum(len(encode(chunk)) for chunk in _chunks(values))
+def coded_file_bytes(source: Path, parts: Sequence[Part], codec: CodecName) -> int:
+    """What weights.coded would take."""
+    encode, count = _encoder(codec), _HEADER.size
+    with source.open("rb") as file:
+        for part in parts:
+            count += _PART.size + len(part.name.encode())
+            count += sum(len(encode(chunk)) + _CHUNK.size for chunk in _chunks(file.read(part.count)))
+    return count
 
 
 def _chunks(values: bytes) -> Iterator[bytes]:

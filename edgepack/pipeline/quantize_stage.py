@@ -59,11 +59,23 @@ class _Judge:
             products=count_matrix_products(folder / self.runnable.model),
             limit=limit,
             passed=None if drop is None or limit is None else drop <= limit,
-            details=candidate.details,
+            details=candidate.details | self._coded(folder, candidate),
             sensitivity=candidate.sensitivity,
             in_float=in_float,
             **quality,
         )
+
+    def _coded(self, folder: Path, candidate: Candidate) -> dict[str, float]:
+        """What the file takes once its weights are coded, where they were rounded for that."""
+        if "bits" not in candidate.details or self.plan.coding is None:
+            return {}
+        from edgepack.export.weight_places import weights_in
+        from edgepack.pack.coding import coded_file_bytes, parts_between
+
+        source, places = weights_in(folder, self.runnable.model)
+        parts = parts_between(places, source.stat().st_size)
+        graph = 0 if source.name == self.runnable.model else (folder / self.runnable.model).stat().st_size
+        return {"coded_mb": round((coded_file_bytes(source, parts, self.plan.coding.codec) + graph) / 1e6, 3)}
 
 
 def check_calibration(material: Material, plan: Plan) -> None:
@@ -93,6 +105,7 @@ def make(state: BuildState, step: Quantize, place: Stage) -> dict[str, Any]:
     material, plan, exported = state.material, state.plan, state.model_file
     judge = _judge(material, plan, exported.folder)
     attempts: list[Attempt] = []
+    for_curve: list[Attempt] = []
     for candidate in candidates(step, exported.folder, _calibration_texts(material)):
         folder = place.folder / f"attempt-{len(attempts)}"
         folder.mkdir()
@@ -100,9 +113,10 @@ def make(state: BuildState, step: Quantize, place: Stage) -> dict[str, Any]:
         shutil.copyfile(exported.folder / RUNNABLE_FILE, folder / RUNNABLE_FILE)
         attempts.append(judge.judge(folder, candidate))
         say(f"  {candidate.recipe}: {attempts[-1].verdict()}")
-        if attempts[-1].passed is not False:
+        for_curve += [attempts[-1]] if candidate.for_curve else []
+        if attempts[-1].passed is not False and not candidate.for_curve:
             break
-    attempts = _keep_best(attempts, place.folder, exported.runnable.model)
+    attempts = _keep_best(attempts, for_curve, place.folder, exported.runnable.model)
     runnable = quantized_runnable(step, exported.folder)
     write_runnable(place.folder, runnable)
     details = dict(attempts[-1].details)
@@ -119,9 +133,10 @@ def after(state: BuildState, step: Quantize, place: Stage) -> tuple[BuildState, 
     return replace(state, work=QuantizedFile(state.work.checkpoint, place.folder, read_runnable(place.folder))), place.record
 
 
-def _keep_best(attempts: list[Attempt], folder: Path, model: str) -> list[Attempt]:
+def _keep_best(attempts: list[Attempt], for_curve: list[Attempt], folder: Path, model: str) -> list[Attempt]:
     """Moves the best attempt's files into `folder` and removes the others; returns the attempts with the best one last."""
-    best = min(attempts, key=lambda attempt: (attempt.passed is False, attempt.score_drop or 0.0))
+    offered = [attempt for attempt in attempts if not any(attempt is other for other in for_curve)]
+    best = min(offered, key=lambda attempt: (attempt.passed is False, attempt.score_drop or 0.0))
     for path in (folder / f"attempt-{attempts.index(best)}").glob(f"*{Path(model).suffix}*"):
         path.rename(folder / path.name)
     for index in range(len(attempts)):

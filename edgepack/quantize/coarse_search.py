@@ -115,6 +115,30 @@ def at_mean_bits(matrices: Sequence[Matrix], known: Known, bits: float, largest:
     )
 
 
+def beside_half_zero(matrices: Sequence[Matrix], rounded: Mapping[str, Coarse]) -> dict[str, float]:
+    """What magnitude pruning takes: the smaller half of each matrix at zero, then int8. Bits a weight, and weights over their error in dB."""
+    zeroed = {}
+    for matrix in matrices:
+        sizes = np.abs(matrix.values)
+        kept = np.where(sizes < np.median(sizes), np.float32(0), matrix.values)
+        zeroed[matrix.name] = round_coarse(kept, sizes.max(axis=1) / 127, 0.0, 127)
+    return {
+        "signal_db": _signal_db(matrices, rounded),
+        "half_zero_bits": round(sum(each.bits for each in zeroed.values()) / sum(each.values.size for each in zeroed.values()), 3),
+        "half_zero_signal_db": _signal_db(matrices, zeroed),
+    }
+
+
+def _signal_db(matrices: Sequence[Matrix], rounded: Mapping[str, Coarse]) -> float:
+    power = sum(float(np.square(matrix.values).sum()) for matrix in matrices)
+    wrong = sum(float(np.square(_restored(rounded[matrix.name]) - matrix.values).sum()) for matrix in matrices)
+    return round(10 * float(np.log10(power / max(wrong, 1e-30))), 1)
+
+
+def _restored(coarse: Coarse) -> np.ndarray:
+    return coarse.values * coarse.steps[:, None]
+
+
 def _first_price(matrices: Sequence[Matrix], known: Known, bits: float, largest: int) -> float:
     """By halving, on a few rows of each matrix and without what GPTQ does: near enough to go on from."""
     few = [Matrix(each.name, each.values[:: max(1, len(each.values) // 64)], None, each.group) for each in matrices]

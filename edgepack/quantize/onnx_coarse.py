@@ -9,8 +9,8 @@ import onnx
 from edgepack.export.onnx_graph import Graph, product_sources
 from edgepack.export.onnx_weights import open_mapped
 from edgepack.plan.steps import Quantize
-from edgepack.quantize.coarse import Coarse
-from edgepack.quantize.coarse_search import Known, Matrix, at_mean_bits, learned
+from edgepack.quantize.coarse import Coarse, round_coarse
+from edgepack.quantize.coarse_search import Known, Matrix, at_mean_bits, beside_half_zero, learned
 from edgepack.quantize.onnx_int8_search import Details, Prepared, error_beside, outputs_of, quiet_options
 from edgepack.quantize.onnx_smoothing import Feeds, groups_of
 
@@ -38,7 +38,14 @@ class Weighed:
             "zero_share": round(sum(int((each.values == 0).sum()) for each in rounded.values()) / count, 3),
             "grid_texts": self.texts,
         }
+        details |= beside_half_zero(self.matrices, rounded)
         return with_grid(self.quantized, rounded), details
+
+    def fine_bits(self) -> float:
+        """Of int8 as fine as it can be, each channel with a scale of its own."""
+        whole = [matrix.values for matrix in self.matrices]
+        fine = [round_coarse(values, np.abs(values).max(axis=1) / self.largest, 0.0, self.largest) for values in whole]
+        return round(sum(each.bits for each in fine) / sum(each.values.size for each in fine), 3)
 
 
 def weighed(model: onnx.ModelProto, prepared: Prepared, quantized: onnx.ModelProto, step: Quantize, texts: Sequence[Feeds]) -> Weighed:

@@ -116,6 +116,17 @@ def _what_zeros_bring(ladder: tuple[StageRecord, ...]) -> str:
     )
 
 
+def _what_zeros_would_cost(ladder: tuple[StageRecord, ...]) -> Iterator[str]:
+    """Magnitude pruning beside a coarse grid, on the same weights."""
+    for row in ladder:
+        if "half_zero_bits" in row.details:
+            yield (
+                f"The coarse grid takes {row.details['bits']} bits a weight with an error {row.details['signal_db']} dB below the weights. "
+                f"Half of the weights at zero, and int8 for the others, would take {row.details['half_zero_bits']} bits with an error "
+                f"{row.details['half_zero_signal_db']} dB below them: pruning single weights is no way to fewer bits (calculated)."
+            )
+
+
 def _what_decoding_costs(manifest: Manifest, measurement: Measurement) -> str:
     """The storage's speed at which coded weights load as fast as plain ones, beside the speeds that are known."""
     coding = measurement.coding
@@ -139,6 +150,7 @@ def _notes(manifest: Manifest, measurement: Measurement | None) -> Iterator[str]
     yield from (f"The plan itself predicts {broken}." for broken in manifest.plan.broken)
     if measurement is None or not measurement.is_the_device:
         yield f"Predicted figures: {manifest.predictions.doubt()}"
+    yield from _what_zeros_would_cost(manifest.ladder)
     if any(isinstance(step, PruneWeights) for step in manifest.plan.steps):
         yield _what_zeros_bring(manifest.ladder)
     if measurement is not None:

@@ -10,13 +10,14 @@ from edgepack.core.files import write_atomically, written_whole
 from edgepack.core.renewal import renewed_together
 from edgepack.measure.measurement import LatencyRow, Measurement, MemoryRow
 from edgepack.measure.ops import OpProfile
-from edgepack.pack.manifest import REPORT_FILES
+from edgepack.pack.manifest import REPORT_FILES, StageRecord
 from edgepack.report.charts import Bar, Line, bars, lines
 from edgepack.report.first_screen import BETTER, HOLDS, TILES, VERDICTS, WORSE
 from edgepack.report.ladder import quality_charts, score_text, weakest
 from edgepack.report.records import BUDGETS, Report
 
 _MOST_OPS = 12
+_LEAST_OF_A_CURVE = 2  # points
 _COLOURS = {"yes": "fits", "likely": "not-measured", "unlikely": "over-budget", "no": "over-budget", "unknown": "not-measured"}
 _HEADINGS = {"class": "The weakest classes", "entity type": "The weakest entity types", "group": "By group, the weakest first"}
 
@@ -86,6 +87,7 @@ def _charts(report: Report) -> dict[str, Any]:
         "size": bars("File size by stage, MB", [Bar(row.stage, (row.file_mb,), f"{row.file_mb:.1f} MB") for row in report.ladder]),
     }
     charts |= quality_charts(report.ladder)
+    charts["bits"] = _bits_chart(report.ladder)
     charts["ops"] = _ops_chart(report.ops) if report.ops else None
     times = [Bar(pack.format, (pack.median_ms,), f"{pack.median_ms:.2f} ms") for pack in report.formats if pack.median_ms is not None]
     charts["formats"] = bars(f"Median latency of the two formats, measured on {report.formats[0].where}", times) if times else None
@@ -123,6 +125,18 @@ def _measured_charts(measured: Measurement) -> dict[str, Any]:
         "start": _start_chart(measured),
         "memory": bars(f"Memory over an empty runtime, measured on {where}", memory) if memory else None,
     }
+
+
+def _bits_chart(ladder: tuple[StageRecord, ...]) -> Any:
+    """The score on held-out texts by the bits of a weight; the point that was taken has a line of its own."""
+    attempts = next((row.attempts for row in ladder if any("bits" in attempt.details for attempt in row.attempts)), ())
+    points = sorted((float(each.details["bits"]), each.score.value) for each in attempts if each.score and "bits" in each.details)
+    if len(points) < _LEAST_OF_A_CURVE or attempts[-1].score is None:
+        return None
+    taken = (float(attempts[-1].details["bits"]), attempts[-1].score.value)
+    mb = attempts[-1].details.get("coded_mb", attempts[-1].file_mb)
+    rows = [Line("score", tuple(points)), Line(f"taken: {mb} MB", (taken,))]
+    return lines("Score on held-out texts by the bits of a weight, measured", rows, "bits a weight", attempts[-1].score.metric)
 
 
 def _start_chart(measured: Measurement) -> Any:

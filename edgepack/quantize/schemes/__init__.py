@@ -33,7 +33,8 @@ SCHEMES = {
 class Candidate:
     """One way to quantize a file. write: puts files that the runtime can open into a folder. recipe, details: for the report.
 
-    in_float: weights whose products are meant to stay in float; None: all of them.
+    in_float: weights whose products are meant to stay in float; None: all of them. for_curve: judged for the report's curve, never
+    shipped.
     """
 
     recipe: str
@@ -42,6 +43,7 @@ class Candidate:
     details: dict[str, float | int | str]
     sensitivity: tuple[Sensitive, ...] = ()
     in_float: frozenset[str] | None = frozenset()
+    for_curve: bool = False
 
 
 def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Iterator[Candidate]:

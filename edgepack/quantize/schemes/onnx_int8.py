@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from edgepack.core.errors import EdgepackError
 from edgepack.export.file_names import GRAPH_FILE
 from edgepack.export.onnx_optimization import optimize_onnx
 from edgepack.export.onnx_weights import load_mapped, save_whole
 from edgepack.pack.runnable import Runnable
 from edgepack.plan.steps import Quantize
 from edgepack.quantize.calibration import SAMPLED_TEXTS, CalibrationTexts, running_texts
-from edgepack.quantize.onnx_coarse import weighed
+from edgepack.quantize.onnx_coarse import Weighed, weighed
 from edgepack.quantize.onnx_int8_ops import quantized_products
 from edgepack.quantize.onnx_int8_search import Texts, prepare, scan
 from edgepack.quantize.onnx_smoothing import Feeds
@@ -24,6 +25,7 @@ from edgepack.quantize.schemes import Candidate
 from edgepack.quantize.sensitivity import most_sensitive, sensitivity_records
 from edgepack.tasks.common.task import Features
 
+_CURVE_STEP = 0.6  # bits between the points of the report's curve
 _UNFUSED_FILE = "quantized.onnx"
 
 
@@ -37,7 +39,9 @@ def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Itera
     if step.mean_bits is not None:
         running, _ = running_texts(texts)
         quantized = quantized_products(prepared.model, step.reduce_range, (), prepared.ranges)
-        coarse, details = weighed(model, prepared, quantized, step, feeds_of(model, running)).at(step.mean_bits)
+        grid = weighed(model, prepared, quantized, step, feeds_of(model, running))
+        yield from _of_curve(grid, recipe, step)
+        coarse, details = grid.at(step.mean_bits)
         recipe += f" on a coarse grid, {details['bits']:.2f} bits a weight"
         yield Candidate(recipe, step.precision, partial(write_int8, coarse), prepared.details | details)
         return
@@ -59,6 +63,19 @@ def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Itera
         sensitivity_records(scanned, sensitive),
         frozenset(in_float),
     )
+
+
+def _of_curve(grid: Weighed, recipe: str, step: Quantize) -> Iterator[Candidate]:
+    """Points beside the one that is shipped: a coarser grid, a finer one, and int8 as fine as it can be."""
+    for bits in (step.mean_bits - _CURVE_STEP, step.mean_bits + _CURVE_STEP):
+        try:
+            model, details = grid.at(bits)
+        except EdgepackError:  # no grid comes to it
+            continue
+        name = f"{recipe} on a coarse grid, {details['bits']:.2f} bits a weight, for the curve"
+        yield Candidate(name, step.precision, partial(write_int8, model), {"bits": details["bits"]}, for_curve=True)
+    fine = {"bits": grid.fine_bits()}
+    yield Candidate(f"{recipe} at its finest, for the curve", step.precision, partial(write_int8, grid.quantized), fine, for_curve=True)
 
 
 def runnable(before: Runnable) -> Runnable:
