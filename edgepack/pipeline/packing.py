@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from edgepack.model.material import Material
 from edgepack.model.source import Source
 from edgepack.model.statements.tokenizer_config import WHOLE_FILE
 from edgepack.model.tokenizer_types import without_types
+from edgepack.pack.attempts import Attempt
 from edgepack.pack.attestation import write_attestation
 from edgepack.pack.manifest import Manifest, Origin, seal
 from edgepack.pack.runnable import Runnable, write_runnable
@@ -62,14 +63,14 @@ def write_pack(folder: Path, state: BuildState, command: str) -> Pack:
     if runnable.is_decoder and plan.format == "onnx":
         _write_json(folder / GENAI_FILE, genai_config(checkpoint.config, runnable))
     _write_json(folder / "config.json", model_config(checkpoint.config, labels))
-    products, weight_bytes, ladder = count_matrix_products(folder / runnable.model), stored_bytes(folder / runnable.model), state.ladder
+    stored = _stored(folder / runnable.model)
     if plan.coding:
-        runnable, row = coded(folder, runnable, plan.coding, ladder[-1])
-        ladder = (*ladder, row)
+        runnable, row = coded(folder, runnable, plan.coding, state.ladder[-1])
+        state = replace(state, ladder=(*state.ladder, row))
     write_runnable(folder, runnable)
     tolerance = precision_facts(_precision(state)).golden_tolerance
     write_golden(folder / "golden.jsonl", golden_texts(folder, state, runnable, tolerance))
-    manifest = _manifest(folder, state, runnable, command)
+    manifest = _manifest(state, runnable, stored, command)
     write_model_card(folder, manifest)
     write_attestation(folder, seal(folder, manifest))
     return Pack(folder, seal(folder, manifest))
@@ -77,32 +78,49 @@ def write_pack(folder: Path, state: BuildState, command: str) -> Pack:
 
 def _precision(state: BuildState) -> str:
     """Of the file that ships: a gate may have widened what was planned."""
-    attempts = state.ladder[-1].attempts
+    attempts = _attempts(state)
     return attempts[-1].precision if attempts else state.plan.precision
 
 
-def _manifest(folder: Path, state: BuildState, runnable: Runnable, command: str) -> Manifest:
-    """Before it is sealed: without the pack's files."""
+def _attempts(state: BuildState) -> tuple[Attempt, ...]:
+    """Ways to quantize; the last one is what ships."""
+    return next((row.attempts for row in reversed(state.ladder) if row.attempts), ())
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """Counts of the model file as a runtime reads it, before its weights are coded."""
+
+    products: dict[str, int]
+    weight_bytes: dict[str, int]
+
+
+def _stored(model: Path) -> _Stored:
     from edgepack.quantize.matrix_products import count_matrix_products, stored_bytes
 
+    return _Stored(count_matrix_products(model), stored_bytes(model))
+
+
+def _manifest(state: BuildState, runnable: Runnable, stored: _Stored, command: str) -> Manifest:
+    """Before it is sealed: without the pack's files."""
     material, plan, profile, precision = state.material, state.plan, state.profile, _precision(state)
     shape = state.work.checkpoint.shape(material.task.name)
-    attempts = state.ladder[-1].attempts
+    attempts = _attempts(state)
     if attempts:
-        check_shipped_products(products, attempts[-1])
+        check_shipped_products(stored.products, attempts[-1])
     return Manifest(
         **runnable.model_dump(),
         edgepack=library_versions()["edgepack"],
         format=plan.format,
         precision=precision,
         golden_tolerance=precision_facts(precision).golden_tolerance,
-        products=products,
-        weight_bytes=weight_bytes,
+        products=stored.products,
+        weight_bytes=stored.weight_bytes,
         predictions=_predicted(state, precision, shape),
         profile=profile,
         recipe=material.recipe,
         plan=plan,
-        ladder=ladder,
+        ladder=state.ladder,
         source=_origin(state.source),
         licence=state.source.licence,
         data=Origin(name=material.data.name, sha256=material.data.sha256) if material.data else None,

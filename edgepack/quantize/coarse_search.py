@@ -116,7 +116,7 @@ def at_mean_bits(matrices: Sequence[Matrix], known: Known, bits: float, largest:
 
 
 def beside_half_zero(matrices: Sequence[Matrix], rounded: Mapping[str, Coarse]) -> dict[str, float]:
-    """What magnitude pruning takes, the smaller half of each matrix at zero and int8 then: bits a weight, weights over their error in dB."""
+    """What magnitude pruning takes, half of each matrix at zero and int8 then: bits a weight, and weights over their error in dB."""
     zeroed = {}
     for matrix in matrices:
         sizes = np.abs(matrix.values)
