@@ -10,6 +10,7 @@ import os
 import re
 import stat
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date, time
 from pathlib import Path
@@ -87,10 +88,10 @@ def read_json_object(path: Path, limit_bytes: int = JSON_BYTES, fix: str = _SAVE
 
 
 def parse_json(text: str | bytes, place: str, fix: str = _SAVE_AGAIN, verb: str = "is not JSON", finite: bool = True) -> Any:
-    """One JSON value. EdgepackError: no JSON, no UTF-8, half a character, nested deeper than DEPTH, and NaN and infinity where `finite`."""
+    """One JSON value. EdgepackError: no JSON, no UTF-8, half a character, a key twice, deeper than DEPTH, NaN and infinity if `finite`."""
     try:
         text = text.decode("utf-8") if isinstance(text, bytes) else text
-        value = json.loads(text, parse_constant=_no_number) if finite else json.loads(text)
+        value = json.loads(text, object_pairs_hook=_once_each, parse_constant=_no_number if finite else None)
     except RecursionError:
         raise EdgepackError(f"{place} {verb}: nested deeper than {DEPTH} levels", fix) from None
     except (ValueError, UnicodeDecodeError) as error:  # an integer of over 4,300 digits is a plain ValueError
@@ -143,6 +144,15 @@ def answer_of(text: str | bytes, place: str) -> dict[str, Any]:
 def _no_waiting(path: str, flags: int) -> int:
     """A named pipe that nobody writes to would be waited for."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a key that stands twice one reader takes the first value, another the last: a hash or a signature would hold for both."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        raise ValueError(f"the key {shown(counts.most_common(1)[0][0])} stands there twice")
+    return content
 
 
 def _no_number(name: str) -> NoReturn:

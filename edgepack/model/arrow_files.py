@@ -8,7 +8,8 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.reading import DATA_BYTES, check_size
 from edgepack.tasks.common.rows import Record
 
-MOST_ROWS = 50_000_000  # a parquet file of a few bytes can state any number of equal rows
+MOST_ROWS = 50_000_000
+_MOST_ROWS_A_BYTE, _ALWAYS_ROWS = 100, 1_000_000  # a parquet file of a few bytes can state any number of equal rows
 
 
 def read_columns(path: Path) -> list[Record]:
@@ -51,8 +52,9 @@ def _arrow_table(path: Path) -> Any:
 
 
 def _check_rows(count: int, path: Path) -> None:
-    if count > MOST_ROWS:
-        raise EdgepackError(f"{path.name} states {count:,} rows, the most is {MOST_ROWS:,}", "split the file")
+    most = min(MOST_ROWS, max(_ALWAYS_ROWS, _MOST_ROWS_A_BYTE * path.stat().st_size))
+    if count > most:
+        raise EdgepackError(f"{path.name} states {count:,} rows, the most for a file of its size is {most:,}", "split the file")
 
 
 def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:

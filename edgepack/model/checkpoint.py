@@ -88,7 +88,7 @@ def load_tokenizer(folder: Path, lower_case: bool = False) -> Any:
 
     with quiet_transformers():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError) as error:
             reason = str(error).strip().split("\n")[0]
             raise EdgepackError(f"no tokenizer in {folder}: {reason}", "save the tokenizer beside the model") from None
@@ -136,18 +136,21 @@ def _attention(config: Mapping[str, Any], place: str) -> dict[str, Any]:
 def _from_pretrained(source: Source, task: str, dimensions: int | None, trust_remote_code: bool) -> nn.Module:
     loaded_as = _loaded_as(source, task)
     has_new_labels = source.adapter is not None or loaded_as.name != task
-    model, report = _class_of(loaded_as).from_pretrained(
-        source.folder,
-        dtype=torch.float32,
-        use_safetensors=True,
-        local_files_only=True,
-        trust_remote_code=trust_remote_code,
-        output_loading_info=True,
-        ignore_mismatched_sizes=True,  # told below, by the tensor's name
-        **(_head_settings(source.config) if has_new_labels else {}),
-        **_attention(source.config, source.name),
-        **_extra_arguments(source, loaded_as),
-    )
+    try:
+        model, report = _class_of(loaded_as).from_pretrained(
+            source.folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below, by the tensor's name
+            **(_head_settings(source.config) if has_new_labels else {}),
+            **_attention(source.config, source.name),
+            **_extra_arguments(source, loaded_as),
+        )
+    except Exception as error:  # the library's border: what it cannot make of a folder, it says by a class of any kind
+        raise _not_loaded(source, error) from error
     if report["mismatched_keys"] and not has_new_labels:
         tensor, stored, wanted = sorted(report["mismatched_keys"])[0]
         raise EdgepackError(
@@ -164,6 +167,14 @@ def _from_pretrained(source: Source, task: str, dimensions: int | None, trust_re
     return with_head(model, source.parts_for(task_named(task)), dimensions, source.root)
 
 
+def _not_loaded(source: Source, error: Exception) -> EdgepackError:
+    reason = (str(error).strip().splitlines() or [""])[0]
+    return EdgepackError(
+        f"transformers cannot load {source.name}: {type(error).__name__}: {reason}",
+        "see whether AutoModel.from_pretrained loads the folder, and save the model again",
+    )
+
+
 def _head_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """A base model's head, where it has one, makes room for the adapter's; the config names the labels."""
     names = {int(index): name for index, name in (config.get("id2label") or {}).items()}
@@ -175,11 +186,14 @@ def _head_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 def _from_record(source: Source, task: str, dimensions: int | None) -> nn.Module:
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(source.folder, local_files_only=True)
     loaded_as = _loaded_as(source, task)
-    model = _class_of(loaded_as).from_config(
-        config, dtype=torch.float32, **_attention(source.config, source.name), **_extra_arguments(source, loaded_as)
-    )
+    try:
+        config = AutoConfig.from_pretrained(source.folder, local_files_only=True, trust_remote_code=False)
+        model = _class_of(loaded_as).from_config(
+            config, dtype=torch.float32, **_attention(source.config, source.name), **_extra_arguments(source, loaded_as)
+        )
+    except Exception as error:
+        raise _not_loaded(source, error) from error
     try:
         resize_layers(model, source.record.layers)
         with_head(model, source.parts_for(task_named(task)), dimensions)

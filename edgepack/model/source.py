@@ -16,6 +16,7 @@ from edgepack.core.reading import as_object, is_there, read_bytes, read_json_obj
 from edgepack.core.records import Frozen
 from edgepack.core.showing import shown
 from edgepack.model.adapter_base import TOKENIZERS, config_with_head, has_other_tokenizer
+from edgepack.model.config_code import check_config
 from edgepack.model.safetensors_file import check_safetensors
 from edgepack.model.statements.adapter_config import FILE as ADAPTER_FILE
 from edgepack.model.statements.adapter_config import WEIGHTS as ADAPTER_WEIGHTS
@@ -161,9 +162,11 @@ def find_model(
         return replace(_adapted(name, folder, adapter, base, trust_remote_code, with_weights), revision=commit)
     root, folder = folder, transformer_folder(folder)
     config = _read_config(folder)
-    if config.get("auto_map") and not trust_remote_code:
+    check_config(config, f"{folder.name}/config.json", model, trust_remote_code)
+    if adapter is not None:
         raise EdgepackError(
-            f"{model} contains code of its own ({folder.name}/config.json, auto_map)", "read it, then pass --trust-remote-code"
+            f"{model} holds a model and a LoRA adapter: which of them is meant is not clear",
+            "name the adapter's base with --base, or remove adapter_config.json from the folder",
         )
     weights = tuple(_weight_files(folder)) if with_weights else ()
     for path in weights:

@@ -22,7 +22,9 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from edgepack.core.distributed import agreed, is_first, processes_here, world_size
 from edgepack.core.errors import EdgepackError
-from edgepack.core.progress import Bar, bar
+from edgepack.core.files import sha256_of, write_atomically
+from edgepack.core.progress import Bar, bar, say
+from edgepack.core.reading import read_json_object
 from edgepack.model.batches import Ordered, batch_order, collate
 from edgepack.model.checkpoint import quiet_transformers
 from edgepack.model.evaluation import pad_id_of, takes_types, use_all_cores
@@ -172,13 +174,14 @@ class _Follow(TrainerCallback):
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in whole.values()}
         save_file(weights, folder / f"{_BEST}.partial")
         (folder / f"{_BEST}.partial").replace(folder / _BEST)
-        training.write_text(json.dumps({"score": score}))
+        write_atomically(training, json.dumps({"score": score}))
 
     def on_save(self, args, state, control, **kwargs):
         checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         agreed(True)  # the others' random states are written too
         if is_first():
-            (checkpoint / _COMPLETE).write_text(json.dumps({"seconds": self.clock.seconds()}))
+            sealed = {"seconds": self.clock.seconds(), "files": _hashes(checkpoint)}
+            write_atomically(checkpoint / _COMPLETE, json.dumps(sealed))
 
 
 def _arguments(folder: Path, settings: Training, batch_rows: int, steps: int, seed: int) -> TrainingArguments:
@@ -206,20 +209,36 @@ def _arguments(folder: Path, settings: Training, batch_rows: int, steps: int, se
 
 
 def _last_complete(folder: Path) -> Path | None:
-    """The newest sealed checkpoint; those that a kill cut off are removed."""
-    sealed = []
-    for checkpoint in folder.glob("checkpoint-*"):
-        if (checkpoint / _COMPLETE).is_file():
-            sealed.append(checkpoint)
-        else:
-            shutil.rmtree(checkpoint)
-    return max(sealed, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
+    """The newest sealed checkpoint that is as it was saved; those that a kill cut off, or that were damaged, are removed."""
+    for checkpoint in sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.removeprefix("checkpoint-")), reverse=True):
+        sealed = _seal_of(checkpoint)
+        if sealed is not None and sealed.get("files") == _hashes(checkpoint):
+            return checkpoint
+        if sealed is not None:
+            say(f"a checkpoint of the training is damaged and is not used: {checkpoint}")
+        shutil.rmtree(checkpoint)
+    return None
+
+
+def _seal_of(checkpoint: Path) -> dict[str, Any] | None:
+    """None: it has none. Empty where it cannot be read."""
+    if not (checkpoint / _COMPLETE).is_file():
+        return None
+    try:
+        return read_json_object(checkpoint / _COMPLETE)
+    except EdgepackError:
+        return {}
+
+
+def _hashes(checkpoint: Path) -> dict[str, str]:
+    files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != _COMPLETE)
+    return {path.relative_to(checkpoint).as_posix(): sha256_of(path) for path in files}
 
 
 def spent_seconds(folder: Path) -> float:
     """What killed runs have spent on the checkpoints in `folder`."""
     checkpoint = _last_complete(folder)
-    return json.loads((checkpoint / _COMPLETE).read_text())["seconds"] if checkpoint else 0.0
+    return _seal_of(checkpoint)["seconds"] if checkpoint else 0.0
 
 
 class _dropout_off:

@@ -4,9 +4,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.fields import FileName, OneLine, PackageName, Sha256, VersionText
@@ -114,6 +114,16 @@ class Manifest(Runnable):
     versions: dict[PackageName, VersionText]
     files: tuple[PackedFile, ...]
 
+    @model_validator(mode="after")
+    def _each_file_stands_once(self) -> Self:
+        """Also where upper and lower case are the same: there one file would hide the other."""
+        seen: set[str] = set()
+        for file in self.files:
+            if file.name.casefold() in seen:
+                raise EdgepackError(f"{MANIFEST_FILE} lists {file.name} twice", "build or copy the pack again")
+            seen.add(file.name.casefold())
+        return self
+
     @property
     def pack_id(self) -> str:
         """One hash for what is shipped: the reports and the statement about it do not change it."""
@@ -209,7 +219,8 @@ def check_files(folder: Path, manifest: Manifest, skip: tuple[str, ...] = ()) ->
         what = "is missing from" if name in listed else "does not belong to"
         raise EdgepackError(f"{name} {what} the pack {folder}", "build or copy the pack again")
     for name, file in listed.items():
-        if name not in skip and packed(folder / name) != file:
+        path = folder / name  # its size first: hashing what became far larger would take as long
+        if name not in skip and (path.stat().st_size != file.bytes or packed(path) != file):
             raise EdgepackError(
                 f"{name} in {folder} was changed: its hash is not the one in {MANIFEST_FILE}", "build or copy the pack again"
             )

@@ -1,7 +1,9 @@
 """Declares what each stage reads. The key of a stage's result is the hash of this record, so a stage must read nothing else."""
 
 import hashlib
+import os
 import platform
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
@@ -19,6 +21,13 @@ from edgepack.tasks.common.rows import Row
 
 # They find one of many modules by its name. A stage's roots name the one that it uses.
 CHOOSERS = ("edgepack.measure.machines.targets", "edgepack.pipeline.export_stage", "edgepack.quantize.schemes")
+
+# Of torch, MKL, oneDNN, OpenBLAS, OpenMP, CUDA and onnxruntime: instruction sets, ways to sum, devices. Not caches and not telemetry.
+_KERNELS = re.compile(
+    "ATEN_CPU_CAPABILITY$|(ONE)?DNN_MAX_CPU_ISA$|(ONE)?DNN_DEFAULT_FPMATH_MODE$|MKL_(CBWR|ENABLE_INSTRUCTIONS|NUM_THREADS|DYNAMIC)$"
+    "|OPENBLAS_(CORETYPE|NUM_THREADS)$|OMP_NUM_THREADS$|CUDA_VISIBLE_DEVICES$|CUBLAS_WORKSPACE_CONFIG$|NVIDIA_TF32_OVERRIDE$"
+    "|TORCH_ALLOW_TF32_CUBLAS_OVERRIDE$|PYTORCH_ENABLE_MPS_FALLBACK$|XNNPACK_|ORT_MLAS_"
+)
 
 
 class MaterialInputs(Frozen):
@@ -64,6 +73,7 @@ class StageInputs(Frozen):
     seed: int | None = None
     threads: int  # a sum in another order is another sum
     machine: str
+    environment: dict[str, str]  # variables that choose the kernels of the libraries that compute
     libraries: dict[str, str]
     code_sha256: str
 
@@ -147,6 +157,7 @@ def _computed_by(roots: Sequence[str]) -> dict[str, Any]:
     return {
         "threads": usable_cores(),
         "machine": f"{platform.system()} {platform.machine()}",
+        "environment": {name: value for name, value in sorted(os.environ.items()) if _KERNELS.match(name)},
         "libraries": library_versions_of(roots, CHOOSERS),
         "code_sha256": code_sha256(roots, CHOOSERS),
     }

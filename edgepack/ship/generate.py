@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.host import usable_cores
+from edgepack.core.reading import parse_json
 from edgepack.core.records import Frozen
 from edgepack.measure.machines.transports.local import stream_job
 from edgepack.pack.manifest import REPORT_FILES, Manifest, check_files, read_manifest
@@ -193,10 +194,8 @@ def read_messages(text: str) -> list[dict[str, str]]:
     """A JSON list of messages, or any other text as the one message of a user. EdgepackError: a list that is not JSON."""
     if not text.lstrip().startswith("[{"):
         return [{"role": "user", "content": text}]
-    try:
-        messages: list[dict[str, str]] = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise EdgepackError(f"--chat is not JSON: {error}", 'give [{"role": "user", "content": "..."}], or a plain text') from None
+    fix = 'give [{"role": "user", "content": "..."}], or a plain text'
+    messages: list[dict[str, str]] = parse_json(text, "--chat", fix)
     return messages
 
 

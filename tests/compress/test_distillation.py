@@ -124,7 +124,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("kill_at", [1, 20, 55])
 def test_a_training_that_was_cut_off_goes_on_to_the_same_bytes(material, tmp_path, kill_at):
-    """The real kill -9 stands in test_pipeline.py; here the moment is exact, and one checkpoint is left half-written."""
+    """The real kill -9 stands in test_pipeline.py; here the moment is exact. A checkpoint is left half-written, others damaged."""
 
     def loss_that_dies(model, batch, targets):
         nonlocal steps
@@ -147,6 +147,9 @@ def test_a_training_that_was_cut_off_goes_on_to_the_same_bytes(material, tmp_pat
     checkpoints = sorted((tmp_path / "broken").glob("checkpoint-*"))
     if checkpoints:
         shutil.copytree(checkpoints[-1], tmp_path / "broken" / "checkpoint-9999", ignore=shutil.ignore_patterns("edgepack-complete.json"))
+        for number, name in ((9998, "optimizer.pt"), (9997, "edgepack-complete.json"), (9996, "model.safetensors")):
+            damaged = shutil.copytree(checkpoints[-1], tmp_path / "broken" / f"checkpoint-{number}") / name
+            damaged.write_bytes(damaged.read_bytes()[:-1] + b"\x7f")
     survived, steps = True, 0
     resumed = run(tmp_path / "broken").state_dict()
     assert kill_at == 1 or steps < len(whole.features) // 32 * 8

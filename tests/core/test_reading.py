@@ -18,6 +18,7 @@ WRONG = {
     "a number that is none": '{"a": NaN}',
     "an infinite number": '{"a": 1e999}',
     "an integer of many digits": "9" * 5000,
+    "a key that stands twice": '{"a": 1, "b": {"c": 1, "c": 2}}',
     "half a character": '["\\ud800"]',
     "half a character in a key": '{"\\udc00": 1}',
 }

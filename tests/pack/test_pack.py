@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from small import make_model
 from edgepack.cli.recipe_flags import recipe_of, takes_settings
 from edgepack.core.errors import EdgepackError
 from edgepack.core.files import check_disk, check_output, write_atomically, written_whole
-from edgepack.pack.manifest import MANIFEST_FILE, STATEMENT_FILE, SUMS_FILE, check_files, read_manifest, seal
+from edgepack.pack.manifest import MANIFEST_FILE, STATEMENT_FILE, SUMS_FILE, Manifest, check_files, read_manifest, seal
 from edgepack.pack.runnable import read_runnable
 from edgepack.pipeline.packing import model_config
 from edgepack.pipeline.verify import verify
@@ -96,6 +97,23 @@ def test_sums_that_do_not_say_what_is_there_are_refused(copy, damage):
             path.unlink()
     with pytest.raises(EdgepackError, match="SHA256SUMS (is missing from the pack|in .* was changed)"):
         check_files(copy, read_manifest(copy))
+
+
+@pytest.mark.parametrize("twin", ["model.onnx", "MODEL.onnx"])
+def test_a_file_that_is_listed_twice_is_refused_where_case_counts_and_where_not(pack_folder, twin):
+    content = read_manifest(pack_folder).as_json()
+    stated = next(file for file in content["files"] if file["name"] == "model.onnx")
+    with pytest.raises(EdgepackError, match=f"pack.json lists {twin} twice"):
+        Manifest.read(content | {"files": [*content["files"], stated | {"name": twin}]}, "pack.json")
+
+
+def test_a_file_that_became_far_larger_is_refused_without_reading_it(copy):
+    with (copy / "model.onnx.data").open("r+b") as file:
+        file.truncate(1 << 40)  # a sparse terabyte
+    began = time.monotonic()
+    with pytest.raises(EdgepackError, match=r"model.onnx.data in .* was changed"):
+        check_files(copy, read_manifest(copy))
+    assert time.monotonic() - began < 5
 
 
 def test_golden_vectors_hold_texts_ids_and_outputs(pack_folder):

@@ -166,6 +166,15 @@ def test_another_number_of_threads_moves_every_key(model, data, monkeypatch):
     assert first_moved(before, keys_of(recipe)) == "teacher"
 
 
+@pytest.mark.parametrize(("name", "moves"), [("ATEN_CPU_CAPABILITY", True), ("OMP_NUM_THREADS", True), ("LANG", False), ("HOME", False)])
+def test_a_variable_that_chooses_kernels_moves_every_key(name, moves, model, data, monkeypatch):
+    recipe = Recipe(model=str(model), data=str(data), **FIXED)
+    monkeypatch.delenv(name, raising=False)
+    before = keys_of(recipe)
+    monkeypatch.setenv(name, "default")
+    assert first_moved(before, keys_of(recipe)) == ("teacher" if moves else None)
+
+
 def test_a_file_that_is_not_exported_yet_is_a_fault_of_the_plan(model):
     source = gather(Recipe(model=str(model))).source
     state = BuildState(source, None, None, PROFILE, None, TrainedModel(source))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 _TYPES = {".html": "text/html; charset=utf-8", ".mjs": "text/javascript", ".wasm": "application/wasm", ".json": "application/json"}
 _CHUNK = 1 << 20
+_LOOPBACK = ("127.0.0.1", "localhost")
 
 
 class PageServer:
@@ -48,6 +49,10 @@ def page_server() -> Iterator[PageServer]:
 
 def _answer(request: BaseHTTPRequestHandler, server: PageServer) -> None:
     """COOP and COEP make the page cross-origin isolated; no-store leaves it to the page what is kept."""
+    host, port = (request.headers.get("Host") or "").partition(":")[::2]
+    if host not in _LOOPBACK or port != server.url.rpartition(":")[2]:  # a page of the web that has this machine's address by its own name
+        request.send_error(403)
+        return
     name = request.path.partition("?")[0].removeprefix("/")
     path = server.files.get(name)
     if path is None or not path.is_file():
