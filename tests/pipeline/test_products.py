@@ -75,4 +75,4 @@ def test_the_budget_is_judged_by_raw_text_where_that_is_answered_otherwise(pack_
     lower = manifest.served.model_copy(update={"differing": 3, "score_drop": 77.0})
     checks = {check.name: check for check in judge(manifest.model_copy(update={"served": lower}), None).checks}
     assert checks["score_drop"].actual == 77.0 and checks["score_drop"].ok is False and "raw texts" in checks["score_drop"].where
-    assert any("answers 3 rows otherwise" in fact for fact in facts_of(manifest.model_copy(update={"served": lower})))
+    assert any("answers 3 rows differently" in fact for fact in facts_of(manifest.model_copy(update={"served": lower})))
