@@ -63,4 +63,4 @@ def test_messages_are_answered_as_by_the_models_own_library(chatting):
 def test_what_is_not_a_conversation_is_refused_by_name(chatting, request_body, says):
     with served(chatting[1]) as place:
         status, body = asked(place, json.dumps(request_body))
-        assert status == 400 and says in body.decode()
+        assert status == 422 and says in body.decode()
