@@ -7,7 +7,6 @@ room for. A request is a line of JSON on standard input, behind a `put` follow t
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import platform
@@ -19,6 +18,7 @@ import tempfile
 import threading
 from pathlib import Path
 
+import board_process
 import board_python
 import machine
 from store import FRESH_MARK, MARK, Store, Wrong, being_set_up_by, bytes_under, checked, claim, error_of, is_set_up, mark_finished, sweep
@@ -26,7 +26,6 @@ from store import FRESH_MARK, MARK, Store, Wrong, being_set_up_by, bytes_under, 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before anything here imports onnxruntime: it would keep a database in the home folder
 HELLO = b"edgepack is here\n"  # before it may stand what a login script prints
 IDLE_S = 600  # a network that is cut without a word leaves nobody here for longer
-DROPPED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONPATH", "PYTHONSTARTUP")
 
 
 class Session:
@@ -94,12 +93,7 @@ class Session:
         path = self.work() / "job.json"
         path.write_text(json.dumps(job))
         command = [self._python(), "-X", "utf8", str(self.work() / "targets" / checked(script)), str(self.work() / "pack"), str(path)]
-        environment = {name: value for name, value in os.environ.items() if name not in DROPPED}
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509  it calls one function of C, and dies with us also where we are killed
-            env=dict(environment, PYTHONDONTWRITEBYTECODE="1"),
-        )  # fmt: skip
+        self._process = board_process.started(command)
         threading.Thread(target=self._wait, args=(self._process, time_out_s), daemon=True).start()
 
     def set_up(self) -> bool:
@@ -167,7 +161,7 @@ class Session:
     def end(self) -> None:
         """Nothing of this session stays: not its process, not its folder, not a set-up that was not finished."""
         self._wait_no_longer()
-        _kill(self._process)
+        board_process.kill(self._process)
         if self._process:
             self._process.wait()
         if self._work:
@@ -182,7 +176,7 @@ class Session:
             self._claim = None
 
     def _wait(self, process, time_out_s) -> None:
-        timer = threading.Timer(time_out_s, _kill, (process,))
+        timer = threading.Timer(time_out_s, board_process.kill, (process,))
         timer.start()
         out, err = process.communicate()
         too_long = not timer.is_alive()
@@ -236,24 +230,6 @@ def main() -> None:
             session.serve(json.loads(line.decode()), data)
     finally:
         session.end()
-
-
-def _kill(process) -> None:
-    if process is not None and process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-try:
-    _LIBC = ctypes.CDLL(None)
-except (OSError, TypeError):
-    _LIBC = None
-
-
-def _die_with_parent() -> None:
-    """prctl(PR_SET_PDEATHSIG, SIGKILL): also where this process is killed in a way that lets it clean nothing up."""
-    if _LIBC is not None and hasattr(_LIBC, "prctl"):
-        _LIBC.prctl(1, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,17 @@ On = Annotated[
         show_default=LOCAL.name,
     ),
 ]
+Providers = Annotated[
+    str | None,
+    typer.Option(
+        help="With --ops: ask these execution providers before the CPU, such as nnapi,xnnpack, and show where each op ran. "
+        "`profile` asks the accelerators that the device profile lists."
+    ),
+]
+MaxFallback = Annotated[
+    str | None,
+    typer.Option(help="With --providers: the largest share of time that may run on the CPU. The exit code is 2 if more does."),
+]
 
 
 def measure(  # noqa: PLR0913, PLR0917  a flag is a parameter
@@ -37,17 +48,8 @@ def measure(  # noqa: PLR0913, PLR0917  a flag is a parameter
     ] = 0.0,
     force: Annotated[bool, typer.Option("--force", help="Measure even while other programs take the cores. The report says so.")] = False,
     ops: Annotated[bool, typer.Option("--ops", help="Measure the time of each op too, with the runtime's profiler.")] = False,
-    providers: Annotated[
-        str | None,
-        typer.Option(
-            help="With --ops: ask these execution providers before the CPU, such as nnapi,xnnpack, and show where each op ran. "
-            "`profile` asks the accelerators that the device profile lists."
-        ),
-    ] = None,
-    max_fallback: Annotated[
-        str | None,
-        typer.Option(help="With --providers: the largest share of time that may run on the CPU. The exit code is 2 if more does."),
-    ] = None,
+    providers: Providers = None,
+    max_fallback: MaxFallback = None,
     baseline: Annotated[
         Path | None,
         typer.Option(help="Older report.json of the same machine to compare with. The exit code is 2 if a figure became worse."),

@@ -78,13 +78,9 @@ def ship(  # noqa: PLR0913, PLR0917  a flag is a parameter
     signer = read_signer(Path(sign)) if sign else None
     keys = (signer.public_key,) if signer else ()
     release = read_release(version, minimum_version, expires, keys, tuple(map(str, also_trust)))
-    manifest = read_manifest(pack)
-    check_files(pack, manifest, skip=REPORT_FILES)
-    task_named(manifest.task)
-    runtime_facts(manifest.plan.runtime)
     shipment = Shipment(
         pack=pack,
-        manifest=manifest,
+        manifest=_known_pack(pack),
         platform=platform,
         name=module_name,
         package=module_package,
@@ -96,6 +92,15 @@ def ship(  # noqa: PLR0913, PLR0917  a flag is a parameter
     warnings = (*writer.check(shipment), *(permissions_warning(signer.file) if signer else ()))
     with only_one(out, "the output"):
         return _shipped(writer, shipment, out, warnings)
+
+
+def _known_pack(pack: Path) -> Manifest:
+    """EdgepackError: a file was changed, or the pack's task or runtime is not one of this edgepack's."""
+    manifest = read_manifest(pack)
+    check_files(pack, manifest, skip=REPORT_FILES)
+    task_named(manifest.task)
+    runtime_facts(manifest.plan.runtime)
+    return manifest
 
 
 def _shipped(writer: ModuleType, shipment: Shipment, out: Path, warnings: tuple[str, ...]) -> Shipped:

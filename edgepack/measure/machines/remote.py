@@ -22,7 +22,7 @@ from edgepack.measure.machines.targets import Target
 from edgepack.pack.manifest import REPORT_FILES, STATEMENT_FILE, Manifest, PackedFile, packed
 from edgepack.plan.runtime import packages_to_look_for
 
-_SOURCES = ("machine", "hashing", "store", "board_python", "board")
+_SOURCES = ("machine", "hashing", "store", "board_python", "board_process", "board")
 _BOOT = (
     "import sys, json, types\n"
     "for name, text in json.loads(sys.stdin.buffer.readline().decode()):\n"
