@@ -1,0 +1,62 @@
+"""Coarse grids in every kind of file that has one: the same ops, as many bits as asked for, answers near those of fp32."""
+
+import numpy as np
+import pytest
+from test_schemes import RUNTIMES, cosine, exported, tiny
+
+from edgepack.core.errors import EdgepackError
+from edgepack.export.weight_places import weights_in
+from edgepack.measure.answers import answer
+from edgepack.pack.coding import coded_file_bytes, parts_between
+from edgepack.pack.runnable import write_runnable
+from edgepack.plan.formats import check_installed
+from edgepack.plan.steps import Quantize
+from edgepack.quantize.calibration import CalibrationTexts
+from edgepack.quantize.matrix_products import count_matrix_products
+from edgepack.quantize.schemes import candidates
+
+KINDS = [("onnx", "dynamic", False), ("onnx", "static", False), ("onnx", "blockwise", True), ("tflite", "dynamic", False)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("file_format", "method", "decodes"), KINDS, ids=str)
+def test_a_coarse_grid_has_the_bits_that_were_asked_for_and_the_ops_of_the_fine_one(tmp_path, file_format, method, decodes):
+    try:
+        check_installed(file_format)
+    except EdgepackError as error:
+        pytest.skip(str(error))
+    model, task, texts = tiny(tmp_path / "model", decodes)
+    runnable = exported(tmp_path / "fp32", file_format, model, task, decodes)
+    calibration = CalibrationTexts(lambda: texts * 4, lambda count: (texts[:12], texts[12:]), is_precision_fixed=True)
+    expected = answer(tmp_path / "fp32", RUNTIMES[file_format], texts[12:16], threads=1, exact=True)
+    sizes, products = {}, {}
+    for bits in (None, 4.0):
+        folder = tmp_path / f"at-{bits}"
+        folder.mkdir()
+        step = Quantize(precision="int8", method=method, sensitive=0, mean_bits=bits, why="")
+        offered = [candidate for candidate in candidates(step, tmp_path / "fp32", calibration) if not candidate.for_curve]
+        offered[0].write(folder)
+        write_runnable(folder, runnable)
+        actual = answer(folder, RUNTIMES[file_format], texts[12:16], threads=1, exact=True)
+        assert cosine(actual, expected) > (0.97 if bits is None else 0.9), offered[0].recipe
+        products[bits] = count_matrix_products(folder / runnable.model)
+        source, places = weights_in(folder, runnable.model)
+        sizes[bits] = coded_file_bytes(source, parts_between(places, source.stat().st_size), "deflate")
+        if bits is not None:
+            assert abs(offered[0].details["bits"] - bits) < 0.05 and "coarse grid" in offered[0].recipe
+    assert products[None] == products[4.0]
+    assert sizes[4.0] < 0.8 * sizes[None]
+
+
+@pytest.mark.slow
+def test_grids_for_the_curve_are_coarser_and_finer_than_the_one_that_ships(tmp_path):
+    model, task, texts = tiny(tmp_path / "model", False)
+    exported(tmp_path / "fp32", "onnx", model, task, False)
+    calibration = CalibrationTexts(lambda: texts * 4, lambda count: (texts[:12], texts[12:]), is_precision_fixed=True)
+    step = Quantize(precision="int8", sensitive=0, mean_bits=4.0, why="")
+    *curve, ships = candidates(step, tmp_path / "fp32", calibration)
+    assert all(candidate.for_curve for candidate in curve) and not ships.for_curve
+    found = [candidate.details["bits"] for candidate in curve]
+    assert found[0] < ships.details["bits"] < found[1] < found[2]
+    assert ships.details["half_zero_bits"] > ships.details["bits"] and ships.details["half_zero_signal_db"] < ships.details["signal_db"]
+    assert np.isfinite(ships.details["signal_db"])
