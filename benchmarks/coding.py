@@ -83,20 +83,14 @@ def _models(exported: Path, material: Material, wanted: argparse.Namespace) -> I
     started = time.perf_counter()
     grid = weighed(model, prepared, quantized, step, feeds_of(model, train))
     print(f"# weighed {len(grid.matrices)} matrices in {time.perf_counter() - started:.0f} s", flush=True)
-    yield "int8", _whole_bits(grid), quantized
+    for bits in wanted.bits:
+        coarse, details = grid.at(bits)
+        yield f"{bits:g} bits", float(details["bits"]), coarse
+    yield "int8", grid.fine_bits(), quantized
     for sigma in wanted.nearest:
         yield from _nearest(grid, f"nearest {sigma:g}", sigma)
     if wanted.half_zero:
         yield from _half_zero(grid)
-    for bits in wanted.bits:
-        coarse, details = grid.at(bits)
-        yield f"{bits:g} bits", float(details["bits"]), coarse
-
-
-def _whole_bits(grid: Weighed) -> float:
-    """Of int8 as fine as it can be: 255 levels a channel."""
-    fine = [round_coarse(matrix.values, np.abs(matrix.values).max(axis=1) / 127, 0.0, 127) for matrix in grid.matrices]
-    return sum(each.bits for each in fine) / sum(each.values.size for each in fine)
 
 
 def _nearest(grid: Weighed, name: str, sigma: float) -> Iterator[tuple[str, float, onnx.ModelProto]]:

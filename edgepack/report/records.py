@@ -116,7 +116,7 @@ class TargetRow(Frozen):
 
 
 class Report(Frozen):
-    """report.json. Schema 2 added `holds` to a check, schema 3 the first screen (model, date, tiles, next_command). Older ones are still
+    """report.json. Schema 2 added `holds` to a check, schema 3 the first screen (model, date, tiles, next_command) and coded weights. Older ones are still
     read: they say `unknown` there, and have no tiles.
     """
 
