@@ -116,8 +116,8 @@ class TargetRow(Frozen):
 
 
 class Report(Frozen):
-    """report.json. Schema 2 added `holds` to a check, schema 3 the first screen (model, date, tiles, next_command) and coded weights. Older ones are still
-    read: they say `unknown` there, and have no tiles.
+    """report.json. Schema 2 added `holds` to a check, schema 3 the first screen (model, date, tiles, next_command) and figures of coded
+    weights. Older ones are still read: they say `unknown` there, and have no tiles.
     """
 
     schema_version: Literal[1, 2, 3] = Field(default=SCHEMA, alias="schema")
