@@ -46,7 +46,7 @@ def check_with_library(folder: Path, config: Mapping[str, Any], trust_remote_cod
     place = f"{folder.name}/{FILE}"
     for key in _ACTIVATIONS:
         value = config.get(key)
-        if value is not None and value not in ACT2FN:
+        if isinstance(value, str) and value not in ACT2FN:  # of other types transformers says below whether it takes them
             raise EdgepackError(f"wrong value in {place} {key}: {shown(value)}", f"transformers knows {', '.join(sorted(ACT2FN))}")
     try:
         AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
