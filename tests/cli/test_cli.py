@@ -154,7 +154,7 @@ DATA_DAMAGE = {
     "labels": (
         lambda f: (f / "test.csv").write_text("text,intent\na,call\nb,music_plya\n"),
         "test.csv:3: label 'music_plya' is not one of the model's",
-        "say which is which, if this is what you mean: --label-map music_plya=music_play",
+        "if this is what you mean, name the pairs: --label-map music_plya=music_play",
     ),
 }
 

@@ -151,7 +151,7 @@ def test_a_full_disk_is_told_and_what_was_sent_goes_again(phone, named, pack_fol
     try:
         with transport(named()).opened(named()) as machine:
             machine.facts = type("Roomy", (), {"free_mb": None})
-            with pytest.raises(EdgepackError, match=r"the disk of phone is full: .*No space left on device.*gone again"):
+            with pytest.raises(EdgepackError, match=r"the disk of phone is full: .*No space left on device.*removed again"):
                 machine.push(pack_folder, read_manifest(pack_folder))
             assert machine.ask("missing", files={}) == []
     finally:

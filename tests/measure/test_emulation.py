@@ -69,7 +69,7 @@ def emulated(emulated_cache):
 @pytest.mark.parametrize("kind", TIMING)
 def test_no_job_that_times_or_weighs_runs_on_an_emulated_cpu(kind, pack_folder, tmp_path):
     machine = Emulated(Target(name="a72", address="qemu://cortex-a72", cache=str(tmp_path)), find_cpu("qemu://cortex-a72"))
-    with pytest.raises(EdgepackError, match=f"{kind} was asked of a72, it is emulated") as error:
+    with pytest.raises(EdgepackError, match=f"a72 cannot do {kind}: it is emulated") as error:
         machine.run_job(pack_folder, "onnxruntime", {"kind": kind, "threads": 1, "length": 16})
     assert "--on ssh://" in error.value.fix and not list(tmp_path.iterdir())
 

@@ -140,7 +140,7 @@ def test_a_busy_machine_is_refused_and_with_force_is_told(pack_folder, measureme
     run = functools.partial(run_job, pack_folder, "onnxruntime")
     burn = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count())]
     try:
-        with pytest.raises(EdgepackError, match="local is busy: others take") as result:
+        with pytest.raises(EdgepackError, match="local is busy: other programs take") as result:
             wait_for_quiet(run, "local", looks=1)
     finally:
         for process in burn:

@@ -187,7 +187,7 @@ def test_a_full_disk_is_told_and_what_was_sent_goes_again(tmp_path, pack_folder,
         with transport(target).opened(target) as machine:
             if megabytes:
                 machine.facts = type("Roomy", (), {"free_mb": None})
-            with pytest.raises(EdgepackError, match=f"the disk of small is full: .*{says}.*gone again"):
+            with pytest.raises(EdgepackError, match=f"the disk of small is full: .*{says}.*removed again"):
                 machine.push(pack_folder, read_manifest(pack_folder))
             assert machine.ask("missing", files={}) == []
 

@@ -283,7 +283,7 @@ def test_the_folder_that_one_is_in_is_no_output(tmp_path, monkeypatch):
 
 def test_a_full_disk_is_said_before_the_work(tmp_path):
     check_disk(tmp_path / "not" / "yet", 1, "the pack")
-    with pytest.raises(EdgepackError, match="not enough disk for the pack"):
+    with pytest.raises(EdgepackError, match="not enough disk space for the pack"):
         check_disk(tmp_path, 1e12, "the pack")
 
 

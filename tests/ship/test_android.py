@@ -271,7 +271,7 @@ def test_without_javac_the_module_is_written_without_an_archive(pack_folder, tmp
 
 def test_a_name_that_is_taken_and_a_runtime_that_is_not_known_are_refused(pack_folder, tmp_path):
     assert class_prefix("my_intents") == "MyIntents"
-    with pytest.raises(EdgepackError, match="would hide SubwordModel"):
+    with pytest.raises(EdgepackError, match="would replace SubwordModel"):
         ship(pack_folder, "android", tmp_path / "out", package="com.example.intents", name="subword")
     with pytest.raises(EdgepackError, match="needs a package name"):
         ship(pack_folder, "android", tmp_path / "out")
