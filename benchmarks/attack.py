@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from attack_builds import Builder, Row, WarmBuilds, check_pack, settings  # noqa: E402
+from attack_builds import Builder, Limit, Row, WarmBuilds, check_pack, settings, within_limit  # noqa: E402
 from attack_kills import kills, started  # noqa: E402
 from fuzz_subjects import SUBJECTS  # noqa: E402
 from fuzzing import fault_of  # noqa: E402
@@ -38,13 +38,13 @@ from edgepack.ship.shipment import platform_names  # noqa: E402
 
 def inputs(count: int) -> Row:
     """Configs, weights, profiles, recipes, rows, parquet, packs and targets' answers, changed by chance."""
-    faults, names = [], list(SUBJECTS)
-    for number in range(count):
+    faults, names, number = [], list(SUBJECTS), -1
+    for number in within_limit(range(count), "inputs"):
         name = names[number % len(names)]
         with tempfile.TemporaryDirectory() as place:
             fault = fault_of(SUBJECTS[name](Path(place), random.Random(f"{name}-{number}")))
         faults += [f"{name}-{number}: {fault}"] if fault else []
-    return Row("inputs changed by chance: tracebacks, over 10 s, long or hiding messages", count, faults)
+    return Row("inputs changed by chance: tracebacks, over 10 s, long or hiding messages", number + 1, faults)
 
 
 def coverage(count: int) -> Row:
@@ -61,12 +61,12 @@ def coverage(count: int) -> Row:
 
 def flips(count: int) -> Row:
     """One bit of a pack, a cached stage or a shipped module is changed: whoever opens it has to notice."""
-    faults, draw = [], random.Random("flips")
+    faults, draw, number = [], random.Random("flips"), -1
     with tempfile.TemporaryDirectory() as place:
         builder = Builder(Path(place))
         builder.reference()
         subjects = builder.checked_folders()
-        for number in range(count):
+        for number in within_limit(range(count), "flips"):
             name, files, is_accepted = subjects[number % len(subjects)]
             path = draw.choice(files)
             content = path.read_bytes()
@@ -75,16 +75,16 @@ def flips(count: int) -> Row:
             faults += [f"{name}: bit {bit} of byte {at} of {path.name}"] if is_accepted() else []
             path.write_bytes(content)
         faults += [f"{name} is refused as it was written" for name, _, is_accepted in subjects if not is_accepted()]
-    return Row("flipped bits in pack, cache and signed module: accepted", count, faults)
+    return Row("flipped bits in pack, cache and signed module: accepted", number + 1, faults)
 
 
 def pairs(count: int) -> Row:
     """Two builds on one --out, begun at once or a moment apart."""
-    faults, draw = [], random.Random("pairs")
+    faults, draw, number = [], random.Random("pairs"), -1
     with tempfile.TemporaryDirectory() as place:
         builder = Builder(Path(place))
         builder.reference()
-        for number in range(count):
+        for number in within_limit(range(count), "pairs"):
             out = Path(place) / f"pack{number}"
             first = started(lambda o=out: builder.build(o, Path(place) / "used"))
             time.sleep(draw.choice([0, draw.uniform(0, 2)]))
@@ -94,7 +94,7 @@ def pairs(count: int) -> Row:
             fault = fault or check_pack(out, builder.expected)
             faults += [f"number {number}: {fault}"] if fault else []
             shutil.rmtree(out, ignore_errors=True)
-    return Row("two builds on one --out: no winner, or a pack that is not whole", count, faults)
+    return Row("two builds on one --out: no winner, or a pack that is not whole", number + 1, faults)
 
 
 def strings(count: int) -> Row:
@@ -124,14 +124,15 @@ def strings(count: int) -> Row:
 
 def warm(count: int) -> Row:
     """Each setting of a recipe: a build with the results of all builds before in its cache, beside one with an empty cache."""
-    faults, names = [], settings()[:count]
+    faults, tried = [], 0
     with tempfile.TemporaryDirectory() as place:
         builds = WarmBuilds(Path(place))
-        for name in names:
+        for name in within_limit(settings()[:count], "warm"):
+            tried += 1
             fault = builds.fault_of(name)
             faults += [f"{name}: {fault}"] if fault else []
     note = f"{len(SETTINGS) - len(settings())} of {len(SETTINGS)} settings belong to models of another task"
-    return Row("a warm build differs from a fresh one, by setting", len(names), faults, note)
+    return Row("a warm build differs from a fresh one, by setting", tried, faults, note)
 
 
 def board(count: int) -> Row:
@@ -172,10 +173,11 @@ def _row(name: str, share: float) -> Row:
     return row
 
 
-def _apart(name: str, share: float) -> Row:
+def _apart(name: str, share: float, minutes: float | None) -> Row:
     """A row in a process of its own, so that two cores have work, and a row's memory and threads are not the next one's."""
     with tempfile.NamedTemporaryFile("r", suffix=".json") as file:
         command = [sys.executable, __file__, "--only", name, "--share", str(share), "--row", file.name]
+        command += ["--minutes", str(minutes)] if minutes else []
         subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
         text = file.read()
     return Row(**json.loads(text)) if text else Row(name, 0, ["it ended without a result"])
@@ -186,14 +188,17 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the attacks")
     parser.add_argument("--share", type=float, default=1.0, help="of each count")
     parser.add_argument("--only", help=f"some of: {', '.join(ATTACKS)}")
+    parser.add_argument("--minutes", type=float, help="end each row then, and count what was done")
     parser.add_argument("--row", type=Path, help="do one row here, and write it as JSON to this file")
     asked = parser.parse_args()
     share, names = 0.1 if asked.quick else asked.share, asked.only.split(",") if asked.only else list(ATTACKS)
+    if asked.minutes:
+        Limit.ends_at = time.monotonic() + 60 * asked.minutes
     if asked.row:
         asked.row.write_text(json.dumps(_row(names[0], share)._asdict()))
         return
     with ThreadPoolExecutor(2) as pool:
-        rows = list(pool.map(lambda name: _apart(name, share), names))
+        rows = list(pool.map(lambda name: _apart(name, share, asked.minutes), names))
     print(f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}\n\n| attack | tried | faults | s | CPU s | |\n|---|---|---|---|---|---|")
     for row in rows:
         print(f"| {row.what} | {row.tried:,} | {len(row.faults)} | {row.wall_s} | {row.cpu_s} | {row.note} |")

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from edgepack.plan.recipe import Recipe
 from edgepack.ship.shipping import ship
 
 _SHORT = Effort(name="quick", sessions=1, runs=3, seconds=0.0, loads=1, force=True)
+_TELL_S = 60.0
 _BUILT = ("model.onnx", "model.onnx.data", "golden.jsonl", "tokenizer.json", "runnable.json", "labels.json")
 
 
@@ -37,6 +38,24 @@ class Row(NamedTuple):
     note: str = ""
     wall_s: int = 0
     cpu_s: int = 0  # its children's too
+
+
+class Limit:
+    """Ends the loops of a row at a time, so that a row that was not finished says how far it came."""
+
+    ends_at = float("inf")
+
+
+def within_limit(steps: Iterable[Any], name: str) -> Iterator[Any]:
+    """Each of `steps` until the time is over; tells once a minute how many are done."""
+    told_at = time.monotonic()
+    for number, step in enumerate(steps):
+        if time.monotonic() > Limit.ends_at:
+            return
+        if time.monotonic() - told_at > _TELL_S:
+            told_at = time.monotonic()
+            print(f"  {name}: {number} done", file=sys.stderr, flush=True)
+        yield step
 
 
 def check_pack(out: Path, expected: dict[str, str]) -> str:
