@@ -21,6 +21,7 @@ from edgepack.export.failures import last_reason
 from edgepack.export.file_names import MODEL_FILE
 from edgepack.export.onnx_attention import onnx_attention
 from edgepack.export.onnx_optimization import session_of
+from edgepack.export.torch_lookups import lookups_kept
 from edgepack.pack.runnable import Runnable
 from edgepack.plan.steps import Export
 from edgepack.tasks.common.task import Task
@@ -57,7 +58,7 @@ def export_onnx(model: nn.Module, task: Task, step: Export, target: Path) -> Non
     names = input_names(model)
     example = tuple(torch.ones(2, 16, dtype=torch.long) for _ in names)
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
-    with bar("export to ONNX", 3) as progress, quiet(), plain_linears(model.eval()), onnx_attention(model):
+    with bar("export to ONNX", 3) as progress, quiet(), lookups_kept(), plain_linears(model.eval()), onnx_attention(model):
         try:
             program = torch.onnx.export(
                 _Graph(model, task, names).eval(),
