@@ -16,9 +16,9 @@ docs: $(VENV)/.with-docs
 test: $(VENV)/.with-test lint
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
-# The everyday subset: everything but real builds and the long tail of exports.
+# The everyday subset: everything but real builds and the long tail of exports. A file's tests share what they export, in one process.
 test-fast: $(VENV)/.with-test
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
 # Every situation of tests/oracle in both formats, on every platform: half an hour on two cores. `make test` asks a fixed part of it.
 oracle: $(VENV)/.with-test

@@ -181,4 +181,9 @@ def emulated_cache(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def classes(tmp_path_factory) -> Path:
     """The Android module's Java and that of the tests, compiled."""
-    return compiled(tmp_path_factory.mktemp("jvm"))
+    return made_once(tmp_path_factory, "jvm", _compile) / "classes"
+
+
+def _compile(folder: Path) -> None:
+    folder.mkdir()
+    compiled(folder)

@@ -34,6 +34,7 @@ from edgepack.ship.shipping import ship
 from edgepack.tasks import task_named
 from edgepack.tasks.common.task import Features
 
+pytestmark = pytest.mark.slow  # each needs the export of a decoder
 TASK = task_named("text-generation")
 UNEVEN = [[0, 1, 4, 5], [2, 3], []]  # of eight heads, two of which share keys and values: two pairs, one, and no attention
 POSITIONS = 80
@@ -189,7 +190,6 @@ def test_fewer_bits_are_small_stay_near_and_read_a_prompt_as_they_write(fp32, mo
     check_decoding(compare_decoding(folder, "litert", features, 1, False), "quantized")
 
 
-@pytest.mark.slow
 def test_four_bits_by_gptq_lose_less_in_a_file_of_the_same_size(stories, tmp_path):
     """On texts that the model writes itself; every signature reads what was rounded anew."""
     from edgepack.export.tflite_graph import all_weights
@@ -217,7 +217,6 @@ def test_the_tied_table_is_stored_once(fp32, model, tmp_path):
     assert graphs < params
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("family", DECODERS)
 def test_every_family_is_the_same_model(tmp_path, family):
     """GPT-2's weights lie the other way round: of those the converter once took one for another."""
@@ -227,7 +226,6 @@ def test_every_family_is_the_same_model(tmp_path, family):
     assert furthest(exported(tmp_path / "out", result, 32), result, texts(20, 32)) < 1e-4
 
 
-@pytest.mark.slow
 def test_a_decoder_goes_all_the_way(tmp_path, stories, cache, written):
     """Built, gated, measured and verified; `generate` and the model card's lines write on."""
     tokenizer = load_tokenizer(stories)
@@ -260,7 +258,6 @@ def test_a_decoder_goes_all_the_way(tmp_path, stories, cache, written):
     assert len(done.stdout.split()) > 5
 
 
-@pytest.mark.slow
 def test_litert_torchs_own_export_of_even_heads_gives_the_same_logits(tmp_path, stories, written):
     from ai_edge_litert.interpreter import Interpreter
 

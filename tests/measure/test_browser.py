@@ -148,6 +148,7 @@ def test_two_outputs_for_every_token_come_home(address, pack_of):
         assert answers_on(machine, pack, read_manifest(pack)) <= read_manifest(pack).golden_tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", KINDS)
 def test_a_check_tells_in_one_screen_and_there_is_nothing_to_set_up(address, pack_folder):
     result = check_target(target_of(address), pack_folder)
@@ -199,6 +200,7 @@ def words_of(process):
         return ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("address", "find", "says"),
     [
@@ -243,6 +245,7 @@ def test_what_cannot_be_done_there_is_refused_with_the_way_out(address, pack_fol
             machine.run_job(pack_folder, "onnxruntime", LATENCY | {"kind": "decode"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", KINDS)
 def test_a_changed_file_and_one_that_is_no_model_are_told(address, pack_folder, tmp_path):
     changed = shutil.copytree(pack_folder, tmp_path / "pack")
