@@ -14,23 +14,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has cores of its own: tor
     number, workers = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[number::workers] or os.sched_getaffinity(0))
 
-import numpy as np
 import pytest
-import torch
-from boards import running
 from filelock import FileLock
-from jvm import compiled
-from small import INTENTS, make_data, make_model
 
-from edgepack.measure.machines.targets import find_targets
-from edgepack.measure.measurement import QUICK
-from edgepack.model.data import load_data
-from edgepack.pipeline.build import build
-from edgepack.plan.profile import load_profile
-from edgepack.plan.recipe import Recipe
-from edgepack.plan.training_settings import Training
-from edgepack.tasks import task_named
-
+# What is large is imported where it is used: the process that hands tests out to workers reads this file too, before they start.
 SHARED = Path(__file__).parent.parent.parent / "shared"
 
 # The longest tests, longest first. They begin first, so that no worker is left alone with one of them at the end.
@@ -88,6 +75,8 @@ def made_once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Pa
 
 @pytest.fixture(scope="session")
 def data_folder(tmp_path_factory) -> Path:
+    from small import make_data
+
     return made_once(tmp_path_factory, "data", make_data)
 
 
@@ -98,9 +87,15 @@ def teacher_folder(tmp_path_factory, data_folder) -> Path:
 
 
 def _teach(folder: Path, data_folder: Path) -> None:
+    import numpy as np
+    import torch
+    from small import INTENTS, make_model
     from transformers import AutoTokenizer
 
+    from edgepack.model.data import load_data
     from edgepack.model.training import train
+    from edgepack.plan.training_settings import Training
+    from edgepack.tasks import task_named
 
     model = make_model(folder)
     rows = load_data(str(data_folder), "text-classification").splits["train"]
@@ -124,6 +119,11 @@ def cache(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def pack_folder(tmp_path_factory, teacher_folder, data_folder, cache) -> Path:
     """A whole pack of the tiny teacher: heads pruned, distilled, int8, measured shortly. No test writes into it."""
+    from edgepack.measure.measurement import QUICK
+    from edgepack.pipeline.build import build
+    from edgepack.plan.profile import load_profile
+    from edgepack.plan.recipe import Recipe
+
     recipe = Recipe.read(
         {
             "model": str(teacher_folder),
@@ -149,6 +149,10 @@ def stories(shared) -> Path:
 @pytest.fixture(scope="session")
 def stories_pack(stories, tmp_path_factory, cache) -> Path:
     """A whole pack of it in fp32, not measured."""
+    from edgepack.pipeline.build import build
+    from edgepack.plan.profile import load_profile
+    from edgepack.plan.recipe import Recipe
+
     recipe, profile = Recipe(model=str(stories), student="same", prune_heads=0.0, precision="fp32"), load_profile("raspberry-pi")
     return made_once(tmp_path_factory, "stories-pack", lambda out: build(recipe, profile, out, cache, effort=None))
 
@@ -156,6 +160,8 @@ def stories_pack(stories, tmp_path_factory, cache) -> Path:
 @pytest.fixture(scope="session")
 def board(tmp_path_factory):
     """A board behind a real sshd on loopback."""
+    from boards import running
+
     with running(tmp_path_factory.mktemp("sshd")) as result:
         yield result
     assert result.left() == []
@@ -164,6 +170,7 @@ def board(tmp_path_factory):
 @pytest.fixture
 def named(board, tmp_path):
     """named(python=...): the board as a target called pi, with other settings where they are given."""
+    from edgepack.measure.machines.targets import find_targets
 
     def named(**more):
         file = tmp_path / "targets.toml"
@@ -185,5 +192,7 @@ def classes(tmp_path_factory) -> Path:
 
 
 def _compile(folder: Path) -> None:
+    from jvm import compiled
+
     folder.mkdir()
     compiled(folder)
