@@ -19,6 +19,12 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def hashes_under(folder: Path, without: str) -> dict[str, str]:
+    """The sha256 of every file in a folder and in those below it, by its path from there; of all but those of the name `without`."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != without)
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
+
+
 def write_atomically(path: Path, text: str) -> None:
     """A reader sees the old file or the new one, after a power cut too. Two writers have a file each on the way."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}.partial")

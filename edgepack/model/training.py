@@ -22,7 +22,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from edgepack.core.distributed import agreed, is_first, processes_here, world_size
 from edgepack.core.errors import EdgepackError
-from edgepack.core.files import sha256_of, write_atomically
+from edgepack.core.files import hashes_under, write_atomically
 from edgepack.core.progress import Bar, bar, say
 from edgepack.core.reading import read_json_object
 from edgepack.model.batches import Ordered, batch_order, collate
@@ -180,7 +180,7 @@ class _Follow(TrainerCallback):
         checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         agreed(True)  # the others' random states are written too
         if is_first():
-            sealed = {"seconds": self.clock.seconds(), "files": _hashes(checkpoint)}
+            sealed = {"seconds": self.clock.seconds(), "files": hashes_under(checkpoint, without=_COMPLETE)}
             write_atomically(checkpoint / _COMPLETE, json.dumps(sealed))
 
 
@@ -212,7 +212,7 @@ def _last_complete(folder: Path) -> Path | None:
     """The newest sealed checkpoint that is as it was saved; those that a kill cut off, or that were damaged, are removed."""
     for checkpoint in sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.removeprefix("checkpoint-")), reverse=True):
         sealed = _seal_of(checkpoint)
-        if sealed is not None and sealed.get("files") == _hashes(checkpoint):
+        if sealed is not None and sealed.get("files") == hashes_under(checkpoint, without=_COMPLETE):
             return checkpoint
         if sealed is not None:
             say(f"a checkpoint of the training is damaged and is not used: {checkpoint}")
@@ -228,11 +228,6 @@ def _seal_of(checkpoint: Path) -> dict[str, Any] | None:
         return read_json_object(checkpoint / _COMPLETE)
     except EdgepackError:
         return {}
-
-
-def _hashes(checkpoint: Path) -> dict[str, str]:
-    files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != _COMPLETE)
-    return {path.relative_to(checkpoint).as_posix(): sha256_of(path) for path in files}
 
 
 def spent_seconds(folder: Path) -> float:

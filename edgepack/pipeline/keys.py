@@ -80,12 +80,16 @@ class StageInputs(Frozen):
 
 def teacher_inputs(material: Material, roots: Sequence[str]) -> StageInputs:
     """What the teacher's outputs depend on. roots: modules whose code, and whose imports' code, is hashed."""
-    return StageInputs(stage="teacher", parent="", settings={}, material=material_inputs(material), **_computed_by(roots))
+    return _of_the_material("teacher", material, roots)
 
 
 def library_inputs(material: Material, roots: Sequence[str]) -> StageInputs:
     """Of the comparison with the model's own library, which reads what the teacher reads."""
-    return StageInputs(stage="own library", parent="", settings={}, material=material_inputs(material), **_computed_by(roots))
+    return _of_the_material("own library", material, roots)
+
+
+def _of_the_material(stage: str, material: Material, roots: Sequence[str]) -> StageInputs:
+    return StageInputs(stage=stage, parent="", settings={}, material=material_inputs(material), **_computed_by(roots))
 
 
 def soft_target_inputs(parent: str, roots: Sequence[str]) -> StageInputs:

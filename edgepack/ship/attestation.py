@@ -5,11 +5,11 @@ it signed, in a DSSE envelope.
 """
 
 import base64
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
+from edgepack.core.files import hashes_under
 from edgepack.pack.attestation import build_parameters, statement
 from edgepack.pack.manifest import STATEMENT_FILE, SUMS_FILE, sums_text
 from edgepack.ship.shipment import Shipment
@@ -33,7 +33,7 @@ def write_attestation(folder: Path, shipment: Shipment) -> None:
             ],
         }
         (folder / ENVELOPE_FILE).write_text(json.dumps(envelope, indent=1) + "\n", encoding="utf-8")
-    (folder / SUMS_FILE).write_text(sums_text(_digests(folder)), encoding="utf-8")
+    (folder / SUMS_FILE).write_text(sums_text(hashes_under(folder, without=SUMS_FILE)), encoding="utf-8")
 
 
 def _signed_bytes(payload: bytes) -> bytes:
@@ -41,14 +41,9 @@ def _signed_bytes(payload: bytes) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(_PAYLOAD_TYPE), _PAYLOAD_TYPE.encode(), len(payload), payload)
 
 
-def _digests(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS_FILE)
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
 def _statement(folder: Path, shipment: Shipment) -> dict[str, Any]:
     release, manifest = shipment.release, shipment.manifest
     parameters = {"name": shipment.name, "platform": shipment.platform, "version": release.version} | build_parameters(manifest)
-    content = statement(_digests(folder), _BUILD_TYPE, parameters, manifest)
+    content = statement(hashes_under(folder, without=SUMS_FILE), _BUILD_TYPE, parameters, manifest)
     content["predicate"]["runDetails"]["metadata"] = {"startedOn": release.created}
     return content

@@ -4,12 +4,12 @@ module.json leaves out what a pack says of the machine and the people that built
 """
 
 import base64
-import hashlib
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+from edgepack.core.files import sha256_of
 from edgepack.pack.manifest import Manifest
 from edgepack.pack.runnable import Runnable
 from edgepack.plan.runtime import facts_in_python
@@ -106,5 +106,4 @@ def code_bytes(folder: Path, *patterns: str) -> Size:
 
 
 def _hashed(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        return {"name": path.name, "bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
