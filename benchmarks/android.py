@@ -63,7 +63,7 @@ def row(classes: Path, tokenizer: Path, texts: list[str], place: Path) -> dict[s
 def compile_against(classes_jar: Path, place: Path) -> None:
     """Says how many classes there are, and how many do not hang on which of the two they were compiled against."""
     sources = [str(path) for path in write_sources(place / "sources", "com.example.intents", "intents", "onnx")]
-    android = [str(path) for path in sorted((STUBS / "android").rglob("*.java"))]
+    android = [str(path) for path in sorted([*(STUBS / "android").rglob("*.java"), *(STUBS / "org" / "jspecify").rglob("*.java")])]
     stubs = [str(path) for path in sorted(STUBS.rglob("*.java"))]
     javac = ["javac", "--release", "11", "-g:none"]
     subprocess.run([*javac, "-cp", str(classes_jar), "-d", str(place / "real"), *sources, *android], check=True)

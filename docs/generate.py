@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
-from generators import commands, example, models, pack, profiles, reproduced, rooms, settings  # noqa: E402
+from generators import commands, example, models, pack, platforms, profiles, reproduced, rooms, settings  # noqa: E402
 
 PAGES: dict[str, Callable[[str], str]] = {
     "docs/reference/commands.md": lambda _: commands.page(),
@@ -20,6 +20,7 @@ PAGES: dict[str, Callable[[str], str]] = {
     "docs/reference/profiles.md": lambda _: profiles.page(),
     "docs/reference/models.md": lambda _: models.page(),
     "docs/reference/pack.md": lambda _: pack.page(),
+    "docs/reference/platforms.md": lambda _: platforms.page(),
     "docs/reference/reproduced.md": reproduced.page,
     "docs/images/rooms.svg": lambda _: rooms.picture(),
     "README.md": example.with_example,

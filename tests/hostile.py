@@ -49,6 +49,9 @@ HOSTILE = (
 )
 
 
+WISHES = {"android": {"with_sample": True}}  # all that a platform can write
+
+
 def places(content, path=()):
     """The place of every string of a JSON value; those of a list's later entries are like those of its first."""
     if isinstance(content, dict):
@@ -124,7 +127,7 @@ def _ships(pack: Path, content, platform: str, out: Path) -> bool:
     _write(pack, content)
     shutil.rmtree(out, ignore_errors=True)
     try:
-        ship(pack, platform, out, package="com.example.intents")
+        ship(pack, platform, out, package="com.example.intents", **WISHES.get(platform, {}))
     except EdgepackError:
         return False
     return True
@@ -134,9 +137,10 @@ def _ships(pack: Path, content, platform: str, out: Path) -> bool:
 def _files_alone(platform: str):
     """Without what takes long and writes no text: the self-test asks the model, javac compiles, the disk is waited for."""
     module = import_module(f"edgepack.ship.platforms.{platform}")
-    remaining = {name: module.__dict__.pop(name) for name in ("self_tested", "classes_jar") if name in module.__dict__}
-    if "classes_jar" in remaining:
-        module.classes_jar = lambda *_: None
+    slow = ("self_tested", "classes_jar", "packed")  # the last is dpkg-deb's: the folder that it would pack is what is read
+    remaining = {name: module.__dict__.pop(name) for name in slow if name in module.__dict__}
+    for name in set(remaining) - {"self_tested"}:
+        setattr(module, name, lambda *_: None)
     sync, files.sync = files.sync, lambda path: None
     try:
         yield
@@ -194,6 +198,25 @@ def _gradle(text: str) -> None:
     assert MARK not in re.sub(r'"(?:[^"\\\n]|\\.)*"', '""', text)
 
 
+def kotlin_strings(text: str) -> list[str]:
+    """The strings of a file in which nobody interpolates; a hostile mark stands in them alone."""
+    strings = re.findall(r'"((?:[^"\\\n]|\\.)*)"', re.sub(r"/\*.*?\*/", "", text, flags=re.S))
+    assert not any(re.search(r"(?<!\\)\$", string) for string in strings)
+    assert MARK not in re.sub(r'"(?:[^"\\\n]|\\.)*"', '""', text)
+    return strings
+
+
+def _no_value(text: str) -> None:
+    assert MARK not in text
+
+
+def _control(text: str) -> None:
+    """Of a Debian package: its own fields, each once."""
+    fields = [line.partition(":")[0] for line in text.splitlines() if not line.startswith(" ")]
+    assert len(fields) == len(set(fields)) == 9 and fields[0] == "Package"
+    _no_value(text)
+
+
 def _markdown(text: str) -> None:
     """No tag, no link and no image but the template's own, and no hostile mark: `hxstile` stands in plain text or in code."""
     front = re.match(r"---\n(.*?)\n---\n", text, re.S)
@@ -238,6 +261,17 @@ CHECKS = {
     "pyproject.toml": _toml,
     "requirements.txt": _requirements,
     "build.gradle.kts": _gradle,
+    "Examples.kt": kotlin_strings,
+    "libs.versions.toml": lambda text: _no_value(text) or tomllib.loads(text),
+    "Dockerfile": _no_value,
+    ".dockerignore": _no_value,
+    "postinst": _no_value,
+    "prerm": _no_value,
+    "intents": _no_value,  # the command of the Debian package
+    "control": _control,
+    ".kt": _no_value,
+    ".kts": _no_value,
+    ".properties": _no_value,
     ".service": _unit,
     ".xml": ElementTree.fromstring,
     ".json": json.loads,

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from edgepack.ship.jvm.characters import characters
+from edgepack.ship.jvm.sources import STUBS
 
 JAVA = Path(__file__).parent.parent / "edgepack" / "ship" / "jvm" / "java"
 TESTS = Path(__file__).parent / "java"
@@ -28,7 +29,8 @@ def compiled(folder: Path) -> Path:
     """
     classes = folder / "classes"
     classes.mkdir()
-    core, litert = (JAVA / "core").glob("*.java"), [*(TESTS / "litert").glob("*.java"), JAVA / "litert" / "LiteRt.java"]
+    core = [*(JAVA / "core").glob("*.java"), *(STUBS / "org" / "jspecify").rglob("*.java")]
+    litert = [*(TESTS / "litert").glob("*.java"), JAVA / "litert" / "LiteRt.java"]
     for release, files in (("8", core), ("8", litert), ("11", TESTS.glob("*.java"))):
         sources = [str(path) for path in sorted(files)]
         command = [

@@ -189,13 +189,19 @@ def ship(  # noqa: PLR0913, PLR0917  a flag is a parameter
             show_default="the newest published one that is not newer than the one measured",
         ),
     ] = None,
+    with_sample: Annotated[bool, typer.Option("--with-sample", help="Write a whole sample app around the module (android).")] = False,
+    reduced_runtime: Annotated[
+        bool,
+        typer.Option("--reduced-runtime", help="Add what a smaller onnxruntime is built from (android)."),
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Turn a pack into a module for an app. The module can prove on the device that it answers as the pack does."""
     from edgepack.cli.ship_view import shipped_view
     from edgepack.ship.shipping import ship as ship_pack
 
+    wishes = {"runtime_version": runtime_version, "with_sample": with_sample, "reduced_runtime": reduced_runtime}
     asked = {"version": version, "minimum_version": minimum_version, "expires": expires, "also_trust": also_trust or ()}
     on_stop(f"No module was left in {out}. Start the same command again.")
-    module = ship_pack(pack, platform, out, package, name, sign, **asked, runtime_version=runtime_version)
+    module = ship_pack(pack, platform, out, package, name, sign, **asked, **wishes)
     print_result(module.as_json(), json_, lambda: shipped_view(module, out))

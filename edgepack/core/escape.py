@@ -112,6 +112,32 @@ def systemd(text: str) -> Verbatim:
     return Verbatim(visible(text).replace("\\", "/").replace("%", "%%"))
 
 
+def properties(text: str) -> Verbatim:
+    """For a value of a Java properties file: one line, no continuation."""
+    return Verbatim("".join(_properties_character(character) for character in text))
+
+
+def _properties_character(character: str) -> str:
+    if character in "\\:=#!":
+        return "\\" + character
+    return character if " " <= character <= "~" else _utf16(character)
+
+
+def shell(text: str) -> Verbatim:
+    """For a word of a shell's command, and for an argument in the JSON form of a Dockerfile: nothing but plain characters passes.
+
+    EdgepackError: any other. Such files hold names and versions alone, which were checked before.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_.+-]*", text):
+        raise EdgepackError(f"{visible(text)!r} cannot stand in a command", "give letters, digits and _ . + - alone")
+    return Verbatim(text)
+
+
+def control(text: str) -> Verbatim:
+    """For a field of a Debian control file: one line."""
+    return Verbatim(visible_lines(re.sub(r"\s+", " ", text)))
+
+
 def requirement(name: str, version: str) -> Verbatim:
     """A line for pip that pins a version. EdgepackError where the version is none: pip would read options or addresses out of it."""
     from packaging.version import InvalidVersion, Version
@@ -128,10 +154,15 @@ def _utf16(character: str) -> str:
 
 
 LANGUAGES: dict[str, Callable[[str], Verbatim]] = {  # by the last part of a template's name before .j2
+    "Dockerfile": shell,
+    "control": control,
     "html": html,
+    "kt": kotlin,
     "kts": kotlin,
     "md": markdown,
+    "properties": properties,
     "service": systemd,
+    "sh": shell,
     "toml": toml,
     "xml": xml,
 }

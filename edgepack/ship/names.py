@@ -20,12 +20,12 @@ _JAVA_WORDS = {
 }  # fmt: skip
 
 
-def chosen_names(pack: Path, platform: str, name: str | None, package: str | None) -> tuple[str, str]:
+def chosen_names(pack: Path, platform: str, name: str | None, package: str | None, needs_package: bool) -> tuple[str, str]:
     """name and package: as given, or the name from the package's last part, or from the pack's folder."""
     if package is not None:
         _check_package(package)
-    elif platform == "android":
-        raise EdgepackError("an Android module needs a package name", "add --package, such as com.example.intents")
+    elif needs_package:
+        raise EdgepackError(f"the module for {platform} needs a package name", "add --package, such as com.example.intents")
     if name is not None:
         wished, origin = name, "--name"
     elif package:

@@ -4,6 +4,7 @@ import re
 import tomllib
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from packaging.version import Version
 from pydantic import Field
@@ -48,15 +49,38 @@ class ChosenRelease(Frozen):
     warning: str | None
 
 
+class Tool(Frozen):
+    """What builds a module. minimum: the oldest that does; sha256: of its archive, where the build checks it."""
+
+    version: str
+    source: str
+    minimum: str | None = None
+    sha256: str | None = None
+
+
+@cache
+def tools() -> dict[str, Tool]:
+    """Of published.toml, by name."""
+    content = _content()
+    return {
+        name: Tool.read(row | {"source": content["sources"][row["source"]]}, f"published.toml [tools] {name}")
+        for name, row in content["tools"].items()
+    }
+
+
 @cache
 def artefacts() -> dict[str, Artefact]:
     """All of published.toml, by name."""
-    content = tomllib.loads(files("edgepack.ship").joinpath("published.toml").read_text(encoding="utf-8"))
+    content = _content()
     known = {}
     for name, fields in content["artefacts"].items():
         rows = [row | {"source": content["sources"][row["source"]]} for row in fields["releases"]]
         known[name] = Artefact.read(fields | {"releases": rows}, f"published.toml [{name}]")
     return known
+
+
+def _content() -> dict[str, Any]:
+    return tomllib.loads(files("edgepack.ship").joinpath("published.toml").read_text(encoding="utf-8"))
 
 
 def artefact(coordinate: str) -> Artefact:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
@@ -13,6 +14,7 @@ from edgepack.core.escape import Verbatim, python, requirement
 from edgepack.core.resources import shipped
 from edgepack.pack.manifest import WEIGHT_CACHE
 from edgepack.plan.runtime import facts_in_python, python_runtimes
+from edgepack.ship.load import device_module
 from edgepack.ship.module_files import code_bytes, versions_measured_with, write_model
 from edgepack.ship.release import with_constants
 from edgepack.ship.shipment import Carried, Shipment, Size, Written
@@ -22,6 +24,7 @@ from edgepack.tasks import task_named
 _SELF_TEST_S = 1800
 # Of targets/ itself: what measures a pack and what an app runs share them.
 _BESIDE = ("sampling.py", "penalties.py", "machine.py", "hashing.py", "runnable.py", "coded.py")
+_OF_THE_SERVER = {"bodies.py", "metrics.py", "openai.py", "replies.py", "server.py"}
 SERVER, SERVER_VERSION = "waitress", "3.0.2"
 RENDERER = {"jinja2": "3.1.6", "markupsafe": "3.0.3"}  # of a pack that chats; older jinja2's sandbox has holes
 DECODER, DECODER_VERSION = "zstandard", "0.25.0"  # of weights that are coded with zstd
@@ -55,7 +58,7 @@ def copy_code(shipment: Shipment, folder: Path, with_server: bool) -> None:
     targets = shipped("targets")
     used = facts_in_python(shipment.manifest.plan.runtime).module_files
     of_runtimes = {name for runtime in python_runtimes() for name in runtime.module_files}
-    unused = (of_runtimes - set(used)) | (set() if with_server else {"server.py"})
+    unused = (of_runtimes - set(used)) | (set() if with_server else _OF_THE_SERVER)
     beside = [path for name in (*_BESIDE, *used) if (path := targets / name).is_file()]
     for path in [*sorted((targets / "module").glob("*.py")), *beside]:
         if path.name not in unused:
@@ -152,3 +155,9 @@ def first_call(task: str) -> dict[str, Verbatim]:
     request = json.dumps(dict(asked.example))
     shown = {"call": ", ".join(texts), "attribute": asked.answer_field, "shell": " ".join(texts), "request": request}
     return {name: Verbatim(code) for name, code in shown.items()}
+
+
+def openai_place(task: str) -> Verbatim | None:
+    """Where the server answers as OpenAI's API does, for a task that has such a place: as the server's own code says."""
+    places = import_module(f"{device_module().__name__}.openai").PLACES
+    return Verbatim(places[task]) if task in places else None

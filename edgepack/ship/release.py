@@ -28,6 +28,10 @@ class Release(Frozen):
     expires: str | None
     public_keys: tuple[str, ...]
 
+    @property
+    def created_at(self) -> datetime:
+        return datetime.strptime(self.created, TIME_FORMAT).replace(tzinfo=UTC)
+
 
 def read_release(version: str, minimum_version: str | None, expires: str | None, keys: Sequence[str], also_trust: Sequence[str]) -> Release:
     """keys: of whoever signs now. EdgepackError: a version, a time or a key that is none, or a minimum above the version."""

@@ -17,7 +17,9 @@ A platform that takes wishes (see Wishes) names them, and ship() refuses all oth
 
     TAKES = frozenset({"runtime_version"})
 
-and a template edgepack/ship/templates/NAME.README.md.j2.
+One whose modules need a dotted package name says NEEDS_PACKAGE = True. What a platform cannot do it states, for the table in the docs:
+tasks() names those that it does (all where there is none), FORMATS its kinds of files, and LIMITS a restriction by task. Each has a
+template edgepack/ship/templates/NAME.README.md.j2.
 """
 
 from collections.abc import Collection

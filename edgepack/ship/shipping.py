@@ -74,7 +74,7 @@ def ship(  # noqa: PLR0913, PLR0917  a flag is a parameter
     wishes = Wishes(runtime_version=runtime_version, with_sample=with_sample, reduced_runtime=reduced_runtime)
     _check_wishes(platform, writer, wishes)
     check_output(out)
-    module_name, module_package = chosen_names(pack, platform, name, package)
+    module_name, module_package = chosen_names(pack, platform, name, package, getattr(writer, "NEEDS_PACKAGE", False))
     signer = read_signer(Path(sign)) if sign else None
     keys = (signer.public_key,) if signer else ()
     release = read_release(version, minimum_version, expires, keys, tuple(map(str, also_trust)))

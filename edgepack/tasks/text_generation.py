@@ -283,4 +283,5 @@ TASK = Task(
     library=_GENERATE,
     java_method="generate",
     served_outputs=_served_likelihoods,
+    in_browsers=True,
 )

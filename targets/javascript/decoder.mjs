@@ -1,61 +1,15 @@
-// A decoder's session that remembers: keys and values go back in as they came out, which is how JavaScript's runtimes take them.
+// A decoder where a pack is measured: the module's own, which refuses a job that the pack cannot do.
 
-import { isDecoder, oneText } from "../web/src/session.mjs";
+import { Decoder } from "../web/src/decoder.mjs";
+import { isDecoder } from "../web/src/session.mjs";
 import { Refused } from "./refused.mjs";
 
-const DECODER_INPUTS = ["input_ids", "attention_mask"];
-
-/** What a decoder takes for its past where there is none, in the order of its outputs. */
-export function emptyCache(ort, manifest, rows) {
-  const cache = {};
-  for (const { layer, heads, head_size: size } of manifest.cache ?? []) {
-    for (const part of ["key", "value"]) {
-      cache[`past_key_values.${layer}.${part}`] = new ort.Tensor("float32", new Float32Array(0), [rows, heads, 0, size]);
-    }
+/** run: what opens the pack's file gave. Refused where the pack cannot have seen so many tokens. */
+export function decoderOf({ ort, manifest }, run, positions) {
+  if (!isDecoder(manifest)) throw new Refused("the pack keeps no keys and values", "build a text-generation model with this edgepack");
+  if (positions > manifest.positions) {
+    const problem = `${positions} tokens are more than the model's ${manifest.positions} positions`;
+    throw new Refused(problem, "shorten the prompt or the context");
   }
-  return cache;
-}
-
-export class Decoder {
-  #device;
-  #run;
-  #cache;
-  #length = 0;
-
-  /** run: what opens the pack's file gave. Refused where the pack has fewer positions. */
-  constructor(device, run, positions) {
-    const { manifest } = device;
-    if (!isDecoder(manifest)) throw new Refused("the pack keeps no keys and values", "build a text-generation model with this edgepack");
-    if (positions > manifest.positions) {
-      const problem = `${positions} tokens are more than the model's ${manifest.positions} positions`;
-      throw new Refused(problem, "shorten the prompt or the context");
-    }
-    this.#device = device;
-    this.#run = run;
-    this.forget();
-  }
-
-  /** Logits of what follows `ids`, which follow all earlier tokens. */
-  async step(ids) {
-    const { ort } = this.#device;
-    const length = this.#length + ids.length;
-    const [logits, ...cache] = await this.#run({ ...oneText(ort, DECODER_INPUTS, ids, { shown: length }), ...this.#cache });
-    this.#cache = Object.fromEntries(Object.keys(this.#cache).map((name, index) => [name, cache[index]]));
-    this.#length = length;
-    return logits;
-  }
-
-  forget() {
-    this.#cache = emptyCache(this.#device.ort, this.#device.manifest, 1);
-    this.#length = 0;
-  }
-
-  keep() {
-    return { cache: this.#cache, length: this.#length };
-  }
-
-  restore({ cache, length }) {
-    this.#cache = cache;
-    this.#length = length;
-  }
+  return new Decoder(ort, manifest, run);
 }

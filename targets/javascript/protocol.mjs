@@ -4,8 +4,9 @@
 // bytesRead(), resetPeak(), resident(), cpuSeconds()}. What a device cannot tell is null. open gives run(feeds) -> arrays, each
 // {data, dims}, in the order of the file's outputs.
 
+import { emptyCache } from "../web/src/decoder.mjs";
 import { int64, oneText } from "../web/src/session.mjs";
-import { Decoder, emptyCache } from "./decoder.mjs";
+import { decoderOf } from "./decoder.mjs";
 import { median, percentile } from "./percentiles.mjs";
 import { Refused } from "./refused.mjs";
 
@@ -61,7 +62,7 @@ const JOBS = {
     return { outputs, exact_int8: job.exact ?? false };
   },
   prefill: async (device, job) => {
-    const decoder = new Decoder(device, await device.open(device.manifest, job.threads, false), job.length);
+    const decoder = decoderOf(device, await device.open(device.manifest, job.threads, false), job.length);
     const prompt = randomIds(device, job.length);
     return timed(device, () => { decoder.forget(); return decoder.step(prompt); }, job);
   },
@@ -70,7 +71,7 @@ const JOBS = {
   decode_memory: (device, job) => {
     const context = randomIds(device, job.length);
     const prompt = context.length - Math.min(MEMORY_TOKENS, context.length - 1);
-    const opened = async () => new Decoder(device, await device.open(device.manifest, job.threads, false), context.length);
+    const opened = async () => decoderOf(device, await device.open(device.manifest, job.threads, false), context.length);
     return occupied(device, opened, async (decoder) => {
       await decoder.step(context.slice(0, prompt));
       for (const token of context.slice(prompt)) await decoder.step([token]);
@@ -86,7 +87,7 @@ async function nextText(device, job) {
 
 /** Decodes one token with `length` others before it: it is taken back each time, so that the context stays as long. */
 async function nextToken(device, job) {
-  const decoder = new Decoder(device, await device.open(device.manifest, job.threads, false), job.length + 1);
+  const decoder = decoderOf(device, await device.open(device.manifest, job.threads, false), job.length + 1);
   const context = randomIds(device, job.length);
   await decoder.step(context);
   const past = decoder.keep();
@@ -209,7 +210,7 @@ async function answers(device, run, rows, job) {
 
 /** A text that a decoder reads in parts of `atOnce` tokens, with its cache handed back to it each time. */
 async function inParts(device, run, row, atOnce) {
-  const decoder = new Decoder(device, run, row.input_ids.length);
+  const decoder = decoderOf(device, run, row.input_ids.length);
   const parts = [];
   for (let at = 0; at < row.input_ids.length; at += atOnce) parts.push(await decoder.step(row.input_ids.slice(at, at + atOnce)));
   const data = new Float32Array(parts.reduce((sum, part) => sum + part.data.length, 0));

@@ -29,7 +29,25 @@ def stream(model, prompt=None, messages=None, **settings):
     window: `refuse`, or `slide` to go on where the model has no position left, with the last half of them.
     BadInput: an empty prompt, one of more tokens than the model has positions, or messages that the template refuses.
     """
-    return _Writing(model, _ids(model, prompt, messages), **settings).pieces()
+    return Pieces(_Writing(model, _ids(model, prompt, messages), **settings))
+
+
+class Pieces:
+    """An iterator over pieces of text, which raises StopIteration with the way that the text ended. tokens: those written so far."""
+
+    def __init__(self, writing) -> None:
+        self._pieces = writing.pieces()
+        self.prompt_tokens, self.tokens = len(writing.prompt), writing.tokens
+
+    def __iter__(self):
+        return self
+
+    def __next__(self) -> Piece:
+        return next(self._pieces)
+
+    def close(self) -> None:
+        """Ends the writing."""
+        self._pieces.close()
 
 
 def _ids(model, prompt, messages) -> list:

@@ -9,8 +9,8 @@ import { pathToFileURL } from "node:url";
 const folder = path.resolve(process.argv[2]);
 const source = (name) => import(pathToFileURL(path.join(folder, "src", name)).href);
 const { default: ort } = await import(pathToFileURL(createRequire(path.join(folder, "src", "x.js")).resolve("onnxruntime-web/wasm")).href);
-const [{ Texts }, { ANSWERS }, { modelFiles, oneText, openedInBrowser }, { proof }] = await Promise.all(
-  ["texts.js", "answers.js", "session.mjs", "proof.js"].map(source),
+const [{ Texts }, { ANSWERS }, { modelFiles, oneText, openedInBrowser }, { proof }, { Decoder }] = await Promise.all(
+  ["texts.js", "answers.js", "session.mjs", "proof.js", "decoder.mjs"].map(source),
 );
 const file = (name) => readFile(path.join(folder, "dist", "model", name));
 const manifest = JSON.parse(await file("module.json"));
@@ -24,14 +24,23 @@ const model = {
   labels: Object.entries(manifest.labels).sort(([a], [b]) => a - b).map(([, name]) => name),
   run: ({ ids, typeIds }) => run(oneText(ort, manifest.inputs, ids, { typeIds })),
 };
+model.decoder = () => new Decoder(ort, manifest, run);
 const golden = (await readFile(path.join(folder, "dist", "model", "golden.jsonl"), "utf8")).trim().split("\n");
 const tested = await proof(model, golden.map((line) => JSON.parse(line)));
 if (!tested.ok) throw new Error(`the self-test says no: ${tested.problem}`);
 const answers = [];
 for (const call of JSON.parse(readFileSync(0, "utf8"))) {
-  const [text, second] = call; // the second of a text for a vector is the name of a prompt
-  const asked = manifest.task === "feature-extraction" && second !== undefined ? [text, { prompt: second }] : call;
-  const answer = await ANSWERS[manifest.task](model, ...asked);
+  const [text, second] = call; // the second of a text for a vector is the name of a prompt, of a prompt the most tokens
+  const inside = { "feature-extraction": "prompt", "text-generation": "maxTokens" }[manifest.task];
+  const asked = inside && second !== undefined ? [text, { [inside]: second }] : call;
+  let answer;
+  try {
+    answer = await ANSWERS[manifest.task](model, ...asked);
+  } catch (error) {
+    if (error.name !== "Unable") throw error;
+    answers.push({ unable: error.problem });
+    continue;
+  }
   const weights = answer.weights ? { weights: Object.fromEntries(answer.weights) } : {};
   answers.push(answer.values ? { ...answer, values: [...answer.values], ...weights } : answer);
 }

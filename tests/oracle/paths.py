@@ -121,9 +121,19 @@ def by_web(pack: Path, task: str, calls: Calls, place: Path, classes: Path) -> l
     ship(pack, "web", place, name=NAME)
     (place / "node_modules").symlink_to(_node_modules(place))
     command = ["node", str(_ASK), str(place)]
-    done = subprocess.run(command, input=json.dumps(calls), capture_output=True, text=True, timeout=120, check=False)
+    asked = [(call[0], MAX_TOKENS) for call in calls] if task == "text-generation" else calls
+    done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    return [_in_code_points(answer, call) for answer, call in zip(json.loads(done.stdout), calls, strict=True)]
+    answers = json.loads(done.stdout)
+    for answer in answers:
+        if "unable" in answer:
+            raise EdgepackError(answer["unable"], "ask on another platform")
+    return [_in_code_points(_from_javascript(answer), call) for answer, call in zip(answers, calls, strict=True)]
+
+
+def _from_javascript(answer: Answer) -> Answer:
+    names = {"endedBy": "ended_by", "promptTokens": "prompt_tokens"}
+    return {names.get(key, key): value for key, value in answer.items()}
 
 
 def _node_modules(module: Path) -> Path:

@@ -73,7 +73,7 @@ SITUATIONS = [
     row("a head of its own with three labels", "text-classification", TEXTS, libraries.classify, labels=3, task_type="SEQ_CLS", **TARGETS),
     row(
         "GPT-2's transposed weights", "text-generation", PROMPTS, libraries.generate, family="gpt2", r=4, target_modules=["c_attn"],
-        fan_in_fan_out=True, task_type="CAUSAL_LM", refused_by={"web": "text-generation"},
+        fan_in_fan_out=True, task_type="CAUSAL_LM",
     ),
     embeds("without its base", **TARGETS, recipe={}, refused="--base"),
     embeds("another kind of adapter", **TARGETS, after=stating(peft_type="IA3"), refused="peft_type.*IA3"),

@@ -40,8 +40,7 @@ def row(family: str, task: str) -> Situation:
         "text-generation": (PROMPTS, libraries.generate, {}),
     }[task]
     refused = {
-        "question-answering": {"web": "cannot answer questions"},
-        "text-generation": {"web": "text-generation", "android, tflite": "no text from a TFLite file"},
+        "text-generation": {"android, tflite": "no text from a TFLite file"},
     }.get(task, {})
     return Situation(f"{family}: {task}", task, partial(make, family=family, task=task, **more), calls, oracle, refused_by=refused)
 

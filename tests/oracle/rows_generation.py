@@ -8,7 +8,6 @@ import libraries
 from rows_basic import PROMPTS, make
 from situation import Calls, Situation
 
-NO_WEB = {"web": "text-generation"}
 STARTS = (("turn on the",), ("play some music and play some music and",), ("call",))
 SYSTEM = {"role": "system", "content": "You are kind. "}
 USER = {"role": "user", "content": "  turn on the light, please\n"}
@@ -105,14 +104,14 @@ def chatting(folder: Path, template: str | list, family: str = "llama", as_file:
 def row(name: str, family: str = "llama", calls: Calls = STARTS, refused: str | None = None, config=None, **generation) -> Situation:
     make_it = partial(stopping if "stop_strings" in generation else stated, family=family, config=config, **generation)
     formats = ("onnx", "tflite") if family == "gpt2" and not refused else ("onnx",)
-    no = NO_WEB | {"android, tflite": "writes no text from a TFLite file"}
+    no = {"android, tflite": "writes no text from a TFLite file"}
     return Situation(
         f"generation: {name}", "text-generation", make_it, calls, libraries.generate, refused=refused, refused_by=no, formats=formats
     )
 
 
 def chat(name: str, template: str | list, calls: Calls = CHATS, android: str | None = None, **more: object) -> Situation:
-    refused_by = NO_WEB | ({"android": android} if android else {})
+    refused_by = {"android": android, "web": android} if android else {}
     make_it = partial(chatting, template=template, **more)
     return Situation(f"chat: {name}", "text-generation", make_it, calls, libraries.generate, refused_by=refused_by, formats=("onnx",))
 

@@ -9,7 +9,6 @@ import libraries
 from rows_basic import make
 from situation import Situation
 
-NO_WEB = {"web": "cannot answer questions"}
 LONG = (
     ("what is on?", "The light in the kitchen is on. " * 9 + "Naïve Zoë plays the radio."),
     ("who calls at nine?", "play music and set the heating to 21 degrees, " * 20),
@@ -49,7 +48,7 @@ def truths() -> list[list[str]]:
 def row(family: str, name: str, calls: tuple, oracle: Callable, **recipe: object) -> Situation:
     make_it = partial(with_data, family=family)
     formats = ("onnx", "tflite") if family == "bert" else ("onnx",)
-    return Situation(f"{family}: {name}", "question-answering", make_it, calls, oracle, recipe, refused_by=NO_WEB, formats=formats)
+    return Situation(f"{family}: {name}", "question-answering", make_it, calls, oracle, recipe, formats=formats)
 
 
 WITH_NONE = partial(libraries.answer_or_none, dev=ROWS, truths=truths())

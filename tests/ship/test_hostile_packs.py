@@ -7,12 +7,13 @@ import tomllib
 from xml.etree import ElementTree
 
 import pytest
-from hostile import HOSTILE, check_reports, open_places, places, shipped_poisoned
+from hostile import HOSTILE, check_folder, check_reports, kotlin_strings, open_places, places, shipped_poisoned
 
 from edgepack.core import escape
 from edgepack.core.errors import EdgepackError
-from edgepack.pack.manifest import MANIFEST_FILE, read_manifest
-from edgepack.ship.shipping import platform_names
+from edgepack.pack.manifest import MANIFEST_FILE, read_manifest, seal
+from edgepack.ship.platforms import android
+from edgepack.ship.shipping import platform_names, ship
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,20 @@ def test_no_value_of_a_pack_escapes_its_place_on_any_platform(pack_folder, conte
     pack = shutil.copytree(pack_folder, tmp_path / "pack")
     for platform in platform_names():
         assert shipped_poisoned(pack, content, value, platform, tmp_path / platform) > 10
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_texts_of_golden_vectors_are_values_in_a_sample(pack_folder, tmp_path, monkeypatch, value):
+    monkeypatch.setattr(android, "classes_jar", lambda *_: None)
+    pack = shutil.copytree(pack_folder, tmp_path / "pack")
+    rows = [json.loads(line) for line in (pack / "golden.jsonl").read_text().splitlines()]
+    (pack / "golden.jsonl").write_text("".join(json.dumps(row | {"text": f"{value}{number}"}) + "\n" for number, row in enumerate(rows)))
+    seal(pack, read_manifest(pack))
+    ship(pack, "android", tmp_path / "out", package="com.example.intents", with_sample=True)
+    check_folder(tmp_path / "out")
+    (code,) = (tmp_path / "out").rglob("Examples.kt")
+    shown = [json.loads(f'"{string}"'.replace("\\$", "$")) for string in kotlin_strings(code.read_text())]  # JSON's escapes, and one more
+    assert shown[::2] == [f"{value}{number}" for number in range(5)]
 
 
 @pytest.mark.slow

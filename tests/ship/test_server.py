@@ -1,7 +1,10 @@
 """The Linux module's server against real sockets: slow clients, other hosts' pages, bad bodies, and text that comes piece by piece."""
 
+import base64
 import http.client
 import json
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,8 +14,10 @@ import urllib.parse
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from edgepack.pack.manifest import read_manifest, seal
 from edgepack.ship.shipping import ship
 
 
@@ -156,3 +161,144 @@ def test_text_comes_piece_by_piece_as_events(decoder):
                 client.sendall(b"POST /answer HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
                 client.recv(100)
         assert asked(place, json.dumps(wish).encode())[0] == 200
+
+
+def chat_pack(stories_pack, folder: Path) -> Path:
+    """The stories' model with a chat template, as a model's folder states one."""
+    pack = shutil.copytree(stories_pack, folder)
+    manifest = read_manifest(pack)
+    template = "{% for message in messages %}{{ message.content }} {% endfor %}"
+    seal(pack, manifest.model_copy(update={"answers": manifest.answers | {"chat_template": template, "chat_tokens": {}}}))
+    return pack
+
+
+@pytest.fixture(scope="module")
+def chatting_place(stories_pack, tmp_path_factory):
+    place = tmp_path_factory.mktemp("chat")
+    ship(chat_pack(stories_pack, place / "pack"), "linux", place / "out", name="intents", version="1.2.3")
+    with served(place / "out") as address:
+        yield address
+
+
+CHAT = {"model": "intents", "messages": [{"role": "user", "content": "Once upon a time"}], "max_tokens": 30, "temperature": 0}
+
+
+def events_of(body: bytes) -> list[str]:
+    return [part.removeprefix("data: ") for part in body.decode().strip().split("\n\n")]
+
+
+def test_a_chat_completion_is_what_openais_clients_read(chatting_place):
+    code, body = asked(chatting_place, json.dumps({"prompt": "Once upon a time ", "max_tokens": 30}).encode())
+    written = json.loads(body)
+    code, body = asked(chatting_place, json.dumps(CHAT).encode(), path="/v1/chat/completions")
+    answer = json.loads(body)
+    assert code == 200 and answer["object"] == "chat.completion" and answer["model"] == "intents"
+    (choice,) = answer["choices"]
+    assert choice["message"]["role"] == "assistant" and choice["message"]["content"] == written["text"]
+    assert choice["finish_reason"] == "length" and answer["usage"]["completion_tokens"] == 30
+    parts = CHAT | {"messages": [{"role": "user", "content": [{"type": "text", "text": "Once upon "}, {"type": "text", "text": "a time"}]}]}
+    again = json.loads(asked(chatting_place, json.dumps(parts).encode(), path="/v1/chat/completions")[1])
+    assert again["choices"] == answer["choices"]
+    streamed = CHAT | {"stream": True, "stream_options": {"include_usage": True}}
+    code, body = asked(chatting_place, json.dumps(streamed).encode(), path="/v1/chat/completions")
+    *chunks, done = events_of(body)
+    chunks = [json.loads(chunk) for chunk in chunks]
+    assert done == "[DONE]" and chunks[-1]["usage"] == answer["usage"] and chunks[-2]["choices"][0]["finish_reason"] == "length"
+    assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    assert "".join(chunk["choices"][0]["delta"]["content"] for chunk in chunks[:-2]) == written["text"]
+    assert {chunk["id"] for chunk in chunks} == {chunks[0]["id"]}
+    assert json.loads(asked(chatting_place, None, path="/v1/models")[1])["data"][0]["id"] == "intents"
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"model": "gpt-4"}, "there is no model 'gpt-4' here"),
+        ({"tools": []}, "nothing for 'tools'"),
+        ({"n": 2}, "nothing for 'n'"),
+        ({"stop": ["."]}, "nothing for 'stop'"),
+        ({"messages": "hello"}, "messages is no list"),
+        ({"messages": []}, "the messages are no list"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "text": "x"}]}]}, "a part that is no text"),
+        ({"max_tokens": 0}, "out of range"),
+        ({"max_tokens": 5, "max_completion_tokens": 5}, "both max_tokens"),
+        ({"temperature": True}, "not a number of its kind"),
+        ({"stream": True, "stream_options": {"x": 1}}, "stream_options"),
+    ],
+)
+def test_what_the_chat_has_nothing_for_is_refused_in_openais_shape(chatting_place, more, says):
+    code, body = asked(chatting_place, json.dumps(CHAT | more).encode(), path="/v1/chat/completions")
+    error = json.loads(body)["error"]
+    assert code == 422 and says in error["message"] and error["type"] == "invalid_request_error"
+
+
+def test_neutral_values_that_clients_send_by_themselves_are_taken(chatting_place):
+    more = {"n": 1, "presence_penalty": 0, "frequency_penalty": 0, "stop": None, "user": "somebody", "stream": False}
+    assert asked(chatting_place, json.dumps(CHAT | more).encode(), path="/v1/chat/completions")[0] == 200
+
+
+@pytest.fixture(scope="module")
+def vectors_place(pack_folder, tmp_path_factory):
+    """The tiny classifier's outputs as vectors: the places and their shapes are what counts here."""
+    place = tmp_path_factory.mktemp("vectors")
+    pack = shutil.copytree(pack_folder, place / "pack")
+    manifest = read_manifest(pack)
+    seal(pack, manifest.model_copy(update={"task": "feature-extraction", "labels": {}, "answers": None}))
+    ship(pack, "linux", place / "out", name="intents")
+    with served(place / "out") as address:
+        yield address
+
+
+def test_embeddings_are_what_openais_clients_read(vectors_place):
+    wanted = json.loads(asked(vectors_place, b'{"text": "turn on the light"}')[1])["values"]
+    wish = {"model": "intents", "input": ["turn on the light", "play jazz"]}
+    code, body = asked(vectors_place, json.dumps(wish).encode(), path="/v1/embeddings")
+    answer = json.loads(body)
+    assert code == 200 and [row["index"] for row in answer["data"]] == [0, 1] and answer["data"][0]["embedding"] == pytest.approx(wanted)
+    assert answer["usage"]["prompt_tokens"] == answer["usage"]["total_tokens"] > 0 and answer["data"][0]["cut"] is False
+    raw = json.loads(asked(vectors_place, json.dumps(wish | {"encoding_format": "base64"}).encode(), path="/v1/embeddings")[1])
+    assert np.frombuffer(base64.b64decode(raw["data"][0]["embedding"]), "<f4").tolist() == pytest.approx(wanted)
+    for more, says in (
+        ({"input": [[1, 2]]}, "neither a text nor a list"),
+        ({"input": []}, "neither a text nor a list"),
+        ({"input": ["a"] * 65}, "the most are 64"),
+        ({"dimensions": 5}, "the model gives 4 numbers"),
+        ({"encoding_format": "int8"}, "unknown encoding_format"),
+        ({"model": "other"}, "there is no model"),
+    ):
+        code, body = asked(vectors_place, json.dumps(wish | more).encode(), path="/v1/embeddings")
+        assert (code, says in json.loads(body)["error"]["message"]) == (422, True), body
+    assert asked(vectors_place, b"{}", path="/v1/chat/completions")[0] == 404
+    assert asked(vectors_place, b"{}", {"Host": "evil.example"}, "/v1/embeddings")[0] == 403
+    assert asked(vectors_place, b"[" * 100, path="/v1/embeddings")[0] == 400
+
+
+def samples_of(text: str) -> dict[str, float]:
+    rows = [line for line in text.splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r'[a-z_]+(\{([a-z_]+="(\\.|[^"\\\n])*",?)*\})? [-+0-9.e]+', row) for row in rows), text
+    return {row.rpartition(" ")[0]: float(row.rpartition(" ")[2]) for row in rows}
+
+
+def test_prometheus_reads_how_many_requests_there_were_and_how_long_they_took(decoder):
+    with served(decoder) as place:
+        wish = {"prompt": "Once upon a time", "max_tokens": 12}
+        asked(place, json.dumps(wish).encode())
+        asked(place, json.dumps(wish | {"stream": True}).encode())
+        asked(place, b"{")
+        asked(place, None, path="/nowhere")
+        asked(place, None, path="/secret-" + "x" * 50)
+        code, body = asked(place, None, path="/metrics")
+        first = samples_of(body.decode())
+        assert code == 200 and first['edgepack_tokens_total{kind="written"}'] == 24
+        assert first['edgepack_requests_total{place="/answer",status="200"}'] == 2
+        assert first['edgepack_requests_total{place="/answer",status="400"}'] == 1
+        assert first['edgepack_requests_total{place="other",status="404"}'] == 2  # no row for each path that somebody asks for
+        assert (
+            first['edgepack_request_seconds_bucket{place="/answer",le="+Inf"}']
+            == 3
+            == first['edgepack_request_seconds_count{place="/answer"}']
+        )
+        assert first["edgepack_requests_in_progress"] == 1  # this one
+        again = samples_of(asked(place, None, path="/metrics")[1].decode())
+        assert again['edgepack_requests_total{place="/metrics",status="200"}'] == 1
+        assert asked(place, None, {"Host": "evil.example"}, "/metrics")[0] == 403

@@ -18,34 +18,38 @@ LANGUAGE_LEVEL = "11"
 _PACKAGE = "edgepack.module"
 _RUNTIMES = {runtime.format: runtime.name for runtime in python_runtimes() if runtime.android}  # java/ has a folder for each
 _SHORT_RUN = ("-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC")  # half the seconds: a compiler that compiles itself only a little
+_RENAMED = ("Assets", "Folder", "Main", "Model")  # classes that are called after the module: Pack... in java/
+_CLASS = re.compile(rf"\bPack({'|'.join(_RENAMED)})\b")
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # zip's first day: the same pack gives the same bytes
 
 
 def class_prefix(name: str) -> str:
     """`intents` becomes Intents, `my_intents` MyIntents; EdgepackError where a class of the module has that name."""
     prefix = "".join(part.capitalize() for part in name.split("_"))
-    reserved = {path.stem for path in JAVA.rglob("*.java")} - {"PackModel", "PackAssets"}
-    if reserved & {f"{prefix}Model", f"{prefix}Assets"}:
-        raise EdgepackError(f"--name {name!r} would replace {prefix}Model, a class of the module", "give another --name, such as intents")
+    reserved = {path.stem for path in JAVA.rglob("*.java")} - {f"Pack{part}" for part in _RENAMED}
+    hidden = sorted(reserved & {f"{prefix}{part}" for part in _RENAMED})
+    if hidden:
+        raise EdgepackError(f"--name {name!r} would replace {hidden[0]}, a class of the module", "give another --name, such as intents")
     return prefix
 
 
-def write_sources(folder: Path, package: str, name: str, kind: str, release: Release | None = None) -> list[Path]:
+def write_sources(folder: Path, package: str, name: str, kind: str, release: Release | None = None, host: str = "android") -> list[Path]:
     """The sources for packs of one format (onnx, tflite) as `folder`/com/example/...; what they are called there.
 
+    host: the part of java/ that is for where the module runs: android, or desktop.
     release: whose keys, name and oldest version the code asks for; without one it asks for none.
     """
     place, prefix = folder.joinpath(*package.split(".")), class_prefix(name)
     place.mkdir(parents=True)
     written = []
-    for part in ("core", _RUNTIMES[kind], "android"):
+    for part in ("core", "folder", _RUNTIMES[kind], host):
         for path in sorted((JAVA / part).glob("*.java")):
             text = path.read_text(encoding="utf-8").replace(f"package {_PACKAGE};", f"package {package};")
-            text = re.sub(r"\bPack(Model|Assets)\b", rf"{prefix}\1", text)
+            text = _CLASS.sub(rf"{prefix}\1", text)
             text = text.replace('FOLDER = "pack"', f'FOLDER = "{java(name)}"')
             if path.name == "Signer.java" and release is not None:
                 text = with_constants(text, _signer(name, release))
-            written.append(place / re.sub(r"^Pack(Model|Assets)", rf"{prefix}\1", path.name))
+            written.append(place / _CLASS.sub(rf"{prefix}\1", path.name))
             written[-1].write_text(text, encoding="utf-8")
     return written
 

@@ -39,12 +39,12 @@ _KNOWN = {
 _MODELS = ("WordPiece", "BPE", "Unigram")
 
 
-def check_tokenizer(path: Path) -> None:
+def check_tokenizer(path: Path, platform: str = "android") -> None:
     """EdgepackError names the first part of a tokenizer.json that the Java code does not know."""
     unknown = _unknown(read_json_object(path, TOKENIZER_BYTES, "build the pack again"))
     if unknown is not None:
         raise EdgepackError(
-            f"the android module has no code for a part of {path}: {unknown}",
+            f"the {platform} module has no code for a part of {path}: {unknown}",
             "ship it --for python or linux, which use the tokenizers library, or train with a tokenizer without this part",
         )
 

@@ -1,40 +1,43 @@
 """An Android library: a Gradle module of plain Java with the model as an asset, and the same as an .aar."""
 
-import json
 from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
-from edgepack.core.escape import Verbatim, requirement
-from edgepack.core.reading import TOKENIZER_BYTES, read_json_object
-from edgepack.plan.runtime import RuntimeFacts, facts_in_python
-from edgepack.ship.jvm.characters import characters
-from edgepack.ship.jvm.sources import class_prefix, classes_jar, write_sources, zipped
-from edgepack.ship.jvm.supported import check_tokenizer
-from edgepack.ship.jvm.weights import write_weights
-from edgepack.ship.module_files import MODULE_FILE, TOKENIZER_FILE, write_manifest, write_model
-from edgepack.ship.published import ChosenRelease, artefact, chosen_release
-from edgepack.ship.python_code import first_call
-from edgepack.ship.shipment import Carried, Shipment, Size, Written, check_codec, check_known
+from edgepack.core.escape import Verbatim
+from edgepack.ship.jvm.packing import (
+    check_java,
+    code_size,
+    java_context,
+    java_licences,
+    java_tasks,
+    runtime_of,
+    runtime_release,
+    write_java_model,
+)
+from edgepack.ship.jvm.sample import write_sample
+from edgepack.ship.jvm.sources import classes_jar, write_sources, zipped
+from edgepack.ship.module_files import TOKENIZER_FILE
+from edgepack.ship.published import ChosenRelease
+from edgepack.ship.reduced import check_reduced, write_reduced
+from edgepack.ship.shipment import Shipment, Size, Written
 from edgepack.ship.shipping import rendered
-from edgepack.tasks import all_tasks, task_named
+from edgepack.tasks import task_named
 
-CHARACTERS_FILE, WEIGHTS_FILE = "characters.json", "weights.json"
+tasks = java_tasks
+LIMITS = {"text-generation": "ONNX"}
+NEEDS_PACKAGE = True  # of Java, which has no module without one
+TAKES = frozenset({"runtime_version", "with_sample", "reduced_runtime"})
 MIN_SDK = 26  # Android 8: the oldest with all of Java that the module uses; the runtimes themselves want 24 and 23
 COMPILE_SDK = 36
 PLAY_LIMIT_MB = 200  # compressed download of an app's base module: Play Console help, "Google Play maximum size limits"
-_LARGEST_MAPPED = 2**31 - 1
-TAKES = frozenset({"runtime_version"})
 _ABIS = {"aarch64": ("arm64-v8a",), "armv7l": ("armeabi-v7a", "arm64-v8a")}
 
 
 def check(shipment: Shipment) -> tuple[str, ...]:
     """EdgepackError: a task, tokenizer, runtime, name or size that the module does not take. Warnings: Play's limit, the version."""
     manifest = shipment.manifest
-    check_known(shipment, tasks=[task.name for task in all_tasks() if task.java_method], models={"WordPiece", "BPE", "Unigram"})
-    check_codec(shipment, {"deflate"})
-    check_tokenizer(shipment.pack / TOKENIZER_FILE)
-    class_prefix(shipment.name)
-    if facts_in_python(manifest.plan.runtime).android is None:
+    warnings = check_java(shipment)
+    if runtime_of(shipment).android is None:
         raise EdgepackError(
             f"the android module does not run {manifest.plan.runtime}: it runs onnxruntime and LiteRT",
             "build the pack for a phone: edgepack build --profile phone",
@@ -44,34 +47,16 @@ def check(shipment: Shipment) -> tuple[str, ...]:
             "the android module writes no text from a TFLite file: its Java code cannot handle the file's cache",
             "ship a pack that was built with --format onnx, or ship this one --for linux or --for python",
         )
-    sizes = {file.name: file.bytes for file in manifest.files}
-    large = next((name for name in shipment.model_files if sizes[name] > _LARGEST_MAPPED), None)
-    if large is not None:
-        raise EdgepackError(f"{large} has {sizes[large] / 1e6:.0f} MB: Java maps at most 2147 MB", "build a smaller pack: --file-mb 2000")
+    if shipment.wishes.reduced_runtime:
+        check_reduced(shipment)
     warning = _release(shipment).warning
-    return (
-        *((warning,) if warning else ()),
-        *_chat_warning(shipment),
-        *_size_warning(sum(sizes[name] for name in (*shipment.model_files, TOKENIZER_FILE)) / 1e6),
-    )
+    sizes = {file.name: file.bytes for file in manifest.files}
+    shipped_mb = sum(sizes[name] for name in (*shipment.model_files, TOKENIZER_FILE)) / 1e6
+    return (*((warning,) if warning else ()), *warnings, *_size_warning(shipped_mb))
 
 
 def _release(shipment: Shipment) -> ChosenRelease:
-    """Of the runtime that the app's build fetches. EdgepackError: a wish that nobody has published, or that does not open the pack."""
-    runtime = _runtime(shipment)
-    oldest = runtime.oldest.get(shipment.manifest.precision)
-    needed = f"{oldest[0]}.{oldest[1]}.0" if oldest else None
-    return chosen_release(artefact(runtime.android.coordinate), _version(shipment), needed, shipment.wishes.runtime_version)
-
-
-def _chat_warning(shipment: Shipment) -> tuple[str, ...]:
-    answers = shipment.manifest.answers or {}
-    if not answers.get("chat_template") or answers.get("chat_form"):
-        return ()
-    return (
-        "the android module refuses chat messages for this model: the chat template depends on more than the roles, and Java has no jinja2."
-        " Prompts work: give the finished text, or ship --for linux or --for python",
-    )
+    return runtime_release(shipment, runtime_of(shipment).android.coordinate)
 
 
 def _size_warning(file_mb: float) -> tuple[str, ...]:
@@ -83,66 +68,50 @@ def _size_warning(file_mb: float) -> tuple[str, ...]:
     )
 
 
-def _version(shipment: Shipment) -> str:
-    """Of the wheel that the pack was measured with, as packaging writes it. EdgepackError where the pack names none."""
-    name = _runtime(shipment).package
-    if name not in shipment.manifest.versions:
-        raise EdgepackError(f"the pack does not say with which {name} it was measured", "build the pack again with this edgepack")
-    return requirement(name, shipment.manifest.versions[name]).partition("==")[2]
-
-
-def _runtime(shipment: Shipment) -> RuntimeFacts:
-    return facts_in_python(shipment.manifest.plan.runtime)
-
-
 def write(shipment: Shipment, folder: Path) -> Written:
-    """build.gradle.kts, src/main, consumer-rules.pro, and NAME.aar where javac is at hand."""
+    """build.gradle.kts, src/main, kotlin/, consumer-rules.pro, and NAME.aar where javac is at hand; with the sample in a folder NAME/."""
+    reduced = write_reduced(shipment, folder) if shipment.wishes.reduced_runtime else ()
+    if shipment.wishes.with_sample:
+        write_sample(shipment, folder, _context(shipment))
+        folder /= shipment.name
     assets = folder / "src" / "main" / "assets" / shipment.name
-    sizes = write_model(shipment, assets)
-    tokenizer = read_json_object(assets / TOKENIZER_FILE, TOKENIZER_BYTES)
-    (assets / CHARACTERS_FILE).write_text(json.dumps(characters(tokenizer), separators=(",", ":")) + "\n", encoding="utf-8")
-    if shipment.manifest.format == "onnx":
-        write_weights(assets / shipment.manifest.model, assets / WEIGHTS_FILE)
-    write_manifest(shipment, assets)
+    sizes = write_java_model(shipment, assets)
     sources = write_sources(folder / "src" / "main" / "java", shipment.package, shipment.name, shipment.manifest.format, shipment.release)
     context = _context(shipment)
     texts = {name: rendered(f"android.{name}.j2", **context) for name in ("build.gradle.kts", "AndroidManifest.xml")}
     texts["consumer-rules.pro"] = (Path(__file__).parent.parent / "templates" / "android.consumer-rules.pro").read_text(encoding="utf-8")
+    _write_kotlin(shipment, folder / "kotlin", context)
     for name, text in texts.items():
         (folder / ("src/main" if name.endswith(".xml") else "") / name).write_text(text, encoding="utf-8")
     jar = classes_jar(sources)
     if jar is not None:
         (folder / f"{shipment.name}.aar").write_bytes(_aar(jar, assets, shipment, context, texts["consumer-rules.pro"]))
     context |= {"aar": jar is not None}
-    return Written(sizes=(*sizes, *_more_sizes(shipment, assets, sources, jar)), licences=_licences(shipment), context=context)
+    sizes = (*sizes, code_size(jar, sources, "classes.jar, before R8"), *_runtime_sizes(shipment), *reduced)
+    return Written(sizes=sizes, licences=java_licences(shipment, _release(shipment)), context=context)
+
+
+def _write_kotlin(shipment: Shipment, folder: Path, context: dict[str, object]) -> None:
+    """Beside the library and no part of it, so that an app without Kotlin builds it too."""
+    place = folder.joinpath(*shipment.package.split("."))
+    place.mkdir(parents=True)
+    (place / f"{context['prefix']}Coroutines.kt").write_text(rendered("android.Coroutines.kt.j2", **context), encoding="utf-8")
 
 
 def _context(shipment: Shipment) -> dict[str, object]:
-    release = _release(shipment)
-    return {
-        "package": shipment.package,
-        "name": shipment.name,
-        "prefix": class_prefix(shipment.name),
-        "dependency": Verbatim(f"{release.coordinate}:{release.version}"),
-        "runtime_note": release.note,
-        "version": shipment.release.version,
+    names = java_context(shipment, _release(shipment))
+    call = f"{names['method']}({names['arguments']}).{names['attribute']}"
+    if names["decodes"]:
+        call = f"{names['method']}({names['arguments']}, 40, null) {{ piece -> print(piece); true }}.endedBy"
+    return names | {
+        "call": Verbatim(call),  # as Kotlin writes it
+        "sample": shipment.wishes.with_sample,
+        "reduced": shipment.wishes.reduced_runtime,
+        "runtime_version": _release(shipment).version,
         "min_sdk": shipment.manifest.profile.min_sdk or MIN_SDK,
         "compile_sdk": COMPILE_SDK,
         "abis": _abis(shipment),
-        **_first_call(shipment.manifest.task),
-        "task": shipment.manifest.task,
-        "max_length": shipment.manifest.max_length,
     }
-
-
-def _first_call(task: str) -> dict[str, Verbatim]:
-    """For a README: a call as Kotlin writes it, and what to look at of the answer."""
-    asked = first_call(task)
-    method = task_named(task).java_method
-    call = f"{method}({asked['call']}).{asked['attribute']}"
-    if task_named(task).decodes:
-        call = f"{method}({asked['call']}, 40, null) {{ piece -> print(piece); true }}.endedBy"
-    return {"call": Verbatim(call), "attribute": asked["attribute"]}
 
 
 def _abis(shipment: Shipment) -> tuple[str, ...]:
@@ -165,23 +134,7 @@ def _aar(jar: bytes, assets: Path, shipment: Shipment, context: dict[str, object
     )
 
 
-def _more_sizes(shipment: Shipment, assets: Path, sources: list[Path], jar: bytes | None) -> tuple[Size, ...]:
-    tables = sum(path.stat().st_size for path in assets.iterdir() if path.name in (CHARACTERS_FILE, WEIGHTS_FILE, MODULE_FILE))
-    written = sum(path.stat().st_size for path in sources)
-    code = ("classes.jar, before R8", len(jar)) if jar is not None else ("Java sources: no javac here to compile them", written)
-    artefact = _runtime(shipment).android
-    known, source = artefact.native_bytes, artefact.native_source
-    runtime = [Size(part="runtime", what=f"native libraries, {abi}", bytes=known.get(abi), source=source) for abi in _abis(shipment)]
-    return (
-        Size(part="tables", what="characters, places of weights, hashes", bytes=tables, source="measured"),
-        Size(part="code", what=code[0], bytes=code[1], source="measured"),
-        *runtime,
-    )
-
-
-def _licences(shipment: Shipment) -> tuple[Carried, ...]:
-    release = _release(shipment)
-    return (
-        Carried(what="characters.json, drawn from Unicode's character data", licence="Unicode-3.0", carried=True),
-        Carried(what=f"{release.coordinate}:{release.version}", licence=_runtime(shipment).licence, carried=False),
-    )
+def _runtime_sizes(shipment: Shipment) -> tuple[Size, ...]:
+    artefact = runtime_of(shipment).android
+    sizes, source = artefact.native_bytes, artefact.native_source
+    return tuple(Size(part="runtime", what=f"native libraries, {abi}", bytes=sizes.get(abi), source=source) for abi in _abis(shipment))

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from edgepack.plan.runtime import facts_in_python
-from edgepack.ship.python_code import self_tested, write_package
+from edgepack.ship.python_code import openai_place, self_tested, write_package
 from edgepack.ship.shipment import Shipment, Written
 from edgepack.ship.shipping import rendered
+
+_USER = "module"  # of the image, without rights
 
 __all__ = ["check", "self_tested", "write"]
 
@@ -16,10 +18,20 @@ def check(shipment: Shipment) -> tuple[str, ...]:
 
 
 def write(shipment: Shipment, folder: Path) -> Written:
-    """NAME/ with the code and the model, requirements.txt, NAME.service."""
+    """NAME/ with the code and the model, requirements.txt, NAME.service, Dockerfile."""
     written = write_package(shipment, folder, with_server=True)
+    task = shipment.manifest.task
     expands = shipment.manifest.coded is not None and shipment.manifest.coded.start == "expand"  # /opt cannot be written there
-    service = rendered("linux.service.j2", name=shipment.name, task=shipment.manifest.task, expands=expands)
+    service = rendered("linux.service.j2", name=shipment.name, task=task, expands=expands)
     (folder / f"{shipment.name}.service").write_text(service)
     from_system = facts_in_python(shipment.manifest.plan.runtime).needs_numpy_1
-    return written.model_copy(update={"context": written.context | {"from_system": from_system}})
+    if not from_system:  # such a runtime needs Debian's own numpy, which is not in the image
+        _write_docker(shipment, folder)
+    more = {"from_system": from_system, "place": openai_place(task), "version": shipment.release.version}
+    return written.model_copy(update={"context": written.context | more})
+
+
+def _write_docker(shipment: Shipment, folder: Path) -> None:
+    text = rendered("linux.Dockerfile.j2", name=shipment.name, version=shipment.release.version, user=_USER)
+    (folder / "Dockerfile").write_text(text, encoding="utf-8")
+    (folder / ".dockerignore").write_text(f"*\n!requirements.txt\n!{shipment.name}\n**/__pycache__\n", encoding="utf-8")

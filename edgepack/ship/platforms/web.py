@@ -14,7 +14,7 @@ from edgepack.ship.module_files import code_bytes, write_model
 from edgepack.ship.python_code import first_call
 from edgepack.ship.release import with_constants
 from edgepack.ship.shipment import Carried, Shipment, Size, Written, check_codec, check_known
-from edgepack.tasks import all_tasks, task_named
+from edgepack.tasks import all_tasks
 
 _RUNTIME, _TOKENIZERS, _BUNDLER = FACTS.npm.name, "@huggingface/tokenizers", "esbuild"
 _VERSIONS = {_RUNTIME: FACTS.npm.version, _TOKENIZERS: "0.2.0", _BUNDLER: "0.28.2"}  # those that the module is tested with
@@ -27,12 +27,17 @@ _FILE_LIMIT_MB = 100
 _FILE_LIMIT_SOURCE = "GitHub Pages and repositories take no larger file, docs.github.com: About large files on GitHub"
 
 
+FORMATS = ("onnx",)
+LIMITS = {"question-answering": "WordPiece and byte-level BPE tokenizers"}
+
+
+def tasks() -> tuple[str, ...]:
+    return tuple(task.name for task in all_tasks() if task.in_browsers)
+
+
 def check(shipment: Shipment) -> tuple[str, ...]:
-    """Refuses decoders, spans of a context and TFLite files. Warns of other precisions than int8, and of very large files."""
-    tasks = [task.name for task in all_tasks() if task.in_browsers]
-    if why_not := task_named(shipment.manifest.task).why_not_in_browsers:
-        raise EdgepackError(why_not, f"ship it --for android, linux or python, or build a pack for one of these tasks: {', '.join(tasks)}")
-    check_known(shipment, tasks, _MODELS)
+    """Refuses TFLite files, and tokenizers without places where answers stand on them. Warns of what is slow or large."""
+    check_known(shipment, tasks(), _MODELS)
     check_codec(shipment, {"deflate"})
     if shipment.manifest.format != "onnx":
         raise EdgepackError("the web module runs ONNX files, and the pack is a TFLite file", "build the pack with --format onnx")
@@ -49,16 +54,18 @@ def check(shipment: Shipment) -> tuple[str, ...]:
 
 
 def _check_places(shipment: Shipment) -> None:
-    """EdgepackError where tags stand on tokens whose places the module cannot find: see places.js."""
-    answers, tokenizing = shipment.manifest.answers or {}, shipment.tokenizing
-    if answers.get("words") != "tokenizer":
+    """EdgepackError where answers stand on tokens whose places the module cannot find: see places.js."""
+    manifest, tokenizing = shipment.manifest, shipment.tokenizing
+    tagged = (manifest.answers or {}).get("words") == "tokenizer"
+    if not (tagged or manifest.task == "question-answering"):
         return
     by_word = tokenizing.model == "WordPiece" and set(tokenizing.normalizers) <= {"BertNormalizer"}
     by_byte = tokenizing.model == "BPE" and "ByteLevel" in tokenizing.pre_tokenizers and not tokenizing.normalizers
     if not (by_word or by_byte):
         raise EdgepackError(
             f"the web module cannot find where a token is in the text for this kind of {tokenizing.model} tokenizer",
-            "build the pack with --words white-space (or characters), or ship it --for android, linux or python",
+            ("build the pack with --words white-space (or characters), or ship it" if tagged else "ship it")
+            + " --for android, linux or python",
         )
 
 

@@ -163,7 +163,6 @@ class Task:
     # What modules of apps do of it.
     java_method: str | None = None  # that an Android module's class answers by; None: it does not
     in_browsers: bool = False  # whether the web module does it
-    why_not_in_browsers: str | None = None  # a sentence, where the reason is known
 
     # Functions that most tasks share.
     check_rows: Callable[[str, Mapping[str, Sequence[Row]]], None] = _no_check  # EdgepackError: nothing can be learned from them

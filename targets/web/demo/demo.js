@@ -6,13 +6,18 @@ const MOST_LABELS = 5;
 const ABOUT = {
   "text-classification": ["Which kind of text is it?", "Your text"],
   "token-classification": ["Which names are in the text?", "Your text"],
+  "question-answering": ["What does the text say?", "Your question"],
+  "text-generation": ["How does the text go on?", "The beginning of a text"],
   "feature-extraction": ["How close are two texts in meaning?", "A text"],
 };
 const EXAMPLES = {
   "text-classification": ["What a wonderful day!", "I waited an hour and nobody came.", "Please turn on the light in the kitchen."],
   "token-classification": ["Ada Lovelace was born in London.", "Rais Samia alikwenda Nairobi, Kenya."],
+  "question-answering": [["Who wrote the first program?", "The first program was written by Ada Lovelace in 1843."], ["Where do penguins live?", "Most penguins live in the southern half of the Earth."]],
+  "text-generation": ["Once upon a time", "The old house on the hill"],
   "feature-extraction": [["A cat sleeps on the sofa.", "The kitten is napping on the couch."], ["A cat sleeps on the sofa.", "The stock market fell today."]],
 };
+const SECOND = { "feature-extraction": "A second text to compare it with", "question-answering": "The text to look in" };
 const at = (id) => document.getElementById(id);
 const show = (id, shown = true) => { at(id).hidden = !shown; };
 const mb = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
@@ -38,7 +43,8 @@ function ready(loadMs) {
   document.title = at("title").textContent = question;
   at("text-label").textContent = label;
   if (model.labels.length > 1 && model.task === "text-classification") at("about").prepend(`It tells ${listed(model.labels)} apart. `);
-  show("second", model.task === "feature-extraction");
+  show("second", SECOND[model.task] !== undefined);
+  at("pair-label").textContent = SECOND[model.task] ?? "";
   for (const example of EXAMPLES[model.task]) {
     const button = Object.assign(document.createElement("button"), { type: "button", className: "quiet" });
     const [text, pair = ""] = [example].flat();
@@ -70,7 +76,7 @@ async function ask() {
   const text = at("text").value;
   const began = performance.now();
   try {
-    const answer = model.task === "feature-extraction" ? await similarity(text, at("pair").value) : await model.ask(text);
+    const answer = await (ASKED[model.task] ?? ((given) => model.ask(given)))(text, at("pair").value);
     const spent = performance.now() - began;
     const note = `${answer.cut ? `Only the first ${model.maxLength} tokens were read. ` : ""}Answered in ${spent < 10 ? spent.toFixed(1) : spent.toFixed(0)} ms.`;
     at("answer").replaceChildren(...VIEWS[model.task](answer, text), element("p", "note", note));
@@ -88,7 +94,20 @@ async function similarity(text, pair) {
   return { cosine, cut: a.cut || b.cut };
 }
 
+const ASKED = {
+  "feature-extraction": similarity,
+  "question-answering": (question, context) => model.ask(question, context),
+  "text-generation": (text) => {
+    const line = element("p", "marked", text);
+    at("answer").replaceChildren(line);
+    show("answer");
+    return model.ask(text, { maxTokens: 100, onText: (piece) => { line.textContent += piece; } });
+  },
+};
+
 const VIEWS = {
+  "question-answering": ({ text, score }) => [element("h2", "", text || "The text does not say"), bar({ name: "how sure the model is", score })],
+  "text-generation": ({ text }, prompt) => [element("p", "marked", prompt + text)],
   "text-classification": ({ label, scores }) => [element("h2", "", label), ...scores.slice(0, MOST_LABELS).map(bar)],
   "token-classification": ({ entities }, text) => [element("h2", "", named(entities.length)), marked(text, entities)],
   "feature-extraction": ({ cosine }) => [element("h2", "", closeness(cosine)), bar({ name: "cosine of their vectors", score: Math.max(0, cosine) })],

@@ -1,9 +1,11 @@
 // Outputs become answers: the decisions that the model was measured by, with scores and places. The same as targets/module/tasks.py.
 
+import { findAnswer } from "./spans.js";
 import { byWord, entities, goesOn, OLDER } from "./tags.js";
 import { BadInput, checkText, WORDS } from "./texts.js";
+import { write } from "./writing.js";
 
-/** model: {manifest, texts, labels, run(encoded) -> [{data, dims}], a batch of one}. */
+/** model: {manifest, texts, labels, run(encoded) -> [{data, dims}], a batch of one; decoder() of a model that writes}. */
 export const ANSWERS = {
   "text-classification": async (model, text, pair = null) => {
     const encoded = model.texts.text(text, pair);
@@ -41,6 +43,10 @@ export const ANSWERS = {
       { kind, text: whole.slice(places[start], places[end]), start: places[start], end: places[end], score }));
     return { entities: result, cut: encoded.cut };
   },
+
+  "question-answering": findAnswer,
+
+  "text-generation": write,
 
   "feature-extraction": async (model, text, { prompt = null } = {}) => {
     checkText(text, "text");

@@ -8,6 +8,23 @@ export interface Labels { label: string; score: number; scores: Label[]; cut: bo
 /** text.slice(start, end), in UTF-16 units as JavaScript counts; score: mean probability of its words' tags. */
 export interface Entity { kind: string; text: string; start: number; end: number; score: number }
 export interface Entities { entities: Entity[]; cut: boolean }
+/** context.slice(start, end), empty where the model may say so and does; score: probability of its start times that of its end. */
+export interface Answer { text: string; start: number; end: number; score: number; cut: false }
+/** endedBy: stop, max_tokens, positions (the model has no room left) or listener (somebody ended it). */
+export interface Generated { text: string; tokens: number[]; promptTokens: number; endedBy: "stop" | "max_tokens" | "positions" | "listener" }
+export interface Message { role: "system" | "user" | "assistant"; content: string }
+/** What is left out is as the model's folder says. temperature 0 takes the likeliest token each time. */
+export interface Writing {
+  maxTokens?: number;
+  temperature?: number;
+  topK?: number;
+  topP?: number;
+  seed?: number;
+  /** slide: go on where the model has no position left, with the last half of them. */
+  window?: "refuse" | "slide";
+  /** Receives the text while it is written; false ends the writing. */
+  onText?: (piece: string) => boolean | void;
+}
 /** Compare two by their cosine. weights: of a model for sparse vectors (SPLADE) the same by token, without zeros, the largest first. */
 export interface Vector { values: Float32Array; cut: boolean; weights?: Map<string, number> }
 /**
@@ -38,16 +55,21 @@ export interface Options {
 }
 
 export interface Model {
-  readonly task: "text-classification" | "token-classification" | "feature-extraction";
+  readonly task: "text-classification" | "token-classification" | "question-answering" | "feature-extraction" | "text-generation";
   readonly name: string;
   readonly labels: string[];
   readonly maxLength: number; // tokens
   readonly threads: number;
   /**
    * A text, or two of a model for pairs; a list of words for token-classification. Labels, Entities or Vector by the task.
+   * A question and its context for question-answering; a prompt, or messages, and settings for text-generation.
    * prompt: of a model for vectors, the name of the prompt that stands before the text; its default one if left out, "" for none.
    */
-  ask<Result = Labels | Entities | Vector>(text: string | string[], pair?: string | { prompt?: string }): Promise<Result>;
+  ask<Result = Labels | Entities | Answer | Vector | Generated>(
+    text: string | string[] | Message[], second?: string | { prompt?: string } | Writing,
+  ): Promise<Result>;
+  /** Of a model that writes: its text piece by piece. Who leaves the loop ends the writing. */
+  stream(prompt: string | Message[], settings?: Writing): AsyncGenerator<string, Generated>;
   selfTest(): Promise<SelfTest>;
   close(): void;
 }

@@ -31,6 +31,7 @@ class Model {
     }
     this.#worker = new Worker(new URL("worker.js", base), { type: "module" });
     this.#worker.onmessage = ({ data: { id, result, error, progress } }) => {
+      if (progress?.piece !== undefined) return this.#piece(id, progress.piece);
       if (progress) return onProgress(progress);
       const { resolve, reject } = this.#waiting.get(id);
       this.#waiting.delete(id);
@@ -41,7 +42,35 @@ class Model {
 
   /** Answers by the model's task; calls may overlap, and are answered in their order. */
   ask(...texts) {
-    return this.send("ask", texts);
+    if (this.task !== "text-generation") return this.send("ask", texts);
+    const [prompt, { onText = () => true, ...settings } = {}] = texts;
+    return this.send("ask", [prompt, settings], onText);
+  }
+
+  /** Pieces of a text that is written; who leaves the loop ends the writing. */
+  async *stream(prompt, settings = {}) {
+    const pieces = [];
+    let wake = () => {};
+    let left = false;
+    const onText = (piece) => { pieces.push(piece); wake(); return !left; };
+    const ended = this.ask(prompt, { ...settings, onText }).then((result) => ({ result }), (error) => ({ error }));
+    let end = null;
+    ended.then((how) => { end = how; wake(); });
+    try {
+      for (;;) {
+        while (pieces.length > 0) yield pieces.shift();
+        if (end) break;
+        await new Promise((resolve) => { wake = resolve; if (pieces.length > 0 || end) resolve(); });
+      }
+      if (end.error) throw end.error;
+      return end.result;
+    } finally {
+      left = true;
+    }
+  }
+
+  #piece(id, piece) {
+    if (this.#waiting.get(id)?.onText(piece) === false) this.#worker?.postMessage({ kind: "stop", input: id });
   }
 
   /** A clear yes or no: whether this browser answers as the runtime did when the model was measured. */
@@ -54,11 +83,11 @@ class Model {
     this.#end({ name: "Closed", problem: "the model is closed", fix: "load() it again" });
   }
 
-  send(kind, input) {
+  send(kind, input, onText = () => true) {
     if (!this.#worker) return Promise.reject(new ModuleError({ name: "Closed", problem: "the model is closed", fix: "load() it again" }));
     const id = (this.#count += 1);
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject });
+      this.#waiting.set(id, { resolve, reject, onText });
       this.#worker.postMessage({ id, kind, input });
     });
   }

@@ -3,6 +3,8 @@
 // The same as targets/module/proof.py.
 
 import { ANSWERS } from "./answers.js";
+import { isDecoder } from "./session.mjs";
+import { promptOf, write } from "./writing.js";
 
 const SCORE_GAP = 1e-4; // of a score that is computed of the same outputs
 
@@ -20,13 +22,12 @@ export async function proof(model, golden) {
     if (differs !== null) return { ...found, ok: false, problem: `other ${differs} for ${shown}` };
     found.idsEqual += isText(entry) ? 1 : 0;
     found.answersEqual += entry.answer ? 1 : 0;
-    const [{ data }] = await model.run({ ids: entry.input_ids, typeIds: entry.token_type_ids });
-    const expected = entry.output.flat();
+    const { data, expected } = await outputsOf(model, entry);
     const gaps = expected.map((one, index) => Math.abs(one - (data.length === expected.length ? data[index] : Number.NaN)));
-    const [largest, mean] = [Math.max(...gaps), gaps.reduce((sum, one) => sum + one, 0) / gaps.length];
+    const [largest, mean] = [Math.max(0, ...gaps), gaps.reduce((sum, one) => sum + one, 0) / Math.max(1, gaps.length)];
     found.largestDifference = Math.max(found.largestDifference, largest);
     found.largestMean = Math.max(found.largestMean, mean);
-    const gap = precision === "int8" ? mean : largest;
+    const gap = precision === "int8" || isDecoder(model.manifest) ? mean : largest;
     if (!(gap <= tolerance)) return { ...found, ok: false, problem: `${shown} is answered otherwise: off by ${gap}, limit ${tolerance}` };
   }
   if (found.idsEqual === 0) return { ...found, ok: false, problem: "no token ids were compared: build the pack again" };
@@ -34,7 +35,7 @@ export async function proof(model, golden) {
 }
 
 function isText(entry) {
-  return entry.words !== undefined || entry.text !== undefined;
+  return [entry.words, entry.text, entry.messages].some((value) => value !== undefined);
 }
 
 /** The golden outputs in the runtime's place, for the code that makes token ids of texts and decisions of outputs. */
@@ -59,12 +60,14 @@ class Replay {
     const zeros = () => (this.manifest.per_token ? ids.map(() => this.some[0].map(() => 0)) : this.some.map(() => 0));
     const rows = held ?? zeros();
     const dims = Array.isArray(rows[0]) ? [1, rows.length, rows[0].length] : [1, rows.length];
-    return [{ data: Float32Array.from(rows.flat()), dims }];
+    if (this.manifest.outputs.length === 1) return [{ data: Float32Array.from(rows.flat()), dims }];
+    return this.manifest.outputs.map((_, at) => ({ data: Float32Array.from(rows, (row) => row[at]), dims: dims.slice(0, 2) }));
   }
 
   /** What this browser makes otherwise of an entry with a text: token ids, token types, masks, or the decision. null: nothing. */
   async differs(entry) {
     if (entry.attention_mask?.some((one) => one !== 1)) return "masks";
+    if (isDecoder(this.manifest)) return this.#writesOtherwise(entry);
     [this.asked, this.isWhole] = [[], true];
     const answer = await this.#decision(entry);
     const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
@@ -74,12 +77,22 @@ class Replay {
     return !entry.answer || isSame(entry.answer, answer) ? null : "decision";
   }
 
+  /** Of a model that writes: the prompt's token ids, and the likeliest tokens behind it, as many as were certain when it was built. */
+  async #writesOtherwise(entry) {
+    const prompt = entry.messages ?? entry.text;
+    if (entry.messages && !this.manifest.answers.chat_form) return null; // this module refuses conversations of such a model
+    if (JSON.stringify(promptOf(this.model, prompt)) !== JSON.stringify(entry.input_ids)) return "token ids";
+    if (!entry.answer) return null;
+    const { tokens } = await write(this.model, prompt, { maxTokens: entry.answer.max_tokens, temperature: 0 });
+    return JSON.stringify(tokens) === JSON.stringify(entry.answer.tokens) ? null : "tokens behind it";
+  }
+
   async #decision(entry) {
     const { task } = this.manifest;
-    const second = task === "feature-extraction" ? { prompt: entry.prompt === undefined ? "" : entry.prompt } : (entry.text_pair ?? null);
+    const second = task === "feature-extraction" ? { prompt: entry.prompt === undefined ? "" : entry.prompt } : (entry.text_pair ?? (task === "question-answering" ? "" : null));
     try {
       const found = await ANSWERS[task](this.model, entry.words ?? entry.text, second);
-      return DECISIONS[task](found, entry.words ? entry.words.join(" ") : entry.text);
+      return DECISIONS[task](found, entry.words ? entry.words.join(" ") : entry.text, entry.text_pair ?? "");
     } catch (error) {
       if (error?.name === "BadInput") return null;
       throw error;
@@ -95,6 +108,10 @@ const DECISIONS = {
     const place = (units) => [...text.slice(0, units)].length;
     return { entities: entities.map((entity) => ({ ...entity, start: place(entity.start), end: place(entity.end) })) };
   },
+  "question-answering": ({ text: answer, start, end, score }, _, context) => {
+    const place = (units) => [...context.slice(0, units)].length;
+    return { text: answer, start: place(start), end: place(end), score };
+  },
   "feature-extraction": ({ values }) => ({ dimensions: values.length }),
 };
 
@@ -105,4 +122,24 @@ function isSame(expected, found) {
   if (Array.isArray(expected)) return Array.isArray(found) && expected.length === found.length && expected.every((one, at) => isSame(one, found[at]));
   if (expected === null || typeof expected !== "object") return expected === found;
   return found !== null && typeof found === "object" && Object.keys(expected).every((key) => Object.hasOwn(found, key) && isSame(expected[key], found[key]));
+}
+
+/** What the model gives for a golden entry, and what it must give. */
+async function outputsOf(model, { input_ids: ids, token_type_ids: typeIds, output }) {
+  if (isDecoder(model.manifest)) return { data: await readAlong(model, ids), expected: output.map(([loss]) => loss) };
+  const outputs = (await model.run({ ids, typeIds })).map(({ data }) => data);
+  if (outputs.length === 1) return { data: outputs[0], expected: output.flat() };
+  return { data: Array.from(outputs[0]).flatMap((_, at) => outputs.map((values) => values[at])), expected: output.flat() };
+}
+
+/** Negative log-likelihood of each token behind those before it, as the model reads them one by one. */
+async function readAlong(model, ids) {
+  const decoder = model.decoder();
+  const losses = [];
+  for (let at = 0; at + 1 < ids.length; at += 1) {
+    const { data: logits } = await decoder.step([ids[at]]);
+    const peak = logits.reduce((most, value) => Math.max(most, value), -Infinity);
+    losses.push(Math.log(logits.reduce((sum, value) => sum + Math.exp(value - peak), 0)) + peak - logits[ids[at + 1]]);
+  }
+  return losses;
 }

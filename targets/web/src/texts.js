@@ -69,6 +69,53 @@ export class Texts {
     return Object.fromEntries(Object.entries(values).map(([name, all]) => [name, of(all)]));
   }
 
+  /** A question with its context, in windows that share `stride` tokens: each {ids, typeIds, places}, places of the context's tokens alone. */
+  windows(question, context, stride) {
+    checkText(question, "the question");
+    checkText(context, "the context");
+    const asked = this.#bare(question);
+    const { ids, tokens } = this.#encoded(context);
+    const special = this.template.pair.filter((item) => item.ids).reduce((sum, item) => sum + item.ids.length, 0);
+    const room = this.length - special - asked.length;
+    if (ids.length > room && room <= stride) {
+      throw new BadInput(`the question has ${asked.length} tokens: of the model's ${this.length} too few are left for the context`, "shorten the question");
+    }
+    const windows = [];
+    for (let start = 0, end = -1; end < ids.length; start += room - stride) {
+      end = Math.min(ids.length, start + Math.max(1, room));
+      const places = this.placing.places(context, tokens, start).slice(start, end); // a window's first token keeps its blank
+      windows.push(this.#window(asked, ids.slice(start, end), places));
+      if (end === ids.length) break;
+    }
+    return windows;
+  }
+
+  #window(asked, context, places) {
+    const runs = this.template.pair.map((item) => ({ ...item, run: item.ids ?? [asked, context][item.sequence] }));
+    const placesOf = (item) => (!item.ids && item.sequence === 1 ? places : item.run.map(() => null));
+    return {
+      ids: runs.flatMap(({ run }) => run),
+      typeIds: runs.flatMap((item) => item.run.map(() => item.typeId)),
+      places: runs.flatMap(placesOf),
+    };
+  }
+
+  /** Ids of a text with the special tokens around it, cut nowhere. */
+  whole(text) {
+    const bare = this.#bare(text);
+    return this.template.single.flatMap((item) => item.ids ?? bare);
+  }
+
+  /** Ids of a text without any special token but those that stand in it. */
+  bare(text) {
+    return this.#bare(text);
+  }
+
+  /** The text of ids, without special tokens or with them. */
+  decode(ids, withSpecial = false) {
+    return ids.length === 0 ? "" : this.tokenizer.decode(ids, { skip_special_tokens: !withSpecial, clean_up_tokenization_spaces: false });
+  }
+
   /** A token as the vocabulary writes it. */
   token(id) {
     return this.tokenizer.id_to_token(id) ?? "";

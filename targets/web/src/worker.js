@@ -3,9 +3,10 @@
 import * as ort from "onnxruntime-web/wasm";
 import { ANSWERS } from "./answers.js";
 import { decoded } from "./coded.mjs";
+import { Decoder } from "./decoder.mjs";
 import { fetchChecked, fetchManifest, fetchOnce, forgetOthers, keptOrMade } from "./files.js";
 import { proof } from "./proof.js";
-import { modelFiles, oneText, openedInBrowser, startInBrowser } from "./session.mjs";
+import { isDecoder, modelFiles, oneText, openedInBrowser, startInBrowser } from "./session.mjs";
 import * as signer from "./signer.js";
 import { Texts } from "./texts.js";
 
@@ -27,7 +28,12 @@ const KINDS = {
     forgetOthers(base, [...manifest.files, ...expanded(manifest)]).catch(() => {});
     return { task: manifest.task, name: manifest.name, labels: model.labels, maxLength: manifest.max_length, threads: ort.env.wasm.numThreads };
   },
-  ask: (texts) => ANSWERS[model.manifest.task](model, ...texts),
+  ask: ({ id, texts }, send) => {
+    if (!isDecoder(model.manifest)) return ANSWERS[model.manifest.task](model, ...texts);
+    const [prompt, settings] = texts;
+    const onText = (piece) => { send({ piece }); };
+    return ANSWERS[model.manifest.task](model, prompt, { ...settings, onText, pause: heard, isStopped: () => stopped.has(id) });
+  },
   selfTest: async () => {
     const entry = model.manifest.files.find(({ name }) => name === "golden.jsonl");
     const lines = new TextDecoder().decode(await fetchChecked(model.base, entry, () => {})).trim().split("\n");
@@ -69,19 +75,35 @@ async function opened(manifest, files) {
   const texts = new Texts(JSON.parse(new TextDecoder().decode(tokenizer)), manifest.max_length);
   const labels = Object.entries(manifest.labels).sort(([a], [b]) => a - b).map(([, name]) => name);
   const run = ({ ids, typeIds }) => ask(oneText(ort, manifest.inputs, ids, { typeIds }));
-  return { manifest, texts, labels, run };
+  return { manifest, texts, labels, run, decoder: () => new Decoder(ort, manifest, ask) };
 }
 
+/** Lets messages through that came while the model was at work. */
+function heard() {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => { port1.close(); resolve(); };
+    port2.postMessage(null);
+  });
+}
+
+const stopped = new Set(); // numbers of calls that nobody waits for any more
 let last = Promise.resolve(); // one after the other: a session runs one text at a time
 
 onmessage = ({ data: { id, kind, input } }) => {
+  if (kind === "stop") {
+    stopped.add(input);
+    return;
+  }
   last = last.then(async () => {
     try {
-      const result = await KINDS[kind](input, (progress) => postMessage({ id, progress }));
+      const given = kind === "ask" ? { id, texts: input } : input;
+      const result = await KINDS[kind](given, (progress) => postMessage({ id, progress }));
       postMessage({ id, result });
     } catch (error) {
       const { name, problem = String(error?.message ?? error), fix = "run the self-test; load the page anew" } = error ?? {};
       postMessage({ id, error: { name: name ?? "Error", problem, fix } });
     }
+    stopped.delete(id);
   });
 };

@@ -12,6 +12,7 @@ import java.nio.Buffer; // its methods under its own name: ByteBuffer's own came
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
+import org.jspecify.annotations.NonNull;
 
 /** The model in an app's assets. All that is Android's own stands here. */
 public final class PackAssets {
@@ -19,18 +20,19 @@ public final class PackAssets {
 
     private PackAssets() {}
 
-    /** Checks every file and opens the model; a second or less, not on the main thread. */
-    public static PackModel open(Context context) {
-        return PackModel.open(files(context), ModelOpener::open, cores());
+    /** Checks every file and opens the model, with {@link PackFolder#cores} threads; a second or less, not on the main thread. */
+    public static @NonNull PackModel open(@NonNull Context context) {
+        return open(context, PackFolder.cores());
+    }
+
+    /** threads: that compute an answer; 1 or more. */
+    public static @NonNull PackModel open(@NonNull Context context, int threads) {
+        return PackModel.open(files(context), ModelOpener::open, PackFolder.checked(threads));
     }
 
     /** Whether this device answers as the one that was measured: for a settings page, or the first start. */
-    public static SelfTest selfTest(Context context) {
-        return PackModel.selfTest(files(context), ModelOpener::open, cores());
-    }
-
-    private static int cores() {
-        return Math.max(1, Math.min(4, Runtime.getRuntime().availableProcessors() / 2)); // the big ones of most phones
+    public static @NonNull SelfTest selfTest(@NonNull Context context) {
+        return PackModel.selfTest(files(context), ModelOpener::open, PackFolder.cores());
     }
 
     private static ModuleFiles files(Context context) {
@@ -53,12 +55,12 @@ public final class PackAssets {
         }
 
         @Override
-        public InputStream open(String name) throws IOException {
+        public @NonNull InputStream open(@NonNull String name) throws IOException {
             return assets.open(FOLDER + "/" + name, AssetManager.ACCESS_STREAMING);
         }
 
         @Override
-        public ByteBuffer map(String name) throws IOException {
+        public @NonNull ByteBuffer map(@NonNull String name) throws IOException {
             try (AssetFileDescriptor asset = assets.openFd(FOLDER + "/" + name);
                     FileInputStream in = asset.createInputStream();
                     FileChannel file = in.getChannel()) {

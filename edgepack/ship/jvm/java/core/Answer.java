@@ -1,12 +1,14 @@
 package edgepack.module;
 
+import org.jspecify.annotations.NonNull;
+
 /**
  * A span of the context: context.substring(start, end). score: probability of its start times that of its end.
  *
  * <p>cut: never, for a long context is read in several windows.
  */
 public final class Answer {
-    public final String text;
+    public final @NonNull String text;
     public final int start;
     public final int end;
     public final float score;
@@ -20,7 +22,7 @@ public final class Answer {
     }
 
     @Override
-    public String toString() {
+    public @NonNull String toString() {
         return text + " " + start + ".." + end;
     }
 }

@@ -2,13 +2,14 @@ package edgepack.module;
 
 import java.util.Collections;
 import java.util.List;
+import org.jspecify.annotations.NonNull;
 
 /** What a text names. cut: it was longer than the model takes; nothing was looked for in the rest. */
 public final class Entities {
     /** start, end: chars of the text, text.substring(start, end). score: mean probability of its tags. */
     public static final class Entity {
-        public final String kind;
-        public final String text;
+        public final @NonNull String kind;
+        public final @NonNull String text;
         public final int start;
         public final int end;
         public final float score;
@@ -22,12 +23,12 @@ public final class Entities {
         }
 
         @Override
-        public String toString() {
+        public @NonNull String toString() {
             return kind + " " + text + " " + start + ".." + end;
         }
     }
 
-    public final List<Entity> entities;
+    public final @NonNull List<@NonNull Entity> entities;
     public final boolean cut;
 
     Entities(List<Entity> entities, boolean cut) {
@@ -36,7 +37,7 @@ public final class Entities {
     }
 
     @Override
-    public String toString() {
+    public @NonNull String toString() {
         return entities + (cut ? " (cut)" : "");
     }
 }

@@ -2,12 +2,13 @@ package edgepack.module;
 
 import java.util.Collections;
 import java.util.List;
+import org.jspecify.annotations.NonNull;
 
 /** What a text is. cut: it was longer than the model takes, and a part of it alone was read. */
 public final class Labels {
     /** A label with its probability, 0 to 1; of a model for regression with its number. */
     public static final class Label {
-        public final String name;
+        public final @NonNull String name;
         public final float score;
 
         Label(String name, float score) {
@@ -16,17 +17,17 @@ public final class Labels {
         }
 
         @Override
-        public String toString() {
+        public @NonNull String toString() {
             return name + " " + score;
         }
     }
 
-    public final String label;
+    public final @NonNull String label;
     public final float score;
     /** All labels, the highest first. */
-    public final List<Label> scores;
+    public final @NonNull List<@NonNull Label> scores;
     /** Names of all labels that hold: the likeliest, or of a model that decides every label by itself those over their threshold. */
-    public final List<String> chosen;
+    public final @NonNull List<@NonNull String> chosen;
 
     public final boolean cut;
 
@@ -39,7 +40,7 @@ public final class Labels {
     }
 
     @Override
-    public String toString() {
+    public @NonNull String toString() {
         return scores + (cut ? " (cut)" : "");
     }
 }

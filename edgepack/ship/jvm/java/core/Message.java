@@ -1,11 +1,13 @@
 package edgepack.module;
 
+import org.jspecify.annotations.NonNull;
+
 /** A message of a conversation. role: system, user or assistant. */
 public final class Message {
-    public final String role;
-    public final String content;
+    public final @NonNull String role;
+    public final @NonNull String content;
 
-    public Message(String role, String content) {
+    public Message(@NonNull String role, @NonNull String content) {
         if (role == null || content == null) {
             throw new IllegalArgumentException("a message's role or content is null");
         }

@@ -4,13 +4,14 @@ import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.ByteBuffer;
+import org.jspecify.annotations.NonNull;
 
 /** Where a module's files lie: a folder, or an app's assets. */
 public interface ModuleFiles {
-    InputStream open(String name) throws IOException;
+    @NonNull InputStream open(@NonNull String name) throws IOException;
 
     /** The file as memory that the system reads when it is touched; whoever asked must not write to it. */
-    ByteBuffer map(String name) throws IOException;
+    @NonNull ByteBuffer map(@NonNull String name) throws IOException;
 
     /** A folder of this module alone that may hold decoded weights from one start to the next; null where there is none. */
     default File cache() {
@@ -18,7 +19,7 @@ public interface ModuleFiles {
     }
 
     /** A small file as a whole. */
-    default byte[] read(String name) {
+    default byte @NonNull [] read(@NonNull String name) {
         try (InputStream in = open(name)) {
             java.io.ByteArrayOutputStream out = new java.io.ByteArrayOutputStream();
             byte[] part = new byte[1 << 16];

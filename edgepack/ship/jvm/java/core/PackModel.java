@@ -4,6 +4,8 @@ import java.util.List;
 import java.util.Random;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
 import java.util.function.Supplier;
+import org.jspecify.annotations.NonNull;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A model that answers. Threads may share it; close it when it is no longer needed.
@@ -12,9 +14,7 @@ import java.util.function.Supplier;
  * after close(), or one that is not this model's task. Not on Android's main thread: an answer takes milliseconds to seconds.
  */
 public final class PackModel implements AutoCloseable {
-    private static final int MOST_TOKENS = 128; // of a text whose length neither the call nor the model's folder says
-
-    public final Manifest manifest;
+    public final @NonNull Manifest manifest;
     private final ModuleFiles files;
     private final Tokenizer tokenizer;
     private final ModelRuntime runtime;
@@ -33,12 +33,12 @@ public final class PackModel implements AutoCloseable {
     }
 
     /** Checks every file and opens the model. PackException where a file is missing or not the one that was shipped. */
-    public static PackModel open(ModuleFiles files, ModelRuntime.Opener opener, int threads) {
+    public static @NonNull PackModel open(@NonNull ModuleFiles files, ModelRuntime.@NonNull Opener opener, int threads) {
         return new PackModel(files, opener, threads);
     }
 
     /** Opens the model, asks for every golden text, closes it. Never throws for what it is there to find. */
-    public static SelfTest selfTest(ModuleFiles files, ModelRuntime.Opener opener, int threads) {
+    public static @NonNull SelfTest selfTest(@NonNull ModuleFiles files, ModelRuntime.@NonNull Opener opener, int threads) {
         try (PackModel model = open(files, opener, threads)) {
             return model.selfTest();
         } catch (RuntimeException | LinkageError error) {
@@ -47,7 +47,7 @@ public final class PackModel implements AutoCloseable {
     }
 
     /** Hashes again, then every golden text: its token ids, its outputs and its decision. */
-    public SelfTest selfTest() {
+    public @NonNull SelfTest selfTest() {
         return used(() -> {
             try {
                 Integrity.check(files, Integrity.manifest(files));
@@ -59,62 +59,65 @@ public final class PackModel implements AutoCloseable {
         });
     }
 
-    public Labels classify(String text) {
+    public @NonNull Labels classify(@NonNull String text) {
         return classify(text, null);
     }
 
     /** pair: the second text of a model for pairs, or null; an empty one is none. */
-    public Labels classify(String text, String pair) {
+    public @NonNull Labels classify(@NonNull String text, @Nullable String pair) {
         need("text-classification", text);
         return asking.classify(text, pair, this::outputs);
     }
 
-    public Entities entities(String text) {
+    public @NonNull Entities entities(@NonNull String text) {
         need("token-classification", text);
         return asking.entities(text, this::outputs);
     }
 
     /** Of words that are words already; spans are those of the words joined by single blanks. */
-    public Entities entities(List<String> words) {
+    public @NonNull Entities entities(@NonNull List<@NonNull String> words) {
         need("token-classification", words == null || words.contains(null) ? null : "");
         return asking.entities(words, this::outputs);
     }
 
-    public Answer answer(String question, String context) {
+    public @NonNull Answer answer(@NonNull String question, @NonNull String context) {
         need("question-answering", question);
         need("question-answering", context);
         return asking.answer(question, context, this::outputs);
     }
 
     /** The vector of a text behind the model's default prompt, where it has one. */
-    public Vector embed(String text) {
+    public @NonNull Vector embed(@NonNull String text) {
         return embed(text, null);
     }
 
     /** prompt: the name of one of the model's prompts, which stands before the text; null: its default one, "": none. */
-    public Vector embed(String text, String prompt) {
+    public @NonNull Vector embed(@NonNull String text, @Nullable String prompt) {
         need("feature-extraction", text);
         return asking.embed(text, prompt, this::outputs);
     }
 
     /** Continues a text, as the model's folder says. */
-    public Generated generate(String prompt) {
+    public @NonNull Generated generate(@NonNull String prompt) {
         int[] ids = promptIds(prompt);
-        return generated(ids, mostTokens(ids.length), null, false, null);
+        return generated(ids, Writing.mostTokens(manifest, ids.length), null, false, null);
     }
 
     /** Continues a text by at most `maxTokens`. sampling: null is as the model's folder says; listener: null, or receives the pieces. */
-    public Generated generate(String prompt, int maxTokens, Sampling sampling, TextListener listener) {
+    public @NonNull Generated generate(
+            @NonNull String prompt, int maxTokens, @Nullable Sampling sampling, @Nullable TextListener listener) {
         return generate(prompt, maxTokens, sampling, false, listener);
     }
 
     /** slides: whether a text goes on where no position is left, with its first token and the last half of the positions. */
-    public Generated generate(String prompt, int maxTokens, Sampling sampling, boolean slides, TextListener listener) {
+    public @NonNull Generated generate(
+            @NonNull String prompt, int maxTokens, @Nullable Sampling sampling, boolean slides, @Nullable TextListener listener) {
         return generated(promptIds(prompt), maxTokens, sampling, slides, listener);
     }
 
     /** Answers a conversation by the model's chat template. IllegalStateException where it has none that this module can render. */
-    public Generated generate(List<Message> messages, int maxTokens, Sampling sampling, boolean slides, TextListener listener) {
+    public @NonNull Generated generate(@NonNull List<@NonNull Message> messages, int maxTokens, @Nullable Sampling sampling,
+            boolean slides, @Nullable TextListener listener) {
         need("text-generation", messages == null || messages.contains(null) ? null : "");
         int[] ids = tokenizer.encodeBare(Chat.joined(manifest.answers, messages));
         return generated(ids, maxTokens, sampling, slides, listener);
@@ -130,14 +133,6 @@ public final class PackModel implements AutoCloseable {
             throw new IllegalArgumentException("the prompt is empty: give the text to continue");
         }
         return Asking.some(tokenizer.encodeWhole(prompt)).ids;
-    }
-
-    private int mostTokens(int prompt) {
-        Fields answers = manifest.answers;
-        if (answers != null && answers.has("max_new_tokens")) {
-            return answers.whole("max_new_tokens");
-        }
-        return answers != null && answers.has("max_length") ? Math.max(1, answers.whole("max_length") - prompt) : MOST_TOKENS;
     }
 
     private Generated generated(int[] ids, int maxTokens, Sampling sampling, boolean slides, TextListener listener) {

@@ -2,6 +2,7 @@ package edgepack.module;
 
 import java.util.Arrays;
 import java.util.Random;
+import org.jspecify.annotations.NonNull;
 
 /**
  * How the next token is chosen: greedy, or temperature, then top-k (Fan 2018), top-p (Holtzman 2020), min-p (Nguyen 2024), typical
@@ -9,7 +10,7 @@ import java.util.Random;
  */
 public final class Sampling {
     /** The likeliest token each time. */
-    public static final Sampling GREEDY = new Sampling(0, 0, 1, 0);
+    public static final @NonNull Sampling GREEDY = new Sampling(0, 0, 1, 0);
 
     private final double temperature;
     private final int topK;
@@ -40,7 +41,7 @@ public final class Sampling {
     }
 
     /** As the model's folder says: greedy where it says nothing. */
-    public static Sampling stated(Manifest manifest, long seed) {
+    public static @NonNull Sampling stated(@NonNull Manifest manifest, long seed) {
         return stated(manifest.answers, seed);
     }
 

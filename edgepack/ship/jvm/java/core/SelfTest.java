@@ -1,9 +1,12 @@
 package edgepack.module;
 
+import org.jspecify.annotations.NonNull;
+import org.jspecify.annotations.Nullable;
+
 /** Whether this device answers as the one that was measured. problem: one sentence, null where ok. */
 public final class SelfTest {
     public final boolean ok;
-    public final String problem;
+    public final @Nullable String problem;
     public final int texts;
     /** Texts whose token ids are the teacher's; the rest came as ids. */
     public final int idsEqual;
@@ -14,7 +17,7 @@ public final class SelfTest {
     public final double largestDifference;
     public final double tolerance;
 
-    SelfTest(String problem, int texts, int idsEqual, int answersEqual, double largestDifference, double tolerance) {
+    SelfTest(@Nullable String problem, int texts, int idsEqual, int answersEqual, double largestDifference, double tolerance) {
         this.ok = problem == null;
         this.problem = problem;
         this.texts = texts;
@@ -25,7 +28,7 @@ public final class SelfTest {
     }
 
     @Override
-    public String toString() {
+    public @NonNull String toString() {
         return ok ? "yes: " + texts + " texts, off by " + largestDifference + " at most, limit " + tolerance : "no: " + problem;
     }
 }

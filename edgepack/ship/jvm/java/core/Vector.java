@@ -1,18 +1,21 @@
 package edgepack.module;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.NonNull;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A text's embedding; compare two by their cosine. cut: the text was longer than the model takes. weights: of a model for sparse
  * vectors (SPLADE) the same by token, without those that are 0, the largest first; else null.
  */
 public final class Vector {
-    public final float[] values;
+    public final float @NonNull [] values;
     public final boolean cut;
-    public final Map<String, Float> weights;
+    public final @Nullable Map<@NonNull String, @NonNull Float> weights;
 
     Vector(float[] values, boolean cut, Map<String, Float> weights) {
         this.values = values;
@@ -33,5 +36,10 @@ public final class Vector {
             weights.put(tokenizer.token(index), values[index]);
         }
         return weights;
+    }
+
+    @Override
+    public @NonNull String toString() {
+        return Arrays.toString(values) + (cut ? " (cut)" : "");
     }
 }

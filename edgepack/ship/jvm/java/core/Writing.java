@@ -4,6 +4,8 @@ import java.util.Arrays;
 
 /** A decoder's text, piece by piece: a character of several tokens waits for its last. */
 final class Writing {
+    private static final int MOST_TOKENS = 128; // of a text whose length neither the call nor the model's folder says
+
     static final char NOT_WHOLE = '\uFFFD'; // what stands for bytes that are no character, or none yet
 
     private final Tokenizer tokenizer;
@@ -81,5 +83,14 @@ final class Writing {
     private void show(String piece) {
         written.append(piece);
         wanted = listener == null || listener.onText(piece);
+    }
+
+    /** As the model's folder says. prompt: its tokens. */
+    static int mostTokens(Manifest manifest, int prompt) {
+        Fields answers = manifest.answers;
+        if (answers != null && answers.has("max_new_tokens")) {
+            return answers.whole("max_new_tokens");
+        }
+        return answers != null && answers.has("max_length") ? Math.max(1, answers.whole("max_length") - prompt) : MOST_TOKENS;
     }
 }

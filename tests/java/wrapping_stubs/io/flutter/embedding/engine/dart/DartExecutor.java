@@ -1,0 +1,7 @@
+package io.flutter.embedding.engine.dart;
+
+public class DartExecutor {
+    public io.flutter.plugin.common.BinaryMessenger getBinaryMessenger() {
+        return null;
+    }
+}

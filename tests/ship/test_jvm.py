@@ -1,0 +1,124 @@
+"""The module for a JVM: its build files are read, its classes compiled, its program asked over the runtime that runs here."""
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from jvm import TESTS, needs_java
+
+import edgepack
+from edgepack.core.errors import EdgepackError
+from edgepack.pack.manifest import read_manifest, seal
+from edgepack.ship.generate import generate
+from edgepack.ship.jvm.sources import STUBS
+from edgepack.ship.published import artefact, tools
+from edgepack.ship.shipping import ship
+
+RUNTIME = Path(__file__).parent.with_name("java_runtime.py")
+OPENER = """package com.example.intents;
+
+/** For tests: the runtime that runs here, in place of the one for a JVM, which no registry here has. */
+final class ModelOpener {
+    private ModelOpener() {}
+
+    static ModelRuntime open(ModuleFiles files, Manifest manifest, int threads) {
+        return new PythonRuntime(java.util.List.of(System.getProperty("runtime").split("\\n")));
+    }
+}
+"""
+
+
+def shipped(pack: Path, out: Path) -> Path:
+    ship(pack, "jvm", out, package="com.example.intents")
+    return out
+
+
+@pytest.fixture(scope="module")
+def module(pack_folder, tmp_path_factory) -> Path:
+    return shipped(pack_folder, tmp_path_factory.mktemp("jvm") / "intents")
+
+
+def built(module: Path, place: Path) -> Path:
+    """Its classes, where the file that names the runtime is the test's."""
+    unwanted = ("Onnx", "ModelOpener")
+    sources = [path for path in (module / "src").rglob("*.java") if not path.name.startswith(unwanted)]
+    (place / "ModelOpener.java").write_text(OPENER)
+    helper = (TESTS / "PythonRuntime.java").read_text().replace("package edgepack.module;", "package com.example.intents;")
+    (place / "PythonRuntime.java").write_text(helper)
+    sources += [place / "ModelOpener.java", place / "PythonRuntime.java", *(STUBS / "org" / "jspecify").rglob("*.java")]
+    command = ["javac", "-Xlint:all", "-Werror", "--release", "11", "-proc:none", "-d", str(place / "classes"), *map(str, sources)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return place / "classes"
+
+
+def main(classes: Path, model: Path, *arguments: str) -> subprocess.CompletedProcess:
+    runtime = "\n".join([sys.executable, str(RUNTIME), str(model)])
+    command = ["java", f"-Druntime={runtime}", "-cp", str(classes), "com.example.intents.IntentsMain", str(model), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@needs_java
+def test_the_program_answers_proves_itself_and_refuses_a_flipped_byte(module, pack_folder, tmp_path):
+    classes = built(module, tmp_path)
+    tested = main(classes, module / "model", "--self-test")
+    assert (tested.returncode, tested.stdout[:4]) == (0, "yes:"), tested
+    with edgepack.load(pack_folder) as model:
+        assert main(classes, module / "model", "turn on the light").stdout.startswith(f"[{model('turn on the light').label} ")
+    copy = shutil.copytree(module / "model", tmp_path / "copy")
+    content = bytearray((copy / "tokenizer.json").read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / "tokenizer.json").write_bytes(content)
+    refused = main(classes, copy, "--self-test")
+    assert refused.returncode == 1 and "tokenizer.json was changed" in refused.stdout
+    late = main(classes, copy, "turn on the light")
+    assert late.returncode == 1 and "tokenizer.json was changed" in late.stderr and "Exception" not in late.stderr
+    assert main(classes, copy).returncode == 2
+
+
+@needs_java
+def test_a_decoder_writes_what_edgepack_generates(stories_pack, tmp_path):
+    out = shipped(stories_pack, tmp_path / "out")
+    manifest = read_manifest(stories_pack)
+    wanted = generate(stories_pack, "Once upon a time", max_tokens=128).text
+    assert manifest.task == "text-generation"
+    assert main(built(out, tmp_path), out / "model", "Once upon a time").stdout == wanted + "\n"
+
+
+def test_the_build_files_name_published_releases_alone(module):
+    runtime = "com.microsoft.onnxruntime:onnxruntime"
+    space = {"m": "http://maven.apache.org/POM/4.0.0"}
+    pom = ElementTree.parse(module / "pom.xml").getroot()
+    named = [[part.text for part in entry] for entry in pom.findall("m:dependencies/m:dependency", space)]
+    newest = artefact(runtime).newest
+    assert named == [[*runtime.split(":"), newest], ["org.jspecify", "jspecify", tools()["jspecify"].version]]
+    assert [pom.find(f"m:{name}", space).text for name in ("groupId", "artifactId", "version")] == ["com.example", "intents", "1.0.0"]
+    gradle = (module / "build.gradle.kts").read_text()
+    assert f'implementation("{runtime}:{newest}")' in gradle and 'mainClass.set("com.example.intents.IntentsMain")' in gradle
+    assert not list(module.rglob("*Assets.java")) and "android" not in gradle
+
+
+@needs_java
+def test_the_jar_holds_the_modules_own_classes_alone(module):
+    with zipfile.ZipFile(module / "intents.jar") as jar:
+        names = jar.namelist()
+    assert "com/example/intents/IntentsMain.class" in names and all(name.startswith("com/example/intents/") for name in names)
+
+
+def test_the_version_and_what_the_module_refuses(pack_folder, tmp_path):
+    ship(pack_folder, "jvm", tmp_path / "out", package="com.example.intents", version="3.1.4", runtime_version="1.27.0")
+    pom = (tmp_path / "out" / "pom.xml").read_text()
+    assert "<version>3.1.4</version>" in pom and "<version>1.27.0</version>" in pom
+    assert json.loads((tmp_path / "out" / "model" / "module.json").read_text())["version"] == "3.1.4"
+    with pytest.raises(EdgepackError, match="the module for jvm needs a package name"):
+        ship(pack_folder, "jvm", tmp_path / "other")
+    copy = shutil.copytree(pack_folder, tmp_path / "copy")
+    manifest = read_manifest(copy)
+    seal(copy, manifest.model_copy(update={"format": "tflite", "plan": manifest.plan.model_copy(update={"runtime": "litert"})}))
+    with pytest.raises(EdgepackError, match="the jvm module has no litert"):
+        ship(copy, "jvm", tmp_path / "other", package="com.example.intents")
