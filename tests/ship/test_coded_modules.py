@@ -6,10 +6,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import browsers
 import pytest
 from coded_packs import coded_copy, damaged
 from jvm import answers_of, needs_java
 from test_android import runtime
+from test_web import called
 
 from edgepack.core.errors import EdgepackError
 from edgepack.measure.machines.targets import Target, transport
@@ -179,3 +181,31 @@ def test_a_coded_pack_loads_and_answers_in_javascript(packs, pack_folder, addres
             job = {"kind": "answer", "threads": 1, "exact": True, "batch": 1, "rows": rows, "at_once": None}
             outputs.append(machine.run_job(folder, manifest.plan.runtime, job)["outputs"])
     assert outputs[0] == outputs[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", ["stream", "expand"])
+def test_the_web_module_proves_itself_in_chromium_and_keeps_what_it_decoded(packs, tmp_path, start):
+    reason = browsers.missing()
+    if reason:
+        pytest.skip(reason)
+    out = tmp_path / "intents"
+    ship(packs / start, "web", out, name="intents")
+    failed = browsers.build(out)
+    if failed:
+        pytest.skip(f"the packages are not to be had: {failed}")
+    code = "async (load) => { const model = await load({ threads: 1 }); return { proof: await model.selfTest() }; }"
+    with browsers.browser() as chromium, browsers.served(out) as url:
+        context, asked = chromium.new_context(), []
+        for _ in range(2):
+            page = context.new_page()
+            page.on("request", lambda request: asked.append(request.url))
+            page.goto(url)
+            result = called(page, code)
+            assert result["proof"]["ok"], result
+            kept = page.evaluate("async () => (await (await caches.open('edgepack-modules')).keys()).map((key) => key.url)")
+            page.close()
+            assert any("model.onnx.data?" in name for name in kept) is (start == "expand")
+            assert any("weights.coded?" in name for name in kept) is (start == "stream")
+            downloads, asked[:] = [name for name in asked if "weights.coded?" in name], []
+        assert not downloads  # of the second visit
