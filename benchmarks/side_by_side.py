@@ -56,7 +56,8 @@ class Row:
 
     @property
     def file_mb(self) -> float:
-        return sum(path.stat().st_size for path in self.folder.glob("model.onnx*")) / 1e6
+        paths = [*self.folder.glob("model.onnx*"), *self.folder.glob("weights.coded")]
+        return sum(path.stat().st_size for path in paths) / 1e6
 
 
 def parser(description: str, work: str) -> argparse.ArgumentParser:
