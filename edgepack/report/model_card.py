@@ -1,13 +1,15 @@
 """The pack's README.md: its model card, as hubs read it. It names no folder of the machine that built the pack."""
 
+import json
 from pathlib import Path
 
-from edgepack.core.escape import visible
+from edgepack.core.escape import Verbatim, visible
 from edgepack.core.files import write_atomically
 from edgepack.core.showing import without_folders
 from edgepack.pack.manifest import Manifest
 from edgepack.plan.formats import python_runtime
 from edgepack.report.write import rendered
+from edgepack.tasks import task_named
 
 _LIBRARIES = {"onnx": "onnx", "tflite": "tflite"}  # by the pack's format, as hubs call them
 
@@ -21,6 +23,7 @@ def write_model_card(folder: Path, manifest: Manifest) -> None:
         source=without_folders(manifest.source.name),
         data=without_folders(manifest.data.name) if manifest.data else None,
         command=without_folders(manifest.command),
+        example=Verbatim(", ".join(json.dumps(text) for _, text in task_named(manifest.task).example)),
     )
     write_atomically(folder / "README.md", f"---\n{_metadata(manifest)}\n---\n{text}")
 
