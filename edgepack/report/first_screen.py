@@ -7,6 +7,7 @@ from edgepack.measure.measurement import Measurement
 from edgepack.pack.manifest import Manifest
 from edgepack.plan.cost_model import Prediction, predict
 from edgepack.report.figures import figure, measured_here
+from edgepack.report.ladder import score_text
 from edgepack.report.records import Check, Holds, Tile, TileName, Verdict
 
 TILES: Final[dict[TileName, tuple[str, str]]] = {
@@ -113,7 +114,7 @@ def _what(name: TileName, manifest: Manifest) -> str:
     score, teacher = manifest.ladder[-1].score, manifest.ladder[0].score
     if score is None or teacher is None:
         return "no test data was given, so nobody knows"
-    return f"{score.metric.replace('_', ' ')} {teacher.value:.4g} before, {score.value:.4g} after"
+    return f"{score.metric.replace('_', ' ')} {score_text(teacher.value)} before, {score_text(score.value)} after"
 
 
 def _listed(names: Sequence[str]) -> str:
