@@ -1,7 +1,7 @@
 """Writes the same report three times: report.json, report.md and report.html."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from edgepack.core.files import write_atomically, written_whole
 from edgepack.core.renewal import renewed_together
 from edgepack.measure.measurement import LatencyRow, Measurement, MemoryRow
 from edgepack.measure.ops import OpProfile
+from edgepack.pack.attempts import Attempt
 from edgepack.pack.manifest import REPORT_FILES, StageRecord
 from edgepack.report.charts import Bar, Line, bars, lines
 from edgepack.report.first_screen import BETTER, HOLDS, TILES, VERDICTS, WORSE
@@ -52,11 +53,12 @@ def html(report: Report) -> str:
 
 def rendered(template: str, **context: Any) -> str:
     """A file of report/templates with its names filled in, each escaped for the language of that file."""
-    filters: dict[str, Callable[..., str | float]] = {
+    filters: dict[str, Callable[..., Any]] = {
         "number": _number,
         "fixed": lambda value: "–" if value is None else f"{value:.4f}",
         "score": score_text,
         "tokens_per_s": tokens_per_s,
+        "coded": _coded,
         "budget_name": lambda name: BUDGETS[name][0],
     }
     return templates.rendered("edgepack.report", template, context, filters)
@@ -125,6 +127,11 @@ def _measured_charts(measured: Measurement) -> dict[str, Any]:
         "start": _start_chart(measured),
         "memory": bars(f"Memory over an empty runtime, measured on {where}", memory) if memory else None,
     }
+
+
+def _coded(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """Those on a coarse grid, the fewest bits first."""
+    return sorted((attempt for attempt in attempts if "bits" in attempt.details), key=lambda attempt: float(attempt.details["bits"]))
 
 
 def _bits_chart(ladder: tuple[StageRecord, ...]) -> Any:
