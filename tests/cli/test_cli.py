@@ -26,11 +26,6 @@ def test_help_names_every_command():
     assert all(command in text for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(command):
-    assert edgepack(command, "--help").returncode == 0
-
-
 def test_profiles_prints_the_same_as_json():
     table, data = edgepack("profiles").stdout, json.loads(edgepack("profiles", "--json").stdout)
     assert len(data) >= 12
@@ -38,7 +33,7 @@ def test_profiles_prints_the_same_as_json():
 
 
 @pytest.mark.parametrize("arguments", [["profiles"], ["--help"], *([command, "--help"] for command in COMMANDS), ["doctor"]])
-def test_what_people_read_fits_80_columns_and_has_no_colour_where_none_is_wanted(arguments):
+def test_every_command_explains_itself_in_80_columns_and_without_colour_where_none_is_wanted(arguments):
     environment = os.environ | {"COLUMNS": "80", "NO_COLOR": "1", "FORCE_COLOR": "1"}
     command = [sys.executable, "-m", "edgepack", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

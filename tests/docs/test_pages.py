@@ -36,6 +36,7 @@ def test_a_link_to_a_file_leads_to_one(page: Path):
             assert (page.parent / target).resolve().exists(), target
 
 
+@pytest.mark.slow
 def test_the_site_is_built_without_a_warning(tmp_path: Path):
     """A dead link, a page that no table of contents names, and a heading that is skipped are warnings."""
     folders = [str(DOCS), str(tmp_path / "site")]
