@@ -23,7 +23,8 @@ from edgepack.pack.runnable import RUNNABLE_FILE, read_runnable
 from edgepack.plan.architectures import FAMILIES
 from edgepack.plan.plan import make_plan
 from edgepack.plan.profile import load_profile
-from edgepack.plan.recipe import Recipe, read_recipe
+from edgepack.plan.recipe import Recipe
+from edgepack.plan.recipe_file import read_recipe
 
 Read = Callable[[], Any]
 TASKS = {"csv": "text-classification", "tsv": "text-classification", "jsonl": "text-classification", "conll": "token-classification"}

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, get_origin
 
 import typer
 
-from edgepack.plan.recipe import Recipe, read_recipe
+from edgepack.plan.recipe import Recipe
+from edgepack.plan.recipe_file import read_recipe
 from edgepack.plan.setting import BUILD, SettingField, setting_fields
 
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY

@@ -4,20 +4,16 @@ A setting is one field here: its type, its default and its `Setting`. The flags 
 file, the tables in the docs and the error messages follow from it.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from edgepack.core.errors import EdgepackError
 from edgepack.core.fields import Count, CountOrNone
-from edgepack.core.reading import is_there, read_toml
-from edgepack.core.records import Location, Stated
+from edgepack.core.records import Stated
 from edgepack.plan.coding import CodecName, StartName
 from edgepack.plan.formats import FormatWish
 from edgepack.plan.profile import Budget, PrecisionName
-from edgepack.plan.setting import BUILD, DATA, FILE, PRUNING, RUN, STUDENT, Setting, parse_fraction, setting_fields
+from edgepack.plan.setting import BUILD, DATA, FILE, PRUNING, RUN, STUDENT, Setting, parse_fraction
 from edgepack.plan.student_size import parse_student
 from edgepack.plan.training_settings import Training
 from edgepack.tasks import task_names
@@ -244,43 +240,3 @@ class Recipe(Stated):
         if value is not None:
             parse_student(value)
         return value
-
-
-def read_recipe(path: Path | None, given: Mapping[str, Any]) -> Recipe:
-    """A Recipe from a TOML file and from what was given beside it, which comes first; a None in `given` is not given.
-
-    Paths in the file are relative to it. EdgepackError names the key of the file, or the flag, that is wrong.
-    """
-    stated: dict[str, Any] = {}
-    if path is not None:
-        stated = _read_toml(path)
-        Recipe.read(stated, path.name)
-        stated |= {key: _beside(path, stated[key]) for key in ("model", "base", "data", "unlabelled") if stated.get(key)}
-    return Recipe.read(_merged(stated, given), "the command line", flag_of)
-
-
-def flag_of(location: Location) -> str:
-    """The flag of a setting: `--file-mb` for ("budget", "file_mb")."""
-    return next((field.flag for field in setting_fields(Recipe) if field.path == location), ".".join(location))
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        raise EdgepackError(f"recipe file not found: {str(path)!r}", "give the path of a TOML file")
-    return read_toml(path, "see examples/edgepack.toml", "is not TOML")
-
-
-def _beside(path: Path, name: str) -> str:
-    """The path of a file or folder that lies beside the recipe file; another name (a hub id, an absolute path) as it is."""
-    neighbour = path.parent / name
-    return str(neighbour) if is_there(neighbour) else name
-
-
-def _merged(stated: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(stated)
-    for key, value in given.items():
-        if isinstance(value, dict):
-            merged[key] = _merged(merged.get(key, {}), value)
-        elif value is not None:
-            merged[key] = value
-    return merged

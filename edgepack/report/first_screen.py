@@ -6,6 +6,7 @@ from typing import Final
 from edgepack.measure.measurement import Measurement
 from edgepack.pack.manifest import Manifest
 from edgepack.plan.cost_model import Prediction, predict
+from edgepack.plan.precision import exported_precision
 from edgepack.report.figures import figure, measured_here
 from edgepack.report.ladder import score_text
 from edgepack.report.records import Check, Holds, Tile, TileName, Verdict
@@ -85,7 +86,7 @@ def next_command(manifest: Manifest, verdict: Verdict, checks: Sequence[Check]) 
 
 
 def _teacher(manifest: Manifest) -> Prediction:
-    return predict(manifest.plan.teacher, "fp32", manifest.profile, manifest.plan.runtime, manifest.predictions.length)
+    return predict(manifest.plan.teacher, exported_precision(), manifest.profile, manifest.plan.runtime, manifest.predictions.length)
 
 
 def _before(name: TileName, manifest: Manifest, before: Prediction, after: Prediction) -> dict[str, object]:

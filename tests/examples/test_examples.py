@@ -7,7 +7,7 @@ import pytest
 import warm_python
 from small import make_data, make_model
 
-from edgepack.plan.recipe import read_recipe
+from edgepack.plan.recipe_file import read_recipe
 
 ROOT = Path(__file__).parent.parent.parent
 RECIPES = sorted((ROOT / "examples").glob("*.toml"))

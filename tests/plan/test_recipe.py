@@ -8,7 +8,8 @@ from shapes import MINILM
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.plan import make_plan
 from edgepack.plan.profile import Budget, Profile, load_profile
-from edgepack.plan.recipe import Columns, Recipe, parse_fraction, read_recipe
+from edgepack.plan.recipe import Columns, Recipe, parse_fraction
+from edgepack.plan.recipe_file import read_recipe
 from edgepack.plan.setting import setting_fields
 from edgepack.plan.student_size import parse_student
 from edgepack.plan.training_settings import Training

@@ -1,0 +1,51 @@
+"""Recipes from files and command lines: what is given there comes before the file, and that before the defaults."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgepack.core.errors import EdgepackError
+from edgepack.core.reading import is_there, read_toml
+from edgepack.core.records import Location
+from edgepack.plan.recipe import Recipe
+from edgepack.plan.setting import setting_fields
+
+
+def read_recipe(path: Path | None, given: Mapping[str, Any]) -> Recipe:
+    """A Recipe from a TOML file and from what was given beside it, which comes first; a None in `given` is not given.
+
+    Paths in the file are relative to it. EdgepackError names the key of the file, or the flag, that is wrong.
+    """
+    stated: dict[str, Any] = {}
+    if path is not None:
+        stated = _read_toml(path)
+        Recipe.read(stated, path.name)
+        stated |= {key: _beside(path, stated[key]) for key in ("model", "base", "data", "unlabelled") if stated.get(key)}
+    return Recipe.read(_merged(stated, given), "the command line", flag_of)
+
+
+def flag_of(location: Location) -> str:
+    """The flag of a setting: `--file-mb` for ("budget", "file_mb")."""
+    return next((field.flag for field in setting_fields(Recipe) if field.path == location), ".".join(location))
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise EdgepackError(f"recipe file not found: {str(path)!r}", "give the path of a TOML file")
+    return read_toml(path, "see examples/edgepack.toml", "is not TOML")
+
+
+def _beside(path: Path, name: str) -> str:
+    """The path of a file or folder that lies beside the recipe file; another name (a hub id, an absolute path) as it is."""
+    neighbour = path.parent / name
+    return str(neighbour) if is_there(neighbour) else name
+
+
+def _merged(stated: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(stated)
+    for key, value in given.items():
+        if isinstance(value, dict):
+            merged[key] = _merged(merged.get(key, {}), value)
+        elif value is not None:
+            merged[key] = value
+    return merged
