@@ -109,7 +109,7 @@ MODEL_DAMAGE = {
     "config is not JSON": (lambda f: (f / "config.json").write_text("{"), "is not JSON", "save the model again"),
     "code of its own": (
         lambda f: (f / "config.json").write_text((f / "config.json").read_text().replace("{", '{"auto_map": {"AutoModel": "x.Y"},', 1)),
-        "brings code of its own",
+        "contains code of its own",
         "read it, then pass --trust-remote-code",
     ),
     "unknown family": (
@@ -143,7 +143,7 @@ DATA_DAMAGE = {
     "encoding": (lambda f: (f / "train.csv").write_bytes(b"text,intent\n\xff,call\n"), "train.csv:2 is not UTF-8", "convert it first"),
     "one class": (
         lambda f: (f / "train.csv").write_text("text,intent\na,call\nb,call\n"),
-        "one class only: 'call'",
+        "has only one class: 'call'",
         "give rows of at least two",
     ),
     "labels": (

@@ -158,7 +158,7 @@ def _crowded(row, share):
 
 
 @pytest.mark.parametrize(
-    ("flags", "says"), [((True, True, 0.0, False), "exclude one another"), ((False, False, -1.0, False), "--sustained -1")]
+    ("flags", "says"), [((True, True, 0.0, False), "cannot be used together"), ((False, False, -1.0, False), "--sustained -1")]
 )
 def test_efforts_that_cannot_be_are_refused(flags, says):
     with pytest.raises(EdgepackError, match=says):

@@ -159,7 +159,7 @@ def test_missing_splits_are_held_out_the_same_way_each_time(tmp_path):
         ("train.csv", b"text,label\n", "train.csv is empty", "at least one row"),
         ("train.csv", "text,label\ncafé,a\n".encode("latin1"), "train.csv:2 is not UTF-8: byte 0xe9", "iconv"),
         ("train.csv", b"text,label\na,b\nx,y,z\n", "train.csv:3 has 3 columns, the file 2", "quote"),
-        ("train.csv", b"text,label\n" + b"a,same\n" * 9, "one class only: 'same'", "two classes"),
+        ("train.csv", b"text,label\n" + b"a,same\n" * 9, "only one class: 'same'", "two classes"),
         ("train.jsonl", b'{"text": "a", "label": "x"}\n{"text": \n', "train.jsonl:2 is not JSON", "one JSON object a line"),
         ("train.jsonl", b'["a", "b"]\n', "train.jsonl:1 is not a JSON object", "one JSON object a line"),
         ("train.json", b'{"rows": 1}', "train.json holds no rows", "a list of objects"),

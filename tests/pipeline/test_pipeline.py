@@ -180,7 +180,7 @@ def test_a_disk_that_fills_up_half_way_is_said_and_nothing_half_written_stays(te
 def test_too_few_texts_to_calibrate_on_end_before_work(teacher_folder, tmp_path):
     few = make_data(tmp_path / "data", {"train": 5, "dev": 5, "test": 5})
     recipe = Recipe(model=str(teacher_folder), data=str(few), student="same", prune_heads=0.0, precision="int8", activations="static")
-    with pytest.raises(EdgepackError, match="the train split, which has 5: 8 at least"):
+    with pytest.raises(EdgepackError, match="the train split, which has only 5: at least 8"):
         build(recipe, load_profile("raspberry-pi"), tmp_path / "pack", tmp_path / "cache", None)
     assert not (tmp_path / "cache").exists()
 

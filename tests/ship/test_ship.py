@@ -95,7 +95,7 @@ def test_a_pack_without_its_reports_is_shipped_into_an_empty_folder(pack_folder,
 def test_a_module_is_written_whole_or_not_at_all(pack_folder, tmp_path, monkeypatch):
     from edgepack.ship.platforms import linux
 
-    monkeypatch.setattr(linux, "requirements", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(linux, "write_package", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         ship(pack_folder, "linux", tmp_path / "out", name="intents")
     assert list(tmp_path.iterdir()) == []

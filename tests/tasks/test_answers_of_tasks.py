@@ -27,7 +27,7 @@ LABELS = ("joy", "anger", "fear")
 
 
 def several():
-    source = SimpleNamespace(name="model", labels=LABELS, config={"problem_type": "multi_label_classification"}, activation=None)
+    source = SimpleNamespace(name="model", labels=LABELS, config={"problem_type": "multi_label_classification"}, activation=None, sentence=None)
     task = task_named("text-classification")
     return task.fitted(task, source, None)
 
