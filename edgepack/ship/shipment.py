@@ -140,7 +140,7 @@ def check_known(shipment: Shipment, tasks: Collection[str], models: Collection[s
         )
     if model not in models:
         raise EdgepackError(
-            f"the {shipment.platform} module cannot run a {model} tokenizer: it can run {', '.join(sorted(models))}",
+            f"the {shipment.platform} module cannot run the tokenizer {model}: it can run {', '.join(sorted(models))}",
             "ship it --for python or linux, which read every tokenizer.json",
         )
 

@@ -127,5 +127,5 @@ def test_web_refuses_what_its_module_does_not_know(pack_folder, tmp_path):
     seal(other, manifest)
     (other / "tokenizer.json").write_text(json.dumps(tokenizer | {"model": {"type": "Odd"}}))
     seal(other, read_manifest(other))
-    with pytest.raises(EdgepackError, match="no Odd tokenizer"):
+    with pytest.raises(EdgepackError, match="cannot run the tokenizer Odd"):
         ship(other, "web", tmp_path / "out")

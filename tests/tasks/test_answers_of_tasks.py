@@ -27,7 +27,8 @@ LABELS = ("joy", "anger", "fear")
 
 
 def several():
-    source = SimpleNamespace(name="model", labels=LABELS, config={"problem_type": "multi_label_classification"}, activation=None, sentence=None)
+    config = {"problem_type": "multi_label_classification"}
+    source = SimpleNamespace(name="model", labels=LABELS, config=config, activation=None, sentence=None)
     task = task_named("text-classification")
     return task.fitted(task, source, None)
 
