@@ -92,7 +92,7 @@ def weights(place: Path, draw: random.Random) -> Read:
 
 def profile(place: Path, draw: random.Random) -> Read:
     text = draw.choice(_profiles())
-    content = damaged(text.encode(), draw) if draw.random() < 0.5 else _toml(changed(tomllib.loads(text), draw))
+    content = damaged(text.encode(), draw) if draw.random() < 0.5 else toml(changed(tomllib.loads(text), draw))
     path = write(place / "board.toml", content)
     return lambda: load_profile(str(path))
 
@@ -100,7 +100,7 @@ def profile(place: Path, draw: random.Random) -> Read:
 def recipe(place: Path, draw: random.Random) -> Read:
     stated = {"model": "m", "data": "d", "student": "3M", "prune_heads": 0.25, "training": {"epochs": 3}, "budget": {"file_mb": 25.0}}
     stated |= {"columns": {"text": "a"}, "seed": 1, "length": 64}
-    path = write(place / "recipe.toml", _toml(changed(stated, draw)))
+    path = write(place / "recipe.toml", toml(changed(stated, draw)))
     return lambda: read_recipe(path, {})
 
 
@@ -186,7 +186,7 @@ def reader_of_bytes(place: Path, content: bytes) -> Read | None:
     return lambda: read(path)
 
 
-def _toml(value: dict[str, Any]) -> str:
+def toml(value: dict[str, Any]) -> str:
     """Inline TOML of plain values; what TOML has no word for is left out."""
     return "\n".join(f"{_key(key)} = {_toml_value(part)}" for key, part in value.items() if part is not None)
 

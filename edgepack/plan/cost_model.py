@@ -79,7 +79,8 @@ class Prediction(Frozen):
         """How far to trust it, in one or two sentences."""
         if self.mean_error is None:
             return "Nobody has measured how far off predictions are for this runtime."
-        errors = ", ".join(f"{name} {self.mean_error[name]:.0%}" for name in ("latency_ms", "load_ms", "ram_mb"))
+        names = [name for name in ("latency_ms", "load_ms", "ram_mb") if name in self.mean_error]
+        errors = ", ".join(f"{name} {self.mean_error[name]:.0%}" for name in names)
         return (
             f"On one x86 CPU, predictions for models that they were not fitted on were off by {errors} on average. "
             "Nobody has measured how far off they are on other CPUs." + self._of_another_size()

@@ -75,7 +75,7 @@ def _reliability(ladder: Sequence[StageRecord]) -> Any:
 def _true_class(stages: Sequence[tuple[str, Sequence[TeacherBin]]]) -> Any:
     _, first = stages[0]
     drawn = [
-        HeatRow(stage, tuple(_cell(f"{b.true_class:.2f}", b.true_class - a.true_class) for a, b in zip(first, bins, strict=True)))
+        HeatRow(stage, tuple(_cell(f"{b.true_class:.2f}", b.true_class - a.true_class) for a, b in zip(first, bins, strict=False)))
         for stage, bins in stages
     ]
     title = "Mean confidence in the true class, in ten parts of the test split. Left: the teacher was unsure. Red: less than the teacher"

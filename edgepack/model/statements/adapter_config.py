@@ -59,7 +59,7 @@ def read_adapter(folder: Path) -> Adapter | None:
     return Adapter(
         base=typed(FILE, content, "base_model_name_or_path", str, None),
         kind=typed(FILE, content, "task_type", str, None),
-        alpha=_number("lora_alpha", content.get("lora_alpha", 8)),
+        alpha=_above_zero("lora_alpha", content.get("lora_alpha", 8)),
         alphas={name: _number("alpha_pattern", value) for name, value in typed(FILE, content, "alpha_pattern", dict, {}).items()},
         root_of_rank=typed(FILE, content, "use_rslora", bool, False),
         by_magnitude=typed(FILE, content, "use_dora", bool, False),
@@ -71,6 +71,13 @@ def _number(key: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise refusal(FILE, key, value, "it is not a number", "save the adapter again")
     return float(value)
+
+
+def _above_zero(key: str, value: Any) -> float:
+    number = _number(key, value)
+    if not number > 0:
+        raise refusal(FILE, key, value, "it is not above 0", "save the adapter again")
+    return number
 
 
 def _merge_with_peft() -> str:

@@ -53,7 +53,9 @@ def read_generation(folder: Path, config: dict[str, Any], name: str) -> dict[str
     for key, value in content.items():
         if key in REFUSED and value is not None and value != REFUSED[key][0]:
             raise _refused(f"{name}/{file}", key, value, REFUSED[key][1].format(json.dumps(REFUSED[key][0])))
-    unknown = [key for key in content if key not in REPRODUCED and key not in REFUSED and key not in WITHOUT_EFFECT and key[0] != "_"]
+    unknown = [
+        key for key in content if key not in REPRODUCED and key not in REFUSED and key not in WITHOUT_EFFECT and not key.startswith("_")
+    ]
     if unknown and content.get(key := next(iter(_of_the_library(unknown)), "")) is not None:
         raise _refused(f"{name}/{file}", key, content[key], "remove the key")
     stated = {key: value for key, value in content.items() if key in REPRODUCED and value is not None and value != REPRODUCED[key]}

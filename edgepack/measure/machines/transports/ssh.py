@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.reading import is_there
 from edgepack.measure.machines.remote import Remote, boot_command
 from edgepack.measure.machines.targets import Target
 
@@ -28,7 +29,7 @@ def check(target: Target) -> None:
     if not parts or int(parts["port"] or 22) not in range(1, 65536):
         raise EdgepackError(f"not an ssh address: {target.address!r}", "write ssh://user@host, with :port where it is not 22")
     for what, path in (("key", target.key), ("known_hosts", target.known_hosts)):
-        if path and not Path(path).expanduser().is_file():
+        if path and not (is_there(place := Path(path).expanduser()) and place.is_file()):
             raise EdgepackError(f"{what} of {target.name} not found: {path!r}", f"mend {what} in targets.toml, or leave it out")
     if importlib.util.find_spec("asyncssh") is None:
         raise EdgepackError(f"{target.address} needs asyncssh, which is not installed", "pip install 'edgepack[ssh]'")
