@@ -148,7 +148,7 @@ def test_windows_places_and_spans_are_those_of_python(writer, tmp_path, kind, an
     (writer / "windows.mjs").write_text(WINDOWS)
     given = {"tokenizer": str(tmp_path / "tokenizer.json"), "length": length, "answers": answers, "pairs": pairs}
     done = subprocess.run(["node", "windows.mjs"], input=json.dumps(given), cwd=writer, capture_output=True, text=True, check=True)
-    loaded = python.texts.Texts(tmp_path, {"max_length": length, "task": "question-answering"})
+    loaded = python.texts.Texts(tmp_path, {"max_length": length, "task": "question-answering", "answers": answers})
     several = 0
     for (question, context), result in zip(pairs, json.loads(done.stdout), strict=True):
         windows = loaded.windows(question, context)
