@@ -1,5 +1,6 @@
 """The head of a model for masked words: it turns hidden states into logits over the vocabulary, with the family's own code."""
 
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ class VocabularyHead(nn.Module):
         setattr(self.model, self.model.base_model_prefix, _GivenStates())
         self.model._tied_weights_keys, self.model.all_tied_weights_keys = {}, {}
         _drop_second_names(self.model)
+        _join_products(self.model)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.model(inputs_embeds=hidden).logits
@@ -42,6 +44,18 @@ def _drop_second_names(model: nn.Module) -> None:
             module, _, leaf = name.rpartition(".")
             model.get_submodule(module).register_parameter(leaf, None)
         names[id(parameter)] = name
+
+
+def _join_products(model: nn.Module) -> None:
+    """A product with a matrix that is put together of two at each call becomes a layer, which quantizers know (MobileBERT)."""
+    for name, head in list(model.named_modules()):
+        if not all(hasattr(head, part) for part in ("transform", "decoder", "dense")):
+            continue
+        matrix = torch.cat([head.decoder.weight, head.dense.weight.t()], dim=1).detach()
+        layer = nn.Linear(matrix.shape[1], matrix.shape[0])
+        layer.weight, layer.bias = nn.Parameter(matrix.clone()), nn.Parameter(head.decoder.bias.detach().clone())
+        owner, _, leaf = name.rpartition(".")
+        setattr(model.get_submodule(owner), leaf, nn.Sequential(OrderedDict(transform=head.transform, decoder=layer)))
 
 
 class _GivenStates(nn.Module):
