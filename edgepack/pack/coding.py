@@ -20,7 +20,7 @@ _HEADER = struct.Struct("<8sHHIQII32s32s")
 _PART, _CHUNK = struct.Struct("<HQ"), struct.Struct("<I32s")
 _NUMBERS: dict[CodecName, int] = {"deflate": 1, "zstd": 2}
 _HARDLY_SMALLER = 0.9  # of a chunk: codes of single bytes alone do little for it, so repeated strings are looked for
-REST = ""  # the name of what lies between two matrices
+REST = "rest"  # the name of what lies between two matrices
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def test_what_is_coded_is_decoded_to_the_same_bytes_in_far_fewer(content, tmp_pa
 
 def test_parts_are_the_large_matrices_and_what_lies_between_them(content):
     assert parts_between(PLACES, len(content)) == [
-        Part("first", 3 * CHUNK_BYTES + 17), Part("", 4000), Part("second", CHUNK_BYTES), Part("", 4),
+        Part("first", 3 * CHUNK_BYTES + 17), Part("rest", 4000), Part("second", CHUNK_BYTES), Part("rest", 4),
     ]  # fmt: skip
 
 

@@ -20,7 +20,7 @@ import java.util.zip.Inflater;
  * weights.coded, as edgepack's docs/coded-weights.md describes it: read, checked and decoded. No length that stands in the file is
  * trusted: each is held against what the module states before anything is allocated.
  */
-public final class Coded {
+final class Coded {
     private static final byte[] MAGIC = "EPCODED\n".getBytes(StandardCharsets.US_ASCII);
     private static final int VERSION = 1;
     private static final int DEFLATE = 1;
@@ -55,7 +55,7 @@ public final class Coded {
     }
 
     /** content: all of weights.coded. name: for messages. bytes, sha256: what the module states of the file that it decodes to. */
-    public Coded(ByteBuffer content, String name, int bytes, String sha256) {
+    Coded(ByteBuffer content, String name, int bytes, String sha256) {
         this.content = content.duplicate().order(ByteOrder.LITTLE_ENDIAN);
         this.name = name;
         this.bytes = bytes;
@@ -141,7 +141,7 @@ public final class Coded {
     }
 
     /** The decoded file, in memory that no garbage collector moves. Chunks are decoded on so many threads at once. */
-    public ByteBuffer decoded(int threads) {
+    ByteBuffer decoded(int threads) {
         ByteBuffer whole = ByteBuffer.allocateDirect(bytes).order(ByteOrder.nativeOrder());
         ExecutorService pool = Executors.newFixedThreadPool(Math.max(1, threads));
         try {
