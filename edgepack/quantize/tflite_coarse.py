@@ -84,11 +84,12 @@ def _moments(exported: Path, sources: Mapping[str, int], texts: Sequence[Feature
 
 
 def _store(model: Any, rounded: Mapping[str, Coarse]) -> None:
-    for graph in model.subgraphs:
-        for tensor in graph.tensors:
-            coarse = rounded.get(tensor.name.decode()) if _is_rounded(tensor) else None
-            if coarse is None:
-                continue
-            model.buffers[tensor.buffer].data = np.ascontiguousarray(coarse.values).view(np.uint8).ravel()
+    """Signatures share a matrix, and each of them names it and states its scales by itself."""
+    named = (tensor for graph in model.subgraphs for tensor in graph.tensors if _is_rounded(tensor))
+    by_buffer = {tensor.buffer: rounded[tensor.name.decode()] for tensor in named if tensor.name.decode() in rounded}
+    for buffer, coarse in by_buffer.items():
+        model.buffers[buffer].data = np.ascontiguousarray(coarse.values).view(np.uint8).ravel()
+    for tensor in (tensor for graph in model.subgraphs for tensor in graph.tensors):
+        if tensor.buffer in by_buffer and _is_rounded(tensor):
             count = len(tensor.quantization.scale)
-            tensor.quantization.scale = coarse.steps[:count] if count > 1 else coarse.steps[:1]
+            tensor.quantization.scale = by_buffer[tensor.buffer].steps[: count if count > 1 else 1]

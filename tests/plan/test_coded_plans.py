@@ -52,7 +52,9 @@ def test_bits_and_codec_are_kept_as_they_were_asked_for():
     assert lossless.coding.bits is None and all(getattr(step, "mean_bits", None) is None for step in lossless.steps)
 
 
-@pytest.mark.parametrize(("profile", "start"), [("raspberry-pi", "stream"), ("raspberry-pi-zero-2w", "stream"), ("x86-server", "expand")])
+@pytest.mark.parametrize(
+    ("profile", "start"), [("raspberry-pi", "stream"), ("raspberry-pi-zero-2w", "stream"), ("x86-edge-avx2", "expand")]
+)
 def test_a_slow_card_streams_and_a_fast_disk_expands_and_the_plan_says_why(profile, start):
     found = plan(load_profile(profile), bits=3.5, budget=roomy())
     assert found.coding.start == start
@@ -70,7 +72,7 @@ def test_the_break_even_bandwidth_is_decode_speed_times_what_is_saved():
     found = ways(MINILM, whole, PI, 3.5, "deflate")
     assert found.break_even_mb_s == pytest.approx(found.decode_mb_s * (1 - found.coded_mb / whole.file_mb))
     faster = ways(MINILM, whole, PI, 3.5, "zstd")
-    assert faster.break_even_mb_s > 5 * found.break_even_mb_s
+    assert faster.break_even_mb_s > 3 * found.break_even_mb_s
 
 
 @pytest.mark.parametrize(
