@@ -72,16 +72,16 @@ def test_all_lengths_of_a_tflite_file_read_the_same_coarse_matrices(tmp_path):
 
     model, task, texts = tiny(tmp_path / "model", False)
     (tmp_path / "fp32").mkdir()
-    export_tflite(model, task, (12, 16), tmp_path / "fp32" / MODEL_FILE)
-    write_runnable(tmp_path / "fp32", runnable_tflite(model, task, (12, 16)))
+    export_tflite(model, task, (16, 24), tmp_path / "fp32" / MODEL_FILE)
+    write_runnable(tmp_path / "fp32", runnable_tflite(model, task, (16, 24)))
     calibration = CalibrationTexts(lambda: texts * 4, lambda count: (texts, texts), is_precision_fixed=True)
     (tmp_path / "coarse").mkdir()
     (candidate,) = candidates(Quantize(precision="int8", mean_bits=5.0, why=""), tmp_path / "fp32", calibration)
     candidate.write(tmp_path / "coarse")
     lengths = {}
-    for buckets in ((12, 16), (16,)):
+    for buckets in ((16, 24), (24,)):
         write_runnable(tmp_path / "coarse", runnable_tflite(model, task, buckets))
         lengths[buckets] = answer(tmp_path / "coarse", "litert", texts[:4], threads=1, exact=True)
     expected = answer(tmp_path / "fp32", "litert", texts[:4], threads=1, exact=True)
-    assert all(len(text.ids) <= 12 for text in texts[:4])
-    assert cosine(lengths[12, 16], expected) > 0.97 and cosine(lengths[(16,)], expected) > 0.97
+    assert all(len(text.ids) <= 16 for text in texts[:4])
+    assert cosine(lengths[16, 24], expected) > 0.97 and cosine(lengths[(24,)], expected) > 0.97
