@@ -261,4 +261,6 @@ TASK = Task(
     truth_in_words=lambda row: row.answers[0][0] if row.answers else "no answer",
     java_method="answer",
     in_browsers=True,
+    finds_places=True,
+    text_labels=("Your question", "The text to look in"),
 )

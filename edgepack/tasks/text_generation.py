@@ -284,4 +284,5 @@ TASK = Task(
     java_method="generate",
     served_outputs=_served_likelihoods,
     in_browsers=True,
+    text_labels=("The beginning of a text", ""),
 )

@@ -7,8 +7,8 @@ from edgepack.ship.examples import example_texts
 from edgepack.ship.published import tools
 from edgepack.ship.shipment import Shipment
 from edgepack.ship.shipping import rendered
+from edgepack.tasks import task_named
 
-_LABELS = {"question-answering": ("Your question", "The text to look in"), "text-generation": ("The beginning of a text", "")}
 _FILES = {  # where each template's text stands in the project
     "settings.gradle.kts": "settings.gradle.kts",
     "build.gradle.kts": "build.gradle.kts",
@@ -23,7 +23,7 @@ _SOURCES = ("Examples.kt", "MainActivity.kt")
 
 def write_sample(shipment: Shipment, folder: Path, context: Mapping[str, object]) -> None:
     """The project's own files; the module itself lies beside them in a folder of its name."""
-    first, second = _LABELS.get(shipment.manifest.task, ("Your text", ""))
+    first, second = task_named(shipment.manifest.task).text_labels
     names = context | {
         "tools": tools(),
         "examples": example_texts(shipment),

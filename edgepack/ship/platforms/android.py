@@ -21,10 +21,10 @@ from edgepack.ship.published import ChosenRelease
 from edgepack.ship.reduced import check_reduced, write_reduced
 from edgepack.ship.shipment import Shipment, Size, Written
 from edgepack.ship.shipping import rendered
-from edgepack.tasks import task_named
+from edgepack.tasks import all_tasks, task_named
 
 tasks = java_tasks
-LIMITS = {"text-generation": "ONNX"}
+LIMITS = {task.name: "ONNX" for task in all_tasks() if task.decodes}
 NEEDS_PACKAGE = True  # of Java, which has no module without one
 TAKES = frozenset({"runtime_version", "with_sample", "reduced_runtime"})
 MIN_SDK = 26  # Android 8: the oldest with all of Java that the module uses; the runtimes themselves want 24 and 23

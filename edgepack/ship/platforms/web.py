@@ -14,7 +14,7 @@ from edgepack.ship.module_files import code_bytes, write_model
 from edgepack.ship.python_code import first_call
 from edgepack.ship.release import with_constants
 from edgepack.ship.shipment import Carried, Shipment, Size, Written, check_codec, check_known
-from edgepack.tasks import all_tasks
+from edgepack.tasks import all_tasks, task_named
 
 _RUNTIME, _TOKENIZERS, _BUNDLER = FACTS.npm.name, "@huggingface/tokenizers", "esbuild"
 _VERSIONS = {_RUNTIME: FACTS.npm.version, _TOKENIZERS: "0.2.0", _BUNDLER: "0.28.2"}  # those that the module is tested with
@@ -28,7 +28,7 @@ _FILE_LIMIT_SOURCE = "GitHub Pages and repositories take no larger file, docs.gi
 
 
 FORMATS = ("onnx",)
-LIMITS = {"question-answering": "WordPiece and byte-level BPE tokenizers"}
+LIMITS = {task.name: "WordPiece and byte-level BPE tokenizers" for task in all_tasks() if task.finds_places}
 
 
 def tasks() -> tuple[str, ...]:
@@ -57,7 +57,7 @@ def _check_places(shipment: Shipment) -> None:
     """EdgepackError where answers stand on tokens whose places the module cannot find: see places.js."""
     manifest, tokenizing = shipment.manifest, shipment.tokenizing
     tagged = (manifest.answers or {}).get("words") == "tokenizer"
-    if not (tagged or manifest.task == "question-answering"):
+    if not (tagged or task_named(manifest.task).finds_places):
         return
     by_word = tokenizing.model == "WordPiece" and set(tokenizing.normalizers) <= {"BertNormalizer"}
     by_byte = tokenizing.model == "BPE" and "ByteLevel" in tokenizing.pre_tokenizers and not tokenizing.normalizers

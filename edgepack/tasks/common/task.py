@@ -163,6 +163,8 @@ class Task:
     # What modules of apps do of it.
     java_method: str | None = None  # that an Android module's class answers by; None: it does not
     in_browsers: bool = False  # whether the web module does it
+    finds_places: bool = False  # answers are places in the text, whatever the settings: the module must know where tokens are
+    text_labels: tuple[str, str] = ("Your text", "")  # what a sample app asks for; no second text where that is empty
 
     # Functions that most tasks share.
     check_rows: Callable[[str, Mapping[str, Sequence[Row]]], None] = _no_check  # EdgepackError: nothing can be learned from them
