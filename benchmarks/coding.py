@@ -102,8 +102,8 @@ def _nearest(grid: Weighed, name: str, sigma: float) -> Iterator[tuple[str, floa
 def _half_zero(grid: Weighed) -> Iterator[tuple[str, float, onnx.ModelProto]]:
     rounded = {}
     for matrix in grid.matrices:
-        kept = np.where(np.abs(matrix.values) < np.median(np.abs(matrix.values)), np.float32(0), matrix.values)
-        rounded[matrix.name] = round_coarse(kept, np.abs(kept).max(axis=1) / 127, 0.0, 127)
+        remaining = np.where(np.abs(matrix.values) < np.median(np.abs(matrix.values)), np.float32(0), matrix.values)
+        rounded[matrix.name] = round_coarse(remaining, np.abs(remaining).max(axis=1) / 127, 0.0, 127)
     bits = sum(each.bits for each in rounded.values()) / sum(each.values.size for each in rounded.values())
     yield "half zero", bits, with_grid(grid.quantized, rounded)
 
@@ -154,9 +154,9 @@ def _print(name: str, mb: float, bits: float | None, judged: "Judged", outputs: 
 def _speed(work: Path) -> None:
     """Decoding by both codecs, throttled loads, and S128 of coded and plain files in turns."""
     for folder in sorted(work.glob("coded-*")):
-        found = run_job(folder, RUNTIME, {"kind": "coding", "threads": 2, "runs": 5, "rates": RATES})
-        speeds = {row["threads"]: round(found["decoded_bytes"] / 1e3 / float(np.median(row["samples_ms"])), 1) for row in found["decode"]}
-        loads = {row["mb_s"]: [row["coded"]["load_ms"], row["plain"]["load_ms"]] for row in found["throttled"]}
+        result = run_job(folder, RUNTIME, {"kind": "coding", "threads": 2, "runs": 5, "rates": RATES})
+        speeds = {row["threads"]: round(result["decoded_bytes"] / 1e3 / float(np.median(row["samples_ms"])), 1) for row in result["decode"]}
+        loads = {row["mb_s"]: [row["coded"]["load_ms"], row["plain"]["load_ms"]] for row in result["throttled"]}
         print(json.dumps({"folder": folder.name, "decode_mb_s": speeds, "throttled_load_ms [coded, plain]": loads}), flush=True)
     for folder in sorted(work.glob("coded-deflate-*")):
         plain = work / folder.name.removeprefix("coded-deflate-")

@@ -113,13 +113,13 @@ def main() -> None:
     for kind in options.kinds:
         began = time.perf_counter()
         try:
-            found = cosines(kind, options.texts, settings)
+            result = cosines(kind, options.texts, settings)
         except EdgepackError as error:
             print(f"| {kind} | refused: {error.problem} | | |", flush=True)
             missed += 1
             continue
-        missed += found.mean() < GOAL
-        print(f"| {kind} | {found.mean():.5f} | {found.min():.4f} | {time.perf_counter() - began:.0f} |", flush=True)
+        missed += result.mean() < GOAL
+        print(f"| {kind} | {result.mean():.5f} | {result.min():.4f} | {time.perf_counter() - began:.0f} |", flush=True)
     sys.exit(1 if missed else 0)
 
 

@@ -162,10 +162,10 @@ class Coded:
     def chunk(self, which) -> bytes:
         """One chunk, decoded. Damaged names its part."""
         name, place, coded_bytes, _, count, digest = self.chunks[which]
-        found = self.decode_chunk(self._mapped[place : place + coded_bytes], count)
-        if found is None or len(found) != count or hashlib.sha256(found).digest() != digest:
+        content = self.decode_chunk(self._mapped[place : place + coded_bytes], count)
+        if content is None or len(content) != count or hashlib.sha256(content).digest() != digest:
             raise Damaged("chunk {} of {} is damaged: it holds a part of {}".format(which, self.name, name))
-        return found
+        return content
 
     def close(self) -> None:
         if hasattr(self, "_mapped"):
@@ -210,10 +210,10 @@ def _deflate(_):
         """At most count + 1 bytes; None where it is no deflate stream that ends with the chunk."""
         try:
             inflater = zlib.decompressobj(-15)
-            found = inflater.decompress(coded, count + 1)
+            content = inflater.decompress(coded, count + 1)
         except zlib.error:
             return None
-        return found if inflater.eof and not inflater.unused_data else None
+        return content if inflater.eof and not inflater.unused_data else None
 
     return decode
 
@@ -228,10 +228,10 @@ def _zstd(name):
         """At most count + 1 bytes, whatever the frame says of itself; None where it is no whole frame."""
         try:
             inflater = zstd.ZstdDecompressor()
-            found = inflater.decompress(coded, count + 1)
+            content = inflater.decompress(coded, count + 1)
         except zstd.ZstdError:
             return None
-        return found if inflater.eof and not inflater.unused_data else None
+        return content if inflater.eof and not inflater.unused_data else None
 
     return decode
 
@@ -270,7 +270,7 @@ def expanded(folder, stated, threads, place=None, clock=lambda: 0.0) -> tuple:
         try:
             at.mkdir(parents=True, exist_ok=True)
             with _locked(at / "lock"):
-                return _made(folder, stated, threads, at, clock)
+                return _expand_anew(folder, stated, threads, at, clock)
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
                 continue
@@ -289,7 +289,7 @@ def _places(folder, stated, place):
     return [folder / _EXPANDED, Path(cache) / "edgepack-expanded" / of_this_folder]
 
 
-def _made(folder, stated, threads, at, clock) -> tuple:
+def _expand_anew(folder, stated, threads, at, clock) -> tuple:
     path, start = at / Path(stated["file"]).name, clock()
     if path.is_file() and not path.is_symlink() and _sha256(path) == stated["sha256"]:
         return 0.0, (clock() - start) * 1e3, path
@@ -318,13 +318,13 @@ def _write(coded, file, threads, sha256) -> None:
     """A few chunks at a time: the whole file is never in memory."""
     group, whole = max(1, threads) * 4, hashlib.sha256()
     for at in range(0, len(coded.chunks), group):
-        found = [b""] * min(group, len(coded.chunks) - at)
+        contents = [b""] * min(group, len(coded.chunks) - at)
 
-        def decode(which, found=found, at=at) -> None:
-            found[which] = coded.chunk(at + which)
+        def decode(which, contents=contents, at=at) -> None:
+            contents[which] = coded.chunk(at + which)
 
-        _all(decode, len(found), threads)
-        for content in found:
+        _all(decode, len(contents), threads)
+        for content in contents:
             whole.update(content)
             file.write(content)
     if whole.hexdigest() != sha256:

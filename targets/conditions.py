@@ -27,8 +27,8 @@ def storage(folder, manifest, job, _) -> dict:
 
     read_bytes is what the storage delivered, null where the system does not tell; below `bytes` the page cache helped.
     """
-    own = (manifest.get("coded") or {}).get("coded")
-    files = sorted(path for path in folder.iterdir() if path.is_file() and (path.name.startswith(manifest["model"]) or path.name == own))
+    coded = (manifest.get("coded") or {}).get("coded")
+    files = sorted(path for path in folder.iterdir() if path.is_file() and (path.name.startswith(manifest["model"]) or path.name == coded))
     machine.drop_from_cache(folder)
     before, start = machine.bytes_read_from_storage(), time.perf_counter()
     for path in files:

@@ -57,22 +57,22 @@ def _parts(loads: list[dict[str, Any]], manifest: Manifest) -> dict[str, tuple[f
 
 def coding(run: RunJob, threads: int) -> CodingRow:
     """Decoding in memory, and cold loads at the rates of slow and fast storages."""
-    found = run({"kind": "coding", "threads": threads, "runs": _DECODINGS, "rates": list(_RATES_MB_S)})
-    decoded_mb, coded_mb = found["decoded_bytes"] / 1e6, found["coded_bytes"] / 1e6
+    answer = run({"kind": "coding", "threads": threads, "runs": _DECODINGS, "rates": list(_RATES_MB_S)})
+    decoded_mb, coded_mb = answer["decoded_bytes"] / 1e6, answer["coded_bytes"] / 1e6
     decoding = tuple(
         Decoding(
             threads=row["threads"],
             mb_s=round(decoded_mb / float(np.median(row["samples_ms"])) * 1e3, 1),
             samples_ms=tuple(row["samples_ms"]),
         )
-        for row in found["decode"]
+        for row in answer["decode"]
     )
     return CodingRow(
         decoded_mb=round(decoded_mb, 3),
         coded_mb=round(coded_mb, 3),
         decoding=decoding,
         break_even_mb_s=round(decoding[-1].mb_s * (1 - coded_mb / decoded_mb), 1),
-        throttled=tuple(_throttled(row) for row in found["throttled"]),
+        throttled=tuple(_throttled(row) for row in answer["throttled"]),
     )
 
 

@@ -117,11 +117,11 @@ class Manifest(Runnable):
     @model_validator(mode="after")
     def _each_file_stands_once(self) -> Self:
         """Also where upper and lower case are the same: there one file would hide the other."""
-        seen: set[str] = set()
+        known: set[str] = set()
         for file in self.files:
-            if file.name.casefold() in seen:
+            if file.name.casefold() in known:
                 raise EdgepackError(f"{MANIFEST_FILE} lists {file.name} twice", "build or copy the pack again")
-            seen.add(file.name.casefold())
+            known.add(file.name.casefold())
         return self
 
     @property

@@ -154,9 +154,9 @@ def _asked_coding(
     """Coding as the user asked for it, and the prediction with it."""
     if recipe.bits is None and recipe.codec is None:
         return None, whole
-    found = ways(student, whole, profile, recipe.bits, recipe.codec or "deflate")
-    coding = coding_of(recipe, profile, budget, found, recipe.bits)
-    return coding, predicted(found, coding.start)
+    options = ways(student, whole, profile, recipe.bits, recipe.codec or "deflate")
+    coding = coding_of(recipe, profile, budget, options, recipe.bits)
+    return coding, predicted(options, coding.start)
 
 
 def _coarser(recipe: Recipe, choice: Choice, profile: Profile, budget: Budget, runtime: str) -> Choice | None:
@@ -169,9 +169,9 @@ def _coarser(recipe: Recipe, choice: Choice, profile: Profile, budget: Budget, r
     bits = bits_within(choice.student, choice.prediction, budget.file_mb)
     if bits < fewest + (_BLIND_BITS if recipe.data is None else 0):
         return None
-    found = ways(choice.student, choice.prediction, profile, bits, "deflate")
-    coding = coding_of(recipe, profile, budget, found, bits)
-    prediction = predicted(found, coding.start)
+    options = ways(choice.student, choice.prediction, profile, bits, "deflate")
+    coding = coding_of(recipe, profile, budget, options, bits)
+    prediction = predicted(options, coding.start)
     broken_then = broken_budgets(prediction, budget)
     return choice.model_copy(update={"coding": coding, "prediction": prediction, "broken": broken_then})
 

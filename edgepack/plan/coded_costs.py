@@ -72,52 +72,54 @@ def ways(shape: ModelShape, whole: Prediction, profile: Profile, bits: float | N
     return Ways(file_mb, whole.file_mb, decode_ms, whole.model_copy(update=stream | size), whole.model_copy(update=expand | size))
 
 
-def chosen_start(found: Ways, budget: Budget, wished: StartName | None) -> StartName:
+def chosen_start(options: Ways, budget: Budget, wished: StartName | None) -> StartName:
     """`stream` where it loads no slower and keeps to the budgets of memory and load; else `expand`."""
     if wished is not None:
         return wished
     fits = all(
-        limit is None or value <= limit for value, limit in ((found.stream.ram_mb, budget.ram_mb), (found.stream.load_ms, budget.load_ms))
+        limit is None or value <= limit
+        for value, limit in ((options.stream.ram_mb, budget.ram_mb), (options.stream.load_ms, budget.load_ms))
     )
-    return "stream" if fits and found.stream.load_ms <= found.expand.load_ms else "expand"
+    return "stream" if fits and options.stream.load_ms <= options.expand.load_ms else "expand"
 
 
-def predicted(found: Ways, start: StartName) -> Prediction:
-    return found.stream if start == "stream" else found.expand
+def predicted(options: Ways, start: StartName) -> Prediction:
+    return options.stream if start == "stream" else options.expand
 
 
-def coding_of(recipe: Recipe, profile: Profile, budget: Budget, found: Ways, bits: float | None) -> Coding:
+def coding_of(recipe: Recipe, profile: Profile, budget: Budget, options: Ways, bits: float | None) -> Coding:
     """The record of a plan, with its reasons."""
-    start = chosen_start(found, budget, recipe.start)
+    start = chosen_start(options, budget, recipe.start)
     codec: CodecName = recipe.codec or "deflate"
-    why = f"{_why_coded(recipe, budget, found, bits)} {_why_start(recipe, profile, budget, found, start)}"
+    why = f"{_why_coded(recipe, budget, options, bits)} {_why_start(recipe, profile, budget, options, start)}"
     return Coding(codec=codec, start=start, bits=bits, why=why)
 
 
-def _why_coded(recipe: Recipe, budget: Budget, found: Ways, bits: float | None) -> str:
-    size = f"{found.coded_mb:.1f} MB in place of {found.decoded_mb:.1f}"
+def _why_coded(recipe: Recipe, budget: Budget, options: Ways, bits: float | None) -> str:
+    size = f"{options.coded_mb:.1f} MB in place of {options.decoded_mb:.1f}"
     if recipe.bits is not None:
         return f"You asked for {recipe.bits:g} bits a weight: {size}, at the same speed once they are decoded."
     if bits is None:
         return f"You asked for coded weights: {size}."
     return (
-        f"int8 alone would be {found.decoded_mb:.1f} MB, over the budget of {budget.file_mb:g} MB. A grid of {bits:g} bits a weight, "
-        f"coded, is {found.coded_mb:.1f} MB: the same ops at the same speed, and nothing has to be trained."
+        f"int8 alone would be {options.decoded_mb:.1f} MB, over the budget of {budget.file_mb:g} MB. A grid of {bits:g} bits a weight, "
+        f"coded, is {options.coded_mb:.1f} MB: the same ops at the same speed, and nothing has to be trained."
     )
 
 
-def _why_start(recipe: Recipe, profile: Profile, budget: Budget, found: Ways, start: StartName) -> str:
+def _why_start(recipe: Recipe, profile: Profile, budget: Budget, options: Ways, start: StartName) -> str:
     beside = (
-        f"({found.stream.load_ms:.0f} ms, against {found.expand.load_ms:.0f} ms from weights that were decoded before): this storage reads "
-        f"{profile.storage.read_mb_s:g} MB/s, and decoding pays below {found.break_even_mb_s:.0f} MB/s."
+        f"({options.stream.load_ms:.0f} ms, against {options.expand.load_ms:.0f} ms from "
+        "weights that were decoded before): this storage reads "
+        f"{profile.storage.read_mb_s:g} MB/s, and decoding pays below {options.break_even_mb_s:.0f} MB/s."
     )
     if recipe.start is not None:
         return f"You asked for --start {start} {beside}"
     if start == "stream":
         return f"Weights are decoded into memory at each start {beside}"
     once = "Weights are decoded once, into a cache on the device: decoding at each start"
-    if budget.ram_mb is not None and found.stream.ram_mb > budget.ram_mb:
-        return f"{once} would take {found.stream.ram_mb:.0f} MB of memory (budget {budget.ram_mb:g}) {beside}"
+    if budget.ram_mb is not None and options.stream.ram_mb > budget.ram_mb:
+        return f"{once} would take {options.stream.ram_mb:.0f} MB of memory (budget {budget.ram_mb:g}) {beside}"
     return f"{once} would load slower {beside}"
 
 

@@ -176,7 +176,7 @@ class Recipe(Stated):
     bits: Annotated[
         Annotated[float, Field(ge=1, le=7.5)] | None,
         Setting(
-            "Round int8 weights to a grid so coarse that a weight takes so many bits in the file, such as 3.5. They are coded there, and "
+            "Round int8 weights to a grid so coarse that a weight takes this many bits in the file, such as 3.5. They are coded there, and "
             "run as int8 once they are decoded.",
             FILE,
             unset="8; fewer where the file's budget needs it",

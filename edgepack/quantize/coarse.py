@@ -103,8 +103,8 @@ def counts_of(values: np.ndarray) -> np.ndarray:
 
 
 def entropy_bits(counts: np.ndarray) -> float:
-    seen = counts[counts > 0]
-    return float(-(seen * np.log2(seen / seen.sum())).sum())
+    present = counts[counts > 0]
+    return float(-(present * np.log2(present / present.sum())).sum())
 
 
 def bits_by_value(counts: np.ndarray) -> np.ndarray:

@@ -120,8 +120,8 @@ def beside_half_zero(matrices: Sequence[Matrix], rounded: Mapping[str, Coarse]) 
     zeroed = {}
     for matrix in matrices:
         sizes = np.abs(matrix.values)
-        kept = np.where(sizes < np.median(sizes), np.float32(0), matrix.values)
-        zeroed[matrix.name] = round_coarse(kept, sizes.max(axis=1) / 127, 0.0, 127)
+        remaining = np.where(sizes < np.median(sizes), np.float32(0), matrix.values)
+        zeroed[matrix.name] = round_coarse(remaining, sizes.max(axis=1) / 127, 0.0, 127)
     return {
         "signal_db": _signal_db(matrices, rounded),
         "half_zero_bits": round(sum(each.bits for each in zeroed.values()) / sum(each.values.size for each in zeroed.values()), 3),

@@ -62,16 +62,16 @@ def _matrices(model: onnx.ModelProto, floats: onnx.ModelProto, quantized: onnx.M
     """Those that `quantized` has in 8 bits, with their values in float: products as [outputs, inputs], tables as they are."""
     stored = {tensor.name for tensor in quantized.graph.initializer}
     graph, exported = Graph(floats), Graph(model)
-    found = {}
+    matrices = {}
     group_of = {weight: group.sources[0] for group in groups_of(graph) for weight in group.weights}
     for node in graph.nodes:
         if graph.is_product(node) and f"{node.input[1]}/int8" in stored:
             name = node.input[1]
-            found.setdefault(name, Matrix(name, np.ascontiguousarray(graph.array(name).T), node.input[0], group_of[name]))
+            matrices.setdefault(name, Matrix(name, np.ascontiguousarray(graph.array(name).T), node.input[0], group_of[name]))
     tables = [name.removesuffix("/rounded") for name in stored if name.endswith("/rounded")]
     for name in sorted(tables):
-        found[name] = Matrix(name, np.asarray(exported.array(name), np.float32), None, name)
-    return list(found.values())
+        matrices[name] = Matrix(name, np.asarray(exported.array(name), np.float32), None, name)
+    return list(matrices.values())
 
 
 def _learned(model: onnx.ModelProto, floats: onnx.ModelProto, matrices: Sequence[Matrix], texts: Sequence[Feeds]) -> Known:

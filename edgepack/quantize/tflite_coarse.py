@@ -42,12 +42,12 @@ def _matrices(exact: Any, model: Any) -> Iterator[Matrix]:
     """Of all signatures, each once: what is in 8 bits in `model`, with its values in `exact`."""
     narrow = {tensor.name for graph in model.subgraphs for tensor in graph.tensors if _is_rounded(tensor)}
     readers = _readers(exact)
-    seen = set()
+    buffers = set()
     for at, weight, source in readers:
         tensor = exact.subgraphs[at].tensors[weight]
-        if tensor.name not in narrow or tensor.buffer in seen:
+        if tensor.name not in narrow or tensor.buffer in buffers:
             continue
-        seen.add(tensor.buffer)
+        buffers.add(tensor.buffer)
         values = np.frombuffer(exact.buffers[tensor.buffer].data, np.float32).reshape(tensor.shape)
         yield Matrix(tensor.name.decode(), values, source, source or tensor.name.decode())
 
@@ -57,7 +57,7 @@ def _readers(model: Any) -> list[tuple[int, int, str | None]]:
     from ai_edge_litert import schema_py_generated as schema
 
     kinds = schema.BuiltinOperator
-    found = []
+    readers = []
     order = sorted(model.signatureDefs, key=lambda signature: -int(signature.signatureKey.decode()[1:]))
     for at in (signature.subgraphIndex for signature in order):
         graph = model.subgraphs[at]
@@ -65,10 +65,10 @@ def _readers(model: Any) -> list[tuple[int, int, str | None]]:
             code = model.operatorCodes[operator.opcodeIndex]
             kind = max(code.builtinCode, code.deprecatedBuiltinCode)
             if kind == kinds.FULLY_CONNECTED:
-                found.append((at, operator.inputs[1], graph.tensors[operator.inputs[0]].name.decode()))
+                readers.append((at, operator.inputs[1], graph.tensors[operator.inputs[0]].name.decode()))
             elif kind == kinds.EMBEDDING_LOOKUP:
-                found.append((at, operator.inputs[1], None))
-    return found
+                readers.append((at, operator.inputs[1], None))
+    return readers
 
 
 def _is_rounded(tensor: Any) -> bool:

@@ -140,9 +140,9 @@ def _bits_chart(ladder: tuple[StageRecord, ...]) -> Any:
     points = sorted((float(each.details["bits"]), each.score.value) for each in attempts if each.score and "bits" in each.details)
     if len(points) < _LEAST_OF_A_CURVE or attempts[-1].score is None:
         return None
-    taken = (float(attempts[-1].details["bits"]), attempts[-1].score.value)
+    shipped = (float(attempts[-1].details["bits"]), attempts[-1].score.value)
     mb = attempts[-1].details.get("coded_mb", attempts[-1].file_mb)
-    rows = [Line("score", tuple(points)), Line(f"taken: {mb} MB", (taken,))]
+    rows = [Line("score", tuple(points)), Line(f"taken: {mb} MB", (shipped,))]
     return lines("Score on held-out texts by the bits of a weight, measured", rows, "bits a weight", attempts[-1].score.metric)
 
 

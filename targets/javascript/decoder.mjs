@@ -4,7 +4,7 @@ import { Decoder } from "../web/src/decoder.mjs";
 import { isDecoder } from "../web/src/session.mjs";
 import { Refused } from "./refused.mjs";
 
-/** run: what opens the pack's file gave. Refused where the pack cannot have seen so many tokens. */
+/** run: what opens the pack's file gave. Refused where the pack has fewer positions. */
 export function decoderOf({ ort, manifest }, run, positions) {
   if (!isDecoder(manifest)) throw new Refused("the pack keeps no keys and values", "build a text-generation model with this edgepack");
   if (positions > manifest.positions) {

@@ -132,6 +132,8 @@ FORBIDDEN = {
 def test_a_page_keeps_to_the_words_of_the_glossary(page: Path):
     text = page.read_text(encoding="utf-8")
     for pattern, word in FORBIDDEN.items():
+        if page.name == "wrap-a-module.md" and "plug" in pattern:
+            continue  # Flutter has plugins
         match = re.search(rf"\b(?:{pattern})\b", text, re.IGNORECASE)
         assert not match, f"{match[0]!r}: write {word!r}" if word else f"{match[0]!r}: leave it out"
 

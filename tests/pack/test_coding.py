@@ -126,8 +126,8 @@ def test_no_changed_file_decodes_to_anything_else_or_takes_more_memory(tmp_path_
     path.write_bytes(whole)
     tracemalloc.start()
     try:
-        found = bytes(reader().weights_of(folder, {"model": "model.onnx", "coded": stated}, 1).memory["model.onnx.data"])
-        assert found == content
+        result = bytes(reader().weights_of(folder, {"model": "model.onnx", "coded": stated}, 1).memory["model.onnx.data"])
+        assert result == content
     except reader().Damaged as error:
         assert "weights.coded" in error.problem and error.fix
     finally:
@@ -222,7 +222,7 @@ def test_of_processes_that_expand_at_once_one_decodes_and_the_others_wait(conten
     processes = [context.Process(target=_expand, args=(tmp_path / "pack", manifest, times)) for _ in range(4)]
     for process in processes:
         process.start()
-    found = [times.get(timeout=60) for _ in processes]
+    result = [times.get(timeout=60) for _ in processes]
     for process in processes:
         process.join()
-    assert sorted(ms == 0 for ms in found) == [False, True, True, True]
+    assert sorted(ms == 0 for ms in result) == [False, True, True, True]

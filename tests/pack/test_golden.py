@@ -38,8 +38,8 @@ def test_a_pack_of_labels_holds_empty_and_long_texts_with_ids_types_masks_and_de
         assert entry["attention_mask"] == [1] * len(entry["input_ids"]) and len(entry["token_type_ids"]) == len(entry["input_ids"])
         scores = entry["answer"]["scores"]
         assert entry["answer"]["label"] == max(scores, key=scores.get) and entry["answer"]["chosen"] == [entry["answer"]["label"]]
-    found = verify(pack_folder)
-    assert found.token_ids_equal == found.decisions_equal == found.golden_texts == len(golden)
+    result = verify(pack_folder)
+    assert result.token_ids_equal == result.decisions_equal == result.golden_texts == len(golden)
     assert self_tested(pack_folder).answers_equal == len(golden)
 
 
@@ -65,8 +65,8 @@ def test_what_differs_is_named_by_verify_and_by_the_self_test(change, says, pack
     pack = changed(pack_folder, tmp_path / "pack", change)
     with pytest.raises(EdgepackError, match=says):
         verify(pack)
-    found = self_tested(pack)
-    assert not found.ok and says in found.problem
+    result = self_tested(pack)
+    assert not result.ok and says in result.problem
 
 
 def test_a_pack_without_decisions_and_masks_opens_as_before(pack_folder, tmp_path):
@@ -77,8 +77,8 @@ def test_a_pack_without_decisions_and_masks_opens_as_before(pack_folder, tmp_pat
             del entry["answer"], entry["attention_mask"]
 
     pack = changed(pack_folder, tmp_path / "pack", older)
-    found = verify(pack)
-    assert found.token_ids_equal == found.golden_texts and found.decisions_equal == 0
+    result = verify(pack)
+    assert result.token_ids_equal == result.golden_texts and result.decisions_equal == 0
     assert self_tested(pack).ok
 
 
@@ -91,8 +91,8 @@ def test_a_pack_of_ids_alone_is_never_right(pack_folder, tmp_path):
     with pytest.raises(EdgepackError, match="could be compared as text") as refused:
         verify(pack)
     assert refused.value.fix.startswith("build the pack again: edgepack build")
-    found = self_tested(pack)
-    assert not found.ok and found.ids_equal == 0 and "no token ids were compared" in found.problem
+    result = self_tested(pack)
+    assert not result.ok and result.ids_equal == 0 and "no token ids were compared" in result.problem
 
 
 def test_prompts_are_followed_by_the_tokens_that_were_certain(stories_pack, tmp_path):
@@ -125,5 +125,5 @@ def test_words_are_golden_as_running_text_too(tmp_path, cache):
     raw = [entry for entry in golden if "text" in entry and "words" not in entry]
     assert len(raw) >= 8 and any(entry["answer"]["entities"] for entry in raw)
     for entry in raw:
-        assert all(entry["text"][one["start"] : one["end"]] == one["text"] for one in entry["answer"]["entities"])
+        assert all(entry["text"][each["start"] : each["end"]] == each["text"] for each in entry["answer"]["entities"])
     assert verify(tmp_path / "pack").decisions_equal == len(golden)

@@ -30,10 +30,10 @@ def served(tmp_path, cache, **settings):
 
 def write(folder, lines):
     folder.mkdir()
-    for split, chosen in (("train", lines[:20]), ("test", lines[20:])):
-        for suffix in chosen[0]:
+    for split, choice in (("train", lines[:20]), ("test", lines[20:])):
+        for suffix in choice[0]:
             separator = "\n\n" if suffix == "conll" else "\n"
-            (folder / f"{split}.{suffix}").write_text(separator.join(each[suffix] for each in chosen) + "\n")
+            (folder / f"{split}.{suffix}").write_text(separator.join(each[suffix] for each in choice) + "\n")
 
 
 @pytest.mark.slow
@@ -43,13 +43,13 @@ def test_tags_of_every_scheme_are_scored_on_running_text(scheme, strategy, tmp_p
     make_model(tmp_path / "model", task="token-classification", labels=names)
     rows = [text.split() for text in TEXTS]
     write(tmp_path / "data", [{"conll": "\n".join(f"{word} {names[at % len(names)]}" for at, word in enumerate(words))} for words in rows])
-    found, report = served(tmp_path, cache, aggregation=strategy, words="white-space")
-    assert found.score.metric == "span_f1" and found.score.rows == 20
+    result, report = served(tmp_path, cache, aggregation=strategy, words="white-space")
+    assert result.score.metric == "span_f1" and result.score.rows == 20
     if strategy == "max":  # the surest token of a word decides in place of its first
-        assert found.differing and found.score != found.token_score
-        assert any(f"the pack answers {found.differing} rows differently than on token ids" in fact for fact in report.facts)
+        assert result.differing and result.score != result.token_score
+        assert any(f"the pack answers {result.differing} rows differently than on token ids" in fact for fact in report.facts)
         return
-    assert found.differing == 0 and found.score == found.token_score
+    assert result.differing == 0 and result.score == result.token_score
     assert any("On raw texts, as an app gives them, the pack has the same score" in fact for fact in report.facts)
 
 
@@ -59,17 +59,17 @@ def test_numbers_are_scored_on_raw_text(tmp_path, cache):
     path = tmp_path / "model" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"problem_type": "regression"}))
     write(tmp_path / "data", [{"jsonl": json.dumps({"text": text, "label": at / 7})} for at, text in enumerate(TEXTS)])
-    found, _ = served(tmp_path, cache)
-    assert found.score.metric == "spearman" and found.differing == 0 and found.score == found.token_score
+    result, _ = served(tmp_path, cache)
+    assert result.score.metric == "spearman" and result.differing == 0 and result.score == result.token_score
 
 
 @pytest.mark.slow
 def test_a_model_that_writes_reads_raw_text_token_by_token(tmp_path, cache):
     make_model(tmp_path / "model", "llama", task="text-generation")
     write(tmp_path / "data", [{"txt": text} for text in TEXTS])
-    found, _ = served(tmp_path, cache, precision="fp32")
-    assert found.score.metric == "perplexity" and found.differing == 0
-    assert found.score.value == pytest.approx(found.token_score.value, rel=1e-4)
+    result, _ = served(tmp_path, cache, precision="fp32")
+    assert result.score.metric == "perplexity" and result.differing == 0
+    assert result.score.value == pytest.approx(result.token_score.value, rel=1e-4)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

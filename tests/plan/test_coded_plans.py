@@ -17,23 +17,23 @@ def plan(profile=PI, teacher=MINILM, **recipe):
     return make_plan(profile, Recipe.read({"model": "m", "data": "d"} | recipe, "recipe"), teacher)
 
 
-def kinds(found):
-    return {type(step) for step in found.steps}
+def kinds(result):
+    return {type(step) for step in result.steps}
 
 
 def test_a_file_budget_is_met_by_coding_before_anything_is_trained_or_cut():
-    found = plan(budget=roomy(file_mb=10.0))
-    assert found.coding and kinds(found).isdisjoint({Distill, PruneHeads}) and found.predictions.file_mb <= 10
-    (quantize,) = [step for step in found.steps if isinstance(step, Quantize)]
-    assert quantize.mean_bits == found.coding.bits == pytest.approx(3.3, abs=0.2)
-    assert "int8 alone would be 22.9 MB, over the budget of 10 MB" in found.coding.why
+    result = plan(budget=roomy(file_mb=10.0))
+    assert result.coding and kinds(result).isdisjoint({Distill, PruneHeads}) and result.predictions.file_mb <= 10
+    (quantize,) = [step for step in result.steps if isinstance(step, Quantize)]
+    assert quantize.mean_bits == result.coding.bits == pytest.approx(3.3, abs=0.2)
+    assert "int8 alone would be 22.9 MB, over the budget of 10 MB" in result.coding.why
     wider = plan(budget=roomy(file_mb=14.0))
-    assert wider.coding.bits > found.coding.bits  # no coarser than it must be
+    assert wider.coding.bits > result.coding.bits  # no coarser than it must be
 
 
 def test_what_no_grid_comes_to_is_met_by_a_student_whose_weights_are_coded_too():
-    found = plan(budget=roomy(file_mb=6.0))
-    assert Distill in kinds(found) and found.coding and found.predictions.file_mb <= 6
+    result = plan(budget=roomy(file_mb=6.0))
+    assert Distill in kinds(result) and result.coding and result.predictions.file_mb <= 6
 
 
 def test_without_a_tight_file_budget_nothing_is_coded():
@@ -46,8 +46,8 @@ def test_what_the_user_fixed_is_not_coded_behind_his_back():
 
 
 def test_bits_and_codec_are_kept_as_they_were_asked_for():
-    found = plan(bits=3.5, codec="zstd", start="expand", budget=roomy())
-    assert (found.precision, found.coding.bits, found.coding.codec, found.coding.start) == ("int8", 3.5, "zstd", "expand")
+    result = plan(bits=3.5, codec="zstd", start="expand", budget=roomy())
+    assert (result.precision, result.coding.bits, result.coding.codec, result.coding.start) == ("int8", 3.5, "zstd", "expand")
     lossless = plan(codec="deflate", precision="int8", budget=roomy())
     assert lossless.coding.bits is None and all(getattr(step, "mean_bits", None) is None for step in lossless.steps)
 
@@ -56,23 +56,23 @@ def test_bits_and_codec_are_kept_as_they_were_asked_for():
     ("profile", "start"), [("raspberry-pi", "stream"), ("raspberry-pi-zero-2w", "stream"), ("x86-edge-avx2", "expand")]
 )
 def test_a_slow_card_streams_and_a_fast_disk_expands_and_the_plan_says_why(profile, start):
-    found = plan(load_profile(profile), bits=3.5, budget=roomy())
-    assert found.coding.start == start
-    assert "this storage reads" in found.coding.why and "decoding pays below" in found.coding.why
+    result = plan(load_profile(profile), bits=3.5, budget=roomy())
+    assert result.coding.start == start
+    assert "this storage reads" in result.coding.why and "decoding pays below" in result.coding.why
 
 
 def test_too_little_memory_to_decode_into_expands():
     tight = plan(bits=3.5, student="same", prune_heads=0.0, budget=roomy()).predictions.ram_mb - 1
-    found = plan(bits=3.5, student="same", prune_heads=0.0, budget=roomy(ram_mb=tight))
-    assert found.coding.start == "expand" and "MB of memory (budget" in found.coding.why
+    result = plan(bits=3.5, student="same", prune_heads=0.0, budget=roomy(ram_mb=tight))
+    assert result.coding.start == "expand" and "MB of memory (budget" in result.coding.why
 
 
 def test_the_break_even_bandwidth_is_decode_speed_times_what_is_saved():
     whole = predict(MINILM, "int8", PI, "onnxruntime", 128)
-    found = ways(MINILM, whole, PI, 3.5, "deflate")
-    assert found.break_even_mb_s == pytest.approx(found.decode_mb_s * (1 - found.coded_mb / whole.file_mb))
+    result = ways(MINILM, whole, PI, 3.5, "deflate")
+    assert result.break_even_mb_s == pytest.approx(result.decode_mb_s * (1 - result.coded_mb / whole.file_mb))
     faster = ways(MINILM, whole, PI, 3.5, "zstd")
-    assert faster.break_even_mb_s > 3 * found.break_even_mb_s
+    assert faster.break_even_mb_s > 3 * result.break_even_mb_s
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,8 @@ def test_wishes_that_could_change_nothing_or_that_no_grid_reaches_are_refused(wi
 def test_a_decoder_in_tflite_has_no_coarse_grid_and_one_in_onnx_has():
     with pytest.raises(EdgepackError, match="in tflite for text-generation: there is no coarse grid"):
         plan(load_profile("phone"), WRITER, bits=5.0, format="tflite", precision="int8", budget=roomy())
-    found = plan(teacher=WRITER, bits=5.0, budget=roomy())
+    result = plan(teacher=WRITER, bits=5.0, budget=roomy())
     assert (
-        found.coding.bits == 5.0 and found.predictions.file_mb < plan(teacher=WRITER, precision="int8", budget=roomy()).predictions.file_mb
+        result.coding.bits == 5.0
+        and result.predictions.file_mb < plan(teacher=WRITER, precision="int8", budget=roomy()).predictions.file_mb
     )

@@ -56,8 +56,8 @@ def test_grids_for_the_curve_are_coarser_and_finer_than_the_one_that_ships(tmp_p
     step = Quantize(precision="int8", sensitive=0, mean_bits=4.0, why="")
     *curve, ships = candidates(step, tmp_path / "fp32", calibration)
     assert all(candidate.for_curve for candidate in curve) and not ships.for_curve
-    found = [candidate.details["bits"] for candidate in curve]
-    assert found[0] < ships.details["bits"] < found[1] < found[2]
+    result = [candidate.details["bits"] for candidate in curve]
+    assert result[0] < ships.details["bits"] < result[1] < result[2]
     assert ships.details["half_zero_bits"] > ships.details["bits"] and ships.details["half_zero_signal_db"] < ships.details["signal_db"]
     assert np.isfinite(ships.details["signal_db"])
 

@@ -81,18 +81,18 @@ def test_java_decodes_the_same_bytes_streams_or_expands_and_repairs_a_damaged_ca
         out = tmp_path / start
         ship(packs / start, "android", out, package="com.example.intents")
         assets[start] = out / "src" / "main" / "assets" / "intents"
-    kept = assets["expand"] / ".weight-cache" / "expanded" / "model.onnx.data"
+    remaining = assets["expand"] / ".weight-cache" / "expanded" / "model.onnx.data"
     asked = [{"folder": str(assets[start])} for start in ("stream", "expand", "expand")]
-    assert [found["sha256"] for found in answers_of(classes, "CodedLines", [], asked)] == [sha256] * 3
-    assert kept.is_file() and sorted(path.name for path in kept.parent.iterdir()) == ["lock", "model.onnx.data"]
-    kept.write_bytes(b"\1" * kept.stat().st_size)
+    assert [result["sha256"] for result in answers_of(classes, "CodedLines", [], asked)] == [sha256] * 3
+    assert remaining.is_file() and sorted(path.name for path in remaining.parent.iterdir()) == ["lock", "model.onnx.data"]
+    remaining.write_bytes(b"\1" * remaining.stat().st_size)
     assert next(answers_of(classes, "CodedLines", [], asked[1:2]))["sha256"] == sha256
     for folder in assets.values():
         shutil.rmtree(folder / ".weight-cache", ignore_errors=True)
         damaged(folder)
-    for found in answers_of(classes, "CodedLines", [], asked[:2]):
-        assert found["problem"].startswith("chunk ") and "weights.coded is damaged" in found["problem"]
-    assert not kept.exists()
+    for result in answers_of(classes, "CodedLines", [], asked[:2]):
+        assert result["problem"].startswith("chunk ") and "weights.coded is damaged" in result["problem"]
+    assert not remaining.exists()
 
 
 @needs_java
@@ -110,7 +110,7 @@ def test_java_refuses_whatever_was_changed(packs, classes, tmp_path):
         content[place] ^= draw.randrange(1, 256)
         (folder / "weights.coded").write_bytes(content[: draw.randrange(1, len(content))] if number % 5 == 0 else content)
         asked.append({"folder": str(folder)})
-    assert all("problem" in found for found in answers_of(classes, "CodedLines", [], asked))
+    assert all("problem" in result for result in answers_of(classes, "CodedLines", [], asked))
 
 
 @needs_java
@@ -203,9 +203,9 @@ def test_the_web_module_proves_itself_in_chromium_and_keeps_what_it_decoded(pack
             page.goto(url)
             result = called(page, code)
             assert result["proof"]["ok"], result
-            kept = page.evaluate("async () => (await (await caches.open('edgepack-modules')).keys()).map((key) => key.url)")
+            remaining = page.evaluate("async () => (await (await caches.open('edgepack-modules')).keys()).map((key) => key.url)")
             page.close()
-            assert any("model.onnx.data?" in name for name in kept) is (start == "expand")
-            assert any("weights.coded?" in name for name in kept) is (start == "stream")
+            assert any("model.onnx.data?" in name for name in remaining) is (start == "expand")
+            assert any("weights.coded?" in name for name in remaining) is (start == "stream")
             downloads, asked[:] = [name for name in asked if "weights.coded?" in name], []
         assert not downloads  # of the second visit

@@ -24,10 +24,10 @@ def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Itera
     """Products in int8; then only weights in int8, which the runtime turns back to float as it loads."""
     how = " with scales apart" if step.scales_apart else ""
     if step.mean_bits is not None:
-        chosen, _ = running_texts(texts)
+        calibration, _ = running_texts(texts)
         details: dict[str, float | int | str] = {}
         recipe = f"{step.precision}{how} on a coarse grid, {step.mean_bits:g} bits a weight"
-        yield Candidate(recipe, step.precision, partial(_quantize_coarse, exported, step, chosen, details), details)
+        yield Candidate(recipe, step.precision, partial(_quantize_coarse, exported, step, calibration, details), details)
         return
     yield Candidate(f"{step.precision}{how}, a scale for a channel", step.precision, partial(quantize, exported, step, False), {})
     recipe = "int8 weights with products in float, a scale for a channel"

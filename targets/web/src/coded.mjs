@@ -132,9 +132,9 @@ async function zstd(name) {
   }
   return async (coded, room) => {
     try {
-      const found = zlib.zstdDecompressSync(coded, { maxOutputLength: room.length });
+      const content = zlib.zstdDecompressSync(coded, { maxOutputLength: room.length });
       if (found.length !== room.length) return false;
-      room.set(found);
+      room.set(content);
       return true;
     } catch {
       return false;
@@ -155,5 +155,5 @@ async function hexOfHash(bytes) {
 }
 
 function hex(bytes) {
-  return Array.from(bytes, (one) => one.toString(16).padStart(2, "0")).join("");
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -29,26 +29,26 @@ export class Decoder {
     this.forget();
   }
 
-  /** Logits of what follows `ids`, which go behind all that was seen before. */
+  /** Logits of what follows `ids`, which follow all earlier tokens. */
   async step(ids) {
-    const seen = this.seen + ids.length;
-    const [logits, ...cache] = await this.#run({ ...oneText(this.#ort, DECODER_INPUTS, ids, { shown: seen }), ...this.#cache });
+    const length = this.length + ids.length;
+    const [logits, ...cache] = await this.#run({ ...oneText(this.#ort, DECODER_INPUTS, ids, { shown: length }), ...this.#cache });
     this.#cache = Object.fromEntries(Object.keys(this.#cache).map((name, index) => [name, cache[index]]));
-    this.seen = seen;
+    this.length = length;
     return logits;
   }
 
   forget() {
     this.#cache = emptyCache(this.#ort, this.#manifest, 1);
-    this.seen = 0;
+    this.length = 0;
   }
 
   keep() {
-    return { cache: this.#cache, seen: this.seen };
+    return { cache: this.#cache, length: this.length };
   }
 
-  restore({ cache, seen }) {
+  restore({ cache, length }) {
     this.#cache = cache;
-    this.seen = seen;
+    this.length = length;
   }
 }

@@ -14,24 +14,24 @@ const SCORE_GAP = 1e-4; // of a score that is computed of the same outputs
  */
 export async function proof(model, golden) {
   const { golden_tolerance: tolerance, precision } = model.manifest;
-  const found = { ok: true, problem: null, texts: golden.length, idsEqual: 0, answersEqual: 0, largestDifference: 0, largestMean: 0, tolerance };
+  const result = { ok: true, problem: null, texts: golden.length, idsEqual: 0, answersEqual: 0, largestDifference: 0, largestMean: 0, tolerance };
   const replay = new Replay(model, golden);
   for (const entry of golden) {
     const shown = JSON.stringify(entry.words ?? entry.text ?? entry.input_ids).slice(0, 60);
     const differs = isText(entry) ? await replay.differs(entry) : null;
-    if (differs !== null) return { ...found, ok: false, problem: `other ${differs} for ${shown}` };
-    found.idsEqual += isText(entry) ? 1 : 0;
-    found.answersEqual += entry.answer ? 1 : 0;
+    if (differs !== null) return { ...result, ok: false, problem: `other ${differs} for ${shown}` };
+    result.idsEqual += isText(entry) ? 1 : 0;
+    result.answersEqual += entry.answer ? 1 : 0;
     const { data, expected } = await outputsOf(model, entry);
-    const gaps = expected.map((one, index) => Math.abs(one - (data.length === expected.length ? data[index] : Number.NaN)));
-    const [largest, mean] = [Math.max(0, ...gaps), gaps.reduce((sum, one) => sum + one, 0) / Math.max(1, gaps.length)];
-    found.largestDifference = Math.max(found.largestDifference, largest);
-    found.largestMean = Math.max(found.largestMean, mean);
+    const gaps = expected.map((value, index) => Math.abs(value - (data.length === expected.length ? data[index] : Number.NaN)));
+    const [largest, mean] = [Math.max(0, ...gaps), gaps.reduce((sum, gap) => sum + gap, 0) / Math.max(1, gaps.length)];
+    result.largestDifference = Math.max(result.largestDifference, largest);
+    result.largestMean = Math.max(result.largestMean, mean);
     const gap = precision === "int8" || isDecoder(model.manifest) ? mean : largest;
-    if (!(gap <= tolerance)) return { ...found, ok: false, problem: `${shown} is answered otherwise: off by ${gap}, limit ${tolerance}` };
+    if (!(gap <= tolerance)) return { ...result, ok: false, problem: `${shown} is answered otherwise: off by ${gap}, limit ${tolerance}` };
   }
-  if (found.idsEqual === 0) return { ...found, ok: false, problem: "no token ids were compared: build the pack again" };
-  return found;
+  if (result.idsEqual === 0) return { ...result, ok: false, problem: "no token ids were compared: build the pack again" };
+  return result;
 }
 
 function isText(entry) {
@@ -66,14 +66,14 @@ class Replay {
 
   /** What this browser makes otherwise of an entry with a text: token ids, token types, masks, or the decision. null: nothing. */
   async differs(entry) {
-    if (entry.attention_mask?.some((one) => one !== 1)) return "masks";
+    if (entry.attention_mask?.some((value) => value !== 1)) return "masks";
     if (isDecoder(this.manifest)) return this.#writesOtherwise(entry);
     [this.asked, this.isWhole] = [[], true];
     const answer = await this.#decision(entry);
-    const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
-    const made = this.asked.filter(({ ids }) => same(ids, entry.input_ids));
-    if (made.length === 0 || (entry.answer && !this.isWhole)) return "token ids";
-    if (this.readsTypes && !made.some(({ typeIds }) => same(typeIds, entry.token_type_ids))) return "token types";
+    const same = (first, second) => JSON.stringify(first) === JSON.stringify(second);
+    const calls = this.asked.filter(({ ids }) => same(ids, entry.input_ids));
+    if (calls.length === 0 || (entry.answer && !this.isWhole)) return "token ids";
+    if (this.readsTypes && !calls.some(({ typeIds }) => same(typeIds, entry.token_type_ids))) return "token types";
     return !entry.answer || isSame(entry.answer, answer) ? null : "decision";
   }
 
@@ -91,8 +91,8 @@ class Replay {
     const { task } = this.manifest;
     const second = task === "feature-extraction" ? { prompt: entry.prompt === undefined ? "" : entry.prompt } : (entry.text_pair ?? (task === "question-answering" ? "" : null));
     try {
-      const found = await ANSWERS[task](this.model, entry.words ?? entry.text, second);
-      return DECISIONS[task](found, entry.words ? entry.words.join(" ") : entry.text, entry.text_pair ?? "");
+      const answer = await ANSWERS[task](this.model, entry.words ?? entry.text, second);
+      return DECISIONS[task](answer, entry.words ? entry.words.join(" ") : entry.text, entry.text_pair ?? "");
     } catch (error) {
       if (error?.name === "BadInput") return null;
       throw error;
@@ -116,12 +116,12 @@ const DECISIONS = {
 };
 
 /** Numbers with a point may differ by their rounding; all else is equal. */
-function isSame(expected, found) {
-  if (Number.isInteger(expected) && Number.isInteger(found)) return expected === found;
-  if (typeof expected === "number") return typeof found === "number" && Math.abs(expected - found) <= SCORE_GAP * Math.max(1, Math.abs(expected));
-  if (Array.isArray(expected)) return Array.isArray(found) && expected.length === found.length && expected.every((one, at) => isSame(one, found[at]));
-  if (expected === null || typeof expected !== "object") return expected === found;
-  return found !== null && typeof found === "object" && Object.keys(expected).every((key) => Object.hasOwn(found, key) && isSame(expected[key], found[key]));
+function isSame(expected, actual) {
+  if (Number.isInteger(expected) && Number.isInteger(actual)) return expected === actual;
+  if (typeof expected === "number") return typeof actual === "number" && Math.abs(expected - actual) <= SCORE_GAP * Math.max(1, Math.abs(expected));
+  if (Array.isArray(expected)) return Array.isArray(actual) && expected.length === actual.length && expected.every((value, at) => isSame(value, actual[at]));
+  if (expected === null || typeof expected !== "object") return expected === actual;
+  return actual !== null && typeof actual === "object" && Object.keys(expected).every((key) => Object.hasOwn(actual, key) && isSame(expected[key], actual[key]));
 }
 
 /** What the model gives for a golden entry, and what it must give. */

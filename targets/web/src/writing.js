@@ -66,7 +66,7 @@ async function written(model, shown, { maxTokens, seed, slides, ...sampling }, i
     if (strings.ended(shown.ids)) return "stop";
     if (shown.tokens.length === maxTokens) return "max_tokens";
     next = [token];
-    if (decoder.seen === room) {
+    if (decoder.length === room) {
       if (!slides) return "positions";
       decoder.forget();
       next = fitting(shown.ids, room);

@@ -150,8 +150,8 @@ final class Coded {
                 int which = number;
                 waited.add(pool.submit(() -> decode(which, whole)));
             }
-            for (Future<?> one : waited) {
-                one.get();
+            for (Future<?> task : waited) {
+                task.get();
             }
         } catch (ExecutionException error) {
             throw error.getCause() instanceof RuntimeException ? (RuntimeException) error.getCause() : new PackException(name, error);
@@ -166,13 +166,13 @@ final class Coded {
 
     private void decode(int number, ByteBuffer whole) {
         Chunk chunk = chunks.get(number);
-        byte[] found = inflated(bytesAt(chunk.at, chunk.coded), chunk.bytes);
-        if (found == null || !Arrays.equals(hashed(found), chunk.sha256)) {
+        byte[] content = inflated(bytesAt(chunk.at, chunk.coded), chunk.bytes);
+        if (content == null || !Arrays.equals(hashed(content), chunk.sha256)) {
             throw damaged("chunk " + number + " of " + name + " is damaged: it holds a part of " + chunk.part);
         }
         ByteBuffer room = whole.duplicate();
         ((Buffer) room).position(chunk.goal);
-        room.put(found);
+        room.put(content);
     }
 
     /** So many bytes; null where it is no whole stream of exactly that length. */
@@ -180,16 +180,16 @@ final class Coded {
         Inflater inflater = new Inflater(true);
         try {
             inflater.setInput(coded);
-            byte[] found = new byte[count + 1]; // one more, so that a longer stream is seen
+            byte[] decoded = new byte[count + 1]; // one byte more, so that a longer stream is seen
             int at = 0;
-            while (at < found.length && !inflater.finished()) {
-                int more = inflater.inflate(found, at, found.length - at);
+            while (at < decoded.length && !inflater.finished()) {
+                int more = inflater.inflate(decoded, at, decoded.length - at);
                 if (more == 0 && (inflater.needsInput() || inflater.needsDictionary())) {
                     break;
                 }
                 at += more;
             }
-            return at == count && inflater.finished() && inflater.getRemaining() == 0 ? Arrays.copyOf(found, count) : null;
+            return at == count && inflater.finished() && inflater.getRemaining() == 0 ? Arrays.copyOf(decoded, count) : null;
         } catch (DataFormatException error) {
             return null;
         } finally {
@@ -198,11 +198,11 @@ final class Coded {
     }
 
     private byte[] bytesAt(int at, int count) {
-        byte[] found = new byte[count];
+        byte[] bytes = new byte[count];
         ByteBuffer part = content.duplicate();
         ((Buffer) part).position(at);
-        part.get(found);
-        return found;
+        part.get(bytes);
+        return bytes;
     }
 
     private static byte[] hashed(byte[] content) {
@@ -215,8 +215,8 @@ final class Coded {
 
     private static String hexadecimal(byte[] digest) {
         StringBuilder text = new StringBuilder();
-        for (byte one : digest) {
-            text.append(Character.forDigit((one >> 4) & 15, 16)).append(Character.forDigit(one & 15, 16));
+        for (byte value : digest) {
+            text.append(Character.forDigit((value >> 4) & 15, 16)).append(Character.forDigit(value & 15, 16));
         }
         return text.toString();
     }

@@ -67,8 +67,8 @@ final class Proof {
     }
 
     private String differs(Fields entry, Replay replay) {
-        for (int one : entry.has("attention_mask") ? entry.wholes("attention_mask") : new int[0]) {
-            if (one != 1) {
+        for (int value : entry.has("attention_mask") ? entry.wholes("attention_mask") : new int[0]) {
+            if (value != 1) {
                 return "masks";
             }
         }

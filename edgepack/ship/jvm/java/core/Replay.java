@@ -45,19 +45,19 @@ final class Replay implements Asking.Outputs {
         int tall = rows != null ? rows.size() : manifest.perToken ? encoding.ids.length : some.size();
         int wide = some.get(0) instanceof List ? ((List<?>) some.get(0)).size() : 1;
         int count = manifest.outputs.size();
-        float[][] found = new float[count][tall * wide / count];
+        float[][] arrays = new float[count][tall * wide / count];
         for (int row = 0; rows != null && row < tall; row++) {
             for (int column = 0; column < wide; column++) {
                 Object value = rows.get(row) instanceof List ? ((List<?>) rows.get(row)).get(column) : rows.get(row);
                 float number = ((Number) value).floatValue();
                 if (count > 1) {
-                    found[column][row] = number;
+                    arrays[column][row] = number;
                 } else {
-                    found[0][row * wide + column] = number;
+                    arrays[0][row * wide + column] = number;
                 }
             }
         }
-        return found;
+        return arrays;
     }
 
     /** What this device makes otherwise of an entry with a text: token ids, token types, or the decision. null: nothing. */
@@ -71,13 +71,13 @@ final class Replay implements Asking.Outputs {
             isEqual = !entry.has("answer");
         }
         int[] ids = entry.wholes("input_ids");
-        boolean made = false;
+        boolean hasIds = false;
         boolean typed = false;
         for (Encoding encoding : asked) {
-            made |= Arrays.equals(encoding.ids, ids);
+            hasIds |= Arrays.equals(encoding.ids, ids);
             typed |= Arrays.equals(encoding.ids, ids) && Arrays.equals(encoding.typeIds, entry.wholes("token_type_ids"));
         }
-        if (!made || entry.has("answer") && !whole) {
+        if (!hasIds || entry.has("answer") && !whole) {
             return "token ids";
         }
         return readsTypes && !typed ? "token types" : isEqual ? null : "decision";
@@ -107,19 +107,19 @@ final class Replay implements Asking.Outputs {
         }
     }
 
-    private static boolean same(Fields answer, Labels found) {
-        boolean equal = answer.text("label").equals(found.label) && answer.texts("chosen").equals(found.chosen);
+    private static boolean same(Fields answer, Labels actual) {
+        boolean equal = answer.text("label").equals(actual.label) && answer.texts("chosen").equals(actual.chosen);
         Fields scores = answer.object("scores");
-        for (Labels.Label label : found.scores) {
+        for (Labels.Label label : actual.scores) {
             equal &= !scores.has(label.name) || isNear(scores.number(label.name), label.score);
         }
         return equal;
     }
 
-    private static boolean same(List<Fields> expected, List<Entities.Entity> found, String text) {
-        boolean equal = expected.size() == found.size();
-        for (int index = 0; equal && index < found.size(); index++) {
-            Entities.Entity entity = found.get(index);
+    private static boolean same(List<Fields> expected, List<Entities.Entity> actual, String text) {
+        boolean equal = expected.size() == actual.size();
+        for (int index = 0; equal && index < actual.size(); index++) {
+            Entities.Entity entity = actual.get(index);
             equal = expected.get(index).text("kind").equals(entity.kind)
                     && at(expected.get(index), text, entity.text, entity.start, entity.end, entity.score);
         }
@@ -132,7 +132,7 @@ final class Replay implements Asking.Outputs {
                 && expected.whole("start") == whole.codePointCount(0, start) && expected.whole("end") == whole.codePointCount(0, end);
     }
 
-    private static boolean isNear(double expected, double found) {
-        return Math.abs(expected - found) <= SCORE_GAP * Math.max(1, Math.abs(expected));
+    private static boolean isNear(double expected, double actual) {
+        return Math.abs(expected - actual) <= SCORE_GAP * Math.max(1, Math.abs(expected));
     }
 }

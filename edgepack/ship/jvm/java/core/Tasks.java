@@ -59,15 +59,15 @@ final class Tasks {
             order.add(index);
         }
         order.sort((a, b) -> Double.compare(scores[b], scores[a])); // of equals the first stays the first
-        List<Labels.Label> found = new ArrayList<>();
-        List<String> chosen = new ArrayList<>();
+        List<Labels.Label> ranked = new ArrayList<>();
+        List<String> names = new ArrayList<>();
         for (int index : order) {
-            found.add(new Labels.Label(manifest.labels.get(index), (float) scores[index]));
-            if (least == null ? chosen.isEmpty() : scores[index] >= least[index]) {
-                chosen.add(manifest.labels.get(index));
+            ranked.add(new Labels.Label(manifest.labels.get(index), (float) scores[index]));
+            if (least == null ? names.isEmpty() : scores[index] >= least[index]) {
+                names.add(manifest.labels.get(index));
             }
         }
-        return new Labels(found, chosen, cut);
+        return new Labels(ranked, names, cut);
     }
 
     /** words: null where the tokenizer finds them. given: they are a list of the caller's. */

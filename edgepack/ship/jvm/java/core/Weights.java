@@ -99,8 +99,8 @@ final class Weights {
                 digest.update(part, 0, count);
             }
             StringBuilder text = new StringBuilder();
-            for (byte one : digest.digest()) {
-                text.append(Character.forDigit((one >> 4) & 15, 16)).append(Character.forDigit(one & 15, 16));
+            for (byte value : digest.digest()) {
+                text.append(Character.forDigit((value >> 4) & 15, 16)).append(Character.forDigit(value & 15, 16));
             }
             return text.toString().equals(stated.text("sha256"));
         } catch (NoSuchAlgorithmException error) {
