@@ -1,8 +1,8 @@
 """Kotlin's own compiler, out of npm, for the Kotlin that modules carry; what is missing where it is not to be had."""
 
+import os
 import shutil
 import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -17,14 +17,19 @@ _INSTALL_S = 300
 
 @cache
 def library() -> Path | None:
-    """The folder of the compiler's jars, kept between runs; None where npm does not give it."""
-    place = Path(tempfile.gettempdir()) / f"edgepack-kotlin-{VERSION}"
+    """The folder of the compiler's jars, installed once for all workers and kept between runs; None where npm does not give it."""
+    from filelock import FileLock
+
+    place = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgepack-tests" / f"kotlin-{VERSION}"
     jars = place / "node_modules" / "kotlin-compiler" / "lib"
-    if not (jars / "kotlin-compiler.jar").is_file() and shutil.which("npm"):
-        place.mkdir(exist_ok=True)
-        command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", f"kotlin-compiler@{VERSION}"]
-        subprocess.run(command, cwd=place, capture_output=True, timeout=_INSTALL_S, check=False)
-    return jars if (jars / "kotlin-compiler.jar").is_file() else None
+    if shutil.which("npm"):
+        place.mkdir(parents=True, exist_ok=True)
+        with FileLock(place / "lock"):
+            if not (place / "done").is_file():
+                command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", f"kotlin-compiler@{VERSION}"]
+                if subprocess.run(command, cwd=place, capture_output=True, timeout=_INSTALL_S, check=False).returncode == 0:
+                    (place / "done").touch()
+    return jars if (place / "done").is_file() else None
 
 
 def compile_all(java: list[Path], kotlin: list[Path], out: Path) -> str:

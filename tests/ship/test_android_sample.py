@@ -24,6 +24,11 @@ RUNTIME = Path(__file__).parent.with_name("java_runtime.py")
 
 
 @pytest.fixture(scope="module")
+def kotlin_library() -> Path:
+    return library() or pytest.skip("npm does not give Kotlin's compiler")
+
+
+@pytest.fixture(scope="module")
 def project(pack_folder, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("sample") / "intents"
     ship(pack_folder, "android", out, package="com.example.intents", version="2.3.4", with_sample=True)
@@ -96,8 +101,7 @@ def sample_of(task: str, place: Path) -> tuple[list[Path], list[Path]]:
 
 @pytest.mark.slow
 @needs_java
-@pytest.mark.skipif(library() is None, reason="npm does not give Kotlin's compiler")
-def test_the_kotlin_of_every_task_compiles_without_a_warning(tmp_path):
+def test_the_kotlin_of_every_task_compiles_without_a_warning(kotlin_library, tmp_path):
     parts = [sample_of(task, tmp_path) for task in NAMES]
     (tmp_path / "classes").mkdir()
     java, kotlin = ([path for part in parts for path in part[index]] for index in (0, 1))
@@ -109,8 +113,7 @@ def test_the_kotlin_of_every_task_compiles_without_a_warning(tmp_path):
 
 @pytest.mark.slow
 @needs_java
-@pytest.mark.skipif(library() is None, reason="npm does not give Kotlin's compiler")
-def test_the_kotlin_that_wraps_the_module_for_other_frameworks_compiles(project, tmp_path):
+def test_the_kotlin_that_wraps_the_module_for_other_frameworks_compiles(kotlin_library, project, tmp_path):
     page = (Path(__file__).parent.parent.parent / "docs" / "guides" / "wrap-a-module.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```kotlin\n(.*?)```", page, re.S)
     assert len(blocks) == 2
@@ -144,8 +147,7 @@ fun main(arguments: Array<String>) = runBlocking {
 
 @pytest.mark.slow
 @needs_java
-@pytest.mark.skipif(library() is None, reason="npm does not give Kotlin's compiler")
-def test_a_flow_gives_the_text_piece_by_piece_and_ends_with_its_reader(stories_pack, tmp_path):
+def test_a_flow_gives_the_text_piece_by_piece_and_ends_with_its_reader(kotlin_library, stories_pack, tmp_path):
     out = tmp_path / "stories"
     ship(stories_pack, "android", out, package="com.example.stories")
     helper = tmp_path / "PythonRuntime.java"
@@ -154,7 +156,7 @@ def test_a_flow_gives_the_text_piece_by_piece_and_ends_with_its_reader(stories_p
     (tmp_path / "classes").mkdir()
     kotlin = [tmp_path / "Flows.kt", *(out / "kotlin").rglob("*.kt")]
     assert compile_all([*(out / "src").rglob("*.java"), helper], kotlin, tmp_path / "classes") == ""
-    jars = [str(library() / name) for name in ("kotlin-stdlib.jar", "kotlinx-coroutines-core-jvm.jar")]
+    jars = [str(kotlin_library / name) for name in ("kotlin-stdlib.jar", "kotlinx-coroutines-core-jvm.jar")]
     assets = out / "src" / "main" / "assets" / "stories"
     command = ["java", "-cp", ":".join([str(tmp_path / "classes"), *jars]), "com.example.stories.FlowsKt", str(assets)]
     done = subprocess.run([*command, sys.executable, str(RUNTIME), str(assets)], capture_output=True, text=True, timeout=120, check=True)
