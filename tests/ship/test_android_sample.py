@@ -177,7 +177,7 @@ def _split(printed: str, wanted: str) -> tuple[str, str, str, str]:
 def test_a_shrunk_and_renamed_module_proves_itself(pack_folder, stories_pack, classes, tmp_path):
     jar = shrunk(classes, "edgepack.module.ModelLines", tmp_path / "small")
     mapping = (tmp_path / "small" / "mapping.txt").read_text()
-    assert re.search(r"^edgepack\.module\.PackModel -> edgepack\.module\.[a-z]{1,2}:$", mapping, re.M)
+    assert re.search(r"^edgepack\.module\.PackModel -> edgepack\.module\.[A-Za-z]{1,2}:$", mapping, re.M)
     for pack, name in ((pack_folder, "intents"), (stories_pack, "stories")):
         out = tmp_path / name
         ship(pack, "android", out, package=f"com.example.{name}")

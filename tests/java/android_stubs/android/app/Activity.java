@@ -16,4 +16,9 @@ public class Activity extends android.content.Context {
     public android.content.res.AssetManager getAssets() {
         return null;
     }
+
+    @Override
+    public java.io.File getCacheDir() {
+        return null;
+    }
 }
