@@ -183,11 +183,11 @@ class WarmBuilds:
 
     def fault_of(self, name: str) -> str:
         """The recipe with another value for one setting: the warm build's pack and its scores are those of the fresh one."""
-        folder = self.place / name
+        folder = self.place / f"other {name}"
         folder.mkdir()
         changed = changed_setting(self.stated, name, folder)
         warm, fresh = (
-            self._built(changed, f"{name}/{kind}", cache) for kind, cache in (("warm", self.place / "used"), ("fresh", folder / "c"))
+            self._built(changed, f"{folder.name}/{kind}", cache) for kind, cache in (("warm", self.place / "used"), ("fresh", folder / "c"))
         )
         shutil.rmtree(folder)
         if warm.keys() != fresh.keys():
