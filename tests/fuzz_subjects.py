@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from fuzz_folders import SUBJECTS as OF_FOLDERS
 from fuzzing import changed, damaged, write
 
 from edgepack.core.reading import answer_of
@@ -149,7 +150,7 @@ def answer(place: Path, draw: random.Random) -> Read:
     return lambda: checked(answer_of(text, "of a board"), {"kind": kind, "rows": [1, 2]}, "of a board")
 
 
-SUBJECTS = {read.__name__: read for read in (config, weights, profile, recipe, rows, parquet, runnable, manifest, answer)}
+SUBJECTS = {read.__name__: read for read in (config, weights, profile, recipe, rows, parquet, runnable, manifest, answer)} | OF_FOLDERS
 
 
 def _of_bytes() -> tuple[tuple[bytes, str, Callable[[Path], Any]], ...]:
