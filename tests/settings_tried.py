@@ -31,6 +31,9 @@ SETTINGS = {
     "smoothing": (0.5, "quantize"),
     "sensitive": (1, "quantize"),
     "embedding_bits": (None, None),  # of decoders
+    "bits": (3.5, "quantize"),
+    "codec": ("zstd", None),  # of a pack, behind all stages
+    "start": (None, None),  # of weights that are coded
     "format": ("onnx", None),  # what the profile prefers
     "dimensions": (None, None),  # of vectors: the tests below
     "revision": (None, None),  # of a hub model

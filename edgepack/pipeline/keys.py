@@ -53,10 +53,11 @@ class FileInputs(Frozen):
 
 
 class GateInputs(Frozen):
-    """What chooses among the candidates of a quantization."""
+    """What chooses among the candidates of a quantization. codec: by which the size of each is told, where weights are on a coarse grid."""
 
     score_drop_limit: float | None
     is_precision_fixed: bool
+    codec: str | None
 
 
 class StageInputs(Frozen):
@@ -154,7 +155,9 @@ def _file_inputs(plan: Plan, material: Material) -> FileInputs:
 
 
 def _gate_inputs(plan: Plan, material: Material) -> GateInputs:
-    return GateInputs(score_drop_limit=plan.budget.score_drop, is_precision_fixed=material.recipe.precision is not None)
+    codec = plan.coding.codec if plan.coding and plan.coding.bits is not None else None
+    is_fixed = material.recipe.precision is not None
+    return GateInputs(score_drop_limit=plan.budget.score_drop, is_precision_fixed=is_fixed, codec=codec)
 
 
 def _computed_by(roots: Sequence[str]) -> dict[str, Any]:

@@ -123,7 +123,7 @@ class Replay:
             answer = as_json(self._model(*_arguments(self._model.task, entry)))
         except BadInput:
             return None
-        return DECISIONS[self._model.task](answer)
+        return DECISIONS.get(self._model.task, dict)(answer)
 
     def is_whole(self) -> bool:
         """Whether the golden outputs hold all that the last decision was formed of."""
@@ -158,7 +158,7 @@ def _span(answer) -> dict:
     return {"text": answer["text"], "start": answer["start"], "end": answer["end"], "score": round(answer["score"], 6)}
 
 
-# What of an answer is kept beside golden outputs. A vector is the output itself.
+# What of an answer is kept beside golden outputs: all of it where a task is not named. A vector is the output itself.
 DECISIONS = {
     "text-classification": _labels,
     "token-classification": _entities,

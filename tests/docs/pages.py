@@ -66,9 +66,12 @@ def follow(page: Path, tree: Path) -> None:
     binaries = tree.parent / "bin"
     binaries.mkdir()
     python = shlex.join([sys.executable, "-IS", warm_python.__file__, "--ask", warm_python.warm_socket()])
-    for name, words in (("edgepack", "-m edgepack"), ("pytest", "-m pytest -q -p no:cacheprovider"), ("python", ""), ("python3", "")):
+    fresh = shlex.quote(sys.executable)  # for a target's, which is started with options of its own
+    commands = {"edgepack": f"{python} -m edgepack", "pytest": f"{python} -m pytest -q -p no:cacheprovider"}
+    commands |= {"python": python, "python3": fresh}
+    for name, command in commands.items():
         script = binaries / name
-        script.write_text(f'#!/bin/sh\nexec {python} {words} "$@"\n')
+        script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
         script.chmod(0o755)
     environment = os.environ | {
         "PATH": f"{binaries}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

@@ -108,6 +108,12 @@ def test_each_file_of_the_model_that_a_library_reads_moves_the_teacher(file, mov
     assert first_moved(before, keys_of(Recipe(model=str(copy), data=str(data), **FIXED))) == ("teacher" if moves else None)
 
 
+def test_another_codec_moves_the_stage_that_tells_what_a_coarse_grid_takes_in_it(model, data):
+    stated = {"model": str(model), "data": str(data), "bits": 3.5, **FIXED}
+    assert first_moved(*(keys_of(Recipe(codec=codec, **stated)) for codec in ("deflate", "zstd"))) == "quantize"
+    assert first_moved(*(keys_of(Recipe(start=start, **stated)) for start in ("stream", "expand"))) is None
+
+
 def test_fewer_dimensions_of_a_vector_move_the_teacher(model, data):
     stated = {"model": str(model), "data": str(data), "task": "feature-extraction", **FIXED, "importance": "activation"}
     assert first_moved(*(keys_of(Recipe(dimensions=count, **stated)) for count in (None, 8))) == "teacher"
