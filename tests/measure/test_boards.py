@@ -59,7 +59,7 @@ def test_a_board_is_set_up_without_a_network_measured_on_and_cleared(board, name
         remaining = machine.push(pack_folder, read_manifest(pack_folder))
         assert (remaining.files, remaining.mb) == (0, 0)  # the check brought it, and a board that is set up keeps it
         assert machine.run_job(pack_folder, "onnxruntime", LOAD)["session_ms"] > 0
-        assert machine.run_job(pack_folder, "onnxruntime", {"kind": "texts", "threads": 1})["texts"] == 32  # the module's code is there
+        assert machine.run_job(pack_folder, "onnxruntime", {"kind": "texts", "threads": 1})["texts"] >= 32  # the module's code is there
     assert sorted(path.name for path in board.folder.iterdir()) == ["edgepack-target.json", "store", "venv"]
     assert remove_target(target).removed == str(board.folder) and board.left() == []
     assert remove_target(target).removed is None
