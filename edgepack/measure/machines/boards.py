@@ -127,7 +127,7 @@ def _folder(machine: Machine, facts: Facts, needed_mb: float) -> Finding:
 
 
 def _memory(facts: Facts, manifest: Manifest) -> Finding:
-    free, needed = facts.machine["memory_free_mb"], manifest.predictions.ram_mb
+    free, needed = facts.machine.get("memory_free_mb"), manifest.predictions.ram_mb
     if free is None:
         return Finding(what="memory", ok=None, found="unknown")
     if free < needed:
