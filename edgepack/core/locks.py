@@ -5,11 +5,14 @@ import errno
 import os
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.host import is_alive
 
+_DYING_S = 5.0  # a child of a killed process, on its way to another program or to its end, may hold the lock for a moment longer
 _held: dict[Path, int] = {}  # place: the thread of this process that holds it
 
 
@@ -43,6 +46,7 @@ def only_one(place: Path, what: str, fix: str = "wait for it, or choose another 
 def _acquired(path: Path, place: Path, what: str, fix: str) -> int:
     import fcntl
 
+    last_try = time.monotonic() + _DYING_S
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         while True:
@@ -52,6 +56,9 @@ def _acquired(path: Path, place: Path, what: str, fix: str) -> int:
             except OSError as error:
                 holder = _holder(descriptor)
                 os.close(descriptor)
+                if holder.isdecimal() and not is_alive(int(holder)) and time.monotonic() < last_try:
+                    time.sleep(0.05)
+                    continue
                 if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                     return os.open(os.devnull, os.O_RDONLY)  # a file system without locks: better than no work at all
                 raise EdgepackError(f"{what} {str(place)!r} is in use by another edgepack (process {holder or 'unknown'})", fix) from None

@@ -21,6 +21,21 @@ WRITE = (
 )
 
 
+# A process whose child holds its lock for half a second after it was killed, as one does on its way to another program.
+DYING = (
+    "import os,signal,sys,time;from pathlib import Path;from edgepack.core.locks import only_one\n"
+    "with only_one(Path(sys.argv[1]),'the output'):\n"
+    " if os.fork() == 0:\n  time.sleep(0.5);os._exit(0)\n"
+    " os.kill(os.getpid(), signal.SIGKILL)"
+)
+
+
+def test_a_lock_that_a_killed_process_leaves_to_a_dying_child_is_waited_for(tmp_path):
+    assert subprocess.run([sys.executable, "-c", DYING, str(tmp_path / "out")], check=False).returncode == -9
+    with only_one(tmp_path / "out", "x"):
+        pass
+
+
 @pytest.fixture
 def holder(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True)
