@@ -343,6 +343,7 @@ def _locked(path):
 
 
 def _sha256(path) -> str:
+    # As hashing.py: this file lies flat in targets/ and inside a module's package, so it imports no file beside it.
     digest = hashlib.sha256()
     with path.open("rb") as file:
         for chunk in iter(lambda: file.read(_READ), b""):
