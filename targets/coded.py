@@ -1,28 +1,19 @@
-"""weights.coded: weights that take fewer bytes in a file than in memory. Read, checked and decoded; docs/coded-weights.md has every byte.
+"""weights.coded: weights that take fewer bytes in a file than in memory, read, checked and decoded; docs/coded-weights.md has every byte.
 
 Runs on the device with the standard library (zstd: with Python 3.14, or the package zstandard). No length that stands in the file is
-trusted: each is held against what the pack states before anything is allocated.
+trusted: each is held against what the pack states before anything is allocated. An app's module takes this file as it is.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import mmap
 import os
-import shutil
 import struct
 import sys
 import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
-try:
-    import fcntl
-except ImportError:  # Windows: two processes may both decode there, and each renames a whole file into its place
-    fcntl = None
 
 MAGIC, VERSION = b"EPCODED\n", 1
 _HEADER = struct.Struct("<8sHHIQII32s32s")
@@ -30,7 +21,6 @@ _SMALLEST_CHUNK, _LARGEST_CHUNK = 1 << 16, 1 << 18
 _PART, _CHUNK = struct.Struct("<HQ"), struct.Struct("<I32s")
 _LONGER = 1 << 10  # no codec makes a chunk longer than by this
 _READ = 1 << 20
-_EXPANDED = Path(".weight-cache") / "expanded"  # in the pack's folder, so that it goes with the pack
 _AGAIN = "copy or install the pack again"
 
 
@@ -40,47 +30,6 @@ class Damaged(Exception):
     def __init__(self, problem, fix=_AGAIN) -> None:
         super().__init__(problem)
         self.problem, self.fix = problem, fix
-
-
-class Weights:
-    """Where a runtime finds a pack's weights: in `memory`, {file name: its bytes}, or in the folder `expanded`, which it maps.
-
-    model: the file that the runtime opens, as a path; None where it lies in memory too. read_ms, decode_ms: what it took.
-    """
-
-    def __init__(self, model, memory=None, expanded=None, read_ms=0.0, decode_ms=0.0, decoded_bytes=0) -> None:
-        self.model, self.memory, self.expanded = model, memory or {}, expanded
-        self.read_ms, self.decode_ms, self.decoded_bytes = read_ms, decode_ms, decoded_bytes
-
-    def forget(self) -> None:
-        """Frees what was decoded into memory, once a session has taken it over."""
-        self.memory = {}
-
-
-def weights_of(folder, manifest, threads, model=None, place=None, clock=None) -> Weights:
-    """The weights of the pack in `folder`, decoded where they are coded, as its `start` says: into memory, or once into a cache.
-
-    model: the graph to open, the manifest's if left out. place: where decoded weights are kept; left out, the pack's own folder, or
-    the user's cache where that cannot be written. clock: seconds, to time what is done. Damaged: nothing was left behind.
-    """
-    stated, clock = manifest.get("coded"), clock or (lambda: 0.0)
-    model = model or manifest["model"]
-    if not stated:
-        return Weights(folder / model)
-    if stated["start"] == "expand":
-        start = clock()
-        decode_ms, read_ms, path = expanded(folder, stated, threads, place, clock)
-        read_ms = (clock() - start) * 1e3 - decode_ms if read_ms is None else read_ms
-        opened = path if stated["file"] == model else folder / model
-        return Weights(opened, None, path.parent, read_ms, decode_ms, stated["bytes"] if decode_ms else 0)
-    with Coded(folder / stated["coded"], stated["bytes"], stated["sha256"]) as coded:
-        start = clock()
-        coded.touch()
-        read_ms, start = (clock() - start) * 1e3, clock()
-        content = coded.decoded(threads)
-        decode_ms = (clock() - start) * 1e3
-    opened = None if stated["file"] == model else folder / model
-    return Weights(opened, {stated["file"]: content}, None, read_ms, decode_ms, stated["bytes"])
 
 
 class Coded:
@@ -158,6 +107,18 @@ class Coded:
         _all(decode, len(self.chunks), threads)
         view.release()
         return content
+
+    def groups(self, threads=1):
+        """The decoded bytes from the first to the last, a few chunks at a time: the whole file is never in memory."""
+        size = max(1, threads) * 4
+        for at in range(0, len(self.chunks), size):
+            contents = [b""] * min(size, len(self.chunks) - at)
+
+            def decode(which, contents=contents, at=at) -> None:
+                contents[which] = self.chunk(at + which)
+
+            _all(decode, len(contents), threads)
+            yield from contents
 
     def chunk(self, which) -> bytes:
         """One chunk, decoded. Damaged names its part."""
@@ -259,93 +220,3 @@ def _zstandard(name):
 
 
 CODECS = {1: _deflate, 2: _zstd}
-
-
-def expanded(folder, stated, threads, place=None, clock=lambda: 0.0) -> tuple:
-    """(decode ms, read ms or None, path) of the decoded file in the cache: whole, with the stated hash. Made where it is not there.
-
-    One process decodes while others wait for it. What somebody damaged is made again. Damaged: too little room, or a damaged chunk.
-    """
-    for at in _places(folder, stated, place):
-        try:
-            at.mkdir(parents=True, exist_ok=True)
-            with _locked(at / "lock"):
-                return _expand_anew(folder, stated, threads, at, clock)
-        except OSError as error:
-            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-                continue
-            raise Damaged("the weights cannot be expanded into {}: {}".format(at, error.strerror), "free some room there") from None
-    raise Damaged(
-        "no folder for the expanded weights can be written", "make the pack's folder or the user's cache writable, or --start stream"
-    )
-
-
-def _places(folder, stated, place):
-    """Folders to expand into, the best first."""
-    if place is not None:
-        return [Path(place)]
-    cache = os.environ.get("CACHE_DIRECTORY") or os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    of_this_folder = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:32]  # what a newer pack there replaces
-    return [folder / _EXPANDED, Path(cache) / "edgepack-expanded" / of_this_folder]
-
-
-def _expand_anew(folder, stated, threads, at, clock) -> tuple:
-    path, start = at / Path(stated["file"]).name, clock()
-    if path.is_file() and not path.is_symlink() and _sha256(path) == stated["sha256"]:
-        return 0.0, (clock() - start) * 1e3, path
-    for left in at.iterdir():  # damaged, of another pack, or of a process that was killed
-        if left.name != "lock":
-            with contextlib.suppress(OSError):
-                left.unlink()
-    free = shutil.disk_usage(str(at)).free
-    if free < stated["bytes"]:
-        problem = "the weights take {:.1f} MB expanded, and {} has room for {:.1f} MB".format(stated["bytes"] / 1e6, at, free / 1e6)
-        raise Damaged(problem, "free some room there, or build the pack with --start stream")
-    start = clock()
-    partial = path.with_name("{}.{}".format(path.name, os.getpid()))
-    try:
-        with Coded(folder / stated["coded"], stated["bytes"], stated["sha256"]) as coded, partial.open("wb") as file:
-            _write(coded, file, threads, stated["sha256"])
-        partial.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise
-    return (clock() - start) * 1e3, None, path
-
-
-def _write(coded, file, threads, sha256) -> None:
-    """A few chunks at a time: the whole file is never in memory."""
-    group, whole = max(1, threads) * 4, hashlib.sha256()
-    for at in range(0, len(coded.chunks), group):
-        contents = [b""] * min(group, len(coded.chunks) - at)
-
-        def decode(which, contents=contents, at=at) -> None:
-            contents[which] = coded.chunk(at + which)
-
-        _all(decode, len(contents), threads)
-        for content in contents:
-            whole.update(content)
-            file.write(content)
-    if whole.hexdigest() != sha256:
-        raise Damaged("{} decodes to another file than the pack states".format(coded.name))
-    file.flush()
-    os.fsync(file.fileno())
-
-
-@contextlib.contextmanager
-def _locked(path):
-    """Held by one process at a time; the system lets go where a process is killed."""
-    with path.open("a") as lock:
-        if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _sha256(path) -> str:
-    # As hashing.py: this file lies flat in targets/ and inside a module's package, so it imports no file beside it.
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for chunk in iter(lambda: file.read(_READ), b""):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -12,6 +12,7 @@ from pathlib import Path
 import coded
 import machine
 import protocol
+import weight_source
 
 _BLOCK = 1 << 16
 
@@ -68,13 +69,13 @@ def _read_held(path, bytes_a_second) -> int:
 
 
 def _in_memory(folder, manifest, threads):
-    return coded.weights_of(folder, dict(manifest, coded=dict(manifest["coded"], start="stream")), threads)
+    return weight_source.weights_of(folder, dict(manifest, coded=dict(manifest["coded"], start="stream")), threads)
 
 
 def _in_file(folder, manifest, plain):
     """As a pack without coding opens it: the file is mapped."""
     is_model = manifest["coded"]["file"] == manifest["model"]
-    return coded.Weights(plain if is_model else folder / manifest["model"], None, None if is_model else plain.parent)
+    return weight_source.Weights(plain if is_model else folder / manifest["model"], None, None if is_model else plain.parent)
 
 
 JOBS = {"coding": coding}

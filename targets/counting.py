@@ -7,7 +7,7 @@ import contextlib
 import gc
 import os
 
-import protocol
+from feeds import random_text
 
 MARK = 0x7E000000
 WARM_UP_RUNS = 2  # in the second the runtime's memory lies as in all later ones
@@ -18,7 +18,7 @@ def count(folder, manifest, job, open_session) -> dict:
     run = open_session(folder, manifest, job["threads"], exact=False)
     marks = 0
     for length in job["lengths"]:
-        feeds = protocol.random_text(manifest, length)
+        feeds = random_text(manifest, length)
         for _ in range(WARM_UP_RUNS):
             run(feeds)
         gc.collect()

@@ -15,6 +15,7 @@ import time
 import conditions
 import numpy as np
 import protocol
+from feeds import random_ids
 from penalties import Penalties, StopStrings
 from protocol import Refused, ms_since
 from runnable import has_fixed_lengths, is_decoder
@@ -116,7 +117,7 @@ def _stop_strings(folder, answers):
 
 def prefill(folder, manifest, job, open_decoder) -> dict:
     """Raw times from a prompt of `length` tokens to the first token behind it."""
-    prompt = protocol.random_ids(manifest, job["length"])
+    prompt = random_ids(manifest, job["length"])
     decoder = open_decoder(folder, manifest, job["threads"], job["length"])
 
     def first_token() -> None:
@@ -137,7 +138,7 @@ def sustained_decode(folder, manifest, job, open_decoder) -> dict:
 
 
 def _next_token(folder, manifest, job, open_decoder):
-    context = protocol.random_ids(manifest, job["length"])
+    context = random_ids(manifest, job["length"])
     decoder = open_decoder(folder, manifest, job["threads"], len(context) + 1)
     decoder.step(context)
 
@@ -150,7 +151,7 @@ def _next_token(folder, manifest, job, open_decoder):
 
 def decode_memory(folder, manifest, job, open_decoder) -> dict:
     """Peak resident memory of a context of `length` tokens: most of it a prompt, the rest one by one."""
-    context = protocol.random_ids(manifest, job["length"])
+    context = random_ids(manifest, job["length"])
     single = min(_MEMORY_TOKENS, len(context) - 1)
 
     def fill(decoder) -> None:

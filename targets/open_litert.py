@@ -25,7 +25,10 @@ __all__ = ["IN_MEMORY", "NAME", "Compiled", "compiled", "interpreted", "litert",
 
 
 def interpreted(weights, buckets, threads) -> dict:
-    """What runs each of the file's lengths, by length: called with arrays by name, it returns arrays by name. weights: coded.Weights."""
+    """What runs each of the file's lengths, by length: called with arrays by name, it returns arrays by name.
+
+    weights: weight_source.Weights.
+    """
     interpreter = litert.Interpreter(**_source(weights), num_threads=threads)
     weights.forget()
     interpreter.allocate_tensors()  # packs the weights: a session that has not is not loaded

@@ -23,8 +23,9 @@ LEVELS = {
 
 
 def open_file(weights, settings, threads, careful=False, profile=None, providers=("CPUExecutionProvider",)):
-    """A session with the pack's own `settings`. weights: coded.Weights. profile: where the runtime's profiler writes to. providers: the
-    first is asked first.
+    """A session with the pack's own `settings`. weights: weight_source.Weights. profile: where the runtime's profiler writes to.
+
+    providers: the first is asked first.
 
     careful: compute u8 x s8 products without saturation. The runtime then turns s8 weights to u8 as it loads, so such a session
     is for answers, not for timing.

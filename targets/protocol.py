@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import platform
-import random
 import shutil
 import sys
 import time
@@ -18,7 +17,9 @@ import coded
 import conditions
 import machine
 import numpy as np
-from runnable import one_text, read_runnable
+import weight_source
+from feeds import padded, random_text
+from runnable import read_runnable
 
 WARM_UP_RUNS = 10
 WARM_UP_SECONDS = 5.0  # a runtime that is not steady by then never is; the report shows the spread
@@ -75,9 +76,9 @@ class Opened:
         return self._run(feeds)
 
 
-def weights_of(folder, manifest, threads) -> coded.Weights:
+def weights_of(folder, manifest, threads) -> weight_source.Weights:
     """What a runtime is to open, decoded where it is coded, and timed."""
-    return coded.weights_of(folder, manifest, threads, clock=time.perf_counter)
+    return weight_source.weights_of(folder, manifest, threads, clock=time.perf_counter)
 
 
 def load(folder, manifest, job, open_session) -> dict:
@@ -146,7 +147,7 @@ def answer(folder, manifest, job, open_session) -> dict:
     outputs = []
     for at in range(0, len(rows), job.get("batch", 1)):
         group = rows[at : at + job.get("batch", 1)]
-        arrays = _outputs(run, manifest, _padded(manifest, group), job.get("at_once"))
+        arrays = _outputs(run, manifest, padded(manifest, group), job.get("at_once"))
         stacked = arrays[0] if len(arrays) == 1 else np.stack(arrays, axis=-1)
         for row, output in zip(group, stacked):
             length = len(row["input_ids"])
@@ -170,15 +171,6 @@ def _outputs(run, manifest, feeds, at_once) -> list:
         parts.append(outputs[:count])
         cache = dict(zip(cache, outputs[count:]))
     return [np.concatenate(arrays, axis=1) for arrays in zip(*parts)]
-
-
-def _empty_cache(manifest, rows) -> dict:
-    """What a decoder takes for its past where there is none, in the order of its outputs."""
-    return {
-        "past_key_values.{}.{}".format(layer["layer"], part): np.zeros((rows, layer["heads"], 0, layer["head_size"]), dtype=np.float32)
-        for layer in manifest.get("cache") or []
-        for part in ("key", "value")
-    }
 
 
 def _reduced(manifest, ids, output) -> list:
@@ -213,29 +205,6 @@ def occupied(open_it, use_it) -> dict:
     loaded = machine.resident_mb()
     use_it(opened)
     return {"empty_mb": empty, "loaded_mb": loaded, "running_mb": machine.resident_mb(), "peak_is_exact": could_reset}
-
-
-def random_ids(manifest, length) -> list:
-    """Random tokens, the same at every call: latency must not hang on words."""
-    draw = random.Random(length)
-    return [draw.randrange(manifest["vocab"]) for _ in range(length)]
-
-
-def random_text(manifest, length) -> dict:
-    """One text of random tokens."""
-    text = one_text(manifest, random_ids(manifest, length))
-    return {**{name: np.array([values], dtype=np.int64) for name, values in text.items()}, **_empty_cache(manifest, 1)}
-
-
-def _padded(manifest, rows) -> dict:
-    longest = max(len(row["input_ids"]) for row in rows)
-    fill = {"input_ids": manifest["pad_id"], "attention_mask": 0, "token_type_ids": 0}
-    feeds = {name: np.full((len(rows), longest), fill[name], dtype=np.int64) for name in manifest["inputs"]}
-    for index, row in enumerate(rows):
-        length = len(row["input_ids"])
-        for name, array in feeds.items():
-            array[index, :length] = 1 if name == "attention_mask" else row[name]
-    return {**feeds, **_empty_cache(manifest, len(rows))}
 
 
 def _warm_up(act, at_least) -> int:

@@ -17,6 +17,7 @@ import machine  # noqa: E402
 import onnxruntime_ops  # noqa: E402
 import protocol  # noqa: E402
 import text_times  # noqa: E402
+from feeds import random_text  # noqa: E402
 
 WARM_UP_RUNS = 5  # before ops are timed one by one
 CPU = "CPUExecutionProvider"
@@ -52,7 +53,7 @@ def ops(folder, manifest, job, _) -> dict:
     with tempfile.TemporaryDirectory() as place:
         weights = protocol.weights_of(folder, manifest, job["threads"])
         session = _profiled(weights, manifest["session"], job["threads"], place + "/ops", providers)
-        feeds = protocol.random_text(manifest, job["length"])
+        feeds = random_text(manifest, job["length"])
         for _ in range(WARM_UP_RUNS + job["runs"]):
             session.run(None, feeds)
         events = json.loads(Path(session.end_profiling()).read_text())

@@ -1,6 +1,6 @@
 """Writes weights.coded: a file of weights in chunks, each with a code of its own. docs/coded-weights.md has every byte.
 
-What reads it stands in targets/coded.py, targets/web/src/coded.mjs and ship/jvm/java/core/Coded.java.
+What reads it stands in targets/coded.py and weight_source.py, targets/web/src/coded.mjs and ship/jvm/java/core/Coded.java.
 """
 
 import hashlib

@@ -6,11 +6,12 @@ import threading
 from importlib import import_module
 from pathlib import Path
 
-from .coded import Damaged, Weights, weights_of
+from .coded import Damaged
 from .errors import Changed, Closed, ModuleError
 from .integrity import check_files, read_manifest
 from .machine import usable_cores
 from .texts import Texts
+from .weight_source import Weights, weights_of
 
 MODULE_FILE = "module.json"
 _SESSIONS = {"onnx": "session_onnxruntime", "tflite": "session_litert"}

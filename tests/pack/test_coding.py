@@ -21,6 +21,10 @@ def reader():
     return import_module(f"{device_module().__name__}.coded")
 
 
+def opener():
+    return import_module(f"{device_module().__name__}.weight_source")
+
+
 @pytest.fixture(scope="module")
 def content():
     """Two matrices of few bits with fp32 scales between them, as a weights file holds them."""
@@ -49,7 +53,7 @@ def coded_folder(folder, content, codec="deflate", start="stream"):
 @pytest.mark.parametrize("threads", [1, 4])
 def test_what_is_coded_is_decoded_to_the_same_bytes_in_far_fewer(content, tmp_path, codec, threads):
     manifest = coded_folder(tmp_path / "pack", content, codec)
-    weights = reader().weights_of(tmp_path / "pack", manifest, threads)
+    weights = opener().weights_of(tmp_path / "pack", manifest, threads)
     assert bytes(weights.memory["model.onnx.data"]) == content
     assert weights.model == tmp_path / "pack" / "model.onnx" and weights.expanded is None
     assert (tmp_path / "pack" / "weights.coded").stat().st_size < len(content) * 0.45  # about 3 of 8 bits
@@ -69,7 +73,7 @@ def test_a_damaged_chunk_is_refused_by_the_name_of_its_matrix(content, tmp_path)
     whole[-CHUNK_BYTES // 8] ^= 1
     path.write_bytes(whole)
     with pytest.raises(reader().Damaged, match=r"chunk \d of weights\.coded is damaged: it holds a part of second"):
-        reader().weights_of(tmp_path / "pack", manifest, 2)
+        opener().weights_of(tmp_path / "pack", manifest, 2)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +97,7 @@ def test_a_header_that_states_something_else_is_refused_before_anything_is_decod
     whole[place : place + len(value)] = value
     path.write_bytes(whole)
     with pytest.raises(reader().Damaged, match=problem):
-        reader().weights_of(tmp_path / "pack", manifest, 1)
+        opener().weights_of(tmp_path / "pack", manifest, 1)
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -104,7 +108,7 @@ def test_a_file_that_is_cut_off_anywhere_is_refused(content, tmp_path, codec):
     for length in (0, 1, 95, 96, 200, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(reader().Damaged):
-            reader().weights_of(tmp_path / "pack", manifest, 1)
+            opener().weights_of(tmp_path / "pack", manifest, 1)
 
 
 # A small file, so that the changes meet the header and the index often, with all hashes of the index made right again.
@@ -113,9 +117,9 @@ def test_a_file_that_is_cut_off_anywhere_is_refused(content, tmp_path, codec):
 def test_no_changed_file_decodes_to_anything_else_or_takes_more_memory(tmp_path_factory, codec, changes):
     folder = tmp_path_factory.mktemp("fuzzed")
     content = bytes(range(256)) * 40
-    source = folder / "model.onnx.data"
-    source.write_bytes(content)
-    stated = code_file(source, [Part("one", 6000), Part("two", 4240)], codec, "stream", folder).as_json()
+    plain = folder / "model.onnx.data"
+    plain.write_bytes(content)
+    stated = code_file(plain, [Part("one", 6000), Part("two", 4240)], codec, "stream", folder).as_json()
     path = folder / "weights.coded"
     whole = bytearray(path.read_bytes())
     for drawn, value in changes:
@@ -126,7 +130,7 @@ def test_no_changed_file_decodes_to_anything_else_or_takes_more_memory(tmp_path_
     path.write_bytes(whole)
     tracemalloc.start()
     try:
-        result = bytes(reader().weights_of(folder, {"model": "model.onnx", "coded": stated}, 1).memory["model.onnx.data"])
+        result = bytes(opener().weights_of(folder, {"model": "model.onnx", "coded": stated}, 1).memory["model.onnx.data"])
         assert result == content
     except reader().Damaged as error:
         assert "weights.coded" in error.problem and error.fix
@@ -147,7 +151,7 @@ def test_a_bomb_in_a_chunk_is_not_unpacked(tmp_path, codec, monkeypatch):
     stated = code_file(source, [Part("zeros", 100_000)], codec, "stream", tmp_path).as_json()
     tracemalloc.start()
     with pytest.raises(reader().Damaged, match="chunk 0"):
-        reader().weights_of(tmp_path, {"model": "model.onnx", "coded": stated}, 1)
+        opener().weights_of(tmp_path, {"model": "model.onnx", "coded": stated}, 1)
     assert tracemalloc.get_traced_memory()[1] < 700_000
     tracemalloc.stop()
 
@@ -157,21 +161,21 @@ def test_a_codec_that_this_python_lacks_is_named_with_the_way_out(content, tmp_p
     monkeypatch.setitem(__import__("sys").modules, "zstandard", None)
     monkeypatch.setitem(__import__("sys").modules, "compression", None)
     with pytest.raises(reader().Damaged, match="zstd") as error:
-        reader().weights_of(tmp_path / "pack", manifest, 1)
+        opener().weights_of(tmp_path / "pack", manifest, 1)
     assert "--codec deflate" in error.value.fix
 
 
 def test_expanded_weights_are_decoded_once_checked_at_each_start_and_made_again_where_they_are_damaged(content, tmp_path):
     manifest = coded_folder(tmp_path / "pack", content, start="expand")
-    first = reader().weights_of(tmp_path / "pack", manifest, 2, clock=__import__("time").perf_counter)
+    first = opener().weights_of(tmp_path / "pack", manifest, 2, clock=__import__("time").perf_counter)
     path = tmp_path / "pack" / ".weight-cache" / "expanded" / "model.onnx.data"
     assert path.read_bytes() == content and not first.memory and first.decode_ms > 0
     written = path.stat().st_mtime_ns
-    again = reader().weights_of(tmp_path / "pack", manifest, 2, clock=__import__("time").perf_counter)
+    again = opener().weights_of(tmp_path / "pack", manifest, 2, clock=__import__("time").perf_counter)
     assert again.decode_ms == 0 and path.stat().st_mtime_ns == written and again.expanded == path.parent
     path.write_bytes(b"\1" + content[1:])
     (path.parent / "model.onnx.data.99999").write_bytes(b"of a process that was killed")
-    reader().weights_of(tmp_path / "pack", manifest, 2)
+    opener().weights_of(tmp_path / "pack", manifest, 2)
     assert path.read_bytes() == content and names_in(path.parent) == ["lock", "model.onnx.data"]
 
 
@@ -182,7 +186,7 @@ def test_a_link_in_the_cache_is_never_followed(content, tmp_path):
     place = tmp_path / "pack" / ".weight-cache" / "expanded"
     place.mkdir(parents=True)
     (place / "model.onnx.data").symlink_to(elsewhere)
-    reader().weights_of(tmp_path / "pack", manifest, 1)
+    opener().weights_of(tmp_path / "pack", manifest, 1)
     assert elsewhere.read_bytes() == b"somebody's file" and (place / "model.onnx.data").read_bytes() == content
 
 
@@ -191,27 +195,27 @@ def test_weights_of_a_damaged_file_are_not_half_expanded(content, tmp_path):
     path = tmp_path / "pack" / "weights.coded"
     path.write_bytes(path.read_bytes()[:-9] + b"123456789")
     with pytest.raises(reader().Damaged):
-        reader().weights_of(tmp_path / "pack", manifest, 1)
+        opener().weights_of(tmp_path / "pack", manifest, 1)
     assert names_in(tmp_path / "pack" / ".weight-cache" / "expanded") == ["lock"]
 
 
 def test_too_little_room_to_expand_is_said_before_anything_is_written(content, tmp_path, monkeypatch):
     manifest = coded_folder(tmp_path / "pack", content, start="expand")
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr(reader().shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(opener().shutil, "disk_usage", lambda _: usage)
     with pytest.raises(reader().Damaged, match="room for 0.0 MB") as error:
-        reader().weights_of(tmp_path / "pack", manifest, 1)
+        opener().weights_of(tmp_path / "pack", manifest, 1)
     assert "--start stream" in error.value.fix
 
 
 def test_a_place_that_the_app_names_holds_the_expanded_weights(content, tmp_path):
     manifest = coded_folder(tmp_path / "pack", content, start="expand")
-    weights = reader().weights_of(tmp_path / "pack", manifest, 1, place=tmp_path / "of the app")
+    weights = opener().weights_of(tmp_path / "pack", manifest, 1, place=tmp_path / "of the app")
     assert weights.expanded == tmp_path / "of the app" and not (tmp_path / "pack" / ".weight-cache").exists()
 
 
 def _expand(folder, manifest, times):
-    weights = reader().weights_of(folder, manifest, 1, clock=__import__("time").perf_counter)
+    weights = opener().weights_of(folder, manifest, 1, clock=__import__("time").perf_counter)
     times.put(weights.decode_ms)
 
 
