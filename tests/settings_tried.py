@@ -35,6 +35,7 @@ SETTINGS = {
     "codec": ("zstd", None),  # of a pack, behind all stages
     "start": (None, None),  # of weights that are coded
     "format": ("onnx", None),  # what the profile prefers
+    "vectors": (None, None),  # of vectors, and of a pack behind all stages
     "dimensions": (None, None),  # of vectors: the tests below
     "revision": (None, None),  # of a hub model
     "base": (None, None),  # of an adapter

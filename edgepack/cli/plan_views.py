@@ -29,7 +29,7 @@ def plan_view(plan: Plan) -> RenderableType:
 
 def _steps(plan: Plan) -> Iterator[RenderableType]:
     """Each step with its settings, and its why below."""
-    for number, step in enumerate((*plan.steps, *([plan.coding] if plan.coding else ())), 1):
+    for number, step in enumerate((*plan.steps, *(last for last in (plan.coding, plan.vectors) if last)), 1):
         settings = step.model_dump(exclude={"verb", "why"}, exclude_defaults=True)
         shown = ", ".join(f"{key} {value}" for key, value in settings.items())
         yield Text(f"{number}. {step.verb.replace('_', ' ')}", style="bold")

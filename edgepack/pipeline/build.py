@@ -34,6 +34,7 @@ from edgepack.pipeline.served import served_score
 from edgepack.pipeline.stages import doer_of, seconds_of_killed_runs
 from edgepack.pipeline.state import BuildState, TrainedModel
 from edgepack.pipeline.teacher import judge_teacher
+from edgepack.pipeline.vector_stage import check_vectors
 from edgepack.pipeline.verify import verify_built
 from edgepack.plan.choice import wished_formats
 from edgepack.plan.cost_model import predict_file_mb
@@ -115,6 +116,7 @@ def _first_states(recipe: Recipe, material: Material, profile: Profile, cache: P
     plans = _plans(profile, recipe, material.source.shape(material.task.name), pieces)
     for plan in plans:
         check_calibration(material, plan)
+        check_vectors(material, plan)
         check_student(material, plan)
     teacher_mb = predict_file_mb(plans[0].teacher, exported_precision())
     check_disk(cache, teacher_mb * _CHECKPOINT_COPIES, "the stages' results")

@@ -19,6 +19,7 @@ from edgepack.pack.runnable import Runnable, write_runnable
 from edgepack.pipeline.checks import check_shipped_products
 from edgepack.pipeline.coding_stage import coded
 from edgepack.pipeline.state import BuildState, ExportedFile, QuantizedFile
+from edgepack.pipeline.vector_stage import with_codes
 from edgepack.plan.coded_costs import predicted, ways
 from edgepack.plan.cost_model import Prediction, predict
 from edgepack.plan.formats import format_versions
@@ -68,6 +69,11 @@ def write_pack(folder: Path, state: BuildState, command: str) -> Pack:
         runnable, row = coded(folder, runnable, plan.coding, state.ladder[-1])
         state = replace(state, ladder=(*state.ladder, row))
     write_runnable(folder, runnable)
+    if plan.vectors:
+        answers, row = with_codes(folder, state, runnable.answers or {})
+        state = replace(state, ladder=(*state.ladder, row))
+        runnable = runnable.model_copy(update={"answers": answers})
+        write_runnable(folder, runnable)
     tolerance = precision_facts(_precision(state)).golden_tolerance
     write_golden(folder / "golden.jsonl", golden_texts(folder, state, runnable, tolerance))
     manifest = _manifest(state, runnable, stored, command)

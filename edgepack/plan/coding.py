@@ -1,4 +1,4 @@
-"""Coded weights in a plan: the codec, and how a device starts with them. Pure."""
+"""What is done to a pack's files and vectors at the end: weights are coded, vectors get codes of fewer bits. Pure."""
 
 from typing import Literal
 
@@ -7,6 +7,8 @@ from edgepack.core.records import Frozen
 CODED_FILE = "weights.coded"
 CodecName = Literal["deflate", "zstd"]
 StartName = Literal["stream", "expand"]
+VectorKind = Literal["int8", "binary"]
+VECTOR_BITS: dict[VectorKind, int] = {"int8": 8, "binary": 1}  # of a dimension
 
 
 class Coding(Frozen):
@@ -20,3 +22,19 @@ class Coding(Frozen):
     start: StartName
     bits: float | None = None
     why: str
+
+
+class VectorCoding(Frozen):
+    """A text's vector as a code of 8 bits or 1 bit a dimension, beside the numbers that the model gives."""
+
+    verb: Literal["code_vectors"] = "code_vectors"
+    kind: VectorKind
+    why: str
+
+
+def vector_coding(kind: VectorKind) -> VectorCoding:
+    """The plan's words for a kind."""
+    smaller = 32 // VECTOR_BITS[kind]
+    from_texts = {"int8": "The range of each dimension", "binary": "The threshold of each dimension"}[kind]
+    why = f"You asked for it. An index of the texts is {smaller} times smaller. {from_texts} is taken from texts of the train split."
+    return VectorCoding(kind=kind, why=why)

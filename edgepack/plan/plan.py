@@ -6,7 +6,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.plan.choice import BrokenBudget, Choice, choose, file_kind, last_need, supported_runtime, wider_need
 from edgepack.plan.coded_costs import refuse_idle_start
-from edgepack.plan.coding import Coding
+from edgepack.plan.coding import Coding, VectorCoding, vector_coding
 from edgepack.plan.cost_model import Prediction, predict
 from edgepack.plan.formats import FORMATS
 from edgepack.plan.model_steps import model_steps
@@ -17,6 +17,7 @@ from edgepack.plan.runtime import Format
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.steps import CutVocabulary, Export, Quantize, Step
 from edgepack.plan.tflite_steps import tflite_export
+from edgepack.tasks import all_tasks, task_named
 
 GUESSED_PIECES = 20_000  # what a few languages need; nobody knows before the corpus is read
 OPSET = 20  # the first with Gelu as one op; onnxruntime 1.17 and later take it
@@ -37,6 +38,7 @@ class Plan(Frozen):
     teacher_predictions: Prediction  # the same device, unchanged and in fp32
     broken: tuple[BrokenBudget, ...]  # budgets that the user's own fixed choices are predicted to break
     coding: Coding | None = None  # the last thing that is done to the file; None: its weights lie there as a runtime reads them
+    vectors: VectorCoding | None = None  # None: a text's vector has no code
 
     @property
     def format(self) -> Format:
@@ -78,6 +80,7 @@ def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int
         teacher_predictions=predict(teacher, exported_precision(), profile, runtime, recipe.length),
         broken=choice.broken,
         coding=choice.coding,
+        vectors=vector_coding(recipe.vectors) if recipe.vectors else None,
     )
 
 
@@ -96,6 +99,7 @@ def _refuse_idle_wishes(recipe: Recipe, teacher: ModelShape) -> None:
     given = {name: value for name, value in settings.items() if value is not None}
     if teacher.decodes:
         _refuse_idle_for_decoders(recipe, given)
+    _refuse_vectors(recipe, teacher)
     in_float = recipe.precision is not None and not precision_facts(recipe.precision).is_integer
     if given and in_float:
         raise EdgepackError(
@@ -109,6 +113,19 @@ def _refuse_idle_wishes(recipe: Recipe, teacher: ModelShape) -> None:
     needing = [name for name, value in given.items() if value and value != "dynamic"]
     if needing and recipe.data is None:
         raise EdgepackError(f"{' and '.join(needing)} needs texts to calibrate on", "give --data, or leave it out")
+
+
+def _refuse_vectors(recipe: Recipe, teacher: ModelShape) -> None:
+    """EdgepackError: codes of vectors from a model that gives none, or without texts to take ranges and thresholds from."""
+    if recipe.vectors is None:
+        return
+    if not task_named(teacher.task).gives_vectors:
+        able = " or ".join(task.name for task in all_tasks() if task.gives_vectors)
+        raise EdgepackError(
+            f"--vectors {recipe.vectors}: a model for {teacher.task} gives no vectors of texts", f"leave it out, or give a model for {able}"
+        )
+    if recipe.data is None:
+        raise EdgepackError(f"--vectors {recipe.vectors} needs texts to take each dimension's range from", "give --data, or leave it out")
 
 
 def _refuse_idle_for_decoders(recipe: Recipe, given: dict[str, object]) -> None:

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from edgepack.core.fields import Count, CountOrNone
 from edgepack.core.records import Stated
-from edgepack.plan.coding import CodecName, StartName
+from edgepack.plan.coding import CodecName, StartName, VectorKind
 from edgepack.plan.formats import FormatWish
 from edgepack.plan.profile import Budget, PrecisionName
 from edgepack.plan.setting import BUILD, DATA, FILE, PRUNING, RUN, STUDENT, Setting, parse_fraction
@@ -206,6 +206,14 @@ class Recipe(Stated):
             "Keep the first numbers of a text's vector, this many. The model must be trained for it (Matryoshka).",
             BUILD,
             unset="all of them",
+        ),
+    ] = None
+    vectors: Annotated[
+        VectorKind | None,
+        Setting(
+            "Give a text's vector as codes too: `int8` has 8 bits for each number, `binary` 1 bit. The modules search in them.",
+            FILE,
+            unset="32 bits for each number",
         ),
     ] = None
     length: Annotated[Count, Setting("Sequence length, in tokens, that the latency budget is for.", BUILD)] = DEFAULT_LENGTH

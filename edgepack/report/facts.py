@@ -11,7 +11,7 @@ _FAR_OFF = 0.1  # share by which a predicted size may miss the built file
 
 def facts_of(manifest: Manifest) -> tuple[str, ...]:
     """Sentences: the share of products and bytes in the pack's precision, and a predicted size that was far off."""
-    return (*_precision(manifest), *_served(manifest), *_size(manifest))
+    return (*_precision(manifest), *_served(manifest), *_vectors(manifest), *_size(manifest))
 
 
 def _precision(manifest: Manifest) -> Iterator[str]:
@@ -43,6 +43,21 @@ def _served(manifest: Manifest) -> Iterator[str]:
         f"while token ids give {served.token_score.value:.4f}. Words are split or decided, or texts are cut, in another way. "
         "The score on raw texts judges the budget."
     )
+
+
+def _vectors(manifest: Manifest) -> Iterator[str]:
+    """What a search in the vectors' codes finds again."""
+    row = next((row for row in reversed(manifest.ladder) if row.stage == "code_vectors"), None)
+    if row is None:
+        return
+    facts = row.details
+    size = f"A text's vector has a code too: {facts['index_bytes_a_text']} bytes, {facts['index_smaller']} times fewer than its numbers."
+    if "recall_at_10" not in facts:
+        yield f"{size} How much of a search it loses is not known: the test split has too few texts."
+        return
+    by_hamming = facts.get("recall_at_10_by_hamming")
+    alone = "" if by_hamming is None else f" (by Hamming distance alone {by_hamming:.1%})"
+    yield f"{size} A search in codes finds {facts['recall_at_10']:.1%} of the ten nearest of {facts['searched_texts']} texts{alone}."
 
 
 def _size(manifest: Manifest) -> Iterator[str]:

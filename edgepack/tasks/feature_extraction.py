@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
@@ -29,11 +29,32 @@ if TYPE_CHECKING:
 _FEWEST_PAIRS = 3  # that a rank correlation is computed of
 
 
+class VectorCodes(Frozen):
+    """How a vector becomes a code: see targets/module/search.py, which applies it.
+
+    int8: low and high are the range of each dimension. binary: a bit is set above the threshold; low and high are the means of the
+    numbers on its two sides, which a bit stands for where a query is compared with it. id: of these numbers, so that an index is of one.
+    """
+
+    kind: Literal["int8", "binary"]
+    id: str = Field(pattern="^[0-9a-f]{16}$")
+    low: tuple[float, ...] = Field(min_length=1)
+    high: tuple[float, ...]
+    thresholds: tuple[float, ...] | None = None
+
+    @model_validator(mode="after")
+    def _each_dimension_has_all(self) -> Self:
+        counts = {len(self.low), len(self.high), *([len(self.thresholds)] if self.thresholds is not None else [])}
+        if len(counts) > 1 or (self.kind == "binary") is (self.thresholds is None):
+            raise EdgepackError("the pack's codes of vectors do not state each dimension", "build the pack again")
+        return self
+
+
 class VectorAnswers(Frozen):
     """sparse: a vector has a weight for each token of the vocabulary, most of them 0.
 
     prompts: by name, put before a text. similarity: what vectors are compared by.
-    dimensions: None, or so many of a vector's stay.
+    dimensions: None, or so many of a vector's stay. codes: None, or how a vector becomes a code of fewer bits.
 
     Pooling, Dense and Normalize are in the graph.
     """
@@ -43,10 +64,12 @@ class VectorAnswers(Frozen):
     similarity: Literal["cosine", "dot", "euclidean", "manhattan"] = "cosine"
     dimensions: int | None = None
     sparse: bool = False
+    codes: VectorCodes | None = None  # known once the file is built
 
 
 def _answers(source: Any, recipe: Any) -> VectorAnswers:
     stated = source.sentence
+    _refuse_codes(source, recipe)
     if stated is None:
         return VectorAnswers(dimensions=recipe.dimensions)
     if stated.labels:
@@ -63,6 +86,23 @@ def _answers(source: Any, recipe: Any) -> VectorAnswers:
         dimensions=recipe.dimensions or stated.dimensions,
         sparse=stated.is_sparse,
     )
+
+
+def _refuse_codes(source: Any, recipe: Any) -> None:
+    """EdgepackError: --vectors for vectors that its codes do not fit."""
+    stated = source.sentence
+    if recipe.vectors is None or stated is None:
+        return
+    if stated.is_sparse:
+        raise EdgepackError(
+            f"--vectors {recipe.vectors}: the vectors of {source.name} are sparse, and most of their numbers are 0 already", "leave it out"
+        )
+    if stated.similarity not in ("cosine", "dot"):
+        raise EdgepackError(
+            f"--vectors {recipe.vectors}: {source.name} compares vectors by {stated.similarity} distance, and codes are compared by "
+            "cosine or dot product",
+            "leave it out",
+        )
 
 
 def _prompted(rows: Sequence[Row], answers: VectorAnswers | None) -> Sequence[Row]:

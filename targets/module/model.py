@@ -54,6 +54,11 @@ class Model:
             raise ModuleError("a model for {} writes no text".format(self.task), "call it instead")
         return import_module(".writing", __package__).stream(self, prompt, **settings)
 
+    def index(self, saved=None):
+        """An empty index of vectors, or the saved one (a path, or its bytes), of a model that is built with --vectors: see search.py."""
+        index = import_module(".search", __package__).Index(self)
+        return index if saved is None else index.restore(saved)
+
     def run(self, encoded) -> list:
         """Outputs of one text, without the axis of the batch."""
         return self.session.run(encoded.ids, encoded.type_ids)

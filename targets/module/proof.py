@@ -158,12 +158,18 @@ def _span(answer) -> dict:
     return {"text": answer["text"], "start": answer["start"], "end": answer["end"], "score": round(answer["score"], 6)}
 
 
-# What of an answer is kept beside golden outputs: all of it where a task is not named. A vector is the output itself.
+def _vector(answer) -> dict:
+    """A vector is the output itself; its codes are whole numbers, and all platforms have the same."""
+    codes = {} if answer.get("codes") is None else {"codes": answer["codes"]}
+    return {"dimensions": len(answer["values"]), **codes}
+
+
+# What of an answer is kept beside golden outputs: all of it where a task is not named.
 DECISIONS = {
     "text-classification": _labels,
     "token-classification": _entities,
     "question-answering": _span,
-    "feature-extraction": lambda answer: {"dimensions": len(answer["values"])},
+    "feature-extraction": _vector,
 }
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from .errors import BadInput
 from .results import Entities, Entity, Label, Labels, Vector
+from .search import coder_of
 from .spans import find_answer
 from .tags import OLDER, Unit, continues_word, entities
 from .texts import WORDS, check_text
@@ -81,7 +82,9 @@ def embed(model, text: str, prompt: str | None = None) -> Vector:
     encoded = model.texts.text(_prompt(model, prompt) + text)
     values = np.asarray(model.run(encoded)[0], dtype=np.float32)
     sparse = (model.manifest.get("answers") or {}).get("sparse")
-    return Vector(values, encoded.cut, _weights(values, model.texts.token) if sparse else None)
+    coder = coder_of(model.manifest)
+    codes = None if coder is None else coder.codes(values)
+    return Vector(values, encoded.cut, _weights(values, model.texts.token) if sparse else None, codes)
 
 
 def _weights(values, token_of) -> dict:

@@ -1,5 +1,6 @@
 // Outputs become answers: the decisions that the model was measured by, with scores and places. The same as targets/module/tasks.py.
 
+import { coderOf } from "./search.js";
 import { findAnswer } from "./spans.js";
 import { byWord, entities, goesOn, OLDER } from "./tags.js";
 import { BadInput, checkText, WORDS } from "./texts.js";
@@ -54,7 +55,8 @@ export const ANSWERS = {
     const [{ data }] = await model.run(encoded);
     const values = Float32Array.from(data);
     const sparse = model.manifest?.answers?.sparse;
-    return { values, cut: encoded.cut, ...(sparse ? { weights: weightsOf(values, model.texts) } : {}) };
+    const codes = coderOf(model.manifest)?.code(values);
+    return { values, cut: encoded.cut, ...(codes ? { codes } : {}), ...(sparse ? { weights: weightsOf(values, model.texts) } : {}) };
   },
 };
 

@@ -25,8 +25,21 @@ export interface Writing {
   /** Receives the text while it is written; false ends the writing. */
   onText?: (piece: string) => boolean | void;
 }
-/** Compare two by their cosine. weights: of a model for sparse vectors (SPLADE) the same by token, without zeros, the largest first. */
-export interface Vector { values: Float32Array; cut: boolean; weights?: Map<string, number> }
+/**
+ * Compare two by their cosine. weights: of a model for sparse vectors (SPLADE) the same by token, without zeros, the largest first.
+ * codes: of a model that is built with --vectors the same in fewer bits, a byte or a bit a dimension.
+ */
+export interface Vector { values: Float32Array; cut: boolean; weights?: Map<string, number>; codes?: Int8Array | Uint8Array }
+/** place: of a text, in the order in which they were added. score: about the cosine or dot product, as the model compares. */
+export interface Hit { place: number; score: number }
+/** Codes of texts. An index is of one model; its bytes are the same as those of the Python and Java modules. */
+export interface VectorIndex {
+  readonly size: number;
+  add(vector: Vector): number;
+  /** rescore: of binary codes so many times `count` are taken by Hamming distance, and ordered by the query's numbers (4); 0: Hamming alone. */
+  search(query: Vector, count?: number, rescore?: number): Hit[];
+  toBytes(): Uint8Array;
+}
 /**
  * problem: one sentence, null where ok. Of fp32 and fp16 the largest difference from what was measured is held against the tolerance,
  * of int8 the largest mean over a text's outputs: a browser's rounding moves single ones further.
@@ -70,6 +83,8 @@ export interface Model {
   ): Promise<Result>;
   /** Of a model that writes: its text piece by piece. Who leaves the loop ends the writing. */
   stream(prompt: string | Message[], settings?: Writing): AsyncGenerator<string, Generated>;
+  /** Of a model that is built with --vectors: an empty index, or the one of bytes that toBytes gave. */
+  index(saved?: Uint8Array): VectorIndex;
   selfTest(): Promise<SelfTest>;
   close(): void;
 }

@@ -1,5 +1,7 @@
 // load(): the model answers from a worker of its own. See index.d.ts for what comes back.
 
+import { Coder, VectorIndex } from "./search.js";
+
 export class ModuleError extends Error {
   constructor({ name, problem, fix }) {
     super(`${problem} (${fix})`);
@@ -71,6 +73,13 @@ class Model {
 
   #piece(id, piece) {
     if (this.#waiting.get(id)?.onText(piece) === false) this.#worker?.postMessage({ kind: "stop", input: id });
+  }
+
+  /** An empty index of vectors, or the one of bytes that its toBytes() gave. */
+  index(saved) {
+    if (!this.codesOf) throw new ModuleError({ name: "BadInput", problem: "the model's vectors have no codes", fix: "build it with --vectors binary, or int8" });
+    const index = new VectorIndex(new Coder(this.codesOf));
+    return saved === undefined ? index : index.restore(saved);
   }
 
   /** A clear yes or no: whether this browser answers as the runtime did when the model was measured. */

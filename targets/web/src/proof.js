@@ -112,7 +112,7 @@ const DECISIONS = {
     const place = (units) => [...context.slice(0, units)].length;
     return { text: answer, start: place(start), end: place(end), score };
   },
-  "feature-extraction": ({ values }) => ({ dimensions: values.length }),
+  "feature-extraction": ({ values, codes }) => ({ dimensions: values.length, ...(codes ? { codes: [...codes] } : {}) }),
 };
 
 /** Numbers with a point may differ by their rounding; all else is equal. */

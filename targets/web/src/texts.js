@@ -3,15 +3,11 @@
 // 37 kB minified, without a second copy of a runtime and without image code. It cuts nothing and gives no places, so cutting is here.
 
 import { Tokenizer } from "@huggingface/tokenizers";
+import { BadInput } from "./errors.js";
 import { asRustSplits, normalizerOf } from "./normalizers.js";
 import { Placing } from "./places.js";
 
-export class BadInput extends Error {
-  constructor(problem, fix) {
-    super(`${problem} (${fix})`);
-    Object.assign(this, { name: "BadInput", problem, fix });
-  }
-}
+export { BadInput };
 
 export class Texts {
   /** tokenizerJson: as parsed; length: the most tokens with special ones. */

@@ -14,12 +14,14 @@ final class Asking {
     private final Manifest manifest;
     private final CharClass inside;
     final CharClass blank;
+    final VectorCodes codes; // null: the model's vectors have none
 
     Asking(Tokenizer tokenizer, Manifest manifest) {
         this.tokenizer = tokenizer;
         this.manifest = manifest;
         blank = tokenizer.characters.kind("word_blank");
         inside = tokenizer.characters.kind("word");
+        codes = VectorCodes.of(manifest);
     }
 
     Labels classify(String text, String pair, Outputs outputs) {
@@ -57,7 +59,8 @@ final class Asking {
         Encoding encoding = some(tokenizer.encode(manifest.prompt(prompt) + text, null));
         float[] values = outputs.of(encoding)[0];
         boolean sparse = manifest.answers != null && manifest.answers.yes("sparse", false);
-        return new Vector(values, encoding.cut, sparse ? Vector.weights(values, tokenizer) : null);
+        byte[] code = codes == null ? null : codes.code(values);
+        return new Vector(values, encoding.cut, sparse ? Vector.weights(values, tokenizer) : null, code);
     }
 
     static Encoding some(Encoding encoding) {

@@ -97,6 +97,14 @@ public final class PackModel implements AutoCloseable {
         return asking.embed(text, prompt, this::outputs);
     }
 
+    /** An empty index of vectors. IllegalStateException where the model's vectors have no codes: build it with --vectors. */
+    public @NonNull VectorIndex index() {
+        if (asking.codes == null) {
+            throw new IllegalStateException("the model's vectors have no codes: build it with --vectors binary, or int8");
+        }
+        return new VectorIndex(asking.codes);
+    }
+
     /** Continues a text, as the model's folder says. */
     public @NonNull Generated generate(@NonNull String prompt) {
         int[] ids = promptIds(prompt);

@@ -103,8 +103,20 @@ final class Replay implements Asking.Outputs {
                 // older packs hold texts behind their prompt, and state no name of one
                 String prompt = entry.has("prompt") ? entry.text("prompt") : entry.states("prompt") ? null : "";
                 Vector vector = asking.embed(text, prompt, this);
-                return answer == null || answer.whole("dimensions") == vector.values.length;
+                return answer == null || answer.whole("dimensions") == vector.values.length && sameCodes(answer, vector.codes);
         }
+    }
+
+    private boolean sameCodes(Fields answer, byte[] codes) {
+        if (!answer.has("codes")) {
+            return true;
+        }
+        int[] expected = answer.wholes("codes");
+        boolean equal = codes != null && codes.length == expected.length;
+        for (int at = 0; equal && at < codes.length; at++) {
+            equal = expected[at] == (asking.codes.isBinary() ? codes[at] & 0xFF : codes[at]);
+        }
+        return equal;
     }
 
     private static boolean same(Fields answer, Labels actual) {

@@ -10,17 +10,21 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * A text's embedding; compare two by their cosine. cut: the text was longer than the model takes. weights: of a model for sparse
- * vectors (SPLADE) the same by token, without those that are 0, the largest first; else null.
+ * vectors (SPLADE) the same by token, without those that are 0, the largest first; else null. codes: of a model that is built with
+ * --vectors the same in fewer bits, a byte a dimension or a bit a dimension with the first in the highest bit; else null.
  */
 public final class Vector {
     public final float @NonNull [] values;
     public final boolean cut;
     public final @Nullable Map<@NonNull String, @NonNull Float> weights;
 
-    Vector(float[] values, boolean cut, Map<String, Float> weights) {
+    public final byte @Nullable [] codes;
+
+    Vector(float[] values, boolean cut, Map<String, Float> weights, byte[] codes) {
         this.values = values;
         this.cut = cut;
         this.weights = weights;
+        this.codes = codes;
     }
 
     static Map<String, Float> weights(float[] values, Tokenizer tokenizer) {
