@@ -1,11 +1,12 @@
 """What a stage may use beside the model and its step."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import nn
 
+from edgepack.compress.stretching import SpecialTokens
 from edgepack.tasks.common.rows import Row
 from edgepack.tasks.common.task import Features, Outputs, Task
 
@@ -24,3 +25,5 @@ class StageContext:
     load_teacher: Callable[[], nn.Module] | None = None
     dev_rows: Sequence[Row] = ()
     dev_features: Sequence[Features] = ()
+    special: SpecialTokens | None = None  # None: nothing is made of the texts beside what they are
+    details: dict[str, float | int | str] = field(default_factory=dict)  # what the stage counts, for its record

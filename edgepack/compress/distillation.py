@@ -2,21 +2,24 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from edgepack.compress.context import StageContext
+from edgepack.compress.need import Lesson, distance_judge, fitting_rate, lessons
 from edgepack.compress.sparsity import held_zeros
 from edgepack.compress.student_init import make_student
+from edgepack.model.course import Course, most_steps
 from edgepack.model.evaluation import run_model
 from edgepack.model.losses import hidden_loss, relation_heads, relation_loss
 from edgepack.model.quality import score_outputs
 from edgepack.model.structure import family_of_model, has_attention, layers_of, projections_of
 from edgepack.model.training import BatchLoss, bare, train
 from edgepack.plan.steps import Distill
-from edgepack.plan.training_settings import Training
+from edgepack.plan.training_settings import STATED_RATE, Training
 
 _PROJECTION = "edgepack_projection"  # lives on the student while it trains, so that checkpoints hold it
 _DEV_INPUTS = 500  # what the best checkpoint is chosen by
@@ -32,17 +35,47 @@ def distill(model: nn.Module, step: Distill, context: StageContext) -> nn.Module
     if live is not None:
         live.requires_grad_(False)
         _add_projection(student, live, step)
-    fields = Training.model_fields.keys() & Distill.model_fields.keys()
-    settings = Training(**{name: getattr(step, name) for name in fields})
-    title = f"distil {step.layers}x{step.hidden}"
     loss = distillation_loss(step, context, live)
-    judge = _dev_judge(context) if step.minutes else None
-    targets = targets_of(step, context, _output_width(student))
     with held_zeros(student) if step.hold_zeros else nullcontext():
-        student = train(student, context.features, targets, loss, settings, context.folder, context.seed, title, judge)
+        student = _trained(student, step, context, loss) if step.epochs is not None else _trained_by_need(student, step, context, loss)
     if hasattr(student, _PROJECTION):
         delattr(student, _PROJECTION)
     return student
+
+
+def _trained(student: nn.Module, step: Distill, context: StageContext, loss: BatchLoss) -> nn.Module:
+    """After the epochs that the user stated, or the best checkpoint within the minutes."""
+    judge = _dev_judge(context) if step.minutes else None
+    targets = targets_of(step, context, _output_width(student))
+    return train(student, context.features, targets, loss, _settings(step), context.folder, context.seed, _title(step), judge)
+
+
+def _trained_by_need(student: nn.Module, step: Distill, context: StageContext, loss: BatchLoss) -> nn.Module:
+    """As long as it brings something, on texts enough, at a learning rate that fits. The context's details say how that went."""
+    lesson = lessons(step, context)
+    whole = lesson.context
+    both = replace(whole, features=[*whole.features, *lesson.dev], teacher_outputs=[*whole.teacher_outputs, *lesson.dev_outputs])
+    targets = targets_of(step, both, _output_width(student))  # at once: a narrower student's axes are those of all outputs
+    count = len(whole.features)
+    judge = distance_judge(loss, lesson.dev, targets[count:]) if lesson.dev else None
+    course = Course(most_steps(count, step.batch_rows, step.share))
+    settings = _settings(step)
+    if step.learning_rate is None and judge is not None:
+        tried = Lesson(whole.features, targets[:count], judge)
+        settings = settings.model_copy(update={"learning_rate": fitting_rate(student, step.batch_rows, loss, tried, context)})
+    student = train(student, whole.features, targets[:count], loss, settings, context.folder, context.seed, _title(step), judge, course)
+    context.details.update({"steps": course.last, "texts": count, "learning_rate": settings.learning_rate or STATED_RATE})
+    if course.climbing:
+        context.details["still_improving"] = "yes"
+    return student
+
+
+def _settings(step: Distill) -> Training:
+    return Training(**{name: getattr(step, name) for name in Training.model_fields.keys() & Distill.model_fields.keys()})
+
+
+def _title(step: Distill) -> str:
+    return f"distil {step.layers}x{step.hidden}"
 
 
 def targets_of(step: Distill, context: StageContext, width: int) -> list[dict[str, Any]]:

@@ -27,13 +27,17 @@ from edgepack.core.progress import Bar, bar, say
 from edgepack.core.reading import read_json_object
 from edgepack.model.batches import Ordered, batch_order, collate
 from edgepack.model.checkpoint import quiet_transformers
+from edgepack.model.course import Course
 from edgepack.model.evaluation import pad_id_of, takes_types, use_all_cores
-from edgepack.plan.training_settings import Training
+from edgepack.plan.training_settings import STATED_RATE, Training
 from edgepack.tasks.common.task import Features
 
 _COMPLETE = "edgepack-complete.json"  # written into a checkpoint last: one without it was cut off
 _WARM_UP = 0.06  # share of a training
 _CHECKPOINTS = 10  # saved over a whole training
+_CHECKS_A_SAVE = 3  # of a course
+_TIMED_END = 0.25  # share of a time limit in which a course's rates fall
+_PLAIN_EPOCHS = 5  # where neither epochs nor a course say how long
 
 _BEST = "best.safetensors"  # weights of the best checkpoint, where one is chosen
 _SPARE_SECONDS = 2.0  # kept of a time limit for what comes after the last step
@@ -52,19 +56,23 @@ def train(  # noqa: PLR0913, PLR0917
     seed: int,
     title: str,
     judge: Judge | None = None,
+    course: Course | None = None,
 ) -> nn.Module:
     """Trains `model` in place and returns it.
 
     targets: for each of the features an array, or arrays by name (padded to the longest of a batch: whole numbers with -100,
     others with 0), handed to loss(model, batch, targets of the batch). folder: checkpoints, resumed from where there are
-    some. With `settings.minutes`, judge(model) picks the checkpoint that is kept, higher is better; without a judge it is the
-    last. EdgepackError: no rows, or a loss that is not a number any more.
+    some. With `settings.minutes` or a course, judge(model) picks the checkpoint that is kept, higher is better; without a judge it is
+    the last. course: decides when the training ends, by that judge; None: after `settings.epochs`. EdgepackError: no rows, or a loss
+    that is not a number any more.
     """
     if not features:
         raise EdgepackError("no rows to train on", "give data with a train split")
     use_all_cores(processes_here())
-    order = batch_order([len(item.ids) for item in features], settings.batch_rows, settings.epochs, seed)
     batch_rows = min(settings.batch_rows, len(features))
+    epochs = -(-course.most // (len(features) // batch_rows)) if course else _PLAIN_EPOCHS if settings.epochs is None else settings.epochs
+    order = batch_order([len(item.ids) for item in features], settings.batch_rows, epochs, seed)
+    order = order[: course.most * batch_rows] if course else order
     steps = len(order) // batch_rows
     if batch_rows % world_size():
         raise EdgepackError(
@@ -74,22 +82,24 @@ def train(  # noqa: PLR0913, PLR0917
     agreed(_last_complete(folder) is not None if is_first() else False)  # the first process tidies up before the others look
     resume = _last_complete(folder)
     clock = _Clock(spent_seconds(folder))
+    if course and resume:
+        course.restore(_seal_of(resume)["course"])
     with quiet_transformers(), _dropout_off(model), bar(title, steps) as progress, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("accelerate").setLevel(logging.ERROR)
         trainer = _LossTrainer(
             model=model,
-            args=_arguments(folder, settings, batch_rows // world_size(), steps, seed),
+            args=_arguments(folder, settings, batch_rows // world_size(), _save_steps(steps, course), seed),
             train_dataset=Ordered(features, targets, order),
             data_collator=lambda items: collate(items, pad_id_of(model), takes_types(model)),
-            callbacks=[_Follow(progress, clock, settings.minutes, judge)],
+            callbacks=[_Follow(progress, clock, settings.minutes, judge, course)],
         )
-        trainer.clock, trainer.seconds_limit = clock, (settings.minutes or 0) * 60
+        trainer.clock, trainer.seconds_limit, trainer.course = clock, (settings.minutes or 0) * 60, course
         trainer.batch_loss = loss
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     model = model.eval().cpu()
-    if (folder / _BEST).is_file() and settings.minutes:
+    if (folder / _BEST).is_file() and (settings.minutes or course):
         model.load_state_dict(load_file(folder / _BEST), strict=False)  # tied weights are stored once
     return model
 
@@ -103,6 +113,7 @@ class _LossTrainer(Trainer):
     batch_loss: BatchLoss
     clock: "_Clock"
     seconds_limit: float
+    course: Course | None
     loss_is_scaled_for_ga = False
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -118,10 +129,13 @@ class _LossTrainer(Trainer):
 
     def create_scheduler(self, num_training_steps: int, optimizer=None):
         """Linear, with a warm-up; under a time limit it falls by the time that is gone where that is ahead of the steps."""
-        if not self.seconds_limit:
+        if not self.seconds_limit and not self.course:
             return super().create_scheduler(num_training_steps, optimizer)
 
         def rate(step: int) -> float:
+            if self.course:
+                left = 1 - self.clock.seconds() / self.seconds_limit if self.seconds_limit else 1.0
+                return self.course.rate(step) * max(0.0, min(1.0, left / _TIMED_END))
             gone = max(step / num_training_steps, min(1.0, self.clock.seconds() / self.seconds_limit))
             return min(step / max(1, _WARM_UP * num_training_steps), gone / _WARM_UP, 1.0) * (1 - gone)
 
@@ -140,8 +154,8 @@ class _Clock:
 class _Follow(TrainerCallback):
     """Moves the bar, seals each checkpoint, stops in time and keeps the best weights until then."""
 
-    def __init__(self, progress: Bar, clock: _Clock, minutes: float | None, judge: Judge | None) -> None:
-        self.progress, self.clock = progress, clock
+    def __init__(self, progress: Bar, clock: _Clock, minutes: float | None, judge: Judge | None, course: Course | None) -> None:
+        self.progress, self.clock, self.course = progress, clock, course
         self.limit, self.judge = (minutes * 60 if minutes else None), judge
         self.judged_at = clock.seconds()
         self.judging = 0.0  # seconds that the last judging took
@@ -152,50 +166,64 @@ class _Follow(TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs):
         self.progress.advance(1)
+        if self.course is not None:
+            self._follow_course(self.course, args, state, control, bare(kwargs["model"]))
         if self.limit is None:
             return
         now, step = self.clock.seconds(), self.clock.seconds() - self.last
         self.last = now
         stops = agreed(now + 2 * step + self.judging + _SPARE_SECONDS > self.limit) or state.global_step >= state.max_steps
-        if self.judge and agreed(stops or now - self.judged_at > self.limit / _CHECKPOINTS):
+        if self.judge and agreed(stops or (self.course is None and now - self.judged_at > self.limit / _CHECKPOINTS)):
             self._keep_best(Path(args.output_dir), bare(kwargs["model"]))
             self.last = self.judged_at = self.clock.seconds()
             self.judging = self.judged_at - now
         control.should_training_stop |= stops
 
-    def _keep_best(self, folder: Path, model: nn.Module) -> None:
-        if not is_first():
-            return
+    def _follow_course(self, course: Course, args, state, control, model: nn.Module) -> None:
+        """The first process checks, and all of them go by what it finds."""
+        step = state.global_step
+        if step % course.check_steps == 0 or step >= course.last:
+            score = self._keep_best(Path(args.output_dir), model) if self.judge else None
+            if agreed(course.should_fall(step, None if score is None else -score)):
+                course.fall(step)
+            control.should_training_stop |= step >= course.last
+
+    def _keep_best(self, folder: Path, model: nn.Module) -> float | None:
+        """The score, in the first process."""
+        if not is_first() or self.judge is None:
+            return None
         score, training = self.judge(model), folder / "best.json"
         model.train()
         if training.is_file() and json.loads(training.read_text())["score"] > score:
-            return
+            return score
         whole = {id(tensor): (name, tensor) for name, tensor in model.named_parameters()}
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in whole.values()}
         save_file(weights, folder / f"{_BEST}.partial")
         (folder / f"{_BEST}.partial").replace(folder / _BEST)
         write_atomically(training, json.dumps({"score": score}))
+        return score
 
     def on_save(self, args, state, control, **kwargs):
         checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         agreed(True)  # the others' random states are written too
         if is_first():
             sealed = {"seconds": self.clock.seconds(), "files": hashes_under(checkpoint, without=_COMPLETE)}
+            sealed |= {"course": self.course.state()} if self.course else {}
             write_atomically(checkpoint / _COMPLETE, json.dumps(sealed))
 
 
-def _arguments(folder: Path, settings: Training, batch_rows: int, steps: int, seed: int) -> TrainingArguments:
+def _arguments(folder: Path, settings: Training, batch_rows: int, save_steps: int, seed: int) -> TrainingArguments:
     on_gpu = torch.cuda.is_available()
     return TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=1,  # the order already holds every epoch
         train_sampling_strategy="sequential",
         per_device_train_batch_size=batch_rows,
-        learning_rate=settings.learning_rate,
+        learning_rate=settings.learning_rate or STATED_RATE,
         warmup_steps=_WARM_UP,
         weight_decay=0.01,
         max_grad_norm=1.0,
-        save_steps=max(1, math.ceil(steps / _CHECKPOINTS)),
+        save_steps=save_steps,
         save_total_limit=2,
         seed=seed,
         bf16=on_gpu and torch.cuda.is_bf16_supported(),
@@ -206,6 +234,10 @@ def _arguments(folder: Path, settings: Training, batch_rows: int, steps: int, se
         logging_strategy="no",
         ddp_find_unused_parameters=False,
     )
+
+
+def _save_steps(steps: int, course: Course | None) -> int:
+    return course.check_steps * _CHECKS_A_SAVE if course else max(1, math.ceil(steps / _CHECKPOINTS))
 
 
 def _last_complete(folder: Path) -> Path | None:

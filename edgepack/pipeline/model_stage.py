@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgepack.core.cache import Stage
 from edgepack.core.distributed import is_first
+from edgepack.model.material import Material
 from edgepack.model.source import find_model
 from edgepack.pipeline.scoring import judged, load_model, model_size, torch_outputs
 from edgepack.pipeline.state import BuildState, TrainedModel
@@ -43,14 +44,23 @@ def make(state: BuildState, step: ModelStep, place: Stage) -> dict[str, Any]:
     """Runs the step's function on the model, saves the checkpoint in the stage's folder, and scores it. Returns the stage's record."""
     from edgepack.model.checkpoint import save_checkpoint
 
-    material = state.material
-    model = stage_of(step)(load_model(material, state.work.checkpoint), step, _context(state, step, place.resume))
+    material, context = state.material, _context(state, step, place.resume)
+    model = stage_of(step)(load_model(material, state.work.checkpoint), step, context)
     if not is_first():
         return {}
     save_checkpoint(model, place.folder)
     outputs = torch_outputs(model, material, material.test, f"score after {step.verb}")
     weights_mb = (place.folder / "model.safetensors").stat().st_size / 1e6
-    return judged(material, outputs, state.teacher.test) | model_size(model, weights_mb)
+    record = judged(material, outputs, state.teacher.test) | model_size(model, weights_mb)
+    details = context.details | _below_chance(material, step, record)
+    return record | ({"details": details} if details else {})
+
+
+def _below_chance(material: Material, step: ModelStep, record: dict[str, Any]) -> dict[str, float]:
+    """What the best constant answer scores, where a trained student is no better than that."""
+    score = record["quality"].get("score")
+    guess = material.task.guess_score(material.rows("test")) if score and isinstance(step, Distill) else None
+    return {"chance": round(guess, 4)} if guess is not None and score["value"] <= guess else {}
 
 
 def after(state: BuildState, step: ModelStep, place: Stage) -> tuple[BuildState, dict[str, Any]]:
@@ -60,6 +70,7 @@ def after(state: BuildState, step: ModelStep, place: Stage) -> tuple[BuildState,
 
 def _context(state: BuildState, step: ModelStep, resume: Path) -> "StageContext":
     from edgepack.compress.context import StageContext
+    from edgepack.compress.stretching import special_tokens_of
 
     material, learns_from_all = state.material, isinstance(step, Distill)
     return StageContext(
@@ -69,7 +80,8 @@ def _context(state: BuildState, step: ModelStep, resume: Path) -> "StageContext"
         teacher_outputs=state.teacher.train if learns_from_all else state.teacher.train[: len(material.train)],
         load_teacher=lambda: load_model(material, material.source),
         dev_rows=material.rows("dev"),
-        dev_features=material.dev if isinstance(step, Distill) and step.minutes else [],
+        dev_features=material.dev if isinstance(step, Distill) and (step.minutes or step.epochs is None) else [],
+        special=special_tokens_of(material.task, material.tokenizer) if isinstance(step, Distill) and step.epochs is None else None,
         labels=material.labels,
         folder=resume,
         seed=material.recipe.seed,

@@ -19,20 +19,20 @@ def model_steps(recipe: Recipe, teacher: ModelShape, choice: Choice, considered:
     shrinks = (len(choice.student.layers), choice.student.hidden) != (len(choice.pruned.layers), choice.pruned.hidden)
     rounds = _rounds(recipe, teacher, choice, considered, shrinks)
     weights = _weight_fractions(recipe)
-    recovers = recipe.training.epochs > 0
+    recovers = recipe.training.epochs != 0
     ends_distilled = shrinks or (bool(rounds) and recovers)
-    epochs = iter(_epochs(recipe.training.epochs, (max(0, len(rounds) - 1) + len(weights)) * recovers + ends_distilled))
+    lengths = iter(_lengths(recipe.training.epochs, (max(0, len(rounds) - 1) + len(weights)) * recovers + ends_distilled))
     for index, cuts in enumerate(rounds):
         yield from cuts
         if index < len(rounds) - 1 and recovers:
-            yield _distill(recipe, teacher, next(epochs), f"Training wins back what round {index + 1} of {len(rounds)} cut.")
+            yield _distill(recipe, teacher, next(lengths), f"Training wins back what round {index + 1} of {len(rounds)} cut.")
     if ends_distilled:
-        yield _distill(recipe, choice.student, next(epochs), _why_student(recipe, choice, considered, shrinks))
+        yield _distill(recipe, choice.student, next(lengths), _why_student(recipe, choice, considered, shrinks))
     for fraction in weights:
         yield PruneWeights(fraction=fraction, why="You asked for it. Weights that are zero make no runtime faster.")
         if recovers:
             why = "Training wins back what the zeroed weights did. They stay zero."
-            yield _distill(recipe, choice.student, next(epochs), why).model_copy(update={"hold_zeros": True})
+            yield _distill(recipe, choice.student, next(lengths), why).model_copy(update={"hold_zeros": True})
 
 
 def _rounds(recipe: Recipe, teacher: ModelShape, choice: Choice, considered: list[Choice], shrinks: bool) -> list[list[ModelStep]]:
@@ -91,17 +91,20 @@ def _weight_fractions(recipe: Recipe) -> list[float]:
     return [round(recipe.prune_weights * (1 - (1 - part) ** 3), 6) for part in parts]
 
 
-def _epochs(total: int, recoveries: int) -> list[int]:
-    """The epochs shared out: at least one each, the last takes what is left over."""
+def _lengths(total: int | None, recoveries: int) -> list[dict[str, Any]]:
+    """The epochs shared out: at least one each, the last takes what is left over. Where none are stated, equal shares."""
     if not recoveries:
         return []
+    if total is None:
+        return [{"share": round(1 / recoveries, 6)}] * recoveries
     each = max(1, total // recoveries)
-    return [each] * (recoveries - 1) + [max(each, total - each * (recoveries - 1))]
+    return [{"epochs": count} for count in [each] * (recoveries - 1) + [max(each, total - each * (recoveries - 1))]]
 
 
-def _distill(recipe: Recipe, student: ModelShape, epochs: int, why: str) -> Distill:
-    settings = training_for(student.task, recipe.training).model_dump() | {"epochs": epochs}
-    return Distill(layers=len(student.layers), hidden=student.hidden, why=why, **settings)
+def _distill(recipe: Recipe, student: ModelShape, length: dict[str, Any], why: str) -> Distill:
+    settings = training_for(student.task, recipe.training).model_dump() | length
+    lasts = " It is trained as long as it comes nearer to its teacher on the dev split." if settings["epochs"] is None else ""
+    return Distill(layers=len(student.layers), hidden=student.hidden, why=why + lasts, **settings)
 
 
 def _why_heads(recipe: Recipe, considered: list[Choice]) -> str:

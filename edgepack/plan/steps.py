@@ -67,14 +67,14 @@ class PruneWeights(Frozen):
 
 
 class Distill(Frozen):
-    """Train a student of `layers` layers and hidden width `hidden` on the teacher's outputs."""
+    """Train a student of `layers` layers and hidden width `hidden` on the teacher's outputs, so many epochs or as long as it helps."""
 
     verb: Literal["distill"] = "distill"
     layers: int
     hidden: int
-    epochs: int
+    epochs: int | None = None  # None: as many steps as progress on the dev split needs
     batch_rows: int
-    learning_rate: float
+    learning_rate: float | None = None  # None: found by a short test
     temperature: float
     soft_weight: float = 1.0
     hidden_weight: float = 0.0
@@ -82,6 +82,7 @@ class Distill(Frozen):
     hard_weight: float = 0.0
     minutes: float | None = None
     hold_zeros: bool = False  # weights that are zero stay zero
+    share: float = 1.0  # of the most steps, where a plan has several trainings and states no epochs
     why: str
 
 

@@ -8,15 +8,25 @@ from edgepack.core.records import Stated
 from edgepack.plan.setting import STUDENT, Setting
 from edgepack.tasks import task_named
 
+STATED_RATE = 1e-4  # where epochs are stated and a learning rate is not
+
 
 class Training(Stated):
-    """Settings of the distillation. The defaults suit encoders of 10 to 100 M parameters and thousands of texts."""
+    """Settings of the distillation. Without epochs a training lasts as long as it brings something: see model/course.py."""
 
     epochs: Annotated[
-        CountOrNone, Setting("Passes of the distillation over the train split. With 0 a pruned model is not trained.", STUDENT)
-    ] = 5
+        CountOrNone | None,
+        Setting(
+            "Passes of the distillation over the train split. With 0 a pruned model is not trained.",
+            STUDENT,
+            unset="as many steps as progress on the dev split needs",
+        ),
+    ] = None
     batch_rows: Annotated[Count, Setting("Texts in each training step of the distillation.", STUDENT)] = 32
-    learning_rate: Annotated[Positive, Setting("Learning rate of the distillation.", STUDENT)] = 1e-4
+    learning_rate: Annotated[
+        Positive | None,
+        Setting("Learning rate of the distillation.", STUDENT, unset="found by a short test; with --epochs 0.0001"),
+    ] = None
     temperature: Annotated[Positive, Setting("Temperature that softens the teacher's outputs.", STUDENT)] = 2.0
     soft_weight: Annotated[NotNegative | None, Setting("Weight of the teacher's outputs in the loss.", STUDENT, unset="1")] = None
     hidden_weight: Annotated[
@@ -44,4 +54,5 @@ def training_for(task: str, training: Training) -> Training:
     if weights["hard_weight"] and facts.hard_targets is None:
         weight = f"--hard-weight {weights['hard_weight']:g}"
         raise EdgepackError(f"{weight}: texts for {task} have no labels to learn", "leave --hard-weight out")
-    return training.model_copy(update=weights)
+    rate = {"learning_rate": STATED_RATE} if training.epochs is not None and training.learning_rate is None else {}
+    return training.model_copy(update=weights | rate)

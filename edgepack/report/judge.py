@@ -13,6 +13,7 @@ from edgepack.report.figures import figure, holds, measured_here
 from edgepack.report.first_screen import next_command, tiles_of, verdict_sentence
 from edgepack.report.next_step import next_step
 from edgepack.report.records import BUDGETS, Check, Report, Verdict
+from edgepack.report.training_doubts import doubts_of_training
 from edgepack.tasks.common.metrics import METRIC_NOTES
 
 
@@ -24,8 +25,8 @@ def judge(manifest: Manifest, measurement: Measurement | None) -> Report:
         model=without_folders(manifest.source.name),
         date=datetime.now(UTC).date().isoformat(),
         verdict=verdict,
-        summary=verdict_sentence(verdict, checks, manifest.profile.name),
-        headline=_headline(verdict, checks, manifest, measurement),
+        summary=" ".join((verdict_sentence(verdict, checks, manifest.profile.name), *doubts_of_training(manifest.ladder))),
+        headline=" ".join((_headline(verdict, checks, manifest, measurement), *doubts_of_training(manifest.ladder))),
         tiles=tuple(tiles_of(manifest, measurement, checks)),
         next_command=next_command(manifest, verdict, checks),
         pack_id=manifest.pack_id,

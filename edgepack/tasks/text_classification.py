@@ -126,6 +126,12 @@ def _answers(source: Any, recipe: Any) -> LabelAnswers:
     return LabelAnswers(function="sigmoid" if len(source.labels) == 1 else "softmax", multi_label=False)
 
 
+def _guess_score(rows: Sequence[Row]) -> float | None:
+    """The share of the most frequent label."""
+    counts = Counter(row.label for row in rows if row.label is not None)
+    return max(counts.values()) / counts.total() if counts else None
+
+
 def _fitted(task: Task, source: Any, recipe: Any) -> Task:
     """Other decisions, metrics and losses for models that answer with several labels, or with numbers."""
     answers = _answers(source, recipe)
@@ -163,6 +169,7 @@ def _with_several_labels(task: Task, labels: Sequence[str]) -> Task:
         check_rows=lambda source, splits: None,
         class_results=several_labels.class_results,
         calibration=lambda answers: None,
+        guess_score=lambda rows: None,
         hard_targets=partial(several_labels.hard_targets, count=len(labels)),
         label_loss=several_labels.label_loss,
         soft_loss=several_labels.soft_loss,
@@ -191,6 +198,7 @@ def _with_numbers(task: Task) -> Task:
         check_rows=lambda source, splits: None,
         class_results=lambda answers: [],
         calibration=lambda answers: None,
+        guess_score=lambda rows: None,
         hard_targets=numbers_as_answers.hard_targets,
         label_loss=numbers_as_answers.label_loss,
         soft_loss=numbers_as_answers.soft_loss,
@@ -274,6 +282,7 @@ TASK = Task(
     check_rows=_check_rows,
     class_results=_class_results,
     calibration=_calibration,
+    guess_score=_guess_score,
     hard_targets=_hard_targets,
     label_loss=_label_loss,
     choices=lambda output: output.argmax(-1),

@@ -239,6 +239,7 @@ TASK = Task(
     raw_texts=_raw_texts,
     class_results=class_results,
     calibration=calibration,
+    guess_score=lambda rows: 0.0,  # of no tag at all
     hard_targets=_hard_targets,
     label_loss=_label_loss,
     aligned=_aligned,

@@ -56,6 +56,10 @@ def _as_they_are(rows: Sequence[Row], answers: Any) -> Sequence[Row]:
     return rows
 
 
+def _no_guess(rows: Sequence[Row]) -> None:
+    """No constant answer scores anything."""
+
+
 def _no_calibration(answers: "Answers") -> None:
     """The task has no probability of a truth."""
 
@@ -174,6 +178,7 @@ class Task:
     raw_texts: "Callable[[Sequence[Row], Any, WordsOf], list[tuple[Row, dict[str, Any]]]]" = lambda rows, answers, words_of: []
     class_results: Callable[[Answers], list[ClassResult]] = _no_results
     calibration: Callable[[Answers], Calibration | None] = _no_calibration
+    guess_score: Callable[[Sequence[Row]], float | None] = _no_guess  # the metric of the best constant answer to these rows
     hard_targets: Callable[[Sequence[Features], Sequence[Row], Mapping[str, int]], list[Any]] | None = None  # None: it has no labels
     label_loss: "Callable[[torch.Tensor, Batch, torch.Tensor], torch.Tensor] | None" = None  # None as `hard_targets`
     kept_outputs: "Callable[[torch.Tensor], torch.Tensor] | None" = None  # what a student learns from, of one input; None: the outputs

@@ -1,0 +1,148 @@
+"""What a training by need is given: texts enough, a distance to the teacher on the dev split, and a learning rate that fits the student."""
+
+import copy
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from edgepack.compress.context import StageContext
+from edgepack.compress.stretching import stretched
+from edgepack.core.distributed import agreed, is_first
+from edgepack.core.files import write_atomically
+from edgepack.core.progress import bar
+from edgepack.core.reading import read_json_object
+from edgepack.model.batches import batch_order, collate
+from edgepack.model.course import RANGE, RANGE_STEPS, best_rate
+from edgepack.model.evaluation import pad_id_of, run_model, takes_types, use_all_cores
+from edgepack.model.material import load_outputs, save_outputs
+from edgepack.model.training import BatchLoss
+from edgepack.plan.steps import Distill
+from edgepack.tasks.common.task import Features, Outputs
+
+_DEV_TEXTS = 300  # that progress is judged by
+_DEV_SHARE = 0.1  # of the train split, where there is no dev split or nobody to ask about it
+_BATCH_ROWS = 32
+_WARM_UP = 5  # steps of the range test
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Texts with the teacher's outputs: to learn from, and to see by how far the student is."""
+
+    context: StageContext  # with every text to learn from
+    dev: Sequence[Features]
+    dev_outputs: Outputs
+
+
+def lessons(step: Distill, context: StageContext) -> Lessons:
+    """The train split, stretched where it is small, and a part of the dev split. The teacher's answers stay in the stage's folder."""
+    train, outputs = list(context.features), list(context.teacher_outputs)
+    asks_teacher = context.load_teacher is not None
+    dev = list(context.dev_features[:_DEV_TEXTS]) if asks_teacher else []
+    held = 0 if dev else min(_DEV_TEXTS, math.ceil(len(train) * _DEV_SHARE)) if len(train) > 1 else 0
+    held_texts, held_outputs = train[len(train) - held :], outputs[len(outputs) - held :]
+    train, outputs = train[: len(train) - held], outputs[: len(outputs) - held]
+    more = stretched(train, context.special, step.hard_weight > 0, context.seed) if asks_teacher and context.special else []
+    answers = _asked([*dev, *more], context) if dev or more else []
+    whole = replace(context, features=[*train, *more], teacher_outputs=[*outputs, *answers[len(dev) :]])
+    return Lessons(whole, dev or held_texts, answers[: len(dev)] if dev else held_outputs)
+
+
+def _asked(features: Sequence[Features], context: StageContext) -> Outputs:
+    """The teacher's outputs, from the folder where an earlier run of this stage has them."""
+    path = context.folder / "asked.npz"
+    if is_first() and not path.is_file():
+        assert context.load_teacher is not None
+        context.folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name("asked-partial.npz")
+        save_outputs(partial, run_model(context.load_teacher(), context.task, features, "teacher", context.task.kept_outputs))
+        partial.replace(path)
+    agreed(True)
+    return load_outputs(path)
+
+
+def distance_judge(loss: BatchLoss, features: Sequence[Features], targets: Sequence[Any]) -> Callable[[nn.Module], float]:
+    """Minus the loss over these texts: higher is better."""
+
+    def judge(model: nn.Module) -> float:
+        was_training = model.training
+        model.eval()
+        sums = 0.0
+        by_length = sorted(range(len(features)), key=lambda index: len(features[index].ids))
+        with torch.no_grad():
+            for at in range(0, len(by_length), _BATCH_ROWS):
+                items = [(features[index], targets[index]) for index in by_length[at : at + _BATCH_ROWS]]
+                sums += len(items) * float(loss(model, *_batch(model, items)))
+        model.train(was_training)
+        return -sums / len(features)
+
+    return judge
+
+
+def fitting_rate(student: nn.Module, batch_rows: int, loss: BatchLoss, lesson: "Lesson", context: StageContext) -> float:
+    """The learning rate of a few that brings a copy of the student nearest to its teacher in the same few steps.
+
+    A short form of the range test of Smith 2017, "Cyclical learning rates for training neural networks". What it found stays in the
+    stage's folder.
+    """
+    path = context.folder / "rates.json"
+    if is_first() and not path.is_file():
+        context.folder.mkdir(parents=True, exist_ok=True)
+        use_all_cores()
+        started = time.monotonic()
+        with bar("learning rates", len(RANGE) * RANGE_STEPS) as progress:
+            distances = {rate: _distance_after(student, rate, batch_rows, loss, lesson, context.seed, progress.advance) for rate in RANGE}
+        stated = {"rate": best_rate(distances), "distances": [distances[rate] for rate in RANGE], "seconds": time.monotonic() - started}
+        write_atomically(path, json.dumps(stated))
+    agreed(True)
+    return float(read_json_object(path)["rate"])
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Texts with their targets, and how far a model is on others."""
+
+    features: Sequence[Features]
+    targets: Sequence[Any]
+    judge: Callable[[nn.Module], float]
+
+
+def _distance_after(
+    student: nn.Module, rate: float, batch_rows: int, loss: BatchLoss, lesson: Lesson, seed: int, advance: Callable[[int], None]
+) -> float:
+    """Infinite where the loss is no number any more."""
+    model = copy.deepcopy(student).train()
+    for dropout in (module for module in model.modules() if isinstance(module, nn.Dropout)):
+        dropout.p = 0.0
+    optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=rate, weight_decay=0.01)
+    rows = min(batch_rows, len(lesson.features))
+    epochs = -(-RANGE_STEPS // (len(lesson.features) // rows))
+    order = batch_order([len(item.ids) for item in lesson.features], rows, epochs, seed)
+    for step in range(RANGE_STEPS):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * min(1.0, (step + 1) / _WARM_UP)
+        items = [(lesson.features[index], lesson.targets[index]) for index in order[step * rows : (step + 1) * rows]]
+        value = loss(model, *_batch(model, items))
+        if not math.isfinite(value.item()):
+            return math.inf
+        optimizer.zero_grad()
+        value.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        advance(1)
+    return -lesson.judge(model)
+
+
+def _batch(model: nn.Module, items: list[tuple[Features, Any]]) -> tuple[dict[str, torch.Tensor], Any]:
+    """The inputs and the targets, where the model is."""
+    place = next(model.parameters()).device
+    batch = collate(items, pad_id_of(model), takes_types(model))
+    targets = batch.pop("targets")
+    moved = {name: each.to(place) for name, each in targets.items()} if isinstance(targets, dict) else targets.to(place)
+    return {name: tensor.to(place) for name, tensor in batch.items()}, moved

@@ -1,0 +1,97 @@
+"""How long a training lasts where no epochs are stated: as long as it comes nearer to the teacher, then a short end at falling rates.
+
+The learning rate warms up, stays, and falls to 0 once the distance on the dev split has stopped falling (warm-up, stable, decay: Hu 2024,
+"MiniCPM"). So no length has to be known beforehand, and a training that is stopped early still gets its end.
+"""
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+_EPOCHS = 5  # over the texts make the most steps,
+_FEWEST_STEPS, _MOST_STEPS = 1000, 2500  # but within these, unless a single pass is more
+_WARM_UP_STEPS = 60
+_CHECKS = 30  # over the most steps
+_PATIENCE = 3  # checks
+_PROGRESS, _LEAST_PROGRESS = 0.03, 0.001  # of the distance within the patience: a share, and in the unit of the loss
+_END = 0.3  # steps at falling rates, as a share of those before them
+_LATEST_END = 0.77  # share of the most steps after which the rates fall whatever the dev split says
+RANGE = (1e-4, 3e-4, 1e-3)  # learning rates that a short test tries
+RANGE_STEPS = 25
+_CLEARLY = 0.97  # a higher rate is taken where its distance is below this share of a lower one's
+
+
+@dataclass
+class Course:
+    """The state of such a training. distances: to the teacher on the dev split, at each check. falls_from: the step where rates begin to
+    fall.
+
+    climbing: the distance still fell when the most steps were over.
+    """
+
+    most: int
+    distances: list[float] = field(default_factory=list)
+    falls_from: int | None = None
+    climbing: bool = False
+
+    @property
+    def check_steps(self) -> int:
+        return max(10, math.ceil(self.most / _CHECKS))
+
+    @property
+    def last(self) -> int:
+        """The step after which it ends."""
+        if self.falls_from is None:
+            return self.most
+        return min(self.most, self.falls_from + max(self.check_steps, math.ceil(_END * self.falls_from)))
+
+    def rate(self, step: int) -> float:
+        """Of the learning rate, from 0 to 1."""
+        warm = min(1.0, (step + 1) / min(_WARM_UP_STEPS, max(1, self.most // 10)))
+        if self.falls_from is None or step < self.falls_from:
+            return warm
+        return warm * max(0.0, 1 - (step - self.falls_from) / max(1, self.last - self.falls_from))
+
+    def should_fall(self, step: int, distance: float | None) -> bool:
+        """Whether the rates should fall from this step on, after a check there. distance: None where there is nothing to check by."""
+        if distance is not None:
+            self.distances.append(distance)
+        if self.falls_from is not None:
+            return False
+        if self._is_level:
+            return True
+        return step >= _LATEST_END * self.most
+
+    def fall(self, step: int) -> None:
+        self.falls_from, self.climbing = step, bool(self.distances) and not self._is_level
+
+    @property
+    def _is_level(self) -> bool:
+        if len(self.distances) <= _PATIENCE:
+            return False
+        before, since = min(self.distances[:-_PATIENCE]), min(self.distances[-_PATIENCE:])
+        return before - since < max(_PROGRESS * before, _LEAST_PROGRESS)
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint; see `restore`."""
+        return asdict(self)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+def most_steps(texts: int, batch_rows: int, share: float = 1.0) -> int:
+    """The longest that a training by need may last. share: of it, where a plan has several trainings."""
+    a_pass = -(-texts // batch_rows)
+    wanted = max(a_pass, min(_MOST_STEPS, max(_FEWEST_STEPS, _EPOCHS * a_pass)))
+    return max(10, round(wanted * share))
+
+
+def best_rate(distances: dict[float, float]) -> float:
+    """The learning rate with the least distance after the same few steps; of two that are alike the lower one."""
+    best = RANGE[0]
+    for rate in RANGE[1:]:
+        if not math.isfinite(distances[best]) or distances[rate] < _CLEARLY * distances[best]:
+            best = rate
+    return best

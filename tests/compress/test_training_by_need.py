@@ -1,0 +1,183 @@
+"""Without epochs a training lasts as long as it helps: its course, texts and learning rate, and what the ladder says of it."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from small import HIDDEN, make_data, make_model
+
+from edgepack.compress.context import StageContext
+from edgepack.compress.distillation import distill
+from edgepack.compress.need import distance_judge
+from edgepack.compress.stretching import special_tokens_of, stretched
+from edgepack.compress.student_init import make_student
+from edgepack.model.checkpoint import load_checkpoint
+from edgepack.model.course import RANGE, Course, best_rate, most_steps
+from edgepack.model.evaluation import run_model
+from edgepack.model.material import gather
+from edgepack.model.training import train
+from edgepack.pipeline.build import build
+from edgepack.plan.profile import load_profile
+from edgepack.plan.recipe import Recipe
+from edgepack.plan.steps import Distill
+from edgepack.plan.training_settings import Training
+from edgepack.tasks import task_named
+from edgepack.tasks.common.task import Features
+
+TASK = task_named("text-classification")
+
+
+@pytest.fixture(scope="module")
+def material(teacher_folder, data_folder):
+    return gather(Recipe(model=str(teacher_folder), data=str(data_folder)))
+
+
+def follow(most, distance):
+    """The course of a training whose distance to the teacher is distance(step)."""
+    course, step = Course(most), 0
+    while step < course.last:
+        step += 1
+        if (step % course.check_steps == 0 or step >= course.last) and course.should_fall(step, distance(step)):
+            course.fall(step)
+    return course, step
+
+
+def test_a_training_that_brings_nothing_more_ends_early_at_falling_rates():
+    course, steps = follow(1000, lambda step: max(0.5, 2.0 - step / 100))
+    assert 200 < steps < 500 and not course.climbing
+    assert course.rate(steps) == 0 < course.rate((course.falls_from + steps) // 2) < course.rate(course.falls_from) == 1
+
+
+def test_a_training_that_still_brings_something_takes_every_step_and_says_so():
+    course, steps = follow(1000, lambda step: 100 / step)
+    assert steps == 1000 and course.climbing and course.rate(1000) == 0
+
+
+def test_without_anything_to_check_by_the_most_steps_are_taken():
+    course, steps = follow(500, lambda step: None)
+    assert steps == 500 and not course.climbing
+
+
+@given(st.integers(1, 200_000), st.integers(1, 128), st.sampled_from([1.0, 0.5, 0.25]))
+def test_few_texts_are_read_often_and_many_once(texts, batch_rows, share):
+    steps = most_steps(texts, batch_rows, share)
+    a_pass = -(-texts // batch_rows)
+    assert steps >= 10 and (steps >= round(1000 * share) or share < 1)
+    assert steps <= max(2500, a_pass) and (a_pass <= 2500 or steps == max(10, round(a_pass * share)))
+
+
+def test_the_rate_that_comes_nearest_is_taken_and_never_one_that_breaks():
+    low, middle, high = RANGE
+    assert best_rate({low: 1.0, middle: 0.5, high: 0.2}) == high
+    assert best_rate({low: 1.0, middle: 0.99, high: float("inf")}) == low
+    assert best_rate({low: float("inf"), middle: 0.4, high: 0.39}) == middle
+
+
+def test_few_texts_become_many_that_are_parts_of_them_or_have_masks(material):
+    special = special_tokens_of(TASK, material.tokenizer)
+    few = material.train[:20]
+    more = stretched(few, special, with_labels=False, seed=0)
+    assert len(more) > 5 * len(few) and more == stretched(few, special, with_labels=False, seed=0)
+    assert len({tuple(item.ids) for item in [*few, *more]}) == len({tuple(item.ids) for item in few}) + len(more)
+    for item in more:
+        whole = few[item.row].ids
+        assert item.ids[0] == whole[0] and item.ids[-1] == whole[-1] and len(item.ids) == len(item.type_ids)
+        is_masked = special.mask in item.ids
+        assert len(item.ids) == len(whole) if is_masked else "-".join(map(str, item.ids[1:-1])) in "-".join(map(str, whole[1:-1]))
+    assert all(len(item.ids) == len(few[item.row].ids) for item in stretched(few, special, with_labels=True, seed=0))
+
+
+def test_many_texts_pairs_and_running_text_are_left_as_they_are(material):
+    special = special_tokens_of(TASK, material.tokenizer)
+    assert stretched(material.train[:1] * 5000, special, with_labels=False, seed=0) == []
+    cls, sep = material.train[0].ids[0], material.train[0].ids[-1]
+    pair = Features([cls, 10, 11, 12, sep, 13, 14, 15, sep], [0, 0, 0, 0, 0, 1, 1, 1, 1], 0)
+    assert all(special.mask in item.ids for item in stretched([pair], special, with_labels=False, seed=0))
+    assert special_tokens_of(task_named("text-generation"), material.tokenizer) is None
+
+
+def context(material, folder, rows):
+    teacher = load_checkpoint(material.source)
+    features = material.train[:rows]
+    return StageContext(
+        TASK, material.rows("train")[:rows], features, run_model(teacher, TASK, features, ""), material.labels, folder, 0,
+        lambda: load_checkpoint(material.source), material.rows("dev"), material.dev, special_tokens_of(TASK, material.tokenizer),
+    )  # fmt: skip
+
+
+def step(**more):
+    return Distill(**({"layers": 2, "hidden": HIDDEN, "batch_rows": 32, "temperature": 2.0, "share": 0.2, "why": ""} | more))
+
+
+def accuracy(model, material):
+    outputs = run_model(model, TASK, material.test, "")
+    return np.mean([o.argmax() == material.labels[row.label] for o, row in zip(outputs, material.rows("test"), strict=True)])
+
+
+def test_few_rows_teach_more_by_need_than_in_five_epochs(material, tmp_path):
+    whole = context(material, tmp_path / "need", 40)
+    student = distill(load_checkpoint(material.source), step(layers=1, hidden=32), whole)
+    five = replace(whole, folder=tmp_path / "epochs", special=None)
+    other = distill(load_checkpoint(material.source), step(layers=1, hidden=32, epochs=5, learning_rate=1e-4), five)
+    assert accuracy(student, material) > accuracy(other, material) + 0.05
+    assert whole.details["texts"] > 200 and whole.details["steps"] <= 200 and whole.details["learning_rate"] in RANGE
+    assert not five.details
+
+
+def test_stated_epochs_stretch_nothing_and_test_no_rates(material, tmp_path):
+    distill(load_checkpoint(material.source), step(epochs=1, learning_rate=1e-3), context(material, tmp_path, 40))
+    assert not (tmp_path / "rates.json").exists() and not (tmp_path / "asked.npz").exists()
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("kill_at", [5, 35, 85])
+def test_a_training_by_need_that_was_cut_off_goes_on_to_the_same_bytes(material, tmp_path, kill_at):
+    steps = 0
+
+    def loss(model, batch, targets):
+        nonlocal steps
+        steps += torch.is_grad_enabled()
+        if steps == kill_at and dies:
+            raise Killed
+        return TASK.soft_loss(model(**batch).logits, batch, targets, 2.0)
+
+    def run(folder):
+        model = make_student(load_checkpoint(material.source), 2, HIDDEN, material.train)
+        judge = distance_judge(loss, whole.features[:50], whole.teacher_outputs[:50])
+        training = Training(learning_rate=1e-3)
+        return train(model, whole.features, np.stack(whole.teacher_outputs), loss, training, folder, 0, "", judge, Course(100))
+
+    whole, dies = context(material, tmp_path, 200), False
+    unbroken = run(tmp_path / "unbroken").state_dict()
+    steps, dies = 0, True
+    with pytest.raises(Killed):
+        run(tmp_path / "broken")
+    dies, steps = False, 0
+    resumed = run(tmp_path / "broken").state_dict()
+    assert kill_at == 5 or steps < 100
+    assert all(torch.equal(resumed[name], unbroken[name]) for name in unbroken)
+
+
+def test_minutes_without_epochs_are_kept(material, tmp_path):
+    started = time.monotonic()
+    distill(load_checkpoint(material.source), step(minutes=0.1, share=1.0, learning_rate=1e-3), context(material, tmp_path, 300))
+    assert time.monotonic() - started < 0.1 * 60 + 10
+
+
+def test_the_ladder_and_the_verdict_tell_of_a_student_at_chance(tmp_path):
+    """A random teacher teaches nothing; one text a step, so few steps, that the end is still a climb."""
+    make_model(tmp_path / "model")
+    data = make_data(tmp_path / "data", {"train": 40, "dev": 20, "test": 60})
+    recipe = Recipe(model=str(tmp_path / "model"), data=str(data), student="2x64", prune_heads=0.0, precision="fp32",
+                    training=Training(epochs=1))  # fmt: skip
+    report = build(recipe, load_profile("x86-server"), tmp_path / "pack", tmp_path / "cache", None)
+    row = next(row for row in report.ladder if row.stage == "distill")
+    assert row.score.value <= row.details["chance"]
+    assert "no better than always the same answer" in report.summary and "no better" in report.headline
