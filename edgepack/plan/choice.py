@@ -11,7 +11,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.plan.coded_costs import bits_within, coarse_alone, coding_of, predicted, ways
 from edgepack.plan.coding import Coding
-from edgepack.plan.cost_model import Prediction, predict
+from edgepack.plan.cost_model import Prediction, nearly_within, predict
 from edgepack.plan.cuts import cut_shape
 from edgepack.plan.formats import FORMATS, FormatWish
 from edgepack.plan.precision import BLOCK, FileKind, all_precisions, exported_precision, precision_facts
@@ -19,11 +19,12 @@ from edgepack.plan.profile import Budget, PrecisionName, Profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.runtime import Format, runtime_facts
 from edgepack.plan.shape import ModelShape
-from edgepack.plan.student import candidate_students, choose_student
+from edgepack.plan.student import candidate_students, choose_student, shapes_of_size
 from edgepack.plan.student_size import StudentSize, parse_student
 
 _BLIND_BITS = 0.7  # more that a grid needs where no texts tell what an error weighs
 _AUTO_PRUNING = (0.0, 0.25, 0.5)
+_DECODER_DEPTH = 0.75  # share of a decoder's layers that a student has where nobody asked for it
 _UNITS = {"file_mb": "MB of files", "ram_mb": "MB of memory", "latency_ms": "ms of latency", "load_ms": "ms to load"}
 
 
@@ -42,6 +43,13 @@ class BrokenBudget(Frozen):
         return f"{self.predicted:g} {_UNITS[self.name]} (budget {self.limit:g})"
 
 
+class RunnerUp(Frozen):
+    """Another student of the same size, with its prediction."""
+
+    student: ModelShape
+    latency_ms: float
+
+
 class Choice(Frozen):
     """What the plan has chosen, with its prediction and the budgets that still break. pruned: the teacher's shape after pruning."""
 
@@ -53,6 +61,7 @@ class Choice(Frozen):
     coding: Coding | None = None
     prediction: Prediction
     broken: tuple[BrokenBudget, ...]
+    runner_up: RunnerUp | None = None  # the next best shape of the size that the user asked for
 
     @property
     def overshoot(self) -> float:
@@ -92,10 +101,17 @@ def broken_budgets(prediction: Prediction, budget: Budget) -> tuple[BrokenBudget
 def choose(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budget, runtime: str) -> tuple[Choice, list[Choice]]:
     """The first choice that meets the budgets, and those that were considered and did not."""
     considered: list[Choice] = []
+    near: list[Choice] = []  # of the student that is looked at: over a limit by so little that the prediction cannot tell
     for choice in _choices(profile, recipe, teacher, budget, runtime):
+        if near and (near[0].student, near[0].prune_heads) != (choice.student, choice.prune_heads):
+            break
         if not choice.broken:
             return choice, considered
         considered.append(choice)
+        if all(nearly_within(each.name, each.predicted, each.limit) for each in choice.broken):
+            near.append(choice)
+    if near:
+        return min(near, key=lambda choice: choice.overshoot).model_copy(update={"broken": ()}), considered
     nearest = min(considered, key=lambda choice: choice.overshoot)
     if recipe.prunes or any(fixed is not None for fixed in (recipe.student, recipe.prune_heads, recipe.precision)):
         # Training away what would not save the budget anyway only costs quality: the precision alone is chosen freely here.
@@ -104,6 +120,8 @@ def choose(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budget
         ]
         return min(untrained, key=lambda choice: choice.overshoot), considered
     without_data = "" if recipe.data else " without data to train with"
+    if teacher.decodes and recipe.data:
+        without_data = " with a student that is of use, for a decoder needs far more text than a build has to win back more"
     raise EdgepackError(
         f"no plan{without_data} meets the budgets of {profile.name} for this model: the nearest one "
         f"({nearest.student.name()} in {nearest.precision}) is predicted to need {in_words(nearest.broken)}",
@@ -111,6 +129,19 @@ def choose(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budget
         "the shape) to build a pack over its budget"
         + ("" if recipe.data else ", or give --data, so that a smaller student can be distilled"),
     )
+
+
+def with_runner_up(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budget, runtime: str, choice: Choice) -> Choice:
+    """The choice with the next best shape, where the user's size leaves one."""
+    size = parse_student(recipe.student or "same")
+    if size.is_same or size.layers is not None:
+        return choice
+    shapes = shapes_of_size(choice.pruned, teacher, size, profile, runtime, choice.precision, recipe.length, budget)
+    others = [shape for shape in shapes if shape.name() != choice.student.name()]
+    if not others:
+        return choice
+    latency_ms = predict(others[0], choice.precision, profile, runtime, recipe.length).latency_ms
+    return choice.model_copy(update={"runner_up": RunnerUp(student=others[0], latency_ms=latency_ms)})
 
 
 def _choices(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budget, runtime: str) -> Iterator[Choice]:
@@ -121,7 +152,7 @@ def _choices(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budg
     fractions = (recipe.prune_heads,) if recipe.prune_heads is not None else _AUTO_PRUNING if can_train else (0.0,)
     for fraction in fractions:
         pruned = cut_shape(teacher, recipe, fraction)
-        for student in _students(profile, recipe, teacher, pruned, runtime, precisions[-1], can_train):
+        for student in _students(profile, recipe, teacher, pruned, runtime, precisions[-1], budget):
             tried: list[Choice] = []
             for precision in precisions:
                 if _blocks_do_not_fit(recipe, student, precision, runtime):
@@ -253,14 +284,22 @@ def _refuse_training_that_cannot_be(recipe: Recipe, can_train: bool) -> None:
 
 
 def _students(
-    profile: Profile, recipe: Recipe, teacher: ModelShape, pruned: ModelShape, runtime: str, precision: PrecisionName, can_train: bool
+    profile: Profile, recipe: Recipe, teacher: ModelShape, pruned: ModelShape, runtime: str, precision: PrecisionName, budget: Budget
 ) -> Iterator[ModelShape]:
+    can_train = recipe.data is not None
     size = parse_student(recipe.student) if recipe.student is not None else StudentSize(text="same")
-    yield choose_student(pruned, teacher, size, profile, runtime, precision, recipe.length)
+    yield choose_student(pruned, teacher, size, profile, runtime, precision, recipe.length, budget)
     if recipe.student is None and can_train:
-        candidates = candidate_students(pruned)
+        candidates = [shape for shape in candidate_students(pruned) if _worth_planning(shape, teacher)]
         yield from (shape for shape in candidates if shape.hidden == teacher.hidden)  # full width carries over best
         yield from (shape for shape in candidates if shape.hidden != teacher.hidden)
+
+
+def _worth_planning(shape: ModelShape, teacher: ModelShape) -> bool:
+    """Whether a build's data can teach such a student. A decoder learned from far more text than a build has: nothing gives it back a
+    narrower stream, or more than a few layers.
+    """
+    return not teacher.decodes or (shape.hidden == teacher.hidden and len(shape.layers) >= _DECODER_DEPTH * len(teacher.layers))
 
 
 def in_words(broken: tuple[BrokenBudget, ...]) -> str:

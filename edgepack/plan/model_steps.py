@@ -118,6 +118,18 @@ def _why_student(recipe: Recipe, choice: Choice, considered: list[Choice], shrin
         return "Training wins back what was cut."
     size = f"{choice.student.name()} ({choice.student.params / 1e6:.1f}M parameters)"
     if recipe.student is not None:
-        return f"You asked for {recipe.student}. {size} is the shape of that size with the lowest predicted latency."
+        return f"You asked for {recipe.student}." + _why_shape(size, choice)
     unchanged = [tried for tried in considered if tried.student.name() == choice.pruned.name()]
     return f"{size} is the largest student that meets the budgets. The teacher's shape would need {last_need(unchanged)}."
+
+
+def _why_shape(size: str, choice: Choice) -> str:
+    """Sentences on the shape that was taken for a size, beside the next best one."""
+    other = choice.runner_up
+    if other is None:
+        return f" The student is {size}."
+    return (
+        f" {size} is the shape of that size that keeps most of its teacher's depth and width within the latency budget. The next one would "
+        f"be {other.student.name()} ({other.student.params / 1e6:.1f}M, {other.latency_ms:.1f} ms instead of "
+        f"{choice.prediction.latency_ms:.1f} ms)."
+    )

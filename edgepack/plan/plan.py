@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
-from edgepack.plan.choice import BrokenBudget, Choice, choose, file_kind, last_need, supported_runtime, wider_need
+from edgepack.plan.choice import BrokenBudget, Choice, choose, file_kind, last_need, supported_runtime, wider_need, with_runner_up
 from edgepack.plan.coded_costs import refuse_idle_start
 from edgepack.plan.coding import Coding, VectorCoding, vector_coding
 from edgepack.plan.cost_model import Prediction, predict
@@ -66,6 +66,7 @@ def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int
     budget = profile.budget.overridden_by(recipe.budget)
     cut = _with_vocabulary(recipe, teacher, pieces)
     choice, considered = choose(profile, recipe, cut, budget, runtime)
+    choice = with_runner_up(profile, recipe, cut, budget, runtime, choice)
     refuse_idle_start(recipe, choice.coding)
     return Plan(
         profile=profile.name,

@@ -2,14 +2,18 @@
 
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.cost_model import predict
-from edgepack.plan.profile import PrecisionName, Profile
+from edgepack.plan.profile import Budget, PrecisionName, Profile
 from edgepack.plan.shape import LayerShape, ModelShape
 from edgepack.plan.student_size import StudentSize
 
+NO_BUDGET = Budget()
+
 _SHALLOWEST = 1 / 3  # a student keeps at least this share of its teacher's layers,
 _NARROWEST = 1 / 3  # and of its hidden width: below, little of what the teacher knows can be carried over
+_NARROWED = 0.6  # what any narrowing leaves of a likeness
 _MOST_SIZES = 64  # depths, and widths, that are considered
-_SHORTFALL = 0.05  # a size is met by a student at most this much smaller
+_SHORTFALL = 0.05  # a size is met by a student at most this much smaller,
+_DEEPER_SHORTFALL = 0.12  # or, for a share of its teacher, this much where it is deeper then
 
 
 def student_layers(count: int, teacher_layers: int) -> list[int]:
@@ -34,16 +38,39 @@ def narrowed(layer: LayerShape, ratio: float, group: int) -> LayerShape:
 
 
 def choose_student(
-    teacher: ModelShape, full: ModelShape, size: StudentSize, profile: Profile, runtime: str, precision: PrecisionName, length: int
+    teacher: ModelShape,
+    full: ModelShape,
+    size: StudentSize,
+    profile: Profile,
+    runtime: str,
+    precision: PrecisionName,
+    length: int,
+    budget: Budget = NO_BUDGET,
 ) -> ModelShape:
     """The student that `size` asks for. `teacher` is what it is cut from (heads pruned already), `full` the teacher itself.
 
-    EdgepackError: larger than its teacher, a width that heads do not divide, or no shape within the size.
+    Of several shapes the one that keeps most of its teacher, as far as it can be told without training (see `likeness`), within the
+    budget of latency; where none is, the fastest. EdgepackError: larger than its teacher, a width that heads do not divide, or no shape
+    within the size.
     """
+    return shapes_of_size(teacher, full, size, profile, runtime, precision, length, budget)[0]
+
+
+def shapes_of_size(
+    teacher: ModelShape,
+    full: ModelShape,
+    size: StudentSize,
+    profile: Profile,
+    runtime: str,
+    precision: PrecisionName,
+    length: int,
+    budget: Budget = NO_BUDGET,
+) -> list[ModelShape]:
+    """The shapes that a size means, the best first: see `choose_student`."""
     if size.is_same:
-        return teacher
+        return [teacher]
     if size.layers is not None and size.hidden is not None:
-        return _exact(teacher, size.layers, size.hidden)
+        return [_exact(teacher, size.layers, size.hidden)]
     if size.params is not None:
         target, highest = size.params, size.params + (size.rounding or 0)
     else:
@@ -53,14 +80,32 @@ def choose_student(
             f"a student of {size.text} is larger than its teacher ({full.params / 1e6:.1f}M)", "choose a smaller one, or `same`"
         )
     if target >= full.params * 0.975:
-        return teacher
+        return [teacher]
     candidates = candidate_students(teacher)
-    fitting = [shape for shape in candidates if target * (1 - _SHORTFALL) <= shape.params <= highest]
+    near = [shape for shape in candidates if target * (1 - _SHORTFALL) <= shape.params <= highest]
+    deepest = max((len(shape.layers) for shape in near), default=0)
+    below = [shape for shape in candidates if target * (1 - _DEEPER_SHORTFALL) <= shape.params < target * (1 - _SHORTFALL)]
+    fitting = near + [shape for shape in below if near and size.percent and len(shape.layers) > deepest]
     if not fitting:
         nearest = sorted(candidates, key=lambda shape: abs(shape.params - target))[:3]
         sizes = ", ".join(f"{shape.name()} ({shape.params / 1e6:.1f}M)" for shape in nearest)
         raise EdgepackError(f"no student of {size.text} has a sensible shape", f"the nearest are {sizes}")
-    return min(fitting, key=lambda shape: predict(shape, precision, profile, runtime, length).latency_ms)
+    latency_ms = {shape.name(): predict(shape, precision, profile, runtime, length).latency_ms for shape in fitting}
+    limit = budget.latency_ms or float("inf")
+    fast = [shape for shape in fitting if latency_ms[shape.name()] <= limit]
+    if not fast:
+        return sorted(fitting, key=lambda shape: latency_ms[shape.name()])
+    return sorted(fast, key=lambda shape: (-likeness(shape, teacher), latency_ms[shape.name()]))
+
+
+def likeness(shape: ModelShape, teacher: ModelShape) -> float:
+    """How much of its teacher a student can keep, from 0 to 1, to rank shapes of a size before any is trained.
+
+    The shares of layers and of width count alike, so that neither is given up for the other. But a student of its teacher's width starts
+    with layers and tables that fit each other, and any narrower one has to learn that anew.
+    """
+    fits = 1.0 if shape.hidden == teacher.hidden else _NARROWED
+    return fits * len(shape.layers) / len(teacher.layers) * shape.hidden / teacher.hidden
 
 
 def candidate_students(teacher: ModelShape) -> list[ModelShape]:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from edgepack.measure.measurement import LatencyRow, Measurement, headline_length
 from edgepack.pack.manifest import Manifest
+from edgepack.plan.cost_model import nearly_within
 from edgepack.report.records import Holds, Origin
 
 
@@ -65,10 +66,10 @@ def _with_download(manifest: Manifest, load_ms: float) -> float:
     return round(load_ms + manifest.file_mb / manifest.profile.storage.read_mb_s * 1e3, 1)
 
 
-def holds(actual: float | None, limit: float, error: float | None) -> Holds:
+def holds(name: str, actual: float | None, limit: float, error: float | None) -> Holds:
     """error: the share by which such predictions were off; None where the figure was measured."""
     if actual is None:
         return "unknown"
     if error is not None and abs(limit - actual) <= error * actual:
-        return "likely" if actual <= limit else "unlikely"
+        return "likely" if nearly_within(name, actual, limit) else "unlikely"
     return "yes" if actual <= limit else "no"

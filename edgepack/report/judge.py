@@ -55,21 +55,21 @@ def _checks(manifest: Manifest, measurement: Measurement | None) -> Iterator[Che
         proves_nothing = timed_there and holds_here and measurement is not None and measurement.proves_nothing
         if proves_nothing:
             where = f"{where}, in a quick run while other programs ran, which proves nothing"
-        step = next_step(manifest, name, actual, limit) if actual is not None and actual > limit else None
+        error = None if origin == "measured" else (manifest.predictions.mean_error or {}).get(name, 1.0)
+        likely = actual is not None and not holds_here and holds(name, actual, limit, error) == "likely"
+        step = next_step(manifest, name, actual, limit) if actual is not None and not (holds_here or likely) else None
         yield Check(
             name=name,
             limit=limit,
             actual=actual,
-            ok=None if actual is None or proves_nothing else holds_here,
+            ok=None if actual is None or proves_nothing or likely else holds_here,
             origin=origin,
             where=where,
             here=here.get(name),
             margin=None if actual is None or not limit else round(1 - actual / limit, 4),
             next_step=step.sentence if step else None,
             next_flags=step.flags if step else None,
-            holds="unknown"
-            if proves_nothing
-            else holds(actual, limit, None if origin == "measured" else (manifest.predictions.mean_error or {}).get(name, 1.0)),
+            holds="unknown" if proves_nothing else holds(name, actual, limit, error),
         )
 
 
@@ -96,7 +96,7 @@ def _headline(verdict: Verdict, checks: tuple[Check, ...], manifest: Manifest, m
         "Measured to fit": [check.name for check in checks if check.origin == "measured"],
         "Predicted to fit": [check.name for check in checks if check.origin == "predicted" and check.holds == "yes"],
         "Likely to fit, but too near to the limit to be sure": [check.name for check in checks if check.holds == "likely"],
-        "Not known": [check.name for check in checks if check.ok is None],
+        "Not known": [check.name for check in checks if check.ok is None and check.holds != "likely"],
     }
     parts = [f"{what}: {', '.join(names)}." for what, names in groups.items() if names]
     return " ".join([f"No {device} measured it: {where}.", *parts])

@@ -121,7 +121,7 @@ def accuracy(model, material):
 def test_few_rows_teach_more_by_need_than_in_five_epochs(material, tmp_path):
     whole = context(material, tmp_path / "need", 40)
     student = distill(load_checkpoint(material.source), step(layers=1, hidden=32), whole)
-    five = replace(whole, folder=tmp_path / "epochs", special=None)
+    five = replace(whole, folder=tmp_path / "epochs", special=None, details={})
     other = distill(load_checkpoint(material.source), step(layers=1, hidden=32, epochs=5, learning_rate=1e-4), five)
     assert accuracy(student, material) > accuracy(other, material) + 0.05
     assert whole.details["texts"] > 200 and whole.details["steps"] <= 200 and whole.details["learning_rate"] in RANGE

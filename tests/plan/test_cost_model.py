@@ -59,7 +59,8 @@ def test_the_file_of_a_decoder_in_tflite_is_predicted_within_two_per_cent(precis
     [
         (40.0, 0.17, "yes"),
         (49.0, 0.17, "likely"),
-        (51.0, 0.17, "unlikely"),
+        (51.0, 0.17, "likely"),  # over the limit, but far inside the error
+        (53.0, 0.17, "unlikely"),
         (80.0, 0.17, "no"),
         (1.0, None, "likely"),
         (90.0, None, "unlikely"),

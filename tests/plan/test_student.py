@@ -1,4 +1,4 @@
-"""A size means a student: within the size, sensible in shape, the fastest that the device is predicted to run."""
+"""A size means a student: within the size, sensible in shape, and as much of its teacher as the latency budget allows."""
 
 import itertools
 
@@ -9,16 +9,16 @@ from shapes import MINILM
 
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.cost_model import predict
-from edgepack.plan.profile import load_profile
+from edgepack.plan.profile import Budget, load_profile
 from edgepack.plan.shape import LayerShape
-from edgepack.plan.student import candidate_students, choose_student, student_layers
+from edgepack.plan.student import candidate_students, choose_student, likeness, student_layers
 from edgepack.plan.student_size import parse_student
 
 PI = load_profile("raspberry-pi")
 
 
-def choose(text, teacher=MINILM):
-    return choose_student(teacher, MINILM, parse_student(text), PI, "onnxruntime", "int8", 128)
+def choose(text, teacher=MINILM, **limits):
+    return choose_student(teacher, MINILM, parse_student(text), PI, "onnxruntime", "int8", 128, Budget(**limits))
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_pruned_heads_count_towards_the_size():
 
 
 @given(st.integers(6, 22))
-def test_a_student_rounds_to_its_size_and_is_the_fastest_that_does(millions):
+def test_a_student_rounds_to_its_size_and_is_the_likest_that_does(millions):
     try:
         student = choose(f"{millions}M")
     except EdgepackError as error:
@@ -44,8 +44,26 @@ def test_a_student_rounds_to_its_size_and_is_the_fastest_that_does(millions):
         return
     assert millions * 0.95 <= student.params / 1e6 <= millions + 0.5
     rivals = [s for s in candidate_students(MINILM) if millions * 0.95 <= s.params / 1e6 <= millions + 0.5]
-    latency = [predict(s, "int8", PI, "onnxruntime", 128).latency_ms for s in (student, *rivals)]
-    assert latency[0] == min(latency)
+    assert likeness(student, MINILM) == max(likeness(rival, MINILM) for rival in rivals)
+
+
+def latency_ms(shape):
+    return predict(shape, "int8", PI, "onnxruntime", 128).latency_ms
+
+
+def test_spare_latency_is_spent_on_depth_and_a_tight_budget_is_kept():
+    deep = choose("50%", latency_ms=50.0)
+    assert len(deep.layers) >= 4 and latency_ms(deep) <= 50
+    tight = choose("50%", latency_ms=latency_ms(deep) - 1)
+    assert latency_ms(tight) < latency_ms(deep) and likeness(tight, MINILM) < likeness(deep, MINILM)
+    impossible = choose("50%", latency_ms=0.1)
+    assert latency_ms(impossible) <= latency_ms(tight)
+
+
+@pytest.mark.parametrize("percent", [25, 40, 50, 75])
+def test_a_share_of_its_teacher_is_never_exceeded(percent):
+    student = choose(f"{percent}%")
+    assert 0.88 * percent <= 100 * student.params / MINILM.params <= percent
 
 
 @given(st.integers(1, 24), st.integers(1, 24))
