@@ -13,7 +13,13 @@ from edgepack.report.write import html, markdown
 
 @pytest.mark.parametrize(
     ("times", "holds", "verdict"),
-    [(2.0, "yes", "not measured"), (1.1, "likely", "not measured"), (0.98, "likely", "not measured"), (0.95, "unlikely", "over budget"), (0.5, "no", "over budget")],
+    [
+        (2.0, "yes", "not measured"),
+        (1.1, "likely", "not measured"),
+        (0.98, "likely", "not measured"),  # over the limit, far inside the error
+        (0.95, "unlikely", "over budget"),
+        (0.5, "no", "over budget"),
+    ],
 )
 def test_a_prediction_nearer_to_the_limit_than_its_own_error_is_likely_and_not_yes(pack_folder, times, holds, verdict):
     manifest = read_manifest(pack_folder)
