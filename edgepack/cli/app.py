@@ -21,6 +21,7 @@ COMMANDS = {  # name: module, function or typer app, heading in --help
     "doctor": ("edgepack.cli.doctor_command", "doctor", "Look around"),
     "plan": ("edgepack.cli.build_commands", "plan", "Make a pack"),
     "build": ("edgepack.cli.build_commands", "build", "Make a pack"),
+    "search": ("edgepack.cli.search_command", "search", "Make a pack"),
     "measure": ("edgepack.cli.pack_commands", "measure", "Use a pack"),
     "compare": ("edgepack.cli.pack_commands", "compare", "Use a pack"),
     "verify": ("edgepack.cli.pack_commands", "verify", "Use a pack"),

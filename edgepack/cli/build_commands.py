@@ -23,7 +23,7 @@ def plan(profile: Profile, cache: StageCache = None, json_: Json = False, **sett
     from edgepack.pipeline.build import plan_formats
 
     device = load_profile(profile)
-    plans = plan_formats(_with_demo(recipe_of(settings), cache, with_weights=False), device)
+    plans = plan_formats(with_demo(recipe_of(settings), cache, with_weights=False), device)
     content = [plan.as_json() for plan in plans]
     print_result(content if len(plans) > 1 else content[0], json_, lambda: Group(*map(plan_view, plans)))
 
@@ -64,7 +64,7 @@ def build(
         check_output(target)
     stages = cache_folder(cache)
     on_stop(f"Finished stages are kept in {stages}: start the same command again and the build goes on from there.")
-    recipe = _with_demo(recipe, cache, with_weights=True)
+    recipe = with_demo(recipe, cache, with_weights=True)
     report = build_pack(recipe, device, target, stages, effort, command)
     if report is None:  # another process of a torchrun writes and shows it
         raise typer.Exit(0)
@@ -73,7 +73,8 @@ def build(
     raise typer.Exit(report.exit_code)
 
 
-def _with_demo(recipe: Recipe, cache: str | None, with_weights: bool) -> Recipe:
+def with_demo(recipe: Recipe, cache: str | None, with_weights: bool) -> Recipe:
+    """The recipe with the demo's model and data, where it names no model."""
     if recipe.model:
         return recipe
     from edgepack.core.cache import cache_folder

@@ -17,8 +17,9 @@ _SHORT = 18  # letters of a list of values that leave room for the help beside i
 
 def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command a flag for each setting of Recipe before its own flags; its `**settings` receive them: see recipe_of."""
-    shared = [_recipe_file(), *(_parameter(name, field) for name, field in _fields().items())]
     others = [flag for flag in inspect.signature(command).parameters.values() if flag.kind is not inspect.Parameter.VAR_KEYWORD]
+    names = {flag.name for flag in others}  # a command's own flag takes the place of a setting's: `--minutes` of a search is another
+    shared = [_recipe_file(), *(_parameter(name, field) for name, field in _fields().items() if name not in names)]
     parameters = [parameter.replace(kind=_KEYWORD) for parameter in (*shared, *others)]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

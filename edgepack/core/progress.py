@@ -4,6 +4,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
 from edgepack.core.distributed import is_first
@@ -15,16 +16,22 @@ if TYPE_CHECKING:
 
 
 _LINE_EVERY_S = 30.0
+_hushed: ContextVar[bool] = ContextVar("hushed", default=False)
 
 
 class Bar(Protocol):
-    """A progress bar. advance: so much more of its total is done."""
+    """A progress bar. advance: so much more of its total is done. rename: another title, for what changes on the way."""
 
     def advance(self, amount: float = 1) -> None: ...
+
+    def rename(self, title: str) -> None: ...
 
 
 class _Silent:
     def advance(self, amount: float = 1) -> None:
+        pass
+
+    def rename(self, title: str) -> None:
         pass
 
 
@@ -44,6 +51,9 @@ class _Lines:
         left_s = (now - self._start) * (self._total - self._done) / self._done
         say(f"  {self._title}: {self._done / self._total:.0%} after {now - self._start:.0f} s, about {left_s:.0f} s left")
 
+    def rename(self, title: str) -> None:
+        self._title = title
+
 
 class _Drawn:
     def __init__(self, progress: "Progress", task: "TaskID") -> None:
@@ -52,11 +62,14 @@ class _Drawn:
     def advance(self, amount: float = 1) -> None:
         self._progress.advance(self._task, amount)
 
+    def rename(self, title: str) -> None:
+        self._progress.update(self._task, description=visible_lines(title))
+
 
 @contextlib.contextmanager
 def bar(title: str, total: float) -> Iterator[Bar]:
     """A bar of `total` units for as long as the block runs; it vanishes afterwards."""
-    if not is_first():
+    if not is_first() or _hushed.get():
         yield _Silent()
         return
     if not sys.stderr.isatty():
@@ -79,7 +92,7 @@ def bar(title: str, total: float) -> Iterator[Bar]:
 
 def say(line: str) -> None:
     """One line of what is happening, on standard error, so that standard output stays the result."""
-    if not is_first():
+    if not is_first() or _hushed.get():
         return
     line = visible_lines(line)
     if sys.stderr.isatty():
@@ -88,3 +101,13 @@ def say(line: str) -> None:
         Console(file=drawn_on(sys.stderr), highlight=False).print(line, markup=False, emoji=False)
     else:
         print(line, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """No line and no bar while the block runs: for work of which there is so much that whoever asks for it shows a bar of its own."""
+    before = _hushed.set(True)
+    try:
+        yield
+    finally:
+        _hushed.reset(before)

@@ -135,6 +135,11 @@ def _built(state: BuildState) -> BuildState:
     if summary_of := getattr(state.material.answers, "summary", None):
         say(f"answers: {summary_of()}")
     check_library(state)
+    return through_steps(state)
+
+
+def through_steps(state: BuildState) -> BuildState:
+    """The state after every step of its plan, each from the cache or done now; the first row of its ladder is the teacher's."""
     state = judge_teacher(state)
     say(f"  {summary(state.ladder[-1])}")
     for step in state.plan.steps:

@@ -13,7 +13,7 @@ from edgepack.core.records import Stated
 from edgepack.plan.coding import CodecName, StartName, VectorKind
 from edgepack.plan.formats import FormatWish
 from edgepack.plan.profile import Budget, PrecisionName
-from edgepack.plan.setting import BUILD, DATA, FILE, PRUNING, RUN, STUDENT, Setting, parse_fraction
+from edgepack.plan.setting import BUILD, DATA, FILE, PRUNING, RUN, STUDENT, Chosen, Searched, Setting, parse_fraction
 from edgepack.plan.student_size import parse_student
 from edgepack.plan.training_settings import Training
 from edgepack.tasks import task_names
@@ -24,6 +24,31 @@ else:
     TaskName = Literal[task_names()]
 Importance = Literal["gradient", "activation", "magnitude", "random"]
 Scope = Literal["layer", "model"]  # the same share in each layer, or the least important anywhere
+
+
+def _cuts_units(chosen: Chosen) -> bool:
+    """Whether heads or neurons are ranked at all."""
+    return bool(chosen.get("prune_heads") or chosen.get("prune_ffn"))
+
+
+def _rounds_to_int8(chosen: Chosen) -> bool:
+    return chosen.get("precision") == "int8"
+
+
+def _is_narrower(chosen: Chosen) -> bool:
+    return chosen.get("precision") in ("int8", "int4")
+
+
+def _keeps_shape(chosen: Chosen) -> bool:
+    """Whether layers can be cut by name: a student that is shrunk has a depth of its own."""
+    return chosen.get("student") in (None, "same")
+
+
+def _is_coded(chosen: Chosen) -> bool:
+    return chosen.get("bits") is not None or chosen.get("codec") is not None
+
+
+_A_SHARE = Searched(low=0.0, high=0.75, step=0.125)  # an eighth: what a head or a kernel's block of a small model is
 
 
 def _read_share(value: Any, info: ValidationInfo) -> Any:
@@ -83,6 +108,7 @@ class Recipe(Stated):
             "texts of that file.",
             PRUNING,
             unset="every token stays",
+            searched=Searched(values=(None, "data")),
         ),
     ] = None
     student: Annotated[
@@ -91,14 +117,22 @@ class Recipe(Stated):
             "Size of the student: 13M (parameters), 50% (of the teacher), 3x384 (layers x hidden width) or same.",
             STUDENT,
             unset="the largest student that meets the budgets",
+            searched=Searched(),  # depth and width, each a choice of its own
         ),
     ] = None
     prune_heads: Annotated[
         Share | None,
-        Setting("Cut this share of the attention heads, such as 25%.", PRUNING, unset="only what the budgets need", parse=parse_fraction),
+        Setting(
+            "Cut this share of the attention heads, such as 25%.",
+            PRUNING,
+            unset="only what the budgets need",
+            parse=parse_fraction,
+            searched=_A_SHARE,
+        ),
     ] = None
     prune_ffn: Annotated[
-        Share | None, Setting("Cut this share of the FFN neurons, such as 25%.", PRUNING, unset="none", parse=parse_fraction)
+        Share | None,
+        Setting("Cut this share of the FFN neurons, such as 25%.", PRUNING, unset="none", parse=parse_fraction, searched=_A_SHARE),
     ] = None
     prune_layers: Annotated[
         str | None,
@@ -106,11 +140,17 @@ class Recipe(Stated):
             "Cut whole layers: 33% (those that change their input least), alternate (every second), or the layers to keep: 0,2,5.",
             PRUNING,
             unset="none",
+            searched=Searched(values=(None, "33%", "alternate"), by_itself=False, matters=_keeps_shape),
         ),
     ] = None
     drop_attention: Annotated[
         CountOrNone | None,
-        Setting("Remove the attention of this many layers, beginning with the last layer. Their FFNs stay.", PRUNING, unset="none"),
+        Setting(
+            "Remove the attention of this many layers, beginning with the last layer. Their FFNs stay.",
+            PRUNING,
+            unset="none",
+            searched=Searched(values=(None, 1, 2), by_itself=False),
+        ),
     ] = None
     prune_weights: Annotated[
         Share | None,
@@ -119,10 +159,17 @@ class Recipe(Stated):
             PRUNING,
             unset="none",
             parse=parse_fraction,
+            searched=Searched(low=0.0, high=0.75, step=0.125, by_itself=False),
         ),
     ] = None
     importance: Annotated[
-        Importance | None, Setting("How heads and neurons are ranked: the least important are cut.", PRUNING, unset="gradient")
+        Importance | None,
+        Setting(
+            "How heads and neurons are ranked: the least important are cut.",
+            PRUNING,
+            unset="gradient",
+            searched=Searched(by_itself=False, matters=_cuts_units),
+        ),
     ] = None
     scope: Annotated[
         Scope | None,
@@ -130,16 +177,38 @@ class Recipe(Stated):
             "With layer, each layer loses the same share. With model, the least important go, in whichever layer they are.",
             PRUNING,
             unset="model; layer if a student is distilled too",
+            searched=Searched(by_itself=False, matters=_cuts_units),
         ),
     ] = None
-    refit: Annotated[bool, Setting("Correct the remaining weights for what was cut, by least squares. It takes seconds.", PRUNING)] = False
-    iterations: Annotated[int, Field(ge=1, le=20), Setting("Prune and recover in this many rounds. Each round cuts a part.", PRUNING)] = 1
+    refit: Annotated[
+        bool,
+        Setting(
+            "Correct the remaining weights for what was cut, by least squares. It takes seconds.",
+            PRUNING,
+            searched=Searched(by_itself=False, matters=_cuts_units),
+        ),
+    ] = False
+    iterations: Annotated[
+        int,
+        Field(ge=1, le=20),
+        Setting(
+            "Prune and recover in this many rounds. Each round cuts a part.",
+            PRUNING,
+            searched=Searched(values=(1, 2, 4), by_itself=False, matters=_cuts_units),
+        ),
+    ] = 1
     precision: Annotated[
-        PrecisionName | None, Setting("Precision of the weights.", FILE, unset="the widest precision that meets the budgets")
+        PrecisionName | None,
+        Setting("Precision of the weights.", FILE, unset="the widest precision that meets the budgets", searched=Searched()),
     ] = None
     activations: Annotated[
         Literal["dynamic", "static"] | None,
-        Setting("Scales of int8's activations: dynamic takes them from each text, static from calibration texts.", FILE, unset="dynamic"),
+        Setting(
+            "Scales of int8's activations: dynamic takes them from each text, static from calibration texts.",
+            FILE,
+            unset="dynamic",
+            searched=Searched(by_itself=False, matters=_rounds_to_int8),
+        ),
     ] = None
     prepack: Annotated[
         bool | None,
@@ -147,6 +216,7 @@ class Recipe(Stated):
             "Pack the matrices when the session opens: loading is slower, and running is faster.",
             FILE,
             unset="yes, unless that breaks the load budget",
+            searched=Searched(by_itself=False),
         ),
     ] = None
     format: Annotated[
@@ -155,12 +225,16 @@ class Recipe(Stated):
             "Format of the model file. `both` builds a pack of each; `auto` builds both and ships the better.",
             FILE,
             unset="ONNX where the profile runs it",
+            searched=Searched(values=("onnx", "tflite"), by_itself=False),
         ),
     ] = None
     smoothing: Annotated[
         Annotated[float, Field(ge=0, le=1)] | None,
         Setting(
-            "How much of int8's large activations moves into the weights, from 0 to 1 (SmoothQuant).", FILE, unset="chosen on train texts"
+            "How much of int8's large activations moves into the weights, from 0 to 1 (SmoothQuant).",
+            FILE,
+            unset="chosen on train texts",
+            searched=Searched(low=0.0, high=1.0, step=0.25, by_itself=False, matters=_rounds_to_int8),
         ),
     ] = None
     sensitive: Annotated[
@@ -170,9 +244,13 @@ class Recipe(Stated):
             "by rounding: fp32 beside int8, 8 bits beside int4.",
             FILE,
             unset="0; more if the score drops too far",
+            searched=Searched(values=(0, 1, 2), by_itself=False, matters=_is_narrower),
         ),
     ] = None
-    embedding_bits: Annotated[Literal[8, 4] | None, Setting("Bits of the embedding tables' weights.", FILE, unset="8")] = None
+    embedding_bits: Annotated[
+        Literal[8, 4] | None,
+        Setting("Bits of the embedding tables' weights.", FILE, unset="8", searched=Searched(matters=_is_narrower)),
+    ] = None
     bits: Annotated[
         Annotated[float, Field(ge=1, le=7.5)] | None,
         Setting(
@@ -180,6 +258,7 @@ class Recipe(Stated):
             "run as int8 once they are decoded.",
             FILE,
             unset="8; fewer where the file's budget needs it",
+            searched=Searched(values=(None, 5.0, 4.0, 3.5, 3.0), by_itself=False, matters=_rounds_to_int8),
         ),
     ] = None
     codec: Annotated[
@@ -189,6 +268,7 @@ class Recipe(Stated):
             "faster and needs a library.",
             FILE,
             unset="deflate where weights are coded",
+            searched=Searched(values=(None, "deflate", "zstd"), by_itself=False),
         ),
     ] = None
     start: Annotated[
@@ -198,6 +278,7 @@ class Recipe(Stated):
             "device.",
             FILE,
             unset="what loads faster within the budgets",
+            searched=Searched(by_itself=False, matters=_is_coded),
         ),
     ] = None
     dimensions: Annotated[

@@ -1,7 +1,7 @@
 """Setting: the description of a record's field. Flags, keys of recipe files, the docs' tables and errors follow from it."""
 
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
@@ -15,6 +15,27 @@ BUILD, STUDENT, PRUNING, FILE, BUDGETS, DATA, RUN = (
 )  # fmt: skip
 
 
+Chosen = Mapping[str, Any]  # values of settings by their keys: {"precision": "int8", "training.epochs": 5}
+
+
+@dataclass(frozen=True)
+class Searched:
+    """How `edgepack search` varies a setting. Its type says which values are legal; this says which of them are worth trying.
+
+    values: those that are tried, None for "left out"; empty: every choice of the type, or the range. low, high, step: of a number;
+    with logarithmic, equal factors are equally likely. by_itself: False where it is varied only if the file of --space names it.
+    matters: whether the setting changes anything beside the others that were chosen; None: it always does.
+    """
+
+    values: tuple[Any, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+    logarithmic: bool = False
+    by_itself: bool = True
+    matters: Callable[[Chosen], bool] | None = None
+
+
 @dataclass(frozen=True)
 class Setting:
     """Stands in a field's annotation: `epochs: Annotated[int, Setting("...", STUDENT)] = 5`.
@@ -22,6 +43,7 @@ class Setting:
     help: full sentences that make sense alone. panel: the heading that `--help` and the docs show it under.
     unset: what happens where it is left out and has no default. flag: its name on the command line where that is not the
     field's own. parse: reads the text of the command line, for values that people write otherwise than TOML does, such as 25%.
+    searched: how a search varies it; None: it never does, for the setting says what is built and not how.
     """
 
     help: str
@@ -29,6 +51,7 @@ class Setting:
     unset: str | None = None
     flag: str | None = None
     parse: Callable[[str, str], Any] | None = None
+    searched: Searched | None = None
 
 
 @dataclass(frozen=True)

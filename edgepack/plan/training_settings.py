@@ -5,10 +5,11 @@ from typing import Annotated
 from edgepack.core.errors import EdgepackError
 from edgepack.core.fields import Count, CountOrNone, NotNegative, Positive
 from edgepack.core.records import Stated
-from edgepack.plan.setting import STUDENT, Setting
+from edgepack.plan.setting import STUDENT, Searched, Setting
 from edgepack.tasks import task_named
 
 STATED_RATE = 1e-4  # where epochs are stated and a learning rate is not
+_WEIGHT = Searched(values=(0.0, 1.0), by_itself=False)
 
 
 class Training(Stated):
@@ -25,17 +26,30 @@ class Training(Stated):
     batch_rows: Annotated[Count, Setting("Texts in each training step of the distillation.", STUDENT)] = 32
     learning_rate: Annotated[
         Positive | None,
-        Setting("Learning rate of the distillation.", STUDENT, unset="found by a short test; with --epochs 0.0001"),
+        Setting(
+            "Learning rate of the distillation.",
+            STUDENT,
+            unset="found by a short test; with --epochs 0.0001",
+            searched=Searched(low=2e-5, high=1e-3, logarithmic=True, by_itself=False),
+        ),
     ] = None
-    temperature: Annotated[Positive, Setting("Temperature that softens the teacher's outputs.", STUDENT)] = 2.0
+    temperature: Annotated[
+        Positive,
+        Setting(
+            "Temperature that softens the teacher's outputs.", STUDENT, searched=Searched(low=1.0, high=8.0, step=1.0, by_itself=False)
+        ),
+    ] = 2.0
     soft_weight: Annotated[NotNegative | None, Setting("Weight of the teacher's outputs in the loss.", STUDENT, unset="1")] = None
     hidden_weight: Annotated[
-        NotNegative | None, Setting("Weight of the teacher's hidden states in the loss (TinyBERT).", STUDENT, unset="0")
+        NotNegative | None, Setting("Weight of the teacher's hidden states in the loss (TinyBERT).", STUDENT, unset="0", searched=_WEIGHT)
     ] = None
     relation_weight: Annotated[
-        NotNegative | None, Setting("Weight of the teacher's attention relations in the loss (MiniLM).", STUDENT, unset="0")
+        NotNegative | None,
+        Setting("Weight of the teacher's attention relations in the loss (MiniLM).", STUDENT, unset="0", searched=_WEIGHT),
     ] = None
-    hard_weight: Annotated[NotNegative | None, Setting("Weight of the data's own labels in the loss.", STUDENT, unset="0")] = None
+    hard_weight: Annotated[
+        NotNegative | None, Setting("Weight of the data's own labels in the loss.", STUDENT, unset="0", searched=_WEIGHT)
+    ] = None
     minutes: Annotated[
         Positive | None,
         Setting("Stop the distillation after this many minutes, and keep the best checkpoint.", STUDENT, unset="no limit"),

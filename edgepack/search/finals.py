@@ -1,0 +1,157 @@
+"""The packs of the front: each is built as `edgepack build` builds it, measured by a target, and judged on the test split."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from edgepack.core.errors import EdgepackError
+from edgepack.core.progress import hushed, say
+from edgepack.measure.machines.targets import Target
+from edgepack.measure.measurement import Effort
+from edgepack.pack.manifest import Manifest, read_manifest
+from edgepack.pipeline.build import build
+from edgepack.pipeline.measure import measure_pack
+from edgepack.plan.profile import Profile
+from edgepack.plan.recipe import Recipe
+from edgepack.report.figures import measured_here
+from edgepack.report.records import Report
+from edgepack.search.candidates import COSTS, Candidate, Factors
+from edgepack.search.front import Figure, Point
+from edgepack.search.pareto import front_of
+from edgepack.search.recipe_text import recipe_toml
+
+
+@dataclass(frozen=True)
+class Final:
+    """A candidate that is built in full. number: of its pack in the front."""
+
+    number: int
+    trial: int
+    name: str
+    candidate: Candidate
+
+
+@dataclass
+class Builder:
+    """Builds and measures the finals. place: where their packs wait until the front is written; a killed search finds them there.
+
+    silent: why the target does not answer any more; it is not asked again.
+    """
+
+    place: Path
+    cache: Path
+    profile: Profile
+    profile_wish: str
+    out: Path
+    effort: Effort
+    target: Target | None
+    silent: str | None = None
+
+    def pack_folder(self, final: Final) -> Path:
+        return self.place / final.candidate.signature
+
+    def command(self, number: int) -> str:
+        """What builds the pack again."""
+        parts = ["edgepack", "build", "--recipe", str(self.out / f"{number}.toml"), "--profile", self.profile_wish]
+        return shlex.join([*parts, "--out", f"packs/{self.profile.name}-{number}"])
+
+    def built(self, final: Final) -> tuple[Manifest, Report] | None:
+        """None: the candidate cannot be built, which is said."""
+        folder = self.pack_folder(final)
+        command = shlex.join(["edgepack", "build", "--recipe", f"{final.number}.toml", "--profile", self.profile_wish])
+        try:
+            with hushed():
+                report = build(final.candidate.recipe, self.profile, folder, self.cache, None, command)
+            assert report is not None, "a search runs in one process"
+        except EdgepackError as error:
+            say(f"pack {final.number} cannot be built: {error.problem}\n  fix: {error.fix}")
+            return None
+        if self.target and report.measurements is None and not self.silent:
+            report = self._measured(folder, self.target) or report
+        return read_manifest(folder), report
+
+    def _measured(self, folder: Path, target: Target) -> Report | None:
+        try:
+            with hushed():
+                return measure_pack(folder, effort=self.effort, on=[target])
+        except EdgepackError as error:
+            self.silent = f"{target.name} does not answer any more: {error.problem}. Packs that it has not measured have predicted figures."
+            say(self.silent)
+            return None
+
+
+def point_of(final: Final, manifest: Manifest, report: Report, factors: Factors, command: str) -> Point:
+    """A pack's row of the front."""
+    last, prediction = manifest.ladder[-1], factors.corrected(manifest.predictions)
+    measured = measured_on_device(manifest, report)
+    figures = {name: Figure(value=round(getattr(prediction, name), 3), origin="predicted") for name in COSTS}
+    figures |= {name: Figure(value=round(value, 3), origin="measured") for name, value in measured.items() if value is not None}
+    figures["file_mb"] = Figure(value=round(manifest.file_mb, 3), origin="measured")
+    values = {name: figure.value for name, figure in figures.items()} | {"score_drop": last.score_drop}
+    limits = manifest.plan.budget.model_dump(exclude_none=True)
+    over = {
+        name: round(value / limit, 3) if limit else value for name, limit in limits.items() if (value := values.get(name)) and value > limit
+    }
+    return Point(
+        number=final.number,
+        trial=final.trial,
+        name=final.name,
+        student=manifest.plan.student.name(),
+        precision=manifest.precision,
+        params=last.params,
+        metric=last.score.metric if last.score else None,
+        score=last.score.value if last.score else None,
+        low=last.score.low if last.score else None,
+        high=last.score.high if last.score else None,
+        score_drop=last.score_drop,
+        over=over,
+        pack_id=manifest.pack_id,
+        chosen=final.candidate.chosen,
+        epochs=final.candidate.recipe.training.epochs,
+        recipe_file=f"{final.number}.toml",
+        command=command,
+        **figures,
+    )
+
+
+def measured_on_device(manifest: Manifest, report: Report) -> dict[str, float]:
+    """What the device itself measured; nothing where another machine did."""
+    measurement = report.measurements
+    if measurement is None or not measurement.is_the_device:
+        return {}
+    here = measured_here(manifest, measurement)
+    return {name: value for name in ("latency_ms", "ram_mb", "load_ms") if (value := here.get(name)) is not None}
+
+
+def factors_of(packs: Sequence[tuple[Manifest, Report]]) -> Factors:
+    """The median of measured by predicted, for each figure that the device has measured."""
+    ratios: dict[str, list[float]] = {}
+    for manifest, report in packs:
+        for name, value in measured_on_device(manifest, report).items():
+            predicted = getattr(manifest.predictions, name)
+            if predicted > 0 and value > 0:
+                ratios.setdefault(name, []).append(value / predicted)
+    return Factors(**{name: round(median(values), 4) for name, values in ratios.items()})
+
+
+def without_dominated(points: Sequence[Point]) -> tuple[Point, ...]:
+    """The points, those marked that another one beats in all that counts; the best score first."""
+    kept = set(front_of([point.values for point in points]))
+    marked = [point.model_copy(update={"is_dominated": index not in kept}) for index, point in enumerate(points)]
+    return tuple(sorted(marked, key=lambda point: (point.is_dominated, point.score_drop or 0.0, point.latency_ms.value)))
+
+
+def with_epochs(final: Final, epochs: int) -> Final:
+    """The final with a training of so many epochs, where it trains at all."""
+    recipe: Recipe = final.candidate.recipe
+    training = recipe.training.model_copy(update={"epochs": min(epochs, recipe.training.epochs)})
+    return replace(final, candidate=replace(final.candidate, recipe=recipe.model_copy(update={"training": training})))
+
+
+def recipe_text(final: Final, profile: str, command: str, out: Path) -> str:
+    """The TOML file that builds the pack again."""
+    content: dict[str, Any] = final.candidate.recipe.as_json()
+    return recipe_toml(content, f"{command}", out, f"Pack {final.number} of a search for {profile}.")

@@ -1,0 +1,117 @@
+"""The page of a front: what the device can hold, what each pack costs and scores, and what the search took."""
+
+from typing import Any
+
+from markupsafe import Markup
+
+from edgepack.report.charts import Bar, Line, bars, lines
+from edgepack.report.records import BUDGETS
+from edgepack.report.scatter import Dot, scatter
+from edgepack.report.write import rendered
+from edgepack.search.candidates import COSTS
+from edgepack.search.front import Front, Point, Tried
+
+_AXES = {"latency_ms": "latency in ms", "file_mb": "file in MB", "ram_mb": "memory in MB", "load_ms": "cold load in ms"}
+_VALUES = {"score_drop": "the score", "latency_ms": "the latency", "file_mb": "the file's size"}
+NAMES = {
+    "student.layers": "layers of the student",
+    "student.hidden": "width of the student",
+    "prune_heads": "share of heads cut",
+    "prune_ffn": "share of FFN neurons cut",
+    "embedding_bits": "bits of the embeddings",
+}
+
+
+def page(front: Front) -> str:
+    """One HTML page without scripts."""
+    return rendered(
+        "front.html.j2",
+        front=front,
+        headline=headline(front),
+        charts=[_chart(front, name) for name in COSTS],
+        importance=_importance(front),
+        progress=_progress(front),
+        names=NAMES,
+        costs=list(COSTS),
+        budgets=BUDGETS,
+        settings=[_settings(point) for point in front.points],
+    )
+
+
+def headline(front: Front) -> str:
+    """What came out, in a sentence or two."""
+    within = [point for point in front.points if not point.over]
+    if not front.points:
+        return "No pack could be built."
+    if not within:
+        return f"None of the {len(front.points)} packs keeps every budget of {front.profile}."
+    best = min(within, key=lambda point: point.score_drop or 0.0)
+    quick = min(within, key=lambda point: point.latency_ms.value)
+    first = f"{len(within)} of {len(front.points)} packs keep every budget of {front.profile}. "
+    first += f"Pack {best.number} has the best score: {_lost(best)} at {best.latency_ms.value:.3g} ms and {best.file_mb.value:.3g} MB."
+    if quick is best:
+        return first + " It is the fastest too."
+    return first + f" Pack {quick.number} is the fastest: {quick.latency_ms.value:.3g} ms, {_lost(quick)}."
+
+
+def _lost(point: Point) -> str:
+    if point.score_drop is None:
+        return "no score is known"
+    if point.score_drop <= 0:
+        return (
+            "no point of the score is lost" if point.score_drop == 0 else f"{-point.score_drop:.2f} points more than the model as it came"
+        )
+    return f"{point.score_drop:.2f} points of the score are lost"
+
+
+def _chart(front: Front, name: str) -> Markup:
+    tried = [_small(each, name) for each in front.tried if each.score_drop is not None]
+    packs = [_large(point, name, front.picked == point.number) for point in front.points if point.score_drop is not None]
+    limits = (getattr(front.budget, name), front.budget.score_drop)
+    title = f"Points of score lost against {_AXES[name]}: lower and further left is better"
+    return scatter(title, [*tried, *packs], _AXES[name], "points lost", limits)
+
+
+def _small(tried: Tried, name: str) -> Dot:
+    value = getattr(tried, name)
+    return Dot(
+        value,
+        min(tried.score_drop or 0.0, 30.0),
+        "tried",
+        f"short trial {tried.number + 1}: {tried.score_drop:+.2f} points lost, {value:.3g}",
+    )
+
+
+def _large(point: Point, name: str, is_picked: bool) -> Dot:
+    figure, drop = getattr(point, name), point.score_drop or 0.0
+    low = high = None
+    if point.score is not None and point.low is not None and point.high is not None:
+        scale = 100 if point.score <= 1.0 else 1
+        below, above = abs(point.high - point.score) * scale, abs(point.score - point.low) * scale
+        low, high = drop - below, drop + above
+    text = f"pack {point.number}: {drop:+.2f} points lost, {figure.value:.3g} {figure.origin}"
+    kind = "picked" if is_picked else "over" if point.over else "part0"
+    return Dot(figure.value, drop, kind, text, str(point.number), f"#pack-{point.number}", low, high)
+
+
+def _importance(front: Front) -> list[Markup]:
+    charts = []
+    for name, shares in front.importance.items():
+        if shares:
+            rows = [Bar(NAMES.get(key, key), (share,), f"{share:.0%}") for key, share in sorted(shares.items(), key=lambda row: -row[1])]
+            charts.append(bars(f"Share of the differences in {_VALUES[name]} that each setting explains (fANOVA)", rows))
+    return charts
+
+
+def _progress(front: Front) -> Markup | None:
+    rows = {"search": front.progress.search, "drawn at random": front.progress.random}
+    drawn = [
+        Line(name, tuple((float(at), value) for at, value in enumerate(values, 1))) for name, values in rows.items() if len(values) > 1
+    ]
+    if not drawn:
+        return None
+    return lines("How much of what could be had the trials cover (hypervolume), after each trial", drawn, "trials", "share")
+
+
+def _settings(point: Point) -> list[tuple[str, Any]]:
+    return [(NAMES.get(key, key), "left out" if value is None else value) for key, value in point.chosen.items()]

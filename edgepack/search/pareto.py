@@ -1,0 +1,85 @@
+"""What is better than what where several things count: dominated points, hypervolume, knee. Every value is to be as low as possible."""
+
+from collections.abc import Sequence
+
+Values = Sequence[float]
+
+
+def dominates(first: Values, second: Values) -> bool:
+    """Whether `first` is nowhere worse and somewhere better."""
+    return all(a <= b for a, b in zip(first, second, strict=True)) and any(a < b for a, b in zip(first, second, strict=True))
+
+
+def front_of(points: Sequence[Values]) -> list[int]:
+    """The indices of those that no other dominates; of equal ones the first."""
+    return [
+        index
+        for index, point in enumerate(points)
+        if not any(dominates(other, point) or (tuple(other) == tuple(point) and at < index) for at, other in enumerate(points))
+    ]
+
+
+def hypervolume(points: Sequence[Values], reference: Values) -> float:
+    """The volume between the points and the reference that some point dominates, by slices along the last axis (HSO, While 2006)."""
+    inside = [tuple(point) for point in points if all(a < r for a, r in zip(point, reference, strict=True))]
+    if not inside:
+        return 0.0
+    if len(reference) == 1:
+        return reference[0] - min(point[0] for point in inside)
+    levels = sorted({point[-1] for point in inside})
+    volume = 0.0
+    for low, high in zip(levels, [*levels[1:], reference[-1]], strict=True):
+        volume += (high - low) * hypervolume([point[:-1] for point in inside if point[-1] <= low], reference[:-1])
+    return volume
+
+
+def ranked(points: Sequence[Values], reference: Values, count: int) -> list[int]:
+    """`count` of the points, each the one that adds most hypervolume to those before; fronts that are dominated come after the first."""
+    left, chosen = list(range(len(points))), []
+    while left and len(chosen) < count:
+        best = [left[index] for index in front_of([points[index] for index in left])]
+        taken: list[int] = []
+        while best and len(chosen) < count:
+            volumes = [hypervolume([points[each] for each in (*taken, index)], reference) for index in best]
+            next_index = best[max(range(len(best)), key=lambda at: (volumes[at], -best[at]))]
+            best.remove(next_index)
+            taken.append(next_index)
+            chosen.append(next_index)
+        left = [index for index in left if index not in chosen]
+    return chosen
+
+
+def knee(points: Sequence[Values]) -> int:
+    """The index of the point nearest to the best of every value at once, each value scaled to the range that the points span."""
+    lows = [min(column) for column in zip(*points, strict=True)]
+    spans = [max(column) - low or 1.0 for column, low in zip(zip(*points, strict=True), lows, strict=True)]
+
+    def distance(point: Values) -> float:
+        return sum(((value - low) / span) ** 2 for value, low, span in zip(point, lows, spans, strict=True))
+
+    return min(range(len(points)), key=lambda index: (distance(points[index]), index))
+
+
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Spearman's. None: fewer than three pairs, or one side does not vary."""
+    if len(first) < 3:
+        return None
+    a, b = _ranks(first), _ranks(second)
+    mean = (len(a) - 1) / 2
+    spread = (sum((x - mean) ** 2 for x in a) * sum((y - mean) ** 2 for y in b)) ** 0.5
+    return sum((x - mean) * (y - mean) for x, y in zip(a, b, strict=True)) / spread if spread else None
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    """Equal values share the mean of their ranks."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    ranks = [0.0] * len(values)
+    start = 0
+    while start < len(order):
+        end = start
+        while end + 1 < len(order) and values[order[end + 1]] == values[order[start]]:
+            end += 1
+        for at in range(start, end + 1):
+            ranks[order[at]] = (start + end) / 2
+        start = end + 1
+    return ranks

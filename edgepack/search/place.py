@@ -1,0 +1,49 @@
+"""Writes the folder of a front: its packs, a recipe for each, front.json and the page. All of it or nothing."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from edgepack.core.errors import EdgepackError
+from edgepack.core.files import check_output, rename_whole
+from edgepack.core.reading import read_json_object
+from edgepack.search.finals import Final, recipe_text
+from edgepack.search.front import FRONT_FILE, PAGE_FILE, Front
+from edgepack.search.page import page
+
+
+def check_front_place(out: Path, study: str) -> None:
+    """EdgepackError where `out` holds anything but an earlier front of this study, which the new one replaces."""
+    if (out / FRONT_FILE).is_file():
+        try:
+            if read_json_object(out / FRONT_FILE).get("study") == study and out.resolve() != Path.cwd():
+                return
+        except EdgepackError:
+            pass
+        raise EdgepackError(f"{str(out)!r} holds the front of another search", "choose another --out, or remove it first")
+    check_output(out)
+
+
+def write_front(out: Path, front: Front, finals: Mapping[int, Final], packs: Mapping[int, Path]) -> None:
+    """Packs are copied, for the cache keeps its own: a search that goes on does not build them again."""
+    partial, old = out.parent / f".{out.name}.partial", out.parent / f".{out.name}.old"
+    for left in (partial, old):
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        for point in front.points:
+            shutil.copytree(packs[point.number], partial / str(point.number))
+            text = recipe_text(finals[point.number], front.profile, point.command, out)
+            (partial / point.recipe_file).write_text(text, encoding="utf-8")
+        (partial / FRONT_FILE).write_text(json.dumps(front.as_json(), indent=1) + "\n", encoding="utf-8")
+        (partial / PAGE_FILE).write_text(page(front), encoding="utf-8")
+        if out.exists():
+            out.rename(old)
+        rename_whole(partial, out)
+    except BaseException:
+        if old.exists() and not out.exists():
+            old.rename(out)
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

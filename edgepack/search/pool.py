@@ -1,0 +1,117 @@
+"""Where trials run: in this process, in several processes of this machine, or on the machines of a Ray cluster.
+
+A trial gives an Outcome and leaves its stages in the cache, whose locks keep two workers from doing the same stage. A worker that dies
+costs its trial only: the others' trials are run again, from the stages that they have finished.
+"""
+
+import multiprocessing
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+from edgepack.plan.profile import Profile
+from edgepack.plan.recipe import Recipe
+from edgepack.search.rungs import Rung, materials_of
+from edgepack.search.trials import Bench, Outcome
+
+Task = tuple[Recipe, Rung]
+_DIED = "the process that ran this trial ended without a word, as one does that the system kills for its memory"
+
+
+class Pool(AbstractContextManager["Pool"], Protocol):
+    """Runs trials. outcomes: as they end, each with the index of its task."""
+
+    def outcomes(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]: ...
+
+
+@dataclass
+class Here:
+    """One trial after the other, in this process."""
+
+    bench: Bench
+
+    def __enter__(self) -> "Here":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        pass
+
+    def outcomes(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
+        for index, (recipe, rung) in enumerate(tasks):
+            yield index, self.bench.outcome(recipe, rung)
+
+
+@dataclass
+class Processes:
+    """`workers` processes of this machine, each with model and data of its own."""
+
+    recipe: Recipe
+    profile: Profile
+    cache: Path
+    workers: int
+    executor: ProcessPoolExecutor | None = field(default=None, init=False)
+
+    def __enter__(self) -> "Processes":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop()
+
+    def outcomes(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
+        """Where a worker dies, all trials that ran are run again once, one at a time: the one that kills its worker is then known."""
+        left = dict(enumerate(tasks))
+        try:
+            for index, outcome in self._at_once(left):
+                del left[index]
+                yield index, outcome
+        except BrokenProcessPool:
+            self._stop()
+        for index in list(left):
+            try:
+                ((_, outcome),) = self._at_once({index: left[index]})
+            except BrokenProcessPool:
+                self._stop()
+                outcome = Outcome(seconds=0.0, failure=_DIED)
+            yield index, outcome
+
+    def _at_once(self, tasks: dict[int, Task]) -> Iterator[tuple[int, Outcome]]:
+        if self.executor is None:
+            self.executor = ProcessPoolExecutor(
+                self.workers, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(self.recipe, self.profile, self.cache)
+            )
+        waiting: dict[Future[Outcome], int] = {self.executor.submit(_run, *task): index for index, task in tasks.items()}
+        for future in as_completed(waiting):
+            yield waiting[future], future.result()
+
+    def _stop(self) -> None:
+        """Ends the workers now: what they have begun goes on where it was, when it is asked for again."""
+        if self.executor is not None:
+            for process in list((self.executor._processes or {}).values()):
+                process.terminate()
+            self.executor.shutdown(wait=True, cancel_futures=True)
+            self.executor = None
+
+
+def pool_of(recipe: Recipe, bench: Bench, workers: int) -> Pool:
+    """Several workers are processes of this machine."""
+    return Here(bench) if workers == 1 else Processes(recipe, bench.profile, bench.cache, workers)
+
+
+_bench: Bench | None = None  # of a worker
+
+
+def _begin(recipe: Recipe, profile: Profile, cache: Path) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the first process ends the others
+    global _bench  # noqa: PLW0603  what a worker loads once
+    _bench = Bench(materials_of(recipe), profile, cache)
+
+
+def _run(recipe: Recipe, rung: Rung) -> Outcome:
+    assert _bench is not None, "the worker has begun"
+    return _bench.outcome(recipe, rung)

@@ -1,0 +1,198 @@
+"""search(): the whole way from a recipe and a profile to a front of packs and its page."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from edgepack.core.cache import cache_folder, key_of
+from edgepack.core.code_graph import code_sha256
+from edgepack.core.errors import EdgepackError
+from edgepack.core.files import check_disk, disk_full_is_said
+from edgepack.core.locks import only_one
+from edgepack.core.progress import bar, say
+from edgepack.core.records import Frozen
+from edgepack.pipeline.keys import CHOOSERS, material_inputs
+from edgepack.plan.plan import Plan
+from edgepack.plan.profile import Profile
+from edgepack.plan.recipe import Recipe
+from edgepack.search.candidates import Candidate, Maker, student_signature
+from edgepack.search.clock import Clock
+from edgepack.search.finals import Builder, Final, factors_of, point_of, with_epochs, without_dominated
+from edgepack.search.front import Front, pick
+from edgepack.search.pareto import front_of
+from edgepack.search.place import check_front_place, write_front
+from edgepack.search.pool import pool_of
+from edgepack.search.rungs import materials_of, rungs_of
+from edgepack.search.space import space_of
+from edgepack.search.space_file import read_space
+from edgepack.search.story import story
+from edgepack.search.study import open_study, quiet_optuna
+from edgepack.search.trials import Bench
+from edgepack.search.tries import Tries
+from edgepack.search.wish import SearchWish
+
+_FEWEST_PACKS = 5
+_NO_LIMIT = 1_000_000  # trials
+_PACKS_SHARE = 0.9  # of the time that is left goes to the packs; the rest to the page
+
+
+class _StudyInputs(Frozen):
+    """What a study depends on. How many trials, or how long, is not among it: a search goes on where it was."""
+
+    recipe: dict[str, Any]
+    profile: dict[str, Any]
+    material: dict[str, Any]
+    space: list[tuple[str, str]]
+    sampler: str
+    generation: int
+    code_sha256: str
+
+
+def search(
+    recipe: Recipe,
+    profile: Profile,
+    out: Path,
+    wish: SearchWish,
+    cache: Path | None = None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Front:
+    """A front of packs in `out`, with a page. `tell` is called with what is kept, for whoever stops the search.
+
+    A search that was stopped goes on where it was, whenever it is started again with the same recipe, profile, data, space and seed.
+    EdgepackError, before any work: no data, an empty space, budgets that no candidate meets, an `out` that holds something else.
+    """
+    wish, cache = wish.checked(), cache or cache_folder()
+    if not recipe.data:
+        raise EdgepackError("a search needs data: its trials are trained and judged", "give --data, a file or folder with a train split")
+    narrowed = read_space(wish.space)
+    with only_one(out, "the output"):
+        materials = materials_of(recipe)
+        if not materials.whole.rows("train") or not materials.whole.rows("dev"):
+            raise EdgepackError(f"no train split in {recipe.data!r}: a search trains", "give data with a train split")
+        teacher = materials.whole.source.shape(materials.whole.task.name)
+        space = space_of(recipe, profile, teacher, narrowed)
+        maker = Maker(space, profile, materials).usable()
+        key = key_of(
+            _StudyInputs(
+                recipe=recipe.as_json(),
+                profile=profile.as_json(),
+                material=material_inputs(materials.whole).as_json(),
+                space=[(row.key, repr((row.values, row.low, row.high, row.step))) for row in maker.space.dimensions],
+                sampler=wish.sampler,
+                generation=wish.generation,
+                code_sha256=code_sha256((__name__,), CHOOSERS),
+            )
+        )
+        check_front_place(out, key)
+        check_disk(cache, 200, "the search's results")
+        place = cache / "searches" / key
+        with only_one(place, "the study", "wait for it, or search with another --seed"), quiet_optuna(), disk_full_is_said():
+            study = open_study(place / "study.sqlite3", 3, wish.sampler, recipe.seed, wish.generation)
+            rungs = rungs_of(recipe, materials.whole.data)
+            bench = Bench(materials, profile, cache)
+            with pool_of(recipe, bench, wish.workers) as pool:
+                return _Run(out, place, key, Tries(study, maker, bench, pool, rungs, Clock(wish.minutes), wish), tell).front()
+
+
+@dataclass
+class _Run:
+    """One run of a search."""
+
+    out: Path
+    place: Path
+    key: str
+    tries: Tries
+    tell: Callable[[str], None]
+    notes: list[str] = field(default_factory=list)
+
+    def front(self) -> Front:
+        tries, wish = self.tries, self.tries.wish
+        self._tell()
+        total = wish.trials or 100
+        with bar("search", total) as progress:
+            progress.advance(min(total, len(tries.rows)))
+            while tries.count < (wish.trials or _NO_LIMIT) and tries.clock.goes_on(wish.generation, self._reserved_s()):
+                before = len(tries.rows)
+                if not tries.generation(wish.trials or _NO_LIMIT):
+                    self.notes.append("Every candidate of the space that the predictions allow was tried.")
+                    break
+                progress.advance(len(tries.rows) - before)
+                progress.rename(f"search: {len(tries.rows)} trials, front {self._front_size()}")
+                self._tell()
+        say(f"{len(tries.rows)} short trials, {self._front_size()} on their front, {tries.ruled_out} candidates ruled out by prediction")
+        tries.second_rung()
+        tries.siblings(wish.packs)
+        return self._written(self._finals())
+
+    def _tell(self) -> None:
+        kept = f"{len(self.tries.rows)} finished trials are kept in {self.place}"
+        self.tell(f"{kept}: start the same command again and the search goes on from there.")
+
+    def _front_size(self) -> int:
+        return len(front_of([row.values for row in self.tries.good]))
+
+    def _reserved_s(self) -> float:
+        """Seconds that the packs need with the shortest full training."""
+        return self._needed_s(self.tries.best(_FEWEST_PACKS), 1)
+
+    def _needed_s(self, candidates: list[Candidate], epochs: int) -> float:
+        works = {student_signature(each.plan): self._work(each.plan, epochs) for each in candidates if _trains(each.plan)}
+        return self.tries.clock.packs_s(list(works.values()), len(candidates))
+
+    def _work(self, plan: Plan, epochs: int) -> float:
+        rows = len(self.tries.bench.materials.whole.rows("train"))
+        return self.tries.work(plan, rows * min(epochs, max(1, self.tries.maker.space.base.training.epochs)))
+
+    def _finals(self) -> list[Final]:
+        """The best candidates with the longest training that the time allows; at least one."""
+        tries, full = self.tries, max(1, self.tries.maker.space.base.training.epochs)
+        left = tries.clock.left_s * _PACKS_SHARE
+        sizes = range(tries.wish.packs, min(_FEWEST_PACKS, tries.wish.packs) - 1, -1)
+        options = [(packs, epochs) for epochs in range(full, 0, -1) for packs in sizes]
+        packs, epochs = next(
+            (option for option in options if self._needed_s(tries.best(option[0]), option[1]) <= left),
+            (min(_FEWEST_PACKS, tries.wish.packs), 1),
+        )
+        if epochs < full:
+            self.notes.append(
+                f"The packs were trained for {epochs} of {full} epochs, because the time was short: with more minutes they are better."
+            )
+        rows = tries.best_rows(packs)
+        finals = [Final(number, row.number, row.name, tries.maker.candidate(row.chosen)) for number, row in enumerate(rows, 1)]
+        return [with_epochs(final, epochs) for final in finals]
+
+    def _written(self, finals: list[Final]) -> Front:
+        tries = self.tries
+        builder = Builder(
+            self.place / "packs",
+            tries.bench.cache,
+            tries.bench.profile,
+            tries.bench.profile.name,
+            self.out,
+            tries.wish.effort,
+            tries.wish.target,
+        )
+        built = []
+        with bar("build the front", len(finals)) as progress:
+            for final in finals:
+                progress.rename(f"build pack {final.number} of {len(finals)}")
+                if (pack := builder.built(final)) is not None:
+                    built.append((final, *pack))
+                    say(f"pack {final.number}: {final.candidate.plan.student.name()} in {final.candidate.plan.precision}")
+                progress.advance()
+        factors = factors_of([(manifest, report) for _, manifest, report in built])
+        points = [point_of(final, manifest, report, factors, builder.command(final.number)) for final, manifest, report in built]
+        if builder.silent:
+            self.notes.append(builder.silent)
+        tries.maker = replace(tries.maker, factors=factors)
+        front = story(tries, self.key, without_dominated(points), factors, self.notes)
+        if tries.wish.pick:
+            front = pick(front, tries.wish.pick)
+        folders = {final.number: builder.pack_folder(final) for final, _, _ in built}
+        write_front(self.out, front, {final.number: final for final, _, _ in built}, folders)
+        return front
+
+
+def _trains(plan: Plan) -> bool:
+    return any(step.verb == "distill" for step in plan.steps)

@@ -1,0 +1,76 @@
+"""A trial: a candidate that is trained for a short time and judged on rows of the dev split, through the stages of a build."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgepack.core.errors import EdgepackError
+from edgepack.core.progress import hushed
+from edgepack.core.records import Frozen
+from edgepack.pipeline.build import through_steps
+from edgepack.pipeline.state import BuildState, TrainedModel
+from edgepack.plan.cost_model import Prediction
+from edgepack.plan.plan import make_plan
+from edgepack.plan.profile import Profile
+from edgepack.plan.recipe import Recipe
+from edgepack.search.rungs import Materials, Rung
+
+
+class Outcome(Frozen):
+    """What a trial says. score_drop: points lost against the teacher on the same rows; low and high: the score's 95 % interval.
+
+    file_mb: of the file that was written. seconds: that the trial took here; a stage from the cache takes none. failure: why there is
+    no score.
+    """
+
+    score: float | None = None
+    low: float | None = None
+    high: float | None = None
+    metric: str | None = None
+    score_drop: float | None = None
+    file_mb: float | None = None
+    params: int | None = None
+    seconds: float
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all trials of a search share."""
+
+    materials: Materials
+    profile: Profile
+    cache: Path
+
+    def outcome(self, recipe: Recipe, rung: Rung) -> Outcome:
+        """The score and size of a candidate's recipe. A candidate that cannot be built is an outcome too: it must not end the search."""
+        started = time.monotonic()
+        try:
+            with hushed():
+                state = self._through(recipe, rung)
+        except EdgepackError as error:
+            return Outcome(seconds=round(time.monotonic() - started, 2), failure=f"{error.problem}: {error.fix}")
+        row = state.ladder[-1]
+        return Outcome(
+            score=row.score.value if row.score else None,
+            low=row.score.low if row.score else None,
+            high=row.score.high if row.score else None,
+            metric=row.score.metric if row.score else None,
+            score_drop=row.score_drop,
+            file_mb=_file_mb(state.plan.coding is not None, row.details, row.file_mb, state.plan.predictions),
+            params=row.params,
+            seconds=round(time.monotonic() - started, 2),
+        )
+
+    def _through(self, whole: Recipe, rung: Rung) -> BuildState:
+        recipe = rung.recipe(whole)
+        material = self.materials.at(rung, recipe)
+        pieces = len(material.vocabulary_cut.order) if recipe.vocabulary is not None else None
+        plan = make_plan(self.profile, recipe, material.source.shape(material.task.name), pieces)
+        return through_steps(BuildState(material.source, material, plan, self.profile, self.cache, TrainedModel(material.source)))
+
+
+def _file_mb(is_coded: bool, details: dict[str, Any], file_mb: float, prediction: Prediction) -> float:
+    """Of the file as it ships: a coded one is smaller than the file that it is made from."""
+    return float(details.get("coded_mb", prediction.file_mb)) if is_coded else file_mb

@@ -1,0 +1,41 @@
+"""What a search is asked for, beside the recipe and the profile."""
+
+from pathlib import Path
+
+from edgepack.core.errors import EdgepackError
+from edgepack.core.records import Frozen
+from edgepack.measure.machines.targets import Target
+from edgepack.measure.measurement import QUICK, Effort
+from edgepack.search.front import check_pick
+from edgepack.search.study import SamplerName
+
+DEFAULT_TRIALS = 32
+
+
+class SearchWish(Frozen):
+    """trials: short trainings at most; None: as many as the time allows. minutes: until the front is written; None: no limit.
+
+    generation: trials that are drawn together; with as many workers they run together. packs: of the front. space: the TOML file that
+    narrows what varies. target: what measures the packs; None: nothing does, and their figures are predicted. pick: see front.pick.
+    """
+
+    trials: int | None = None
+    minutes: float | None = None
+    sampler: SamplerName = "tpe"
+    generation: int = 4
+    workers: int = 1
+    packs: int = 8
+    space: Path | None = None
+    target: Target | None = None
+    effort: Effort = QUICK
+    pick: str | None = None
+
+    def checked(self) -> "SearchWish":
+        """With a number of trials where neither that nor a time is given. EdgepackError: a number that makes no sense."""
+        for name, value in {"--trials": self.trials, "--minutes": self.minutes, "--packs": self.packs, "--workers": self.workers}.items():
+            if value is not None and value <= 0:
+                raise EdgepackError(f"{name} {value:g} leaves nothing to do", f"give {name} a number above 0, or leave it out")
+        if self.generation < 1:
+            raise EdgepackError(f"--generation {self.generation}: a generation has at least one trial", "give 1 or more")
+        check_pick(self.pick)
+        return self if self.trials or self.minutes else self.model_copy(update={"trials": DEFAULT_TRIALS})
