@@ -144,10 +144,12 @@ def without_dominated(points: Sequence[Point]) -> tuple[Point, ...]:
     return tuple(sorted(marked, key=lambda point: (point.is_dominated, point.score_drop or 0.0, point.latency_ms.value)))
 
 
-def with_epochs(final: Final, epochs: int) -> Final:
-    """The final with a training of so many epochs, where it trains at all."""
+def with_epochs(final: Final, epochs: int | None) -> Final:
+    """The final with a training of so many epochs, where it trains at all. None: as the user has it."""
     recipe: Recipe = final.candidate.recipe
-    training = recipe.training.model_copy(update={"epochs": min(epochs, recipe.training.epochs)})
+    if epochs is None or recipe.training.epochs == 0:
+        return final
+    training = recipe.training.model_copy(update={"epochs": epochs})
     return replace(final, candidate=replace(final.candidate, recipe=recipe.model_copy(update={"training": training})))
 
 

@@ -61,7 +61,7 @@ class Point(Frozen):
     over: dict[str, float]
     pack_id: str
     chosen: dict[str, Any]
-    epochs: int
+    epochs: int | None  # None: as many steps as progress needed
     recipe_file: str
     command: str
     is_dominated: bool = False

@@ -8,6 +8,7 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from edgepack.model.course import most_steps
 from edgepack.model.data import Data
 from edgepack.model.material import Material, gather
 from edgepack.plan.recipe import Recipe
@@ -41,11 +42,16 @@ class Rung:
         return recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": self.epochs})})
 
 
+def full_texts(recipe: Recipe, rows: int) -> int:
+    """How many texts a full training reads; where no epochs are stated, at most."""
+    epochs = recipe.training.epochs
+    return rows * max(1, epochs) if epochs is not None else most_steps(rows, recipe.training.batch_rows) * recipe.training.batch_rows
+
+
 def rungs_of(recipe: Recipe, data: Data, count: int = 2) -> tuple[Rung, ...]:
     """The short trainings before the full one, the shortest first."""
     rows, dev = len(data.splits.get("train", ())), len(data.splits.get("dev", ()))
-    epochs = recipe.training.epochs
-    whole = rows * max(1, epochs)
+    whole = full_texts(recipe, rows)
     least = min(whole, _LEAST_BATCHES * recipe.training.batch_rows)
     rungs = []
     for index in range(count):

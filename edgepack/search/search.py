@@ -13,7 +13,6 @@ from edgepack.core.locks import only_one
 from edgepack.core.progress import bar, say
 from edgepack.core.records import Frozen
 from edgepack.pipeline.keys import CHOOSERS, material_inputs
-from edgepack.plan.plan import Plan
 from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
 from edgepack.search.candidates import Candidate, Maker, student_signature
@@ -23,7 +22,7 @@ from edgepack.search.front import Front, pick
 from edgepack.search.pareto import front_of
 from edgepack.search.place import check_front_place, write_front
 from edgepack.search.pool import pool_of
-from edgepack.search.rungs import materials_of, rungs_of
+from edgepack.search.rungs import full_texts, materials_of, rungs_of
 from edgepack.search.space import space_of
 from edgepack.search.space_file import read_space
 from edgepack.search.story import story
@@ -136,31 +135,38 @@ class _Run:
         """Seconds that the packs need with the shortest full training."""
         return self._needed_s(self.tries.best(_FEWEST_PACKS), 1)
 
-    def _needed_s(self, candidates: list[Candidate], epochs: int) -> float:
-        works = {student_signature(each.plan): self._work(each.plan, epochs) for each in candidates if _trains(each.plan)}
+    def _needed_s(self, candidates: list[Candidate], epochs: int | None) -> float:
+        works = {student_signature(each.plan): self.tries.work(each.plan, self._texts(epochs)) for each in candidates}
         return self.tries.clock.packs_s(list(works.values()), len(candidates))
 
-    def _work(self, plan: Plan, epochs: int) -> float:
+    def _texts(self, epochs: int | None) -> int:
+        """That a training of so many epochs reads; None: as the user has it."""
         rows = len(self.tries.bench.materials.whole.rows("train"))
-        return self.tries.work(plan, rows * min(epochs, max(1, self.tries.maker.space.base.training.epochs)))
+        return full_texts(self.tries.maker.space.base, rows) if epochs is None else rows * epochs
 
     def _finals(self) -> list[Final]:
         """The best candidates with the longest training that the time allows; at least one."""
-        tries, full = self.tries, max(1, self.tries.maker.space.base.training.epochs)
+        tries, fewest = self.tries, min(_FEWEST_PACKS, self.tries.wish.packs)
         left = tries.clock.left_s * _PACKS_SHARE
-        sizes = range(tries.wish.packs, min(_FEWEST_PACKS, tries.wish.packs) - 1, -1)
-        options = [(packs, epochs) for epochs in range(full, 0, -1) for packs in sizes]
-        packs, epochs = next(
-            (option for option in options if self._needed_s(tries.best(option[0]), option[1]) <= left),
-            (min(_FEWEST_PACKS, tries.wish.packs), 1),
-        )
-        if epochs < full:
-            self.notes.append(
-                f"The packs were trained for {epochs} of {full} epochs, because the time was short: with more minutes they are better."
-            )
-        rows = tries.best_rows(packs)
-        finals = [Final(number, row.number, row.name, tries.maker.candidate(row.chosen)) for number, row in enumerate(rows, 1)]
+        options = [(packs, epochs) for epochs in self._epochs() for packs in range(tries.wish.packs, fewest - 1, -1)]
+        rows = tries.best_rows(tries.wish.packs)
+        candidates = [tries.maker.candidate(row.chosen) for row in rows]
+        fitting = (option for option in options if self._needed_s(candidates[: option[0]], option[1]) <= left)
+        packs, epochs = next(fitting, options[-1])
+        if epochs is not None:
+            self.notes.append(f"The time was short, so the packs were trained for {epochs} epochs: with more minutes they are better.")
+        chosen = zip(rows[:packs], candidates, strict=False)
+        finals = [Final(number, row.number, row.name, candidate) for number, (row, candidate) in enumerate(chosen, 1)]
         return [with_epochs(final, epochs) for final in finals]
+
+    def _epochs(self) -> list[int | None]:
+        """Lengths of a full training, the user's first, then halves of it down to one epoch."""
+        rows = len(self.tries.bench.materials.whole.rows("train"))
+        epochs, lengths = full_texts(self.tries.maker.space.base, rows) // max(1, rows), [None]
+        while epochs > 1:
+            epochs //= 2
+            lengths.append(epochs)
+        return lengths
 
     def _written(self, finals: list[Final]) -> Front:
         tries = self.tries
@@ -192,7 +198,3 @@ class _Run:
         folders = {final.number: builder.pack_folder(final) for final, _, _ in built}
         write_front(self.out, front, {final.number: final for final, _, _ in built}, folders)
         return front
-
-
-def _trains(plan: Plan) -> bool:
-    return any(step.verb == "distill" for step in plan.steps)
