@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from teachers import fine_tuned
+from teachers import fine_tuned, trained_from_scratch
 
 _SEED = 11
 _DEV_ROWS, _TEST_ROWS = 200, 600  # at most: an honest interval in a short time
@@ -23,6 +23,7 @@ class TaskOfData:
     rows: int
     model: str | None = None
     tagged: bool = False
+    small: bool = False  # a teacher of 4 x 128, trained from scratch
 
     def prepared(self, shared: Path, work: Path) -> tuple[Path, Path]:
         """The folders of the teacher and of the student's data, written where they are not there yet."""
@@ -36,7 +37,7 @@ class TaskOfData:
         whole = work.parent / "teachers" / self.read.__name__.strip("_")
         if not (whole / "data").exists():
             self._write(whole / "data", splits)
-        return fine_tuned(whole / "data", whole), data
+        return (trained_from_scratch if self.small else fine_tuned)(whole / "data", whole), data
 
     def _drawn(self, split: str, rows: Rows) -> Rows:
         most = {"train": self.rows, "dev": _DEV_ROWS, "test": _TEST_ROWS}[split]
@@ -131,6 +132,9 @@ TASKS = {
     "banking20-1000": TaskOfData(_banking20, 1000),
     "banking77-5000": TaskOfData(_banking77, 5000),
     "clinc50-650": TaskOfData(_clinc50, 650),
+    "clinc50-300-small": TaskOfData(_clinc50, 300, small=True),
+    "clinc50-650-small": TaskOfData(_clinc50, 650, small=True),
+    "clinc50-2000-small": TaskOfData(_clinc50, 2000, small=True),
     "clinc150-5000": TaskOfData(_clinc150, 5000),
     "hausa-300": TaskOfData(_hausa, 300, _ENTITIES, tagged=True),
     "hausa-1000": TaskOfData(_hausa, 1000, _ENTITIES, tagged=True),

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+    PreTrainedTokenizerFast,
+)
 
 from edgepack.model.checkpoint import quiet_transformers
 from edgepack.model.data import load_data
@@ -15,6 +22,7 @@ from edgepack.tasks import task_named
 
 TASK = task_named("text-classification")
 TRAINING = Training(epochs=3, batch_rows=32, learning_rate=2e-4)
+FROM_SCRATCH = Training(epochs=6, batch_rows=32, learning_rate=1e-3)
 SEED = 7
 MAX_LENGTH = 64
 
@@ -39,6 +47,36 @@ def fine_tuned(data: Path, folder: Path) -> Path:
         tokenizer.save_pretrained(output)
         model.save_pretrained(output)
     return output
+
+
+def trained_from_scratch(data: Path, folder: Path) -> Path:
+    """A BERT of 4 layers and a width of 128 with a WordPiece vocabulary of the train split: a teacher for machines that are busy."""
+    output = folder / "small-teacher"
+    if (output / "config.json").exists():
+        return output
+    loaded = load_data(str(data), TASK.name)
+    names, rows = loaded.labels, loaded.splits["train"]
+    tokenizer = _word_pieces([row.text for row in rows])
+    labels = {"id2label": dict(enumerate(names)), "label2id": {name: index for index, name in enumerate(names)}}
+    config = BertConfig(len(tokenizer), 128, 4, 4, 512, max_position_embeddings=MAX_LENGTH, pad_token_id=tokenizer.pad_token_id, **labels)
+    torch.manual_seed(SEED)
+    model = BertForSequenceClassification(config)
+    truth = np.array([names.index(row.label) for row in rows])
+    features = TASK.encode(tokenizer, rows, MAX_LENGTH)
+    train(model, features, truth, _cross_entropy, FROM_SCRATCH, folder / "small-training", SEED, f"train on {data.parent.name}")
+    tokenizer.save_pretrained(output)
+    model.save_pretrained(output)
+    return output
+
+
+def _word_pieces(texts: list[str]) -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=2000, special_tokens=special))
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    named = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True))
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=MAX_LENGTH, **named)
 
 
 def _cross_entropy(model, batch, truth):

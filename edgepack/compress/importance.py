@@ -1,4 +1,4 @@
-"""How important each head and FFN neuron is, by one of four measures: gradient, activation, magnitude, or random as a baseline."""
+"""How important each head and FFN neuron is, by one of five measures; `random` is the baseline."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,27 +8,40 @@ from torch import nn
 
 from edgepack.compress.activations import collect_activations
 from edgepack.compress.context import StageContext
+from edgepack.compress.refit import projections_after, second_moments, unrepairable
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
 from edgepack.model.batches import collate
-from edgepack.model.evaluation import pad_id_of, takes_types, use_all_cores
-from edgepack.model.structure import family_of_model, ffns_of, has_attention, head_dim_of, inputs_of, layer_shapes, layers_of, matrix_of
+from edgepack.model.evaluation import pad_id_of, padded, takes_types, use_all_cores
+from edgepack.model.structure import (
+    family_of_model,
+    ffns_of,
+    has_attention,
+    head_dim_of,
+    inputs_of,
+    kv_groups_of,
+    layer_shapes,
+    layers_of,
+    matrix_of,
+)
 from edgepack.plan.steps import Importance
+from edgepack.tasks.common.task import Features
 
 _ROWS = 512
 _BATCH_ROWS = 32
+_STREAM_ROWS = 16
 
 Scores = list[torch.Tensor]  # one value for each head by layer, or neuron by FFN, scaled to norm 1 in each
 
 
 def head_importance(model: nn.Module, context: StageContext, measure: Importance) -> Scores:
     """Scores [heads] by layer. See `_MEASURES` for where each measure comes from."""
-    return [_scaled(scores) for scores in _MEASURES[measure](model, context, "heads")]
+    return _comparable(_MEASURES[measure](model, context, "heads"), measure)
 
 
 def neuron_importance(model: nn.Module, context: StageContext, measure: Importance) -> Scores:
     """Scores [neurons] by FFN, see `ffns_of`."""
-    return [_scaled(scores) for scores in _MEASURES[measure](model, context, "ffn")]
+    return _comparable(_MEASURES[measure](model, context, "ffn"), measure)
 
 
 def _by_gradient(model: nn.Module, context: StageContext, unit: str) -> Scores:
@@ -63,6 +76,48 @@ def _by_activation(model: nn.Module, context: StageContext, unit: str) -> Scores
     """The mean magnitude of what each puts out, over real tokens. Muralidharan 2024 (Minitron)."""
     means = collect_activations(model, context.features)
     return means.heads if unit == "heads" else means.ffn
+
+
+def _by_remainder(model: nn.Module, context: StageContext, unit: str) -> Scores:
+    """What refit cannot repair: see `unrepairable`. Query heads that share keys and values are judged together, and share their score.
+
+    As a share of what passes by the layer, so that layers can be compared.
+    """
+    projections, group = projections_after(model, unit), kv_groups_of(model) if unit == "heads" else 1
+    size = group * (head_dim_of(model) if unit == "heads" else 1)
+    moments = second_moments(model, projections, context.features)
+    streams = _streams(model, context.features, projections)
+    scores = []
+    for projection, moment, stream in zip(projections, moments, streams, strict=True):
+        if projection is None or not inputs_of(projection):
+            scores.append(torch.zeros(0))
+            continue
+        lost = unrepairable(projection, moment, size) / (stream * moment[-1, -1])
+        scores.append((lost / group).repeat_interleave(group).float())
+    return scores
+
+
+def _streams(model: nn.Module, features: Sequence[Features], projections: Sequence[nn.Module | None]) -> list[float]:
+    """By projection the mean square of the hidden states behind its layer, summed over the width."""
+    squares = [1.0] * len(projections)
+    layers = layers_of(model)
+    each = len(projections) // len(layers)  # several FFNs may belong to a layer
+
+    def add(index: int) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor | tuple[torch.Tensor, ...]) -> None:
+            states = output[0] if isinstance(output, tuple) else output
+            squares[index * each : (index + 1) * each] = [float(states.square().sum(dim=-1).mean())] * each
+
+        return hook
+
+    handles = [layer.register_forward_hook(add(index)) for index, layer in enumerate(layers)]
+    try:
+        with torch.inference_mode():
+            model(**padded(features[:_STREAM_ROWS], pad_id_of(model), takes_types(model)))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return squares
 
 
 def _by_magnitude(model: nn.Module, context: StageContext, unit: str) -> Scores:
@@ -101,8 +156,14 @@ _MEASURES: dict[Importance, Callable[[nn.Module, StageContext, str], Scores]] = 
     "gradient": _by_gradient,
     "activation": _by_activation,
     "magnitude": _by_magnitude,
+    "remainder": _by_remainder,
     "random": _at_random,
 }
+
+
+def _comparable(scores: Scores, measure: Importance) -> Scores:
+    """What is lost for good is comparable as it is; other measures are scaled to norm 1 in each layer."""
+    return scores if measure == "remainder" else [_scaled(row) for row in scores]
 
 
 def _scaled(scores: torch.Tensor) -> torch.Tensor:

@@ -25,23 +25,23 @@ def refit(model: nn.Module, unit: str, keep: Sequence[Sequence[int]], features: 
     """
     use_all_cores()
     size = head_dim_of(model) if unit == "heads" else 1
-    projections = _projections(model, unit)
-    moments = _second_moments(model, projections, features[:_ROWS])
+    projections = projections_after(model, unit)
+    moments = second_moments(model, projections, features)
     for projection, moment, remaining in zip(projections, moments, keep, strict=True):
         if isinstance(projection, nn.Module) and len(remaining) * size < inputs_of(projection):
             _take_over(projection, moment.double(), [member * size + place for member in remaining for place in range(size)])
 
 
-def _projections(model: nn.Module, unit: str) -> list[nn.Module | None]:
-    """The output projections, None where there is no attention."""
+def projections_after(model: nn.Module, unit: str) -> list[nn.Module | None]:
+    """The output projections behind heads or neurons (`unit` is ffn); None where there is no attention."""
     family = family_of_model(model)
     if unit == "ffn":
         return [owner.get_submodule(family.ffn_out) for owner in ffns_of(model)]
     return [layer.get_submodule(family.attention_output) if has_attention(model, layer) else None for layer in layers_of(model)]
 
 
-def _second_moments(model: nn.Module, projections: Sequence[nn.Module | None], features: Sequence[Features]) -> list[torch.Tensor]:
-    """[width + 1, width + 1] each: of what goes into a projection at real tokens, and of a 1 for its bias."""
+def second_moments(model: nn.Module, projections: Sequence[nn.Module | None], features: Sequence[Features]) -> list[torch.Tensor]:
+    """[width + 1, width + 1] each, over the first rows: of what goes into a projection at real tokens, and of a 1 for its bias."""
     sums = [torch.zeros(0 if projection is None else inputs_of(projection) + 1) for projection in projections]
     sums = [torch.zeros(len(row), len(row)) for row in sums]
     real = torch.zeros(0)
@@ -55,7 +55,7 @@ def _second_moments(model: nn.Module, projections: Sequence[nn.Module | None], f
         return hook
 
     handles = [each.register_forward_pre_hook(add(index)) for index, each in enumerate(projections) if each is not None]
-    by_length = sorted(features, key=lambda item: len(item.ids))
+    by_length = sorted(features[:_ROWS], key=lambda item: len(item.ids))
     try:
         with torch.no_grad():
             for at in range(0, len(by_length), _BATCH_ROWS):
@@ -66,6 +66,21 @@ def _second_moments(model: nn.Module, projections: Sequence[nn.Module | None], f
         for handle in handles:
             handle.remove()
     return sums
+
+
+def unrepairable(projection: nn.Module, moment: torch.Tensor, size: int) -> torch.Tensor:
+    """[units]: how much of the projection's output is lost for good when a unit of `size` neighbours is cut and the others are refitted.
+
+    A sum over tokens of squared differences: tr(W_u S_u W_u'), where S_u, the inverse of the block of M^-1, is what the others do not tell
+    of the unit (as in Hassibi 1993, "Optimal brain surgeon").
+    """
+    width, has_bias = len(moment) - 1, projection.bias is not None
+    within = moment.double()[: width + has_bias, : width + has_bias]
+    ridge = torch.full((len(within),), _RIDGE * float(moment.diagonal()[:width].mean()) + 1e-12, dtype=torch.double)
+    ridge[width:] = 0.0
+    inverse, weights = torch.linalg.inv(within + ridge.diag()), matrix_of(projection).detach().double()
+    units = [slice(at, at + size) for at in range(0, width, size)]
+    return torch.stack([(weights[:, unit] @ torch.linalg.solve(inverse[unit, unit], weights[:, unit].T)).trace() for unit in units])
 
 
 def _take_over(projection: nn.Module, moment: torch.Tensor, remaining: Sequence[int]) -> None:

@@ -120,11 +120,13 @@ def choose(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budget
         ]
         return min(untrained, key=lambda choice: choice.overshoot), considered
     without_data = "" if recipe.data else " without data to train with"
+    unasked = ""
     if teacher.decodes and recipe.data:
-        without_data = " with a student that is of use, for a decoder needs far more text than a build has to win back more"
+        without_data = " with a student that is of use, for a decoder needs far more text than a build has to win back more,"
+        unasked = ". Heads of a decoder are cut only where --prune-heads asks for it: even the best ranking loses too much"
     raise EdgepackError(
         f"no plan{without_data} meets the budgets of {profile.name} for this model: the nearest one "
-        f"({nearest.student.name()} in {nearest.precision}) is predicted to need {in_words(nearest.broken)}",
+        f"({nearest.student.name()} in {nearest.precision}) is predicted to need {in_words(nearest.broken)}{unasked}",
         f"raise {' and '.join(budget.flag for budget in nearest.broken)}, or give --student (`same` keeps "
         "the shape) to build a pack over its budget"
         + ("" if recipe.data else ", or give --data, so that a smaller student can be distilled"),
@@ -149,7 +151,8 @@ def _choices(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budg
     precisions = coarse_alone(recipe, file_kind(teacher, runtime), _precisions(profile, recipe, teacher, runtime))
     can_train = recipe.data is not None
     _refuse_training_that_cannot_be(recipe, can_train)
-    fractions = (recipe.prune_heads,) if recipe.prune_heads is not None else _AUTO_PRUNING if can_train else (0.0,)
+    freely = _AUTO_PRUNING if can_train and not teacher.decodes else (0.0,)  # no ranking of a decoder's heads is good enough unasked
+    fractions = (recipe.prune_heads,) if recipe.prune_heads is not None else freely
     for fraction in fractions:
         pruned = cut_shape(teacher, recipe, fraction)
         for student in _students(profile, recipe, teacher, pruned, runtime, precisions[-1], budget):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     TaskName = str
 else:
     TaskName = Literal[task_names()]
-Importance = Literal["gradient", "activation", "magnitude", "random"]
+Importance = Literal["gradient", "activation", "magnitude", "remainder", "random"]
 Scope = Literal["layer", "model"]  # the same share in each layer, or the least important anywhere
 
 
@@ -167,7 +167,7 @@ class Recipe(Stated):
         Setting(
             "How heads and neurons are ranked: the least important are cut.",
             PRUNING,
-            unset="gradient",
+            unset="what keeps most for the task",
             searched=Searched(by_itself=False, matters=_cuts_units),
         ),
     ] = None

@@ -46,7 +46,7 @@ def crippled(teacher_folder):
     return model
 
 
-@pytest.mark.parametrize("measure", ["gradient", "activation", "magnitude"])
+@pytest.mark.parametrize("measure", ["gradient", "activation", "magnitude", "remainder"])
 def test_what_counts_for_nothing_is_the_least_important(crippled, context, measure):
     heads, neurons = (find(crippled, context, measure) for find in (head_importance, neuron_importance))
     assert heads[1].argmin() == USELESS_HEAD and heads[1][USELESS_HEAD] < 1e-6
@@ -54,7 +54,7 @@ def test_what_counts_for_nothing_is_the_least_important(crippled, context, measu
     assert [len(row) for row in neurons] == [shape.ffn for shape in layer_shapes(crippled)]
 
 
-@pytest.mark.parametrize("measure", ["gradient", "activation", "magnitude"])
+@pytest.mark.parametrize("measure", ["gradient", "activation", "magnitude", "remainder"])
 @pytest.mark.parametrize(("family", "task"), FAMILY_TASKS)
 def test_in_every_family_a_head_without_weights_is_the_least_important(tmp_path, family, task, measure):
     model, row = make_model(tmp_path, family, task), FAMILIES[family]

@@ -9,7 +9,7 @@ from models_shared import context_for
 from small import FAMILY_TASKS, make_model
 
 from edgepack.compress.pruning import prune_heads
-from edgepack.compress.refit import refit
+from edgepack.compress.refit import refit, unrepairable
 from edgepack.model.checkpoint import load_checkpoint
 from edgepack.model.evaluation import run_model
 from edgepack.model.structure import ffns_of, head_dim_of, inputs_of, layers_of, matrix_of
@@ -54,6 +54,25 @@ def test_in_every_family_the_outputs_come_nearer_to_what_they_were(tmp_path, fam
     refit(model, unit, keep, features)
     apart, plainly_apart = ((result - whole).square().mean().item() for result in (projections[0](remaining), plain))
     assert apart < 0.9 * plainly_apart
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_what_refit_cannot_repair_is_what_least_squares_leave(bias):
+    draw = torch.Generator().manual_seed(1)
+    inputs = torch.randn(400, 12, generator=draw, dtype=torch.double) @ torch.randn(12, 12, generator=draw, dtype=torch.double) + 1
+    projection = torch.nn.Linear(12, 5, bias=bias, dtype=torch.double)
+    ones = torch.cat([inputs, torch.ones(400, 1, dtype=torch.double)], dim=1)
+    ridge = 1e-2 * (inputs.square().sum() / 12)
+    lost = unrepairable(projection, ones.T @ ones, 3)
+    for unit in range(4):
+        others = [place for place in range(12) if place // 3 != unit]
+        kept = torch.cat([inputs[:, others], *([ones[:, -1:]] if bias else [])], dim=1)
+        part = inputs[:, unit * 3 : unit * 3 + 3]
+        penalty = torch.full((kept.shape[1],), float(ridge), dtype=torch.double)
+        penalty[len(others) :] = 0.0
+        told = torch.linalg.solve(kept.T @ kept + penalty.diag(), kept.T @ part)
+        error = ((part - kept @ told) @ projection.weight[:, unit * 3 : unit * 3 + 3].T).square().sum()
+        assert float(error) <= float(lost[unit]) <= 1.3 * float(error) + float(ridge)
 
 
 def test_redundant_neurons_are_taken_over_by_their_twins(teacher_folder, data_folder, tmp_path):

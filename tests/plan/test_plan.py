@@ -301,5 +301,8 @@ def test_no_decoder_student_is_planned_that_a_builds_data_cannot_teach():
     with pytest.raises(EdgepackError) as error:
         plan(teacher=SMOL, budget=roomy(ram_mb=whole / 4))
     assert "far more text than a build has" in error.value.problem and "raise --ram-mb" in error.value.fix
+    assert "only where --prune-heads asks" in error.value.problem
+    heads = next(step for step in plan(teacher=SMOL, student="same", prune_heads=0.25, budget=roomy()).steps)
+    assert heads.importance == "remainder"
     asked = plan(teacher=SMOL, student="10x576", precision="int8", budget=roomy())
     assert asked.student.name() == "10x576"
