@@ -15,17 +15,31 @@ from edgepack.plan.setting import RUN
 
 
 @takes_settings
-def plan(profile: Profile, cache: StageCache = None, json_: Json = False, **settings: Any) -> None:
+def plan(
+    profile: Profile,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show the nearest alternatives too, with their predictions.", rich_help_panel=RUN)
+    ] = False,
+    cache: StageCache = None,
+    json_: Json = False,
+    **settings: Any,
+) -> None:
     """Show what `build` would do and what it would cost on the device, before any work."""
     from rich.console import Group
 
-    from edgepack.cli.plan_views import plan_view
+    from edgepack.cli.plan_views import alternatives_view, plan_view
     from edgepack.pipeline.build import plan_formats
+    from edgepack.plan.explain import alternatives
 
     device = load_profile(profile)
-    plans = plan_formats(with_demo(recipe_of(settings), cache, with_weights=False), device)
-    content = [plan.as_json() for plan in plans]
-    print_result(content if len(plans) > 1 else content[0], json_, lambda: Group(*map(plan_view, plans)))
+    recipe = with_demo(recipe_of(settings), cache, with_weights=False)
+    plans = plan_formats(recipe, device)
+    content, views = [plan.as_json() for plan in plans], [plan_view(plan) for plan in plans]
+    if explain:
+        others = [alternatives(plan, device, recipe.model_copy(update={"format": plan.format})) for plan in plans]
+        content = [each | {"alternatives": [row.as_json() for row in rows]} for each, rows in zip(content, others, strict=True)]
+        views = [Group(view, alternatives_view(plan, rows)) for view, plan, rows in zip(views, plans, others, strict=True)]
+    print_result(content if len(plans) > 1 else content[0], json_, lambda: Group(*views))
 
 
 @takes_settings

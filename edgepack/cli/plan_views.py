@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from edgepack.plan.explain import Alternative
     from edgepack.plan.plan import Plan
     from edgepack.plan.profile_check import ProfileCheck
 
@@ -25,6 +26,20 @@ def plan_view(plan: Plan) -> RenderableType:
     note = f"Every figure here is predicted, none is measured. Latency is for {what}, on all cores; load is cold. {then.doubt()}"
     broken = [Text(f"over budget: {budget}", style="red") for budget in plan.broken]
     return Group(Text(head, style="bold"), Text(), *_steps(plan), _costs(plan), Text(note, style="dim"), *broken)
+
+
+def alternatives_view(plan: Plan, rows: list[Alternative]) -> RenderableType:
+    """The plan's nearest neighbours, each with one thing changed."""
+    then = plan.predictions
+    table = Table("changed", "flags", "MB", "ms", "load ms", "why not", box=None, pad_edge=False)
+    table.add_row(Text("the plan", "bold"), "", f"{then.file_mb:.1f}", f"{then.latency_ms:.1f}", f"{then.load_ms:.0f}", "")
+    for row in rows:
+        cells = ["–"] * 3
+        if row.prediction is not None:
+            cells = [f"{row.prediction.file_mb:.1f}", f"{row.prediction.latency_ms:.1f}", f"{row.prediction.load_ms:.0f}"]
+        kept = row.prediction is not None and not row.broken
+        table.add_row(row.change, row.flags, *cells, Text(row.verdict, "green" if kept else "red"))
+    return Group(Text(), Text("The nearest alternatives (predicted; none has a score before it is trained)", style="bold"), table)
 
 
 def _steps(plan: Plan) -> Iterator[RenderableType]:

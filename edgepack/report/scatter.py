@@ -11,6 +11,7 @@ from edgepack.report.charts import round_ticks
 _PLOT = 260  # pixels high
 _EDGE = 6.0  # percent of an axis that stay free at both ends
 _MOST_TICKS = 6
+_FAR = 1.6  # times the largest value
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,9 @@ class Dot:
 
 
 def scatter(title: str, dots: Sequence[Dot], x_unit: str, y_unit: str, limits: tuple[float | None, float | None] = (None, None)) -> Markup:
-    """Dots on two axes with round ticks. limits: of x and of y; what lies beyond is shaded. Lower is better on both."""
-    (x_limit, y_limit), xs, ys = limits, [dot.x for dot in dots], [dot.y for dot in dots]
+    """Dots on two axes with round ticks. limits: of x and of y; what lies beyond is shaded, where it is near. Lower is better on both."""
+    xs, ys = [dot.x for dot in dots], [dot.y for dot in dots]
+    x_limit, y_limit = (_near(limit, values) for limit, values in zip(limits, (xs, ys), strict=True))
     ys += [value for dot in dots for value in (dot.low, dot.high) if value is not None]
     x_ticks = round_ticks(0, max([*xs, x_limit or 0.0]) or 1.0)
     y_ticks = round_ticks(min([0.0, *ys]), max([*ys, y_limit or 0.0]) or 1.0)
@@ -54,9 +56,15 @@ def scatter(title: str, dots: Sequence[Dot], x_unit: str, y_unit: str, limits: t
     plot = Markup(
         '<div class="plot"><div class="y" aria-hidden="true">{}</div>{}<span></span><div class="x" aria-hidden="true">{}</div></div>'
     )
-    units = Markup('<p class="units">{} by {}</p>').format(visible(y_unit), visible(x_unit))
+    far = f"; the limit of {limits[0]:g} lies beyond the chart" if limits[0] is not None and x_limit is None else ""
+    units = Markup('<p class="units">{} by {}{}</p>').format(visible(y_unit), visible(x_unit), far)
     figure = Markup('<figure tabindex="0" role="group" aria-label="{0}"><figcaption>{0}</figcaption>{1}{2}</figure>')
     return figure.format(visible(title), units, plot.format(Markup("").join(names), drawing, Markup("").join(below)))
+
+
+def _near(limit: float | None, values: Sequence[float]) -> float | None:
+    """A limit that is so far above all dots that they would be squeezed together is not drawn."""
+    return None if limit is None or limit > _FAR * max(values, default=limit) else limit
 
 
 def _beyond(x: float | None, y: float | None) -> list[Markup]:

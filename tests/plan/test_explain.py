@@ -1,0 +1,55 @@
+"""What `plan --explain` shows: neighbours of the plan, each with one thing changed."""
+
+import json
+
+import pytest
+from command_line import edgepack
+from shapes import MINILM
+
+from edgepack.plan.explain import alternatives
+from edgepack.plan.plan import make_plan
+from edgepack.plan.profile import load_profile
+from edgepack.plan.recipe import Recipe
+
+PI = load_profile("raspberry-pi")
+
+
+def neighbours(recipe):
+    plan = make_plan(PI, recipe, MINILM)
+    return plan, {row.flags: row for row in alternatives(plan, PI, recipe)}
+
+
+def test_a_wider_precision_is_shown_with_the_budget_that_it_breaks():
+    plan, rows = neighbours(Recipe(model="m", data="d"))
+    assert plan.precision == "int8"
+    assert {"file_mb"} <= {budget.name for budget in rows["--precision fp32"].broken}
+    assert rows["--precision fp32"].student == plan.student.name(), "one thing is changed at a time"
+
+
+def test_a_layer_more_and_a_layer_less_are_shown():
+    plan, rows = neighbours(Recipe(model="m", data="d"))
+    deeper = next(row for row in rows.values() if row.change.startswith("a layer more"))
+    flatter = next(row for row in rows.values() if row.change.startswith("a layer less"))
+    assert flatter.prediction.latency_ms < plan.predictions.latency_ms < deeper.prediction.latency_ms
+
+
+@pytest.mark.parametrize(("fixed", "flag"), [({"precision": "int8"}, "--precision"), ({"student": "3x384"}, "--student")])
+def test_what_the_user_has_fixed_has_no_alternative(fixed, flag):
+    _, rows = neighbours(Recipe(model="m", data="d", **fixed))
+    assert rows and not any(name.startswith(flag) for name in rows)
+
+
+def test_without_data_no_student_is_shown():
+    _, rows = neighbours(Recipe(model="m", precision="int8", student="same"))
+    assert not any("--student" in flags or "--vocabulary" in flags for flags in rows)
+
+
+def test_the_command_prints_them(tmp_path):
+    from small import make_data, make_model
+
+    make_model(tmp_path / "model")
+    make_data(tmp_path / "data", {"train": 8, "dev": 4, "test": 4})
+    asked = ["plan", tmp_path / "model", "--data", tmp_path / "data", "--profile", "raspberry-pi", "--explain"]
+    done = edgepack(*asked)
+    assert done.returncode == 0 and "nearest alternatives" in done.stdout, done.stderr
+    assert json.loads(edgepack(*asked, "--json").stdout)["alternatives"]

@@ -1,0 +1,96 @@
+"""The front's page and what is picked from it."""
+
+import browsers
+import pytest
+from fronts import front, point
+
+from edgepack.core.errors import EdgepackError
+from edgepack.plan.profile import Budget
+from edgepack.report.scatter import Dot, scatter
+from edgepack.search.finals import without_dominated
+from edgepack.search.front import Front, check_pick, pick
+from edgepack.search.page import headline, page
+from edgepack.search.pareto import dominates
+
+
+@pytest.mark.parametrize(
+    ("wish", "number"),
+    [
+        ("score_drop=100", 1),
+        ("latency_ms=50", 2),
+        ("latency_ms=30,file_mb=12", 4),
+        ("score_drop=1", 1),
+        ("file_mb=9", 5),
+        ("load_ms=60", 6),
+    ],
+)
+def test_the_best_score_within_the_limits_is_picked(wish, number):
+    assert pick(front(), wish).picked == number
+
+
+def test_the_knee_is_neither_the_best_score_nor_the_fastest():
+    assert pick(front(), "knee").picked in (3, 4, 5)
+
+
+def test_a_limit_that_no_pack_keeps_is_refused_with_what_the_nearest_needs():
+    with pytest.raises(EdgepackError, match=r"nearest is pack 6: latency_ms is 9, over 8 by 12%"):
+        pick(front(), "latency_ms=8")
+
+
+@pytest.mark.parametrize(("wish", "fix"), [("latency=3", "latency_ms"), ("latency_ms=fast", "write latency_ms=30"), ("knees", "knee")])
+def test_a_pick_that_cannot_be_read_is_refused(wish, fix):
+    with pytest.raises(EdgepackError) as error:
+        check_pick(wish)
+    assert fix in error.value.fix
+
+
+def test_a_front_is_read_as_it_was_written():
+    assert Front.read(front().as_json(), "front.json") == front()
+
+
+def test_packs_that_another_beats_are_marked_and_come_last():
+    points = without_dominated([point(1, 1.0, 10.0, 5.0), point(2, 2.0, 12.0, 6.0), point(3, 0.5, 20.0, 8.0)])
+    assert [(each.number, each.is_dominated) for each in points] == [(3, False), (1, False), (2, True)]
+    assert dominates(points[1].values, points[2].values)
+
+
+def test_the_page_tells_every_pack_and_its_command_and_escapes_names():
+    text = page(front())
+    for each in front().points:
+        assert each.command in text and f'id="pack-{each.number}"' in text and f'href="#pack-{each.number}"' in text
+    assert "minilm &lt;b&gt;" in text and "minilm <b>" not in text
+    assert "over latency_ms" in text and "picked by knee" in text and "212 candidates ruled out" in text and "0.81" in text
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"points": ()}, "No pack could be built"),
+        ({"budget": Budget(file_mb=1)}, "keep every budget"),
+        ({"points": (point(1, 0.0, 60.0, 20.0, over={"latency_ms": 1.2}),)}, "None of the 1 packs keeps every budget"),
+        ({"points": (point(1, 0.0, 10.0, 20.0),)}, "It is the fastest too"),
+        ({"tried": (), "importance": {}, "correlation": None, "notes": (), "picked": None}, "Too few trials"),
+    ],
+)
+def test_a_page_of_little_is_whole(more, says):
+    changed = front(**more)
+    assert says in headline(changed) + page(changed)
+
+
+def test_a_scatters_limits_are_shaded():
+    drawn = scatter("t", [Dot(1.0, 2.0, "tried", "a")], "ms", "points", (0.5, None))
+    assert drawn.count('class="beyond"') == 1 and drawn.count('class="limit"') == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(browsers.missing() is not None, reason=str(browsers.missing()))
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_the_page_fits_a_screen_and_a_click_leads_to_the_pack(tmp_path, width):
+    (tmp_path / "index.html").write_text(page(front()))
+    with browsers.browser() as browser:
+        shown = browser.new_page(viewport={"width": width, "height": 800})
+        shown.goto(f"file://{tmp_path}/index.html")
+        assert shown.evaluate("document.documentElement.scrollWidth") <= width
+        assert shown.locator("figure svg circle").count() > 100
+        shown.locator('svg a[href="#pack-3"] circle').first.click()
+        assert shown.url.endswith("#pack-3") and shown.locator("#pack-3").is_visible()
