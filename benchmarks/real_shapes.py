@@ -4,10 +4,12 @@
 
 A miniature hides faults: exporters fold small weights and leave large ones. Each row is a whole build, which compares the export with
 torch, checks every matrix product against the plan and verifies its own pack; the table shows the products and the stored bytes by
-precision, and the file's size beside the prediction. It takes minutes a row. --layers cuts the depth alone: widths make the faults.
+precision, and the file's size beside the prediction. It takes up to minutes a row. Layers that repeat are left out, as widths and
+structure make the faults: --layers 0 builds all of them.
 """
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -25,17 +27,28 @@ from edgepack.core.errors import EdgepackError
 from edgepack.pack.manifest import Manifest, read_manifest
 from edgepack.pipeline.build import build
 from edgepack.plan.architectures import FAMILIES
-from edgepack.plan.precision import precision_names
+from edgepack.plan.precision import FileKind, all_precisions, precision_names
 from edgepack.plan.profile import load_profile
 from edgepack.plan.recipe import Recipe
 from edgepack.tasks import task_named
 
-_BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
-# Of the published models; the config classes of transformers state the others' own base shape by default.
+_BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072, "max_position_embeddings": 514}
+_LOCAL, _GLOBAL = "sliding_attention", "full_attention"
+# Of the published models that stand behind each: what differs from the defaults of transformers' config classes.
 SHAPES: dict[str, dict[str, Any]] = {
-    "albert": _BASE | {"embedding_size": 128, "vocab_size": 30000},  # albert-base-v2
-    "electra": _BASE | {"embedding_size": 768},  # electra-base
-    "deberta-v2": _BASE | {"vocab_size": 128100, "position_buckets": 256},  # deberta-v3-base
+    "albert": _BASE | {"embedding_size": 128, "vocab_size": 30000, "max_position_embeddings": 512},  # albert-base-v2
+    "bert": {},  # bert-base-uncased
+    "camembert": _BASE | {"vocab_size": 32005, "type_vocab_size": 1},  # camembert-base
+    "data2vec-text": _BASE | {"vocab_size": 50265, "type_vocab_size": 1},  # data2vec-text-base
+    "deberta-v2": _BASE | {"vocab_size": 128100, "position_buckets": 256, "type_vocab_size": 0, "max_position_embeddings": 512},  # v3-base
+    "distilbert": {},  # distilbert-base-uncased
+    "electra": _BASE | {"embedding_size": 768, "max_position_embeddings": 512},  # electra-base-discriminator
+    "mobilebert": {},  # mobilebert-uncased
+    "modernbert": {},  # ModernBERT-base
+    "mpnet": {"vocab_size": 30527, "max_position_embeddings": 514},  # mpnet-base
+    "roberta": _BASE | {"vocab_size": 50265, "type_vocab_size": 1},  # roberta-base
+    "xlm-roberta": _BASE | {"vocab_size": 250002, "type_vocab_size": 1},  # xlm-roberta-base
+    "gpt2": {},  # gpt2
     "llama": {
         "hidden_size": 576, "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3, "intermediate_size": 1536,
         "vocab_size": 49152, "max_position_embeddings": 2048, "tie_word_embeddings": True,
@@ -44,9 +57,24 @@ SHAPES: dict[str, dict[str, Any]] = {
         "hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2, "intermediate_size": 4864,
         "vocab_size": 151936, "max_position_embeddings": 2048, "tie_word_embeddings": True,
     },  # Qwen2.5-0.5B
+    "qwen3": {
+        "hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128,
+        "intermediate_size": 3072, "vocab_size": 151936, "max_position_embeddings": 2048, "tie_word_embeddings": True,
+    },  # Qwen3-0.6B
+    "smollm3": {"vocab_size": 128256, "max_position_embeddings": 2048, "tie_word_embeddings": True},  # SmolLM3-3B
+    "gemma2": {"vocab_size": 256000, "max_position_embeddings": 2048, "sliding_window": 512},  # gemma-2-2b
+    "gemma3_text": {
+        "hidden_size": 640, "num_hidden_layers": 18, "num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 256,
+        "intermediate_size": 2048, "vocab_size": 262144, "max_position_embeddings": 2048, "sliding_window": 512,
+    },  # gemma-3-270m
+    "mistral": {"vocab_size": 32000, "max_position_embeddings": 2048, "sliding_window": 512},  # Mistral-7B-v0.1
+    "phi3": {"max_position_embeddings": 2048, "original_max_position_embeddings": 2048, "sliding_window": 512},  # Phi-3-mini-4k
 }  # fmt: skip
+# The fewest layers in which each kind of layer stands; ALBERT's run from the same weights, so that all of them belong to its shape.
+FEWEST_LAYERS = {"albert": 12, "modernbert": 4, "smollm3": 4}
+OTHER_LAYERS: dict[str, dict[str, Any]] = {"gemma2": {"layer_types": [_LOCAL, _GLOBAL]}, "gemma3_text": {"layer_types": [_LOCAL, _GLOBAL]}}
+MOST_WEIGHTS = 150_000_000  # of a table of embeddings: a longer one has its width and fewer rows, so that a build fits into memory
 PROFILES = {"onnx": "raspberry-pi", "tflite": "phone"}
-BY_DEFAULT = ("albert", "bert", "distilbert", "modernbert")
 
 
 def make_real(family: str, folder: Path, **more: Any) -> None:
@@ -54,31 +82,42 @@ def make_real(family: str, folder: Path, **more: Any) -> None:
     import transformers
 
     facts = FAMILIES[family]
-    needed = {key: value for key, value in facts.tiny.items() if key in facts.only or key in facts.must_state}
+    needed = {key: value for key, value in facts.tiny.items() if key in facts.only or key in facts.must_state or key.endswith("_token_id")}
     task = task_named("text-generation" if facts.causal else "text-classification")
-    config = transformers.AutoConfig.for_model(facts.model_type, **(needed | SHAPES.get(family, {}) | more))
+    config = transformers.AutoConfig.for_model(facts.model_type, **(needed | SHAPES[family] | more))
+    config.vocab_size = min(config.vocab_size, MOST_WEIGHTS // getattr(config, "embedding_size", config.hidden_size))
     torch.manual_seed(0)
     getattr(transformers, task.auto_class).from_config(config, dtype=torch.float32).save_pretrained(folder)
     make_tokenizer(folder)
 
 
-def rows(family: str, formats: list[str], precisions: list[str], layers: int | None) -> Iterator[str]:
+def rows(family: str, formats: list[str], precisions: list[str] | None = None, layers: int | None = None) -> Iterator[str]:
+    """A row for each format and precision that there is for the family. layers: how many, None: the fewest, 0: all."""
+    facts = FAMILIES[family]
+    layers = FEWEST_LAYERS.get(family, 2) if layers is None else layers
+    cut = {facts.config_layers: layers} | OTHER_LAYERS.get(family, {}) if layers else {}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        make_real(family, folder / "model", **({FAMILIES[family].config_layers: layers} if layers else {}))
+        make_real(family, folder / "model", **cut)
         for file_format in formats:
-            for precision in precisions:
-                started, out = time.monotonic(), folder / f"{file_format}-{precision}"
-                recipe = Recipe.read(
-                    {"model": str(folder / "model"), "student": "same", "prune_heads": 0.0, "precision": precision, "format": file_format},
-                    "real_shapes",
-                )
-                try:
-                    build(recipe, load_profile(PROFILES[file_format]), out, folder / "cache", effort=None)
-                    cells = measured(read_manifest(out))
-                except EdgepackError as error:
-                    cells = [f"**{error.problem}**", "", "", ""]
+            there = [each.name for each in all_precisions() if FileKind(file_format, facts.causal) in each.quantize]
+            for precision in there if precisions is None else precisions:
+                started = time.monotonic()
+                cells = built(folder, file_format, precision)
                 yield f"| {family} | {file_format} | {precision} | {' | '.join(cells)} | {time.monotonic() - started:.0f} |"
+
+
+def built(folder: Path, file_format: str, precision: str) -> list[str]:
+    """The row's figures, or why there is no pack. The pack itself is dropped: those of all rows would fill a disk."""
+    out = folder / f"{file_format}-{precision}"
+    settings = {"model": str(folder / "model"), "student": "same", "prune_heads": 0.0, "precision": precision, "format": file_format}
+    try:
+        build(Recipe.read(settings, "real_shapes"), load_profile(PROFILES[file_format]), out, folder / "cache", effort=None)
+        return measured(read_manifest(out))
+    except EdgepackError as error:
+        return [f"**{error.problem}**", "", "", ""]
+    finally:
+        shutil.rmtree(out, ignore_errors=True)
 
 
 def measured(manifest: Manifest) -> list[str]:
@@ -91,10 +130,10 @@ def measured(manifest: Manifest) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("families", nargs="*", default=BY_DEFAULT, metavar="FAMILY")
-    parser.add_argument("--format", nargs="+", default=["onnx"], choices=["onnx", "tflite"])
-    parser.add_argument("--precision", nargs="+", default=["int8"], choices=precision_names())
-    parser.add_argument("--layers", type=int)
+    parser.add_argument("families", nargs="*", default=list(SHAPES), metavar="FAMILY")
+    parser.add_argument("--format", nargs="+", default=["onnx", "tflite"], choices=["onnx", "tflite"])
+    parser.add_argument("--precision", nargs="+", choices=precision_names(), help="default: all that there are for the family and format")
+    parser.add_argument("--layers", type=int, help="default: the fewest in which each kind of layer stands; 0: all")
     wished = parser.parse_args()
     print("| family | format | precision | matrix products | bytes of matrices and tables | MB | predicted MB | seconds |")
     print("|---|---|---|---|---|---|---|---|")

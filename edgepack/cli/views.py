@@ -174,6 +174,13 @@ def _confidence(report: Report) -> Iterator[RenderableType]:
         scores = [f"{second.value:.4f}", f"{second.low:.3f}–{second.high:.3f}"] if second else ["–", "–"]
         table.add_row(row.stage, *scores, *("–" if value is None else f"{value:.3f}" for value in known))
     yield from (Text(), table)
+    further = [(row.stage, score) for row in report.ladder for score in row.further]
+    if further:
+        table = Table("stage", "metric", "value", "95 %", box=None, pad_edge=False)
+        for stage, score in further:
+            interval = f"{score.low:.3f}–{score.high:.3f}"
+            table.add_row(stage, score.metric.replace("_", " "), f"{score.value:.4f}", interval)
+        yield from (Text(), table)
     binned = [row for row in report.ladder if row.calibration and row.calibration.by_teacher]
     if binned:
         columns = [f"{value.teacher:.2f}" for value in binned[0].calibration.by_teacher]

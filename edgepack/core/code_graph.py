@@ -67,6 +67,15 @@ def target_sha256(script: str) -> str:
     return digest.hexdigest()
 
 
+def module_sha256() -> str:
+    """One hash for the code in targets/ that makes answers of a pack's outputs, in whatever runtime."""
+    folder = shipped("targets")
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.py"), *folder.glob("module/*.py")]):
+        digest.update(f"{path.relative_to(folder).as_posix()}:".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
 def _imported_names(path: Path) -> list[str]:
     names: list[str] = []
     for node in ast.walk(ast.parse(path.read_bytes())):

@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -23,6 +24,11 @@ def hashes_under(folder: Path, without: str) -> dict[str, str]:
     """The sha256 of every file in a folder and in those below it, by its path from there; of all but those of the name `without`."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != without)
     return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
+
+
+def write_json(path: Path, content: object) -> None:
+    """As people read it: one value a line, and letters of all languages as they are."""
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def write_atomically(path: Path, text: str) -> None:

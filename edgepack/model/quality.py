@@ -29,11 +29,12 @@ def judge_outputs(
     narrower = teacher is not None and task.metric_of_narrower and task.metric not in known
     name = task.metric_of_gold if task.metric_of_gold in known else task.metric_of_narrower if narrower else task.metric
     first = known.pop(name or task.metric, None)
-    second = next(iter(known.values()), None)
+    second, *further = [*known.values()] or [None]
     theirs = None if teacher is None else task.decide(teacher, features, rows)
     return Quality(
         score=_scored(first) if first else None,
         second=_scored(second) if second else None,
+        further=tuple(score for metric in further if (score := _scored(metric)) is not None),
         flip_share=None if theirs is None else flip_share(answers.decisions, theirs),
         calibration=task.calibration(answers),
         groups=_groups(answers, first or second),

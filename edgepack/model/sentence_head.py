@@ -50,6 +50,8 @@ class SentenceHead(nn.Module):
         vectors = self.parts[0](hidden if self.logits is None else self.logits(hidden), mask)
         for part in self.parts[1:]:
             vectors = part(vectors)
+        if self.statement.most_active:
+            vectors = _largest(vectors, min(self.statement.most_active, self.width))
         if self.dimensions is None:  # the library cuts as its folder says, and leaves vectors as short as they become
             return vectors[:, : self.statement.dimensions] if self.statement.dimensions else vectors
         if self.dimensions == self.width:
@@ -145,6 +147,12 @@ class _Splade(nn.Module):
         for _ in range(self.times):
             logits = (logits + 1).log()  # runtimes know no log1p; a weight below 1e-7 becomes 0
         return logits
+
+
+def _largest(weights: torch.Tensor, count: int) -> torch.Tensor:
+    """The largest weights as they are, the others 0. Weights that are equal to the last of them stay too."""
+    least = weights.topk(count, dim=-1).values[:, -1:]
+    return weights * (weights >= least).to(weights.dtype)
 
 
 class _Dense(nn.Module):

@@ -47,6 +47,7 @@ class StageRecord(Frozen):
     coded_mb: float | None = None  # the layers' matrices after an ideal entropy coder, where the stage left a model
     score: Score | None
     second: Score | None  # the task's second metric; it judges nothing
+    further: tuple[Score, ...] = ()  # of a task with more than two metrics
     score_drop: float | None  # points lost against the teacher; negative where it is better
     flip_share: float | None  # decisions that differ from the teacher's
     calibration: Calibration | None

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
-from edgepack.core.code_graph import code_sha256, library_versions_of, target_sha256
+from edgepack.core.code_graph import code_sha256, library_versions_of, module_sha256, target_sha256
 from edgepack.core.host import usable_cores
 from edgepack.core.records import Frozen
 from edgepack.measure.machines.transports.local import script_of, versions_beside
@@ -71,6 +71,7 @@ class StageInputs(Frozen):
     pieces_sha256: str | None = None
     file: FileInputs | None = None
     gate: GateInputs | None = None
+    module_sha256: str | None = None  # the code of a module, where raw texts are put to it
     seed: int | None = None
     threads: int  # a sum in another order is another sum
     machine: str
@@ -85,8 +86,8 @@ def teacher_inputs(material: Material, roots: Sequence[str]) -> StageInputs:
 
 
 def library_inputs(material: Material, roots: Sequence[str]) -> StageInputs:
-    """Of the comparison with the model's own library, which reads what the teacher reads."""
-    return _of_the_material("own library", material, roots)
+    """Of the comparison with the model's own library, which reads what the teacher reads, and asks as a module does."""
+    return _of_the_material("own library", material, roots).model_copy(update={"module_sha256": module_sha256()})
 
 
 def _of_the_material(stage: str, material: Material, roots: Sequence[str]) -> StageInputs:
@@ -113,6 +114,7 @@ def step_inputs(state: BuildState, step: Step, roots: Sequence[str]) -> StageInp
         pieces_sha256=material.vocabulary_cut.sha256 if cuts else None,
         file=_file_inputs(state.plan, material) if is_file else None,
         gate=_gate_inputs(state.plan, material) if isinstance(step, Quantize) else None,
+        module_sha256=module_sha256() if isinstance(step, Quantize) else None,
         seed=material.recipe.seed,
         **computed,
     )

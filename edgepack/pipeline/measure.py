@@ -132,6 +132,7 @@ def _with_quality(manifest: Manifest, quality: Quality) -> StageRecord:
     update = {
         "score": score,
         "second": quality.second or built.second,
+        "further": quality.further or built.further,
         "score_drop": round(score.drop_from(teacher), 3) if score and teacher else None,
         "calibration": calibration,
         "groups": quality.groups,

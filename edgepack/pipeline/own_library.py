@@ -17,7 +17,7 @@ from edgepack.core.showing import shown
 from edgepack.model.material import Material
 from edgepack.pack.runnable import Runnable
 from edgepack.pipeline.keys import library_inputs
-from edgepack.pipeline.packing import write_tokenizer
+from edgepack.pipeline.pack_texts import write_tokenizer
 from edgepack.pipeline.scoring import load_model
 from edgepack.pipeline.state import BuildState
 from edgepack.ship.load import device_module
@@ -48,14 +48,14 @@ class _TorchSession:
         return [output] if len(self.task.outputs) == 1 else list(np.moveaxis(output, -1, 0))
 
     def decoder(self, positions: int) -> "_TorchDecoder":
-        return _TorchDecoder(self, positions)
+        return _TorchDecoder(self.model, positions)
 
 
 class _TorchDecoder:
-    """Reads the whole text again for every token: there is nothing to go wrong with a cache. length: as of a file's decoder."""
+    """Reads a text with transformers' own cache, as `generate` does. length: as of a file's decoder; a shorter text is read anew."""
 
-    def __init__(self, session: _TorchSession, positions: int) -> None:
-        self._session, self._ids, self.positions = session, list[int](), positions
+    def __init__(self, model: "nn.Module", positions: int) -> None:
+        self._model, self._ids, self._cache, self.positions = model, list[int](), None, positions
 
     @property
     def length(self) -> int:
@@ -63,12 +63,20 @@ class _TorchDecoder:
 
     @length.setter
     def length(self, count: int) -> None:
-        del self._ids[count:]
+        if count < len(self._ids):
+            del self._ids[count:]
+            self._cache = None
 
     def step(self, ids: list[int]) -> np.ndarray:
         """Logits [vocabulary] of what follows."""
+        import torch
+
         self._ids += ids
-        logits: np.ndarray = self._session.run(self._ids, [0] * len(self._ids))[0][-1]
+        unread = self._ids if self._cache is None else ids
+        with torch.inference_mode():
+            outputs = self._model(input_ids=torch.tensor([unread]), past_key_values=self._cache, use_cache=True)
+        self._cache = outputs.past_key_values
+        logits: np.ndarray = outputs.logits[0, -1].float().numpy()
         return logits
 
 

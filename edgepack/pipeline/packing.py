@@ -1,23 +1,21 @@
 """Makes the pack's folder from the results of the stages: everything but the report."""
 
-import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edgepack.core.cache import library_versions
+from edgepack.core.files import write_json
 from edgepack.measure.machines.transports.local import versions_beside
-from edgepack.model.material import Material
 from edgepack.model.source import Source
-from edgepack.model.statements.tokenizer_config import WHOLE_FILE
-from edgepack.model.tokenizer_types import without_types
 from edgepack.pack.attempts import Attempt
 from edgepack.pack.attestation import write_attestation
 from edgepack.pack.manifest import Manifest, Origin, seal
 from edgepack.pack.runnable import Runnable, write_runnable
 from edgepack.pipeline.checks import check_shipped_products
 from edgepack.pipeline.coding_stage import coded
+from edgepack.pipeline.pack_texts import longest_text, write_tokenizer
 from edgepack.pipeline.state import BuildState, ExportedFile, QuantizedFile
 from edgepack.pipeline.vector_stage import with_codes
 from edgepack.plan.coded_costs import predicted, ways
@@ -28,7 +26,6 @@ from edgepack.plan.runtime import runtime_facts
 from edgepack.plan.shape import ModelShape
 from edgepack.report.model_card import write_model_card
 
-_TOKENIZER_CONFIG = "tokenizer_config.json"
 _NOT_IN_CONFIG = ("_name_or_path", "auto_map")  # a path of somebody's machine; code that a pack does not bring
 
 
@@ -49,7 +46,7 @@ def write_pack(folder: Path, state: BuildState, command: str) -> Pack:
     material, plan, checkpoint = state.material, state.plan, state.work.checkpoint
     runnable = state.model_file.runnable
     _copy_model(state.model_file, folder)
-    max_length = _max_length(runnable, material)
+    max_length = longest_text(runnable, material)
     write_tokenizer(material, max_length, folder, "token_type_ids" in runnable.inputs)
     if plan.format == "tflite":
         _describe(folder / runnable.model, state, max_length)
@@ -60,10 +57,10 @@ def write_pack(folder: Path, state: BuildState, command: str) -> Pack:
     labels = {str(index): name for index, name in sorted(material.id2label.items())}
     stated = None if material.answers is None else material.answers.as_json()
     runnable = runnable.model_copy(update={"max_length": max_length, "labels": labels, "answers": stated})
-    _write_json(folder / "labels.json", labels)
+    write_json(folder / "labels.json", labels)
     if runnable.is_decoder and plan.format == "onnx":
-        _write_json(folder / GENAI_FILE, genai_config(checkpoint.config, runnable))
-    _write_json(folder / "config.json", model_config(checkpoint.config, labels))
+        write_json(folder / GENAI_FILE, genai_config(checkpoint.config, runnable))
+    write_json(folder / "config.json", model_config(checkpoint.config, labels))
     stored = _stored(folder / runnable.model)
     if plan.coding:
         runnable, row = coded(folder, runnable, plan.coding, state.ladder[-1])
@@ -152,13 +149,6 @@ def _copy_model(work: ExportedFile | QuantizedFile, folder: Path) -> None:
         shutil.copyfile(path, folder / path.name)
 
 
-def _max_length(runnable: Runnable, material: Material) -> int:
-    """What a text is cut to: a decoder reads a long one in parts, as far as its cache goes."""
-    if runnable.has_fixed_lengths and not runnable.is_decoder:
-        return runnable.buckets[-1]
-    return min(material.max_length, runnable.positions or material.max_length)
-
-
 def _describe(file: Path, state: BuildState, max_length: int) -> None:
     """Puts into the file itself what stands in the pack beside it: an app may take the file alone."""
     from edgepack.export.tflite_metadata import Facts, write_metadata
@@ -184,29 +174,5 @@ def model_config(config: dict[str, Any], labels: dict[str, str]) -> dict[str, An
     return entries | ({"id2label": labels, "label2id": {name: int(index) for index, name in labels.items()}} if labels else {})
 
 
-def write_tokenizer(material: Material, max_length: int, folder: Path, takes_types: bool = False) -> None:
-    """tokenizer.json cuts at the pack's length and pads nothing: an app need not know.
-
-    takes_types: the model reads types of tokens, which are all 0 where the tokenizer does not give them.
-    """
-    tokenizer = material.tokenizer
-    tokenizer.backend_tokenizer.no_padding()
-    tokenizer.backend_tokenizer.enable_truncation(max_length, direction=tokenizer.truncation_side)
-    tokenizer.model_max_length = max_length
-    if isinstance(tokenizer.chat_template, dict):  # several by name would be a folder of their own
-        tokenizer.chat_template = tokenizer.chat_template.get("default")
-    tokenizer.save_pretrained(folder)
-    if takes_types and "token_type_ids" not in tokenizer.model_input_names:
-        whole = folder / WHOLE_FILE
-        _write_json(whole, without_types(json.loads(whole.read_text(encoding="utf-8"))))
-    config = json.loads((folder / _TOKENIZER_CONFIG).read_text(encoding="utf-8"))
-    if config.get("tokenizer_class") == "TokenizersBackend":  # transformers 5's own name for what all of them call so:
-        _write_json(folder / _TOKENIZER_CONFIG, config | {"tokenizer_class": "PreTrainedTokenizerFast"})
-
-
 def _origin(source: Source) -> Origin:
     return Origin(name=source.name, sha256=source.sha256, revision=source.revision)
-
-
-def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -21,6 +21,7 @@ from edgepack.pack.runnable import RUNNABLE_FILE, Runnable, read_runnable, write
 from edgepack.pipeline.checks import checked_decoding, products_in_float
 from edgepack.pipeline.gate import judge_attempt
 from edgepack.pipeline.scoring import file_outputs, file_size_mb, judged
+from edgepack.pipeline.served_gate import ServedGate, served_gate
 from edgepack.pipeline.state import BuildState, QuantizedFile
 from edgepack.plan.plan import Plan
 from edgepack.plan.runtime import Format
@@ -44,6 +45,7 @@ class _Judge:
     features: Sequence[Features]
     expected: Outputs
     runnable: Runnable  # of the fp32 export, and of all that is made from it
+    served: ServedGate | None  # where raw texts are answered otherwise than token ids
 
     def judge(self, folder: Path, candidate: Candidate) -> Attempt:
         from edgepack.quantize.matrix_products import count_matrix_products
@@ -51,6 +53,7 @@ class _Judge:
         in_float = products_in_float(folder / self.runnable.model, candidate, self.plan.teacher.family)
         outputs = file_outputs(folder, self.plan, self.features, f"judge {candidate.recipe}")
         quality = judge_attempt(self.material.task, outputs, self.expected, self.features, self.rows, self.material.labels)
+        quality |= self.served.judge(folder) if self.served else {}
         drop, limit = quality["score_drop"], self.plan.budget.score_drop
         return Attempt(
             recipe=candidate.recipe,
@@ -59,11 +62,14 @@ class _Judge:
             products=count_matrix_products(folder / self.runnable.model),
             limit=limit,
             passed=None if drop is None or limit is None else drop <= limit,
-            details=candidate.details | self._coded(folder, candidate),
+            details=candidate.details | self._coded(folder, candidate) | self._on_raw_texts(),
             sensitivity=candidate.sensitivity,
             in_float=in_float,
             **quality,
         )
+
+    def _on_raw_texts(self) -> dict[str, int]:
+        return {"rows_that_raw_texts_decide_otherwise": self.served.differing} if self.served else {}
 
     def _coded(self, folder: Path, candidate: Candidate) -> dict[str, float]:
         """What the file takes once its weights are coded, where they were rounded for that."""
@@ -161,4 +167,6 @@ def _judge(material: Material, plan: Plan, exported: Path) -> _Judge:
     picked = sorted(np.random.default_rng(material.recipe.seed).permutation(len(rows))[:GATE_ROWS])
     rows = [rows[index] for index in picked]
     features = material.encoded(rows) if rows else material.sample[1]
-    return _Judge(material, plan, rows, features, file_outputs(exported, plan, features, "judge the fp32 export"), read_runnable(exported))
+    expected, runnable = file_outputs(exported, plan, features, "judge the fp32 export"), read_runnable(exported)
+    served = served_gate(exported, runnable, material, plan, rows, features, expected)
+    return _Judge(material, plan, rows, features, expected, runnable, served)

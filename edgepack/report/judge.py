@@ -146,7 +146,7 @@ def _notes(manifest: Manifest, measurement: Measurement | None) -> Iterator[str]
     for row in manifest.ladder:
         if row.details:
             yield f"{row.stage}: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in row.details.items())
-    scores = {score.metric for row in manifest.ladder for score in (row.score, row.second) if score}
+    scores = {score.metric for row in manifest.ladder for score in (row.score, row.second, *row.further) if score}
     yield from (note for metric, note in METRIC_NOTES.items() if metric in scores)
     yield from (f"The plan itself predicts {broken}." for broken in manifest.plan.broken)
     if measurement is None or not measurement.is_the_device:

@@ -44,14 +44,21 @@ def weakest(ladder: Sequence[StageRecord]) -> list[Weak]:
 
 def quality_charts(ladder: Sequence[StageRecord]) -> dict[str, Any]:
     """SVG by name; None where the rows do not tell."""
+    names = further_metrics(ladder)
     known = [(row.stage, row.calibration.by_teacher) for row in ladder if row.calibration and row.calibration.by_teacher]
     return {
         "ladder": _scores([(row.stage, row.score) for row in ladder if row.score]),
         "second": _scores([(row.stage, row.second) for row in ladder if row.second]),
+        "further": [_scores([(row.stage, score) for row in ladder for score in row.further if score.metric == name]) for name in names],
         "reliability": _reliability(ladder),
         "true_class": _true_class(known) if known else None,
         "flips": _flips(known[1:]) if known[1:] else None,
     }
+
+
+def further_metrics(ladder: Sequence[StageRecord]) -> list[str]:
+    """The names of metrics behind the first two, in the order of the task."""
+    return list(dict.fromkeys(score.metric for row in ladder for score in row.further))
 
 
 def _scores(rows: Sequence[tuple[str, Score]]) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -20,6 +21,7 @@ from edgepack.tasks.common.encoding import type_ids
 from edgepack.tasks.common.library import Figures, Library
 from edgepack.tasks.common.metrics import Answers, Metric, mean_of, spearman
 from edgepack.tasks.common.rows import Record, Row
+from edgepack.tasks.common.similarity import COMPARED, Similarity, unit_length
 from edgepack.tasks.common.task import Features, Outputs, Task, WordsOf
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ class VectorAnswers(Frozen):
 
     prompts: dict[str, str] = Field(default_factory=dict)
     default_prompt: str | None = None
-    similarity: Literal["cosine", "dot", "euclidean", "manhattan"] = "cosine"
+    similarity: Similarity = "cosine"
     dimensions: int | None = None
     sparse: bool = False
     codes: VectorCodes | None = None  # known once the file is built
@@ -135,24 +137,25 @@ def _decide(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row])
     return [None] * len(outputs)
 
 
-def _metrics(answers: Answers) -> tuple[Metric, ...]:
-    """Cosine to the teacher's embedding of the same text; then how pairs are ranked by their cosine: as the data's own scores
-    rank them (Reimers and Gurevych 2019), or, without such, as the teacher ranks neighbours in one fixed shuffle of the texts.
+def _metrics(answers: Answers, similarity: Similarity = "cosine") -> tuple[Metric, ...]:
+    """Cosine to the teacher's embedding of the same text; then how pairs are ranked: by the folder's similarity as the data's own scores
+    rank them (Reimers and Gurevych 2019), or, without such, by cosine as the teacher ranks neighbours in one fixed shuffle of the texts.
     """
-    return tuple(_each_metric(answers))
+    return tuple(_each_metric(answers, similarity))
 
 
-def _each_metric(answers: Answers) -> Iterator[Metric]:
+def _each_metric(answers: Answers, similarity: Similarity) -> Iterator[Metric]:
     rows = np.array([item.row for item in answers.features])
-    ours = _unit_length(answers.outputs)
-    teacher = None if answers.teacher is None else _unit_length(answers.teacher)
+    ours = unit_length(answers.outputs)
+    teacher = None if answers.teacher is None else unit_length(answers.teacher)
     if teacher is not None and ours.shape == teacher.shape:  # a narrower student's embeddings live in a space of their own
         yield Metric("cosine_to_teacher", rows, mean_of((ours * teacher).sum(axis=1)))
     _, first, texts = np.unique(rows, return_index=True, return_counts=True)  # the two texts of a pair are neighbours
     first = np.array([at for at in first[texts == 2] if answers.rows[rows[at]].gold is not None], dtype=int)
     if len(first) >= _FEWEST_PAIRS:
         truth = np.array([answers.rows[row].gold for row in rows[first]])
-        yield Metric("spearman", rows[first], spearman((ours[first] * ours[first + 1]).sum(axis=1), truth))
+        pairs = (np.stack(answers.outputs)[at].astype(float) for at in (first, first + 1))
+        yield Metric("spearman", rows[first], spearman(COMPARED[similarity](*pairs), truth))
     if teacher is not None and len(ours) >= _FEWEST_PAIRS and (len(first) < _FEWEST_PAIRS or ours.shape != teacher.shape):
         first = np.random.default_rng(0).permutation(len(ours))
         second = np.roll(first, 1)
@@ -160,11 +163,16 @@ def _each_metric(answers: Answers) -> Iterator[Metric]:
         yield Metric("spearman_to_teacher", rows[first], spearman(cosines, expected))
 
 
-def _unit_length(outputs: Outputs) -> np.ndarray:
-    vectors = np.stack(outputs).astype(float)
-    lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    units: np.ndarray = vectors / lengths
-    return units
+def _fitted(task: Task, source: Any, recipe: Any) -> Task:
+    return _compared_by(task, source.sentence.similarity if source.sentence else "cosine")
+
+
+def _restored(task: Task, answers: VectorAnswers | None) -> Task:
+    return _compared_by(task, answers.similarity if answers else "cosine")
+
+
+def _compared_by(task: Task, similarity: Similarity) -> Task:
+    return replace(task, metrics=partial(_metrics, similarity=similarity))
 
 
 def _forward(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -264,6 +272,8 @@ TASK = Task(
     head_outputs=0,
     uses_pooler=False,
     answer_record=VectorAnswers,
+    fitted=_fitted,
+    restored=_restored,
     answers=_answers,
     prompted=_prompted,
     prompts=lambda answers: tuple(answers.prompts.values()),

@@ -210,7 +210,7 @@ def _figures_of_tokens(ids: Sequence[int]) -> Figures:
 
 
 _ASKED_TOKENS = 12
-_LONGEST_PROMPT = 200  # characters: without a cache every token costs the whole text
+_LONGEST_PROMPT = 500  # characters: a check of 32 texts takes seconds
 
 
 _GENERATE = Library(

@@ -35,6 +35,12 @@ def load(folder=None, threads: int | None = None, manifest_file: str = MODULE_FI
     return Model(folder, manifest, texts, session.Session(_decoded(folder, manifest, threads, cache), manifest, threads))
 
 
+def opened(folder, manifest, place, threads) -> Model:
+    """As load(), of files that the caller has just written: nothing is checked. place: the folder of tokenizer.json."""
+    weights = _decoded(folder, manifest, threads, None)
+    return Model(folder, manifest, Texts(place, manifest), _session_module(manifest["format"]).Session(weights, manifest, threads))
+
+
 class Model:
     """Call it with what its task takes: see tasks.py and writing.py. Threads may share it. Use it in `with`, or close() it."""
 

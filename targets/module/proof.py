@@ -146,7 +146,8 @@ def _arguments(task, entry) -> list:
 
 
 def _labels(answer) -> dict:
-    scores = {label["name"]: round(label["score"], 6) for label in answer["scores"][:_SCORES_KEPT]}
+    names = [label["name"] for label in answer["scores"]]  # a score under a name that two labels share would be either's
+    scores = {label["name"]: round(label["score"], 6) for label in answer["scores"][:_SCORES_KEPT] if names.count(label["name"]) == 1}
     return {"label": answer["label"], "chosen": list(answer["chosen"]), "scores": scores}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgepack.core.code_graph import code_sha256, library_versions_of, modules_of, target_sha256
+from edgepack.core.code_graph import code_sha256, library_versions_of, module_sha256, modules_of, target_sha256
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = {"export onnx", "export tflite", "quantize int8", "quantize fp16"}
@@ -128,6 +128,19 @@ def test_a_target_script_is_hashed_with_what_it_imports(tmp_path, monkeypatch):
         text = (targets / file).read_text()
         (targets / file).write_text(text + "# another line\n")
         assert (target_sha256("run_onnxruntime.py") != before) is moves, file
+        (targets / file).write_text(text)
+
+
+def test_the_code_of_a_module_is_hashed_with_all_that_it_runs_on(tmp_path, monkeypatch):
+    from edgepack.core import code_graph
+
+    targets = shutil.copytree(ROOT / "targets", tmp_path / "targets", ignore=shutil.ignore_patterns("node_modules"))
+    monkeypatch.setattr(code_graph, "shipped", lambda folder: targets)
+    before = module_sha256()
+    for file in ("module/tags.py", "open_onnxruntime.py"):
+        text = (targets / file).read_text()
+        (targets / file).write_text(text + "# another line\n")
+        assert module_sha256() != before, file
         (targets / file).write_text(text)
 
 

@@ -1,5 +1,7 @@
 """Metrics, intervals and calibration against values worked out by hand, and against what must hold for any outputs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from edgepack.tasks.common.metrics import spearman
 from edgepack.tasks.common.rows import Row
 from edgepack.tasks.common.scores import Score
 from edgepack.tasks.common.task import Features
+from edgepack.tasks.feature_extraction import VectorAnswers
 
 TAGS = {"O": 0, "B-PER": 1, "I-PER": 2, "B-LOC": 3, "I-LOC": 4}
 SEEDS = st.integers(0, 2**32 - 1)
@@ -128,6 +131,10 @@ def test_embeddings_are_compared_with_the_teachers_and_with_the_datas_own_scores
     quality = judge_outputs(task_named("feature-extraction"), outputs, features, rows, {}, [2 * vector for vector in outputs])
     assert (quality.score.metric, quality.score.value, quality.score.rows) == ("spearman", 1.0, 20)
     assert (quality.second.metric, quality.second.value) == ("cosine_to_teacher", 1.0)
+    by_dot = task_named("feature-extraction").restored(task_named("feature-extraction"), VectorAnswers(similarity="dot"))
+    dots = [Row("", text="a", text_pair="b", gold=float(a @ b)) for a, b in zip(outputs[::2], outputs[1::2], strict=True)]
+    assert judge_outputs(by_dot, outputs, features, dots, {}, None).score.value == 1.0
+    assert judge_outputs(task_named("feature-extraction"), outputs, features, dots, {}, None).score.value < 1.0
     singles = [Row("", text="a")] * 40
     alone = [Features([1], [0], index) for index in range(40)]
     noisy = [vector + random.normal(size=8) * 0.3 for vector in outputs]
@@ -147,6 +154,21 @@ def test_embeddings_of_another_width_are_judged_by_which_texts_they_find_alike()
     quality = judge_outputs(task, narrower, features, rows, {}, list(teacher))
     assert quality.score.metric == "spearman_to_teacher" and 0.5 < quality.score.value < 1
     assert quality.second is None
+
+
+def test_no_metric_of_a_task_is_dropped():
+    task = task_named("text-classification")
+    both = task.metrics
+
+    def three(answers):
+        return (*both(answers), replace(both(answers)[0], name="a_third"))
+
+    features = [Features([1], [0], index) for index in range(8)]
+    rows = [Row("", text="a", label=str(index % 2)) for index in range(8)]
+    outputs = list(np.eye(2)[[0, 1, 1, 1, 0, 0, 0, 1]])
+    quality = judge_outputs(replace(task, metrics=three), outputs, features, rows, {"0": 0, "1": 1}, None)
+    assert quality.second.metric == "macro_f1"
+    assert [(score.metric, score.value) for score in quality.further] == [("a_third", quality.score.value)]
 
 
 def test_texts_of_a_pair_are_embedded_apart(teacher_folder):

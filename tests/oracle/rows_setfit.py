@@ -1,14 +1,15 @@
-"""SetFit: a logistic regression of scikit-learn behind a sentence-transformers model, once the refusal's own lines have converted it."""
+"""SetFit: a logistic regression, or a layer of torch, behind a sentence-transformers model, converted by the lines of the refusal."""
 
 import contextlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import joblib
 import numpy as np
+import torch
 from rows_basic import TEXTS
 from rows_embeddings import NORMALIZE, PROMPTS, Part, pooling, sentence, write_json
 from sentence_transformers import SentenceTransformer
@@ -31,15 +32,23 @@ def regression(classes: Sequence[object], several: bool = False) -> object:
     return LogisticRegression().fit(vectors, np.array(classes)[np.arange(60) % len(classes)])
 
 
+def layer(**settings: object) -> object:
+    """SetFit's own head, as `use_differentiable_head` makes it."""
+    from setfit import SetFitHead
+
+    torch.manual_seed(0)
+    return SetFitHead(in_features=HIDDEN, device="cpu", **settings)
+
+
 def setfit(
     folder: Path, classes: Sequence[object] = (0, 1, 2), several: bool = False, parts: Sequence[Part] = (pooling("cls"),),
-    stated: dict[str, object] | None = None, convert: bool = True, **more: object,
+    stated: dict[str, object] | None = None, convert: bool = True, head: Callable[[], object] | None = None, **more: object,
 ) -> None:  # fmt: skip
     """As SetFit's save_pretrained writes it, and then as the lines of the refusal make it."""
     sentence(folder, parts, **more)
-    head = regression(classes, several)
-    joblib.dump(head, folder / "model_head.pkl")
-    joblib.dump(head, folder.parent / HEAD)
+    fitted = head() if head else regression(classes, several)
+    joblib.dump(fitted, folder / "model_head.pkl")
+    joblib.dump(fitted, folder.parent / HEAD)
     write_json(folder / "config_setfit.json", {"normalize_embeddings": False, "labels": None} | (stated or {}))
     if convert:
         run_the_lines_that_convert(folder)
@@ -61,8 +70,9 @@ def predict(folder: Path, calls: Calls) -> list[Answer]:
     answers = []
     for (text,) in calls:
         vector = model.encode([text], normalize_embeddings=bool(stated["normalize_embeddings"]))
-        scores = head.predict_proba(vector)[0]
-        names = stated["labels"] or head.classes_
+        is_layer = isinstance(head, torch.nn.Module)
+        scores = head.predict_proba(torch.from_numpy(vector))[0].detach() if is_layer else head.predict_proba(vector)[0]
+        names = stated["labels"] or (range(len(scores)) if is_layer else head.classes_)
         pairs = [(str(name), float(score)) for name, score in zip(names, scores, strict=True)]
         ranked = [{"name": name, "score": score} for name, score in sorted(pairs, key=lambda pair: -pair[1])]
         answers.append({"label": ranked[0]["name"], "score": ranked[0]["score"], "scores": ranked})
@@ -73,12 +83,16 @@ def row(name: str, refused: str | None = None, **more: object) -> Situation:
     return Situation(f"SetFit: {name}", "text-classification", partial(setfit, **more), TEXTS, predict, refused=refused)
 
 
+TWO = {"labels": ["no", "yes"]}
 NAMES = {"labels": ["negative", "neutral", "positive"]}
 SITUATIONS = [
     row("three classes"),
-    row("two classes with names", classes=(0, 1), stated={"labels": ["no", "yes"]}),
+    row("two classes with names", classes=(0, 1), stated=TWO),
     row("classes that are texts", classes=("a", "b", "c", "d"), parts=[pooling("mean"), NORMALIZE]),
     row("vectors that are made 1 long", stated=NAMES | {"normalize_embeddings": True}),
+    row("its own layer of torch", head=partial(layer, out_features=3)),
+    row("its own layer, another temperature, no bias", head=partial(layer, out_features=2, temperature=0.2, bias=False), stated=TWO),
+    row("its own layer, several labels at once", head=partial(layer, out_features=3, multitarget=True), stated=NAMES),
     row("several labels at once", several=True, stated=NAMES),
     row("a pickled head", convert=False, refused=r"model_head\.pkl.*a pickle can run any code"),
     row("a default prompt", prompts={"prompts": PROMPTS, "default_prompt_name": "query"}, refused="default_prompt_name"),

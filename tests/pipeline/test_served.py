@@ -30,7 +30,7 @@ def served(tmp_path, cache, **settings):
 
 def write(folder, lines):
     folder.mkdir()
-    for split, choice in (("train", lines[:20]), ("test", lines[20:])):
+    for split, choice in (("train", lines[:20]), ("dev", lines[20:]), ("test", lines[20:])):
         for suffix in choice[0]:
             separator = "\n\n" if suffix == "conll" else "\n"
             (folder / f"{split}.{suffix}").write_text(separator.join(each[suffix] for each in choice) + "\n")
@@ -45,11 +45,14 @@ def test_tags_of_every_scheme_are_scored_on_running_text(scheme, strategy, tmp_p
     write(tmp_path / "data", [{"conll": "\n".join(f"{word} {names[at % len(names)]}" for at, word in enumerate(words))} for words in rows])
     result, report = served(tmp_path, cache, aggregation=strategy, words="white-space")
     assert result.score.metric == "span_f1" and result.score.rows == 20
+    attempt = read_manifest(tmp_path / "pack").ladder[-1].attempts[-1]
     if strategy == "max":  # the surest token of a word decides in place of its first
         assert result.differing and result.score != result.token_score
+        assert attempt.details["rows_that_raw_texts_decide_otherwise"]  # the gate scores raw texts too
         assert any(f"the pack answers {result.differing} rows differently than on token ids" in fact for fact in report.facts)
         return
     assert result.differing == 0 and result.score == result.token_score
+    assert "rows_that_raw_texts_decide_otherwise" not in attempt.details
     assert any("On raw texts, as an app gives them, the pack has the same score" in fact for fact in report.facts)
 
 

@@ -20,7 +20,7 @@ from edgepack.report.first_screen import TILES, VERDICTS
 from edgepack.report.judge import judge
 from edgepack.report.records import BUDGETS, Report
 from edgepack.report.write import html, markdown
-from edgepack.tasks.common.scores import GroupScore
+from edgepack.tasks.common.scores import GroupScore, Score
 
 ROOMY = {"file_mb": 1e4, "ram_mb": 1e4, "latency_ms": 1e5, "load_ms": 1e6, "score_drop": 100.0}
 
@@ -111,6 +111,14 @@ def test_the_terminal_shows_quality_within_80_columns(manifest, measured):
     assert rows[2][1:] == [f"{each.true_class:.2f}" for each in shipped.calibration.by_teacher]
     worst = shipped.groups[0]
     assert any(line.startswith(f"weakest class: {worst.name} f1 {worst.value:.4f} of {worst.rows} rows") for line in lines)
+
+
+def test_every_metric_of_a_task_is_shown(manifest, measured):
+    third = Score(metric="a_third", value=0.4321, low=0.4, high=0.5, rows=9)
+    ladder = tuple(row.model_copy(update={"further": (third,)}) for row in manifest.ladder)
+    report = judge(manifest, measured).model_copy(update={"ladder": ladder})
+    for text in (html(report), markdown(report), "\n".join(in_terminal(report)).replace(" ", "_")):
+        assert "a_third" in text and "0.4321" in text
 
 
 def test_languages_are_all_shown(manifest, measured):

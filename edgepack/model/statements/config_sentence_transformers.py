@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any, get_args
 
-from edgepack.model.statements.sentence_record import Similarity
 from edgepack.model.statements.statement_file import check_keys, read_object, refusal, typed
+from edgepack.tasks.common.similarity import Similarity
 
 FILE = "config_sentence_transformers.json"
 _KNOWN = (
@@ -17,15 +17,15 @@ _KNOWN = (
 
 
 def read_sentence_transformers(folder: Path, usual: Similarity = "cosine") -> dict[str, Any]:
-    """dimensions, prompts, default_prompt and similarity of a SentenceStatement. Prompts that are null are left out.
+    """dimensions, most_active, prompts, default_prompt and similarity of a SentenceStatement. Prompts that are null are left out.
 
     usual: the similarity of a folder that states none.
     """
     content = read_object(folder / FILE)
     check_keys(FILE, content, _KNOWN)
-    if content.get("max_active_dims") is not None:
-        why = "only the largest weights of a sparse vector would stay, and that is not reproduced"
-        raise refusal(FILE, "max_active_dims", content["max_active_dims"], why, "set it to null, and keep the largest weights in your app")
+    most_active = typed(FILE, content, "max_active_dims", int, None)
+    if most_active is not None and most_active < 1:
+        raise refusal(FILE, "max_active_dims", most_active, "at least one weight of a sparse vector stays", "set it to null")
     prompts = typed(FILE, content, "prompts", dict, {})
     for name, text in prompts.items():
         if text is not None and not isinstance(text, str):
@@ -42,4 +42,10 @@ def read_sentence_transformers(folder: Path, usual: Similarity = "cosine") -> di
     dimensions = typed(FILE, content, "truncate_dim", int, None)
     if dimensions is not None and dimensions < 1:
         raise refusal(FILE, "truncate_dim", dimensions, "a vector has at least one number", "set it to null")
-    return {"dimensions": dimensions, "prompts": texts, "default_prompt": default if default in texts else None, "similarity": similarity}
+    return {
+        "dimensions": dimensions,
+        "most_active": most_active,
+        "prompts": texts,
+        "default_prompt": default if default in texts else None,
+        "similarity": similarity,
+    }

@@ -23,7 +23,8 @@ head, config = joblib.load(folder / "model_head.pkl"), folder / "config_setfit.j
 stated = json.loads(config.read_text()) if config.is_file() else {}
 several = hasattr(head, "estimators_") or getattr(head, "multitarget", False)  # labels that are decided one by one
 if hasattr(head, "linear"):  # SetFit's own head in torch
-    weight, bias = head.linear.weight.detach().numpy(), head.linear.bias.detach().numpy()
+    weight = head.linear.weight.detach().numpy() / (head.temperature + head.eps)
+    bias = 0 * weight[:, 0] if head.linear.bias is None else head.linear.bias.detach().numpy() / (head.temperature + head.eps)
 else:
     parts = getattr(head, "estimators_", [head])  # LogisticRegression, or one of it for each label
     assert all(type(part).__name__ == "LogisticRegression" and part.solver != "liblinear" for part in parts), parts

@@ -1,6 +1,7 @@
 """A sentence-transformers folder as a whole: its statement files as one SentenceStatement."""
 
 from pathlib import Path
+from typing import Any
 
 from edgepack.model.statements.config_sentence_transformers import FILE as PROMPTS_FILE
 from edgepack.model.statements.config_sentence_transformers import read_sentence_transformers
@@ -28,6 +29,8 @@ def read_sentence_folder(folder: Path) -> SentenceStatement | None:
     if asked["dimensions"] is not None and (setfit is not None or is_sparse):
         why = "only a SentenceTransformer's vectors are cut"
         raise refusal(PROMPTS_FILE, "truncate_dim", asked["dimensions"], why, "set it to null")
+    if not is_sparse:
+        _check_dense(asked)
     if setfit is not None:
         return _classifier(setfit, SentenceStatement(parts=parts, max_length=length, lower_case=lower_case, **asked))
     if any(asked["prompts"].values()):
@@ -36,6 +39,12 @@ def read_sentence_folder(folder: Path) -> SentenceStatement | None:
                 why = "a prompt whose tokens are left out of the vector is not reproduced"
                 raise refusal(f"{entry['path']}/config.json", "include_prompt", False, why, f"remove the prompts from {PROMPTS_FILE}")
     return SentenceStatement(parts=parts, max_length=length, lower_case=lower_case, **asked)
+
+
+def _check_dense(asked: dict[str, Any]) -> None:
+    if asked["most_active"] is not None:
+        why = "only a SparseEncoder keeps its largest weights alone"
+        raise refusal(PROMPTS_FILE, "max_active_dims", asked["most_active"], why, "set it to null")
 
 
 def _classifier(setfit: SetFit, body: SentenceStatement) -> SentenceStatement:
@@ -56,4 +65,5 @@ def _without_modules(folder: Path) -> SentenceStatement | None:
     if not any((folder / name).is_file() for name in (*FILES, PROMPTS_FILE)):
         return None
     asked = read_sentence_transformers(folder)
+    _check_dense(asked)
     return SentenceStatement(**asked)

@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from edgepack.core.records import Frozen
+from edgepack.tasks.common.similarity import Similarity
 
 PoolingMode = Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
 SpladeStrategy = Literal["max", "sum"]
 SpladeActivation = Literal["relu", "log1p_relu"]
-Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
 
 
 class Pooling(Frozen):
@@ -68,6 +68,7 @@ class SentenceStatement(Frozen):
     default_prompt: str | None = None
     similarity: Similarity = "cosine"
     dimensions: int | None = None  # so many of a vector's first numbers are kept where the user asks for no other number
+    most_active: int | None = None  # of a sparse vector: so many of its largest weights stay, and the others become 0
     labels: tuple[str, ...] = ()  # of a SetFit model, whose last part gives their logits
     function: Literal["softmax", "sigmoid"] = "softmax"  # what makes scores of those
 

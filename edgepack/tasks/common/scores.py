@@ -98,6 +98,7 @@ class Quality(Frozen):
 
     score: Score | None = None
     second: Score | None = None
+    further: tuple[Score, ...] = ()  # of a task with more than two metrics
     flip_share: float | None = None  # decisions that differ from the teacher's: by row, or by word or token where a row has many
     calibration: Calibration | None = None
     groups: tuple[GroupScore, ...] = ()  # the worst first
