@@ -103,10 +103,11 @@ def main() -> None:
     parser.add_argument("kinds", nargs="*", metavar="KIND", default=list(KINDS))
     parser.add_argument("--precision", default="int8")
     parser.add_argument("--texts", type=int, default=200)
-    parser.add_argument("--score-drop", type=float, default=100.0, help="hundredths of the cosine to the teacher that the gate lets go")
+    parser.add_argument("--score-drop", type=float, help="hundredths of the cosine to the teacher that the gate lets go")
     parser.add_argument("--sensitive", type=int, help="groups of products that stay in float")
     options = parser.parse_args()
-    settings = {"precision": options.precision, "budget": {"score_drop": options.score_drop}}
+    settings = {"precision": options.precision}
+    settings |= {} if options.score_drop is None else {"budget": {"score_drop": options.score_drop}}
     settings |= {} if options.sensitive is None else {"sensitive": options.sensitive}
     print("| folder | cosine, mean | least | build and texts, s |\n| --- | --- | --- | --- |", flush=True)
     missed = 0

@@ -19,7 +19,7 @@ from edgepack.model.material import Material
 from edgepack.pack.attempts import Attempt
 from edgepack.pack.runnable import RUNNABLE_FILE, Runnable, read_runnable, write_runnable
 from edgepack.pipeline.checks import checked_decoding, products_in_float
-from edgepack.pipeline.gate import judge_attempt
+from edgepack.pipeline.gate import judge_attempt, least_cosine
 from edgepack.pipeline.scoring import file_outputs, file_size_mb, judged
 from edgepack.pipeline.served_gate import ServedGate, served_gate
 from edgepack.pipeline.state import BuildState, QuantizedFile
@@ -109,7 +109,7 @@ def make(state: BuildState, step: Quantize, place: Stage) -> dict[str, Any]:
     if not is_first():
         return {}
     material, plan, exported = state.material, state.plan, state.model_file
-    judge = _judge(material, plan, exported.folder)
+    judge, floor = _judge(material, plan, exported.folder), least_cosine(material)
     attempts: list[Attempt] = []
     for_curve: list[Attempt] = []
     for candidate in candidates(step, exported.folder, _calibration_texts(material)):
@@ -120,9 +120,9 @@ def make(state: BuildState, step: Quantize, place: Stage) -> dict[str, Any]:
         attempts.append(judge.judge(folder, candidate))
         say(f"  {candidate.recipe}: {attempts[-1].verdict()}")
         for_curve += [attempts[-1]] if candidate.for_curve else []
-        if attempts[-1].passed is not False and not candidate.for_curve:
+        if attempts[-1].passed is not False and not candidate.for_curve and not _is_coarse(attempts[-1], floor):
             break
-    attempts = _keep_best(attempts, for_curve, place.folder, exported.runnable.model)
+    attempts = _keep_best(attempts, for_curve, place.folder, exported.runnable.model, floor)
     runnable = quantized_runnable(step, exported.folder)
     write_runnable(place.folder, runnable)
     details = dict(attempts[-1].details)
@@ -139,10 +139,14 @@ def after(state: BuildState, step: Quantize, place: Stage) -> tuple[BuildState, 
     return replace(state, work=QuantizedFile(state.work.checkpoint, place.folder, read_runnable(place.folder))), place.record
 
 
-def _keep_best(attempts: list[Attempt], for_curve: list[Attempt], folder: Path, model: str) -> list[Attempt]:
+def _is_coarse(attempt: Attempt, floor: float | None) -> bool:
+    return floor is not None and attempt.cosine is not None and attempt.cosine < floor
+
+
+def _keep_best(attempts: list[Attempt], for_curve: list[Attempt], folder: Path, model: str, floor: float | None) -> list[Attempt]:
     """Moves the best attempt's files into `folder` and removes the others; returns the attempts with the best one last."""
     offered = [attempt for attempt in attempts if not any(attempt is other for other in for_curve)]
-    best = min(offered, key=lambda attempt: (attempt.passed is False, attempt.score_drop or 0.0))
+    best = min(offered, key=lambda attempt: (attempt.passed is False, _is_coarse(attempt, floor), attempt.score_drop or 0.0))
     for path in (folder / f"attempt-{attempts.index(best)}").glob(f"*{Path(model).suffix}*"):
         path.rename(folder / path.name)
     for index in range(len(attempts)):

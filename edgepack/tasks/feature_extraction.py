@@ -281,6 +281,7 @@ TASK = Task(
     needs_teacher=True,
     metric_of_narrower="spearman_to_teacher",
     metric_of_gold="spearman",
+    least_cosine=0.998,  # searches rank what lies close together, and a budget of points of the cosine is far too wide for that
     default_importance="activation",  # without labels there is no loss to take a gradient of
     shown=lambda row: {"text": row.text, "text_pair": None, "prompt": None},
     raw_texts=_behind_prompts,

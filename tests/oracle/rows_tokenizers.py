@@ -39,6 +39,21 @@ def adding(*tokens: tuple[str, dict[str, bool]]) -> Callable[[Path], None]:
     return lambda folder: with_tokens(folder, *tokens)
 
 
+def beyond(folder: Path, special: bool) -> None:
+    """A token that the embeddings have no row for."""
+    make(folder, "bert")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens([AddedToken("kitchen!", special=special)])
+    tokenizer.save_pretrained(folder)
+
+
+def large(folder: Path) -> None:
+    """A tokenizer.json as large as that of XLM-RoBERTa."""
+    make(folder, "bert")
+    path = folder / "tokenizer.json"
+    path.write_text(path.read_text(encoding="utf-8") + " " * 17_000_000, encoding="utf-8")
+
+
 def of_kind_cut_left(folder: Path, kind: str) -> None:
     of_kind(folder, kind)
     path = folder / "tokenizer_config.json"
@@ -76,6 +91,9 @@ SITUATIONS = [
     row("special tokens split", partial(with_statement, split_special_tokens=True), refused="split_special_tokens = True"),
     row("pieces at random", with_dropout, refused="model.dropout = 0.1"),
     row("a padding token beyond the rows", partial(with_statement, file="config.json", pad_token_id=99999), refused="pad_token_id = 99999"),
+    row("a token beyond the embeddings", partial(beyond, special=False), refused="kitchen!.*embeddings have"),
+    row("a special token beyond the embeddings", partial(beyond, special=True)),
+    row("a file of 17 MB", large),
     row("added tokens", adding(("JAZZ", {}), ("<new>", {"special": True})), ADDED),
     row("added tokens that take blanks", adding(("JAZZ", {"lstrip": True}), ("<new>", {"rstrip": True})), ADDED),
     row("added tokens, normalized or not", adding(("JAZZ", {"normalized": True}), ("<new>", {"normalized": False})), ADDED),

@@ -20,9 +20,9 @@ def read_list(path: Path) -> list[Any]:
     return content
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path, limit_bytes: int = _BYTES) -> dict[str, Any]:
     """A JSON object; empty where there is no such file."""
-    return read_json_object(path, _BYTES, _SAVE_AGAIN) if path.is_file() else {}
+    return read_json_object(path, limit_bytes, _SAVE_AGAIN) if path.is_file() else {}
 
 
 def refusal(file: str, key: str, value: Any, why: str, fix: str) -> EdgepackError:

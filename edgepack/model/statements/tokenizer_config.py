@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edgepack.core.errors import EdgepackError
+from edgepack.core.reading import TOKENIZER_BYTES
+from edgepack.core.showing import shown
 from edgepack.model.statements.statement_file import read_object, refusal
 
 FILE, WHOLE_FILE = "tokenizer_config.json", "tokenizer.json"
@@ -21,14 +24,41 @@ def check_tokenizer_statements(folder: Path, config: Mapping[str, Any]) -> tuple
     if stated.get("split_special_tokens"):
         why = "special tokens in a text are split into pieces, and tokenizer.json cannot hold that"
         raise refusal(FILE, "split_special_tokens", stated["split_special_tokens"], why, "set it to false, or remove it")
-    model = read_object(folder / WHOLE_FILE).get("model")
+    whole = read_object(folder / WHOLE_FILE, TOKENIZER_BYTES)  # of XLM-RoBERTa 17 MB, of Gemma 34
+    model = whole.get("model")
     if isinstance(model, dict) and model.get("dropout"):
         why = "a text gets other pieces each time"
         raise refusal(WHOLE_FILE, "model.dropout", model["dropout"], why, "set it to null: dropout is for training")
     _check_pad_id(config)
+    lines = _check_ids(whole, config)
     if config.get("pad_token_id") is None and not stated.get("pad_token"):
-        return ("the folder names no padding token: texts are read one at a time, and what is padded elsewhere is masked",)
-    return ()
+        lines += ("the folder names no padding token: texts are read one at a time, and what is padded elsewhere is masked",)
+    return lines
+
+
+def _check_ids(whole: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str, ...]:
+    """EdgepackError: a text can become an id that the embeddings have no row for. A line where only a special token's own text does."""
+    rows, model, added = config.get("vocab_size"), whole.get("model"), whole.get("added_tokens")
+    if not isinstance(rows, int) or not isinstance(model, dict):
+        return ()
+    vocab = model.get("vocab")
+    if isinstance(vocab, dict):
+        pieces = list(vocab.items())
+    else:  # Unigram: pieces with their scores
+        pieces = [(each[0] if isinstance(each, list) and each else each, at) for at, each in enumerate(vocab or [])]
+    tokens = [token for token in added or [] if isinstance(token, dict)] if isinstance(added, list) else []
+    special = {token.get("content") for token in tokens if token.get("special")}
+    pieces += [(token.get("content"), token.get("id")) for token in tokens]
+    beyond = [(piece, index) for piece, index in pieces if isinstance(index, int) and index >= rows]
+    for piece, index in beyond:
+        if not isinstance(piece, str) or piece not in special:
+            raise EdgepackError(
+                f"{WHOLE_FILE} gives {shown(piece)} the id {index}, and the model's embeddings have {rows} rows",
+                "add the rows with model.resize_token_embeddings(len(tokenizer)) and train them, or save the tokenizer that the model was "
+                "trained with",
+            )
+    names = ", ".join(dict.fromkeys(str(piece) for piece, _ in beyond))
+    return (f"the embeddings have no row for {names}: a text that holds one fails, as it does in transformers",) if beyond else ()
 
 
 def _check_pad_id(config: Mapping[str, Any]) -> None:
