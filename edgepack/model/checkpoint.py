@@ -89,9 +89,10 @@ def load_tokenizer(folder: Path, lower_case: bool = False) -> Any:
     with quiet_transformers():
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().split("\n")[0]
-            raise EdgepackError(f"no tokenizer in {folder}: {reason}", "save the tokenizer beside the model") from None
+        except Exception as error:  # the library's border: of a damaged file it raises whatever it stumbles over
+            reason = (str(error).strip().splitlines() or [""])[0]
+            problem = f"no tokenizer in {folder}: {type(error).__name__}: {reason}"
+            raise EdgepackError(problem, "save the tokenizer beside the model") from None
     if not tokenizer.is_fast:
         raise EdgepackError(f"the tokenizer in {folder} has no tokenizer.json", "save its fast version beside the model")
     return _lowering(tokenizer) if lower_case else tokenizer

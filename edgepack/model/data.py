@@ -15,7 +15,7 @@ from edgepack.model.label_names import as_label_number, label_fix, label_mapping
 from edgepack.model.readers import SPLIT_NAMES, find_files, read_records
 from edgepack.plan.recipe import NO_COLUMNS, Columns
 from edgepack.tasks import task_named
-from edgepack.tasks.common.columns import guess_text, may_be_anything, text_row
+from edgepack.tasks.common.columns import guess_text, may_be_anything, misfit, text_row
 from edgepack.tasks.common.rows import Record, Row
 from edgepack.tasks.common.task import Task
 
@@ -166,6 +166,9 @@ def _row(record: Record, row: MakeRow, columns: dict[str, str]) -> Row:
             continue
         if held is None or (key != "label" and isinstance(held, (int, float))):
             raise EdgepackError(f"{record.place} has no {key} in column {columns[key]!r}", "fill it in, or drop the row")
+        if wrong := misfit(key, held):
+            problem = f"{record.place}: {key} in column {columns[key]!r} is {wrong}: {shown(held)}"
+            raise EdgepackError(problem, "correct it, or name another column")
     group = None if value.get("group") in (None, "") else str(value["group"])
     return row(record.place, value, group)
 

@@ -19,6 +19,7 @@ _SAVED = ("state.json", "dataset_info.json", "dataset_dict.json")  # what `save_
 _SHARD = re.compile(r"(.*?)-?(\d{5})-of-(\d{5})$")
 _SQUAD_FIX = "write paragraphs with a context and qas, each with a question and answers of text and answer_start"
 MOST_SHARDS = 10_000
+_FASTTEXT = re.compile(r"((?:__label__\S+\s+)+)(.+)")
 
 
 def find_files(path: Path) -> dict[str, tuple[Path, ...]]:
@@ -83,7 +84,8 @@ def read_records(path: Path, named_columns: frozenset[str] = frozenset(), conll:
     """Records of one file by split; a file that names no splits itself is one split, `all`.
 
     named_columns: the user's own names; a first line that holds such a name is a header. conll: a plain text file holds a word and
-    its tag a line, else a text a line. EdgepackError names the file and line of a record that cannot be read.
+    its tag a line, else a text a line, behind its labels where each line begins with such (fastText). EdgepackError names the file
+    and line of a record that cannot be read.
     """
     if path.suffix.lower() in (".parquet", ".arrow"):
         return {"all": read_columns(path)}
@@ -97,8 +99,13 @@ def read_records(path: Path, named_columns: frozenset[str] = frozenset(), conll:
             return {"all": list(read_table(text, path, named_columns))}
     if conll:
         return {"all": list(_read_conll(text, path))}
-    lines = enumerate(text.split("\n"), start=1)
-    return {"all": [Record({"text": line.strip("\r")}, f"{path.name}:{number}") for number, line in lines if line.strip()]}
+    lines = [(number, line.strip("\r")) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    labelled = [_FASTTEXT.match(line) for _, line in lines]
+    if lines and all(labelled):
+        rows = [{"label": "|".join(match[1].replace("__label__", "").split()), "text": match[2]} for match in labelled if match]
+    else:
+        rows = [{"text": line} for _, line in lines]
+    return {"all": [Record(row, f"{path.name}:{number}") for row, (number, _) in zip(rows, lines, strict=True)]}
 
 
 def _split_of(stem: str) -> str | None:
@@ -106,8 +113,25 @@ def _split_of(stem: str) -> str | None:
     return next((SPLIT_NAMES[word] for word in re.split(r"[^a-z]+", stem.lower()) if word in SPLIT_NAMES), None)
 
 
+_UNPACK = "unpack it first, and give the file that was in it"
+_NO_TEXTS = {  # what files that hold no text begin with: what they are, and the way out
+    b"PK\x03\x04": ("a zip archive or a spreadsheet", "unpack it, or save the sheet as CSV in UTF-8"),
+    b"\xd0\xcf\x11\xe0": ("a spreadsheet of an old Excel", "save the sheet as CSV in UTF-8"),
+    b"\x1f\x8b": ("compressed by gzip", _UNPACK),
+    b"BZh": ("compressed by bzip2", _UNPACK),
+    b"\xfd7zXZ": ("compressed by xz", _UNPACK),
+    b"(\xb5/\xfd": ("compressed by zstd", _UNPACK),
+    b"PAR1": ("a parquet file", "give it the ending .parquet"),
+    b"ARROW1": ("an arrow file", "give it the ending .arrow"),
+    b"SQLite format 3": ("a database", "write its rows as CSV or jsonl"),
+}
+
+
 def _read_text(path: Path) -> str:
     raw = read_bytes(path, DATA_BYTES, "split the file")
+    for first, (what, fix) in _NO_TEXTS.items():
+        if raw.startswith(first):
+            raise EdgepackError(f"{path.name} is {what}", fix)
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in raw[:200]:
         raise EdgepackError(f"{path.name} is UTF-16, not UTF-8", _convert(path, "UTF-16"))
     try:
@@ -138,14 +162,28 @@ def _read_json(text: str, path: Path) -> dict[str, list[Record]]:
     """A list of objects, SQuAD's {data: [...]}, or one list a split: {train: [...], test: [...]}."""
     content = parse_json(text, path.name, "correct the file, or give jsonl or csv")
     if isinstance(content, dict) and isinstance(content.get("data"), list):
-        return {"all": list(_read_squad(content["data"], path))}
+        if any(isinstance(article, dict) and "paragraphs" in article for article in content["data"]):
+            return {"all": list(_read_squad(content["data"], path))}
+        content = content["data"]
+    if isinstance(content, dict) and not set(content) & set(SPLIT_NAMES):
+        content = _rows_of_columns(content)
     if isinstance(content, list):
         return {"all": [_json_record(row, index, path) for index, row in enumerate(content)]}
     stated = content.items() if isinstance(content, dict) else ()
     splits = {SPLIT_NAMES[name]: rows for name, rows in stated if name in SPLIT_NAMES and isinstance(rows, list)}
     if not splits:
-        raise EdgepackError(f"{path.name} holds no rows that edgepack knows", "write a list of objects, or one list a split")
+        raise EdgepackError(f"{path.name} holds no rows that edgepack knows", "write a list of objects, one list a split, or one a column")
     return {split: [_json_record(row, index, path) for index, row in enumerate(rows)] for split, rows in splits.items()}
+
+
+def _rows_of_columns(content: dict[str, Any]) -> Any:
+    """{column: values} as a list of objects, where all columns are as long; pandas writes values by their row's number. Else as it is."""
+    columns = {name: list(held.values()) if isinstance(held, dict) else held for name, held in content.items()}
+    lists = [held for held in columns.values() if isinstance(held, list)]
+    numbered = {tuple(held) for held in content.values() if isinstance(held, dict)}
+    if not lists or len(lists) < len(columns) or len({len(held) for held in lists}) > 1 or len(numbered) > 1:
+        return content
+    return [dict(zip(columns, values, strict=True)) for values in zip(*lists, strict=True)]
 
 
 def _json_record(row: Any, index: int, path: Path) -> Record:
@@ -198,8 +236,8 @@ def _read_conll(text: str, path: Path) -> Iterator[Record]:
     start = 1
     for number, line in enumerate([*text.split("\n"), ""], start=1):
         columns = [column for column in re.split(r"[ \t\r]+", line) if column]
-        if not words and len(columns) == 4 and (columns[0], columns[2]) == ("#", "="):
-            group = {columns[1]: columns[3]}
+        if not words and len(columns) >= 4 and (columns[0], columns[2]) == ("#", "="):
+            group = {columns[1]: columns[3]} if len(columns) == 4 else group  # a longer one is the sentence itself, or a remark
         elif columns and columns[0] != "-DOCSTART-":
             if len(columns) < 2:
                 raise EdgepackError(f"{path.name}:{number} has no tag: {line!r}", "write `word tag` on each line")

@@ -16,7 +16,8 @@ _FEWEST_ROWS, _LONGEST_NAME = 8, 40  # of a table in which a header without a kn
 _KNOWN_COLUMNS = {
     "text", "sentence", "sentence1", "sentence2", "premise", "hypothesis", "question", "question1", "question2", "utterance",
     "query", "content", "review", "title", "input", "text_pair", "label", "labels", "category", "intent", "class", "target",
-    "sentiment", "context", "answers", "tokens", "words", "tags", "ner_tags",
+    "sentiment", "context", "answers", "tokens", "words", "tags", "ner_tags", "comment", "comment_text", "tweet", "message",
+    "score", "stars", "rating",
 }  # fmt: skip
 
 
@@ -94,8 +95,8 @@ def _refuse_unknown_header(records: list[Record], path: Path) -> None:
     are_names = all(cell and len(cell) <= _LONGEST_NAME and len(cell.split()) <= 3 for cell in first.values())
     if repeats and are_names and all(first[name] not in values[name] for name in first):
         names = list(first.values())
-        label = first[repeats[0]]
-        text = next((first[name] for name in first if name not in repeats), names[0])
+        label = first[min(repeats, key=lambda name: len(values[name]))]
+        text = first[max(first, key=lambda name: sum(len(record.values[name]) for record in later))]
         raise EdgepackError(
             f"{path.name}:1 looks like a header, but edgepack knows none of its columns: {', '.join(map(shown, names))}",
             f"name them: --text-column {shlex.quote(text)} --label-column {shlex.quote(label)}; or, if it is a row, put a header before it",

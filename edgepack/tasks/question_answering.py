@@ -20,12 +20,13 @@ from edgepack.tasks.common.answer_spans import (
     decide_or_none,
     margins_of,
 )
-from edgepack.tasks.common.columns import fixed_columns, parts_of
+from edgepack.tasks.common.columns import parts_of
 from edgepack.tasks.common.encoding import type_ids
 from edgepack.tasks.common.library import Call, Figures, Library
 from edgepack.tasks.common.losses import IGNORED, divergence, known_mean, real_tokens
 from edgepack.tasks.common.metrics import Answers, Metric, by_row, mean_of
-from edgepack.tasks.common.rows import Record, Row
+from edgepack.tasks.common.question_rows import question_columns, question_row
+from edgepack.tasks.common.rows import Row
 from edgepack.tasks.common.task import Features, Outputs, Task
 
 if TYPE_CHECKING:
@@ -47,21 +48,6 @@ class SpanAnswers(Frozen):
 
 
 _DEFAULT = SpanAnswers()
-
-
-def _columns(first: Record, records: list[Record], wished: Mapping[str, str | None]) -> dict[str, str]:
-    aliases = {name: (name,) for name in ("question", "context", "answers")}
-    return fixed_columns(first, records, aliases, "question-answering", "give SQuAD json")
-
-
-def _row(place: str, value: Mapping[str, Any], group: str | None) -> Row:
-    return Row(place, text=value["question"], context=value["context"], answers=_answers(value["answers"]), group=group)
-
-
-def _answers(value: Any) -> tuple[tuple[str, int], ...]:
-    if isinstance(value, dict):  # the hub's layout of SQuAD
-        return tuple(zip(value["text"], value["answer_start"], strict=True))
-    return tuple((text, int(start)) for text, start in value)
 
 
 def _encode(tokenizer: Any, rows: Sequence[Row], max_length: int) -> list[Features]:
@@ -240,8 +226,8 @@ TASK = Task(
     answers=lambda source, recipe: SpanAnswers(),
     tuned=_tuned,
     restored=_restored,
-    columns=_columns,
-    row=_row,
+    columns=question_columns,
+    row=question_row,
     row_of_text=lambda text: Row("", text="what is it?", context=text) if text.strip() else None,
     texts=parts_of,
     encode=_encode,

@@ -40,6 +40,9 @@ def _check_rows(source: str, splits: Mapping[str, Sequence[Row]]) -> None:
         classes = Counter(row.label for row in rows)
         if len(classes) == 1 and split != "dev":
             where = source if split == "all" else f"the {split} split of {source}"
+            if set(classes) == {"-1"}:
+                fix = "leave the split out: rows are held out of the train split then"
+                raise EdgepackError(f"{where} has hidden labels: all are -1", fix)
             raise EdgepackError(
                 f"{where} has only one class: {next(iter(classes))!r}", "give rows of at least two classes, or another --label-column"
             )

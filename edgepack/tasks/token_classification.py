@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.tasks.common.columns import fixed_columns, parts_of
 from edgepack.tasks.common.encoding import encode_text, type_ids
@@ -97,7 +98,10 @@ def _columns(first: Record, records: list[Record], wished: Mapping[str, str | No
 
 
 def _row(place: str, value: Mapping[str, Any], group: str | None) -> Row:
-    return Row(place, words=tuple(value["words"]), tags=tuple(str(tag) for tag in value["tags"]), group=group)
+    words, tags = tuple(value["words"]), tuple(str(tag) for tag in value["tags"])
+    if len(words) != len(tags):
+        raise EdgepackError(f"{place} has {len(words)} words and {len(tags)} tags", "give each word a tag, or drop the row")
+    return Row(place, words=words, tags=tags, group=group)
 
 
 def _unlabelled_row(row: Row) -> Row | None:

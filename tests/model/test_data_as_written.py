@@ -1,11 +1,16 @@
 """Data as other programs write it: the datasets library, Excel, pandas; and labels that are aligned by their names."""
 
+import json
+from dataclasses import replace
+
 import datasets
 import pytest
 
 from edgepack.core.errors import EdgepackError
 from edgepack.model.data import label_ids, load_data
 from edgepack.plan.recipe import Columns
+from edgepack.tasks import task_named
+from edgepack.tasks.common import numbers_as_answers
 
 CLASSIFY, TAG = "text-classification", "token-classification"
 NAMES = ["neg", "pos"]
@@ -130,3 +135,72 @@ def test_labels_that_differ_in_case_or_spelling_are_offered_as_a_mapping(tmp_pat
     assert label_ids(mapped, names, "model") == {"NEGATIVE": 0, "POSITIVE": 1}
     with pytest.raises(EdgepackError, match="the data has no label 'negativ'"):
         with_labels(tmp_path, "negative", "postive", label_map="negativ=NEGATIVE")
+
+
+TEXTS = [f"text {at}" for at in range(12)]
+LABELLED = [{"text": text, "label": NAMES[at % 2]} for at, text in enumerate(TEXTS)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("rows in data.json", {"version": 1, "data": LABELLED}),
+        ("a list a column.json", {"text": TEXTS, "label": [row["label"] for row in LABELLED]}),
+        ("pandas.json", {key: {str(at): row[key] for at, row in enumerate(LABELLED)} for key in ("text", "label")}),
+        ("fasttext.txt", "".join(f"__label__{row['label']} {row['text']}\n" for row in LABELLED)),
+    ],
+)
+def test_layouts_of_other_programs_are_read(name, content, tmp_path):
+    (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    result = load_data(str(tmp_path / name), CLASSIFY)
+    assert sorted(row.text for split in result.splits.values() for row in split) == sorted(TEXTS) and set(labels_of(result)) == set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "task", "problem"),
+    [
+        ("a.xlsx", b"PK\x03\x04..", CLASSIFY, "a.xlsx is a zip archive or a spreadsheet"),
+        ("a.csv.gz", b"\x1f\x8b..", CLASSIFY, "a.csv.gz is compressed by gzip"),
+        ("a.jsonl", [{"text": ["play", "music"], "label": 0}], CLASSIFY, r"text in column 'text' is no text: \['play', 'music'\]"),
+        ("a.jsonl", [{"tokens": ["play", "music"], "tags": ["O"]}], TAG, "a.jsonl:1 has 2 words and 1 tags"),
+        ("a.csv", b"tokens,tags\n\"['play', 'music']\",O\n", TAG, r"words in column 'tokens' is no list of words"),
+        (
+            "a.jsonl", [{"question": "what?", "context": "Zo\u00eb plays", "answers": {"text": ["plays"], "answer_start": [5]}}],
+            "question-answering", "a.jsonl:1: the answer 'plays' does not stand at 5 of its context, where 'lays' does",
+        ),
+        (
+            "a.jsonl", [{"question": "what?", "context": "x", "answers": {"text": ["x"], "answer_start": []}}],
+            "question-answering", "a.jsonl:1: its answers are no texts with their places",
+        ),
+        ("test.jsonl", [{"text": text, "label": -1} for text in TEXTS], CLASSIFY, "has hidden labels: all are -1"),
+    ],
+)  # fmt: skip
+def test_what_is_no_row_of_the_task_is_refused_by_its_place(name, content, task, problem, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else "".join(json.dumps(row) + "\n" for row in content).encode())
+    with pytest.raises(EdgepackError, match=problem):
+        load_data(str(path), task)
+
+
+def test_comments_of_conllu_are_no_words(tmp_path):
+    sentence = "# sent_id = 7\n# text = play some music\nplay\tO\nmusic\tB-A\n\n"
+    (tmp_path / "train.conll").write_text(sentence * 12)
+    assert load_data(str(tmp_path), TAG).splits["train"][0].words == ("play", "music")
+
+
+def test_the_number_of_a_regression_is_the_column_that_holds_numbers(tmp_path):
+    task = task_named(CLASSIFY)
+    regression = replace(task, columns=numbers_as_answers.columns, check_rows=lambda source, splits: None)
+    (tmp_path / "a.csv").write_text("text,how good\n" + "".join(f"same text,{at / 7}\n" for at in range(12)))
+    assert load_data(str(tmp_path / "a.csv"), regression).columns == {"text": "text", "gold": "how good"}
+    (tmp_path / "b.csv").write_text("text;how good\n" + "".join(f"same text;{at},5\n" for at in range(12)))
+    with pytest.raises(EdgepackError, match="'0,5' in column 'how good' is not a number"):
+        load_data(str(tmp_path / "b.csv"), regression)
+
+
+def test_the_header_of_several_labels_suggests_the_longest_text(tmp_path):
+    lines = [f"a{at},some text of a remark {at},{at % 2},1" for at in range(12)]
+    (tmp_path / "a.csv").write_text("nr,remark,rude,kind\n" + "\n".join(lines) + "\n")
+    with pytest.raises(EdgepackError) as error:
+        load_data(str(tmp_path / "a.csv"), CLASSIFY)
+    assert "--text-column remark" in error.value.fix

@@ -206,3 +206,10 @@ def test_a_setfit_statement_that_does_not_fit_its_head_is_refused_by_its_key(cha
 )
 def test_the_function_behind_a_cross_encoder_s_logits_is_read(tmp_path, config, function):
     assert read_activation(tmp_path, config) == function
+
+
+def test_a_tokenizer_that_the_library_stumbles_over_is_named(tmp_path):
+    make_model(tmp_path)
+    (tmp_path / "tokenizer.json").write_text('{"model": 3}')
+    with pytest.raises(EdgepackError, match="no tokenizer in .*KeyError"):
+        load_tokenizer(tmp_path)

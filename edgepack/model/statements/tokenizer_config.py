@@ -53,7 +53,7 @@ def _check_ids(whole: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str
     for piece, index in beyond:
         if not isinstance(piece, str) or piece not in special:
             raise EdgepackError(
-                f"{WHOLE_FILE} gives {shown(piece)} the id {index}, and the model's embeddings have {rows} rows",
+                f"{WHOLE_FILE} gives {shown(piece)} the id {index}, but config.json states vocab_size = {rows}",
                 "add the rows with model.resize_token_embeddings(len(tokenizer)) and train them, or save the tokenizer that the model was "
                 "trained with",
             )

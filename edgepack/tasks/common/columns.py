@@ -14,6 +14,8 @@ _SIMILARITY_NAMES = (*_LABEL_NAMES, "score", "similarity", "similarity_score", "
 _GROUP_NAMES = ("language", "lang", "group")
 _MOST_GROUPS = 100
 
+_TEXTS, _LISTS = ("text", "text_pair", "question", "context"), ("words", "tags")  # fields by what their columns must hold
+
 OPTIONAL_FIELDS = ("group", "gold")  # of a row: its column may be empty
 FLAG = "flag "  # before a label's number: a field of a row that says whether the label holds
 
@@ -21,6 +23,15 @@ FLAG = "flag "  # before a label's number: a field of a row that says whether th
 def may_be_anything(field: str) -> bool:
     """Whether a field's column may be empty, or hold numbers where others hold texts."""
     return field in OPTIONAL_FIELDS or field.startswith(FLAG)
+
+
+def misfit(field: str, value: Any) -> str | None:
+    """What a value is that a field cannot be read from: a text that is a list would become its brackets and quotes."""
+    if field in _TEXTS and not isinstance(value, str):
+        return "no text"
+    if field in _LISTS and (not isinstance(value, list | tuple) or (field == "words" and not all(isinstance(each, str) for each in value))):
+        return "no list of words" if field == "words" else "no list"
+    return None
 
 
 def text_columns(

@@ -19,15 +19,23 @@ if TYPE_CHECKING:
 
 def columns(first: Record, records: list[Record], wished: Mapping[str, str | None]) -> dict[str, str]:
     """The column of the label holds the number."""
+    numbers = [name for name in first.values if all(_may_be_a_number(record.values.get(name)) for record in records)]
+    if not wished.get("label") and len(numbers) == 1:
+        wished = {**wished, "label": numbers[0]}
     column_of = text_columns(first, records, wished, with_label=True)
     column = column_of.pop("label")
     wrong = next((record for record in records if as_number(record.values.get(column)) is None), None)
     if wrong is not None:
         raise EdgepackError(
             f"{wrong.place}: {wrong.values.get(column)!r} in column {column!r} is not a number, and the model answers by numbers",
-            "give numbers, or name another --label-column",
+            "give numbers with a point, or name another --label-column",
         )
     return column_of | {"gold": column}
+
+
+def _may_be_a_number(value: Any) -> bool:
+    """With a comma it is none, and an error that says so is better than one about another column."""
+    return as_number(str(value).replace(",", ".")) is not None
 
 
 def decide(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row]) -> list[None]:
