@@ -88,6 +88,15 @@ class Served(Frozen):
     origin: Literal["measured"] = "measured"
 
 
+class Continuation(Frozen):
+    """How the teacher, in fp32, and the shipped file continue a text, each with its likeliest token at every step."""
+
+    prompt: str
+    teacher: str
+    shipped: str
+    origin: Literal["measured"] = "measured"
+
+
 class Manifest(Runnable):
     """pack.json. Schema 1 had no hash of its own, and what a target reads stood in it alone."""
 
@@ -106,6 +115,7 @@ class Manifest(Runnable):
     recipe: Recipe
     plan: Plan
     ladder: tuple[StageRecord, ...]
+    continuations: tuple[Continuation, ...] = ()  # of a decoder
     served: Served | None = None  # None: there is no test split, or the task's answers are no decisions
     source: Origin
     licence: OneLine | None  # as the model's own card states it

@@ -22,6 +22,7 @@ from edgepack.model.source import find_model
 from edgepack.pack.manifest import WEIGHT_CACHE, Manifest, seal
 from edgepack.pipeline.checks import check_student
 from edgepack.pipeline.command import composed_command
+from edgepack.pipeline.continuations import continuations
 from edgepack.pipeline.finished import check_place, finished_report
 from edgepack.pipeline.keys import step_inputs
 from edgepack.pipeline.own_library import check_library
@@ -177,7 +178,8 @@ def _ship(states: list[BuildState], out: Path, effort: Effort | None, command: s
 
 def _measured_pack(folder: Path, state: BuildState, effort: Effort | None, command: str) -> tuple[Manifest, Report]:
     manifest = write_pack(folder, state, command).manifest
-    manifest = seal(folder, manifest.model_copy(update={"served": served_score(folder, manifest, state)}))
+    judged = {"served": served_score(folder, manifest, state), "continuations": continuations(folder, state.material)}
+    manifest = seal(folder, manifest.model_copy(update=judged))
     # Other work beside it is told in the report: what took minutes to build is not thrown away for it.
     lenient = effort.model_copy(update={"force": True}) if effort else None
     measurement = _measured(folder, manifest, state.material.median_length, lenient) if lenient else None

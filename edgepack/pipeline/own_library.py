@@ -1,10 +1,7 @@
 """Before any work, compares the teacher's answers on raw texts with those of the library that its users run."""
 
-import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,69 +12,18 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar, say
 from edgepack.core.showing import shown
 from edgepack.model.material import Material
-from edgepack.pack.runnable import Runnable
 from edgepack.pipeline.keys import library_inputs
-from edgepack.pipeline.pack_texts import write_tokenizer
 from edgepack.pipeline.scoring import load_model
 from edgepack.pipeline.state import BuildState
+from edgepack.pipeline.torch_pack import torch_pack
 from edgepack.ship.load import device_module
 from edgepack.tasks.common.library import Call, Figures
-from edgepack.tasks.common.task import Features, Task
 
 if TYPE_CHECKING:
     from torch import nn
 
 _TEXTS = 32
 _LARGEST_GAP = 2e-3  # of a score, or of a vector's value beside the largest one: what fp32 on two paths is apart
-
-
-class _TorchSession:
-    """The teacher in place of a file: what a module's code runs."""
-
-    def __init__(self, model: "nn.Module", task: Task) -> None:
-        self.model, self.task = model.eval(), task
-
-    def run(self, ids: list[int], type_ids: list[int]) -> list[np.ndarray]:
-        import torch
-
-        from edgepack.model.evaluation import pad_id_of, padded, takes_types
-
-        batch = padded([Features(ids, type_ids, 0)], pad_id_of(self.model), takes_types(self.model))
-        with torch.inference_mode():
-            output = self.task.forward(self.model, batch)[0].float().numpy()
-        return [output] if len(self.task.outputs) == 1 else list(np.moveaxis(output, -1, 0))
-
-    def decoder(self, positions: int) -> "_TorchDecoder":
-        return _TorchDecoder(self.model, positions)
-
-
-class _TorchDecoder:
-    """Reads a text with transformers' own cache, as `generate` does. length: as of a file's decoder; a shorter text is read anew."""
-
-    def __init__(self, model: "nn.Module", positions: int) -> None:
-        self._model, self._ids, self._cache, self.positions = model, list[int](), None, positions
-
-    @property
-    def length(self) -> int:
-        return len(self._ids)
-
-    @length.setter
-    def length(self, count: int) -> None:
-        if count < len(self._ids):
-            del self._ids[count:]
-            self._cache = None
-
-    def step(self, ids: list[int]) -> np.ndarray:
-        """Logits [vocabulary] of what follows."""
-        import torch
-
-        self._ids += ids
-        unread = self._ids if self._cache is None else ids
-        with torch.inference_mode():
-            outputs = self._model(input_ids=torch.tensor([unread]), past_key_values=self._cache, use_cache=True)
-        self._cache = outputs.past_key_values
-        logits: np.ndarray = outputs.logits[0, -1].float().numpy()
-        return logits
 
 
 def check_library(state: BuildState) -> None:
@@ -133,31 +79,16 @@ def _calls(material: Material) -> list[Call]:
 def _asked_as_a_pack(model: "nn.Module", material: Material, calls: Sequence[Call]) -> list[Figures | None]:
     """None: the pack refuses the text."""
     module: Any = device_module()
-    described = _described(model, material.task)
     library, figures = material.task.library, [Figures() for _ in calls]
     refused: set[int] = set()
-    labels = {str(index): name for index, name in sorted(material.id2label.items())}
     for record in library.records(material.answers):
-        stated = None if record is None else record.as_json()
-        facts = {"labels": labels, "answers": stated, "max_length": material.max_length}
-        manifest = described.model_copy(update=facts)
-        with tempfile.TemporaryDirectory() as folder:
-            write_tokenizer(replace(material), material.max_length, Path(folder))  # a tokenizer of its own: a pack's is set up otherwise
-            stated = manifest.as_json()
-            pack = module.Model(Path(folder), stated, module.model.Texts(Path(folder), stated), _TorchSession(model, material.task))
+        with torch_pack(model, material, record) as pack:
             for index, call in enumerate(calls):
                 try:
                     figures[index] |= library.figures(pack(*call, **library.settings))
                 except module.BadInput:
                     refused.add(index)
     return [None if index in refused else each for index, each in enumerate(figures)]
-
-
-def _described(model: "nn.Module", task: Task) -> Runnable:
-    from edgepack.export.onnx_decoder import runnable_decoder
-    from edgepack.export.onnx_export import runnable
-
-    return runnable_decoder(model, task) if task.decodes else runnable(model, task)
 
 
 def _gap(ours: Figures, theirs: Figures) -> float:

@@ -43,6 +43,7 @@ def judge(manifest: Manifest, measurement: Measurement | None) -> Report:
         files_mb={file.name: round(file.bytes / 1e6, 3) for file in manifest.files},
         notes=tuple(_notes(manifest, measurement)),
         facts=facts_of(manifest),
+        continuations=manifest.continuations,
     )
 
 

@@ -8,7 +8,7 @@ from edgepack.core.records import Frozen
 from edgepack.measure.emulation import Emulation
 from edgepack.measure.measurement import Measurement
 from edgepack.measure.ops import OpProfile
-from edgepack.pack.manifest import StageRecord
+from edgepack.pack.manifest import Continuation, StageRecord
 from edgepack.plan.cost_model import Prediction
 from edgepack.plan.runtime import Format
 from edgepack.plan.steps import Step
@@ -142,6 +142,7 @@ class Report(Frozen):
     files_mb: dict[str, float]
     notes: tuple[str, ...]
     facts: tuple[str, ...] = ()  # of the pack itself, for the first screen
+    continuations: tuple[Continuation, ...] = ()  # of a decoder: what it wrote before and after
     ops: OpProfile | None = None  # where `edgepack measure --ops` looked
     formats: tuple[Contender, ...] = ()  # where both were built: this pack and the one that it was compared with
     formats_why: str | None = None
