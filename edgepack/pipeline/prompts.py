@@ -5,7 +5,7 @@ from typing import Any
 
 from edgepack.core.errors import EdgepackError
 from edgepack.model.material import Material
-from edgepack.model.statements.chat import PROVED, conversations
+from edgepack.model.statements.chat import PROVED, conversations, tells_the_date
 from edgepack.ship.load import device_module
 from edgepack.tasks.common.task import Features
 
@@ -19,7 +19,8 @@ def golden_prompts(material: Material, max_length: int) -> tuple[list[dict[str, 
     texts = [row.text for row in material.sample[0] if row.text.strip()]
     prompts: list[tuple[dict[str, Any], list[int]]] = [({"text": text}, tokenizer(text, verbose=False)["input_ids"]) for text in texts]
     prompts = [(shown, ids) for shown, ids in prompts if 1 < len(ids) <= longest][-_PROMPTS:]
-    if _template(material):
+    template = _template(material)
+    if template and not tells_the_date(template):  # golden ids of a dated conversation would be wrong on the next day
         chats = [(messages, _library_ids(tokenizer, messages)) for messages in conversations(PROVED, with_system=False)]
         prompts += [({"messages": messages}, ids) for messages, ids in chats if ids and len(ids) <= longest][:_CHATS]
     return [shown for shown, _ in prompts], [Features(list(ids), [0] * len(ids), row=index) for index, (_, ids) in enumerate(prompts)]

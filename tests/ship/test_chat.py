@@ -1,12 +1,16 @@
 """Chat templates: a module's rendering and the plain form for Java, against transformers' apply_chat_template."""
 
+import json
 from importlib import import_module
 
 import pytest
-from small import make_tokenizer
+from small import make_model, make_tokenizer
 
 from edgepack.core.errors import EdgepackError
+from edgepack.model.material import gather
 from edgepack.model.statements.chat import PROVED, conversations, joined, plain_form
+from edgepack.pipeline.prompts import golden_prompts
+from edgepack.plan.recipe import Recipe
 from edgepack.ship.generate import read_messages
 from edgepack.ship.load import device_module
 
@@ -56,6 +60,15 @@ def test_a_plain_form_is_proved_or_there_is_none(tmp_path, template, has_form):
         fresh = conversations(40, "system" in form["first"], seed=7)
         assert [joined(form, messages) for messages in fresh] == [theirs(messages) for messages in fresh]
         assert ("system" in form["first"]) == (template is not STRICT)
+
+
+@pytest.mark.parametrize(("opening", "is_golden"), [("", True), ("{{ strftime_now('%d %b %Y') }}", False)])
+def test_a_conversation_that_tells_the_date_is_no_golden_text(tmp_path, opening, is_golden):
+    make_model(tmp_path, "llama", task="text-generation")
+    path, template = tmp_path / "tokenizer_config.json", opening + "{% for each in messages %}{{ each.content }}{% endfor %}"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": template}))
+    shown, _ = golden_prompts(gather(Recipe(model=str(tmp_path))), 96)
+    assert any("messages" in each for each in shown) is is_golden
 
 
 def test_what_a_template_refuses_or_must_not_do_is_said(tmp_path):

@@ -39,7 +39,12 @@ def read_chat(folder: Path, load: Callable[[], Any]) -> dict[str, Any]:
     def render(messages: list[Message]) -> str:
         return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
-    return {"chat_template": template, "chat_tokens": named, "chat_form": None if "strftime_now" in template else plain_form(render)}
+    return {"chat_template": template, "chat_tokens": named, "chat_form": None if tells_the_date(template) else plain_form(render)}
+
+
+def tells_the_date(template: str) -> bool:
+    """Whether the same conversation is another text tomorrow, as with Llama 3.2's template."""
+    return "strftime_now" in template
 
 
 def _states_one(folder: Path) -> bool:

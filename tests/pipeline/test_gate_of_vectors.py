@@ -1,0 +1,38 @@
+"""Vectors that int8 moves too far take a finer recipe, whatever a profile's budget allows, unless the user states a budget."""
+
+import json
+
+import pytest
+from small import commands, make_model
+
+from edgepack.model.material import gather
+from edgepack.pack.manifest import read_manifest
+from edgepack.pipeline import quantize_stage
+from edgepack.pipeline.build import build
+from edgepack.pipeline.gate import least_cosine
+from edgepack.plan.profile import load_profile
+from edgepack.plan.recipe import Recipe
+
+
+def recipe_of(tmp_path, **more):
+    make_model(tmp_path / "model", task="feature-extraction")
+    (tmp_path / "data").mkdir()
+    texts = [text for text, _ in commands()["train"]]
+    for split, choice in (("train", texts[:24]), ("dev", texts[24:36]), ("test", texts[36:44])):
+        (tmp_path / "data" / f"{split}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in choice))
+    stated = {"model": str(tmp_path / "model"), "data": str(tmp_path / "data"), "student": "same", "prune_heads": 0.0, "precision": "int8"}
+    return Recipe.read(stated | more, "the test")
+
+
+@pytest.mark.slow
+def test_vectors_that_int8_moves_too_far_take_a_finer_recipe(tmp_path, monkeypatch):
+    monkeypatch.setattr(quantize_stage, "least_cosine", lambda material: 0.9999999)  # what the small model's int8 does not reach
+    build(recipe_of(tmp_path), load_profile("raspberry-pi"), tmp_path / "pack", tmp_path / "cache", effort=None)
+    first, last = read_manifest(tmp_path / "pack").ladder[-1].attempts
+    assert first.passed is not False and "most sensitive" in last.recipe and last.cosine > first.cosine
+
+
+def test_a_stated_budget_is_what_may_be_lost(tmp_path):
+    stated = recipe_of(tmp_path, budget={"score_drop": 5.0})
+    assert least_cosine(gather(stated)) is None
+    assert least_cosine(gather(stated.model_copy(update={"budget": type(stated.budget)()}))) == 0.998
