@@ -14,7 +14,7 @@ def main(folder: Path) -> None:
     manifest["exact"] = manifest.get("exact", False)
     kind = {"onnx": "session_onnxruntime", "tflite": "session_litert"}[manifest["format"]]
     package = device_module().__name__
-    weights = import_module(f"{package}.coded").weights_of(folder, manifest, 1)
+    weights = import_module(f"{package}.weight_source").weights_of(folder, manifest, 1)
     session = import_module(f"{package}.{kind}").Session(weights, manifest, 1)
     decoders = {}
     for line in sys.stdin:

@@ -19,7 +19,7 @@ from edgepack.ship.load import device_module
 def decoded(pack):
     """The bytes of the file that a pack's coded weights stand for."""
     manifest = read_manifest(pack)
-    weights = import_module(f"{device_module().__name__}.coded").weights_of(pack, manifest.as_json(), 1)
+    weights = import_module(f"{device_module().__name__}.weight_source").weights_of(pack, manifest.as_json(), 1)
     return bytes(weights.memory[manifest.coded.file]) if weights.memory else (weights.expanded / manifest.coded.file).read_bytes()
 
 
