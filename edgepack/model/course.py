@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 _EPOCHS = 5  # over the texts make the most steps,
-_FEWEST_STEPS, _MOST_STEPS = 1000, 2500  # but within these, unless a single pass is more
+_FEWEST_STEPS, _MOST_STEPS = 700, 2500  # but within these, unless a single pass is more
 _WARM_UP_STEPS = 60
 _CHECKS = 30  # over the most steps
 _PATIENCE = 3  # checks

@@ -43,6 +43,9 @@ if is_first():
 """
 
 
+STATED = 'Training(epochs=3, batch_rows=32, learning_rate=1e-3), Path(out) / "run", 0, "")'
+
+
 def launched(processes, command):
     together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)] if processes > 1 else []
     done = subprocess.run([sys.executable, *together, *map(str, command)], capture_output=True, text=True, check=False, timeout=300)
@@ -63,6 +66,21 @@ def test_two_processes_reach_the_loss_curve_and_weights_of_one(tmp_path):
     assert np.allclose(each, two, atol=1e-4)
     weights, others = (load_file(tmp_path / name / "model.safetensors") for name in "12")
     assert max(np.abs(weights[name] - others[name]).max() for name in weights) < 1e-3
+
+
+@pytest.mark.slow
+def test_two_processes_end_a_training_by_need_at_the_same_step(tmp_path):
+    """The first process judges, and both fall to 0 and stop with it."""
+    make_model(tmp_path / "model")
+    data, script = make_data(tmp_path / "data"), tmp_path / "script.py"
+    by_need = "Training(batch_rows=32, learning_rate=1e-3), Path(out) / 'run', 0, '', judge, course)"
+    judged = "from edgepack.model.course import Course\njudge, course = (lambda model: 1.0), Course(60)\n"
+    script.write_text(SCRIPT.replace("student = training", judged + "student = training").replace(STATED, by_need))
+    for processes in (1, 2):
+        (tmp_path / str(processes)).mkdir()
+        launched(processes, [script, tmp_path / "model", data, tmp_path / str(processes)])
+    each, two = (json.loads((tmp_path / name / "curve.json").read_text()) for name in "12")
+    assert 40 <= len(each) == len(two) < 60 and np.allclose(each, two, atol=1e-3)
 
 
 @pytest.mark.slow
