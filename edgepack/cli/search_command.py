@@ -27,8 +27,30 @@ def search(  # noqa: PLR0913, PLR0917  a flag is a parameter
         int | None, typer.Option(help="Short trainings at most.", show_default="32, or what the time allows", rich_help_panel=SEARCH)
     ] = None,
     workers: Annotated[
-        int, typer.Option(help="Trials that run at once, each in a process of its own. At most 4 find work.", rich_help_panel=SEARCH)
+        int,
+        typer.Option(
+            help="Trials that run at once, each in a process of its own. No more than --generation find work.", rich_help_panel=SEARCH
+        ),
     ] = 1,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            help="Run the trials on the machines of a Ray cluster: its address, or auto for the one that this machine belongs to.",
+            show_default="this machine",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    shared_training: Annotated[
+        bool,
+        typer.Option(
+            "--shared-training",
+            help="Train one network whose parts work alone, and cut the trials out of it. The packs are trained alone.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = False,
+    generation: Annotated[
+        int, typer.Option(help="Trials that are drawn together; more workers than that find no work.", rich_help_panel=SEARCH)
+    ] = 4,
     packs: Annotated[int, typer.Option(help="Packs of the front.", rich_help_panel=SEARCH)] = 8,
     space: Annotated[
         Path | None,
@@ -74,6 +96,9 @@ def search(  # noqa: PLR0913, PLR0917  a flag is a parameter
         minutes=minutes if hours is None else hours * 60,
         sampler=sampler,
         workers=workers,
+        ray=ray,
+        shared_training=shared_training,
+        generation=generation,
         packs=packs,
         space=space,
         target=find_targets([on], targets, cache)[0] if on else None,

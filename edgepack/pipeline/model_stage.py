@@ -44,7 +44,7 @@ def make(state: BuildState, step: ModelStep, place: Stage) -> dict[str, Any]:
     """Runs the step's function on the model, saves the checkpoint in the stage's folder, and scores it. Returns the stage's record."""
     from edgepack.model.checkpoint import save_checkpoint
 
-    material, context = state.material, _context(state, step, place.resume)
+    material, context = state.material, stage_context(state, step, place.resume)
     model = stage_of(step)(load_model(material, state.work.checkpoint), step, context)
     if not is_first():
         return {}
@@ -68,7 +68,7 @@ def after(state: BuildState, step: ModelStep, place: Stage) -> tuple[BuildState,
     return replace(state, work=TrainedModel(find_model(str(place.folder)))), place.record
 
 
-def _context(state: BuildState, step: ModelStep, resume: Path) -> "StageContext":
+def stage_context(state: BuildState, step: ModelStep, resume: Path) -> "StageContext":
     from edgepack.compress.context import StageContext
     from edgepack.compress.stretching import special_tokens_of
 

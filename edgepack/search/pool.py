@@ -30,11 +30,17 @@ class Pool(AbstractContextManager["Pool"], Protocol):
     def outcomes(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]: ...
 
 
+class Judge(Protocol):
+    """What gives a trial's outcome."""
+
+    def outcome(self, recipe: Recipe, rung: Rung) -> Outcome: ...
+
+
 @dataclass
 class Here:
     """One trial after the other, in this process."""
 
-    bench: Bench
+    bench: Judge
 
     def __enter__(self) -> "Here":
         return self
@@ -98,9 +104,13 @@ class Processes:
             self.executor = None
 
 
-def pool_of(recipe: Recipe, bench: Bench, workers: int) -> Pool:
-    """Several workers are processes of this machine."""
-    return Here(bench) if workers == 1 else Processes(recipe, bench.profile, bench.cache, workers)
+def pool_of(recipe: Recipe, judge: Judge, bench: Bench, workers: int, cluster: str | None) -> Pool:
+    """judge: of trials in this process. cluster: the address of a Ray cluster; None: several workers are processes of this machine."""
+    if cluster is not None:
+        from edgepack.search.cluster import Cluster
+
+        return Cluster(recipe, bench.profile, bench.cache, workers, cluster)
+    return Here(judge) if workers == 1 else Processes(recipe, bench.profile, bench.cache, workers)
 
 
 _bench: Bench | None = None  # of a worker

@@ -23,6 +23,7 @@ from edgepack.search.pareto import front_of
 from edgepack.search.place import check_front_place, write_front
 from edgepack.search.pool import pool_of
 from edgepack.search.rungs import full_texts, materials_of, rungs_of
+from edgepack.search.shared import SharedBench, check_shared, one_width
 from edgepack.search.space import space_of
 from edgepack.search.space_file import read_space
 from edgepack.search.story import story
@@ -45,6 +46,7 @@ class _StudyInputs(Frozen):
     space: list[tuple[str, str]]
     sampler: str
     generation: int
+    shared_training: bool
     code_sha256: str
 
 
@@ -71,6 +73,9 @@ def search(
             raise EdgepackError(f"no train split in {recipe.data!r}: a search trains", "give data with a train split")
         teacher = materials.whole.source.shape(materials.whole.task.name)
         space = space_of(recipe, profile, teacher, narrowed)
+        if wish.shared_training:
+            check_shared(materials, wish.workers, wish.ray)
+            space = one_width(space)
         maker = Maker(space, profile, materials).usable()
         key = key_of(
             _StudyInputs(
@@ -80,6 +85,7 @@ def search(
                 space=[(row.key, repr((row.values, row.low, row.high, row.step))) for row in maker.space.dimensions],
                 sampler=wish.sampler,
                 generation=wish.generation,
+                shared_training=wish.shared_training,
                 code_sha256=code_sha256((__name__,), CHOOSERS),
             )
         )
@@ -90,7 +96,8 @@ def search(
             study = open_study(place / "study.sqlite3", 3, wish.sampler, recipe.seed, wish.generation)
             rungs = rungs_of(recipe, materials.whole.data)
             bench = Bench(materials, profile, cache)
-            with pool_of(recipe, bench, wish.workers) as pool:
+            one = SharedBench(bench) if wish.shared_training else bench
+            with pool_of(recipe, one, bench, wish.workers, wish.ray) as pool:
                 return _Run(out, place, key, Tries(study, maker, bench, pool, rungs, Clock(wish.minutes), wish), tell).front()
 
 

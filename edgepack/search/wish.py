@@ -15,8 +15,10 @@ DEFAULT_TRIALS = 32
 class SearchWish(Frozen):
     """trials: short trainings at most; None: as many as the time allows. minutes: until the front is written; None: no limit.
 
-    generation: trials that are drawn together; with as many workers they run together. packs: of the front. space: the TOML file that
-    narrows what varies. target: what measures the packs; None: nothing does, and their figures are predicted. pick: see front.pick.
+    generation: trials that are drawn together; with as many workers they run together. ray: the address of a Ray cluster whose
+    machines run the trials. shared_training: trials are parts of one network that is trained once. packs: of the front. space: the
+    TOML file that narrows what varies. target: what measures the packs; None: nothing does, and their figures are predicted.
+    pick: see front.pick.
     """
 
     trials: int | None = None
@@ -24,6 +26,8 @@ class SearchWish(Frozen):
     sampler: SamplerName = "tpe"
     generation: int = 4
     workers: int = 1
+    ray: str | None = None
+    shared_training: bool = False
     packs: int = 8
     space: Path | None = None
     target: Target | None = None

@@ -24,6 +24,7 @@ def tried(front):
     return [(each.number, each.kind, each.chosen, each.score_drop, each.file_mb) for each in front.tried]
 
 
+@pytest.mark.slow
 def test_a_search_leaves_packs_recipes_and_a_page(searched):
     front, out, _ = searched
     assert len(front.points) == 2 and front.cost.trials == 4 and front.picked in (1, 2)
@@ -35,10 +36,12 @@ def test_a_search_leaves_packs_recipes_and_a_page(searched):
         assert point.file_mb.origin == "measured" and point.latency_ms.origin == "predicted"
 
 
+@pytest.mark.slow
 def test_the_first_trial_is_what_the_planner_chooses(searched):
     assert searched[0].tried[0].name == "the planner's choice"
 
 
+@pytest.mark.slow
 def test_trials_never_see_the_test_split(searched, tiny):
     front, _, _ = searched
     kept = {each.score_drop for each in front.tried}
@@ -55,6 +58,7 @@ def test_a_point_is_built_again_to_the_same_bytes(searched, tmp_path):
     assert names and all(sha256_of(out / str(point.number) / name) == sha256_of(tmp_path / "again" / name) for name in names)
 
 
+@pytest.mark.slow
 def test_the_same_search_again_repeats_no_trial(searched, tiny, narrow):
     front, out, cache = searched
     again = search(tiny, PI, out, SearchWish(trials=4, packs=2, space=narrow), cache)
@@ -62,6 +66,7 @@ def test_the_same_search_again_repeats_no_trial(searched, tiny, narrow):
     assert [point.pack_id for point in again.points] == [point.pack_id for point in front.points]
 
 
+@pytest.mark.slow
 def test_a_picked_pack_keeps_its_limits(searched):
     front = searched[0]
     smallest = min(point.file_mb.value for point in front.points)
@@ -103,6 +108,7 @@ def test_data_without_a_train_split_is_refused(tiny, narrow, tmp_path):
         search(tiny.model_copy(update={"data": str(data)}), PI, tmp_path / "out", SearchWish(trials=2, space=narrow), tmp_path / "cache")
 
 
+@pytest.mark.slow
 def test_another_searchs_front_is_not_replaced(searched, tiny, narrow, tmp_path):
     shutil.copytree(searched[1], tmp_path / "out")
     with pytest.raises(EdgepackError, match="another search"):

@@ -1,0 +1,133 @@
+"""What a search brings: hypervolume of its front against random search at equal minutes, ranks of short and long trials, kills.
+
+    python benchmarks/search.py minutes --model ../shared/models/minilm-l6-sst2 --data ../shared/data/sst2 --minutes 60 --seeds 0 1 2
+    python benchmarks/search.py kills --moments 20
+
+Each search has a cache of its own, but for the teacher's outputs and the demo's model, which are made before the clock starts.
+"""
+
+import argparse
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from sqlite3 import OperationalError, connect
+
+SAMPLERS = ("tpe", "random")
+_VALUES = ("score_drop", "latency_ms", "file_mb")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    minutes = commands.add_parser("minutes", help="tpe against random, at equal minutes")
+    minutes.add_argument("--model", required=True)
+    minutes.add_argument("--data", required=True)
+    minutes.add_argument("--profile", default="raspberry-pi")
+    minutes.add_argument("--minutes", type=float, default=60.0)
+    minutes.add_argument("--trials", type=int, help="equal trials in place of equal minutes, for a machine that does other work too")
+    minutes.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    kills = commands.add_parser("kills", help="a search that is killed -9 and started again")
+    kills.add_argument("--moments", type=int, default=20)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        result = equal_minutes(options, Path(folder)) if options.command == "minutes" else killed(options.moments, Path(folder))
+    print(json.dumps(result, indent=1))
+
+
+def equal_minutes(options: argparse.Namespace, folder: Path) -> list[dict]:
+    """A row for each seed: hypervolume of both fronts, their ratio, the rank correlation of short and long trials."""
+    from edgepack.search.pareto import hypervolume
+
+    limit = ["--trials", options.trials] if options.trials else ["--minutes", options.minutes]
+    rows = []
+    for seed in options.seeds:
+        row: dict = {"seed": seed}
+        for sampler in SAMPLERS:
+            out = folder / f"{sampler}-{seed}"
+            asked = ["search", options.model, "--data", options.data, "--profile", options.profile, *limit, "--seed", seed]
+            _run(*asked, "--sampler", sampler, "--out", out, "--cache", folder / f"cache-{sampler}-{seed}")
+            front = json.loads((out / "front.json").read_text())
+            reference = (25.0, front["teacher"]["latency_ms"], front["teacher"]["file_mb"])
+            points = [(point["score_drop"], point["latency_ms"]["value"], point["file_mb"]["value"]) for point in front["points"]]
+            scaled = [tuple(max(0.0, value) / worst for value, worst in zip(point, reference, strict=True)) for point in points]
+            row[sampler] = {
+                "hypervolume": round(hypervolume(scaled, (1.0,) * len(_VALUES)), 4),
+                "packs": len(points),
+                "trials": front["cost"]["trials"],
+                "minutes": front["cost"]["minutes"],
+                "correlation": front["correlation"],
+                "best_within": min((point["score_drop"] for point in front["points"] if not point["over"]), default=None),
+            }
+        row["ratio"] = round(row["tpe"]["hypervolume"] / (row["random"]["hypervolume"] or 1e-9), 3)
+        rows.append(row)
+        print(json.dumps(row), file=sys.stderr, flush=True)
+    return rows
+
+
+def killed(moments: int, folder: Path) -> dict:
+    """One search of a tiny model, killed so many times at moments that are drawn evenly, against the same search in one go."""
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+    from small import make_data, make_model
+
+    make_model(folder / "model")
+    make_data(folder / "data", {"train": 96, "dev": 24, "test": 24})
+    (folder / "space.toml").write_text("vocabulary = false\nprune_heads = false\nprune_ffn = [0.0, 0.5]\nembedding_bits = false\n")
+    asked = ["search", folder / "model", "--data", folder / "data", "--profile", "raspberry-pi", "--epochs", 1, "--score-drop", 100]
+    asked += ["--space", folder / "space.toml", "--trials", 12, "--packs", 1]
+    drawn, kept, repeated = random.Random(0), 0, 0
+    for _ in range(moments):
+        process = subprocess.Popen(_command(*asked, "--cache", folder / "killed", "--out", folder / "out"), stderr=subprocess.DEVNULL)
+        try:
+            process.wait(drawn.uniform(3, 30))
+            break
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        now = _trials(folder / "killed")
+        repeated += now < kept
+        kept = now
+    started = time.monotonic()
+    _run(*asked, "--cache", folder / "killed", "--out", folder / "out")
+    last_s = time.monotonic() - started
+    _run(*asked, "--cache", folder / "whole", "--out", folder / "whole-out")
+    fronts = [json.loads((folder / name / "front.json").read_text()) for name in ("out", "whole-out")]
+    tried = [[(each["number"], each["chosen"], each["score_drop"]) for each in front["tried"]] for front in fronts]
+    shutil.rmtree(folder, ignore_errors=True)
+    return {
+        "moments": moments,
+        "kept_before_the_last_run": kept,
+        "lost": repeated,
+        "same_study": tried[0] == tried[1],
+        "last_run_s": round(last_s),
+    }
+
+
+def _trials(cache: Path) -> int:
+    for path in cache.glob("searches/*/study.sqlite3"):
+        try:
+            with connect(path) as database:
+                return database.execute("select count(distinct trial_id) from trials").fetchone()[0]
+        except OperationalError:
+            pass
+    return 0
+
+
+def _command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "edgepack", *map(str, arguments)]
+
+
+def _run(*arguments: object) -> None:
+    """2: every pack is over a budget, which is a result too."""
+    done = subprocess.run(_command(*arguments), stdout=subprocess.DEVNULL, check=False)
+    if done.returncode not in (0, 2):
+        raise SystemExit(f"edgepack ended with {done.returncode}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Where trials run: the same outcomes in this process, in several, and on a Ray cluster; and what a worker that dies costs."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from multiprocessing import get_context
+from pathlib import Path
+from sqlite3 import OperationalError, connect
+
+import pytest
+
+from edgepack.core.errors import EdgepackError
+from edgepack.plan.profile import load_profile
+from edgepack.search.pool import Here, Processes
+from edgepack.search.rungs import materials_of, rungs_of
+from edgepack.search.search import search
+from edgepack.search.trials import Bench
+from edgepack.search.wish import SearchWish
+
+PI = load_profile("raspberry-pi")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def tasks(tiny):
+    rung = rungs_of(tiny, materials_of(tiny).whole.data)[0]
+    return [(tiny.model_copy(update={"prune_heads": 0.0, "precision": precision}), rung) for precision in ("fp32", "fp16")]
+
+
+def results(pool, tasks):
+    with pool:
+        return [(outcome.score, outcome.file_mb, outcome.failure) for _, outcome in sorted(pool.outcomes(tasks), key=lambda row: row[0])]
+
+
+def test_processes_give_the_same_outcomes_as_one(tiny, tasks, tmp_path):
+    alone = results(Here(Bench(materials_of(tiny), PI, tmp_path / "a")), tasks)
+    assert results(Processes(tiny, PI, tmp_path / "b", 2), tasks) == alone
+    assert all(failure is None for *_, failure in alone)
+
+
+def test_a_worker_that_is_killed_costs_its_trials_work_alone(tiny, tasks, tmp_path):
+    pool = Processes(tiny, PI, tmp_path / "cache", 2)
+
+    def kill_one():
+        while not (pool.executor and pool.executor._processes):
+            time.sleep(0.05)
+        time.sleep(2.0)
+        os.kill(next(iter(pool.executor._processes)), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    outcomes = results(pool, tasks)
+    killer.join()
+    assert [failure for *_, failure in outcomes] == [None, None]
+
+
+def trials_in(cache: Path) -> int:
+    for path in cache.glob("searches/*/study.sqlite3"):
+        try:
+            with connect(path) as database:
+                return database.execute("select count(*) from trials").fetchone()[0]
+        except OperationalError:
+            pass
+    return 0
+
+
+def test_a_search_that_is_killed_goes_on_as_if_nothing_had_been(searched, tiny, narrow, tmp_path):
+    front, _, _ = searched
+    wish = SearchWish(trials=4, packs=2, space=narrow)
+    process = get_context("spawn").Process(target=search, args=(tiny, PI, tmp_path / "out", wish, tmp_path / "cache"))
+    process.start()
+    while process.is_alive() and trials_in(tmp_path / "cache") < 2:
+        time.sleep(0.1)
+    process.kill()
+    process.join()
+    kept = trials_in(tmp_path / "cache")
+    assert 2 <= kept <= 8 and not (tmp_path / "out").exists()
+    again = search(tiny, PI, tmp_path / "out", wish, tmp_path / "cache")
+    assert [(each.number, each.chosen, each.score_drop) for each in again.tried] == [
+        (each.number, each.chosen, each.score_drop) for each in front.tried
+    ]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A Ray cluster of two nodes on this machine, each of processes of its own."""
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    running = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    running.add_node(num_cpus=1)
+    yield running
+    running.shutdown()
+
+
+def test_a_node_that_is_killed_costs_its_trials_work_alone(tiny, tasks, tmp_path, cluster):
+    from edgepack.search.cluster import Cluster
+
+    alone = results(Here(Bench(materials_of(tiny), PI, tmp_path / "a")), tasks)
+    other = cluster.add_node(num_cpus=1)
+
+    def kill_node():
+        time.sleep(20)
+        cluster.remove_node(other, allow_graceful=False)
+
+    killer = threading.Thread(target=kill_node)
+    pool = Cluster(tiny, PI, tmp_path / "b", 2, cluster.address)
+    killer.start()
+    outcomes = results(pool, tasks)
+    killer.join()
+    assert outcomes == alone
+
+
+def test_a_node_with_another_edgepack_is_refused_by_name(tiny, tmp_path, cluster):
+    from edgepack.search.cluster import Cluster
+
+    (tmp_path / "edgepack-9.9.9.dist-info").mkdir()
+    (tmp_path / "edgepack-9.9.9.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: edgepack\nVersion: 9.9.9\n")
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    started = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={cluster.address}", "--num-cpus=1", "--block"]
+    node = subprocess.Popen(started, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        cluster.wait_for_nodes()
+        time.sleep(15)
+        with pytest.raises(EdgepackError, match=r"has edgepack 9\.9\.9"), Cluster(tiny, PI, tmp_path / "cache", 1, cluster.address):
+            pass
+    finally:
+        node.terminate()
+        node.wait(30)
+
+
+def test_a_cluster_that_is_not_there_is_refused(tiny, tmp_path):
+    pytest.importorskip("ray")
+    from edgepack.search.cluster import Cluster
+
+    with pytest.raises(EdgepackError, match="no Ray cluster answers"), Cluster(tiny, PI, tmp_path, 1, "127.0.0.1:1"):
+        pass
