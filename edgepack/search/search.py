@@ -118,9 +118,9 @@ class _Run:
         total = wish.trials or 100
         with bar("search", total) as progress:
             progress.advance(min(total, len(tries.rows)))
-            while tries.count < (wish.trials or _NO_LIMIT) and tries.clock.goes_on(wish.generation, self._reserved_s()):
+            while tries.count < (wish.trials or _NO_LIMIT) and self._has_time():
                 before = len(tries.rows)
-                if not tries.generation(wish.trials or _NO_LIMIT):
+                if not tries.generation(wish.trials or _NO_LIMIT, self._has_time):
                     self.notes.append("Every candidate of the space that the predictions allow was tried.")
                     break
                 progress.advance(len(tries.rows) - before)
@@ -130,6 +130,10 @@ class _Run:
         tries.second_rung()
         tries.siblings(wish.packs)
         return self._written(self._finals())
+
+    def _has_time(self) -> bool:
+        """Whether another trial can run beside the packs that come after it."""
+        return self.tries.clock.goes_on(1, self._reserved_s())
 
     def _tell(self) -> None:
         kept = f"{len(self.tries.rows)} finished trials are kept in {self.place}"

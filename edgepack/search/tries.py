@@ -1,6 +1,6 @@
 """The trials of a search, one generation after the other: which candidates are tried, and which of them are good."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -89,10 +89,13 @@ class Tries:
         whole = self.maker.teacher_prediction()
         return (_WORST_DROP, whole.latency_ms, whole.file_mb)
 
-    def generation(self, limit: int) -> bool:
-        """The next trials, up to `limit` of them all. False: there is no candidate left that the predictions allow."""
+    def generation(self, limit: int, has_time: Callable[[], bool] = lambda: True) -> bool:
+        """The next trials, up to `limit` of them all. False: there is no candidate left that the predictions allow.
+
+        has_time: asked after each trial; the others of the generation wait for a run that has time.
+        """
         asked = list(self._asked(limit))
-        self._run(asked)
+        self._run(asked, has_time)
         return bool(asked)
 
     def second_rung(self) -> None:
@@ -242,9 +245,11 @@ class Tries:
                     if value != row.chosen[dimension.key]:
                         yield self.maker.space.snapped(row.chosen | {dimension.key: value})
 
-    def _run(self, asked: Sequence[_Asked]) -> None:
+    def _run(self, asked: Sequence[_Asked], has_time: Callable[[], bool] = lambda: True) -> None:
         for index, outcome in self.pool.outcomes([(each.candidate.recipe, self.rungs[0]) for each in asked]):
             self._record(asked[index], outcome)
+            if not has_time():
+                return
 
     def _record(self, asked: _Asked, outcome: Outcome) -> None:
         costs = {name: getattr(asked.candidate.prediction, name) for name in ("latency_ms", "file_mb", "ram_mb", "load_ms")}

@@ -1,6 +1,9 @@
 """Small real searches: their fronts, what they leave, and how they go on."""
 
 import shutil
+import signal
+import subprocess
+import sys
 
 import pytest
 from command_line import edgepack_warm, refused
@@ -9,6 +12,7 @@ from small import make_data
 from edgepack.core.errors import EdgepackError
 from edgepack.core.files import sha256_of
 from edgepack.core.reading import read_json_object
+from edgepack.measure.machines.targets import Target
 from edgepack.pack.manifest import read_manifest
 from edgepack.pipeline.build import build
 from edgepack.plan.profile import Budget, load_profile
@@ -74,6 +78,30 @@ def test_a_picked_pack_keeps_its_limits(searched):
     assert front.points[[point.number for point in front.points].index(chosen.picked)].file_mb.value == smallest
     with pytest.raises(EdgepackError, match="file_mb is"):
         pick(front, "file_mb=0.001")
+
+
+@pytest.mark.slow
+def test_a_target_that_vanishes_is_said_and_the_front_is_written_with_predictions(searched, tiny, narrow):
+    front, out, cache = searched
+    gone = Target(name="board", address="ssh://nobody@127.0.0.1:9")
+    again = search(tiny, PI, out, SearchWish(trials=4, packs=2, space=narrow, target=gone), cache)
+    assert [point.pack_id for point in again.points] == [point.pack_id for point in front.points]
+    assert any("board does not answer any more" in note for note in again.notes)
+    assert all(point.latency_ms.origin == "predicted" for point in again.points)
+    assert "board does not answer any more" in (out / "index.html").read_text()
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_search_and_says_how_it_goes_on(tiny, narrow, tmp_path):
+    asked = ["search", tiny.model, "--data", tiny.data, "--profile", "raspberry-pi", "--student", "same", "--epochs", "1"]
+    asked += ["--space", narrow, "--trials", "4", "--score-drop", "100", "--cache", tmp_path / "cache", "--out", tmp_path / "out"]
+    process = subprocess.Popen([sys.executable, "-m", "edgepack", *map(str, asked)], stderr=subprocess.PIPE, text=True)
+    first = next(line for line in process.stderr if line.startswith("trial 1:"))
+    process.send_signal(signal.SIGINT)
+    rest = process.stderr.read()
+    assert process.wait() == 130 and "points lost" in first
+    assert "finished trials are kept in" in rest and "start the same command again" in rest and "Traceback" not in rest
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
