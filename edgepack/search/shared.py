@@ -1,6 +1,5 @@
 """Trials that are cut out of one shared network and judged in seconds: see compress/supernet.py. Packs are trained alone."""
 
-import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -39,19 +38,15 @@ class SharedBench:
         """score_drop: against the model as it came, not against the shared network."""
         if rung.index > 0:
             return self.plain.outcome(recipe, rung)
-        started = time.monotonic()
         if self.parts is None:
             with hushed():
                 self._train(recipe, rung)
         assert self.parts is not None, "the shared network was trained"
-        trained_s = time.monotonic() - started
         outcome = self.parts.outcome(part_recipe(recipe, len(self._layers)), rung)
         if outcome.score is None or self.teacher is None:
             return outcome
         score = self.teacher.model_copy(update={"value": outcome.score})
-        return outcome.model_copy(
-            update={"score_drop": round(score.drop_from(self.teacher), 3), "seconds": round(outcome.seconds + trained_s, 2)}
-        )
+        return outcome.model_copy(update={"score_drop": round(score.drop_from(self.teacher), 3)})
 
     @property
     def _layers(self) -> tuple[object, ...]:

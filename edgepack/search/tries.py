@@ -69,6 +69,7 @@ class Tries:
         self._read()
         for number, outcome in self.study.noted("longer").items():
             self.longer[int(number)] = Outcome.read(outcome, "the study")
+        self._set_clock()
 
     @property
     def count(self) -> int:
@@ -114,6 +115,7 @@ class Tries:
         for index, outcome in self.pool.outcomes(tasks):
             self.longer[rows[index].number] = outcome
             self.study.note("longer", {str(number): each.as_json() for number, each in self.longer.items()})
+        self._set_clock()
 
     def siblings(self, most: int) -> None:
         """Other files of the best students: they need no training, so they are judged at once."""
@@ -283,6 +285,12 @@ class Tries:
                 trial.number, notes["kind"], notes["name"], notes["chosen"], outcome, notes["costs"], tuple(values), notes["ruled_out"]
             )
             self.rows.append(row)
-        self.clock.short = [
-            (self.work(self.maker.candidate(row.chosen).plan, self.rungs[0].texts), row.outcome.seconds) for row in self.rows
-        ]
+        self._set_clock()
+
+    def _set_clock(self) -> None:
+        """What trainings took. Parts of a shared network are not trained, so only longer trials say how long a training takes."""
+        plans = {row.number: self.maker.candidate(row.chosen).plan for row in self.rows}
+        texts = 0 if self.wish.shared_training else self.rungs[0].texts
+        self.clock.short = [(self.work(plans[row.number], texts), row.outcome.seconds) for row in self.rows]
+        longer = [(number, outcome) for number, outcome in self.longer.items() if number in plans and len(self.rungs) > 1]
+        self.clock.short = [(self.work(plans[number], self.rungs[1].texts), each.seconds) for number, each in longer] + self.clock.short
