@@ -4,6 +4,7 @@ A name that is not given is an error. So is a template of a language that core/e
 """
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -19,6 +20,7 @@ def rendered(package: str, template: str, context: Mapping[str, Any], filters: M
     return environment.get_template(template).render(context)
 
 
+@cache  # with the templates that it has compiled
 def _environment(package: str, language: str) -> Environment:
     page = language == "html"
     if page:  # jinja2 escapes by itself there

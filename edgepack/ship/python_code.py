@@ -18,7 +18,7 @@ from edgepack.ship.load import device_module
 from edgepack.ship.module_files import code_bytes, versions_measured_with, write_model
 from edgepack.ship.release import with_constants
 from edgepack.ship.shipment import Carried, Shipment, Size, Written
-from edgepack.ship.wheel_hashes import FOR, Pinned, pinned
+from edgepack.ship.wheel_hashes import ELSEWHERE, EVERYWHERE, LINUX, Pinned, System, pinned
 from edgepack.tasks import task_named
 
 _SELF_TEST_S = 1800
@@ -46,9 +46,9 @@ def write_package(shipment: Shipment, folder: Path, with_server: bool) -> Writte
     package = folder / shipment.name
     copy_code(shipment, package, with_server)
     model = write_model(shipment, package / "model")
-    pins = write_requirements(folder, requirements(shipment, with_server))
+    pins = write_requirements(folder, requirements(shipment, with_server), LINUX if with_server else EVERYWHERE)
     sizes = (*model, code_bytes(package, "*.py"), *library_sizes(shipment, with_server))
-    context = first_call(shipment.manifest.task) | {"no_hashes": pins.problem, "hashes_for": FOR}
+    context = first_call(shipment.manifest.task) | {"no_hashes": pins.problem, "hashes_for": pins.covers, "elsewhere": ELSEWHERE}
     return Written(sizes=sizes, licences=fetched_licences(shipment, with_server), warnings=pins.warnings, context=context)
 
 
@@ -111,9 +111,9 @@ def requirements(shipment: Shipment, with_server: bool) -> tuple[Verbatim, ...]:
     return tuple(line for _, line in sorted(lines.items()))
 
 
-def write_requirements(folder: Path, lines: Sequence[Verbatim]) -> Pinned:
+def write_requirements(folder: Path, lines: Sequence[Verbatim], systems: Sequence[System]) -> Pinned:
     """requirements.txt, with hashes where they are known or pip's index gives them."""
-    pins = pinned(lines)
+    pins = pinned(lines, systems)
     (folder / "requirements.txt").write_text(pins.text, encoding="utf-8")
     return pins
 

@@ -16,9 +16,9 @@ from boards import make_wheel
 
 from edgepack.core.escape import requirement
 from edgepack.plan.runtime import python_runtimes
-from edgepack.ship.python_code import CHECKER, CHECKER_VERSION, RENDERER, SERVER, SERVER_VERSION
+from edgepack.ship.python_code import CHECKER, CHECKER_VERSION, DECODER, DECODER_VERSION, RENDERER, SERVER, SERVER_VERSION
 from edgepack.ship.shipping import ship
-from edgepack.ship.wheel_hashes import pinned
+from edgepack.ship.wheel_hashes import _KNOWN, EVERYWHERE, LINUX, _covered, pinned
 
 
 def test_the_hashes_of_all_that_a_module_can_need_are_known_without_a_network(monkeypatch):
@@ -26,9 +26,11 @@ def test_the_hashes_of_all_that_a_module_can_need_are_known_without_a_network(mo
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     exact = [(each.package, each.version) for each in python_runtimes() if not each.pins and each.package != "onnxruntime"]
     exact += [(name, version(name)) for name in ("onnxruntime", "tokenizers", "numpy")]
-    exact += [(SERVER, SERVER_VERSION), (CHECKER, CHECKER_VERSION), ("cffi", "2.1.1"), *RENDERER.items()]
-    result = pinned([requirement(*each) for each in exact])
+    exact += [(SERVER, SERVER_VERSION), (CHECKER, CHECKER_VERSION), ("cffi", "2.1.1"), (DECODER, DECODER_VERSION), *RENDERER.items()]
+    result = pinned([requirement(*each) for each in exact], EVERYWHERE)
     assert result.problem is None and result.warnings == ()
+    names = ", ".join(system.name for system in EVERYWHERE[:-1])
+    assert result.covers == f"CPython 3.11, 3.12, 3.13 and 3.14 on {names} and {EVERYWHERE[-1].name}"
     for name, _ in exact:
         assert re.search(rf"^{name}==\S+( \\\n    --hash=sha256:[0-9a-f]{{64}})+$", result.text, re.MULTILINE), name
 
@@ -45,6 +47,22 @@ def test_where_one_has_no_hash_none_has_and_the_file_says_why(lines, says, monke
     result = pinned(lines)
     assert says in result.problem and result.text.startswith(f"# Without hashes: {result.problem}") and "--hash" not in result.text
     assert result.text.splitlines()[1:] == lines and says in result.warnings[0]
+
+
+def test_a_board_gets_no_hash_of_a_desktops_wheel():
+    (line,) = (line for line in json.loads(_KNOWN.read_text()) if line.startswith("onnxruntime=="))
+    files = json.loads(_KNOWN.read_text())[line]
+    everywhere, board = pinned([line], EVERYWHERE).text, pinned([line], LINUX).text
+    assert all(digest in everywhere for digest in files.values())
+    assert all((digest in board) == ("linux" in name) for name, digest in files.items())
+
+
+def test_only_systems_with_a_wheel_of_every_library_are_named():
+    every = {"a-1.0-py3-none-any.whl": "0"}
+    some = {"b-1.0-cp312-cp312-win_amd64.whl": "1", "b-1.0-cp312-abi3-manylinux_2_28_aarch64.whl": "2"}
+    linux = LINUX[1].name
+    assert _covered([every, some], EVERYWHERE) == f"CPython 3.12, 3.13 and 3.14 on {linux}; CPython 3.12 on Windows x86_64"
+    assert _covered([every, {"b-1.0-cp312-cp312-musllinux_1_2_x86_64.whl": "1"}], EVERYWHERE) == ""
 
 
 @contextlib.contextmanager
@@ -87,5 +105,8 @@ def test_both_python_platforms_ship_a_file_of_hashes_and_say_so(pack_folder, tmp
         assert not [warning for warning in shipped.warnings if "hashes" in warning]
         text = (tmp_path / platform / "requirements.txt").read_text()
         assert text.count("--hash=sha256:") > 10 and text.startswith("# Exact versions, with the sha256 of each wheel")
-        assert "pip installs those files and no others" in (tmp_path / platform / "README.md").read_text()
+        readme = (tmp_path / platform / "README.md").read_text()
+        assert "pip installs those files and no others" in readme
+        for told in (text, readme):  # where a user of another system meets it
+            assert ("Windows x86_64" in told) == (platform == "python") and "on another Python, system or CPU it says" in told
         assert "requirements.txt" in json.dumps(json.loads((tmp_path / platform / "attestation.json").read_text())["subject"])
