@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from attack_builds import Builder, Limit, Row, WarmBuilds, check_pack, settings, within_limit  # noqa: E402
+from attack_builds import Builder, Faults, Limit, Row, WarmBuilds, check_pack, settings, within_limit  # noqa: E402
 from attack_kills import kills, started  # noqa: E402
 from fuzz_subjects import SUBJECTS  # noqa: E402
 from fuzzing import fault_of  # noqa: E402
@@ -38,13 +38,14 @@ from edgepack.ship.shipment import platform_names  # noqa: E402
 
 def inputs(count: int) -> Row:
     """Configs, weights, profiles, recipes, rows, parquet, packs and targets' answers, changed by chance."""
-    faults, names, number = [], list(SUBJECTS), -1
+    faults, names, tried = Faults(), list(SUBJECTS), 0
     for number in within_limit(range(count), "inputs"):
+        tried += 1
         name = names[number % len(names)]
         with tempfile.TemporaryDirectory() as place:
             fault = fault_of(SUBJECTS[name](Path(place), random.Random(f"{name}-{number}")))
-        faults += [f"{name}-{number}: {fault}"] if fault else []
-    return Row("inputs changed by chance: tracebacks, over 10 s, long or hiding messages", number + 1, faults)
+        faults.note(f"{name}-{number}", fault)
+    return Row("inputs changed by chance: tracebacks, over 10 s, long or hiding messages", tried, faults)
 
 
 def coverage(count: int) -> Row:
@@ -61,30 +62,33 @@ def coverage(count: int) -> Row:
 
 def flips(count: int) -> Row:
     """One bit of a pack, a cached stage or a shipped module is changed: whoever opens it has to notice."""
-    faults, draw, number = [], random.Random("flips"), -1
+    faults, tried = Faults(), 0
     with tempfile.TemporaryDirectory() as place:
         builder = Builder(Path(place))
         builder.reference()
         subjects = builder.checked_folders()
         for number in within_limit(range(count), "flips"):
+            tried, draw = tried + 1, random.Random(f"flips-{number}")
             name, files, is_accepted = subjects[number % len(subjects)]
             path = draw.choice(files)
             content = path.read_bytes()
             at, bit = draw.randrange(len(content)), draw.randrange(8)
             path.write_bytes(content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1 :])
-            faults += [f"{name}: bit {bit} of byte {at} of {path.name}"] if is_accepted() else []
+            faults.note(name, f"bit {bit} of byte {at} of {path.name}" if is_accepted() else "")
             path.write_bytes(content)
-        faults += [f"{name} is refused as it was written" for name, _, is_accepted in subjects if not is_accepted()]
-    return Row("flipped bits in pack, cache and signed module: accepted", number + 1, faults)
+        for name, _, is_accepted in subjects:
+            faults.note(name, "" if is_accepted() else "it is refused as it was written")
+    return Row("flipped bits in pack, cache and signed module: accepted", tried, faults)
 
 
 def pairs(count: int) -> Row:
     """Two builds on one --out, begun at once or a moment apart."""
-    faults, draw, number = [], random.Random("pairs"), -1
+    faults, tried = Faults(), 0
     with tempfile.TemporaryDirectory() as place:
         builder = Builder(Path(place))
         builder.reference()
         for number in within_limit(range(count), "pairs"):
+            tried, draw = tried + 1, random.Random(f"pairs-{number}")
             out = Path(place) / f"pack{number}"
             first = started(lambda o=out: builder.build(o, Path(place) / "used"))
             time.sleep(draw.choice([0, draw.uniform(0, 2)]))
@@ -92,14 +96,14 @@ def pairs(count: int) -> Row:
             codes = sorted(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in (first, second))
             fault = "" if codes in ([0, 1], [0, 0]) else f"exit codes {codes}"  # 0 and 0: the second found it finished
             fault = fault or check_pack(out, builder.expected)
-            faults += [f"number {number}: {fault}"] if fault else []
+            faults.note(f"number {number}", fault)
             shutil.rmtree(out, ignore_errors=True)
-    return Row("two builds on one --out: no winner, or a pack that is not whole", number + 1, faults)
+    return Row("two builds on one --out: no winner, or a pack that is not whole", tried, faults)
 
 
 def strings(count: int) -> Row:
     """A hostile value in every string of a pack at once, ship for each platform, and a parser of each language that comes out."""
-    faults, tried = [], Counter[str]()
+    faults, tried = Faults(), Counter[str]()
     with tempfile.TemporaryDirectory() as place:
         builder = Builder(Path(place))
         builder.reference()
@@ -117,20 +121,19 @@ def strings(count: int) -> Row:
                         check_reports(content, value, out) if is_report else shipped_poisoned(pack, content, value, platform, out)
                     )
                 except Exception as error:  # a value that escaped, or a crash
-                    faults.append(f"{platform}, {value[:40]!r}: {type(error).__name__}: {str(error)[:200]}")
+                    faults.note(f"{platform}, {value[:40]!r}", f"{type(error).__name__}: {str(error)[:200]}")
     note = ", ".join(f"{number} for {platform}" for platform, number in tried.items())
     return Row("hostile strings that become code or markup, by platform", sum(tried.values()), faults, note)
 
 
 def warm(count: int) -> Row:
     """Each setting of a recipe: a build with the results of all builds before in its cache, beside one with an empty cache."""
-    faults, tried = [], 0
+    faults, tried = Faults(), 0
     with tempfile.TemporaryDirectory() as place:
         builds = WarmBuilds(Path(place))
         for name in within_limit(settings()[:count], "warm"):
             tried += 1
-            fault = builds.fault_of(name)
-            faults += [f"{name}: {fault}"] if fault else []
+            faults.note(name, builds.fault_of(name))
     note = f"{len(SETTINGS) - len(settings())} of {len(SETTINGS)} settings belong to models of another task"
     return Row("a warm build differs from a fresh one, by setting", tried, faults, note)
 
@@ -168,16 +171,14 @@ def _row(name: str, share: float) -> Row:
     wall_s, cpu_s = time.monotonic() - began, sum(os.times()[:4])
     row = row._replace(wall_s=round(wall_s), cpu_s=round(cpu_s))
     print(f"{name}: {row.tried} tried, {len(row.faults)} faults, {row.wall_s} s, {row.cpu_s} s of CPU", file=sys.stderr, flush=True)
-    for fault in row.faults[:20]:
-        print(f"  {fault}", file=sys.stderr, flush=True)
     return row
 
 
-def _apart(name: str, share: float, minutes: float | None) -> Row:
+def _apart(name: str, share: float, asked: argparse.Namespace) -> Row:
     """A row in a process of its own, so that two cores have work, and a row's memory and threads are not the next one's."""
     with tempfile.NamedTemporaryFile("r", suffix=".json") as file:
-        command = [sys.executable, __file__, "--only", name, "--share", str(share), "--row", file.name]
-        command += ["--minutes", str(minutes)] if minutes else []
+        command = [sys.executable, __file__, "--only", name, "--share", str(share), "--row", file.name, "--begin", str(asked.begin)]
+        command += ["--minutes", str(asked.minutes)] if asked.minutes else []
         subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
         text = file.read()
     return Row(**json.loads(text)) if text else Row(name, 0, ["it ended without a result"])
@@ -189,16 +190,18 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of each count")
     parser.add_argument("--only", help=f"some of: {', '.join(ATTACKS)}")
     parser.add_argument("--minutes", type=float, help="end each row then, and count what was done")
+    parser.add_argument("--begin", type=int, default=0, help="with this number of each row, where an earlier run came so far")
     parser.add_argument("--row", type=Path, help="do one row here, and write it as JSON to this file")
     asked = parser.parse_args()
     share, names = 0.1 if asked.quick else asked.share, asked.only.split(",") if asked.only else list(ATTACKS)
+    Limit.begins_with = asked.begin
     if asked.minutes:
         Limit.ends_at = time.monotonic() + 60 * asked.minutes
     if asked.row:
         asked.row.write_text(json.dumps(_row(names[0], share)._asdict()))
         return
     with ThreadPoolExecutor(2) as pool:
-        rows = list(pool.map(lambda name: _apart(name, share, asked.minutes), names))
+        rows = list(pool.map(lambda name: _apart(name, share, asked), names))
     print(f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}\n\n| attack | tried | faults | s | CPU s | |\n|---|---|---|---|---|---|")
     for row in rows:
         print(f"| {row.what} | {row.tried:,} | {len(row.faults)} | {row.wall_s} | {row.cpu_s} | {row.note} |")

@@ -41,15 +41,27 @@ class Row(NamedTuple):
 
 
 class Limit:
-    """Ends the loops of a row at a time, so that a row that was not finished says how far it came."""
+    """Where the loops of a row begin and when they end, so that a long row can be done in parts and says how far it came."""
 
+    begins_with = 0
     ends_at = float("inf")
 
 
+class Faults(list[str]):
+    """Told as they come, so that an attack that is ended from outside has not found them for nothing."""
+
+    def note(self, place: object, fault: str) -> None:
+        if fault:
+            self.append(f"{place}: {fault}")
+            print(f"  FAULT {self[-1]}", file=sys.stderr, flush=True)
+
+
 def within_limit(steps: Iterable[Any], name: str) -> Iterator[Any]:
-    """Each of `steps` until the time is over; tells once a minute how many are done."""
+    """Each of `steps` until the time is over, from the one on that the row begins with; tells once a minute how many are done."""
     told_at = time.monotonic()
     for number, step in enumerate(steps):
+        if number < Limit.begins_with:
+            continue
         if time.monotonic() > Limit.ends_at:
             return
         if time.monotonic() - told_at > _TELL_S:

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from attack_builds import Builder, Row, within_limit
+from attack_builds import Builder, Faults, Row, within_limit
 
 
 def kills(count: int) -> Row:
     """Builds, measurings and set-ups of a board are killed at a random moment, and started again."""
-    faults, draw, tried = [], random.Random("kills"), Counter[str]()
+    faults, tried = Faults(), Counter[str]()
     with tempfile.TemporaryDirectory() as place:
         builder = Builder(Path(place))
         builder.reference()
@@ -25,9 +25,10 @@ def kills(count: int) -> Row:
         for number in within_limit(range(count), "kills"):
             kind = _KILLED[number % len(_KILLED)]
             tried[kind] += 1
+            draw = random.Random(f"kills-{number}")
             fault, took_s = _KILLS[kind](builder, Path(place), number, draw, lasts_s.get(kind, 5.0))
             lasts_s[kind] = took_s
-            faults += [f"number {number}, {kind}: {fault}"] if fault else []
+            faults.note(f"number {number}, {kind}", fault)
     note = ", ".join(f"{number} {kind}" for kind, number in tried.items())
     return Row("kills: half packs, wrong bytes, mixed reports, reruns that fail", sum(tried.values()), faults, note)
 

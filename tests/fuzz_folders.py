@@ -2,6 +2,8 @@
 
 import json
 import random
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,26 @@ def tokenizer(place: Path, draw: random.Random) -> Any:
     return lambda: read_tokenizing(place)
 
 
+def tokenizer_folder(place: Path, draw: random.Random) -> Any:
+    """A tiny model's own tokenizer as transformers loads it, with one of its files changed, and a text that it splits."""
+    from edgepack.model.checkpoint import load_tokenizer
+
+    wrong = draw.choice(list(_tokenizer_files()))
+    for name, content in _tokenizer_files().items():
+        write(place / name, _text(json.loads(content), draw) if name == wrong else content)
+    return lambda: load_tokenizer(place)
+
+
+@cache
+def _tokenizer_files() -> dict[str, str]:
+    from small import make_tokenizer
+
+    with tempfile.TemporaryDirectory() as folder:
+        make_tokenizer(Path(folder))
+        names = ("tokenizer.json", "tokenizer_config.json")
+        return {name: (Path(folder) / name).read_text(encoding="utf-8") for name in names} | {"config.json": json.dumps(BERT)}
+
+
 def targets(place: Path, draw: random.Random) -> Any:
     from fuzz_subjects import toml
 
@@ -86,4 +108,4 @@ def targets(place: Path, draw: random.Random) -> Any:
     return lambda: [transport(one).check(one) for one in find_targets(["board"], path)]
 
 
-SUBJECTS = {one.__name__: one for one in (sentence_folder, generation, adapter, golden, tokenizer, targets)}
+SUBJECTS = {one.__name__: one for one in (sentence_folder, generation, adapter, golden, tokenizer, tokenizer_folder, targets)}

@@ -1,5 +1,6 @@
 """The `edgepack` command: finds the module of a command, runs it, and turns every end into one line and an exit code."""
 
+import errno
 import gc
 import signal
 import sys
@@ -81,6 +82,10 @@ def _common(
     pass
 
 
+# Paths that a user gave and that no check of a command met: one border for all of them. What else fails is our bug.
+_REFUSED_BY_THE_SYSTEM = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP}
+
+
 class _Stopped(BaseException):
     """A signal that ends the run: what is open is closed on the way out, and no traceback is shown."""
 
@@ -111,6 +116,11 @@ def _ended() -> int:
         code, line = 1, f"edgepack: {error}"
     except typer.TyperException as error:  # an unknown flag, a missing one, a value of the wrong type
         code, line = 1, f"edgepack: {error.format_message()}\n  fix: see `edgepack {_command_name()}--help`"
+    except OSError as error:
+        if error.errno not in _REFUSED_BY_THE_SYSTEM or error.filename is None:
+            raise
+        problem = f"{error.filename}: the system refuses it: {error.strerror}"
+        code, line = 1, f"edgepack: {EdgepackError(problem, 'check the path, and the permissions of its folders')}"
     except _Stopped as stopped:
         name = {signal.SIGINT: "Ctrl-C (SIGINT)"}.get(stopped.number, signal.Signals(stopped.number).name)
         code, line = 128 + stopped.number, f"edgepack: stopped by {name}. {what_remains()}"

@@ -30,7 +30,7 @@ def flag_of(location: Location) -> str:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
-    if not path.exists():
+    if not is_there(path):
         raise EdgepackError(f"recipe file not found: {str(path)!r}", "give the path of a TOML file")
     return read_toml(path, "see examples/edgepack.toml", "is not TOML")
 

@@ -10,6 +10,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.host import usable_cores
 from edgepack.core.reading import parse_json
 from edgepack.core.records import Frozen
+from edgepack.core.showing import shown
 from edgepack.measure.machines.transports.local import stream_job
 from edgepack.pack.manifest import REPORT_FILES, Manifest, check_files, read_manifest
 from edgepack.ship.load import device_module
@@ -144,7 +145,10 @@ def read_tokenizer(pack: Path) -> "Tokenizer":
     """The pack's tokenizer, that cuts nothing off: a prompt that is too long is an error, not another prompt."""
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(pack / "tokenizer.json"))
+    try:
+        tokenizer = Tokenizer.from_file(str(pack / "tokenizer.json"))
+    except Exception as error:  # the library raises nothing more precise
+        raise EdgepackError(f"{pack / 'tokenizer.json'} cannot be read: {shown(str(error))}", "build the pack again") from None
     tokenizer.no_truncation()
     return tokenizer
 

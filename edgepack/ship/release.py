@@ -12,10 +12,12 @@ from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
+from edgepack.core.showing import shown
 from edgepack.ship.signing import read_public_key
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _VERSION = re.compile(r"(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})")
+_SECONDS = re.compile(r"0|[1-9][0-9]{0,9}")  # up to the year 2286
 _MOST_DAYS = 36500
 
 
@@ -73,17 +75,23 @@ def _numbers(version: str, flag: str) -> tuple[int, ...]:
 def _created() -> datetime:
     """Now; or SOURCE_DATE_EPOCH, by which builds that can be reproduced agree on a time (reproducible-builds.org)."""
     fixed = os.environ.get("SOURCE_DATE_EPOCH", "")
-    return datetime.fromtimestamp(int(fixed), UTC) if fixed.isdigit() else datetime.now(UTC)
+    if not fixed:
+        return datetime.now(UTC)
+    if not _SECONDS.fullmatch(fixed):
+        fix = "give whole seconds since 1970, such as 1750000000, or unset it"
+        raise EdgepackError(f"the variable SOURCE_DATE_EPOCH is no time of a module: {shown(fixed)}", fix)
+    return datetime.fromtimestamp(int(fixed), UTC)
 
 
 def _expiry(text: str, created: datetime) -> datetime:
+    """Behind today too: by a fixed time of creation a module could be over before it is shipped."""
     days = re.fullmatch(r"([1-9][0-9]{0,4})d", text)
-    if days and int(days[1]) <= _MOST_DAYS:
-        return created + timedelta(days=int(days[1]))
     try:
-        date = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+        is_in_days = days is not None and int(days[1]) <= _MOST_DAYS
+        date = created + timedelta(days=int(days[1])) if is_in_days else datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
         date = None
-    if date is None or date <= created:
-        raise EdgepackError(f"--expires {text!r} is no time to come", "give days from now, such as 90d, or a date, such as 2030-12-31")
+    if date is None or date <= max(created, datetime.now(UTC)):
+        fix = "give days from the module's creation, such as 90d, or a date, such as 2030-12-31"
+        raise EdgepackError(f"--expires {shown(text)} is no time to come", fix)
     return date

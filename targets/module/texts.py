@@ -6,7 +6,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import BadInput, NotText
+from .errors import BadInput, ModuleError, NotText
 
 _STRIDE = 64  # tokens that two windows of a long context share, as when the model was measured
 
@@ -33,7 +33,10 @@ class Texts:
     def __init__(self, folder: Path, manifest: dict) -> None:
         from tokenizers import Tokenizer
 
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        try:
+            self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # the library raises nothing more precise
+            raise ModuleError("tokenizer.json cannot be read: {!r}".format(str(error)[:200]), "build the pack again") from None
         self._tokenizer.no_padding()
         length, task = manifest["max_length"], manifest["task"]
         if task == "text-generation":

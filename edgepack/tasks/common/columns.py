@@ -106,7 +106,7 @@ def as_number(value: Any) -> float | None:
     """A finite number, or None where the value is none."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last of an integer beyond every float
         return None
     return number if math.isfinite(number) else None
 

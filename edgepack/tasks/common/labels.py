@@ -6,6 +6,7 @@ from typing import Any
 from edgepack.core.errors import EdgepackError
 from edgepack.core.showing import shown
 
+_MOST = 1_000_000  # labels: each gets a name
 _DEFAULT_COUNT = 2  # a config that names no labels and states no number of them
 
 
@@ -15,9 +16,11 @@ def label_names(config: Mapping[str, Any], place: str) -> tuple[str, ...]:
     place: the file, for errors. EdgepackError: an id of an output has no name, or a name is not a text.
     """
     stated, count = config.get("id2label"), config.get("num_labels")
-    if not isinstance(stated, Mapping | None) or not (count is None or (isinstance(count, int) and count > 0)):
+    if not isinstance(stated, Mapping | None) or not (count is None or (type(count) is int and 0 < count <= _MOST)):
         key = "num_labels" if isinstance(stated, Mapping | None) else "id2label"
-        raise EdgepackError(f"{place}: {key} is {shown(config[key])}", "write the labels as id2label: {'0': 'first', '1': 'second'}")
+        raise EdgepackError(
+            f"{place}: {key} is {shown(config[key])}", f"write the labels as id2label, at most {_MOST:,} of them: {{'0': 'first'}}"
+        )
     if not stated or (count is not None and count != len(stated)):
         return tuple(f"LABEL_{index}" for index in range(count or _DEFAULT_COUNT))
     try:

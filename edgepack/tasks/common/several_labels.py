@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.showing import shown
 from edgepack.tasks.common.columns import FLAG
 from edgepack.tasks.common.losses import IGNORED
 from edgepack.tasks.common.metrics import Answers, ClassResult, Metric, by_row, class_result, macro_f1_of_tables, micro_f1
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 DEFAULT_THRESHOLD = 0.5
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _STEPS = 99  # thresholds that are tried between 0 and 1 where the dev split's own scores are more
 
 
@@ -126,10 +129,10 @@ def labels_from(value: Any, known: Sequence[str], place: str) -> tuple[str, ...]
     if len(value) == len(known) > 1 and None not in flags and not all(isinstance(each, str) for each in value):
         return tuple(name for name, flag in zip(known, flags, strict=True) if flag)
     names = tuple(str(each) for each in value)
-    names = tuple(known[int(name)] if name not in known and name.isdecimal() and int(name) < len(known) else name for name in names)
+    names = tuple(known[int(name)] if name not in known and _NUMBER.fullmatch(name) and int(name) < len(known) else name for name in names)
     wrong = next((name for name in names if name not in known), None)
     if wrong is not None:
-        raise EdgepackError(f"{place}: label {wrong!r} is not one of the model's", f"write these, separated by |: {', '.join(known)}")
+        raise EdgepackError(f"{place}: label {shown(wrong)} is not one of the model's", f"write these, separated by |: {', '.join(known)}")
     return tuple(sorted(set(names), key=known.index))
 
 
