@@ -13,6 +13,9 @@ _LONGEST_QUOTED = 300  # a path may be as long; what is longer is a value that n
 _QUOTED = re.compile(rf"""(['"])((?:(?!\1)[^\\\n]|\\.){{{_LONGEST_QUOTED},}})\1""")
 
 
+_UNBROKEN = re.compile(rf"\S{{{_LONGEST_QUOTED + 1},}}")  # a path that no quotes stand around
+
+
 def visible_lines(text: str) -> str:
     """The same text with its lines, where a character that moves or hides others is replaced by its number: `\\u202e`."""
     return _HIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
@@ -36,6 +39,7 @@ def message(text: str) -> str:
     """A whole message for people: quoted values of unusual length are cut, and no escape code of a stranger reaches the terminal."""
     text = _cut(text, 4 * _LONGEST_MESSAGE)
     text = _QUOTED.sub(lambda match: f"{match[1]}{_cut(match[2], MOST_CHARACTERS)}{match[1]}", text)
+    text = _UNBROKEN.sub(lambda match: _cut(match[0], MOST_CHARACTERS), text)
     return visible_lines(_cut(text, _LONGEST_MESSAGE))
 
 

@@ -1,6 +1,7 @@
 """What a target must know to run a model file: runnable.json, which targets/ reads. It stands beside every model file."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -10,10 +11,12 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.fields import FileName, Identifier, OneLine, Sha256, TensorName
 from edgepack.core.reading import read_json_object
 from edgepack.core.records import Frozen
+from edgepack.core.showing import shown
 from edgepack.plan.coding import CodecName, StartName
 from edgepack.tasks import task_named
 
 RUNNABLE_FILE = "runnable.json"
+_INDEX = re.compile(r"0|[1-9][0-9]{0,7}")
 
 
 class Session(Frozen):
@@ -65,6 +68,17 @@ class Runnable(Frozen):
     max_length: int | None = None  # tokens after which a text is cut
     labels: dict[str, str] = Field(default_factory=dict)  # names by index
     answers: dict[str, Any] | None = None  # how answers are formed: the task's `answer_record`; None: a pack made before there was one
+
+    @model_validator(mode="after")
+    def _labels_are_numbered(self) -> Self:
+        """From 0 on without a gap, as whoever reads them sorts them by number."""
+        wrong = next((key for key in self.labels if not (_INDEX.fullmatch(key) and int(key) < len(self.labels))), None)
+        if wrong is not None:
+            fix = "build or copy the pack again"
+            raise EdgepackError(
+                f"the pack's labels have the number {shown(wrong)}: they are numbered from 0 to {len(self.labels) - 1}", fix
+            )
+        return self
 
     @model_validator(mode="after")
     def _answers_are_the_task_s(self) -> Self:

@@ -194,3 +194,18 @@ def test_a_key_that_others_can_read_is_warned_about(pack_folder, tmp_path):
 
 def test_the_module_says_its_version(linux):
     assert run(linux, "--version").stdout.strip() == "intents 1.5.0"
+
+
+@pytest.mark.parametrize("stated", ["99999999999999999999", "²", "1e5", "-1", "253402300800", " 5", "٣", "x"])
+def test_a_time_of_creation_that_is_none_is_refused(stated, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", stated)
+    with pytest.raises(EdgepackError, match="SOURCE_DATE_EPOCH is no time of a module"):
+        read_release("1.0.0", None, None, (), ())
+
+
+def test_a_module_is_not_over_before_it_is_shipped(monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    assert read_release("1.0.0", None, None, (), ()).created == "1970-01-01T00:00:00Z"
+    for expires in ("90d", "2001-01-01"):
+        with pytest.raises(EdgepackError, match="is no time to come"):
+            read_release("1.0.0", None, expires, (), ())
