@@ -74,10 +74,8 @@ class Runnable(Frozen):
         """From 0 on without a gap, as whoever reads them sorts them by number."""
         wrong = next((key for key in self.labels if not (_INDEX.fullmatch(key) and int(key) < len(self.labels))), None)
         if wrong is not None:
-            fix = "build or copy the pack again"
-            raise EdgepackError(
-                f"the pack's labels have the number {shown(wrong)}: they are numbered from 0 to {len(self.labels) - 1}", fix
-            )
+            problem = f"the pack's labels have the number {shown(wrong)}: they are numbered from 0 to {len(self.labels) - 1}"
+            raise EdgepackError(problem, "build or copy the pack again")
         return self
 
     @model_validator(mode="after")
