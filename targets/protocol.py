@@ -141,6 +141,8 @@ def answer(folder, manifest, job, open_session) -> dict:
     at_once: tokens that a decoder reads in one go, all of them where it is left out; `batch` is 1 then.
     """
     exact = job.get("exact", False)
+    if job.get("batch", 1) > 1 and "attention_mask" not in manifest["inputs"]:
+        raise Refused("the file reads one text at a time, not {}".format(job["batch"]), "build the pack with --batch")
     scored = {**manifest, "model": manifest.get("score_model") or manifest["model"]}
     run = open_session(folder, scored, job["threads"], exact=exact)
     rows = job["rows"]

@@ -10,14 +10,14 @@ from edgepack.pack.runnable import Runnable
 from edgepack.tasks.common.task import Task
 
 
-def input_names(model: nn.Module) -> list[str]:
-    """Of an encoder's file."""
-    return ["input_ids", "attention_mask", *(["token_type_ids"] if takes_types(model) else [])]
+def input_names(model: nn.Module, mask: bool = True) -> list[str]:
+    """Of an encoder's file. mask: whether it says which tokens are padding; a file that reads one text at a time needs none."""
+    return ["input_ids", *(["attention_mask"] if mask else []), *(["token_type_ids"] if takes_types(model) else [])]
 
 
-def describe_encoder(model: nn.Module, task: Task, file: str, **of_the_format: Any) -> Runnable:
-    """The record of an exported encoder. of_the_format: fields of Runnable that only its format has."""
-    return _describe(model, task, file, tuple(input_names(model)), **of_the_format)
+def describe_encoder(model: nn.Module, task: Task, file: str, mask: bool = True, **of_the_format: Any) -> Runnable:
+    """The record of an exported encoder. mask: see `input_names`. of_the_format: fields of Runnable that only its format has."""
+    return _describe(model, task, file, tuple(input_names(model, mask)), **of_the_format)
 
 
 def describe_decoder(model: nn.Module, task: Task, file: str, positions: int, **of_the_format: Any) -> Runnable:

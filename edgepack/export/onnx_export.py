@@ -1,4 +1,4 @@
-"""torch to ONNX in fp32: dynamic batch and length, attention as one op, no trace of the machine that exported it."""
+"""torch to ONNX in fp32: dynamic length, one text or a batch, attention as one op, no trace of the machine that exported it."""
 
 import contextlib
 import io
@@ -20,6 +20,7 @@ from edgepack.export.describing import describe_encoder, input_names
 from edgepack.export.failures import last_reason
 from edgepack.export.file_names import MODEL_FILE
 from edgepack.export.onnx_attention import onnx_attention
+from edgepack.export.onnx_one_token import compute_for_one_token, shapes_of
 from edgepack.export.onnx_optimization import session_of
 from edgepack.export.torch_lookups import lookups_kept
 from edgepack.pack.runnable import Runnable
@@ -45,19 +46,19 @@ class _Graph(nn.Module):
         return self.task.forward(self.model, batch)
 
 
-def runnable(model: nn.Module, task: Task, prepack: bool = True) -> Runnable:
+def runnable(model: nn.Module, task: Task, prepack: bool = True, batch: bool = True) -> Runnable:
     """What a target must know of the file that an export of `model` became."""
-    return describe_encoder(model, task, MODEL_FILE, session=session_of(prepack))
+    return describe_encoder(model, task, MODEL_FILE, mask=batch, session=session_of(prepack))
 
 
 def export_onnx(model: nn.Module, task: Task, step: Export, target: Path) -> None:
-    """Writes `target` in fp32, its weights beside it, with inputs [batch, tokens] of int64.
+    """Writes `target` in fp32, its weights beside it, with inputs [batch, tokens] of int64; [1, tokens] and no mask without a batch.
 
     EdgepackError where torch cannot capture the model.
     """
-    names = input_names(model)
-    example = tuple(torch.ones(2, 16, dtype=torch.long) for _ in names)
-    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
+    names = input_names(model, mask=step.batch)
+    example = tuple(torch.ones(2 if step.batch else 1, 16, dtype=torch.long) for _ in names)
+    axes = {1: torch.export.Dim("tokens")} | ({0: torch.export.Dim("batch")} if step.batch else {})
     with bar("export to ONNX", 3) as progress, quiet(), lookups_kept(), plain_linears(model.eval()), onnx_attention(model):
         try:
             program = torch.onnx.export(
@@ -79,7 +80,9 @@ def export_onnx(model: nn.Module, task: Task, step: Export, target: Path) -> Non
         progress.advance()
         graph, weights = _without_weights(program.model)
         name_by_module(graph)
+        shapes = shapes_of(graph)
         graph = _slimmed(graph)
+        compute_for_one_token(graph, shapes)
         progress.advance()
         forget_the_machine(graph)
         _save(graph, weights, target)

@@ -47,7 +47,8 @@ class SentenceHead(nn.Module):
         if dimensions is not None and dimensions > self.width:
             raise EdgepackError(f"--dimensions {dimensions}: the model's vectors have {self.width} numbers", "give fewer")
 
-    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def forward(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """mask: None where every token of every text is real."""
         vectors = self.parts[0](hidden if self.logits is None else self.logits(hidden), mask)
         for part in self.parts[1:]:
             vectors = part(vectors)
@@ -76,35 +77,45 @@ class _Pooling(nn.Module):
         super().__init__()
         self.modes = part.modes
 
-    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        mask = mask.to(hidden.dtype)
+    def forward(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        mask = None if mask is None else mask.to(hidden.dtype)
         vectors = [_POOLED[mode](hidden, mask) for mode in self.modes]
         return vectors[0] if len(vectors) == 1 else torch.cat(vectors, dim=-1)
 
 
-def _mean(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def _mean(hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    if mask is None:
+        return hidden.mean(1)
     return (hidden * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
 
 
-def _mean_sqrt(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def _mean_sqrt(hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    mask = _all_real(hidden) if mask is None else mask
     return (hidden * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True).sqrt()
 
 
-def _max(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def _max(hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    if mask is None:
+        return hidden.amax(1)
     return (hidden * mask[:, :, None] + (1 - mask[:, :, None]) * _LOWEST).amax(1)
 
 
-def _first(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def _first(hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     """The vector of the first token that is no padding: of all places that are real, the one farthest from the end."""
+    if mask is None:
+        return hidden[:, 0]
     return _only(hidden, mask * (mask.shape[1] - _places(mask)))
 
 
-def _last(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def _last(hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    if mask is None:
+        return hidden[:, -1]
     return _only(hidden, mask * (_places(mask) + 1))
 
 
-def _weighted_mean(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def _weighted_mean(hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     """The first real token has the weight 1, the next one 2 (Muennighoff 2022); all over the length, as fp16 ends at 65,504."""
+    mask = _all_real(hidden) if mask is None else mask
     count = mask.shape[1]
     before_first = count - (mask * (count - _places(mask))).amax(1, keepdim=True)
     weights = mask * ((_places(mask) + 1 - before_first) / count)
@@ -115,6 +126,11 @@ def _only(hidden: torch.Tensor, ranks: torch.Tensor) -> torch.Tensor:
     """The vector of the place with the highest rank. A sum, as runtimes take an index of each row in different ways."""
     last = (ranks >= ranks.amax(1, keepdim=True)).to(hidden.dtype)
     return (hidden * last[:, :, None]).sum(1)
+
+
+def _all_real(hidden: torch.Tensor) -> torch.Tensor:
+    """A mask [rows, tokens] without padding."""
+    return torch.ones_like(hidden[:, :, 0])
 
 
 def _places(mask: torch.Tensor) -> torch.Tensor:
@@ -138,8 +154,8 @@ class _Splade(nn.Module):
         super().__init__()
         self.strategy, self.times = part.strategy, 2 if part.activation == "log1p_relu" else 1
 
-    def forward(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        logits = logits.relu() * mask.to(logits.dtype)[:, :, None]
+    def forward(self, logits: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        logits = logits.relu() if mask is None else logits.relu() * mask.to(logits.dtype)[:, :, None]
         if self.strategy == "max":  # the logarithm keeps the order, and is so taken once a token of the vocabulary
             return self._weights(logits.amax(1))
         return self._weights(logits).sum(1)

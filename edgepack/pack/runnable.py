@@ -97,6 +97,11 @@ class Runnable(Frozen):
         return name.startswith(self.model) or (self.coded is not None and name == self.coded.coded)
 
     @property
+    def reads_several(self) -> bool:
+        """Whether a run may have several texts, padded to the longest: the file then says which tokens are padding."""
+        return "attention_mask" in self.inputs
+
+    @property
     def has_fixed_lengths(self) -> bool:
         """Whether the file reads texts of a few lengths only, to which shorter ones are padded."""
         return bool(self.buckets)

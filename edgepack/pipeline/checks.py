@@ -9,6 +9,7 @@ from edgepack.measure.answers import relative_difference
 from edgepack.measure.decoding import check_decoding, chosen_texts, compare_decoding
 from edgepack.model.material import Material
 from edgepack.pack.attempts import Attempt, InFloat
+from edgepack.pack.runnable import read_runnable
 from edgepack.pipeline.scoring import file_outputs, torch_outputs
 from edgepack.plan.family import Family
 from edgepack.plan.plan import Plan
@@ -35,12 +36,13 @@ def check_student(material: Material, plan: Plan) -> None:
 
 
 def check_export(model: "nn.Module", material: Material, plan: Plan, folder: Path) -> None:
-    """Compares the file with torch on real texts, singly and padded, and a decoder's token by token too.
+    """Compares the file with torch on real texts, singly, padded where it reads several, and a decoder's token by token too.
 
     EdgepackError: they differ. Nobody ships a wrong file.
     """
     features = material.sample[1]
-    checks: list[tuple[list, int, int | None]] = [(features, 1, None), (features, 8, None)]
+    reads_several = read_runnable(folder).reads_several
+    checks: list[tuple[list, int, int | None]] = [(features, 1, None), *([(features, 8, None)] if reads_several else [])]
     if material.task.decodes:
         checks.append((chosen_texts(features), 1, 1))
     for texts, batch, at_once in checks:

@@ -23,4 +23,4 @@ def export_file(model: "nn.Module", material: Material, step: Export, folder: Pa
         return runnable_decoder(model, material.task)
     export_onnx(model, material.task, step, folder / GRAPH_FILE)
     optimize_onnx(folder / GRAPH_FILE, folder)
-    return runnable(model, material.task, step.prepack)
+    return runnable(model, material.task, step.prepack, step.batch)

@@ -130,6 +130,8 @@ def _refuse_vectors(recipe: Recipe, teacher: ModelShape) -> None:
 
 
 def _refuse_idle_for_decoders(recipe: Recipe, given: dict[str, object]) -> None:
+    if recipe.batch:
+        raise EdgepackError("--batch with text-generation changes nothing: a decoder's file has that axis anyway", "leave it out")
     in_float = ("--smoothing", "--activations") if recipe.format != "tflite" else ("--activations",)
     of_activations = [name for name in in_float if name in given]
     if of_activations:
@@ -175,7 +177,8 @@ def _export(profile: Profile, recipe: Recipe, choice: Choice, considered: list[C
     if FORMATS[runtime] == "tflite":
         return tflite_export(profile, recipe, choice, runtime)
     why = f"{runtime} {profile.runtimes[runtime].version} runs opset {OPSET}. Ops are fused, and the weights lie in a file that it maps."
-    return Export(opset=OPSET, prepack=choice.prepack, why=why + _why_not_packed(recipe, choice, considered))
+    one_text = "" if recipe.batch or choice.student.decodes else " It reads one text at a time, without a mask (--batch: several)."
+    return Export(opset=OPSET, prepack=choice.prepack, batch=not one_text, why=why + one_text + _why_not_packed(recipe, choice, considered))
 
 
 def _why_not_packed(recipe: Recipe, choice: Choice, considered: list[Choice]) -> str:

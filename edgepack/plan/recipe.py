@@ -228,6 +228,14 @@ class Recipe(Stated):
             searched=Searched(values=("onnx", "tflite"), by_itself=False),
         ),
     ] = None
+    batch: Annotated[
+        bool,
+        Setting(
+            "Let the ONNX file read several texts at once, padded to the longest. Without it, the file reads one text at a time, which is "
+            "faster.",
+            FILE,
+        ),
+    ] = False
     smoothing: Annotated[
         Annotated[float, Field(ge=0, le=1)] | None,
         Setting(

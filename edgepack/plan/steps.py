@@ -93,6 +93,7 @@ class Export(Frozen):
     format: Format = "onnx"
     opset: int | None = None  # ONNX only
     prepack: bool = True  # matrices are packed for the kernels as the session opens
+    batch: bool = True  # ONNX encoders only: several texts at once, padded; without it, one text and no mask
     weight_cache: bool = False  # TFLite only: see Runnable
     positions: int | None = None  # of a decoder in TFLite: tokens that its cache holds
     smoothing: float | None = None  # TFLite: of activations, before they are rounded

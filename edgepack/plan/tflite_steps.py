@@ -63,9 +63,11 @@ def _refuse(recipe: Recipe, choice: Choice, runtime: str) -> None:
         f"--activations {recipe.activations}": recipe.activations == "static",
         "--embedding-bits 4": recipe.embedding_bits == 4,
         "--no-prepack": recipe.prepack is False,
+        "--batch": recipe.batch,
     }
     for wish in [wish for wish, is_given in given.items() if is_given]:
         raise EdgepackError(
-            f"{wish} is for ONNX files: in TFLite each token's activations have a scale, embeddings take 8 bits, and the runtime packs",
+            f"{wish} is for ONNX files: in TFLite each token's activations have a scale, embeddings take 8 bits, the runtime packs, and "
+            "a text is read at a time",
             f"leave {wish} out, or use --format onnx",
         )

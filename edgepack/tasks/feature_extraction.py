@@ -180,7 +180,9 @@ def _forward(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     hidden = model(**batch).last_hidden_state
     head = getattr(model, "sentence_head", None)
     if head is not None:
-        return head(hidden, batch["attention_mask"])
+        return head(hidden, batch.get("attention_mask"))
+    if "attention_mask" not in batch:  # one text, without padding
+        return hidden.mean(1)
     mask = batch["attention_mask"].unsqueeze(-1).to(hidden.dtype)
     return (hidden * mask).sum(1) / mask.sum(1)
 

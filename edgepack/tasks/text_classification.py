@@ -235,7 +235,7 @@ def _served_numbers(model: Any, rows: Sequence[Row], features: Sequence[Features
 def _forward(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """[rows, labels]: by the model's own head, or that of a SetFit model, which stands behind the vector of a text."""
     head = getattr(model, "sentence_head", None)
-    return logits_of(model, batch) if head is None else head(model(**batch).last_hidden_state, batch["attention_mask"])
+    return logits_of(model, batch) if head is None else head(model(**batch).last_hidden_state, batch.get("attention_mask"))
 
 
 def _ask_pipeline(folder: Path, calls: Sequence[tuple[str, ...]], answers: Any, longest: int) -> list[Figures]:

@@ -58,6 +58,9 @@ const JOBS = {
     const run = await device.open({ ...manifest, model: manifest.score_model ?? manifest.model }, job.threads, job.exact ?? false);
     const outputs = [];
     const batch = job.batch ?? 1;
+    if (batch > 1 && !device.manifest.inputs.includes("attention_mask")) {
+      throw new Refused(`the file reads one text at a time, not ${batch}`, "build the pack with --batch");
+    }
     for (let at = 0; at < job.rows.length; at += batch) outputs.push(...(await answers(device, run, job.rows.slice(at, at + batch), job)));
     return { outputs, exact_int8: job.exact ?? false };
   },

@@ -28,22 +28,23 @@ from edgepack.quantize.schemes.onnx_fp16 import store_halves
 from edgepack.tasks import task_named
 
 EXPORT = Export(opset=20, why="")
+ONE_TEXT = Export(opset=20, batch=False, why="")
 
 
 def int8(**more):
     return Quantize(**({"precision": "int8", "reduce_range": False, "why": ""} | more))
 
 
-def exported(folder, model, task):
+def exported(folder, model, task, step=EXPORT):
     """Writes a folder that a target can run; returns it."""
     folder.mkdir(exist_ok=True)
     if task.name == "text-generation":
         export_decoder(model, EXPORT, folder)
         (folder / "runnable.json").write_text(json.dumps(runnable_decoder(model, task).as_json()))
         return folder
-    export_onnx(model, task, EXPORT, folder / "graph.onnx")
+    export_onnx(model, task, step, folder / "graph.onnx")
     optimize_onnx(folder / "graph.onnx", folder)
-    (folder / "runnable.json").write_text(json.dumps(runnable(model, task).as_json()))
+    (folder / "runnable.json").write_text(json.dumps(runnable(model, task, batch=step.batch).as_json()))
     return folder
 
 
@@ -101,7 +102,10 @@ def test_every_family_and_task_exports_exactly(tmp_path, family, name):
     features = task.encode(load_tokenizer(tmp_path / "model"), rows_for(name), 96)
     expected = run_model(model, task, features, "")
     folder = exported(tmp_path / "out", model, task)
-    for batch, at_once in [(1, None), (len(features), None), *([(1, 1), (1, 3)] if name == "text-generation" else [])]:
+    ways = [(folder, 1, None), (folder, len(features), None), *([(folder, 1, 1), (folder, 1, 3)] if task.decodes else [])]
+    if not task.decodes:
+        ways.append((exported(tmp_path / "one text", model, task, ONE_TEXT), 1, None))
+    for folder, batch, at_once in ways:
         result = answer(folder, "onnxruntime", features, threads=1, exact=True, batch=batch, at_once=at_once)
         assert max(difference(actual, truth) for actual, truth in zip(result, expected, strict=True)) < 1e-4
 
