@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from attention import convert
 from decoder_tables import print_goals, print_table
-from peer_environments import NotThere, last_line, python_of
+from peer_environments import NotThere, python_of, why_it_ended
 from peer_jobs import SCRIPTS, cost_file, run_job, run_timed, runner
 
 WINDOW = 2048  # tokens of the perplexity
@@ -112,7 +112,7 @@ def build(name: str, row: Decoder, model: Path, wanted: argparse.Namespace) -> P
     with tempfile.TemporaryDirectory() as scratch:
         done = run_timed(_command(row, model, folder, Path(scratch), wanted), Path(scratch) / "cost.json")
         if done.returncode not in ((0,) if row.environment else (0, 2)):  # 2: built, and over a budget
-            raise NotThere(f"{name}, not built: {last_line(done.stderr)}")
+            raise NotThere(f"{name}, not built: {why_it_ended(done)}")
         shutil.copyfile(Path(scratch) / "cost.json", cost_file(folder))
     if row.environment:
         (folder / "pack.json").write_text(json.dumps(_facts(row, model), indent=1))

@@ -1,6 +1,7 @@
 """Environments of their own for tools that edgepack is compared with: their dependencies exclude one another and edgepack's."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,9 @@ ENVIRONMENTS = {  # name: what is installed, one pip after the other
     "tflite-runtime": [["tflite-runtime==2.14.0", "numpy<2"]],
     "plain onnxruntime": [["onnxruntime==1.31.1", "numpy==2.4.6", "tokenizers==0.23.2"]],
 }
+
+
+_OF_A_SHELL = 128
 
 
 class NotThere(Exception):
@@ -55,6 +59,7 @@ def environment() -> dict[str, str]:
         "OLIVE_DISABLE_TELEMETRY": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONDONTWRITEBYTECODE": "1",
+        **_built_without_amx(),
     }
 
 
@@ -65,7 +70,24 @@ def last_line(text: str) -> str:
     return (errors or lines or ["it said nothing"])[-1][:160].replace("|", "/")
 
 
+def why_it_ended(done: "subprocess.CompletedProcess[str]") -> str:
+    """Of a command that failed: what it said last, and the signal where one ended it, of which it cannot speak itself."""
+    said_last = last_line(done.stderr or done.stdout)
+    signals = {each.value: each.name for each in signal.Signals}
+    number = -done.returncode if done.returncode < 0 else done.returncode - _OF_A_SHELL  # timed.py counts signals as shells do
+    return f"ended by {signals[number]}; {said_last}" if number in signals else said_last
+
+
+def _built_without_amx() -> dict[str, str]:
+    """llama.cpp built for a CPU with AMX dies of a general protection fault in its first product (seen with 0.3.36)."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.is_file() or " amx_int8" not in cpuinfo.read_text():
+        return {}
+    wanted = ("AVX2", "FMA", "F16C", "AVX512", "AVX512_VNNI", "AVX512_VBMI")
+    return {"CMAKE_ARGS": " ".join(["-DGGML_NATIVE=OFF", *(f"-DGGML_{name}=ON" for name in wanted)])}
+
+
 def _run(command: list[str], name: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
     if done.returncode != 0:
-        raise NotThere(f"{name} could not be installed: {last_line(done.stderr)}")
+        raise NotThere(f"{name} could not be installed: {why_it_ended(done)}")

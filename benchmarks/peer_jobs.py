@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from peer_environments import NotThere, environment, last_line, python_of
+from peer_environments import NotThere, environment, python_of, why_it_ended
 
 HERE = Path(__file__).parent
 SCRIPTS, TARGETS = HERE / "peer_scripts", HERE.parent / "targets"
@@ -40,5 +40,5 @@ def run_job(name: str, command: list[str], folder: Path, job: dict[str, Any]) ->
         variables = environment() | {"PYTHONPATH": str(TARGETS)}
         done = subprocess.run([*command, str(folder), file.name], capture_output=True, text=True, check=False, env=variables)
     if done.returncode != 0:
-        raise NotThere(f"{name}, {job['kind']}: {last_line(done.stderr or done.stdout)}")
+        raise NotThere(f"{name}, {job['kind']}: {why_it_ended(done)}")
     return json.loads(done.stdout.splitlines()[-1])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from peer_environments import NotThere, last_line, python_of
+from peer_environments import NotThere, python_of, why_it_ended
 from peer_jobs import HERE, SCRIPTS, cost_file, run_job, run_timed, runner
 
 from edgepack.pack.runnable import Runnable, Session
@@ -76,7 +76,7 @@ def build(name: str, kind: str, sources: Sources, again: bool) -> Path:
         cost = Path(scratch) / "cost.json"
         done = run_timed(_command(name, kind, sources, folder, Path(scratch)), cost)
         if done.returncode not in ((0, 2) if name in EDGEPACK else (0,)):  # 2: built, and over a budget
-            raise NotThere(f"{name}: {last_line(done.stderr)}")
+            raise NotThere(f"{name}: {why_it_ended(done)}")
         shutil.copyfile(cost, cost_file(folder))
     if not (folder / "pack.json").is_file():
         runtime = runtime_of(name)

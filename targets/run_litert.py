@@ -45,8 +45,7 @@ def open_session(folder, manifest, threads, exact, weights=None):
         decoder = litert_decoder.Decoder(open_litert.compiled(weights, threads, _cache_or_memory()), manifest, manifest["positions"])
         return protocol.Opened(litert_scores.scoring(decoder), weights)
     lengths = manifest["buckets"]
-    cache = CACHE.path() if CACHE and NAME == "litert" else None
-    runners = _compiled(weights, lengths, threads, cache) if cache else open_litert.interpreted(weights, lengths, threads)
+    runners = open_litert.opened(weights, lengths, threads, _cache_or_memory())
 
     def run(feeds) -> list:
         length = feeds["input_ids"].shape[1]
@@ -68,12 +67,6 @@ def open_decoder(folder, manifest, threads, positions):
 
 def _cache_or_memory():
     return (CACHE.path() if CACHE else None) or IN_MEMORY
-
-
-def _compiled(weights, lengths, threads, cache) -> dict:
-    """Signatures by length."""
-    model = open_litert.compiled(weights, threads, cache)
-    return {length: open_litert.Compiled(model, "s{}".format(length)) for length in lengths}
 
 
 def ops(folder, manifest, job, _) -> dict:

@@ -1,19 +1,16 @@
 """The step that exports to TFLite, with its why; what cannot be written is refused before any work. Pure."""
 
-from collections.abc import Iterator
-
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.choice import Choice
 from edgepack.plan.cost_model import tflite_cache
 from edgepack.plan.precision import precision_facts
-from edgepack.plan.profile import Budget, Profile
+from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.runtime import runtime_facts
 from edgepack.plan.steps import Export
 
 # Of activations: measured on SmolLM2, and on MiniLM, where only what norms give is smoothed; see benchmarks/RESULTS.md.
 _DECODER_SMOOTHING, _ENCODER_SMOOTHING = 0.7, 0.5
-_SIGNATURES = 4  # the most that a file has; without the cache LiteRT packs the weights for each
 
 
 def tflite_export(profile: Profile, recipe: Recipe, choice: Choice, runtime: str) -> Export:
@@ -21,7 +18,7 @@ def tflite_export(profile: Profile, recipe: Recipe, choice: Choice, runtime: str
     _refuse(recipe, choice, runtime)
     if choice.student.decodes:
         return _decoder_export(profile, recipe, choice, runtime)
-    tight = list(_tight(choice, profile.budget.overridden_by(recipe.budget))) if runtime_facts(runtime).keeps_weight_cache else []
+    tight = [str(broken) for broken in choice.broken if broken.name == "load_ms" and runtime_facts(runtime).keeps_weight_cache]
     why = f"{runtime} {profile.runtimes[runtime].version} maps the file. It has a signature for each length that texts are padded to."
     if tight:
         why += f" The first start leaves a weight cache on the disk; without it, it would need {' and '.join(tight)}."
@@ -43,15 +40,6 @@ def _smoothing(recipe: Recipe, choice: Choice, strength: float) -> tuple[float |
     if not precision_facts(choice.precision).smooths_before_export or not wished or recipe.data is None:
         return None, ""
     return wished, f" Activations are smoothed by {wished:g} before they are rounded."
-
-
-def _tight(choice: Choice, budget: Budget) -> Iterator[str]:
-    """What a weight cache is kept for: a load over its budget, or memory over its own once every signature has packed the weights."""
-    yield from (str(broken) for broken in choice.broken if broken.name == "load_ms")
-    prediction = choice.prediction
-    all_packed_mb = prediction.file_mb + _SIGNATURES * (prediction.ram_mb - prediction.file_mb)
-    if budget.ram_mb and all_packed_mb > budget.ram_mb:
-        yield f"up to {all_packed_mb:.0f} MB of memory, as {_SIGNATURES} signatures pack weights each (budget {budget.ram_mb:g})"
 
 
 def _refuse(recipe: Recipe, choice: Choice, runtime: str) -> None:

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 
 from .litert_decoder import Decoder
-from .open_litert import compiled, interpreted, padded, shortest_bucket
+from .open_litert import compiled, opened, padded, shortest_bucket
 from .runnable import is_decoder, one_text
 
 
@@ -19,7 +19,7 @@ class Session:
         if is_decoder(manifest):
             self._model = compiled(weights, threads)
         else:
-            self._runners = interpreted(weights, manifest["buckets"], threads)
+            self._runners = opened(weights, manifest["buckets"], threads)
 
     def run(self, ids, type_ids) -> list:
         manifest = self._manifest

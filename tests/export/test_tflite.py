@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -327,14 +328,23 @@ def test_lengths_are_few_rise_and_hold_every_text(lengths, longest, headline):
     assert 1 <= len(result) <= MOST_BUCKETS and list(result) == sorted(set(result))
     assert min(headline, longest) in result and result[-1] <= longest
     assert all(min(length, longest) <= result[-1] for length in lengths)
+    for shorter, longer in pairwise(result):
+        assert longer <= max(16, 2 * shorter + 8), "a text that is a token too long for one length is padded to about twice its tokens"
+    assert result[0] <= max(16, min(8, longest))
 
 
 def test_lengths_follow_the_data():
     texts = [10] * 500 + [30] * 300 + [90] * 20
-    assert choose_buckets(texts, 512, 128) == (16, 32, 96, 128)
-    assert choose_buckets([], 512, 128) == (128, 256, 512)
+    assert choose_buckets(texts, 512, 128) == (16, 32, 48, 96, 128)
+    assert choose_buckets([], 512, 128) == (16, 32, 64, 128, 256, 512)
     padded = Counter(next(end for end in choose_buckets(texts, 512, 128) if end >= length) for length in texts)
     assert padded == {16: 500, 32: 300, 96: 20}
+
+
+@given(st.lists(st.integers(16, 512), min_size=200, max_size=200))
+def test_texts_of_the_data_are_padded_to_at_most_a_third_more_tokens(lengths):
+    ends = choose_buckets(lengths, 512, 128)
+    assert sum(next(end for end in ends if end >= length) for length in lengths) <= 1.35 * sum(lengths)
 
 
 def test_a_pack_of_either_format_reads_back():
