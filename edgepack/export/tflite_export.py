@@ -25,6 +25,7 @@ from edgepack.export.tflite_attention import tflite_attention
 from edgepack.export.tflite_converter import direct_products, mended_converter
 from edgepack.export.tflite_file import edit_model
 from edgepack.export.tflite_graph import foreign_ops
+from edgepack.export.tflite_one_token import one_token
 from edgepack.export.torch_lookups import lookups_kept
 from edgepack.pack.runnable import Runnable
 from edgepack.tasks.common.task import Task
@@ -70,7 +71,7 @@ def write_signatures(model: nn.Module, signatures: Mapping[str, tuple[nn.Module,
     """Converts graphs of `model`, each with the inputs it is traced by, to one file. EdgepackError as for `export_tflite`."""
     for parameter in model.parameters():
         parameter.data = parameter.data.contiguous()  # what is not would be copied, and stored, for each signature
-    with bar("export to TFLite", 2) as progress, quiet(), lookups_kept(), mended_converter(), direct_products():
+    with bar("export to TFLite", 2) as progress, quiet(), lookups_kept(), mended_converter(), one_token(), direct_products():
         import litert_torch
 
         converter = litert_torch
