@@ -97,7 +97,7 @@ def killed(moments: int, folder: Path) -> dict:
     last_s = time.monotonic() - started
     _run(*asked, "--cache", folder / "whole", "--out", folder / "whole-out")
     fronts = [json.loads((folder / name / "front.json").read_text()) for name in ("out", "whole-out")]
-    tried = [[(each["number"], each["chosen"], each["score_drop"]) for each in front["tried"]] for front in fronts]
+    tried = [[(each["number"], each["settings"], each["score_drop"]) for each in front["tried"]] for front in fronts]
     shutil.rmtree(folder, ignore_errors=True)
     return {
         "moments": moments,

@@ -11,7 +11,22 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "edgepack"
 
-ROOMS = {"core", "tasks", "plan", "model", "compress", "pack", "export", "quantize", "measure", "report", "ship", "pipeline", "cli"}
+ROOMS = {
+    "core",
+    "tasks",
+    "plan",
+    "model",
+    "compress",
+    "pack",
+    "export",
+    "quantize",
+    "measure",
+    "report",
+    "ship",
+    "pipeline",
+    "search",
+    "cli",
+}
 LIGHT = ("core", "tasks", "plan", "pack", "measure", "report", "ship", "cli")  # importing any of their modules loads nothing heavy
 PACKAGES_OF = {"litert": {"ai_edge_litert", "tflite_runtime"}}  # one runtime under two names: the second where the first has no wheel
 HEAVY = {"torch", "transformers", "onnx", "onnxruntime", "datasets"}

@@ -37,8 +37,8 @@ def alternatives_view(plan: Plan, rows: list[Alternative]) -> RenderableType:
         cells = ["–"] * 3
         if row.prediction is not None:
             cells = [f"{row.prediction.file_mb:.1f}", f"{row.prediction.latency_ms:.1f}", f"{row.prediction.load_ms:.0f}"]
-        kept = row.prediction is not None and not row.broken
-        table.add_row(row.change, row.flags, *cells, Text(row.verdict, "green" if kept else "red"))
+        fits = row.prediction is not None and not row.broken
+        table.add_row(row.change, row.flags, *cells, Text(row.verdict, "green" if fits else "red"))
     return Group(Text(), Text("The nearest alternatives (predicted; none has a score before it is trained)", style="bold"), table)
 
 

@@ -77,8 +77,8 @@ def only_part(model: nn.Module, part: Part, heads: Scores, neurons: Scores) -> I
             if index not in part.layers and len(layers_of(model)) > 1:
                 stack.callback(layer.register_forward_hook(_passes_by, with_kwargs=True).remove)
             elif part.heads and has_attention(model, layer):
-                kept = best(heads[index], max(group, kept_heads(len(heads[index]), part.heads, group)), group)
-                mask = _mask(len(heads[index]), kept).repeat_interleave(size)
+                remaining = best(heads[index], max(group, kept_heads(len(heads[index]), part.heads, group)), group)
+                mask = _mask(len(heads[index]), remaining).repeat_interleave(size)
                 output = layer.get_submodule(family.attention_output)
                 stack.callback(output.register_forward_pre_hook(_masked(mask)).remove)
         for ffn, scores in zip(ffns_of(model), neurons, strict=True) if part.ffn else ():
@@ -87,9 +87,9 @@ def only_part(model: nn.Module, part: Part, heads: Scores, neurons: Scores) -> I
         yield
 
 
-def _mask(count: int, kept: list[int]) -> torch.Tensor:
+def _mask(count: int, remaining: list[int]) -> torch.Tensor:
     mask = torch.zeros(count)
-    mask[kept] = 1.0
+    mask[remaining] = 1.0
     return mask
 
 

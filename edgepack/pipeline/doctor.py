@@ -21,6 +21,8 @@ EXTRAS = {  # what each extra of pyproject.toml gives; those for developers stan
     **extras_of_transports(),
     "demo": "`edgepack build` without a model builds the demo's model",
     "genai": "check that onnxruntime-genai runs the packs of decoders",
+    "ray": "search on the machines of a Ray cluster (`edgepack search --ray`)",
+    "search": "search for the best packs (`edgepack search`)",
     "sign": "sign modules with an ed25519 key (`edgepack ship --sign`)",
     "tflite": "write TFLite files (`--format tflite`, `both` and `auto`)",
 }

@@ -89,8 +89,8 @@ def _neighbours(student: ModelShape, teacher: ModelShape) -> Iterator[tuple[str,
     for words, count in (("a layer more", layers + 1), ("a layer less", layers - 1)):
         if count in depths:
             yield words, _name(count, hidden, teacher)
-    for words, found in (("wider", [w for w in widths if w > hidden][:1]), ("narrower", [w for w in widths if w < hidden][-1:])):
-        for width in found:
+    for words, nearest in (("wider", [w for w in widths if w > hidden][:1]), ("narrower", [w for w in widths if w < hidden][-1:])):
+        for width in nearest:
             yield words, _name(layers, width, teacher)
     flatter = [w for w in widths if w < hidden]
     if flatter and layers + 1 in depths:

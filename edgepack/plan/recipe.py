@@ -13,7 +13,7 @@ from edgepack.core.records import Stated
 from edgepack.plan.coding import CodecName, StartName, VectorKind
 from edgepack.plan.formats import FormatWish
 from edgepack.plan.profile import Budget, PrecisionName
-from edgepack.plan.setting import BUILD, DATA, FILE, PRUNING, RUN, STUDENT, Chosen, Searched, Setting, parse_fraction
+from edgepack.plan.setting import BUILD, DATA, FILE, PRUNING, RUN, STUDENT, Searched, Setting, Settings, parse_fraction
 from edgepack.plan.student_size import parse_student
 from edgepack.plan.training_settings import Training
 from edgepack.tasks import task_names
@@ -26,26 +26,26 @@ Importance = Literal["gradient", "activation", "magnitude", "remainder", "random
 Scope = Literal["layer", "model"]  # the same share in each layer, or the least important anywhere
 
 
-def _cuts_units(chosen: Chosen) -> bool:
+def _cuts_units(settings: Settings) -> bool:
     """Whether heads or neurons are ranked at all."""
-    return bool(chosen.get("prune_heads") or chosen.get("prune_ffn"))
+    return bool(settings.get("prune_heads") or settings.get("prune_ffn"))
 
 
-def _rounds_to_int8(chosen: Chosen) -> bool:
-    return chosen.get("precision") == "int8"
+def _rounds_to_int8(settings: Settings) -> bool:
+    return settings.get("precision") == "int8"
 
 
-def _is_narrower(chosen: Chosen) -> bool:
-    return chosen.get("precision") in ("int8", "int4")
+def _is_narrower(settings: Settings) -> bool:
+    return settings.get("precision") in ("int8", "int4")
 
 
-def _keeps_shape(chosen: Chosen) -> bool:
+def _keeps_shape(settings: Settings) -> bool:
     """Whether layers can be cut by name: a student that is shrunk has a depth of its own."""
-    return chosen.get("student") in (None, "same")
+    return settings.get("student") in (None, "same")
 
 
-def _is_coded(chosen: Chosen) -> bool:
-    return chosen.get("bits") is not None or chosen.get("codec") is not None
+def _is_coded(settings: Settings) -> bool:
+    return settings.get("bits") is not None or settings.get("codec") is not None
 
 
 _A_SHARE = Searched(low=0.0, high=0.75, step=0.125)  # an eighth: what a head or a kernel's block of a small model is

@@ -15,7 +15,7 @@ BUILD, STUDENT, PRUNING, FILE, BUDGETS, DATA, RUN = (
 )  # fmt: skip
 
 
-Chosen = Mapping[str, Any]  # values of settings by their keys: {"precision": "int8", "training.epochs": 5}
+Settings = Mapping[str, Any]  # values of settings by their keys: {"precision": "int8", "training.epochs": 5}
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Searched:
     step: float | None = None
     logarithmic: bool = False
     by_itself: bool = True
-    matters: Callable[[Chosen], bool] | None = None
+    matters: Callable[[Settings], bool] | None = None
 
 
 @dataclass(frozen=True)

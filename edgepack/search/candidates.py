@@ -38,9 +38,9 @@ _UNCORRECTED = Factors()
 
 @dataclass(frozen=True)
 class Candidate:
-    """chosen: values by dimension. signature: equal where packs would be the same. over: budgets that are predicted to break."""
+    """settings: values by dimension. signature: equal where packs would be the same. over: budgets that are predicted to break."""
 
-    chosen: dict[str, Any]
+    settings: dict[str, Any]
     recipe: Recipe
     plan: Plan
     prediction: Prediction
@@ -89,14 +89,14 @@ class Maker:
         runtime = supported_runtime(self.profile, self.space.base.format if self.space.base.format in ("onnx", "tflite") else None)
         return self.factors.corrected(predict(self.space.teacher, exported_precision(), self.profile, runtime, self.space.base.length))
 
-    def candidate(self, chosen: dict[str, Any]) -> Candidate:
+    def candidate(self, settings: dict[str, Any]) -> Candidate:
         """EdgepackError: the settings do not go together."""
-        recipe = self.space.recipe(chosen)
+        recipe = self.space.recipe(settings)
         cut = self.materials.with_cut(recipe)
         plan = make_plan(self.profile, recipe, self.space.teacher, len(cut["vocabulary_cut"].order) if cut else None)
         prediction = self.factors.corrected(plan.predictions)
         over = {each.name: each.predicted / each.limit for each in broken_budgets(prediction, self.budget)}
-        return Candidate(chosen, recipe, plan, prediction, signature_of(plan), over)
+        return Candidate(settings, recipe, plan, prediction, signature_of(plan), over)
 
     def first_points(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Where a search begins: what the planner chooses, and recipes that were good elsewhere. Each with its name."""

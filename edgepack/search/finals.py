@@ -109,7 +109,7 @@ def point_of(final: Final, manifest: Manifest, report: Report, factors: Factors,
         score_drop=last.score_drop,
         over=over,
         pack_id=manifest.pack_id,
-        chosen=final.candidate.chosen,
+        settings=final.candidate.settings,
         epochs=final.candidate.recipe.training.epochs,
         recipe_file=f"{final.number}.toml",
         command=command,
@@ -139,8 +139,8 @@ def factors_of(packs: Sequence[tuple[Manifest, Report]]) -> Factors:
 
 def without_dominated(points: Sequence[Point]) -> tuple[Point, ...]:
     """The points, those marked that another one beats in all that counts; the best score first."""
-    kept = set(front_of([point.values for point in points]))
-    marked = [point.model_copy(update={"is_dominated": index not in kept}) for index, point in enumerate(points)]
+    best = set(front_of([point.values for point in points]))
+    marked = [point.model_copy(update={"is_dominated": index not in best}) for index, point in enumerate(points)]
     return tuple(sorted(marked, key=lambda point: (point.is_dominated, point.score_drop or 0.0, point.latency_ms.value)))
 
 

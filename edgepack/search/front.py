@@ -29,7 +29,7 @@ class Tried(Frozen):
     number: int
     kind: Kind
     name: str  # of a first point; else empty
-    chosen: dict[str, Any]
+    settings: dict[str, Any]
     score_drop: float | None
     longer_drop: float | None = None  # after the second rung's training, where it came so far
     latency_ms: float
@@ -60,7 +60,7 @@ class Point(Frozen):
     load_ms: Figure
     over: dict[str, float]
     pack_id: str
-    chosen: dict[str, Any]
+    settings: dict[str, Any]
     epochs: int | None  # None: as many steps as progress needed
     recipe_file: str
     command: str
@@ -124,7 +124,7 @@ def pick(front: Front, wish: str) -> Front:
     if not front.points:
         raise EdgepackError("--pick: the front has no pack", "search longer, or raise a budget")
     if wish == "knee":
-        chosen = front.points[knee([point.values for point in front.points])]
+        choice = front.points[knee([point.values for point in front.points])]
     else:
         limits = _limits(wish)
         excess = {point.number: _excess(point, limits) for point in front.points}
@@ -138,8 +138,8 @@ def pick(front: Front, wish: str) -> Front:
             raise EdgepackError(
                 f"--pick {wish}: no pack of the front is within it. The nearest is pack {nearest.number}: {broken}", "raise the limit"
             )
-        chosen = min(within, key=lambda point: (point.score_drop if point.score_drop is not None else 0.0, point.latency_ms.value))
-    return front.model_copy(update={"picked": chosen.number, "picked_by": wish})
+        choice = min(within, key=lambda point: (point.score_drop if point.score_drop is not None else 0.0, point.latency_ms.value))
+    return front.model_copy(update={"picked": choice.number, "picked_by": wish})
 
 
 def check_pick(wish: str | None) -> None:

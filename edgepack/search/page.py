@@ -114,4 +114,4 @@ def _progress(front: Front) -> Markup | None:
 
 
 def _settings(point: Point) -> list[tuple[str, Any]]:
-    return [(NAMES.get(key, key), "left out" if value is None else value) for key, value in point.chosen.items()]
+    return [(NAMES.get(key, key), "left out" if value is None else value) for key, value in point.settings.items()]

@@ -35,18 +35,18 @@ def hypervolume(points: Sequence[Values], reference: Values) -> float:
 
 def ranked(points: Sequence[Values], reference: Values, count: int) -> list[int]:
     """`count` of the points, each the one that adds most hypervolume to those before; fronts that are dominated come after the first."""
-    left, chosen = list(range(len(points))), []
-    while left and len(chosen) < count:
+    left, ranking = list(range(len(points))), []
+    while left and len(ranking) < count:
         best = [left[index] for index in front_of([points[index] for index in left])]
-        taken: list[int] = []
-        while best and len(chosen) < count:
-            volumes = [hypervolume([points[each] for each in (*taken, index)], reference) for index in best]
+        group: list[int] = []
+        while best and len(ranking) < count:
+            volumes = [hypervolume([points[each] for each in (*group, index)], reference) for index in best]
             next_index = best[max(range(len(best)), key=lambda at: (volumes[at], -best[at]))]
             best.remove(next_index)
-            taken.append(next_index)
-            chosen.append(next_index)
-        left = [index for index in left if index not in chosen]
-    return chosen
+            group.append(next_index)
+            ranking.append(next_index)
+        left = [index for index in left if index not in ranking]
+    return ranking
 
 
 def knee(points: Sequence[Values]) -> int:

@@ -96,8 +96,8 @@ def search(
             study = open_study(place / "study.sqlite3", 3, wish.sampler, recipe.seed, wish.generation)
             rungs = rungs_of(recipe, materials.whole.data)
             bench = Bench(materials, profile, cache)
-            one = SharedBench(bench) if wish.shared_training else bench
-            with pool_of(recipe, one, bench, wish.workers, wish.ray) as pool:
+            judge = SharedBench(bench) if wish.shared_training else bench
+            with pool_of(recipe, judge, bench, wish.workers, wish.ray) as pool:
                 return _Run(out, place, key, Tries(study, maker, bench, pool, rungs, Clock(wish.minutes), wish), tell).front()
 
 
@@ -136,8 +136,8 @@ class _Run:
         return self.tries.clock.goes_on(1, self._reserved_s())
 
     def _tell(self) -> None:
-        kept = f"{len(self.tries.rows)} finished trials are kept in {self.place}"
-        self.tell(f"{kept}: start the same command again and the search goes on from there.")
+        count = f"{len(self.tries.rows)} finished trials are kept in {self.place}"
+        self.tell(f"{count}: start the same command again and the search goes on from there.")
 
     def _front_size(self) -> int:
         return len(front_of([row.values for row in self.tries.good]))
@@ -161,13 +161,13 @@ class _Run:
         left = tries.clock.left_s * _PACKS_SHARE
         options = [(packs, epochs) for epochs in self._epochs() for packs in range(tries.wish.packs, fewest - 1, -1)]
         rows = tries.best_rows(tries.wish.packs)
-        candidates = [tries.maker.candidate(row.chosen) for row in rows]
+        candidates = [tries.maker.candidate(row.settings) for row in rows]
         fitting = (option for option in options if self._needed_s(candidates[: option[0]], option[1]) <= left)
         packs, epochs = next(fitting, options[-1])
         if epochs is not None:
             self.notes.append(f"The time was short, so the packs were trained for {epochs} epochs: with more minutes they are better.")
-        chosen = zip(rows[:packs], candidates, strict=False)
-        finals = [Final(number, row.number, row.name, candidate) for number, (row, candidate) in enumerate(chosen, 1)]
+        best = zip(rows[:packs], candidates, strict=False)
+        finals = [Final(number, row.number, row.name, candidate) for number, (row, candidate) in enumerate(best, 1)]
         return [with_epochs(final, epochs) for final in finals]
 
     def _epochs(self) -> list[int | None]:

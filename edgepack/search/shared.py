@@ -68,8 +68,8 @@ class SharedBench:
         short = self.plain.materials.at(rung, rung.recipe(recipe.model_copy(update={"vocabulary": None})))
         judged = replace(state, material=replace(short, recipe=learns))
         self.teacher = judge_teacher(judged).ladder[0].score
-        own = whole.recipe.model_copy(update={"model": str(self.network), "revision": None, "base": None})
-        self.parts = Bench(materials_of(own), self.plain.profile, self.plain.cache)
+        of_network = whole.recipe.model_copy(update={"model": str(self.network), "revision": None, "base": None})
+        self.parts = Bench(materials_of(of_network), self.plain.profile, self.plain.cache)
 
 
 def check_shared(materials: Materials, workers: int, cluster: str | None) -> None:

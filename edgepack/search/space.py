@@ -9,7 +9,7 @@ from edgepack.core.records import Frozen
 from edgepack.plan.plan import make_plan
 from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
-from edgepack.plan.setting import Chosen, Searched, SettingField, setting_fields
+from edgepack.plan.setting import Searched, SettingField, Settings, setting_fields
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.student import candidate_students
 from edgepack.search.space_file import Narrowed
@@ -61,8 +61,8 @@ class Dimension:
         if self.values or value is None:
             raise KeyError(value)
         step = self.step or (self.high - self.low)
-        kept = min(self.high, max(self.low, value))
-        return kept if self.logarithmic or not self.step else round(self.low + round((kept - self.low) / step) * step, 10)
+        bounded = min(self.high, max(self.low, value))
+        return bounded if self.logarithmic or not self.step else round(self.low + round((bounded - self.low) / step) * step, 10)
 
     def __len__(self) -> int:
         """How many values it has; a range without steps counts as many."""
@@ -79,36 +79,36 @@ class Space:
 
     def suggested(self, trial: "BaseTrial") -> dict[str, Any]:
         """A value for each dimension that matters beside those before it."""
-        chosen: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
         for dimension in self.dimensions:
-            if self._matters(dimension, chosen):
-                chosen[dimension.key] = dimension.suggested(trial)
-        return chosen
+            if self._matters(dimension, settings):
+                settings[dimension.key] = dimension.suggested(trial)
+        return settings
 
-    def snapped(self, wished: Chosen) -> dict[str, Any]:
+    def snapped(self, wished: Settings) -> dict[str, Any]:
         """The values of this space that are nearest to those wished for; a value that nothing is like is the dimension's first."""
-        chosen: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
         for dimension in self.dimensions:
-            if not self._matters(dimension, chosen):
+            if not self._matters(dimension, settings):
                 continue
             first = dimension.values[0] if dimension.values else dimension.low
             try:
-                chosen[dimension.key] = dimension.nearest(wished[dimension.key])
+                settings[dimension.key] = dimension.nearest(wished[dimension.key])
             except KeyError:
-                chosen[dimension.key] = first
-        return chosen
+                settings[dimension.key] = first
+        return settings
 
-    def recipe(self, chosen: Chosen) -> Recipe:
+    def recipe(self, settings: Settings) -> Recipe:
         """The user's recipe with the chosen values. What is left open is fixed too, so that no plan compresses further by itself."""
-        settings = {key: value for key, value in chosen.items() if key not in (LAYERS, HIDDEN)}
-        if LAYERS in chosen:
-            layers, hidden = chosen[LAYERS], chosen[HIDDEN]
+        changes = {key: value for key, value in settings.items() if key not in (LAYERS, HIDDEN)}
+        if LAYERS in settings:
+            layers, hidden = settings[LAYERS], settings[HIDDEN]
             is_same = (layers, hidden) == (len(self.teacher.layers), self.teacher.hidden)
-            settings["student"] = "same" if is_same else f"{layers}x{hidden}"
+            changes["student"] = "same" if is_same else f"{layers}x{hidden}"
         content = self.base.as_json()
         content["student"] = content["student"] or "same"
         content["prune_heads"] = content["prune_heads"] or 0.0
-        for key, value in settings.items():
+        for key, value in changes.items():
             table = content
             *above, name = key.split(".")
             for part in above:
@@ -116,10 +116,10 @@ class Space:
             table[name] = value
         return Recipe.read(content, "a candidate of the search")
 
-    def _matters(self, dimension: Dimension, chosen: Mapping[str, Any]) -> bool:
+    def _matters(self, dimension: Dimension, settings: Mapping[str, Any]) -> bool:
         matters = dimension.searched.matters
         fixed = {"precision": self.base.precision, "student": self.base.student or "same"}
-        return matters is None or matters(fixed | {"prune_heads": self.base.prune_heads, "prune_ffn": self.base.prune_ffn} | dict(chosen))
+        return matters is None or matters(fixed | {"prune_heads": self.base.prune_heads, "prune_ffn": self.base.prune_ffn} | dict(settings))
 
 
 class DimensionRow(Frozen):

@@ -51,7 +51,7 @@ def _tried(row: Row, tries: Tries, factors: Factors) -> Tried:
         number=row.number,
         kind=row.kind,
         name=row.name,
-        chosen=row.chosen,
+        settings=row.settings,
         score_drop=row.outcome.score_drop,
         longer_drop=longer.score_drop if longer else None,
         seconds=row.outcome.seconds,
@@ -79,5 +79,5 @@ def _correlation(tries: Tries) -> float | None:
         for row in tries.rows
         if (longer := tries.longer.get(row.number)) and row.outcome.score_drop is not None and longer.score_drop is not None
     ]
-    found = rank_correlation([short for short, _ in pairs], [long for _, long in pairs])
-    return None if found is None else round(found, 3)
+    value = rank_correlation([short for short, _ in pairs], [long for _, long in pairs])
+    return None if value is None else round(value, 3)

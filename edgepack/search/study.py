@@ -56,8 +56,8 @@ class Study:
 
     def next_number(self) -> int:
         """The number of the trial that comes next: the first that no finished trial has."""
-        taken = {trial.user_attrs["number"] for trial in self.inner.get_trials(deepcopy=False)}
-        return next(number for number in range(len(taken) + 1) if number not in taken)
+        numbers = {trial.user_attrs["number"] for trial in self.inner.get_trials(deepcopy=False)}
+        return next(number for number in range(len(numbers) + 1) if number not in numbers)
 
     def record(self, number: int, asked: "optuna.trial.BaseTrial", values: Sequence[float] | None, notes: dict[str, Any]) -> None:
         """Writes a finished trial, whole or not at all."""

@@ -34,7 +34,7 @@ class Row:
     number: int
     kind: Kind
     name: str
-    chosen: dict[str, Any]
+    settings: dict[str, Any]
     outcome: Outcome
     costs: dict[str, float]
     values: tuple[float, ...]
@@ -106,12 +106,12 @@ class Tries:
         rows, spent_s = [], 0.0
         for row in self.best_rows(max(2, self.count // _FACTOR), by_short=True):
             if row.number not in self.longer:
-                work = self.work(self.maker.candidate(row.chosen).plan, self.rungs[1].texts)
+                work = self.work(self.maker.candidate(row.settings).plan, self.rungs[1].texts)
                 spent_s += self.clock.training_s(work) + self.clock.overhead_s
                 if spent_s > self.clock.left_s * _LONGER_SHARE:
                     break
                 rows.append(row)
-        tasks = [(self.maker.candidate(row.chosen).recipe, self.rungs[1]) for row in rows]
+        tasks = [(self.maker.candidate(row.settings).recipe, self.rungs[1]) for row in rows]
         for index, outcome in self.pool.outcomes(tasks):
             self.longer[rows[index].number] = outcome
             self.study.note("longer", {str(number): each.as_json() for number, each in self.longer.items()})
@@ -125,11 +125,11 @@ class Tries:
         if self.clock.minutes is not None and self.clock.overhead_s:
             left = min(left, int(self.clock.left_s * _SIBLINGS_SHARE / self.clock.overhead_s))
         for row in self.best_rows(most, with_siblings=False):
-            for chosen in self._other_files(row):
-                candidate = self._allowed(chosen)
+            for settings in self._other_files(row):
+                candidate = self._allowed(settings)
                 if candidate is not None and candidate.signature not in known:
                     known.add(candidate.signature)
-                    asked.append(_Asked(number + len(asked), "sibling", row.name, self._fixed(chosen), candidate, 0))
+                    asked.append(_Asked(number + len(asked), "sibling", row.name, self._fixed(settings), candidate, 0))
         self._run(asked[: max(0, left)])
 
     def best_rows(self, count: int, by_short: bool = False, with_siblings: bool = True) -> list[Row]:
@@ -140,7 +140,7 @@ class Tries:
         return [good[index] for index in ranked(points, self.reference, count)]
 
     def best(self, count: int) -> list[Candidate]:
-        return [self.maker.candidate(row.chosen) for row in self.best_rows(count)]
+        return [self.maker.candidate(row.settings) for row in self.best_rows(count)]
 
     def work(self, plan: Plan, texts: float) -> float:
         """Of a training: texts times the weights that multiply."""
@@ -165,14 +165,14 @@ class Tries:
         left = limit - self.count
         for number in range(first, first + size):
             if number in ended:
-                known.add(self.maker.candidate(ended[number].chosen).signature)
+                known.add(self.maker.candidate(ended[number].settings).signature)
                 continue
             if not left:
                 return
             left -= 1
             if number < len(points):
                 name, candidate = points[number]
-                asked: _Asked | None = _Asked(number, "first", name, self._fixed(candidate.chosen), candidate, 0)
+                asked: _Asked | None = _Asked(number, "first", name, self._fixed(candidate.settings), candidate, 0)
             else:
                 is_random = number % _RANDOM_EVERY == _RANDOM_EVERY - 1 or self.wish.sampler == "random"
                 asked = self._drawn(number, "random" if is_random else "sampler", known, refused)
@@ -211,41 +211,41 @@ class Tries:
     def _first_points(self) -> list[tuple[str, Candidate]]:
         """Those that the predictions allow, each once."""
         points: list[tuple[str, Candidate]] = []
-        for name, chosen in self.maker.first_points():
-            candidate = self._allowed(chosen)
+        for name, settings in self.maker.first_points():
+            candidate = self._allowed(settings)
             if candidate is not None and candidate.signature not in {each.signature for _, each in points}:
                 points.append((name, candidate))
         return points
 
-    def _allowed(self, chosen: dict[str, Any]) -> Candidate | None:
-        candidate = self._candidate(chosen)
+    def _allowed(self, settings: dict[str, Any]) -> Candidate | None:
+        candidate = self._candidate(settings)
         return candidate if candidate is not None and candidate.is_allowed else None
 
-    def _candidate(self, chosen: dict[str, Any]) -> Candidate | None:
+    def _candidate(self, settings: dict[str, Any]) -> Candidate | None:
         try:
-            return self.maker.candidate(chosen)
+            return self.maker.candidate(settings)
         except EdgepackError:  # settings that do not go together
             return None
 
-    def _fixed(self, chosen: dict[str, Any]) -> "BaseTrial":
+    def _fixed(self, settings: dict[str, Any]) -> "BaseTrial":
         """As if optuna had drawn these values."""
         from optuna.trial import FixedTrial
 
         dimensions = {dimension.key: dimension for dimension in self.maker.space.dimensions}
-        trial = FixedTrial({key: dimensions[key].param(value) for key, value in chosen.items()})
+        trial = FixedTrial({key: dimensions[key].param(value) for key, value in settings.items()})
         self.maker.space.suggested(trial)
         return trial
 
     def _signatures(self, before: int | None = None) -> set[str]:
         """Of the trials that have ended; of those with a number before this one."""
-        return {self.maker.candidate(row.chosen).signature for row in self.rows if before is None or row.number < before}
+        return {self.maker.candidate(row.settings).signature for row in self.rows if before is None or row.number < before}
 
     def _other_files(self, row: Row) -> Iterator[dict[str, Any]]:
         for dimension in self.maker.space.dimensions:
-            if dimension.key in _SIBLINGS and dimension.key in row.chosen:
+            if dimension.key in _SIBLINGS and dimension.key in row.settings:
                 for value in dimension.values:
-                    if value != row.chosen[dimension.key]:
-                        yield self.maker.space.snapped(row.chosen | {dimension.key: value})
+                    if value != row.settings[dimension.key]:
+                        yield self.maker.space.snapped(row.settings | {dimension.key: value})
 
     def _run(self, asked: Sequence[_Asked], has_time: Callable[[], bool] = lambda: True) -> None:
         for index, outcome in self.pool.outcomes([(each.candidate.recipe, self.rungs[0]) for each in asked]):
@@ -262,7 +262,7 @@ class Tries:
         notes = {
             "kind": asked.kind,
             "name": asked.name,
-            "chosen": asked.candidate.chosen,
+            "settings": asked.candidate.settings,
             "outcome": outcome.as_json(),
             "costs": costs,
             "ruled_out": asked.ruled_out,
@@ -282,14 +282,14 @@ class Tries:
             outcome = Outcome.read(notes["outcome"], "the study")
             values = trial.values or (_WORST_DROP, notes["costs"]["latency_ms"], notes["costs"]["file_mb"])
             row = Row(
-                trial.number, notes["kind"], notes["name"], notes["chosen"], outcome, notes["costs"], tuple(values), notes["ruled_out"]
+                trial.number, notes["kind"], notes["name"], notes["settings"], outcome, notes["costs"], tuple(values), notes["ruled_out"]
             )
             self.rows.append(row)
         self._set_clock()
 
     def _set_clock(self) -> None:
         """What trainings took. Parts of a shared network are not trained, so only longer trials say how long a training takes."""
-        plans = {row.number: self.maker.candidate(row.chosen).plan for row in self.rows}
+        plans = {row.number: self.maker.candidate(row.settings).plan for row in self.rows}
         texts = 0 if self.wish.shared_training else self.rungs[0].texts
         self.clock.short = [(self.work(plans[row.number], texts), row.outcome.seconds) for row in self.rows]
         longer = [(number, outcome) for number, outcome in self.longer.items() if number in plans and len(self.rungs) > 1]

@@ -28,7 +28,7 @@ def point(number, drop, latency_ms, file_mb, origin="predicted", **more):
         "load_ms": Figure(value=file_mb * 10, origin="predicted"),
         "over": {},
         "pack_id": "0" * 16,
-        "chosen": {"student.layers": number, "student.hidden": 384, "prune_ffn": 0.25, "precision": "int8", "vocabulary": None},
+        "settings": {"student.layers": number, "student.hidden": 384, "prune_ffn": 0.25, "precision": "int8", "vocabulary": None},
         "epochs": 2,
         "recipe_file": f"{number}.toml",
         "command": f"edgepack build --recipe packs/front/{number}.toml --profile raspberry-pi --out packs/raspberry-pi-{number}",
@@ -46,7 +46,7 @@ def front(**more):
         drop = 60 / latency_ms + drawn.uniform(0, 5)
         figures = {"latency_ms": latency_ms, "file_mb": latency_ms / 2.5, "ram_mb": latency_ms / 2, "load_ms": latency_ms * 4}
         failed = {"score_drop": None, "failure": "no such thing"} if number == 20 else {"score_drop": drop}
-        tried.append(Tried(number=number, kind=kind, name="", chosen={"student.layers": 3}, seconds=9.0, **figures, **failed))
+        tried.append(Tried(number=number, kind=kind, name="", settings={"student.layers": 3}, seconds=9.0, **figures, **failed))
     points = (
         point(1, -0.1, 62.0, 23.0, over={"latency_ms": 1.24}, name="the teacher's shape in int8 (no training)", student="6x384"),
         point(2, 0.4, 48.0, 17.6, name="the planner's choice"),

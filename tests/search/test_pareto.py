@@ -37,10 +37,10 @@ def test_no_point_of_the_front_is_dominated_and_every_other_is_or_is_equal(point
 
 @given(POINTS, st.integers(1, 8))
 def test_ranking_takes_the_front_before_all_others(points, count):
-    chosen = ranked(points, (1.1, 1.1, 1.1), count)
+    ranking = ranked(points, (1.1, 1.1, 1.1), count)
     front = front_of(points)
-    assert len(chosen) == len(set(chosen)) == min(count, len(points))
-    assert set(chosen[: len(front)]) <= set(front)
+    assert len(ranking) == len(set(ranking)) == min(count, len(points))
+    assert set(ranking[: len(front)]) <= set(front)
 
 
 def test_the_knee_is_the_point_near_the_best_of_each_value():

@@ -79,8 +79,8 @@ def test_a_search_that_is_killed_goes_on_as_if_nothing_had_been(searched, tiny, 
     kept = trials_in(tmp_path / "cache")
     assert 2 <= kept <= 8 and not (tmp_path / "out").exists()
     again = search(tiny, PI, tmp_path / "out", wish, tmp_path / "cache")
-    assert [(each.number, each.chosen, each.score_drop) for each in again.tried] == [
-        (each.number, each.chosen, each.score_drop) for each in front.tried
+    assert [(each.number, each.settings, each.score_drop) for each in again.tried] == [
+        (each.number, each.settings, each.score_drop) for each in front.tried
     ]
 
 

@@ -25,7 +25,7 @@ PI = load_profile("raspberry-pi")
 
 
 def tried(front):
-    return [(each.number, each.kind, each.chosen, each.score_drop, each.file_mb) for each in front.tried]
+    return [(each.number, each.kind, each.settings, each.score_drop, each.file_mb) for each in front.tried]
 
 
 @pytest.mark.slow
@@ -74,8 +74,8 @@ def test_the_same_search_again_repeats_no_trial(searched, tiny, narrow):
 def test_a_picked_pack_keeps_its_limits(searched):
     front = searched[0]
     smallest = min(point.file_mb.value for point in front.points)
-    chosen = pick(front, f"file_mb={smallest + 0.001}")
-    assert front.points[[point.number for point in front.points].index(chosen.picked)].file_mb.value == smallest
+    settings = pick(front, f"file_mb={smallest + 0.001}")
+    assert front.points[[point.number for point in front.points].index(settings.picked)].file_mb.value == smallest
     with pytest.raises(EdgepackError, match="file_mb is"):
         pick(front, "file_mb=0.001")
 

@@ -79,8 +79,8 @@ def test_a_candidates_file_reads_as_the_same_recipe(seed, tmp_path_factory):
 @given(seed=st.integers(0, 2**31 - 1))
 def test_snapping_a_candidate_of_the_space_changes_nothing(seed):
     found = space()
-    chosen = drawn(found, seed)
-    assert found.snapped(chosen) == chosen
+    settings = drawn(found, seed)
+    assert found.snapped(settings) == settings
 
 
 def test_an_idle_setting_is_not_drawn():
