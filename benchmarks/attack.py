@@ -8,6 +8,7 @@ Nothing but the number of faults counts, and every fault is shown with what brin
 """
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
@@ -20,6 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -27,6 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from attack_builds import Builder, Faults, Limit, Row, WarmBuilds, check_pack, settings, within_limit  # noqa: E402
 from attack_kills import kills, started  # noqa: E402
+from fuzz_commands import fault_of_line, lines, make_subjects  # noqa: E402
 from fuzz_subjects import SUBJECTS  # noqa: E402
 from fuzzing import fault_of  # noqa: E402
 from hostile import HOSTILE, check_reports, shipped_poisoned  # noqa: E402
@@ -46,6 +49,19 @@ def inputs(count: int) -> Row:
             fault = fault_of(SUBJECTS[name](Path(place), random.Random(f"{name}-{number}")))
         faults.note(f"{name}-{number}", fault)
     return Row("inputs changed by chance: tracebacks, over 10 s, long or hiding messages", tried, faults)
+
+
+def commands(count: int) -> Row:
+    """Command lines with a value by chance for one argument, in a folder with a model, data and a pack."""
+    faults, tried = Faults(), 0
+    with tempfile.TemporaryDirectory() as place, contextlib.chdir(place):
+        builder = Builder(Path(place) / "builds")
+        builder.reference()
+        make_subjects(Path(place), builder.place / "reference")
+        for words in within_limit(islice(lines(random.Random("commands")), count), "commands"):
+            tried += 1
+            faults.note(tried - 1, fault_of_line(words))
+    return Row("values of arguments: tracebacks, over 10 s, long or hiding messages", tried, faults)
 
 
 def coverage(count: int) -> Row:
@@ -156,6 +172,7 @@ ATTACKS: dict[str, tuple[Callable[[int], Row], int]] = {  # the longest first
     "warm": (warm, len(settings())),
     "kills": (kills, 200),
     "inputs": (inputs, 10_000),
+    "commands": (commands, 2000),
     "coverage": (coverage, 20_000),
     "pairs": (pairs, 50),
     "flips": (flips, 1000),

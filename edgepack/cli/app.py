@@ -117,15 +117,22 @@ def _ended() -> int:
     except typer.TyperException as error:  # an unknown flag, a missing one, a value of the wrong type
         code, line = 1, f"edgepack: {error.format_message()}\n  fix: see `edgepack {_command_name()}--help`"
     except OSError as error:
-        if error.errno not in _REFUSED_BY_THE_SYSTEM or error.filename is None:
+        refusal = refused_by_the_system(error)
+        if refusal is None:
             raise
-        problem = f"{error.filename}: the system refuses it: {error.strerror}"
-        code, line = 1, f"edgepack: {EdgepackError(problem, 'check the path, and the permissions of its folders')}"
+        code, line = 1, f"edgepack: {refusal}"
     except _Stopped as stopped:
         name = {signal.SIGINT: "Ctrl-C (SIGINT)"}.get(stopped.number, signal.Signals(stopped.number).name)
         code, line = 128 + stopped.number, f"edgepack: stopped by {name}. {what_remains()}"
     show_error(line)
     return code
+
+
+def refused_by_the_system(error: OSError) -> EdgepackError | None:
+    """What is told of a path that the system refuses; None for every other failure."""
+    if error.errno not in _REFUSED_BY_THE_SYSTEM or error.filename is None:
+        return None
+    return EdgepackError(f"{error.filename}: the system refuses it: {error.strerror}", "check the path, and the permissions of its folders")
 
 
 def _command_name() -> str:
