@@ -58,7 +58,10 @@ class Cluster:
                 "start one with `ray start --head`, or leave --ray out and use --workers alone",
             ) from None
         check_versions(ray)
-        self.idle = [self._worker() for _ in range(self.workers)]
+        room = max(1, int(ray.cluster_resources().get("CPU", 0) // _CORES))
+        if room < self.workers:
+            say(f"the Ray cluster has room for {room} workers, not for {self.workers}")
+        self.idle = [self._worker() for _ in range(min(room, self.workers))]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -78,7 +81,8 @@ class Cluster:
             try:
                 outcome = ray.get(done)
             except ray.exceptions.RayActorError:
-                self.idle.append(self._worker())
+                if not self.idle and not running:  # the others take over what it has left
+                    self.idle.append(self._worker())
                 say(f"the machine of a trial ended; {'the trial runs again' if attempt < _ATTEMPTS else 'the trial is given up'}")
                 if attempt < _ATTEMPTS:
                     left.append((index, attempt + 1))
@@ -107,6 +111,8 @@ def check_versions(ray: Any) -> None:
     for (name, node_id), answer in asked.items():
         try:
             there = ray.get(answer, timeout=_ANSWER_S)
+        except ray.exceptions.TaskUnschedulableError:
+            continue  # the machine has left the cluster meanwhile
         except (ray.exceptions.RayError, TimeoutError) as error:
             there = f"no edgepack that can be loaded ({type(error).__name__})"
         if there != here:

@@ -90,8 +90,9 @@ def cluster():
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
-    running = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    running.add_node(num_cpus=1)
+    running = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    for _ in range(2):
+        running.add_node(num_cpus=1)
     yield running
     running.shutdown()
 
@@ -100,10 +101,15 @@ def test_a_node_that_is_killed_costs_its_trials_work_alone(tiny, tasks, tmp_path
     from edgepack.search.cluster import Cluster
 
     alone = results(Here(Bench(materials_of(tiny), PI, tmp_path / "a")), tasks)
-    other = cluster.add_node(num_cpus=1)
 
     def kill_node():
+        import ray
+
+        while not ray.is_initialized():
+            time.sleep(0.2)
         time.sleep(20)
+        of_driver = ray.get_runtime_context().get_node_id()
+        other = next(node for node in cluster.worker_nodes if node.node_id != of_driver)
         cluster.remove_node(other, allow_graceful=False)
 
     killer = threading.Thread(target=kill_node)
