@@ -44,7 +44,7 @@ def search(  # noqa: PLR0913, PLR0917  a flag is a parameter
         bool,
         typer.Option(
             "--shared-training",
-            help="Train one network whose parts work alone, and cut the trials out of it. The packs are trained alone.",
+            help="Train one model whose parts work alone, and cut the trials out of it. The packs are trained alone.",
             rich_help_panel=SEARCH,
         ),
     ] = False,

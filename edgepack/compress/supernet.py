@@ -1,6 +1,6 @@
 """Trains one model whose parts work alone: each step distils it whole or as a random sub-network of its most important parts.
 
-Hou 2020, "DynaBERT" (heads and neurons in order of importance), Fan 2020, "LayerDrop" (whole layers), Yu 2019 (the whole network between
+Hou 2020, "DynaBERT" (heads and neurons in order of importance), Fan 2020, "LayerDrop" (whole layers), Yu 2019 (the whole model between
 its parts). A candidate is then cut out of it and needs no training to be judged.
 """
 
@@ -45,7 +45,7 @@ def train_shared(model: nn.Module, step: Distill, context: StageContext) -> nn.M
     settings = Training(**{name: getattr(plain, name) for name in Training.model_fields.keys() & Distill.model_fields.keys()})
     loss = _part_loss(distillation_loss(plain, context, None), *ranks, context.seed)
     targets = targets_of(plain, context, getattr(model.config, family_of_model(model).config_hidden))
-    return train(model, context.features, targets, loss, settings, context.folder, context.seed, "train the shared network")
+    return train(model, context.features, targets, loss, settings, context.folder, context.seed, "train the shared model")
 
 
 def _part_loss(whole: BatchLoss, heads: Scores, neurons: Scores, seed: int) -> BatchLoss:
@@ -61,7 +61,7 @@ def _part_loss(whole: BatchLoss, heads: Scores, neurons: Scores, seed: int) -> B
 
 
 def draw_part(drawn: random.Random, layers: int, shared_layers: bool) -> Part:
-    """All of the network, or any depth with any shares."""
+    """All of the model, or any depth with any shares."""
     if drawn.random() < _WHOLE:
         return Part(tuple(range(layers)), 0.0, 0.0)
     depth = layers if shared_layers else drawn.randint(max(1, round(layers / 3)), layers)

@@ -1,4 +1,4 @@
-"""The stage that trains one shared network, out of which a search cuts its candidates. Its result is a model folder in the cache."""
+"""The stage that trains one shared model, out of which a search cuts its candidates. Its result is a model folder in the cache."""
 
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,11 @@ def shared_network(state: BuildState, step: Distill) -> Path:
         from edgepack.compress.supernet import train_shared
         from edgepack.model.checkpoint import save_checkpoint
 
-        say("one shared network is trained, and the trials are cut out of it")
+        say("one shared model is trained, and the trials are cut out of it")
         model = train_shared(load_model(state.material, state.work.checkpoint), step, stage_context(state, step, resume))
         save_checkpoint(model, folder)
         state.material.tokenizer.save_pretrained(folder)
         return {}
 
-    inputs = step_inputs(state, step, _ROOTS).model_copy(update={"stage": "shared network"})
+    inputs = step_inputs(state, step, _ROOTS).model_copy(update={"stage": "shared model"})
     return run_once(state.cache, key_of(inputs), work)[0]

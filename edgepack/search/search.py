@@ -127,9 +127,20 @@ class _Run:
                 progress.rename(f"search: {len(tries.rows)} trials, front {self._front_size()}")
                 self._tell()
         say(f"{len(tries.rows)} short trials, {self._front_size()} on their front, {tries.ruled_out} candidates ruled out by prediction")
+        self._refuse_without_scores()
         tries.second_rung()
         tries.siblings(wish.packs)
         return self._written(self._finals())
+
+    def _refuse_without_scores(self) -> None:
+        if self.tries.best_rows(1):
+            return
+        failure = next((row.outcome.failure for row in self.tries.rows if row.outcome.failure), None)
+        if failure is None:
+            raise EdgepackError(
+                "no trial has a score: the rows of the dev split have no labels", "give --data with labels in its dev split"
+            )
+        raise EdgepackError(f"no trial could be judged; the first one said: {failure}", "correct that, or narrow the space with --space")
 
     def _has_time(self) -> bool:
         """Whether another trial can run beside the packs that come after it."""

@@ -1,4 +1,4 @@
-"""Trials that are cut out of one shared network and judged in seconds: see compress/supernet.py. Packs are trained alone."""
+"""Trials that are cut out of one shared model and judged in seconds: see compress/supernet.py. Packs are trained alone."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,12 +18,12 @@ from edgepack.search.space import HIDDEN, Space
 from edgepack.search.trials import Bench, Outcome
 from edgepack.tasks.common.scores import Score
 
-_RANKED_BY = "activation"  # as the shared network orders its parts
+_RANKED_BY = "activation"  # as the shared model orders its parts
 
 
 @dataclass
 class SharedBench:
-    """Judges on the first rung by parts of the shared network; on later ones as a plain bench does."""
+    """Judges on the first rung by parts of the shared model; on later ones as a plain bench does."""
 
     plain: Bench
     network: Path | None = None
@@ -35,13 +35,13 @@ class SharedBench:
         return self.plain.materials
 
     def outcome(self, recipe: Recipe, rung: Rung) -> Outcome:
-        """score_drop: against the model as it came, not against the shared network."""
+        """score_drop: against the model as it came, not against the shared model."""
         if rung.index > 0:
             return self.plain.outcome(recipe, rung)
         if self.parts is None:
             with hushed():
                 self._train(recipe, rung)
-        assert self.parts is not None, "the shared network was trained"
+        assert self.parts is not None, "the shared model was trained"
         outcome = self.parts.outcome(part_recipe(recipe, len(self._layers)), rung)
         if outcome.score is None or self.teacher is None:
             return outcome
@@ -54,7 +54,7 @@ class SharedBench:
         return whole.source.shape(whole.task.name).layers
 
     def _train(self, recipe: Recipe, rung: Rung) -> None:
-        """The network on all rows, and what the teacher scores on the rung's."""
+        """The model on all rows, and what the teacher scores on the rung's."""
         whole = self.plain.materials.whole
         rows = len(whole.rows("train"))
         epochs = max(1, round(full_texts(whole.recipe, rows) / rows))
@@ -73,7 +73,7 @@ class SharedBench:
 
 
 def check_shared(materials: Materials, workers: int, cluster: str | None) -> None:
-    """EdgepackError where a shared network cannot stand for the model."""
+    """EdgepackError where a shared model cannot stand for the model."""
     if workers > 1 or cluster is not None:
         raise EdgepackError("--shared-training judges its trials in one process", "leave --workers and --ray out")
     if materials.whole.source.sentence is not None:
@@ -83,14 +83,14 @@ def check_shared(materials: Materials, workers: int, cluster: str | None) -> Non
 
 
 def one_width(space: Space) -> Space:
-    """Without other widths than the teacher's: the parts of a shared network differ in layers, heads and neurons."""
+    """Without other widths than the teacher's: the parts of a shared model differ in layers, heads and neurons."""
     width = (space.teacher.hidden,)
     dimensions = tuple(replace(each, values=width) if each.key == HIDDEN else each for each in space.dimensions)
     return replace(space, dimensions=dimensions)
 
 
 def part_recipe(recipe: Recipe, layers: int) -> Recipe:
-    """The candidate as a part of the shared network: cut as it was trained to be cut, and not trained."""
+    """The candidate as a part of the shared model: cut as it was trained to be cut, and not trained."""
     size = parse_student(recipe.student or "same")
     depth = layers if size.layers is None else size.layers
     keep = None if depth == layers else ",".join(map(str, student_layers(depth, layers)))

@@ -288,7 +288,7 @@ class Tries:
         self._set_clock()
 
     def _set_clock(self) -> None:
-        """What trainings took. Parts of a shared network are not trained, so only longer trials say how long a training takes."""
+        """What trainings took. Parts of a shared model are not trained, so only longer trials say how long a training takes."""
         plans = {row.number: self.maker.candidate(row.settings).plan for row in self.rows}
         texts = 0 if self.wish.shared_training else self.rungs[0].texts
         self.clock.short = [(self.work(plans[row.number], texts), row.outcome.seconds) for row in self.rows]

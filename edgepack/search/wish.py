@@ -16,7 +16,7 @@ class SearchWish(Frozen):
     """trials: short trainings at most; None: as many as the time allows. minutes: until the front is written; None: no limit.
 
     generation: trials that are drawn together; with as many workers they run together. ray: the address of a Ray cluster whose
-    machines run the trials. shared_training: trials are parts of one network that is trained once. packs: of the front. space: the
+    machines run the trials. shared_training: trials are parts of one model that is trained once. packs: of the front. space: the
     TOML file that narrows what varies. target: what measures the packs; None: nothing does, and their figures are predicted.
     pick: see front.pick.
     """

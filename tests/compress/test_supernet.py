@@ -1,4 +1,4 @@
-"""A shared network: a part of it computes what the model computes that is really cut to that part, and training makes parts better."""
+"""A shared model: a part of it computes what the model computes that is really cut to that part, and training makes parts better."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Trials that are parts of a shared network."""
+"""Trials that are parts of a shared model."""
 
 import pytest
 
