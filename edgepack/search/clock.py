@@ -22,6 +22,11 @@ class Clock:
         return time.monotonic() - self.started
 
     @property
+    def short_s(self) -> float:
+        """Seconds for short trials at most."""
+        return float("inf") if self.minutes is None else self.minutes * 60 * _SHORT_SHARE
+
+    @property
     def left_s(self) -> float:
         return float("inf") if self.minutes is None else self.minutes * 60 - self.spent_s
 
@@ -48,4 +53,4 @@ class Clock:
         if self.minutes is None or not self.short:
             return True
         next_s = trials * max(seconds for _, seconds in self.short[-8:])
-        return self.left_s > next_s + reserved_s and self.spent_s + next_s < self.minutes * 60 * _SHORT_SHARE
+        return self.left_s > next_s + reserved_s and self.spent_s + next_s < self.short_s

@@ -22,7 +22,7 @@ from edgepack.search.trials import Bench, Outcome
 
 _ATTEMPTS = 2  # of a trial: the second where its machine ended
 _CORES = 1.0  # of a worker
-_ANSWER_S = 120.0  # within which each machine has to say which edgepack it has
+_ANSWER_S = 600.0  # within which each machine has to say which edgepack it has: a busy one starts a process slowly
 
 
 class Worker:
@@ -57,7 +57,11 @@ class Cluster:
                 f"no Ray cluster answers at {self.address!r}: {str(error).splitlines()[0]}",
                 "start one with `ray start --head`, or leave --ray out and use --workers alone",
             ) from None
-        check_versions(ray)
+        try:
+            check_versions(ray)
+        except BaseException:
+            ray.shutdown()
+            raise
         room = max(1, int(ray.cluster_resources().get("CPU", 0) // _CORES))
         if room < self.workers:
             say(f"the Ray cluster has room for {room} workers, not for {self.workers}")
@@ -113,8 +117,13 @@ def check_versions(ray: Any) -> None:
             there = ray.get(answer, timeout=_ANSWER_S)
         except ray.exceptions.TaskUnschedulableError:
             continue  # the machine has left the cluster meanwhile
-        except (ray.exceptions.RayError, TimeoutError) as error:
-            there = f"no edgepack that can be loaded ({type(error).__name__})"
+        except ray.exceptions.GetTimeoutError:
+            raise EdgepackError(
+                f"the machine {name} ({node_id[:8]}) of the Ray cluster has not answered within {_ANSWER_S:.0f} s",
+                "look at `ray status`, or leave --ray out",
+            ) from None
+        except ray.exceptions.RayError as error:
+            there = f"nothing that can be loaded ({type(error).__name__})"
         if there != here:
             raise EdgepackError(
                 f"the machine {name} ({node_id[:8]}) of the Ray cluster has edgepack {there}, and this one has {here}",

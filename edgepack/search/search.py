@@ -113,24 +113,32 @@ class _Run:
     notes: list[str] = field(default_factory=list)
 
     def front(self) -> Front:
-        tries, wish = self.tries, self.tries.wish
+        tries = self.tries
         self._tell()
-        total = wish.trials or 100
-        with bar("search", total) as progress:
-            progress.advance(min(total, len(tries.rows)))
-            while tries.count < (wish.trials or _NO_LIMIT) and self._has_time():
-                before = len(tries.rows)
-                if not tries.generation(wish.trials or _NO_LIMIT, self._has_time):
-                    self.notes.append("Every candidate of the space that the predictions allow was tried.")
-                    break
-                progress.advance(len(tries.rows) - before)
-                progress.rename(f"search: {len(tries.rows)} trials, front {self._front_size()}")
-                self._tell()
+        self._short_trials()
         say(f"{len(tries.rows)} short trials, {self._front_size()} on their front, {tries.ruled_out} candidates ruled out by prediction")
         self._refuse_without_scores()
         tries.second_rung()
-        tries.siblings(wish.packs)
+        tries.siblings(tries.wish.packs)
         return self._written(self._finals())
+
+    def _short_trials(self) -> None:
+        """Generations until trials or time are used up. The bar counts trials, or seconds where only the time is limited."""
+        tries, limit = self.tries, self.tries.wish.trials or _NO_LIMIT
+
+        def position() -> float:
+            return float(tries.count) if tries.wish.trials else tries.clock.spent_s
+
+        total, at = tries.wish.trials or tries.clock.short_s, 0.0
+        with bar("search", total) as progress:
+            while tries.count < limit and self._has_time():
+                progress.advance(position() - at)
+                at = position()
+                progress.rename(f"search: {len(tries.rows)} trials, front {self._front_size()}")
+                if not tries.generation(limit, self._has_time):
+                    self.notes.append("Every candidate of the space that the predictions allow was tried.")
+                    break
+                self._tell()
 
     def _refuse_without_scores(self) -> None:
         if self.tries.best_rows(1):
