@@ -7,6 +7,7 @@ hold no thread; a time limit ends their connections.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 
@@ -27,6 +28,7 @@ _WAIT_SECONDS = 5.0  # that a request waits for its turn before it is sent away
 _THREADS, _CONNECTIONS = 16, 512
 _READ_SECONDS = 10  # for a whole request, and between two requests of a connection
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_NAME_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^][:@/\s]+)(?::[0-9]{0,5})?\Z", re.ASCII)
 _BAD, _FORBIDDEN, _UNREADABLE = "400 Bad Request", "403 Forbidden", "422 Unprocessable Content"
 
 
@@ -197,7 +199,7 @@ def _stranger(environ, allowed):
     """The name for which a request asks, or from whose page it comes, where the server does not go by it; else None."""
     origin = environ.get("HTTP_ORIGIN")
     for value in (environ.get("HTTP_HOST", ""), *([] if origin is None else [origin.partition("://")[2] or origin])):
-        name = value[1:].partition("]")[0] if value.startswith("[") else value.partition(":")[0]
-        if name.lower().rstrip(".") not in allowed:
+        match = _NAME_AND_PORT.match(value)
+        if match is None or match[1].strip("[]").lower().rstrip(".") not in allowed:
             return repr(value)
     return None
