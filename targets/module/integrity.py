@@ -16,6 +16,7 @@ from .signer import MINIMUM_VERSION, NAME, PUBLIC_KEYS
 SIGNATURE_FILE = "module.sig"
 _VERSION = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}\Z", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z", re.ASCII)
+_PLAIN = re.compile(r"(?!\.\.?\Z)[^/\\\x00]+\Z")
 _AGAIN = "install the module again"
 
 
@@ -27,8 +28,10 @@ def read_manifest(folder: Path, name: str) -> dict:
     try:
         content = (folder / name).read_bytes()
         manifest = json.loads(content)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise Changed("no module in {}: {} cannot be read: {}".format(folder, name, error), _AGAIN) from None
+    if not _lists_files(manifest):
+        raise Changed("no module in {}: {} has no list of files".format(folder, name), _AGAIN)
     if name == "module.json":  # a pack itself is not signed: its module is
         if PUBLIC_KEYS:
             _check_signature(folder / SIGNATURE_FILE, content)
@@ -37,11 +40,20 @@ def read_manifest(folder: Path, name: str) -> dict:
     return manifest
 
 
+def _lists_files(manifest) -> bool:
+    """Each with its plain name, size and hash: nothing outside the folder."""
+    files = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(files, list):
+        return False
+    kinds = {"name": str, "bytes": int, "sha256": str}
+    whole = all(isinstance(entry, dict) and all(type(entry.get(key)) is kind for key, kind in kinds.items()) for entry in files)
+    return whole and all(_PLAIN.match(entry["name"]) for entry in files)
+
+
 def _check_release(manifest, now: str) -> None:
     """now: UTC, as 2030-12-31T00:00:00Z, by this device's clock."""
-    if not isinstance(manifest, dict) or manifest.get("name") != NAME:
-        other = manifest.get("name") if isinstance(manifest, dict) else None
-        raise Changed("module.json belongs to the module {!r}, and this is {!r}".format(other, NAME), _AGAIN)
+    if manifest.get("name") != NAME:
+        raise Changed("module.json belongs to the module {!r}, and this is {!r}".format(manifest.get("name"), NAME), _AGAIN)
     version = manifest.get("version")
     if _numbers(version) < _numbers(MINIMUM_VERSION):
         raise Changed("the model has version {!r}, and this module opens {} or newer".format(version, MINIMUM_VERSION), _AGAIN)
