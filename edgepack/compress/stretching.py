@@ -40,10 +40,10 @@ def stretched(features: Sequence[Features], special: SpecialTokens, with_labels:
     for number in range(max(0, wanted)):
         item, draw = features[number % len(features)], np.random.default_rng((seed, number))
         runs = not with_labels and number // len(features) % 2 == 0
-        made = _run(item, special, draw) if runs else _masked(item, special, draw)
-        if made is not None and tuple(made.ids) not in known:
-            known.add(tuple(made.ids))
-            added.append(made)
+        variant = _run(item, special, draw) if runs else _masked(item, special, draw)
+        if variant is not None and tuple(variant.ids) not in known:
+            known.add(tuple(variant.ids))
+            added.append(variant)
     return added
 
 
@@ -58,8 +58,8 @@ def _run(item: Features, special: SpecialTokens, draw: np.random.Generator) -> F
     if longest < _SHORTEST:
         return None
     end = first + int(draw.integers(_SHORTEST, longest + 1))
-    kept = [*range(inner[0]), *range(first, end), *range(inner[-1] + 1, len(item.ids))]
-    return Features([item.ids[at] for at in kept], [item.type_ids[at] for at in kept], item.row)
+    places = [*range(inner[0]), *range(first, end), *range(inner[-1] + 1, len(item.ids))]
+    return Features([item.ids[at] for at in places], [item.type_ids[at] for at in places], item.row)
 
 
 def _masked(item: Features, special: SpecialTokens, draw: np.random.Generator) -> Features | None:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 _PACKAGE = Path(__file__).parent.parent
 _ROOT = _PACKAGE.name
-# A module that finds others by name, in the package that the f-string begins with, or else in its own folder.
-_BY_NAME = re.compile(r"\bimport_module\((?:\s*f\"([\w.]+)\.\{)?|\biter_modules\(")
+# A module that finds others by name, in the package that the f-string begins with, or else in its own folder. The parts of a device's
+# module are no code of the package: module_sha256 hashes them.
+_BY_NAME = re.compile(r"\bimport_module\((?!f\"\{device_module\()(?:\s*f\"([\w.]+)\.\{)?|\biter_modules\(")
 _COMPUTE_NOTHING = {"filelock", "grimp", "huggingface_hub", "pydantic", "rich"}
 _BEHIND = {"transformers": ("tokenizers", "safetensors"), "torch": ("onnxscript",)}  # libraries that another one computes with
 

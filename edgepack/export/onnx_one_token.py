@@ -67,12 +67,12 @@ def _reduced(graph: Graph, value: str, shapes: Shapes) -> dict[str, onnx.NodePro
     reduced: dict[str, onnx.NodeProto] = {}
     wanted = {value}
     for node in reversed(graph.nodes):
-        made = [name for name in node.output if name]
-        if not wanted & set(made) or outputs & set(made) or not _works_by_token(graph, node, shapes):
+        results = [name for name in node.output if name]
+        if not wanted & set(results) or outputs & set(results) or not _works_by_token(graph, node, shapes):
             continue
-        if any(not _reads_one_token(reader, name, reduced) for name in made if name != value for reader in graph.readers.get(name, ())):
+        if any(not _reads_one_token(reader, name, reduced) for name in results if name != value for reader in graph.readers.get(name, ())):
             continue
-        reduced |= dict.fromkeys(made, node)
+        reduced |= dict.fromkeys(results, node)
         wanted |= {node.input[at] for at in _token_inputs(graph, node)}
     return reduced
 
@@ -111,15 +111,15 @@ def _take_earlier(
     """The reduced nodes read one token of what is computed for all; who took it from the last of them takes the only one there is."""
     graph.put("one_token/place", np.array([place]))
     graph.put("one_token/first", np.array(0))
-    taken: set[str] = set()
+    gathered: set[str] = set()
     nodes = []
     for node in graph.nodes:
         if node.output[0] in reduced:
             for at in _token_inputs(graph, node):
                 if node.input[at] not in reduced:
-                    node.input[at] = _taken(nodes, taken, node.input[at], _TOKENS)
+                    node.input[at] = _first_token(nodes, gathered, node.input[at], _TOKENS)
             if node.op_type == "MultiHeadAttention" and len(node.input) > _BIAS and node.input[_BIAS]:
-                node.input[_BIAS] = _taken(nodes, taken, node.input[_BIAS], 2)
+                node.input[_BIAS] = _first_token(nodes, gathered, node.input[_BIAS], 2)
         elif any(node is taker for taker in takers):
             node.input[1] = "one_token/first"
         nodes.append(node)
@@ -127,10 +127,10 @@ def _take_earlier(
     drop_unread(model)
 
 
-def _taken(nodes: list[onnx.NodeProto], taken: set[str], value: str, axis: int) -> str:
+def _first_token(nodes: list[onnx.NodeProto], gathered: set[str], value: str, axis: int) -> str:
     name = f"{value}/one_token"
-    if name not in taken:
-        taken.add(name)
+    if name not in gathered:
+        gathered.add(name)
         nodes.append(onnx.helper.make_node("Gather", [value, "one_token/place"], [name], axis=axis, name=name))
     return name
 

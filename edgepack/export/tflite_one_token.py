@@ -46,15 +46,15 @@ def compute_for_one_token(module: fx.GraphModule) -> int:
     reduced = _reduced(graph, next(iter(sources)), takers)
     if not reduced:
         return 0
-    taken: dict[tuple[fx.Node, int], fx.Node] = {}
+    sliced: dict[tuple[fx.Node, int], fx.Node] = {}
     for node in [node for node in graph.nodes if node in reduced]:
         for source, axis in _uses(node, reduced[node]) or []:
             if source not in reduced:
-                if (source, axis) not in taken:
+                if (source, axis) not in sliced:
                     with graph.inserting_after(source):
-                        taken[source, axis] = graph.call_function(torch.ops.aten.slice.Tensor, (source, axis, 0, 1))
-                        taken[source, axis].meta = dict(source.meta) | {"val": _shape_of(source, axis)}
-                node.replace_input_with(source, taken[source, axis])
+                        sliced[source, axis] = graph.call_function(torch.ops.aten.slice.Tensor, (source, axis, 0, 1))
+                        sliced[source, axis].meta = dict(source.meta) | {"val": _shape_of(source, axis)}
+                node.replace_input_with(source, sliced[source, axis])
         if node.target in _RESHAPES:
             shape = list(_value(node).shape)
             shape[reduced[node]] = 1

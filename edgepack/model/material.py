@@ -66,6 +66,11 @@ class Material:
     def tokenizer(self) -> Any:
         return self.source.tokenizer
 
+    @property
+    def least_cosine(self) -> float | None:
+        """Of a quantized file's vectors: the task's, unless the user states a budget, which says what may be lost."""
+        return None if self.recipe.budget.score_drop is not None else self.task.least_cosine
+
     @cached_property
     def max_length(self) -> int:
         """Tokens after which a text is cut: the model's positions, the folder's or its tokenizer's limit, or the user's if it is lower."""

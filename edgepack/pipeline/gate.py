@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgepack.model.material import Material
 from edgepack.model.quality import judge_outputs
 from edgepack.tasks.common.rows import Row
 from edgepack.tasks.common.scores import UNKNOWN
@@ -28,11 +27,6 @@ def judge_attempt(
         "ece": quality.calibration.ece if quality.calibration else None,
         "float_ece": plain.calibration.ece if plain.calibration else None,
     }
-
-
-def least_cosine(material: Material) -> float | None:
-    """The task's, unless the user states a budget: that is what may be lost, and nothing finer is tried for less."""
-    return None if material.recipe.budget.score_drop is not None else material.task.least_cosine
 
 
 def _cosine(actual: np.ndarray, expected: np.ndarray) -> float:

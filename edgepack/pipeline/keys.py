@@ -13,7 +13,6 @@ from edgepack.core.host import usable_cores
 from edgepack.core.records import Frozen
 from edgepack.measure.machines.transports.local import script_of, versions_beside
 from edgepack.model.material import Material
-from edgepack.pipeline.gate import least_cosine
 from edgepack.pipeline.state import BuildState
 from edgepack.plan.formats import format_versions
 from edgepack.plan.plan import Plan
@@ -161,9 +160,7 @@ def _file_inputs(plan: Plan, material: Material) -> FileInputs:
 def _gate_inputs(plan: Plan, material: Material) -> GateInputs:
     codec = plan.coding.codec if plan.coding and plan.coding.bits is not None else None
     is_fixed = material.recipe.precision is not None
-    return GateInputs(
-        score_drop_limit=plan.budget.score_drop, is_precision_fixed=is_fixed, least_cosine=least_cosine(material), codec=codec
-    )
+    return GateInputs(score_drop_limit=plan.budget.score_drop, is_precision_fixed=is_fixed, least_cosine=material.least_cosine, codec=codec)
 
 
 def _computed_by(roots: Sequence[str]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from edgepack.model.material import Material
 from edgepack.pack.attempts import Attempt
 from edgepack.pack.runnable import RUNNABLE_FILE, Runnable, read_runnable, write_runnable
 from edgepack.pipeline.checks import checked_decoding, products_in_float
-from edgepack.pipeline.gate import judge_attempt, least_cosine
+from edgepack.pipeline.gate import judge_attempt
 from edgepack.pipeline.scoring import file_outputs, file_size_mb, judged
 from edgepack.pipeline.served_gate import ServedGate, served_gate
 from edgepack.pipeline.state import BuildState, QuantizedFile
@@ -109,7 +109,7 @@ def make(state: BuildState, step: Quantize, place: Stage) -> dict[str, Any]:
     if not is_first():
         return {}
     material, plan, exported = state.material, state.plan, state.model_file
-    judge, floor = _judge(material, plan, exported.folder), least_cosine(material)
+    judge, floor = _judge(material, plan, exported.folder), material.least_cosine
     attempts: list[Attempt] = []
     for_curve: list[Attempt] = []
     for candidate in candidates(step, exported.folder, _calibration_texts(material)):

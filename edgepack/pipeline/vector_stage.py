@@ -53,8 +53,8 @@ def with_codes(folder: Path, state: BuildState, answers: dict[str, Any]) -> tupl
     details |= recall(searched, answers)
     changed = {"stage": plan.vectors.verb, "why": plan.vectors.why, "details": details, "attempts": (), "coded_mb": None}
     row = before.model_copy(update=changed | {"seconds": round(time.monotonic() - started, 2)})
-    found = f", finds {details['recall_at_10']:.1%} of the nearest {NEAREST} again" if "recall_at_10" in details else ""
-    say(f"  {summary(row)}{found}")
+    again = f", finds {details['recall_at_10']:.1%} of the nearest {NEAREST} again" if "recall_at_10" in details else ""
+    say(f"  {summary(row)}{again}")
     return answers, row
 
 
@@ -83,26 +83,26 @@ def recall(vectors: np.ndarray, answers: dict[str, Any]) -> dict[str, float | in
     index = search.Index(SimpleNamespace(manifest={"answers": answers}))
     index.add(vectors)
     wide = vectors.astype(np.float64)
-    kept, alone = [], []
+    rescored, alone = [], []
     for place, (query, scores) in enumerate(zip(vectors, wide @ wide.T, strict=True)):
         scores[place] = -np.inf  # a text is not among its own nearest
         wanted = set(np.argsort(-scores, kind="stable")[:NEAREST].tolist())
-        kept.append(_share(index.search(query, NEAREST + 1), place, wanted))
+        rescored.append(_share(index.search(query, NEAREST + 1), place, wanted))
         if answers["codes"]["kind"] == "binary":
             alone.append(_share(index.search(query, NEAREST + 1, rescore=0), place, wanted))
-    found: dict[str, float | int] = {"searched_texts": len(vectors), "recall_at_10": round(float(np.mean(kept)), 4)}
-    found["recall_lost_points"] = round(100 * (1 - found["recall_at_10"]), 2)
-    return found | ({"recall_at_10_by_hamming": round(float(np.mean(alone)), 4)} if alone else {})
+    shares: dict[str, float | int] = {"searched_texts": len(vectors), "recall_at_10": round(float(np.mean(rescored)), 4)}
+    shares["recall_lost_points"] = round(100 * (1 - shares["recall_at_10"]), 2)
+    return shares | ({"recall_at_10_by_hamming": round(float(np.mean(alone)), 4)} if alone else {})
 
 
 def _share(hits: Sequence[Any], place: int, wanted: set[int]) -> float:
     return len({hit.place for hit in hits if hit.place != place} & wanted) / len(wanted)
 
 
-def _mean_where(chosen: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """[width]: the mean of each dimension's chosen numbers; of a dimension that never changes that number."""
-    counts = chosen.sum(axis=0)
-    sums = np.where(chosen, vectors, 0).sum(axis=0, dtype=np.float64)
+def _mean_where(mask: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """[width]: the mean of each dimension's numbers under the mask; of a dimension that never changes that number."""
+    counts = mask.sum(axis=0)
+    sums = np.where(mask, vectors, 0).sum(axis=0, dtype=np.float64)
     return np.where(counts > 0, sums / np.maximum(counts, 1), vectors.mean(axis=0, dtype=np.float64)).astype(np.float32)
 
 

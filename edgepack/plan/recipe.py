@@ -12,6 +12,7 @@ from edgepack.core.fields import Count, CountOrNone
 from edgepack.core.records import Stated
 from edgepack.plan.coding import CodecName, StartName, VectorKind
 from edgepack.plan.formats import FormatWish
+from edgepack.plan.precision import PrecisionFacts, exported_precision, precision_facts
 from edgepack.plan.profile import Budget, PrecisionName
 from edgepack.plan.setting import BUILD, DATA, FILE, PRUNING, RUN, STUDENT, Searched, Setting, Settings, parse_fraction
 from edgepack.plan.student_size import parse_student
@@ -31,12 +32,17 @@ def _cuts_units(settings: Settings) -> bool:
     return bool(settings.get("prune_heads") or settings.get("prune_ffn"))
 
 
-def _rounds_to_int8(settings: Settings) -> bool:
-    return settings.get("precision") == "int8"
+def _facts(settings: Settings) -> PrecisionFacts:
+    return precision_facts(settings.get("precision") or exported_precision())
 
 
-def _is_narrower(settings: Settings) -> bool:
-    return settings.get("precision") in ("int8", "int4")
+def _rounds_products(settings: Settings) -> bool:
+    """Whether activations are rounded too, and weights may lie on a coarse grid."""
+    return bool(_facts(settings).coarse)
+
+
+def _rounds_weights(settings: Settings) -> bool:
+    return _facts(settings).is_integer
 
 
 def _keeps_shape(settings: Settings) -> bool:
@@ -207,7 +213,7 @@ class Recipe(Stated):
             "Scales of int8's activations: dynamic takes them from each text, static from calibration texts.",
             FILE,
             unset="dynamic",
-            searched=Searched(by_itself=False, matters=_rounds_to_int8),
+            searched=Searched(by_itself=False, matters=_rounds_products),
         ),
     ] = None
     prepack: Annotated[
@@ -242,7 +248,7 @@ class Recipe(Stated):
             "How much of int8's large activations moves into the weights, from 0 to 1 (SmoothQuant).",
             FILE,
             unset="chosen on train texts",
-            searched=Searched(low=0.0, high=1.0, step=0.25, by_itself=False, matters=_rounds_to_int8),
+            searched=Searched(low=0.0, high=1.0, step=0.25, by_itself=False, matters=_rounds_products),
         ),
     ] = None
     sensitive: Annotated[
@@ -252,12 +258,12 @@ class Recipe(Stated):
             "by rounding: fp32 beside int8, 8 bits beside int4.",
             FILE,
             unset="0; more if the score drops too far",
-            searched=Searched(values=(0, 1, 2), by_itself=False, matters=_is_narrower),
+            searched=Searched(values=(0, 1, 2), by_itself=False, matters=_rounds_weights),
         ),
     ] = None
     embedding_bits: Annotated[
         Literal[8, 4] | None,
-        Setting("Bits of the embedding tables' weights.", FILE, unset="8", searched=Searched(matters=_is_narrower)),
+        Setting("Bits of the embedding tables' weights.", FILE, unset="8", searched=Searched(matters=_rounds_weights)),
     ] = None
     bits: Annotated[
         Annotated[float, Field(ge=1, le=7.5)] | None,
@@ -266,7 +272,7 @@ class Recipe(Stated):
             "run as int8 once they are decoded.",
             FILE,
             unset="8; fewer where the file's budget needs it",
-            searched=Searched(values=(None, 5.0, 4.0, 3.5, 3.0), by_itself=False, matters=_rounds_to_int8),
+            searched=Searched(values=(None, 5.0, 4.0, 3.5, 3.0), by_itself=False, matters=_rounds_products),
         ),
     ] = None
     codec: Annotated[

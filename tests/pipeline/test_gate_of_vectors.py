@@ -9,7 +9,6 @@ from edgepack.model.material import gather
 from edgepack.pack.manifest import read_manifest
 from edgepack.pipeline import quantize_stage
 from edgepack.pipeline.build import build
-from edgepack.pipeline.gate import least_cosine
 from edgepack.plan.profile import load_profile
 from edgepack.plan.recipe import Recipe
 
@@ -34,5 +33,5 @@ def test_vectors_that_int8_moves_too_far_take_a_finer_recipe(tmp_path, monkeypat
 
 def test_a_stated_budget_is_what_may_be_lost(tmp_path):
     stated = recipe_of(tmp_path, budget={"score_drop": 5.0})
-    assert least_cosine(gather(stated)) is None
-    assert least_cosine(gather(stated.model_copy(update={"budget": type(stated.budget)()}))) == 0.998
+    assert gather(stated).least_cosine is None
+    assert gather(stated.model_copy(update={"budget": type(stated.budget)()})).least_cosine == 0.998

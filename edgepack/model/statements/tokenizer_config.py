@@ -39,7 +39,7 @@ def check_tokenizer_statements(folder: Path, config: Mapping[str, Any]) -> tuple
 def _check_ids(whole: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str, ...]:
     """EdgepackError: a text can become an id that the embeddings have no row for. A line where only a special token's own text does."""
     rows, model, added = config.get("vocab_size"), whole.get("model"), whole.get("added_tokens")
-    if not isinstance(rows, int) or not isinstance(model, dict):
+    if not isinstance(rows, int) or rows < 1 or not isinstance(model, dict):  # a config that no model can have is refused by its key
         return ()
     vocab = model.get("vocab")
     if isinstance(vocab, dict):
