@@ -72,4 +72,6 @@ def with_row(ladder: tuple[StageRecord, ...], name: str, why: str, record: dict[
 def summary(row: StageRecord) -> str:
     """One line for people."""
     score = f"{row.score.metric} {row.score.value:.4f}, {row.score_drop:+.2f} points lost, " if row.score else ""
-    return f"{score}{row.params / 1e6:.2f}M parameters, {row.file_mb:.1f} MB, {row.seconds:.0f} s"
+    doubts = {"chance": "no better than always the same answer", "still_improving": "still improving when the training ended"}
+    doubt = "".join(f", {words}" for name, words in doubts.items() if name in row.details)
+    return f"{score}{row.params / 1e6:.2f}M parameters, {row.file_mb:.1f} MB, {row.seconds:.0f} s{doubt}"

@@ -22,6 +22,7 @@ from edgepack.model.material import gather
 from edgepack.model.quality import judge_outputs
 from edgepack.model.training import train
 from edgepack.pipeline.build import build
+from edgepack.pipeline.scoring import summary
 from edgepack.plan.profile import load_profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.steps import Distill
@@ -183,6 +184,7 @@ def test_the_ladder_and_the_verdict_tell_of_a_student_at_chance(tmp_path):
     report = build(recipe, load_profile("x86-server"), tmp_path / "pack", tmp_path / "cache", None)
     row = next(row for row in report.ladder if row.stage == "distill")
     assert row.score.value <= row.details["chance"]
+    assert summary(row).endswith("no better than always the same answer")
     assert "no better than always the same answer" in report.summary and "no better" in report.headline
 
 
