@@ -25,6 +25,7 @@ from edgepack.model.tokenizer_surgery import cut_tokenizer, is_byte_level, kind_
 from edgepack.tasks.common.task import Text
 
 _BATCH_TEXTS = 1000
+_LONGEST_PIECE = 24  # characters: no word is built of longer ones
 _SCRIPT_SHARE = 0.01  # of the letters: a script used less is a quotation, and CJK alone would bring in thousands of characters
 
 
@@ -67,7 +68,8 @@ def cut_to_corpus(spec: dict[str, Any], texts: Sequence[Text], also: Iterable[in
     """The tokenizer `spec` with what `texts` need; `also` are ids that stay whatever happens.
 
     Other pieces that stay: added and special tokens; all byte symbols; single characters that occur in a kept piece, are
-    ASCII, punctuation or currency signs, or belong to a script that makes up a hundredth of the corpus's letters.
+    ASCII, punctuation or currency signs, or belong to a script that makes up a hundredth of the corpus's letters; of WordPiece and Unigram
+    what occurs inside a word of the corpus, for unseen words of the same language are built of that.
     """
     kind = kind_of(spec, place)
     vocab, before = vocabulary_of(spec), _plain(spec)
@@ -79,6 +81,8 @@ def cut_to_corpus(spec: dict[str, Any], texts: Sequence[Text], also: Iterable[in
     pieces = {index: piece for piece, index in vocab.items()}
     if not is_byte_level(spec):
         kept_ids |= _single_characters(spec, vocab, {pieces[index] for index in kept_ids if index in pieces}, texts)
+    if kind != "BPE":  # whose every piece brings the merges that build it
+        kept_ids |= {vocab[piece] for piece in _inside_words(before, spec, texts, vocab)}
     cut = _cut(spec, kept_ids, vocab)
     if lost := cut.changed(texts):  # a WordPiece word that ends as unknown took pieces on the way which no text shows
         kept_ids |= {vocab[piece] for index in lost for piece in _pieces_inside(before, spec, texts[index]) if piece in vocab}
@@ -202,14 +206,33 @@ def _pieces_inside(tokenizer: Tokenizer, spec: dict[str, Any], text: Text) -> It
     """Every string inside a text's words that may be a piece: with all of them kept, nothing about the text can change."""
     prefix, suffix = (spec["model"].get(name) or "" for name in ("continuing_subword_prefix", "end_of_word_suffix"))
     longest = max(map(len, vocabulary_of(spec)))
+    for word in _words(tokenizer, text):
+        for inner in _runs(word, longest):
+            yield from {inner, prefix + inner, inner + suffix, prefix + inner + suffix}
+
+
+def _words(tokenizer: Tokenizer, text: Text) -> Iterator[str]:
     for part in (text,) if isinstance(text, str) else text:
         normal = tokenizer.normalizer.normalize_str(part) if tokenizer.normalizer else part
-        words = tokenizer.pre_tokenizer.pre_tokenize_str(normal) if tokenizer.pre_tokenizer else [(normal, (0, 0))]
-        for word, _ in words:
-            for start in range(len(word)):
-                for end in range(start + 1, min(len(word), start + longest) + 1):
-                    inner = word[start:end]
-                    yield from {inner, prefix + inner, inner + suffix, prefix + inner + suffix}
+        yield from (word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal)) if tokenizer.pre_tokenizer else (normal,)
+
+
+def _runs(word: str, longest: int) -> Iterator[str]:
+    """Every string inside a word."""
+    for start in range(len(word)):
+        yield from (word[start:end] for end in range(start + 1, min(len(word), start + longest) + 1))
+
+
+def _inside_words(tokenizer: Tokenizer, spec: dict[str, Any], texts: Sequence[Text], vocab: dict[str, int]) -> set[str]:
+    """Pieces that occur inside a word of the texts, where they stand in it: at its beginning, or behind that with the prefix."""
+    prefix = spec["model"].get("continuing_subword_prefix") or ""
+    longest = min(_LONGEST_PIECE, max(map(len, vocab)))
+    kept: set[str] = set()
+    for word in {word for text in texts for word in _words(tokenizer, text)}:
+        kept.update(piece for piece in _runs(word, longest) if piece in vocab and (not prefix or word.startswith(piece)))
+        if prefix:
+            kept.update(prefix + piece for piece in _runs(word[1:], longest) if prefix + piece in vocab)
+    return kept
 
 
 def _unknown(spec: dict[str, Any], tokenizer: Tokenizer, encodings: Sequence[Encoding]) -> int:

@@ -153,6 +153,12 @@ def test_a_word_that_was_unknown_stays_unknown():
     assert left(models.WordPiece(vocab, unk_token="[UNK]"), ["abc", "a xbc"]) == {"[UNK]", "a", "x", "##bc", "ab"}
 
 
+def test_pieces_inside_the_corpus_words_stay_for_unseen_words_of_the_language():
+    pieces = ["[UNK]", "light", "lig", "##ight", "##ig", "##gh", "night", "##ghx", "ight"]
+    kept = left(models.WordPiece({piece: index for index, piece in enumerate(pieces)}, unk_token="[UNK]"), ["light"])
+    assert kept == {"[UNK]", "light", "lig", "##ight", "##ig", "##gh"}
+
+
 @pytest.mark.parametrize("kind", SPECS)
 def test_every_piece_that_stays_keeps_its_name_and_gets_the_id_of_its_row(kind):
     cut = cut_to_corpus(SPECS[kind], lines()[:20])
