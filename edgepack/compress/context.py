@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -27,3 +28,4 @@ class StageContext:
     dev_features: Sequence[Features] = ()
     special: SpecialTokens | None = None  # None: nothing is made of the texts beside what they are
     details: dict[str, float | int | str] = field(default_factory=dict)  # what the stage counts, for its record
+    notes: dict[str, Any] = field(default_factory=dict)  # what the stage's function adds to its row in the ladder, as plain JSON

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from edgepack.compress.context import StageContext
+from edgepack.model.factored import LINEARS
 from edgepack.model.structure import family_of_model, ffns_of, has_attention, layers_of, matrix_of
 from edgepack.plan.steps import PruneWeights
 
@@ -25,15 +26,17 @@ def prune_weights(model: nn.Module, step: PruneWeights, context: StageContext) -
 
 def weight_matrices(model: nn.Module) -> list[nn.Parameter]:
     """The matrices of attention and FFN in every layer; embeddings, norms and the task's head stay dense."""
-    return [module.weight for module in _linears(model)]
+    return [module.weight for module in linears(model)]
 
 
-def _linears(model: nn.Module) -> list[nn.Module]:
+def linears(model: nn.Module) -> list[nn.Module]:
+    """The matrix products of attention and FFN in every layer, those that were factored as their two."""
     family = family_of_model(model)
     attention = (family.query, family.key, family.value, family.attention_output)
     modules = [layer.get_submodule(path) for layer in layers_of(model) if has_attention(model, layer) for path in attention]
     modules += [owner.get_submodule(path) for owner in ffns_of(model) for path in (*family.ffn_in, family.ffn_out)]
-    return list({id(module): module for module in modules}.values())
+    products = [part for module in modules for part in ((module.first, module.second) if isinstance(module, LINEARS) else (module,))]
+    return list({id(module): module for module in products}.values())
 
 
 @contextmanager
@@ -60,7 +63,7 @@ def zero_share(model: nn.Module) -> float:
 def coded_mb(model: nn.Module) -> float:
     """What an ideal order-0 entropy coder makes of the layers' matrices in int8 per channel, 10^6 bytes. Shannon 1948."""
     bits = 0.0
-    for linear in _linears(model):
+    for linear in linears(model):
         weights = matrix_of(linear).detach()
         scale = weights.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127
         counts = torch.bincount((weights / scale).round().to(torch.int64).flatten() + 127, minlength=255).double()

@@ -13,6 +13,7 @@ from torch import nn
 
 from edgepack.core.errors import EdgepackError
 from edgepack.model.adapters import merge_adapter
+from edgepack.model.factored import factors_of, put_factors
 from edgepack.model.sentence_head import statement_of, with_head
 from edgepack.model.source import KEPT_FILE, Kept, Source, find_model
 from edgepack.model.structure import layer_shapes
@@ -78,7 +79,7 @@ def save_checkpoint(model: nn.Module, folder: Path) -> None:
     """A plain folder: safetensors, config and edgepack's own list of the heads and FFN neurons that are left."""
     with quiet_transformers():
         model.save_pretrained(folder)
-    record = Kept(layers=tuple(layer_shapes(model)), sentence=statement_of(model))
+    record = Kept(layers=tuple(layer_shapes(model)), factors=factors_of(model), sentence=statement_of(model))
     (folder / KEPT_FILE).write_text(json.dumps(record.as_json(), indent=1) + "\n")
 
 
@@ -197,6 +198,7 @@ def _from_record(source: Source, task: str, dimensions: int | None) -> nn.Module
         raise _not_loaded(source, error) from error
     try:
         resize_layers(model, source.record.layers)
+        put_factors(model, source.record.factors)
         with_head(model, source.parts_for(task_named(task)), dimensions)
         weights = load_file(source.folder / "model.safetensors")
         missing, unexpected = model.load_state_dict(weights, strict=False)

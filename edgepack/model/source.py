@@ -28,6 +28,7 @@ from edgepack.model.statements.modules_json import transformer_folder
 from edgepack.model.statements.sentence_folder import read_sentence_folder
 from edgepack.model.statements.sentence_record import Pooling, SentenceStatement
 from edgepack.plan.architectures import family_of
+from edgepack.plan.factors import Factor, factored_shape
 from edgepack.plan.shape import LayerShape, ModelShape, read_shape, task_of
 from edgepack.tasks import all_tasks
 from edgepack.tasks.common.labels import label_names
@@ -46,6 +47,7 @@ class Kept(Frozen):
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     layers: tuple[LayerShape, ...]
+    factors: tuple[Factor, ...] = ()  # matrices that are two products
     sentence: SentenceStatement | None = None  # what the folder stated for sentence-transformers, with no file of its own here
 
 
@@ -117,6 +119,8 @@ class Source:
         check_model_config(self.config, family_of(self.config, place).causal, place)
         rows = None if self.record is None else [row.model_dump() for row in self.record.layers]
         shape = read_shape(self.config, task, rows, place)
+        if self.record is not None and self.record.factors:
+            shape = factored_shape(shape, self.record.factors)
         return shape.model_copy(update={"vocabulary_head": True}) if self.sentence is not None and self.sentence.is_sparse else shape
 
     @cached_property

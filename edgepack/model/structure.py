@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from edgepack.model.factored import LINEARS, whole_matrix
 from edgepack.plan.architectures import FAMILIES
 from edgepack.plan.family import Family
 from edgepack.plan.shape import LayerShape
@@ -104,18 +105,20 @@ def count_params(model: nn.Module) -> int:
 
 
 def matrix_of(linear: nn.Module) -> torch.Tensor:
-    """[outputs, inputs], whichever way round the module keeps it."""
+    """[outputs, inputs], whichever way round the module keeps it; of a factored one its product, which is no place to write to."""
+    if isinstance(linear, LINEARS):
+        return whole_matrix(linear)
     return linear.weight.T if isinstance(linear, Conv1D) else linear.weight
 
 
 def outputs_of(linear: nn.Module) -> int:
     """How many numbers a linear module gives."""
-    return matrix_of(linear).shape[0]
+    return linear.factor.rows if isinstance(linear, LINEARS) else matrix_of(linear).shape[0]
 
 
 def inputs_of(linear: nn.Module) -> int:
     """How many numbers a linear module takes."""
-    return matrix_of(linear).shape[1]
+    return linear.factor.columns if isinstance(linear, LINEARS) else matrix_of(linear).shape[1]
 
 
 def has_attention(model: nn.Module, layer: nn.Module) -> bool:

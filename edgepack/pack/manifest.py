@@ -16,6 +16,7 @@ from edgepack.core.records import Frozen
 from edgepack.core.renewal import RENEWED, RENEWED_PARTIAL, finish_renewal
 from edgepack.core.showing import shown
 from edgepack.pack.attempts import Attempt
+from edgepack.pack.factored_matrix import FactoredMatrix
 from edgepack.pack.runnable import RUNNABLE_FILE, Runnable, write_runnable
 from edgepack.plan.cost_model import Prediction
 from edgepack.plan.plan import Plan
@@ -55,6 +56,7 @@ class StageRecord(Frozen):
     flips: tuple[Flip, ...] = ()  # rows that the teacher answers rightly and this stage's model does not
     confusions: tuple[Confusion, ...] = ()
     details: dict[str, float | int | str] = Field(default_factory=dict)  # what the stage counted beside the score
+    factors: tuple[FactoredMatrix, ...] = ()  # of the stage that made two products of each
     attempts: tuple[Attempt, ...] = ()  # to quantize; the last is what the stage left
     origin: Literal["measured"] = "measured"
 

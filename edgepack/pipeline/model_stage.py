@@ -12,7 +12,7 @@ from edgepack.model.material import Material
 from edgepack.model.source import find_model
 from edgepack.pipeline.scoring import judged, load_model, model_size, torch_outputs
 from edgepack.pipeline.state import BuildState, TrainedModel
-from edgepack.plan.steps import Distill, DropAttention, ModelStep, PruneFFN, PruneHeads, PruneLayers, PruneWeights
+from edgepack.plan.steps import Distill, DropAttention, Factorize, ModelStep, PruneFFN, PruneHeads, PruneLayers, PruneWeights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,6 +26,7 @@ FUNCTIONS: dict[type[ModelStep], str] = {
     PruneLayers: "edgepack.compress.layers:prune_layers",
     DropAttention: "edgepack.compress.layers:skip_attention",
     PruneWeights: "edgepack.compress.sparsity:prune_weights",
+    Factorize: "edgepack.compress.factorization:factorize",
     Distill: "edgepack.compress.distillation:distill",
 }
 
@@ -53,7 +54,7 @@ def make(state: BuildState, step: ModelStep, place: Stage) -> dict[str, Any]:
     weights_mb = (place.folder / "model.safetensors").stat().st_size / 1e6
     record = judged(material, outputs, state.teacher.test) | model_size(model, weights_mb)
     details = context.details | _below_chance(material, step, record)
-    return record | ({"details": details} if details else {})
+    return record | ({"details": details} if details else {}) | context.notes
 
 
 def _below_chance(material: Material, step: ModelStep, record: dict[str, Any]) -> dict[str, float]:

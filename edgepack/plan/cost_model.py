@@ -183,7 +183,7 @@ def predict_file_mb(shape: ModelShape, precision: PrecisionName, embedding_bits:
     if shape.decodes:
         return _decoder_mb(shape, precision, embedding_bits) if format == "onnx" else _tflite_decoder_mb(shape, precision)
     weights = _products(shape)
-    tables = (shape.vocab + shape.positions * shape.family.position_table) * shape.embedding
+    tables = shape.token_table + shape.positions * shape.family.position_table * shape.embedding
     narrow = weights * precision_facts(precision).bytes_per_weight + tables * _embedding_bytes(
         precision, embedding_bits, 64 if embedding_bits == 4 else shape.embedding
     )
@@ -228,7 +228,7 @@ def narrow_weights(shape: ModelShape) -> int:
     """Weights of products and tables, which integer precisions round; a tied head's once."""
     linear = sum(shape.linear_weights(layer) for layer in shape.stored_layers)
     heads = 1 if not shape.decodes or shape.tied else 2
-    return linear + (shape.vocab * heads + shape.positions * shape.family.position_table) * shape.embedding
+    return linear + shape.token_table * heads + shape.positions * shape.family.position_table * shape.embedding
 
 
 def _linear_mb(shape: ModelShape, precision: PrecisionName, format: Format) -> float:

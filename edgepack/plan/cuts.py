@@ -78,7 +78,7 @@ def cut_shape(teacher: ModelShape, recipe: Recipe, heads_fraction: float) -> Mod
                 f"a {teacher.model_type} can lose all of its attention or none: use --prune-heads or --prune-layers",
             )
         rows = [row.model_copy(update={"heads": 0}) if index in skipped else row for index, row in enumerate(rows)]
-    return teacher.resized(tuple(rows), teacher.hidden)
+    return teacher.resized(tuple(rows), teacher.hidden).model_copy(update={"factorized": recipe.factorize or teacher.factorized})
 
 
 def cut_widths(teacher: ModelShape, heads_fraction: float, ffn_fraction: float, anywhere: bool) -> ModelShape:

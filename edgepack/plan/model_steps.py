@@ -7,7 +7,7 @@ from edgepack.plan.choice import Choice, last_need
 from edgepack.plan.cuts import cut_widths, layers_without_attention, parse_layers
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.shape import ModelShape
-from edgepack.plan.steps import Distill, DropAttention, ModelStep, PruneFFN, PruneHeads, PruneLayers, PruneWeights
+from edgepack.plan.steps import Distill, DropAttention, Factorize, ModelStep, PruneFFN, PruneHeads, PruneLayers, PruneWeights
 from edgepack.plan.training_settings import training_for
 from edgepack.tasks import task_named
 
@@ -20,14 +20,20 @@ def model_steps(recipe: Recipe, teacher: ModelShape, choice: Choice, considered:
     rounds = _rounds(recipe, teacher, choice, considered, shrinks)
     weights = _weight_fractions(recipe)
     recovers = recipe.training.epochs != 0
-    ends_distilled = shrinks or (bool(rounds) and recovers)
-    lengths = iter(_lengths(recipe.training.epochs, (max(0, len(rounds) - 1) + len(weights)) * recovers + ends_distilled))
+    factors = recipe.factorize is not None
+    ends_distilled = shrinks or (bool(rounds) and recovers and not factors)
+    recoveries = max(0, len(rounds) - 1) + len(weights) + factors
+    lengths = iter(_lengths(recipe.training.epochs, recoveries * recovers + ends_distilled))
     for index, cuts in enumerate(rounds):
         yield from cuts
         if index < len(rounds) - 1 and recovers:
             yield _distill(recipe, teacher, next(lengths), f"Training wins back what round {index + 1} of {len(rounds)} cut.")
     if ends_distilled:
         yield _distill(recipe, choice.student, next(lengths), _why_student(recipe, choice, considered, shrinks))
+    if recipe.factorize is not None:
+        yield Factorize(fraction=recipe.factorize, by=recipe.factorize_by or "svd", why=_why_factors(recipe))
+        if recovers:
+            yield _distill(recipe, choice.student, next(lengths), "Training wins back what the smaller products lost.")
     for fraction in weights:
         yield PruneWeights(fraction=fraction, why="You asked for it. Weights that are zero make no runtime faster.")
         if recovers:
@@ -105,6 +111,11 @@ def _distill(recipe: Recipe, student: ModelShape, length: dict[str, Any], why: s
     settings = training_for(student.task, recipe.training).model_dump() | length
     lasts = " It is trained as long as it comes nearer to its teacher on the dev split." if settings["epochs"] is None else ""
     return Distill(layers=len(student.layers), hidden=student.hidden, why=why + lasts, **settings)
+
+
+def _why_factors(recipe: Recipe) -> str:
+    way = "a network of two cores" if recipe.factorize_by == "tensor" else "the singular vectors of each matrix as the texts use it"
+    return f"You asked for it. Two products take the place of one, by {way}; each matrix's rank follows from what the outputs lose by it."
 
 
 def _why_heads(recipe: Recipe, considered: list[Choice]) -> str:

@@ -8,6 +8,7 @@ from edgepack.plan.choice import BrokenBudget, Choice, choose, file_kind, last_n
 from edgepack.plan.coded_costs import refuse_idle_start
 from edgepack.plan.coding import Coding, VectorCoding, vector_coding
 from edgepack.plan.cost_model import Prediction, predict
+from edgepack.plan.factors import check_factors
 from edgepack.plan.formats import FORMATS
 from edgepack.plan.model_steps import model_steps
 from edgepack.plan.precision import Situation, exported_precision, precision_facts
@@ -101,6 +102,7 @@ def _refuse_idle_wishes(recipe: Recipe, teacher: ModelShape) -> None:
     if teacher.decodes:
         _refuse_idle_for_decoders(recipe, given)
     _refuse_vectors(recipe, teacher)
+    check_factors(recipe, teacher)
     in_float = recipe.precision is not None and not precision_facts(recipe.precision).is_integer
     if given and in_float:
         raise EdgepackError(

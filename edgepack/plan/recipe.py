@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 else:
     TaskName = Literal[task_names()]
 Importance = Literal["gradient", "activation", "magnitude", "remainder", "random"]
+FactorKind = Literal["svd", "tensor"]
 Scope = Literal["layer", "model"]  # the same share in each layer, or the least important anywhere
 
 
@@ -166,6 +167,24 @@ class Recipe(Stated):
             unset="none",
             parse=parse_fraction,
             searched=Searched(low=0.0, high=0.75, step=0.125, by_itself=False),
+        ),
+    ] = None
+    factorize: Annotated[
+        Annotated[Share, Field(gt=0)] | None,
+        Setting(
+            "Make two smaller products of linear layers and embeddings, with this share of their weights less, such as 50%. Layers that "
+            "the outputs depend on most keep more.",
+            PRUNING,
+            unset="none",
+            parse=parse_fraction,
+        ),
+    ] = None
+    factorize_by: Annotated[
+        FactorKind | None,
+        Setting(
+            "What makes the two products: `svd` of a matrix as the texts use it, or `tensor`, a network of two cores, which computes more.",
+            PRUNING,
+            unset="svd",
         ),
     ] = None
     importance: Annotated[
@@ -335,7 +354,7 @@ class Recipe(Stated):
     @property
     def prunes(self) -> bool:
         """Whether anything is cut beside what a smaller student leaves out."""
-        return any((self.prune_heads, self.prune_ffn, self.prune_layers, self.drop_attention, self.prune_weights))
+        return any((self.prune_heads, self.prune_ffn, self.prune_layers, self.drop_attention, self.prune_weights, self.factorize))
 
     @field_validator("student")
     @classmethod

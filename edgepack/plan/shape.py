@@ -42,6 +42,7 @@ class ModelShape(Frozen):
     ffns: int = 1  # FFNs in a layer, each `LayerShape.ffn` wide
     distance_rows: int = 0  # of a table of distances as wide as `hidden`, with a norm of its own
     vocabulary_head: bool = False  # every token's logits over the vocabulary are computed, by an encoder's head for masked words
+    factorized: float = 0.0  # share of the weights of linear layers and the token table that two smaller products save
     bias_rows: int = 0  # of a table with a column a head, which all layers share
 
     @property
@@ -68,9 +69,15 @@ class ModelShape(Frozen):
         return self.embedding_params + layers + bias_table + self._head_params
 
     @property
+    def token_table(self) -> int:
+        """Weights of the table of tokens, which a decoder's head reads too: that one is never factored."""
+        whole = self.vocab * self.embedding
+        return whole if self.family.causal else round(whole * (1 - self.factorized))
+
+    @property
     def embedding_params(self) -> int:
         family = self.family
-        tables = self.vocab * self.embedding
+        tables = self.token_table
         other_width = self.hidden if self.bottleneck else self.embedding  # of the tables beside the tokens', and the norm
         tables += (self.positions * family.position_table + self.token_types) * other_width
         together = family.projected_embeddings or int(self.embedding != self.hidden)
@@ -83,7 +90,8 @@ class ModelShape(Frozen):
         kv_width = width // self.kv_groups
         attention = inside * 2 * width + (inside + self.hidden) * kv_width
         ffns = self.ffns * inside * layer.ffn * (len(self.family.ffn_in) + 1)
-        return attention + ffns + (3 * self.hidden * self.bottleneck if self.bottleneck else 0)
+        whole = attention + ffns + (3 * self.hidden * self.bottleneck if self.bottleneck else 0)
+        return round(whole * (1 - self.factorized)) if self.factorized else whole
 
     @property
     def vocabulary_head_weights(self) -> int:

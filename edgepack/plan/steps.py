@@ -7,7 +7,7 @@ from pydantic import Field
 from edgepack.core.records import Frozen
 from edgepack.plan.precision import bits_of
 from edgepack.plan.profile import PrecisionName
-from edgepack.plan.recipe import Importance, Scope
+from edgepack.plan.recipe import FactorKind, Importance, Scope
 from edgepack.plan.runtime import Format
 
 
@@ -63,6 +63,15 @@ class PruneWeights(Frozen):
 
     verb: Literal["prune_weights"] = "prune_weights"
     fraction: float
+    why: str
+
+
+class Factorize(Frozen):
+    """Linear layers and embedding tables become two smaller products, with 1 - `fraction` of their weights together."""
+
+    verb: Literal["factorize"] = "factorize"
+    fraction: float
+    by: FactorKind
     why: str
 
 
@@ -132,6 +141,6 @@ class Quantize(Frozen):
         return self.method in _ROUNDS_ACTIVATIONS
 
 
-ModelStep = PruneHeads | PruneFFN | PruneLayers | DropAttention | PruneWeights | Distill  # checkpoint to checkpoint
+ModelStep = PruneHeads | PruneFFN | PruneLayers | DropAttention | PruneWeights | Factorize | Distill  # checkpoint to checkpoint
 FileStep = Export | Quantize  # to a file that a target can run
 Step = Annotated[CutVocabulary | ModelStep | FileStep, Field(discriminator="verb")]

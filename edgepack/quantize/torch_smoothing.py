@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from edgepack.model.factored import LINEARS
 from edgepack.model.structure import family_of_model, ffns_of, has_attention, inputs_of, layers_of, matrix_of
 from edgepack.quantize.smoothing import channel_scales
 
@@ -117,9 +118,15 @@ def _places(model: nn.Module) -> Iterator[_Place]:
         neurons = dict.fromkeys(family.ffn_in) if inputs_of(last) else ()
         for norm, paths in ((family.norm_before_attention, heads), (family.norm_before_ffn, neurons)):
             if norm and paths:
-                yield _Place(layer.get_submodule(norm), tuple(layer.get_submodule(path) for path in paths))
+                yield from _unless_factored(layer.get_submodule(norm), tuple(layer.get_submodule(path) for path in paths))
         if len(set(family.ffn_in)) == 2 and inputs_of(last):
-            yield _Place(layer.get_submodule(family.ffn_in[1]), (last,))
+            yield from _unless_factored(layer.get_submodule(family.ffn_in[1]), (last,))
+
+
+def _unless_factored(source: nn.Module, readers: tuple[nn.Module, ...]) -> Iterator[_Place]:
+    """What is between a factored layer's two products has no large channels, and its matrix is no place to write to."""
+    if not any(isinstance(module, LINEARS) for module in (source, *readers)):
+        yield _Place(source, readers)
 
 
 def _largest(model: nn.Module, products: Sequence[nn.Module], texts: Sequence[Sequence[int]]) -> list[torch.Tensor]:

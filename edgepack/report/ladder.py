@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgepack.report.charts import Cell, Dots, HeatRow, Interval, heat, intervals, reliability
 
 if TYPE_CHECKING:
+    from edgepack.pack.factored_matrix import FactoredMatrix
     from edgepack.pack.manifest import StageRecord
     from edgepack.tasks.common.scores import Score, TeacherBin
 
@@ -59,6 +60,26 @@ def quality_charts(ladder: Sequence[StageRecord]) -> dict[str, Any]:
 def further_metrics(ladder: Sequence[StageRecord]) -> list[str]:
     """The names of metrics behind the first two, in the order of the task."""
     return list(dict.fromkeys(score.metric for row in ladder for score in row.further))
+
+
+def factors_chart(ladder: Sequence[StageRecord]) -> Any:
+    """By depth and part of a layer: what the outputs lose by one matrix at half of its break-even rank, and the rank that it got."""
+    matrices = next((row.factors for row in ladder if row.factors), ())
+    if not matrices:
+        return None
+    depth = sorted({matrix.layer for matrix in matrices if matrix.layer is not None})
+    most = max(matrix.error for matrix in matrices) or 1.0
+
+    def cell(matrix: FactoredMatrix | None) -> Cell:
+        return Cell("–", 0.0) if matrix is None else Cell(f"{matrix.rank or 'whole'}, {matrix.error:.2g}", -matrix.error / most)
+
+    rows = []
+    for part in dict.fromkeys(matrix.part for matrix in matrices):
+        of_part = {matrix.layer: matrix for matrix in matrices if matrix.part == part}
+        title = part if None not in of_part else f"{part} (table)"
+        rows.append(HeatRow(title, tuple(cell(of_part.get(layer, of_part.get(None) if layer == depth[0] else None)) for layer in depth)))
+    title = "Rank of each matrix by depth, and the share of the outputs' variance that half of its break-even rank alone would change"
+    return heat(title, [f"layer {layer}" for layer in depth], rows, "matrix")
 
 
 def _scores(rows: Sequence[tuple[str, Score]]) -> Any:

@@ -14,7 +14,7 @@ from edgepack.pack.attempts import Attempt
 from edgepack.pack.manifest import REPORT_FILES, StageRecord
 from edgepack.report.charts import Bar, Line, bars, lines
 from edgepack.report.first_screen import BETTER, HOLDS, TILES, VERDICTS, WORSE
-from edgepack.report.ladder import quality_charts, score_text, weakest
+from edgepack.report.ladder import factors_chart, quality_charts, score_text, weakest
 from edgepack.report.records import BUDGETS, Report
 
 _MOST_OPS = 12
@@ -90,6 +90,7 @@ def _charts(report: Report) -> dict[str, Any]:
     }
     charts |= quality_charts(report.ladder)
     charts["bits"] = _bits_chart(report.ladder)
+    charts["factors"] = factors_chart(report.ladder)
     charts["ops"] = _ops_chart(report.ops) if report.ops else None
     times = [Bar(pack.format, (pack.median_ms,), f"{pack.median_ms:.2f} ms") for pack in report.formats if pack.median_ms is not None]
     charts["formats"] = bars(f"Median latency of the two formats, measured on {report.formats[0].where}", times) if times else None

@@ -1,0 +1,82 @@
+"""Ranks of matrices that become two smaller ones: what saves weights, and what a share leaves. Pure."""
+
+from collections.abc import Sequence
+
+from edgepack.core.errors import EdgepackError
+from edgepack.core.records import Frozen
+from edgepack.plan.recipe import FactorKind, Recipe
+from edgepack.plan.shape import ModelShape
+
+RANK_STEP = 8  # ranks are multiples of a kernel's block
+
+
+class Factor(Frozen):
+    """A matrix [rows, columns] as two products through `rank` numbers.
+
+    path: of the module in the model. table: it is the embedding table.
+    """
+
+    path: str
+    kind: FactorKind
+    rows: int
+    columns: int
+    rank: int
+    table: bool = False
+
+    @property
+    def weights(self) -> int:
+        return self.rank * (self.rows + self.columns)
+
+
+def break_even_rank(rows: int, columns: int) -> int:
+    """The smallest rank at which two matrices hold as many weights as one: m n / (m + n). A tensor's two cores hold as many."""
+    return -(-rows * columns // (rows + columns))
+
+
+def rank_for(rows: int, columns: int, fraction: float) -> int:
+    """The rank that leaves 1 - `fraction` of the weights, in whole steps."""
+    return round((1 - fraction) * rows * columns / (rows + columns) / RANK_STEP) * RANK_STEP
+
+
+def matrices_of(shape: ModelShape) -> list[tuple[int, int]]:
+    """[rows, columns] of the layers' matrices, and of the table of tokens where nothing else reads it."""
+    inside, found = shape.bottleneck or shape.hidden, set()
+    for layer in shape.stored_layers:
+        width = layer.heads * shape.head_dim
+        found |= {(width, inside), (width // shape.kv_groups, inside), (layer.ffn, inside)} if width else {(layer.ffn, inside)}
+    return sorted(found | ({(shape.vocab, shape.embedding)} if not shape.family.causal else set()))
+
+
+def check_factors(recipe: Recipe, shape: ModelShape) -> None:
+    """EdgepackError: a share by which no matrix gets smaller, or that leaves nothing of one; a kind without a share."""
+    fraction = recipe.factorize
+    if fraction is None:
+        if recipe.factorize_by is not None:
+            raise EdgepackError(f"--factorize-by {recipe.factorize_by} changes nothing without --factorize", "give --factorize 50% too")
+        return
+    if recipe.data is None:
+        raise EdgepackError(f"--factorize {fraction:.0%} needs texts to measure the matrices on", "give --data")
+    matrices = matrices_of(shape)
+    rows, columns = max(matrices, key=lambda matrix: break_even_rank(*matrix))
+    limit, rank = break_even_rank(rows, columns), rank_for(rows, columns, fraction)
+    matrix = f"a matrix of {rows} x {columns}"
+    if all(rank_for(*each, fraction) >= break_even_rank(*each) for each in matrices):
+        raise EdgepackError(
+            f"--factorize {fraction:.1%} would need rank {rank} of {matrix}, and two matrices are smaller than one "
+            f"only below rank {limit}, which is m n / (m + n)",
+            "give a larger share, or leave it out",
+        )
+    if rank < RANK_STEP:
+        raise EdgepackError(
+            f"--factorize {fraction:.1%} leaves {matrix} no rank: ranks are multiples of {RANK_STEP}, and two matrices are "
+            f"smaller than one below rank {limit}",
+            "give a smaller share, or prune instead",
+        )
+
+
+def factored_shape(shape: ModelShape, factors: Sequence[Factor]) -> ModelShape:
+    """The shape of a model whose matrices are two products, for what it costs."""
+    table = 0 if shape.family.causal else shape.vocab * shape.embedding
+    whole = sum(shape.linear_weights(layer) for layer in shape.stored_layers) + table
+    saved = sum(factor.rows * factor.columns - factor.weights for factor in factors)
+    return shape.model_copy(update={"factorized": round(max(0.0, saved / whole), 6)})
