@@ -27,6 +27,7 @@ SETTINGS = {
     "scope": ("model", "prune_heads"),
     "refit": (True, "prune_heads"),
     "iterations": (2, None),  # a student that is distilled is cut at once
+    "quantization_aware": (True, "distill"),
     "precision": ("fp16", "export"),  # in another opset
     "activations": ("static", "quantize"),
     "prepack": (False, "export"),

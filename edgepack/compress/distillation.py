@@ -10,6 +10,7 @@ from torch import nn
 
 from edgepack.compress.context import StageContext
 from edgepack.compress.need import Lesson, distance_judge, fitting_rate, lessons
+from edgepack.compress.rounding import seen_as_rounded
 from edgepack.compress.sparsity import held_zeros
 from edgepack.compress.student_init import make_student
 from edgepack.model.course import Course, most_steps
@@ -36,7 +37,7 @@ def distill(model: nn.Module, step: Distill, context: StageContext) -> nn.Module
         live.requires_grad_(False)
         _add_projection(student, live, step)
     loss = distillation_loss(step, context, live)
-    with held_zeros(student) if step.hold_zeros else nullcontext():
+    with held_zeros(student) if step.hold_zeros else nullcontext(), seen_as_rounded(student, step.rounding, context):
         student = _trained(student, step, context, loss) if step.epochs is not None else _trained_by_need(student, step, context, loss)
     if hasattr(student, _PROJECTION):
         delattr(student, _PROJECTION)

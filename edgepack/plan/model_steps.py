@@ -7,22 +7,24 @@ from edgepack.plan.choice import Choice, last_need
 from edgepack.plan.cuts import cut_widths, layers_without_attention, parse_layers
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.shape import ModelShape
-from edgepack.plan.steps import Distill, DropAttention, Factorize, ModelStep, PruneFFN, PruneHeads, PruneLayers, PruneWeights
+from edgepack.plan.steps import Distill, DropAttention, Factorize, ModelStep, PruneFFN, PruneHeads, PruneLayers, PruneWeights, Rounding
 from edgepack.plan.training_settings import training_for
 from edgepack.tasks import task_named
 
 _NOTICEABLE = 0.01  # share of heads or neurons
 
 
-def model_steps(recipe: Recipe, teacher: ModelShape, choice: Choice, considered: list[Choice]) -> Iterator[ModelStep]:
-    """Structure first, a part of the way in each iteration with recovery between; then the student; single weights last."""
+def model_steps(
+    recipe: Recipe, teacher: ModelShape, choice: Choice, considered: list[Choice], rounding: Rounding | None = None
+) -> Iterator[ModelStep]:
+    """Structure first, a part of the way in each iteration with recovery between; then the student; single weights; rounding last."""
     shrinks = (len(choice.student.layers), choice.student.hidden) != (len(choice.pruned.layers), choice.pruned.hidden)
     rounds = _rounds(recipe, teacher, choice, considered, shrinks)
     weights = _weight_fractions(recipe)
     recovers = recipe.training.epochs != 0
     factors = recipe.factorize is not None
     ends_distilled = shrinks or (bool(rounds) and recovers and not factors)
-    recoveries = max(0, len(rounds) - 1) + len(weights) + factors
+    recoveries = max(0, len(rounds) - 1) + len(weights) + factors + (rounding is not None)
     lengths = iter(_lengths(recipe.training.epochs, recoveries * recovers + ends_distilled))
     for index, cuts in enumerate(rounds):
         yield from cuts
@@ -39,6 +41,9 @@ def model_steps(recipe: Recipe, teacher: ModelShape, choice: Choice, considered:
         if recovers:
             why = "Training wins back what the zeroed weights did. They stay zero."
             yield _distill(recipe, choice.student, next(lengths), why).model_copy(update={"hold_zeros": True})
+    if rounding is not None:
+        seen = _distill(recipe, choice.student, next(lengths), _why_rounding(rounding))
+        yield seen.model_copy(update={"rounding": rounding, "hold_zeros": bool(weights)})
 
 
 def _rounds(recipe: Recipe, teacher: ModelShape, choice: Choice, considered: list[Choice], shrinks: bool) -> list[list[ModelStep]]:
@@ -111,6 +116,11 @@ def _distill(recipe: Recipe, student: ModelShape, length: dict[str, Any], why: s
     settings = training_for(student.task, recipe.training).model_dump() | length
     lasts = " It is trained as long as it comes nearer to its teacher on the dev split." if settings["epochs"] is None else ""
     return Distill(layers=len(student.layers), hidden=student.hidden, why=why + lasts, **settings)
+
+
+def _why_rounding(rounding: Rounding) -> str:
+    what = "8 bits" if rounding.bits is None else f"a grid that takes {rounding.bits:g} bits a weight once it is coded"
+    return f"You asked for it. The student learns with its weights on {what}{' and activations in 8 bits' if rounding.activations else ''}."
 
 
 def _why_factors(recipe: Recipe) -> str:

@@ -14,6 +14,7 @@ from edgepack.plan.model_steps import model_steps
 from edgepack.plan.precision import Situation, exported_precision, precision_facts
 from edgepack.plan.profile import Budget, PrecisionName, Profile
 from edgepack.plan.recipe import DEFAULT_LENGTH, Recipe
+from edgepack.plan.rounding import rounding_of
 from edgepack.plan.runtime import Format
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.steps import CutVocabulary, Export, Quantize, Step
@@ -167,12 +168,15 @@ def _vocabulary_step(recipe: Recipe, teacher: ModelShape, cut: ModelShape, piece
 
 
 def _steps(profile: Profile, recipe: Recipe, teacher: ModelShape, choice: Choice, considered: list[Choice], runtime: str) -> Iterator[Step]:
-    yield from model_steps(recipe, teacher, choice, considered)
-    yield _export(profile, recipe, choice, considered, runtime)
     make_step = precision_facts(choice.precision).quantize[file_kind(teacher, runtime)]
-    if make_step is not None:
-        bits = choice.coding.bits if choice.coding else None
-        yield make_step(Situation(profile, recipe, runtime, teacher, wider_need(choice, considered), bits))
+    bits = choice.coding.bits if choice.coding else None
+    quantize = make_step(Situation(profile, recipe, runtime, teacher, wider_need(choice, considered), bits)) if make_step else None
+    rounding = rounding_of(recipe, teacher, quantize)
+    yield from model_steps(recipe, teacher, choice, considered, rounding)
+    export = _export(profile, recipe, choice, considered, runtime)
+    yield export.model_copy(update={"smoothing": None}) if rounding else export
+    if quantize is not None:
+        yield quantize.model_copy(update={"smoothing": 0.0}) if rounding else quantize
 
 
 def _export(profile: Profile, recipe: Recipe, choice: Choice, considered: list[Choice], runtime: str) -> Export:

@@ -33,6 +33,10 @@ def _cuts_units(settings: Settings) -> bool:
     return bool(settings.get("prune_heads") or settings.get("prune_ffn"))
 
 
+def _is_factored(settings: Settings) -> bool:
+    return settings.get("factorize") is not None
+
+
 def _facts(settings: Settings) -> PrecisionFacts:
     return precision_facts(settings.get("precision") or exported_precision())
 
@@ -177,6 +181,7 @@ class Recipe(Stated):
             PRUNING,
             unset="none",
             parse=parse_fraction,
+            searched=Searched(values=(None, 0.25, 0.5), by_itself=False),
         ),
     ] = None
     factorize_by: Annotated[
@@ -185,6 +190,7 @@ class Recipe(Stated):
             "What makes the two products: `svd` of a matrix as the texts use it, or `tensor`, a network of two cores, which computes more.",
             PRUNING,
             unset="svd",
+            searched=Searched(by_itself=False, matters=_is_factored),
         ),
     ] = None
     importance: Annotated[
@@ -222,6 +228,15 @@ class Recipe(Stated):
             searched=Searched(values=(1, 2, 4), by_itself=False, matters=_cuts_units),
         ),
     ] = 1
+    quantization_aware: Annotated[
+        bool,
+        Setting(
+            "Distil once more, with weights and activations as int8 will round them: in the last epochs, or in all of them where nothing "
+            "else is trained.",
+            STUDENT,
+            searched=Searched(by_itself=False, matters=_rounds_products),
+        ),
+    ] = False
     precision: Annotated[
         PrecisionName | None,
         Setting("Precision of the weights.", FILE, unset="the widest precision that meets the budgets", searched=Searched()),

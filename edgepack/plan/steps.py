@@ -75,6 +75,14 @@ class Factorize(Frozen):
     why: str
 
 
+class Rounding(Frozen):
+    """How a training sees the weights: as int8 will store them. bits: mean bits a weight on a coarse grid; None: 8 bits, row by row."""
+
+    bits: float | None
+    largest: int  # integer
+    activations: bool  # what products read is in 8 bits too
+
+
 class Distill(Frozen):
     """Train a student of `layers` layers and hidden width `hidden` on the teacher's outputs, so many epochs or as long as it helps."""
 
@@ -92,6 +100,7 @@ class Distill(Frozen):
     minutes: float | None = None
     hold_zeros: bool = False  # weights that are zero stay zero
     share: float = 1.0  # of the most steps, where a plan has several trainings and states no epochs
+    rounding: Rounding | None = None  # quantization-aware
     why: str
 
 

@@ -20,6 +20,8 @@ _NEAR = 0.02  # bits: as close as the search comes to what is asked for
 _MOST_ROUNDS = 6
 _COARSEST_SIGMA = 2.0  # a step of so many deviations leaves hardly a weight that is not zero
 _LEAST_WEIGHT = 1e-9  # of an error that the outputs do not show
+_TRAINED_NEAR = 0.25  # bits over what is asked for that a trained grid may take
+_OFF_GRID = 1e-3  # of a step
 _LOWEST_PRICE, _HIGHEST_PRICE = 1e-24, 1e12
 
 
@@ -98,8 +100,41 @@ def _inside(error: np.ndarray, moments: np.ndarray | None) -> float:
 def at_mean_bits(matrices: Sequence[Matrix], known: Known, bits: float, largest: int) -> dict[str, Coarse]:
     """All matrices by the one price that comes to so many bits a weight on average.
 
+    Matrices that a training has put on a grid stay on it.
+
     EdgepackError: no price does, because integers up to `largest` have no more bits, or the coarsest step has more.
     """
+    trained = _on_their_grids(matrices, largest)
+    if trained and sum(each.bits for each in trained.values()) / sum(each.values.size for each in trained.values()) <= bits + _TRAINED_NEAR:
+        rest = [matrix for matrix in matrices if matrix.name not in trained]
+        return trained | (_at_mean_bits(rest, known, bits, largest) if rest else {})
+    return _at_mean_bits(matrices, known, bits, largest)
+
+
+def _on_their_grids(matrices: Sequence[Matrix], largest: int) -> dict[str, Coarse]:
+    """Those whose weights are whole multiples of one step already."""
+    found = ((matrix.name, grid_of(matrix.values, largest)) for matrix in matrices)
+    return {name: coarse for name, coarse in found if coarse is not None}
+
+
+def grid_of(values: np.ndarray, largest: int) -> Coarse | None:
+    """The weights as they are, where they are whole multiples of one step and none is over `largest`."""
+    sample = np.unique(np.abs(values.ravel()[: 16 * largest]))  # most matrices show here that they are on none
+    if len(sample) > largest + 1:
+        return None
+    sizes = np.unique(np.abs(values))
+    sizes = sizes[sizes > 0]
+    if not 0 < len(sizes) <= largest:
+        return None
+    for parts in (1, 2, 3):
+        step = np.float32(sizes[0] / parts)
+        multiples = sizes / step
+        if multiples[-1] <= largest + 0.5 and np.abs(multiples - np.rint(multiples)).max() < _OFF_GRID:
+            return Coarse(np.rint(values / step).astype(np.int8), np.full(len(values), step, np.float32))
+    return None
+
+
+def _at_mean_bits(matrices: Sequence[Matrix], known: Known, bits: float, largest: int) -> dict[str, Coarse]:
     price, count = _first_price(matrices, known, bits, largest), sum(matrix.values.size for matrix in matrices)
     with bar(f"round to {bits:g} bits a weight", _MOST_ROUNDS) as progress:
         for _ in range(_MOST_ROUNDS):
