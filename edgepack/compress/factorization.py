@@ -49,7 +49,8 @@ def factorize(model: nn.Module, step: Factorize, context: StageContext) -> nn.Mo
     A matrix whose rank would not undercut m n / (m + n) stays whole.
     """
     candidates = list(_candidates(model, step, context.features))
-    importance = [_importance(model, candidate, context) for candidate in candidates]
+    before = _outputs(model, context)
+    importance = [_importance(model, candidate, context, before) for candidate in candidates]
     ranks = ranks_for(candidates, importance, step.fraction)
     layers = family_of_model(model).layers
     for candidate, rank, (error, _) in zip(candidates, ranks, importance, strict=True):
@@ -158,20 +159,18 @@ def _of_table(path: str, table: nn.Module, features: Sequence[Features], kind: s
     return _Candidate(path, *matrix.shape, strengths, make)
 
 
-def _importance(model: nn.Module, candidate: _Candidate, context: StageContext) -> tuple[float, float]:
+def _importance(model: nn.Module, candidate: _Candidate, context: StageContext, before: np.ndarray) -> tuple[float, float]:
     """Measured: the share of the outputs' variance that half of the break-even rank changes; and that share for each unit of error."""
-    features = list(context.features[:_JUDGED_TEXTS])
-    before = _outputs(model, features, context)
     whole = model.get_submodule(candidate.path)
     model.set_submodule(candidate.path, candidate.make(candidate.trial))
-    after = _outputs(model, features, context)
+    after = _outputs(model, context)
     model.set_submodule(candidate.path, whole)
     error = float(((after - before) ** 2).mean() / max(float(before.var()), 1e-12))
     return error, error / max(float(candidate.strengths[candidate.trial :].sum()), 1e-12)
 
 
-def _outputs(model: nn.Module, features: list[Features], context: StageContext) -> np.ndarray:
-    outputs = run_model(model, context.task, features, "measure the matrices")
+def _outputs(model: nn.Module, context: StageContext) -> np.ndarray:
+    outputs = run_model(model, context.task, list(context.features[:_JUDGED_TEXTS]), "measure the matrices")
     return np.concatenate([np.asarray(context.task.comparable(output), np.float64).ravel() for output in outputs])
 
 

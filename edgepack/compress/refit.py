@@ -48,6 +48,8 @@ def second_moments(model: nn.Module, projections: Sequence[nn.Module | None], fe
 
     def add(index: int):
         def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+            if inputs[0].shape[:-1].numel() != real.numel():  # no tokens: DeBERTa projects its table of distances too
+                return
             rows = inputs[0].reshape(*real.shape, -1)[real]
             rows = torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
             sums[index] += rows.T @ rows

@@ -56,11 +56,10 @@ def check_factors(recipe: Recipe, shape: ModelShape) -> None:
         return
     if recipe.data is None:
         raise EdgepackError(f"--factorize {fraction:.0%} needs texts to measure the matrices on", "give --data")
-    matrices = matrices_of(shape)
-    rows, columns = max(matrices, key=lambda matrix: break_even_rank(*matrix))
+    rows, columns = max(matrices_of(shape), key=lambda matrix: break_even_rank(*matrix))
     limit, rank = break_even_rank(rows, columns), rank_for(rows, columns, fraction)
     matrix = f"a matrix of {rows} x {columns}"
-    if all(rank_for(*each, fraction) >= break_even_rank(*each) for each in matrices):
+    if rank >= limit:
         raise EdgepackError(
             f"--factorize {fraction:.1%} would need rank {rank} of {matrix}, and two matrices are smaller than one "
             f"only below rank {limit}, which is m n / (m + n)",
