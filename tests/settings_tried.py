@@ -21,7 +21,7 @@ SETTINGS = {
     "prune_layers": ("0,1,2", "prune_layers"),
     "drop_attention": (1, "drop_attention"),
     "prune_weights": (0.5, "distill"),  # which then holds the zeros
-    "factorize": (0.5, "factorize"),
+    "factorize": (0.5, "distill"),  # whose steps it shares
     "factorize_by": (None, None),  # of what is factored: the tests of compress
     "importance": ("magnitude", "prune_heads"),
     "scope": ("model", "prune_heads"),
