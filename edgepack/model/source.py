@@ -37,7 +37,7 @@ from edgepack.tasks.common.task import Task
 CONFIG_BYTES = 16_000_000
 KEPT_FILE = "edgepack.json"  # a pruned checkpoint's own list of what is left in each layer
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-_CONFIGS = ["*.json", "*.txt", "*.model", "README.md", ADAPTER_WEIGHTS, SETFIT_WEIGHTS]
+_CONFIGS = ["*.json", "*.txt", "*.model", "*.jinja", "README.md", ADAPTER_WEIGHTS, SETFIT_WEIGHTS]
 _WEIGHTS = ["*.safetensors"]
 _READ = {".json", ".txt", ".model", ".jinja", ".py", ".safetensors"}
 

@@ -6,6 +6,7 @@ import pytest
 from small import make_model
 
 from edgepack.core.errors import EdgepackError
+from edgepack.model import source
 from edgepack.model.source import find_model
 
 OLDER, NEWER = "a" * 40, "b" * 40
@@ -22,6 +23,12 @@ def hub(tmp_path, monkeypatch):
     (home / "refs" / "v1").write_text(OLDER)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     return home
+
+
+def test_all_that_a_key_holds_is_fetched_from_a_hub():
+    """But for code, which is not read unless somebody asks for it."""
+    fetched = {pattern.removeprefix("*") for pattern in source._CONFIGS + source._WEIGHTS if pattern.startswith("*")}
+    assert fetched == source._READ - {".py"}
 
 
 def test_the_newest_or_the_one_that_was_asked_for_is_read_and_stated(hub):
