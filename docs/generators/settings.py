@@ -9,6 +9,8 @@ A recipe is a TOML file with any of these keys. `edgepack plan` and `edgepack bu
 of these commands too, and a flag comes before the file. From Python the same record is `edgepack.Recipe`: a key in `[budget]` is a
 field of its `budget`. A key that is misspelt is an error that names the nearest right key.
 
+A file may also name its device, with `profile = "raspberry-pi"`; `--profile` comes before that.
+
 Paths in the file are relative to the file. A share is written as `"25%"` or `0.25`.
 """
 

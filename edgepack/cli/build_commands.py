@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from edgepack.cli.command import Json, Profile, StageCache, on_stop, print_result
-from edgepack.cli.recipe_flags import recipe_of, takes_settings
+from edgepack.cli.recipe_flags import profile_name, recipe_of, takes_settings
 from edgepack.plan.profile import load_profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.setting import RUN
@@ -16,7 +16,7 @@ from edgepack.plan.setting import RUN
 
 @takes_settings
 def plan(
-    profile: Profile,
+    profile: Profile = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show the nearest alternatives too, with their predictions.", rich_help_panel=RUN)
     ] = False,
@@ -31,7 +31,7 @@ def plan(
     from edgepack.pipeline.build import plan_formats
     from edgepack.plan.explain import alternatives
 
-    device = load_profile(profile)
+    device = load_profile(profile_name(profile, settings))
     recipe = with_demo(recipe_of(settings), cache, with_weights=False)
     plans = plan_formats(recipe, device)
     content, views = [plan.as_json() for plan in plans], [plan_view(plan) for plan in plans]
@@ -44,7 +44,7 @@ def plan(
 
 @takes_settings
 def build(
-    profile: Profile,
+    profile: Profile = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the pack; it must be empty or new.", show_default="packs/PROFILE", rich_help_panel=RUN)
     ] = None,
@@ -68,7 +68,7 @@ def build(
     from edgepack.pipeline.finished import check_place
     from edgepack.plan.choice import wished_formats
 
-    device, recipe = load_profile(profile), recipe_of(settings)
+    device, recipe = load_profile(profile_name(profile, settings)), recipe_of(settings)
     wished_formats(device, recipe.format)
     target = out or Path("packs") / device.name
     effort, command = {"full": FULL, "quick": QUICK, "off": None}[measure], shlex.join(["edgepack", *sys.argv[1:]])

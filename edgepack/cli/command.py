@@ -13,7 +13,14 @@ _CACHE = "$EDGEPACK_CACHE or ~/.cache/edgepack"
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=RUN)]
 Pack = Annotated[Path, typer.Argument(help="Folder of a pack, which `edgepack build` writes.")]
-Profile = Annotated[str, typer.Option(help="Device: a name from `edgepack profiles`, or the path of a TOML file.", rich_help_panel=BUILD)]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        help="Device: a name from `edgepack profiles`, or the path of a TOML file.",
+        show_default="as the file of --recipe says",
+        rich_help_panel=BUILD,
+    ),
+]
 Targets = Annotated[
     Path | None,
     typer.Option(help="TOML file that gives names to targets.", show_default="./targets.toml", rich_help_panel=RUN),

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, get_origin
 
 import typer
 
+from edgepack.core.errors import EdgepackError
 from edgepack.plan.recipe import Recipe
-from edgepack.plan.recipe_file import read_recipe
+from edgepack.plan.recipe_file import profile_of, read_recipe
 from edgepack.plan.setting import BUILD, SettingField, setting_fields
 
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
@@ -30,6 +31,14 @@ def recipe_of(settings: dict[str, Any]) -> Recipe:
     """What is given on the command line comes before the file of `--recipe`, and that before the defaults."""
     given = {name: value for name, value in settings.items() if name != "recipe"}
     return read_recipe(settings["recipe"], _nested(_fields(), given))
+
+
+def profile_name(given: str | None, settings: dict[str, Any]) -> str:
+    """The profile of `--profile`, or that which the file of `--recipe` names. EdgepackError: neither names one."""
+    name = given or (profile_of(settings["recipe"]) if settings["recipe"] else None)
+    if name is None:
+        raise EdgepackError("Missing option '--profile': nothing says which device this is for", "give --profile, see `edgepack profiles`")
+    return name
 
 
 def _fields() -> dict[str, SettingField]:

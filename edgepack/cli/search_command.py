@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from edgepack.cli.command import Json, Profile, StageCache, Targets, on_stop, print_result
-from edgepack.cli.recipe_flags import recipe_of, takes_settings
+from edgepack.cli.recipe_flags import profile_name, recipe_of, takes_settings
 from edgepack.plan.profile import load_profile
 from edgepack.plan.setting import RUN
 
@@ -15,7 +15,7 @@ SEARCH = "The search"
 
 @takes_settings
 def search(  # noqa: PLR0913, PLR0917  a flag is a parameter
-    profile: Profile,
+    profile: Profile = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the packs and the page.", show_default="packs/PROFILE-front", rich_help_panel=RUN)
     ] = None,
@@ -88,7 +88,8 @@ def search(  # noqa: PLR0913, PLR0917  a flag is a parameter
     from edgepack.search.search import search as search_front
     from edgepack.search.wish import SearchWish
 
-    device, recipe, stages = load_profile(profile), recipe_of(settings), cache_folder(cache)
+    name = profile_name(profile, settings)
+    device, recipe, stages = load_profile(name), recipe_of(settings), cache_folder(cache)
     if hours is not None and minutes is not None:
         raise EdgepackError("--hours and --minutes both limit the time", "give one of them")
     wish = SearchWish(
@@ -104,6 +105,7 @@ def search(  # noqa: PLR0913, PLR0917  a flag is a parameter
         target=find_targets([on], targets, cache)[0] if on else None,
         effort=FULL if measure == "full" else QUICK,
         pick=pick,
+        profile_file=str(Path(name).resolve()) if name.endswith(".toml") else None,
     ).checked()
     target = out or Path("packs") / f"{device.name}-front"
     front = search_front(with_demo(recipe, cache, with_weights=True), device, target, wish, stages, on_stop)

@@ -7,8 +7,11 @@ from typing import Any
 from edgepack.core.errors import EdgepackError
 from edgepack.core.reading import is_there, read_toml
 from edgepack.core.records import Location
+from edgepack.core.showing import shown
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.setting import setting_fields
+
+_PROFILE = "profile"  # of no setting: it says what the recipe is for
 
 
 def read_recipe(path: Path | None, given: Mapping[str, Any]) -> Recipe:
@@ -18,10 +21,18 @@ def read_recipe(path: Path | None, given: Mapping[str, Any]) -> Recipe:
     """
     stated: dict[str, Any] = {}
     if path is not None:
-        stated = _read_toml(path)
+        stated = {key: value for key, value in _read_toml(path).items() if key != _PROFILE}
         Recipe.read(stated, path.name)
         stated |= {key: _beside(path, stated[key]) for key in ("model", "base", "data", "unlabelled") if stated.get(key)}
     return Recipe.read(_merged(stated, given), "the command line", flag_of)
+
+
+def profile_of(path: Path) -> str | None:
+    """The profile that a recipe file names: a shipped one's name, or a file's path from there. EdgepackError: it is no text."""
+    name = _read_toml(path).get(_PROFILE)
+    if name is not None and not isinstance(name, str):
+        raise EdgepackError(f"wrong value in {path.name} profile: {shown(name)}", "give a profile's name, or the path of its file")
+    return name if name is None or not name.endswith(".toml") else _beside(path, name)
 
 
 def flag_of(location: Location) -> str:

@@ -44,7 +44,6 @@ class Builder:
     place: Path
     cache: Path
     profile: Profile
-    profile_wish: str
     out: Path
     effort: Effort
     target: Target | None
@@ -55,13 +54,13 @@ class Builder:
 
     def command(self, number: int) -> str:
         """What builds the pack again."""
-        parts = ["edgepack", "build", "--recipe", str(self.out / f"{number}.toml"), "--profile", self.profile_wish]
+        parts = ["edgepack", "build", "--recipe", str(self.out / f"{number}.toml")]
         return shlex.join([*parts, "--out", f"packs/{self.profile.name}-{number}"])
 
     def built(self, final: Final) -> tuple[Manifest, Report] | None:
         """None: the candidate cannot be built, which is said."""
         folder = self.pack_folder(final)
-        command = shlex.join(["edgepack", "build", "--recipe", f"{final.number}.toml", "--profile", self.profile_wish])
+        command = shlex.join(["edgepack", "build", "--recipe", f"{final.number}.toml"])
         try:
             with hushed():
                 report = build(final.candidate.recipe, self.profile, folder, self.cache, None, command)
@@ -153,7 +152,9 @@ def with_epochs(final: Final, epochs: int | None) -> Final:
     return replace(final, candidate=replace(final.candidate, recipe=recipe.model_copy(update={"training": training})))
 
 
-def recipe_text(final: Final, profile: str, command: str, out: Path) -> str:
+def recipe_text(final: Final, profile: str, out: Path) -> str:
     """The TOML file that builds the pack again."""
     content: dict[str, Any] = final.candidate.recipe.as_json()
-    return recipe_toml(content, f"{command}", out, f"Pack {final.number} of a search for {profile}.")
+    return recipe_toml(
+        content, profile, out, f"Pack {final.number} of a search for {Path(profile).stem}. edgepack build --recipe {final.number}.toml"
+    )

@@ -97,6 +97,7 @@ class Front(Frozen):
     model: str
     task: str
     profile: str
+    profile_wish: str  # its name, or the path of the user's own file
     data: str
     date: str
     seed: int

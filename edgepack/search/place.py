@@ -34,7 +34,7 @@ def write_front(out: Path, front: Front, finals: Mapping[int, Final], packs: Map
         partial.mkdir(parents=True)
         for point in front.points:
             shutil.copytree(packs[point.number], partial / str(point.number))
-            text = recipe_text(finals[point.number], front.profile, point.command, out)
+            text = recipe_text(finals[point.number], front.profile_wish, out)
             (partial / point.recipe_file).write_text(text, encoding="utf-8")
         (partial / FRONT_FILE).write_text(json.dumps(front.as_json(), indent=1) + "\n", encoding="utf-8")
         (partial / PAGE_FILE).write_text(page(front), encoding="utf-8")

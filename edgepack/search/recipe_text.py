@@ -9,20 +9,22 @@ from typing import Any
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.setting import setting_fields
 
-_PATHS = {"model", "base", "data", "unlabelled", "vocabulary"}
+_PATHS = {"model", "base", "data", "unlabelled"}  # as recipe_file.py reads them
 
 
-def recipe_toml(content: Mapping[str, Any], command: str, folder: Path, title: str) -> str:
+def recipe_toml(content: Mapping[str, Any], profile: str, folder: Path, title: str) -> str:
     """`content`: a Recipe as JSON. folder: where the file will lie, from which its paths lead. What is at its default is left out."""
-    lines, tables = [f"# {title}", f"# {command}"], {}
+    lines, tables = [f"# {title}", f"profile = {_toml(profile)}"], {}
     for field in setting_fields(Recipe):
         value: Any = content
         for name in field.path:
             value = value[name]
         if value is None or value == field.default or (value == "" and field.path == ("model",)):
             continue
-        if field.path[-1] in _PATHS:
+        if field.path[0] in _PATHS:
             value = _from(folder, value)
+        if field.path == ("vocabulary",) and value != "data":
+            value = str(Path(value).resolve())
         tables.setdefault(field.path[:-1], []).append(f"{field.path[-1]} = {_toml(value)}")
     lines += tables.pop((), [])
     for path, rows in tables.items():

@@ -204,7 +204,6 @@ class _Run:
             self.place / "packs",
             tries.bench.cache,
             tries.bench.profile,
-            tries.bench.profile.name,
             self.out,
             tries.wish.effort,
             tries.wish.target,

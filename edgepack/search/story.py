@@ -20,6 +20,7 @@ def story(tries: Tries, key: str, points: tuple[Point, ...], factors: Factors, n
         model=base.model,
         task=tries.bench.materials.whole.task.name,
         profile=tries.bench.profile.name,
+        profile_wish=tries.wish.profile_file or tries.bench.profile.name,
         data=base.data or "",
         date=datetime.now(UTC).date().isoformat(),
         seed=base.seed,

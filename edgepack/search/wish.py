@@ -18,7 +18,7 @@ class SearchWish(Frozen):
     generation: trials that are drawn together; with as many workers they run together. ray: the address of a Ray cluster whose
     machines run the trials. shared_training: trials are parts of one model that is trained once. packs: of the front. space: the
     TOML file that narrows what varies. target: what measures the packs; None: nothing does, and their figures are predicted.
-    pick: see front.pick.
+    pick: see front.pick. profile_file: where the profile is no shipped one, the path of its file, for the recipes of the front.
     """
 
     trials: int | None = None
@@ -33,6 +33,7 @@ class SearchWish(Frozen):
     target: Target | None = None
     effort: Effort = QUICK
     pick: str | None = None
+    profile_file: str | None = None
 
     def checked(self) -> "SearchWish":
         """With a number of trials where neither that nor a time is given. EdgepackError: a number that makes no sense."""

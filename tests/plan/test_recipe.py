@@ -9,7 +9,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.plan.plan import make_plan
 from edgepack.plan.profile import Budget, Profile, load_profile
 from edgepack.plan.recipe import Columns, Recipe, parse_fraction
-from edgepack.plan.recipe_file import read_recipe
+from edgepack.plan.recipe_file import profile_of, read_recipe
 from edgepack.plan.setting import setting_fields
 from edgepack.plan.student_size import parse_student
 from edgepack.plan.training_settings import Training
@@ -127,3 +127,14 @@ def test_every_example_makes_a_plan(example):
     recipe = read_recipe(example, {"model": "m", "data": "d"})
     plan = make_plan(load_profile("raspberry-pi"), recipe, MINILM)
     assert plan.precision == "int8" and len(plan.steps) > 2
+
+
+def test_a_recipe_file_may_name_its_profile(tmp_path):
+    (tmp_path / "own.toml").write_text("")
+    for text, name in (('profile = "raspberry-pi"', "raspberry-pi"), ('profile = "own.toml"', str(tmp_path / "own.toml")), ("", None)):
+        (tmp_path / "recipe.toml").write_text(f'{text}\nstudent = "same"\n')
+        assert profile_of(tmp_path / "recipe.toml") == name
+        assert read_recipe(tmp_path / "recipe.toml", {}) == Recipe(student="same")
+    (tmp_path / "recipe.toml").write_text("profile = 4")
+    with pytest.raises(EdgepackError, match=r"recipe.toml profile"):
+        profile_of(tmp_path / "recipe.toml")

@@ -31,7 +31,7 @@ def point(number, drop, latency_ms, file_mb, origin="predicted", **more):
         "settings": {"student.layers": number, "student.hidden": 384, "prune_ffn": 0.25, "precision": "int8", "vocabulary": None},
         "epochs": 2,
         "recipe_file": f"{number}.toml",
-        "command": f"edgepack build --recipe packs/front/{number}.toml --profile raspberry-pi --out packs/raspberry-pi-{number}",
+        "command": f"edgepack build --recipe packs/front/{number}.toml --out packs/raspberry-pi-{number}",
     }
     return Point(**(values | more))
 
@@ -60,6 +60,7 @@ def front(**more):
         "model": "models/minilm <b>",
         "task": "text-classification",
         "profile": "raspberry-pi",
+        "profile_wish": "raspberry-pi",
         "data": "data",
         "date": "2026-11-26",
         "seed": 0,

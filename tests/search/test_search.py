@@ -57,8 +57,7 @@ def test_a_point_is_built_again_to_the_same_bytes(searched, tmp_path):
     front, out, _ = searched
     point = front.points[0]
     build(read_recipe(out / point.recipe_file, {}), PI, tmp_path / "again", tmp_path / "cache", None)
-    model = read_manifest(tmp_path / "again").runnable.model
-    names = [path.name for path in (out / str(point.number)).iterdir() if path.name.startswith(model)]
+    names = [path.name for path in (out / str(point.number)).iterdir() if path.name.startswith("model.")]
     assert names and all(sha256_of(out / str(point.number) / name) == sha256_of(tmp_path / "again" / name) for name in names)
 
 

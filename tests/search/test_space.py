@@ -10,7 +10,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.plan.plan import make_plan
 from edgepack.plan.profile import Budget, load_profile
 from edgepack.plan.recipe import Recipe
-from edgepack.plan.recipe_file import read_recipe
+from edgepack.plan.recipe_file import profile_of, read_recipe
 from edgepack.plan.setting import setting_fields
 from edgepack.search.recipe_text import recipe_toml
 from edgepack.search.space import HIDDEN, LAYERS, space_of
@@ -71,8 +71,8 @@ def test_every_candidate_is_a_recipe_that_can_be_planned_or_is_refused_in_words(
 def test_a_candidates_file_reads_as_the_same_recipe(seed, tmp_path_factory):
     recipe = space().recipe(drawn(space(), seed))
     path = tmp_path_factory.mktemp("recipe") / "7.toml"
-    path.write_text(recipe_toml(recipe.as_json(), "edgepack build", path.parent, "A pack."))
-    assert read_recipe(path, {}) == recipe
+    path.write_text(recipe_toml(recipe.as_json(), "raspberry-pi", path.parent, "A pack."))
+    assert read_recipe(path, {}) == recipe and profile_of(path) == "raspberry-pi"
 
 
 @settings(max_examples=40, deadline=None)
