@@ -24,6 +24,7 @@ _PUBLIC = {
 }
 __all__ = list(_PUBLIC)
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else onnxruntime starts threads and keeps a database of what runs, for its makers
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # else a hub is told which libraries are installed here
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,9 @@
 """A hub model is read at the revision that was asked for, and what is built of it states the commit."""
 
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 from small import make_model
@@ -29,6 +32,13 @@ def test_all_that_a_key_holds_is_fetched_from_a_hub():
     """But for code, which is not read unless somebody asks for it."""
     fetched = {pattern.removeprefix("*") for pattern in source._CONFIGS + source._WEIGHTS if pattern.startswith("*")}
     assert fetched == source._READ - {".py"}
+
+
+def test_a_hub_is_told_of_no_library_of_this_machine():
+    code = "import edgepack; from huggingface_hub.utils import build_hf_headers; print(build_hf_headers()['user-agent'])"
+    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_DISABLE_TELEMETRY"}
+    told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
+    assert "hf_hub/" in told and "torch" not in told
 
 
 def test_the_newest_or_the_one_that_was_asked_for_is_read_and_stated(hub):
