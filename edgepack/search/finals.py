@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from edgepack.core.cache import key_of
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import hushed, say
 from edgepack.measure.machines.targets import Target
@@ -50,7 +51,7 @@ class Builder:
     silent: str | None = None
 
     def pack_folder(self, final: Final) -> Path:
-        return self.place / final.candidate.signature
+        return self.place / key_of(final.candidate.recipe)
 
     def command(self, number: int) -> str:
         """What builds the pack again."""
@@ -60,10 +61,9 @@ class Builder:
     def built(self, final: Final) -> tuple[Manifest, Report] | None:
         """None: the candidate cannot be built, which is said."""
         folder = self.pack_folder(final)
-        command = shlex.join(["edgepack", "build", "--recipe", f"{final.number}.toml"])
         try:
             with hushed():
-                report = build(final.candidate.recipe, self.profile, folder, self.cache, None, command)
+                report = build(final.candidate.recipe, self.profile, folder, self.cache, None)
             assert report is not None, "a search runs in one process"
         except EdgepackError as error:
             say(f"pack {final.number} cannot be built: {error.problem}\n  fix: {error.fix}")

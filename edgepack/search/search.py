@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from edgepack.core.cache import cache_folder, key_of
+from edgepack.core.cache import cache_folder, key_of, library_versions
 from edgepack.core.code_graph import code_sha256
 from edgepack.core.errors import EdgepackError
 from edgepack.core.files import check_disk, disk_full_is_said
@@ -48,6 +48,7 @@ class _StudyInputs(Frozen):
     generation: int
     shared_training: bool
     code_sha256: str
+    libraries: dict[str, str]
 
 
 def search(
@@ -87,6 +88,7 @@ def search(
                 generation=wish.generation,
                 shared_training=wish.shared_training,
                 code_sha256=code_sha256((__name__,), CHOOSERS),
+                libraries=library_versions(),
             )
         )
         check_front_place(out, key)

@@ -67,6 +67,8 @@ def test_the_same_search_again_repeats_no_trial(searched, tiny, narrow):
     again = search(tiny, PI, out, SearchWish(trials=4, packs=2, space=narrow), cache)
     assert tried(again) == tried(front)
     assert [point.pack_id for point in again.points] == [point.pack_id for point in front.points]
+    alone = search(tiny, PI, out, SearchWish(trials=4, packs=1, space=narrow), cache)
+    assert [point.pack_id in {each.pack_id for each in front.points} for point in alone.points] == [True]
 
 
 @pytest.mark.slow
