@@ -227,12 +227,12 @@ def _inside_words(tokenizer: Tokenizer, spec: dict[str, Any], texts: Sequence[Te
     """Pieces that occur inside a word of the texts, where they stand in it: at its beginning, or behind that with the prefix."""
     prefix = spec["model"].get("continuing_subword_prefix") or ""
     longest = min(_LONGEST_PIECE, max(map(len, vocab)))
-    kept: set[str] = set()
+    inside: set[str] = set()
     for word in {word for text in texts for word in _words(tokenizer, text)}:
-        kept.update(piece for piece in _runs(word, longest) if piece in vocab and (not prefix or word.startswith(piece)))
+        inside.update(piece for piece in _runs(word, longest) if piece in vocab and (not prefix or word.startswith(piece)))
         if prefix:
-            kept.update(prefix + piece for piece in _runs(word[1:], longest) if prefix + piece in vocab)
-    return kept
+            inside.update(prefix + piece for piece in _runs(word[1:], longest) if prefix + piece in vocab)
+    return inside
 
 
 def _unknown(spec: dict[str, Any], tokenizer: Tokenizer, encodings: Sequence[Encoding]) -> int:
