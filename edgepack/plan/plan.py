@@ -22,6 +22,7 @@ from edgepack.plan.tflite_steps import tflite_export
 from edgepack.tasks import all_tasks, task_named
 
 GUESSED_PIECES = 20_000  # what a few languages need; nobody knows before the corpus is read
+_FASTER = 0.95  # times the latency: less is no reason for another format
 OPSET = 20  # the first with Gelu as one op; onnxruntime 1.17 and later take it
 
 
@@ -184,7 +185,22 @@ def _export(profile: Profile, recipe: Recipe, choice: Choice, considered: list[C
         return tflite_export(profile, recipe, choice, runtime)
     why = f"{runtime} {profile.runtimes[runtime].version} runs opset {OPSET}. Ops are fused, and the weights lie in a file that it maps."
     one_text = "" if recipe.batch or choice.student.decodes else " It reads one text at a time, without a mask (--batch: several)."
-    return Export(opset=OPSET, prepack=choice.prepack, batch=not one_text, why=why + one_text + _why_not_packed(recipe, choice, considered))
+    why += one_text + _why_not_packed(recipe, choice, considered) + _beside_other_runtimes(profile, recipe, choice, runtime)
+    return Export(opset=OPSET, prepack=choice.prepack, batch=not one_text, why=why)
+
+
+def _beside_other_runtimes(profile: Profile, recipe: Recipe, choice: Choice, runtime: str) -> str:
+    """What the profile's runtimes of other formats would take for the same model, where the user has not chosen a format."""
+    others = [name for name in profile.runtimes if FORMATS[name] != FORMATS[runtime]]
+    computing = [name for name in others if choice.precision in profile.runtimes[name].precisions]
+    if recipe.format is not None or choice.student.decodes or not computing:
+        return ""
+    ours = choice.prediction.latency_ms
+    theirs = {name: predict(choice.student, choice.precision, profile, name, recipe.length).latency_ms for name in computing}
+    name = min(theirs, key=lambda each: theirs[each])
+    if theirs[name] >= ours * _FASTER:
+        return f" {name} is predicted to be no faster ({theirs[name]:g} ms, {runtime} {ours:g})."
+    return f" {name} is predicted to be faster ({theirs[name]:g} ms, {runtime} {ours:g}): --format auto measures both."
 
 
 def _why_not_packed(recipe: Recipe, choice: Choice, considered: list[Choice]) -> str:

@@ -4,10 +4,13 @@ import ast
 from pathlib import Path
 
 import pytest
+from shapes import MINILM
 
 from edgepack.core.errors import EdgepackError
+from edgepack.plan.plan import make_plan
 from edgepack.plan.precision import precision_names
 from edgepack.plan.profile import Profile, load_profile
+from edgepack.plan.recipe import Recipe
 from edgepack.plan.runtime import all_runtimes, default_runtime, facts_in_python, python_runtimes, runtime_facts, runtime_names
 
 ROOT = Path(__file__).parents[2]
@@ -53,3 +56,15 @@ def test_a_runtimes_name_stands_in_its_own_file_alone():
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             assert not (isinstance(node, ast.Constant) and node.value in names), f"{place}:{node.lineno} names {node.value}"
+
+
+def test_a_plan_says_which_runtime_would_be_faster_and_how_to_find_out():
+    """By instruction sets: XNNPACK's int8 is faster than onnxruntime's with VNNI, and slower with AVX2 alone."""
+    whys = {}
+    for name in ("x86-server", "x86-edge", "x86-edge-avx2", "raspberry-pi"):
+        recipe = Recipe(student="same", precision="int8", prune_heads=0.0)
+        whys[name] = next(step.why for step in make_plan(load_profile(name), recipe, MINILM).steps if step.verb == "export")
+    assert all("litert is predicted to be faster" in whys[name] and "--format auto" in whys[name] for name in ("x86-server", "x86-edge"))
+    assert "litert is predicted to be no faster" in whys["x86-edge-avx2"] and "litert" not in whys["raspberry-pi"]
+    asked = make_plan(load_profile("x86-server"), Recipe(student="same", precision="int8", format="onnx"), MINILM)
+    assert not any("litert" in step.why for step in asked.steps)
