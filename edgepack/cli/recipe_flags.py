@@ -37,7 +37,10 @@ def profile_name(given: str | None, settings: dict[str, Any]) -> str:
     """The profile of `--profile`, or that which the file of `--recipe` names. EdgepackError: neither names one."""
     name = given or (profile_of(settings["recipe"]) if settings["recipe"] else None)
     if name is None:
-        raise EdgepackError("Missing option '--profile': nothing says which device this is for", "give --profile, see `edgepack profiles`")
+        raise EdgepackError(
+            "Missing option '--profile': nothing says which device this is for",
+            "see `edgepack profiles`, and give the name of one to --profile",
+        )
     return name
 
 
