@@ -8,6 +8,7 @@ whole build; rows that are there already are read, so that a stopped study goes 
 
 import argparse
 import html
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,11 +63,29 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", choices=list(ROWS), metavar="ROW", help="some of the rows; all if left out")
     parser.add_argument("--measure", choices=["full", "quick", "off"], default="quick")
     wanted = parser.parse_args()
+    wanted.data = joined(Path(wanted.data), wanted.work / "data")
     results = []
     for name in wanted.rows or ROWS:
         results.append(result(wanted, name))
         write_pages(wanted.work, results)
         print(f"{name}: F1 {results[-1].score:.4f}, {results[-1].drop:+.2f} points lost, {results[-1].file_mb:.1f} MB", flush=True)
+
+
+def joined(data: Path, folder: Path) -> str:
+    """One file a split of all languages, each row with the name of its folder; `data` itself where it holds no folders of languages."""
+    languages = sorted(place for place in data.iterdir() if place.is_dir() and (place / "test.txt").is_file())
+    if not languages:
+        return str(data)
+    folder.mkdir(parents=True, exist_ok=True)
+    for split in ("train", "dev", "test"):
+        rows = []
+        for place in languages:
+            for sentence in (place / f"{split}.txt").read_text(encoding="utf-8").split("\n\n"):
+                pairs = [line.split() for line in sentence.splitlines() if line.strip()]
+                if pairs:
+                    rows.append({"words": [pair[0] for pair in pairs], "tags": [pair[-1] for pair in pairs], "language": place.name})
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(folder)
 
 
 def result(wanted: argparse.Namespace, name: str) -> Result:

@@ -70,3 +70,20 @@ def test_the_programs_build_a_pack_compare_it_and_ask_it(model: Path, data: Path
     assert "b: int8" in compared and "latency_ms at" in compared
     answers = run(ROOT / "examples/ask_a_pack.py", "packs/a", "turn on the light", "play some music", folder=tmp_path)
     assert answers.count("'") >= 4 and "light_on" in answers
+
+
+@pytest.mark.slow
+def test_the_low_resource_study_writes_its_pages_and_goes_on_where_it_stopped(tmp_path: Path):
+    make_model(tmp_path / "tagger", task="token-classification", labels=("O", "B-PER", "I-PER"))
+    for language, name in (("swa", "anna"), ("hau", "musa")):
+        (tmp_path / "data" / language).mkdir(parents=True)
+        for split, count in (("train", 12), ("dev", 4), ("test", 6)):
+            lines = [f"call O\n{name} B-PER\nplease O\n"] * count
+            (tmp_path / "data" / language / f"{split}.txt").write_text("\n".join(lines))
+    command = [ROOT / "examples/low-resource/study.py", tmp_path / "tagger", tmp_path / "data", "--work", "study", "--measure", "off"]
+    shown = run(*command, "--rows", "fp32", "50% of the weights zero", folder=tmp_path)
+    assert shown.count("F1") == 2
+    page, table = (tmp_path / "study" / "study.html").read_text(), (tmp_path / "study" / "study.md").read_text()
+    assert "hau" in table and "swa" in table and "50% of the weights zero" in page
+    assert table.count("was not tried") == 2 and ("held" in table or "did not hold" in table)
+    assert run(*command, "--rows", "fp32", folder=tmp_path).startswith("fp32: F1")
