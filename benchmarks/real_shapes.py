@@ -77,28 +77,35 @@ MOST_WEIGHTS = 150_000_000  # of a table of embeddings: a longer one has its wid
 PROFILES = {"onnx": "raspberry-pi", "tflite": "phone"}
 
 
-def make_real(family: str, folder: Path, **more: Any) -> None:
-    """A model folder of the family's published shape. more: settings of the config in place of those."""
+def model_of(family: str, **more: Any) -> torch.nn.Module:
+    """A model of the family's published shape with random weights. more: settings of the config in place of those."""
     import transformers
 
-    facts = FAMILIES[family]
+    facts, task = FAMILIES[family], task_of(family)
     needed = {key: value for key, value in facts.tiny.items() if key in facts.only or key in facts.must_state or key.endswith("_token_id")}
-    task = task_named("text-generation" if facts.causal else "text-classification")
     config = transformers.AutoConfig.for_model(facts.model_type, **(needed | SHAPES[family] | more))
     config.vocab_size = min(config.vocab_size, MOST_WEIGHTS // getattr(config, "embedding_size", config.hidden_size))
     torch.manual_seed(0)
-    getattr(transformers, task.auto_class).from_config(config, dtype=torch.float32).save_pretrained(folder)
-    make_tokenizer(folder)
+    return getattr(transformers, task_named(task).auto_class).from_config(config, dtype=torch.float32)
+
+
+def task_of(family: str) -> str:
+    return "text-generation" if FAMILIES[family].causal else "text-classification"
+
+
+def cut_of(family: str, layers: int | None) -> dict[str, Any]:
+    """Settings for so many layers; None: the fewest in which each kind of layer stands, 0: all."""
+    layers = FEWEST_LAYERS.get(family, 2) if layers is None else layers
+    return {FAMILIES[family].config_layers: layers} | OTHER_LAYERS.get(family, {}) if layers else {}
 
 
 def rows(family: str, formats: list[str], precisions: list[str] | None = None, layers: int | None = None) -> Iterator[str]:
-    """A row for each format and precision that there is for the family. layers: how many, None: the fewest, 0: all."""
+    """A row for each format and precision that there is for the family. layers: as in `cut_of`."""
     facts = FAMILIES[family]
-    layers = FEWEST_LAYERS.get(family, 2) if layers is None else layers
-    cut = {facts.config_layers: layers} | OTHER_LAYERS.get(family, {}) if layers else {}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        make_real(family, folder / "model", **cut)
+        model_of(family, **cut_of(family, layers)).save_pretrained(folder / "model")
+        make_tokenizer(folder / "model")
         for file_format in formats:
             there = [each.name for each in all_precisions() if FileKind(file_format, facts.causal) in each.quantize]
             for precision in there if precisions is None else precisions:

@@ -24,6 +24,7 @@ SUBJECTS = {
     "rerankers": "CrossEncoders",
     "sparse": "SparseEncoders",
     "tags": "Tags",
+    "strangers": "Models as strangers bring them",
     "tokenizers": "Tokenizers",
 }
 INTRO = """

@@ -56,7 +56,6 @@ TOOLS = (
     "{%- endgeneration %}{%- if loop.index0 == ns.last %}{{- '<|end|>' }}{%- endif %}{%- endfor %}"
     "{%- if add_generation_prompt %}{{- '<|assistant|>' }}{%- endif %}"
 )
-DATED = "{{- 'Today is ' + strftime_now('%d %b %Y') + '\n' }}" + CHATML
 SPECIAL = (
     "<|im_start|>", "<|im_end|>", "<|eot_id|>", "<|user|>", "<|assistant|>", "[INST]", "[/INST]",
     "<|start_header_id|>", "<|end_header_id|>",
@@ -163,7 +162,6 @@ SITUATIONS = [
     chat("Zephyr", ZEPHYR, family="gpt2"),
     chat("Mistral", MISTRAL, NO_SYSTEM, family="mistral"),
     chat("Llama 2, the system's words within the user's", SYSTEM_IN_USER, android="depends on more than the roles"),
-    chat("today's date", DATED, android="depends on more than the roles"),
     chat("numbered", NUMBERED, android="depends on more than the roles"),
     chat("tools, namespaces and marks", TOOLS, family="qwen2", android="depends on more than the roles"),
 ]
