@@ -18,7 +18,9 @@ _END = 0.3  # steps at falling rates, as a share of those before them
 _LATEST_END = 0.77  # share of the most steps after which the rates fall whatever the dev split says
 RANGE = (1e-4, 3e-4, 1e-3)  # learning rates that a short test tries
 RANGE_STEPS = 25
-_CLEARLY = 0.97  # a higher rate is taken where its distance is below this share of a lower one's
+# A higher rate is taken where its distance is below this share of a lower one's: its lead is one of the first steps. The demo's student
+# was 5 % nearer to its teacher by 1e-3 than by 3e-4 after 25 steps, 44 % farther after 60, and three times as far at the end.
+_CLEARLY = 0.8
 
 
 @dataclass

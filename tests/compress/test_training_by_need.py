@@ -76,6 +76,7 @@ def test_the_rate_that_comes_nearest_is_taken_and_never_one_that_breaks():
     low, middle, high = RANGE
     assert best_rate({low: 1.0, middle: 0.5, high: 0.2}) == high
     assert best_rate({low: 1.0, middle: 0.99, high: float("inf")}) == low
+    assert best_rate({low: 1.0, middle: 0.47, high: 0.45}) == middle  # an early lead of a high rate says little
     assert best_rate({low: float("inf"), middle: 0.4, high: 0.39}) == middle
 
 
