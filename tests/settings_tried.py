@@ -37,6 +37,7 @@ SETTINGS = {
     "bits": (3.5, "quantize"),
     "codec": ("zstd", None),  # of a pack, behind all stages
     "start": (None, None),  # of weights that are coded
+    "batch": (True, "export"),
     "format": ("onnx", None),  # what the profile prefers
     "vectors": (None, None),  # of vectors, and of a pack behind all stages
     "dimensions": (None, None),  # of vectors: the tests below

@@ -40,11 +40,11 @@ def rank_for(rows: int, columns: int, fraction: float) -> int:
 
 def matrices_of(shape: ModelShape) -> list[tuple[int, int]]:
     """[rows, columns] of the layers' matrices, and of the table of tokens where nothing else reads it."""
-    inside, found = shape.bottleneck or shape.hidden, set()
+    inside, sizes = shape.bottleneck or shape.hidden, set()
     for layer in shape.stored_layers:
         width = layer.heads * shape.head_dim
-        found |= {(width, inside), (width // shape.kv_groups, inside), (layer.ffn, inside)} if width else {(layer.ffn, inside)}
-    return sorted(found | ({(shape.vocab, shape.embedding)} if not shape.family.causal else set()))
+        sizes |= {(width, inside), (width // shape.kv_groups, inside), (layer.ffn, inside)} if width else {(layer.ffn, inside)}
+    return sorted(sizes | ({(shape.vocab, shape.embedding)} if not shape.family.causal else set()))
 
 
 def check_factors(recipe: Recipe, shape: ModelShape) -> None:

@@ -42,8 +42,8 @@ def model_steps(
             why = "Training wins back what the zeroed weights did. They stay zero."
             yield _distill(recipe, choice.student, next(lengths), why).model_copy(update={"hold_zeros": True})
     if rounding is not None:
-        seen = _distill(recipe, choice.student, next(lengths), _why_rounding(rounding))
-        yield seen.model_copy(update={"rounding": rounding, "hold_zeros": bool(weights)})
+        rounded = _distill(recipe, choice.student, next(lengths), _why_rounding(rounding))
+        yield rounded.model_copy(update={"rounding": rounding, "hold_zeros": bool(weights)})
 
 
 def _rounds(recipe: Recipe, teacher: ModelShape, choice: Choice, considered: list[Choice], shrinks: bool) -> list[list[ModelStep]]:

@@ -113,8 +113,8 @@ def at_mean_bits(matrices: Sequence[Matrix], known: Known, bits: float, largest:
 
 def _on_their_grids(matrices: Sequence[Matrix], largest: int) -> dict[str, Coarse]:
     """Those whose weights are whole multiples of one step already."""
-    found = ((matrix.name, grid_of(matrix.values, largest)) for matrix in matrices)
-    return {name: coarse for name, coarse in found if coarse is not None}
+    grids = ((matrix.name, grid_of(matrix.values, largest)) for matrix in matrices)
+    return {name: coarse for name, coarse in grids if coarse is not None}
 
 
 def grid_of(values: np.ndarray, largest: int) -> Coarse | None:

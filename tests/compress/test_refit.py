@@ -70,9 +70,11 @@ def test_what_refit_cannot_repair_is_what_least_squares_leave(bias):
         part = inputs[:, unit * 3 : unit * 3 + 3]
         penalty = torch.full((kept.shape[1],), float(ridge), dtype=torch.double)
         penalty[len(others) :] = 0.0
-        told = torch.linalg.solve(kept.T @ kept + penalty.diag(), kept.T @ part)
-        error = ((part - kept @ told) @ projection.weight[:, unit * 3 : unit * 3 + 3].T).square().sum()
-        assert float(error) <= float(lost[unit]) <= 1.3 * float(error) + float(ridge)
+        weight = projection.weight[:, unit * 3 : unit * 3 + 3]
+        repair = torch.linalg.solve(kept.T @ kept + penalty.diag(), kept.T @ part) @ weight.T
+        error = (part @ weight.T - kept @ repair).square().sum() + (penalty[:, None] * repair.square()).sum()
+        error += float(ridge) * weight.square().sum()  # what the ridge holds the unit's weights by
+        assert float(lost[unit]) == pytest.approx(float(error))
 
 
 def test_redundant_neurons_are_taken_over_by_their_twins(teacher_folder, data_folder, tmp_path):
