@@ -5,9 +5,8 @@ import json
 import pytest
 from small import commands, make_model
 
-from edgepack.model.material import gather
+from edgepack.model.material import Material, gather
 from edgepack.pack.manifest import read_manifest
-from edgepack.pipeline import quantize_stage
 from edgepack.pipeline.build import build
 from edgepack.plan.profile import load_profile
 from edgepack.plan.recipe import Recipe
@@ -25,7 +24,7 @@ def recipe_of(tmp_path, **more):
 
 @pytest.mark.slow
 def test_vectors_that_int8_moves_too_far_take_a_finer_recipe(tmp_path, monkeypatch):
-    monkeypatch.setattr(quantize_stage, "least_cosine", lambda material: 0.9999999)  # what the small model's int8 does not reach
+    monkeypatch.setattr(Material, "least_cosine", property(lambda material: 0.9999999))  # what the small model's int8 does not reach
     build(recipe_of(tmp_path), load_profile("raspberry-pi"), tmp_path / "pack", tmp_path / "cache", effort=None)
     first, last = read_manifest(tmp_path / "pack").ladder[-1].attempts
     assert first.passed is not False and "most sensitive" in last.recipe and last.cosine > first.cosine
