@@ -20,9 +20,15 @@ def choose_buckets(lengths: Sequence[int], longest: int, headline: int) -> tuple
     """
     headline = min(headline, longest)
     if not lengths:
-        return tuple(sorted({headline, longest, *_powers(longest)}))
+        return _not_too_many(sorted({headline, longest, *_powers(longest)}), headline)
     last = min(longest, max(_rounded_up(max(lengths)), headline))
-    return _without_gaps(_least_padded(Counter(min(length, last) for length in lengths), last, headline))
+    return _not_too_many(_without_gaps(_least_padded(Counter(min(length, last) for length in lengths), last, headline)), headline)
+
+
+def _not_too_many(lengths: Sequence[int], headline: int) -> tuple[int, ...]:
+    """Without the shortest ones: what padding costs there is little beside a graph more."""
+    spare = [length for length in lengths if length != headline][: max(0, len(lengths) - MOST_BUCKETS)]
+    return tuple(length for length in lengths if length not in spare)
 
 
 def _powers(longest: int) -> Iterator[int]:

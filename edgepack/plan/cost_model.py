@@ -271,7 +271,7 @@ def _latency_ms(shape: ModelShape, precision: PrecisionName, profile: Profile, r
     linear_rate = speeds[paid].macs_per_cycle * cycles_per_ms * _MATMUL_EFFICIENCY
     total_ms = (_head_weights(shape) + run.tokens * shape.vocabulary_head_weights) / linear_rate  # a decoder's for the last token only
     for layer in shape.layers:
-        linear_ms = run.tokens * shape.linear_weights(layer) / linear_rate
+        linear_ms = run.tokens * shape.linear_weights(layer) * shape.factor_work / linear_rate
         attention_ms = 2 * run.tokens * run.length * layer.heads * shape.head_dim / (fp32_rate * _ATTENTION_EFFICIENCY)
         element_macs = run.tokens * (_FFN_ELEMENT_MACS * layer.ffn * shape.ffns + _HIDDEN_ELEMENT_MACS * shape.hidden)
         total_ms += linear_ms + attention_ms + element_macs / fp32_rate

@@ -4,6 +4,7 @@ import re
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
+from edgepack.plan.factors import factor_work
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.shape import LayerShape, ModelShape
 from edgepack.plan.student import student_layers
@@ -78,7 +79,9 @@ def cut_shape(teacher: ModelShape, recipe: Recipe, heads_fraction: float) -> Mod
                 f"a {teacher.model_type} can lose all of its attention or none: use --prune-heads or --prune-layers",
             )
         rows = [row.model_copy(update={"heads": 0}) if index in skipped else row for index, row in enumerate(rows)]
-    return teacher.resized(tuple(rows), teacher.hidden).model_copy(update={"factorized": recipe.factorize or teacher.factorized})
+    return teacher.resized(tuple(rows), teacher.hidden).model_copy(
+        update={"factorized": recipe.factorize, "factor_work": factor_work(recipe.factorize_by)} if recipe.factorize else {}
+    )
 
 
 def cut_widths(teacher: ModelShape, heads_fraction: float, ffn_fraction: float, anywhere: bool) -> ModelShape:

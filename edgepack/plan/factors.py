@@ -8,6 +8,7 @@ from edgepack.plan.recipe import FactorKind, Recipe
 from edgepack.plan.shape import ModelShape
 
 RANK_STEP = 8  # ranks are multiples of a kernel's block
+_TENSOR_PARTS = 2  # of rows and of columns: each core is used once for each part
 
 
 class Factor(Frozen):
@@ -33,6 +34,11 @@ def break_even_rank(rows: int, columns: int) -> int:
     return -(-rows * columns // (rows + columns))
 
 
+def factor_work(kind: FactorKind | None) -> float:
+    """Multiplications for each weight: the cores of a tensor are used for each of the parts that their matrix is cut into."""
+    return _TENSOR_PARTS if kind == "tensor" else 1.0
+
+
 def rank_for(rows: int, columns: int, fraction: float) -> int:
     """The rank that leaves 1 - `fraction` of the weights, in whole steps."""
     return round((1 - fraction) * rows * columns / (rows + columns) / RANK_STEP) * RANK_STEP
@@ -56,6 +62,11 @@ def check_factors(recipe: Recipe, shape: ModelShape) -> None:
         return
     if recipe.data is None:
         raise EdgepackError(f"--factorize {fraction:.0%} needs texts to measure the matrices on", "give --data")
+    if shape.decodes:
+        raise EdgepackError(
+            f"--factorize {fraction:.0%}: a decoder's file joins query, key and value to one whole matrix, so nothing would be saved there",
+            "leave it out for text-generation, or give --prune-ffn",
+        )
     rows, columns = max(matrices_of(shape), key=lambda matrix: break_even_rank(*matrix))
     limit, rank = break_even_rank(rows, columns), rank_for(rows, columns, fraction)
     matrix = f"a matrix of {rows} x {columns}"
@@ -76,6 +87,7 @@ def check_factors(recipe: Recipe, shape: ModelShape) -> None:
 def factored_shape(shape: ModelShape, factors: Sequence[Factor]) -> ModelShape:
     """The shape of a model whose matrices are two products, for what it costs."""
     table = 0 if shape.family.causal else shape.vocab * shape.embedding
-    whole = sum(shape.linear_weights(layer) for layer in shape.stored_layers) + table
+    whole = sum(shape.linear_weights(layer) - shape.ways_in_and_out for layer in shape.stored_layers) + table
     saved = sum(factor.rows * factor.columns - factor.weights for factor in factors)
-    return shape.model_copy(update={"factorized": round(max(0.0, saved / whole), 6)})
+    work = max((factor_work(factor.kind) for factor in factors), default=1.0)
+    return shape.model_copy(update={"factorized": round(max(0.0, saved / whole), 6), "factor_work": work})

@@ -149,6 +149,8 @@ def _why_shape(size: str, choice: Choice) -> str:
     other = choice.runner_up
     if other is None:
         return f" The student is {size}."
+    if any(each.name == "latency_ms" for each in choice.broken):
+        return f" {size} is the fastest shape of that size, and none keeps to the latency budget."
     return (
         f" {size} is the shape of that size that keeps most of its teacher's depth and width within the latency budget. The next one would "
         f"be {other.student.name()} ({other.student.params / 1e6:.1f}M, {other.latency_ms:.1f} ms instead of "

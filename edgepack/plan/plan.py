@@ -105,6 +105,7 @@ def _refuse_idle_wishes(recipe: Recipe, teacher: ModelShape) -> None:
         _refuse_idle_for_decoders(recipe, given)
     _refuse_vectors(recipe, teacher)
     check_factors(recipe, teacher)
+    _refuse_cuts_of_factors(recipe, teacher)
     in_float = recipe.precision is not None and not precision_facts(recipe.precision).is_integer
     if given and in_float:
         raise EdgepackError(
@@ -118,6 +119,16 @@ def _refuse_idle_wishes(recipe: Recipe, teacher: ModelShape) -> None:
     needing = [name for name, value in given.items() if value and value != "dynamic"]
     if needing and recipe.data is None:
         raise EdgepackError(f"{' and '.join(needing)} needs texts to calibrate on", "give --data, or leave it out")
+
+
+def _refuse_cuts_of_factors(recipe: Recipe, teacher: ModelShape) -> None:
+    """EdgepackError: a model whose matrices are two products already cannot be cut or made smaller."""
+    cuts = recipe.prunes or recipe.vocabulary is not None or recipe.student not in (None, "same")
+    if teacher.factorized and cuts:
+        raise EdgepackError(
+            "the model's matrices are two smaller products already, which cannot be pruned, cut or distilled to another shape",
+            "give the model as it was before --factorize, with all that is to be done in one build",
+        )
 
 
 def _refuse_vectors(recipe: Recipe, teacher: ModelShape) -> None:
@@ -174,8 +185,8 @@ def _steps(profile: Profile, recipe: Recipe, teacher: ModelShape, choice: Choice
     quantize = make_step(Situation(profile, recipe, runtime, teacher, wider_need(choice, considered), bits)) if make_step else None
     rounding = rounding_of(recipe, teacher, quantize)
     yield from model_steps(recipe, teacher, choice, considered, rounding)
-    export = _export(profile, recipe, choice, considered, runtime)
-    yield export.model_copy(update={"smoothing": None}) if rounding else export
+    as_trained = recipe.model_copy(update={"smoothing": 0.0}) if rounding else recipe  # activations were trained as they are rounded
+    yield _export(profile, as_trained, choice, considered, runtime)
     if quantize is not None:
         yield quantize.model_copy(update={"smoothing": 0.0}) if rounding else quantize
 

@@ -43,6 +43,7 @@ class ModelShape(Frozen):
     distance_rows: int = 0  # of a table of distances as wide as `hidden`, with a norm of its own
     vocabulary_head: bool = False  # every token's logits over the vocabulary are computed, by an encoder's head for masked words
     factorized: float = 0.0  # share of the weights of linear layers and the token table that two smaller products save
+    factor_work: float = 1.0  # multiplications a weight of such products
     bias_rows: int = 0  # of a table with a column a head, which all layers share
 
     @property
@@ -90,8 +91,12 @@ class ModelShape(Frozen):
         kv_width = width // self.kv_groups
         attention = inside * 2 * width + (inside + self.hidden) * kv_width
         ffns = self.ffns * inside * layer.ffn * (len(self.family.ffn_in) + 1)
-        whole = attention + ffns + (3 * self.hidden * self.bottleneck if self.bottleneck else 0)
-        return round(whole * (1 - self.factorized)) if self.factorized else whole
+        return round((attention + ffns) * (1 - self.factorized)) + self.ways_in_and_out
+
+    @property
+    def ways_in_and_out(self) -> int:
+        """Weights of the products into a layer's bottleneck and out of it, which are never factored; 0 where there is none."""
+        return 3 * self.hidden * self.bottleneck if self.bottleneck else 0
 
     @property
     def vocabulary_head_weights(self) -> int:

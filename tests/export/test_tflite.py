@@ -337,6 +337,8 @@ def test_lengths_follow_the_data():
     texts = [10] * 500 + [30] * 300 + [90] * 20
     assert choose_buckets(texts, 512, 128) == (16, 32, 48, 96, 128)
     assert choose_buckets([], 512, 128) == (16, 32, 64, 128, 256, 512)
+    for lengths in ([], [12, 40, 8000]):  # a model of long texts has no more graphs than others
+        assert len(choose_buckets(lengths, 8192, 100)) == MOST_BUCKETS and choose_buckets(lengths, 8192, 100)[-1] >= 8000
     padded = Counter(next(end for end in choose_buckets(texts, 512, 128) if end >= length) for length in texts)
     assert padded == {16: 500, 32: 300, 96: 20}
 

@@ -196,6 +196,9 @@ def test_the_number_of_a_regression_is_the_column_that_holds_numbers(tmp_path):
     (tmp_path / "b.csv").write_text("text;how good\n" + "".join(f"same text;{at},5\n" for at in range(12)))
     with pytest.raises(EdgepackError, match="'0,5' in column 'how good' is not a number"):
         load_data(str(tmp_path / "b.csv"), regression)
+    (tmp_path / "c.csv").write_text("id,text,score\n" + "".join(f"{at},same text,{'n/a' if at == 5 else at}\n" for at in range(12)))
+    with pytest.raises(EdgepackError, match="'n/a' in column 'score' is not a number"):  # and the ids are not learned in its place
+        load_data(str(tmp_path / "c.csv"), regression)
 
 
 def test_the_header_of_several_labels_suggests_the_longest_text(tmp_path):

@@ -10,7 +10,7 @@ from edgepack.tasks.common.rows import Record, Row
 _TEXT_NAMES = ("text", "sentence", "sentence1", "premise", "question1", "question", "utterance", "query", "content", "review", "input")
 _PAIR_NAMES = ("text_pair", "sentence2", "hypothesis", "question2", "pair")
 _LABEL_NAMES = ("label", "labels", "category", "intent", "class", "target", "sentiment", "y")
-_SIMILARITY_NAMES = (*_LABEL_NAMES, "score", "similarity", "similarity_score", "gold")
+SIMILARITY_NAMES = (*_LABEL_NAMES, "score", "similarity", "similarity_score", "gold")
 _GROUP_NAMES = ("language", "lang", "group")
 _MOST_GROUPS = 100
 
@@ -70,7 +70,7 @@ def with_similarity(columns: dict[str, str], first: Record, records: list[Record
     wished = column_of.pop("label", None)
     if "text_pair" not in column_of:
         return column_of
-    named = [name for wanted in _SIMILARITY_NAMES for name in first.values if name.lower() == wanted and name not in column_of.values()]
+    named = [name for wanted in SIMILARITY_NAMES for name in first.values if name.lower() == wanted and name not in column_of.values()]
     if not (wished or named):
         return column_of
     column = wished or named[0]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgepack.core.errors import EdgepackError
-from edgepack.tasks.common.columns import as_number, text_columns
+from edgepack.tasks.common.columns import SIMILARITY_NAMES, as_number, text_columns
 from edgepack.tasks.common.metrics import Answers, Metric, Statistic, by_row, spearman
 from edgepack.tasks.common.rows import Record, Row
 from edgepack.tasks.common.task import Features, Outputs
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 def columns(first: Record, records: list[Record], wished: Mapping[str, str | None]) -> dict[str, str]:
     """The column of the label holds the number."""
     numbers = [name for name in first.values if all(_may_be_a_number(record.values.get(name)) for record in records)]
-    if not wished.get("label") and len(numbers) == 1:
-        wished = {**wished, "label": numbers[0]}
+    named = [name for name in first.values if name.lower() in SIMILARITY_NAMES]  # a row with a wrong number there is told by its place
+    if not wished.get("label") and (named or len(numbers) == 1):
+        wished = {**wished, "label": next((name for name in named if name in numbers), [*named, *numbers][0])}
     column_of = text_columns(first, records, wished, with_label=True)
     column = column_of.pop("label")
     wrong = next((record for record in records if as_number(record.values.get(column)) is None), None)
