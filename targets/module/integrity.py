@@ -16,7 +16,7 @@ from .signer import MINIMUM_VERSION, NAME, PUBLIC_KEYS
 SIGNATURE_FILE = "module.sig"
 _VERSION = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}\Z", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z", re.ASCII)
-_PLAIN = re.compile(r"(?!\.\.?\Z)[^/\\\x00]+\Z")
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\Z")  # as of a pack's files: also no drive or stream of Windows
 _AGAIN = "install the module again"
 
 
@@ -48,6 +48,21 @@ def _lists_files(manifest) -> bool:
     kinds = {"name": str, "bytes": int, "sha256": str}
     whole = all(isinstance(entry, dict) and all(type(entry.get(key)) is kind for key, kind in kinds.items()) for entry in files)
     return whole and all(_PLAIN.match(entry["name"]) for entry in files)
+
+
+def check_opened(manifest: dict, name: str) -> None:
+    """Changed where what will be opened is not among the listed files, so that no hash would be compared. name: the manifest's, to tell."""
+    listed = {entry["name"] for entry in manifest["files"]}
+    model, coded = manifest.get("model"), manifest.get("coded")
+    if coded:
+        fields = [coded.get(key) for key in ("file", "coded")] if isinstance(coded, dict) else []
+        if not (fields and all(isinstance(field, str) and _PLAIN.match(field) for field in fields) and fields[1] in listed):
+            raise Changed("{} names no listed file of coded weights".format(name), _AGAIN)
+        listed.add(fields[0])  # its hash is compared once it is decoded
+    if not isinstance(model, str) or model not in listed:
+        raise Changed("{} names no listed model".format(name), _AGAIN)
+    if "tokenizer.json" not in listed:
+        raise Changed("{} lists no tokenizer.json".format(name), _AGAIN)
 
 
 def _check_release(manifest, now: str) -> None:

@@ -168,6 +168,21 @@ def test_java_gives_the_same_codes_places_scores_and_bytes(classes):
     assert in_java(classes, as_asked(questions())) == list(python_answers(questions()))
 
 
+@needs_node
+@pytest.mark.parametrize("kind", KINDS)
+def test_javascript_restores_an_index_from_a_pooled_buffer_or_an_array_buffer_and_refuses_what_is_no_bytes(kind):
+    vectors = drawn(30, 20)
+    asked, index = [(stated(vectors, kind), vectors[20:], vectors[25:26], 5, 4)], index_of(stated(vectors, kind))
+    index.add(vectors[:20])
+    saved = base64.b64encode(index.to_bytes()).decode()
+    index.add(vectors[20:])
+    wanted = [[hit.place, hit.score] for hit in index.search(vectors[25], 5)]
+    for given_as in ("Buffer", "ArrayBuffer"):
+        (answer,) = in_node([each | {"as": given_as} for each in as_asked(asked, saved)])
+        assert answer["hits"] == [wanted] and base64.b64decode(answer["saved"]) == index.to_bytes()
+    assert "no index" in in_node([each | {"as": "text"} for each in as_asked(asked, saved)])[0]["problem"]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_index_that_one_platform_saved_goes_on_in_the_others_and_another_model_s_is_refused(kind, classes, tmp_path):
     vectors = drawn(30, 20)

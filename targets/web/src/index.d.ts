@@ -84,7 +84,7 @@ export interface Model {
   /** Of a model that writes: its text piece by piece. Who leaves the loop ends the writing. */
   stream(prompt: string | Message[], settings?: Writing): AsyncGenerator<string, Generated>;
   /** Of a model that is built with --vectors: an empty index, or the one of bytes that toBytes gave. */
-  index(saved?: Uint8Array): VectorIndex;
+  index(saved?: Uint8Array | ArrayBuffer): VectorIndex;
   selfTest(): Promise<SelfTest>;
   close(): void;
 }

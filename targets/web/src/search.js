@@ -132,7 +132,7 @@ export class VectorIndex {
 
   #scored(query, places, count) {
     const score = this.#coder.scores(query);
-    const codes = this.#coder.isBinary ? this.#codes : new Int8Array(this.#codes.buffer);
+    const codes = this.#coder.isBinary ? this.#codes : new Int8Array(this.#codes.buffer, this.#codes.byteOffset, this.#codes.length);
     const hits = places.map((place) => ({ place, score: score(codes, place * this.#coder.bytes) }));
     return hits.sort((a, b) => b.score - a.score).slice(0, count);
   }
@@ -161,8 +161,9 @@ export class VectorIndex {
   }
 
   /** This index with the codes of bytes that toBytes gave, here or in another module of the same model. */
-  restore(content) {
+  restore(saved) {
     const { bytes, kind, width, id } = this.#coder;
+    const content = bytesOf(saved);
     const text = (from, to) => new TextDecoder().decode(content.subarray(from, to));
     const view = new DataView(content.buffer, content.byteOffset, content.byteLength);
     if (content.length < HEAD || text(0, 8) !== MAGIC || view.getUint16(8, true) !== VERSION) {
@@ -177,6 +178,12 @@ export class VectorIndex {
     this.#count = count;
     return this;
   }
+}
+
+/** A Uint8Array even of a Node Buffer, whose slice() would not copy. Empty where this is no bytes. */
+function bytesOf(saved) {
+  if (ArrayBuffer.isView(saved)) return new Uint8Array(saved.buffer, saved.byteOffset, saved.byteLength);
+  return new Uint8Array(saved instanceof ArrayBuffer ? saved : 0);
 }
 
 function bitsSet(word) {
