@@ -6,7 +6,9 @@ All platforms give the same codes and the same places: sums are of whole numbers
 
 from __future__ import annotations
 
+import os
 import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import numpy as np
 from .errors import BadInput
 
 RESCORED = 4  # candidates by Hamming distance for each text that is wanted
-_MAGIC, _VERSION, _HEAD = b"EPINDEX\n", 1, "<8sHHII4x16s"
+_MAGIC, _VERSION, _HEAD = b"EPINDEX\n", 1, "<8sHHIII16s"
 _KINDS = {"int8": 1, "binary": 2}
 _WEIGHT_SCALE = 2.0**30  # of the largest weight: sums stay below 2**53, where a double is exact
 _AT_ONCE = 4096  # vectors
@@ -115,7 +117,7 @@ class Index:
         rescore: of binary codes so many times `count` are taken by Hamming distance, and ordered by the query's numbers; 0: by Hamming
         distance alone, and the score is the share of equal bits less that of others.
         """
-        if isinstance(count, bool) or isinstance(rescore, bool) or count < 1 or rescore < 0:
+        if not _is_whole(count) or not _is_whole(rescore) or count < 1 or rescore < 0:
             raise BadInput("count is less than 1, or rescore less than 0", "leave them out, or give whole numbers")
         query = self._checked(query)
         if query.ndim != 1:
@@ -155,17 +157,24 @@ class Index:
         return values
 
     def to_bytes(self) -> bytes:
-        """A head of 40 bytes (magic, version, kind, width, count, the model's id), then the codes one behind the other."""
-        coder = self._coder
-        head = struct.pack(_HEAD, _MAGIC, _VERSION, _KINDS[coder.kind], coder.width, self._count, coder.id.encode())
-        return head + self.codes.tobytes()
+        """A head of 40 bytes (magic, version, kind, width, count, the codes' CRC-32, the model's id), then the codes in order."""
+        coder, codes = self._coder, self.codes.tobytes()
+        head = struct.pack(_HEAD, _MAGIC, _VERSION, _KINDS[coder.kind], coder.width, self._count, zlib.crc32(codes), coder.id.encode())
+        return head + codes
 
     def save(self, path) -> None:
         """Whole or not at all."""
         path = Path(path)
         partial = path.with_name(path.name + ".partial")
-        partial.write_bytes(self.to_bytes())
-        partial.replace(path)
+        try:
+            with partial.open("wb") as file:
+                file.write(self.to_bytes())
+                file.flush()
+                os.fsync(file.fileno())  # else a power cut may leave the new name without its content
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
 
     def restore(self, content) -> Index:
         """The same index with the codes of `content`: bytes that to_bytes gave, or the path of a file that save wrote."""
@@ -174,13 +183,19 @@ class Index:
         head = struct.unpack(_HEAD, content[:size]) if len(content) >= size else (b"",)
         if head[0] != _MAGIC or head[1] != _VERSION:
             raise BadInput("this is no index of this version", "save the index again")
-        if head[2:4] != (_KINDS[coder.kind], coder.width) or head[5] != coder.id.encode():
+        if head[2:4] != (_KINDS[coder.kind], coder.width) or head[6] != coder.id.encode():
             raise BadInput("the index is of another model", "make it again with this one")
         if len(content) - size != head[4] * coder.bytes:
             raise BadInput("the index is not whole", "copy or make it again")
+        if zlib.crc32(content[size:]) != head[5]:
+            raise BadInput("the index is damaged", "copy or make it again")
         self._codes = np.frombuffer(content, self._codes.dtype, offset=size).reshape(head[4], coder.bytes).copy()
         self._count = head[4]
         return self
+
+
+def _is_whole(value) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def unit(vectors) -> np.ndarray:

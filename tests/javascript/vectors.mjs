@@ -1,6 +1,7 @@
 // For tests: the web module's codes and search in Node. A JSON list of {answers, vectors, queries, count, rescore} in, what each gives out.
 
 import { readFileSync } from "node:fs";
+import { ModuleError } from "../../targets/web/src/index.js";
 import { Coder, VectorIndex } from "../../targets/web/src/search.js";
 
 /** A Buffer lies in a pool with others, as what fs reads may. */
@@ -20,7 +21,7 @@ const answers = JSON.parse(readFileSync(0, "utf8")).map((asked) => {
       index.search({ values: Float32Array.from(values) }, asked.count, asked.rescore).map(({ place, score }) => [place, score])));
     return { codes: vectors.map(({ values }) => [...coder.code(values)]), hits, saved: Buffer.from(index.toBytes()).toString("base64") };
   } catch (error) {
-    if (error.name !== "BadInput") throw error;
+    if (!(error instanceof ModuleError) || error.name !== "BadInput") throw error;
     return { problem: error.problem };
   }
 });

@@ -3,7 +3,9 @@
 import base64
 import json
 import shutil
+import struct
 import subprocess
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -168,6 +170,45 @@ def test_java_gives_the_same_codes_places_scores_and_bytes(classes):
     assert in_java(classes, as_asked(questions())) == list(python_answers(questions()))
 
 
+def turned(content, place):
+    """One bit is another."""
+    changed = bytearray(content)
+    changed[place] ^= 1
+    return bytes(changed)
+
+
+def test_bits_behind_the_last_dimension_of_a_restored_code_end_no_search(classes):
+    vectors = drawn(30, 20)
+    answers = stated(vectors, "binary")
+    index = index_of(answers)
+    index.add(vectors[:10])
+    codes = index.codes.copy()
+    codes[3] = ~search().Coder(answers).codes(vectors[25])  # 24 bits differ from the query's, of 20 dimensions
+    head = index.to_bytes()[:20] + struct.pack("<I", zlib.crc32(codes.tobytes())) + index.to_bytes()[24:40]
+    asked = [(answers, vectors[10:12], vectors[25:26], 12, 0)]
+    index.restore(head + codes.tobytes()).add(vectors[10:12])
+    wanted = [[hit.place, hit.score] for hit in index.search(vectors[25], 12, 0)]
+    assert wanted[-1] == [3, 1 - 2 * 24 / 20]
+    for ask in ([in_node] if shutil.which("node") else []) + ([lambda rows: in_java(classes, rows)] if shutil.which("javac") else []):
+        assert ask(as_asked(asked, base64.b64encode(head + codes.tobytes()).decode()))[0]["hits"] == [wanted]
+
+
+def test_a_vector_that_holds_infinity_is_refused_on_all_platforms(classes):
+    vectors = drawn(30, 20)
+    endless = vectors[:1].astype(float)
+    endless[0, 7] = 1e39  # over what 32 bits hold
+    asked = [(stated(vectors, "int8"), endless, vectors[:1], 5, 4)]
+    for ask in ([in_node] if shutil.which("node") else []) + ([lambda rows: in_java(classes, rows)] if shutil.which("javac") else []):
+        assert "number" in ask(as_asked(asked))[0]["problem"]
+
+
+def test_an_index_that_cannot_be_saved_leaves_no_half_file(tmp_path):
+    (tmp_path / "texts.index").mkdir()
+    with pytest.raises(OSError):
+        index_of(stated(drawn(30, 20), "int8")).save(tmp_path / "texts.index")
+    assert [path.name for path in tmp_path.iterdir()] == ["texts.index"]
+
+
 @needs_node
 @pytest.mark.parametrize("kind", KINDS)
 def test_javascript_restores_an_index_from_a_pooled_buffer_or_an_array_buffer_and_refuses_what_is_no_bytes(kind):
@@ -200,9 +241,12 @@ def test_an_index_that_one_platform_saved_goes_on_in_the_others_and_another_mode
         (answer,) = ask(as_asked(asked, saved))
         assert answer["hits"] == [wanted] and base64.b64decode(answer["saved"]) == whole.to_bytes()
         assert "another model" in ask(as_asked(other, saved))[0]["problem"]
+        assert "damaged" in ask(as_asked(asked, base64.b64encode(turned(first.to_bytes(), -1)).decode()))[0]["problem"]
         assert "not whole" in ask(as_asked(asked, base64.b64encode(first.to_bytes()[:-1]).decode()))[0]["problem"]
         assert "no index" in ask(as_asked(asked, base64.b64encode(b"x" * 50).decode()))[0]["problem"]
-    for content, says in ((first.to_bytes()[:-1], "not whole"), (b"", "no index"), (b"x" * 50, "no index")):
+    for content, says in (
+        (first.to_bytes()[:-1], "not whole"), (b"", "no index"), (b"x" * 50, "no index"), (turned(first.to_bytes(), 45), "damaged"),
+    ):  # fmt: skip
         with pytest.raises(device_module().BadInput, match=says):
             index_of(answers).restore(content)
     with pytest.raises(device_module().BadInput, match="another model"):
@@ -218,8 +262,10 @@ def test_what_no_search_can_take_is_refused():
         index.add(np.full(20, np.nan, np.float32))
     with pytest.raises(bad, match="one vector"):
         index.search(np.zeros((2, 20), np.float32))
-    with pytest.raises(bad, match="count is less"):
-        index.search(np.zeros(20, np.float32), 0)
+    for count, rescore in ((0, 4), (2.5, 4), ("3", 4), (None, 4), (True, 4), (3, -1), (3, 0.5), (3, None), (3, False)):
+        with pytest.raises(bad, match="count is less"):
+            index.search(np.zeros(20, np.float32), count, rescore)
+    assert index.search(np.zeros(20, np.float32), np.int64(3), np.int32(1)) == ()
     with pytest.raises(bad, match="--vectors"):
         search().Index(SimpleNamespace(manifest={"answers": None}))
     assert index.search(np.zeros(20, np.float32)) == () and len(index) == 0

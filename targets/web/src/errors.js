@@ -1,7 +1,16 @@
-/** A text, or another input, that the model cannot take. fix: the way out. */
-export class BadInput extends Error {
-  constructor(problem, fix) {
+// What can go wrong, each with what to do about it.
+
+/** name: BadInput, Changed, Closed or ModuleError. problem: what is wrong; fix: the way out. */
+export class ModuleError extends Error {
+  constructor({ name, problem, fix }) {
     super(`${problem} (${fix})`);
-    Object.assign(this, { name: "BadInput", problem, fix });
+    Object.assign(this, { name, problem, fix });
+  }
+}
+
+/** A text, or another input, that the model cannot take. */
+export class BadInput extends ModuleError {
+  constructor(problem, fix) {
+    super({ name: "BadInput", problem, fix });
   }
 }

@@ -1,13 +1,9 @@
 // load(): the model answers from a worker of its own. See index.d.ts for what comes back.
 
+import { BadInput, ModuleError } from "./errors.js";
 import { Coder, VectorIndex } from "./search.js";
 
-export class ModuleError extends Error {
-  constructor({ name, problem, fix }) {
-    super(`${problem} (${fix})`);
-    Object.assign(this, { name, problem, fix });
-  }
-}
+export { ModuleError };
 
 /** base: where this module's folder lies; threads: of the runtime; onProgress({loaded, total}) in bytes. */
 export async function load({ base = new URL("./", import.meta.url), threads, onProgress = () => {} } = {}) {
@@ -77,7 +73,7 @@ class Model {
 
   /** An empty index of vectors, or the one of bytes that its toBytes() gave. */
   index(saved) {
-    if (!this.codesOf) throw new ModuleError({ name: "BadInput", problem: "the model's vectors have no codes", fix: "build it with --vectors binary, or int8" });
+    if (!this.codesOf) throw new BadInput("the model's vectors have no codes", "build it with --vectors binary, or int8");
     const index = new VectorIndex(new Coder(this.codesOf));
     return saved === undefined ? index : index.restore(saved);
   }

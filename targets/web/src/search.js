@@ -6,6 +6,11 @@ const RESCORED = 4; // candidates by Hamming distance for each text that is want
 const MAGIC = "EPINDEX\n";
 const [VERSION, HEAD, WEIGHT_SCALE] = [1, 40, 2 ** 30]; // sums of weights stay below 2^53, where a double is exact
 const KINDS = { int8: 1, binary: 2 };
+const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let rest = byte;
+  for (let bit = 0; bit < 8; bit += 1) rest = rest & 1 ? 0xedb88320 ^ (rest >>> 1) : rest >>> 1;
+  return rest;
+});
 
 /** How a vector becomes a code, as the pack states it. answers: of the manifest. */
 export class Coder {
@@ -139,7 +144,7 @@ export class VectorIndex {
 
   #checked(vector) {
     const values = vector?.values;
-    if (!(values instanceof Float32Array) || values.length !== this.#coder.width) {
+    if (!(values instanceof Float32Array) || values.length !== this.#coder.width || !values.every(Number.isFinite)) {
       throw new BadInput(`this is no vector of ${this.#coder.width} numbers`, "give what ask() answers");
     }
     return values;
@@ -155,6 +160,7 @@ export class VectorIndex {
     view.setUint16(10, KINDS[kind], true);
     view.setUint32(12, width, true);
     view.setUint32(16, this.#count, true);
+    view.setUint32(20, crc32(this.#codes.subarray(0, this.#count * bytes)), true);
     content.set(new TextEncoder().encode(id), 24);
     content.set(this.#codes.subarray(0, this.#count * bytes), HEAD);
     return content;
@@ -174,6 +180,7 @@ export class VectorIndex {
     }
     const count = view.getUint32(16, true);
     if (content.length - HEAD !== count * bytes) throw new BadInput("the index is not whole", "copy or make it again");
+    if (view.getUint32(20, true) !== crc32(content.subarray(HEAD))) throw new BadInput("the index is damaged", "copy or make it again");
     this.#codes = content.slice(HEAD);
     this.#count = count;
     return this;
@@ -184,6 +191,11 @@ export class VectorIndex {
 function bytesOf(saved) {
   if (ArrayBuffer.isView(saved)) return new Uint8Array(saved.buffer, saved.byteOffset, saved.byteLength);
   return new Uint8Array(saved instanceof ArrayBuffer ? saved : 0);
+}
+
+/** As zlib counts it. */
+function crc32(content) {
+  return ~content.reduce((crc, byte) => CRC_TABLE[(crc ^ byte) & 0xff] ^ (crc >>> 8), 0xffffffff) >>> 0;
 }
 
 function bitsSet(word) {

@@ -6,6 +6,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.zip.CRC32;
 import org.jspecify.annotations.NonNull;
 
 /**
@@ -119,7 +120,7 @@ public final class VectorIndex {
 
     /** The places of the smallest distances in order, of equals the first: counted, as there are few distances. */
     private int[] nearest(int[] distances, int most) {
-        int[] starts = new int[coder.width + 2];
+        int[] starts = new int[8 * coder.bytes + 2]; // a restored code may have bits after its last dimension
         for (int distance : distances) {
             starts[distance + 1]++;
         }
@@ -150,13 +151,18 @@ public final class VectorIndex {
         if (vector.values.length != coder.width) {
             throw new IllegalArgumentException("the vector has " + vector.values.length + " numbers, the model's have " + coder.width);
         }
+        for (float value : vector.values) {
+            if (Float.isNaN(value) || Float.isInfinite(value)) {
+                throw new IllegalArgumentException("the vector holds what is no number");
+            }
+        }
         return vector.values;
     }
 
     /** A head of 40 bytes and the codes one behind the other: the same as the other modules write. */
     public byte @NonNull [] toBytes() {
         ByteBuffer bytes = ByteBuffer.allocate(Math.addExact(HEAD, count * coder.bytes)).order(ByteOrder.LITTLE_ENDIAN);
-        bytes.put(MAGIC).putShort((short) VERSION).putShort((short) kind()).putInt(coder.width).putInt(count).putInt(0);
+        bytes.put(MAGIC).putShort((short) VERSION).putShort((short) kind()).putInt(coder.width).putInt(count).putInt(crc(codes, 0, count * coder.bytes));
         bytes.put(coder.id.getBytes(StandardCharsets.US_ASCII)).put(codes, 0, count * coder.bytes);
         return bytes.array();
     }
@@ -175,9 +181,18 @@ public final class VectorIndex {
         if (content.length - HEAD != stated * coder.bytes) {
             throw new IllegalArgumentException("the index is not whole: copy or make it again");
         }
+        if (bytes.getInt(20) != crc(content, HEAD, content.length - HEAD)) {
+            throw new IllegalArgumentException("the index is damaged: copy or make it again");
+        }
         codes = Arrays.copyOfRange(content, HEAD, content.length);
         count = (int) stated;
         return this;
+    }
+
+    private static int crc(byte[] content, int from, int length) {
+        CRC32 crc = new CRC32();
+        crc.update(content, from, length);
+        return (int) crc.getValue();
     }
 
     private int kind() {
