@@ -72,7 +72,10 @@ def search(  # noqa: PLR0913, PLR0917  a flag is a parameter
             help="Target that measures the packs, as of `edgepack measure`.", show_default="none: predicted", rich_help_panel=SEARCH
         ),
     ] = None,
-    measure: Annotated[Literal["full", "quick"], typer.Option(help="How long --on measures each pack.", rich_help_panel=SEARCH)] = "quick",
+    measure: Annotated[
+        Literal["full", "quick"] | None,
+        typer.Option(help="How long --on measures each pack.", show_default="quick", rich_help_panel=SEARCH),
+    ] = None,
     targets: Targets = None,
     cache: StageCache = None,
     json_: Json = False,
@@ -85,13 +88,21 @@ def search(  # noqa: PLR0913, PLR0917  a flag is a parameter
     from edgepack.core.errors import EdgepackError
     from edgepack.measure.machines.targets import find_targets
     from edgepack.measure.measurement import FULL, QUICK
+    from edgepack.plan.profile_files import is_own_file
+    from edgepack.search.search import check_format
     from edgepack.search.search import search as search_front
+    from edgepack.search.study import check_optuna
     from edgepack.search.wish import SearchWish
 
+    check_optuna()
     name = profile_name(profile, settings)
     device, recipe, stages = load_profile(name), recipe_of(settings), cache_folder(cache)
     if hours is not None and minutes is not None:
         raise EdgepackError("--hours and --minutes both limit the time", "give one of them")
+    if on is None and (measure is not None or targets is not None):
+        flag = "--measure" if measure is not None else "--targets"
+        raise EdgepackError(f"{flag} has no effect without --on: no target measures the packs", "give --on, or leave it out")
+    check_format(recipe)
     wish = SearchWish(
         trials=trials,
         minutes=minutes if hours is None else hours * 60,
@@ -105,7 +116,7 @@ def search(  # noqa: PLR0913, PLR0917  a flag is a parameter
         target=find_targets([on], targets, cache)[0] if on else None,
         effort=FULL if measure == "full" else QUICK,
         pick=pick,
-        profile_file=str(Path(name).resolve()) if name.endswith(".toml") else None,
+        profile_file=str(Path(name).resolve()) if is_own_file(name) else None,
     ).checked()
     target = out or Path("packs") / f"{device.name}-front"
     front = search_front(with_demo(recipe, cache, with_weights=True), device, target, wish, stages, on_stop)

@@ -8,9 +8,9 @@ from edgepack.plan.recipe import Recipe
 from edgepack.plan.setting import setting_fields
 
 
-def composed_command(recipe: Recipe, profile: Profile) -> str:
-    """`edgepack build ...` with a flag for each setting that is not its default."""
-    parts = ["edgepack", "build", *([recipe.model] if recipe.model else []), "--profile", profile.name]
+def composed_command(recipe: Recipe, profile: Profile, profile_file: str | None = None) -> str:
+    """`edgepack build ...` with a flag for each setting that is not its default. profile_file: of a profile that is not shipped."""
+    parts = ["edgepack", "build", *([recipe.model] if recipe.model else []), "--profile", profile_file or profile.name]
     for field in setting_fields(Recipe):
         value = _value_at(recipe, field.path)
         if field.path == ("model",) or value is None or value == field.default:

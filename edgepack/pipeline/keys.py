@@ -4,7 +4,7 @@ import hashlib
 import os
 import platform
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -92,19 +92,19 @@ def library_inputs(material: Material, roots: Sequence[str]) -> StageInputs:
 
 
 def _of_the_material(stage: str, material: Material, roots: Sequence[str]) -> StageInputs:
-    return StageInputs(stage=stage, parent="", settings={}, material=material_inputs(material), **_computed_by(roots))
+    return StageInputs(stage=stage, parent="", settings={}, material=material_inputs(material), **computed_by(roots))
 
 
 def soft_target_inputs(parent: str, roots: Sequence[str]) -> StageInputs:
     """What the teacher's soft targets depend on. parent: the key of the teacher."""
-    return StageInputs(stage="soft targets", parent=parent, settings={}, **_computed_by(roots))
+    return StageInputs(stage="soft targets", parent=parent, settings={}, **computed_by(roots))
 
 
 def step_inputs(state: BuildState, step: Step, roots: Sequence[str]) -> StageInputs:
     """roots: the modules that do the step."""
     material, cuts = state.material, step.verb == "cut_vocabulary"
     is_file = isinstance(step, FileStep)
-    computed = _computed_by(roots)
+    computed = computed_by(roots)
     if is_file:
         computed["libraries"] |= format_versions(state.plan.format) | versions_beside(state.plan.runtime)
     return StageInputs(
@@ -163,11 +163,24 @@ def _gate_inputs(plan: Plan, material: Material) -> GateInputs:
     return GateInputs(score_drop_limit=plan.budget.score_drop, is_precision_fixed=is_fixed, least_cosine=material.least_cosine, codec=codec)
 
 
-def _computed_by(roots: Sequence[str]) -> dict[str, Any]:
+def computed_by(roots: Sequence[str], choosers: Sequence[str] = CHOOSERS) -> dict[str, Any]:
+    """The machine, the libraries and the code that a result depends on. roots, choosers: see code_graph."""
     return {
         "threads": usable_cores(),
         "machine": f"{platform.system()} {platform.machine()}",
-        "environment": {name: value for name, value in sorted(os.environ.items()) if _KERNELS.match(name)},
-        "libraries": library_versions_of(roots, CHOOSERS),
-        "code_sha256": code_sha256(roots, CHOOSERS),
+        "environment": kernel_environment(),
+        "libraries": library_versions_of(roots, choosers),
+        "code_sha256": code_sha256(roots, choosers),
     }
+
+
+def kernel_environment() -> dict[str, str]:
+    """The variables that change what a kernel computes."""
+    return {name: value for name, value in sorted(os.environ.items()) if _KERNELS.match(name)}
+
+
+def take_kernel_environment(environment: Mapping[str, str]) -> None:
+    """Gives this process those variables of another one, and no others, so that both have the same keys."""
+    for name in kernel_environment():
+        del os.environ[name]
+    os.environ.update(environment)

@@ -23,9 +23,14 @@ def profile_names() -> list[str]:
     return sorted(path.stem for path in shipped("device_profiles").glob("*.toml"))
 
 
+def is_own_file(name: str) -> bool:
+    """Whether `--profile NAME` is the path of a user's own file, and no shipped profile's name."""
+    return name.endswith(".toml") or "/" in name
+
+
 def profile_path(name: str) -> Path:
     """The file of a shipped profile by its name, or of the user's own by its path (`./my-board.toml`)."""
-    is_path = name.endswith(".toml") or "/" in name
+    is_path = is_own_file(name)
     path = Path(name) if is_path else shipped("device_profiles") / f"{name}.toml"
     if is_path and not (is_there(path) and path.is_file()):
         raise EdgepackError(f"profile file not found: {name!r}", "check the path, or see `edgepack profiles` for the shipped ones")

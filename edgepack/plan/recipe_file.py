@@ -8,6 +8,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.reading import is_there, read_toml
 from edgepack.core.records import Location
 from edgepack.core.showing import shown
+from edgepack.plan.profile_files import is_own_file
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.setting import setting_fields
 
@@ -32,7 +33,7 @@ def profile_of(path: Path) -> str | None:
     name = _read_toml(path).get(_PROFILE)
     if name is not None and not isinstance(name, str):
         raise EdgepackError(f"wrong value in {path.name} profile: {shown(name)}", "give a profile's name, or the path of its file")
-    return name if name is None or not name.endswith(".toml") else _beside(path, name)
+    return name if name is None or not is_own_file(name) else _beside(path, name)
 
 
 def flag_of(location: Location) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import say
+from edgepack.pipeline.keys import kernel_environment, take_kernel_environment
 from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
 from edgepack.search.pool import Task
@@ -28,7 +29,8 @@ _ANSWER_S = 600.0  # within which each machine has to say which edgepack it has:
 class Worker:
     """Lives on a machine of the cluster."""
 
-    def __init__(self, recipe: Recipe, profile: Profile, cache: str) -> None:
+    def __init__(self, recipe: Recipe, profile: Profile, cache: str, environment: dict[str, str]) -> None:
+        take_kernel_environment(environment)  # before torch is loaded: Ray sets OMP_NUM_THREADS where nobody has
         self.bench = Bench(materials_of(recipe), profile, Path(cache))
 
     def outcome(self, recipe: Recipe, rung: Any) -> Outcome:
@@ -97,7 +99,12 @@ class Cluster:
             yield index, outcome
 
     def _worker(self) -> Any:
-        return _ray().remote(Worker).options(num_cpus=_CORES, max_restarts=0).remote(self.recipe, self.profile, str(self.cache))
+        return (
+            _ray()
+            .remote(Worker)
+            .options(num_cpus=_CORES, max_restarts=0)
+            .remote(self.recipe, self.profile, str(self.cache), kernel_environment())
+        )
 
 
 def check_versions(ray: Any) -> None:

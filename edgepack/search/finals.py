@@ -1,6 +1,7 @@
 """The packs of the front: each is built as `edgepack build` builds it, measured by a target, and judged on the test split."""
 
 import shlex
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any
 
 from edgepack.core.cache import key_of
 from edgepack.core.errors import EdgepackError
-from edgepack.core.progress import hushed, say
-from edgepack.measure.machines.targets import Target
+from edgepack.core.progress import bar, hushed, say
+from edgepack.measure.machines.targets import Target, transport
 from edgepack.measure.measurement import Effort
-from edgepack.pack.manifest import Manifest, read_manifest
+from edgepack.pack.manifest import Manifest, check_files, read_manifest
 from edgepack.pipeline.build import build
+from edgepack.pipeline.command import composed_command
 from edgepack.pipeline.measure import measure_pack
 from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
@@ -39,7 +41,7 @@ class Final:
 class Builder:
     """Builds and measures the finals. place: where their packs wait until the front is written; a killed search finds them there.
 
-    silent: why the target does not answer any more; it is not asked again.
+    profile_file: of a profile that is not shipped. silent: why the target does not answer any more; it is not asked again.
     """
 
     place: Path
@@ -48,6 +50,7 @@ class Builder:
     out: Path
     effort: Effort
     target: Target | None
+    profile_file: str | None = None
     silent: str | None = None
 
     def pack_folder(self, final: Final) -> Path:
@@ -58,28 +61,72 @@ class Builder:
         parts = ["edgepack", "build", "--recipe", str(self.out / f"{number}.toml")]
         return shlex.join([*parts, "--out", f"packs/{self.profile.name}-{number}"])
 
-    def built(self, final: Final) -> tuple[Manifest, Report] | None:
-        """None: the candidate cannot be built, which is said."""
-        folder = self.pack_folder(final)
-        try:
-            with hushed():
-                report = build(final.candidate.recipe, self.profile, folder, self.cache, None)
-            assert report is not None, "a search runs in one process"
-        except EdgepackError as error:
-            say(f"pack {final.number} cannot be built: {error.problem}\n  fix: {error.fix}")
-            return None
-        if self.target and report.measurements is None and not self.silent:
+    def all_built(self, finals: Sequence[Final]) -> list[tuple[Final, Manifest, Report]]:
+        """Those of the finals that can be built; the others are said. EdgepackError: none can, so an earlier front stays as it is."""
+        built, reasons = [], []
+        with bar("build the front", len(finals)) as progress:
+            for final in finals:
+                progress.rename(f"build pack {final.number} of {len(finals)}")
+                try:
+                    built.append((final, *self.built(final)))
+                    say(f"pack {final.number}: {final.candidate.plan.student.name()} in {final.candidate.plan.precision}")
+                except EdgepackError as error:
+                    reasons.append(error)
+                    say(f"pack {final.number} cannot be built: {error.problem}\n  fix: {error.fix}")
+                progress.advance()
+        if not built:
+            raise EdgepackError(f"no pack of the front can be built. The first one: {reasons[0].problem}", reasons[0].fix)
+        return built
+
+    def built(self, final: Final) -> tuple[Manifest, Report]:
+        """EdgepackError: the candidate cannot be built."""
+        folder, recipe = self.pack_folder(final), final.candidate.recipe
+        command = composed_command(recipe, self.profile, self.profile_file)
+        remove_stale(folder, command)
+        with hushed():
+            report = build(recipe, self.profile, folder, self.cache, None, command)
+        assert report is not None, "a search runs in one process"
+        if self.target and not self._is_measured(report, self.target) and not self.silent:
             report = self._measured(folder, self.target) or report
         return read_manifest(folder), report
+
+    def _is_measured(self, report: Report, target: Target) -> bool:
+        """Whether the report is of this target already, and measured as thoroughly as is asked for."""
+        measurement = report.measurements
+        return measurement is not None and measurement.target == target.name and measurement.effort == self.effort.name
 
     def _measured(self, folder: Path, target: Target) -> Report | None:
         try:
             with hushed():
                 return measure_pack(folder, effort=self.effort, on=[target])
         except EdgepackError as error:
-            self.silent = f"{target.name} does not answer any more: {error.problem}. Packs that it has not measured have predicted figures."
-            say(self.silent)
+            try:
+                check_answers(target)
+            except EdgepackError:
+                self.silent = f"{target.name} does not answer any more: {error.problem}. The packs that are left have predicted figures."
+                say(self.silent)
+            else:
+                say(f"{target.name} cannot measure this pack, so its figures are predicted: {error.problem}")
             return None
+
+
+def check_answers(target: Target) -> None:
+    """EdgepackError: the target cannot be reached, or cannot measure."""
+    with transport(target).opened(target):
+        pass
+
+
+def remove_stale(folder: Path, command: str) -> None:
+    """Removes a waiting pack that is damaged, or that another command line built: it is then built again, from its stages."""
+    if folder.exists():
+        try:
+            manifest = read_manifest(folder)
+            check_files(folder, manifest)
+        except EdgepackError:
+            shutil.rmtree(folder)
+            return
+        if manifest.command != command:
+            shutil.rmtree(folder)
 
 
 def point_of(final: Final, manifest: Manifest, report: Report, factors: Factors, command: str) -> Point:

@@ -1,5 +1,6 @@
 """Records of a finished search: the packs of its front, what was tried, and what it cost. front.json holds them."""
 
+from math import isfinite, nan
 from typing import Any, Final, Literal
 
 from pydantic import Field
@@ -159,7 +160,9 @@ def _limits(wish: str) -> dict[str, float]:
         try:
             limits[name] = float(value)
         except ValueError:
-            raise EdgepackError(f"--pick {part.strip()}: no number behind the name", f"write {name}=30, or knee") from None
+            limits[name] = nan
+        if not isfinite(limits[name]):
+            raise EdgepackError(f"--pick {part.strip()}: no number behind the name", f"write {name}=30, or knee")
     return limits
 
 

@@ -9,7 +9,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.files import check_output, rename_whole
 from edgepack.core.reading import read_json_object
 from edgepack.search.finals import Final, recipe_text
-from edgepack.search.front import FRONT_FILE, PAGE_FILE, Front
+from edgepack.search.front import FRONT_FILE, PAGE_FILE, Front, pick
 from edgepack.search.page import page
 
 
@@ -36,8 +36,7 @@ def write_front(out: Path, front: Front, finals: Mapping[int, Final], packs: Map
             shutil.copytree(packs[point.number], partial / str(point.number))
             text = recipe_text(finals[point.number], front.profile_wish, out)
             (partial / point.recipe_file).write_text(text, encoding="utf-8")
-        (partial / FRONT_FILE).write_text(json.dumps(front.as_json(), indent=1) + "\n", encoding="utf-8")
-        (partial / PAGE_FILE).write_text(page(front), encoding="utf-8")
+        _write_choice(partial, front)
         if out.exists():
             out.rename(old)
         rename_whole(partial, out)
@@ -47,3 +46,20 @@ def write_front(out: Path, front: Front, finals: Mapping[int, Final], packs: Map
         shutil.rmtree(partial, ignore_errors=True)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def write_pick(out: Path, front: Front, wish: str) -> Front:
+    """The front in `out` with one of its packs picked. EdgepackError: no pack is within the wish; the front stays without a pick."""
+    try:
+        picked = pick(front, wish)
+    except EdgepackError as error:
+        raise EdgepackError(f"{error.problem}. The front is in {str(out)!r}, without a pick", error.fix) from None
+    _write_choice(out, picked)
+    return picked
+
+
+def _write_choice(folder: Path, front: Front) -> None:
+    for name, text in ((FRONT_FILE, json.dumps(front.as_json(), indent=1) + "\n"), (PAGE_FILE, page(front))):
+        written = folder / f".{name}.partial"
+        written.write_text(text, encoding="utf-8")
+        written.replace(folder / name)

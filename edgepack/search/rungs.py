@@ -92,6 +92,13 @@ def materials_of(recipe: Recipe) -> Materials:
     return Materials(gather(recipe.model_copy(update={"vocabulary": None})))
 
 
+def pinned(materials: Materials, recipe: Recipe) -> Materials:
+    """With the commit of a hub model in the recipe, so that whoever builds a pack again gets the same weights."""
+    whole = materials.whole
+    revision = whole.source.revision or recipe.revision
+    return replace(materials, whole=replace(whole, recipe=whole.recipe.model_copy(update={"revision": revision})))
+
+
 def carried(shared: Material, recipe: Recipe, more: dict[str, Any]) -> Material:
     """The shared material with another recipe, and with what it has computed already."""
     material = replace(shared, recipe=recipe)

@@ -1,33 +1,30 @@
 """search(): the whole way from a recipe and a profile to a front of packs and its page."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from edgepack.core.cache import cache_folder, key_of, library_versions
-from edgepack.core.code_graph import code_sha256
+from edgepack.core.cache import cache_folder
 from edgepack.core.errors import EdgepackError
 from edgepack.core.files import check_disk, disk_full_is_said
 from edgepack.core.locks import only_one
 from edgepack.core.progress import bar, say
-from edgepack.core.records import Frozen
-from edgepack.pipeline.keys import CHOOSERS, material_inputs
 from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
 from edgepack.search.candidates import Candidate, Maker, student_signature
 from edgepack.search.clock import Clock
-from edgepack.search.finals import Builder, Final, factors_of, point_of, with_epochs, without_dominated
-from edgepack.search.front import Front, pick
+from edgepack.search.finals import Builder, Final, check_answers, factors_of, point_of, with_epochs, without_dominated
+from edgepack.search.front import Front
 from edgepack.search.pareto import front_of
-from edgepack.search.place import check_front_place, write_front
+from edgepack.search.place import check_front_place, write_front, write_pick
 from edgepack.search.pool import pool_of
-from edgepack.search.rungs import full_texts, materials_of, rungs_of
+from edgepack.search.rungs import full_texts, materials_of, pinned, rungs_of
 from edgepack.search.shared import SharedBench, check_shared, one_width
 from edgepack.search.space import space_of
 from edgepack.search.space_file import read_space
 from edgepack.search.story import story
-from edgepack.search.study import open_study, quiet_optuna
+from edgepack.search.study import check_optuna, open_study, quiet_optuna
+from edgepack.search.study_key import study_key
 from edgepack.search.trials import Bench
 from edgepack.search.tries import Tries
 from edgepack.search.wish import SearchWish
@@ -35,20 +32,6 @@ from edgepack.search.wish import SearchWish
 _FEWEST_PACKS = 5
 _NO_LIMIT = 1_000_000  # trials
 _PACKS_SHARE = 0.9  # of the time that is left goes to the packs; the rest to the page
-
-
-class _StudyInputs(Frozen):
-    """What a study depends on. How many trials, or how long, is not among it: a search goes on where it was."""
-
-    recipe: dict[str, Any]
-    profile: dict[str, Any]
-    material: dict[str, Any]
-    space: list[tuple[str, str]]
-    sampler: str
-    generation: int
-    shared_training: bool
-    code_sha256: str
-    libraries: dict[str, str]
 
 
 def search(
@@ -64,12 +47,15 @@ def search(
     A search that was stopped goes on where it was, whenever it is started again with the same recipe, profile, data, space and seed.
     EdgepackError, before any work: no data, an empty space, budgets that no candidate meets, an `out` that holds something else.
     """
-    wish, cache = wish.checked(), cache or cache_folder()
+    check_optuna()
+    wish, cache, clock = wish.checked(), cache or cache_folder(), Clock(wish.minutes)
+    check_format(recipe)
     if not recipe.data:
         raise EdgepackError("a search needs data: its trials are trained and judged", "give --data, a file or folder with a train split")
     narrowed = read_space(wish.space)
     with only_one(out, "the output"):
-        materials = materials_of(recipe)
+        materials = pinned(materials_of(recipe), recipe)
+        recipe = recipe.model_copy(update={"revision": materials.whole.recipe.revision})
         if not materials.whole.rows("train") or not materials.whole.rows("dev"):
             raise EdgepackError(f"no train split in {recipe.data!r}: a search trains", "give data with a train split")
         teacher = materials.whole.source.shape(materials.whole.task.name)
@@ -78,21 +64,11 @@ def search(
             check_shared(materials, wish.workers, wish.ray)
             space = one_width(space)
         maker = Maker(space, profile, materials).usable()
-        key = key_of(
-            _StudyInputs(
-                recipe=recipe.as_json(),
-                profile=profile.as_json(),
-                material=material_inputs(materials.whole).as_json(),
-                space=[(row.key, repr((row.values, row.low, row.high, row.step))) for row in maker.space.dimensions],
-                sampler=wish.sampler,
-                generation=wish.generation,
-                shared_training=wish.shared_training,
-                code_sha256=code_sha256((__name__,), CHOOSERS),
-                libraries=library_versions(),
-            )
-        )
+        key = study_key(maker, wish)
         check_front_place(out, key)
         check_disk(cache, 200, "the search's results")
+        if wish.target:
+            check_answers(wish.target)
         place = cache / "searches" / key
         with only_one(place, "the study", "wait for it, or search with another --seed"), quiet_optuna(), disk_full_is_said():
             study = open_study(place / "study.sqlite3", 3, wish.sampler, recipe.seed, wish.generation)
@@ -100,7 +76,16 @@ def search(
             bench = Bench(materials, profile, cache)
             judge = SharedBench(bench) if wish.shared_training else bench
             with pool_of(recipe, judge, bench, wish.workers, wish.ray) as pool:
-                return _Run(out, place, key, Tries(study, maker, bench, pool, rungs, Clock(wish.minutes), wish), tell).front()
+                return _Run(out, place, key, Tries(study, maker, bench, pool, rungs, clock, wish), tell).front()
+
+
+def check_format(recipe: Recipe) -> None:
+    """EdgepackError where the recipe asks for more than one format."""
+    if recipe.format in ("auto", "both"):
+        raise EdgepackError(
+            f"--format {recipe.format} makes packs in two formats, and each pack of a search has one",
+            "give --format onnx or tflite, or leave the flag out and let the file of --space vary it",
+        )
 
 
 @dataclass
@@ -209,23 +194,14 @@ class _Run:
             self.out,
             tries.wish.effort,
             tries.wish.target,
+            tries.wish.profile_file,
         )
-        built = []
-        with bar("build the front", len(finals)) as progress:
-            for final in finals:
-                progress.rename(f"build pack {final.number} of {len(finals)}")
-                if (pack := builder.built(final)) is not None:
-                    built.append((final, *pack))
-                    say(f"pack {final.number}: {final.candidate.plan.student.name()} in {final.candidate.plan.precision}")
-                progress.advance()
+        built = builder.all_built(finals)
         factors = factors_of([(manifest, report) for _, manifest, report in built])
         points = [point_of(final, manifest, report, factors, builder.command(final.number)) for final, manifest, report in built]
         if builder.silent:
             self.notes.append(builder.silent)
-        tries.maker = replace(tries.maker, factors=factors)
         front = story(tries, self.key, without_dominated(points), factors, self.notes)
-        if tries.wish.pick:
-            front = pick(front, tries.wish.pick)
         folders = {final.number: builder.pack_folder(final) for final, _, _ in built}
         write_front(self.out, front, {final.number: final for final, _, _ in built}, folders)
-        return front
+        return write_pick(self.out, front, tries.wish.pick) if tries.wish.pick else front

@@ -1,6 +1,7 @@
 """Joins what a search knows into the record that the page shows."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from edgepack.search.candidates import COSTS, Factors
@@ -14,7 +15,7 @@ _VALUES = ("score_drop", "latency_ms", "file_mb")
 
 def story(tries: Tries, key: str, points: tuple[Point, ...], factors: Factors, notes: Sequence[str]) -> Front:
     """The front with all that was tried."""
-    base, whole = tries.maker.space.base, tries.maker.teacher_prediction()
+    base, whole = tries.maker.space.base, replace(tries.maker, factors=factors).teacher_prediction()
     return Front(
         study=key,
         model=base.model,
@@ -37,8 +38,8 @@ def story(tries: Tries, key: str, points: tuple[Point, ...], factors: Factors, n
         cost=Cost(
             minutes=round(tries.clock.spent_s / 60, 2),
             trials=tries.count,
-            trained=len(tries.rows),
-            failed=len(tries.rows) - len(tries.good),
+            trained=tries.count + len(tries.longer),
+            failed=tries.count - sum(row.kind != "sibling" for row in tries.good),
             ruled_out=tries.ruled_out,
         ),
         notes=tuple(notes),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -68,7 +69,7 @@ class Study:
         self.inner.add_trial(
             create_trial(
                 state=state, values=None if values is None else list(values), params=asked.params, distributions=asked.distributions,
-                user_attrs=attributes,
+                user_attrs=attributes, system_attrs=_sampler_notes(asked),
             )
         )  # fmt: skip
 
@@ -119,13 +120,19 @@ class Study:
             return get_param_importances(memory, evaluator=evaluator, params=sorted(names), target=lambda trial: trial.values[of])
 
 
+def check_optuna() -> None:
+    """EdgepackError: optuna, or what it needs to say which settings mattered, is not installed."""
+    for name in ("optuna", "sklearn"):
+        try:
+            import_module(name)
+        except ImportError:
+            raise EdgepackError(f"a search needs {name}, which is not installed", "pip install 'edgepack[search]'") from None
+
+
 def open_study(path: Path, directions: int, sampler: SamplerName, seed: int, generation: int) -> Study:
-    """The study in the file, new or with the trials that an earlier run has finished. EdgepackError: optuna is not installed."""
-    try:
-        import optuna
-        import sklearn  # noqa: F401
-    except ImportError:
-        raise EdgepackError("a search needs optuna, which is not installed", "pip install 'edgepack[search]'") from None
+    """The study in the file, new or with the trials that an earlier run has finished."""
+    import optuna
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with quiet_optuna():
         inner = optuna.create_study(
@@ -147,6 +154,13 @@ def quiet_optuna() -> Iterator[None]:
             yield
     finally:
         optuna.logging.set_verbosity(before)
+
+
+def _sampler_notes(asked: "optuna.trial.BaseTrial") -> dict[str, Any]:
+    """What the sampler keeps with a trial, as the generation that NSGA-II drew it for. A point that no sampler drew has none."""
+    import optuna
+
+    return asked.storage.get_trial_system_attrs(asked._trial_id) if isinstance(asked, optuna.Trial) else {}
 
 
 def _sampler(name: SamplerName, seed: int) -> "optuna.samplers.BaseSampler":

@@ -1,5 +1,6 @@
 """What a search is asked for, beside the recipe and the profile."""
 
+from math import inf
 from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
@@ -38,7 +39,7 @@ class SearchWish(Frozen):
     def checked(self) -> "SearchWish":
         """With a number of trials where neither that nor a time is given. EdgepackError: a number that makes no sense."""
         for name, value in {"--trials": self.trials, "--minutes": self.minutes, "--packs": self.packs, "--workers": self.workers}.items():
-            if value is not None and value <= 0:
+            if value is not None and not 0 < value < inf:
                 raise EdgepackError(f"{name} {value:g} leaves nothing to do", f"give {name} a number above 0, or leave it out")
         if self.generation < 1:
             raise EdgepackError(f"--generation {self.generation}: a generation has at least one trial", "give 1 or more")

@@ -16,6 +16,7 @@ from edgepack.measure.machines.targets import Target
 from edgepack.pack.manifest import read_manifest
 from edgepack.pipeline.build import build
 from edgepack.plan.profile import Budget, load_profile
+from edgepack.plan.recipe import Recipe
 from edgepack.plan.recipe_file import read_recipe
 from edgepack.search.front import Front, pick
 from edgepack.search.search import search
@@ -82,9 +83,10 @@ def test_a_picked_pack_keeps_its_limits(searched):
 
 
 @pytest.mark.slow
-def test_a_target_that_vanishes_is_said_and_the_front_is_written_with_predictions(searched, tiny, narrow):
+def test_a_target_that_vanishes_is_said_and_the_front_is_written_with_predictions(searched, tiny, narrow, monkeypatch):
     front, out, cache = searched
     gone = Target(name="board", address="ssh://nobody@127.0.0.1:9")
+    monkeypatch.setattr("edgepack.search.search.check_answers", lambda target: None)  # as if it had answered when the search began
     again = search(tiny, PI, out, SearchWish(trials=4, packs=2, space=narrow, target=gone), cache)
     assert [point.pack_id for point in again.points] == [point.pack_id for point in front.points]
     assert any("board does not answer any more" in note for note in again.notes)
@@ -105,9 +107,32 @@ def test_ctrl_c_ends_a_search_and_says_how_it_goes_on(tiny, narrow, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_target_that_does_not_answer_is_refused_before_any_trial(tiny, narrow, tmp_path):
+    gone = Target(name="board", address="ssh://nobody@127.0.0.1:9")
+    with pytest.raises(EdgepackError, match="127.0.0.1"):
+        search(tiny, PI, tmp_path / "out", SearchWish(trials=2, space=narrow, target=gone), tmp_path / "cache")
+    assert not (tmp_path / "out").exists() and trials_kept(tmp_path / "cache") == 0
+
+
+def trials_kept(cache):
+    return len(list(cache.glob("searches/*/study.sqlite3")))
+
+
+def test_a_search_without_optuna_says_what_to_install_before_the_demo_is_fetched(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(EdgepackError, match="needs optuna") as error:
+        search(Recipe(), PI, tmp_path / "out", SearchWish(trials=1), tmp_path / "cache")
+    assert "edgepack[search]" in error.value.fix
+
+
 @pytest.mark.parametrize(
     ("flags", "says", "fix"),
     [
+        (["--data", "DATA", "--format", "both"], "--format both makes packs in two formats", "give --format onnx"),
+        (["--data", "DATA", "--format", "auto"], "--format auto makes packs in two formats", "give --format onnx"),
+        (["--data", "DATA", "--measure", "full"], "--measure has no effect without --on", "give --on"),
+        (["--data", "DATA", "--minutes", "nan"], "--minutes nan", "give --minutes a number above 0"),
+        (["--data", "DATA", "--pick", "latency_ms=nan"], "no number behind the name", "write latency_ms=30"),
         ([], "a search needs data", "give --data"),
         (["--data", "DATA", "--trials", "0"], "--trials 0", "give --trials a number above 0"),
         (["--data", "DATA", "--pick", "latencyms=3"], "unknown limit", "did you mean 'latency_ms'"),

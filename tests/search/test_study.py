@@ -85,3 +85,11 @@ def test_a_study_that_is_killed_at_any_moment_holds_whole_trials(tmp_path):
             process.kill()
             process.wait()
     assert run(tmp_path / "killed.sqlite3", 12) == run(tmp_path / "whole.sqlite3", 12)
+
+
+def test_nsga2_breeds_from_the_trials_that_it_drew(tmp_path):
+    run(tmp_path / "s.sqlite3", 12, sampler="nsga2")
+    with quiet_optuna():
+        study = open_study(tmp_path / "s.sqlite3", 2, "nsga2", 0, 4)
+        trial = next(study.ask(12, suggest))
+    assert trial.relative_params, "random draws have none"

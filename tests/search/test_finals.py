@@ -1,0 +1,62 @@
+"""Packs of the front: those that wait from an earlier run, and a front of which none can be built."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from fronts import front
+
+from edgepack.core.errors import EdgepackError
+from edgepack.measure.measurement import QUICK
+from edgepack.pipeline.command import composed_command
+from edgepack.plan.profile import load_profile
+from edgepack.plan.recipe import Recipe
+from edgepack.plan.recipe_file import profile_of
+from edgepack.search.finals import Builder, Final, remove_stale
+from edgepack.search.place import write_pick
+from edgepack.search.rungs import materials_of, pinned
+
+PI = load_profile("raspberry-pi")
+
+
+def test_a_damaged_pack_that_waits_is_removed_so_that_it_is_built_again(tmp_path):
+    waiting = tmp_path / "waiting"
+    waiting.mkdir()
+    (waiting / "pack.json").write_text("{")
+    remove_stale(waiting, "edgepack build")
+    assert not waiting.exists()
+    remove_stale(waiting, "edgepack build")
+
+
+def test_where_no_pack_can_be_built_an_error_says_why(tmp_path):
+    builder = Builder(tmp_path / "packs", tmp_path / "cache", PI, tmp_path / "out", QUICK, None)
+    candidate = SimpleNamespace(recipe=Recipe(model=str(tmp_path / "nowhere"), format="onnx"))
+    with pytest.raises(EdgepackError, match="no pack of the front can be built"):
+        builder.all_built([Final(1, 0, "", candidate)])
+
+
+def test_a_wish_that_no_pack_meets_leaves_the_front_without_a_pick(tmp_path):
+    written = front(picked=None, picked_by=None)
+    with pytest.raises(EdgepackError, match="without a pick"):
+        write_pick(tmp_path, written, "file_mb=0.001")
+    assert write_pick(tmp_path, written, "knee").picked is not None
+    assert {path.name for path in tmp_path.iterdir()} == {"front.json", "index.html"}
+
+
+def test_a_profile_of_the_users_own_is_named_by_its_file():
+    recipe = Recipe(model="m")
+    assert "--profile /boards/mine" in composed_command(recipe, PI, "/boards/mine")
+    assert "--profile raspberry-pi" in composed_command(recipe, PI)
+
+
+def test_a_recipe_file_that_names_a_profile_without_a_suffix_finds_it_beside_itself(tmp_path):
+    (tmp_path / "boards").mkdir()
+    (tmp_path / "boards" / "mine").touch()
+    (tmp_path / "1.toml").write_text('profile = "boards/mine"')
+    assert profile_of(tmp_path / "1.toml") == str(tmp_path / "boards" / "mine")
+
+
+def test_the_commit_of_a_hub_model_is_in_the_recipes_of_the_packs(tiny):
+    materials = materials_of(tiny)
+    hub = replace(materials, whole=replace(materials.whole, source=replace(materials.whole.source, revision="abc")))
+    assert pinned(hub, tiny).whole.recipe.revision == "abc" and pinned(materials, tiny).whole.recipe.revision is None

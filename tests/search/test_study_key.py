@@ -1,0 +1,72 @@
+"""The key of a study holds every input of its trials."""
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from edgepack.core.code_graph import modules_of
+from edgepack.pipeline.keys import kernel_environment, take_kernel_environment
+from edgepack.plan.profile import load_profile
+from edgepack.search.candidates import Maker
+from edgepack.search.rungs import materials_of
+from edgepack.search.space import Dimension, Space
+from edgepack.search.study_key import stage_roots, study_key
+from edgepack.search.wish import SearchWish
+
+
+@pytest.fixture(scope="module")
+def maker(tiny):
+    materials = materials_of(tiny)
+    space = Space(tiny, materials.whole.source.shape(materials.whole.task.name), (Dimension("smoothing", (), 0.1, 1.0),))
+    return Maker(space, load_profile("raspberry-pi"), materials)
+
+
+def with_dimension(maker, dimension):
+    return replace(maker, space=replace(maker.space, dimensions=(dimension,)))
+
+
+def test_the_code_of_every_step_and_scheme_is_in_the_key():
+    modules = modules_of(stage_roots())
+    wanted = (
+        "compress.pruning",
+        "compress.layers",
+        "compress.factorization",
+        "quantize.gptq",
+        "quantize.schemes.onnx_int8",
+        "search.tries",
+    )
+    assert not {f"edgepack.{name}" for name in wanted} - modules
+
+
+def test_a_logarithmic_range_and_an_even_one_are_two_studies(maker):
+    other = with_dimension(maker, Dimension("smoothing", (), 0.1, 1.0, logarithmic=True))
+    assert study_key(other, SearchWish()) != study_key(maker, SearchWish())
+
+
+def test_a_corpus_with_other_texts_is_another_study(maker, tmp_path):
+    corpus = tmp_path / "corpus.txt"
+    keys = set()
+    for text in ("good\nbad\n", "good\nworse\n"):
+        corpus.write_text(text)
+        fresh = replace(maker, materials=materials_of(maker.space.base))
+        fresh = with_dimension(fresh, Dimension("vocabulary", (None, str(corpus))))
+        keys.add(study_key(fresh, SearchWish()))
+    assert len(keys) == 2
+
+
+def test_other_threads_and_other_bytes_of_the_data_are_other_studies(maker, monkeypatch):
+    before = study_key(maker, SearchWish())
+    monkeypatch.setenv("OMP_NUM_THREADS", str(int(os.environ.get("OMP_NUM_THREADS", "1")) + 1))
+    assert study_key(maker, SearchWish()) != before
+    monkeypatch.undo()
+    whole = maker.materials.whole
+    resaved = replace(maker, materials=replace(maker.materials, whole=replace(whole, data=replace(whole.data, sha256="0" * 64))))
+    assert study_key(resaved, SearchWish()) != before
+
+
+def test_a_worker_takes_the_kernels_variables_of_its_search_and_no_others(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    take_kernel_environment({"MKL_CBWR": "AVX2"})
+    assert kernel_environment() == {"MKL_CBWR": "AVX2"}
