@@ -5,6 +5,9 @@ Runs on the device with numpy and one of them. Importing it imports the runtime.
 
 from __future__ import annotations
 
+import ctypes
+import platform
+
 try:
     from ai_edge_litert import __version__ as version
     from ai_edge_litert import interpreter as litert
@@ -20,6 +23,7 @@ except ImportError:
     NAME = "tflite-runtime"
 import numpy as np
 
+_HWCAP, _ATOMICS, _DOT_PRODUCTS = 16, 1 << 8, 1 << 20  # of getauxval on 64-bit ARM
 IN_MEMORY = ":memory:"  # where XNNPACK keeps packed weights that no file holds
 __all__ = ["IN_MEMORY", "NAME", "Compiled", "compiled", "litert", "opened", "padded", "shortest_bucket", "version"]
 
@@ -30,7 +34,7 @@ def opened(weights, buckets, threads, cache=IN_MEMORY) -> dict:
     weights: weight_source.Weights. The lengths share packed weights where the runtime can do that: three of them take 42 MB over an
     empty runtime then, and 69 where each packs its own (MiniLM in int8). cache: see `compiled`.
     """
-    if NAME != "litert":
+    if NAME != "litert" or _is_older_arm():
         return _interpreted(weights, buckets, threads)
     model = compiled(weights, threads, cache)
     return {length: Compiled(model, "s{}".format(length)) for length in buckets}
@@ -41,6 +45,14 @@ def _interpreted(weights, buckets, threads) -> dict:
     weights.forget()
     interpreter.allocate_tensors()  # packs the weights: a session that has not is not loaded
     return {length: interpreter.get_signature_runner("s{}".format(length)) for length in buckets}
+
+
+def _is_older_arm() -> bool:
+    """Whether this is a CPU of ARMv8.0, such as a Cortex-A53 or A72: what compiles files in LiteRT's wheel ends by SIGILL there."""
+    if platform.machine() != "aarch64":
+        return False
+    abilities = ctypes.CDLL(None).getauxval(_HWCAP)
+    return not (abilities & _ATOMICS and abilities & _DOT_PRODUCTS)
 
 
 def _source(weights) -> dict:
