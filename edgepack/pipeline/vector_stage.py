@@ -47,7 +47,7 @@ def with_codes(folder: Path, state: BuildState, answers: dict[str, Any]) -> tupl
     is_unit = answers["similarity"] == "cosine"
     train = _vectors(folder, plan, _some(material.train, _TRAIN_TEXTS, material.recipe.seed), is_unit)
     answers = answers | {"codes": codes_of(train, plan.vectors.kind)}
-    details = {"kind": plan.vectors.kind, "index_bytes_a_text": len(train[0]) * VECTOR_BITS[plan.vectors.kind] // 8}
+    details = {"kind": plan.vectors.kind, "index_bytes_a_text": index_bytes(len(train[0]), plan.vectors.kind)}
     details |= {"index_smaller": 32 // VECTOR_BITS[plan.vectors.kind], "train_texts": len(train)}
     searched = _vectors(folder, plan, _some(material.test, _SEARCHED_TEXTS, material.recipe.seed), is_unit)
     details |= recall(searched, answers)
@@ -56,6 +56,11 @@ def with_codes(folder: Path, state: BuildState, answers: dict[str, Any]) -> tupl
     again = f", finds {details['recall_at_10']:.1%} of the nearest {NEAREST} again" if "recall_at_10" in details else ""
     say(f"  {summary(row)}{again}")
     return answers, row
+
+
+def index_bytes(width: int, kind: VectorKind) -> int:
+    """Of a text's code in an index: a vector's last byte may be filled in part."""
+    return -(-width * VECTOR_BITS[kind] // 8)
 
 
 def codes_of(vectors: np.ndarray, kind: VectorKind) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from edgepack.model.checkpoint import load_checkpoint
 from edgepack.model.evaluation import run_model
 from edgepack.model.structure import count_params
 from edgepack.model.tiny_model import tiny_model
+from edgepack.pipeline.architecture_checks import EXPORTS, Subject
 from edgepack.pipeline.check_architecture import check_architecture
 from edgepack.pipeline.checks import products_in_float
 from edgepack.plan import architectures
@@ -47,6 +48,13 @@ def failures(result):
 def test_a_family_is_cut_reloaded_and_narrowed(family):
     result = check_architecture(family, with_files=False)
     assert failures(result) == [] and result.ok and len(result.checks) == 7
+
+
+@pytest.mark.slow
+def test_both_files_of_an_encoder_in_onnx_are_checked(tmp_path):
+    assert EXPORTS["ONNX"](Subject(FAMILIES["bert"], tmp_path)) == "the outputs are torch's"
+    masked = ["attention_mask" in json.loads(path.read_text())["inputs"] for path in tmp_path.glob("*/runnable.json")]
+    assert sorted(masked) == [False, True]
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from test_schemes import RUNTIMES, cosine, exported, tiny
 
 from edgepack.core.errors import EdgepackError
@@ -60,6 +61,22 @@ def test_grids_for_the_curve_are_coarser_and_finer_than_the_one_that_ships(tmp_p
     assert result[0] < ships.details["bits"] < result[1] < result[2]
     assert ships.details["half_zero_bits"] > ships.details["bits"] and ships.details["half_zero_signal_db"] < ships.details["signal_db"]
     assert np.isfinite(ships.details["signal_db"])
+
+
+@pytest.mark.slow
+def test_a_trained_grid_is_not_a_finer_point_of_its_own_curve(tmp_path):
+    model, task, texts = tiny(tmp_path / "model", False)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, torch.nn.Linear | torch.nn.Embedding):
+                step = 0.8 * module.weight.std()
+                module.weight.copy_((module.weight / step).round() * step)
+    exported(tmp_path / "fp32", "onnx", model, task, False)
+    calibration = CalibrationTexts(lambda: texts * 4, lambda count: (texts[:12], texts[12:]), is_precision_fixed=True)
+    step = Quantize(precision="int8", sensitive=0, smoothing=0.0, mean_bits=2.4, why="")
+    *curve, ships = candidates(step, tmp_path / "fp32", calibration)
+    assert ships.details["bits"] == pytest.approx(2.4, abs=0.25)
+    assert all(abs(candidate.details["bits"] - ships.details["bits"]) > 0.1 for candidate in curve)
 
 
 @pytest.mark.slow

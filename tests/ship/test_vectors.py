@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jvm import answers_of, needs_java
 
-from edgepack.pipeline.vector_stage import codes_of, recall
+from edgepack.pipeline.vector_stage import codes_of, index_bytes, recall
 from edgepack.ship.load import device_module
 
 SCRIPT = Path(__file__).parent.parent / "javascript" / "vectors.mjs"
@@ -98,6 +98,15 @@ def test_a_search_is_what_plain_numpy_gives(width, count, seed, kind, rescore):
             assert [hit.place for hit in hits] == [hit.place for hit in sorted(hits, key=lambda hit: (-hit.score, hit.place))]
             continue
         assert [(hit.place, hit.score) for hit in hits] == wanted
+
+
+@pytest.mark.parametrize("width", [1, 8, 100, 384])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_report_s_bytes_of_a_text_are_those_of_an_index(kind, width):
+    index = index_of(stated(drawn(30, width), kind))
+    empty = len(index.to_bytes())
+    index.add(drawn(1, width))
+    assert index_bytes(width, kind) == len(index.to_bytes()) - empty
 
 
 def test_scores_are_about_the_cosines_that_they_stand_for():

@@ -26,6 +26,7 @@ from edgepack.quantize.sensitivity import most_sensitive, sensitivity_records
 from edgepack.tasks.common.task import Features
 
 _CURVE_STEP = 0.6  # bits between the points of the report's curve
+_SAME_POINT = 0.1  # bits
 _UNFUSED_FILE = "quantized.onnx"
 
 
@@ -40,8 +41,8 @@ def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Itera
         running, _ = running_texts(texts)
         quantized = quantized_products(prepared.model, step.reduce_range, (), prepared.ranges)
         grid = weighed(model, prepared, quantized, step, feeds_of(model, running))
-        yield from _of_curve(grid, recipe, step)
         coarse, details = grid.at(step.mean_bits)
+        yield from _of_curve(grid, recipe, step, details["bits"])
         recipe += f" on a coarse grid, {details['bits']:.2f} bits a weight"
         yield Candidate(recipe, step.precision, partial(write_int8, coarse), prepared.details | details)
         return
@@ -65,12 +66,14 @@ def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Itera
     )
 
 
-def _of_curve(grid: Weighed, recipe: str, step: Quantize) -> Iterator[Candidate]:
+def _of_curve(grid: Weighed, recipe: str, step: Quantize, shipped_bits: float) -> Iterator[Candidate]:
     """Points beside the one that is shipped: a coarser grid, a finer one, and int8 as fine as it can be."""
     for bits in (step.mean_bits - _CURVE_STEP, step.mean_bits + _CURVE_STEP):
         try:
             model, details = grid.at(bits)
         except EdgepackError:  # no grid comes to it
+            continue
+        if abs(details["bits"] - shipped_bits) < _SAME_POINT:  # a grid that a training made stays as it is: it has no finer one
             continue
         name = f"{recipe} on a coarse grid, {details['bits']:.2f} bits a weight, for the curve"
         yield Candidate(name, step.precision, partial(write_int8, model), {"bits": details["bits"]}, for_curve=True)
