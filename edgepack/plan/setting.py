@@ -70,6 +70,11 @@ class SettingField:
         return get_args(self.annotation) if get_origin(self.annotation) is Literal else ()
 
     @property
+    def is_whole(self) -> bool:
+        """Whether it takes whole numbers only."""
+        return self.annotation is int
+
+    @property
     def default_text(self) -> str | None:
         """What happens where it is left out, for people."""
         if self.setting.unset is not None or self.default is None or self.default == "":

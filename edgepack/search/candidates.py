@@ -6,6 +6,7 @@ from typing import Any
 
 from edgepack.core.cache import key_of
 from edgepack.core.errors import EdgepackError
+from edgepack.core.progress import say
 from edgepack.core.records import Frozen
 from edgepack.plan.choice import broken_budgets, choose, supported_runtime
 from edgepack.plan.cost_model import Prediction, predict
@@ -72,14 +73,23 @@ class Maker:
     def budget(self) -> Budget:
         return self.profile.budget.overridden_by(self.space.base.budget)
 
-    def usable(self) -> "Maker":
-        """Without a vocabulary cut in the space, where it would save almost nothing on this data."""
+    def usable(self, is_wished: bool = False) -> "Maker":
+        """Without a vocabulary cut in the space, where it would save almost nothing on this data, which is said.
+
+        is_wished: the user lists the vocabulary among what varies. EdgepackError: then a cut that is not possible.
+        """
         for dimension in self.space.dimensions:
             if dimension.key == "vocabulary":
                 try:
                     for value in dimension.values:
                         self.materials.with_cut(self.space.base.model_copy(update={"vocabulary": value}))
-                except EdgepackError:
+                except EdgepackError as error:
+                    if is_wished:
+                        raise EdgepackError(
+                            f"the file of --space lists a vocabulary that cannot be cut: {error.problem}",
+                            "take it out of the list, or write vocabulary = false",
+                        ) from None
+                    say(f"the search leaves the vocabulary as it is: {error.problem}")
                     left = tuple(each for each in self.space.dimensions if each is not dimension)
                     return replace(self, space=replace(self.space, dimensions=left))
         return self

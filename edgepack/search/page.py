@@ -9,7 +9,8 @@ from edgepack.report.records import BUDGETS
 from edgepack.report.scatter import Dot, scatter
 from edgepack.report.write import rendered
 from edgepack.search.candidates import COSTS
-from edgepack.search.front import Front, Point, Tried
+from edgepack.search.front import Figure, Front, Point, Tried
+from edgepack.tasks.common.scores import Score
 
 _AXES = {"latency_ms": "latency in ms", "file_mb": "file in MB", "ram_mb": "memory in MB", "load_ms": "cold load in ms"}
 _VALUES = {"score_drop": "the score", "latency_ms": "the latency", "file_mb": "the file's size"}
@@ -28,6 +29,7 @@ def page(front: Front) -> str:
         "front.html.j2",
         front=front,
         headline=headline(front),
+        origins=origins(front),
         charts=[_chart(front, name) for name in COSTS],
         importance=_importance(front),
         progress=_progress(front),
@@ -48,10 +50,19 @@ def headline(front: Front) -> str:
     best = min(within, key=lambda point: point.score_drop or 0.0)
     quick = min(within, key=lambda point: point.latency_ms.value)
     first = f"{len(within)} of {len(front.points)} packs keep every budget of {front.profile}. "
-    first += f"Pack {best.number} has the best score: {_lost(best)} at {best.latency_ms.value:.3g} ms and {best.file_mb.value:.3g} MB."
+    first += f"Pack {best.number} has the best score: {_lost(best)} at {_said(best.latency_ms, 'ms')} and {best.file_mb.value:.3g} MB."
     if quick is best:
         return first + " It is the fastest too."
-    return first + f" Pack {quick.number} is the fastest: {quick.latency_ms.value:.3g} ms, {_lost(quick)}."
+    return first + f" Pack {quick.number} is the fastest: {_said(quick.latency_ms, 'ms')}, {_lost(quick)}."
+
+
+def origins(front: Front) -> list[str]:
+    """Where the packs' figures come from, but for files, which are measured always."""
+    return sorted({getattr(point, name).origin for point in front.points for name in COSTS if name != "file_mb"})
+
+
+def _said(figure: Figure, unit: str) -> str:
+    return f"{figure.value:.3g} {unit} ({figure.origin})"
 
 
 def _lost(point: Point) -> str:
@@ -86,12 +97,18 @@ def _large(point: Point, name: str, is_picked: bool) -> Dot:
     figure, drop = getattr(point, name), point.score_drop or 0.0
     low = high = None
     if point.score is not None and point.low is not None and point.high is not None:
-        scale = 100 if point.score <= 1.0 else 1
-        below, above = abs(point.high - point.score) * scale, abs(point.score - point.low) * scale
-        low, high = drop - below, drop + above
+        low, high = _whisker(Score(metric=point.metric or "", value=point.score, low=point.low, high=point.high, rows=0), drop)
     text = f"pack {point.number}: {drop:+.2f} points lost, {figure.value:.3g} {figure.origin}"
     kind = "picked" if is_picked else "over" if point.over else "part0"
     return Dot(figure.value, drop, kind, text, str(point.number), f"#pack-{point.number}", low, high)
+
+
+def _whisker(score: Score, drop: float) -> tuple[float, float]:
+    """The points lost at both ends of the score's interval. drop: at the score itself, which tells what the teacher scored."""
+    value = score.value / (1 + drop / 100) if score.lower_is_better else score.value + drop / 100
+    teacher = score.model_copy(update={"value": value})
+    ends = [score.model_copy(update={"value": end}).drop_from(teacher) for end in (score.low, score.high)]
+    return min(ends), max(ends)
 
 
 def _importance(front: Front) -> list[Markup]:

@@ -61,9 +61,9 @@ def search(
         teacher = materials.whole.source.shape(materials.whole.task.name)
         space = space_of(recipe, profile, teacher, narrowed)
         if wish.shared_training:
-            check_shared(materials, wish.workers, wish.ray)
+            check_shared(materials, wish.workers, wish.ray, narrowed)
             space = one_width(space)
-        maker = Maker(space, profile, materials).usable()
+        maker = Maker(space, profile, materials).usable(bool(narrowed.get("vocabulary")))
         key = study_key(maker, wish)
         check_front_place(out, key)
         check_disk(cache, 200, "the search's results")

@@ -1,5 +1,6 @@
 """Trials that are cut out of one shared model and judged in seconds: see compress/supernet.py. Packs are trained alone."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from edgepack.plan.student import student_layers
 from edgepack.plan.student_size import parse_student
 from edgepack.search.rungs import Materials, Rung, full_texts, materials_of
 from edgepack.search.space import HIDDEN, Space
+from edgepack.search.space_file import Narrowed
 from edgepack.search.trials import Bench, Outcome
 from edgepack.tasks.common.scores import Score
 
@@ -72,13 +74,33 @@ class SharedBench:
         self.parts = Bench(materials_of(of_network), self.plain.profile, self.plain.cache)
 
 
-def check_shared(materials: Materials, workers: int, cluster: str | None) -> None:
-    """EdgepackError where a shared model cannot stand for the model."""
+def check_shared(materials: Materials, workers: int, cluster: str | None, narrowed: Mapping[str, Narrowed | bool]) -> None:
+    """EdgepackError where a shared model cannot stand for the model, or cannot be cut into the students that are wished for.
+
+    narrowed: what the file of --space says. The parts of a shared model are as wide as the teacher.
+    """
     if workers > 1 or cluster is not None:
         raise EdgepackError("--shared-training judges its trials in one process", "leave --workers and --ray out")
     if materials.whole.source.sentence is not None:
         raise EdgepackError(
             "--shared-training is not for sentence-transformers folders: their pooling lies beside the model", "leave it out"
+        )
+    _check_widths(materials, narrowed)
+
+
+def _check_widths(materials: Materials, narrowed: Mapping[str, Narrowed | bool]) -> None:
+    recipe, whole = materials.whole.recipe, materials.whole
+    width = whole.source.shape(whole.task.name).hidden
+    if recipe.student is not None and not (size := parse_student(recipe.student)).is_same and size.hidden != width:
+        raise EdgepackError(
+            f"--shared-training judges parts of the teacher, which are {width} wide, and --student is {recipe.student}",
+            f"give a size of that width, such as 3x{width}, or leave one of the two flags out",
+        )
+    wish = narrowed.get("student")
+    if isinstance(wish, Narrowed) and (wish.values or wish.hidden):
+        raise EdgepackError(
+            f"--shared-training judges parts of the teacher, which are {width} wide, and the file of --space lists students of other sizes",
+            "list layers only: student = { layers = [2, 3, 4] }",
         )
 
 

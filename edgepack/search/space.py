@@ -178,7 +178,15 @@ def _of_field(
     if wish is not None and wish.values:
         values: tuple[Any, ...] = wish.values
     elif wish is not None and wish.low is not None:
-        yield Dimension(key, (), wish.low, wish.high or wish.low, wish.step or searched.step, wish.logarithmic or False, searched)
+        yield Dimension(
+            key,
+            (),
+            wish.low,
+            wish.high or wish.low,
+            wish.step or (None if wish.logarithmic else searched.step),
+            wish.logarithmic or False,
+            searched,
+        )
         return
     elif searched.values or searched.low is None:
         values = searched.values or field.choices or (False, True)

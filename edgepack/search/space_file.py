@@ -71,19 +71,42 @@ def _narrowed(place: str, field: SettingField, key: str, value: Any) -> Narrowed
         raise EdgepackError(f"{where} has an unknown key: {unknown[0]!r}", did_you_mean(unknown[0], known))
     if key == "student":
         return Narrowed(layers=_counts(where, value, "layers"), hidden=_counts(where, value, "hidden"))
-    numbers = {name: value.get(name) for name in ("low", "high", "step")}
-    wrong = [
-        name for name, number in numbers.items() if number is not None and (isinstance(number, bool) or not isinstance(number, int | float))
-    ]
-    if wrong or numbers["low"] is None or numbers["high"] is None or not numbers["low"] < numbers["high"]:
+    return _range(place, field, where, value)
+
+
+def _range(place: str, field: SettingField, where: str, value: Mapping[str, Any]) -> Narrowed:
+    low, high, step = (value.get(name) for name in ("low", "high", "step"))
+    if not _is_number(low) or not _is_number(high) or not (step is None or _is_number(step)) or not low < high:
         raise EdgepackError(f"{where} is no range: {value}", "give low and a larger high, both numbers, and a step where there are steps")
-    if numbers["step"] is not None and numbers["step"] <= 0:
-        raise EdgepackError(f"{where} has a step of {numbers['step']}", "give a step above 0")
-    for name in ("low", "high"):
-        _check(place, field, numbers[name])
-    return Narrowed(
-        logarithmic=bool(value.get("logarithmic", False)), **{name: None if n is None else float(n) for name, n in numbers.items()}
-    )
+    if step is not None and step <= 0:
+        raise EdgepackError(f"{where} has a step of {step}", "give a step above 0")
+    logarithmic = bool(value.get("logarithmic", False))
+    if logarithmic and (low <= 0 or step is not None):
+        raise EdgepackError(
+            f"{where} is logarithmic, so it needs a low above 0 and has no steps: {value}", "correct that, or leave logarithmic out"
+        )
+    if field.choices or field.is_whole:
+        return _whole_range(place, field, where, value)
+    for end in (low, high):
+        _check(place, field, end)
+    return Narrowed(low=float(low), high=float(high), step=None if step is None else float(step), logarithmic=logarithmic)
+
+
+def _whole_range(place: str, field: SettingField, where: str, value: Mapping[str, Any]) -> Narrowed:
+    """The values of a setting that takes whole numbers, or some of them, only."""
+    low, high, step = (value.get(name) for name in ("low", "high", "step"))
+    if not all(isinstance(number, int) for number in (low, high, step)):
+        raise EdgepackError(
+            f"{where} takes no fractions, and {value} would draw them", "list its values, or give a whole low, high and step"
+        )
+    values = tuple(range(low, high + 1, step))
+    for each in values:
+        _check(place, field, each)
+    return Narrowed(values=values)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _counts(where: str, value: Mapping[str, Any], name: str) -> tuple[int, ...]:

@@ -271,7 +271,8 @@ class Tries:
         self._read()
         lost = f"{outcome.score_drop:+.2f} points lost" if outcome.score_drop is not None else outcome.failure or "no score on this data"
         shape = f"{asked.candidate.plan.student.name()} in {asked.candidate.plan.precision}"
-        figures = f"{costs['latency_ms']:.1f} ms, {costs['file_mb']:.1f} MB predicted" if outcome.failure is None else ""
+        written = "predicted" if outcome.file_mb is None else "written"
+        figures = f"{costs['latency_ms']:.1f} ms predicted, {costs['file_mb']:.1f} MB {written}" if outcome.failure is None else ""
         say(f"trial {asked.number + 1}: {shape}, {lost}, {figures}, {outcome.seconds:.0f} s")
 
     def _read(self) -> None:

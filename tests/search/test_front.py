@@ -9,8 +9,10 @@ from edgepack.plan.profile import Budget
 from edgepack.report.scatter import Dot, scatter
 from edgepack.search.finals import without_dominated
 from edgepack.search.front import Front, check_pick, pick
-from edgepack.search.page import headline, page
+from edgepack.search.page import _whisker, headline, page
 from edgepack.search.pareto import dominates
+from edgepack.tasks import all_tasks
+from edgepack.tasks.common.scores import Score
 
 
 @pytest.mark.parametrize(
@@ -94,3 +96,16 @@ def test_the_page_fits_a_screen_and_a_click_leads_to_the_pack(tmp_path, width):
         assert shown.locator("figure svg circle").count() > 100
         shown.locator('svg a[href="#pack-3"] circle').first.click()
         assert shown.url.endswith("#pack-3") and shown.locator("#pack-3").is_visible()
+
+
+def test_every_figure_says_where_it_comes_from():
+    text = page(front())
+    assert "as it came (predicted)" in text and "Latency, memory and load are measured or predicted" in text
+    assert "48 ms (predicted)" in headline(front())
+
+
+def test_a_perplexitys_interval_is_in_per_cent_as_its_loss_is():
+    metric = next(task.metric for task in all_tasks() if task.lower_is_better)
+    score = Score(metric=metric, value=22.0, low=20.0, high=24.0, rows=10)
+    assert _whisker(score, 10.0) == pytest.approx((0.0, 20.0))
+    assert _whisker(Score(metric="accuracy", value=0.9, low=0.88, high=0.92, rows=10), 1.0) == pytest.approx((-1.0, 3.0))

@@ -112,6 +112,10 @@ def test_a_file_narrows_what_varies(tmp_path):
         ("prune_ffn = { low = 0.0, high = 0.5, stp = 0.1 }", "stp", "step"),
         ("prune_ffn = 0.5", "no list", "list of values"),
         ('data = ["d"]', "does not vary", "--data"),
+        ("smoothing = { low = 0.0, high = 1.0, logarithmic = true }", "logarithmic", "logarithmic out"),
+        ("smoothing = { low = 0.1, high = 1.0, step = 0.1, logarithmic = true }", "no steps", "logarithmic out"),
+        ("iterations = { low = 1, high = 4 }", "no fractions", "whole low"),
+        ("embedding_bits = { low = 4, high = 8 }", "no fractions", "list its values"),
         ("student = { layers = [] }", "lists no value", "at least one"),
     ],
 )
@@ -120,6 +124,14 @@ def test_a_wrong_file_is_refused_by_its_key(tmp_path, text, problem, fix):
     with pytest.raises(EdgepackError) as error:
         read_space(tmp_path / "space.toml")
     assert problem in error.value.problem and fix in error.value.fix, error.value
+
+
+def test_a_range_of_whole_numbers_draws_whole_numbers_and_a_logarithmic_one_has_no_steps(tmp_path):
+    (tmp_path / "space.toml").write_text(
+        "iterations = { low = 1, high = 4, step = 1 }\nsmoothing = { low = 0.1, high = 1.0, logarithmic = true }\n"
+    )
+    found = {each.key: each for each in space_of(OPEN, PI, MINILM, read_space(tmp_path / "space.toml")).dimensions}
+    assert found["iterations"].values == (1, 2, 3, 4) and found["smoothing"].step is None
 
 
 def test_a_width_that_no_student_has_is_refused(tmp_path):

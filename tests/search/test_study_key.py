@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from edgepack.core.code_graph import modules_of
+from edgepack.core.errors import EdgepackError
 from edgepack.pipeline.keys import kernel_environment, take_kernel_environment
 from edgepack.plan.profile import load_profile
 from edgepack.search.candidates import Maker
@@ -66,7 +67,13 @@ def test_other_threads_and_other_bytes_of_the_data_are_other_studies(maker, monk
 
 
 def test_a_worker_takes_the_kernels_variables_of_its_search_and_no_others(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    monkeypatch.setattr(os, "environ", {"OMP_NUM_THREADS": "1", "MKL_CBWR": "COMPATIBLE"})
     take_kernel_environment({"MKL_CBWR": "AVX2"})
     assert kernel_environment() == {"MKL_CBWR": "AVX2"}
+
+
+def test_a_vocabulary_that_cannot_be_cut_is_said_and_refused_where_the_user_lists_it(maker, tmp_path, capsys):
+    missing = with_dimension(maker, Dimension("vocabulary", (None, str(tmp_path / "none.txt"))))
+    with pytest.raises(EdgepackError, match=r"none\.txt"):
+        missing.usable(True)
+    assert missing.usable().space.dimensions == () and "none.txt" in capsys.readouterr().err
