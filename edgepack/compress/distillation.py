@@ -24,6 +24,7 @@ from edgepack.plan.training_settings import STATED_RATE, Training
 
 _PROJECTION = "edgepack_projection"  # lives on the student while it trains, so that checkpoints hold it
 _DEV_INPUTS = 500  # what the best checkpoint is chosen by
+_LEAST_MINUTES = 0.05  # for the training itself, where the teacher and the test of rates took the time
 
 
 def distill(model: nn.Module, step: Distill, context: StageContext) -> nn.Module:
@@ -60,10 +61,13 @@ def _trained_by_need(student: nn.Module, step: Distill, context: StageContext, l
     count = len(whole.features)
     judge = distance_judge(loss, lesson.dev, targets[count:]) if lesson.dev else None
     course = Course(most_steps(count, step.batch_rows, step.share))
-    settings = _settings(step)
+    settings, seconds = _settings(step), lesson.seconds
     if step.learning_rate is None and judge is not None:
-        tried = Lesson(whole.features, targets[:count], judge)
-        settings = settings.model_copy(update={"learning_rate": fitting_rate(student, step.batch_rows, loss, tried, context)})
+        rate, tested_seconds = fitting_rate(student, step.batch_rows, loss, Lesson(whole.features, targets[:count], judge), context)
+        settings, seconds = settings.model_copy(update={"learning_rate": rate}), seconds + tested_seconds
+    if settings.minutes:
+        left = max(min(_LEAST_MINUTES, settings.minutes), settings.minutes - seconds / 60)
+        settings = settings.model_copy(update={"minutes": left})
     student = train(student, whole.features, targets[:count], loss, settings, context.folder, context.seed, _title(step), judge, course)
     context.details.update({"steps": course.last, "texts": count, "learning_rate": settings.learning_rate or STATED_RATE})
     if course.climbing:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
@@ -26,6 +25,7 @@ from edgepack.core.files import hashes_under, write_atomically
 from edgepack.core.progress import Bar, bar, say
 from edgepack.core.reading import read_json_object
 from edgepack.model.batches import Ordered, batch_order, collate
+from edgepack.model.best_checkpoint import is_best_intact, keep_best, load_best, remove_best
 from edgepack.model.checkpoint import quiet_transformers
 from edgepack.model.course import Course
 from edgepack.model.evaluation import pad_id_of, takes_types, use_all_cores
@@ -39,7 +39,6 @@ _CHECKS_A_SAVE = 3  # of a course
 _TIMED_END = 0.25  # share of a time limit in which a course's rates fall
 _PLAIN_EPOCHS = 5  # where neither epochs nor a course say how long
 
-_BEST = "best.safetensors"  # weights of the best checkpoint, where one is chosen
 _SPARE_SECONDS = 2.0  # kept of a time limit for what comes after the last step
 
 BatchLoss = Callable[[nn.Module, dict[str, torch.Tensor], Any], torch.Tensor]
@@ -79,7 +78,7 @@ def train(  # noqa: PLR0913, PLR0917
             f"{world_size()} processes cannot share batches of {batch_rows} rows", f"choose a --batch-rows that {world_size()} divides"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    agreed(_last_complete(folder) is not None if is_first() else False)  # the first process tidies up before the others look
+    agreed(_tidied(folder) if is_first() else False)  # the first process does it before the others look
     resume = _last_complete(folder)
     clock = _Clock(spent_seconds(folder))
     if course and resume:
@@ -99,8 +98,9 @@ def train(  # noqa: PLR0913, PLR0917
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     model = model.eval().cpu()
-    if (folder / _BEST).is_file() and (settings.minutes or course):
-        model.load_state_dict(load_file(folder / _BEST), strict=False)  # tied weights are stored once
+    if settings.minutes or course:
+        agreed(True)  # the first process may still write them
+        load_best(folder, model)
     return model
 
 
@@ -192,15 +192,9 @@ class _Follow(TrainerCallback):
         """The score, in the first process."""
         if not is_first() or self.judge is None:
             return None
-        score, training = self.judge(model), folder / "best.json"
+        score = self.judge(model)
         model.train()
-        if training.is_file() and json.loads(training.read_text())["score"] > score:
-            return score
-        whole = {id(tensor): (name, tensor) for name, tensor in model.named_parameters()}
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in whole.values()}
-        save_file(weights, folder / f"{_BEST}.partial")
-        (folder / f"{_BEST}.partial").replace(folder / _BEST)
-        write_atomically(training, json.dumps({"score": score}))
+        keep_best(folder, model, score)
         return score
 
     def on_save(self, args, state, control, **kwargs):
@@ -238,6 +232,16 @@ def _arguments(folder: Path, settings: Training, batch_rows: int, save_steps: in
 
 def _save_steps(steps: int, course: Course | None) -> int:
     return course.check_steps * _CHECKS_A_SAVE if course else max(1, math.ceil(steps / _CHECKPOINTS))
+
+
+def _tidied(folder: Path) -> bool:
+    """Whether there is a checkpoint to go on from. Without its best weights a training begins anew: the steps before would not count."""
+    if not is_best_intact(folder):
+        say(f"the best weights of the training are damaged, or an older edgepack wrote them, and the training begins anew: {folder}")
+        for checkpoint in folder.glob("checkpoint-*"):
+            shutil.rmtree(checkpoint)
+        remove_best(folder)  # last: a kill before this line leaves what tells the next run to do the same
+    return _last_complete(folder) is not None
 
 
 def _last_complete(folder: Path) -> Path | None:

@@ -1,5 +1,7 @@
 """Without epochs a training lasts as long as it helps: its course, texts and learning rate, and what the ladder says of it."""
 
+import itertools
+import json
 import time
 from dataclasses import replace
 
@@ -9,12 +11,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from small import HIDDEN, make_data, make_model
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from edgepack.compress.context import StageContext
 from edgepack.compress.distillation import distill
-from edgepack.compress.need import distance_judge
+from edgepack.compress.need import Lesson, distance_judge, fitting_rate, lessons
 from edgepack.compress.stretching import special_tokens_of, stretched
 from edgepack.compress.student_init import make_student
+from edgepack.core.errors import EdgepackError
+from edgepack.model.best_checkpoint import is_best_intact, keep_best, load_best
 from edgepack.model.checkpoint import load_checkpoint
 from edgepack.model.course import RANGE, Course, best_rate, most_steps
 from edgepack.model.evaluation import run_model
@@ -168,6 +173,163 @@ def test_a_training_by_need_that_was_cut_off_goes_on_to_the_same_bytes(material,
     resumed = run(tmp_path / "broken").state_dict()
     assert kill_at == 5 or steps < 100
     assert all(torch.equal(resumed[name], unbroken[name]) for name in unbroken)
+
+
+def cut_off_at(step, material, folder, best_folder):
+    """The weights of a training whose first check is its best one, unbroken; then one that is cut off at this step, and a way to go on."""
+    steps, dies = 0, False
+
+    def loss(model, batch, targets):
+        nonlocal steps
+        steps += 1
+        if steps == step and dies:
+            raise Killed
+        return TASK.soft_loss(model(**batch).logits, batch, targets, 2.0)
+
+    def run(folder, scores):
+        model = make_student(load_checkpoint(material.source), 1, 32, material.train)
+        training = Training(learning_rate=1e-3, batch_rows=2)
+        outputs = np.stack(whole.teacher_outputs)
+        return train(model, whole.features, outputs, loss, training, folder, 0, "", lambda _: -float(next(scores)), Course(60)).state_dict()
+
+    whole = context(material, folder, 20)
+    unbroken, scores = run(folder, itertools.count()), itertools.count()
+    steps, dies = 0, True
+    with pytest.raises(Killed):
+        run(best_folder, scores)
+    dies = False
+    return unbroken, lambda: run(best_folder, scores)
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 64
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", ["a bit of the weights", "no hash", "no record", "weights without their name"])
+def test_best_weights_that_are_damaged_are_not_used(material, tmp_path, capsys, damage):
+    """The training begins anew, or goes on where a kill only left the name to give; either way it ends in the unbroken one's weights."""
+    place = tmp_path / "broken"
+    unbroken, go_on = cut_off_at(35, material, tmp_path / "unbroken", place)
+    assert [path.name for path in place.glob("checkpoint-*")] == ["checkpoint-30"]
+    if damage == "a bit of the weights":
+        flip_a_bit(place / "best.safetensors")
+    elif damage == "no hash":
+        (place / "best.json").write_text(json.dumps({"score": json.loads((place / "best.json").read_text())["score"]}))
+    elif damage == "no record":
+        (place / "best.json").unlink()
+    else:
+        (place / "best.safetensors").rename(place / "best.safetensors.partial")
+    resumed = go_on()
+    assert all(torch.equal(resumed[name], unbroken[name]) for name in unbroken)
+    assert ("the training begins anew" in capsys.readouterr().err) == (damage != "weights without their name")
+
+
+def test_a_score_that_is_no_number_keeps_no_weights(material, tmp_path):
+    model = load_checkpoint(material.source)
+    keep_best(tmp_path, model, float("nan"))
+    assert not any(tmp_path.iterdir())
+    keep_best(tmp_path, model, 1.0)
+    keep_best(tmp_path, model, float("inf"))
+    assert json.loads((tmp_path / "best.json").read_text())["score"] == 1.0 and is_best_intact(tmp_path)
+
+
+def test_best_weights_that_are_damaged_while_a_training_runs_are_refused(material, tmp_path):
+    model = load_checkpoint(material.source)
+    keep_best(tmp_path, model, 1.0)
+    flip_a_bit(tmp_path / "best.safetensors")
+    with pytest.raises(EdgepackError, match="the best weights of the training were damaged"):
+        load_best(tmp_path, model)
+
+
+def test_what_the_teacher_answered_is_asked_again_only_where_it_is_damaged(material, tmp_path, capsys):
+    asked = 0
+
+    def load():
+        nonlocal asked
+        asked += 1
+        time.sleep(0.2)
+        return load_checkpoint(material.source)
+
+    whole = replace(context(material, tmp_path, 10), load_teacher=load)
+    first, again = lessons(step(), whole), lessons(step(), whole)
+    assert asked == 1 and first.seconds == again.seconds >= 0.2
+    flip_a_bit(tmp_path / "asked.npz")
+    mended = lessons(step(), whole)
+    assert asked == 2 and all(np.array_equal(one, other) for one, other in zip(mended.dev_outputs, first.dev_outputs, strict=True))
+    assert "asked.npz" in capsys.readouterr().err
+    (tmp_path / "asked.npz").write_bytes(b"PK")
+    lessons(step(), whole)
+    assert asked == 3
+
+
+def test_a_test_of_rates_is_repeated_only_where_its_result_is_damaged(material, tmp_path):
+    tries = 0
+
+    def loss(model, batch, targets):
+        nonlocal tries
+        tries += 1
+        factor = float("nan") if tries % 75 == 60 else 1.0  # the highest rate breaks
+        return TASK.soft_loss(model(**batch).logits, batch, targets, 2.0) * factor
+
+    whole = context(material, tmp_path, 8)
+    student = make_student(load_checkpoint(material.source), 1, 32, material.train)
+    lesson = Lesson(whole.features, np.stack(whole.teacher_outputs), lambda model: -1.0)
+    rate, seconds = fitting_rate(student, 8, loss, lesson, whole)
+    assert rate in RANGE[:2] and seconds > 0 and tries == 60
+    assert fitting_rate(student, 8, loss, lesson, whole) == (rate, seconds) and tries == 60
+    (tmp_path / "rates.json").write_text('{"rate": 0.5}')
+    tries = 0
+    assert fitting_rate(student, 8, loss, lesson, whole)[0] == rate and tries == 60
+
+
+def test_texts_of_the_dev_split_have_their_own_labels(material, tmp_path):
+    """More dev rows than train rows: a dev text's label is not that of the train row with its number."""
+    whole = context(material, tmp_path, 8)
+    lesson = lessons(step(hard_weight=0.5), whole)
+    targets = TASK.hard_targets(lesson.dev, lesson.context.rows, whole.labels)
+    assert [int(target) for target in targets] == [
+        whole.labels[whole.dev_rows[item.row].label] for item in whole.dev_features[: len(targets)]
+    ]
+    assert len(targets) > 8
+    distill(load_checkpoint(material.source), step(layers=1, hidden=32, hard_weight=0.5, share=0.01, learning_rate=1e-3), whole)
+    assert whole.details["steps"] == 10
+
+
+def test_tags_of_the_dev_split_are_those_of_its_rows(tmp_path):
+    make_model(tmp_path / "model", task="token-classification", labels=("O", "B-PER"))
+    data = tmp_path / "data"
+    data.mkdir()
+    for split, rows in (("train", 4), ("dev", 12), ("test", 4)):
+        (data / f"{split}.conll").write_text("\n\n".join("call O\nmy O\nmother B-PER\n" + "now O\n" * number for number in range(rows)))
+    material = gather(Recipe(model=str(tmp_path / "model"), data=str(data), task="token-classification"))
+    task, few = material.task, material.train
+    teacher = load_checkpoint(material.source, task.name)
+    whole = StageContext(
+        task, material.rows("train"), few, run_model(teacher, task, few, ""), material.labels, tmp_path / "run", 0,
+        lambda: load_checkpoint(material.source, task.name), material.rows("dev"), material.dev,
+        special_tokens_of(task, material.tokenizer),
+    )  # fmt: skip
+    distill(load_checkpoint(material.source, task.name), step(layers=1, hidden=32, hard_weight=0.5, share=0.01, learning_rate=1e-3), whole)
+    assert whole.details["steps"] == 10
+
+
+def test_the_time_that_a_teacher_takes_to_answer_is_a_part_of_the_minutes(material, tmp_path):
+    """Of 6 seconds it takes 4: the training gets its least time, of which 2 seconds are kept for its end."""
+    ends = []
+
+    def slow():
+        time.sleep(4)
+        return load_checkpoint(material.source)
+
+    whole = replace(context(material, tmp_path, 300), load_teacher=slow)
+    hook = register_optimizer_step_post_hook(lambda *_: ends.append(time.monotonic()))
+    try:
+        distill(load_checkpoint(material.source), step(minutes=0.1, share=1.0, learning_rate=1e-3), whole)
+    finally:
+        hook.remove()
+    assert ends and ends[-1] - ends[0] < 2
 
 
 def test_minutes_without_epochs_are_kept(material, tmp_path):
