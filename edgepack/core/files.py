@@ -106,6 +106,15 @@ def check_disk(folder: Path, needed_mb: float, what: str) -> None:
         )
 
 
+def _is_full_disk(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, says so: optuna hides SQLite's behind its own."""
+    while error is not None:
+        if any(words in str(error).lower() for words in ("no space left on device", "database or disk is full")):
+            return True
+        error = error.__cause__
+    return False
+
+
 @contextmanager
 def disk_full_is_said() -> Iterator[None]:
     """A disk that fills up while the block runs is the user's to mend, whichever library noticed it."""
@@ -114,7 +123,7 @@ def disk_full_is_said() -> Iterator[None]:
     except EdgepackError:
         raise
     except Exception as error:  # torch, safetensors, onnxruntime and the system each have a class of their own for it
-        if "no space left on device" not in str(error).lower():
+        if not _is_full_disk(error):
             raise
         raise EdgepackError(
             "the disk is full: unfinished results were removed, finished stages stay in the cache",

@@ -50,7 +50,9 @@ class Clock:
 
     def goes_on(self, trials: int, reserved_s: float) -> bool:
         """Whether there is time for so many more short trials, with `reserved_s` for what comes after them."""
-        if self.minutes is None or not self.short:
+        if self.minutes is None:
             return True
+        if not self.short:  # no trial has ended well: nothing says how long one takes
+            return self.spent_s < self.short_s
         next_s = trials * max(seconds for _, seconds in self.short[-8:])
         return self.left_s > next_s + reserved_s and self.spent_s + next_s < self.short_s

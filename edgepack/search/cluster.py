@@ -17,7 +17,7 @@ from edgepack.core.progress import say
 from edgepack.pipeline.keys import kernel_environment, take_kernel_environment
 from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
-from edgepack.search.pool import Task
+from edgepack.search.pool import GoesOn, Task, always
 from edgepack.search.rungs import materials_of
 from edgepack.search.trials import Bench, Outcome
 
@@ -32,6 +32,9 @@ class Worker:
     def __init__(self, recipe: Recipe, profile: Profile, cache: str, environment: dict[str, str]) -> None:
         take_kernel_environment(environment)  # before torch is loaded: Ray sets OMP_NUM_THREADS where nobody has
         self.bench = Bench(materials_of(recipe), profile, Path(cache))
+
+    def ready(self) -> None:
+        """Answers once the worker has loaded what it needs."""
 
     def outcome(self, recipe: Recipe, rung: Any) -> Outcome:
         return self.bench.outcome(recipe, rung)
@@ -61,23 +64,47 @@ class Cluster:
             ) from None
         try:
             check_versions(ray)
+            self._begin(ray)
         except BaseException:
             ray.shutdown()
             raise
+        return self
+
+    def _begin(self, ray: Any) -> None:
+        """Workers that have loaded model and data. EdgepackError: one of them cannot, so every trial would fail."""
         room = max(1, int(ray.cluster_resources().get("CPU", 0) // _CORES))
         if room < self.workers:
             say(f"the Ray cluster has room for {room} workers, not for {self.workers}")
         self.idle = [self._worker() for _ in range(min(room, self.workers))]
-        return self
+        ready, _ = ray.wait([worker.ready.remote() for worker in self.idle], num_returns=len(self.idle), timeout=_ANSWER_S)
+        try:
+            ray.get(ready)
+        except ray.exceptions.RayError as error:
+            raise EdgepackError(
+                f"a worker of the Ray cluster cannot begin: {str(error).strip().splitlines()[-1]}",
+                "let all its machines see the model and the data at the same paths, or leave --ray out",
+            ) from None
+        if not ready:
+            raise EdgepackError(
+                f"no worker of the Ray cluster has begun within {_ANSWER_S:.0f} s", "look at `ray status`, or leave --ray out"
+            )
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         _ray().shutdown()
 
-    def outcomes(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
+    def outcomes(self, tasks: Sequence[Task], goes_on: GoesOn = always) -> Iterator[tuple[int, Outcome]]:
         """A worker that ends takes nothing but its trial's work with it: the trial runs once more, on another."""
+        running: dict[Any, tuple[int, int, Any]] = {}
+        try:
+            yield from self._outcomes(tasks, goes_on, running)
+        finally:  # whoever asks for no more outcomes gets new workers for the next ones
+            for _, _, actor in running.values():
+                _ray().kill(actor)
+                self.idle.append(self._worker())
+
+    def _outcomes(self, tasks: Sequence[Task], goes_on: GoesOn, running: dict[Any, tuple[int, int, Any]]) -> Iterator[tuple[int, Outcome]]:
         ray = _ray()
         left = [(index, 1) for index in range(len(tasks))]
-        running: dict[Any, tuple[int, int, Any]] = {}
         while left or running:
             while left and self.idle:
                 (index, attempt), actor = left.pop(0), self.idle.pop(0)
@@ -93,10 +120,12 @@ class Cluster:
                 if attempt < _ATTEMPTS:
                     left.append((index, attempt + 1))
                     continue
-                outcome = Outcome(seconds=0.0, failure="the machines that ran this trial ended")
+                outcome = Outcome(seconds=0.0, failure="the machines that ran this trial ended", lost=True)
             else:
                 self.idle.append(actor)
             yield index, outcome
+            if not goes_on():
+                left.clear()
 
     def _worker(self) -> Any:
         return (

@@ -5,8 +5,10 @@ costs its trial only: the others' trials are run again, from the stages that the
 """
 
 import multiprocessing
+import os
 import signal
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
@@ -24,10 +26,21 @@ Task = tuple[Recipe, Rung]
 _DIED = "the process that ran this trial ended without a word, as one does that the system kills for its memory"
 
 
-class Pool(AbstractContextManager["Pool"], Protocol):
-    """Runs trials. outcomes: as they end, each with the index of its task."""
+GoesOn = Callable[[], bool]
 
-    def outcomes(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]: ...
+
+def always() -> bool:
+    """A search without a limit of time goes on."""
+    return True
+
+
+class Pool(AbstractContextManager["Pool"], Protocol):
+    """Runs trials. outcomes: as they end, each with the index of its task.
+
+    goes_on: asked after each outcome; once it says no, no task begins any more, and those that run are still waited for.
+    """
+
+    def outcomes(self, tasks: Sequence[Task], goes_on: GoesOn = always) -> Iterator[tuple[int, Outcome]]: ...
 
 
 class Judge(Protocol):
@@ -48,9 +61,11 @@ class Here:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         pass
 
-    def outcomes(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
+    def outcomes(self, tasks: Sequence[Task], goes_on: GoesOn = always) -> Iterator[tuple[int, Outcome]]:
         for index, (recipe, rung) in enumerate(tasks):
             yield index, self.bench.outcome(recipe, rung)
+            if not goes_on():
+                return
 
 
 @dataclass
@@ -69,31 +84,41 @@ class Processes:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop()
 
-    def outcomes(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
+    def outcomes(self, tasks: Sequence[Task], goes_on: GoesOn = always) -> Iterator[tuple[int, Outcome]]:
         """Where a worker dies, all trials that ran are run again once, one at a time: the one that kills its worker is then known."""
         left = dict(enumerate(tasks))
         try:
-            for index, outcome in self._at_once(left):
+            for index, outcome in self._at_once(dict(left), goes_on):
                 del left[index]
                 yield index, outcome
+            return
         except BrokenProcessPool:
             self._stop()
-        for index in list(left):
+        for index, task in left.items():
+            if not goes_on():
+                return
             try:
-                ((_, outcome),) = self._at_once({index: left[index]})
+                ((_, outcome),) = self._at_once({index: task}, always)
             except BrokenProcessPool:
                 self._stop()
                 outcome = Outcome(seconds=0.0, failure=_DIED)
             yield index, outcome
 
-    def _at_once(self, tasks: dict[int, Task]) -> Iterator[tuple[int, Outcome]]:
+    def _at_once(self, tasks: dict[int, Task], goes_on: GoesOn) -> Iterator[tuple[int, Outcome]]:
         if self.executor is None:
             self.executor = ProcessPoolExecutor(
                 self.workers, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(self.recipe, self.profile, self.cache)
             )
         waiting: dict[Future[Outcome], int] = {self.executor.submit(_run, *task): index for index, task in tasks.items()}
-        for future in as_completed(waiting):
-            yield waiting[future], future.result()
+        try:
+            for future in as_completed(waiting):
+                if future.cancelled():
+                    continue
+                yield waiting[future], future.result()
+                if not goes_on():
+                    _cancel(waiting)
+        finally:  # whoever asks for no more outcomes leaves nothing that would begin later
+            _cancel(waiting)
 
     def _stop(self) -> None:
         """Ends the workers now: what they have begun goes on where it was, when it is asked for again."""
@@ -102,6 +127,12 @@ class Processes:
                 process.terminate()
             self.executor.shutdown(wait=True, cancel_futures=True)
             self.executor = None
+
+
+def _cancel(futures: Iterable[Future[Outcome]]) -> None:
+    """Those that have not begun."""
+    for future in futures:
+        future.cancel()
 
 
 def pool_of(recipe: Recipe, judge: Judge, bench: Bench, workers: int, cluster: str | None) -> Pool:
@@ -118,8 +149,17 @@ _bench: Bench | None = None  # of a worker
 
 def _begin(recipe: Recipe, profile: Profile, cache: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the first process ends the others
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     global _bench  # noqa: PLW0603  what a worker loads once
     _bench = Bench(materials_of(recipe), profile, cache)
+
+
+def _end_with_parent() -> None:
+    """A search that is killed cannot end its workers, and nobody would receive what they do."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _run(recipe: Recipe, rung: Rung) -> Outcome:

@@ -1,6 +1,6 @@
 """search(): the whole way from a recipe and a profile to a front of packs and its page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -105,8 +105,8 @@ class _Run:
         self._short_trials()
         say(f"{len(tries.rows)} short trials, {self._front_size()} on their front, {tries.ruled_out} candidates ruled out by prediction")
         self._refuse_without_scores()
-        tries.second_rung()
-        tries.siblings(tries.wish.packs)
+        tries.second_rung(self._reserved_s())
+        tries.siblings(tries.wish.packs, self._reserved_s())
         return self._written(self._finals())
 
     def _short_trials(self) -> None:
@@ -118,7 +118,7 @@ class _Run:
 
         total, at = tries.wish.trials or tries.clock.short_s, 0.0
         with bar("search", total) as progress:
-            while tries.count < limit and self._has_time():
+            while tries.count < limit and (not tries.count or self._has_time()):
                 progress.advance(position() - at)
                 at = position()
                 progress.rename(f"search: {len(tries.rows)} trials, front {self._front_size()}")
@@ -165,7 +165,7 @@ class _Run:
         """The best candidates with the longest training that the time allows; at least one."""
         tries, fewest = self.tries, min(_FEWEST_PACKS, self.tries.wish.packs)
         left = tries.clock.left_s * _PACKS_SHARE
-        options = [(packs, epochs) for epochs in self._epochs() for packs in range(tries.wish.packs, fewest - 1, -1)]
+        options = pack_options(tries.wish.packs, fewest, self._epochs())
         rows = tries.best_rows(tries.wish.packs)
         candidates = [tries.maker.candidate(row.settings) for row in rows]
         fitting = (option for option in options if self._needed_s(candidates[: option[0]], option[1]) <= left)
@@ -205,3 +205,9 @@ class _Run:
         folders = {final.number: builder.pack_folder(final) for final, _, _ in built}
         write_front(self.out, front, {final.number: final for final, _, _ in built}, folders)
         return write_pick(self.out, front, tries.wish.pick) if tries.wish.pick else front
+
+
+def pack_options(packs: int, fewest: int, lengths: Sequence[int | None]) -> list[tuple[int, int | None]]:
+    """How many packs and how long a training, what is liked best first. Below the fewest, only with the shortest training."""
+    options = [(count, epochs) for epochs in lengths for count in range(packs, fewest - 1, -1)]
+    return options + [(count, lengths[-1]) for count in range(fewest - 1, 0, -1)]  # fewer packs in time, not five too late

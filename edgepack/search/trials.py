@@ -21,7 +21,7 @@ class Outcome(Frozen):
     """What a trial says. score_drop: points lost against the teacher on the same rows; low and high: the score's 95 % interval.
 
     file_mb: of the file that was written. seconds: that the trial took here; a stage from the cache takes none. failure: why there is
-    no score.
+    no score. lost: the machines ended, which need not be the candidate's doing.
     """
 
     score: float | None = None
@@ -33,6 +33,7 @@ class Outcome(Frozen):
     params: int | None = None
     seconds: float
     failure: str | None = None
+    lost: bool = False
 
 
 @dataclass(frozen=True)

@@ -99,16 +99,16 @@ class Tries:
         self._run(asked, has_time)
         return bool(asked)
 
-    def second_rung(self) -> None:
-        """The best third trains three times as long, where there is time and such a rung."""
+    def second_rung(self, reserved_s: float = 0.0) -> None:
+        """The best third trains three times as long, where there is time and such a rung. reserved_s: what the packs need after it."""
         if len(self.rungs) < 2:
             return
-        rows, spent_s = [], 0.0
+        rows, spent_s, free_s = [], 0.0, max(0.0, self.clock.left_s - reserved_s)
         for row in self.best_rows(max(2, self.count // _FACTOR), by_short=True):
             if row.number not in self.longer:
                 work = self.work(self.maker.candidate(row.settings).plan, self.rungs[1].texts)
                 spent_s += self.clock.training_s(work) + self.clock.overhead_s
-                if spent_s > self.clock.left_s * _LONGER_SHARE:
+                if spent_s > free_s * _LONGER_SHARE:
                     break
                 rows.append(row)
         tasks = [(self.maker.candidate(row.settings).recipe, self.rungs[1]) for row in rows]
@@ -117,13 +117,14 @@ class Tries:
             self.study.note("longer", {str(number): each.as_json() for number, each in self.longer.items()})
         self._set_clock()
 
-    def siblings(self, most: int) -> None:
-        """Other files of the best students: they need no training, so they are judged at once."""
+    def siblings(self, most: int, reserved_s: float = 0.0) -> None:
+        """Other files of the best students: they need no training, so they are judged at once. reserved_s: see second_rung."""
         number = max((row.number for row in self.rows), default=-1) + 1
         known, asked = self._signatures(), []
         left = most - sum(row.kind == "sibling" for row in self.rows)
         if self.clock.minutes is not None and self.clock.overhead_s:
-            left = min(left, int(self.clock.left_s * _SIBLINGS_SHARE / self.clock.overhead_s))
+            free_s = max(0.0, self.clock.left_s - reserved_s)
+            left = min(left, int(free_s * _SIBLINGS_SHARE / self.clock.overhead_s))
         for row in self.best_rows(most, with_siblings=False):
             for settings in self._other_files(row):
                 candidate = self._allowed(settings)
@@ -248,10 +249,20 @@ class Tries:
                         yield self.maker.space.snapped(row.settings | {dimension.key: value})
 
     def _run(self, asked: Sequence[_Asked], has_time: Callable[[], bool] = lambda: True) -> None:
-        for index, outcome in self.pool.outcomes([(each.candidate.recipe, self.rungs[0]) for each in asked]):
+        """Where the time is up, nothing more begins; what runs is recorded still."""
+        lost = {}
+        for index, outcome in self.pool.outcomes([(each.candidate.recipe, self.rungs[0]) for each in asked], has_time):
+            if outcome.lost:
+                lost[index] = outcome
+            else:
+                self._record(asked[index], outcome)
+        if len(lost) == len(asked) > 1:
+            raise EdgepackError(
+                f"a generation of {len(asked)} trials lost all its machines, so none of it is recorded",
+                "look after the machines, and start the same command again: it goes on from there",
+            )
+        for index, outcome in lost.items():
             self._record(asked[index], outcome)
-            if not has_time():
-                return
 
     def _record(self, asked: _Asked, outcome: Outcome) -> None:
         costs = {name: getattr(asked.candidate.prediction, name) for name in ("latency_ms", "file_mb", "ram_mb", "load_ms")}
@@ -289,9 +300,13 @@ class Tries:
         self._set_clock()
 
     def _set_clock(self) -> None:
-        """What trainings took. Parts of a shared model are not trained, so only longer trials say how long a training takes."""
-        plans = {row.number: self.maker.candidate(row.settings).plan for row in self.rows}
+        """What trainings took. Parts of a shared model are not trained, so only longer trials say how long a training takes.
+
+        A sibling finds its student trained already, and a failed trial ended early: neither says how long one takes.
+        """
+        trained = [row for row in self.good if row.kind != "sibling"]
+        plans = {row.number: self.maker.candidate(row.settings).plan for row in trained}
         texts = 0 if self.wish.shared_training else self.rungs[0].texts
-        self.clock.short = [(self.work(plans[row.number], texts), row.outcome.seconds) for row in self.rows]
+        self.clock.short = [(self.work(plans[row.number], texts), row.outcome.seconds) for row in trained]
         longer = [(number, outcome) for number, outcome in self.longer.items() if number in plans and len(self.rungs) > 1]
         self.clock.short = [(self.work(plans[number], self.rungs[1].texts), each.seconds) for number, each in longer] + self.clock.short

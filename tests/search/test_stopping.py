@@ -1,0 +1,144 @@
+"""What a search leaves undone where its time is up or it is killed, and what says how long trainings take."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from edgepack.core.errors import EdgepackError
+from edgepack.core.host import is_alive
+from edgepack.plan.profile import load_profile
+from edgepack.search import pool as pools
+from edgepack.search.candidates import Maker
+from edgepack.search.clock import Clock
+from edgepack.search.pool import Here, Processes
+from edgepack.search.rungs import materials_of, rungs_of
+from edgepack.search.search import pack_options
+from edgepack.search.space import Dimension, Space
+from edgepack.search.study import open_study, quiet_optuna
+from edgepack.search.trials import Bench, Outcome
+from edgepack.search.tries import Tries, _Asked
+from edgepack.search.wish import SearchWish
+
+PI = load_profile("raspberry-pi")
+
+
+class Judge:
+    """Answers after a moment, and counts."""
+
+    def __init__(self):
+        self.judged = 0
+
+    def outcome(self, recipe, rung):
+        self.judged += 1
+        time.sleep(0.05)
+        return Outcome(seconds=0.05)
+
+
+@pytest.fixture
+def processes(tiny, tmp_path, monkeypatch):
+    """The pool of processes, with a thread in the place of its processes."""
+    monkeypatch.setattr(pools, "_bench", Judge())
+    running = Processes(tiny, PI, tmp_path, 1)
+    with ThreadPoolExecutor(1) as executor:
+        running.executor = executor
+        yield running
+
+
+def test_where_the_time_is_up_nothing_more_begins_and_what_runs_is_given(processes):
+    outcomes = list(processes.outcomes([(None, None)] * 6, lambda: False))
+    assert 1 <= len(outcomes) == pools._bench.judged <= 2
+    assert len(list(Here(Judge()).outcomes([(None, None)] * 6, lambda: False))) == 1
+
+
+def test_whoever_asks_for_no_more_outcomes_leaves_nothing_that_begins_later(processes):
+    outcomes = processes.outcomes([(None, None)] * 6)
+    next(outcomes)
+    outcomes.close()
+    time.sleep(0.5)
+    assert pools._bench.judged <= 2
+
+
+def test_a_worker_ends_with_the_search_that_is_killed():
+    code = "from multiprocessing import get_context; from edgepack.search.pool import _end_with_parent\n"
+    code += "if __name__ == '__main__':\n"
+    code += (
+        "    worker = get_context('spawn').Process(target=_end_with_parent); worker.start(); print(worker.pid, flush=True); worker.join()"
+    )
+    search = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    worker = int(search.stdout.readline())
+    time.sleep(1.0)
+    os.kill(search.pid, signal.SIGKILL)
+    search.wait()
+    until = time.monotonic() + 20
+    while is_alive(worker) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not is_alive(worker)
+
+
+@pytest.fixture
+def tries(tiny, tmp_path):
+    materials = materials_of(tiny)
+    shape = materials.whole.source.shape(materials.whole.task.name)
+    maker = Maker(Space(tiny, shape, (Dimension("prune_ffn", (0.0, 0.25, 0.5)),)), PI, materials)
+    bench = Bench(materials, PI, tmp_path)
+    with quiet_optuna():
+        study = open_study(tmp_path / "study.sqlite3", 3, "tpe", 0, 4)
+        yield Tries(study, maker, bench, Here(bench), rungs_of(tiny, materials.whole.data), Clock(1.0), SearchWish(minutes=1))
+
+
+def asked(tries, number, kind, prune_ffn):
+    settings = {"prune_ffn": prune_ffn}
+    return _Asked(number, kind, "", tries._fixed(settings), tries.maker.candidate(settings), 0)
+
+
+def test_siblings_and_failures_do_not_say_how_long_a_training_takes(tries):
+    tries._record(asked(tries, 0, "first", 0.0), Outcome(score=0.9, score_drop=1.0, seconds=8.0))
+    tries._record(asked(tries, 1, "first", 0.25), Outcome(seconds=0.1, failure="no such thing"))
+    tries._record(asked(tries, 2, "sibling", 0.5), Outcome(score=0.9, score_drop=1.0, seconds=0.5))
+    assert [seconds for _, seconds in tries.clock.short] == [8.0]
+
+
+def test_what_the_packs_need_is_not_given_to_longer_trials_and_siblings(tries):
+    tries._record(asked(tries, 0, "first", 0.0), Outcome(score=0.9, score_drop=1.0, seconds=8.0))
+    tries.second_rung(reserved_s=60.0)
+    tries.siblings(8, reserved_s=60.0)
+    assert not tries.longer and len(tries.rows) == 1
+
+
+def test_where_the_time_is_short_fewer_packs_are_built():
+    options = pack_options(6, 5, [None, 4, 1])
+    assert options[:2] == [(6, None), (5, None)] and options[-1] == (1, 1)
+    assert pack_options(1, 1, [None]) == [(1, None)]
+
+
+def test_failures_alone_do_not_go_on_for_ever():
+    running = Clock(1.0)
+    running.started -= 59
+    assert not running.goes_on(1, 0.0)
+
+
+def test_a_generation_that_lost_all_its_machines_is_not_recorded(tries):
+    lost = Outcome(seconds=0.0, failure="the machines ended", lost=True)
+    both = [asked(tries, 0, "first", 0.0), asked(tries, 1, "first", 0.5)]
+    tries.pool = Answers([lost, lost])
+    with pytest.raises(EdgepackError, match="lost all its machines"):
+        tries._run(both)
+    assert tries.rows == []
+    tries.pool = Answers([lost, Outcome(score=0.9, score_drop=1.0, seconds=1.0)])
+    tries._run(both)
+    assert [row.outcome.failure for row in tries.rows] == ["the machines ended", None], "a trial that ends its machine ends no search"
+
+
+class Answers:
+    """A pool whose outcomes are known."""
+
+    def __init__(self, outcomes):
+        self.known = outcomes
+
+    def outcomes(self, tasks, goes_on):
+        return enumerate(self.known)
