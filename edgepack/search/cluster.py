@@ -5,6 +5,7 @@ they do not share the cache, the packs of the front are trained again on the mac
 """
 
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -23,6 +24,7 @@ from edgepack.search.trials import Bench, Outcome
 
 _ATTEMPTS = 2  # of a trial: the second where its machine ended
 _CORES = 1.0  # of a worker
+_CONNECT_S = 10.0
 _ANSWER_S = 600.0  # within which each machine has to say which edgepack it has: a busy one starts a process slowly
 
 
@@ -56,8 +58,9 @@ class Cluster:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a worker without a GPU leaves the variables as they are
         try:
             if not ray.is_initialized():
+                _check_address(self.address)
                 ray.init(address=self.address, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise EdgepackError(
                 f"no Ray cluster answers at {self.address!r}: {str(error).splitlines()[0]}",
                 "start one with `ray start --head`, or leave --ray out and use --workers alone",
@@ -134,6 +137,13 @@ class Cluster:
             .options(num_cpus=_CORES, max_restarts=0)
             .remote(self.recipe, self.profile, str(self.cache), kernel_environment())
         )
+
+
+def _check_address(address: str) -> None:
+    """OSError or ValueError: nobody listens at a `host:port`. Ray itself would ask there for minutes, and then end the process."""
+    host, colon, port = address.rpartition(":")
+    if colon and "://" not in address:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
 
 
 def check_versions(ray: Any) -> None:
