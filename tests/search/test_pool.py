@@ -105,19 +105,26 @@ def test_a_node_that_is_killed_costs_its_trials_work_alone(tiny, tasks, tmp_path
     def kill_node():
         import ray
 
-        while not ray.is_initialized():
-            time.sleep(0.2)
-        time.sleep(20)
+        time.sleep(2)
         of_driver = ray.get_runtime_context().get_node_id()
         other = next(node for node in cluster.worker_nodes if node.node_id != of_driver)
         cluster.remove_node(other, allow_graceful=False)
 
     killer = threading.Thread(target=kill_node)
     pool = Cluster(tiny, PI, tmp_path / "b", 2, cluster.address)
-    killer.start()
-    outcomes = results(pool, tasks)
-    killer.join()
-    assert outcomes == alone
+    with pool:  # its workers have loaded model and data by now
+        killer.start()
+        outcomes = sorted(pool.outcomes(tasks), key=lambda row: row[0])
+        killer.join()
+    assert [(outcome.score, outcome.file_mb, outcome.failure) for _, outcome in outcomes] == alone
+
+
+def test_a_cluster_that_cannot_see_the_data_is_refused_and_no_trial_fails(tiny, tmp_path, cluster):
+    from edgepack.search.cluster import Cluster
+
+    elsewhere = tiny.model_copy(update={"data": str(tmp_path / "none")})
+    with pytest.raises(EdgepackError, match="cannot begin"), Cluster(elsewhere, PI, tmp_path / "cache", 1, cluster.address):
+        pass
 
 
 def test_a_node_with_another_edgepack_is_refused_by_name(tiny, tmp_path, cluster):

@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from sqlite3 import OperationalError
 
 import pytest
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.files import disk_full_is_said
 from edgepack.core.host import is_alive
 from edgepack.plan.profile import load_profile
 from edgepack.search import pool as pools
@@ -142,3 +144,12 @@ class Answers:
 
     def outcomes(self, tasks, goes_on):
         return enumerate(self.known)
+
+
+def test_a_full_disk_is_said_where_optuna_hides_it():
+    hidden = RuntimeError("an exception is raised during the commit")
+    hidden.__cause__ = OperationalError("database or disk is full")
+    with pytest.raises(EdgepackError, match="the disk is full"), disk_full_is_said():
+        raise hidden
+    with pytest.raises(ValueError, match="another"), disk_full_is_said():
+        raise ValueError("another")
