@@ -50,10 +50,10 @@ def headline(front: Front) -> str:
     best = min(within, key=lambda point: point.score_drop or 0.0)
     quick = min(within, key=lambda point: point.latency_ms.value)
     first = f"{len(within)} of {len(front.points)} packs keep every budget of {front.profile}. "
-    first += f"Pack {best.number} has the best score: {_lost(best)} at {_origins_in_words(best.latency_ms, 'ms')} and {best.file_mb.value:.3g} MB."
+    first += f"Pack {best.number} has the best score: {_lost(best)} at {_in_words(best.latency_ms, 'ms')} and {best.file_mb.value:.3g} MB."
     if quick is best:
         return first + " It is the fastest too."
-    return first + f" Pack {quick.number} is the fastest: {_origins_in_words(quick.latency_ms, 'ms')}, {_lost(quick)}."
+    return first + f" Pack {quick.number} is the fastest: {_in_words(quick.latency_ms, 'ms')}, {_lost(quick)}."
 
 
 def origins(front: Front) -> list[str]:
@@ -61,7 +61,7 @@ def origins(front: Front) -> list[str]:
     return sorted({getattr(point, name).origin for point in front.points for name in COSTS if name != "file_mb"})
 
 
-def _origins_in_words(figure: Figure, unit: str) -> str:
+def _in_words(figure: Figure, unit: str) -> str:
     return f"{figure.value:.3g} {unit} ({figure.origin})"
 
 
