@@ -18,9 +18,10 @@ _END = 0.3  # steps at falling rates, as a share of those before them
 _LATEST_END = 0.77  # share of the most steps after which the rates fall whatever the dev split says
 RANGE = (1e-4, 3e-4, 1e-3)  # learning rates that a short test tries
 RANGE_STEPS = 25
-# A higher rate is taken where its distance is below this share of a lower one's: its lead is one of the first steps. The demo's student
-# was 5 % nearer to its teacher by 1e-3 than by 3e-4 after 25 steps, 44 % farther after 60, and three times as far at the end.
-_CLEARLY = 0.8
+# A higher rate is taken where it leaves less than this share of a lower one's distance, or came so many times as far from the start: its
+# lead is one of the first steps. The demo's student was 5 % nearer to its teacher by 1e-3 than by 3e-4 after 25 steps, 44 % farther after
+# 60, and three times as far at the end. A student that knows nothing yet is far away by each rate, and only the way tells them apart.
+_CLEARLY_NEARER, _CLEARLY_FARTHER = 0.8, 1.25
 
 
 @dataclass
@@ -90,10 +91,15 @@ def most_steps(texts: int, batch_rows: int, share: float = 1.0) -> int:
     return max(10, round(wanted * share))
 
 
-def best_rate(distances: dict[float, float]) -> float:
-    """The learning rate with the least distance after the same few steps; of two that are alike the lower one."""
+def best_rate(distances: dict[float, float], start: float) -> float:
+    """The learning rate with the least distance after the same few steps; of two that are alike the lower one.
+
+    start: the distance before these steps.
+    """
     best = RANGE[0]
     for rate in RANGE[1:]:
-        if not math.isfinite(distances[best]) or distances[rate] < _CLEARLY * distances[best]:
+        lower, higher = distances[best], distances[rate]
+        is_nearer = higher < _CLEARLY_NEARER * lower or (higher < lower and start - higher > _CLEARLY_FARTHER * (start - lower))
+        if not math.isfinite(lower) or is_nearer:
             best = rate
     return best

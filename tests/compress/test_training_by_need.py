@@ -79,10 +79,11 @@ def test_few_texts_are_read_often_and_many_once(texts, batch_rows, share):
 
 def test_the_rate_that_comes_nearest_is_taken_and_never_one_that_breaks():
     low, middle, high = RANGE
-    assert best_rate({low: 1.0, middle: 0.5, high: 0.2}) == high
-    assert best_rate({low: 1.0, middle: 0.99, high: float("inf")}) == low
-    assert best_rate({low: 1.0, middle: 0.47, high: 0.45}) == middle  # an early lead of a high rate says little
-    assert best_rate({low: float("inf"), middle: 0.4, high: 0.39}) == middle
+    assert best_rate({low: 1.0, middle: 0.5, high: 0.2}, 2.0) == high
+    assert best_rate({low: 1.0, middle: 0.99, high: float("inf")}, 2.0) == low
+    assert best_rate({low: 1.0, middle: 0.47, high: 0.45}, 3.0) == middle  # an early lead of a high rate says little
+    assert best_rate({low: float("inf"), middle: 0.4, high: 0.39}, 2.0) == middle
+    assert best_rate({low: 0.97, middle: 0.92, high: 0.8}, 1.0) == high  # far away by each, and three times as far on the way
 
 
 def test_few_texts_become_many_that_are_parts_of_them_or_have_masks(material):
