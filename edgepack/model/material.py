@@ -1,6 +1,5 @@
 """What a build works with beside the model: rows, token ids and the teacher's outputs. Each is computed when it is first needed."""
 
-import hashlib
 import json
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +10,7 @@ import numpy as np
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import say
-from edgepack.core.reading import DATA_BYTES, read_bytes, read_json_object
+from edgepack.core.reading import read_json_object
 from edgepack.core.records import Frozen
 from edgepack.model.buckets import choose_buckets
 from edgepack.model.corpus import Corpus, read_corpus
@@ -115,10 +114,6 @@ class Material:
     @cached_property
     def unlabelled_rows(self) -> list[Row]:
         return load_unlabelled(self.recipe.unlabelled, self.task, self.recipe.columns) if self.recipe.unlabelled else []
-
-    @property
-    def unlabelled_sha256(self) -> str:
-        return hashlib.sha256(read_bytes(Path(self.recipe.unlabelled), DATA_BYTES)).hexdigest() if self.recipe.unlabelled else ""
 
     @cached_property
     def training(self) -> list[Features]:
