@@ -5,7 +5,7 @@ import gc
 import signal
 import sys
 from importlib import import_module
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -15,6 +15,9 @@ from edgepack.cli.command import what_remains
 from edgepack.cli.printing import show_error, show_text
 from edgepack.core.errors import EdgepackError
 from edgepack.core.terminal import screened_errors
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 # Each command is imported when it is asked for, so that `edgepack profiles` does not pay for `edgepack build`.
 COMMANDS = {  # name: module, function or typer app, heading in --help
@@ -86,16 +89,35 @@ def _common(
 _REFUSED_BY_THE_SYSTEM = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP}
 
 
-class _Stopped(BaseException):
-    """A signal that ends the run: what is open is closed on the way out, and no traceback is shown."""
+class _Stopped(SystemExit):
+    """A signal that ends the run: what is open is closed on the way out, and no traceback is shown.
+
+    A SystemExit, because event loops and libraries let it pass, where they keep another error as the failure of a connection.
+    """
 
     def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
         self.number = number
 
 
 def _stop(number: int, _: object) -> None:
     signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once
+    if loop := _running_loop():  # between two of its callbacks: an error in the middle of one leaves a connection half-changed
+        loop.call_soon_threadsafe(_end, number)
+    else:
+        _end(number)
+
+
+def _end(number: int) -> None:
     raise _Stopped(number)
+
+
+def _running_loop() -> "AbstractEventLoop | None":
+    """None too where no command has loaded asyncio, which costs a tenth of a second."""
+    try:
+        return sys.modules["asyncio"].get_running_loop() if "asyncio" in sys.modules else None
+    except RuntimeError:  # no loop runs in this thread
+        return None
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from edgepack.pack.manifest import check_files, read_manifest
 SIGNALS = [(signal.SIGINT, 130, "Ctrl-C (SIGINT)"), (signal.SIGTERM, 143, "SIGTERM")]
 
 
-def stopped(tmp_path, number, arguments, at_work):
+def stopped(tmp_path, number, arguments, at_work, after_s=0.0):
     """An edgepack whose processes get a signal, as a terminal sends it, once it is at work: exit code, and standard error."""
     command = [sys.executable, "-m", "edgepack", *map(str, arguments)]
     remaining = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True, "cwd": tmp_path, "start_new_session": True}
@@ -24,6 +24,7 @@ def stopped(tmp_path, number, arguments, at_work):
         deadline = time.monotonic() + 200
         while not at_work() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
+        time.sleep(after_s)
         assert process.poll() is None, process.communicate()[1]
         os.killpg(process.pid, number)
         _, errors = process.communicate(timeout=60)
@@ -66,8 +67,9 @@ def test_a_shipping_that_is_stopped_leaves_no_module(tmp_path, pack_folder, numb
 
 @needs_sshd
 @pytest.mark.slow
+@pytest.mark.parametrize("after_s", [0.0, 0.1])  # other callbacks of the connection's event loop are at work
 @pytest.mark.parametrize(("number", "code", "name"), SIGNALS)
-def test_a_set_up_that_is_stopped_counts_for_nothing(tmp_path, number, code, name):
+def test_a_set_up_that_is_stopped_counts_for_nothing(tmp_path, number, code, name, after_s):
     pytest.importorskip("asyncssh", reason="no asyncssh: pip install 'edgepack[ssh]'")
     (tmp_path / "wheels").mkdir()
     for package in ("onnxruntime", "numpy", "tokenizers"):
@@ -75,7 +77,7 @@ def test_a_set_up_that_is_stopped_counts_for_nothing(tmp_path, number, code, nam
     with running(tmp_path) as board:
         (tmp_path / "targets.toml").write_text(board.table("board"))
         arguments = ("target", "setup", "board", "--wheels", tmp_path / "wheels")
-        returned, errors = stopped(tmp_path, number, arguments, board.folder.exists)
+        returned, errors = stopped(tmp_path, number, arguments, board.folder.exists, after_s)
         assert returned == code and f"stopped by {name}. What was begun on board counts for nothing" in errors
         done = subprocess.run([sys.executable, "-m", "edgepack", *map(str, arguments)], cwd=tmp_path, capture_output=True, check=False)
         assert done.returncode == 0 and board.left() == ["edgepack"], done.stderr
