@@ -58,7 +58,9 @@ def trained_from_scratch(data: Path, folder: Path) -> Path:
     names, rows = loaded.labels, loaded.splits["train"]
     tokenizer = _word_pieces([row.text for row in rows])
     labels = {"id2label": dict(enumerate(names)), "label2id": {name: index for index, name in enumerate(names)}}
-    config = BertConfig(len(tokenizer), 128, 4, 4, 512, max_position_embeddings=MAX_LENGTH, pad_token_id=tokenizer.pad_token_id, **labels)
+    sizes = {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 512}
+    rows_of_tables = {"vocab_size": len(tokenizer), "max_position_embeddings": MAX_LENGTH}
+    config = BertConfig(**sizes, **rows_of_tables, pad_token_id=tokenizer.pad_token_id, **labels)
     torch.manual_seed(SEED)
     model = BertForSequenceClassification(config)
     truth = np.array([names.index(row.label) for row in rows])

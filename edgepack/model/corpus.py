@@ -6,10 +6,9 @@ from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
 from edgepack.model.data import Data, load_data
+from edgepack.plan.recipe import TRAIN_SPLIT
 from edgepack.tasks import all_tasks
 from edgepack.tasks.common.task import Task, Text
-
-TRAIN_SPLIT = "data"  # what --vocabulary says for the train split alone
 
 
 @dataclass(frozen=True)

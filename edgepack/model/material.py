@@ -19,7 +19,8 @@ from edgepack.model.source import CONFIG_BYTES, Source, check_tokenizer, find_mo
 from edgepack.model.statements.model_config import check_with_library
 from edgepack.model.statements.tokenizer_config import check_tokenizer_statements
 from edgepack.plan.architectures import family_of
-from edgepack.plan.recipe import Recipe
+from edgepack.plan.means import WORTH_CUTTING
+from edgepack.plan.recipe import TRAIN_SPLIT, Recipe
 from edgepack.tasks import task_named
 from edgepack.tasks.common.rows import Row
 from edgepack.tasks.common.task import Features, Outputs, Task, check_tokens
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from edgepack.model.pieces import VocabularyCut
 
 _SAMPLE_ROWS = 24
-_WORTH_CUTTING = 0.95  # of the pieces: a corpus that needs more of them saves next to nothing
 
 # Texts that break tokenizers: accents, ligatures, emoji, zero-width characters, a literal mask, a very long word, nothing.
 _NASTY = (
@@ -82,7 +82,7 @@ class Material:
     @cached_property
     def corpus(self) -> Corpus:
         """The texts that the vocabulary is cut to."""
-        return read_corpus(self.recipe.vocabulary or "", self.data, self.task)
+        return read_corpus(self.recipe.vocabulary or TRAIN_SPLIT, self.data, self.task)
 
     @cached_property
     def vocabulary_cut(self) -> "VocabularyCut":
@@ -93,7 +93,7 @@ class Material:
         vocab = self.source.config["vocab_size"]
         texts = (*self.corpus.texts, *self.task.prompts(self.answers))
         cut = cut_to_corpus(spec, texts, _ids_of_config(self.source, self.recipe.trust_remote_code), self.source.name)
-        if len(cut.order) > _WORTH_CUTTING * vocab:
+        if len(cut.order) > WORTH_CUTTING * vocab:
             raise EdgepackError(
                 f"the corpus needs {len(cut.order):,} of the vocabulary's {vocab:,} pieces, so a cut would save almost nothing",
                 "leave --vocabulary out, or give texts of only the language or domain that the model is for",
@@ -176,7 +176,7 @@ def gather(recipe: Recipe) -> Material:
     data = load_data(recipe.data, task, recipe.columns, recipe.seed) if recipe.data else None
     material = Material(recipe, source, task, data)
     _ = material.labels, material.unlabelled_rows, material.answers
-    if recipe.vocabulary is not None:
+    if recipe.cuts_vocabulary:
         _ = material.vocabulary_cut
     return material
 

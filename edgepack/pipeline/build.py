@@ -70,6 +70,22 @@ def _plans(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int | 
     return tuple(make_plan(profile, recipe.model_copy(update={"format": file_format}), teacher, pieces) for file_format in formats)
 
 
+def counted_plans(recipe: Recipe, material: Material, profile: Profile) -> tuple[Plan, ...]:
+    """The plans with the pieces counted that a cut of the vocabulary leaves, whether the user asks for it or the planner chooses it."""
+    teacher = material.source.shape(material.task.name)
+    if recipe.cuts_vocabulary:
+        return _plans(profile, recipe, teacher, len(material.vocabulary_cut.order))
+    hopeful = _plans(profile, recipe, teacher, 1)  # if even one piece would not help, there is nothing to count
+    if not any(plan.cuts_vocabulary for plan in hopeful):
+        return hopeful
+    try:
+        pieces = len(material.vocabulary_cut.order)
+    except EdgepackError as error:
+        say(f"the vocabulary stays whole: {error.problem}")
+        pieces = teacher.vocab
+    return _plans(profile, recipe, teacher, pieces)
+
+
 def build(
     recipe: Recipe,
     profile: Profile,
@@ -113,8 +129,7 @@ def _check_formats(recipe: Recipe, profile: Profile, effort: Effort | None) -> N
 def _first_states(recipe: Recipe, material: Material, profile: Profile, cache: Path, out: Path) -> list[BuildState]:
     """The model as it came, once for each format. EdgepackError: what can be wrong with a plan, or with the room on the disk."""
     prove_chat(material)
-    pieces = len(material.vocabulary_cut.order) if recipe.vocabulary is not None else None
-    plans = _plans(profile, recipe, material.source.shape(material.task.name), pieces)
+    plans = counted_plans(recipe, material, profile)
     for plan in plans:
         check_calibration(material, plan)
         check_vectors(material, plan)

@@ -137,7 +137,7 @@ def _manifest(state: BuildState, runnable: Runnable, stored: _Stored, command: s
 def _predicted(state: BuildState, precision: str, shape: ModelShape) -> Prediction:
     """For the model that was built, with its weights coded where they are."""
     recipe, plan, profile = state.material.recipe, state.plan, state.profile
-    whole = predict(shape, precision, profile, plan.runtime, recipe.length, recipe.embedding_bits or 8, plan.prepack)
+    whole = predict(shape, precision, profile, plan.runtime, recipe.length, plan.embedding_bits, plan.prepack)
     if plan.coding is None:
         return whole
     return predicted(ways(shape, whole, profile, plan.coding.bits, plan.coding.codec), plan.coding.start)

@@ -1,6 +1,6 @@
 """Chooses what the user left open: the least compression whose predictions meet the budgets. Pure and fast.
 
-The precision comes first (it needs no training), then a coarser grid whose weights are coded, then the student, then pruned heads.
+The precision comes first (it needs no training), then other means to a smaller file (see means.py), then the student, then pruned heads.
 """
 
 from collections.abc import Iterator
@@ -8,64 +8,22 @@ from collections.abc import Iterator
 from packaging.version import Version
 
 from edgepack.core.errors import EdgepackError
-from edgepack.core.records import Frozen
-from edgepack.plan.coded_costs import bits_within, coarse_alone, coding_of, predicted, ways
-from edgepack.plan.coding import Coding
-from edgepack.plan.cost_model import Prediction, nearly_within, predict
+from edgepack.plan.choice_record import Choice, RunnerUp, in_words
+from edgepack.plan.coded_costs import coarse_alone
+from edgepack.plan.cost_model import predict
 from edgepack.plan.cuts import cut_shape
 from edgepack.plan.formats import FORMATS, FormatWish
-from edgepack.plan.precision import BLOCK, FileKind, all_precisions, exported_precision, precision_facts
-from edgepack.plan.profile import Budget, PrecisionName, Profile
+from edgepack.plan.means import Case, file_kind, smaller_files
+from edgepack.plan.precision import BLOCK, all_precisions, exported_precision, precision_facts
+from edgepack.plan.profile import PrecisionName, Profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.runtime import Format, runtime_facts
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.student import candidate_students, choose_student, shapes_of_size
 from edgepack.plan.student_size import StudentSize, parse_student
 
-_BLIND_BITS = 0.7  # more that a grid needs where no texts tell what an error weighs
 _AUTO_PRUNING = (0.0, 0.25, 0.5)
 _DECODER_DEPTH = 0.75  # share of a decoder's layers that a student has where nobody asked for it
-_UNITS = {"file_mb": "MB of files", "ram_mb": "MB of memory", "latency_ms": "ms of latency", "load_ms": "ms to load"}
-
-
-class BrokenBudget(Frozen):
-    """A budget that the prediction exceeds; both figures are in the budget's unit."""
-
-    name: str
-    limit: float
-    predicted: float
-
-    @property
-    def flag(self) -> str:
-        return f"--{self.name.replace('_', '-')}"
-
-    def __str__(self) -> str:
-        return f"{self.predicted:g} {_UNITS[self.name]} (budget {self.limit:g})"
-
-
-class RunnerUp(Frozen):
-    """Another student of the same size, with its prediction."""
-
-    student: ModelShape
-    latency_ms: float
-
-
-class Choice(Frozen):
-    """What the plan has chosen, with its prediction and the budgets that still break. pruned: the teacher's shape after pruning."""
-
-    prune_heads: float
-    pruned: ModelShape
-    student: ModelShape
-    precision: PrecisionName
-    prepack: bool
-    coding: Coding | None = None
-    prediction: Prediction
-    broken: tuple[BrokenBudget, ...]
-    runner_up: RunnerUp | None = None  # the next best shape of the size that the user asked for
-
-    @property
-    def overshoot(self) -> float:
-        return max((budget.predicted / budget.limit for budget in self.broken), default=0.0)
 
 
 def supported_runtime(profile: Profile, wished: Format | None = None) -> str:
@@ -88,27 +46,18 @@ def wished_formats(profile: Profile, wish: FormatWish | None) -> tuple[Format, .
             return (FORMATS[supported_runtime(profile, wish)],)
 
 
-def broken_budgets(prediction: Prediction, budget: Budget) -> tuple[BrokenBudget, ...]:
-    """The limits that a prediction exceeds; score_drop is known only after training and is judged in the report."""
-    limits = {name: limit for name, limit in budget.model_dump(exclude_none=True).items() if name != "score_drop"}
-    return tuple(
-        BrokenBudget(name=name, limit=limit, predicted=getattr(prediction, name))
-        for name, limit in limits.items()
-        if getattr(prediction, name) > limit
-    )
-
-
-def choose(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budget, runtime: str) -> tuple[Choice, list[Choice]]:
+def choose(case: Case) -> tuple[Choice, list[Choice]]:
     """The first choice that meets the budgets, and those that were considered and did not."""
+    recipe, teacher = case.recipe, case.teacher
     considered: list[Choice] = []
     near: list[Choice] = []  # of the student that is looked at: over a limit by so little that the prediction cannot tell
-    for choice in _choices(profile, recipe, teacher, budget, runtime):
+    for choice in _choices(case):
         if near and (near[0].student, near[0].prune_heads) != (choice.student, choice.prune_heads):
             break
         if not choice.broken:
             return choice, considered
         considered.append(choice)
-        if all(nearly_within(each.name, each.predicted, each.limit) for each in choice.broken):
+        if all(budget.is_near for budget in choice.broken):
             near.append(choice)
     if near:
         return min(near, key=lambda choice: choice.overshoot).model_copy(update={"broken": ()}), considered
@@ -125,7 +74,7 @@ def choose(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budget
         without_data = " with a student that is of use, for a decoder needs far more text than a build has to win back more,"
         unasked = ". Heads of a decoder are cut only where --prune-heads asks for it: even the best ranking loses too much"
     raise EdgepackError(
-        f"no plan{without_data} meets the budgets of {profile.name} for this model: the nearest one "
+        f"no plan{without_data} meets the budgets of {case.profile.name} for this model: the nearest one "
         f"({nearest.student.name()} in {nearest.precision}) is predicted to need {in_words(nearest.broken)}{unasked}",
         f"raise {' and '.join(budget.flag for budget in nearest.broken)}, or give --student (`same` keeps "
         "the shape) to build a pack over its budget"
@@ -133,81 +82,41 @@ def choose(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budget
     )
 
 
-def with_runner_up(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budget, runtime: str, choice: Choice) -> Choice:
+def with_runner_up(case: Case, choice: Choice) -> Choice:
     """The choice with the next best shape, where the user's size leaves one."""
+    recipe = case.recipe
     size = parse_student(recipe.student or "same")
     if size.is_same or size.layers is not None:
         return choice
-    shapes = shapes_of_size(choice.pruned, teacher, size, profile, runtime, choice.precision, recipe.length, budget)
+    shapes = shapes_of_size(choice.pruned, case.teacher, size, case.profile, case.runtime, choice.precision, recipe.length, case.budget)
     others = [shape for shape in shapes if shape.name() != choice.student.name()]
     if not others:
         return choice
-    latency_ms = predict(others[0], choice.precision, profile, runtime, recipe.length).latency_ms
+    latency_ms = predict(others[0], choice.precision, case.profile, case.runtime, recipe.length).latency_ms
     return choice.model_copy(update={"runner_up": RunnerUp(student=others[0], latency_ms=latency_ms)})
 
 
-def _choices(profile: Profile, recipe: Recipe, teacher: ModelShape, budget: Budget, runtime: str) -> Iterator[Choice]:
+def _choices(case: Case) -> Iterator[Choice]:
     """What the user left open, the least compression first."""
-    precisions = coarse_alone(recipe, file_kind(teacher, runtime), _precisions(profile, recipe, teacher, runtime))
+    recipe, teacher, runtime = case.recipe, case.teacher, case.runtime
+    precisions = coarse_alone(recipe, file_kind(teacher, runtime), _precisions(case.profile, recipe, teacher, runtime))
     can_train = recipe.data is not None
     _refuse_training_that_cannot_be(recipe, can_train)
     freely = _AUTO_PRUNING if can_train and not teacher.decodes else (0.0,)  # no ranking of a decoder's heads is good enough unasked
     fractions = (recipe.prune_heads,) if recipe.prune_heads is not None else freely
     for fraction in fractions:
         pruned = cut_shape(teacher, recipe, fraction)
-        for student in _students(profile, recipe, teacher, pruned, runtime, precisions[-1], budget):
+        for student in _students(case, pruned, precisions[-1]):
             tried: list[Choice] = []
             for precision in precisions:
                 if _blocks_do_not_fit(recipe, student, precision, runtime):
                     continue
                 for prepack in _prepacking(recipe, student, runtime):
-                    whole = predict(student, precision, profile, runtime, recipe.length, recipe.embedding_bits or 8, prepack)
-                    coding, prediction = _asked_coding(recipe, student, whole, profile, budget)
-                    broken = broken_budgets(prediction, budget)
-                    tried.append(
-                        Choice(
-                            prune_heads=fraction,
-                            pruned=pruned,
-                            student=student,
-                            precision=precision,
-                            prepack=prepack,
-                            coding=coding,
-                            prediction=prediction,
-                            broken=broken,
-                        )
-                    )
+                    tried.append(case.of(fraction, pruned, student, precision, prepack))
                     yield tried[-1]
-                    if {budget.name for budget in broken} != {"load_ms"}:
+                    if {budget.name for budget in tried[-1].broken} != {"load_ms"}:
                         break  # without packing it loads faster, and costs more of all else
-            yield from (coarser for choice in tried if (coarser := _coarser(recipe, choice, profile, budget, runtime)))
-
-
-def _asked_coding(
-    recipe: Recipe, student: ModelShape, whole: Prediction, profile: Profile, budget: Budget
-) -> tuple[Coding | None, Prediction]:
-    """Coding as the user asked for it, and the prediction with it."""
-    if recipe.bits is None and recipe.codec is None:
-        return None, whole
-    options = ways(student, whole, profile, recipe.bits, recipe.codec or "deflate")
-    coding = coding_of(recipe, profile, budget, options, recipe.bits)
-    return coding, predicted(options, coding.start)
-
-
-def _coarser(recipe: Recipe, choice: Choice, profile: Profile, budget: Budget, runtime: str) -> Choice | None:
-    """The choice with weights as coarse as the file's budget needs, where that alone was broken and no model must be trained for it."""
-    fewest = precision_facts(choice.precision).coarse.get(file_kind(choice.student, runtime))
-    broken = {budget.name for budget in choice.broken}
-    asked = (recipe.bits, recipe.codec, recipe.sensitive, recipe.embedding_bits)
-    if fewest is None or budget.file_mb is None or "file_mb" not in broken or any(asked):
-        return None
-    bits = bits_within(choice.student, choice.prediction, budget.file_mb)
-    if bits < fewest + (_BLIND_BITS if recipe.data is None else 0):
-        return None
-    options = ways(choice.student, choice.prediction, profile, bits, "deflate")
-    coding = coding_of(recipe, profile, budget, options, bits)
-    prediction = predicted(options, coding.start)
-    broken_then = broken_budgets(prediction, budget)
-    return choice.model_copy(update={"coding": coding, "prediction": prediction, "broken": broken_then})
+            yield from smaller_files(case, tried)
 
 
 def _prepacking(recipe: Recipe, student: ModelShape, runtime: str) -> tuple[bool, ...]:
@@ -242,11 +151,6 @@ def _precisions(profile: Profile, recipe: Recipe, teacher: ModelShape, runtime: 
     if asked not in offered and kind not in asked.in_blocks:
         raise EdgepackError(f"profile {profile.name!r} does not list {asked.name} for {runtime}", fix)
     return [asked.name]
-
-
-def file_kind(shape: ModelShape, runtime: str) -> FileKind:
-    """The format of the runtime's files, and whether the model is a decoder."""
-    return FileKind(FORMATS[runtime], shape.decodes)
 
 
 def _version(profile: Profile, runtime: str) -> tuple[int, ...]:
@@ -286,13 +190,11 @@ def _refuse_training_that_cannot_be(recipe: Recipe, can_train: bool) -> None:
     raise EdgepackError(f"{wish} needs data to learn from", "give --data, a file or folder of texts, with labels where the task has some")
 
 
-def _students(
-    profile: Profile, recipe: Recipe, teacher: ModelShape, pruned: ModelShape, runtime: str, precision: PrecisionName, budget: Budget
-) -> Iterator[ModelShape]:
-    can_train = recipe.data is not None
+def _students(case: Case, pruned: ModelShape, precision: PrecisionName) -> Iterator[ModelShape]:
+    recipe, teacher = case.recipe, case.teacher
     size = parse_student(recipe.student) if recipe.student is not None else StudentSize(text="same")
-    yield choose_student(pruned, teacher, size, profile, runtime, precision, recipe.length, budget)
-    if recipe.student is None and can_train:
+    yield choose_student(pruned, teacher, size, case.profile, case.runtime, precision, recipe.length, case.budget)
+    if recipe.student is None and recipe.data is not None:
         candidates = [shape for shape in candidate_students(pruned) if _worth_planning(shape, teacher)]
         yield from (shape for shape in candidates if shape.hidden == teacher.hidden)  # full width carries over best
         yield from (shape for shape in candidates if shape.hidden != teacher.hidden)
@@ -303,19 +205,3 @@ def _worth_planning(shape: ModelShape, teacher: ModelShape) -> bool:
     narrower stream, or more than a few layers.
     """
     return not teacher.decodes or (shape.hidden == teacher.hidden and len(shape.layers) >= _DECODER_DEPTH * len(teacher.layers))
-
-
-def in_words(broken: tuple[BrokenBudget, ...]) -> str:
-    """The budgets with their predictions and limits, joined by `and`."""
-    return " and ".join(map(str, broken))
-
-
-def last_need(considered: list[Choice]) -> str:
-    """What the last of these choices would need beyond its budgets, in words."""
-    return in_words(considered[-1].broken) if considered else "more than the budgets allow"
-
-
-def wider_need(choice: Choice, considered: list[Choice]) -> str | None:
-    """A sentence: what the next wider precision would need beyond its budgets; None where none was considered."""
-    wider = [tried for tried in considered if tried.precision != choice.precision]
-    return f"{wider[-1].precision} would need {last_need(wider)}." if wider else None

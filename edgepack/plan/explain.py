@@ -5,12 +5,12 @@ from typing import Any
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
-from edgepack.plan.choice import BrokenBudget, in_words
+from edgepack.plan.choice_record import BrokenBudget, in_words
 from edgepack.plan.cost_model import Prediction
 from edgepack.plan.plan import Plan, make_plan
-from edgepack.plan.precision import FileKind, all_precisions
+from edgepack.plan.precision import FileKind, all_precisions, precision_facts
 from edgepack.plan.profile import Profile
-from edgepack.plan.recipe import Recipe
+from edgepack.plan.recipe import TRAIN_SPLIT, WHOLE_VOCABULARY, Recipe
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.steps import PruneHeads, Quantize
 from edgepack.plan.student import candidate_students
@@ -76,10 +76,21 @@ def _changes(plan: Plan, recipe: Recipe) -> Iterator[tuple[str, str, dict[str, A
         share = 0.0 if heads else 0.25
         words = "no head cut" if heads else "a quarter of the heads cut"
         yield words, f"--prune-heads {share:.0%}", {"prune_heads": share}
+    yield from _other_files(plan, recipe)
+
+
+def _other_files(plan: Plan, recipe: Recipe) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """With each of the means that train nothing, or without it where the plan has it."""
     if recipe.embedding_bits is None and any(isinstance(step, Quantize) for step in plan.steps):
-        yield "embeddings in 4 bits", "--embedding-bits 4", {"embedding_bits": 4}
-    if recipe.vocabulary is None and recipe.data is not None:
-        yield "only the tokens of the train split", "--vocabulary data", {"vocabulary": "data"}
+        bits = 4 if plan.embedding_bits == 8 else 8
+        yield f"embeddings in {bits} bits", f"--embedding-bits {bits}", {"embedding_bits": bits}
+    if recipe.vocabulary is None and plan.cuts_vocabulary:
+        yield "every token stays", f"--vocabulary {WHOLE_VOCABULARY}", {"vocabulary": WHOLE_VOCABULARY}
+    elif recipe.vocabulary is None and recipe.data is not None:
+        yield "only the tokens of the train split", f"--vocabulary {TRAIN_SPLIT}", {"vocabulary": TRAIN_SPLIT}
+    can_be_coded = FileKind(plan.format, plan.teacher.decodes) in precision_facts(plan.precision).coarse
+    if recipe.codec is None and recipe.bits is None and plan.coding is None and can_be_coded:
+        yield "weights coded, the same answers", "--codec deflate", {"codec": "deflate"}
 
 
 def _neighbours(student: ModelShape, teacher: ModelShape) -> Iterator[tuple[str, str]]:
@@ -107,6 +118,8 @@ def _as_settings(plan: Plan) -> dict[str, Any]:
     return {
         "student": _name(len(plan.student.layers), plan.student.hidden, plan.teacher),
         "precision": plan.precision,
+        "vocabulary": TRAIN_SPLIT if plan.cuts_vocabulary else None,
+        "embedding_bits": plan.embedding_bits if plan.embedding_bits != 8 else None,
         "prune_heads": min(0.99, sum(heads)),
     }
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from edgepack.plan.choice import Choice, last_need
+from edgepack.plan.choice_record import Choice, last_need
 from edgepack.plan.cuts import cut_widths, layers_without_attention, parse_layers
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.shape import ModelShape

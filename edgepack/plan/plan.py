@@ -4,16 +4,18 @@ from collections.abc import Iterator
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
-from edgepack.plan.choice import BrokenBudget, Choice, choose, file_kind, last_need, supported_runtime, wider_need, with_runner_up
+from edgepack.plan.choice import choose, supported_runtime, with_runner_up
+from edgepack.plan.choice_record import BrokenBudget, Choice, in_words, last_need, wider_need
 from edgepack.plan.coded_costs import refuse_idle_start
 from edgepack.plan.coding import Coding, VectorCoding, vector_coding
 from edgepack.plan.cost_model import Prediction, predict
 from edgepack.plan.factors import check_factors
 from edgepack.plan.formats import FORMATS
+from edgepack.plan.means import GUESSED_PIECES, Case, file_kind
 from edgepack.plan.model_steps import model_steps
 from edgepack.plan.precision import Situation, exported_precision, precision_facts
 from edgepack.plan.profile import Budget, PrecisionName, Profile
-from edgepack.plan.recipe import DEFAULT_LENGTH, Recipe
+from edgepack.plan.recipe import DEFAULT_LENGTH, TRAIN_SPLIT, WHOLE_VOCABULARY, Recipe
 from edgepack.plan.rounding import rounding_of
 from edgepack.plan.runtime import Format
 from edgepack.plan.shape import ModelShape
@@ -21,7 +23,6 @@ from edgepack.plan.steps import CutVocabulary, Export, Quantize, Step
 from edgepack.plan.tflite_steps import tflite_export
 from edgepack.tasks import all_tasks, task_named
 
-GUESSED_PIECES = 20_000  # what a few languages need; nobody knows before the corpus is read
 _FASTER = 0.95  # times the latency: less is no reason for another format
 OPSET = 20  # the first with Gelu as one op; onnxruntime 1.17 and later take it
 
@@ -54,12 +55,21 @@ class Plan(Frozen):
         return self.format == "onnx" and any(not step.reduce_range for step in rounded)
 
     @property
+    def cuts_vocabulary(self) -> bool:
+        return any(isinstance(step, CutVocabulary) for step in self.steps)
+
+    @property
+    def embedding_bits(self) -> int:
+        """Of a value of the embedding tables, where any are in integers."""
+        return next((step.embedding_bits for step in self.steps if isinstance(step, Quantize)), 8)
+
+    @property
     def prepack(self) -> bool:
         return all(step.prepack for step in self.steps if isinstance(step, Export))
 
 
 def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int | None = None) -> Plan:
-    """`pieces`: what is left of the vocabulary where the recipe cuts it and somebody has counted; else it is guessed.
+    """`pieces`: what a cut to the recipe's texts leaves of the vocabulary, where somebody has counted; else it is guessed.
 
     EdgepackError where the profile's runtime is not supported, a fixed choice is impossible or no plan meets the budgets.
     """
@@ -68,8 +78,9 @@ def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int
     _refuse_idle_wishes(recipe, teacher)
     budget = profile.budget.overridden_by(recipe.budget)
     cut = _with_vocabulary(recipe, teacher, pieces)
-    choice, considered = choose(profile, recipe, cut, budget, runtime)
-    choice = with_runner_up(profile, recipe, cut, budget, runtime, choice)
+    case = Case(profile, recipe, cut, budget, runtime, pieces)
+    choice, considered = choose(case)
+    choice = with_runner_up(case, choice)
     refuse_idle_start(recipe, choice.coding)
     return Plan(
         profile=profile.name,
@@ -79,7 +90,7 @@ def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int
         precision=choice.precision,
         teacher=teacher,
         student=choice.student,
-        steps=(*_vocabulary_step(recipe, teacher, cut, pieces), *_steps(profile, recipe, teacher, choice, considered, runtime)),
+        steps=(*_vocabulary_step(case, teacher, choice, considered), *_steps(profile, recipe, teacher, choice, considered, runtime)),
         predictions=choice.prediction,
         teacher_predictions=predict(teacher, exported_precision(), profile, runtime, recipe.length),
         broken=choice.broken,
@@ -123,7 +134,7 @@ def _refuse_idle_wishes(recipe: Recipe, teacher: ModelShape) -> None:
 
 def _refuse_cuts_of_factors(recipe: Recipe, teacher: ModelShape) -> None:
     """EdgepackError: a model whose matrices are two products already cannot be cut or made smaller."""
-    cuts = recipe.prunes or recipe.vocabulary is not None or recipe.student not in (None, "same")
+    cuts = recipe.prunes or recipe.cuts_vocabulary or recipe.student not in (None, "same")
     if teacher.factorized and cuts:
         raise EdgepackError(
             "the model's matrices are two smaller products already, which cannot be pruned, cut or distilled to another shape",
@@ -162,33 +173,59 @@ def _refuse_idle_for_decoders(recipe: Recipe, given: dict[str, object]) -> None:
 
 
 def _with_vocabulary(recipe: Recipe, teacher: ModelShape, pieces: int | None) -> ModelShape:
-    if recipe.vocabulary is None:
+    if not recipe.cuts_vocabulary:
         return teacher
-    if recipe.vocabulary == "data" and recipe.data is None:
+    if recipe.vocabulary == TRAIN_SPLIT and recipe.data is None:
         raise EdgepackError(
             "--vocabulary data has no data: it keeps what the train split needs", "give --data, or a file: --vocabulary FILE"
         )
     return teacher.model_copy(update={"vocab": min(teacher.vocab, GUESSED_PIECES) if pieces is None else pieces})
 
 
-def _vocabulary_step(recipe: Recipe, teacher: ModelShape, cut: ModelShape, pieces: int | None) -> Iterator[Step]:
-    if recipe.vocabulary is None:
+def _vocabulary_step(case: Case, teacher: ModelShape, choice: Choice, considered: list[Choice]) -> Iterator[Step]:
+    """As the user asked for it, or as the planner chose it for the file's size. teacher: as it came."""
+    recipe = case.recipe
+    if not recipe.cuts_vocabulary and not choice.cuts_vocabulary:
         return
-    table = f"{teacher.vocab * teacher.embedding / 1e6:.1f}M of {teacher.params / 1e6:.1f}M parameters"
-    left = f"{cut.vocab:,} stay." if pieces is not None else f"{cut.vocab:,} stay, which is a guess until the build has counted."
-    yield CutVocabulary(corpus=recipe.vocabulary, why=f"You asked for it. {teacher.vocab:,} pieces take {table}. {left}")
+    table = f"{teacher.vocab:,} pieces take {teacher.vocab * teacher.embedding / 1e6:.1f}M of {teacher.params / 1e6:.1f}M parameters."
+    left = f"{choice.student.vocab:,} stay"
+    left += "." if case.pieces is not None else ", which is a guess until the build has counted."
+    if not choice.cuts_vocabulary:
+        yield CutVocabulary(corpus=recipe.vocabulary or "", why=f"You asked for it. {table} {left}")
+        return
+    whole = [tried for tried in considered if tried.student.name() == choice.student.name() and not tried.cuts_vocabulary]
+    why = f"Without it, {choice.student.name()} would need {last_need(whole)}. {table} {left} The tokens of the train split are kept, and"
+    why += f" what its words are made of. Other words may take more tokens (--vocabulary {WHOLE_VOCABULARY}: no cut)."
+    yield CutVocabulary(corpus=TRAIN_SPLIT, why=why)
 
 
 def _steps(profile: Profile, recipe: Recipe, teacher: ModelShape, choice: Choice, considered: list[Choice], runtime: str) -> Iterator[Step]:
     make_step = precision_facts(choice.precision).quantize[file_kind(teacher, runtime)]
     bits = choice.coding.bits if choice.coding else None
-    quantize = make_step(Situation(profile, recipe, runtime, teacher, wider_need(choice, considered), bits)) if make_step else None
+    chosen = recipe.model_copy(update={"embedding_bits": choice.embedding_bits}) if _narrows_embeddings(recipe, choice) else recipe
+    quantize = make_step(Situation(profile, chosen, runtime, teacher, wider_need(choice, considered), bits)) if make_step else None
     rounding = rounding_of(recipe, teacher, quantize)
     yield from model_steps(recipe, teacher, choice, considered, rounding)
     as_trained = recipe.model_copy(update={"smoothing": 0.0}) if rounding else recipe  # activations were trained as they are rounded
     yield _export(profile, as_trained, choice, considered, runtime)
     if quantize is not None:
+        quantize = quantize.model_copy(update={"why": quantize.why + _why_narrow_embeddings(recipe, choice, considered)})
         yield quantize.model_copy(update={"smoothing": 0.0}) if rounding else quantize
+
+
+def _narrows_embeddings(recipe: Recipe, choice: Choice) -> bool:
+    """Whether the planner does that, and nobody asked for it."""
+    return choice.embedding_bits != (recipe.embedding_bits or 8)
+
+
+def _why_narrow_embeddings(recipe: Recipe, choice: Choice, considered: list[Choice]) -> str:
+    """A sentence where the planner chose narrow embeddings: what embeddings in 8 bits would need, and coded weights."""
+    if not _narrows_embeddings(recipe, choice):
+        return ""
+    alike = [tried for tried in considered if (tried.student, tried.precision) == (choice.student, choice.precision)]
+    wider = [tried for tried in alike if tried.embedding_bits != choice.embedding_bits]
+    needs = [f"{'with coded weights' if tried.coding else 'in 8 bits'} {in_words(tried.broken)}" for tried in wider]
+    return f" Embeddings take {choice.embedding_bits} bits: the pack would need {', and '.join(needs)}."
 
 
 def _export(profile: Profile, recipe: Recipe, choice: Choice, considered: list[Choice], runtime: str) -> Export:

@@ -85,6 +85,7 @@ class PrecisionFacts:
     smooths_before_export: bool = False  # TFLite: activations are rounded, so they are smoothed in torch
     keeps_sensitive_layers: bool = False  # of a decoder, in a wider precision
     is_fast_in_browsers: bool = False
+    narrow_embeddings: tuple[FileKind, ...] = ()  # kinds of file whose embeddings the planner may put in 4 bits by itself
     coarse: Mapping[FileKind, float] = field(default_factory=dict)  # kinds of file with a coarse grid: the fewest bits that a plan chooses
 
     def __post_init__(self) -> None:

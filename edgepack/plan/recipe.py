@@ -69,6 +69,9 @@ def _read_share(value: Any, info: ValidationInfo) -> Any:
 Share = Annotated[float, BeforeValidator(_read_share), Field(ge=0, lt=1)]  # 0.25, or "25%"
 
 
+TRAIN_SPLIT, WHOLE_VOCABULARY = "data", "all"  # what `vocabulary` may be, beside the path of a file
+
+
 class Columns(Stated):
     """Names of the data's columns. A column that is not named is guessed from the file, and shown."""
 
@@ -116,10 +119,10 @@ class Recipe(Stated):
         Annotated[str, Field(min_length=1)] | None,
         Setting(
             "Keep only the tokens that certain texts need: `data` means the texts of the train split; a path means those and the "
-            "texts of that file.",
+            "texts of that file; `all` keeps every token.",
             PRUNING,
-            unset="every token stays",
-            searched=Searched(values=(None, "data")),
+            unset="all; data where the file's budget needs it",
+            searched=Searched(values=(None, TRAIN_SPLIT)),
         ),
     ] = None
     student: Annotated[
@@ -297,7 +300,12 @@ class Recipe(Stated):
     ] = None
     embedding_bits: Annotated[
         Literal[8, 4] | None,
-        Setting("Bits of the embedding tables' weights.", FILE, unset="8", searched=Searched(matters=_rounds_weights)),
+        Setting(
+            "Bits of the embedding tables' weights.",
+            FILE,
+            unset="8; 4 where the budgets need it",
+            searched=Searched(matters=_rounds_weights),
+        ),
     ] = None
     bits: Annotated[
         Annotated[float, Field(ge=1, le=7.5)] | None,
@@ -370,6 +378,11 @@ class Recipe(Stated):
     def prunes(self) -> bool:
         """Whether anything is cut beside what a smaller student leaves out."""
         return any((self.prune_heads, self.prune_ffn, self.prune_layers, self.drop_attention, self.prune_weights, self.factorize))
+
+    @property
+    def cuts_vocabulary(self) -> bool:
+        """Whether the user asks for a cut. Where this is left open, the plan decides."""
+        return self.vocabulary not in (None, WHOLE_VOCABULARY)
 
     @field_validator("student")
     @classmethod

@@ -1,7 +1,7 @@
 """The step that exports to TFLite, with its why; what cannot be written is refused before any work. Pure."""
 
 from edgepack.core.errors import EdgepackError
-from edgepack.plan.choice import Choice
+from edgepack.plan.choice_record import Choice
 from edgepack.plan.cost_model import tflite_cache
 from edgepack.plan.precision import precision_facts
 from edgepack.plan.profile import Profile

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from edgepack.core.errors import EdgepackError
 from edgepack.pack.manifest import Manifest
-from edgepack.plan.choice import file_kind
+from edgepack.plan.means import file_kind
 from edgepack.plan.plan import make_plan
 from edgepack.plan.precision import all_precisions, precision_facts
 from edgepack.plan.profile import PrecisionName
@@ -45,7 +45,7 @@ def _steps(manifest: Manifest, name: str) -> Iterator[tuple[str, float, str]]:
     for flags, wish, needs in _wishes(manifest, name):
         recipe = manifest.recipe.model_copy(update=wish)
         try:
-            plan = make_plan(manifest.profile, recipe, now.teacher, now.student.vocab if recipe.vocabulary is not None else None)
+            plan = make_plan(manifest.profile, recipe, now.teacher, now.student.vocab if now.cuts_vocabulary else None)
         except EdgepackError:  # no flags that the planner would take
             continue
         yield flags, getattr(plan.predictions, name), needs if plan.student == now.student else _DISTILS

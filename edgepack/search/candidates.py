@@ -8,12 +8,14 @@ from edgepack.core.cache import key_of
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import say
 from edgepack.core.records import Frozen
-from edgepack.plan.choice import broken_budgets, choose, supported_runtime
+from edgepack.plan.choice import choose, supported_runtime
+from edgepack.plan.choice_record import broken_budgets
 from edgepack.plan.cost_model import Prediction, predict
+from edgepack.plan.means import Case
 from edgepack.plan.plan import Plan, make_plan
 from edgepack.plan.precision import exported_precision
 from edgepack.plan.profile import Budget, Profile
-from edgepack.plan.recipe import Recipe
+from edgepack.plan.recipe import TRAIN_SPLIT, Recipe
 from edgepack.plan.steps import Export, Quantize
 from edgepack.search.rungs import Materials
 from edgepack.search.space import HIDDEN, LAYERS, Space
@@ -130,7 +132,7 @@ class Maker:
         base = self.space.base
         runtime = supported_runtime(self.profile, base.format if base.format in ("onnx", "tflite") else None)
         try:
-            choice, _ = choose(self.profile, base, self.space.teacher, self.budget, runtime)
+            choice, _ = choose(Case(self.profile, base, self.space.teacher, self.budget, runtime))
         except EdgepackError:
             return None
         return {
@@ -139,8 +141,8 @@ class Maker:
             "prune_heads": choice.prune_heads,
             "prune_ffn": base.prune_ffn or 0.0,
             "precision": choice.precision,
-            "vocabulary": base.vocabulary,
-            "embedding_bits": base.embedding_bits or 8,
+            "vocabulary": TRAIN_SPLIT if choice.cuts_vocabulary else base.vocabulary,
+            "embedding_bits": choice.embedding_bits,
             "bits": choice.coding.bits if choice.coding else None,
         }
 

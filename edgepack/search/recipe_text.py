@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgepack.plan.recipe import Recipe
+from edgepack.plan.recipe import TRAIN_SPLIT, WHOLE_VOCABULARY, Recipe
 from edgepack.plan.setting import setting_fields
 
 _PATHS = {"model", "base", "data", "unlabelled"}  # as recipe_file.py reads them
@@ -23,7 +23,7 @@ def recipe_toml(content: Mapping[str, Any], profile: str, folder: Path, title: s
             continue
         if field.path[0] in _PATHS:
             value = _from(folder, value)
-        if field.path == ("vocabulary",) and value != "data":
+        if field.path == ("vocabulary",) and value not in (TRAIN_SPLIT, WHOLE_VOCABULARY):
             value = str(Path(value).resolve())
         tables.setdefault(field.path[:-1], []).append(f"{field.path[-1]} = {_toml(value)}")
     lines += tables.pop((), [])

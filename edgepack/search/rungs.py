@@ -79,7 +79,7 @@ class Materials:
 
     def with_cut(self, recipe: Recipe) -> dict[str, Any]:
         """Corpus and vocabulary of the whole train split, where the recipe cuts it. EdgepackError: a cut would save almost nothing."""
-        if recipe.vocabulary is None:
+        if not recipe.cuts_vocabulary or recipe.vocabulary is None:
             return {}
         if recipe.vocabulary not in self.cuts:
             self.cuts[recipe.vocabulary] = replace(self.whole, recipe=recipe)

@@ -10,6 +10,7 @@ from edgepack.core.records import Frozen
 from edgepack.measure.machines.transports.local import versions_beside
 from edgepack.pipeline.keys import computed_by, material_inputs
 from edgepack.plan.formats import format_versions
+from edgepack.plan.recipe import WHOLE_VOCABULARY
 from edgepack.plan.runtime import all_runtimes, missing_builders
 from edgepack.search.candidates import Maker
 from edgepack.search.space import Dimension
@@ -70,7 +71,7 @@ def _computed_by() -> dict[str, Any]:
 
 def _corpora(maker: Maker) -> dict[str, str]:
     wished = {maker.space.base.vocabulary} | {value for each in maker.space.dimensions if each.key == "vocabulary" for value in each.values}
-    return {name: _corpus_sha256(maker, name) for name in sorted(name for name in wished if name is not None)}
+    return {name: _corpus_sha256(maker, name) for name in sorted(name for name in wished if name not in (None, WHOLE_VOCABULARY))}
 
 
 def _corpus_sha256(maker: Maker, vocabulary: str) -> str:

@@ -67,7 +67,7 @@ class Bench:
     def _through(self, whole: Recipe, rung: Rung) -> BuildState:
         recipe = rung.recipe(whole)
         material = self.materials.at(rung, recipe)
-        pieces = len(material.vocabulary_cut.order) if recipe.vocabulary is not None else None
+        pieces = len(material.vocabulary_cut.order) if recipe.cuts_vocabulary else None
         plan = make_plan(self.profile, recipe, material.source.shape(material.task.name), pieces)
         return through_steps(BuildState(material.source, material, plan, self.profile, self.cache, TrainedModel(material.source)))
 

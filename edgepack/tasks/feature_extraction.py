@@ -76,7 +76,7 @@ def _answers(source: Any, recipe: Any) -> VectorAnswers:
         return VectorAnswers(dimensions=recipe.dimensions)
     if stated.labels:
         raise EdgepackError(f"{source.name} is a SetFit classifier: it gives no vectors", "leave --task out")
-    if stated.is_sparse and recipe.vocabulary is not None:
+    if stated.is_sparse and recipe.cuts_vocabulary:
         raise EdgepackError(
             f"--vocabulary: the vectors of {source.name} have a place for each token, which it would move",
             "leave it out",

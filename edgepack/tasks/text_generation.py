@@ -82,7 +82,7 @@ def _answers(source: Any, recipe: Any) -> WritingAnswers:
     """EdgepackError: the folder states what is not reproduced, or token ids that a smaller vocabulary would renumber."""
     stated = dict(source.writing)
     named = next((key for key in _TOKEN_IDS if key in stated), None)
-    if named and recipe.vocabulary is not None:
+    if named and recipe.cuts_vocabulary:
         raise EdgepackError(
             f"{source.name} names token ids in {named}, but --vocabulary renumbers the tokens", "leave --vocabulary out, or remove the key"
         )
