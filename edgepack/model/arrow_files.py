@@ -6,6 +6,7 @@ from typing import Any
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.reading import DATA_BYTES, check_size
+from edgepack.model.text_files import refuse_stand_ins
 from edgepack.tasks.common.rows import Record
 
 MOST_ROWS = 50_000_000
@@ -16,6 +17,8 @@ def read_columns(path: Path) -> list[Record]:
     """A parquet or arrow file. Numbers that stand for names (ClassLabel of the datasets library) become those names."""
     import pyarrow.parquet
 
+    with path.open("rb") as file:
+        refuse_stand_ins(file.read(200), path)
     try:
         check_size(path, DATA_BYTES)
         table = _parquet_table(path) if path.suffix.lower() == ".parquet" else _arrow_table(path)

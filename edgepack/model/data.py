@@ -12,7 +12,8 @@ from edgepack.core.progress import say
 from edgepack.core.reading import DATA_BYTES, is_there, read_bytes
 from edgepack.core.showing import shown
 from edgepack.model.label_names import as_label_number, label_fix, label_mapping, renamed
-from edgepack.model.readers import SPLIT_NAMES, find_files, read_records
+from edgepack.model.readers import read_records
+from edgepack.model.split_files import SPLIT_NAMES, find_files, unread_files
 from edgepack.plan.recipe import NO_COLUMNS, Columns
 from edgepack.tasks import task_named
 from edgepack.tasks.common.columns import guess_text, may_be_anything, misfit, text_row
@@ -21,6 +22,7 @@ from edgepack.tasks.common.task import Task
 
 MakeRow = Callable[[str, dict[str, Any], str | None], Row]  # of a place, the values of the row's fields and its group
 
+_MOST_NAMES = 8  # that a line about the data shows
 _HELD_OUT = 0.1  # share that a missing dev or test split takes from the train split
 
 
@@ -70,7 +72,24 @@ def load_data(source: str, task: str | Task, columns: Columns = NO_COLUMNS, seed
     splits = {split: renamed(rows, mapping) for split, rows in splits.items()}
     task.check_rows(source, splits)
     splits, notes = _complete_splits(splits, None if task.joins_rows else seed)
-    return Data(source, splits, column_of, digest, notes)
+    return Data(source, splits, column_of, digest, (*_unread(first, column_of), *notes, *_in_both(splits)))
+
+
+def _unread(first: Record, column_of: dict[str, str]) -> tuple[str, ...]:
+    names = [name for name in first.values if name not in column_of.values()]
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return (f"not read: {', '.join(map(shown, names[:_MOST_NAMES]))}{more}",) if names else ()
+
+
+def _in_both(splits: dict[str, list[Row]]) -> tuple[str, ...]:
+    """A word about test rows that stand in the train split as well: their score says less than it seems to."""
+    known = {_inputs(row) for row in splits.get("train", [])}
+    count = sum(_inputs(row) in known for row in splits.get("test", []))
+    return (f"{count} of the {len(splits['test'])} test rows have texts that stand in the train split too",) if count else ()
+
+
+def _inputs(row: Row) -> tuple[Any, ...]:
+    return row.text, row.text_pair, row.context, row.words
 
 
 def load_unlabelled(source: str, task: Task, columns: Columns = NO_COLUMNS) -> list[Row]:
@@ -121,7 +140,10 @@ def _read_files(path: Path, columns: Columns, conll: bool) -> tuple[dict[str, li
     by_split: dict[str, list[Record]] = {}
     digest = hashlib.sha256()
     named = frozenset(name for name in columns.named().values() if name)
-    for split, files in sorted(find_files(path).items()):
+    of_split = find_files(path)
+    if unread := unread_files(path, [file for files in of_split.values() for file in files]):
+        say(f"{path.name}: not read, as their names say no split (train, dev or test): {', '.join(unread[:_MOST_NAMES])}")
+    for split, files in sorted(of_split.items()):
         for file in files:
             digest.update(f"{split}:".encode() + read_bytes(file, DATA_BYTES, "split the file"))
             records = read_records(file, named, conll)
@@ -150,6 +172,7 @@ def _read_hub(source: str) -> tuple[dict[str, list[Record]], str]:
     for name, rows in loaded.items():
         split = SPLIT_NAMES.get(str(name))
         if split is None:
+            say(f"{source}: not read, as no split of edgepack is called so: {shown(str(name))}")
             continue
         names = {key: feature.names for key, feature in rows.features.items() if isinstance(feature, datasets.ClassLabel)}
         digest.update(f"{split}:{rows._fingerprint}".encode())
@@ -164,7 +187,15 @@ def _row(record: Record, row: MakeRow, columns: dict[str, str]) -> Row:
     for key, held in value.items():
         if may_be_anything(key):
             continue
-        if held is None or (key != "label" and isinstance(held, (int, float))):
+        if columns[key] not in record.values:
+            names = ", ".join(record.values)
+            raise EdgepackError(
+                f"{record.place} has no column {columns[key]!r} for {key}: its columns are {names}", "give all rows the same columns"
+            )
+        if key != "label" and isinstance(held, (int, float)):
+            problem = f"{record.place}: {key} in column {columns[key]!r} is a number: {shown(held)}"
+            raise EdgepackError(problem, "write it as a text, or name another column")
+        if held is None:
             raise EdgepackError(f"{record.place} has no {key} in column {columns[key]!r}", "fill it in, or drop the row")
         if wrong := misfit(key, held):
             problem = f"{record.place}: {key} in column {columns[key]!r} is {wrong}: {shown(held)}"
@@ -187,4 +218,7 @@ def _complete_splits(splits: dict[str, list[Row]], seed: int | None) -> tuple[di
     for name in missing:
         complete[name], pool = pool[:count], pool[count:]
         notes.append(f"no {name} split: {count} rows held out of the others")
+    if not pool and missing:
+        hint = " (in CoNLL an empty line ends a sentence)" if any(row.words for row in complete[missing[0]]) else ""
+        notes.append(f"no row is left to train on{hint}")
     return {"train": pool, **complete}, tuple(notes)

@@ -46,7 +46,11 @@ def label_mapping(stated: str | None, splits: dict[str, list[Row]]) -> dict[str,
         raise EdgepackError(
             f"--label-map: {shown(wrong)} is not a pair", "write the data's label and the model's: neg=NEGATIVE,pos=POSITIVE"
         )
-    mapping = {ours.strip(): theirs.strip() for ours, _, theirs in (part.partition("=") for part in parts)}
+    pairs = [(ours.strip(), theirs.strip()) for ours, _, theirs in (part.partition("=") for part in parts)]
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        twice = next(ours for ours, theirs in pairs if mapping[ours] != theirs or pairs.count((ours, theirs)) > 1)
+        raise EdgepackError(f"--label-map names the label {shown(twice)} twice", "name each label of the data once")
     known = {
         label for rows in splits.values() for row in rows for label in (row.label, *row.tags, *(row.labels or ())) if label is not None
     }

@@ -44,18 +44,30 @@ def read_table(text: str, path: Path, named_columns: frozenset[str]) -> Iterator
             header = [f"column {index}" for index in range(1, len(row) + 1)]
         line = rows.line_num + skipped
         if len(row) != len(header):
-            raise EdgepackError(
-                f"{path.name}:{line} has {len(row)} columns, the file {len(header)}", "quote a text that holds the delimiter"
-            )
+            raise EdgepackError(f"{path.name}:{line} has {len(row)} columns, the file {len(header)}", _width_fix(row, len(records) < 2))
         records.append(Record(dict(zip(header, row, strict=True)), f"{path.name}:{line}"))
     if header and header[0] == "column 1":
         _refuse_unknown_header(records, path)
     yield from records
 
 
+def _width_fix(row: list[str], at_top: bool) -> str:
+    if any("\\" in cell for cell in row):
+        return 'write a quote within a text as two quotes (""), not as \\"'
+    return "quote a text that holds the delimiter" + ("; remove lines before the header that are no rows" if at_top else "")
+
+
+def has_header(text: str, path: Path, named_columns: frozenset[str]) -> bool:
+    """Whether the first line of a table names its columns."""
+    first = text.partition("\n")[0]
+    return _is_header([name.strip().strip('"') for name in first.split(_delimiter(path, first))], named_columns)
+
+
 def _delimiter(path: Path, first: str) -> str:
     if path.suffix.lower() == ".tsv" or ("\t" in first and "," not in first):
         return "\t"
+    if "|" in first and not {",", ";"} & set(first):
+        return "|"
     return ";" if first.count(";") > first.count(",") else ","
 
 
@@ -96,7 +108,8 @@ def _refuse_unknown_header(records: list[Record], path: Path) -> None:
     if repeats and are_names and all(first[name] not in values[name] for name in first):
         names = list(first.values())
         label = first[min(repeats, key=lambda name: len(values[name]))]
-        text = first[max(first, key=lambda name: sum(len(record.values[name]) for record in later))]
+        others = [name for name in first if first[name] != label] or list(first)
+        text = first[max(others, key=lambda name: sum(len(record.values[name]) for record in later))]
         raise EdgepackError(
             f"{path.name}:1 looks like a header, but edgepack knows none of its columns: {', '.join(map(shown, names))}",
             f"name them: --text-column {shlex.quote(text)} --label-column {shlex.quote(label)}; or, if it is a row, put a header before it",

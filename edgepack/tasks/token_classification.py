@@ -94,7 +94,9 @@ def _raw_texts(rows: Sequence[Row], answers: TagAnswers | None, words_of: WordsO
 
 def _columns(first: Record, records: list[Record], wished: Mapping[str, str | None]) -> dict[str, str]:
     aliases = {"words": ("words", "tokens"), "tags": ("tags", "ner_tags", "labels")}
-    return fixed_columns(first, records, aliases, "token-classification", "give CoNLL files")
+    return fixed_columns(
+        first, records, aliases, "token-classification", "give CoNLL files, or rows with a list of words and a list of tags"
+    )
 
 
 def _row(place: str, value: Mapping[str, Any], group: str | None) -> Row:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgepack.core.errors import EdgepackError, did_you_mean
+from edgepack.core.showing import shown
 from edgepack.tasks.common.rows import Record, Row
 
 _TEXT_NAMES = ("text", "sentence", "sentence1", "premise", "question1", "question", "utterance", "query", "content", "review", "input")
@@ -13,6 +14,7 @@ _LABEL_NAMES = ("label", "labels", "category", "intent", "class", "target", "sen
 SIMILARITY_NAMES = (*_LABEL_NAMES, "score", "similarity", "similarity_score", "gold")
 _GROUP_NAMES = ("language", "lang", "group")
 _MOST_GROUPS = 100
+_FEWEST_TO_REPEAT = 8  # rows in which a label stands twice
 
 _TEXTS, _LISTS = ("text", "text_pair", "question", "context"), ("words", "tags")  # fields by what their columns must hold
 
@@ -29,6 +31,8 @@ def misfit(field: str, value: Any) -> str | None:
     """What a value is that a field cannot be read from: a text that is a list would become its brackets and quotes."""
     if field in _TEXTS and not isinstance(value, str):
         return "no text"
+    if field == "tags" and isinstance(value, list | tuple) and not all(isinstance(each, str | int) for each in value):
+        return "no list of names or numbers"
     if field in _LISTS and (not isinstance(value, list | tuple) or (field == "words" and not all(isinstance(each, str) for each in value))):
         return "no list of words" if field == "words" else "no list"
     return None
@@ -52,6 +56,11 @@ def text_columns(
     pair = next((name for name in texts if name.lower() in _PAIR_NAMES and name != column_of["text"]), None)
     if "text_pair" not in column_of and pair and with_pair:
         column_of["text_pair"] = pair
+    twice = next((key for key, name in column_of.items() if list(column_of.values()).count(name) > 1), None)
+    if twice:
+        fields = " and ".join(key for key, name in column_of.items() if name == column_of[twice])
+        problem = f"{first.place}: {fields} would be read from one column, {column_of[twice]!r}"
+        raise EdgepackError(problem, f"name another column for one of them; the columns are {', '.join(names)}")
     return column_of
 
 
@@ -77,20 +86,34 @@ def with_similarity(columns: dict[str, str], first: Record, records: list[Record
     wrong = next((record for record in records if as_number(record.values.get(column)) is None), None)
     if wrong is None:
         return column_of | {"gold": column}
-    if wished:
+    numbers = sum(as_number(str(record.values.get(column)).replace(",", ".")) is not None for record in records)
+    if wished or numbers > len(records) / 2:  # a column of numbers in which a row is wrong, or has a comma
         raise EdgepackError(
-            f"{wrong.place}: {wrong.values.get(wished)!r} in column {wished!r} is not a similarity",
-            "give numbers, higher for pairs more alike",
+            f"{wrong.place}: {wrong.values.get(column)!r} in column {column!r} is not a similarity",
+            "give numbers with a point, higher for pairs more alike",
         )
     return column_of
 
 
 def text_row(place: str, value: Mapping[str, Any], group: str | None) -> Row:
     """A row of a text, with a second text, a label and a similarity where there are such."""
-    label = None if value.get("label") is None else str(value["label"]).strip()
+    label = None if value.get("label") is None else _label(place, value["label"])
     pair = value.get("text_pair")
     pair = None if pair is None else str(pair)
     return Row(place, text=str(value["text"]), text_pair=pair, label=label, gold=as_number(value.get("gold")), group=group)
+
+
+def _label(place: str, value: Any) -> str:
+    """Of a list with one label too. EdgepackError: several labels, for a model that decides for one; or none."""
+    if isinstance(value, list | tuple) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, list | tuple | dict):
+        problem = f"{place}: the label is {'a record' if isinstance(value, dict) else 'a list'}: {shown(value)}"
+        raise EdgepackError(problem, "give one label a text, or a model with problem_type: multi_label_classification")
+    label = str(value).strip()
+    if not label:
+        raise EdgepackError(f"{place} has an empty label", "fill it in, or drop the row")
+    return label
 
 
 def parts_of(rows: Sequence[Row]) -> list[str | tuple[str, ...]]:
@@ -114,9 +137,11 @@ def as_number(value: Any) -> float | None:
 def guess_text(first: Record, records: list[Record], names: list[str]) -> str:
     """The column with the text: one with a usual name, else the one with the most characters. EdgepackError: no column holds text."""
     named = [name for wanted in _TEXT_NAMES for name in names if name.lower() == wanted]
-    if named:
-        return named[0]
+    if filled := [name for name in named if any(record.values.get(name) not in (None, "") for record in records)]:
+        return filled[0]
     strings = [name for name in names if isinstance(first.values[name], str)]
+    if named and not strings:
+        return named[0]
     if not strings:
         raise EdgepackError(f"{first.place}: no column holds text. The columns are {', '.join(names)}", "name it with --text-column")
     return max(strings, key=lambda name: sum(len(str(record.values.get(name))) for record in records))
@@ -133,8 +158,13 @@ def _guess_label(first: Record, records: list[Record], names: list[str]) -> str:
     named = [name for wanted in _LABEL_NAMES for name in names if name.lower() == wanted]
     if named:
         return named[0]
+    if len(names) == 1:
+        problem = f"{first.place}: there is no column for the label, {names[0]!r} is the only column"
+        raise EdgepackError(problem, "give csv, tsv or jsonl with a text and its label in each row")
     if len(names) == 2:  # a table without a header: labels repeat, texts do not
-        return min(names, key=lambda name: len({str(record.values.get(name)) for record in records}))
+        values = {name: len({str(record.values.get(name)) for record in records}) for name in names}
+        if len(records) < _FEWEST_TO_REPEAT or min(values.values()) < len(records):
+            return min(names, key=lambda name: values[name])
     raise EdgepackError(
         f"{first.place}: the label's column is not clear. The columns are {', '.join(names)}", "name it with --label-column"
     )
