@@ -31,12 +31,16 @@ _TOP_LOGITS = 32  # kept of a vocabulary's: the rest is one class of its own
 
 
 class ChatForm(Frozen):
-    """Texts before the first role of a conversation, between two roles ("user assistant") and behind the last role."""
+    """Texts before the first role of a conversation, between two roles ("user assistant") and behind the last role.
+
+    looked_for: texts of which the template itself makes something else; a message that holds one has no such form.
+    """
 
     first: dict[str, str]
     between: dict[str, str]
     last: dict[str, str]
     trimmed: tuple[str, ...]  # roles whose contents lose the blanks at their ends
+    looked_for: tuple[str, ...] = ()
 
 
 class WritingAnswers(Frozen):

@@ -8,7 +8,7 @@ from pathlib import Path
 import libraries
 import torch
 from rows_basic import TEXTS, make
-from rows_generation import CHATML, CHATS, chatting
+from rows_generation import CHATML, CHATS, USER, chatting
 from rows_labels import stated
 from rows_rerankers import IDENTITY, QUERIES, reranker
 from rows_rerankers import stated as function
@@ -31,9 +31,17 @@ QWEN3 = (
     "{%- set ns.last_query_index = index %}{%- endif %}{%- endfor %}{%- for message in messages %}"
     "{%- if (message.role == 'user') or (message.role == 'system' and not loop.first) %}"
     "{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' + '\n' }}{%- elif message.role == 'assistant' %}"
-    "{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}{%- endif %}{%- endfor %}"
+    "{%- set content = message.content %}{%- set reasoning_content = '' %}{%- if '</think>' in message.content %}"
+    "{%- set content = message.content.split('</think>')[-1].lstrip('\n') %}"
+    "{%- set reasoning_content = message.content.split('</think>')[0].rstrip('\n').split('<think>')[-1].lstrip('\n') %}{%- endif %}"
+    "{%- if loop.index0 > ns.last_query_index and (loop.last or reasoning_content) %}"
+    "{{- '<|im_start|>' + message.role + '\n<think>\n' + reasoning_content.strip('\n') + '\n</think>\n\n' + content.lstrip('\n') }}"
+    "{%- else %}{{- '<|im_start|>' + message.role + '\n' + content }}{%- endif %}{{- '<|im_end|>\n' }}{%- endif %}{%- endfor %}"
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}"
     "{%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\n\n</think>\n\n' }}{%- endif %}{%- endif %}"
+)
+THOUGHTS = (
+    ([USER, {"role": "assistant", "content": "<think>\nthe lamp\n</think>\n\nit is on"}, {"role": "user", "content": "thank you"}],),
 )
 DATED = "{{- 'Today is ' + strftime_now('%d %b %Y') + '\n' }}" + CHATML
 
@@ -65,7 +73,7 @@ def of_vocab_txt(folder: Path) -> None:
 
 
 def row(name: str, task: str, make_it: Callable, calls: Sequence, oracle: Callable, **more: object) -> Situation:
-    return Situation(f"strangers: {name}", task, make_it, calls, oracle, formats=("onnx",), **more)
+    return Situation(f"strangers: {name}", task, make_it, calls, oracle, **({"formats": ("onnx",)} | more))
 
 
 def tags(name: str, labels: Sequence[str], calls: Sequence = TEXTS, oracle: Callable | None = None) -> Situation:
@@ -73,9 +81,12 @@ def tags(name: str, labels: Sequence[str], calls: Sequence = TEXTS, oracle: Call
     return row(name, TAGS, partial(make, family="bert", task=TAGS, labels=labels), calls, simple, recipe={"aggregation": "simple"})
 
 
-def chat(name: str, template: str, family: str = "llama") -> Situation:
-    no = dict.fromkeys(("android", "web"), "depends on more than the roles")
-    return row(name, WRITING, partial(chatting, template=template, family=family), CHATS, libraries.generate, refused_by=no)
+def chat(name: str, template: str, family: str = "llama", calls: Sequence = CHATS, without_jinja: str | None = None) -> Situation:
+    """without_jinja: what the platforms say that join a conversation from data."""
+    no = {"android, tflite": "writes no text from a TFLite file"}
+    no |= dict.fromkeys(("android, onnx", "web, onnx"), without_jinja) if without_jinja else {}
+    made = partial(chatting, template=template, family=family)
+    return row(name, WRITING, made, calls, libraries.generate, refused_by=no, formats=("onnx", "tflite"))
 
 
 PROBLEM = {CLASSES: {"problem_type": "multi_label_classification"}}
@@ -91,6 +102,7 @@ SITUATIONS = [
         "a ModernBERT that ranks by the mean of its tokens", CLASSES,
         partial(reranker, labels=1, family="modernbert", classifier_pooling="mean", **function(IDENTITY)), QUERIES, libraries.rerank,
     ),
-    chat("a chat that tells the date", DATED),
+    chat("a chat that tells the date", DATED, without_jinja="depends on more than the roles"),
     chat("a chat as Qwen 3's", QWEN3, "qwen3"),
+    chat("a chat as Qwen 3's, with thoughts", QWEN3, "qwen3", THOUGHTS, without_jinja="something else of a message with </think>"),
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from small import make_model, make_tokenizer
 
 from edgepack.core.errors import EdgepackError
 from edgepack.model.material import gather
-from edgepack.model.statements.chat import PROVED, conversations, joined, plain_form
+from edgepack.model.statements.chat import PROVED, conversations, joined, plain_form, texts_of
 from edgepack.pipeline.prompts import golden_prompts
 from edgepack.plan.recipe import Recipe
 from edgepack.ship.generate import read_messages
@@ -25,6 +25,10 @@ LLAMA = (
 STRICT = (
     "{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
     "{{ raise_exception('roles must alternate') }}{% endif %}{{ '[' + message['role'] + ']' + message['content'] }}{% endfor %}"
+)
+THINKING = (
+    "{% for message in messages %}{{ '<' + message.role + '>' + (message.content.split('</think>')[-1] if message.role == 'assistant' else "
+    "message.content) }}{% endfor %}{% if messages[0].content.startswith('/quiet') %}{{ '<hush>' }}{% endif %}"
 )
 NUMBERED = "{% for message in messages %}{{ loop.index ~ '. ' ~ message['content'] ~ '\n' }}{% endfor %}"
 DATED = "{{ strftime_now('%Y') }}{% for message in messages %}{{ message | tojson }}{% if loop.last %}{% break %}{% endif %}{% endfor %}"
@@ -60,6 +64,13 @@ def test_a_plain_form_is_proved_or_there_is_none(tmp_path, template, has_form):
         fresh = conversations(40, "system" in form["first"], seed=7)
         assert [joined(form, messages) for messages in fresh] == [theirs(messages) for messages in fresh]
         assert ("system" in form["first"]) == (template is not STRICT)
+
+
+def test_a_plain_form_names_the_texts_that_a_template_looks_for_in_messages(tmp_path):
+    _, theirs = rendering(tmp_path, THINKING)
+    form = plain_form(theirs, texts_of(THINKING))
+    assert form["looked_for"] == ["</think>", "/quiet"]
+    assert plain_form(rendering(tmp_path, CHATML)[1], texts_of(CHATML))["looked_for"] == []
 
 
 @pytest.mark.parametrize(("opening", "is_golden"), [("", True), ("{{ strftime_now('%d %b %Y') }}", False)])

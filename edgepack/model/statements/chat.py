@@ -1,12 +1,13 @@
 """The chat template of a model folder with its special tokens; also as plain data, if that is proved to give the same text.
 
 A platform without jinja2 joins a conversation from that data: what stands before the first message, between two roles and behind the
-last. A template that depends on more than the roles (dates, places of messages, tools) has no such form.
+last. A template that depends on more than the roles (dates, places of messages, tools) has no such form. Where it looks for a text in
+messages, as Qwen 3's for </think>, the form says so, and a message that holds this text is refused there.
 """
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def read_chat(folder: Path, load: Callable[[], Any]) -> dict[str, Any]:
     def render(messages: list[Message]) -> str:
         return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
-    return {"chat_template": template, "chat_tokens": named, "chat_form": None if tells_the_date(template) else plain_form(render)}
+    form = None if tells_the_date(template) else plain_form(render, texts_of(template))
+    return {"chat_template": template, "chat_tokens": named, "chat_form": form}
 
 
 def tells_the_date(template: str) -> bool:
@@ -53,12 +55,21 @@ def _states_one(folder: Path) -> bool:
     return bool(read_object(folder / _FILES[1]).get("chat_template"))
 
 
-def plain_form(render: Render) -> dict[str, Any] | None:
+def texts_of(template: str) -> list[str]:
+    """The texts in quotes that stand in a template, without blanks at their ends: it may look for one of them in a message."""
+    from jinja2 import Environment
+
+    texts = (str(token.value).strip() for token in Environment().lexer.tokenize(template) if token.type == "string")
+    return [text for text in dict.fromkeys(texts) if text]
+
+
+def plain_form(render: Render, texts: Sequence[str] = ()) -> dict[str, Any] | None:
     """`render` as data: texts before the first role, between two, and behind the last; and roles whose contents lose outer blanks.
 
+    texts: what the template may look for in messages; those that make another text of one are the form's `looked_for`.
     None where that is not the same on PROVED conversations of every kind, or where not even a user's first message is rendered.
     """
-    form: dict[str, Any] = {"first": {}, "between": {}, "last": {}, "trimmed": []}
+    form: dict[str, Any] = {"first": {}, "between": {}, "last": {}, "trimmed": [], "looked_for": []}
     try:
         _probe(form, render, ["user"])
         _probe(form, render, ["user", "assistant", "user"])
@@ -67,8 +78,25 @@ def plain_form(render: Render) -> dict[str, Any] | None:
         return None
     if not _has_system(form, render):
         form["trimmed"] = [role for role in form["trimmed"] if role != "system"]
-    same = all(joined(form, messages) == _rendered(render, messages) for messages in conversations(PROVED, "system" in form["first"]))
-    return form if same else None
+    form["looked_for"] = [text for text in texts if not _is_same(form, render, _holding(text, "system" in form["first"]))]
+    usual = [text for text in texts if not any(each in text for each in form["looked_for"])]
+    proofs = conversations(PROVED, "system" in form["first"]) + conversations(PROVED, "system" in form["first"], words=usual)
+    return form if _is_same(form, render, proofs) else None
+
+
+def _is_same(form: dict[str, Any], render: Render, chats: list[list[Message]]) -> bool:
+    return all(joined(form, messages) == _rendered(render, messages) for messages in chats)
+
+
+def _holding(text: str, with_system: bool) -> list[list[Message]]:
+    """Conversations in which each role's message is the text, begins with it, ends with it or holds it."""
+    roles = [*(["system"] if with_system else []), "user", "assistant", "user"]
+    contents = (text, f"{text}\n y", f"x {text}", f"x \n{text} y", f"x{text}\n\ny{text}z")
+    others = [{"role": role, "content": "x"} for role in roles]
+    chats = [[{"role": role, "content": content} for role in roles] for content in contents]
+    for place, role in enumerate(roles):
+        chats += [[*others[:place], {"role": role, "content": content}, *others[place + 1 :]] for content in contents]
+    return chats
 
 
 def _has_system(form: dict[str, Any], render: Render) -> bool:
@@ -128,12 +156,13 @@ def _rendered(render: Render, messages: list[Message]) -> str | None:
         return None
 
 
-def conversations(count: int, with_system: bool, seed: int = 0) -> list[list[Message]]:
-    """Random ones of one to nine messages, the last a user's; always the same."""
+def conversations(count: int, with_system: bool, seed: int = 0, words: Sequence[str] = ()) -> list[list[Message]]:
+    """Random ones of one to nine messages, the last a user's; always the same. words: further ones that stand in them."""
     draw = random.Random(seed)
+    known = (*_WORDS, *words)
     chats = []
     for _ in range(count):
         roles = ["system"] if with_system and draw.random() < 0.5 else []
         roles += ["user", "assistant"] * draw.randint(0, 4) + ["user"]
-        chats.append([{"role": role, "content": " ".join(draw.choices(_WORDS, k=draw.randint(1, 3)))} for role in roles])
+        chats.append([{"role": role, "content": " ".join(draw.choices(known, k=draw.randint(1, 3)))} for role in roles])
     return chats

@@ -108,6 +108,8 @@ function conversation({ chat_template: template, chat_form: form }, messages) {
   for (const { role, content } of messages) {
     checkText(role, "a message's role");
     checkText(content, "a message's content");
+    const part = form.looked_for?.find((each) => content.includes(each));
+    if (part !== undefined) throw new Unable(`the model's chat template makes something else of a message with ${part}, which this module does not render`, "leave that part of the message out");
     text += before === null ? around(form.first, role) : around(form.between, `${before} ${role}`);
     text += form.trimmed.includes(role) ? content.replace(/^[\s\x85\x1c-\x1f]+|[\s\x85\x1c-\x1f]+$/gu, "") : content;
     before = role;

@@ -1,12 +1,16 @@
 package edgepack.module;
 
+import java.util.Collections;
 import java.util.List;
 
 /** A conversation becomes the text that the model was trained on, by the plain form of its chat template. */
 final class Chat {
     private Chat() {}
 
-    /** IllegalStateException: no template, or one without a plain form. IllegalArgumentException: roles in an order that it refuses. */
+    /**
+     * IllegalStateException: no template, one without a plain form, or a message that has none. IllegalArgumentException: roles in an order
+     * that the template refuses.
+     */
     static String joined(Fields answers, List<Message> messages) {
         if (answers == null || !answers.has("chat_template")) {
             throw new IllegalStateException("the model has no chat template: give a prompt in place of messages");
@@ -17,9 +21,16 @@ final class Chat {
         }
         Fields form = answers.object("chat_form");
         List<String> trimmed = form.texts("trimmed");
+        List<String> lookedFor = form.has("looked_for") ? form.texts("looked_for") : Collections.emptyList();
         StringBuilder text = new StringBuilder();
         String before = null;
         for (Message message : messages) {
+            for (String part : lookedFor) {
+                if (message.content.contains(part)) {
+                    throw new IllegalStateException("the model's chat template makes something else of a message with " + part
+                            + ", which this module does not render: leave that part of the message out");
+                }
+            }
             Fields texts = form.object(before == null ? "first" : "between");
             text.append(around(texts, before == null ? message.role : before + " " + message.role));
             text.append(trimmed.contains(message.role) ? trimmed(message.content) : message.content);
