@@ -1,17 +1,17 @@
 """How far predictions are from measurements: fitted on some shapes on this machine, judged on others.
 
     python benchmarks/prediction.py                     # ten models with random weights, fp32 and int8; run it alone: a quarter of an hour
+    python benchmarks/prediction.py --runtime litert    # the encoders as TFLite files
 
 Times and memory do not hang on what weights say. A profile of this machine is made first: its storage is measured, its clock is
-given, and how many products a cycle it does is fitted, a figure for each precision, on the shapes marked `fitted`. The others are
-held out: their mean error is what edgepack/plan/cost_model.py states. Everything on one core.
+given, and how many products a cycle it does and the memory's bandwidth are fitted, as `edgepack profiles --fit` does, on the shapes
+marked `fitted`. The others are held out: their mean error is what edgepack/plan/cost_model.py states. Everything on one core.
 """
 
 import argparse
 import json
 import platform
 import tempfile
-import time
 from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -22,6 +22,8 @@ from edgepack.measure.machines.transports.local import run_job
 from edgepack.pack.manifest import Manifest, read_manifest
 from edgepack.pipeline.build import build
 from edgepack.plan.cost_model import Prediction, predict
+from edgepack.plan.fitting import Timed, fit_rates
+from edgepack.plan.formats import FORMATS
 from edgepack.plan.profile import Profile, load_profile
 from edgepack.plan.recipe import Recipe
 
@@ -42,36 +44,38 @@ DECODERS = {
 LENGTHS = (16, 64, 128)
 PRECISIONS = ("fp32", "int8")
 FIGURES = ("latency_ms", "load_ms", "ram_mb", "file_mb")
-_RUNTIME = "onnxruntime"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clock-ghz", type=float, default=3.5)
+    parser.add_argument("--runtime", choices=("onnxruntime", "litert"), default="onnxruntime")
     parser.add_argument("--work", type=Path, default=Path("build/prediction"))
     parser.add_argument("--sessions", type=int, default=3)
     wanted = parser.parse_args()
     wanted.work.mkdir(parents=True, exist_ok=True)
-    packs = {(name, precision): _pack(name, precision, wanted.work) for name in (*ENCODERS, *DECODERS) for precision in PRECISIONS}
+    names = (*ENCODERS, *DECODERS) if wanted.runtime == "onnxruntime" else tuple(ENCODERS)
+    packs = {(name, precision): _pack(name, precision, wanted.runtime, wanted.work) for name in names for precision in PRECISIONS}
     result = {key: [] for key in packs}
     for _ in range(wanted.sessions):  # in turn, so that a drift of the machine touches all alike
         for key, pack in packs.items():
-            result[key].append(_measured(pack))
+            result[key].append(_measured(pack, wanted.runtime))
     measured = {key: {figure: float(np.median([each[figure] for each in rows])) for figure in rows[0]} for key, rows in result.items()}
-    profile = _fitted(wanted.clock_ghz, packs, measured)
-    rows = list(_rows(profile, packs, measured))
+    profile = _fitted(wanted.clock_ghz, wanted.runtime, packs, measured)
+    rows = list(_rows(profile, wanted.runtime, packs, measured))
     remaining = {"profile": profile.as_json(), "sessions": _named(result), "rows": rows}
-    (wanted.work / "prediction.json").write_text(json.dumps(remaining, indent=1))
-    _show(profile, rows)
+    (wanted.work / f"prediction-{wanted.runtime}.json").write_text(json.dumps(remaining, indent=1))
+    _show(profile, wanted.runtime, rows)
 
 
-def _pack(name: str, precision: str, work: Path) -> Path:
-    out = work / f"{name.replace(' ', '-')}-{precision}"
+def _pack(name: str, precision: str, runtime: str, work: Path) -> Path:
+    out = work / f"{name.replace(' ', '-')}-{precision}-{runtime}"
     if not (out / "pack.json").is_file():
         with tempfile.TemporaryDirectory() as place:
             _write_model(name, Path(place))
             task = "text-generation" if name in DECODERS else "feature-extraction"
-            recipe = Recipe(model=place, task=task, student="same", prune_heads=0.0, precision=precision)
+            kind = FORMATS[runtime]
+            recipe = Recipe(model=place, task=task, student="same", prune_heads=0.0, precision=precision, format=kind)
             build(recipe, load_profile("x86-server"), out, work / "cache", effort=None)
     return out
 
@@ -103,9 +107,9 @@ def _write_model(name: str, folder: Path) -> None:
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named).save_pretrained(folder)
 
 
-def _measured(pack: Path) -> dict[str, float]:
+def _measured(pack: Path, runtime: str) -> dict[str, float]:
     """latency_ms by length, load_ms (cold), ram_mb at 128 tokens, file_mb; and the storage's own speed meanwhile."""
-    manifest, run = read_manifest(pack), partial(run_job, pack, _RUNTIME)
+    manifest, run = read_manifest(pack), partial(run_job, pack, runtime)
     kind, memory = ("decode", "decode_memory") if manifest.cache else ("latency", "memory")
     result = {}
     for length in LENGTHS:
@@ -120,65 +124,45 @@ def _measured(pack: Path) -> dict[str, float]:
     return result
 
 
-def _fitted(clock_ghz: float, packs: dict, measured: dict) -> Profile:
-    """A profile of this machine: products a cycle are those that make the mean error of the fitted shapes' latency smallest."""
+def _fitted(clock_ghz: float, runtime: str, packs: dict, measured: dict) -> Profile:
+    """A profile of this machine: its rates make the mean error of the fitted shapes' latency smallest."""
     read = float(np.median([each["read_mb_s"] for each in measured.values()]))
     base = load_profile("x86-server")
+    part = platform.processor() or platform.machine()
     known = base.model_copy(
         update={
             "name": "this-machine",
-            "cpu": base.cpu.model_copy(update={"cores": 1, "clock_ghz": clock_ghz, "part": platform.processor() or platform.machine()}),
-            "memory": base.memory.model_copy(update={"bandwidth_gb_s": round(2 * _read_gb_s(), 1)}),  # half of a data sheet's is reached
+            "cpu": base.cpu.model_copy(update={"cores": 1, "clock_ghz": clock_ghz, "part": part}),
             "storage": base.storage.model_copy(update={"read_mb_s": read}),
         }
     )
-    fitted = {key: pack for key, pack in packs.items() if (ENCODERS | DECODERS)[key[0]][-1]}
-    for precision in PRECISIONS:
-        keys = [key for key in fitted if key[1] == precision]
-        trials = [_with_macs(known, precision, macs) for macs in np.geomspace(1, 256, 400)]
-        known = min(trials, key=lambda trial, keys=keys: _mean_error(trial, {key: (packs[key], measured[key]) for key in keys}))
-    return known
+    timed = [
+        Timed(_manifest(packs[key]).plan.student, key[1], length, measured[key][f"latency_ms {length}"])
+        for key in packs
+        for length in LENGTHS
+        if (ENCODERS | DECODERS)[key[0]][-1]
+    ]
+    return fit_rates(known, {runtime: timed})[0]
 
 
-def _mean_error(profile: Profile, choice: dict) -> float:
-    return float(np.mean([abs(_off(profile, pack, row, "latency_ms", length)) for pack, row in choice.values() for length in LENGTHS]))
+def _predicted(profile: Profile, runtime: str, manifest: Manifest, length: int) -> Prediction:
+    return predict(manifest.plan.student, manifest.plan.precision, profile, runtime, length)
 
 
-def _read_gb_s() -> float:
-    """One core's, of memory that no cache holds."""
-    array = np.ones(1 << 26, np.float64)
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        array.sum()
-        times.append(time.perf_counter() - start)
-    return array.nbytes / 1e9 / min(times)
-
-
-def _with_macs(profile: Profile, precision: str, macs: float) -> Profile:
-    runtime = profile.runtimes[_RUNTIME]
-    precisions = runtime.precisions | {precision: runtime.precisions[precision].model_copy(update={"macs_per_cycle": float(macs)})}
-    return profile.model_copy(update={"runtimes": {_RUNTIME: runtime.model_copy(update={"precisions": precisions})}})
-
-
-def _predicted(profile: Profile, manifest: Manifest, length: int) -> Prediction:
-    return predict(manifest.plan.student, manifest.plan.precision, profile, _RUNTIME, length)
-
-
-def _off(profile: Profile, pack: Path, measured: dict[str, float], figure: str, length: int = 128) -> float:
+def _off(profile: Profile, runtime: str, pack: Path, measured: dict[str, float], figure: str, length: int = 128) -> float:
     """Share by which the prediction is over (above 0) or under the measurement."""
     key = f"{figure} {length}" if figure == "latency_ms" else figure
-    return getattr(_predicted(profile, _manifest(pack), length), figure) / measured[key] - 1
+    return getattr(_predicted(profile, runtime, _manifest(pack), length), figure) / measured[key] - 1
 
 
 _manifest = cache(read_manifest)
 
 
-def _rows(profile: Profile, packs: dict, measured: dict) -> Iterator[dict]:
+def _rows(profile: Profile, runtime: str, packs: dict, measured: dict) -> Iterator[dict]:
     for (name, precision), pack in packs.items():
         *_, is_fitted = (ENCODERS | DECODERS)[name]
-        offs = {f"latency_ms {length}": _off(profile, pack, measured[name, precision], "latency_ms", length) for length in LENGTHS}
-        offs |= {figure: _off(profile, pack, measured[name, precision], figure) for figure in FIGURES[1:]}
+        offs = {f"latency_ms {length}": _off(profile, runtime, pack, measured[name, precision], "latency_ms", length) for length in LENGTHS}
+        offs |= {figure: _off(profile, runtime, pack, measured[name, precision], figure) for figure in FIGURES[1:]}
         yield {"model": name, "precision": precision, "fitted": is_fitted, "measured": measured[name, precision], "off": offs}
 
 
@@ -186,10 +170,11 @@ def _named(result: dict) -> dict:
     return {f"{name} {precision}": rows for (name, precision), rows in result.items()}
 
 
-def _show(profile: Profile, rows: list[dict]) -> None:
-    speeds = profile.runtimes[_RUNTIME].precisions
+def _show(profile: Profile, runtime: str, rows: list[dict]) -> None:
+    speeds = profile.runtimes[runtime].precisions
     cycles = ", ".join(f"{name} {speeds[name].macs_per_cycle:.1f}" for name in PRECISIONS)
-    print(f"\nproducts a cycle at {profile.cpu.clock_ghz:g} GHz: {cycles}; storage {profile.storage.read_mb_s:.0f} MB/s")
+    about = f"storage {profile.storage.read_mb_s:.0f} MB/s, memory {profile.memory.bandwidth_gb_s:g} GB/s"
+    print(f"\n{runtime}: products a cycle at {profile.cpu.clock_ghz:g} GHz: {cycles}; {about}")
     print("\n| model | | S16 ms | S64 ms | S128 ms | cold load ms | peak MB | file MB |\n|---|---|---|---|---|---|---|---|")
     for row in rows:
         cells = [f"{row['measured'][key]:.3g} ({off:+.0%})" for key, off in row["off"].items()]
@@ -200,6 +185,8 @@ def _show(profile: Profile, rows: list[dict]) -> None:
         ("held-out decoders", [row for row in rows if not row["fitted"] and row["model"] in DECODERS]),
         ("fitted", [row for row in rows if row["fitted"]]),
     ):
+        if not choice:
+            continue
         errors = [np.mean([abs(off) for row in choice for key, off in row["off"].items() if key.startswith(figure)]) for figure in FIGURES]
         print(f"| {title} | {' | '.join(f'{error:.1%}' for error in errors)} |")
 

@@ -21,7 +21,7 @@ def facts() -> dict:
         "cores": len(usable_cores()),
         "isa": sorted(set(flags) & _ISA_FLAGS),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "clock_mhz": _scaled("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", 1000),
+        "clock_mhz": _scaled("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", 1000) or _number(cpuinfo.get("cpu MHz")),
         "temperature_c": _scaled("/sys/class/thermal/thermal_zone0/temp", 1000),
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "memory_mb": _meminfo("MemTotal"),
@@ -179,6 +179,13 @@ def _meminfo(key: str) -> float | None:
 def _scaled(path: str, divisor: int) -> float | None:
     value = _read(path)
     return int(value) / divisor if value and value.lstrip("-").isdigit() else None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
 
 
 def _read(path: str) -> str | None:

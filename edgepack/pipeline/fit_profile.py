@@ -1,0 +1,149 @@
+"""fit_profile(): a device's profile, from what it says of itself and from small models that are timed there."""
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from edgepack.core.errors import EdgepackError
+from edgepack.core.records import Frozen
+from edgepack.measure.machines.machine import Facts, check_can
+from edgepack.measure.machines.targets import Target, transport
+from edgepack.pipeline.reference_packs import PRECISIONS, reference_packs, time_packs
+from edgepack.plan.fitting import Rate, Timed, described, fit_rates, nearest_profile, profile_toml, scaled_with_fp32
+from edgepack.plan.precision import exported_precision
+from edgepack.plan.profile import Precision, Profile, Runtime
+from edgepack.plan.runtime import RuntimeFacts, missing_builders, python_runtimes
+
+_UNKNOWN_CLOCK = "assumption: the machine does not tell; the rates below are fitted to this clock"
+
+
+class Fitted(Frozen):
+    """A profile, its TOML with a comment for where each figure comes from, and what was timed.
+
+    rates: products a cycle by runtime and precision. mean_error: shares by which predictions with them are off on what was timed.
+    missing: sentences, one for each runtime that was left out.
+    """
+
+    profile: Profile
+    toml: str
+    rates: dict[str, dict[str, float]]
+    mean_error: dict[str, dict[str, float]]
+    measured: tuple[dict[str, str | int | float], ...]
+    missing: tuple[str, ...]
+    seconds: float
+
+
+def fit_profile(target: Target, like: Profile | None = None, cache: Path | None = None, force: bool = False) -> Fitted:
+    """Times two small models with random weights on `target`, and fits the products a cycle of each runtime that is there.
+
+    What cannot be asked or timed (the clock where the machine hides it, budgets) is taken from `like`, or from the shipped profile whose
+    CPU is nearest; a comment says so.
+    force: other work on the machine is taken. EdgepackError: it is emulated, cannot be timed, has no runtime, or is busy.
+    """
+    start = time.monotonic()
+    with transport(target).opened(target) as machine, tempfile.TemporaryDirectory() as place:
+        check_can(machine, "times", target.name)
+        facts = machine.facts()
+        _check_real(facts, target)
+        like = like or nearest_profile(facts.machine)
+        profile = described(like, facts.machine)
+        runtimes, missing = _runtimes(facts, target)
+        profile = profile.model_copy(update={"runtimes": {each.name: _starting(each, like) for each in runtimes}})
+        packs = reference_packs(profile, runtimes, Path(place), cache)
+        timed, read_mb_s, clock_ghz = time_packs(machine, packs, target.name, force)
+    notes = {
+        "summary": f"what is not measured here comes from {like.name}",
+        "memory.bandwidth_gb_s": "fitted with the rates below: twice of what a core reads",
+    }
+    profile = _with_clock(profile, clock_ghz, notes)
+    profile = _with_storage(profile, read_mb_s, target, notes)
+    source = profile
+    profile, rates = fit_rates(profile, timed)
+    for runtime in rates:
+        profile = scaled_with_fp32(profile, source, runtime, rates[runtime])
+        notes |= _rate_notes(profile, runtime, rates[runtime], facts, target)
+    notes["budget"] = f"assumptions: {like.name}'s; put in what your app needs"
+    return Fitted(
+        profile=profile,
+        toml=profile_toml(profile, notes),
+        rates={runtime: {key: rate.macs_per_cycle for key, rate in each.items()} for runtime, each in rates.items()},
+        mean_error={runtime: {key: round(rate.mean_error, 3) for key, rate in each.items()} for runtime, each in rates.items()},
+        measured=tuple(_rows(timed)),
+        missing=missing,
+        seconds=round(time.monotonic() - start, 1),
+    )
+
+
+def _check_real(facts: Facts, target: Target) -> None:
+    emulator = facts.machine.get("emulated_by")
+    if emulator:
+        raise EdgepackError(f"{target.name} is emulated by {emulator}: its times are not a device's", "name the device itself")
+
+
+def _runtimes(facts: Facts, target: Target) -> tuple[list[RuntimeFacts], tuple[str, ...]]:
+    """Those that are installed there and whose files can be written here, one for each format; and why others are left out."""
+    present = [runtime for runtime in python_runtimes() if facts.packages.get(runtime.package)]
+    if not present:
+        raise EdgepackError(
+            f"no runtime is installed on {target.name}", f"edgepack target setup {target.name} brings a Python with ONNX Runtime there"
+        )
+    by_format: dict[str, RuntimeFacts] = {}
+    missing = [f"{runtime.name}: not installed on {target.name}" for runtime in python_runtimes() if runtime not in present]
+    for runtime in present:
+        lacks = missing_builders(runtime.format)
+        if lacks:
+            missing.append(f"{runtime.name}: its files need {', '.join(lacks)} here: pip install 'edgepack[tflite]'")
+        else:
+            by_format.setdefault(runtime.format, runtime)
+    return list(by_format.values()), tuple(missing)
+
+
+def _starting(runtime: RuntimeFacts, like: Profile) -> Runtime:
+    """What `like` states of the runtime, its words and the rates to start from; of a runtime that it lacks, what is timed and no more."""
+    stated = like.runtimes.get(runtime.name)
+    timed = {precision: Precision(macs_per_cycle=8, why=_why(precision)) for precision in PRECISIONS}
+    return Runtime(version=".".join(runtime.version.split(".")[:2]), precisions=timed | (stated.precisions if stated else {}))
+
+
+def _why(precision: str) -> str:
+    return "exact" if precision == exported_precision() else f"its rate was measured on this device, beside {exported_precision()}'s"
+
+
+def _with_clock(profile: Profile, clock_ghz: float | None, notes: dict[str, str]) -> Profile:
+    notes["cpu.clock_ghz"] = "measured: the highest while models were timed" if clock_ghz else _UNKNOWN_CLOCK
+    return profile.model_copy(update={"cpu": profile.cpu.model_copy(update={"clock_ghz": round(clock_ghz, 3)})}) if clock_ghz else profile
+
+
+def _with_storage(profile: Profile, read_mb_s: float | None, target: Target, notes: dict[str, str]) -> Profile:
+    if read_mb_s is None:
+        notes["storage.read_mb_s"] = "assumption: the machine does not prove that a read came from its storage"
+        return profile
+    notes["storage.read_mb_s"] = f"measured: the models' files, read at {target.name}"
+    return profile.model_copy(update={"storage": profile.storage.model_copy(update={"read_mb_s": round(read_mb_s, 1)})})
+
+
+def _rate_notes(profile: Profile, runtime: str, rates: Mapping[str, Rate], facts: Facts, target: Target) -> dict[str, str]:
+    there = facts.packages.get(next(each.package for each in python_runtimes() if each.name == runtime))
+    notes = {}
+    for precision in profile.runtimes[runtime].precisions:
+        fitted = rates.get(precision)
+        notes[f"runtimes.{runtime}.precisions.{precision}"] = (
+            f"fitted to latencies measured at {target.name} ({runtime} {there}); off by {fitted.mean_error:.0%} on average there"
+            if fitted
+            else f"not measured: scaled as {exported_precision()}"
+        )
+    return notes
+
+
+def _rows(timed: Mapping[str, list[Timed]]) -> Iterator[dict[str, str | int | float]]:
+    for runtime, rows in timed.items():
+        for row in rows:
+            layers, hidden = len(row.shape.layers), row.shape.hidden
+            yield {
+                "runtime": runtime,
+                "model": f"{layers} x {hidden}",
+                "precision": row.precision,
+                "length": row.length,
+                "latency_ms": round(row.latency_ms, 4),
+            }
