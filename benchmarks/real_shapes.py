@@ -4,8 +4,8 @@
 
 A miniature hides faults: exporters fold small weights and leave large ones. Each row is a whole build, which compares the export with
 torch, checks every matrix product against the plan and verifies its own pack; the table shows the products and the stored bytes by
-precision, and the file's size beside the prediction. It takes up to minutes a row. Layers that repeat are left out, as widths and
-structure make the faults: --layers 0 builds all of them.
+precision, and the file's size beside the prediction. It takes up to minutes a row. Layers that repeat are left out, and so are most rows of
+the table of embeddings, as widths and structure make the faults: --layers 0 builds all of them.
 """
 
 import argparse
@@ -71,20 +71,27 @@ SHAPES: dict[str, dict[str, Any]] = {
     "phi3": {"max_position_embeddings": 2048, "original_max_position_embeddings": 2048, "sliding_window": 512},  # Phi-3-mini-4k
 }  # fmt: skip
 # The fewest layers in which each kind of layer stands; ALBERT's run from the same weights, so that all of them belong to its shape.
-FEWEST_LAYERS = {"albert": 12, "modernbert": 4, "smollm3": 4}
+# Mistral's and Phi-3's are all alike, and one is as large as a whole encoder.
+FEWEST_LAYERS = {"albert": 12, "modernbert": 4, "smollm3": 4, "mistral": 1, "phi3": 1}
 OTHER_LAYERS: dict[str, dict[str, Any]] = {"gemma2": {"layer_types": [_LOCAL, _GLOBAL]}, "gemma3_text": {"layer_types": [_LOCAL, _GLOBAL]}}
-MOST_WEIGHTS = 150_000_000  # of a table of embeddings: a longer one has its width and fewer rows, so that a build fits into memory
+# Weights of a table of embeddings: a longer one has its width and fewer rows. Of all layers and of the fewest: so that a build fits into
+# memory, and so that copying the table's rows does not take most of a row's time.
+MOST_WEIGHTS, MOST_WEIGHTS_OF_FEW_LAYERS = 150_000_000, 8_000_000
 PROFILES = {"onnx": "raspberry-pi", "tflite": "phone"}
 
 
-def model_of(family: str, **more: Any) -> torch.nn.Module:
-    """A model of the family's published shape with random weights. more: settings of the config in place of those."""
+def model_of(family: str, cut: bool = False, **more: Any) -> torch.nn.Module:
+    """A model of the family's published shape with random weights. cut: its table of embeddings has few rows.
+
+    more: settings of the config in place of those.
+    """
     import transformers
 
     facts, task = FAMILIES[family], task_of(family)
     needed = {key: value for key, value in facts.tiny.items() if key in facts.only or key in facts.must_state or key.endswith("_token_id")}
     config = transformers.AutoConfig.for_model(facts.model_type, **(needed | SHAPES[family] | more))
-    config.vocab_size = min(config.vocab_size, MOST_WEIGHTS // getattr(config, "embedding_size", config.hidden_size))
+    width = getattr(config, "embedding_size", config.hidden_size)
+    config.vocab_size = min(config.vocab_size, (MOST_WEIGHTS_OF_FEW_LAYERS if cut else MOST_WEIGHTS) // width)
     torch.manual_seed(0)
     return getattr(transformers, task_named(task).auto_class).from_config(config, dtype=torch.float32)
 
@@ -104,11 +111,11 @@ def rows(family: str, formats: list[str], precisions: list[str] | None = None, l
     facts = FAMILIES[family]
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        model_of(family, **cut_of(family, layers)).save_pretrained(folder / "model")
+        model_of(family, cut=layers != 0, **cut_of(family, layers)).save_pretrained(folder / "model")
         make_tokenizer(folder / "model")
         for file_format in formats:
             there = [each.name for each in all_precisions() if FileKind(file_format, facts.causal) in each.quantize]
-            for precision in there if precisions is None else precisions:
+            for precision in [name for name in there if precisions is None or name in precisions]:
                 started = time.monotonic()
                 cells = built(folder, file_format, precision)
                 yield f"| {family} | {file_format} | {precision} | {' | '.join(cells)} | {time.monotonic() - started:.0f} |"
@@ -139,7 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("families", nargs="*", default=list(SHAPES), metavar="FAMILY")
     parser.add_argument("--format", nargs="+", default=["onnx", "tflite"], choices=["onnx", "tflite"])
-    parser.add_argument("--precision", nargs="+", choices=precision_names(), help="default: all that there are for the family and format")
+    parser.add_argument("--precision", nargs="+", choices=precision_names(), help="default: all that there are")
     parser.add_argument("--layers", type=int, help="default: the fewest in which each kind of layer stands; 0: all")
     wished = parser.parse_args()
     print("| family | format | precision | matrix products | bytes of matrices and tables | MB | predicted MB | seconds |")

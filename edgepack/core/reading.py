@@ -87,8 +87,18 @@ def read_json_object(path: Path, limit_bytes: int = JSON_BYTES, fix: str = _SAVE
     return as_object(read_json(path, limit_bytes, fix, verb), str(path), fix)
 
 
+def check_stand_in(content: str | bytes, place: str) -> None:
+    """EdgepackError where what a download left stands for a file: a pointer of Git LFS, or a web page that says why there is none."""
+    first = content[:200].encode("utf-8", "replace") if isinstance(content, str) else content[:200]
+    if first.startswith(b"version https://git-lfs"):
+        raise EdgepackError(f"{place} is a pointer of Git LFS, not the file", "run `git lfs pull` in its folder, or download the file")
+    if first.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        raise EdgepackError(f"{place} is a web page, not the file", "download the file itself, not the page that shows it")
+
+
 def parse_json(text: str | bytes, place: str, fix: str = _SAVE_AGAIN, verb: str = "is not JSON", finite: bool = True) -> Any:
     """One JSON value. EdgepackError: no JSON, no UTF-8, half a character, a key twice, deeper than DEPTH, NaN and infinity if `finite`."""
+    check_stand_in(text, place)
     try:
         text = text.decode("utf-8") if isinstance(text, bytes) else text
         value = json.loads(text, object_pairs_hook=_once_each, parse_constant=_no_number if finite else None)

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.core.errors import EdgepackError
-from edgepack.core.reading import DATA_BYTES, check_size
-from edgepack.model.text_files import refuse_stand_ins
+from edgepack.core.reading import DATA_BYTES, check_size, check_stand_in
 from edgepack.tasks.common.rows import Record
 
 MOST_ROWS = 50_000_000
@@ -18,7 +17,7 @@ def read_columns(path: Path) -> list[Record]:
     import pyarrow.parquet
 
     with path.open("rb") as file:
-        refuse_stand_ins(file.read(200), path)
+        check_stand_in(file.read(200), path.name)
     try:
         check_size(path, DATA_BYTES)
         table = _parquet_table(path) if path.suffix.lower() == ".parquet" else _arrow_table(path)

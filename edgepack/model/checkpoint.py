@@ -3,7 +3,7 @@
 import contextlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +68,12 @@ def _check_finite(model: nn.Module, name: str) -> None:
 
 
 def _answering_by_name(model: nn.Module) -> nn.Module:
-    """A config may ask for tuples, or for outputs that nobody reads: what is computed stays the same without."""
-    for name, value in (("return_dict", True), ("torchscript", False), ("output_hidden_states", False), ("output_attentions", False)):
+    """A config may ask for tuples, outputs that nobody reads, or an FFN in parts: what is computed stays the same without."""
+    settings = {"return_dict": True, "torchscript": False, "output_hidden_states": False, "output_attentions": False}
+    for module in model.modules():
+        if getattr(module, "chunk_size_feed_forward", 0):
+            module.chunk_size_feed_forward = 0
+    for name, value in settings.items():
         if getattr(model.config, name, value) != value:
             setattr(model.config, name, value)
     return model
@@ -162,11 +166,23 @@ def _from_pretrained(source: Source, task: str, dimensions: int | None, trust_re
     brought = merge_adapter(model, source.adapter_folder, source.adapter) if source.adapter else set()
     missing = sorted(set(report["missing_keys"]) - brought)
     if missing:
+        if other := next((name for name in report["unexpected_keys"] if name.endswith(f".{missing[0]}")), None):
+            raise EdgepackError(
+                f"{source.name} stores {missing[0]} under another name, {other}: it was saved inside another module",
+                "save the model itself: model.module, or model._orig_mod, with its save_pretrained",
+            )
         raise EdgepackError(
             f"{source.name} has no weights for {missing[0]}, which {task} needs",
             "fine-tune the model for the task first, or name its task with --task",
         )
-    return with_head(model, source.parts_for(task_named(task)), dimensions, source.root)
+    whole = with_head(model, source.parts_for(task_named(task)), dimensions, source.root)
+    whole.unread_weights = _unread(report["unexpected_keys"], loaded_as)
+    return whole
+
+
+def _unread(unexpected: Iterable[str], task: Task) -> tuple[str, ...]:
+    """Weights of a folder that transformers has no place for; a pooler that the task does not use is left out on purpose."""
+    return tuple(sorted(name for name in unexpected if task.uses_pooler or "pooler" not in name.split(".")))
 
 
 def _not_loaded(source: Source, error: Exception) -> EdgepackError:

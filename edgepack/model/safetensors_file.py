@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.core.errors import EdgepackError
-from edgepack.core.reading import HEADER_BYTES, as_object, parse_json
+from edgepack.core.reading import HEADER_BYTES, as_object, check_stand_in, parse_json
 from edgepack.core.showing import shown
+
+_NUMBERS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
+_SCALES = ("_scale", "_scale_inv", ".scale")
 
 
 def check_safetensors(path: Path) -> dict[str, tuple[int, ...]]:
@@ -20,16 +23,31 @@ def check_safetensors(path: Path) -> dict[str, tuple[int, ...]]:
             header = as_object(parse_json(file.read(header_bytes), f"the header of {path.name}"), f"the header of {path.name}")
         ends = [_end(name, entry) for name, entry in header.items() if name != "__metadata__"]
         shapes = {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+        kinds = {name: entry.get("dtype") for name, entry in header.items() if name != "__metadata__"}
         expected = 8 + header_bytes + max(ends, default=0)
     except OSError as error:
         raise EdgepackError(f"{path} cannot be read: {error.strerror}", "check the path and its permissions") from None
     except EdgepackError as error:
         raise EdgepackError(f"{path} is not a safetensors file: {error.problem}", "download or save the model again") from None
     except (struct.error, ValueError, KeyError, TypeError, IndexError) as error:
+        with path.open("rb") as file:
+            check_stand_in(file.read(200), str(path))
         raise EdgepackError(f"{path} is not a safetensors file: {error}", "download or save the model again") from None
     if expected != size:
         raise EdgepackError(f"{path} is truncated: {size} of {expected} bytes", "download or save the model again")
+    _check_kinds(path, shapes, kinds)
     return shapes
+
+
+def _check_kinds(path: Path, shapes: dict[str, tuple[int, ...]], kinds: dict[str, Any]) -> None:
+    """EdgepackError: a matrix is stored in integers, or in 8 bits beside its scale. transformers would read it as it stands."""
+    for name, kind in kinds.items():
+        scaled = any(f"{name}{ending}" in shapes for ending in _SCALES)
+        if name.endswith("weight") and len(shapes[name]) > 1 and (kind not in _NUMBERS or (scaled and kind not in _NUMBERS[:4])):
+            raise EdgepackError(
+                f"{path.name} stores the weight {shown(name)} as {shown(kind)}: it is quantized, and config.json does not say how",
+                "give the model that it was made of, in fp32, fp16 or bf16",
+            )
 
 
 def _end(name: str, entry: Any) -> int:

@@ -36,6 +36,7 @@ from edgepack.tasks.common.task import Task
 
 CONFIG_BYTES = 16_000_000
 KEPT_FILE = "edgepack.json"  # a pruned checkpoint's own list of what is left in each layer
+_OTHER_WEIGHTS = (".gguf", ".h5", ".msgpack", ".onnx", ".tflite", ".safetensors")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _CONFIGS = ["*.json", "*.txt", "*.model", "*.jinja", "README.md", ADAPTER_WEIGHTS, SETFIT_WEIGHTS]
 _WEIGHTS = ["*.safetensors"]
@@ -253,7 +254,7 @@ def _download(model: str, patterns: list[str], revision: str | None) -> Path:
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
-        raise EdgepackError(f"no config.json in {folder}", "give the folder that `save_pretrained` wrote")
+        raise EdgepackError(f"no config.json in {folder}", _inner_model(folder) or "give the folder that `save_pretrained` wrote")
     return read_json_object(path, CONFIG_BYTES, "save the model again")
 
 
@@ -277,7 +278,19 @@ def _weight_files(folder: Path) -> list[Path]:
             f"{folder} holds pickled weights only ({pickles[0]}): a pickle can run any code",
             "where you trust it, convert it once: load it with transformers and `save_pretrained` writes safetensors",
         )
+    others = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in _OTHER_WEIGHTS)
+    if others:
+        raise EdgepackError(
+            f"no model.safetensors in {folder}, but {others[0]}, which edgepack does not read",
+            "give the model as transformers saves it: `save_pretrained` writes safetensors",
+        )
     raise EdgepackError(f"no model.safetensors in {folder}", "give the folder that `save_pretrained` wrote")
+
+
+def _inner_model(folder: Path) -> str | None:
+    """The way out where a folder within holds a model, such as a trainer's checkpoint."""
+    inner = sorted(path.name for path in folder.iterdir() if (path / "config.json").is_file()) if folder.is_dir() else []
+    return f"give one of the folders in it that hold a model: {', '.join(inner[-3:])}" if inner else None
 
 
 def _is_file(path: Path) -> bool:

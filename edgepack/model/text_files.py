@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
-from edgepack.core.reading import DATA_BYTES, read_bytes
+from edgepack.core.reading import DATA_BYTES, check_stand_in, read_bytes
 
 _UNPACK = "unpack it first, and give the file that was in it"
 _NO_TEXTS = {  # what files that hold no text begin with: what they are, and the way out
@@ -20,14 +20,6 @@ _NO_TEXTS = {  # what files that hold no text begin with: what they are, and the
 }
 
 
-def refuse_stand_ins(raw: bytes, path: Path) -> None:
-    """EdgepackError where a file that a download left stands for the data: a pointer of Git LFS, or a page that says why there is none."""
-    if raw.startswith(b"version https://git-lfs"):
-        raise EdgepackError(f"{path.name} is a pointer of Git LFS, not the data", "run `git lfs pull` in its folder, or download the file")
-    if raw[:100].lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        raise EdgepackError(f"{path.name} is a web page, not the data", "download the file itself, not the page that shows it")
-
-
 def read_text(path: Path) -> str:
     """The text of a file in UTF-8. EdgepackError: it is something else, or in another encoding; the fix is the command that converts it."""
     raw = read_bytes(path, DATA_BYTES, "split the file")
@@ -35,7 +27,7 @@ def read_text(path: Path) -> str:
         if raw.startswith(first):
             raise EdgepackError(f"{path.name} is {what}", fix)
     if path.suffix.lower() != ".txt":
-        refuse_stand_ins(raw, path)
+        check_stand_in(raw, path.name)
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or raw[:200].count(b"\0") > len(raw[:200]) // 4:
         raise EdgepackError(f"{path.name} is UTF-16, not UTF-8", _convert(path, "UTF-16"))
     try:

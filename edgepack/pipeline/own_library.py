@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _TEXTS = 32
+_FEWEST_UNLIKE = 5  # texts that a model cannot all answer alike, unless it reads none of them
 _LARGEST_GAP = 2e-3  # of a score, or of a vector's value beside the largest one: what fp32 on two paths is apart
 
 
@@ -54,7 +55,14 @@ def check_against_library(model: "nn.Module", material: Material) -> None:
     from edgepack.model.checkpoint import quiet_transformers
 
     with bar(f"compare with {library.name}", 1) as progress, quiet_transformers():
-        theirs = library.ask(source.root, [call for call, _ in asked], material.answers, material.max_length)
+        try:
+            theirs = library.ask(source.root, [call for call, _ in asked], material.answers, material.max_length)
+        except Exception as error:  # the library's border: what it cannot compute of a folder, it says by a class of any kind
+            reason = (str(error).strip().splitlines() or [""])[0]
+            raise EdgepackError(
+                f"{library.name} itself fails on {source.name}: {type(error).__name__}: {reason}",
+                "see whether the library answers a text with this folder, and correct its config.json",
+            ) from error
         progress.advance()
     gaps = [_gap(mine, other) for (_, mine), other in zip(asked, theirs, strict=True)]
     wrong = [index for index, gap in enumerate(gaps) if not gap <= _LARGEST_GAP]
@@ -66,6 +74,8 @@ def check_against_library(model: "nn.Module", material: Material) -> None:
             "edgepack does not reproduce something in this model: please report its config.json and tokenizer_config.json",
         )
     say(f"compared with {library.name} on {len(gaps)} raw texts: the largest difference is {max(gaps, default=0.0):.1g}")
+    if len(theirs) >= _FEWEST_UNLIKE and all(_gap(theirs[0], other) == 0 for other in theirs[1:]):
+        say(f"{source.name} gives the same answer to all {len(theirs)} texts, also in {library.name}: it may not be trained")
 
 
 def _calls(material: Material) -> list[Call]:
@@ -88,6 +98,11 @@ def _asked_as_a_pack(model: "nn.Module", material: Material, calls: Sequence[Cal
                     figures[index] |= library.figures(pack(*call, **library.settings))
                 except module.BadInput:
                     refused.add(index)
+                except module.ModuleError as error:  # numbers that are none, before anything was exported or narrowed
+                    raise EdgepackError(
+                        f"{material.source.name} itself answers {shown(' | '.join(call))} with what is no number",
+                        "see whether transformers gives numbers for this text; config.json or the weights are damaged",
+                    ) from error
     return [None if index in refused else each for index, each in enumerate(figures)]
 
 

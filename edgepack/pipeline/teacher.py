@@ -1,6 +1,7 @@
 """The first row of the quality ladder: the model as the user gave it, with the outputs that students learn from."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from edgepack.core.cache import Stage, key_of, stage
 from edgepack.core.distributed import is_first
 from edgepack.core.errors import EdgepackError
+from edgepack.core.progress import say
 from edgepack.model.material import Material, load_outputs, save_outputs
 from edgepack.pipeline.chance import check_names_of_labels
 from edgepack.pipeline.keys import soft_target_inputs, teacher_inputs
@@ -16,6 +18,7 @@ from edgepack.pipeline.state import BuildState, Teacher
 from edgepack.plan.steps import CutVocabulary, ModelStep
 
 _ROOTS = (__name__,)
+_MOST_NAMES = 3  # of weights that a line shows
 
 
 def judge_teacher(state: BuildState) -> BuildState:
@@ -27,10 +30,18 @@ def judge_teacher(state: BuildState) -> BuildState:
     test = load_outputs(place.folder / "test.npz") if state.material.test else []
     state = replace(state, material=_tuned(state.material, place.folder), key=key, teacher=Teacher(test=test))
     record = dict(place.record)
+    if unread := record.pop("unread_weights", ()):
+        say(unread_line(state.source.name, unread))
     if not any(isinstance(step, CutVocabulary) for step in state.plan.steps):
         state, seconds = with_soft_targets(state)
         record["seconds"] += seconds
     return replace(state, ladder=with_row(state.ladder, "teacher", "as it came", record, place.folder))
+
+
+def unread_line(name: str, weights: Sequence[str]) -> str:
+    """What a user reads about weights of the folder that are not in the model which config.json describes."""
+    more = f" and {len(weights) - _MOST_NAMES} more" if len(weights) > _MOST_NAMES else ""
+    return f"not read, as transformers has no place for them in this model: the weights {', '.join(weights[:_MOST_NAMES])}{more} of {name}"
 
 
 def with_soft_targets(state: BuildState) -> tuple[BuildState, float]:
@@ -58,6 +69,7 @@ def _test_outputs(state: BuildState, place: Stage) -> dict[str, Any]:
     if material.task.tuned and material.dev:
         save_outputs(place.folder / "dev.npz", torch_outputs(model, material, material.dev, "teacher on the dev split"))
     record = judged(_tuned(material, place.folder), outputs, outputs) | model_size(model, material.source.weights_mb)
+    record |= {"unread_weights": list(getattr(model, "unread_weights", ()))}
     return record | {"seconds": round(time.monotonic() - started, 2)}
 
 

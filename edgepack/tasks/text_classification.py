@@ -146,7 +146,7 @@ def _fitted(task: Task, source: Any, recipe: Any) -> Task:
     if answers.multi_label:
         return _with_several_labels(task, source.labels)
     is_number = len(source.labels) == 1 or source.config.get("problem_type") == "regression"
-    return _with_numbers(task) if is_number else task
+    return _with_numbers(task, answers.function) if is_number else task
 
 
 def _with_several_labels(task: Task, labels: Sequence[str]) -> Task:
@@ -191,7 +191,7 @@ def _decided_by(task: Task, thresholds: tuple[float, ...]) -> Task:
     return replace(task, thresholds=thresholds, decide=lambda outputs, features, rows: several_labels.decide(outputs, thresholds))
 
 
-def _with_numbers(task: Task) -> Task:
+def _with_numbers(task: Task, function: str) -> Task:
     return replace(
         task,
         metric="spearman",
@@ -209,7 +209,7 @@ def _with_numbers(task: Task) -> Task:
         served=None,
         in_words=None,
         truth_in_words=None,
-        served_outputs=_served_numbers,
+        served_outputs=partial(_served_numbers, function=function),
     )
 
 
@@ -225,11 +225,12 @@ def _served_labels(model: Any, row: Row, labels: Mapping[str, int]) -> tuple[int
     return tuple(int(name in holding) for name in model.labels)
 
 
-def _served_numbers(model: Any, rows: Sequence[Row], features: Sequence[Features]) -> Iterator[np.ndarray]:
-    """[labels] the numbers of each row."""
+def _served_numbers(model: Any, rows: Sequence[Row], features: Sequence[Features], function: str = "none") -> Iterator[np.ndarray]:
+    """[labels] the logits of each row: what the model's function made of them is undone, to compare them with those of token ids."""
     for row in rows:
         scores = {label.name: label.score for label in (model(row.text, row.text_pair) if row.text_pair else model(row.text)).scores}
-        yield np.array([scores[name] for name in model.labels])
+        numbers = np.array([scores[name] for name in model.labels])
+        yield several_labels.logit(numbers) if function == "sigmoid" else numbers
 
 
 def _forward(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -51,7 +51,7 @@ def test_other_spellings_of_a_table_are_read(tmp_path, name, content):
         ("d.json", lines(ROWS), CLASSIFY, "d.json holds one JSON object a line", "ending .jsonl"),
         ("d.parquet", "version https://git-lfs.github.com/spec/v1\noid sha256:a\n", CLASSIFY, "a pointer of Git LFS", "git lfs pull"),
         ("d.csv", "version https://git-lfs.github.com/spec/v1\noid sha256:a\n", CLASSIFY, "a pointer of Git LFS", "git lfs pull"),
-        ("d.csv", "<!DOCTYPE html><html>404</html>", CLASSIFY, "is a web page, not the data", "download the file itself"),
+        ("d.csv", "<!DOCTYPE html><html>404</html>", CLASSIFY, "is a web page, not the file", "download the file itself"),
         ("d.txt", "good\nbad\n", CLASSIFY, "there is no column for the label, 'text' is the only column", "a text and its label"),
         ("d.csv", 'text,label\n"he said \\"hi, you\\" twice",pos\n', CLASSIFY, "has 3 columns, the file 2", 'two quotes ("")'),
         ("d.csv", "# by a program\n" + table(), CLASSIFY, "has 2 columns, the file 1", "lines before the header"),

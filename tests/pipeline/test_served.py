@@ -57,10 +57,11 @@ def test_tags_of_every_scheme_are_scored_on_running_text(scheme, strategy, tmp_p
 
 
 @pytest.mark.slow
-def test_numbers_are_scored_on_raw_text(tmp_path, cache):
+@pytest.mark.parametrize("stated", [{"problem_type": "regression"}, {}], ids=["the logits", "the sigmoid of one logit"])
+def test_numbers_are_scored_on_raw_text(tmp_path, cache, stated):
     make_model(tmp_path / "model", labels=("score",))
     path = tmp_path / "model" / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"problem_type": "regression"}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | stated))
     write(tmp_path / "data", [{"jsonl": json.dumps({"text": text, "label": at / 7})} for at, text in enumerate(TEXTS)])
     result, _ = served(tmp_path, cache)
     assert result.score.metric == "spearman" and result.differing == 0 and result.score == result.token_score

@@ -32,8 +32,11 @@ def check_model_config(config: Mapping[str, Any], causal: bool, place: str) -> N
     for key, (harmless, why, fix) in (_REFUSED | ({} if causal else _OF_ENCODERS)).items():
         if key in config and config[key] not in harmless:
             raise refusal(place, key, config[key], why, fix)
-    for key in _POSITIVE:
-        value = config.get(key)
+    rotation = config.get("rope_parameters") or config.get("rope_scaling")
+    rotation = rotation if isinstance(rotation, Mapping) else {}
+    stated = {key: config.get(key) for key in _POSITIVE}
+    stated |= {f"rope_parameters {key}": rotation.get(key) for key in ("rope_theta", "factor")}
+    for key, value in stated.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
             raise EdgepackError(f"wrong value in {place} {key}: {shown(value)}", "it is a number above 0")
 
@@ -42,12 +45,18 @@ def check_with_library(folder: Path, config: Mapping[str, Any], trust_remote_cod
     """EdgepackError: transformers itself does not take the config, or an activation that it does not know."""
     from transformers import AutoConfig
     from transformers.activations import ACT2FN
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
     place = f"{folder.name}/{FILE}"
     for key in _ACTIVATIONS:
         value = config.get(key)
         if isinstance(value, str) and value not in ACT2FN:  # of other types transformers says below whether it takes them
             raise EdgepackError(f"wrong value in {place} {key}: {shown(value)}", f"transformers knows {', '.join(sorted(ACT2FN))}")
+    rotation = config.get("rope_parameters") or config.get("rope_scaling")
+    kind = (rotation.get("rope_type") or rotation.get("type")) if isinstance(rotation, Mapping) else None
+    if isinstance(kind, str) and kind not in ("default", *ROPE_INIT_FUNCTIONS):
+        known = ", ".join(sorted({"default", *ROPE_INIT_FUNCTIONS}))
+        raise EdgepackError(f"wrong value in {place} rope_type: {shown(kind)}", f"transformers knows {known}")
     try:
         AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
     except Exception as error:  # whatever a class of transformers raises for a value that it does not take

@@ -29,6 +29,12 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     return 0.5 * (1 + np.tanh(0.5 * np.asarray(logits, dtype=float)))
 
 
+def logit(scores: np.ndarray) -> np.ndarray:
+    """The inverse of the sigmoid, as far as float64 tells scores from 0 and 1."""
+    inner = np.clip(np.asarray(scores, dtype=float), np.finfo(float).tiny, 1 - np.finfo(float).epsneg)
+    return np.log(inner) - np.log1p(-inner)
+
+
 def decide(outputs: Outputs, thresholds: Sequence[float]) -> list[tuple[int, ...]]:
     """For each row 0 or 1 by label."""
     return [tuple((sigmoid(output) >= np.asarray(thresholds)).astype(int).tolist()) for output in outputs]
