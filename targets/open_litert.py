@@ -25,7 +25,7 @@ import numpy as np
 
 _HWCAP, _ATOMICS, _DOT_PRODUCTS = 16, 1 << 8, 1 << 20  # of getauxval on 64-bit ARM
 IN_MEMORY = ":memory:"  # where XNNPACK keeps packed weights that no file holds
-__all__ = ["IN_MEMORY", "NAME", "Compiled", "compiled", "litert", "opened", "padded", "shortest_bucket", "version"]
+__all__ = ["IN_MEMORY", "NAME", "Compiled", "compiled", "litert", "names_of", "opened", "padded", "shortest_bucket", "version"]
 
 
 def opened(weights, buckets, threads, cache=IN_MEMORY) -> dict:
@@ -88,6 +88,13 @@ class Compiled:
             self.inputs[name].write(array)
         self.model.run_by_name(self.key, self.inputs, self.outputs)
         return {name: self.outputs[name].read(count, np.float32).reshape(shape) for name, (count, shape) in self.shapes.items()}
+
+
+def names_of(runner) -> tuple:
+    """Names of the inputs and of the outputs of what opened() gives for a length."""
+    if isinstance(runner, Compiled):
+        return list(runner.inputs), list(runner.outputs)
+    return list(runner.get_input_details()), list(runner.get_output_details())
 
 
 def shortest_bucket(buckets, length):

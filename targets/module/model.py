@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .coded import Damaged
 from .errors import Changed, Closed, ModuleError
-from .integrity import check_files, check_opened, read_manifest
+from .integrity import check_files, read_manifest
 from .machine import usable_cores
 from .texts import Texts
 from .weight_source import Weights, weights_of
@@ -26,7 +26,6 @@ def load(folder=None, threads: int | None = None, manifest_file: str = MODULE_FI
     """
     folder = Path(folder) if folder is not None else Path(__file__).parent / "model"
     manifest = read_manifest(folder, manifest_file)
-    check_opened(manifest, manifest_file)
     manifest["exact"] = exact or manifest.get("exact", False)
     checked = _Checking(folder, manifest)
     texts = _loaded_texts(folder, manifest, checked)

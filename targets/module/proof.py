@@ -13,9 +13,11 @@ from itertools import pairwise
 from .chat import rendered
 from .errors import BadInput, ModuleError
 from .integrity import check_files
+from .manifest import check_listed
 from .model import MODULE_FILE, Model, load
 from .wire import as_json
 
+GOLDEN_FILE = "golden.jsonl"
 _SCORES_KEPT = 5  # of the labels of a text: the highest
 _SCORE_GAP = 1e-4  # of a score that is computed of the same outputs: devices round in float32 or in float64
 
@@ -40,6 +42,7 @@ def self_test(folder=None, threads: int | None = None, manifest_file: str = MODU
     """Signature, hashes, then every golden text: its token ids, its outputs and its decision. Never raises for what it is there to find."""
     try:
         with load(folder, threads, manifest_file, exact) as model:
+            check_listed(model.manifest, manifest_file, GOLDEN_FILE)
             check_files(model.folder, model.manifest)
             return _asked(model)
     except ModuleError as error:
@@ -47,7 +50,7 @@ def self_test(folder=None, threads: int | None = None, manifest_file: str = MODU
 
 
 def _asked(model) -> SelfTest:
-    with (model.folder / "golden.jsonl").open(encoding="utf-8") as file:
+    with (model.folder / GOLDEN_FILE).open(encoding="utf-8") as file:
         golden = [json.loads(line) for line in file]
     tolerance, worst, equal, decided = model.manifest["golden_tolerance"], 0.0, 0, 0
     replay = Replay(model, golden)

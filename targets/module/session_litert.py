@@ -7,7 +7,8 @@ import threading
 import numpy as np
 
 from .litert_decoder import Decoder
-from .open_litert import compiled, opened, padded, shortest_bucket
+from .manifest import check_model
+from .open_litert import compiled, names_of, opened, padded, shortest_bucket
 from .runnable import is_decoder, one_text
 
 
@@ -20,6 +21,7 @@ class Session:
             self._model = compiled(weights, threads)
         else:
             self._runners = opened(weights, manifest["buckets"], threads)
+            check_model(manifest, *names_of(self._runners[manifest["buckets"][0]]))
 
     def run(self, ids, type_ids) -> list:
         manifest = self._manifest

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from .machine import saturates_u8s8
+from .manifest import check_model
 from .open_onnxruntime import Decoder, open_file
-from .runnable import one_text
+from .runnable import is_decoder, one_text
 
 
 class Session:
@@ -16,6 +17,8 @@ class Session:
         careful = manifest["exact"] and saturates_u8s8() is not False  # else this CPU answers otherwise than the one measured on
         self._manifest = manifest
         self._session = open_file(weights, manifest["session"], threads, careful)
+        if not is_decoder(manifest):
+            check_model(manifest, *([each.name for each in part] for part in (self._session.get_inputs(), self._session.get_outputs())))
 
     def run(self, ids, type_ids) -> list:
         text = one_text(self._manifest, ids, type_ids)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .errors import BadInput
+from .manifest import check_labels
 from .results import Entities, Entity, Label, Labels, Vector
 from .search import coder_of
 from .spans import find_answer
@@ -17,6 +18,7 @@ def classify(model, text: str, pair: str | None = None) -> Labels:
     encoded = model.texts.text(text, pair)
     stated = model.manifest.get("answers") or {}
     values = FUNCTIONS[stated.get("function", "softmax")](model.run(encoded)[0])
+    check_labels(model.labels, len(values))
     scores = tuple(Label(model.labels[index], float(values[index])) for index in np.argsort(-values, kind="stable"))
     names = (scores[0].name,)
     if stated.get("multi_label"):
@@ -32,6 +34,7 @@ def find_entities(model, text) -> Entities:
     spans, whole = _words_of(text, answers["words"])
     encoded = model.texts.text(whole) if spans is None else model.texts.words([whole[start:end] for start, end in spans])
     scores = [softmax(row) for row in model.run(encoded)[0]]
+    check_labels(model.labels, len(scores[0]))
     units = _units(encoded, whole, spans, scores, answers, model.texts.token)
     if spans is not None and not (given and answers["words"] == "tokenizer") and answers["strategy"] not in ("none", "simple"):
         units = _whole_words(units, encoded, spans, model.labels)

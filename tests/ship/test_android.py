@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from jvm import JAVA, answers_of, ask, needs_java, write_characters
+from module_manifests import listed_files, whole_manifest
 from parity_texts import nasty_texts
 from stated_answers import BIOES, LABEL_ANSWERS, TAG_ANSWERS, tag_answers
 from tokenizer_kinds import KINDS
@@ -38,19 +39,20 @@ TEXTS = [
 ]  # fmt: skip
 
 
-def made_up(folder: Path, task: str, kind: str = "bert", **more: object) -> Path:
+def made_up(folder: Path, task: str, kind: str = "bert", model: bytes = b"none", **more: object) -> Path:
     """A module's folder for a model whose outputs are made up; its tokenizer is real."""
     folder.mkdir()
     tokenizer = KINDS[kind]()
     tokenizer.enable_truncation(64)
     tokenizer.save(str(folder / "tokenizer.json"))
     write_characters(folder / "tokenizer.json", folder)
+    (folder / "model.onnx").write_bytes(model)
     outputs, labels = TASKS[task]
-    manifest = {
-        "schema": 1, "pack_id": "0", "task": task, "model": "none", "format": "onnx", "inputs": ["input_ids"], "outputs": outputs,
-        "pad_id": 0,
-        "per_token": task in ("token-classification", "question-answering"), "max_length": 64, "stop_ids": [], "buckets": [], "files": [],
-        "golden_tolerance": 0.1, "labels": {str(index): name for index, name in enumerate(labels)},
+    whole = {key: value for key, value in whole_manifest(task).items() if key not in ("answers", "coded", "expires")}
+    manifest = whole | {
+        "inputs": ["input_ids"], "outputs": outputs, "pad_id": 0, "max_length": 64, "stop_ids": [], "buckets": [],
+        "per_token": task in ("token-classification", "question-answering"), "files": listed_files(folder),
+        "labels": {str(index): name for index, name in enumerate(labels)},
     } | more  # fmt: skip
     (folder / "module.json").write_text(json.dumps(manifest))
     return folder
@@ -146,8 +148,8 @@ def test_litert_pads_to_the_shortest_length_that_holds_a_text_and_cuts_outputs_b
     texts = [text for text in TEXTS if text.strip()] + nasty_texts(60, seed=8)
     for task, ask_for, width in (("text-classification", "classify", 3), ("token-classification", "entities", len(TAGS))):
         plain = made_up(tmp_path / f"{task}-plain", task)
-        padded = made_up(tmp_path / task, task, inputs=["input_ids", "attention_mask"], buckets=[8, 16, 64], pad_id=7)
-        (padded / "none").write_text(f"{width} {str(task == 'token-classification').lower()} 7\n")
+        model = f"{width} {str(task == 'token-classification').lower()} 7\n".encode()
+        padded = made_up(tmp_path / task, task, model=model, inputs=["input_ids", "attention_mask"], buckets=[8, 16, 64], pad_id=7)
         questions = [{"op": ask_for, "text": text} for text in texts]
         wanted = list(answers_of(classes, "ModelLines", [str(plain)], questions))
         assert not any("error" in each for each in wanted)
@@ -206,6 +208,18 @@ def test_a_shipped_module_answers_and_proves_itself_and_refuses_a_flipped_byte(m
     (assets / "golden.jsonl").unlink()
     (missing,) = answers_of(classes, "ModelLines", runtime(assets), [{"op": "self_test"}])
     assert "golden.jsonl is missing" in missing["message"]
+
+
+@needs_java
+@pytest.mark.parametrize("name", ["tokenizer.json", "characters.json", "model.onnx", "golden.jsonl"])
+def test_the_java_module_opens_no_file_that_its_manifest_does_not_list(name, classes, tmp_path):
+    folder = made_up(tmp_path / "model", "text-classification")
+    (folder / "golden.jsonl").write_text("{}\n")
+    path = folder / "module.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | {"files": [entry for entry in listed_files(folder) if entry["name"] != name]}))
+    (refused,) = answers_of(classes, "ModelLines", [str(folder)], [{"op": "self_test"}])
+    assert f"module.json lists no {name}" in refused.get("problem", refused.get("message"))
 
 
 @needs_java

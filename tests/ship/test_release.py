@@ -111,7 +111,19 @@ def test_java_opens_its_own_model_only(linux, keys, tmp_path):
         assert line == "opened" if says is None else says in line
 
 
-CORE = {"Integrity", "Signer", "Ed25519", "Manifest", "Fields", "Json", "ModuleFiles", "FolderFiles", "PackException"}
+CORE = {
+    "Integrity",
+    "Signer",
+    "Ed25519",
+    "Manifest",
+    "ManifestFields",
+    "ManifestTable",
+    "Fields",
+    "Json",
+    "ModuleFiles",
+    "FolderFiles",
+    "PackException",
+}
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="no node here")

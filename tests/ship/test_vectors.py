@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jvm import answers_of, needs_java
+from module_manifests import whole_manifest
 
 from edgepack.pipeline.vector_stage import codes_of, index_bytes, recall
 from edgepack.ship.load import device_module
@@ -162,9 +163,7 @@ def in_node(asked):
 
 
 def in_java(classes, asked):
-    manifest = {"schema": 1, "task": "feature-extraction", "model": "model.onnx", "pack_id": "0", "inputs": ["input_ids"],
-                "outputs": ["sentence_embedding"], "pad_id": 0, "max_length": 8, "stop_ids": [], "buckets": [],
-                "golden_tolerance": 0.1, "files": [], "labels": {}}  # fmt: skip
+    manifest = whole_manifest("feature-extraction")
     lines = [{**each, "manifest": json.dumps(manifest | {"answers": each["answers"]})} for each in asked]
     return list(answers_of(classes, "VectorLines", [], lines))
 

@@ -1,5 +1,6 @@
 // Outputs become answers: the decisions that the model was measured by, with scores and places. The same as targets/module/tasks.py.
 
+import { checkLabels } from "./manifest.js";
 import { coderOf } from "./search.js";
 import { findAnswer } from "./spans.js";
 import { byWord, entities, goesOn, OLDER } from "./tags.js";
@@ -12,6 +13,7 @@ export const ANSWERS = {
     const encoded = model.texts.text(text, pair);
     const [{ data }] = await model.run(encoded);
     const { function: name = "softmax", multi_label: several = false, thresholds } = model.manifest?.answers ?? {};
+    checkLabels(model.labels, data.length);
     const ranked = [...FUNCTIONS[name](data)].map((score, index) => ({ index, score })).sort((a, b) => b.score - a.score);
     const picked = several ? ranked.filter(({ index, score }) => score >= thresholds[index]) : ranked.slice(0, 1);
     const scores = ranked.map(({ index, score }) => ({ name: model.labels[index], score }));
@@ -28,6 +30,7 @@ export const ANSWERS = {
       : model.texts.words(spans.map(([start, end]) => characters.slice(start, end).join("")), given && answers.words === "tokenizer");
     const [{ data, dims }] = await model.run(encoded);
     const count = dims.at(-1);
+    checkLabels(model.labels, count);
     let units = [];
     encoded.ids.forEach((id, at) => {
       if (encoded.sequences[at] === null) return;

@@ -14,3 +14,12 @@ export class BadInput extends ModuleError {
     super({ name: "BadInput", problem, fix });
   }
 }
+
+const AGAIN = "load the page anew; if it says so again, publish the module again";
+
+/** A file is missing, or not the one that was shipped. Nothing was loaded. */
+export class Changed extends ModuleError {
+  constructor(problem, fix = AGAIN) {
+    super({ name: "Changed", problem, fix });
+  }
+}

@@ -1,15 +1,10 @@
 // The module's files, each once over the network: streamed with progress, kept in the browser's cache under their hash, and checked by
 // that hash every time before anything reads them.
 
-const CACHE = "edgepack-modules";
-const AGAIN = "load the page anew; if it says so again, publish the module again";
+import { Changed } from "./errors.js";
+import { readManifest } from "./manifest.js";
 
-export class Changed extends Error {
-  constructor(problem, fix = AGAIN) {
-    super(`${problem} (${fix})`);
-    Object.assign(this, { name: "Changed", problem, fix });
-  }
-}
+const CACHE = "edgepack-modules";
 
 /** Bytes of an entry of module.json's files. onBytes(count) is told of every part that came over the network, or of the whole from the cache. */
 export async function fetchChecked(base, entry, onBytes) {
@@ -52,7 +47,7 @@ function urlOf(base, { name, sha256: digest }) {
 export async function fetchManifest(base, signer) {
   const bytes = await wholeFile(new URL("model/module.json", base));
   if (signer.PUBLIC_KEYS.length > 0) await checkSignature(bytes, await wholeFile(new URL("model/module.sig", base)), signer.PUBLIC_KEYS);
-  const manifest = JSON.parse(new TextDecoder().decode(bytes));
+  const manifest = readManifest(bytes);
   if (signer.NAME) checkRelease(manifest, signer, new Date());
   return manifest;
 }

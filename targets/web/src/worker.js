@@ -4,6 +4,7 @@ import * as ort from "onnxruntime-web/wasm";
 import { ANSWERS } from "./answers.js";
 import { decoded } from "./coded.mjs";
 import { Decoder } from "./decoder.mjs";
+import { Changed } from "./errors.js";
 import { fetchChecked, fetchManifest, fetchOnce, forgetOthers, keptOrMade } from "./files.js";
 import { proof } from "./proof.js";
 import { isDecoder, modelFiles, oneText, openedInBrowser, startInBrowser } from "./session.mjs";
@@ -36,6 +37,7 @@ const KINDS = {
   },
   selfTest: async () => {
     const entry = model.manifest.files.find(({ name }) => name === "golden.jsonl");
+    if (!entry) throw new Changed("module.json lists no golden.jsonl");
     const lines = new TextDecoder().decode(await fetchChecked(model.base, entry, () => {})).trim().split("\n");
     return proof(model, lines.map((line) => JSON.parse(line)));
   },

@@ -2,6 +2,7 @@ package edgepack.module;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 
 /** module.json: what the model is, and which files belong to it. */
 public final class Manifest {
@@ -23,10 +24,9 @@ public final class Manifest {
     final List<Fields> files;
 
     Manifest(byte[] content) {
-        fields = new Fields(Json.parse(content), "module.json");
-        if (fields.whole("schema") != 1) {
-            throw fields.unknown("schema");
-        }
+        Object whole = Json.parse(content);
+        fields = new Fields(whole, "module.json");
+        ManifestFields.check((Map<?, ?>) whole);
         task = fields.text("task");
         model = fields.text("model");
         packId = fields.text("pack_id");

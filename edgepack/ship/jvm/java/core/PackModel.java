@@ -16,6 +16,7 @@ import org.jspecify.annotations.Nullable;
 public final class PackModel implements AutoCloseable {
     public final @NonNull Manifest manifest;
     private final ModuleFiles files;
+    private final ModuleFiles listed;
     private final Tokenizer tokenizer;
     private final ModelRuntime runtime;
     private final Asking asking;
@@ -27,9 +28,10 @@ public final class PackModel implements AutoCloseable {
         this.files = files;
         manifest = Integrity.manifest(files);
         Integrity.check(files, manifest);
-        tokenizer = new Tokenizer(files.read("tokenizer.json"), files.read("characters.json"));
+        listed = new ListedFiles(files, manifest);
+        tokenizer = new Tokenizer(listed.read("tokenizer.json"), listed.read("characters.json"));
         asking = new Asking(tokenizer, manifest);
-        runtime = opener.open(files, manifest, threads);
+        runtime = opener.open(listed, manifest, threads);
     }
 
     /** Checks every file and opens the model. PackException where a file is missing or not the one that was shipped. */
@@ -52,7 +54,7 @@ public final class PackModel implements AutoCloseable {
             try {
                 Integrity.check(files, Integrity.manifest(files));
                 Proof.Continuation likeliest = (ids, most) -> generated(ids, most, Sampling.GREEDY, false, null).tokens;
-                return new Proof(tokenizer, runtime, manifest, asking, likeliest).asked(Json.utf8(files.read("golden.jsonl")));
+                return new Proof(tokenizer, runtime, manifest, asking, likeliest).asked(Json.utf8(listed.read("golden.jsonl")));
             } catch (PackException error) {
                 return new SelfTest(error.getMessage(), 0, 0, 0, Double.NaN, manifest.tolerance);
             }

@@ -51,6 +51,7 @@ final class Tasks {
     }
 
     static Labels labels(float[] logits, Manifest manifest, boolean cut) {
+        ManifestFields.checkLabels(manifest.labels, logits.length);
         double[] scores = scores(logits, manifest.answers);
         double[] least = manifest.answers != null && manifest.answers.yes("multi_label", false)
                 ? manifest.answers.numbers("thresholds") : null;
@@ -73,6 +74,7 @@ final class Tasks {
     /** words: null where the tokenizer finds them. given: they are a list of the caller's. */
     static Entities entities(String text, Words words, boolean given, Encoding encoding, float[] logits, Tokenizer tokenizer, Tags tags,
             List<String> names) {
+        ManifestFields.checkLabels(names, logits.length / Math.max(1, encoding.ids.length));
         int[] chars = Utf8.codePoints(text);
         List<Tags.Unit> units = new ArrayList<>();
         List<Integer> owners = new ArrayList<>();
