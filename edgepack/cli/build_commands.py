@@ -84,7 +84,7 @@ def build(
         raise typer.Exit(0)
     shown = f"{target}/{{onnx,tflite}}" if recipe.format == "both" else str(target)
     print_result(report.as_json(), json_, lambda: report_view(report, shown))
-    raise typer.Exit(report.exit_code)
+    raise typer.Exit(2 if report.verdict == "over budget" else 0)  # a quick measuring that proves nothing is no failed build
 
 
 def with_demo(recipe: Recipe, cache: str | None, with_weights: bool) -> Recipe:

@@ -21,7 +21,6 @@ from edgepack.model.material import Material, gather
 from edgepack.model.source import find_model
 from edgepack.pack.manifest import WEIGHT_CACHE, Manifest, seal
 from edgepack.pipeline.checks import check_student
-from edgepack.pipeline.command import composed_command
 from edgepack.pipeline.continuations import continuations
 from edgepack.pipeline.finished import check_place, finished_report
 from edgepack.pipeline.keys import step_inputs
@@ -38,6 +37,7 @@ from edgepack.pipeline.teacher import judge_teacher
 from edgepack.pipeline.vector_stage import check_vectors
 from edgepack.pipeline.verify import verify_built
 from edgepack.plan.choice import wished_formats
+from edgepack.plan.command import composed_command
 from edgepack.plan.cost_model import predict_file_mb
 from edgepack.plan.formats import check_installed, python_runtime
 from edgepack.plan.plan import Plan, make_plan

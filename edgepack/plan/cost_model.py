@@ -49,6 +49,7 @@ _FAR_INSIDE = 0.25
 
 
 _COMPARED_ENCODERS, _COMPARED_DECODERS = (4.4e6, 67e6), (32e6, 35e6)  # parameters of the models there
+_COMPARED_TOKENS = (16, 128)
 _FAR = 4  # times beyond them
 
 
@@ -83,27 +84,39 @@ class Prediction(Frozen):
     def doubt(self) -> str:
         """How far to trust it, in one or two sentences."""
         if self.mean_error is None:
-            return "Nobody has measured how far off predictions are for this runtime."
+            return "Nobody has measured how far off predictions are for this runtime." + self._far_from_what_was_compared()
         names = [name for name in ("latency_ms", "load_ms", "ram_mb") if name in self.mean_error]
         errors = ", ".join(f"{name} {self.mean_error[name]:.0%}" for name in names)
         return (
             f"On one x86 CPU, predictions for models that they were not fitted on were off by {errors} on average. "
-            "Nobody has measured how far off they are on other CPUs." + self._of_another_size()
+            "Nobody has measured how far off they are on other CPUs." + self._far_from_what_was_compared()
         )
 
-    def _of_another_size(self) -> str:
-        """A sentence for a model far smaller or larger than those whose predictions were compared with a measurement."""
+    def error_of(self, name: str) -> float | None:
+        """The share by which such a figure is off on average. None: not known, also for a model far from those that were compared."""
+        if self.mean_error is None or (name != "file_mb" and self._far_from_what_was_compared()):
+            return None
+        return self.mean_error.get(name)
+
+    def _far_from_what_was_compared(self) -> str:
+        """A sentence for a model or a text of another size than those whose predictions were compared with a measurement."""
         low, high = _COMPARED_ENCODERS if self.first_token_ms is None else _COMPARED_DECODERS
-        if low / _FAR <= self.params <= high * _FAR:
-            return ""
-        return (
-            f" They were compared for models of {low / 1e6:g} to {high / 1e6:g} million parameters; this one has "
-            f"{self.params / 1e6:.2g} million, so its figures may be off several times over."
-        )
+        if not low / _FAR <= self.params <= high * _FAR:
+            return (
+                f" They were compared for models of {low / 1e6:g} to {high / 1e6:g} million parameters; this one has "
+                f"{self.params / 1e6:.2g} million, so its figures may be off several times over."
+            )
+        shortest, longest = _COMPARED_TOKENS
+        if not shortest / _FAR <= self.length <= longest * _FAR:
+            return (
+                f" They were compared for texts of {shortest} to {longest} tokens; these are for {self.length}, so they may be off "
+                "several times over."
+            )
+        return ""
 
     def fits(self, name: str, limit: float) -> Literal["yes", "likely", "unlikely", "no"]:
         """Whether the figure keeps to a limit; sure only where it is farther from it than such predictions are off on average."""
-        value, error = getattr(self, name), (self.mean_error or {}).get(name)
+        value, error = getattr(self, name), self.error_of(name)
         if error is not None and value * (1 + error) <= limit:
             return "yes"
         if error is not None and value * (1 - error) > limit:

@@ -1,5 +1,6 @@
 """Figures of a pack: what is known of each budget's figure, and where it comes from."""
 
+from math import inf
 from typing import NamedTuple
 
 from edgepack.measure.measurement import LatencyRow, Measurement, headline_length
@@ -67,9 +68,9 @@ def _with_download(manifest: Manifest, load_ms: float) -> float:
 
 
 def holds(name: str, actual: float | None, limit: float, error: float | None) -> Holds:
-    """error: the share by which such predictions were off; None where the figure was measured."""
+    """error: the share by which such predictions were off, infinite where nobody knows; None where the figure was measured."""
     if actual is None:
         return "unknown"
-    if error is not None and abs(limit - actual) <= error * actual:
+    if error is not None and (error == inf or abs(limit - actual) <= error * actual):
         return "likely" if nearly_within(name, actual, limit) else "unlikely"
     return "yes" if actual <= limit else "no"

@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from edgepack.core.showing import without_folders
 from edgepack.measure.measurement import Measurement
 from edgepack.pack.manifest import Manifest
+from edgepack.plan.command import composed_command
 from edgepack.plan.cost_model import Prediction, predict
 from edgepack.plan.precision import exported_precision
 from edgepack.report.figures import figure, measured_here
@@ -43,7 +45,7 @@ def tiles_of(manifest: Manifest, measurement: Measurement | None, checks: Sequen
             value=actual,
             origin=origin,
             where=where,
-            error=(manifest.predictions.mean_error or {}).get(name) if origin == "predicted" else None,
+            error=manifest.predictions.error_of(name) if origin == "predicted" else None,
             before=None,
             before_origin=None,
             times=None,
@@ -81,8 +83,10 @@ def next_command(manifest: Manifest, verdict: Verdict, checks: Sequence[Check]) 
     if verdict == "not measured":
         return "edgepack measure PACK --on ssh://user@device"
     flags = next((check.next_flags for check in checks if check.ok is False and check.next_flags), None)
-    data = " --data DATA" if manifest.recipe.data else ""
-    return f"edgepack build MODEL --profile {manifest.profile.name}{data} {flags}" if flags else None
+    if flags is None:
+        return None
+    recipe = manifest.recipe.model_copy(update={"model": "MODEL", "data": "DATA" if manifest.recipe.data else None})
+    return without_folders(composed_command(recipe, manifest.profile, instead=flags))
 
 
 def _teacher(manifest: Manifest) -> Prediction:

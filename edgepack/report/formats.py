@@ -11,11 +11,12 @@ from edgepack.report.records import Contender, Report
 def compare(packs: Sequence[tuple[Manifest, Report]]) -> tuple[int, tuple[Contender, ...], str]:
     """The index of the better pack, all of them, and why. Fewest budgets exceeded, then the least excess, then the faster.
 
-    Times and memory are the device's where it measured both packs. Elsewhere they are predicted for it: another machine's do not
-    tell which format is better there, and change with whatever else it does. Size and score are the same on every machine.
+    Times and memory are the device's where it measured both packs, and its figures were steady. Elsewhere they are predicted for it:
+    another machine's, or those of a busy one, do not tell which format is better, and are others the next time. Size and score are the
+    same on every machine.
     """
     measurements = [report.measurements for _, report in packs]
-    on_device = all(measurement is not None and measurement.is_the_device for measurement in measurements)
+    on_device = all(measurement is not None and measurement.is_the_device and measurement.is_steady for measurement in measurements)
     contenders = [_contender(manifest, report.measurements if on_device else None) for manifest, report in packs]
     best = min(range(len(contenders)), key=lambda index: rank(contenders[index]))
     packs_ranked = tuple(pack.model_copy(update={"shipped": index == best}) for index, pack in enumerate(contenders))
@@ -60,7 +61,8 @@ def rank(pack: Contender) -> tuple[int, float, float]:
 
 def reason(best: Contender, other: Contender) -> str:
     """Why the first pack is better than the second, in a sentence."""
-    where = f"measured on {best.where}" if best.origin == "measured" else f"predicted for {best.where}, as no such device measured them"
+    unknown = f"predicted for {best.where}, as no such device measured them while it did nothing else"
+    where = f"measured on {best.where}" if best.origin == "measured" else unknown
     names = f"{best.format} was chosen over {other.format} (both {where}): "
     if len(best.over) != len(other.over):
         return f"{names}{best.format} exceeds {_listed(best)}, and {other.format} exceeds {_listed(other)}"

@@ -56,7 +56,8 @@ def _checks(manifest: Manifest, measurement: Measurement | None) -> Iterator[Che
         proves_nothing = timed_there and holds_here and measurement is not None and measurement.proves_nothing
         if proves_nothing:
             where = f"{where}, in a quick run while other programs ran, which proves nothing"
-        error = None if origin == "measured" else (manifest.predictions.mean_error or {}).get(name, 1.0)
+        known = manifest.predictions.error_of(name)
+        error = None if origin == "measured" else float("inf") if known is None else known
         likely = actual is not None and not holds_here and holds(name, actual, limit, error) == "likely"
         step = next_step(manifest, name, actual, limit) if actual is not None and not (holds_here or likely) else None
         yield Check(
@@ -96,7 +97,7 @@ def _headline(verdict: Verdict, checks: tuple[Check, ...], manifest: Manifest, m
     groups = {
         "Measured to fit": [check.name for check in checks if check.origin == "measured"],
         "Predicted to fit": [check.name for check in checks if check.origin == "predicted" and check.holds == "yes"],
-        "Likely to fit, but too near to the limit to be sure": [check.name for check in checks if check.holds == "likely"],
+        "Likely to fit, but the prediction may be off by more than the room that is left": [check.name for check in checks if check.holds == "likely"],
         "Not known": [check.name for check in checks if check.ok is None and check.holds != "likely"],
     }
     parts = [f"{what}: {', '.join(names)}." for what, names in groups.items() if names]
@@ -105,7 +106,7 @@ def _headline(verdict: Verdict, checks: tuple[Check, ...], manifest: Manifest, m
 
 def _exceeded(check: Check) -> str:
     name, unit = BUDGETS[check.name]
-    origin = {"no": check.origin, "unlikely": "predicted, but so near to the limit that it may fit"}.get(check.holds, check.origin)
+    origin = {"no": check.origin, "unlikely": "predicted, but it may be off by more than that and fit"}.get(check.holds, check.origin)
     return f"{name} ({check.name}) is {check.actual:g} {unit} ({origin}), over the budget of {check.limit:g} {unit}"
 
 

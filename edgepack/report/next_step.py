@@ -9,6 +9,7 @@ from edgepack.plan.means import file_kind
 from edgepack.plan.plan import make_plan
 from edgepack.plan.precision import all_precisions, precision_facts
 from edgepack.plan.profile import PrecisionName
+from edgepack.plan.recipe import Recipe
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.student import candidate_students
 
@@ -42,34 +43,41 @@ def next_step(manifest: Manifest, name: str, actual: float, limit: float) -> Nex
 def _steps(manifest: Manifest, name: str) -> Iterator[tuple[str, float, str]]:
     """(flags, the figure predicted for a build with them, what they need); the cheapest first."""
     now = manifest.plan
-    for flags, wish, needs in _wishes(manifest, name):
+    for wish, needs in _wishes(manifest, name):
         recipe = manifest.recipe.model_copy(update=wish)
         try:
             plan = make_plan(manifest.profile, recipe, now.teacher, now.student.vocab if now.cuts_vocabulary else None)
         except EdgepackError:  # no flags that the planner would take
             continue
-        yield flags, getattr(plan.predictions, name), needs if plan.student == now.student else _DISTILS
+        yield _flags(manifest.recipe, wish), getattr(plan.predictions, name), needs if plan.student == now.student else _DISTILS
 
 
-def _wishes(manifest: Manifest, name: str) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """(flags, what they set in the recipe, what they need). First those without training, then smaller and smaller students."""
+def _flags(recipe: Recipe, wish: dict[str, Any]) -> str:
+    """All that the wish changes: with these flags beside those of before, the planner makes the plan that was predicted."""
+    changed = {name: value for name, value in wish.items() if value != getattr(recipe, name)}
+    named = {name: f"--{name.replace('_', '-')}" for name in changed}
+    return " ".join(f"--no-{name}" if value is False else f"{named[name]} {value}" for name, value in changed.items())
+
+
+def _wishes(manifest: Manifest, name: str) -> Iterator[tuple[dict[str, Any], str]]:
+    """(what a step sets in the recipe, what it needs). First those without training, then smaller and smaller students."""
     plan, recipe, shape = manifest.plan, manifest.recipe, manifest.plan.student
     is_onnx_encoder = plan.format == "onnx" and not shape.decodes
     same_student: dict[str, Any] = {} if recipe.student or shape == plan.teacher else {"student": shape.name()}
     narrower = _narrower(manifest)
     for precision in narrower:
-        yield f"--precision {precision}", same_student | {"precision": precision}, _NO_TRAINING
+        yield {"precision": precision} | same_student, _NO_TRAINING
     if name == "file_mb" and (recipe.embedding_bits or 8) == 8 and is_onnx_encoder and precision_facts(plan.precision).is_integer:
-        yield "--embedding-bits 4", same_student | {"embedding_bits": 4}, _NO_TRAINING
+        yield {"embedding_bits": 4} | same_student, _NO_TRAINING
     if name in ("load_ms", "ram_mb") and plan.prepack and is_onnx_encoder:
-        yield "--no-prepack", same_student | {"prepack": False}, f"{_NO_TRAINING} Each inference takes longer."
+        yield {"prepack": False} | same_student, f"{_NO_TRAINING} Each inference takes longer."
     if recipe.data is None:
         return
     sizes = _smaller_sizes(plan.teacher, shape)
     for size in sizes:
-        yield f"--student {size}", {"student": size, "precision": recipe.precision or plan.precision}, _DISTILS
+        yield {"student": size, "precision": recipe.precision or plan.precision}, _DISTILS
     for size in sizes if narrower else ():
-        yield f"--student {size} --precision {narrower[-1]}", {"student": size, "precision": narrower[-1]}, _DISTILS
+        yield {"student": size, "precision": narrower[-1]}, _DISTILS
 
 
 def _narrower(manifest: Manifest) -> list[PrecisionName]:

@@ -159,7 +159,8 @@ class Report(Frozen):
         """
         if self.verdict == "over budget" or (self.baseline and self.baseline.worse) or (self.ops and self.ops.exceeds):
             return 2
-        proves_nothing = self.baseline is not None and any(measurement.proves_nothing for measurement in self._all_measurements)
+        is_gate = self.baseline is not None or any(check.holds == "unknown" and check.actual is not None for check in self.checks)
+        proves_nothing = is_gate and any(measurement.proves_nothing for measurement in self._all_measurements)
         return 1 if proves_nothing or any(row.failure for row in self.targets) else 0
 
     @property

@@ -15,8 +15,8 @@ from edgepack.measure.machines.targets import Target, transport
 from edgepack.measure.measurement import Effort
 from edgepack.pack.manifest import Manifest, check_files, read_manifest
 from edgepack.pipeline.build import build
-from edgepack.pipeline.command import composed_command
 from edgepack.pipeline.measure import measure_pack
+from edgepack.plan.command import composed_command
 from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
 from edgepack.report.figures import measured_here

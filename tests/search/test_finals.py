@@ -8,7 +8,7 @@ from fronts import front
 
 from edgepack.core.errors import EdgepackError
 from edgepack.measure.measurement import QUICK
-from edgepack.pipeline.command import composed_command
+from edgepack.plan.command import composed_command
 from edgepack.plan.profile import load_profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.recipe_file import profile_of

@@ -8,18 +8,23 @@ from edgepack.plan.recipe import Recipe
 from edgepack.plan.setting import setting_fields
 
 
-def composed_command(recipe: Recipe, profile: Profile, profile_file: str | None = None) -> str:
-    """`edgepack build ...` with a flag for each setting that is not its default. profile_file: of a profile that is not shipped."""
+def composed_command(recipe: Recipe, profile: Profile, profile_file: str | None = None, instead: str = "") -> str:
+    """`edgepack build ...` with a flag for each setting that is not its default.
+
+    profile_file: of a profile that is not shipped. instead: flags that stand in the place of the recipe's own.
+    """
     parts = ["edgepack", "build", *([recipe.model] if recipe.model else []), "--profile", profile_file or profile.name]
+    others = shlex.split(instead)
     for field in setting_fields(Recipe):
         value = _value_at(recipe, field.path)
-        if field.path == ("model",) or value is None or value == field.default:
+        no_flag = f"--no-{field.flag.removeprefix('--')}"
+        if field.path == ("model",) or value is None or value == field.default or {field.flag, no_flag} & {*others}:
             continue
         if isinstance(value, bool):
-            parts.append(field.flag if value else f"--no-{field.flag.removeprefix('--')}")
+            parts.append(field.flag if value else no_flag)
         else:
             parts += [field.flag, str(value)]
-    return shlex.join(parts)
+    return shlex.join([*parts, *others])
 
 
 def _value_at(recipe: Recipe, path: tuple[str, ...]) -> Any:
