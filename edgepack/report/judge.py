@@ -97,7 +97,7 @@ def _headline(verdict: Verdict, checks: tuple[Check, ...], manifest: Manifest, m
     groups = {
         "Measured to fit": [check.name for check in checks if check.origin == "measured"],
         "Predicted to fit": [check.name for check in checks if check.origin == "predicted" and check.holds == "yes"],
-        "Likely to fit, but the prediction may be off by more than the room that is left": [check.name for check in checks if check.holds == "likely"],
+        "Likely to fit, but the prediction may be off by more": [check.name for check in checks if check.holds == "likely"],
         "Not known": [check.name for check in checks if check.ok is None and check.holds != "likely"],
     }
     parts = [f"{what}: {', '.join(names)}." for what, names in groups.items() if names]

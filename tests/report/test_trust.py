@@ -127,7 +127,7 @@ def _slower(row):
 
 WISHES = [
     {}, {"precision": "fp32"}, {"student": "same", "precision": "fp32"}, {"student": "50%"}, {"student": "3x384", "precision": "int8"},
-    {"data": None}, {"prune_heads": 0.25}, {"length": 64}, {"budget": {"file_mb": 40.0, "score_drop": 2.0}},
+    {"data": None, "budget": {"latency_ms": 1e4}}, {"prune_heads": 0.25}, {"length": 64}, {"budget": {"file_mb": 40.0, "score_drop": 2.0}},
 ]  # fmt: skip
 
 
@@ -183,11 +183,11 @@ def _number(text):
 
 def test_the_next_command_keeps_all_that_was_asked_for_but_what_it_changes(pack_folder):
     manifest = read_manifest(pack_folder)
-    recipe = manifest.recipe.model_copy(update={"data": "/home/ada/secret/rows", "unlabeled": "/home/ada/secret/more.txt", "seed": 7})
+    recipe = manifest.recipe.model_copy(update={"data": "/home/ada/secret/rows", "unlabelled": "/home/ada/secret/more.txt", "seed": 7})
     limited = with_limit(manifest.model_copy(update={"recipe": recipe}), file_mb=0.01)
     command = judge(limited, None).next_command
     assert command.startswith("edgepack build MODEL --profile raspberry-pi") and "secret" not in command
-    assert "--data DATA" in command and "--seed 7" in command and "--unlabeled more.txt" in command and "--student" in command
+    assert "--data DATA" in command and "--seed 7" in command and "--unlabelled more.txt" in command and "--student" in command
 
 
 @pytest.mark.parametrize(
