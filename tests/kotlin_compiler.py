@@ -15,15 +15,21 @@ _LANGUAGE = "2.3"  # that of the compiler that the sample names
 _INSTALL_S = 300
 
 
+def kept_folder(name: str) -> Path:
+    """A folder for what the tests fetch, kept between runs."""
+    place = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgepack-tests" / name
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
 @cache
 def library() -> Path | None:
     """The folder of the compiler's jars, installed once for all workers and kept between runs; None where npm does not give it."""
     from filelock import FileLock
 
-    place = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgepack-tests" / f"kotlin-{VERSION}"
+    place = kept_folder(f"kotlin-{VERSION}")
     jars = place / "node_modules" / "kotlin-compiler" / "lib"
     if shutil.which("npm"):
-        place.mkdir(parents=True, exist_ok=True)
         with FileLock(place / "lock"):
             if not (place / "done").is_file():
                 command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", f"kotlin-compiler@{VERSION}"]

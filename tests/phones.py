@@ -26,12 +26,13 @@ _BANNER = b"device::ro.product.name=edgepack;ro.product.model=test;ro.product.de
 
 
 class Phone:
-    """One adbd. folder: where edgepack is to keep its things on it."""
+    """One adbd. folder: where edgepack is to keep its things on it. programs: a folder with all that its shell can start."""
 
-    def __init__(self, place: Path, trusts: bool = True, features: str = "shell_v2,cmd") -> None:
+    def __init__(self, place: Path, trusts: bool = True, features: str = "shell_v2,cmd", programs: Path | None = None) -> None:
         self.folder = place / "phone" / "edgepack"
         self.folder.parent.mkdir(parents=True)
         self.trusts, self.features = trusts, features
+        self.environment = {"PATH": str(programs)} if programs else dict(os.environ)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._connections: list[socket.socket] = []
         self.serial = f"127.0.0.1:{self._listener.getsockname()[1]}"
@@ -95,6 +96,10 @@ class _Connection:
         with self._sending:
             self._socket.sendall(header + data)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        return self._phone.environment
+
     def forget(self, ours: int) -> None:
         self._shells.pop(ours, None)
 
@@ -138,7 +143,7 @@ class _Shell:
         self.may_write = threading.Semaphore(0)
         self._writing = threading.Lock()
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self._process = subprocess.Popen(["sh", "-c", command], **pipes)
+        self._process = subprocess.Popen(["/bin/sh", "-c", command], env=connection.environment, **pipes)
         threading.Thread(target=self._run, daemon=True).start()
 
     def hang_up(self) -> None:

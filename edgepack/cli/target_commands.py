@@ -29,8 +29,11 @@ def check(
     from edgepack.cli.machine_views import check_view
     from edgepack.measure.machines.boards import check_target
     from edgepack.measure.machines.targets import find_targets
+    from edgepack.pack.manifest import read_manifest
+    from edgepack.pipeline.phone_runner import with_runner
 
-    checked = check_target(find_targets([target], targets, cache)[0], pack)
+    found = find_targets([target], targets, cache)[0]
+    checked = check_target(with_runner(found, read_manifest(pack) if pack else None), pack)
     print_result(checked.as_json(), json_, lambda: check_view(checked))
     raise typer.Exit(0 if checked.can_run else 1)
 

@@ -12,6 +12,7 @@ from edgepack.measure.comparing import compare_on
 from edgepack.measure.machines.targets import LOCAL, Target, transport
 from edgepack.measure.measurement import FULL, Effort
 from edgepack.pack.manifest import REPORT_FILES, Manifest, check_files, read_manifest
+from edgepack.pipeline.phone_runner import with_runner
 from edgepack.report.comparison import ComparisonReport, Failed, compared_pack, write_comparison
 
 
@@ -35,7 +36,7 @@ def _compared(
     comparisons, failed = [], []
     for target in on:
         try:
-            with transport(target).opened(target) as machine:
+            with transport(target).opened(with_runner(target, manifests[0])) as machine:
                 comparisons.append(compare_on(machine, target.name, list(zip(packs, manifests, strict=True)), effort))
         except EdgepackError as error:
             if len(on) == 1:

@@ -18,6 +18,7 @@ from edgepack.model.data import label_ids, load_data
 from edgepack.model.quality import judge_outputs
 from edgepack.pack.manifest import MANIFEST_FILE, REPORT_FILES, Manifest, StageRecord, check_files, read_manifest
 from edgepack.pack.renewal import renew
+from edgepack.pipeline.phone_runner import with_runner
 from edgepack.report.records import Report
 from edgepack.report.regression import against, check_comparable, check_same_machine, read_baseline
 from edgepack.report.side_by_side import Outcome, judge_targets
@@ -80,7 +81,7 @@ def _outcome(
 ) -> Outcome:
     """The measurement on one target, or what an emulated one tells; its failure is a result too, so that the others go on."""
     try:
-        with transport(target).opened(target) as machine:
+        with transport(target).opened(with_runner(target, manifest)) as machine:
             untimed = without_times(pack, manifest, machine, target.name)
             if untimed:
                 return Outcome(target=target, emulation=untimed)

@@ -16,6 +16,7 @@ from edgepack.measure.measurement import Effort
 from edgepack.pack.manifest import Manifest, check_files, read_manifest
 from edgepack.pipeline.build import build
 from edgepack.pipeline.measure import measure_pack
+from edgepack.pipeline.phone_runner import with_runner
 from edgepack.plan.command import composed_command
 from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
@@ -112,7 +113,7 @@ class Builder:
 
 def check_answers(target: Target) -> None:
     """EdgepackError: the target cannot be reached, or cannot measure."""
-    with transport(target).opened(target):
+    with transport(target).opened(with_runner(target)):
         pass
 
 

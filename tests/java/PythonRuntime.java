@@ -54,15 +54,33 @@ final class PythonRuntime implements ModelRuntime {
     public ModelDecoder decoder(int positions) {
         int number = decoders++;
         asked("{\"open\":" + number + ",\"positions\":" + positions + "}");
-        return new ModelDecoder() {
-            @Override
-            public float[] step(int[] ids) {
-                return asked("{\"step\":" + number + ",\"ids\":" + Arrays.toString(ids) + "}")[0];
-            }
+        return new Decoder(number);
+    }
 
-            @Override
-            public void close() {}
-        };
+    /** Logits for every token of a decoder's text. */
+    float[] scores(int[] ids) {
+        return asked("{\"score\":" + Arrays.toString(ids) + "}")[0];
+    }
+
+    /** One of the Python process's. */
+    final class Decoder implements ModelDecoder {
+        private final int number;
+
+        private Decoder(int number) {
+            this.number = number;
+        }
+
+        @Override
+        public float[] step(int[] ids) {
+            return asked("{\"step\":" + number + ",\"ids\":" + Arrays.toString(ids) + "}")[0];
+        }
+
+        void forget(int length) {
+            asked("{\"forget\":" + number + ",\"length\":" + length + "}");
+        }
+
+        @Override
+        public void close() {}
     }
 
     @Override

@@ -20,7 +20,8 @@ _OWN_FOLDER = re.compile(r"/?[\w.][\w.-]*(/[\w.][\w.-]*)*")  # goes into a comma
 class Target(Frozen):
     """One place to measure on. folder: edgepack's own there, in the home folder unless absolute. key, known_hosts: files here.
 
-    cache: a folder here for the system of an emulated one, in place of edgepack's usual cache.
+    cache: a folder here for the system of an emulated one, in place of edgepack's usual cache. runner: a file here with what measures on
+    a phone without Python, in place of the one that edgepack makes.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Target(Frozen):
     python: str = "python3"
     time_out_s: float = Field(default=3600.0, gt=0)
     cache: str | None = None
+    runner: str | None = None
 
     @property
     def scheme(self) -> str:

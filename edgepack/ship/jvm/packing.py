@@ -6,11 +6,11 @@ from pathlib import Path
 from edgepack.core.errors import EdgepackError
 from edgepack.core.escape import Verbatim, requirement
 from edgepack.core.reading import TOKENIZER_BYTES, read_json_object
+from edgepack.pack.weight_places import write_weights
 from edgepack.plan.runtime import RuntimeFacts, facts_in_python
 from edgepack.ship.jvm.characters import characters
 from edgepack.ship.jvm.sources import class_prefix
 from edgepack.ship.jvm.supported import check_tokenizer
-from edgepack.ship.jvm.weights import write_weights
 from edgepack.ship.module_files import MODULE_FILE, TOKENIZER_FILE, write_manifest, write_model
 from edgepack.ship.published import ChosenRelease, artefact, chosen_release, tools
 from edgepack.ship.python_code import first_call

@@ -10,9 +10,12 @@ import struct
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from edgepack.core.errors import EdgepackError, did_you_mean
+from edgepack.measure.machines.java_board import JavaBoard
+from edgepack.measure.machines.phone import has_program, opened_by_java
 from edgepack.measure.machines.remote import Remote, boot_command
 from edgepack.measure.machines.targets import Target
 
@@ -25,11 +28,13 @@ _HEADER = struct.Struct("<BI")
 _CHUNK = 1 << 16
 _CONNECT_S = 20
 _CLEAN_UP_S = 10
+_COMMAND_S = 300  # a library of 40 MB through a slow cable
 _COMPLAINT_BYTES = 4000
+TAKES_RUNNER = True  # where a phone has no Python, edgepack's runner measures there: see machines/phone.py
 _PYTHON = (
-    "Android has no Python of its own: name one that adb's shell can start in targets.toml, as python = ..., such as a Python of a Debian "
-    "unpacked there; or install Termux with openssh, python and python-onnxruntime and measure by ssh://127.0.0.1:8022 behind "
-    "`adb forward tcp:8022 tcp:8022`"
+    "Android has no Python of its own: leave `python` out of targets.toml, and edgepack's runner measures there; or name one that adb's "
+    "shell can start, such as a Python of a Debian unpacked there; or install Termux with openssh, python and python-onnxruntime and "
+    "measure by ssh://127.0.0.1:8022 behind `adb forward tcp:8022 tcp:8022`"
 )
 _UNTRUSTED = (
     "does not trust this computer yet",
@@ -54,22 +59,46 @@ def check(target: Target) -> None:
 
 
 @contextlib.contextmanager
-def opened(target: Target) -> Iterator[Remote]:
+def opened(target: Target) -> Iterator[Remote | JavaBoard]:
     """A session on the phone. It ends there with the block: the far end sees its input close, and cleans up."""
     if not target.folder.startswith("/"):
         target = target.model_copy(update={"folder": f"{_SCRATCH}/{target.folder}"})
-    device = _find_device(target)
-    with _named_problems(target):
-        command = f'export HOME="${{HOME:-{_SCRATCH}}}" TMPDIR={_SCRATCH}; exec {shlex.join(boot_command(target))}'
-        connection = device.open_transport(timeout=_CONNECT_S)
-        connection.send_command(f"shell,v2,raw:{command}")
-        connection.check_okay()
-    pipe = _Pipe(target, connection.conn)
-    try:
+    shell = _Shell(target, _find_device(target))
+    if target.runner and "python" not in target.model_fields_set and not has_program(shell, target.python):
+        with opened_by_java(target, shell) as board:
+            yield board
+        return
+    command = f'export HOME="${{HOME:-{_SCRATCH}}}" TMPDIR={_SCRATCH}; exec {shlex.join(boot_command(target))}'
+    with shell.pipe(command) as pipe:
         yield Remote(target, pipe, no_python_fix=_PYTHON)
-    finally:
-        pipe.close()
-        connection.close()
+
+
+class _Shell:
+    """See phone.Shell."""
+
+    def __init__(self, target: Target, device: Any) -> None:
+        self._target, self._device = target, device
+
+    def ran(self, command: str, content: Path | None = None) -> tuple[int, str]:
+        with self.pipe(command) as pipe:
+            if content:
+                with content.open("rb") as file:
+                    for part in iter(lambda: file.read(_CHUNK), b""):
+                        pipe.write(part)
+            return pipe.ended()
+
+    @contextlib.contextmanager
+    def pipe(self, command: str) -> Iterator["_Pipe"]:
+        with _named_problems(self._target):
+            connection = self._device.open_transport(timeout=_CONNECT_S)
+            connection.send_command(f"shell,v2,raw:{command}")
+            connection.check_okay()
+        pipe = _Pipe(self._target, connection.conn)
+        try:
+            yield pipe
+        finally:
+            pipe.close()
+            connection.close()
 
 
 class _Pipe:
@@ -79,6 +108,7 @@ class _Pipe:
         self._target, self._socket = target, connection
         self._out, self._complaint = bytearray(), bytearray()
         self._has_ended = False
+        self._code = 0
 
     def write(self, data: bytes) -> None:
         try:
@@ -112,10 +142,22 @@ class _Pipe:
                 pass
         return self._complaint.decode(errors="replace")
 
+    def ended(self) -> tuple[int, str]:
+        """Closes the command's input, and waits for its end: its exit code, and what it printed and complained of."""
+        self._close_input()
+        until = time.monotonic() + _COMMAND_S
+        while self._receive(until, _COMMAND_S):
+            pass
+        return self._code, (bytes(self._out) + self._complaint).decode(errors="replace")
+
+    def _close_input(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.sendall(_HEADER.pack(_CLOSE_STDIN, 0))
+
     def close(self) -> None:
         """Waits a little for the far end to clean up."""
         with contextlib.suppress(EdgepackError, OSError):
-            self._socket.sendall(_HEADER.pack(_CLOSE_STDIN, 0))
+            self._close_input()
             until = time.monotonic() + _CLEAN_UP_S
             while self._receive(until, _CLEAN_UP_S):
                 pass
@@ -135,6 +177,8 @@ class _Pipe:
             self._out += content
         elif kind == _STDERR:
             self._complaint = (self._complaint + content)[-_COMPLAINT_BYTES:]
+        elif kind == _EXIT and content:
+            self._code = content[0]
         self._has_ended = kind == _EXIT
         return not self._has_ended
 

@@ -24,9 +24,12 @@ public final class Manifest {
     final List<Fields> files;
 
     Manifest(byte[] content) {
-        Object whole = Json.parse(content);
-        fields = new Fields(whole, "module.json");
-        ManifestFields.check((Map<?, ?>) whole);
+        this(checked(Json.parse(content)));
+    }
+
+    /** Of what is not from outside: nothing is checked that is not asked for. */
+    Manifest(Fields fields) {
+        this.fields = fields;
         task = fields.text("task");
         model = fields.text("model");
         packId = fields.text("pack_id");
@@ -46,6 +49,12 @@ public final class Manifest {
         while (named.has(String.valueOf(labels.size()))) {
             labels.add(named.text(String.valueOf(labels.size())));
         }
+    }
+
+    private static Fields checked(Object whole) {
+        Fields fields = new Fields(whole, "module.json");
+        ManifestFields.check((Map<?, ?>) whole);
+        return fields;
     }
 
     /** The text of a prompt by its name; null: the default one. Older modules state no prompts. */

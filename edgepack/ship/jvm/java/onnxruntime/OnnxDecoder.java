@@ -18,7 +18,7 @@ final class OnnxDecoder implements ModelDecoder {
     private final int positions;
     private final Map<String, OnnxTensor> past = new LinkedHashMap<>();
     private final Map<String, OnnxValue> present = new LinkedHashMap<>();
-    private int length;
+    int length; // of what was read: set it lower to take tokens back
 
     OnnxDecoder(OnnxRuntime runtime, Manifest manifest, int positions) throws OrtException {
         this.runtime = runtime;

@@ -1,4 +1,4 @@
-"""weights.json: where each weight of an ONNX graph lies in the file beside it, so that the app maps that file and copies nothing."""
+"""Where each weight of an ONNX graph lies in the file beside it, as JSON for code in Java, which maps that file and copies nothing."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ _JAVA_TYPES = {"FLOAT": "FLOAT", "FLOAT16": "FLOAT16", "INT8": "INT8", "UINT8": 
 
 
 def write_weights(model: Path, out: Path) -> None:
-    """EdgepackError: weights of a type, or in more files, than the app's code reads."""
+    """EdgepackError: weights of a type, or in more files, than Java's code reads."""
     import onnx
 
     graph = onnx.load(str(model), load_external_data=False).graph
@@ -19,7 +19,7 @@ def write_weights(model: Path, out: Path) -> None:
     types = {onnx.TensorProto.DataType.Name(tensor.data_type) for tensor in outside}
     if len(files) > 1 or not types <= set(_JAVA_TYPES):
         raise EdgepackError(
-            f"the android module cannot map the weights of {model}: {len(files)} files, types {', '.join(sorted(types))}",
+            f"Java's code cannot map the weights of {model}: {len(files)} files, types {', '.join(sorted(types))}",
             "build the pack again with this edgepack",
         )
     weights = [

@@ -1,0 +1,27 @@
+package edgepack.module;
+
+import java.util.Arrays;
+
+/** For tests: the runtime that runs here, in a Python process beside the JVM. The property `runtime` is its command, a word a line. */
+final class RunnerRuntime implements Jobs.Opener {
+    static final String NAME = "onnxruntime";
+
+    static String version() {
+        return "of Python";
+    }
+
+    @Override
+    public ModelRuntime open(ModuleFiles files, Manifest manifest, int threads) {
+        return new PythonRuntime(Arrays.asList(System.getProperty("runtime").split("\n")));
+    }
+
+    @Override
+    public float[] scores(ModelRuntime runtime, Manifest manifest, int[] ids) {
+        return ((PythonRuntime) runtime).scores(ids);
+    }
+
+    @Override
+    public void forget(ModelDecoder decoder, int length) {
+        ((PythonRuntime.Decoder) decoder).forget(length);
+    }
+}
