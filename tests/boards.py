@@ -24,7 +24,7 @@ def running_in(place: Path) -> list[int]:
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             text = path.read_bytes()
-            if b"run_onnxruntime.py" in text and str(place).encode() in text:
+            if (b"run_onnxruntime.py" in text or b"edgepack.module.Runner" in text) and str(place).encode() in text:
                 result.append(int(path.parent.name))
     return result
 

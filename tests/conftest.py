@@ -141,6 +141,31 @@ def pack_folder(tmp_path_factory, teacher_folder, data_folder, cache) -> Path:
 
 
 @pytest.fixture(scope="session")
+def old_pack(tmp_path_factory, teacher_folder, data_folder, cache) -> Path:
+    """A pack in fp32, in the form that onnxruntime 1.17 opens: the same graph, under older numbers."""
+
+    def make(out: Path) -> None:
+        import onnx
+
+        from edgepack.pack.manifest import read_manifest, seal
+        from edgepack.pipeline.build import build
+        from edgepack.plan.profile import load_profile
+        from edgepack.plan.recipe import Recipe
+
+        wishes = {"model": str(teacher_folder), "data": str(data_folder), "student": "same", "prune_heads": 0.0, "precision": "fp32"}
+        build(Recipe.read(wishes, "tests"), load_profile("raspberry-pi"), out, cache, effort=None)
+        graph = onnx.load(str(out / "model.onnx"), load_external_data=False)
+        graph.ir_version = 9
+        used = [entry for entry in graph.opset_import if entry.domain in ("", "com.microsoft")]
+        del graph.opset_import[:]
+        graph.opset_import.extend(used)
+        (out / "model.onnx").write_bytes(graph.SerializeToString())
+        seal(out, read_manifest(out))
+
+    return made_once(tmp_path_factory, "old-pack", make)
+
+
+@pytest.fixture(scope="session")
 def stories(shared) -> Path:
     """A real Llama of 260 K parameters that writes children's stories."""
     return shared / "models" / "stories260k"

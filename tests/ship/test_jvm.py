@@ -22,7 +22,7 @@ from edgepack.ship.shipping import ship
 RUNTIME = Path(__file__).parent.with_name("java_runtime.py")
 OPENER = """package com.example.intents;
 
-/** For tests: the runtime that runs here, in place of the one for a JVM, which no registry here has. */
+/** For tests: the runtime that runs here, in place of the one for a JVM: test_real_runtime_java.py has that. */
 final class ModelOpener {
     private ModelOpener() {}
 
