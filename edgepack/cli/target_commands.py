@@ -32,8 +32,8 @@ def check(
     from edgepack.pack.manifest import read_manifest
     from edgepack.pipeline.phone_runner import with_runner
 
-    found = find_targets([target], targets, cache)[0]
-    checked = check_target(with_runner(found, read_manifest(pack) if pack else None), pack)
+    named = find_targets([target], targets, cache)[0]
+    checked = check_target(with_runner(named, read_manifest(pack) if pack else None), pack)
     print_result(checked.as_json(), json_, lambda: check_view(checked))
     raise typer.Exit(0 if checked.can_run else 1)
 
