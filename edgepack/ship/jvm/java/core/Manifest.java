@@ -27,7 +27,7 @@ public final class Manifest {
         this(checked(Json.parse(content)));
     }
 
-    /** Of what is not from outside: nothing is checked that is not asked for. */
+    /** Of fields that were checked, or that do not come from a module. */
     Manifest(Fields fields) {
         this.fields = fields;
         task = fields.text("task");
