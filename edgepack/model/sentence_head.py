@@ -24,7 +24,7 @@ class SentenceHead(nn.Module):
 
     logits: what makes logits over the vocabulary of the token vectors first, where those are pooled.
     dimensions: only so many of a vector's first numbers stay (Kusupati 2022, Matryoshka), again 1 long where the model makes it so.
-    Padding changes nothing, on whichever side it stands.
+    Padding changes nothing, on whichever side it stands; where prompts are left out of a vector, it stands behind the text.
     """
 
     def __init__(
@@ -47,9 +47,13 @@ class SentenceHead(nn.Module):
         if dimensions is not None and dimensions > self.width:
             raise EdgepackError(f"--dimensions {dimensions}: the model's vectors have {self.width} numbers", "give fewer")
 
-    def forward(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """mask: None where every token of every text is real."""
-        vectors = self.parts[0](hidden if self.logits is None else self.logits(hidden), mask)
+    def forward(self, hidden: torch.Tensor, mask: torch.Tensor | None, ids: torch.Tensor | None = None) -> torch.Tensor:
+        """mask: None where every token of every text is real. ids: of the tokens, by which a prompt is found that is left out."""
+        first = self.parts[0]
+        if isinstance(first, _Pooling) and first.left_out:
+            vectors = first.behind_prompts(hidden, mask, ids)
+        else:
+            vectors = first(hidden if self.logits is None else self.logits(hidden), mask)
         for part in self.parts[1:]:
             vectors = part(vectors)
         if self.statement.most_active:
@@ -75,12 +79,41 @@ class SentenceHead(nn.Module):
 class _Pooling(nn.Module):
     def __init__(self, part: Pooling) -> None:
         super().__init__()
-        self.modes = part.modes
+        self.modes, self.left_out = part.modes, part.left_out
 
     def forward(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         mask = None if mask is None else mask.to(hidden.dtype)
         vectors = [_POOLED[mode](hidden, mask) for mode in self.modes]
         return vectors[0] if len(vectors) == 1 else torch.cat(vectors, dim=-1)
+
+    def behind_prompts(self, hidden: torch.Tensor, mask: torch.Tensor | None, ids: torch.Tensor) -> torch.Tensor:
+        """As forward, without the tokens of the longest prompt that a text begins with. Tokens keep their places in a weighted mean."""
+        whole = _all_real(hidden) if mask is None else mask.to(hidden.dtype)
+        behind = _places(whole) - self._tokens_left_out(ids, whole)
+        rest = whole * (behind >= 0).to(hidden.dtype)
+        vectors = []
+        for mode in self.modes:
+            if mode == "cls":
+                vectors.append((hidden * (1 - behind.abs().clamp(max=1))[:, :, None]).sum(1))
+            elif mode == "weightedmean":
+                weights = rest * ((_places(whole) + 1) / whole.shape[1])
+                vectors.append((hidden * (weights / weights.sum(1, keepdim=True))[:, :, None]).sum(1))
+            elif mode == "lasttoken":
+                vectors.append(_last(hidden, None if mask is None else whole))
+            else:
+                vectors.append(_POOLED[mode](hidden, rest))
+        return vectors[0] if len(vectors) == 1 else torch.cat(vectors, dim=-1)
+
+    def _tokens_left_out(self, ids: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+        """[rows, 1]"""
+        count = torch.zeros_like(whole[:, :1])
+        for prompt in self.left_out:  # the longest is the last
+            length = len(prompt.begin)
+            begin = torch.nn.functional.pad(ids, (0, length), value=-1)[:, :length]
+            others = (begin != torch.tensor(prompt.begin, dtype=ids.dtype, device=ids.device)).to(whole.dtype).sum(1, keepdim=True)
+            differs = others.clamp(max=1)
+            count = count * differs + prompt.count * (1 - differs)
+        return count
 
 
 def _mean(hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:

@@ -17,6 +17,7 @@ from edgepack.core.records import Frozen
 from edgepack.core.showing import shown
 from edgepack.model.adapter_base import TOKENIZERS, config_with_head, has_other_tokenizer
 from edgepack.model.config_code import check_config
+from edgepack.model.prompt_tokens import tokens_of_prompts
 from edgepack.model.safetensors_file import check_safetensors
 from edgepack.model.statements.adapter_config import FILE as ADAPTER_FILE
 from edgepack.model.statements.adapter_config import WEIGHTS as ADAPTER_WEIGHTS
@@ -32,6 +33,7 @@ from edgepack.plan.factors import Factor, factored_shape
 from edgepack.plan.shape import LayerShape, ModelShape, read_shape, task_of
 from edgepack.tasks import all_tasks
 from edgepack.tasks.common.labels import label_names
+from edgepack.tasks.common.similarity import PromptTokens
 from edgepack.tasks.common.task import Task
 
 CONFIG_BYTES = 16_000_000
@@ -90,9 +92,18 @@ class Source:
         names = self.config.get("architectures") or [""]
         is_decoder = names[0].endswith("ForCausalLM") and self.config.get("is_causal", True)
         stated = self.sentence
+        if stated is not None and task.gives_vectors and self.prompt_tokens:
+            stated = stated.without_prompts(self.prompt_tokens.values())
         if not task.gives_vectors or not is_decoder or (stated is not None and stated.embeds) or self.record is not None:
             return stated
         return (stated or SentenceStatement()).model_copy(update={"parts": (Pooling(modes=("lasttoken",)),)})
+
+    @cached_property
+    def prompt_tokens(self) -> dict[str, PromptTokens]:
+        """Of the prompts that a text's vector leaves out, by name. EdgepackError: they depend on the text behind a prompt."""
+        if self.sentence is None or self.sentence.includes_prompts:
+            return {}
+        return tokens_of_prompts(self.tokenizer, self.sentence.prompts, self.name)
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -130,7 +141,9 @@ class Source:
         from edgepack.model.checkpoint import load_tokenizer
         from edgepack.model.statements.chat import read_chat
         from edgepack.model.statements.generation_config import read_generation
+        from edgepack.model.statements.tokenizer_config import check_written_text
 
+        check_written_text(self.folder)
         return read_generation(self.folder, self.config, self.name) | read_chat(self.folder, lambda: load_tokenizer(self.folder))
 
     def task(self) -> str:

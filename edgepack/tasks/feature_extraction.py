@@ -21,7 +21,7 @@ from edgepack.tasks.common.encoding import type_ids
 from edgepack.tasks.common.library import Figures, Library
 from edgepack.tasks.common.metrics import Answers, Metric, mean_of, spearman
 from edgepack.tasks.common.rows import Record, Row
-from edgepack.tasks.common.similarity import COMPARED, Similarity, unit_length
+from edgepack.tasks.common.similarity import COMPARED, PromptTokens, Similarity, unit_length
 from edgepack.tasks.common.task import Features, Outputs, Task, WordsOf
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class VectorAnswers(Frozen):
     prompts: by name, put before a text. similarity: what vectors are compared by.
     dimensions: None, or so many of a vector's stay. codes: None, or how a vector becomes a code of fewer bits.
 
+    prompt_tokens: of prompts whose tokens a vector leaves out, by name: a text that itself begins with another one is refused.
+
     Pooling, Dense and Normalize are in the graph.
     """
 
@@ -66,6 +68,7 @@ class VectorAnswers(Frozen):
     similarity: Similarity = "cosine"
     dimensions: int | None = None
     sparse: bool = False
+    prompt_tokens: dict[str, PromptTokens] = Field(default_factory=dict)
     codes: VectorCodes | None = None  # known once the file is built
 
 
@@ -81,8 +84,13 @@ def _answers(source: Any, recipe: Any) -> VectorAnswers:
             f"--vocabulary: the vectors of {source.name} have a place for each token, which it would move",
             "leave it out",
         )
+    if source.prompt_tokens and recipe.vocabulary is not None:
+        raise EdgepackError(
+            f"--vocabulary: {source.name} leaves the tokens of prompts out of its vectors by their ids, which it would move", "leave it out"
+        )
     return VectorAnswers(
         prompts=stated.prompts,
+        prompt_tokens=source.prompt_tokens,
         default_prompt=stated.default_prompt,
         similarity=stated.similarity,
         dimensions=recipe.dimensions or stated.dimensions,
@@ -180,7 +188,7 @@ def _forward(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     hidden = model(**batch).last_hidden_state
     head = getattr(model, "sentence_head", None)
     if head is not None:
-        return head(hidden, batch.get("attention_mask"))
+        return head(hidden, batch.get("attention_mask"), batch.get("input_ids"))
     if "attention_mask" not in batch:  # one text, without padding
         return hidden.mean(1)
     mask = batch["attention_mask"].unsqueeze(-1).to(hidden.dtype)

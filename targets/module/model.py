@@ -65,6 +65,10 @@ class Model:
         index = import_module(".search", __package__).Index(self)
         return index if saved is None else index.restore(saved)
 
+    def similarity(self, first, second) -> float:
+        """How alike two of the model's vectors are, by cosine, dot product or distance, as its folder states: more is more alike."""
+        return import_module(".similarity", __package__).similarity(self, first, second)
+
     def run(self, encoded) -> list:
         """Outputs of one text, without the axis of the batch."""
         return self.session.run(encoded.ids, encoded.type_ids)

@@ -61,7 +61,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Vector:
-    """values: float32 [hidden]; compare two by their cosine. codes: of a model that is built with --vectors the same in fewer bits, int8
+    """values: float32 [hidden]; model.similarity compares two. codes: of a model that is built with --vectors the same in fewer bits, int8
     [hidden] or uint8 [hidden / 8]; else None. model.index() searches in them.
 
     weights: of a model for sparse vectors (SPLADE) the same by token, without those that are 0, the largest first; else None.

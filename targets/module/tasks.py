@@ -83,6 +83,7 @@ def embed(model, text: str, prompt: str | None = None) -> Vector:
     """prompt: the name of one of the model's prompts, which stands before the text; None: its default one, "": none."""
     check_text(text, "text")
     encoded = model.texts.text(_prompt(model, prompt) + text)
+    _check_prompt(model.manifest.get("answers") or {}, prompt, encoded.ids)
     values = np.asarray(model.run(encoded)[0], dtype=np.float32)
     sparse = (model.manifest.get("answers") or {}).get("sparse")
     coder = coder_of(model.manifest)
@@ -105,6 +106,19 @@ def _prompt(model, name) -> str:
         known = ", ".join(sorted(prompts)) or "none"
         raise BadInput("the model has no prompt of the name {!r}".format(name), "its prompts: {}".format(known))
     return prompts[name]
+
+
+def _check_prompt(answers, name, ids) -> None:
+    """Of a model whose vectors leave prompts out, which its graph finds by their tokens. BadInput: the text itself begins with one."""
+    stated = answers.get("prompt_tokens") or {}
+    if not stated:
+        return
+    begun = [each for each in stated.values() if ids[: len(each["begin"])] == each["begin"]]
+    longest = max(begun, key=lambda each: len(each["begin"]), default=None)
+    if longest != stated.get(answers.get("default_prompt") if name is None else name):
+        raise BadInput("the text itself begins with a prompt of the model", "give the text without it, and name the prompt")
+    if longest and len(ids) <= longest["count"]:
+        raise BadInput("nothing is left of the text: no tokens behind the prompt", "give a longer text")
 
 
 def softmax(logits) -> np.ndarray:

@@ -21,6 +21,7 @@ public final class ModelLines {
     private final ModuleFiles files;
     private final ModelRuntime.Opener opener;
     private final PackModel model;
+    private Vector first;
 
     private ModelLines(ModuleFiles files, ModelRuntime.Opener opener) {
         this.files = files;
@@ -102,7 +103,12 @@ public final class ModelLines {
                 for (float value : vector.values) {
                     values.add(value);
                 }
-                return fields("values", values, "cut", vector.cut, "weights", vector.weights);
+                first = first == null ? vector : first;
+                Map<String, Object> embedded = fields("values", values, "cut", vector.cut, "weights", vector.weights);
+                if (asked.has("compares")) {
+                    embedded.put("similarity", model.similarity(first, vector));
+                }
+                return embedded;
             case "generate":
                 return generated(asked);
             case "self_test":

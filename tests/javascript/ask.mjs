@@ -29,6 +29,8 @@ const golden = (await readFile(path.join(folder, "dist", "model", "golden.jsonl"
 const tested = await proof(model, golden.map((line) => JSON.parse(line)));
 if (!tested.ok) throw new Error(`the self-test says no: ${tested.problem}`);
 const answers = [];
+const { similarity } = await source("similarity.js");
+let first = null;
 for (const call of JSON.parse(readFileSync(0, "utf8"))) {
   const [text, second] = call; // the second of a text for a vector is the name of a prompt, of a prompt the most tokens
   const inside = { "feature-extraction": "prompt", "text-generation": "maxTokens" }[manifest.task];
@@ -41,6 +43,8 @@ for (const call of JSON.parse(readFileSync(0, "utf8"))) {
     answers.push({ unable: error.problem });
     continue;
   }
+  first ??= answer;
+  if (answer.values) answer.similarity = similarity(manifest.answers?.similarity ?? "cosine", first, answer);
   const weights = answer.weights ? { weights: Object.fromEntries(answer.weights) } : {};
   answers.push(answer.values ? { ...answer, values: [...answer.values], ...weights } : answer);
 }

@@ -14,12 +14,14 @@ from small import HIDDEN, make_model
 from edgepack.compress.student_init import make_student
 from edgepack.core.errors import EdgepackError
 from edgepack.model.checkpoint import load_checkpoint, load_tokenizer, save_checkpoint
+from edgepack.model.prompt_tokens import tokens_of_prompts
 from edgepack.model.sentence_head import SentenceHead, normalized
 from edgepack.model.source import find_model
 from edgepack.model.statements.cross_encoder import read_activation
 from edgepack.model.statements.sentence_record import Normalize, Pooling, SentenceStatement
 from edgepack.tasks import task_named
 from edgepack.tasks.common.rows import Row
+from edgepack.tasks.common.similarity import PromptTokens
 
 MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 TASK = task_named("feature-extraction")
@@ -55,6 +57,46 @@ def test_padding_on_any_side_changes_no_vector_and_the_library_gives_the_same(mo
     rows = torch.nn.functional.pad(hidden, (0, 0, before, after), value=7.0)
     mask = torch.nn.functional.pad(torch.ones(1, 5), (before, after))
     torch.testing.assert_close(head(rows, mask), theirs)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_prompt_is_left_out_of_a_padded_text_as_the_library_does(mode):
+    """Of two prompts that a text begins with, the longer one; of a text without a prompt nothing."""
+    hidden = torch.randn(3, 7, HIDDEN, generator=torch.Generator().manual_seed(0))
+    mask = torch.tensor([[1] * 7, [1] * 5 + [0] * 2, [1] * 6 + [0]])
+    ids = torch.tensor([[2, 9, 8, 5, 5, 5, 3], [2, 9, 7, 5, 3, 0, 0], [2, 5, 9, 8, 5, 3, 0]])
+    prompts = (PromptTokens(begin=(2, 9), count=2), PromptTokens(begin=(2, 9, 8), count=4))
+    statement = SentenceStatement(parts=(Pooling(modes=(mode,), include_prompt=False),)).without_prompts(reversed(prompts))
+    theirs = TheirPooling(HIDDEN, pooling_mode=mode, include_prompt=False)
+    expected = []
+    for row, left_out in enumerate((4, 2, 0)):
+        features = {"token_embeddings": hidden[row : row + 1], "attention_mask": mask[row : row + 1]}
+        expected.append(theirs(features | ({"prompt_length": left_out} if left_out else {}))["sentence_embedding"])
+    torch.testing.assert_close(SentenceHead(statement, HIDDEN)(hidden, mask, ids), torch.cat(expected))
+
+
+@pytest.mark.parametrize("prompt", ["query: ", "Represent this:\n"])
+def test_tokens_of_a_prompt_are_those_that_the_library_counts(tmp_path, prompt):
+    """[CLS] is one of them, [SEP] is none."""
+    make_model(tmp_path, task=TASK.name)
+    tokenizer = load_tokenizer(tmp_path)
+    stated = tokens_of_prompts(tokenizer, {"query": prompt, "none": ""}, "model")
+    ids = tokenizer(prompt)["input_ids"]
+    assert list(stated) == ["query"] and stated["query"].count == len(ids) - 1
+    assert stated["query"].begin == tuple(ids[: len(stated["query"].begin)])
+
+
+def test_a_prompt_that_grows_together_with_the_text_is_refused():
+    class Letters:
+        """As of a tokenizer without blanks: pairs of letters are tokens."""
+
+        all_special_ids = ()
+
+        def __call__(self, text, **_):
+            return {"input_ids": [hash(text[at : at + 2]) for at in range(len(text) % 2, len(text), 2)]}
+
+    with pytest.raises(EdgepackError, match="the tokens of the prompt 'query' depend on the text"):
+        tokens_of_prompts(Letters(), {"query": "find: "}, "model")
 
 
 def test_vectors_that_would_overflow_fp16_are_made_1_long():
@@ -121,7 +163,7 @@ def test_a_cased_tokenizer_lowers_where_it_is_asked_to(tmp_path):
         ([CLS, ("Dense", {"in_features": HIDDEN, "out_features": 8})], "no model.safetensors"),
         ([("Normalize", {}), CLS], "before Pooling"),
         ([CLS, ("Normalize", {"module_input_name": "token_embeddings"})], "token_embeddings"),
-        ([("Pooling", {"pooling_mode": "mean", "include_prompt": False})], "include_prompt"),
+        ([("Pooling", {"pooling_mode": "mean", "include_prompt": "no"})], "include_prompt"),
     ],
 )
 def test_what_is_not_reproduced_is_refused_by_name(tmp_path, parts, message):

@@ -43,15 +43,16 @@ def entities(folder: Path, calls: Calls, strategy: str = "first") -> list[Answer
     ]
 
 
-def embed(folder: Path, calls: Calls, **settings: object) -> list[Answer]:
+def embed(folder: Path, calls: Calls, compares: bool = False, **settings: object) -> list[Answer]:
     """sentence-transformers on the folder as it is; a folder without modules.json is pooled by the mean there. The second of a call
-    is the name of a prompt; settings are those of SentenceTransformer.encode."""
+    is the name of a prompt; settings are those of SentenceTransformer.encode. compares: also how alike each vector is to the first."""
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     prompts = [({"prompt_name": call[1]} if call[1] else {"prompt": ""}) if len(call) > 1 else {} for call in calls]
     vectors = [model.encode([call[0]], **prompt, **settings)[0] for call, prompt in zip(calls, prompts, strict=True)]
-    return [{"values": [float(value) for value in vector]} for vector in vectors]
+    alike = [{"similarity": float(model.similarity(vectors[0], vector))} if compares else {} for vector in vectors]
+    return [{"values": [float(value) for value in vector]} | more for vector, more in zip(vectors, alike, strict=True)]
 
 
 def embed_sparse(folder: Path, calls: Calls) -> list[Answer]:

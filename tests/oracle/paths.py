@@ -29,7 +29,15 @@ _ASK = TESTS / "javascript" / "ask.mjs"
 
 def by_load(pack: Path, task: str, calls: Calls, place: Path, classes: Path) -> list[Answer]:
     with edgepack.load(pack, threads=1) as model:
-        return [canonical(model(*call, **_limit(task))) for call in calls]
+        return _asked(model, task, calls)
+
+
+def _asked(model: Callable, task: str, calls: Calls) -> list[Answer]:
+    """Of vectors also how alike each is to the first."""
+    answers = [model(*call, **_limit(task)) for call in calls]
+    if task != "feature-extraction":
+        return [canonical(answer) for answer in answers]
+    return [canonical(answer) | {"similarity": model.similarity(answers[0], answer)} for answer in answers]
 
 
 def _limit(task: str) -> dict[str, int]:
@@ -51,7 +59,7 @@ def _by_python_files(pack: Path, platform: str, task: str, calls: Calls, place: 
     tested = module.self_test()
     assert tested.ok and tested.ids_equal > 0, tested
     with module.load(threads=1) as model:
-        return [canonical(model(*call, **_limit(task))) for call in calls]
+        return _asked(model, task, calls)
 
 
 def _imported(folder: Path) -> ModuleType:
@@ -82,7 +90,7 @@ def by_java(pack: Path, task: str, calls: Calls, place: Path, classes: Path) -> 
     for call in calls:
         is_list = isinstance(call[0], (list, tuple))
         in_lists = ("messages",) if task == "text-generation" else ("words",)
-        more = {"max_tokens": MAX_TOKENS} if task == "text-generation" else {}
+        more = {"max_tokens": MAX_TOKENS} if task == "text-generation" else {"compares": True}
         questions.append({"op": op, **dict(zip(in_lists if is_list else names, call, strict=False)), **more})
     runtime = [str(assets), sys.executable, str(TESTS / "java_runtime.py"), str(assets)]
     tested, *answers = answers_of(classes, "ModelLines", runtime, questions)

@@ -18,6 +18,7 @@ OLD_KEYS = ("cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "w
 PROMPTED = (("turn on the light",), ("turn on the light", "query"), ("turn on the light", "passage"), ("call Zoë — now", ""))
 NO_DEFAULT = {"default_prompt_name": None}
 PROMPTS = {"query": "query: ", "passage": "Represent this passage:\n"}
+WITH_DEFAULT = {"prompts": PROMPTS, "default_prompt_name": "query"}
 Part = tuple[str, dict[str, object]]
 
 
@@ -184,6 +185,7 @@ BEHIND = [
         recipe={"dimensions": 12}, oracle={"truncate_dim": 12, "normalize_embeddings": True},
     ),
 ]  # fmt: skip
+CALLED = {"text": {"max_length": 30, "truncation": True}, "common": {"max_length": 9, "padding": "max_length"}, "image": {"size": 3}}
 ASKED = [
     row("texts are cut at max_seq_length", [pooling("mean")], bert_config={"max_seq_length": 12}),
     row("texts are lowered", [pooling("cls")], bert_config={"do_lower_case": True}),
@@ -196,7 +198,43 @@ ASKED = [
         PROMPTED[:1],
         prompts={"prompts": {"query": "", "document": None}, "similarity_fn_name": "dot"},
     ),
+    row(
+        "the length of the tokenizer's call goes first",
+        [pooling("mean")],
+        bert_config={"max_seq_length": 40, "processor_kwargs": {"model_max_length": 20}, "processing_kwargs": CALLED},
+        formats=("onnx",),
+    ),
+    row(
+        "the tokenizer's stated length goes before max_seq_length",
+        [pooling("mean")],
+        bert_config={"max_seq_length": 40, "processor_kwargs": {"model_max_length": 11, "padding_side": "left"}},
+        formats=("onnx",),
+    ),
     row("the transformer in a folder below", [pooling("cls")], below="0_Transformer"),
+]
+LEFT_OUT = [  # the tokens of prompts, of vectors
+    *(
+        row(
+            f"prompts left out, {mode}", [pooling(mode, include_prompt=False), NORMALIZE], PROMPTED,
+            prompts=WITH_DEFAULT, formats=("onnx",),
+        )
+        for mode in MODES
+    ),
+    row("prompts left out of all poolings", [pooling(*MODES, include_prompt=False)], PROMPTED, prompts={"prompts": PROMPTS}),
+    *(
+        row(
+            f"prompts left out, {family}", [pooling("weightedmean", "cls", "mean", include_prompt=False)], PROMPTED,
+            family=family, prompts=WITH_DEFAULT, formats=("onnx",),
+        )
+        for family in ("roberta", "qwen3")
+    ),
+    row("no prompts to leave out", [pooling("mean", include_prompt=False)], prompts={"prompts": {"query": ""}}, formats=("onnx",)),
+]  # fmt: skip
+COMPARED = [
+    row(
+        f"vectors compared by {name}", [pooling("mean")], oracle={"compares": True}, prompts={"similarity_fn_name": name}, formats=("onnx",)
+    )
+    for name in ("cosine", "dot", "euclidean", "manhattan")
 ]
 CONFIGS = [
     plain("return_dict is false", config(return_dict=False)),
@@ -213,15 +251,29 @@ REFUSED = [
     row("vectors of tokens", [("sentence_transformers.models.Normalize", {}), pooling("mean")], refused="before Pooling"),
     row("a part of its own code", [pooling("mean"), ("my_code.Scale", {})], refused="my_code.Scale"),
     row("an unknown pooling", [pooling("median")], refused="pooling_mode.*median"),
+    row(
+        "texts without special tokens", [pooling("mean")], refused="processing_kwargs.add_special_tokens.*may change",
+        bert_config={"processing_kwargs": {"text": {"add_special_tokens": False}}},
+    ),
+    row(
+        "texts that are not cut", [pooling("mean")], refused="processing_kwargs.truncation",
+        bert_config={"processing_kwargs": {"common": {"truncation": False}}},
+    ),
+    row(
+        "another layer's output", [pooling("mean")], refused="modality_config.text.*last_hidden_state",
+        bert_config={"modality_config": {"text": {"method": "forward", "method_output_name": ["hidden_states", -2]}}},
+    ),
+    row(
+        "two parts of one name", [pooling("mean"), NORMALIZE], refused="name = '1'", formats=("onnx",),
+        after=lambda folder: write_json(
+            folder / "modules.json", [each | {"name": "1"} for each in json.loads((folder / "modules.json").read_text(encoding="utf-8"))]
+        ),
+    ),
     row("an unknown key", [pooling("mean", gating=True)], refused="gating"),
     row("another activation", [pooling("mean"), dense(HIDDEN, 16, "torch.nn.modules.activation.Hardtanh")], refused="Hardtanh"),
-    row(
-        "prompts left out of the mean", [pooling("mean", include_prompt=False)], refused="include_prompt",
-        prompts={"prompts": PROMPTS, "default_prompt_name": None},
-    ),
     row("a default prompt that is not there", [pooling("mean")], refused="default_prompt_name", prompts={"default_prompt_name": "query"}),
     row("more dimensions than there are", [pooling("mean")], refused="--dimensions 65", recipe={"dimensions": 65}),
 ]  # fmt: skip
 
 
-SITUATIONS = [*POOLED, *BEHIND, *ASKED, *CONFIGS, *REFUSED]
+SITUATIONS = [*POOLED, *BEHIND, *ASKED, *LEFT_OUT, *COMPARED, *CONFIGS, *REFUSED]

@@ -149,6 +149,7 @@ SITUATIONS = [
     row("gemma 3 with a penalty", "gemma3_text", repetition_penalty=1.2, begin_suppress_tokens=[356]),
     row("keys in config.json", config={"repetition_penalty": 1.4, "no_repeat_ngram_size": 2}),
     row("keys without effect", length_penalty=2.0, early_stopping=True, use_cache=False, num_assistant_tokens=4, renormalize_logits=True),
+    row("a prefix of the pipeline", config={"prefix": "once upon a time"}, refused="prefix = 'once upon a time'"),
     _no("num_beams", 4, "num_beams|greedily"),
     _no("penalty_alpha", 0.6, "greedily", top_k=4),
     _no("guidance_scale", 1.5, "remove the key"),

@@ -1,13 +1,13 @@
 """Models as strangers bring them: spellings of tags, heads on decoders, older folders, templates of today's chat models."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import libraries
 import torch
-from rows_basic import TEXTS, make
+from rows_basic import PROMPTS, TEXTS, make
 from rows_generation import CHATML, CHATS, USER, chatting
 from rows_labels import stated
 from rows_rerankers import IDENTITY, QUERIES, reranker
@@ -89,6 +89,26 @@ def chat(name: str, template: str, family: str = "llama", calls: Sequence = CHAT
     return row(name, WRITING, made, calls, libraries.generate, refused_by=no, formats=("onnx", "tflite"))
 
 
+def turned(folder: Path, family: str, tiny: Mapping[str, object] | None = None, **rotation: object) -> None:
+    """A decoder whose positions are turned otherwise, in the key of before transformers 5."""
+    make(folder, family, task=WRITING)
+    path = folder / "config.json"
+    config = {key: value for key, value in json.loads(path.read_text(encoding="utf-8")).items() if key != "rope_parameters"}
+    path.write_text(json.dumps(config | {"rope_theta": 500.0, "rope_scaling": rotation} | (tiny or {})), encoding="utf-8")
+
+
+def rotation(
+    name: str, family: str = "llama", refused: str | None = None, tiny: Mapping[str, object] | None = None, **stated: object
+) -> Situation:
+    made = partial(turned, family=family, tiny=tiny, **stated)
+    return row(f"positions turned by {name}", WRITING, made, TURNED, libraries.generate, refused=refused)
+
+
+ORIGINAL = {"original_max_position_embeddings": 24}
+TURNED = (
+    *PROMPTS,
+    ("turn on the light and play some music and call mum and turn off the kitchen light now please and wake me up",),
+)
 PROBLEM = {CLASSES: {"problem_type": "multi_label_classification"}}
 
 SITUATIONS = [
@@ -102,6 +122,12 @@ SITUATIONS = [
         "a ModernBERT that ranks by the mean of its tokens", CLASSES,
         partial(reranker, labels=1, family="modernbert", classifier_pooling="mean", **function(IDENTITY)), QUERIES, libraries.rerank,
     ),
+    rotation("linear", rope_type="linear", factor=4.0),
+    rotation("yarn", type="yarn", factor=4.0, **ORIGINAL),
+    rotation("llama3", rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, **ORIGINAL),
+    rotation("half a head", "phi3", rope_type="default", partial_rotary_factor=0.5, tiny={"partial_rotary_factor": 0.5}),
+    rotation("the length", rope_type="dynamic", factor=2.0, refused="rope_scaling.rope_type = 'dynamic'"),
+    rotation("longrope", "phi3", "rope_scaling.rope_type = 'longrope'", rope_type="longrope", short_factor=[1.0], long_factor=[2.0]),
     chat("a chat that tells the date", DATED, without_jinja="depends on more than the roles"),
     chat("a chat as Qwen 3's", QWEN3, "qwen3"),
     chat("a chat as Qwen 3's, with thoughts", QWEN3, "qwen3", THOUGHTS, without_jinja="something else of a message with </think>"),

@@ -8,7 +8,7 @@ from edgepack.tasks.common.similarity import Similarity
 
 FILE = "config_sentence_transformers.json"
 _KNOWN = (
-    "__version__",
+    "__version__", "requirements",  # versions of libraries
     "model_type",  # the class that the library opens; the parts in modules.json are what counts
     "activation_fn",  # read by cross_encoder.py
     "keep_in_fp32_modules",  # everything is computed in fp32 before it is exported

@@ -19,10 +19,12 @@ _REFUSED: dict[str, tuple[tuple[Any, ...], str, str]] = {
     "quantization_config": ((None, {}), "the weights are stored quantized", "give the model that it was made of, in fp32, fp16 or bf16"),
     "is_encoder_decoder": ((None, False), _WHOLE, "give a model of one of the families that edgepack knows"),
     "add_cross_attention": ((None, False), _WHOLE, "give a model of one of the families that edgepack knows"),
+    "prefix": ((None, ""), "transformers' pipeline puts it before every prompt", "set it to null, and put it before your prompts"),
     "pruned_heads": ((None, {}), "transformers 5 reads it no more", "prune with edgepack: --prune-heads"),
     "position_embedding_type": ((None, "absolute"), "transformers 5 computes absolute ones", "give a model that has those"),
 }  # fmt: skip
 _OF_ENCODERS = {"is_decoder": ((None, False), "an encoder that sees no later token is not reproduced", "set it to false")}
+_ROTATIONS = ("default", "linear", "llama3", "yarn")  # by which each position is always turned alike
 _POSITIVE = ("layer_norm_eps", "rms_norm_eps", "norm_eps", "layer_norm_epsilon", "rope_theta")
 _ACTIVATIONS = ("hidden_act", "hidden_activation", "activation", "activation_function", "classifier_activation")
 
@@ -32,6 +34,8 @@ def check_model_config(config: Mapping[str, Any], causal: bool, place: str) -> N
     for key, (harmless, why, fix) in (_REFUSED | ({} if causal else _OF_ENCODERS)).items():
         if key in config and config[key] not in harmless:
             raise refusal(place, key, config[key], why, fix)
+    for key in ("rope_parameters", "rope_scaling"):  # of today and of before
+        _check_rotation(key, config.get(key), place)
     rotation = config.get("rope_parameters") or config.get("rope_scaling")
     rotation = rotation if isinstance(rotation, Mapping) else {}
     stated = {key: config.get(key) for key in _POSITIVE}
@@ -39,6 +43,19 @@ def check_model_config(config: Mapping[str, Any], causal: bool, place: str) -> N
     for key, value in stated.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
             raise EdgepackError(f"wrong value in {place} {key}: {shown(value)}", "it is a number above 0")
+
+
+def _check_rotation(key: str, stated: Any, place: str) -> None:
+    """EdgepackError: positions are turned by the length of the text, which a file does not know. stated: all, or each kind of layer."""
+    if not isinstance(stated, Mapping):
+        return
+    kind = stated.get("rope_type", stated.get("type", "default"))
+    if isinstance(kind, str) and kind not in _ROTATIONS:
+        why = "such positions depend on the length of the text, and a file has them fixed"
+        raise refusal(place, f"{key}.rope_type", kind, why, f"give a model with one of {', '.join(_ROTATIONS)}")
+    for name, part in stated.items():
+        if isinstance(part, Mapping):
+            _check_rotation(f"{key}.{name}", part, place)
 
 
 def check_with_library(folder: Path, config: Mapping[str, Any], trust_remote_code: bool) -> None:

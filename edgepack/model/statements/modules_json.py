@@ -103,6 +103,10 @@ def _entries(folder: Path) -> list[dict[str, Any]]:
             raise refusal(
                 FILE, "kwargs", entry["kwargs"], "arguments for one part's call are not reproduced", "save the model without them"
             )
+    names = [entry.get("name") for entry in content]
+    for name in names:
+        if name is not None and names.count(name) > 1:
+            raise refusal(FILE, "name", name, "two parts have it, and the library keeps the last alone", "give each part a name of its own")
     return content
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from edgepack.model.statements.sentence_record import Pooling, PoolingMode
-from edgepack.model.statements.statement_file import check_keys, read_object, refusal
+from edgepack.model.statements.statement_file import check_keys, read_object, refusal, typed
 
 _MODES = get_args(PoolingMode)
 _OLD_KEYS = {  # in the order in which the modes' vectors stand
@@ -27,12 +27,7 @@ def read_pooling(folder: Path, path: str) -> Pooling:
     for mode in modes:
         if mode not in _MODES:
             raise refusal(file, "pooling_mode", mode, "edgepack does not know this mode", f"it knows {', '.join(_MODES)}")
-    return Pooling(modes=modes)
-
-
-def leaves_prompts_out(folder: Path, path: str) -> bool:
-    """Whether the tokens of a prompt are left out of the vector."""
-    return read_object(folder / path / "config.json").get("include_prompt") is False
+    return Pooling(modes=modes, include_prompt=typed(file, content, "include_prompt", bool, True))
 
 
 def _modes(content: dict[str, Any]) -> tuple[str, ...]:

@@ -7,10 +7,9 @@ from edgepack.model.statements.config_sentence_transformers import FILE as PROMP
 from edgepack.model.statements.config_sentence_transformers import read_sentence_transformers
 from edgepack.model.statements.config_setfit import SetFit, read_setfit
 from edgepack.model.statements.modules_json import FILE, check_widths, gives_logits, read_modules, transformer_folder
-from edgepack.model.statements.pooling_config import leaves_prompts_out
 from edgepack.model.statements.sentence_bert_config import FILES, read_sentence_bert_config
 from edgepack.model.statements.sentence_record import Pooling, SentenceStatement, Splade
-from edgepack.model.statements.statement_file import read_list, refusal
+from edgepack.model.statements.statement_file import refusal
 
 
 def read_sentence_folder(folder: Path) -> SentenceStatement | None:
@@ -33,11 +32,8 @@ def read_sentence_folder(folder: Path) -> SentenceStatement | None:
         _check_dense(asked)
     if setfit is not None:
         return _classifier(setfit, SentenceStatement(parts=parts, max_length=length, lower_case=lower_case, **asked))
-    if any(asked["prompts"].values()):
-        for entry in read_list(folder / FILE):
-            if entry["type"].endswith(".Pooling") and leaves_prompts_out(folder, entry["path"]):
-                why = "a prompt whose tokens are left out of the vector is not reproduced"
-                raise refusal(f"{entry['path']}/config.json", "include_prompt", False, why, f"remove the prompts from {PROMPTS_FILE}")
+    if not any(asked["prompts"].values()):  # nothing to leave out
+        parts = tuple(part.model_copy(update={"include_prompt": True}) if isinstance(part, Pooling) else part for part in parts)
     return SentenceStatement(parts=parts, max_length=length, lower_case=lower_case, **asked)
 
 

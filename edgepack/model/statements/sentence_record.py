@@ -1,11 +1,12 @@
 """What a sentence-transformers folder states, as data: the parts behind the transformer, in their order, and how texts are put to it."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
 from edgepack.core.records import Frozen
-from edgepack.tasks.common.similarity import Similarity
+from edgepack.tasks.common.similarity import PromptTokens, Similarity
 
 PoolingMode = Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
 SpladeStrategy = Literal["max", "sum"]
@@ -13,10 +14,15 @@ SpladeActivation = Literal["relu", "log1p_relu"]
 
 
 class Pooling(Frozen):
-    """Token vectors [tokens, hidden] become one vector [modes * hidden], the modes' vectors one behind the other."""
+    """Token vectors [tokens, hidden] become one vector [modes * hidden], the modes' vectors one behind the other.
+
+    left_out: prompts whose tokens are left out of the vector where a text begins with one; known once the tokenizer is.
+    """
 
     part: Literal["pooling"] = "pooling"
     modes: tuple[PoolingMode, ...]
+    include_prompt: bool = True
+    left_out: tuple[PromptTokens, ...] = ()
 
 
 class Dense(Frozen):
@@ -81,6 +87,17 @@ class SentenceStatement(Frozen):
     def is_plain_mean(self) -> bool:
         """Whether the vector is the mean over tokens, as of a folder that states nothing."""
         return self.parts == (Pooling(modes=("mean",)),) and self.dimensions is None
+
+    @property
+    def includes_prompts(self) -> bool:
+        """Whether the tokens of a prompt are part of the vector, as all others."""
+        return all(part.include_prompt for part in self.parts if isinstance(part, Pooling))
+
+    def without_prompts(self, prompts: Iterable[PromptTokens]) -> Self:
+        """The same, with these prompts left out of the vector; a longer one counts first where a text begins with two."""
+        ordered = tuple(sorted(set(prompts), key=lambda each: len(each.begin)))
+        parts = tuple(part.model_copy(update={"left_out": ordered}) if isinstance(part, Pooling) else part for part in self.parts)
+        return self.model_copy(update={"parts": parts})
 
     @property
     def has_widths(self) -> bool:

@@ -3,7 +3,7 @@
 Nearly all that the two files state is part of the tokenizer that transformers builds of them, which a pack carries whole: added tokens,
 normalizer, special tokens around a text. What is left is read here, or by the code that asks the tokenizer: `truncation_side` and
 `model_max_length` cut, `model_input_names` says whether types of tokens are given. `padding_side` and `pad_to_multiple_of` change
-nothing, as a pack reads one text at a time; `clean_up_tokenization_spaces` is of a decoder's text alone.
+nothing, as a pack reads one text at a time; `clean_up_tokenization_spaces` is of the text that a decoder writes.
 """
 
 from collections.abc import Mapping
@@ -34,6 +34,16 @@ def check_tokenizer_statements(folder: Path, config: Mapping[str, Any]) -> tuple
     if config.get("pad_token_id") is None and not stated.get("pad_token"):
         lines += ("the folder names no padding token: texts are read one at a time, and what is padded elsewhere is masked",)
     return lines
+
+
+def check_written_text(folder: Path) -> None:
+    """EdgepackError: transformers changes blanks in a text that a decoder has written, which a pack does not."""
+    stated, forced = read_object(folder / FILE), "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"
+    model = read_object(folder / WHOLE_FILE, TOKENIZER_BYTES).get("model")
+    is_bpe = isinstance(model, dict) and model.get("type") == "BPE"  # transformers leaves such texts as they are
+    if stated.get("clean_up_tokenization_spaces") and (stated.get(forced) or not is_bpe):
+        why = "blanks before punctuation would be taken out of what the model writes, and a pack leaves them"
+        raise refusal(FILE, "clean_up_tokenization_spaces", stated["clean_up_tokenization_spaces"], why, "set it to false, or remove it")
 
 
 def _check_ids(whole: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,11 +1,20 @@
-"""How two vectors are compared, by the names that sentence-transformers has for it: more is more alike."""
+"""How two vectors are compared, by the names that sentence-transformers has for it: more is more alike. Which tokens are of a prompt."""
 
 from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 
+from edgepack.core.records import Frozen
 from edgepack.tasks.common.task import Outputs
+
+
+class PromptTokens(Frozen):
+    """A text behind a prompt begins with the ids `begin`; its vector leaves the first `count` tokens out."""
+
+    begin: tuple[int, ...]
+    count: int
+
 
 Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
 

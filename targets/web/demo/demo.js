@@ -89,9 +89,7 @@ async function ask() {
 
 async function similarity(text, pair) {
   const [a, b] = await Promise.all([model.ask(text), model.ask(pair)]);
-  const dot = (x, y) => x.reduce((sum, value, index) => sum + value * y[index], 0);
-  const cosine = dot(a.values, b.values) / Math.sqrt(dot(a.values, a.values) * dot(b.values, b.values));
-  return { cosine, cut: a.cut || b.cut };
+  return { similarity: model.similarity(a, b), cut: a.cut || b.cut };
 }
 
 const ASKED = {
@@ -105,12 +103,16 @@ const ASKED = {
   },
 };
 
+const MEASURES = { dot: "dot product of their vectors", euclidean: "minus their distance", manhattan: "minus the sum of their differences" };
+
 const VIEWS = {
   "question-answering": ({ text, score }) => [element("h2", "", text || "The text does not say"), bar({ name: "how sure the model is", score })],
   "text-generation": ({ text }, prompt) => [element("p", "marked", prompt + text)],
   "text-classification": ({ label, scores }) => [element("h2", "", label), ...scores.slice(0, MOST_LABELS).map(bar)],
   "token-classification": ({ entities }, text) => [element("h2", "", named(entities.length)), marked(text, entities)],
-  "feature-extraction": ({ cosine }) => [element("h2", "", closeness(cosine)), bar({ name: "cosine of their vectors", score: Math.max(0, cosine) })],
+  "feature-extraction": ({ similarity: alike }) => (model.comparedBy === "cosine"
+    ? [element("h2", "", closeness(alike)), bar({ name: "cosine of their vectors", score: Math.max(0, alike) })]
+    : [element("h2", "", alike.toFixed(4)), element("p", "note", `${MEASURES[model.comparedBy]}: more is more alike`)]),
 };
 
 function named(count) {

@@ -55,6 +55,7 @@ export const ANSWERS = {
   "feature-extraction": async (model, text, { prompt = null } = {}) => {
     checkText(text, "text");
     const encoded = model.texts.text(promptOf(model.manifest, prompt) + text);
+    checkPrompt(model.manifest.answers ?? {}, prompt, encoded.ids);
     const [{ data }] = await model.run(encoded);
     const values = Float32Array.from(data);
     const sparse = model.manifest?.answers?.sparse;
@@ -78,6 +79,18 @@ function promptOf(manifest, prompt) {
     throw new BadInput(`the model has no prompt of the name ${JSON.stringify(name)}`, `its prompts: ${Object.keys(prompts).join(", ") || "none"}`);
   }
   return prompts[name];
+}
+
+/** Of a model whose vectors leave prompts out, which its graph finds by their tokens: no text may begin with one by itself. */
+function checkPrompt({ prompt_tokens: stated = {}, default_prompt: standard = null }, prompt, ids) {
+  if (Object.keys(stated).length === 0) return;
+  const begun = Object.values(stated).filter(({ begin }) => begin.every((id, index) => Number(ids[index]) === id));
+  const longest = begun.reduce((best, each) => (best && best.begin.length >= each.begin.length ? best : each), null);
+  const named = stated[prompt ?? standard] ?? null;
+  if (longest?.begin.join() !== named?.begin.join()) {
+    throw new BadInput("the text itself begins with a prompt of the model", "give the text without it, and name the prompt");
+  }
+  if (longest && ids.length <= longest.count) throw new BadInput("nothing is left of the text: no tokens behind the prompt", "give a longer text");
 }
 
 /** spans: [start, end] of every word in characters (code points), null where the tokenizer is to find them; whole: the text. */

@@ -26,7 +26,7 @@ export interface Writing {
   onText?: (piece: string) => boolean | void;
 }
 /**
- * Compare two by their cosine. weights: of a model for sparse vectors (SPLADE) the same by token, without zeros, the largest first.
+ * model.similarity compares two. weights: of a model for sparse vectors (SPLADE) the same by token, without zeros, the largest first.
  * codes: of a model that is built with --vectors the same in fewer bits, a byte or a bit a dimension.
  */
 export interface Vector { values: Float32Array; cut: boolean; weights?: Map<string, number>; codes?: Int8Array | Uint8Array }
@@ -73,6 +73,8 @@ export interface Model {
   readonly labels: string[];
   readonly maxLength: number; // tokens
   readonly threads: number;
+  /** What the model's vectors are compared by. */
+  readonly comparedBy: "cosine" | "dot" | "euclidean" | "manhattan";
   /**
    * A text, or two of a model for pairs; a list of words for token-classification. Labels, Entities or Vector by the task.
    * A question and its context for question-answering; a prompt, or messages, and settings for text-generation.
@@ -83,6 +85,8 @@ export interface Model {
   ): Promise<Result>;
   /** Of a model that writes: its text piece by piece. Who leaves the loop ends the writing. */
   stream(prompt: string | Message[], settings?: Writing): AsyncGenerator<string, Generated>;
+  /** How alike two of the model's vectors are, by cosine, dot product or distance, as its folder states: more is more alike. */
+  similarity(first: Vector, second: Vector): number;
   /** Of a model that is built with --vectors: an empty index, or the one of bytes that toBytes gave. */
   index(saved?: Uint8Array | ArrayBuffer): VectorIndex;
   selfTest(): Promise<SelfTest>;

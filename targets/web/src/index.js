@@ -2,6 +2,7 @@
 
 import { BadInput, ModuleError } from "./errors.js";
 import { Coder, VectorIndex } from "./search.js";
+import { similarity } from "./similarity.js";
 
 export { ModuleError };
 
@@ -69,6 +70,12 @@ class Model {
 
   #piece(id, piece) {
     if (this.#waiting.get(id)?.onText(piece) === false) this.#worker?.postMessage({ kind: "stop", input: id });
+  }
+
+  /** How alike two of the model's vectors are, as its folder states: more is more alike. */
+  similarity(first, second) {
+    if (this.task !== "feature-extraction") throw new BadInput(`a model for ${this.task} gives no vectors`, "ask it instead");
+    return similarity(this.comparedBy, first, second);
   }
 
   /** An empty index of vectors, or the one of bytes that its toBytes() gave. */

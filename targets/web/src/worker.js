@@ -27,7 +27,7 @@ const KINDS = {
     model = await opened(manifest, files);
     model.base = base;
     forgetOthers(base, [...manifest.files, ...expanded(manifest)]).catch(() => {});
-    return { task: manifest.task, name: manifest.name, labels: model.labels, maxLength: manifest.max_length, threads: ort.env.wasm.numThreads, codesOf: manifest.answers?.codes ? manifest.answers : null };
+    return { task: manifest.task, name: manifest.name, labels: model.labels, maxLength: manifest.max_length, threads: ort.env.wasm.numThreads, comparedBy: manifest.answers?.similarity ?? "cosine", codesOf: manifest.answers?.codes ? manifest.answers : null };
   },
   ask: ({ id, texts }, send) => {
     if (!isDecoder(model.manifest)) return ANSWERS[model.manifest.task](model, ...texts);

@@ -57,6 +57,7 @@ final class Asking {
 
     Vector embed(String text, String prompt, Outputs outputs) {
         Encoding encoding = some(tokenizer.encode(manifest.prompt(prompt) + text, null));
+        PromptTokens.check(manifest.answers, prompt, encoding.ids);
         float[] values = outputs.of(encoding)[0];
         boolean sparse = manifest.answers != null && manifest.answers.yes("sparse", false);
         byte[] code = codes == null ? null : codes.code(values);

@@ -99,6 +99,12 @@ public final class PackModel implements AutoCloseable {
         return asking.embed(text, prompt, this::outputs);
     }
 
+    /** How alike two of the model's vectors are, by cosine, dot product or distance, as its folder states: more is more alike. */
+    public double similarity(@NonNull Vector first, @NonNull Vector second) {
+        need("feature-extraction", "");
+        return Similarity.of(manifest.answers, first.values, second.values);
+    }
+
     /** An empty index of vectors. IllegalStateException where the model's vectors have no codes: build it with --vectors. */
     public @NonNull VectorIndex index() {
         if (asking.codes == null) {

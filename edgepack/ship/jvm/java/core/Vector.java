@@ -9,7 +9,7 @@ import org.jspecify.annotations.NonNull;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A text's embedding; compare two by their cosine. cut: the text was longer than the model takes. weights: of a model for sparse
+ * A text's embedding; PackModel.similarity compares two. cut: the text was longer than the model takes. weights: of a model for sparse
  * vectors (SPLADE) the same by token, without those that are 0, the largest first; else null. codes: of a model that is built with
  * --vectors the same in fewer bits, a byte a dimension or a bit a dimension with the first in the highest bit; else null.
  */
