@@ -26,6 +26,7 @@ CASES = [  # what is changed in module.json, which is signed anew with the right
     ({"version": "9.0.0-evil"}, "opens 1.4.0 or newer"),
     ({"expires": "2020-01-01T00:00:00Z"}, "expired at"),
     ({"expires": "never"}, "expir"),
+    ({"expires": "2999-01-01"}, "expir"),
 ]
 
 
@@ -78,8 +79,33 @@ def test_a_second_key_is_trusted_and_a_third_is_not(linux, keys, tmp_path):
         assert result.ok is ok and (ok or "is not signed by a key" in result.problem)
 
 
+def spellings(signature: str) -> list[str]:
+    """The same signature as base64 reads it, written in other bytes: none of them was shipped."""
+    line = signature.rstrip("\n")
+    digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    last = digits[digits.index(line[-3]) ^ 1]  # of the last character before == only two bits count
+    return [line, line + "\n\n", " " + signature, line + "\r\n", line[:-3] + last + "==\n", line.rstrip("=") + "\n"]
+
+
+@pytest.fixture(scope="module")
+def respelt(linux, tmp_path_factory):
+    """Model folders whose module.sig means the same and is another file."""
+    model, folders = linux / "intents" / "model", []
+    for index, text in enumerate(spellings((model / "module.sig").read_text())):
+        folders.append(shutil.copytree(model, tmp_path_factory.mktemp("respelt") / str(index)))
+        (folders[-1] / "module.sig").write_bytes(text.encode())
+    return folders
+
+
+def test_python_takes_no_other_spelling_of_a_signature(linux, respelt, tmp_path):
+    for index, folder in enumerate(respelt):
+        copy = shutil.copytree(linux, tmp_path / str(index))
+        shutil.copyfile(folder / "module.sig", copy / "intents" / "model" / "module.sig")
+        assert "is not signed by a key" in imported(copy).self_test().problem
+
+
 @jvm.needs_java
-def test_java_opens_its_own_model_only(linux, keys, tmp_path):
+def test_java_opens_its_own_model_only(linux, keys, respelt, tmp_path):
     release = read_release("1.5.0", "1.4.0", None, (json.loads((linux / "ship.json").read_text())["signed_by"],), ())
     sources = write_sources(tmp_path / "java", "edgepack.module", "intents", "onnx", release)
     core = [path for path in sources if (jvm.JAVA / "core" / path.name).is_file() and path.name != "IntentsModel.java"]
@@ -105,8 +131,10 @@ def test_java_opens_its_own_model_only(linux, keys, tmp_path):
     for index, (change, _) in enumerate(CASES):
         folders.append(shutil.copytree(linux / "intents" / "model", tmp_path / f"model{index}"))
         changed(folders[-1], change, keys[0])
-    command = ["java", "-cp", str(tmp_path / "classes"), "edgepack.module.Opened", *map(str, folders)]
+    command = ["java", "-cp", str(tmp_path / "classes"), "edgepack.module.Opened", *map(str, folders + respelt)]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    others = [lines.pop() for _ in respelt]
+    assert all("is not signed by a key" in line or "is no base64" in line for line in others), others
     for line, (_, says) in zip(lines, CASES, strict=True):
         assert line == "opened" if says is None else says in line
 
@@ -127,7 +155,7 @@ CORE = {
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="no node here")
-def test_the_web_module_opens_its_own_model_only(pack_folder, linux, keys, tmp_path):
+def test_the_web_module_opens_its_own_model_only(pack_folder, linux, keys, respelt, tmp_path):
     ship(pack_folder, "web", tmp_path / "web", name="intents", sign=keys[0], version="1.5.0", minimum_version="1.4.0")
     model, cases = linux / "intents" / "model", []
     for index, (change, _) in enumerate(CASES):
@@ -136,7 +164,8 @@ def test_the_web_module_opens_its_own_model_only(pack_folder, linux, keys, tmp_p
         cases.append([(folder / name).read_text() for name in ("module.json", "module.sig")])
     stranger = shutil.copytree(model, tmp_path / "stranger")
     changed(stranger, {}, new_key(tmp_path))
-    cases.append([(stranger / name).read_text() for name in ("module.json", "module.sig")])
+    refused = [stranger, *respelt]
+    cases += [[(folder / name).read_bytes().decode() for name in ("module.json", "module.sig")] for folder in refused]
     script = tmp_path / "web" / "src" / "check.mjs"
     script.write_text(
         """import { readFileSync } from "node:fs";
@@ -156,7 +185,7 @@ def test_the_web_module_opens_its_own_model_only(pack_folder, linux, keys, tmp_p
     (tmp_path / "web" / "src" / "package.json").write_text('{"type": "module"}')
     done = subprocess.run(["node", str(script)], input=json.dumps(cases), capture_output=True, text=True, check=True)
     lines = json.loads(done.stdout)
-    assert "is not signed by a key" in lines.pop()
+    assert all("is not signed by a key" in lines.pop() for _ in refused)
     for line, (_, says) in zip(lines, CASES, strict=True):
         assert line == "opened" if says is None else says in line
 

@@ -59,7 +59,8 @@ export function checkRelease(manifest, { NAME, MINIMUM_VERSION }, now) {
     throw new Changed(`the model has version ${JSON.stringify(manifest.version)}, and this module opens ${MINIMUM_VERSION} or newer`);
   }
   const { expires = null } = manifest;
-  if (expires !== null && !(now.getTime() < Date.parse(expires))) { // no time at all is not later than now either
+  const isTime = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(expires);
+  if (expires !== null && !(isTime && now.getTime() < Date.parse(expires))) {
     throw new Changed(`the model expired at ${expires}, by this device's clock`, "publish a newer module, or set the clock");
   }
 }
@@ -85,7 +86,9 @@ export async function forgetOthers(base, files) {
 export async function checkSignature(bytes, text, publicKeys) {
   let signature = new Uint8Array(); // what is no base64 is not a signature
   try {
-    signature = Uint8Array.from(atob(new TextDecoder().decode(text).trim()), (character) => character.charCodeAt(0));
+    const written = new TextDecoder().decode(text);
+    const binary = atob(written.trim());
+    if (`${btoa(binary)}\n` === written) signature = Uint8Array.from(binary, (character) => character.charCodeAt(0)); // of several spellings
   } catch {}
   for (const digits of publicKeys) {
     const raw = Uint8Array.from(digits.match(/../g), (pair) => Number.parseInt(pair, 16));

@@ -2,6 +2,7 @@ package edgepack.module;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.time.Instant;
@@ -75,9 +76,13 @@ final class Integrity {
         return false;
     }
 
+    /** Empty where the file is not what was written: base64 has several spellings of the same bytes. */
     private static byte[] signature(ModuleFiles files) {
+        byte[] written = files.read("module.sig");
+        String text = new String(written, StandardCharsets.ISO_8859_1);
         try {
-            return Base64.getDecoder().decode(Json.utf8(files.read("module.sig")).trim());
+            byte[] signature = Base64.getDecoder().decode(text.trim());
+            return (Base64.getEncoder().encodeToString(signature) + "\n").equals(text) ? signature : new byte[0];
         } catch (IllegalArgumentException error) {
             throw new PackException("module.sig is no base64" + AGAIN, error);
         }
