@@ -87,14 +87,15 @@ class Builder:
         with hushed():
             report = build(recipe, self.profile, folder, self.cache, None, command)
         assert report is not None, "a search runs in one process"
-        if self.target and not self._is_measured(report, self.target) and not self.silent:
+        if self.target and not self.is_measured(report, self.target) and not self.silent:
             report = self._measured(folder, self.target) or report
         return read_manifest(folder), report
 
-    def _is_measured(self, report: Report, target: Target) -> bool:
+    def is_measured(self, report: Report, target: Target) -> bool:
         """Whether the report is of this target already, and measured as thoroughly as is asked for."""
-        measurement = report.measurements
-        return measurement is not None and measurement.target == target.name and measurement.effort == self.effort.name
+        measurement, addresses = report.measurements, {row.target: row.address for row in report.targets}
+        is_the_target = measurement is not None and measurement.target == target.name
+        return is_the_target and addresses.get(target.name, target.address) == target.address and measurement.effort == self.effort
 
     def _measured(self, folder: Path, target: Target) -> Report | None:
         try:

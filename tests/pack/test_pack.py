@@ -14,14 +14,19 @@ import pytest
 import typer
 from small import make_model
 
+import edgepack
 from edgepack.cli.recipe_flags import recipe_of, takes_settings
 from edgepack.core.errors import EdgepackError
 from edgepack.core.files import check_disk, check_output, write_atomically, written_whole
+from edgepack.measure.measurement import QUICK
 from edgepack.pack.manifest import MANIFEST_FILE, STATEMENT_FILE, SUMS_FILE, Manifest, check_files, read_manifest, seal
 from edgepack.pack.runnable import read_runnable
+from edgepack.pipeline.compare import compare
+from edgepack.pipeline.measure import measure_pack
 from edgepack.pipeline.packing import model_config
 from edgepack.pipeline.verify import verify
 from edgepack.plan.recipe import Recipe
+from edgepack.ship.shipping import ship
 
 
 @pytest.fixture
@@ -139,6 +144,30 @@ def test_one_flipped_byte_in_any_file_is_found(copy):
                 check_files(copy, read_manifest(copy))
             flip(path, int(at))
     assert verify(copy)
+
+
+READERS = {
+    "verify": lambda pack, _: verify(pack),
+    "load": lambda pack, _: edgepack.load(pack),
+    "generate": lambda pack, _: list(edgepack.generate(pack, "light")),
+    "measure": lambda pack, place: measure_pack(pack, effort=QUICK, out=place / "reports"),
+    "compare": lambda pack, place: compare([pack, place / "other"], None, QUICK),
+    "ship": lambda pack, place: ship(pack, "python", place / "module", name="intents"),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_each_that_reads_a_pack_refuses_a_changed_file_first(name, copy, pack_folder, tmp_path):
+    shutil.copytree(pack_folder, tmp_path / "other")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    for path in sorted(copy.iterdir()):
+        if path.suffix in (".md", ".html") or path.name in ("report.json", SUMS_FILE):  # of those nothing is read here but by verify
+            continue
+        flip(path, path.stat().st_size // 2)
+        with pytest.raises(EdgepackError, match="was changed|is damaged"):
+            READERS[name](copy, tmp_path)
+        flip(path, path.stat().st_size // 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize("damage", ["missing", "added", "damaged manifest", "other schema", "no pack"])

@@ -119,6 +119,23 @@ def test_fewer_dimensions_of_a_vector_move_the_teacher(model, data):
     assert first_moved(*(keys_of(Recipe(dimensions=count, **stated)) for count in (None, 8))) == "teacher"
 
 
+def test_another_way_to_factorize_moves_the_stage_that_trains_what_is_factored(model, data):
+    stated = {"model": str(model), "data": str(data), "factorize": 0.5, **FIXED}
+    assert first_moved(*(keys_of(Recipe(factorize_by=way, **stated)) for way in ("svd", "tensor"))) == "distill"
+
+
+def test_a_training_by_need_and_one_of_as_many_epochs_are_two(model, data):
+    stated = {"model": str(model), "data": str(data), **FIXED}
+    keys = [keys_of(Recipe.read(stated | {"training": training}, "test")) for training in ({}, {"epochs": 40}, {"minutes": 60.0})]
+    assert first_moved(keys[0], keys[1]) == first_moved(keys[0], keys[2]) == "distill"
+
+
+def test_codes_of_vectors_are_made_behind_all_stages_of_the_same_files(model, data):
+    stated = {"model": str(model), "data": str(data), "task": "feature-extraction", **FIXED, "importance": "activation"}
+    none, int8, binary = (keys_of(Recipe(vectors=kind, **stated)) for kind in (None, "int8", "binary"))
+    assert first_moved(int8, binary) is None and {name: int8[name] for name in none} == none
+
+
 def test_another_adapter_and_another_base_move_the_teacher(model, data, tmp_path):
     make_model(tmp_path / "other", seed=1)
     query = "base_model.model.bert.encoder.layer.0.attention.self.query"

@@ -7,7 +7,8 @@ import pytest
 from fronts import front
 
 from edgepack.core.errors import EdgepackError
-from edgepack.measure.measurement import QUICK
+from edgepack.measure.machines.targets import Target
+from edgepack.measure.measurement import FULL, QUICK
 from edgepack.plan.command import composed_command
 from edgepack.plan.profile import load_profile
 from edgepack.plan.recipe import Recipe
@@ -33,6 +34,20 @@ def test_where_no_pack_can_be_built_an_error_says_why(tmp_path):
     candidate = SimpleNamespace(recipe=Recipe(model=str(tmp_path / "nowhere"), format="onnx"))
     with pytest.raises(EdgepackError, match="no pack of the front can be built"):
         builder.all_built([Final(1, 0, "", candidate)])
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "effort", "again"),
+    [("pi", "ssh://pi@one", QUICK, False), ("pi", "ssh://pi@two", QUICK, True), ("other", "ssh://pi@one", QUICK, True),
+     ("pi", "ssh://pi@one", FULL, True)],
+)  # fmt: skip
+def test_a_pack_that_waits_is_measured_again_where_another_machine_or_effort_is_asked_for(tmp_path, name, address, effort, again):
+    waiting = SimpleNamespace(
+        measurements=SimpleNamespace(target="pi", effort=QUICK), targets=[SimpleNamespace(target="pi", address="ssh://pi@one")]
+    )
+    target = Target(name=name, address=address)
+    builder = Builder(tmp_path / "packs", tmp_path / "cache", PI, tmp_path / "out", effort, target)
+    assert builder.is_measured(waiting, target) is not again
 
 
 def test_a_wish_that_no_pack_meets_leaves_the_front_without_a_pick(tmp_path):

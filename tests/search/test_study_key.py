@@ -1,14 +1,18 @@
 """The key of a study holds every input of its trials."""
 
 import os
+import shutil
 from dataclasses import replace
 
 import pytest
+from settings_tried import SETTINGS, changed_setting
 
 from edgepack.core.code_graph import modules_of
 from edgepack.core.errors import EdgepackError
+from edgepack.model.source import find_model
 from edgepack.pipeline.keys import kernel_environment, take_kernel_environment
 from edgepack.plan.profile import load_profile
+from edgepack.plan.recipe import Recipe
 from edgepack.search.candidates import Maker
 from edgepack.search.rungs import materials_of
 from edgepack.search.space import Dimension, Space
@@ -64,6 +68,33 @@ def test_other_threads_and_other_bytes_of_the_data_are_other_studies(maker, monk
     whole = maker.materials.whole
     resaved = replace(maker, materials=replace(maker.materials, whole=replace(whole, data=replace(whole.data, sha256="0" * 64))))
     assert study_key(resaved, SearchWish()) != before
+
+
+@pytest.mark.parametrize("name", [name for name, (value, _) in SETTINGS.items() if value is not None])
+def test_each_setting_that_a_search_keeps_fixed_is_another_study(maker, tiny, name, tmp_path):
+    stated = {"training": {}, "budget": {}, "columns": {}} | tiny.model_dump(exclude_unset=True)
+    changed = Recipe.read(changed_setting(stated, name, tmp_path), "test")
+    same = changed == tiny
+    other = replace(maker, space=replace(maker.space, base=changed))
+    assert (study_key(other, SearchWish()) == study_key(maker, SearchWish())) is same
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_other_bytes_of_the_model_are_another_study(maker, tiny, tmp_path, file):
+    folder = shutil.copytree(tiny.model, tmp_path / "model")
+    content = (folder / file).read_bytes()
+    (folder / file).write_bytes(content[:-1] + bytes([content[-1] ^ 1]) if file.endswith("safetensors") else b" " + content)
+    whole = replace(maker.materials.whole, source=find_model(str(folder)))
+    changed = replace(maker, materials=replace(maker.materials, whole=whole))
+    assert study_key(changed, SearchWish()) != study_key(maker, SearchWish())
+
+
+def test_another_device_budget_sampler_or_generation_is_another_study_and_more_trials_are_not(maker):
+    profile = maker.profile.model_copy(update={"budget": maker.profile.budget.model_copy(update={"file_mb": 1.0})})
+    keys = [study_key(maker, wish) for wish in (SearchWish(), SearchWish(sampler="random"), SearchWish(generation=3))]
+    keys += [study_key(replace(maker, profile=other), SearchWish()) for other in (profile, load_profile("phone"))]
+    assert len(set(keys)) == len(keys)
+    assert study_key(maker, SearchWish(trials=99)) == keys[0]
 
 
 def test_a_worker_takes_the_kernels_variables_of_its_search_and_no_others(monkeypatch):
