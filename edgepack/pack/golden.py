@@ -55,3 +55,9 @@ def read_golden(pack: Path) -> list[dict[str, Any]]:
         except ValidationError:
             raise EdgepackError(f"{path}:{number} is not a golden text", "build or copy the pack again") from None
     return entries
+
+
+def asks_pairs(pack: Path) -> bool:
+    """Whether most of a pack's golden texts are pairs, as a reranker's are."""
+    entries = [entry for entry in read_golden(pack) if entry.get("text")] if (pack / "golden.jsonl").is_file() else []
+    return 2 * sum(bool(entry.get("text_pair")) for entry in entries) > len(entries)

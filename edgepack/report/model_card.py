@@ -6,6 +6,7 @@ from pathlib import Path
 from edgepack.core.escape import Verbatim, visible
 from edgepack.core.files import write_atomically
 from edgepack.core.showing import without_folders
+from edgepack.pack.golden import asks_pairs
 from edgepack.pack.manifest import Manifest
 from edgepack.plan.formats import python_runtime
 from edgepack.report.write import rendered
@@ -16,6 +17,7 @@ _LIBRARIES = {"onnx": "onnx", "tflite": "tflite"}  # by the pack's format, as hu
 
 def write_model_card(folder: Path, manifest: Manifest) -> None:
     """Whole or not at all."""
+    example, _ = task_named(manifest.task).call_of(manifest.answers, len(manifest.labels), asks_pairs(folder))
     text = rendered(
         "model_card.md.j2",
         manifest=manifest,
@@ -23,7 +25,7 @@ def write_model_card(folder: Path, manifest: Manifest) -> None:
         source=without_folders(manifest.source.name),
         data=without_folders(manifest.data.name) if manifest.data else None,
         command=without_folders(manifest.command),
-        example=Verbatim(", ".join(json.dumps(text) for _, text in task_named(manifest.task).example)),
+        example=Verbatim(", ".join(json.dumps(text) for _, text in example)),
     )
     write_atomically(folder / "README.md", f"---\n{_metadata(manifest)}\n---\n{text}")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from edgepack.core.errors import EdgepackError
 from edgepack.core.escape import Verbatim, python, requirement
 from edgepack.core.resources import shipped
+from edgepack.pack.golden import asks_pairs
 from edgepack.pack.manifest import WEIGHT_CACHE
 from edgepack.plan.runtime import facts_in_python, python_runtimes
 from edgepack.ship.load import device_module
@@ -48,7 +49,7 @@ def write_package(shipment: Shipment, folder: Path, with_server: bool) -> Writte
     model = write_model(shipment, package / "model")
     pins = write_requirements(folder, requirements(shipment, with_server), LINUX if with_server else EVERYWHERE)
     sizes = (*model, code_bytes(package, "*.py"), *library_sizes(shipment, with_server))
-    context = first_call(shipment.manifest.task) | {"no_hashes": pins.problem, "hashes_for": pins.covers, "elsewhere": ELSEWHERE}
+    context = first_call(shipment) | {"no_hashes": pins.problem, "hashes_for": pins.covers, "elsewhere": ELSEWHERE}
     return Written(sizes=sizes, licences=fetched_licences(shipment, with_server), warnings=pins.warnings, context=context)
 
 
@@ -148,12 +149,12 @@ def fetched_licences(shipment: Shipment, with_server: bool) -> tuple[Carried, ..
     return tuple(Carried(what=line, licence=known[re.split("[=<>]", line)[0]], carried=False) for line in lines)
 
 
-def first_call(task: str) -> dict[str, Verbatim]:
+def first_call(shipment: Shipment) -> dict[str, Verbatim]:
     """For a README: a call as Python writes it, the same on the command line and as a request, and what to look at of the answer."""
-    asked = task_named(task)
-    texts = [f'"{text}"' for _, text in asked.example]
-    request = json.dumps(dict(asked.example))
-    shown = {"call": ", ".join(texts), "attribute": asked.answer_field, "shell": " ".join(texts), "request": request}
+    manifest = shipment.manifest
+    example, field = task_named(manifest.task).call_of(manifest.answers, len(manifest.labels), asks_pairs(shipment.pack))
+    texts = [f'"{text}"' for _, text in example]
+    shown = {"call": ", ".join(texts), "attribute": field, "shell": " ".join(texts), "request": json.dumps(dict(example))}
     return {name: Verbatim(code) for name, code in shown.items()}
 
 

@@ -88,6 +88,15 @@ def _soft_loss(outputs: torch.Tensor, batch: dict[str, torch.Tensor], soft: torc
     return divergence(outputs, soft, temperature).mean()
 
 
+_PAIR_EXAMPLE = (("text", "How many people live in Berlin?"), ("text_pair", "Berlin has 3.7 million inhabitants."))
+
+
+def _shown_call(answers: Mapping[str, Any] | None, labels: int, is_pair: bool) -> tuple[tuple[tuple[str, str], ...], str]:
+    """A number has no label, and of several labels the likeliest is not the answer."""
+    several = bool(answers and answers.get("multi_label"))
+    return _PAIR_EXAMPLE if is_pair else TASK.example, "chosen" if several else "score" if labels == 1 else TASK.answer_field
+
+
 class LabelAnswers(Frozen):
     """function: what makes scores of logits. multi_label: each label is decided by itself, by its threshold."""
 
@@ -272,6 +281,7 @@ TASK = Task(
     metric="accuracy",
     example=(("text", "turn on the light"),),
     answer_field="label",
+    shown_call=_shown_call,
     columns=partial(text_columns, with_label=True),
     row=text_row,
     row_of_text=lambda text: Row("", text=text),

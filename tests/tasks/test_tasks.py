@@ -17,7 +17,6 @@ from edgepack.model.quality import judge_outputs
 from edgepack.plan.recipe import Importance, Recipe
 from edgepack.plan.shape import read_shape, task_of
 from edgepack.plan.training_settings import Training, training_for
-from edgepack.ship.python_code import first_call
 from edgepack.tasks import all_tasks, task_named, task_names
 from edgepack.tasks.common.rows import Record, Row
 
@@ -82,7 +81,7 @@ def test_facts_are_such_as_their_readers_take(task):
     assert any(task.loss_weights.values()) and training_for(task.name, Training())
     assert (task.hard_targets is None) == (task.label_loss is None)
     assert task.hard_targets is not None or task.default_importance != "gradient"
-    assert all(text for _, text in task.example) and first_call(task.name)["attribute"] == task.answer_field
+    assert all(text for _, text in task.example)
 
 
 def test_rows_become_token_ids_that_lead_back_to_them(case):
@@ -177,3 +176,17 @@ def test_outputs_follow_the_pieces_where_a_vocabulary_is_cut(case):
         same |= {int(index): int(index) for output in outputs for index in task.choices(output)}
     for output, aligned in zip(outputs, task.aligned(outputs, features, features, same), strict=True):
         assert np.array_equal(output, aligned)
+
+
+@pytest.mark.parametrize(
+    ("answers", "labels", "is_pair", "texts", "field"),
+    [
+        ({"multi_label": False}, 3, False, 1, "label"),
+        ({"multi_label": True}, 3, False, 1, "chosen"),
+        ({"multi_label": False}, 1, True, 2, "score"),
+        (None, 2, True, 2, "label"),
+    ],
+)
+def test_a_readme_asks_what_the_pack_reads_and_shows_what_it_decides(answers, labels, is_pair, texts, field):
+    example, shown = task_named("text-classification").call_of(answers, labels, is_pair)
+    assert [name for name, _ in example] == ["text", "text_pair"][:texts] and shown == field

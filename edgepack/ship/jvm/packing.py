@@ -101,7 +101,7 @@ def java_licences(shipment: Shipment, release: ChosenRelease) -> tuple[Carried, 
 def java_context(shipment: Shipment, release: ChosenRelease) -> dict[str, object]:
     """Names for the templates of every module of Java."""
     task = shipment.manifest.task
-    asked = first_call(task)
+    asked = first_call(shipment)
     return {
         "package": shipment.package,
         "group": shipment.package.rpartition(".")[0],

@@ -134,7 +134,7 @@ def _parity(shipment: Shipment) -> str:
 
 def _first_call(shipment: Shipment) -> tuple[Verbatim, Verbatim]:
     """For a README: a call as JavaScript writes it, and what to look at of the answer."""
-    call = first_call(shipment.manifest.task)
+    call = first_call(shipment)
     return Verbatim(f"await model.ask({call['call']})"), call["attribute"]
 
 

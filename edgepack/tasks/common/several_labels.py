@@ -32,7 +32,8 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 def logit(scores: np.ndarray) -> np.ndarray:
     """The inverse of the sigmoid, as far as float64 tells scores from 0 and 1."""
     inner = np.clip(np.asarray(scores, dtype=float), np.finfo(float).tiny, 1 - np.finfo(float).epsneg)
-    return np.log(inner) - np.log1p(-inner)
+    logits: np.ndarray = np.log(inner) - np.log1p(-inner)
+    return logits
 
 
 def decide(outputs: Outputs, thresholds: Sequence[float]) -> list[tuple[int, ...]]:

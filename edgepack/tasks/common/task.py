@@ -167,6 +167,9 @@ class Task:
 
     library: Library | None = None  # that users of such models run; a build compares with it first
 
+    # Of what a pack states, how many labels it has and whether its texts are pairs: its own example and field in place of those above.
+    shown_call: Callable[[Mapping[str, Any] | None, int, bool], tuple[tuple[tuple[str, str], ...], str]] | None = None
+
     # What modules of apps do of it.
     java_method: str | None = None  # that an Android module's class answers by; None: it does not
     in_browsers: bool = False  # whether the web module does it
@@ -201,6 +204,10 @@ class Task:
     def names_labels(self) -> bool:
         """Whether the model's config names the labels."""
         return self.head_outputs is None
+
+    def call_of(self, answers: Mapping[str, Any] | None, labels: int, is_pair: bool) -> tuple[tuple[tuple[str, str], ...], str]:
+        """What a README asks a pack, and the field of the answer that it shows. answers: as the pack states them."""
+        return self.shown_call(answers, labels, is_pair) if self.shown_call else (self.example, self.answer_field)
 
 
 def check_tokens(features: Sequence[Features], rows: Sequence[Row]) -> None:
