@@ -88,7 +88,7 @@ def _soft_loss(outputs: torch.Tensor, batch: dict[str, torch.Tensor], soft: torc
     return divergence(outputs, soft, temperature).mean()
 
 
-_PAIR_EXAMPLE = (("text", "How many people live in Berlin?"), ("text_pair", "Berlin has 3.7 million inhabitants."))
+_PAIR_EXAMPLE = (("text", "How many people live in Berlin?"), ("pair", "Berlin has 3.7 million inhabitants."))
 
 
 def _shown_call(answers: Mapping[str, Any] | None, labels: int, is_pair: bool) -> tuple[tuple[tuple[str, str], ...], str]:
