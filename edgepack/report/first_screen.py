@@ -9,6 +9,7 @@ from edgepack.pack.manifest import Manifest
 from edgepack.plan.command import composed_command
 from edgepack.plan.cost_model import Prediction, predict
 from edgepack.plan.precision import exported_precision
+from edgepack.plan.runtime import runtime_facts
 from edgepack.report.figures import figure, measured_here
 from edgepack.report.ladder import score_text
 from edgepack.report.records import Check, Holds, Tile, TileName, Verdict
@@ -20,9 +21,15 @@ TILES: Final[dict[TileName, tuple[str, str]]] = {
     "score_drop": ("Quality lost", "points"),
 }
 
+_LEAST_CHANGE = 1.02
 BETTER: Final = {"file_mb": "smaller", "latency_ms": "faster", "ram_mb": "less"}
 WORSE: Final = {"file_mb": "larger", "latency_ms": "slower", "ram_mb": "more"}
 VERDICTS: Final[dict[Verdict, str]] = {"fits": "fits", "over budget": "over budget", "not measured": "not measured on the device"}
+PURPOSES: Final[dict[Verdict, str]] = {  # what the next command is for
+    "fits": "make a module for an app",
+    "over budget": "build it again, smaller or with other settings",
+    "not measured": "measure it on the device itself",
+}
 HOLDS: Final[dict[Holds, str]] = {
     "yes": "within the limit",
     "likely": "likely within the limit",
@@ -57,6 +64,25 @@ def tiles_of(manifest: Manifest, measurement: Measurement | None, checks: Sequen
         yield tile.model_copy(update=_before(name, manifest, before, after))
 
 
+def change_in_words(tile: Tile) -> str | None:
+    """How often smaller, faster or less, or the other way; a change of less than 2 % is none. None where it is not known."""
+    if tile.times is None:
+        return None
+    factor = max(tile.times, 1 / tile.times)
+    if factor < _LEAST_CHANGE:
+        return "the same as before"
+    return f"{factor:.3g} times {BETTER[tile.name] if tile.times > 1 else WORSE[tile.name]}"
+
+
+def limit_in_words(tile: Tile) -> str | None:
+    """Whether the limit holds, as far as that is known."""
+    if tile.holds is None or tile.limit is None:
+        return None
+    unit = TILES[tile.name][1]
+    stated = f"{tile.limit:.3g} {unit.removesuffix('s') if tile.limit == 1 else unit}"
+    return f"not known; the limit is {stated}" if tile.holds == "unknown" else f"{HOLDS[tile.holds]} of {stated}"
+
+
 def verdict_sentence(verdict: Verdict, checks: Sequence[Check], device: str) -> str:
     """One sentence in plain words."""
     over = [check for check in checks if check.ok is False]
@@ -81,12 +107,17 @@ def next_command(manifest: Manifest, verdict: Verdict, checks: Sequence[Check]) 
     if verdict == "fits":
         return "edgepack ship PACK --for PLATFORM --out module"
     if verdict == "not measured":
-        return "edgepack measure PACK --on ssh://user@device"
+        return f"edgepack measure PACK --on {_address(manifest)}"
     flags = next((check.next_flags for check in checks if check.ok is False and check.next_flags), None)
     if flags is None:
         return None
     recipe = manifest.recipe.model_copy(update={"model": "MODEL", "data": "DATA" if manifest.recipe.data else None})
     return without_folders(composed_command(recipe, manifest.profile, instead=flags))
+
+
+def _address(manifest: Manifest) -> str:
+    """Of such a device: a browser's, a phone's, or a board's."""
+    return runtime_facts(manifest.plan.runtime).measured_on or ("adb://" if manifest.profile.min_sdk else "ssh://user@device")
 
 
 def _teacher(manifest: Manifest) -> Prediction:
@@ -118,8 +149,8 @@ def _what(name: TileName, manifest: Manifest) -> str:
         return "at the peak, beside the empty runtime"
     score, teacher = manifest.ladder[-1].score, manifest.ladder[0].score
     if score is None or teacher is None:
-        return "no test data was given, so nobody knows"
-    return f"{score.metric.replace('_', ' ')} {score_text(teacher.value)} before, {score_text(score.value)} after"
+        return "no test data was given: build with --data, and it is measured"
+    return f"of 100; {score.metric.replace('_', ' ')} {score_text(teacher.value)} before, {score_text(score.value)} after"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -91,7 +91,7 @@ def _headline(verdict: Verdict, checks: tuple[Check, ...], manifest: Manifest, m
     if verdict == "fits":
         partly = [check.name for check in checks if check.origin == "predicted"]
         return f"Every budget of {device} holds, measured on the device." + (
-            f" A part of {', '.join(partly)} is predicted." if partly else ""
+            f" A part of {', '.join(BUDGETS[name][0] for name in partly)} is predicted." if partly else ""
         )
     where = "no machine measured the pack" if measurement is None else f"the pack was measured on {measurement.where}"
     groups = {
@@ -100,7 +100,7 @@ def _headline(verdict: Verdict, checks: tuple[Check, ...], manifest: Manifest, m
         "Likely to fit, but the prediction may be off by more": [check.name for check in checks if check.holds == "likely"],
         "Not known": [check.name for check in checks if check.ok is None and check.holds != "likely"],
     }
-    parts = [f"{what}: {', '.join(names)}." for what, names in groups.items() if names]
+    parts = [f"{what}: {', '.join(BUDGETS[name][0] for name in names)}." for what, names in groups.items() if names]
     return " ".join([f"No {device} measured it: {where}.", *parts])
 
 

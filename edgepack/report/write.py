@@ -13,7 +13,7 @@ from edgepack.measure.ops import OpProfile
 from edgepack.pack.attempts import Attempt
 from edgepack.pack.manifest import REPORT_FILES, StageRecord
 from edgepack.report.charts import Bar, Line, bars, lines
-from edgepack.report.first_screen import BETTER, HOLDS, TILES, VERDICTS, WORSE
+from edgepack.report.first_screen import HOLDS, PURPOSES, TILES, VERDICTS, change_in_words, limit_in_words
 from edgepack.report.ladder import factors_chart, quality_charts, score_text, weakest
 from edgepack.report.records import BUDGETS, Report
 
@@ -59,6 +59,8 @@ def rendered(template: str, **context: Any) -> str:
         "score": score_text,
         "tokens_per_s": tokens_per_s,
         "coded": _coded,
+        "change": change_in_words,
+        "limit": limit_in_words,
         "budget_name": lambda name: BUDGETS[name][0],
     }
     return templates.rendered("edgepack.report", template, context, filters)
@@ -71,8 +73,7 @@ def _render(template: str, report: Report, **more: Any) -> str:
         "holds": HOLDS,
         "colours": _COLOURS,
         "verdicts": VERDICTS,
-        "better": BETTER,
-        "worse": WORSE,
+        "purposes": PURPOSES,
     }
     return rendered(template, report=report, weakest=weakest(report.ladder), headings=_HEADINGS, **words, **more)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from edgepack.core.showing import without_folders
 from edgepack.report.charts import Bar, Line, bars, lines
 from edgepack.report.records import BUDGETS
 from edgepack.report.scatter import Dot, scatter
@@ -28,6 +29,7 @@ def page(front: Front) -> str:
     return rendered(
         "front.html.j2",
         front=front,
+        model=without_folders(front.model) if front.model else None,
         headline=headline(front),
         origins=origins(front),
         charts=[_chart(front, name) for name in COSTS],

@@ -1,0 +1,32 @@
+"""The words of a report's first screen, for figures of every kind."""
+
+import pytest
+
+from edgepack.report.first_screen import change_in_words, limit_in_words
+from edgepack.report.records import Tile
+
+
+def tile(**more) -> Tile:
+    empty = {"origin": None, "where": "", "error": None, "before": None, "before_origin": None, "times_origin": None, "what": ""}
+    return Tile(**(empty | {"name": "latency_ms", "value": None, "times": None, "limit": None, "holds": None} | more))
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [(None, None), (1.0, "the same as before"), (0.99, "the same as before"), (2.41, "2.41 times faster"), (0.5, "2 times slower")],
+)
+def test_a_change_is_told_in_words_and_none_is_none(times, words):
+    assert change_in_words(tile(times=times)) == words
+
+
+@pytest.mark.parametrize(
+    ("holds", "limit", "words"),
+    [
+        ("yes", 2.0, "within the limit of 2 points"),
+        ("unknown", 1.0, "not known; the limit is 1 point"),
+        ("no", 1.0, "over the limit of 1 point"),
+        (None, None, None),
+    ],
+)
+def test_a_limit_is_told_in_words(holds, limit, words):
+    assert limit_in_words(tile(name="score_drop", holds=holds, limit=limit)) == words
