@@ -13,6 +13,7 @@ from edgepack.plan.runtime import runtime_facts
 from edgepack.report.figures import figure, measured_here
 from edgepack.report.ladder import score_text
 from edgepack.report.records import Check, Holds, Tile, TileName, Verdict
+from edgepack.tasks import task_named
 
 TILES: Final[dict[TileName, tuple[str, str]]] = {
     "file_mb": ("File size", "MB"),
@@ -37,6 +38,12 @@ HOLDS: Final[dict[Holds, str]] = {
     "no": "over the limit",
     "unknown": "not known",
 }
+
+
+def tile_titles(task: str) -> dict[TileName, tuple[str, str]]:
+    """What each figure is called, and its unit: a model that writes text is timed by the token."""
+    decodes = task_named(task).decodes
+    return TILES | ({"latency_ms": ("Time for one token", "ms")} if decodes else {})
 
 
 def tiles_of(manifest: Manifest, measurement: Measurement | None, checks: Sequence[Check]) -> Iterator[Tile]:
@@ -100,7 +107,7 @@ def verdict_sentence(verdict: Verdict, checks: Sequence[Check], device: str) -> 
 
 
 def next_command(manifest: Manifest, verdict: Verdict, checks: Sequence[Check]) -> str | None:
-    """PACK stands for the pack's folder, MODEL and DATA for what it was built from, PLATFORM for android, linux, python or web.
+    """PACK stands for the pack's folder, MODEL and DATA for what it was built from, PLATFORM for android, deb, jvm, linux, python or web.
 
     None where no command would help.
     """
@@ -143,7 +150,11 @@ def _what(name: TileName, manifest: Manifest) -> str:
     if name == "file_mb":
         return "what an app downloads"
     if name == "latency_ms":
-        unit = f"one token after {length} others" if manifest.predictions.first_token_ms is not None else f"a text of {length} tokens"
+        unit = (
+            f"a token is a word or a part of one; this one comes after {length} others"
+            if manifest.predictions.first_token_ms is not None
+            else f"a text of {length} tokens"
+        )
         return f"{unit}, {cores} cores; 9 of 10 are faster"
     if name == "ram_mb":
         return "at the peak, beside the empty runtime"

@@ -13,7 +13,7 @@ from edgepack.measure.ops import OpProfile
 from edgepack.pack.attempts import Attempt
 from edgepack.pack.manifest import REPORT_FILES, StageRecord
 from edgepack.report.charts import Bar, Line, bars, lines
-from edgepack.report.first_screen import HOLDS, PURPOSES, TILES, VERDICTS, change_in_words, limit_in_words
+from edgepack.report.first_screen import HOLDS, PURPOSES, VERDICTS, change_in_words, limit_in_words, tile_titles
 from edgepack.report.ladder import factors_chart, quality_charts, score_text, weakest
 from edgepack.report.records import BUDGETS, Report
 
@@ -69,7 +69,7 @@ def rendered(template: str, **context: Any) -> str:
 def _render(template: str, report: Report, **more: Any) -> str:
     words = {
         "budgets": BUDGETS,
-        "tiles": TILES,
+        "tiles": tile_titles(report.task),
         "holds": HOLDS,
         "colours": _COLOURS,
         "verdicts": VERDICTS,
