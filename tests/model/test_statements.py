@@ -1,6 +1,7 @@
 """What a sentence-transformers folder or an adapter states: the same vectors as the library's own parts give, also from a checkpoint."""
 
 import json
+from importlib import import_module
 
 import pytest
 import torch
@@ -17,6 +18,15 @@ from edgepack.model.checkpoint import load_checkpoint, load_tokenizer, save_chec
 from edgepack.model.prompt_tokens import tokens_of_prompts
 from edgepack.model.sentence_head import SentenceHead, normalized
 from edgepack.model.source import find_model
+from edgepack.model.statements import (
+    dense_config,
+    generation_config,
+    modules_json,
+    pooling_config,
+    sentence_bert_config,
+    splade_config,
+    tokenizer_config,
+)
 from edgepack.model.statements.cross_encoder import read_activation
 from edgepack.model.statements.sentence_record import Normalize, Pooling, SentenceStatement
 from edgepack.tasks import task_named
@@ -25,6 +35,7 @@ from edgepack.tasks.common.similarity import PromptTokens
 
 MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 TASK = task_named("feature-extraction")
+FORCED = {"clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output": True}
 
 
 def write(path, content):
@@ -97,6 +108,27 @@ def test_a_prompt_that_grows_together_with_the_text_is_refused():
 
     with pytest.raises(EdgepackError, match="the tokens of the prompt 'query' depend on the text"):
         tokens_of_prompts(Letters(), {"query": "find: "}, "model")
+
+
+@pytest.mark.parametrize(
+    ("part", "known"),
+    [
+        ("base.modules.transformer.Transformer", sentence_bert_config._KNOWN),
+        ("sentence_transformer.modules.pooling.Pooling", pooling_config._KNOWN),
+        ("base.modules.dense.Dense", dense_config._KNOWN),
+        ("sparse_encoder.modules.splade_pooling.SpladePooling", splade_config._KNOWN),
+        ("sentence_transformer.modules.layer_norm.LayerNorm", ("dimension",)),
+    ],
+)
+def test_every_key_that_the_installed_library_writes_is_known(part, known):
+    module, _, name = part.rpartition(".")
+    assert set(getattr(import_module(f"sentence_transformers.{module}"), name).config_keys) <= set(known)
+
+
+def test_every_part_of_the_installed_library_is_read_or_refused_by_a_reason():
+    parts = [import_module(f"sentence_transformers.{kind}.modules").__all__ for kind in ("base", "sentence_transformer", "sparse_encoder")]
+    known = {*modules_json._REFUSED, *modules_json._READERS, *modules_json._TRANSFORMERS, "Dropout"}
+    assert {name for names in parts for name in names} - known <= {"Module", "InputModule"}
 
 
 def test_vectors_that_would_overflow_fp16_are_made_1_long():
@@ -255,3 +287,21 @@ def test_a_tokenizer_that_the_library_stumbles_over_is_named(tmp_path):
     (tmp_path / "tokenizer.json").write_text('{"model": 3}')
     with pytest.raises(EdgepackError, match="no tokenizer in .*KeyError"):
         load_tokenizer(tmp_path)
+
+
+def test_every_key_of_the_installed_generation_config_is_reproduced_refused_or_without_effect():
+    from transformers import GenerationConfig
+
+    stated = {key for key in vars(GenerationConfig()) if not key.startswith("_")}
+    assert stated <= {*generation_config.REPRODUCED, *generation_config.REFUSED, *generation_config.WITHOUT_EFFECT}
+
+
+@pytest.mark.parametrize(("kind", "more", "is_refused"), [("BPE", {}, False), ("Unigram", {}, True), ("BPE", FORCED, True)])
+def test_blanks_that_the_library_takes_out_of_a_written_text_are_refused(tmp_path, kind, more, is_refused):
+    write(tmp_path / "tokenizer_config.json", {"clean_up_tokenization_spaces": True} | more)
+    write(tmp_path / "tokenizer.json", {"model": {"type": kind}})
+    if is_refused:
+        with pytest.raises(EdgepackError, match="clean_up_tokenization_spaces = True"):
+            tokenizer_config.check_written_text(tmp_path)
+    else:
+        tokenizer_config.check_written_text(tmp_path)

@@ -24,7 +24,7 @@ _REFUSED: dict[str, tuple[tuple[Any, ...], str, str]] = {
     "position_embedding_type": ((None, "absolute"), "transformers 5 computes absolute ones", "give a model that has those"),
 }  # fmt: skip
 _OF_ENCODERS = {"is_decoder": ((None, False), "an encoder that sees no later token is not reproduced", "set it to false")}
-_ROTATIONS = ("default", "linear", "llama3", "yarn")  # by which each position is always turned alike
+_BY_LENGTH = ("dynamic", "longrope", "su")  # how positions are turned depends on the text; a file has that fixed
 _POSITIVE = ("layer_norm_eps", "rms_norm_eps", "norm_eps", "layer_norm_epsilon", "rope_theta")
 _ACTIVATIONS = ("hidden_act", "hidden_activation", "activation", "activation_function", "classifier_activation")
 
@@ -50,9 +50,9 @@ def _check_rotation(key: str, stated: Any, place: str) -> None:
     if not isinstance(stated, Mapping):
         return
     kind = stated.get("rope_type", stated.get("type", "default"))
-    if isinstance(kind, str) and kind not in _ROTATIONS:
+    if kind in _BY_LENGTH:
         why = "such positions depend on the length of the text, and a file has them fixed"
-        raise refusal(place, f"{key}.rope_type", kind, why, f"give a model with one of {', '.join(_ROTATIONS)}")
+        raise refusal(place, f"{key}.rope_type", kind, why, "give a model with rope_type default, linear, llama3 or yarn")
     for name, part in stated.items():
         if isinstance(part, Mapping):
             _check_rotation(f"{key}.{name}", part, place)
