@@ -22,10 +22,10 @@ LEVELS = {
 }
 
 
-def open_file(weights, settings, threads, careful=False, profile=None, providers=("CPUExecutionProvider",)):
+def open_file(weights, settings, threads, careful=False, profile=None, providers=("CPUExecutionProvider",), plug_in=None):
     """A session with the pack's own `settings`. weights: weight_source.Weights. profile: where the runtime's profiler writes to.
 
-    providers: the first is asked first.
+    providers: the first is asked first. plug_in: a function that has the options ask for providers, in their place.
 
     careful: compute u8 x s8 products without saturation. The runtime then turns s8 weights to u8 as it loads, so such a session
     is for answers, not for timing.
@@ -50,7 +50,10 @@ def open_file(weights, settings, threads, careful=False, profile=None, providers
     if weights.expanded is not None:
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(weights.expanded))
         model = weights.model.read_bytes()  # of a graph by its path, the runtime looks for weights beside it alone
-    session = onnxruntime.InferenceSession(model, options, providers=list(providers), disabled_optimizers=disabled)
+    if plug_in:
+        plug_in(options)
+    named = {} if plug_in else {"providers": list(providers)}  # onnxruntime takes one or the other
+    session = onnxruntime.InferenceSession(model, options, disabled_optimizers=disabled, **named)
     weights.forget()  # the session has what it needs of them
     return session
 

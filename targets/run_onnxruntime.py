@@ -15,6 +15,7 @@ import counting  # noqa: E402
 import generation  # noqa: E402
 import machine  # noqa: E402
 import onnxruntime_ops  # noqa: E402
+import plugin_providers  # noqa: E402
 import protocol  # noqa: E402
 import text_times  # noqa: E402
 from feeds import random_text  # noqa: E402
@@ -63,13 +64,28 @@ def ops(folder, manifest, job, _) -> dict:
 def _profiled(weights, settings, threads, profile, providers):
     available = open_onnxruntime.onnxruntime.get_available_providers()
     for name in providers:
-        if name not in available:
+        if name not in available and not plugin_providers.installed(name):
             raise protocol.Refused(
                 "this onnxruntime has no {}; it has {}".format(name, ", ".join(available)),
                 "install a build that has it, such as onnxruntime-openvino or onnxruntime-qnn, or leave it out of --providers",
             )
+    plugged = [name for name in providers if plugin_providers.installed(name)]
+    if plugged and plugged != providers:
+        raise protocol.Refused(
+            "{} comes as a package of its own and is asked alone, not beside {}".format(
+                ", ".join(plugged), ", ".join(name for name in providers if name not in plugged)
+            ),
+            "measure twice, with one of them in --providers each time",
+        )
+
+    def plug_in(options) -> None:
+        for name in plugged:
+            plugin_providers.add(open_onnxruntime.onnxruntime, options, name)
+
     try:
-        session = open_onnxruntime.open_file(weights, settings, threads, profile=profile, providers=[*providers, CPU])
+        session = open_onnxruntime.open_file(
+            weights, settings, threads, profile=profile, providers=[*providers, CPU], plug_in=plug_in if plugged else None
+        )
     except Exception as error:  # a provider's own errors have no common class
         if not providers:
             raise
