@@ -77,6 +77,15 @@ def module_sha256() -> str:
     return digest.hexdigest()
 
 
+def whole_code_sha256() -> str:
+    """One hash for all code of edgepack, and for what it runs on devices: equal on machines where the same input gives the same result."""
+    digest = hashlib.sha256()
+    for folder in (_PACKAGE, shipped("targets")):
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(f"{path.relative_to(folder).as_posix()}:{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
 def _imported_names(path: Path) -> list[str]:
     names: list[str] = []
     for node in ast.walk(ast.parse(path.read_bytes())):

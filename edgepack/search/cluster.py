@@ -8,7 +8,6 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,21 +17,24 @@ from edgepack.core.progress import say
 from edgepack.pipeline.keys import kernel_environment, take_kernel_environment
 from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
+from edgepack.search.cluster_nodes import ANSWER_S, card_mb_of, check_versions
+from edgepack.search.placement import CORES, Needs, Place, places_of, trains
 from edgepack.search.pool import GoesOn, Task, always
 from edgepack.search.rungs import materials_of
 from edgepack.search.trials import Bench, Outcome
 
 _ATTEMPTS = 2  # of a trial: the second where its machine ended
-_CORES = 1.0  # of a worker
 _CONNECT_S = 10.0
-_ANSWER_S = 600.0  # within which each machine has to say which edgepack it has: a busy one starts a process slowly
 
 
 class Worker:
     """Lives on a machine of the cluster."""
 
-    def __init__(self, recipe: Recipe, profile: Profile, cache: str, environment: dict[str, str]) -> None:
+    def __init__(self, recipe: Recipe, profile: Profile, cache: str, environment: dict[str, str], hides_gpus: bool) -> None:
+        """hides_gpus: this worker has no part of a GPU, and its machine may have some, which others work on."""
         take_kernel_environment(environment)  # before torch is loaded: Ray sets OMP_NUM_THREADS where nobody has
+        if hides_gpus:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self.bench = Bench(materials_of(recipe), profile, Path(cache))
 
     def ready(self) -> None:
@@ -44,14 +46,16 @@ class Worker:
 
 @dataclass
 class Cluster:
-    """`workers` actors. address: of the cluster, or `auto` for the one that this machine belongs to."""
+    """`workers` actors. needs: of one of them. address: of the cluster, or `auto` for the one that this machine belongs to."""
 
     recipe: Recipe
     profile: Profile
     cache: Path
     workers: int
     address: str
-    idle: list[Any] = field(default_factory=list, init=False)
+    needs: Needs
+    idle: list["_Seat"] = field(default_factory=list, init=False)
+    has_gpus: bool = field(default=False, init=False)
 
     def __enter__(self) -> "Cluster":
         ray = _ray()
@@ -75,11 +79,12 @@ class Cluster:
 
     def _begin(self, ray: Any) -> None:
         """Workers that have loaded model and data. EdgepackError: one of them cannot, so every trial would fail."""
-        room = max(1, int(ray.cluster_resources().get("CPU", 0) // _CORES))
-        if room < self.workers:
-            say(f"the Ray cluster has room for {room} workers, not for {self.workers}")
-        self.idle = [self._worker() for _ in range(min(room, self.workers))]
-        ready, _ = ray.wait([worker.ready.remote() for worker in self.idle], num_returns=len(self.idle), timeout=_ANSWER_S)
+        places = places_of(ray.nodes(), self.needs, self.workers, card_mb_of(ray))
+        if len(places) < self.workers:
+            say(f"the Ray cluster has room for {len(places)} workers, not for {self.workers}")
+        self.has_gpus = any(place.gpus for place in places)
+        self.idle = [self._seat(place) for place in places]
+        ready, _ = ray.wait([seat.worker.ready.remote() for seat in self.idle], num_returns=len(self.idle), timeout=ANSWER_S)
         try:
             ray.get(ready)
         except ray.exceptions.RayError as error:
@@ -89,7 +94,7 @@ class Cluster:
             ) from None
         if not ready:
             raise EdgepackError(
-                f"no worker of the Ray cluster has begun within {_ANSWER_S:.0f} s", "look at `ray status`, or leave --ray out"
+                f"no worker of the Ray cluster has begun within {ANSWER_S:.0f} s", "look at `ray status`, or leave --ray out"
             )
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -97,46 +102,79 @@ class Cluster:
 
     def outcomes(self, tasks: Sequence[Task], goes_on: GoesOn = always) -> Iterator[tuple[int, Outcome]]:
         """A worker that ends takes nothing but its trial's work with it: the trial runs once more, on another."""
-        running: dict[Any, tuple[int, int, Any]] = {}
+        running: dict[Any, tuple[int, int, _Seat]] = {}
         try:
             yield from self._outcomes(tasks, goes_on, running)
         finally:  # whoever asks for no more outcomes gets new workers for the next ones
-            for _, _, actor in running.values():
-                _ray().kill(actor)
-                self.idle.append(self._worker())
+            for _, _, seat in running.values():
+                _ray().kill(seat.worker)
+                self.idle.append(self._seat(seat.place))
 
-    def _outcomes(self, tasks: Sequence[Task], goes_on: GoesOn, running: dict[Any, tuple[int, int, Any]]) -> Iterator[tuple[int, Outcome]]:
+    def _outcomes(
+        self, tasks: Sequence[Task], goes_on: GoesOn, running: dict[Any, tuple[int, int, "_Seat"]]
+    ) -> Iterator[tuple[int, Outcome]]:
         ray = _ray()
         left = [(index, 1) for index in range(len(tasks))]
         while left or running:
-            while left and self.idle:
-                (index, attempt), actor = left.pop(0), self.idle.pop(0)
-                running[actor.outcome.remote(*tasks[index])] = (index, attempt, actor)
+            for index, attempt, seat in self._seated(tasks, left):
+                running[seat.worker.outcome.remote(*tasks[index])] = (index, attempt, seat)
             (done,), _ = ray.wait(list(running), num_returns=1)
-            index, attempt, actor = running.pop(done)
+            index, attempt, seat = running.pop(done)
             try:
                 outcome = ray.get(done)
             except ray.exceptions.RayActorError:
-                if not self.idle and not running:  # the others take over what it has left
-                    self.idle.append(self._worker())
+                self._take_over(ray, seat.place, [each for *_, each in running.values()])
                 say(f"the machine of a trial ended; {'the trial runs again' if attempt < _ATTEMPTS else 'the trial is given up'}")
                 if attempt < _ATTEMPTS:
                     left.append((index, attempt + 1))
                     continue
                 outcome = Outcome(seconds=0.0, failure="the machines that ran this trial ended", lost=True)
             else:
-                self.idle.append(actor)
+                self.idle.append(seat)
             yield index, outcome
             if not goes_on():
                 left.clear()
 
-    def _worker(self) -> Any:
-        return (
-            _ray()
-            .remote(Worker)
-            .options(num_cpus=_CORES, max_restarts=0)
-            .remote(self.recipe, self.profile, str(self.cache), kernel_environment())
-        )
+    def _take_over(self, ray: Any, ended: Place, busy: Sequence["_Seat"]) -> None:
+        """Lets the other workers do what one that ended has left; where they cannot, a new one begins."""
+        if any(seat.place.gpus >= ended.gpus for seat in (*self.idle, *busy)):
+            return
+        if ended.gpus and ray.cluster_resources().get("GPU", 0.0) < ended.gpus:
+            say("the last GPU of the Ray cluster is gone: its trials go on without one")
+            self.has_gpus = False
+            ended = Place("", 0.0)
+        if ended.gpus or not (self.idle or busy):
+            self.idle.append(self._seat(Place("", ended.gpus)))
+
+    def _seated(self, tasks: Sequence[Task], left: list[tuple[int, int]]) -> Iterator[tuple[int, int, "_Seat"]]:
+        """Trials that can begin now, each with a worker. Trials that train nothing go where no GPU is, as long as one is idle there."""
+        for index, attempt in list(left):
+            recipe, _ = tasks[index]
+            fitting = [seat for seat in self.idle if seat.place.takes(recipe, self.has_gpus)]
+            if fitting:
+                seat = fitting[0] if trains(recipe) else min(fitting, key=lambda each: each.place.gpus)
+                self.idle.remove(seat)
+                left.remove((index, attempt))
+                yield index, attempt, seat
+
+    def _seat(self, place: Place) -> "_Seat":
+        """A new worker. place: on any machine where the name is empty, or that machine has ended."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        wish = {"num_cpus": CORES, "num_gpus": place.gpus, "memory": self.needs.memory_mb * 1e6, "max_restarts": 0}
+        if place.node:
+            wish["scheduling_strategy"] = NodeAffinitySchedulingStrategy(place.node, soft=True)
+        hides_gpus = self.has_gpus and not place.gpus
+        worker = _ray().remote(Worker).options(**wish).remote(self.recipe, self.profile, str(self.cache), kernel_environment(), hides_gpus)
+        return _Seat(worker, place)
+
+
+@dataclass(frozen=True)
+class _Seat:
+    """A worker, and where it lives."""
+
+    worker: Any
+    place: Place
 
 
 def _check_address(address: str) -> None:
@@ -144,41 +182,6 @@ def _check_address(address: str) -> None:
     host, colon, port = address.rpartition(":")
     if colon and "://" not in address:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
-
-
-def check_versions(ray: Any) -> None:
-    """EdgepackError names a machine of the cluster that has another edgepack than this one."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    here = version("edgepack")
-    asked = {}
-    for node in ray.nodes():
-        if node["Alive"]:
-            strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            asked[node["NodeManagerHostname"], node["NodeID"]] = (
-                ray.remote(_edgepack_version).options(num_cpus=0, scheduling_strategy=strategy).remote()
-            )
-    for (name, node_id), answer in asked.items():
-        try:
-            there = ray.get(answer, timeout=_ANSWER_S)
-        except ray.exceptions.TaskUnschedulableError:
-            continue  # the machine has left the cluster meanwhile
-        except ray.exceptions.GetTimeoutError:
-            raise EdgepackError(
-                f"the machine {name} ({node_id[:8]}) of the Ray cluster has not answered within {_ANSWER_S:.0f} s",
-                "look at `ray status`, or leave --ray out",
-            ) from None
-        except ray.exceptions.RayError as error:
-            there = f"nothing that can be loaded ({type(error).__name__})"
-        if there != here:
-            raise EdgepackError(
-                f"the machine {name} ({node_id[:8]}) of the Ray cluster has edgepack {there}, and this one has {here}",
-                "install the same edgepack on all machines of the cluster, or leave --ray out",
-            )
-
-
-def _edgepack_version() -> str:
-    return version("edgepack")
 
 
 def _ray() -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from edgepack.core.cache import key_of
 from edgepack.core.errors import EdgepackError
-from edgepack.core.progress import bar, hushed, say
+from edgepack.core.progress import hushed, say
 from edgepack.measure.machines.targets import Target, transport
 from edgepack.measure.measurement import Effort
 from edgepack.pack.manifest import Manifest, check_files, read_manifest
@@ -61,23 +61,6 @@ class Builder:
         """What builds the pack again."""
         parts = ["edgepack", "build", "--recipe", str(self.out / f"{number}.toml")]
         return shlex.join([*parts, "--out", f"packs/{self.profile.name}-{number}"])
-
-    def all_built(self, finals: Sequence[Final]) -> list[tuple[Final, Manifest, Report]]:
-        """Those of the finals that can be built; the others are said. EdgepackError: none can, so an earlier front stays as it is."""
-        built, reasons = [], []
-        with bar("build the front", len(finals)) as progress:
-            for final in finals:
-                progress.rename(f"build pack {final.number} of {len(finals)}")
-                try:
-                    built.append((final, *self.built(final)))
-                    say(f"pack {final.number}: {final.candidate.plan.student.name()} in {final.candidate.plan.precision}")
-                except EdgepackError as error:
-                    reasons.append(error)
-                    say(f"pack {final.number} cannot be built: {error.problem}\n  fix: {error.fix}")
-                progress.advance()
-        if not built:
-            raise EdgepackError(f"no pack of the front can be built. The first one: {reasons[0].problem}", reasons[0].fix)
-        return built
 
     def built(self, final: Final) -> tuple[Manifest, Report]:
         """EdgepackError: the candidate cannot be built."""

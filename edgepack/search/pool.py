@@ -19,6 +19,7 @@ from typing import Protocol
 
 from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
+from edgepack.search.placement import needs_of
 from edgepack.search.rungs import Rung, materials_of
 from edgepack.search.trials import Bench, Outcome
 
@@ -140,7 +141,9 @@ def pool_of(recipe: Recipe, judge: Judge, bench: Bench, workers: int, cluster: s
     if cluster is not None:
         from edgepack.search.cluster import Cluster
 
-        return Cluster(recipe, bench.profile, bench.cache, workers, cluster)
+        whole = bench.materials.whole
+        needs = needs_of(whole.source.shape(whole.task.name), recipe.training.batch_rows)
+        return Cluster(recipe, bench.profile, bench.cache, workers, cluster, needs)
     return Here(judge) if workers == 1 else Processes(recipe, bench.profile, bench.cache, workers)
 
 

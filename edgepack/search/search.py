@@ -13,8 +13,9 @@ from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
 from edgepack.search.candidates import Candidate, Maker, student_signature
 from edgepack.search.clock import Clock
-from edgepack.search.finals import Builder, Final, check_answers, factors_of, point_of, with_epochs, without_dominated
+from edgepack.search.finals import Builder, Final, check_answers, point_of, with_epochs, without_dominated
 from edgepack.search.front import Front
+from edgepack.search.packs import built_packs
 from edgepack.search.pareto import front_of
 from edgepack.search.place import check_front_place, write_front, write_pick
 from edgepack.search.pool import pool_of
@@ -196,12 +197,12 @@ class _Run:
             tries.wish.target,
             tries.wish.profile_file,
         )
-        built = builder.all_built(finals)
-        factors = factors_of([(manifest, report) for _, manifest, report in built])
+        built = built_packs(tries, builder, finals)
+        factors = tries.maker.factors
         points = [point_of(final, manifest, report, factors, builder.command(final.number)) for final, manifest, report in built]
         if builder.silent:
             self.notes.append(builder.silent)
-        front = story(tries, self.key, without_dominated(points), factors, self.notes)
+        front = story(tries, self.key, without_dominated(points), self.notes)
         folders = {final.number: builder.pack_folder(final) for final, _, _ in built}
         write_front(self.out, front, {final.number: final for final, _, _ in built}, folders)
         return write_pick(self.out, front, tries.wish.pick) if tries.wish.pick else front

@@ -1,21 +1,21 @@
 """Joins what a search knows into the record that the page shows."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
-from edgepack.search.candidates import COSTS, Factors
+from edgepack.search.candidates import COSTS
 from edgepack.search.front import Cost, Front, Point, Progress, Tried
 from edgepack.search.pareto import hypervolume, rank_correlation
+from edgepack.search.rows import Row
 from edgepack.search.space import rows_of
-from edgepack.search.tries import Row, Tries
+from edgepack.search.tries import Tries
 
 _VALUES = ("score_drop", "latency_ms", "file_mb")
 
 
-def story(tries: Tries, key: str, points: tuple[Point, ...], factors: Factors, notes: Sequence[str]) -> Front:
+def story(tries: Tries, key: str, points: tuple[Point, ...], notes: Sequence[str]) -> Front:
     """The front with all that was tried."""
-    base, whole = tries.maker.space.base, replace(tries.maker, factors=factors).teacher_prediction()
+    base, whole = tries.maker.space.base, tries.maker.teacher_prediction()
     return Front(
         study=key,
         model=base.model,
@@ -30,11 +30,11 @@ def story(tries: Tries, key: str, points: tuple[Point, ...], factors: Factors, n
         teacher={name: round(getattr(whole, name), 3) for name in COSTS} | {"params": whole.params},
         space=rows_of(tries.maker.space),
         points=points,
-        tried=tuple(_tried(row, tries, factors) for row in tries.rows),
+        tried=tuple(_tried(row, tries) for row in tries.rows),
         importance={name: tries.study.importances(index) for index, name in enumerate(_VALUES)},
         progress=_progress(tries),
         correlation=_correlation(tries),
-        factors=factors,
+        factors=tries.maker.factors,
         cost=Cost(
             minutes=round(tries.clock.spent_s / 60, 2),
             trials=tries.count,
@@ -46,9 +46,8 @@ def story(tries: Tries, key: str, points: tuple[Point, ...], factors: Factors, n
     )
 
 
-def _tried(row: Row, tries: Tries, factors: Factors) -> Tried:
+def _tried(row: Row, tries: Tries) -> Tried:
     longer = tries.longer.get(row.number)
-    costs = {name: value * (getattr(factors, name) if name != "file_mb" else 1.0) for name, value in row.costs.items()}
     return Tried(
         number=row.number,
         kind=row.kind,
@@ -58,7 +57,7 @@ def _tried(row: Row, tries: Tries, factors: Factors) -> Tried:
         longer_drop=longer.score_drop if longer else None,
         seconds=row.outcome.seconds,
         failure=row.outcome.failure,
-        **{name: round(value, 3) for name, value in costs.items()},
+        **{name: round(value, 3) for name, value in row.costs.items()},
     )
 
 

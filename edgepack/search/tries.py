@@ -1,59 +1,31 @@
-"""The trials of a search, one generation after the other: which candidates are tried, and which of them are good."""
+"""Runs the trials of a search, one generation after the other, and keeps what came out: which of them are good."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import say
 from edgepack.plan.plan import Plan
-from edgepack.search.candidates import Candidate, Maker
+from edgepack.search.candidates import Candidate, Factors, Maker
 from edgepack.search.clock import Clock
-from edgepack.search.front import Kind
+from edgepack.search.drawing import Drawing
 from edgepack.search.pareto import ranked
 from edgepack.search.pool import Pool
+from edgepack.search.rows import WORST_DROP, Asked, Row, record, rows_of_study
 from edgepack.search.rungs import Rung
 from edgepack.search.study import Study
 from edgepack.search.trials import Bench, Outcome
 from edgepack.search.wish import SearchWish
 
-if TYPE_CHECKING:
-    from optuna.trial import BaseTrial
-
-_RANDOM_EVERY = 4  # each fourth trial is drawn evenly: the baseline that the search has to beat
-_WORST_DROP = 25.0  # points lost at which a model is worth nothing, for the hypervolume
 _FACTOR = 3
 _LONGER_SHARE, _SIBLINGS_SHARE = 0.4, 0.2  # of the time that is left after the short trials
-_SIBLINGS = ("precision", "embedding_bits", "bits", "codec", "sensitive", "activations", "prepack")  # other files of the same student
-
-
-@dataclass(frozen=True)
-class Row:
-    """A finished trial with what the study holds of it."""
-
-    number: int
-    kind: Kind
-    name: str
-    settings: dict[str, Any]
-    outcome: Outcome
-    costs: dict[str, float]
-    values: tuple[float, ...]
-    ruled_out: int
-
-
-@dataclass(frozen=True)
-class _Asked:
-    number: int
-    kind: Kind
-    name: str
-    trial: "BaseTrial"
-    candidate: Candidate
-    ruled_out: int
+_MOST_LOSSES = 2  # of a trial in one run of the search: then it is the trial that ends its machines
 
 
 @dataclass
 class Tries:
-    """rows: the trials that have ended. longer: the outcomes of the second rung, by trial."""
+    """rows: the trials that have ended. longer: the outcomes of the second rung, by trial. losses: how often a trial's machines ended."""
 
     study: Study
     maker: Maker
@@ -64,12 +36,26 @@ class Tries:
     wish: SearchWish
     rows: list[Row] = field(default_factory=list)
     longer: dict[int, Outcome] = field(default_factory=dict)
+    losses: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        noted = self.study.noted("factors")
+        if noted:
+            self.maker = replace(self.maker, factors=Factors.read(noted, "the study"))
         self._read()
         for number, outcome in self.study.noted("longer").items():
             self.longer[int(number)] = Outcome.read(outcome, "the study")
         self._set_clock()
+
+    @property
+    def drawing(self) -> Drawing:
+        return Drawing(self.study, self.maker, self.wish.sampler)
+
+    def correct(self, factors: Factors) -> None:
+        """Takes over what a target has measured: for the costs of all trials, and for the predictions of all later candidates."""
+        self.maker = replace(self.maker, factors=factors)
+        self.study.note("factors", factors.as_json())
+        self._read()
 
     @property
     def count(self) -> int:
@@ -88,14 +74,14 @@ class Tries:
     def reference(self) -> tuple[float, ...]:
         """The worst that counts: a model worth nothing, as slow and as large as the teacher in fp32."""
         whole = self.maker.teacher_prediction()
-        return (_WORST_DROP, whole.latency_ms, whole.file_mb)
+        return (WORST_DROP, whole.latency_ms, whole.file_mb)
 
     def generation(self, limit: int, has_time: Callable[[], bool] = lambda: True) -> bool:
         """The next trials, up to `limit` of them all. False: there is no candidate left that the predictions allow.
 
         has_time: asked after each trial; the others of the generation wait for a run that has time.
         """
-        asked = list(self._asked(limit))
+        asked = list(self.drawing.of_generation(self.rows, limit - self.count))
         self._run(asked, has_time)
         return bool(asked)
 
@@ -113,25 +99,20 @@ class Tries:
                 rows.append(row)
         tasks = [(self.maker.candidate(row.settings).recipe, self.rungs[1]) for row in rows]
         for index, outcome in self.pool.outcomes(tasks):
+            if outcome.lost:  # a search that goes on trains it
+                continue
             self.longer[rows[index].number] = outcome
             self.study.note("longer", {str(number): each.as_json() for number, each in self.longer.items()})
         self._set_clock()
 
     def siblings(self, most: int, reserved_s: float = 0.0) -> None:
         """Other files of the best students: they need no training, so they are judged at once. reserved_s: see second_rung."""
-        number = max((row.number for row in self.rows), default=-1) + 1
-        known, asked = self._signatures(), []
         left = most - sum(row.kind == "sibling" for row in self.rows)
         if self.clock.minutes is not None and self.clock.overhead_s:
             free_s = max(0.0, self.clock.left_s - reserved_s)
             left = min(left, int(free_s * _SIBLINGS_SHARE / self.clock.overhead_s))
-        for row in self.best_rows(most, with_siblings=False):
-            for settings in self._other_files(row):
-                candidate = self._allowed(settings)
-                if candidate is not None and candidate.signature not in known:
-                    known.add(candidate.signature)
-                    asked.append(_Asked(number + len(asked), "sibling", row.name, self._fixed(settings), candidate, 0))
-        self._run(asked[: max(0, left)])
+        asked = self.drawing.siblings(self.rows, self.best_rows(most, with_siblings=False))
+        self._run(list(islice(asked, max(0, left))))
 
     def best_rows(self, count: int, by_short: bool = False, with_siblings: bool = True) -> list[Row]:
         """The trials that span the largest hypervolume together. A longer training says more than a short one, unless `by_short`."""
@@ -155,101 +136,8 @@ class Tries:
             return longer.score_drop
         return row.values[0]
 
-    def _asked(self, limit: int) -> Iterator[_Asked]:
-        """Those trials of the next generation that have not ended yet."""
-        number, size = self.study.next_number(), self.study.generation
-        first = self.study.first_of_generation(number)
-        ended = {row.number: row for row in self.rows}
-        known = self._signatures(before=first)
-        points = self._first_points()
-        refused: dict[str, float] = {}
-        left = limit - self.count
-        for number in range(first, first + size):
-            if number in ended:
-                known.add(self.maker.candidate(ended[number].settings).signature)
-                continue
-            if not left:
-                return
-            left -= 1
-            if number < len(points):
-                name, candidate = points[number]
-                asked: _Asked | None = _Asked(number, "first", name, self._fixed(candidate.settings), candidate, 0)
-            else:
-                is_random = number % _RANDOM_EVERY == _RANDOM_EVERY - 1 or self.wish.sampler == "random"
-                asked = self._drawn(number, "random" if is_random else "sampler", known, refused)
-            if asked is None:
-                if not known:
-                    raise self._nothing_allowed(refused)
-                return
-            known.add(asked.candidate.signature)
-            yield asked
-
-    def _drawn(self, number: int, kind: Kind, known: set[str], refused: dict[str, float]) -> _Asked | None:
-        ruled_out = 0
-        for trial in self.study.ask(number, self.maker.space.suggested, "random" if kind == "random" else None):
-            candidate = self._candidate(self.maker.space.suggested(trial))
-            if candidate is not None and candidate.is_allowed and candidate.signature not in known:
-                return _Asked(number, kind, "", trial, candidate, ruled_out)
-            if candidate is None or not candidate.is_allowed:
-                ruled_out += 1
-            if candidate is not None and (not refused or max(candidate.over.values(), default=1.0) < max(refused.values())):
-                refused.clear()
-                refused.update(candidate.over)
-        return None
-
-    def _nothing_allowed(self, refused: dict[str, float]) -> EdgepackError:
-        budget = self.maker.budget.model_dump()
-        over = " and ".join(
-            f"{name} {share * budget[name]:.4g} (budget {budget[name]:g}, {share - 1:.0%} over it)" for name, share in refused.items()
-        )
-        flags = " and ".join(f"--{name.replace('_', '-')}" for name in refused)
-        return EdgepackError(
-            f"no candidate of the space is predicted to meet the budgets of {self.bench.profile.name}: "
-            f"the nearest one needs {over or 'more'}",
-            f"raise {flags or 'the budgets'}, or widen the space with --space",
-        )
-
-    def _first_points(self) -> list[tuple[str, Candidate]]:
-        """Those that the predictions allow, each once."""
-        points: list[tuple[str, Candidate]] = []
-        for name, settings in self.maker.first_points():
-            candidate = self._allowed(settings)
-            if candidate is not None and candidate.signature not in {each.signature for _, each in points}:
-                points.append((name, candidate))
-        return points
-
-    def _allowed(self, settings: dict[str, Any]) -> Candidate | None:
-        candidate = self._candidate(settings)
-        return candidate if candidate is not None and candidate.is_allowed else None
-
-    def _candidate(self, settings: dict[str, Any]) -> Candidate | None:
-        try:
-            return self.maker.candidate(settings)
-        except EdgepackError:  # settings that do not go together
-            return None
-
-    def _fixed(self, settings: dict[str, Any]) -> "BaseTrial":
-        """As if optuna had drawn these values."""
-        from optuna.trial import FixedTrial
-
-        dimensions = {dimension.key: dimension for dimension in self.maker.space.dimensions}
-        trial = FixedTrial({key: dimensions[key].param(value) for key, value in settings.items()})
-        self.maker.space.suggested(trial)
-        return trial
-
-    def _signatures(self, before: int | None = None) -> set[str]:
-        """Of the trials that have ended; of those with a number before this one."""
-        return {self.maker.candidate(row.settings).signature for row in self.rows if before is None or row.number < before}
-
-    def _other_files(self, row: Row) -> Iterator[dict[str, Any]]:
-        for dimension in self.maker.space.dimensions:
-            if dimension.key in _SIBLINGS and dimension.key in row.settings:
-                for value in dimension.values:
-                    if value != row.settings[dimension.key]:
-                        yield self.maker.space.snapped(row.settings | {dimension.key: value})
-
-    def _run(self, asked: Sequence[_Asked], has_time: Callable[[], bool] = lambda: True) -> None:
-        """Where the time is up, nothing more begins; what runs is recorded still."""
+    def _run(self, asked: Sequence[Asked], has_time: Callable[[], bool] = lambda: True) -> None:
+        """Where the time is up, nothing more begins; what runs is recorded still. A trial whose machines ended waits for the next call."""
         lost = {}
         for index, outcome in self.pool.outcomes([(each.candidate.recipe, self.rungs[0]) for each in asked], has_time):
             if outcome.lost:
@@ -262,23 +150,15 @@ class Tries:
                 "look after the machines, and start the same command again: it goes on from there",
             )
         for index, outcome in lost.items():
-            self._record(asked[index], outcome)
+            number = asked[index].number
+            self.losses[number] = self.losses.get(number, 0) + 1
+            if self.losses[number] >= _MOST_LOSSES:
+                self._record(asked[index], outcome)
+            else:
+                say(f"trial {number + 1} is not finished: the machines that ran it ended. It runs again with the next trials")
 
-    def _record(self, asked: _Asked, outcome: Outcome) -> None:
-        costs = {name: getattr(asked.candidate.prediction, name) for name in ("latency_ms", "file_mb", "ram_mb", "load_ms")}
-        if outcome.file_mb is not None:
-            costs["file_mb"] = outcome.file_mb
-        failed = outcome.failure is not None or outcome.score_drop is None
-        values = None if failed else (outcome.score_drop, costs["latency_ms"], costs["file_mb"])
-        notes = {
-            "kind": asked.kind,
-            "name": asked.name,
-            "settings": asked.candidate.settings,
-            "outcome": outcome.as_json(),
-            "costs": costs,
-            "ruled_out": asked.ruled_out,
-        }
-        self.study.record(asked.number, asked.trial, values, notes)
+    def _record(self, asked: Asked, outcome: Outcome) -> None:
+        costs = record(self.study, asked, outcome)
         self._read()
         lost = f"{outcome.score_drop:+.2f} points lost" if outcome.score_drop is not None else outcome.failure or "no score on this data"
         shape = f"{asked.candidate.plan.student.name()} in {asked.candidate.plan.precision}"
@@ -288,15 +168,7 @@ class Tries:
 
     def _read(self) -> None:
         """The rows of what the study holds."""
-        self.rows = []
-        for trial in self.study.finished():
-            notes = trial.notes
-            outcome = Outcome.read(notes["outcome"], "the study")
-            values = trial.values or (_WORST_DROP, notes["costs"]["latency_ms"], notes["costs"]["file_mb"])
-            row = Row(
-                trial.number, notes["kind"], notes["name"], notes["settings"], outcome, notes["costs"], tuple(values), notes["ruled_out"]
-            )
-            self.rows.append(row)
+        self.rows = rows_of_study(self.study, self.maker.factors)
         self._set_clock()
 
     def _set_clock(self) -> None:

@@ -1,11 +1,13 @@
 """Where trials run: the same outcomes in this process, in several, and on a Ray cluster; and what a worker that dies costs."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from sqlite3 import OperationalError, connect
@@ -14,6 +16,7 @@ import pytest
 
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.profile import load_profile
+from edgepack.search.placement import Needs
 from edgepack.search.pool import Here, Processes
 from edgepack.search.rungs import materials_of, rungs_of
 from edgepack.search.search import search
@@ -21,6 +24,8 @@ from edgepack.search.trials import Bench
 from edgepack.search.wish import SearchWish
 
 PI = load_profile("raspberry-pi")
+ROOT = Path(__file__).parent.parent.parent
+NEEDS = Needs(memory_mb=100, gpu_mb=100)
 pytestmark = pytest.mark.slow
 
 
@@ -111,7 +116,7 @@ def test_a_node_that_is_killed_costs_its_trials_work_alone(tiny, tasks, tmp_path
         cluster.remove_node(other, allow_graceful=False)
 
     killer = threading.Thread(target=kill_node)
-    pool = Cluster(tiny, PI, tmp_path / "b", 2, cluster.address)
+    pool = Cluster(tiny, PI, tmp_path / "b", 2, cluster.address, NEEDS)
     with pool:  # its workers have loaded model and data by now
         killer.start()
         outcomes = sorted(pool.outcomes(tasks), key=lambda row: row[0])
@@ -119,12 +124,45 @@ def test_a_node_that_is_killed_costs_its_trials_work_alone(tiny, tasks, tmp_path
     assert [(outcome.score, outcome.file_mb, outcome.failure) for _, outcome in outcomes] == alone
 
 
+def test_trials_that_train_run_where_a_gpu_is_and_go_on_where_the_last_one_ends(tiny, tasks, tmp_path, cluster):
+    from edgepack.search.cluster import Cluster
+
+    trained = [(recipe.model_copy(update={"prune_ffn": 0.5}), rung) for recipe, rung in tasks]
+    with_gpu = cluster.add_node(num_cpus=1, num_gpus=1)  # Ray believes what it is told
+    pool = Cluster(tiny, PI, tmp_path / "b", 2, cluster.address, NEEDS)
+    with pool:
+        assert pool.has_gpus and [seat.place.gpus for seat in pool.idle] == [1.0, 0.0]
+        beside = next(seat for seat in pool.idle if not seat.place.gpus)
+        outcomes = pool.outcomes(trained)
+        first = next(outcomes)[1]
+        assert beside in pool.idle, "nothing that trains ran on the worker without a GPU"
+        cluster.remove_node(with_gpu, allow_graceful=False)
+        second = next(outcomes)[1]
+    assert first.failure is None and second.failure is None and not pool.has_gpus
+
+
 def test_a_cluster_that_cannot_see_the_data_is_refused_and_no_trial_fails(tiny, tmp_path, cluster):
     from edgepack.search.cluster import Cluster
 
     elsewhere = tiny.model_copy(update={"data": str(tmp_path / "none")})
-    with pytest.raises(EdgepackError, match="cannot begin"), Cluster(elsewhere, PI, tmp_path / "cache", 1, cluster.address):
+    with pytest.raises(EdgepackError, match="cannot begin"), Cluster(elsewhere, PI, tmp_path / "cache", 1, cluster.address, NEEDS):
         pass
+
+
+@contextmanager
+def another_node(cluster, folder):
+    """A machine that finds modules in this folder first."""
+    environment = os.environ | {"PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}"}
+    started = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={cluster.address}", "--num-cpus=1", "--block"]
+    node = subprocess.Popen(started, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        cluster.wait_for_nodes()
+        time.sleep(15)
+        yield
+    finally:
+        node.terminate()
+        node.wait(30)
+        time.sleep(5)  # until the cluster has noticed
 
 
 def test_a_node_with_another_edgepack_is_refused_by_name(tiny, tmp_path, cluster):
@@ -132,22 +170,26 @@ def test_a_node_with_another_edgepack_is_refused_by_name(tiny, tmp_path, cluster
 
     (tmp_path / "edgepack-9.9.9.dist-info").mkdir()
     (tmp_path / "edgepack-9.9.9.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: edgepack\nVersion: 9.9.9\n")
-    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
-    started = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={cluster.address}", "--num-cpus=1", "--block"]
-    node = subprocess.Popen(started, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        cluster.wait_for_nodes()
-        time.sleep(15)
-        with pytest.raises(EdgepackError, match=r"has edgepack 9\.9\.9"), Cluster(tiny, PI, tmp_path / "cache", 1, cluster.address):
-            pass
-    finally:
-        node.terminate()
-        node.wait(30)
+    asks = Cluster(tiny, PI, tmp_path / "cache", 1, cluster.address, NEEDS)
+    with another_node(cluster, tmp_path), pytest.raises(EdgepackError, match=r"has edgepack 9\.9\.9"), asks:
+        pass
+
+
+def test_a_node_with_other_code_of_the_same_version_is_refused(tiny, tmp_path, cluster):
+    from edgepack.search.cluster import Cluster
+
+    for name in ("edgepack", "targets"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / "edgepack" / "core" / "errors.py").open("a") as file:
+        file.write("\n# somebody tries something out\n")
+    asks = Cluster(tiny, PI, tmp_path / "cache", 1, cluster.address, NEEDS)
+    with another_node(cluster, tmp_path), pytest.raises(EdgepackError, match="has other code of edgepack"), asks:
+        pass
 
 
 def test_a_cluster_that_is_not_there_is_refused(tiny, tmp_path):
     pytest.importorskip("ray")
     from edgepack.search.cluster import Cluster
 
-    with pytest.raises(EdgepackError, match="no Ray cluster answers"), Cluster(tiny, PI, tmp_path, 1, "127.0.0.1:1"):
+    with pytest.raises(EdgepackError, match="no Ray cluster answers"), Cluster(tiny, PI, tmp_path, 1, "127.0.0.1:1", NEEDS):
         pass

@@ -18,12 +18,13 @@ from edgepack.search import pool as pools
 from edgepack.search.candidates import Maker
 from edgepack.search.clock import Clock
 from edgepack.search.pool import Here, Processes
+from edgepack.search.rows import Asked
 from edgepack.search.rungs import materials_of, rungs_of
 from edgepack.search.search import pack_options
 from edgepack.search.space import Dimension, Space
 from edgepack.search.study import open_study, quiet_optuna
 from edgepack.search.trials import Bench, Outcome
-from edgepack.search.tries import Tries, _Asked
+from edgepack.search.tries import Tries
 from edgepack.search.wish import SearchWish
 
 PI = load_profile("raspberry-pi")
@@ -95,7 +96,7 @@ def tries(tiny, tmp_path):
 
 def asked(tries, number, kind, prune_ffn):
     settings = {"prune_ffn": prune_ffn}
-    return _Asked(number, kind, "", tries._fixed(settings), tries.maker.candidate(settings), 0)
+    return Asked(number, kind, "", tries.drawing.fixed(settings), tries.maker.candidate(settings), 0)
 
 
 def test_siblings_and_failures_do_not_say_how_long_a_training_takes(tries):
@@ -133,7 +134,21 @@ def test_a_generation_that_lost_all_its_machines_is_not_recorded(tries):
     assert tries.rows == []
     tries.pool = Answers([lost, Outcome(score=0.9, score_drop=1.0, seconds=1.0)])
     tries._run(both)
-    assert [row.outcome.failure for row in tries.rows] == ["the machines ended", None], "a trial that ends its machine ends no search"
+    assert [row.number for row in tries.rows] == [1], "the other trial keeps what it has found"
+
+
+def test_a_trial_whose_machines_ended_runs_again_and_is_given_up_at_the_second_time(tries, capsys):
+    lost = Outcome(seconds=0.0, failure="the machines ended", lost=True)
+    good = Outcome(score=0.9, score_drop=1.0, seconds=1.0)
+    tries.pool = Answers([lost, good, good])
+    tries.generation(3)
+    assert [row.number for row in tries.rows] == [1, 2] and "trial 1 is not finished" in capsys.readouterr().err
+    tries.pool = Answers([good])
+    tries.generation(3)
+    assert [row.outcome.failure for row in tries.rows] == [None] * 3, "it ran once more, and nothing is missing"
+    tries.losses[3] = 1
+    tries.pool = Answers([lost])
+    assert not tries._run([asked(tries, 3, "first", 0.5)]) and tries.rows[-1].outcome.failure == "the machines ended"
 
 
 class Answers:
