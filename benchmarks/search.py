@@ -15,7 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from os import sysconf
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 from sqlite3 import OperationalError, connect
 
 SAMPLERS = ("tpe", "random")
@@ -71,7 +73,10 @@ def equal_minutes(options: argparse.Namespace, folder: Path) -> list[dict]:
 
 
 def killed(moments: int, folder: Path) -> dict:
-    """One search of a tiny model, killed so many times at most at moments that are drawn evenly, against the same search in one go."""
+    """Searches of a tiny model, killed so many times in all at moments of their own processor time, against the same search in one go.
+
+    By processor time, and not by the clock, because the machine may do other work. A search that ends before all kills is begun anew.
+    """
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
     from small import make_data, make_model
 
@@ -79,44 +84,70 @@ def killed(moments: int, folder: Path) -> dict:
     make_data(folder / "data", {"train": 96, "dev": 24, "test": 24})
     (folder / "space.toml").write_text("vocabulary = false\nprune_heads = false\nprune_ffn = [0.0, 0.5]\nembedding_bits = false\n")
     asked = ["search", folder / "model", "--data", folder / "data", "--profile", "raspberry-pi", "--epochs", 1, "--score-drop", 100]
-    asked += ["--space", folder / "space.toml", "--trials", 12, "--packs", 1]
-    drawn, kept, repeated, kills = random.Random(0), 0, 0, 0
-    for _ in range(moments):
-        process = subprocess.Popen(_command(*asked, "--cache", folder / "killed", "--out", folder / "out"), stderr=subprocess.DEVNULL)
-        try:
-            process.wait(drawn.uniform(3, 30))
-            break
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-            process.wait()
-        now = _trials(folder / "killed")
-        repeated += now < kept
-        kept = now
-    started = time.monotonic()
-    _run(*asked, "--cache", folder / "killed", "--out", folder / "out")
-    last_s = time.monotonic() - started
+    asked += ["--space", folder / "space.toml", "--trials", 8, "--packs", 1]
+    before_s = _children_s()
     _run(*asked, "--cache", folder / "whole", "--out", folder / "whole-out")
-    fronts = [json.loads((folder / name / "front.json").read_text()) for name in ("out", "whole-out")]
+    whole_s = _children_s() - before_s
+    drawn, counts = random.Random(0), {"kills": 0, "lost_or_repeated": 0, "ended": 0, "same_study": 0, "trials_when_killed": []}
+    while counts["kills"] < moments:
+        _killed_until_it_ends(asked, folder, drawn, whole_s, counts, moments)
+    return counts | {"seconds_of_a_whole_search": round(whole_s, 1)}
+
+
+def _killed_until_it_ends(asked: list, folder: Path, drawn: random.Random, whole_s: float, counts: dict, moments: int) -> None:
+    """One search that is killed again and again; what it finds in the end is compared with the search in one go."""
+    cache, out = folder / f"cache-{counts['ended']}", folder / f"out-{counts['ended']}"
+    kept: dict = {}
+    while counts["kills"] < moments:
+        process = subprocess.Popen(_command(*asked, "--cache", cache, "--out", out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if not _reaches(process, drawn.uniform(0.1, 0.9) * whole_s):
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        counts["kills"] += 1
+        now = _trials(cache)
+        counts["lost_or_repeated"] += sum(now.get(number) != row for number, row in kept.items())
+        counts["trials_when_killed"].append(len(now))
+        kept = now
+    _run(*asked, "--cache", cache, "--out", out)
+    counts["ended"] += 1
+    fronts = [json.loads((place / "front.json").read_text()) for place in (out, folder / "whole-out")]
     tried = [[(each["number"], each["settings"], each["score_drop"]) for each in front["tried"]] for front in fronts]
-    shutil.rmtree(folder, ignore_errors=True)
-    return {
-        "kills": kills,  # fewer than --moments where the search was done before
-        "kept_before_the_last_run": kept,
-        "lost": repeated,
-        "same_study": tried[0] == tried[1],
-        "last_run_s": round(last_s),
-    }
+    counts["same_study"] += tried[0] == tried[1]
+    counts["lost_or_repeated"] += sum(_trials(cache).get(number) != row for number, row in kept.items())
+    print(json.dumps(counts), file=sys.stderr, flush=True)
+    shutil.rmtree(cache, ignore_errors=True)
 
 
-def _trials(cache: Path) -> int:
+def _reaches(process: subprocess.Popen, seconds: float) -> bool:
+    """Waits until the process has used so much processor time. False: it ended before."""
+    ticks = sysconf("SC_CLK_TCK")
+    while process.poll() is None:
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+        if (int(fields[11]) + int(fields[12])) / ticks >= seconds:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _children_s() -> float:
+    used = getrusage(RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _trials(cache: Path) -> dict:
+    """Each finished trial by its number, with the moment at which it was written: one that ran again would have another."""
     for path in cache.glob("searches/*/study.sqlite3"):
         try:
             with connect(path) as database:
-                return database.execute("select count(distinct trial_id) from trials").fetchone()[0]
+                rows = database.execute(
+                    "select value_json, trials.trial_id, datetime_complete from trials join trial_user_attributes using (trial_id) "
+                    "where key = 'number'"
+                ).fetchall()
         except OperationalError:
-            pass
-    return 0
+            continue
+        return {row[0]: row[1:] for row in rows}
+    return {}
 
 
 def _command(*arguments: object) -> list[str]:
