@@ -141,7 +141,8 @@ def _why_student(recipe: Recipe, choice: Choice, considered: list[Choice], shrin
     if recipe.student is not None:
         return f"You asked for {recipe.student}." + _why_shape(size, choice)
     unchanged = [tried for tried in considered if tried.student.name() == choice.pruned.name()]
-    return f"{size} is the largest student that meets the budgets. The teacher's shape would need {last_need(unchanged)}."
+    anyway = ", whatever is done without training" if unchanged and not unchanged[-1].is_plain else ""
+    return f"{size} is the largest student that meets the budgets. The teacher's shape would need {last_need(unchanged)}{anyway}."
 
 
 def _why_shape(size: str, choice: Choice) -> str:

@@ -194,8 +194,12 @@ def _vocabulary_step(case: Case, teacher: ModelShape, choice: Choice, considered
         yield CutVocabulary(corpus=recipe.vocabulary or "", why=f"You asked for it. {table} {left}")
         return
     whole = [tried for tried in considered if tried.student.name() == choice.student.name() and not tried.cuts_vocabulary]
-    why = f"Without it, {choice.student.name()} would need {last_need(whole)}. {table} {left} The tokens of the train split are kept, and"
-    why += f" what its words are made of. Other words may take more tokens (--vocabulary {WHOLE_VOCABULARY}: no cut)."
+    least = min(whole, key=lambda tried: tried.overshoot)
+    fewest = precision_facts(choice.precision).coarse.get(file_kind(teacher, case.runtime))
+    grid = f", or a grid of fewer than {fewest:g} bits a weight" if fewest and least.coding is None else ""
+    why = f"Without it, {choice.student.name()} would need {in_words(least.broken)}{grid}. {table} {left}"
+    why += " The tokens of the train split are kept, and what its words are made of. Other words may take more tokens"
+    why += f" (--vocabulary {WHOLE_VOCABULARY}: no cut)."
     yield CutVocabulary(corpus=TRAIN_SPLIT, why=why)
 
 

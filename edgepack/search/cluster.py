@@ -17,7 +17,7 @@ from edgepack.core.progress import say
 from edgepack.pipeline.keys import kernel_environment, take_kernel_environment
 from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
-from edgepack.search.cluster_nodes import ANSWER_S, card_mb_of, check_versions
+from edgepack.search.cluster_nodes import ANSWER_S, card_mb_of, check_versions, gpus_left
 from edgepack.search.placement import CORES, Needs, Place, places_of, trains
 from edgepack.search.pool import GoesOn, Task, always
 from edgepack.search.rungs import materials_of
@@ -139,7 +139,7 @@ class Cluster:
         """Lets the other workers do what one that ended has left; where they cannot, a new one begins."""
         if any(seat.place.gpus >= ended.gpus for seat in (*self.idle, *busy)):
             return
-        if ended.gpus and ray.cluster_resources().get("GPU", 0.0) < ended.gpus:
+        if ended.gpus and gpus_left(ray, ended.node) < ended.gpus:
             say("the last GPU of the Ray cluster is gone: its trials go on without one")
             self.has_gpus = False
             ended = Place("", 0.0)

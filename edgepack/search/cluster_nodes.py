@@ -1,5 +1,6 @@
 """Asks the machines of a Ray cluster: whether they have the same edgepack as this one, and how large their GPUs are."""
 
+import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from typing import Any
@@ -8,6 +9,7 @@ from edgepack.core.code_graph import whole_code_sha256
 from edgepack.core.errors import EdgepackError
 from edgepack.search.placement import card_memory_mb
 
+_NOTICE_S = 20.0
 ANSWER_S = 600.0  # within which each machine has to say which edgepack it has: a busy one starts a process slowly
 
 
@@ -30,6 +32,14 @@ def card_mb_of(ray: Any) -> dict[str, float]:
     """Memory of a GPU by machine, for those that have any."""
     by_name = dict(_answers(ray, card_memory_mb, lambda node: node["Resources"].get("GPU", 0) > 0))
     return {node["NodeID"]: by_name[_name(node)] for node in ray.nodes() if isinstance(by_name.get(_name(node)), float)}
+
+
+def gpus_left(ray: Any, suspect: str) -> float:
+    """GPUs of the machines that are alive. suspect: one whose worker ended; the cluster needs a while to notice that it ended too."""
+    until = time.monotonic() + _NOTICE_S
+    while time.monotonic() < until and any(node["Alive"] for node in ray.nodes() if node["NodeID"] == suspect):
+        time.sleep(0.5)
+    return float(sum(node["Resources"].get("GPU", 0.0) for node in ray.nodes() if node["Alive"]))
 
 
 def _answers(ray: Any, question: Callable[[], Any], of: Callable[[dict[str, Any]], bool]) -> Iterator[tuple[str, Any]]:
