@@ -39,7 +39,7 @@ class Tries:
     losses: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        noted = self.study.noted("factors")
+        noted = self.study.noted(self._noted_as)
         if noted:
             self.maker = replace(self.maker, factors=Factors.read(noted, "the study"))
         self._read()
@@ -54,8 +54,13 @@ class Tries:
     def correct(self, factors: Factors) -> None:
         """Takes over what a target has measured: for the costs of all trials, and for the predictions of all later candidates."""
         self.maker = replace(self.maker, factors=factors)
-        self.study.note("factors", factors.as_json())
+        self.study.note(self._noted_as, factors.as_json())
         self._read()
+
+    @property
+    def _noted_as(self) -> str:
+        """What one target has measured corrects no predictions for another."""
+        return f"factors of {self.wish.target.name if self.wish.target else 'no target'}"
 
     @property
     def count(self) -> int:
