@@ -154,15 +154,26 @@ def another_node(cluster, folder):
     """A machine that finds modules in this folder first."""
     environment = os.environ | {"PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}"}
     started = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={cluster.address}", "--num-cpus=1", "--block"]
+    before = alive(cluster)
     node = subprocess.Popen(started, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        cluster.wait_for_nodes()
-        time.sleep(15)
+        wait_until(lambda: alive(cluster) > before)
         yield
     finally:
         node.terminate()
-        node.wait(30)
-        time.sleep(5)  # until the cluster has noticed
+        node.wait(60)
+        wait_until(lambda: alive(cluster) <= before)
+
+
+def alive(cluster):
+    """How many machines the cluster has."""
+    return sum(node["Alive"] for node in cluster.global_state.node_table())
+
+
+def wait_until(is_so, seconds=180):
+    until = time.monotonic() + seconds
+    while not is_so() and time.monotonic() < until:
+        time.sleep(0.5)
 
 
 def test_a_node_with_another_edgepack_is_refused_by_name(tiny, tmp_path, cluster):
