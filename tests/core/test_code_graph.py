@@ -150,3 +150,16 @@ def test_the_graph_is_there_at_once():
     code_sha256(["edgepack.pipeline.teacher"])
     code_sha256(["edgepack.pipeline.export_onnx"])
     assert time.process_time() - began < 0.5  # 0.1 s on a quiet machine
+
+
+def test_the_hash_of_all_code_changes_with_any_file_of_it(tmp_path, monkeypatch):
+    from edgepack.core import code_graph
+
+    (tmp_path / "edgepack" / "core").mkdir(parents=True)
+    file = tmp_path / "edgepack" / "core" / "errors.py"
+    file.write_text("A = 1\n")
+    monkeypatch.setattr(code_graph, "_PACKAGE", tmp_path / "edgepack")
+    before = code_graph.whole_code_sha256()
+    assert code_graph.whole_code_sha256() == before
+    file.write_text("A = 2\n")
+    assert code_graph.whole_code_sha256() != before
