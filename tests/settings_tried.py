@@ -58,6 +58,7 @@ SETTINGS = {
     "training.hidden_weight": (0.7, "distill"),
     "training.relation_weight": (0.7, "distill"),
     "training.hard_weight": (0.7, "distill"),
+    "training.training_precision": ("bf16", "distill"),
     "training.minutes": (7.0, "distill"),
     "aggregation": ("max", None),  # of tags
     "words": ("characters", None),

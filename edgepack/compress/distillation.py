@@ -19,6 +19,7 @@ from edgepack.model.losses import hidden_loss, relation_heads, relation_loss
 from edgepack.model.quality import score_outputs
 from edgepack.model.structure import family_of_model, has_attention, layers_of, projections_of
 from edgepack.model.training import BatchLoss, bare, train
+from edgepack.model.training_precision import computed_in, in_fastest_precision
 from edgepack.plan.steps import Distill
 from edgepack.plan.training_settings import STATED_RATE, Training
 
@@ -32,6 +33,8 @@ def distill(model: nn.Module, step: Distill, context: StageContext) -> nn.Module
 
     The soft targets are read from disk; for hidden states and relations the teacher runs beside the student.
     """
+    step = in_fastest_precision(step, context.task.decodes)
+    context.details["training_precision"] = str(step.training_precision)
     student = make_student(model, step.layers, step.hidden, context.features)
     live = context.load_teacher() if step.hidden_weight or step.relation_weight else None
     if live is not None:
@@ -118,7 +121,7 @@ def distillation_loss(step: Distill, context: StageContext, teacher: nn.Module |
             total = total + step.relation_weight * relation_loss(ours.relations, theirs.relations, heads, mask)
         return total
 
-    return loss
+    return computed_in(step.training_precision, loss)
 
 
 class _Recorded:

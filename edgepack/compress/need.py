@@ -152,7 +152,7 @@ def _distance_after(
     model = copy.deepcopy(student).train()
     for dropout in (module for module in model.modules() if isinstance(module, nn.Dropout)):
         dropout.p = 0.0
-    optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=rate, weight_decay=0.01)
+    optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=rate, weight_decay=0.01, fused=True)
     rows = min(batch_rows, len(lesson.features))
     epochs = -(-RANGE_STEPS // (len(lesson.features) // rows))
     order = batch_order([len(item.ids) for item in lesson.features], rows, epochs, seed)

@@ -19,6 +19,7 @@ from edgepack.compress.distillation import distillation_loss, targets_of
 from edgepack.compress.importance import Scores, best, head_importance, neuron_importance
 from edgepack.model.structure import family_of_model, ffns_of, has_attention, head_dim_of, kv_groups_of, layers_of
 from edgepack.model.training import BatchLoss, bare, train
+from edgepack.model.training_precision import in_fastest_precision
 from edgepack.plan.cuts import kept_heads, kept_neurons
 from edgepack.plan.steps import Distill
 from edgepack.plan.student import student_layers
@@ -41,7 +42,7 @@ class Part:
 def train_shared(model: nn.Module, step: Distill, context: StageContext) -> nn.Module:
     """`model` after the epochs of `step`, in its own shape. Hidden states are not compared: a part has fewer of them."""
     ranks = head_importance(model, context, RANKED_BY), neuron_importance(model, context, RANKED_BY)
-    plain = step.model_copy(update={"hidden_weight": 0.0, "relation_weight": 0.0})
+    plain = in_fastest_precision(step, context.task.decodes).model_copy(update={"hidden_weight": 0.0, "relation_weight": 0.0})
     settings = Training(**{name: getattr(plain, name) for name in Training.model_fields.keys() & Distill.model_fields.keys()})
     loss = _part_loss(distillation_loss(plain, context, None), *ranks, context.seed)
     targets = targets_of(plain, context, getattr(model.config, family_of_model(model).config_hidden))

@@ -16,6 +16,11 @@ def rounding_of(recipe: Recipe, teacher: ModelShape, quantize: Quantize | None) 
         raise EdgepackError("--quantization-aware needs data to learn from", "give --data, a file or folder of texts")
     if recipe.training.epochs == 0:
         raise EdgepackError("--quantization-aware with --epochs 0 would learn nothing", "give at least --epochs 1")
+    if recipe.training.training_precision == "bf16":
+        raise EdgepackError(
+            "--quantization-aware with --training-precision bf16 would round the weights once more than the shipped file does",
+            "leave --training-precision out: it is trained in fp32",
+        )
     if teacher.decodes:
         raise EdgepackError(
             f"--quantization-aware: a model for {teacher.task} has its weights in blocks, which are rounded by GPTQ and not in training",

@@ -9,6 +9,7 @@ from edgepack.plan.precision import bits_of
 from edgepack.plan.profile import PrecisionName
 from edgepack.plan.recipe import FactorKind, Importance, Scope
 from edgepack.plan.runtime import Format
+from edgepack.plan.training_settings import TrainingPrecision
 
 
 class CutVocabulary(Frozen):
@@ -97,6 +98,7 @@ class Distill(Frozen):
     hidden_weight: float = 0.0
     relation_weight: float = 0.0
     hard_weight: float = 0.0
+    training_precision: TrainingPrecision | None = None  # None: as this CPU computes faster
     minutes: float | None = None
     hold_zeros: bool = False  # weights that are zero stay zero
     share: float = 1.0  # of the most steps, where a plan has several trainings and states no epochs

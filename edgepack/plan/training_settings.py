@@ -1,6 +1,6 @@
 """Training: how a student is distilled, as settings of a recipe, and what a task makes of them."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.fields import Count, CountOrNone, NotNegative, Positive
@@ -9,6 +9,7 @@ from edgepack.plan.setting import STUDENT, Searched, Setting
 from edgepack.tasks import task_named
 
 STATED_RATE = 1e-4  # where epochs are stated and a learning rate is not
+TrainingPrecision = Literal["fp32", "bf16"]
 _WEIGHT = Searched(values=(0.0, 1.0), by_itself=False)
 
 
@@ -49,6 +50,14 @@ class Training(Stated):
     ] = None
     hard_weight: Annotated[
         NotNegative | None, Setting("Weight of the data's own labels in the loss.", STUDENT, unset="0", searched=_WEIGHT)
+    ] = None
+    training_precision: Annotated[
+        TrainingPrecision | None,
+        Setting(
+            "Precision of the products in the distillation of an encoder; weights and losses stay in fp32.",
+            STUDENT,
+            unset="bf16 where this CPU has instructions for it, else fp32",
+        ),
     ] = None
     minutes: Annotated[
         Positive | None,
