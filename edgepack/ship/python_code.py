@@ -158,7 +158,13 @@ def first_call(shipment: Shipment) -> dict[str, Verbatim]:
     return {name: Verbatim(code) for name, code in shown.items()}
 
 
-def openai_place(task: str) -> Verbatim | None:
-    """Where the server answers as OpenAI's API does, for a task that has such a place: as the server's own code says."""
+def openai_place(shipment: Shipment) -> Verbatim | None:
+    """Where the server answers as OpenAI's API does, as the server's own code says. None: a task without such a place.
+
+    None too for a model that writes and has no chat template: the server would refuse every conversation.
+    """
+    task = shipment.manifest.task
+    if task_named(task).decodes and not (shipment.manifest.answers or {}).get("chat_template"):
+        return None
     places = import_module(f"{device_module().__name__}.openai").PLACES
     return Verbatim(places[task]) if task in places else None

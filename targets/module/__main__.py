@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -29,6 +30,9 @@ def main(arguments=None) -> int:
             return _answered(model, options)
     except ModuleError as error:
         print("{}: {}\n  fix: {}".format(__package__, error.problem, error.fix), file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever read the answer, such as `head`, has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
         return 1
 
 

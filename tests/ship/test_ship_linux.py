@@ -219,3 +219,15 @@ def test_a_decoder_writes_on_the_command_line_and_over_http(stories_pack, tmp_pa
         ):
             status, result = asked(url + "answer", json.dumps(asked_for | more).encode())
             assert (status, says in result["error"]["problem"]) == (422, True), result
+
+
+def test_a_reader_that_has_enough_of_a_text_ends_the_command_without_a_traceback(stories_pack, tmp_path):
+    ship(stories_pack, "linux", tmp_path / "out", name="stories")
+    readme = (tmp_path / "out" / "README.md").read_text()
+    assert "/v1/chat/completions" not in readme and '"stream": true' in readme  # the model has no chat template
+    command = [sys.executable, "-m", "stories", "Once upon a time"]
+    with subprocess.Popen(command, cwd=tmp_path / "out", stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.read(3)
+        process.stdout.close()
+        complaint = process.stderr.read().decode()
+    assert "Traceback" not in complaint and "Broken" not in complaint

@@ -36,7 +36,7 @@ def write(shipment: Shipment, folder: Path) -> Written:
     }
     _write_system_files(tree, context)
     archive = packed(shipment, tree)
-    context |= {"file": archive.name if archive else None, "tree": tree.name, "place": openai_place(shipment.manifest.task)}
+    context |= {"file": archive.name if archive else None, "tree": tree.name, "place": openai_place(shipment)}
     return written.model_copy(update={"context": written.context | context})
 
 

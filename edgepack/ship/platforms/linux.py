@@ -27,7 +27,7 @@ def write(shipment: Shipment, folder: Path) -> Written:
     from_system = facts_in_python(shipment.manifest.plan.runtime).needs_numpy_1
     if not from_system:  # such a runtime needs Debian's own numpy, which is not in the image
         _write_docker(shipment, folder)
-    more = {"from_system": from_system, "place": openai_place(task), "version": shipment.release.version}
+    more = {"from_system": from_system, "place": openai_place(shipment), "version": shipment.release.version}
     return written.model_copy(update={"context": written.context | more})
 
 
