@@ -27,7 +27,7 @@ def read_manifest(folder: Path, name: str) -> dict:
     """
     try:
         content = (folder / name).read_bytes()
-        manifest = json.loads(content)
+        manifest = json.loads(content, object_pairs_hook=_each_once)
     except (OSError, ValueError, RecursionError) as error:
         raise Changed("no module in {}: {} cannot be read: {}".format(folder, name, error), AGAIN) from None
     is_module = name == "module.json"  # a pack itself is not signed: its module is
@@ -37,6 +37,14 @@ def read_manifest(folder: Path, name: str) -> dict:
     if is_module and NAME:
         _check_release(manifest, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
     return manifest
+
+
+def _each_once(pairs) -> dict:
+    """Of a key that stands twice one reader takes the first value, another the last."""
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a key stands there twice")
+    return fields
 
 
 def _check_release(manifest, now: str) -> None:

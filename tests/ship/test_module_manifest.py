@@ -26,6 +26,7 @@ WRONG = {
     "a list": b"[]",
     "a number": b"1",
     "no files": b"{}",
+    "a key twice": b'{"files": [], "files": []}',
     **{
         f"files as {files!r:.60}": json.dumps({"files": files}).encode()
         for files in (
