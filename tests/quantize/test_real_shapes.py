@@ -29,7 +29,7 @@ def test_a_plan_counts_the_weights_of_a_published_shape(family, script):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("family", "products"), [("albert", 15), ("distilbert", 14)])
+@pytest.mark.parametrize(("family", "products"), [("albert", 15), ("distilbert", 14), ("llama", 11), ("gpt2", 9), ("mobilebert", 33)])
 def test_every_product_of_a_real_width_runs_in_int8(family, products, script):
     (row,) = script.rows(family, ["onnx"], ["int8"], layers=2)
     assert f"| {products} int8 |" in row and "float" not in row.split("|")[4]
