@@ -14,6 +14,10 @@ dash means that `ship` refuses the task and says where it works.
 PROOF = """
 Every module has golden vectors and a self-test: it says yes or no whether the device answers as the pack did. A restriction that is not in
 the table, such as a tokenizer that a module cannot make again, is refused by name before anything is written.
+
+The modules for Linux, Debian and Python render every chat template. Those for Android, the JVM and the web have no jinja2: they render a
+template that only puts texts around messages by their roles. For another template `ship` warns, and the module refuses messages by name;
+prompts work.
 """
 _FORMATS = {"onnx": "ONNX", "tflite": "TFLite"}
 

@@ -161,3 +161,14 @@ def _parts(content: dict[str, Any] | None, key: str) -> tuple[str, ...]:
     if content["type"] == "Sequence":
         return tuple(name for part in content[key] for name in _parts(part, key))
     return (content["type"],)
+
+
+def chat_warnings(shipment: Shipment, language: str) -> tuple[str, ...]:
+    """Of a module whose language has no jinja2: it renders a chat template that is texts around messages by role, and no other."""
+    answers = shipment.manifest.answers or {}
+    if not answers.get("chat_template") or answers.get("chat_form"):
+        return ()
+    return (
+        f"the {shipment.platform} module refuses chat messages for this model: the chat template depends on more than the roles, and"
+        f" {language} has no jinja2. Prompts work: give the finished text, or ship --for linux or --for python",
+    )

@@ -14,7 +14,7 @@ from edgepack.ship.jvm.supported import check_tokenizer
 from edgepack.ship.module_files import MODULE_FILE, TOKENIZER_FILE, write_manifest, write_model
 from edgepack.ship.published import ChosenRelease, artefact, chosen_release, tools
 from edgepack.ship.python_code import first_call
-from edgepack.ship.shipment import Carried, Shipment, Size, check_codec, check_known
+from edgepack.ship.shipment import Carried, Shipment, Size, chat_warnings, check_codec, check_known
 from edgepack.tasks import all_tasks, task_named
 
 CHARACTERS_FILE, WEIGHTS_FILE = "characters.json", "weights.json"
@@ -33,13 +33,7 @@ def check_java(shipment: Shipment) -> tuple[str, ...]:
     large = next((name for name in shipment.model_files if sizes[name] > _LARGEST_MAPPED), None)
     if large is not None:
         raise EdgepackError(f"{large} has {sizes[large] / 1e6:.0f} MB: Java maps at most 2147 MB", "build a smaller pack: --file-mb 2000")
-    answers = manifest.answers or {}
-    if not answers.get("chat_template") or answers.get("chat_form"):
-        return ()
-    return (
-        f"the {shipment.platform} module refuses chat messages for this model: the chat template depends on more than the roles, and Java"
-        " has no jinja2. Prompts work: give the finished text, or ship --for linux or --for python",
-    )
+    return chat_warnings(shipment, "Java")
 
 
 def java_tasks() -> tuple[str, ...]:
