@@ -103,6 +103,8 @@ class _Run:
     def front(self) -> Front:
         tries = self.tries
         self._tell()
+        if not tries.rows:
+            say("the first trial takes longest: it also asks the teacher for its answers, which all others share")
         self._short_trials()
         say(f"{len(tries.rows)} short trials, {self._front_size()} on their front, {tries.ruled_out} candidates ruled out by prediction")
         self._refuse_without_scores()
