@@ -37,7 +37,7 @@ SHORT = Effort(name="quick", sessions=1, runs=3, seconds=0.0, loads=1, force=Tru
 pytestmark = needs_java
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def onnxruntime_java() -> Path:
     return old_for_linux() or pytest.skip("pip does not give a package with onnxruntime's Java")
 
@@ -51,9 +51,9 @@ def compiled(place: Path, sources: list[Path], path: str = "") -> Path:
 
 
 @pytest.fixture(scope="session")
-def real_runner(tmp_path_factory) -> Path:
+def real_runner(tmp_path_factory, onnxruntime_java) -> Path:
     """Classes of the runner over onnxruntime's own Java. One call came after 1.17: its older form stands in its place."""
-    return made_once(tmp_path_factory, "real-runner", lambda place: _compile_real(place, old_for_linux()))
+    return made_once(tmp_path_factory, "real-runner", lambda place: _compile_real(place, onnxruntime_java))
 
 
 def _compile_real(place: Path, runtime: Path) -> None:

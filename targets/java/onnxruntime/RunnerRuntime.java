@@ -11,6 +11,7 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Set;
 
 /** onnxruntime as an app has it. */
 final class RunnerRuntime implements Jobs.Opener {
@@ -45,7 +46,8 @@ final class RunnerRuntime implements Jobs.Opener {
                     inputs.put("past_key_values." + layer.whole("layer") + "." + part, tensor);
                 }
             }
-            try (OrtSession.Result result = opened.session.run(inputs, Collections.singleton(manifest.outputs.get(0)))) {
+            Set<String> wanted = Collections.singleton(manifest.outputs.get(0));
+            try (OrtSession.Result result = opened.session.run(inputs, wanted, Collections.emptyMap())) {
                 return OnnxRuntime.values((OnnxTensor) result.get(manifest.outputs.get(0)).get());
             }
         } catch (OrtException error) {
