@@ -3,6 +3,8 @@ package ai.onnxruntime;
 public final class OrtEnvironment implements AutoCloseable {
     public static native OrtEnvironment getEnvironment();
 
+    public native String getVersion();
+
     public native void setTelemetry(boolean sendTelemetry) throws OrtException;
 
     public native OrtSession createSession(java.nio.ByteBuffer model, OrtSession.SessionOptions options) throws OrtException;
