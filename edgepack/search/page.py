@@ -48,6 +48,8 @@ def headline(front: Front) -> str:
     if not front.points:
         return "No pack could be built."
     if not within:
+        if len(front.points) == 1:
+            return f"The only pack does not keep every budget of {front.profile}."
         return f"None of the {len(front.points)} packs keeps every budget of {front.profile}."
     best = min(within, key=lambda point: point.score_drop or 0.0)
     quick = min(within, key=lambda point: point.latency_ms.value)

@@ -174,7 +174,8 @@ class _Run:
         fitting = (option for option in options if self._needed_s(candidates[: option[0]], option[1]) <= left)
         packs, epochs = next(fitting, options[-1])
         if epochs is not None:
-            self.notes.append(f"The time was short, so the packs were trained for {epochs} epochs: with more minutes they are better.")
+            length = "one epoch" if epochs == 1 else f"{epochs} epochs"
+            self.notes.append(f"The time was short, so the packs were trained for {length}: with more minutes they are better.")
         best = zip(rows[:packs], candidates, strict=False)
         finals = [Final(number, row.number, row.name, candidate) for number, (row, candidate) in enumerate(best, 1)]
         return [with_epochs(final, epochs) for final in finals]

@@ -69,7 +69,7 @@ def test_the_page_tells_every_pack_and_its_command_and_escapes_names():
     [
         ({"points": ()}, "No pack could be built"),
         ({"budget": Budget(file_mb=1)}, "keep every budget"),
-        ({"points": (point(1, 0.0, 60.0, 20.0, over={"latency_ms": 1.2}),)}, "None of the 1 packs keeps every budget"),
+        ({"points": (point(1, 0.0, 60.0, 20.0, over={"latency_ms": 1.2}),)}, "The only pack does not keep every budget"),
         ({"points": (point(1, 0.0, 10.0, 20.0),)}, "It is the fastest too"),
         ({"tried": (), "importance": {}, "correlation": None, "notes": (), "picked": None}, "Too few trials"),
     ],
