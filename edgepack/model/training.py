@@ -220,7 +220,7 @@ def _arguments(folder: Path, settings: Training, batch_rows: int, save_steps: in
         save_steps=save_steps,
         save_total_limit=2,
         seed=seed,
-        bf16=on_gpu and settings.training_precision != "fp32" and torch.cuda.is_bf16_supported(),
+        bf16=on_gpu and settings.training_precision in (None, "bf16") and torch.cuda.is_bf16_supported(),
         use_cpu=not on_gpu,
         remove_unused_columns=False,
         disable_tqdm=True,
