@@ -14,7 +14,7 @@ from .errors import Changed
 
 AGAIN = "install the module again"
 FIELDS = """
-task text-classification|token-classification|question-answering|feature-extraction|text-generation
+task text
 format onnx|tflite
 model file
 inputs list+

@@ -10,6 +10,7 @@ from .coded import Damaged
 from .errors import Changed, Closed, ModuleError
 from .integrity import check_files, read_manifest
 from .machine import usable_cores
+from .manifest import AGAIN
 from .texts import Texts
 from .weight_source import Weights, weights_of
 
@@ -122,7 +123,10 @@ def _answer_of(task: str):
     """Imported late, as it needs numpy: whose import takes as long as the files' hashes, which are under way by then."""
     if task == "text-generation":
         return import_module(".writing", __package__).write
-    return import_module(".tasks", __package__).ANSWERS[task]
+    answers = import_module(".tasks", __package__).ANSWERS
+    if task not in answers:
+        raise Changed("{!r} is no task that this module answers".format(task[:40]), AGAIN)
+    return answers[task]
 
 
 def _loaded_texts(folder, manifest, checked) -> Texts:

@@ -124,7 +124,7 @@ def test_every_key_that_is_gone_and_every_value_of_a_wrong_type_is_named(task, t
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"task": 5}, "module.json.task is not one of these: text-classification, "),
+        ({"task": 5}, "module.json.task is not a text"),
         ({"session": None}, "module.json.session is not an object"),
         ({"pad_id": True}, "module.json.pad_id is not a whole number"),
         ({"labels": {"0": "a", "2": "b"}}, "module.json.labels has 2 labels, and none with the number 1"),
@@ -168,6 +168,16 @@ def module(pack_folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("module") / "out"
     ship(pack_folder, "python", out, name="intents")
     return out
+
+
+@pytest.mark.parametrize("task", ["", "text-regression", "__class__"])
+def test_a_task_that_the_module_does_not_answer_is_named(module, tmp_path, task):
+    copy = shutil.copytree(module, tmp_path / "copy")
+    path = copy / "intents" / "model" / "module.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"task": task}))
+    code = imported(copy)
+    with pytest.raises(code.ModuleError, match="is no task that this module answers"):
+        code.load(threads=1)
 
 
 @pytest.mark.slow

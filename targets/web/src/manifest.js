@@ -4,7 +4,7 @@
 import { Changed } from "./errors.js";
 
 export const FIELDS = `
-task text-classification|token-classification|question-answering|feature-extraction|text-generation
+task text
 format onnx|tflite
 model file
 inputs list+

@@ -16,6 +16,7 @@ let model = null;
 const KINDS = {
   load: async ({ base, threads }, progress) => {
     const manifest = await fetchManifest(base, signer);
+    if (!Object.hasOwn(ANSWERS, manifest.task)) throw new Changed("module.json.task is none that this module answers");
     const wanted = [...modelFiles(manifest), ...manifest.files.filter(({ name }) => name === "tokenizer.json")];
     const total = wanted.reduce((sum, entry) => sum + entry.bytes, 0);
     let loaded = 0;

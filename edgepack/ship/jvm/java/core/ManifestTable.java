@@ -3,7 +3,7 @@ package edgepack.module;
 /** The fields of module.json. The same lines as in targets/module/manifest.py, which says how to read them. */
 final class ManifestTable {
     static final String[] FIELDS = {
-        "task text-classification|token-classification|question-answering|feature-extraction|text-generation",
+        "task text",
         "format onnx|tflite",
         "model file",
         "inputs list+",
