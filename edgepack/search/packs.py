@@ -43,11 +43,11 @@ def _corrected(tries: Tries, built: Sequence[Built], waiting: list[Final]) -> li
     tries.correct(factors)
     used = {final.trial for final, *_ in built} | {final.trial for final in waiting}
     others = [row for row in tries.best_rows(len(tries.rows)) if row.number not in used]
-    kept: list[Final] = []
+    remaining: list[Final] = []
     for final in waiting:
         now = tries.maker.candidate(final.candidate.settings)
         if now.is_allowed:
-            kept.append(final)
+            remaining.append(final)
             continue
         over = ", ".join(f"{name} by {share - 1:.0%}" for name, share in now.over.items())
         say(f"trial {final.trial + 1} is not built: by what the target measured it would break {over}")
@@ -56,6 +56,6 @@ def _corrected(tries: Tries, built: Sequence[Built], waiting: list[Final]) -> li
             candidate = tries.maker.candidate(row.settings)
             if candidate.is_allowed:
                 other = replace(final, trial=row.number, name=row.name, candidate=candidate)
-                kept.append(with_epochs(other, final.candidate.recipe.training.epochs))
+                remaining.append(with_epochs(other, final.candidate.recipe.training.epochs))
                 break
-    return kept
+    return remaining
