@@ -2,12 +2,15 @@
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.showing import shown
 from edgepack.tasks.common.rows import Record
+
+_FILE_BEGINS = "-DOCSTART-"  # CoNLL 2003 writes it where another document begins
 
 
 def read_conll(text: str, path: Path) -> Iterator[Record]:
@@ -18,7 +21,7 @@ def read_conll(text: str, path: Path) -> Iterator[Record]:
     """
     lines = text.split("\n")
     _refuse_counted_words(lines, path)
-    width = next((len(_cells(line)) for line in lines if _cells(line) and not line.startswith("#")), 0)
+    seen = _Words([_cells(line) for line in lines])
     group: dict[str, str] = {}
     words: list[str] = []
     tags: list[str] = []
@@ -27,9 +30,9 @@ def read_conll(text: str, path: Path) -> Iterator[Record]:
         columns = _cells(line)
         if not words and len(columns) >= 4 and (columns[0], columns[2]) == ("#", "="):
             group = {columns[1]: columns[3]} if len(columns) == 4 else group  # a longer one is the sentence itself, or a remark
-        elif not words and columns and _is_comment(columns, width):
+        elif not words and columns and seen.are_not(columns):
             continue
-        elif columns and columns[0] != "-DOCSTART-":
+        elif columns and columns[0] != _FILE_BEGINS:
             if len(columns) < 2:
                 raise EdgepackError(f"{path.name}:{number} has no tag: {line!r}", "write `word tag` on each line")
             start = start if words else number
@@ -44,9 +47,25 @@ def _cells(line: str) -> list[str]:
     return [column for column in re.split(r"[ \t\r]+", line) if column]
 
 
-def _is_comment(columns: list[str], width: int) -> bool:
-    """Of a line before a sentence, such as `# id 7  domain=en`. A word can be a hash too: then it has a tag, as all words have."""
-    return columns[0].startswith("#") and width > 0 and (len(columns) != width or (width > 2 and "=" in columns[-1]))
+class _Words:
+    """How many columns the words of a file have, and which tags: by these a word that begins with a hash is told from a comment."""
+
+    def __init__(self, lines: list[list[str]]) -> None:
+        words = [columns for columns in lines if columns and not columns[0].startswith(("#", _FILE_BEGINS))]
+        self.widths = Counter(len(columns) for columns in words)
+        self.tags = {columns[-1] for columns in words}
+
+    def are_not(self, columns: list[str]) -> bool:
+        """Whether a line before a sentence is a comment, such as `# id 7  domain=en`.
+
+        A word can be a hash too, and more often begins with one: its tag is one of the file's, or its columns are as many as a word's.
+        """
+        if not columns[0].startswith("#") or not self.widths:
+            return False
+        states_a_value = "=" in columns[-1] and columns[-1] not in self.tags
+        if columns[0] == "#":
+            return states_a_value or len(columns) != self.widths.most_common(1)[0][0]
+        return states_a_value or (len(columns) not in self.widths and columns[-1] not in self.tags)
 
 
 def _refuse_counted_words(lines: list[str], path: Path) -> None:

@@ -14,6 +14,8 @@ SPLIT_NAMES = {
 MOST_SHARDS = 10_000
 _SUFFIXES = (".jsonl", ".jsonlines", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".conll", ".txt", ".annotated")
 _SAVED = ("state.json", "dataset_info.json", "dataset_dict.json")  # what `save_to_disk` of the datasets library writes beside the rows
+_FIGURES = ("all_results.json", "eval_results.json", "predict_results.json", "train_results.json", "trainer_state.json")  # a trainer's
+_LESS_SURE = "eval"  # a split where no other file is the dev split
 _SHARD = re.compile(r"(.*?)-?(\d{5})-of-(\d{5})$")
 
 
@@ -30,11 +32,12 @@ def find_files(path: Path) -> dict[str, tuple[Path, ...]]:
     for folder in sorted(entry for entry in path.iterdir() if entry.is_dir() and (entry / "state.json").is_file()):
         if split := _split_of(folder.name):
             by_split[split] = _whole(folder, _data_files(folder))
-    files = _data_files(path)
+    files = [file for file in _data_files(path) if file.name not in _FIGURES]
     named: dict[str, list[Path]] = {}
     for file in files:
         if split := _split_of(_unsharded(file)):
             named.setdefault(split, []).append(file)
+    _prefer_dev(named, "dev" in by_split)
     for split, of_split in named.items():
         if split in by_split or len({_unsharded(file) + file.suffix for file in of_split}) > 1:
             names = [file.name for file in (*by_split.get(split, ()), *of_split)]
@@ -83,6 +86,19 @@ def _whole(folder: Path, files: list[Path]) -> tuple[Path, ...]:
     return tuple(files)
 
 
+def _prefer_dev(named: dict[str, list[Path]], has_dev: bool) -> None:
+    """Leaves out files called `eval` where another file or folder is the dev split."""
+    sure = [file for file in named.get("dev", ()) if _LESS_SURE not in _words(_unsharded(file))]
+    if sure or has_dev:
+        named["dev"] = sure
+    if not named.get("dev"):
+        named.pop("dev", None)
+
+
+def _words(stem: str) -> list[str]:
+    return re.split(r"[^a-z]+", stem.lower())
+
+
 def _split_of(stem: str) -> str | None:
     """By whole words: `latest` is no test split."""
-    return next((SPLIT_NAMES[word] for word in re.split(r"[^a-z]+", stem.lower()) if word in SPLIT_NAMES), None)
+    return next((SPLIT_NAMES[word] for word in _words(stem) if word in SPLIT_NAMES), None)

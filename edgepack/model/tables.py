@@ -28,7 +28,7 @@ def read_table(text: str, path: Path, named_columns: frozenset[str]) -> Iterator
     skipped = 1 if stated else 0
     if stated:
         text, first = rest, rest.split("\n", 1)[0]
-    delimiter = stated[1] if stated else _delimiter(path, first)
+    delimiter = stated[1] if stated else _delimiter(path, first, named_columns)
     quoting = csv.QUOTE_NONE if delimiter == "\t" and not _is_quoted(text) else csv.QUOTE_MINIMAL
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
     header: list[str] | None = None
@@ -60,13 +60,17 @@ def _width_fix(row: list[str], at_top: bool) -> str:
 def has_header(text: str, path: Path, named_columns: frozenset[str]) -> bool:
     """Whether the first line of a table names its columns."""
     first = text.partition("\n")[0]
-    return _is_header([name.strip().strip('"') for name in first.split(_delimiter(path, first))], named_columns)
+    return _names_columns(first, _delimiter(path, first, named_columns), named_columns)
 
 
-def _delimiter(path: Path, first: str) -> str:
+def _names_columns(first: str, delimiter: str, named_columns: frozenset[str]) -> bool:
+    return _is_header([name.strip().strip('"') for name in first.split(delimiter)], named_columns)
+
+
+def _delimiter(path: Path, first: str, named_columns: frozenset[str]) -> str:
     if path.suffix.lower() == ".tsv" or ("\t" in first and "," not in first):
         return "\t"
-    if "|" in first and not {",", ";"} & set(first):
+    if "|" in first and not {",", ";"} & set(first) and _names_columns(first, "|", named_columns):  # else a text may hold it
         return "|"
     return ";" if first.count(";") > first.count(",") else ","
 

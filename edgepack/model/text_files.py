@@ -1,5 +1,6 @@
 """A file of the user's as text: what is no text, or not in UTF-8, is refused with what it is and how to convert it."""
 
+import codecs
 import shlex
 from pathlib import Path
 
@@ -19,6 +20,8 @@ _NO_TEXTS = {  # what files that hold no text begin with: what they are, and the
     b"SQLite format 3": ("a database", "write its rows as CSV or jsonl"),
 }
 
+_HEAD_BYTES, _BYTES_A_SEPARATOR = 20_000, 200  # of a text in UTF-16 that could be UTF-8: one separator in so many bytes
+
 
 def read_text(path: Path) -> str:
     """The text of a file in UTF-8. EdgepackError: it is something else, or in another encoding; the fix is the command that converts it."""
@@ -28,8 +31,8 @@ def read_text(path: Path) -> str:
             raise EdgepackError(f"{path.name} is {what}", fix)
     if path.suffix.lower() != ".txt":
         check_stand_in(raw, path.name)
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or raw[:200].count(b"\0") > len(raw[:200]) // 4:
-        raise EdgepackError(f"{path.name} is UTF-16, not UTF-8", _convert(path, "UTF-16"))
+    if encoding := _wide_encoding(raw):
+        raise EdgepackError(f"{path.name} is UTF-16, not UTF-8", _convert(path, encoding))
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -38,6 +41,33 @@ def read_text(path: Path) -> str:
         raise EdgepackError(
             f"{path.name}:{line} is not UTF-8: byte 0x{raw[error.start]:02x}; the file looks like {encoding}", _convert(path, encoding)
         ) from None
+
+
+def _wide_encoding(raw: bytes) -> str | None:
+    """UTF-16 where the file begins with its mark, or reads as that: blanks, ends of lines and commas become many more that way.
+
+    A Russian text without a mark is valid UTF-8 too, and a Chinese one has few NULs. A single NUL can be an error in a text.
+    """
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "UTF-16"
+    head = raw[:_HEAD_BYTES]
+    nuls = head.count(b"\0")
+    if not nuls:
+        return None
+    texts = {name: head.decode(name, "replace") for name in ("UTF-16LE", "UTF-16BE")}
+    separators = {name: sum(map(text.count, " \t\n,;")) for name, text in texts.items()}
+    encoding = max(texts, key=lambda name: (separators[name], sum(map(str.isascii, texts[name]))))
+    least = max(2, len(head) / _BYTES_A_SEPARATOR) if _is_utf8(head) else 1
+    return encoding if separators[encoding] >= least or nuls > len(head) / 4 else None
+
+
+def _is_utf8(head: bytes) -> bool:
+    """Of the first bytes of a file, of which the last can be a part of a character."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _convert(path: Path, encoding: str) -> str:

@@ -129,3 +129,67 @@ def test_comments_between_sentences_are_no_words(tmp_path):
     assert {row.words for row in loaded(tmp_path, {"d.conll": text}, TAG).splits["train"]} == {("Ann", "#")}
     tabs = "Ann\tB-PER\ncame\tO\n\n" * 9
     assert loaded(tmp_path, {"d.tsv": tabs}, TAG).splits["train"][0].tags == ("B-PER", "O")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("-DOCSTART-\n\n" + "#Obama B-PER\nsaid O\n\n" * 9, ("#Obama", "said")),
+        ("-DOCSTART- -X- O\n\n" + "#Obama B-PER\nsaid O\n\n" * 9, ("#Obama", "said")),
+        ("New York B-LOC\nis O\n\n" + "#Obama B-PER\nsaid O\n\n" * 9, ("#Obama", "said")),
+        ("Ann B-PER\n\n" + "#Obama O=x\nsaid O=x\n\n" * 9, ("#Obama", "said")),
+        ("Ann B-PER\n\n" + "#id=7 domain=en\nshe O\n\n" * 9, ("she",)),
+        ("Ann B-PER\n\n" + "# domain=en\nshe O\n\n" * 9, ("she",)),
+        ("Ann B-PER\n\n" + "#written by hand\nshe O\n\n" * 9, ("she",)),
+    ],
+    ids=["a bare mark of a document", "a wider mark", "a word of two parts first", "tags with =", "glued", "a value", "a remark"],
+)
+def test_a_word_that_begins_with_a_hash_is_told_from_a_comment(tmp_path, text, words):
+    rows = [row.words for split in loaded(tmp_path, {"d.conll": text}, TAG).splits.values() for row in split]
+    assert rows.count(words) == 9 and len(rows) == 9 + (not text.startswith("-DOC"))
+
+
+RUSSIAN = "текст,метка\n" + "включи свет на кухне,да\nвыключи,нет\n" * 6
+CHINESE = "文本,标签\n" + "打开灯光现在就打开厨房的灯光吧,灯\n播放音乐给我听一听好不好呢上,音乐\n" * 6
+
+
+@pytest.mark.parametrize("encoding", ["UTF-16LE", "UTF-16BE"])
+@pytest.mark.parametrize("text", [RUSSIAN, CHINESE, "打开\n", table()], ids=["Russian", "Chinese", "one line", "English"])
+def test_utf_16_without_a_mark_is_recognised_in_any_script(tmp_path, text, encoding):
+    with pytest.raises(EdgepackError, match="d.csv is UTF-16, not UTF-8") as error:
+        loaded(tmp_path, {"d.csv": text.encode(encoding)})
+    assert f"iconv -f {encoding} -t UTF-8 d.csv" in error.value.fix
+
+
+@pytest.mark.parametrize("more", ["dev.jsonl", "validation.jsonl", None])
+def test_figures_of_a_trainer_are_no_split(tmp_path, more, capfd):
+    files = {"train.jsonl": lines(ROWS), "eval_results.json": '{"eval_accuracy": 0.9}', "train_results.json": '{"loss": 0.1}'}
+    result = loaded(tmp_path, files | ({more: lines(ROWS[:4])} if more else {}))
+    assert sum(len(rows) for rows in result.splits.values()) >= 12
+    assert "eval_results.json, train_results.json" in capfd.readouterr().err
+
+
+def test_a_file_called_eval_is_the_dev_split_only_where_no_other_is(tmp_path, capfd):
+    files = {"train.jsonl": lines(ROWS), "eval.jsonl": lines(ROWS), "dev.jsonl": lines(ROWS[:4])}
+    assert len(loaded(tmp_path, files).splits["dev"]) == 4
+    assert "eval.jsonl" in capfd.readouterr().err
+
+
+def test_a_bar_in_a_text_does_not_cut_it(tmp_path):
+    text = "".join(f"sentence {at} with a | b in it\n" for at in range(9))
+    rows = [row.text for split in loaded(tmp_path, {"d.csv": text}, VECTORS).splits.values() for row in split]
+    assert sorted(rows) == text.splitlines()
+
+
+def pairs(name, values):
+    return lines([{"sentence1": f"t {at}", "sentence2": "u", name: value} for at, value in enumerate(values)])
+
+
+def test_classes_of_pairs_are_no_similarities(tmp_path):
+    assert "gold" not in loaded(tmp_path, {"d.jsonl": pairs("label", ["0", "1", "2", "-"] * 6)}, VECTORS).columns
+
+
+@pytest.mark.parametrize(("name", "values"), [("label", ["0,5", "0.5"]), ("score", ["-", "1", "2"])])
+def test_a_similarity_that_is_miswritten_is_said(tmp_path, name, values):
+    with pytest.raises(EdgepackError, match=f"{values[0]!r} in column '{name}' is not a similarity"):
+        loaded(tmp_path, {"d.jsonl": pairs(name, values * 9)}, VECTORS)

@@ -86,8 +86,9 @@ def with_similarity(columns: dict[str, str], first: Record, records: list[Record
     wrong = next((record for record in records if as_number(record.values.get(column)) is None), None)
     if wrong is None:
         return column_of | {"gold": column}
-    numbers = sum(as_number(str(record.values.get(column)).replace(",", ".")) is not None for record in records)
-    if wished or numbers > len(records) / 2:  # a column of numbers in which a row is wrong, or has a comma
+    numbers = [each for record in records if (each := as_number(str(record.values.get(column)).replace(",", "."))) is not None]
+    are_classes = column.lower() in _LABEL_NAMES and all(each.is_integer() for each in numbers)  # as of SNLI, where `-` is no class
+    if wished or (len(numbers) > len(records) / 2 and not are_classes):  # a column of numbers in which a row is wrong, or has a comma
         raise EdgepackError(
             f"{wrong.place}: {wrong.values.get(column)!r} in column {column!r} is not a similarity",
             "give numbers with a point, higher for pairs more alike",
