@@ -69,7 +69,7 @@ def _check_finite(model: nn.Module, name: str) -> None:
 
 def _answering_by_name(model: nn.Module) -> nn.Module:
     """A config may ask for tuples, outputs that nobody reads, or an FFN in parts: what is computed stays the same without."""
-    settings = {"return_dict": True, "torchscript": False, "output_hidden_states": False, "output_attentions": False}
+    settings = {"return_dict": True, "torchscript": False, "output_hidden_states": False, "output_attentions": False, "use_cache": True}
     for module in model.modules():
         if getattr(module, "chunk_size_feed_forward", 0):
             module.chunk_size_feed_forward = 0

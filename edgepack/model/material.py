@@ -17,7 +17,7 @@ from edgepack.model.corpus import Corpus, read_corpus
 from edgepack.model.data import Data, label_ids, load_data, load_unlabelled
 from edgepack.model.source import CONFIG_BYTES, Source, check_tokenizer, find_model
 from edgepack.model.statements.model_config import check_with_library
-from edgepack.model.statements.tokenizer_config import check_tokenizer_statements
+from edgepack.model.statements.tokenizer_config import check_end_of_text, check_tokenizer_statements
 from edgepack.plan.architectures import family_of
 from edgepack.plan.means import WORTH_CUTTING
 from edgepack.plan.recipe import TRAIN_SPLIT, Recipe
@@ -168,6 +168,8 @@ def gather(recipe: Recipe) -> Material:
     for line in check_tokenizer_statements(source.folder, source.config):
         say(line)
     task = task_named(recipe.task or source.task())
+    if task.decodes:
+        check_end_of_text(source.config)
     source.shape(task.name)
     check_with_library(source.folder, source.config, recipe.trust_remote_code)
     if recipe.dimensions is not None and not task.gives_vectors:

@@ -82,12 +82,14 @@ class _Pooling(nn.Module):
         self.modes, self.left_out = part.modes, part.left_out
 
     def forward(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        hidden = _counting(hidden)
         mask = None if mask is None else mask.to(hidden.dtype)
         vectors = [_POOLED[mode](hidden, mask) for mode in self.modes]
         return vectors[0] if len(vectors) == 1 else torch.cat(vectors, dim=-1)
 
     def behind_prompts(self, hidden: torch.Tensor, mask: torch.Tensor | None, ids: torch.Tensor) -> torch.Tensor:
         """As forward, without the tokens of the longest prompt that a text begins with. Tokens keep their places in a weighted mean."""
+        hidden = _counting(hidden)
         whole = _all_real(hidden) if mask is None else mask.to(hidden.dtype)
         behind = _places(whole) - self._tokens_left_out(ids, whole)
         rest = whole * (behind >= 0).to(hidden.dtype)
@@ -164,6 +166,11 @@ def _only(hidden: torch.Tensor, ranks: torch.Tensor) -> torch.Tensor:
 def _all_real(hidden: torch.Tensor) -> torch.Tensor:
     """A mask [rows, tokens] without padding."""
     return torch.ones_like(hidden[:, :, 0])
+
+
+def _counting(hidden: torch.Tensor) -> torch.Tensor:
+    """In fp32 where a training computes in bf16: places of tokens are counted in the same type, and bf16 has no 257."""
+    return hidden.float() if hidden.dtype == torch.bfloat16 else hidden
 
 
 def _places(mask: torch.Tensor) -> torch.Tensor:

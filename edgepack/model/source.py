@@ -31,7 +31,7 @@ from edgepack.model.statements.sentence_record import Pooling, SentenceStatement
 from edgepack.plan.architectures import family_of
 from edgepack.plan.factors import Factor, factored_shape
 from edgepack.plan.shape import LayerShape, ModelShape, read_shape, task_of
-from edgepack.tasks import all_tasks
+from edgepack.tasks import all_tasks, task_named
 from edgepack.tasks.common.labels import label_names
 from edgepack.tasks.common.similarity import PromptTokens
 from edgepack.tasks.common.task import Task
@@ -128,7 +128,7 @@ class Source:
 
     def shape(self, task: str) -> ModelShape:
         place = f"{self.folder.name}/config.json"
-        check_model_config(self.config, family_of(self.config, place).causal, place)
+        check_model_config(self.config, family_of(self.config, place).causal, place, writes=task_named(task).decodes)
         rows = None if self.record is None else [row.model_dump() for row in self.record.layers]
         shape = read_shape(self.config, task, rows, place)
         if self.record is not None and self.record.factors:

@@ -74,7 +74,7 @@ def check_against_library(model: "nn.Module", material: Material) -> None:
             "edgepack does not reproduce something in this model: please report its config.json and tokenizer_config.json",
         )
     say(f"compared with {library.name} on {len(gaps)} raw texts: the largest difference is {max(gaps, default=0.0):.1g}")
-    if len(theirs) >= _FEWEST_UNLIKE and all(_gap(theirs[0], other) == 0 for other in theirs[1:]):
+    if len(theirs) >= _FEWEST_UNLIKE and theirs[0] and all(_gap(theirs[0], other) == 0 for other in theirs[1:]):
         say(f"{source.name} gives the same answer to all {len(theirs)} texts, also in {library.name}: it may not be trained")
 
 

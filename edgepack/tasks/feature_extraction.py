@@ -84,10 +84,6 @@ def _answers(source: Any, recipe: Any) -> VectorAnswers:
             f"--vocabulary: the vectors of {source.name} have a place for each token, which it would move",
             "leave it out",
         )
-    if source.prompt_tokens and recipe.vocabulary is not None:
-        raise EdgepackError(
-            f"--vocabulary: {source.name} leaves the tokens of prompts out of its vectors by their ids, which it would move", "leave it out"
-        )
     return VectorAnswers(
         prompts=stated.prompts,
         prompt_tokens=source.prompt_tokens,

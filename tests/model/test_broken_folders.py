@@ -80,9 +80,9 @@ DAMAGE = {
     ),
     "an unknown rotation": (lambda f: stated(f, rope_parameters={"rope_type": "foo"}), "rope_type: 'foo'", "transformers knows default"),
     "no rotation": (lambda f: stated(f, rope_parameters={"rope_theta": 0}), "rope_parameters rope_theta: 0", "a number above 0"),
-    "an end beyond the vocabulary": (
-        lambda f: stated(f, eos_token_id=4_000_000),
-        "eos_token_id = 4000000",
+    "padding beyond the vocabulary": (
+        lambda f: stated(f, pad_token_id=4_000_000),
+        "pad_token_id = 4000000",
         "a token that the embeddings have",
     ),
 }
@@ -118,6 +118,15 @@ def test_a_model_that_answers_all_texts_alike_is_said_to_be_untrained(model, tmp
     stored(model, lambda weights: weights | {"classifier.weight": torch.zeros_like(weights["classifier.weight"])})
     built(model, tmp_path)
     assert "gives the same answer to all" in capfd.readouterr().err
+
+
+def test_a_tagger_that_finds_nothing_in_these_texts_is_not_called_untrained(tmp_path, capfd):
+    folder = tmp_path / "model"
+    make_model(folder, task="token-classification", labels=("O", "B-PER", "I-PER"))
+    stored(folder, lambda weights: weights | {"classifier.bias": torch.tensor([50.0, -50.0, -50.0])})
+    built(folder, tmp_path)
+    told = capfd.readouterr().err
+    assert "compared with transformers' pipeline" in told and "may not be trained" not in told
 
 
 def test_a_config_by_which_the_library_itself_fails_says_so(model, tmp_path):

@@ -8,7 +8,7 @@ import torch
 from rows_setfit import predict, setfit
 from rows_sparse import folder_of, splade
 from safetensors.torch import save_file
-from sentence_transformers import SparseEncoder
+from sentence_transformers import SentenceTransformer, SparseEncoder
 from sentence_transformers.models import Pooling as TheirPooling
 from small import HIDDEN, make_model
 
@@ -68,6 +68,17 @@ def test_padding_on_any_side_changes_no_vector_and_the_library_gives_the_same(mo
     rows = torch.nn.functional.pad(hidden, (0, 0, before, after), value=7.0)
     mask = torch.nn.functional.pad(torch.ones(1, 5), (before, after))
     torch.testing.assert_close(head(rows, mask), theirs)
+
+
+@pytest.mark.parametrize("include_prompt", [True, False])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_token_beyond_the_256th_is_counted_where_a_training_computes_in_bf16(mode, include_prompt):
+    hidden = torch.randn(1, 400, HIDDEN, generator=torch.Generator().manual_seed(0))
+    statement = SentenceStatement(parts=(Pooling(modes=(mode,), include_prompt=include_prompt),))
+    prompts = () if include_prompt else (PromptTokens(begin=(2, 9), count=300),)
+    head = SentenceHead(statement.without_prompts(prompts), HIDDEN)
+    inputs = torch.ones(1, 400, dtype=torch.long), torch.tensor([[2, 9, *[5] * 398]])
+    torch.testing.assert_close(head(hidden.bfloat16(), *inputs), head(hidden, *inputs), atol=0.02, rtol=0.02)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -305,3 +316,12 @@ def test_blanks_that_the_library_takes_out_of_a_written_text_are_refused(tmp_pat
             tokenizer_config.check_written_text(tmp_path)
     else:
         tokenizer_config.check_written_text(tmp_path)
+
+
+@pytest.mark.parametrize("family", ["qwen3", "gemma3_text"])
+def test_a_decoder_that_the_library_saved_keeps_what_an_export_reads(family, tmp_path):
+    """The library states that no cache is used, and the export of such a model fails."""
+    make_model(tmp_path / "theirs", family, TASK.name)
+    SentenceTransformer(str(tmp_path / "theirs"), device="cpu").save_pretrained(str(tmp_path / "saved"))
+    assert json.loads((tmp_path / "saved" / "config.json").read_text())["use_cache"] is False
+    assert load_checkpoint(tmp_path / "saved", TASK.name).config.use_cache

@@ -9,6 +9,7 @@ import libraries
 import torch
 from rows_basic import TEXTS, make
 from safetensors.torch import load_file, save_file
+from sentence_transformers import SentenceTransformer
 from situation import Calls, Situation
 from small import HIDDEN
 
@@ -156,6 +157,11 @@ def cased(folder: Path) -> None:
     write_json(path, stated | {"normalizer": {**stated["normalizer"], "lowercase": False}})
 
 
+def saved_by_the_library(folder: Path) -> None:
+    """It states `use_cache: false` for a decoder."""
+    SentenceTransformer(str(folder), device="cpu").save_pretrained(str(folder))
+
+
 POOLED = [
     *(row(f"{mode} pooling", [pooling(mode)]) for mode in MODES),
     row("cls pooling in the old keys", [old_pooling("cls")]),
@@ -228,6 +234,10 @@ LEFT_OUT = [  # the tokens of prompts, of vectors
         )
         for family in ("roberta", "qwen3")
     ),
+    row(
+        "prompts left out, of every token", [pooling("mean", include_prompt=False)], PROMPTED,
+        prompts=WITH_DEFAULT, formats=("onnx",), recipe={"vocabulary": "all"},
+    ),
     row("no prompts to leave out", [pooling("mean", include_prompt=False)], prompts={"prompts": {"query": ""}}, formats=("onnx",)),
 ]  # fmt: skip
 COMPARED = [
@@ -244,6 +254,7 @@ CONFIGS = [
     plain("weights in bf16", in_bf16),
     plain("weights in shards", in_shards),
     plain("a decoder by its last token", config(architectures=["Qwen3ForCausalLM"]), family="qwen3", recipe={"task": FEATURES}),
+    *(plain(f"{family}, saved by the library", saved_by_the_library, family=family) for family in ("qwen3", "gemma3_text")),
     plain("made for another head", config(architectures=["BertForMaskedLM"]), recipe={"task": FEATURES}),
 ]
 REFUSED = [

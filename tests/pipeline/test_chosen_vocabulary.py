@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from libraries import embed
+from rows_embeddings import pooling, sentence
 from small import enlarged, make_data, make_model
 from transformers import AutoTokenizer
 
@@ -45,3 +47,25 @@ def test_a_build_counts_the_tokens_and_cuts_those_that_no_text_needs(tmp_path):
     assert load(tmp_path / "pack")("turn on the light"), "the pack answers"
     kept = recipe.model_copy(update={"vocabulary": "all", "budget": budget})
     assert not plan_build(kept, SERVER).cuts_vocabulary
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("vocabulary", ["data", "all"])
+def test_prompts_that_are_left_out_are_found_by_the_ids_of_the_vocabulary_that_stays(tmp_path, vocabulary):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    sentence(
+        folder, [pooling("mean", include_prompt=False)], prompts={"prompts": {"query": "search the web: "}, "default_prompt_name": None}
+    )
+    calls = (("turn on the light",), ("turn on the light", "query"), ("turn on the light", ""))
+    expected = embed(folder, calls)
+    data = make_data(tmp_path / "data", {"train": 64, "dev": 16, "test": 16})
+    corpus = data / "train.csv"
+    corpus.write_text(corpus.read_text() + "turn on the light,more\n")
+    settings = {"model": str(folder), "data": str(data), "task": "feature-extraction", "vocabulary": vocabulary}
+    recipe = Recipe(**settings, precision="fp32", student="same", prune_heads=0.0)
+    build(recipe, SERVER, tmp_path / "pack", tmp_path / "cache", None)
+    assert ("cut_vocabulary" in [row.stage for row in read_manifest(tmp_path / "pack").ladder]) == (vocabulary == "data")
+    pack = load(tmp_path / "pack")
+    for call, wanted in zip(calls, expected, strict=True):
+        assert pack(*call).values == pytest.approx(wanted["values"], abs=1e-4)

@@ -104,3 +104,17 @@ def test_a_teacher_under_chance_with_swapped_labels_is_stopped_with_the_confusio
     check_names_of_labels(material, [np.eye(4, dtype=np.float32)[label] for label in expected])
     drawn = torch.randn(len(expected), 4, generator=torch.Generator().manual_seed(0)).numpy()
     check_names_of_labels(material, list(drawn))
+
+
+ONLY_READ_IN_WRITING = [("eos_token_id", 4_000_000), ("prefix", "classify: ")]
+
+
+@pytest.mark.parametrize(("key", "value"), ONLY_READ_IN_WRITING)
+def test_a_key_that_only_writing_reads_is_refused_there_alone(tmp_path, key, value):
+    for folder, family, task in (("bert", "bert", "text-classification"), ("llama", "llama", "text-generation")):
+        make_model(tmp_path / folder, family, task)
+        path = tmp_path / folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    assert gather(Recipe(model=str(tmp_path / "bert"))).task.name == "text-classification"
+    with pytest.raises(EdgepackError, match=f"{key} = "):
+        gather(Recipe(model=str(tmp_path / "llama")))

@@ -19,19 +19,21 @@ _REFUSED: dict[str, tuple[tuple[Any, ...], str, str]] = {
     "quantization_config": ((None, {}), "the weights are stored quantized", "give the model that it was made of, in fp32, fp16 or bf16"),
     "is_encoder_decoder": ((None, False), _WHOLE, "give a model of one of the families that edgepack knows"),
     "add_cross_attention": ((None, False), _WHOLE, "give a model of one of the families that edgepack knows"),
-    "prefix": ((None, ""), "transformers' pipeline puts it before every prompt", "set it to null, and put it before your prompts"),
     "pruned_heads": ((None, {}), "transformers 5 reads it no more", "prune with edgepack: --prune-heads"),
     "position_embedding_type": ((None, "absolute"), "transformers 5 computes absolute ones", "give a model that has those"),
 }  # fmt: skip
 _OF_ENCODERS = {"is_decoder": ((None, False), "an encoder that sees no later token is not reproduced", "set it to false")}
+_OF_WRITING = {
+    "prefix": ((None, ""), "transformers' pipeline puts it before every prompt", "set it to null, and put it before your prompts")
+}
 _BY_LENGTH = ("dynamic", "longrope", "su")  # how positions are turned depends on the text; a file has that fixed
 _POSITIVE = ("layer_norm_eps", "rms_norm_eps", "norm_eps", "layer_norm_epsilon", "rope_theta")
 _ACTIVATIONS = ("hidden_act", "hidden_activation", "activation", "activation_function", "classifier_activation")
 
 
-def check_model_config(config: Mapping[str, Any], causal: bool, place: str) -> None:
-    """EdgepackError names the key. causal: whether the family sees no later token anyway."""
-    for key, (harmless, why, fix) in (_REFUSED | ({} if causal else _OF_ENCODERS)).items():
+def check_model_config(config: Mapping[str, Any], causal: bool, place: str, writes: bool = False) -> None:
+    """EdgepackError names the key. causal: whether the family sees no later token anyway. writes: whether the task continues a text."""
+    for key, (harmless, why, fix) in (_REFUSED | ({} if causal else _OF_ENCODERS) | (_OF_WRITING if writes else {})).items():
         if key in config and config[key] not in harmless:
             raise refusal(place, key, config[key], why, fix)
     for key in ("rope_parameters", "rope_scaling"):  # of today and of before

@@ -29,7 +29,7 @@ def check_tokenizer_statements(folder: Path, config: Mapping[str, Any]) -> tuple
     if isinstance(model, dict) and model.get("dropout"):
         why = "a text gets other pieces each time"
         raise refusal(WHOLE_FILE, "model.dropout", model["dropout"], why, "set it to null: dropout is for training")
-    _check_named_ids(config)
+    _check_named_id("pad_token_id", config)
     lines = _check_ids(whole, config)
     if config.get("pad_token_id") is None and not stated.get("pad_token"):
         lines += ("the folder names no padding token: texts are read one at a time, and what is padded elsewhere is masked",)
@@ -71,11 +71,14 @@ def _check_ids(whole: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str
     return (f"the embeddings have no row for {names}: a text that holds one fails, as it does in transformers",) if beyond else ()
 
 
-def _check_named_ids(config: Mapping[str, Any]) -> None:
-    rows = config.get("vocab_size")
-    for key in ("pad_token_id", "eos_token_id"):
-        stated = config.get(key)
-        ids = stated if isinstance(stated, list) else [stated]
-        if isinstance(rows, int) and rows > 0 and any(isinstance(each, int) and not 0 <= each < rows for each in ids):
-            why = f"the embeddings have {rows} rows"
-            raise refusal("config.json", key, stated, why, "name a token that the embeddings have, such as the end of a text, or null")
+def check_end_of_text(config: Mapping[str, Any]) -> None:
+    """EdgepackError: a model that writes would end with a token that it does not have. Other models never read which it is."""
+    _check_named_id("eos_token_id", config)
+
+
+def _check_named_id(key: str, config: Mapping[str, Any]) -> None:
+    rows, stated = config.get("vocab_size"), config.get(key)
+    ids = stated if isinstance(stated, list) else [stated]
+    if isinstance(rows, int) and rows > 0 and any(isinstance(each, int) and not 0 <= each < rows for each in ids):
+        why = f"the embeddings have {rows} rows"
+        raise refusal("config.json", key, stated, why, "name a token that the embeddings have, such as the end of a text, or null")
