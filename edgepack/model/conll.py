@@ -21,7 +21,7 @@ def read_conll(text: str, path: Path) -> Iterator[Record]:
     """
     lines = text.split("\n")
     _refuse_counted_words(lines, path)
-    seen = _Words([_cells(line) for line in lines])
+    file_words = _Words([_cells(line) for line in lines])
     group: dict[str, str] = {}
     words: list[str] = []
     tags: list[str] = []
@@ -30,7 +30,7 @@ def read_conll(text: str, path: Path) -> Iterator[Record]:
         columns = _cells(line)
         if not words and len(columns) >= 4 and (columns[0], columns[2]) == ("#", "="):
             group = {columns[1]: columns[3]} if len(columns) == 4 else group  # a longer one is the sentence itself, or a remark
-        elif not words and columns and seen.are_not(columns):
+        elif not words and columns and file_words.are_not(columns):
             continue
         elif columns and columns[0] != _FILE_BEGINS:
             if len(columns) < 2:
