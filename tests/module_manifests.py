@@ -14,6 +14,7 @@ _ANSWERS: dict[str, dict[str, Any]] = {
     "question-answering": {"stride": 64, "longest": 30, "no_answer": True, "threshold": 1.5},
     "feature-extraction": {
         "prompts": {"query": "query: "}, "default_prompt": "query", "similarity": "cosine", "dimensions": 2, "sparse": False,
+        "prompt_tokens": {"query": {"begin": [1, 2], "count": 2}},
         "codes": {"kind": "binary", "id": "0123456789abcdef", "low": [0.0, 1], "high": [1.0, 2], "thresholds": [0.5, 1.5]},
     },
     "text-generation": {
@@ -23,7 +24,9 @@ _ANSWERS: dict[str, dict[str, Any]] = {
         "forced_eos_token_id": [8], "min_length": 1, "min_new_tokens": 1, "max_new_tokens": 9, "max_length": 20,
         "exponential_decay_length_penalty": [3, 1.1], "stop_strings": ["stop"], "chat_template": "{{ messages }}",
         "chat_tokens": {"bos_token": "<s>"}, "window": "refuse",
-        "chat_form": {"first": {"user": "a"}, "between": {"user assistant": "b"}, "last": {"user": "c"}, "trimmed": ["user"]},
+        "chat_form": {
+            "first": {"user": "a"}, "between": {"user assistant": "b"}, "last": {"user": "c"}, "trimmed": ["user"], "looked_for": ["d"],
+        },
     },
 }  # fmt: skip
 TASKS = tuple(_ANSWERS)

@@ -70,6 +70,11 @@ answers.similarity? cosine|dot|euclidean|manhattan
 answers.prompts? object
 answers.prompts.* text
 answers.default_prompt text?
+answers.prompt_tokens? object
+answers.prompt_tokens.* object
+answers.prompt_tokens.*.begin list+
+answers.prompt_tokens.*.begin.* whole
+answers.prompt_tokens.*.count whole
 answers.sparse? yes
 answers.codes object?
 answers.codes.kind int8|binary
@@ -125,6 +130,8 @@ answers.chat_form.last object
 answers.chat_form.last.* text
 answers.chat_form.trimmed list
 answers.chat_form.trimmed.* text
+answers.chat_form.looked_for? list
+answers.chat_form.looked_for.* text
 answers.window? refuse|slide
 schema 1
 name text
