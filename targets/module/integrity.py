@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from .manifest import AGAIN, check_manifest
 from .signer import MINIMUM_VERSION, NAME, PUBLIC_KEYS
 
 SIGNATURE_FILE = "module.sig"
+_DEEPEST = 200
+_HALF = re.compile("[\ud800-\udfff]")
 _VERSION = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}\Z", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z", re.ASCII)
 
@@ -27,7 +30,8 @@ def read_manifest(folder: Path, name: str) -> dict:
     """
     try:
         content = (folder / name).read_bytes()
-        manifest = json.loads(content, object_pairs_hook=_each_once)
+        manifest = json.loads(content.decode("utf-8"), object_pairs_hook=_each_once, parse_constant=_no_number)
+        _check_values(manifest)
     except (OSError, ValueError, RecursionError) as error:
         raise Changed("no module in {}: {} cannot be read: {}".format(folder, name, error), AGAIN) from None
     is_module = name == "module.json"  # a pack itself is not signed: its module is
@@ -45,6 +49,29 @@ def _each_once(pairs) -> dict:
     if len(fields) != len(pairs):
         raise ValueError("a key stands there twice")
     return fields
+
+
+def _no_number(name):
+    raise ValueError("{} is no number of JSON".format(name))
+
+
+def _check_values(manifest) -> None:
+    """ValueError for what one platform's reader takes and another one's refuses, in fields that nothing reads too."""
+    level, depth = [manifest], 0
+    while level:
+        if depth > _DEEPEST:
+            raise ValueError("nested too deep")
+        below = []
+        for value in level:
+            if isinstance(value, dict):
+                below += [*value, *value.values()]
+            elif isinstance(value, list):
+                below += value
+            elif isinstance(value, str) and _HALF.search(value):
+                raise ValueError("a text holds half a character")
+            elif type(value) in (int, float) and not abs(value) <= sys.float_info.max:
+                raise ValueError("a number is too large")
+        level, depth = below, depth + 1
 
 
 def _check_release(manifest, now: str) -> None:

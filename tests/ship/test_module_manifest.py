@@ -51,8 +51,12 @@ def test_what_is_no_manifest_is_a_changed_one(name, file, tmp_path):
 
 def read(folder, manifest, file="module.json"):
     """What Python says of a manifest; empty where it is right."""
+    return read_text(folder, json.dumps(manifest), file)
+
+
+def read_text(folder, text, file="module.json"):
     integrity = import_module(f"{device_module().__name__}.integrity")
-    (folder / file).write_text(json.dumps(manifest))
+    (folder / file).write_bytes(text.encode())
     try:
         integrity.read_manifest(folder, file)
     except integrity.Changed as error:
@@ -144,6 +148,49 @@ def test_java_and_javascript_refuse_what_python_refuses_and_nothing_else(classes
     for (change, changed), in_java, in_javascript in zip(tried, java(classes, texts), javascript(texts), strict=True):
         problem = read(tmp_path, changed)
         assert bool(problem) == bool(in_java) == bool(in_javascript), (change, problem, in_java, in_javascript)
+
+
+TEXT = json.dumps(whole_manifest("text-generation"))
+SPELLED = {  # what other writers than json.dumps may write, and whether it is refused
+    "as it is": (TEXT, False),
+    "with blanks and escapes": ("\r\n\t " + TEXT.replace('"schema"', '"\\u0073chema"').replace(", ", " ,\n") + "\n", False),
+    "a byte order mark": ("\ufeff" + TEXT, True),
+    "another blank": ("\u00a0" + TEXT, True),
+    "a key twice": ('{"task": "x", ' + TEXT[1:], True),
+    "a key twice, once with an escape": ('{"t\\u0061sk": "x", ' + TEXT[1:], True),
+    "a key twice further in": (TEXT.replace('"heads": 2', '"heads": 2, "heads": 2'), True),
+    "a key twice where nothing is read": (TEXT.replace('"versions": {', '"versions": {"a": 1, "a": 2, '), True),
+    "a number's own key in two lists": (TEXT.replace('"versions": {', '"versions": {"a": [{"b": 1}, {"b": 1}], '), False),
+    "a schema of 1.0": (TEXT.replace('"schema": 1', '"schema": 1.0'), True),
+    "a length with a fraction": (TEXT.replace('"max_length": 64', '"max_length": 64.0'), True),
+    "a length with an exponent": (TEXT.replace('"max_length": 64', '"max_length": 64e0'), True),
+    "an id with a large exponent": (TEXT.replace('"pad_id": 0', '"pad_id": 0E0'), True),
+    "a size with a fraction": (TEXT.replace('"bytes": 1,', '"bytes": 1.0,', 1), True),
+    "an id of a list with a fraction": (TEXT.replace('"stop_ids": [2]', '"stop_ids": [2, 2.0]'), True),
+    "a tolerance with an exponent": (TEXT.replace('"golden_tolerance": 0.1', '"golden_tolerance": 1e0'), False),
+    "a number too large where nothing is read": (TEXT.replace('"versions": {', '"versions": {"a": 1e400, '), True),
+    "NaN where nothing is read": (TEXT.replace('"versions": {', '"versions": {"a": NaN, '), True),
+    "NaN among the special tokens": (TEXT.replace('"bos_token": "<s>"', '"bos_token": NaN'), True),
+    "infinity where nothing is read": (TEXT.replace('"versions": {', '"versions": {"a": -Infinity, '), True),
+    "half a character where nothing is read": (TEXT.replace('"versions": {', '"versions": {"a": "\\ud83d", '), True),
+    "half a character in a key": (TEXT.replace('"versions": {', '"versions": {"\\udd25": 1, '), True),
+    "a whole character as two escapes": (TEXT.replace('"versions": {', '"versions": {"a": "\\ud83d\\udd25", '), False),
+    "a key as of every JavaScript object": (TEXT.replace('"versions": {', '"versions": {"__proto__": {"a": 1.5}, '), False),
+    "brackets and quotes within a text": (TEXT.replace('"versions": {', '"versions": {"a": "}{][,\\"\\\\", '), False),
+    "as deep as may be": (TEXT.replace('"versions": {', '"versions": {"a": ' + "[" * 199 + "]" * 199 + ", "), False),
+    "too deep": (TEXT.replace('"versions": {', '"versions": {"a": ' + "[" * 200 + "]" * 200 + ", "), True),
+    "text behind the end": (TEXT + "x", True),
+}
+
+
+@jvm.needs_java
+@pytest.mark.skipif(not shutil.which("node"), reason="no node here")
+def test_all_platforms_read_the_same_spellings_of_a_manifest(classes, tmp_path):
+    texts = [text for text, _ in SPELLED.values()]
+    assert len(set(texts)) == len(texts)
+    wanted = {name: is_refused for name, (_, is_refused) in SPELLED.items()}
+    for problems in ([read_text(tmp_path, text) for text in texts], java(classes, texts), javascript(texts)):
+        assert {name: bool(problem) for name, problem in zip(SPELLED, problems, strict=True)} == wanted
 
 
 @jvm.needs_java

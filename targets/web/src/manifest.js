@@ -176,21 +176,61 @@ const KINDS = {
   object: isObject,
 };
 
-/** module.json of its bytes. Changed: it is no JSON, a field is missing or wrong, or a file would be opened that is not listed. */
+const WHOLE = new Set(["1", "integer", "whole", "size"]);
+const TOKENS = /"[^"\\]*(?:\\.[^"\\]*)*"|-?[0-9][-+.eE0-9]*|true|false|null|[{}[\],]/g;
+const DEEPEST = 200;
+
+/** module.json of its bytes. Changed: it is no JSON, a key stands there twice, a field is missing or wrong, or a file would be opened that is not listed. */
 export function readManifest(bytes) {
+  let text;
   let manifest;
   try {
-    manifest = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes); // a byte order mark stays, and is no JSON
+    manifest = JSON.parse(text);
   } catch {
     throw new Changed("module.json cannot be read: it is no JSON");
   }
-  checkManifest(manifest);
+  checkManifest(manifest, fractionsOf(text, manifest));
   return manifest;
 }
 
-export function checkManifest(manifest) {
+/**
+ * Numbers that are spelled with a fraction or an exponent, as keys by their object or list: 64.0 is no whole number in Python and Java.
+ * Changed: a key twice, half a character, a number too large, nested too deep. JSON.parse takes them all.
+ */
+function fractionsOf(text, manifest) {
+  const cannot = (problem) => new Changed(`module.json cannot be read: ${problem}`);
+  const [fractions, open] = [new Map(), []];
+  for (const [token] of text.matchAll(TOKENS)) {
+    const within = open.at(-1);
+    if (token === ",") {
+      within.key = within.keys ? null : within.key + 1;
+    } else if (token === "}" || token === "]") {
+      open.pop();
+    } else if (open.length > DEEPEST) {
+      throw cannot("nested too deep");
+    } else if (token === "{" || token === "[") {
+      const value = within ? within.value[within.key] : manifest;
+      open.push(token === "{" ? { value, keys: new Set(), key: null } : { value, keys: null, key: 0 });
+    } else if (token.startsWith('"')) {
+      const string = JSON.parse(token);
+      if (!KINDS.text(string)) throw cannot("a text holds half a character");
+      if (within?.key === null) {
+        if (within.keys.has(string)) throw cannot("a key stands there twice");
+        within.keys.add(string);
+        within.key = string;
+      }
+    } else if (!/[a-df-z]/.test(token)) {
+      if (!Number.isFinite(Number(token))) throw cannot("a number is too large");
+      if (within && /[.eE]/.test(token)) fractions.set(within.value, (fractions.get(within.value) ?? new Set()).add(String(within.key)));
+    }
+  }
+  return fractions;
+}
+
+function checkManifest(manifest, fractions) {
   if (!isObject(manifest)) throw new Changed("module.json holds no object");
-  for (const line of FIELDS.trim().split("\n")) checkLine(manifest, ...line.split(" "));
+  for (const line of FIELDS.trim().split("\n")) checkLine(manifest, fractions, ...line.split(" "));
   checkNumbering(manifest);
   checkCodes(manifest.answers ?? {});
   checkOpened(manifest);
@@ -209,30 +249,33 @@ function checkOpened({ model, files, coded }) {
   }
 }
 
-function checkLine(manifest, path, kind, condition = "") {
+function checkLine(manifest, fractions, path, kind, condition = "") {
   const [field, wanted] = condition.split("=");
   if (condition && manifest[field] !== wanted) return;
   const [mayBeMissing, mayBeNull] = [path.endsWith("?"), kind.endsWith("?")];
   const plain = mayBeNull ? kind.slice(0, -1) : kind;
   const isRight = KINDS[plain] ?? ((value) => typeof value === "string" && plain.split("|").includes(value));
-  for (const [place, value] of values(manifest, "module.json", (mayBeMissing ? path.slice(0, -1) : path).split("."))) {
+  for (const [place, value, holder, key] of values(manifest, "module.json", (mayBeMissing ? path.slice(0, -1) : path).split("."))) {
     if (value === MISSING) {
       if (!mayBeMissing && !mayBeNull) throw new Changed(`${place} is missing`);
-    } else if (!(value === null && mayBeNull) && !isRight(value)) {
+    } else if ((!(value === null && mayBeNull) && !isRight(value)) || (WHOLE.has(plain) && fractions.get(holder)?.has(key))) {
       throw new Changed(`${place} is not ${SHOWN[plain] ?? `one of these: ${plain.replaceAll("|", ", ")}`}`);
     }
   }
 }
 
-/** Places and values that the path leads to; MISSING where the last part of the path leads to nothing. */
-function* values(value, place, [part, ...rest]) {
+/** Places and values that the path leads to, each with what holds it and its key there; MISSING where the last part leads to nothing. */
+function* values(value, place, [part, ...rest], holder, last) {
   if (part === undefined) {
-    yield [place, value];
+    yield [place, value, holder, last];
   } else if (value !== null && value !== MISSING) {
     if (part === "*") {
-      for (const [key, each] of Object.entries(value)) yield* values(each, `${place}[${JSON.stringify(key).slice(0, 60)}]`, rest);
+      for (const [key, each] of Object.entries(value)) {
+        yield* values(each, `${place}[${JSON.stringify(key).slice(0, 60)}]`, rest, value, key);
+      }
     } else {
-      yield* values(Object.hasOwn(value, part) ? value[part] : MISSING, Array.isArray(value) ? `${place}[${part}]` : `${place}.${part}`, rest);
+      const there = Array.isArray(value) ? `${place}[${part}]` : `${place}.${part}`;
+      yield* values(Object.hasOwn(value, part) ? value[part] : MISSING, there, rest, value, part);
     }
   }
 }
