@@ -71,7 +71,7 @@ def places_of(nodes: Sequence[Mapping[str, Any]], needs: Needs, workers: int, ca
         has = node["Resources"] if node["Alive"] else {}
         room = min(has.get("CPU", 0.0) // CORES, has.get("memory", 0.0) // (needs.memory_mb * 1e6))
         name, share = node["NodeID"], needs.gpu_share(card_mb.get(node["NodeID"], 0.0))
-        with_gpu = int(min(room, has.get("GPU", 0.0) // share))
+        with_gpu = int(min(room, has.get("GPU", 0.0) * (1 // share)))  # a share lies within one GPU, not across two
         places += [Place(name, share)] * with_gpu
         rooms[name] = int(room) - with_gpu
     while any(rooms.values()):  # one on each machine, then a second one

@@ -21,6 +21,8 @@ def node(name, cores, memory_gb, gpus=0, alive=True):
         ([node("a", 8, 4.5)], {}, [Place("a", 0)] * 2),  # memory for two
         ([node("a", 2, 64, 1), node("b", 8, 64)], {"a": 24_000}, [Place("a", 0.125)] * 2 + [Place("b", 0)] * 2),
         ([node("a", 4, 64, 1)], {"a": 8_000}, [Place("a", 0.375)] * 2 + [Place("a", 0)] * 2),
+        ([node("a", 8, 64, 2)], {"a": 8_000}, [Place("a", 0.375)] * 4),
+        ([node("a", 5, 64, 2)], {"a": 5_000}, [Place("a", 0.625)] * 2 + [Place("a", 0)] * 2),  # a share lies within one GPU
         ([node("a", 4, 64, 1)], {}, [Place("a", 1.0)] + [Place("a", 0)] * 3),  # nobody knows how large the card is
         ([node("a", 4, 64, 1, alive=False), node("b", 1, 64)], {}, [Place("b", 0)]),
     ],
