@@ -59,8 +59,9 @@ class Tries:
 
     @property
     def _noted_as(self) -> str:
-        """What one target has measured corrects no predictions for another."""
-        return f"factors of {self.wish.target.name if self.wish.target else 'no target'}"
+        """What one target has measured corrects no predictions for another, nor for another machine that has its name now."""
+        target = self.wish.target
+        return f"factors of {target.name} at {target.address}" if target else "factors of no target"
 
     @property
     def count(self) -> int:
@@ -160,7 +161,8 @@ class Tries:
             if self.losses[number] >= _MOST_LOSSES:
                 self._record(asked[index], outcome)
             else:
-                say(f"trial {number + 1} is not finished: the machines that ran it ended. It runs again with the next trials")
+                again = "when the same command is started again" if asked[index].kind == "sibling" else "with the next trials"
+                say(f"trial {number + 1} is not finished: the machines that ran it ended. It runs again {again}")
 
     def _record(self, asked: Asked, outcome: Outcome) -> None:
         costs = record(self.study, asked, outcome)

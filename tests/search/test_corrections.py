@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from edgepack.measure.machines.targets import Target
 from edgepack.plan.profile import Budget, load_profile
 from edgepack.search import packs
 from edgepack.search.candidates import Factors, Maker
@@ -63,3 +64,13 @@ def test_a_pack_that_the_target_would_find_too_slow_gives_way_to_the_next_best(t
     kept = _corrected(tries, [], waiting)
     assert [(final.number, final.trial) for final in kept] == [(1, 1), (2, 2)]
     assert "trial 1 is not built: by what the target measured it would break latency_ms" in capsys.readouterr().err
+
+
+def test_another_machine_under_the_same_name_is_not_corrected_by_the_first_ones_figures(tries):
+    def asked_of(address):
+        wish = tries.wish.model_copy(update={"target": Target(name="board", address=address)})
+        return Tries(tries.study, replace(tries.maker, factors=Factors()), tries.bench, tries.pool, tries.rungs, tries.clock, wish)
+
+    asked_of("ssh://pi@first").correct(Factors(latency_ms=1.05))
+    assert asked_of("ssh://pi@first").maker.factors.latency_ms == 1.05
+    assert asked_of("ssh://pi@second").maker.factors == Factors()

@@ -151,6 +151,12 @@ def test_a_trial_whose_machines_ended_runs_again_and_is_given_up_at_the_second_t
     assert not tries._run([asked(tries, 3, "first", 0.5)]) and tries.rows[-1].outcome.failure == "the machines ended"
 
 
+def test_a_lost_sibling_is_promised_to_the_next_start_for_siblings_run_once(tries, capsys):
+    tries.pool = Answers([Outcome(seconds=0.0, failure="the machines ended", lost=True)])
+    tries._run([asked(tries, 0, "sibling", 0.5)])
+    assert "It runs again when the same command is started again" in capsys.readouterr().err
+
+
 class Answers:
     """A pool whose outcomes are known."""
 
