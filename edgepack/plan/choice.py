@@ -75,7 +75,7 @@ def choose(case: Case) -> tuple[Choice, list[Choice]]:
         unasked = ". Heads of a decoder are cut only where --prune-heads asks for it: even the best ranking loses too much"
     raise EdgepackError(
         f"no plan{without_data} meets the budgets of {case.profile.name} for this model: the nearest one "
-        f"({nearest.student.name()} in {nearest.precision}) is predicted to need {in_words(nearest.broken)}{unasked}",
+        f"({nearest.described}) is predicted to need {in_words(nearest.broken)}{unasked}",
         f"raise {' and '.join(budget.flag for budget in nearest.broken)}, or give --student (`same` keeps "
         "the shape) to build a pack over its budget"
         + ("" if recipe.data else ", or give --data, so that a smaller student can be distilled"),

@@ -3,6 +3,7 @@
 from edgepack.core.records import Frozen
 from edgepack.plan.coding import Coding
 from edgepack.plan.cost_model import Prediction, nearly_within
+from edgepack.plan.precision import precision_names
 from edgepack.plan.profile import Budget, PrecisionName
 from edgepack.plan.shape import ModelShape
 
@@ -59,6 +60,15 @@ class Choice(Frozen):
         return max((budget.predicted / budget.limit for budget in self.broken), default=0.0)
 
     @property
+    def described(self) -> str:
+        """Its student, its precision, and the means that make its file smaller, in words."""
+        means = [f"embeddings in {self.embedding_bits} bits"] if self.embedding_bits != 8 else []
+        means += ["a cut vocabulary"] if self.cuts_vocabulary else []
+        means += ["coded weights"] if self.coding else []
+        plain = f"{self.student.name()} in {self.precision}"
+        return f"{plain} with {' and '.join(means)}" if means else plain
+
+    @property
     def is_plain(self) -> bool:
         """Whether the file is as the precision alone makes it."""
         return self.coding is None and self.embedding_bits == 8 and not self.cuts_vocabulary
@@ -86,5 +96,6 @@ def last_need(considered: list[Choice]) -> str:
 
 def wider_need(choice: Choice, considered: list[Choice]) -> str | None:
     """A sentence: what the next wider precision would need beyond its budgets; None where none was considered."""
-    wider = [tried for tried in considered if tried.precision != choice.precision and tried.is_plain]
+    names = precision_names()
+    wider = [tried for tried in considered if names.index(tried.precision) < names.index(choice.precision) and tried.is_plain]
     return f"{wider[-1].precision} would need {last_need(wider)}." if wider else None

@@ -5,6 +5,8 @@ from shapes import MINILM
 from test_plan import PI, WRITER, roomy
 
 from edgepack.core.errors import EdgepackError
+from edgepack.plan.choice_record import BrokenBudget, Choice, wider_need
+from edgepack.plan.cost_model import predict
 from edgepack.plan.explain import alternatives
 from edgepack.plan.plan import make_plan
 from edgepack.plan.profile import load_profile
@@ -12,6 +14,8 @@ from edgepack.plan.recipe import Recipe
 from edgepack.plan.steps import CutVocabulary, Distill, Quantize
 
 PHONE = load_profile("phone-entry")
+WHOLE = {"prune_heads": 0.0, "pruned": MINILM, "student": MINILM, "prepack": True, "broken": ()}
+WHOLE |= {"prediction": predict(MINILM, "fp16", PI, "onnxruntime", 32)}
 NO_ROOM_TO_DECODE = {"file_mb": 20.0, "load_ms": 450.0}  # coded weights load in 600 ms there
 
 
@@ -82,3 +86,18 @@ def test_explain_shows_each_means_and_what_undoes_it():
     assert "needs 22.9" in narrow["--embedding-bits 8"].verdict
     cut = flags(budget=roomy(file_mb=7.0))
     assert "MB of files" in cut["--vocabulary all"].verdict
+
+
+def test_a_refusal_says_by_what_means_the_nearest_plan_is_as_small_as_that():
+    with pytest.raises(EdgepackError, match=r"the nearest one \(6x384 in int8 with embeddings in 4 bits\) is predicted to need 17\.\d+ MB"):
+        plan(data=None, budget=roomy(file_mb=10.0, load_ms=450.0))
+
+
+def test_only_a_wider_precision_is_named_as_the_one_that_would_need_more():
+    choice = Choice(**WHOLE | {"precision": "fp16"})
+    narrow, wide = (
+        choice.model_copy(update={"precision": name, "broken": (BrokenBudget(name="file_mb", limit=1.0, predicted=mb),)})
+        for name, mb in (("int8", 2.0), ("fp32", 9.0))
+    )
+    assert wider_need(choice, [narrow]) is None
+    assert wider_need(choice, [wide, narrow]) == "fp32 would need 9 MB of files (budget 1)."
