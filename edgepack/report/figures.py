@@ -74,3 +74,10 @@ def holds(name: str, actual: float | None, limit: float, error: float | None) ->
     if error is not None and (error == inf or abs(limit - actual) <= error * actual):
         return "likely" if nearly_within(name, actual, limit) else "unlikely"
     return "yes" if actual <= limit else "no"
+
+
+def in_digits(value: float | None, digits: int = 3) -> str:
+    """A figure for readers: whole from 100 on, so never 2.05e+03. What is not known is shown as a dash, never as 0."""
+    if value is None:
+        return "–"
+    return f"{value:.{digits}g}" if abs(value) < 100 else f"{value:.0f}"

@@ -9,8 +9,9 @@ from edgepack.pack.manifest import Manifest
 from edgepack.plan.command import composed_command
 from edgepack.plan.cost_model import Prediction, predict
 from edgepack.plan.precision import exported_precision
+from edgepack.plan.profile_files import profile_names
 from edgepack.plan.runtime import runtime_facts
-from edgepack.report.figures import figure, measured_here
+from edgepack.report.figures import figure, in_digits, measured_here
 from edgepack.report.ladder import score_text
 from edgepack.report.records import Check, Holds, Tile, TileName, Verdict
 from edgepack.tasks import task_named
@@ -86,7 +87,7 @@ def limit_in_words(tile: Tile) -> str | None:
     if tile.holds is None or tile.limit is None:
         return None
     unit = TILES[tile.name][1]
-    stated = f"{tile.limit:.3g} {unit.removesuffix('s') if tile.limit == 1 else unit}"
+    stated = f"{in_digits(tile.limit)} {'point' if (unit, tile.limit) == ('points', 1) else unit}"
     return f"not known; the limit is {stated}" if tile.holds == "unknown" else f"{HOLDS[tile.holds]} of {stated}"
 
 
@@ -107,7 +108,8 @@ def verdict_sentence(verdict: Verdict, checks: Sequence[Check], device: str) -> 
 
 
 def next_command(manifest: Manifest, verdict: Verdict, checks: Sequence[Check]) -> str | None:
-    """PACK stands for the pack's folder, MODEL and DATA for what it was built from, PLATFORM for android, deb, jvm, linux, python or web.
+    """PACK stands for the pack's folder, MODEL and DATA for what it was built from, PROFILE for the file of a profile that is not shipped,
+    PLATFORM for android, deb, jvm, linux, python or web.
 
     None where no command would help.
     """
@@ -119,7 +121,8 @@ def next_command(manifest: Manifest, verdict: Verdict, checks: Sequence[Check]) 
     if flags is None:
         return None
     recipe = manifest.recipe.model_copy(update={"model": "MODEL", "data": "DATA" if manifest.recipe.data else None})
-    return without_folders(composed_command(recipe, manifest.profile, instead=flags))
+    profile_file = None if manifest.profile.name in profile_names() else "PROFILE"
+    return without_folders(composed_command(recipe, manifest.profile, profile_file, flags))
 
 
 def _address(manifest: Manifest) -> str:

@@ -13,6 +13,7 @@ from edgepack.measure.ops import OpProfile
 from edgepack.pack.attempts import Attempt
 from edgepack.pack.manifest import REPORT_FILES, StageRecord
 from edgepack.report.charts import Bar, Line, bars, lines
+from edgepack.report.figures import in_digits
 from edgepack.report.first_screen import HOLDS, PURPOSES, VERDICTS, change_in_words, limit_in_words, tile_titles
 from edgepack.report.ladder import factors_chart, quality_charts, score_text, weakest
 from edgepack.report.records import BUDGETS, Report
@@ -54,7 +55,7 @@ def html(report: Report) -> str:
 def rendered(template: str, **context: Any) -> str:
     """A file of report/templates with its names filled in, each escaped for the language of that file."""
     filters: dict[str, Callable[..., Any]] = {
-        "number": _number,
+        "number": in_digits,
         "fixed": lambda value: "–" if value is None else f"{value:.4f}",
         "score": score_text,
         "tokens_per_s": tokens_per_s,
@@ -76,13 +77,6 @@ def _render(template: str, report: Report, **more: Any) -> str:
         "purposes": PURPOSES,
     }
     return rendered(template, report=report, weakest=weakest(report.ladder), headings=_HEADINGS, **words, **more)
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    """What is not known is shown as a dash, never as 0."""
-    if value is None:
-        return "–"
-    return f"{value:.{digits}g}" if abs(value) < 100 else f"{value:.0f}"
 
 
 def _charts(report: Report) -> dict[str, Any]:

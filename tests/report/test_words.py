@@ -30,3 +30,11 @@ def test_a_change_is_told_in_words_and_none_is_none(times, words):
 )
 def test_a_limit_is_told_in_words(holds, limit, words):
     assert limit_in_words(tile(name="score_drop", holds=holds, limit=limit)) == words
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "words"),
+    [("latency_ms", 1.0, "1 ms"), ("ram_mb", 2048.0, "2048 MB"), ("file_mb", 12.34, "12.3 MB"), ("score_drop", 1.0, "1 point")],
+)
+def test_a_limit_of_any_figure_keeps_its_unit_and_is_no_power_of_ten(name, limit, words):
+    assert limit_in_words(tile(name=name, holds="yes", limit=limit)) == f"within the limit of {words}"
