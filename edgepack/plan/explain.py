@@ -19,7 +19,7 @@ _SAME_MB, _SAME_MS = 0.005, 0.005  # shares of the chosen figures below which an
 
 
 class Alternative(Frozen):
-    """change: what is different from the plan, in words; flags: of `edgepack build`, for it. refusal: why there is no such pack."""
+    """change: what is different from the plan, in words; flags: of `edgepack build`, for just this. refusal: why there is no such pack."""
 
     change: str
     flags: str
@@ -52,7 +52,7 @@ def alternatives(plan: Plan, profile: Profile, recipe: Recipe) -> list[Alternati
         rows.append(
             Alternative(
                 change=change,
-                flags=flags,
+                flags=flags + _needed_beside(other, profile, recipe, settings, fixed),
                 student=other.student.name(),
                 precision=other.precision,
                 prediction=other.predictions,
@@ -117,9 +117,9 @@ def _as_settings(plan: Plan) -> dict[str, Any]:
     heads = [step.fraction for step in plan.steps if isinstance(step, PruneHeads)]
     return {
         "student": _name(len(plan.student.layers), plan.student.hidden, plan.teacher),
-        "precision": plan.precision,
         "vocabulary": TRAIN_SPLIT if plan.cuts_vocabulary else None,
         "embedding_bits": plan.embedding_bits if plan.embedding_bits != 8 else None,
+        "precision": plan.precision,
         "prune_heads": min(0.99, sum(heads)),
     }
 
@@ -128,6 +128,24 @@ def _with(recipe: Recipe, settings: dict[str, Any]) -> Recipe:
     """The user's own choices stay, and a training that nothing is left for is not refused here."""
     given = {name: value for name, value in settings.items() if getattr(recipe, name) is None}
     return recipe.model_copy(update=given)
+
+
+def _needed_beside(other: Plan, profile: Profile, recipe: Recipe, settings: dict[str, Any], fixed: dict[str, Any]) -> str:
+    """Flags for as many of the plan's choices as it takes: with them beside the row's, `edgepack build` plans what the row shows."""
+    chosen = {name: value for name, value in fixed.items() if name not in settings and value is not None and getattr(recipe, name) is None}
+    for count in range(len(chosen) + 1):
+        kept = dict(list(chosen.items())[:count])
+        try:
+            then = make_plan(profile, _with(recipe, kept | settings), other.teacher)
+        except EdgepackError:
+            continue
+        if (then.student, then.precision, then.predictions) == (other.student, other.precision, other.predictions):
+            break
+    return "".join(f" --{name.replace('_', '-')} {_as_text(value)}" for name, value in kept.items())
+
+
+def _as_text(value: Any) -> str:
+    return f"{value:.0%}" if isinstance(value, float) else str(value)
 
 
 def _is_same(other: Plan, plan: Plan) -> bool:

@@ -83,9 +83,9 @@ def test_explain_shows_each_means_and_what_undoes_it():
     free = flags(budget=roomy(file_mb=24.0))
     assert {"--embedding-bits 4", "--vocabulary data", "--codec deflate"} <= set(free)
     narrow = flags(budget=roomy(**NO_ROOM_TO_DECODE))
-    assert "needs 22.9" in narrow["--embedding-bits 8"].verdict
+    assert "needs 22.9" in next(row.verdict for flags, row in narrow.items() if flags.startswith("--embedding-bits 8"))
     cut = flags(budget=roomy(file_mb=7.0))
-    assert "MB of files" in cut["--vocabulary all"].verdict
+    assert "MB of files" in next(row.verdict for flags, row in cut.items() if flags.startswith("--vocabulary all"))
 
 
 def test_a_refusal_says_by_what_means_the_nearest_plan_is_as_small_as_that():
