@@ -66,6 +66,15 @@ def test_a_pack_that_the_target_would_find_too_slow_gives_way_to_the_next_best(t
     assert "trial 1 is not built: by what the target measured it would break latency_ms" in capsys.readouterr().err
 
 
+def test_a_search_that_goes_on_builds_nothing_that_an_earlier_measurement_rules_out(tries, monkeypatch):
+    waiting = [Final(1, 0, "", tries.maker.candidate({"prune_ffn": 0.0})), Final(2, 2, "", tries.maker.candidate({"prune_ffn": 0.5}))]
+    tries.correct(Factors(latency_ms=1.03))
+    assert [final.trial for final in _corrected(tries, [], waiting)] == [1, 2], "before any pack of this run"
+    monkeypatch.setattr(packs, "factors_of", lambda built: Factors(latency_ms=1.03))
+    assert [final.trial for final in _corrected(tries, [], waiting)] == [1, 2], "the factors are those that were noted"
+    assert _corrected(tries, [], waiting, ready={1}) == waiting, "a pack that is there costs nothing"
+
+
 def test_another_machine_under_the_same_name_is_not_corrected_by_the_first_ones_figures(tries):
     def asked_of(address):
         wish = tries.wish.model_copy(update={"target": Target(name="board", address=address)})
