@@ -139,22 +139,6 @@ def test_trials_that_train_run_where_a_gpu_is_and_go_on_where_the_last_one_ends(
     assert first.failure is None and second.failure is None and not pool.has_gpus
 
 
-def test_a_worker_that_finds_no_room_is_left_out_and_the_others_do_its_trials(tiny, tasks, tmp_path, cluster, monkeypatch):
-    from edgepack.search import cluster as clusters
-
-    monkeypatch.setattr(clusters, "ANSWER_S", 60.0)
-    node = cluster.add_node(num_cpus=2)
-    places = [clusters.Place(node.node_id, 0.0), clusters.Place(node.node_id, 0.875)]  # no machine has a GPU
-    monkeypatch.setattr(clusters, "places_of", lambda *_: places)
-    pool = clusters.Cluster(tiny, PI, tmp_path / "b", 2, cluster.address, NEEDS)
-    try:
-        with pool:
-            assert [seat.place for seat in pool.idle] == places[:1] and not pool.has_gpus
-            assert len(list(pool.outcomes(tasks[:2]))) == 2
-    finally:
-        cluster.remove_node(node)
-
-
 def test_a_cluster_that_cannot_see_the_data_is_refused_and_no_trial_fails(tiny, tmp_path, cluster):
     from edgepack.search.cluster import Cluster
 
