@@ -132,16 +132,16 @@ def _with(recipe: Recipe, settings: dict[str, Any]) -> Recipe:
 
 def _needed_beside(other: Plan, profile: Profile, recipe: Recipe, settings: dict[str, Any], fixed: dict[str, Any]) -> str:
     """Flags for as many of the plan's choices as it takes: with them beside the row's, `edgepack build` plans what the row shows."""
-    chosen = {name: value for name, value in fixed.items() if name not in settings and value is not None and getattr(recipe, name) is None}
-    for count in range(len(chosen) + 1):
-        kept = dict(list(chosen.items())[:count])
+    choices = {name: value for name, value in fixed.items() if name not in settings and value is not None and getattr(recipe, name) is None}
+    for count in range(len(choices) + 1):
+        needed = dict(list(choices.items())[:count])
         try:
-            then = make_plan(profile, _with(recipe, kept | settings), other.teacher)
+            then = make_plan(profile, _with(recipe, needed | settings), other.teacher)
         except EdgepackError:
             continue
         if (then.student, then.precision, then.predictions) == (other.student, other.precision, other.predictions):
             break
-    return "".join(f" --{name.replace('_', '-')} {_as_text(value)}" for name, value in kept.items())
+    return "".join(f" --{name.replace('_', '-')} {_as_text(value)}" for name, value in needed.items())
 
 
 def _as_text(value: Any) -> str:
