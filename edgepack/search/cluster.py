@@ -84,8 +84,7 @@ class Cluster:
             say(f"the Ray cluster has room for {len(places)} workers, not for {self.workers}")
         self.has_gpus = any(place.gpus for place in places)
         self.idle = [self._seat(place) for place in places]
-        asked = {seat.worker.ready.remote(): seat for seat in self.idle}
-        ready, silent = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_S)
+        ready, _ = ray.wait([seat.worker.ready.remote() for seat in self.idle], num_returns=len(self.idle), timeout=ANSWER_S)
         try:
             ray.get(ready)
         except ray.exceptions.RayError as error:
@@ -97,12 +96,6 @@ class Cluster:
             raise EdgepackError(
                 f"no worker of the Ray cluster has begun within {ANSWER_S:.0f} s", "look at `ray status`, or leave --ray out"
             )
-        if silent:
-            say(f"{len(silent)} of {len(asked)} Ray workers have not begun within {ANSWER_S:.0f} s: the others do the trials")
-        for call in silent:  # others use the cores, the memory or the GPU that it waits for
-            ray.kill(asked[call].worker)
-        self.idle = [asked[call] for call in ready]
-        self.has_gpus = any(seat.place.gpus for seat in self.idle)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         _ray().shutdown()
