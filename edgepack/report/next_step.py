@@ -9,7 +9,7 @@ from edgepack.plan.means import file_kind
 from edgepack.plan.plan import make_plan
 from edgepack.plan.precision import all_precisions, precision_facts
 from edgepack.plan.profile import PrecisionName
-from edgepack.plan.recipe import Recipe
+from edgepack.plan.recipe import TRAIN_SPLIT, Recipe
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.student import candidate_students
 
@@ -63,21 +63,29 @@ def _wishes(manifest: Manifest, name: str) -> Iterator[tuple[dict[str, Any], str
     """(what a step sets in the recipe, what it needs). First those without training, then smaller and smaller students."""
     plan, recipe, shape = manifest.plan, manifest.recipe, manifest.plan.student
     is_onnx_encoder = plan.format == "onnx" and not shape.decodes
-    same_student: dict[str, Any] = {} if recipe.student or shape == plan.teacher else {"student": shape.name()}
+    small_file = _small_file(manifest)
+    same_student: dict[str, Any] = {} if recipe.student or shape == plan.teacher else {"student": shape.name()} | small_file
     narrower = _narrower(manifest)
     for precision in narrower:
         yield {"precision": precision} | same_student, _NO_TRAINING
     if name == "file_mb" and (recipe.embedding_bits or 8) == 8 and is_onnx_encoder and precision_facts(plan.precision).is_integer:
-        yield {"embedding_bits": 4} | same_student, _NO_TRAINING
+        yield same_student | {"embedding_bits": 4}, _NO_TRAINING
     if name in ("load_ms", "ram_mb") and plan.prepack and is_onnx_encoder:
         yield {"prepack": False} | same_student, f"{_NO_TRAINING} Each inference takes longer."
     if recipe.data is None:
         return
     sizes = _smaller_sizes(plan.teacher, shape)
     for size in sizes:
-        yield {"student": size, "precision": recipe.precision or plan.precision}, _DISTILS
+        yield small_file | {"student": size, "precision": recipe.precision or plan.precision}, _DISTILS
     for size in sizes if narrower else ():
-        yield {"student": size, "precision": narrower[-1]}, _DISTILS
+        yield small_file | {"student": size, "precision": narrower[-1]}, _DISTILS
+
+
+def _small_file(manifest: Manifest) -> dict[str, Any]:
+    """What the planner did to the file by itself, as settings: it does nothing of that where a student is stated."""
+    plan, recipe = manifest.plan, manifest.recipe
+    cut = {"vocabulary": TRAIN_SPLIT} if plan.cuts_vocabulary and recipe.vocabulary is None else {}
+    return cut | ({"embedding_bits": plan.embedding_bits} if plan.embedding_bits != (recipe.embedding_bits or 8) else {})
 
 
 def _narrower(manifest: Manifest) -> list[PrecisionName]:

@@ -155,6 +155,19 @@ def test_the_next_step_is_a_plan_that_the_planner_makes_of_its_flags(pack_folder
     assert steps or not recipe.data or name in ("ram_mb", "load_ms")
 
 
+@pytest.mark.parametrize("narrow", [None, 4])
+def test_the_next_step_keeps_the_vocabulary_and_the_embeddings_that_the_planner_chose(pack_folder, narrow):
+    manifest = read_manifest(pack_folder)
+    limits = {"file_mb": 7.0 if narrow is None else 4.5, "latency_ms": 1e4, "load_ms": 1e4 if narrow is None else 200.0, "ram_mb": 1e4}
+    recipe = Recipe.read({"model": "m", "data": "d", "budget": limits}, "test")
+    plan = make_plan(manifest.profile, recipe, MINILM)
+    assert plan.cuts_vocabulary
+    changed = manifest.model_copy(update={"recipe": recipe, "plan": plan, "predictions": plan.predictions})
+    step = next_step(changed, "file_mb", plan.predictions.file_mb, plan.predictions.file_mb * 0.8)
+    assert "--vocabulary data" in step.flags
+    assert ("--embedding-bits 4" in step.flags) or plan.embedding_bits == 8
+
+
 def read_recipe_of(command):
     """The recipe that a command line gives."""
     words, stated = shlex.split(command)[2:], {}
@@ -188,6 +201,8 @@ def test_the_next_command_keeps_all_that_was_asked_for_but_what_it_changes(pack_
     command = judge(limited, None).next_command
     assert command.startswith("edgepack build MODEL --profile raspberry-pi") and "secret" not in command
     assert "--data DATA" in command and "--seed 7" in command and "--unlabelled more.txt" in command and "--student" in command
+    fitted = limited.model_copy(update={"profile": limited.profile.model_copy(update={"name": "my-board"})})
+    assert judge(fitted, None).next_command.startswith("edgepack build MODEL --profile PROFILE "), "no such profile is shipped"
 
 
 @pytest.mark.parametrize(
