@@ -24,6 +24,7 @@ import java.util.regex.Pattern;
  * pipe ends, however it ends. The folder holds this runner itself, and goes with the session.
  */
 final class Board {
+    private static final String MARK = "edgepack-target.json"; // in every folder that edgepack makes: nothing without it is ever removed
     private static final int MOST_COMPLAINT = 4000;
     private static final int MOST_LINE = 1 << 24;
     private static final double IDLE_MS = 600_000;
@@ -57,7 +58,7 @@ final class Board {
         board.end();
     }
 
-    /** Removes what sessions left that were killed, or cut off by a reboot: folders of their names whose process is gone. */
+    /** Removes what sessions left that were killed, or cut off by a reboot: folders with the mark whose process is gone. */
     private static void sweep(File folder) {
         String name = folder.getName().replaceAll("-[0-9]+-run$", "");
         File[] beside = folder.getParentFile().listFiles();
@@ -65,7 +66,8 @@ final class Board {
             Matcher run = Pattern.compile(Pattern.quote(name) + "-([0-9]+)-run").matcher(place.getName());
             boolean isOld = place.getName().matches(Pattern.quote(name) + "-new-[0-9a-f]+")
                     && System.currentTimeMillis() - place.lastModified() > OLD_MS;
-            if (isOld || run.matches() && !new File("/proc/" + run.group(1)).exists()) {
+            boolean isLeft = isOld || run.matches() && !new File("/proc/" + run.group(1)).exists();
+            if (isLeft && new File(place, MARK).isFile()) {
                 Jobs.delete(place);
             }
         }

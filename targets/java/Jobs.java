@@ -1,6 +1,7 @@
 package edgepack.module;
 
 import java.io.File;
+import java.nio.file.Files;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -209,8 +210,9 @@ final class Jobs {
         return sum;
     }
 
+    /** A folder with all that is in it. Of a link only the link: what it leads to is not ours. */
     static void delete(File place) {
-        File[] inside = place.listFiles();
+        File[] inside = Files.isSymbolicLink(place.toPath()) ? null : place.listFiles();
         for (File file : inside == null ? new File[0] : inside) {
             delete(file);
         }

@@ -173,6 +173,32 @@ def test_a_text_of_words_for_each_token_and_of_two_outputs_has_pythons_shape(pyt
     assert shapes == [(3, 2), (3, 2), (6,), (3, 2)]
 
 
+def started(classes: Path, folder: Path) -> subprocess.Popen:
+    """The runner's session in `folder`, as adb's shell starts it; it has answered."""
+    command = ["java", "-XX:TieredStopAtLevel=1", "-cp", str(classes), MAIN, str(folder)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"edgepack is here\n"
+    return process
+
+
+def test_the_runner_removes_only_what_edgepack_marked_and_follows_no_link(python_runner, tmp_path):
+    kept, place = tmp_path / "kept", tmp_path / "phone"
+    kept.mkdir()
+    (kept / "notes").write_text("a user's")
+    running, strange = f"model-{os.getpid()}-run", "model-99999999-run"
+    for name, is_marked in ((strange, False), ("model-99999998-run", True), (running, True), ("model-1-run", True)):
+        (place / name).mkdir(parents=True)
+        (place / name / "inside").symlink_to(kept)
+        if is_marked:
+            (place / name / "edgepack-target.json").write_text("{}")
+    (place / "model-99999997-run").symlink_to(place / running)
+    with started(python_runner, place / "model-1-run") as process:
+        assert {path.name for path in place.iterdir()} == {"model-1-run", running, strange}
+        process.stdin.close()
+    assert process.returncode == 0 and not (place / "model-1-run").exists()
+    assert (kept / "notes").read_text() == "a user's" and (place / running / "inside").is_symlink()
+
+
 @pytest.fixture(scope="module")
 def adb(tmp_path_factory):
     with adb_server(tmp_path_factory.mktemp("adb") / "home") as result:

@@ -18,6 +18,7 @@ from edgepack.measure.machines.java_board import LIBRARIES, MAIN, PROGRAM, JavaB
 from edgepack.measure.machines.session import Pipe
 from edgepack.measure.machines.targets import Target
 
+_MARK = "edgepack-target.json"  # as targets/store.py calls it: what has none is never removed there
 _ABI = re.compile(r"[a-z0-9][a-z0-9_-]{1,30}")
 
 
@@ -63,7 +64,8 @@ def _bring(target: Target, shell: Shell, runner: Path, fresh: str) -> None:
     with tempfile.TemporaryDirectory() as place:
         parts = parts_of(runner, abi, Path(place))
         size_mb = sum(path.stat().st_size for _, path in parts) / 1e6
-        _checked(target, shell.ran(f"umask 077; mkdir -p {shlex.quote(fresh + '/' + LIBRARIES)}"), fresh)
+        libraries, mark = (shlex.quote(f"{fresh}/{name}") for name in (LIBRARIES, _MARK))
+        _checked(target, shell.ran(f"umask 077; mkdir -p {libraries} && echo '{{}}' > {mark}"), fresh)
         with bar(f"push the runner to {target.name}", size_mb) as progress:
             for name, path in parts:
                 goal, mode = shlex.quote(f"{fresh}/{name}"), "400" if name == PROGRAM else "500"
