@@ -1,5 +1,6 @@
 """Checks a target's answer to each kind of job, because a board may be a stranger's. Later code trusts the types."""
 
+from collections.abc import Collection
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -10,6 +11,7 @@ from edgepack.core.showing import shown
 Amount = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]  # ms, MB, bytes, seconds
 Times = Annotated[list[Amount], Field(min_length=1, max_length=10_000_000)]
 Words = Annotated[str, Field(max_length=1000)]
+_FIX = "use this edgepack's targets folder there, and check that no other program prints into its output"
 
 
 class _Answer(BaseModel):
@@ -145,6 +147,22 @@ class _Quiet(_Answer):
     contention: _Contention
 
 
+class Ended(_Answer):
+    """How a job's process ended: its exit code, or less than 0 for a signal."""
+
+    code: Annotated[int, Field(ge=-1000, le=2**32)]
+    out: str
+    err: str
+    too_long: bool
+
+
+class Removed(_Answer):
+    """removed: null where there was nothing."""
+
+    removed: Words | None
+    freed_mb: Amount
+
+
 _KINDS: dict[str, type[_Answer]] = {
     "load": _Load,
     "latency": _Timed,
@@ -179,6 +197,24 @@ def checked_about(machine: Any, place: str) -> dict[str, Any]:
     return machine
 
 
+def checked_missing(answer: Any, wanted: Collection[str], place: str) -> list[str]:
+    """Hashes of files that a machine lacks, each of them once and one of those that were asked for."""
+    if not isinstance(answer, list) or not all(isinstance(digest, str) and digest in wanted for digest in answer):
+        raise EdgepackError(f"the answer to which files are missing {place} is wrong: {shown(answer)}", _FIX)
+    return list(dict.fromkeys(answer))
+
+
+def checked_ended(answer: Any, kind: str, place: str) -> dict[str, Any]:
+    """How a job's process ended, see Ended."""
+    _check(Ended, answer, f"{kind} {place}")
+    return answer
+
+
+def checked_removed(answer: Any, place: str) -> Removed:
+    _check(Removed, answer, f"remove {place}")
+    return Removed.model_validate(answer)
+
+
 def _check(kind: type[_Answer], content: Any, what: str) -> None:
     try:
         kind.model_validate(content)
@@ -187,7 +223,7 @@ def _check(kind: type[_Answer], content: Any, what: str) -> None:
         key = ".".join(map(str, first["loc"])) or "all of it"
         raise EdgepackError(
             f"the answer to {what} is wrong at {key}: {shown(first['input'])}",
-            "use this edgepack's targets folder there, and check that no other program prints into its output",
+            _FIX,
         ) from None
 
 

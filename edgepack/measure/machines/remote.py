@@ -11,7 +11,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.reading import answer_of
 from edgepack.core.resources import shipped
 from edgepack.measure.machines.board_setup import set_up_board
-from edgepack.measure.machines.job_answers import checked
+from edgepack.measure.machines.job_answers import checked, checked_removed
 from edgepack.measure.machines.jobs import failure, script_of
 from edgepack.measure.machines.machine import Facts, Pushed, Removal, SetUp
 from edgepack.measure.machines.session import ANSWER_S, Pipe, Session, check_ended, facts_from, files_to_bring, in_brackets, with_hash
@@ -58,7 +58,8 @@ class Remote:
         return set_up_board(self, runtime, version, wheels, dry_run)
 
     def remove(self) -> Removal:
-        return Removal(target=self.target.name, address=self.target.address, **self.ask("remove"))
+        answer = checked_removed(self.ask("remove"), f"of {self.target.name}")
+        return Removal(target=self.target.name, address=self.target.address, removed=answer.removed, freed_mb=answer.freed_mb)
 
     def push(self, folder: Path, manifest: Manifest) -> Pushed:
         """Brings the pack and targets/: only what is not there by its hash. Where the disk is full, what was sent goes again."""

@@ -13,7 +13,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
 from edgepack.core.reading import ANSWER_BYTES, as_object, parse_json
 from edgepack.core.showing import shown
-from edgepack.measure.machines.job_answers import checked_about
+from edgepack.measure.machines.job_answers import checked_about, checked_ended, checked_missing
 from edgepack.measure.machines.machine import Facts, Pushed
 from edgepack.measure.machines.targets import Target
 from edgepack.pack.manifest import MANIFEST_FILE, REPORT_FILES, STATEMENT_FILE, Manifest, PackedFile, packed
@@ -91,7 +91,8 @@ class Session:
 
     def _missing(self, by_hash: dict[str, tuple[Path, PackedFile]]) -> list[str]:
         sizes = {digest: file.bytes for digest, (_, file) in by_hash.items()}
-        return self.ask("missing", wait_s=ANSWER_S + sum(sizes.values()) / _SLOWEST_BYTES_S, files=sizes)
+        answer = self.ask("missing", wait_s=ANSWER_S + sum(sizes.values()) / _SLOWEST_BYTES_S, files=sizes)
+        return checked_missing(answer, sizes, f"of {self._target.name}")
 
     def place(self, folders: dict[str, dict[str, tuple[Path, PackedFile]]]) -> Pushed:
         """Folders by name of files by name. Where the disk is full, what was sent goes again."""
@@ -168,8 +169,9 @@ def in_brackets(complaint: str) -> str:
     return f" ({complaint.strip().splitlines()[-1]})" if complaint.strip() else ""
 
 
-def check_ended(done: dict[str, Any], target: Target, folder: Path, job: dict[str, Any]) -> None:
-    """EdgepackError where a job's process was ended: it ran too long, or a signal came."""
+def check_ended(done: Any, target: Target, folder: Path, job: dict[str, Any]) -> None:
+    """EdgepackError where a job's process was ended: it ran too long, or a signal came; and where `done` tells no end."""
+    checked_ended(done, job["kind"], f"of {target.name}")
     if done["too_long"]:
         raise EdgepackError(
             f"{job['kind']} ran over {target.time_out_s:g} s on {target.name} and was ended there",

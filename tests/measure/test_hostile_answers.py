@@ -1,0 +1,70 @@
+"""What a stranger's board may answer in place of what it was asked: each is refused with a message, none ends in a traceback."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edgepack.core.errors import EdgepackError
+from edgepack.measure.machines.java_board import JavaBoard
+from edgepack.measure.machines.remote import Remote
+from edgepack.measure.machines.session import Session
+from edgepack.measure.machines.targets import Target
+from edgepack.pack.manifest import packed
+
+TARGET = Target(name="phone", address="adb://serial", folder="/data/local/tmp/edgepack")
+ENDED = {"code": 0, "out": "{}", "err": "", "too_long": False}
+
+
+class Stranger:
+    """A pipe to a board that greets, and then says `answer` whatever it is asked."""
+
+    def __init__(self, answer: object) -> None:
+        content = json.dumps(answer).encode()
+        self._left = b"edgepack is here\n%d\n%b" % (len(content), content)
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def read_line(self, time_out_s: float) -> bytes:
+        line, _, self._left = self._left.partition(b"\n")
+        return line + b"\n"
+
+    def read(self, count: int, time_out_s: float) -> bytes:
+        content, self._left = self._left[:count], self._left[count:]
+        return content
+
+    def complaint(self) -> str:
+        return ""
+
+
+@pytest.mark.parametrize("answer", [["x"], 5, None, [[1]], {"a": 1}, "x", [None]], ids=str)
+def test_files_that_nobody_asked_for_are_not_missing(answer, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"abc")
+    session = Session(TARGET, Stranger(answer), lambda: None)
+    session.greet([])
+    with pytest.raises(EdgepackError, match="the answer to which files are missing of phone is wrong"):
+        session.send([(path, packed(path))])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        5,
+        None,
+        {},
+        *(ENDED | wrong for wrong in ({"code": "x"}, {"code": -9e99}, {"code": None}, {"out": 1}, {"err": None}, {"too_long": 5})),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("board", [JavaBoard, Remote])
+def test_a_process_whose_end_is_not_told_is_refused(board, answer):
+    with pytest.raises(EdgepackError, match="the answer to latency of phone is wrong at"):
+        board(TARGET, Stranger(answer)).run_job(Path("pack"), "onnxruntime", {"kind": "latency"})
+
+
+@pytest.mark.parametrize("answer", [5, None, {}, {"removed": 1, "freed_mb": 1.0}, {"removed": None, "freed_mb": "x"}], ids=str)
+def test_a_removal_that_is_not_told_is_refused(answer):
+    with pytest.raises(EdgepackError, match="the answer to remove of phone is wrong at"):
+        Remote(TARGET, Stranger(answer)).remove()
