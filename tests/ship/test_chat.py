@@ -1,6 +1,8 @@
 """Chat templates: a module's rendering and the plain form for Java, against transformers' apply_chat_template."""
 
 import json
+import sys
+import time
 from importlib import import_module
 
 import pytest
@@ -8,7 +10,7 @@ from small import make_model, make_tokenizer
 
 from edgepack.core.errors import EdgepackError
 from edgepack.model.material import gather
-from edgepack.model.statements.chat import PROVED, conversations, joined, plain_form, texts_of
+from edgepack.model.statements.chat import MOST_TEXTS, PROVED, conversations, joined, plain_form, raises_to_powers, texts_of
 from edgepack.pipeline.prompts import golden_prompts
 from edgepack.plan.recipe import Recipe
 from edgepack.ship.generate import read_messages
@@ -71,6 +73,39 @@ def test_a_plain_form_names_the_texts_that_a_template_looks_for_in_messages(tmp_
     form = plain_form(theirs, texts_of(THINKING))
     assert form["looked_for"] == ["</think>", "/quiet"]
     assert plain_form(rendering(tmp_path, CHATML)[1], texts_of(CHATML))["looked_for"] == []
+
+
+COSTLY = {
+    "nested loops": "{% for a in range(9999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}" + CHATML,
+    "loops behind a few messages": CHATML
+    + "{% if messages | length > 3 %}{% for a in range(9999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}{% endif %}",
+    "a long text": "{{ 'a' * 400000000 }}" + CHATML,
+    "thousands of texts": CHATML + "{% if false %}" + "".join(f"{{{{ 'text {index}' }}}}" for index in range(4000)) + "{% endif %}",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COSTLY)
+def test_a_template_that_costs_too_much_has_no_plain_form_and_stops_nothing(name, tmp_path):
+    _, theirs = rendering(tmp_path, COSTLY[name])
+    start_s = time.thread_time()
+    assert plain_form(theirs, texts_of(COSTLY[name])) is None
+    assert time.thread_time() - start_s < 10
+
+
+def test_a_trace_that_was_set_is_set_again(tmp_path):
+    before = sys.gettrace()
+    assert plain_form(rendering(tmp_path, CHATML)[1]) is not None and sys.gettrace() is before
+
+
+def test_a_power_is_seen_in_a_template():
+    assert raises_to_powers("{{ 2 ** (10 ** 9) }}") and not raises_to_powers(THINKING + "{# 2 ** 3 #} 2 ** 3 {{ '2 ** 3' }}{{ 2 * 3 }}")
+
+
+def test_a_template_with_as_many_texts_as_may_be_has_a_plain_form(tmp_path):
+    template = CHATML + "{% if false %}" + "".join(f"{{{{ 'text {index}' }}}}" for index in range(MOST_TEXTS - 10)) + "{% endif %}"
+    texts = texts_of(template)
+    assert MOST_TEXTS - 10 < len(texts) <= MOST_TEXTS and plain_form(rendering(tmp_path, template)[1], texts)["looked_for"] == []
 
 
 @pytest.mark.parametrize(("opening", "is_golden"), [("", True), ("{{ strftime_now('%d %b %Y') }}", False)])

@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgepack.model.statements.bounded_rendering import bounded
 from edgepack.model.statements.statement_file import read_object
 
 PROVED = 50  # conversations
+MOST_TEXTS = 100  # in quotes: each is rendered in 25 conversations
 _FILES = ("chat_template.jinja", "tokenizer_config.json")
 _ROLES = ("system", "user", "assistant")
 _MARKS = ("Qxa7", "Qxb7", "Qxc7")
@@ -40,13 +42,20 @@ def read_chat(folder: Path, load: Callable[[], Any]) -> dict[str, Any]:
     def render(messages: list[Message]) -> str:
         return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
-    form = None if tells_the_date(template) else plain_form(render, texts_of(template))
+    form = None if tells_the_date(template) or raises_to_powers(template) else plain_form(render, texts_of(template))
     return {"chat_template": template, "chat_tokens": named, "chat_form": form}
 
 
 def tells_the_date(template: str) -> bool:
     """Whether the same conversation is another text tomorrow, as with Llama 3.2's template."""
     return "strftime_now" in template
+
+
+def raises_to_powers(template: str) -> bool:
+    """Whether a number may be raised to a power, which no limit ends: a single step of it can take hours. No template in use does."""
+    from jinja2 import Environment
+
+    return any(token.type == "pow" for token in Environment().lexer.tokenize(template))
 
 
 def _states_one(folder: Path) -> bool:
@@ -67,8 +76,12 @@ def plain_form(render: Render, texts: Sequence[str] = ()) -> dict[str, Any] | No
     """`render` as data: texts before the first role, between two, and behind the last; and roles whose contents lose outer blanks.
 
     texts: what the template may look for in messages; those that make another text of one are the form's `looked_for`.
-    None where that is not the same on PROVED conversations of every kind, or where not even a user's first message is rendered.
+    None where that is not the same on PROVED conversations of every kind, or where not even a user's first message is rendered. Also None
+    where the texts are more than MOST_TEXTS, or the template costs too much: see `bounded`.
     """
+    if len(texts) > MOST_TEXTS:
+        return None
+    render = bounded(render)
     form: dict[str, Any] = {"first": {}, "between": {}, "last": {}, "trimmed": [], "looked_for": []}
     try:
         _probe(form, render, ["user"])
