@@ -42,8 +42,10 @@ def profiles(
 
     Exit code 1 where a checked profile cannot be used.
     """
-    if fit is None and (like is not None or force):
-        raise EdgepackError(f"{'--like' if like is not None else '--force'} belongs to --fit", "add --fit TARGET, or leave it out")
+    of_fit = {"--like": like is not None, "--force": force, "--targets": targets is not None, "--cache": cache is not None}
+    stated = [flag for flag, is_stated in of_fit.items() if is_stated]
+    if fit is None and stated:
+        raise EdgepackError(f"{stated[0]} belongs to --fit", "add --fit TARGET, or leave it out")
     if check is not None and fit is not None:
         raise EdgepackError("--check and --fit cannot be used together", "run one after the other")
     if check is not None:

@@ -35,6 +35,8 @@ def test_an_emulated_machine_is_not_fitted(address, problem, tmp_path):
     [
         (("--like", "raspberry-pi"), "--like belongs to --fit"),
         (("--force",), "--force belongs to --fit"),
+        (("--targets", "targets.toml"), "--targets belongs to --fit"),
+        (("--check", "a.toml", "--cache", "cache"), "--cache belongs to --fit"),
         (("--check", "a.toml", "--fit", "local"), "--check and --fit cannot be used together"),
         (("--fit", "local", "--like", "raspbery-pi"), "unknown profile: 'raspbery-pi'"),
         (("--fit", "loca"), "loca"),
