@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from edgepack.core.errors import EdgepackError
 from edgepack.core.showing import shown
 
+_WEB_PAGE = re.compile(rb"\s*(<!doctype html|<html[^>]*>\s*<[a-z!])", re.IGNORECASE)  # a row of a table may begin with <html> too
 _NO_NUMBER = re.compile(
     r'"([^"\\]{1,200})"\s*:\s*(?:\[[^\]{}"]{0,2000}?)?(?:NaN|-?Infinity)\b'
 )  # a key, and its value or a list with such a one
@@ -92,7 +93,7 @@ def check_stand_in(content: str | bytes, place: str) -> None:
     first = content[:200].encode("utf-8", "replace") if isinstance(content, str) else content[:200]
     if first.startswith(b"version https://git-lfs"):
         raise EdgepackError(f"{place} is a pointer of Git LFS, not the file", "run `git lfs pull` in its folder, or download the file")
-    if first.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+    if _WEB_PAGE.match(first):
         raise EdgepackError(f"{place} is a web page, not the file", "download the file itself, not the page that shows it")
 
 
