@@ -1,16 +1,19 @@
 """What a stranger's board may answer in place of what it was asked: each is refused with a message, none ends in a traceback."""
 
+import contextlib
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from edgepack.core.errors import EdgepackError
-from edgepack.measure.machines.java_board import JavaBoard
+from edgepack.measure.machines.java_board import JavaBoard, parts_of
 from edgepack.measure.machines.remote import Remote
 from edgepack.measure.machines.session import Session
 from edgepack.measure.machines.targets import Target
 from edgepack.pack.manifest import packed
+from edgepack.ship.jvm import runner
 
 TARGET = Target(name="phone", address="adb://serial", folder="/data/local/tmp/edgepack")
 ENDED = {"code": 0, "out": "{}", "err": "", "too_long": False}
@@ -68,3 +71,36 @@ def test_a_process_whose_end_is_not_told_is_refused(board, answer):
 def test_a_removal_that_is_not_told_is_refused(answer):
     with pytest.raises(EdgepackError, match="the answer to remove of phone is wrong at"):
         Remote(TARGET, Stranger(answer)).remove()
+
+
+def test_a_damaged_runner_is_refused_or_read_whole_whichever_bit_flips(tmp_path):
+    path = tmp_path / "runner.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("classes.dex", bytes(range(100)) + b"a" * 500)
+        archive.writestr("lib/arm64-v8a/x.so", "y")
+    whole = path.read_bytes()
+    for at, mask in ((at, mask) for at in range(len(whole)) for mask in (1, 0x20, 0x80)):
+        damaged = bytearray(whole)
+        damaged[at] ^= mask
+        path.write_bytes(damaged)
+        with contextlib.suppress(EdgepackError):
+            parts_of(path, "arm64-v8a", tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"PK cut", b""])
+def test_a_damaged_package_of_a_runtime_leaves_the_way_of_gradle_open(content, tmp_path, capsys):
+    package, goal = tmp_path / "runtime.aar", tmp_path / "runner.zip"
+    package.write_bytes(content)
+    if not content:
+        with zipfile.ZipFile(package, "w") as archive:
+            archive.writestr("no classes", "")
+    runner._dex([], package, tmp_path / "d8", goal)
+    assert not goal.exists() and f"the runtime's package {package} is damaged" in capsys.readouterr().err
+
+
+def test_the_newest_system_library_is_the_one_of_the_highest_number(tmp_path, monkeypatch):
+    for name in ("android-9", "android-34"):
+        (tmp_path / "platforms" / name).mkdir(parents=True)
+        (tmp_path / "platforms" / name / "android.jar").touch()
+    monkeypatch.setattr(runner, "_sdks", lambda: [tmp_path])
+    assert runner._system_library() == ["--lib", str(tmp_path / "platforms" / "android-34" / "android.jar")]

@@ -2,6 +2,7 @@
 
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from edgepack.pack.weight_places import write_weights
 PROGRAM, LIBRARIES = "runner.jar", "lib"
 MAIN = "edgepack.module.Runner"
 _LIBRARY_FOLDERS = ("lib/", "jni/")  # in an app's package, and in a library's
+_DAMAGED = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)  # what zipfile raises where a bit has flipped
 _NOTHING = "edgepack keeps nothing on a phone without Python"
 
 
@@ -106,7 +108,7 @@ def parts_of(runner: Path, abi: str, folder: Path) -> list[tuple[str, Path]]:
                     if inside.partition("/")[0] == abi:
                         (folder / Path(name).name).write_bytes(archive.read(name))
                         parts.append((f"{LIBRARIES}/{Path(name).name}", folder / Path(name).name))
-    except (OSError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise EdgepackError(f"{runner} is no runner for phones: {error}", "remove it, and build it again") from None
     if built_for and len(parts) == 1:
         raise EdgepackError(

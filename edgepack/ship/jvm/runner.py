@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import zipfile
+import zlib
 from importlib.metadata import version as version_of
 from io import BytesIO
 from pathlib import Path
@@ -34,6 +35,7 @@ _PROJECT = {
 _BUILT = "build/outputs/apk/release/runner-release-unsigned.apk"  # as Gradle's plugin for Android calls it
 _DEXED = "runner.zip"
 _D8_S = 300
+_DAMAGED = (EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)  # what zipfile raises where a bit has flipped
 
 
 def runner_for(runtime: str, coordinate: str, version: str, cache: str | None = None) -> Path:
@@ -67,10 +69,10 @@ def runner_for(runtime: str, coordinate: str, version: str, cache: str | None = 
 
 def runner_sources(runtime: str) -> list[Path]:
     """The module's Java that opens and runs a model, and what measures with it."""
-    core = [*(JAVA / "core").glob("*.java"), *(JAVA / runtime).glob("*.java"), JAVA / "folder" / "FolderFiles.java"]
+    core = [*(JAVA / "core").glob("*.java"), *(JAVA / runtime).glob("*.java")]
     java = shipped("targets") / "java"
     measuring = [*java.glob("*.java"), *(java / runtime).glob("*.java")]
-    return sorted(path for path in {*core, *measuring} if path.is_file())
+    return sorted([*core, *measuring])
 
 
 def find_d8() -> Path | None:
@@ -100,9 +102,13 @@ def _dex(sources: list[Path], package: Path, program: Path, goal: Path) -> None:
     """Whole or not at all; without a word where d8 or javac refuses, because Gradle's way stays open."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        with zipfile.ZipFile(package) as archive:
-            (folder / "runtime.jar").write_bytes(archive.read("classes.jar"))
-            libraries = {name: archive.read(name) for name in archive.namelist() if re.fullmatch(r"jni/[\w-]+/[\w.-]+\.so", name)}
+        try:
+            with zipfile.ZipFile(package) as archive:
+                (folder / "runtime.jar").write_bytes(archive.read("classes.jar"))
+                libraries = {name: archive.read(name) for name in archive.namelist() if re.fullmatch(r"jni/[\w-]+/[\w.-]+\.so", name)}
+        except (*_DAMAGED, KeyError) as error:
+            say(f"the runtime's package {package} is damaged, so d8 makes no runner for phones of it: {error}")
+            return
         annotations = sorted((STUBS / "org" / "jspecify").rglob("*.java"))
         command = ["javac", "-proc:none", "-nowarn", "--release", LANGUAGE_LEVEL, "-encoding", "UTF-8", "-d", str(folder / "classes")]
         if not _worked([*command, "-cp", str(folder / "runtime.jar"), *map(str, [*sources, *annotations])]):
@@ -125,7 +131,8 @@ def _dex(sources: list[Path], package: Path, program: Path, goal: Path) -> None:
 def _system_library() -> list[str]:
     """Android's own classes, which d8 wants to know of, where the SDK has them."""
     jars = [path for sdk in _sdks() for path in sdk.glob("platforms/android-*/android.jar")]
-    return ["--lib", str(max(jars))] if jars else []
+    newest = max(jars, key=lambda path: [int(part) for part in re.findall(r"[0-9]+", path.parent.name)], default=None)
+    return ["--lib", str(newest)] if newest else []
 
 
 def _worked(command: list[str]) -> bool:
