@@ -2,9 +2,7 @@
 
 import gc
 import os
-import shutil
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +13,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has cores of its own: tor
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[number::workers] or os.sched_getaffinity(0))
 
 import pytest
-from filelock import FileLock
+from session_folders import made_once, of_all_workers
 
 # What is large is imported where it is used: the process that hands tests out to workers reads this file too, before they start.
 SHARED = Path(__file__).parent.parent.parent / "shared"
@@ -53,24 +51,6 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("no ../shared with models and data: not part of the project")
     return SHARED
-
-
-def of_all_workers(tmp_path_factory, name: str) -> Path:
-    """A folder that all workers of a session share: edgepack's own locks have them wait for one another."""
-    base = tmp_path_factory.getbasetemp()
-    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
-
-
-def made_once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Path:
-    """The folder that `make(folder)` fills, in the first of a session's workers that asks for it. What a failed one left goes."""
-    folder = of_all_workers(tmp_path_factory, name)
-    whole = folder.with_name(f"{name}.whole")
-    with FileLock(f"{folder}.lock"):
-        if not whole.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            make(folder)
-            whole.touch()
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import made_once
 from jvm import SHORT_RUN, TESTS, needs_java
 from phones import adb_server, plugged_in
 from real_onnxruntime_java import NOT_IN_THE_OLD, old_for_linux
+from session_folders import made_once
 
 from edgepack.core.errors import EdgepackError
 from edgepack.measure.machines.java_board import MAIN
