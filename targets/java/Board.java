@@ -36,6 +36,7 @@ final class Board {
     private final PrintStream out;
     private volatile Process process;
     private volatile long asked = System.nanoTime();
+    private volatile boolean busy; // with a request: a large file may take longer to come than a board waits for the next one
 
     private Board(File folder, PrintStream out) {
         this.folder = folder;
@@ -52,8 +53,10 @@ final class Board {
         out.flush();
         InputStream data = new BufferedInputStream(in, 1 << 16);
         for (byte[] line = line(data); line != null; line = line(data)) {
-            board.asked = System.nanoTime();
+            board.busy = true;
             board.serve((Map<?, ?>) Json.parse(line), data);
+            board.asked = System.nanoTime();
+            board.busy = false;
         }
         board.end();
     }
@@ -76,7 +79,7 @@ final class Board {
     /** A network that is cut without a word leaves nobody here for longer. */
     private void endWhenIdle() {
         Thread thread = new Thread(() -> {
-            while (process != null || Timing.msSince(asked) < IDLE_MS) {
+            while (busy || process != null || Timing.msSince(asked) < IDLE_MS) {
                 try {
                     Thread.sleep(1000);
                 } catch (InterruptedException error) {

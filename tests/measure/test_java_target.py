@@ -351,3 +351,8 @@ def test_d8_makes_the_runner_where_it_and_the_runtimes_package_are_at_hand(tmp_p
         assert set(archive.namelist()) == {"classes.dex", "lib/arm64-v8a/libonnxruntime.so"}
         given = archive.read("classes.dex").decode().splitlines()
     assert given[0].endswith("runtime.jar") and any(path.endswith("edgepack/module/Runner.class") for path in given)
+    made().write_bytes(b"cut or changed")
+    source = next(made().parent.rglob("Runner.java"))
+    assert made().read_bytes()[:2] == b"PK", "a changed runner is made again"
+    source.write_text("class Runner {}")
+    assert made().read_bytes()[:2] == b"PK" and source.read_text() != "class Runner {}", "so is a project with other sources"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from edgepack.core.cache import cache_folder
 from edgepack.core.escape import Verbatim
-from edgepack.core.files import rename_whole
+from edgepack.core.files import rename_whole, sha256_of, sync, write_atomically
 from edgepack.core.progress import say
 from edgepack.core.resources import shipped
 from edgepack.ship.jvm.sources import JAVA, LANGUAGE_LEVEL, STUBS
@@ -55,11 +55,14 @@ def runner_for(runtime: str, coordinate: str, version: str, cache: str | None = 
     files = {f"src/main/java/edgepack/module/{path.name}": path.read_bytes() for path in sources}
     files |= {place: rendered(f"runner.{template}.j2", **names).encode() for template, place in _PROJECT.items()}
     folder = cache_folder(cache) / "runner" / _key(files)
-    if not folder.is_dir():
+    if not _is_written(files, folder):
+        shutil.rmtree(folder, ignore_errors=True)  # what was built of other sources goes too
         _write(files, folder)
     dexed = folder / _DEXED
-    if dexed.is_file() or (folder / _BUILT).is_file():
-        return dexed if dexed.is_file() else folder / _BUILT
+    if _is_as_made(dexed):
+        return dexed
+    if (folder / _BUILT).is_file():
+        return folder / _BUILT
     program, package = find_d8(), find_package(coordinate, version)
     if program and package and shutil.which("javac"):
         _dex(sources, package, program, dexed)
@@ -124,7 +127,10 @@ def _dex(sources: list[Path], package: Path, program: Path, goal: Path) -> None:
                 archive.writestr(name.replace("jni/", "lib/", 1), content)
         fresh = goal.with_name(f"{goal.name}.{os.getpid()}")
         fresh.write_bytes(buffer.getvalue())
+        sync(fresh)
+        write_atomically(_hash_of(goal), sha256_of(fresh))
         fresh.replace(goal)
+        sync(goal.parent)
     say(f"made a runner for phones without Python with {program}")
 
 
@@ -145,6 +151,27 @@ def _worked(command: list[str]) -> bool:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         say(f"{command[0]} does not make the runner for phones: {last}")
     return done.returncode == 0
+
+
+def _hash_of(runner: Path) -> Path:
+    return runner.with_name(f"{runner.name}.sha256")
+
+
+def _is_as_made(runner: Path) -> bool:
+    """Whether a runner of d8 is there with the bytes that it was written with. A damaged one goes, and is made again."""
+    if not runner.is_file():
+        return False
+    stated = _hash_of(runner)
+    if stated.is_file() and stated.read_text(encoding="utf-8", errors="replace") == sha256_of(runner):
+        return True
+    say(f"a runner for phones is damaged and is made again: {runner}")
+    runner.unlink()
+    return False
+
+
+def _is_written(files: dict[str, bytes], folder: Path) -> bool:
+    """Whether the project's files are those that edgepack writes."""
+    return all((folder / name).is_file() and (folder / name).read_bytes() == content for name, content in files.items())
 
 
 def _key(files: dict[str, bytes]) -> str:
