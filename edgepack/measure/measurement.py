@@ -7,7 +7,7 @@ from edgepack.core.records import Frozen
 from edgepack.measure.machines.targets import LOCAL
 from edgepack.measure.statistics import Summary
 from edgepack.pack.manifest import Manifest
-from edgepack.plan.profile import Profile
+from edgepack.plan.profile import Profile, arch_of
 
 
 class Effort(Frozen):
@@ -202,9 +202,8 @@ def is_the_device(profile: Profile, machine: dict[str, Any]) -> bool:
     """Whether this machine is the profile's: the same architecture and the CPU part that the profile names, and no emulated one."""
     if machine.get("emulated_by"):
         return False
-    arch = {"AMD64": "x86_64", "arm64": "aarch64"}.get(machine["arch"], machine["arch"])
     names = [_plain(machine[key]) for key in ("cpu", "cpu_part") if machine.get(key)]
-    return arch == profile.cpu.arch and any(_plain(profile.cpu.part) in name for name in names)
+    return arch_of(machine["arch"]) == profile.cpu.arch and any(_plain(profile.cpu.part) in name for name in names)
 
 
 def _plain(name: str) -> str:

@@ -89,7 +89,8 @@ def _runtimes(facts: Facts, target: Target) -> tuple[list[RuntimeFacts], tuple[s
             f"no runtime is installed on {target.name}", f"edgepack target setup {target.name} brings a Python with ONNX Runtime there"
         )
     by_format: dict[str, RuntimeFacts] = {}
-    missing = [f"{runtime.name}: not installed on {target.name}" for runtime in python_runtimes() if runtime not in present]
+    absent = [runtime.name for runtime in python_runtimes() if runtime not in present]
+    missing = [f"{name}: not installed on {target.name}, so the profile does not list it" for name in absent]
     for runtime in present:
         lacks = missing_builders(runtime.format)
         if lacks:

@@ -1,7 +1,7 @@
 """Fits a profile's rates to latencies measured on its device, and writes the profile as TOML. Pure: measures nothing."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
@@ -10,14 +10,13 @@ from edgepack.core.escape import toml
 from edgepack.core.showing import visible_lines
 from edgepack.plan.cost_model import predict
 from edgepack.plan.precision import exported_precision, precision_names
-from edgepack.plan.profile import IsaFlag, PrecisionName, Profile, load_profile, profile_names
+from edgepack.plan.profile import IsaFlag, PrecisionName, Profile, arch_of, load_profile, profile_names
 from edgepack.plan.shape import ModelShape
 
 _RATES = np.geomspace(0.25, 512, 400)  # products a cycle: 2 % from one to the next
 _COARSE_RATES = _RATES[::20]
 _BANDWIDTHS = np.geomspace(1, 500, 20)  # GB/s, as data sheets state it
 _ISA_OF_LINUX = {"asimd": "neon", "asimddp": "dotprod", "asimdhp": "fp16"}  # as /proc/cpuinfo writes it on ARM
-_ARCHES = {"AMD64": "x86_64", "arm64": "aarch64", "armv8l": "armv7l"}
 
 
 class Timed(NamedTuple):
@@ -38,8 +37,7 @@ class Rate(NamedTuple):
 
 def isa_of(machine: Mapping[str, Any]) -> tuple[IsaFlag, ...]:
     """The instruction sets of a machine's facts, by the names that profiles use."""
-    known = IsaFlag.__args__  # type: ignore[attr-defined]
-    return tuple(sorted({_ISA_OF_LINUX.get(flag, flag) for flag in machine["isa"]} & set(known)))
+    return tuple(sorted({_ISA_OF_LINUX.get(flag, flag) for flag in machine["isa"]} & set(get_args(IsaFlag))))
 
 
 def nearest_profile(machine: Mapping[str, Any]) -> Profile:
@@ -47,7 +45,7 @@ def nearest_profile(machine: Mapping[str, Any]) -> Profile:
 
     EdgepackError: no profile is of this architecture.
     """
-    arch, isa = _ARCHES.get(machine["arch"], machine["arch"]), set(isa_of(machine))
+    arch, isa = arch_of(machine["arch"]), set(isa_of(machine))
     alike = [profile for profile in map(load_profile, profile_names()) if profile.cpu.arch == arch]
     if not alike:
         raise EdgepackError(f"no shipped profile is of the architecture {arch}", "write the profile by hand: see `Add a device`")
@@ -58,7 +56,7 @@ def described(like: Profile, machine: Mapping[str, Any]) -> Profile:
     """`like` with what a machine says of itself: its CPU, cores, instruction sets and memory."""
     cpu = like.cpu.model_copy(
         update={
-            "arch": _ARCHES.get(machine["arch"], machine["arch"]),
+            "arch": arch_of(machine["arch"]),
             "part": machine.get("cpu_part") or machine.get("cpu") or like.cpu.part,
             "cores": machine["cores"],
             "isa": isa_of(machine) or like.cpu.isa,

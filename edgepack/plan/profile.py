@@ -28,6 +28,8 @@ IsaFlag = Literal[
 ]  # fmt: skip
 
 
+_ARCHES = {"AMD64": "x86_64", "arm64": "aarch64", "armv8l": "armv7l"}  # other systems' names for them
+
 Limit = Annotated[float, Field(gt=0)]
 
 
@@ -129,6 +131,11 @@ class Profile(Stated):
             if name not in provider_names():
                 raise ValueError(f"no runtime has the accelerator {name!r}; known are {', '.join(provider_names())}")
         return accelerators
+
+
+def arch_of(machine_arch: str) -> str:
+    """A machine's architecture by the name that profiles use."""
+    return _ARCHES.get(machine_arch, machine_arch)
 
 
 def load_profile(name: str) -> Profile:
