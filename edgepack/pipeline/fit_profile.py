@@ -95,8 +95,10 @@ def _runtimes(facts: Facts, target: Target) -> tuple[list[RuntimeFacts], tuple[s
         lacks = missing_builders(runtime.format)
         if lacks:
             missing.append(f"{runtime.name}: its files need {', '.join(lacks)} here: pip install 'edgepack[tflite]'")
+        elif other := by_format.get(runtime.format):
+            missing.append(f"{runtime.name}: {other.name} opens the same files, and is the one that is timed")
         else:
-            by_format.setdefault(runtime.format, runtime)
+            by_format[runtime.format] = runtime
     return list(by_format.values()), tuple(missing)
 
 

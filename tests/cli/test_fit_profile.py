@@ -6,7 +6,11 @@ import tomllib
 import pytest
 from command_line import edgepack_warm
 
+from edgepack.measure.machines.machine import Facts
+from edgepack.measure.machines.targets import LOCAL
+from edgepack.pipeline.fit_profile import _runtimes
 from edgepack.plan.profile import load_profile
+from edgepack.plan.runtime import python_runtimes
 
 ADDRESSES = {"qemu://cortex-a72": "lacks an ability", "null://": "lacks an ability"}
 
@@ -22,6 +26,16 @@ def test_the_profile_of_this_machine_is_fitted_and_can_be_planned_with(tmp_path)
     (tmp_path / "mine.toml").write_text(done.stdout)
     checked = edgepack_warm("profiles", "--check", tmp_path / "mine.toml", "--json")
     assert checked.returncode == 0 and json.loads(checked.stdout)["ok"], checked.stdout
+
+
+def test_of_two_runtimes_for_the_same_files_one_is_timed_and_the_other_is_named():
+    machine = {"arch": "x86_64", "isa": [], "cores": 1}
+    installed = {runtime.package: runtime.version for runtime in python_runtimes()}
+    nothing = {"python": "3.11", "implementation": None, "libc": None, "pointer_bits": 64, "folder": None, "is_set_up": True}
+    space = {"exists": True, "folder_mb": None, "free_mb": None, "is_writable": True}
+    timed, missing = _runtimes(Facts(machine=machine, packages=installed, **nothing, **space), LOCAL)
+    assert {runtime.format for runtime in timed} == {"onnx", "tflite"} and len(timed) == 2
+    assert missing == ("tflite-runtime: litert opens the same files, and is the one that is timed",)
 
 
 @pytest.mark.parametrize(("address", "problem"), ADDRESSES.items())
