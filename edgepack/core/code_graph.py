@@ -23,6 +23,8 @@ _ROOT = _PACKAGE.name
 # A module that finds others by name, in the package that the f-string begins with, or else in its own folder. The parts of a device's
 # module are no code of the package: module_sha256 hashes them.
 _BY_NAME = re.compile(r"\bimport_module\((?!f\"\{device_module\()(?:\s*f\"([\w.]+)\.\{)?|\biter_modules\(")
+_NO_CODE = {"__pycache__", "node_modules"}
+_SHIPPED = ("targets", "device_profiles")  # inside the package in a wheel; a profile comes with the question
 _COMPUTE_NOTHING = {"filelock", "grimp", "huggingface_hub", "pydantic", "rich"}
 _BEHIND = {"transformers": ("tokenizers", "safetensors"), "torch": ("onnxscript",)}  # libraries that another one computes with
 
@@ -78,11 +80,16 @@ def module_sha256() -> str:
 
 
 def whole_code_sha256() -> str:
-    """One hash for all code of edgepack, and for what it runs on devices: equal on machines where the same input gives the same result."""
+    """One hash for edgepack's code and its data, and for what it runs on devices: where it is equal, the same input gives the same result.
+
+    It is the same in a checkout and in a wheel, which holds the shipped folders inside the package.
+    """
     digest = hashlib.sha256()
     for folder in (_PACKAGE, shipped("targets")):
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(f"{path.relative_to(folder).as_posix()}:{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+        for path in sorted(folder.rglob("*")):
+            place = path.relative_to(folder)
+            if path.is_file() and not (set(place.parts) & _NO_CODE or place.parts[0] in _SHIPPED or place.name.startswith(".")):
+                digest.update(f"{place.as_posix()}:{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()
 
 
@@ -146,7 +153,14 @@ def _path(name: str) -> Path:
 
 @cache
 def _file_sha256(name: str) -> str:
-    return hashlib.sha256(_path(name).read_bytes()).hexdigest()
+    """Of a module, and of each data file beside it that it names."""
+    path = _path(name)
+    content = path.read_bytes()
+    digest = hashlib.sha256(content)
+    for file in sorted(path.parent.iterdir()):
+        if file.suffix not in {".py", ".pyc"} and file.is_file() and f'"{file.name}"'.encode() in content:
+            digest.update(f"\n{file.name}:{hashlib.sha256(file.read_bytes()).hexdigest()}".encode())
+    return digest.hexdigest()
 
 
 @cache

@@ -1,12 +1,12 @@
 """A decoder's golden prompts and conversations, which prove that a device renders and tokenizes them as the model's library does."""
 
-from importlib import import_module
 from typing import Any
 
 from edgepack.core.errors import EdgepackError
 from edgepack.model.material import Material
-from edgepack.model.statements.chat import PROVED, conversations, tells_the_date
-from edgepack.ship.load import device_module
+from edgepack.model.statements.chat import PROVED, conversations, tells_the_date, template_of
+from edgepack.model.statements.chat_rendering import Message, Refused, Rendering, Template, rendering
+from edgepack.ship.chat_rendering import by_module
 from edgepack.tasks.common.task import Features
 
 _PROMPTS, _CHATS = 8, 3
@@ -19,53 +19,46 @@ def golden_prompts(material: Material, max_length: int) -> tuple[list[dict[str, 
     texts = [row.text for row in material.sample[0] if row.text.strip()]
     prompts: list[tuple[dict[str, Any], list[int]]] = [({"text": text}, tokenizer(text, verbose=False)["input_ids"]) for text in texts]
     prompts = [(shown, ids) for shown, ids in prompts if 1 < len(ids) <= longest][-_PROMPTS:]
-    template = _template(material)
-    if template and not tells_the_date(template):  # golden ids of a dated conversation would be wrong on the next day
-        chats = [(messages, _library_ids(tokenizer, messages)) for messages in conversations(PROVED, with_system=False)]
-        prompts += [({"messages": messages}, ids) for messages, ids in chats if ids and len(ids) <= longest][:_CHATS]
+    prompts += _golden_chats(material, longest)
     return [shown for shown, _ in prompts], [Features(list(ids), [0] * len(ids), row=index) for index, (_, ids) in enumerate(prompts)]
+
+
+def _golden_chats(material: Material, longest: int) -> list[tuple[dict[str, Any], list[int]]]:
+    template = _template(material)
+    if template is None or tells_the_date(template.text):  # golden ids of a dated conversation would be wrong on the next day
+        return []
+    chats = []
+    with rendering(template) as library:
+        for messages in conversations(PROVED, with_system=False):
+            text = _text_of(library, messages)
+            ids = [] if text is None else list(material.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+            if ids and len(ids) <= longest:
+                chats.append(({"messages": messages}, ids))
+    return chats[:_CHATS]
 
 
 def prove_chat(material: Material) -> None:
     """EdgepackError where a device's rendering of one of PROVED conversations is not the library's own."""
-    if not _template(material):
+    template = _template(material)
+    if template is None:
         return
-    module = device_module()
-    answers = material.answers.as_json() if material.answers else {}
-    for messages in (*conversations(PROVED, with_system=False), *conversations(PROVED, with_system=True)):
-        expected = _library_text(material.tokenizer, messages)
-        try:
-            text = rendered_chat(answers, messages)
-        except module.ModuleError:
-            text = None
-        if text != expected:
-            raise EdgepackError(
-                f"the chat template of {material.source.name} is rendered differently than "
-                f"transformers does it, for example for {messages!r:.200}",
-                "remove the chat template from the model's folder, and report the template",
-            )
+    with rendering(template) as library, rendering(template, by_module) as module:
+        for messages in (*conversations(PROVED, with_system=False), *conversations(PROVED, with_system=True)):
+            if _text_of(module, messages) != _text_of(library, messages):
+                raise EdgepackError(
+                    f"the chat template of {material.source.name} is rendered differently than "
+                    f"transformers does it, for example for {messages!r:.200}",
+                    "remove the chat template from the model's folder, and report the template",
+                )
 
 
-def rendered_chat(answers: dict[str, Any] | None, messages: list[dict[str, str]]) -> str:
-    """By the code of a shipped module."""
-    return str(import_module(f"{device_module().__name__}.chat").rendered(answers, messages))
+def _template(material: Material) -> Template | None:
+    return template_of(material.tokenizer, material.source.name) if getattr(material.answers, "chat_template", None) else None
 
 
-def _template(material: Material) -> str | None:
-    return getattr(material.answers, "chat_template", None)
-
-
-def _library_text(tokenizer: Any, messages: list[dict[str, str]]) -> str | None:
+def _text_of(chats: Rendering, messages: list[Message]) -> str | None:
     """None where the template refuses the conversation."""
     try:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-    except Exception:  # a template may fail in any way that Python can
+        return chats.render(messages)
+    except Refused:
         return None
-
-
-def _library_ids(tokenizer: Any, messages: list[dict[str, str]]) -> list[int]:
-    try:
-        ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
-    except Exception:  # as above
-        return []
-    return list(ids)

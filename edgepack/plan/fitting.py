@@ -37,7 +37,7 @@ class Rate(NamedTuple):
 
 def isa_of(machine: Mapping[str, Any]) -> tuple[IsaFlag, ...]:
     """The instruction sets of a machine's facts, by the names that profiles use."""
-    return tuple(sorted({_ISA_OF_LINUX.get(flag, flag) for flag in machine["isa"]} & set(get_args(IsaFlag))))
+    return tuple(sorted({_ISA_OF_LINUX.get(flag, flag) for flag in machine["isa"] or ()} & set(get_args(IsaFlag))))
 
 
 def nearest_profile(machine: Mapping[str, Any]) -> Profile:

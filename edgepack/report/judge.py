@@ -167,7 +167,7 @@ def _notes(manifest: Manifest, measurement: Measurement | None) -> Iterator[str]
             )
         yield from measurement.doubts
         machine = measurement.environment["machine"]
-        if saturates_u8s8(machine["arch"], machine["isa"]) and manifest.plan.exact_products:
+        if saturates_u8s8(machine["arch"], machine["isa"] or ()) and manifest.plan.exact_products:
             yield (
                 "This machine's fast int8 products saturate, and the device's do not. Scores and golden vectors were computed with "
                 "exact products, and latency was measured with the fast ones."

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +12,7 @@ from edgepack.core.records import Frozen
 from edgepack.core.showing import shown
 from edgepack.measure.machines.transports.local import stream_job
 from edgepack.pack.manifest import REPORT_FILES, Manifest, check_files, read_manifest
-from edgepack.ship.load import device_module
+from edgepack.ship.chat_rendering import text_of_chat
 from edgepack.tasks import task_named
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def generate(  # noqa: PLR0913, PLR0917  a setting is a parameter
         raise EdgepackError(f"unknown --window: {window!r}", "choose refuse or slide")
     manifest = _text_generator(Path(pack))
     tokenizer = read_tokenizer(Path(pack))
-    ids = _prompt_ids(tokenizer, prompt) if messages is None else _chat_ids(tokenizer, messages, manifest)
+    ids = _prompt_ids(tokenizer, prompt) if messages is None else _chat_ids(tokenizer, messages, manifest, Path(pack).name)
     if window == "refuse":
         _check_room(ids, manifest)
     max_tokens = _most_tokens(manifest, len(ids), max_tokens)
@@ -220,14 +219,9 @@ def _prompt_ids(tokenizer: "Tokenizer", prompt: str) -> list[int]:
     return ids
 
 
-def _chat_ids(tokenizer: "Tokenizer", messages: Sequence[Mapping[str, str]], manifest: Manifest) -> list[int]:
+def _chat_ids(tokenizer: "Tokenizer", messages: Sequence[Mapping[str, str]], manifest: Manifest, place: str) -> list[int]:
     """Rendered by the code that a module runs. EdgepackError: no template, or one that refuses the conversation."""
-    module = device_module()
-    chat = import_module(f"{module.__name__}.chat")
-    try:
-        text = chat.rendered(manifest.answers, messages)
-    except module.ModuleError as error:
-        raise EdgepackError(error.problem, error.fix) from None
+    text = text_of_chat(manifest.answers, messages, place)
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
     return ids
 

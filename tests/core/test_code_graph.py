@@ -155,11 +155,41 @@ def test_the_graph_is_there_at_once():
 def test_the_hash_of_all_code_changes_with_any_file_of_it(tmp_path, monkeypatch):
     from edgepack.core import code_graph
 
-    (tmp_path / "edgepack" / "core").mkdir(parents=True)
-    file = tmp_path / "edgepack" / "core" / "errors.py"
-    file.write_text("A = 1\n")
-    monkeypatch.setattr(code_graph, "_PACKAGE", tmp_path / "edgepack")
+    package = shutil.copytree(ROOT / "edgepack", tmp_path / "edgepack", ignore=shutil.ignore_patterns("__pycache__"))
+    targets = shutil.copytree(ROOT / "targets", tmp_path / "targets", ignore=shutil.ignore_patterns("node_modules"))
+    monkeypatch.setattr(code_graph, "_PACKAGE", package)
+    monkeypatch.setattr(code_graph, "shipped", lambda folder: targets)
     before = code_graph.whole_code_sha256()
+    changing = ("core/errors.py", "ship/published.toml", "ship/wheels.json", "report/templates/page.css", "measure/machines/instructions.c")
+    for file in (*(package / name for name in changing), targets / "javascript" / "decoder.mjs", targets / "java" / "Jobs.java"):
+        content = file.read_bytes()
+        file.write_bytes(content + b"\n")
+        assert code_graph.whole_code_sha256() != before, file
+        file.write_bytes(content)
+    (package / "core" / "__pycache__").mkdir()
+    (package / "core" / "__pycache__" / "errors.pyc").write_bytes(b"1")
+    (package / ".editor").write_bytes(b"1")
     assert code_graph.whole_code_sha256() == before
-    file.write_text("A = 2\n")
-    assert code_graph.whole_code_sha256() != before
+    monkeypatch.setattr(code_graph, "shipped", lambda folder: package / "targets")
+    targets.rename(package / "targets")  # as in a wheel
+    shutil.copytree(ROOT / "device_profiles", package / "device_profiles")
+    assert code_graph.whole_code_sha256() == before
+
+
+def test_the_code_of_a_stage_is_hashed_with_the_data_files_that_it_names(tmp_path, monkeypatch):
+    from edgepack.core import code_graph
+
+    package = shutil.copytree(ROOT / "edgepack", tmp_path / "edgepack", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(code_graph, "_PACKAGE", package)
+
+    def hashed(*roots):
+        code_graph._file_sha256.cache_clear()
+        return code_sha256(roots)
+
+    demo, other = "edgepack.pipeline.demo.commands", "edgepack.compress.pruning"
+    before = hashed(demo), hashed(other)
+    with (package / "pipeline" / "demo" / "intents.toml").open("a") as file:
+        file.write("# another line\n")
+    assert hashed(demo) != before[0] and hashed(other) == before[1]
+    monkeypatch.undo()
+    code_graph._file_sha256.cache_clear()

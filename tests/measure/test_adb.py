@@ -1,12 +1,14 @@
 """A pack is measured on a phone behind a real adb; whatever breaks there is a message, and nothing stays behind."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,10 @@ from boards import LOAD, gone
 from phones import adb_server, adbutils, plug_in, plugged_in
 
 from edgepack.core.errors import EdgepackError
+from edgepack.measure.machines import session
 from edgepack.measure.machines.boards import check_target, set_up_target
 from edgepack.measure.machines.targets import find_targets, transport
+from edgepack.measure.machines.transports import adb as adb_transport
 from edgepack.measure.measurement import Effort
 from edgepack.pack.manifest import read_manifest
 from edgepack.pipeline.measure import measure_pack
@@ -225,3 +229,59 @@ def test_a_server_that_does_not_run_is_started_and_one_that_is_none_is_told(monk
 def test_what_is_no_serial_is_refused_before_any_work(address):
     with pytest.raises(EdgepackError, match="not an adb address"):
         find_targets([address])
+
+
+def programs_of_a_phone(place, app_process):
+    """All that the phone's shell can start: no Python."""
+    place.mkdir()
+    for name in ("cat", "mkdir", "mv", "chmod", "rm", "sleep"):
+        (place / name).symlink_to(shutil.which(name))
+    for name, text in {"getprop": "echo x86_64", **({"app_process": app_process} if app_process else {})}.items():
+        (place / name).write_text(f"#!/bin/sh\n{text}\n")
+        (place / name).chmod(0o755)
+    return place
+
+
+FAILING = {
+    "is not there": (None, "does not start edgepack's runner"),
+    "complains": ("echo 'no such class' >&2; exit 1", "does not start edgepack's runner .*no such class"),
+    "says something else": ("while echo hello; do :; done", "does not start edgepack's runner"),
+    "says nothing": ("exec sleep 300", "did not answer for 2 s"),
+    "says a line without an end": ("while printf aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; do :; done", "did not answer for 2 s|sends more than"),
+    "answers with a number that is none": ("echo edgepack is here; read -r line; echo 99999999999; cat", "announced an answer"),
+    "answers with no facts": ("echo edgepack is here; read -r line; echo 2; printf '[]'; cat", "the answer to facts of phone is wrong"),
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_a_runner_that_fails_leaves_nothing_on_the_phone(adb, name, tmp_path, monkeypatch):
+    app_process, says = FAILING[name]
+    monkeypatch.setattr(session, "ANSWER_S", 2.0)
+    monkeypatch.setattr(adb_transport, "_CLEAN_UP_S", 1)
+    runner = tmp_path / "runner.zip"
+    with zipfile.ZipFile(runner, "w") as archive:
+        archive.writestr("classes.dex", b"")
+        archive.writestr("lib/x86_64/libonnxruntime.so", b"")
+    with plugged_in(adb, tmp_path / "a", programs=programs_of_a_phone(tmp_path / "programs", app_process)) as phone:
+        (tmp_path / "targets.toml").write_text(phone.table("phone", runner=str(runner)))
+        target = find_targets(["phone"], tmp_path / "targets.toml")[0]
+        with pytest.raises(EdgepackError, match=says), transport(target).opened(target) as machine:
+            machine.facts()
+        assert phone.left() == [] and phone.processes() == []
+
+
+@pytest.mark.parametrize("program", ["cat", "chmod", "mkdir", "mv"])
+def test_what_fails_while_the_runner_is_brought_leaves_nothing_either(adb, program, tmp_path):
+    runner = tmp_path / "runner.zip"
+    with zipfile.ZipFile(runner, "w") as archive:
+        archive.writestr("classes.dex", b"")
+    place = programs_of_a_phone(tmp_path / "programs", "exit 1")
+    (place / program).unlink()
+    (place / program).write_text("#!/bin/sh\nexit 3\n")
+    (place / program).chmod(0o755)
+    with plugged_in(adb, tmp_path / "a", programs=place) as phone:
+        (tmp_path / "targets.toml").write_text(phone.table("phone", runner=str(runner)))
+        target = find_targets(["phone"], tmp_path / "targets.toml")[0]
+        with pytest.raises(EdgepackError, match="does not keep edgepack's runner|does not start"), transport(target).opened(target):
+            pass
+        assert phone.left() == []

@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 
 from edgepack.core.errors import EdgepackError
+from edgepack.measure.machines import board_setup
 from edgepack.measure.machines.java_board import JavaBoard, parts_of
+from edgepack.measure.machines.machine import Facts
 from edgepack.measure.machines.remote import Remote
 from edgepack.measure.machines.session import Session
 from edgepack.measure.machines.targets import Target
+from edgepack.measure.machines.wheels import fetch_wheels
 from edgepack.pack.manifest import packed
+from edgepack.plan.fitting import described, nearest_profile
 from edgepack.ship.jvm import runner
 
 TARGET = Target(name="phone", address="adb://serial", folder="/data/local/tmp/edgepack")
@@ -71,6 +75,92 @@ def test_a_process_whose_end_is_not_told_is_refused(board, answer):
 def test_a_removal_that_is_not_told_is_refused(answer):
     with pytest.raises(EdgepackError, match="the answer to remove of phone is wrong at"):
         Remote(TARGET, Stranger(answer)).remove()
+
+
+def _is_right(key: str, value: object) -> bool:
+    """Whether a board may say so."""
+    texts = {"implementation", "folder"}
+    return (
+        (value is None and key in {"folder_mb", "free_mb"})
+        or (value == 5 and key in {"folder_mb", "free_mb"})
+        or (value == "x" and key in texts)
+    )
+
+
+ABOUT = {"arch": "aarch64", "cores": 4}
+FACTS = {
+    "machine": ABOUT, "python": "3.11.2", "implementation": "CPython", "libc": ["glibc", "2.36"], "pointer_bits": 64,
+    "folder": "/home/pi/.edgepack", "is_set_up": False, "exists": False, "folder_mb": None, "free_mb": 1.0,
+    "is_writable": True, "packages": {"numpy": "2.0"},
+}  # fmt: skip
+WRONG_FACTS = [
+    5,
+    None,
+    [],
+    {},
+    *(FACTS | {key: wrong} for key in FACTS for wrong in (None, 5, "x", [1], {"a": {}}, 10**400, "x" * 2000) if not _is_right(key, wrong)),
+    *(
+        FACTS | {"machine": ABOUT | wrong}
+        for wrong in ({"arch": "a b"}, {"arch": "--platform"}, {"cores": 0}, {"isa": "x"}, {"memory_mb": "x"})
+    ),
+    *(FACTS | {"machine": ABOUT | wrong} for wrong in ({"memory_free_mb": "1"}, {"clock_mhz": -1}, {"cpu": 5}, {"os": []}, {"cores": 4.5})),
+    FACTS | {"python": "3"},
+    FACTS | {"python": "--index-url=x"},
+    FACTS | {"packages": {"a stranger's": "1"}},
+    FACTS | {"is_set_up": True},
+    FACTS | {"more": 1},
+]
+
+
+@pytest.mark.parametrize("facts", WRONG_FACTS, ids=lambda facts: str(facts)[:60])
+def test_a_board_that_says_wrong_things_of_itself_is_refused(facts):
+    with pytest.raises(EdgepackError, match="phone"):
+        Remote(TARGET, Stranger(facts)).facts()
+
+
+def test_what_a_board_leaves_out_of_itself_is_null():
+    facts = Remote(TARGET, Stranger(FACTS)).facts()
+    assert facts.machine["arch"] == "aarch64" and facts.machine["cpu"] is facts.machine["isa"] is facts.machine["memory_free_mb"] is None
+    assert nearest_profile(facts.machine).cpu.arch == "aarch64"
+    assert described(nearest_profile(facts.machine), facts.machine).cpu.cores == 4
+
+
+def test_a_phone_has_no_python_and_a_board_has():
+    without = FACTS | dict.fromkeys(("python", "implementation", "libc", "pointer_bits"))
+    assert JavaBoard(TARGET, Stranger(without)).facts().python is None
+    with pytest.raises(EdgepackError, match="the answer to facts of phone is wrong at python: None"):
+        Remote(TARGET, Stranger(without)).facts()
+
+
+@pytest.mark.parametrize("version", ["2", "2.x", "2.99999999", "2.-5", "3.1", ""])
+def test_a_c_library_of_no_version_is_refused(version, tmp_path):
+    facts = Remote(TARGET, Stranger(FACTS | {"libc": ["glibc", version]})).facts()
+    with pytest.raises(EdgepackError, match="no wheels for CPython with glibc"):
+        fetch_wheels(facts, ["numpy"], tmp_path, None)
+
+
+@pytest.mark.parametrize(
+    "answer", [5, None, [], "x", {"numpy": 5}, {"numpy": ["2"]}, {"a stranger's": "1"}, {"numpy": "1" * 2000}], ids=lambda a: str(a)[:30]
+)
+def test_a_set_up_whose_packages_are_not_told_is_refused(answer, tmp_path):
+    """The board's other answers are right, but for the last."""
+    (tmp_path / "numpy-2.0-py3-none-any.whl").write_bytes(b"x")
+
+    class Board:
+        target = TARGET
+
+        def facts(self) -> Facts:
+            return Facts.read(FACTS, "phone")
+
+        def send(self, files: list) -> None:
+            pass
+
+        def ask(self, do: str, wait_s: float = 0.0, **more: object) -> object:
+            return answer if do == "unpack" else True
+
+    with pytest.raises(EdgepackError, match="the answer to packages of phone is wrong"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(board_setup, "fetch_wheels", lambda *_: list(tmp_path.glob("*.whl")))
+        board_setup.set_up_board(Board(), "onnxruntime", None, None, False)
 
 
 def test_a_damaged_runner_is_refused_or_read_whole_whichever_bit_flips(tmp_path):

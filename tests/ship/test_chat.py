@@ -1,7 +1,6 @@
 """Chat templates: a module's rendering and the plain form for Java, against transformers' apply_chat_template."""
 
 import json
-import sys
 import time
 from importlib import import_module
 
@@ -10,9 +9,12 @@ from small import make_model, make_tokenizer
 
 from edgepack.core.errors import EdgepackError
 from edgepack.model.material import gather
-from edgepack.model.statements.chat import MOST_TEXTS, PROVED, conversations, joined, plain_form, raises_to_powers, texts_of
-from edgepack.pipeline.prompts import golden_prompts
+from edgepack.model.statements.chat import MOST_TEXTS, PROVED, conversations, joined, plain_form, read_chat, texts_of
+from edgepack.model.statements.chat_rendering import Refused, Template
+from edgepack.model.statements.chat_rendering import rendering as limited_rendering
+from edgepack.pipeline.prompts import golden_prompts, prove_chat
 from edgepack.plan.recipe import Recipe
+from edgepack.ship.chat_rendering import by_module, text_of_chat
 from edgepack.ship.generate import read_messages
 from edgepack.ship.load import device_module
 
@@ -37,13 +39,23 @@ DATED = "{{ strftime_now('%Y') }}{% for message in messages %}{{ message | tojso
 HOSTILE = "{{ messages.__class__.__base__.__subclasses__() }}"
 
 
+TOKENS = {"bos_token": "[CLS]", "eos_token": "[SEP]"}
+SAYS = [{"role": "user", "content": "hi"}]
+
+
+def form_of(template):
+    """The plain form of a template, by the library's rendering in a child process."""
+    with limited_rendering(Template(template, TOKENS, "a model")) as chats:
+        return plain_form(chats.render, texts_of(chats))
+
+
 def rendering(tmp_path, template):
     """The module's way and the library's, each as a function of messages."""
     tokenizer = make_tokenizer(tmp_path)
-    tokenizer.add_special_tokens({"bos_token": "[CLS]", "eos_token": "[SEP]"})
+    tokenizer.add_special_tokens(TOKENS)
     tokenizer.chat_template = template
     module = import_module(f"{device_module().__name__}.chat")
-    answers = {"chat_template": template, "chat_tokens": {"bos_token": "[CLS]", "eos_token": "[SEP]"}}
+    answers = {"chat_template": template, "chat_tokens": TOKENS}
     return (
         lambda messages: module.rendered(answers, messages),
         lambda messages: tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True),
@@ -53,14 +65,16 @@ def rendering(tmp_path, template):
 @pytest.mark.parametrize("template", [CHATML, LLAMA, STRICT, NUMBERED, DATED], ids=["chatml", "llama", "strict", "numbered", "dated"])
 def test_a_module_renders_as_transformers(tmp_path, template):
     ours, theirs = rendering(tmp_path, template)
-    for messages in conversations(PROVED, with_system=template in {CHATML, LLAMA}):
-        assert ours(messages) == theirs(messages)
+    stated = Template(template, TOKENS, "a model")
+    with limited_rendering(stated) as library, limited_rendering(stated, by_module) as module:
+        for messages in conversations(PROVED, with_system=template in {CHATML, LLAMA}):
+            assert ours(messages) == theirs(messages) == library.render(messages) == module.render(messages)
 
 
 @pytest.mark.parametrize(("template", "has_form"), [(CHATML, True), (LLAMA, True), (STRICT, True), (NUMBERED, False)])
 def test_a_plain_form_is_proved_or_there_is_none(tmp_path, template, has_form):
     _, theirs = rendering(tmp_path, template)
-    form = plain_form(theirs)
+    form = form_of(template)
     assert (form is not None) == has_form
     if form:
         fresh = conversations(40, "system" in form["first"], seed=7)
@@ -68,44 +82,91 @@ def test_a_plain_form_is_proved_or_there_is_none(tmp_path, template, has_form):
         assert ("system" in form["first"]) == (template is not STRICT)
 
 
-def test_a_plain_form_names_the_texts_that_a_template_looks_for_in_messages(tmp_path):
-    _, theirs = rendering(tmp_path, THINKING)
-    form = plain_form(theirs, texts_of(THINKING))
-    assert form["looked_for"] == ["</think>", "/quiet"]
-    assert plain_form(rendering(tmp_path, CHATML)[1], texts_of(CHATML))["looked_for"] == []
+def test_a_plain_form_names_the_texts_that_a_template_looks_for_in_messages():
+    assert form_of(THINKING)["looked_for"] == ["</think>", "/quiet"]
+    assert form_of(CHATML)["looked_for"] == []
 
 
+def test_a_template_with_thousands_of_texts_has_no_plain_form():
+    many = "".join(f"{{{{ 'text {index}' }}}}" for index in range(4000))
+    assert form_of(CHATML + "{% if false %}" + many + "{% endif %}") is None
+
+
+def test_a_template_with_as_many_texts_as_may_be_has_a_plain_form():
+    assert form_of(CHATML + "{% if false %}" + "".join(f"{{{{ 'text {index}' }}}}" for index in range(MOST_TEXTS - 10)) + "{% endif %}")
+
+
+LOOPS = "{% for a in range(9999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 COSTLY = {
-    "nested loops": "{% for a in range(9999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}" + CHATML,
-    "loops behind a few messages": CHATML
-    + "{% if messages | length > 3 %}{% for a in range(9999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}{% endif %}",
-    "a long text": "{{ 'a' * 400000000 }}" + CHATML,
-    "thousands of texts": CHATML + "{% if false %}" + "".join(f"{{{{ 'text {index}' }}}}" for index in range(4000)) + "{% endif %}",
+    "nested loops": (LOOPS + CHATML, "takes more than 5 s of computing"),
+    "loops behind a few messages": (CHATML + "{% if messages | length > 3 %}" + LOOPS + "{% endif %}", "takes more than 5 s of computing"),
+    "a power": ("{{ (2 ** (10 ** 9)) % 7 ** (10 ** 9) }}" + CHATML, "takes more than|no conversation"),
+    "a long text": ("{{ 'a' * 100000000 }}" + CHATML, "gives more than 1,000,000 characters|MB of memory"),
+    "more memory than there is": ("{{ ('a' * 100000000000) | length }}" + CHATML, "takes more than 500 MB of memory"),
+    "a text that doubles": (
+        "{% set n = namespace(t='a') %}{% for i in range(60) %}{% set n.t = n.t ~ n.t %}{% endfor %}" + CHATML,
+        "takes more than 500 MB of memory",
+    ),
+    "a wide field": ("{{ '%099999999999d' % 1 }}" + CHATML, "MB of memory|no conversation"),
+    "a macro that calls itself": ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}" + CHATML, "calls itself without an end"),
+    "deep brackets": ("{{ " + "(" * 20_000 + "1" + ")" * 20_000 + " }}" + CHATML, "nested too deeply|no conversation"),
+    "deep blocks": ("{% if true %}" * 3000 + CHATML + "{% endif %}" * 3000, "nested too deeply|no conversation"),
+    "a loop of a loop": ("{% for i in range(1000000000) %}{% endfor %}" + CHATML, "no conversation: OverflowError"),
+    "no end of a block": ("{% for message in messages %}{{ message.content }}", "no conversation: TemplateSyntaxError"),
+    "no such character": ("{{ ` }}" + CHATML, "no conversation: TemplateSyntaxError"),
+    "a number of many digits": ("{{ " + "9" * 9000 + " }}" + CHATML, "no conversation: ValueError|cannot be read"),
+    "a megabyte": (CHATML + "{# " + "a" * 1_000_000 + " #}", "has 1,000,2"),
+    "no conversation": ("{{ raise_exception('not today') }}", "renders no conversation: TemplateError: not today"),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COSTLY)
-def test_a_template_that_costs_too_much_has_no_plain_form_and_stops_nothing(name, tmp_path):
-    _, theirs = rendering(tmp_path, COSTLY[name])
-    start_s = time.thread_time()
-    assert plain_form(theirs, texts_of(COSTLY[name])) is None
-    assert time.thread_time() - start_s < 10
+def test_a_template_that_costs_too_much_or_is_none_is_refused_by_name(name, tmp_path):
+    template, reason = COSTLY[name]
+    tokenizer = make_tokenizer(tmp_path)
+    tokenizer.chat_template = template
+    (tmp_path / "chat_template.jinja").write_text(template)
+    start_s = time.monotonic()
+    with pytest.raises(EdgepackError, match=f"chat template of {tmp_path.name}.* ({reason})"):
+        read_chat(tmp_path, lambda: tokenizer)
+    assert time.monotonic() - start_s < 110  # beside other work; 5 s of computing
 
 
-def test_a_trace_that_was_set_is_set_again(tmp_path):
-    before = sys.gettrace()
-    assert plain_form(rendering(tmp_path, CHATML)[1]) is not None and sys.gettrace() is before
+@pytest.mark.parametrize("name", ["a text that doubles", "a macro that calls itself", "a long text"])
+def test_a_stranger_s_pack_renders_under_the_same_limits(name):
+    template, reason = COSTLY[name]
+    with pytest.raises(EdgepackError, match=f"chat template of a pack cannot be used, because it ({reason})"):
+        text_of_chat({"chat_template": template}, SAYS, "a pack")
 
 
-def test_a_power_is_seen_in_a_template():
-    assert raises_to_powers("{{ 2 ** (10 ** 9) }}") and not raises_to_powers(THINKING + "{# 2 ** 3 #} 2 ** 3 {{ '2 ** 3' }}{{ 2 * 3 }}")
+def test_a_template_that_costs_too_much_is_refused_wherever_it_is_rendered(tmp_path):
+    """Also where it tells the date, and where the answers were read before."""
+    make_model(tmp_path, "llama", task="text-generation")
+    (tmp_path / "chat_template.jinja").write_text(CHATML)
+    material = gather(Recipe(model=str(tmp_path)))
+    material.tokenizer.chat_template = COSTLY["a text that doubles"][0]
+    for step in (prove_chat, lambda known: golden_prompts(known, 96)):
+        with pytest.raises(EdgepackError, match="chat template of .* cannot be used, because it takes more than 500 MB"):
+            step(material)
+    (tmp_path / "chat_template.jinja").write_text("{{ strftime_now('%Y') }}" + COSTLY["a text that doubles"][0])
+    with pytest.raises(EdgepackError, match="cannot be used, because it takes more than 500 MB"):
+        gather(Recipe(model=str(tmp_path)))
 
 
-def test_a_template_with_as_many_texts_as_may_be_has_a_plain_form(tmp_path):
-    template = CHATML + "{% if false %}" + "".join(f"{{{{ 'text {index}' }}}}" for index in range(MOST_TEXTS - 10)) + "{% endif %}"
-    texts = texts_of(template)
-    assert MOST_TEXTS - 10 < len(texts) <= MOST_TEXTS and plain_form(rendering(tmp_path, template)[1], texts)["looked_for"] == []
+def test_once_a_limit_is_reached_every_later_conversation_is_refused():
+    with limited_rendering(Template("{{ 'a' * (2000000 if messages[0].content == 'x' else 1) }}", {}, "a model")) as chats:
+        assert chats.render(SAYS) == "a"
+        for messages in ([{"role": "user", "content": "x"}], SAYS):
+            with pytest.raises(EdgepackError, match="gives more than"):
+                chats.render(messages)
+
+
+def test_a_conversation_that_a_template_refuses_ends_no_rendering():
+    with limited_rendering(Template(STRICT, {}, "a model")) as chats:
+        with pytest.raises(Refused, match="roles must alternate"):
+            chats.render([{"role": "assistant", "content": "hi"}])
+        assert chats.render(SAYS) == "[user]hi"
 
 
 @pytest.mark.parametrize(("opening", "is_golden"), [("", True), ("{{ strftime_now('%d %b %Y') }}", False)])

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edgepack.core.progress import say
+from edgepack.measure.machines.job_answers import checked_packages
 from edgepack.measure.machines.machine import Facts, SetUp
 from edgepack.measure.machines.targets import Target
 from edgepack.measure.machines.wheels import fetch_wheels, requirements
@@ -43,7 +44,8 @@ def set_up_board(board: Board, runtime: str, version: str | None, wheels: Path |
         board.send(content)
         hashes = [file.sha256 for _, file in content]
         module, wanted = runtime_facts(runtime).module, packages_to_look_for()
-        packages = board.ask("unpack", wait_s=_SLOW_S, wheels=hashes, module=module, packages=wanted)
+        answer = board.ask("unpack", wait_s=_SLOW_S, wheels=hashes, module=module, packages=wanted)
+        packages = checked_packages(answer, wanted, f"of {board.target.name}")
     return planned.model_copy(update={"done": True, "packages": packages})
 
 

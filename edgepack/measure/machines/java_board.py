@@ -48,7 +48,7 @@ class JavaBoard:
             )
 
     def facts(self) -> Facts:
-        return facts_from(self._session, self.target)
+        return facts_from(self._session, self.target, has_python=False)
 
     def emulated_by(self) -> str | None:
         return self.facts().machine.get("emulated_by")

@@ -1,7 +1,7 @@
 """Checks a target's answer to each kind of job, because a board may be a stranger's. Later code trusts the types."""
 
 from collections.abc import Collection
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,13 +23,32 @@ class _Answer(BaseModel):
 class About(_Answer):
     """A machine, as targets/machine.py describes it."""
 
-    arch: Words
+    arch: Annotated[str, Field(pattern=r"^\w[\w.-]{0,39}$")]
     cores: Annotated[int, Field(ge=1, le=100_000)]
     cpu: Words | None = None
+    cpu_part: Words | None = None
     os: Words | None = None
     isa: Annotated[list[Words], Field(max_length=1000)] | None = None
     load_average: Amount | None = None
+    clock_mhz: Amount | None = None
+    memory_mb: Amount | None = None
+    memory_free_mb: Amount | None = None
     emulated_by: Words | None = None
+
+
+class AboutBoard(_Answer):
+    """A machine before anything is run on it: see machine.Facts. What belongs to a Python is null where there is none."""
+
+    machine: About
+    python: Annotated[str, Field(pattern=r"^[0-9]{1,3}\.[0-9]{1,3}[\w.+-]{0,40}$")] | None
+    implementation: Words | None
+    libc: Annotated[list[Words], Field(min_length=2, max_length=2)] | None
+    pointer_bits: Literal[32, 64] | None
+    folder: Words | None
+    is_set_up: bool
+    folder_mb: Amount | None
+    free_mb: Amount | None
+    packages: dict[str, Any]
 
 
 class _Runtime(_Answer):
@@ -156,6 +175,10 @@ class Ended(_Answer):
     too_long: bool
 
 
+class _Packages(_Answer):
+    packages: Annotated[dict[Words, Words | None], Field(max_length=100)]
+
+
 class Removed(_Answer):
     """removed: null where there was nothing."""
 
@@ -182,19 +205,43 @@ _KINDS: dict[str, type[_Answer]] = {
 
 
 def checked(answer: dict[str, Any], job: dict[str, Any], place: str) -> dict[str, Any]:
-    """The same answer. EdgepackError names the first key that is missing or is not what such a job tells."""
+    """The same answer, in which a machine that leaves out what it cannot tell says null.
+
+    EdgepackError names the first key that is missing or is not what such a job tells.
+    """
     _check(_KINDS.get(job["kind"], _Answer), answer, f"{job['kind']} {place}")
     for key, kind in (("machine", About), ("runtime", _Runtime)):
         _check(kind, answer.get(key), f"{key} of {job['kind']} {place}")
     if job["kind"] == "answer":
         _check_count(answer["outputs"], len(job["rows"]), place)
-    return answer
+    return answer | {key: _whole(answer[key]) for key in ("machine", "machine_before") if key in answer}
 
 
-def checked_about(machine: Any, place: str) -> dict[str, Any]:
-    """A machine's own description."""
-    _check(About, machine, f"machine {place}")
-    return machine
+def checked_board(facts: Any, wanted: Collection[str], has_python: bool, place: str) -> dict[str, Any]:
+    """What a board says of itself. wanted: the packages that it was asked about. has_python: it answers by one."""
+    _check(AboutBoard, facts, f"facts {place}")
+    absent = [key for key in ("python", "implementation", "libc", "pointer_bits", "folder") if facts[key] is None] if has_python else []
+    if facts["is_set_up"] and facts["folder_mb"] is None:
+        absent.append("folder_mb")
+    if absent:
+        raise EdgepackError(f"the answer to facts {place} is wrong at {absent[0]}: None", _FIX)
+    checked_packages(facts["packages"], wanted, place)
+    return facts | {"machine": _whole(facts["machine"])}
+
+
+def checked_packages(packages: Any, wanted: Collection[str], place: str) -> dict[str, str | None]:
+    """Versions of packages on a board. wanted: those that it was asked about; EdgepackError where it tells of another."""
+    _check(_Packages, {"packages": packages}, f"packages {place}")
+    stranger = next((name for name in packages if name not in wanted), None)
+    if stranger is not None:
+        raise EdgepackError(f"the answer to packages {place} is wrong: nobody asked about {shown(stranger)}", _FIX)
+    versions: dict[str, str | None] = packages
+    return versions
+
+
+def _whole(machine: dict[str, Any]) -> dict[str, Any]:
+    """With null for what it does not tell."""
+    return machine | {key: None for key in About.model_fields if key not in machine}
 
 
 def checked_missing(answer: Any, wanted: Collection[str], place: str) -> list[str]:

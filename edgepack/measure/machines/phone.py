@@ -19,13 +19,14 @@ from edgepack.measure.machines.session import Pipe
 from edgepack.measure.machines.targets import Target
 
 _MARK = "edgepack-target.json"  # as targets/store.py calls it: what has none is never removed there
+_CLEAN_UP_S = 20.0
 _ABI = re.compile(r"[a-z0-9][a-z0-9_-]{1,30}")
 
 
 class Shell(Protocol):
     """The phone's. ran: a command's exit code and what it printed, where `content` is its standard input. pipe: a command to talk to."""
 
-    def ran(self, command: str, content: Path | None = None) -> tuple[int, str]: ...
+    def ran(self, command: str, content: Path | None = None, wait_s: float = ...) -> tuple[int, str]: ...
 
     def pipe(self, command: str) -> contextlib.AbstractContextManager[Pipe]: ...
 
@@ -40,10 +41,14 @@ def opened_by_java(target: Target, shell: Shell) -> Iterator[JavaBoard]:
     runner = Path(target.runner or "")
     if not runner.is_file():
         raise EdgepackError(f"{target.name} has no {target.python}, and edgepack's runner for phones is not built", _way_to_build(runner))
-    fresh = f"{target.folder}-new-{secrets.token_hex(8)}"
-    _bring(target, shell, runner, fresh)
-    with shell.pipe(_start(target, fresh)) as pipe:
-        yield JavaBoard(target, pipe)
+    session = secrets.token_hex(8)
+    try:
+        _bring(target, shell, runner, session)
+        with shell.pipe(_start(target, session)) as pipe:
+            yield JavaBoard(target, pipe)
+    finally:  # the runner removes its folder when it ends; one that never began, was killed or hangs does not
+        with contextlib.suppress(EdgepackError):  # the phone may be gone: the next session's runner removes what is left
+            shell.ran(_clean_up(target, session), wait_s=_CLEAN_UP_S)
 
 
 def _way_to_build(runner: Path) -> str:
@@ -56,7 +61,8 @@ def _way_to_build(runner: Path) -> str:
     )
 
 
-def _bring(target: Target, shell: Shell, runner: Path, fresh: str) -> None:
+def _bring(target: Target, shell: Shell, runner: Path, session: str) -> None:
+    fresh = _fresh(target, session)
     code, printed = shell.ran("getprop ro.product.cpu.abi")
     abi = printed.strip()
     if code or not _ABI.fullmatch(abi):
@@ -65,17 +71,12 @@ def _bring(target: Target, shell: Shell, runner: Path, fresh: str) -> None:
         parts = parts_of(runner, abi, Path(place))
         size_mb = sum(path.stat().st_size for _, path in parts) / 1e6
         libraries, mark = (shlex.quote(f"{fresh}/{name}") for name in (LIBRARIES, _MARK))
-        _checked(target, shell.ran(f"umask 077; mkdir -p {libraries} && echo '{{}}' > {mark}"), fresh)
+        _checked(target, shell.ran(f'umask 077; mkdir -p {libraries} && echo \'{{"session": "{session}"}}\' > {mark}'), fresh)
         with bar(f"push the runner to {target.name}", size_mb) as progress:
             for name, path in parts:
                 goal, mode = shlex.quote(f"{fresh}/{name}"), "400" if name == PROGRAM else "500"
                 command = f"cat > {goal} && chmod {mode} {goal}"
-                try:
-                    _checked(target, shell.ran(command, path), fresh)
-                except EdgepackError:
-                    with contextlib.suppress(EdgepackError):
-                        shell.ran(f"rm -rf {shlex.quote(fresh)}")
-                    raise
+                _checked(target, shell.ran(command, path), fresh)
                 progress.advance(path.stat().st_size / 1e6)
 
 
@@ -89,10 +90,26 @@ def _checked(target: Target, result: tuple[int, str], place: str) -> None:
         )
 
 
-def _start(target: Target, fresh: str) -> str:
+def _fresh(target: Target, session: str) -> str:
+    return f"{target.folder}-new-{session}"
+
+
+def _start(target: Target, session: str) -> str:
     """The shell's own process becomes the runner's, so that the folder's name tells whether that still runs."""
     folder = f"{shlex.quote(target.folder)}-$$-run"
     return (
-        f"mv {shlex.quote(fresh)} {folder} && cd {folder} && export CLASSPATH={folder}/{PROGRAM} LD_LIBRARY_PATH={folder}/{LIBRARIES} && "
+        f"mv {shlex.quote(_fresh(target, session))} {folder} && cd {folder} && "
+        f"export CLASSPATH={folder}/{PROGRAM} LD_LIBRARY_PATH={folder}/{LIBRARIES} && "
         f"unset OMP_NUM_THREADS; exec app_process / {MAIN} {folder}"
+    )
+
+
+def _clean_up(target: Target, session: str) -> str:
+    """Ends this session's runner and removes its folder, which is told by its mark. It needs no program but rm."""
+    return (
+        f"rm -rf {shlex.quote(_fresh(target, session))}; for folder in {shlex.quote(target.folder)}-*-run; do "
+        f'if read -r mark 2>/dev/null < "$folder/{_MARK}"; then case "$mark" in *{session}*) '
+        'process="${folder%-run}"; process="${process##*-}"; '
+        '[ "/proc/$process/cwd" -ef "$folder" ] && kill -9 "$process"; '  # no other process that has its number by now
+        'rm -rf "$folder";; esac; fi; done'
     )

@@ -49,7 +49,7 @@ class Remote:
         return self._session.send(files)
 
     def facts(self) -> Facts:
-        return facts_from(self._session, self.target)
+        return facts_from(self._session, self.target, has_python=True)
 
     def emulated_by(self) -> str | None:
         return self.facts().machine.get("emulated_by")

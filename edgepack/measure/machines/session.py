@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
-from edgepack.core.reading import ANSWER_BYTES, as_object, parse_json
+from edgepack.core.reading import ANSWER_BYTES, parse_json
 from edgepack.core.showing import shown
-from edgepack.measure.machines.job_answers import checked_about, checked_ended, checked_missing
+from edgepack.measure.machines.job_answers import checked_board, checked_ended, checked_missing
 from edgepack.measure.machines.machine import Facts, Pushed
 from edgepack.measure.machines.targets import Target
 from edgepack.pack.manifest import MANIFEST_FILE, REPORT_FILES, STATEMENT_FILE, Manifest, PackedFile, packed
@@ -159,9 +159,9 @@ def files_to_bring(folder: Path, manifest: Manifest) -> dict[str, tuple[Path, Pa
     return {file.name: (folder / file.name, file) for file in pack} | {MANIFEST_FILE: with_hash(folder / MANIFEST_FILE)}
 
 
-def facts_from(session: Session, target: Target) -> Facts:
-    facts = as_object(session.ask("facts", packages=packages_to_look_for()), f"the facts of {target.name}", OTHER_PROGRAM)
-    checked_about(facts.get("machine"), f"of {target.name}")
+def facts_from(session: Session, target: Target, has_python: bool) -> Facts:
+    wanted = packages_to_look_for()
+    facts = checked_board(session.ask("facts", packages=wanted), wanted, has_python, f"of {target.name}")
     return Facts.read(facts, target.name)
 
 

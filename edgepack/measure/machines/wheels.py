@@ -1,5 +1,6 @@
 """The wheels that a board's Python needs, fetched here by pip for its architecture, C library and version."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,15 +43,16 @@ def fetch_wheels(facts: Facts, wanted: list[str], folder: Path, source: Path | N
 def _platforms(facts: Facts) -> list[str]:
     """Tags of wheels that run on a Linux with this C library, the newest first. EdgepackError: another one."""
     arch, (name, version) = facts.machine["arch"], facts.libc
-    if facts.implementation != "CPython" or name != "glibc":
+    minor = re.fullmatch(r"2\.([0-9]{1,3})(\..*)?", version)
+    if facts.implementation != "CPython" or name != "glibc" or not minor:
+        library = f"{name} {version}".strip() or "an unknown C library"
         raise EdgepackError(
-            f"no wheels for {facts.implementation} with {name or 'an unknown C library'}: runtimes come for CPython with glibc alone",
+            f"no wheels for {facts.implementation} with {library}: runtimes come for CPython with glibc 2 alone",
             "use a system with glibc, such as Debian, Ubuntu or Raspberry Pi OS",
         )
     arch = {"aarch64": "aarch64" if facts.pointer_bits == 64 else "armv7l"}.get(arch, arch)  # a 32-bit system on a 64-bit kernel
-    minor = int(version.split(".")[1])
     return [
-        *(f"manylinux_2_{part}_{arch}" for part in range(minor, _OLDEST_GLIBC_MINOR - 1, -1)),
+        *(f"manylinux_2_{part}_{arch}" for part in range(int(minor[1]), _OLDEST_GLIBC_MINOR - 1, -1)),
         f"manylinux2014_{arch}",
         f"linux_{arch}",
     ]

@@ -6,12 +6,11 @@ messages, as Qwen 3's for </think>, the form says so, and a message that holds t
 """
 
 import random
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgepack.model.statements.bounded_rendering import bounded
+from edgepack.model.statements.chat_rendering import Message, Refused, Rendering, Template, rendering, unusable
 from edgepack.model.statements.statement_file import read_object
 
 PROVED = 50  # conversations
@@ -24,26 +23,38 @@ _WORDS = (
     "\"quoted\" 'so'", "<b>&amp;</b>", "a\tb\\n", "🔥", "x", "[INST] <|im_start|> </s>", "1, 2 and 3.",
 )  # fmt: skip
 
-Message = dict[str, str]
 Render = Callable[[list[Message]], str]
 
 
 def read_chat(folder: Path, load: Callable[[], Any]) -> dict[str, Any]:
-    """Fields of the record of answers; empty where the folder has no template. load: the folder's tokenizer."""
+    """Fields of the record of answers; empty where the folder has no template. load: the folder's tokenizer.
+
+    EdgepackError: a template that cannot be read, that renders no conversation, or that reaches a limit.
+    """
     if not _states_one(folder):
         return {}
     tokenizer = load()
-    template = tokenizer.chat_template
-    template = template.get("default") if isinstance(template, dict) else template
-    if not template:
+    template = template_of(tokenizer, folder.name)
+    if template is None:
         return {}
-    named = {name: value for name, value in tokenizer.special_tokens_map.items() if re.search(rf"\b{re.escape(name)}\b", template)}
+    with rendering(template) as chats:
+        _check_renders(chats, template.place)
+        form = None if tells_the_date(template.text) else plain_form(chats.render, texts_of(chats))
+    return {"chat_template": template.text, "chat_tokens": template.named_tokens(), "chat_form": form}
 
-    def render(messages: list[Message]) -> str:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
-    form = None if tells_the_date(template) or raises_to_powers(template) else plain_form(render, texts_of(template))
-    return {"chat_template": template, "chat_tokens": named, "chat_form": form}
+def template_of(tokenizer: Any, place: str) -> Template | None:
+    """The template that transformers takes where a call names none."""
+    text = tokenizer.chat_template
+    text = text.get("default") if isinstance(text, dict) else text
+    if not text:
+        return None
+    if not isinstance(text, str):
+        raise unusable(place, f"is no text, but a {type(text).__name__}")
+    tokens = {
+        name: list(map(str, value)) if isinstance(value, list) else str(value) for name, value in tokenizer.special_tokens_map.items()
+    }
+    return Template(text, tokens, place)
 
 
 def tells_the_date(template: str) -> bool:
@@ -51,11 +62,16 @@ def tells_the_date(template: str) -> bool:
     return "strftime_now" in template
 
 
-def raises_to_powers(template: str) -> bool:
-    """Whether a number may be raised to a power, which no limit ends: a single step of it can take hours. No template in use does."""
-    from jinja2 import Environment
-
-    return any(token.type == "pow" for token in Environment().lexer.tokenize(template))
+def _check_renders(chats: Rendering, place: str) -> None:
+    reason = ""
+    for messages in (*conversations(PROVED, with_system=False), *conversations(PROVED, with_system=True)):
+        try:
+            chats.render(messages)
+        except Refused as error:
+            reason = reason or str(error)
+        else:
+            return
+    raise unusable(place, f"renders no conversation: {reason}")
 
 
 def _states_one(folder: Path) -> bool:
@@ -64,11 +80,9 @@ def _states_one(folder: Path) -> bool:
     return bool(read_object(folder / _FILES[1]).get("chat_template"))
 
 
-def texts_of(template: str) -> list[str]:
+def texts_of(chats: Rendering) -> list[str]:
     """The texts in quotes that stand in a template, without blanks at their ends: it may look for one of them in a message."""
-    from jinja2 import Environment
-
-    texts = (str(token.value).strip() for token in Environment().lexer.tokenize(template) if token.type == "string")
+    texts = (text.strip() for text in chats.texts())
     return [text for text in dict.fromkeys(texts) if text]
 
 
@@ -77,17 +91,16 @@ def plain_form(render: Render, texts: Sequence[str] = ()) -> dict[str, Any] | No
 
     texts: what the template may look for in messages; those that make another text of one are the form's `looked_for`.
     None where that is not the same on PROVED conversations of every kind, or where not even a user's first message is rendered. Also None
-    where the texts are more than MOST_TEXTS, or the template costs too much: see `bounded`.
+    where the texts are more than MOST_TEXTS.
     """
     if len(texts) > MOST_TEXTS:
         return None
-    render = bounded(render)
     form: dict[str, Any] = {"first": {}, "between": {}, "last": {}, "trimmed": [], "looked_for": []}
     try:
         _probe(form, render, ["user"])
         _probe(form, render, ["user", "assistant", "user"])
         form["trimmed"] = [role for role in _ROLES if _is_trimmed(render, role)]
-    except Exception:  # a template may refuse in any way; it then has no form
+    except (Refused, ValueError):  # it then has no form
         return None
     if not _has_system(form, render):
         form["trimmed"] = [role for role in form["trimmed"] if role != "system"]
@@ -115,7 +128,7 @@ def _holding(text: str, with_system: bool) -> list[list[Message]]:
 def _has_system(form: dict[str, Any], render: Render) -> bool:
     try:
         _probe(form, render, ["system", "user"])
-    except Exception:
+    except (Refused, ValueError):
         return False
     return True
 
@@ -141,7 +154,7 @@ def _is_trimmed(render: Render, role: str) -> bool:
     others: dict[str, list[str]] = {"system": ["system", "user"], "user": ["user"], "assistant": ["user", "assistant", "user"]}
     try:
         text = render([{"role": each, "content": f" \n{_MARKS[0]} \n" if each == role else "y"} for each in others[role]])
-    except Exception:
+    except Refused:
         if role == "system":
             return False
         raise
@@ -165,7 +178,7 @@ def joined(form: dict[str, Any], messages: list[Message]) -> str | None:
 def _rendered(render: Render, messages: list[Message]) -> str | None:
     try:
         return render(messages)
-    except Exception:
+    except Refused:
         return None
 
 

@@ -17,6 +17,7 @@ from edgepack.core.errors import EdgepackError, did_you_mean
 from edgepack.measure.machines.java_board import JavaBoard
 from edgepack.measure.machines.phone import has_program, opened_by_java
 from edgepack.measure.machines.remote import Remote, boot_command
+from edgepack.measure.machines.session import OTHER_PROGRAM
 from edgepack.measure.machines.targets import Target
 
 EXAMPLE = "adb://serial"
@@ -26,6 +27,7 @@ _SCRATCH = "/data/local/tmp"  # what adb's shell may write on every phone, where
 _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)  # kinds of packets in adb's shell protocol: a byte, a length, the bytes
 _HEADER = struct.Struct("<BI")
 _CHUNK = 1 << 16
+_MOST_BYTES = 1 << 24  # of a packet, of which adb sends 1 MB at most, and of what waits to be read
 _CONNECT_S = 20
 _CLEAN_UP_S = 10
 _COMMAND_S = 300  # a library of 40 MB through a slow cable
@@ -79,13 +81,13 @@ class _Shell:
     def __init__(self, target: Target, device: Any) -> None:
         self._target, self._device = target, device
 
-    def ran(self, command: str, content: Path | None = None) -> tuple[int, str]:
+    def ran(self, command: str, content: Path | None = None, wait_s: float = _COMMAND_S) -> tuple[int, str]:
         with self.pipe(command) as pipe:
             if content:
                 with content.open("rb") as file:
                     for part in iter(lambda: file.read(_CHUNK), b""):
                         pipe.write(part)
-            return pipe.ended()
+            return pipe.ended(wait_s)
 
     @contextlib.contextmanager
     def pipe(self, command: str) -> Iterator["_Pipe"]:
@@ -109,6 +111,7 @@ class _Pipe:
         self._out, self._complaint = bytearray(), bytearray()
         self._has_ended = False
         self._code = 0
+        self._most_bytes = _MOST_BYTES
 
     def write(self, data: bytes) -> None:
         try:
@@ -130,6 +133,7 @@ class _Pipe:
 
     def read(self, count: int, time_out_s: float) -> bytes:
         until = time.monotonic() + time_out_s
+        self._most_bytes = count + _MOST_BYTES
         while len(self._out) < count:
             if not self._receive(until, time_out_s):
                 raise self._broken(f"{len(self._out)} of {count} bytes came")
@@ -142,11 +146,11 @@ class _Pipe:
                 pass
         return self._complaint.decode(errors="replace")
 
-    def ended(self) -> tuple[int, str]:
+    def ended(self, wait_s: float) -> tuple[int, str]:
         """Closes the command's input, and waits for its end: its exit code, and what it printed and complained of."""
         self._close_input()
-        until = time.monotonic() + _COMMAND_S
-        while self._receive(until, _COMMAND_S):
+        until = time.monotonic() + wait_s
+        while self._receive(until, wait_s):
             pass
         return self._code, (bytes(self._out) + self._complaint).decode(errors="replace")
 
@@ -172,6 +176,8 @@ class _Pipe:
         if self._has_ended:
             return False
         kind, count = _HEADER.unpack(self._exactly(_HEADER.size, until, time_out_s))
+        if count > _MOST_BYTES or len(self._out) > self._most_bytes:
+            raise EdgepackError(f"{self._target.name} sends more than it was asked for", OTHER_PROGRAM)
         content = self._exactly(count, until, time_out_s)
         if kind == _STDOUT:
             self._out += content
