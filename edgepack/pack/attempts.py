@@ -46,10 +46,22 @@ class Attempt(Frozen):
     details: dict[str, float | int | str]
     sensitivity: tuple[Sensitive, ...] = ()
     in_float: tuple[InFloat, ...] = ()
+    cosine_bound: float | None = None  # what the mean cosine of further texts is at least, with 95 % confidence
+    least_mean_cosine: float | None = None  # that it must reach; None: no such limit
     origin: Literal["measured"] = "measured"
+
+    @property
+    def below_mean(self) -> float:
+        """By how much the mean cosine to the fp32 export may miss what it must reach; 0 where it does not."""
+        reached = self.cosine if self.cosine_bound is None else self.cosine_bound
+        return 0.0 if self.least_mean_cosine is None or reached is None else max(0.0, self.least_mean_cosine - reached)
 
     def verdict(self) -> str:
         lost = "" if self.score_drop is None else f"{self.score_drop:+.2f} points to the fp32 export on {self.texts} held-out texts"
         if self.passed is None:
-            return lost or "not judged: there are no held-out texts with a score"
-        return f"{lost}, limit {self.limit:g}: {'passed' if self.passed else 'failed'}"
+            judged = lost or "not judged: there are no held-out texts with a score"
+        else:
+            judged = f"{lost}, limit {self.limit:g}: {'passed' if self.passed else 'failed'}"
+        if not self.below_mean:
+            return judged
+        return f"{judged}; on other texts the mean cosine of {self.cosine:.5f} may be under {self.least_mean_cosine:g}"

@@ -10,6 +10,9 @@ from edgepack.tasks.common.scores import UNKNOWN
 from edgepack.tasks.common.task import Features, Outputs, Task
 
 
+_ONE_SIDED_95 = 1.645  # quantile of the normal distribution
+
+
 def judge_attempt(
     task: Task, actual: Outputs, expected: Outputs, features: Sequence[Features], rows: Sequence[Row], labels: dict[str, int]
 ) -> dict[str, object]:
@@ -22,11 +25,19 @@ def judge_attempt(
         "float_score": plain.score,
         "score_drop": round(quality.score.drop_from(plain.score), 3) if quality.score and plain.score else None,
         "cosine": round(float(np.mean(cosines)), 6),
+        "cosine_bound": _lower_bound(cosines),
         "least_cosine": round(float(np.min(cosines)), 6),
         "flip_share": quality.flip_share,
         "ece": quality.calibration.ece if quality.calibration else None,
         "float_ece": plain.calibration.ece if plain.calibration else None,
     }
+
+
+def _lower_bound(cosines: Sequence[float]) -> float | None:
+    """What the mean of further texts is at least, with 95 % confidence (normal approximation); None: one text tells nothing of others."""
+    if len(cosines) < 2:
+        return None
+    return round(float(np.mean(cosines) - _ONE_SIDED_95 * np.std(cosines, ddof=1) / np.sqrt(len(cosines))), 6)
 
 
 def _cosine(actual: np.ndarray, expected: np.ndarray) -> float:

@@ -65,6 +65,7 @@ class _Judge:
             details=candidate.details | self._coded(folder, candidate) | self._on_raw_texts(),
             sensitivity=candidate.sensitivity,
             in_float=in_float,
+            least_mean_cosine=self.material.least_cosine,
             **quality,
         )
 
@@ -109,7 +110,7 @@ def make(state: BuildState, step: Quantize, place: Stage) -> dict[str, Any]:
     if not is_first():
         return {}
     material, plan, exported = state.material, state.plan, state.model_file
-    judge, floor = _judge(material, plan, exported.folder), material.least_cosine
+    judge = _judge(material, plan, exported.folder)
     attempts: list[Attempt] = []
     for_curve: list[Attempt] = []
     for candidate in candidates(step, exported.folder, _calibration_texts(material)):
@@ -120,9 +121,9 @@ def make(state: BuildState, step: Quantize, place: Stage) -> dict[str, Any]:
         attempts.append(judge.judge(folder, candidate))
         say(f"  {candidate.recipe}: {attempts[-1].verdict()}")
         for_curve += [attempts[-1]] if candidate.for_curve else []
-        if attempts[-1].passed is not False and not candidate.for_curve and not _below(attempts[-1], floor):
+        if attempts[-1].passed is not False and not candidate.for_curve and not attempts[-1].below_mean:
             break
-    attempts = _keep_best(attempts, for_curve, place.folder, exported.runnable.model, floor)
+    attempts = _keep_best(attempts, for_curve, place.folder, exported.runnable.model)
     runnable = quantized_runnable(step, exported.folder)
     write_runnable(place.folder, runnable)
     details = dict(attempts[-1].details)
@@ -139,15 +140,10 @@ def after(state: BuildState, step: Quantize, place: Stage) -> tuple[BuildState, 
     return replace(state, work=QuantizedFile(state.work.checkpoint, place.folder, read_runnable(place.folder))), place.record
 
 
-def _below(attempt: Attempt, floor: float | None) -> float:
-    """By how much the mean cosine to the fp32 export misses the floor; 0 where it does not."""
-    return 0.0 if floor is None or attempt.cosine is None else max(0.0, floor - attempt.cosine)
-
-
-def _keep_best(attempts: list[Attempt], for_curve: list[Attempt], folder: Path, model: str, floor: float | None) -> list[Attempt]:
+def _keep_best(attempts: list[Attempt], for_curve: list[Attempt], folder: Path, model: str) -> list[Attempt]:
     """Moves the best attempt's files into `folder` and removes the others; returns the attempts with the best one last."""
     offered = [attempt for attempt in attempts if not any(attempt is other for other in for_curve)]
-    best = min(offered, key=lambda attempt: (attempt.passed is False, _below(attempt, floor), attempt.score_drop or 0.0))
+    best = min(offered, key=lambda attempt: (attempt.passed is False, attempt.below_mean, attempt.score_drop or 0.0))
     for path in (folder / f"attempt-{attempts.index(best)}").glob(f"*{Path(model).suffix}*"):
         path.rename(folder / path.name)
     for index in range(len(attempts)):

@@ -228,5 +228,6 @@ def test_the_gate_compares_with_the_float_export():
     judged = judge_attempt(task, [np.array([1.0, 0.0]), *plain[1:]], plain, features, rows, labels)
     assert (judged["score_drop"], judged["flip_share"], judged["texts"]) == (25.0, 0.25, 4)
     assert judged["least_cosine"] == 0.0 and judged["cosine"] == 0.75
+    assert judged["cosine_bound"] == pytest.approx(0.75 - 1.645 * 0.5 / 2), "three texts at 1 and one at 0"
     unlabelled = judge_attempt(task, plain, plain, features, [], labels)
     assert unlabelled["score"] is None and unlabelled["score_drop"] is None and unlabelled["cosine"] == 1.0
