@@ -21,9 +21,10 @@ import numpy as np
 from edgepack.measure.machines.transports.local import run_job
 from edgepack.pack.manifest import Manifest, read_manifest
 from edgepack.pipeline.build import build
-from edgepack.plan.cost_model import Prediction, predict
-from edgepack.plan.fitting import Timed, fit_rates
+from edgepack.plan.cost_model import predict
+from edgepack.plan.fitting import Opened, Timed, fit_rates, fit_session_scale
 from edgepack.plan.formats import FORMATS
+from edgepack.plan.prediction import Prediction
 from edgepack.plan.profile import Profile, load_profile
 from edgepack.plan.recipe import Recipe
 
@@ -142,7 +143,10 @@ def _fitted(clock_ghz: float, runtime: str, packs: dict, measured: dict) -> Prof
         for length in LENGTHS
         if (ENCODERS | DECODERS)[key[0]][-1]
     ]
-    return fit_rates(known, {runtime: timed})[0]
+    opened = [
+        Opened(_manifest(packs[key]).plan.student, key[1], measured[key]["load_ms"]) for key in packs if (ENCODERS | DECODERS)[key[0]][-1]
+    ]
+    return fit_session_scale(fit_rates(known, {runtime: timed})[0], runtime, opened)
 
 
 def _predicted(profile: Profile, runtime: str, manifest: Manifest, length: int) -> Prediction:
@@ -174,6 +178,7 @@ def _show(profile: Profile, runtime: str, rows: list[dict]) -> None:
     speeds = profile.runtimes[runtime].precisions
     cycles = ", ".join(f"{name} {speeds[name].macs_per_cycle:.1f}" for name in PRECISIONS)
     about = f"storage {profile.storage.read_mb_s:.0f} MB/s, memory {profile.memory.bandwidth_gb_s:g} GB/s"
+    about += f", sessions {profile.runtimes[runtime].session_scale:g} times as long as counted"
     print(f"\n{runtime}: products a cycle at {profile.cpu.clock_ghz:g} GHz: {cycles}; {about}")
     print("\n| model | | S16 ms | S64 ms | S128 ms | cold load ms | peak MB | file MB |\n|---|---|---|---|---|---|---|---|")
     for row in rows:

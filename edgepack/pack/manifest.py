@@ -18,8 +18,8 @@ from edgepack.core.showing import shown
 from edgepack.pack.attempts import Attempt
 from edgepack.pack.factored_matrix import FactoredMatrix
 from edgepack.pack.runnable import RUNNABLE_FILE, Runnable, write_runnable
-from edgepack.plan.cost_model import Prediction
 from edgepack.plan.plan import Plan
+from edgepack.plan.prediction import Prediction
 from edgepack.plan.profile import PrecisionName, Profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.runtime import Format

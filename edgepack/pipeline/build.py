@@ -38,7 +38,7 @@ from edgepack.pipeline.vector_stage import check_vectors
 from edgepack.pipeline.verify import verify_built
 from edgepack.plan.choice import wished_formats
 from edgepack.plan.command import composed_command
-from edgepack.plan.cost_model import predict_file_mb
+from edgepack.plan.file_size import predict_file_mb
 from edgepack.plan.formats import check_installed, python_runtime
 from edgepack.plan.plan import Plan, make_plan
 from edgepack.plan.precision import exported_precision

@@ -10,7 +10,7 @@ from edgepack.core.records import Frozen
 from edgepack.measure.machines.machine import Facts, check_can
 from edgepack.measure.machines.targets import Target, transport
 from edgepack.pipeline.reference_packs import PRECISIONS, reference_packs, time_packs
-from edgepack.plan.fitting import Rate, Timed, described, fit_rates, nearest_profile, profile_toml, scaled_with_fp32
+from edgepack.plan.fitting import Rate, Timed, described, fit_rates, fit_session_scale, nearest_profile, profile_toml, scaled_with_fp32
 from edgepack.plan.precision import exported_precision
 from edgepack.plan.profile import Precision, Profile, Runtime
 from edgepack.plan.runtime import RuntimeFacts, missing_builders, python_runtimes
@@ -51,7 +51,7 @@ def fit_profile(target: Target, like: Profile | None = None, cache: Path | None 
         runtimes, missing = _runtimes(facts, target)
         profile = profile.model_copy(update={"runtimes": {each.name: _starting(each, like) for each in runtimes}})
         packs = reference_packs(profile, runtimes, Path(place), cache)
-        timed, read_mb_s, clock_ghz = time_packs(machine, packs, target.name, force)
+        timed, opened, read_mb_s, clock_ghz = time_packs(machine, packs, target.name, force)
     notes = {
         "summary": f"what is not measured here comes from {like.name}",
         "memory.bandwidth_gb_s": "fitted with the rates below: twice of what a core reads",
@@ -62,6 +62,9 @@ def fit_profile(target: Target, like: Profile | None = None, cache: Path | None 
     profile, rates = fit_rates(profile, timed)
     for runtime in rates:
         profile = scaled_with_fp32(profile, source, runtime, rates[runtime])
+        if opened[runtime] and read_mb_s:
+            profile = fit_session_scale(profile, runtime, opened[runtime])
+            notes[f"runtimes.{runtime}.session_scale"] = f"measured: cold loads at {target.name}, beside reading the files"
         notes |= _rate_notes(profile, runtime, rates[runtime], facts, target)
     notes["budget"] = f"assumptions: {like.name}'s; put in what your app needs"
     return Fitted(

@@ -9,7 +9,6 @@ from edgepack.tasks.common.rows import Row
 from edgepack.tasks.common.scores import UNKNOWN
 from edgepack.tasks.common.task import Features, Outputs, Task
 
-
 _ONE_SIDED_95 = 1.645  # quantile of the normal distribution
 
 

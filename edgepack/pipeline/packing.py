@@ -19,9 +19,10 @@ from edgepack.pipeline.pack_texts import longest_text, write_tokenizer
 from edgepack.pipeline.state import BuildState, ExportedFile, QuantizedFile
 from edgepack.pipeline.vector_stage import with_codes
 from edgepack.plan.coded_costs import predicted, ways
-from edgepack.plan.cost_model import Prediction, predict
+from edgepack.plan.cost_model import predict
 from edgepack.plan.formats import format_versions
 from edgepack.plan.precision import precision_facts
+from edgepack.plan.prediction import Prediction
 from edgepack.plan.runtime import runtime_facts
 from edgepack.plan.shape import ModelShape
 from edgepack.report.model_card import write_model_card

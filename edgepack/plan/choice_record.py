@@ -2,8 +2,8 @@
 
 from edgepack.core.records import Frozen
 from edgepack.plan.coding import Coding
-from edgepack.plan.cost_model import Prediction, nearly_within
 from edgepack.plan.precision import precision_names
+from edgepack.plan.prediction import Prediction, nearly_within
 from edgepack.plan.profile import Budget, PrecisionName
 from edgepack.plan.shape import ModelShape
 

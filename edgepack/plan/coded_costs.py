@@ -5,8 +5,9 @@ from typing import Any
 
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.coding import CodecName, Coding, StartName
-from edgepack.plan.cost_model import Prediction, narrow_weights
+from edgepack.plan.file_size import narrow_weights
 from edgepack.plan.precision import FileKind, precision_facts
+from edgepack.plan.prediction import Prediction
 from edgepack.plan.profile import Budget, PrecisionName, Profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.shape import ModelShape

@@ -6,9 +6,9 @@ from typing import Any
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.plan.choice_record import BrokenBudget, in_words
-from edgepack.plan.cost_model import Prediction
 from edgepack.plan.plan import Plan, make_plan
 from edgepack.plan.precision import FileKind, all_precisions, precision_facts
+from edgepack.plan.prediction import Prediction
 from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import TRAIN_SPLIT, WHOLE_VOCABULARY, Recipe
 from edgepack.plan.shape import ModelShape

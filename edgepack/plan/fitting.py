@@ -15,7 +15,9 @@ from edgepack.plan.shape import ModelShape
 
 _RATES = np.geomspace(0.25, 512, 400)  # products a cycle: 2 % from one to the next
 _COARSE_RATES = _RATES[::20]
-_BANDWIDTHS = np.geomspace(1, 500, 20)  # GB/s, as data sheets state it
+_BANDWIDTHS = np.geomspace(1, 500, 60)  # GB/s, as data sheets state it
+_LEAST_SESSION_SCALE = 0.1  # where a read took as long as all of a load, nothing is left to compare
+_LOADED_WITH = 16  # tokens, which a load does not hang on
 _ISA_OF_LINUX = {"asimd": "neon", "asimddp": "dotprod", "asimdhp": "fp16"}  # as /proc/cpuinfo writes it on ARM
 
 
@@ -26,6 +28,14 @@ class Timed(NamedTuple):
     precision: PrecisionName
     length: int
     latency_ms: float
+
+
+class Opened(NamedTuple):
+    """The median of a cold load: from nothing in the page cache to a session that can run."""
+
+    shape: ModelShape
+    precision: PrecisionName
+    load_ms: float
 
 
 class Rate(NamedTuple):
@@ -114,6 +124,27 @@ def with_rate(profile: Profile, runtime: str, precision: PrecisionName, macs_per
     speed = stated.precisions[precision].model_copy(update={"macs_per_cycle": macs_per_cycle})
     changed = stated.model_copy(update={"precisions": stated.precisions | {precision: speed}})
     return profile.model_copy(update={"runtimes": profile.runtimes | {runtime: changed}})
+
+
+def fit_session_scale(profile: Profile, runtime: str, opened: Sequence[Opened]) -> Profile:
+    """The profile with the median of how many times as long sessions took as the cost model counts, beside reading their files.
+
+    The storage's speed must be the profile's already.
+    """
+    plain = _with_session_scale(profile, runtime, 1.0)
+    ratios = [_session_ratio(plain, runtime, row) for row in opened]
+    return _with_session_scale(profile, runtime, max(_LEAST_SESSION_SCALE, round(float(np.median(ratios)), 2)))
+
+
+def _session_ratio(profile: Profile, runtime: str, row: Opened) -> float:
+    predicted = predict(row.shape, row.precision, profile, runtime, _LOADED_WITH)
+    read_ms = predicted.read_mb / profile.storage.read_mb_s * 1e3
+    return (row.load_ms - read_ms) / (predicted.load_ms - read_ms)
+
+
+def _with_session_scale(profile: Profile, runtime: str, scale: float) -> Profile:
+    stated = profile.runtimes[runtime].model_copy(update={"session_scale": scale})
+    return profile.model_copy(update={"runtimes": profile.runtimes | {runtime: stated}})
 
 
 def scaled_with_fp32(profile: Profile, like: Profile, runtime: str, fitted: Mapping[PrecisionName, Rate]) -> Profile:

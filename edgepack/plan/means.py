@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from edgepack.plan.choice_record import Choice, broken_budgets
 from edgepack.plan.coded_costs import bits_within, coding_of, predicted, ways
 from edgepack.plan.coding import Coding
-from edgepack.plan.cost_model import Prediction, predict
+from edgepack.plan.cost_model import predict
 from edgepack.plan.formats import FORMATS
 from edgepack.plan.precision import FileKind, precision_facts
+from edgepack.plan.prediction import Prediction
 from edgepack.plan.profile import Budget, PrecisionName, Profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.shape import ModelShape

@@ -8,12 +8,13 @@ from edgepack.plan.choice import choose, supported_runtime, with_runner_up
 from edgepack.plan.choice_record import BrokenBudget, Choice, in_words, last_need, wider_need
 from edgepack.plan.coded_costs import refuse_idle_start
 from edgepack.plan.coding import Coding, VectorCoding, vector_coding
-from edgepack.plan.cost_model import Prediction, predict
+from edgepack.plan.cost_model import predict
 from edgepack.plan.factors import check_factors
 from edgepack.plan.formats import FORMATS
 from edgepack.plan.means import GUESSED_PIECES, Case, file_kind
 from edgepack.plan.model_steps import model_steps
 from edgepack.plan.precision import Situation, exported_precision, precision_facts
+from edgepack.plan.prediction import Prediction
 from edgepack.plan.profile import Budget, PrecisionName, Profile
 from edgepack.plan.recipe import DEFAULT_LENGTH, TRAIN_SPLIT, WHOLE_VOCABULARY, Recipe
 from edgepack.plan.rounding import rounding_of

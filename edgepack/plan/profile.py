@@ -93,9 +93,14 @@ class Precision(Stated):
 
 
 class Runtime(Stated):
-    """A runtime of the device: its version, and its speed in each precision."""
+    """A runtime of the device: its version, and its speed in each precision.
+
+    session_scale: how many times as long as the cost model counts a session takes to open, beside reading its file; `profiles --fit`
+    measures it.
+    """
 
     version: str = Field(pattern=r"^\d+(\.\d+)*$")  # compared with what our files need
+    session_scale: float = Field(default=1.0, gt=0)
     precisions: dict[PrecisionName, Precision]
 
     @model_validator(mode="after")

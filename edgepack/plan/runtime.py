@@ -31,6 +31,30 @@ class AndroidArtefact(Frozen):
     native_source: str
 
 
+class Costs(Frozen):
+    """What a runtime costs beside the products, as benchmarks/prediction.py fits it: on one core of 3.5 GHz, by the formulas of cost_model.
+
+    attention_efficiency: fp32 products of attention with softmax between them, as a share of the stated rate. *_element_macs: an
+    activation (GELU) by neuron of the FFN, and residual additions, norms and input quantization by hidden element and layer, each in
+    fp32 products that take as long. widest_held: how many times a layer's widest moment lies in memory.
+    mean_error_of_*: shares by which predictions were off, of models that nothing was fitted on; of two kinds of CPU where both were
+    measured, the larger. None: nobody has measured it.
+    """
+
+    attention_efficiency: float
+    ffn_element_macs: float
+    hidden_element_macs: float
+    layer_overhead_ms: float  # dispatch of a layer's ops
+    session_ms: float
+    session_ms_per_layer: float
+    session_ms_per_mb: float  # packing the matrices for the kernels
+    session_mb: float  # pages of the library that a session touches, its arenas
+    session_mb_per_layer: float
+    widest_held: float
+    mean_error_of_encoders: dict[str, float] | None = None
+    mean_error_of_decoders: dict[str, float] | None = None
+
+
 class RuntimeFacts(Frozen):
     """One runtime. What is left out for a runtime that has no Python package holds for the one that `python` names."""
 
@@ -61,7 +85,7 @@ class RuntimeFacts(Frozen):
     keeps_weight_cache: bool = False  # packed weights can lie in a file, which the next start maps
     writes_text: bool = True  # it has what a decoder's cache needs
     providers: dict[str, str] = Field(default_factory=dict)  # what runs its ops, beside its CPU kernels: name as users say it, and its own
-    is_fitted: bool = False  # the cost model's constants were fitted to it, so that its error is known
+    costs: Costs | None = None  # None: as those of the first runtime that opens the same format, without a word on their error
 
     # Elsewhere
     measured_on: str | None = None  # address of the target that a build measures on first, where that is not this machine's Python
@@ -95,6 +119,15 @@ def runtime_facts(name: str) -> RuntimeFacts:
         raise EdgepackError(f"unknown runtime: {name!r}", did_you_mean(name, runtime_names()))
     facts: RuntimeFacts = import_module(f"edgepack.plan.runtimes.{name.replace('-', '_')}").FACTS
     return facts
+
+
+def costs_of(name: str) -> Costs:
+    """A runtime's costs; of one that nobody has fitted, those of the first that opens the same files, whose error is not known for it."""
+    facts = runtime_facts(name)
+    if facts.costs:
+        return facts.costs
+    fitted = next(each.costs for each in all_runtimes() if each.costs and each.format == facts.format)
+    return fitted.model_copy(update={"mean_error_of_encoders": None, "mean_error_of_decoders": None})
 
 
 def facts_in_python(name: str) -> RuntimeFacts:

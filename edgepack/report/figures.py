@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from edgepack.measure.measurement import LatencyRow, Measurement, headline_length
 from edgepack.pack.manifest import Manifest
-from edgepack.plan.cost_model import nearly_within
+from edgepack.plan.prediction import nearly_within
 from edgepack.report.records import Holds, Origin
 
 

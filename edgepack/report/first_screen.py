@@ -7,8 +7,9 @@ from edgepack.core.showing import without_folders
 from edgepack.measure.measurement import Measurement
 from edgepack.pack.manifest import Manifest
 from edgepack.plan.command import composed_command
-from edgepack.plan.cost_model import Prediction, predict
+from edgepack.plan.cost_model import predict
 from edgepack.plan.precision import exported_precision
+from edgepack.plan.prediction import Prediction
 from edgepack.plan.profile_files import profile_names
 from edgepack.plan.runtime import runtime_facts
 from edgepack.report.figures import figure, in_digits, measured_here

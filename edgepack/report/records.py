@@ -9,7 +9,7 @@ from edgepack.measure.emulation import Emulation
 from edgepack.measure.measurement import Measurement
 from edgepack.measure.ops import OpProfile
 from edgepack.pack.manifest import Continuation, StageRecord
-from edgepack.plan.cost_model import Prediction
+from edgepack.plan.prediction import Prediction
 from edgepack.plan.runtime import Format
 from edgepack.plan.steps import Step
 from edgepack.report.baseline import Baseline

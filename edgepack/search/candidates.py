@@ -10,10 +10,11 @@ from edgepack.core.progress import say
 from edgepack.core.records import Frozen
 from edgepack.plan.choice import choose, supported_runtime
 from edgepack.plan.choice_record import broken_budgets
-from edgepack.plan.cost_model import Prediction, predict
+from edgepack.plan.cost_model import predict
 from edgepack.plan.means import Case
 from edgepack.plan.plan import Plan, make_plan
 from edgepack.plan.precision import exported_precision
+from edgepack.plan.prediction import Prediction
 from edgepack.plan.profile import Budget, Profile
 from edgepack.plan.recipe import TRAIN_SPLIT, Recipe
 from edgepack.plan.steps import Export, Quantize

@@ -10,8 +10,8 @@ from edgepack.core.progress import hushed
 from edgepack.core.records import Frozen
 from edgepack.pipeline.build import through_steps
 from edgepack.pipeline.state import BuildState, TrainedModel
-from edgepack.plan.cost_model import Prediction
 from edgepack.plan.plan import make_plan
+from edgepack.plan.prediction import Prediction
 from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
 from edgepack.search.rungs import Materials, Rung

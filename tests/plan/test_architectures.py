@@ -23,7 +23,7 @@ from edgepack.pipeline.check_architecture import check_architecture
 from edgepack.pipeline.checks import products_in_float
 from edgepack.plan import architectures
 from edgepack.plan.architectures import FAMILIES, add_family, family_of
-from edgepack.plan.cost_model import predict_file_mb
+from edgepack.plan.file_size import predict_file_mb
 from edgepack.plan.shape import read_shape
 from edgepack.plan.steps import Export, Quantize
 from edgepack.quantize.matrix_products import count_matrix_products

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shapes import MINILM
 
-from edgepack.plan.cost_model import predict, predict_file_mb
+from edgepack.plan.cost_model import predict
+from edgepack.plan.file_size import predict_file_mb
 from edgepack.plan.profile import load_profile, profile_names
 from edgepack.plan.shape import LayerShape, read_shape
 

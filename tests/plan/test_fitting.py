@@ -9,7 +9,18 @@ from shapes import MINILM
 
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.cost_model import predict
-from edgepack.plan.fitting import Timed, described, fit_rates, isa_of, nearest_profile, profile_toml, scaled_with_fp32, with_rate
+from edgepack.plan.fitting import (
+    Opened,
+    Timed,
+    described,
+    fit_rates,
+    fit_session_scale,
+    isa_of,
+    nearest_profile,
+    profile_toml,
+    scaled_with_fp32,
+    with_rate,
+)
 from edgepack.plan.profile import Profile, load_profile, profile_names
 from edgepack.plan.shape import LayerShape
 
@@ -43,6 +54,20 @@ def test_a_slower_memory_is_fitted_where_short_texts_show_it():
     slow = profile.model_copy(update={"memory": profile.memory.model_copy(update={"bandwidth_gb_s": 10.0})})
     fitted, _ = fit_rates(profile, {"onnxruntime": timed_as(slow, "onnxruntime")})
     assert fitted.memory.bandwidth_gb_s == pytest.approx(10, rel=0.25)
+
+
+def test_sessions_that_take_three_times_as_long_are_fitted_whatever_the_storage_takes():
+    profile = load_profile("raspberry-pi")
+    opened = []
+    for shape in SHAPES:
+        predicted = predict(shape, "int8", profile, "onnxruntime", 128)
+        read_ms = predicted.read_mb / profile.storage.read_mb_s * 1e3
+        opened.append(Opened(shape, "int8", read_ms + 3 * (predicted.load_ms - read_ms)))
+    fitted = fit_session_scale(profile, "onnxruntime", opened)
+    assert fitted.runtimes["onnxruntime"].session_scale == pytest.approx(3, rel=0.02)
+    assert predict(SHAPES[0], "int8", fitted, "onnxruntime", 128).load_ms == pytest.approx(opened[0].load_ms, rel=0.02)
+    too_short = fit_session_scale(profile, "onnxruntime", [opened[0]._replace(load_ms=1.0)])
+    assert too_short.runtimes["onnxruntime"].session_scale == 0.1
 
 
 def test_what_was_not_timed_keeps_its_rate_beside_fp32():
