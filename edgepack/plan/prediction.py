@@ -20,7 +20,8 @@ class Prediction(Frozen):
 
     latency_ms: one inference of `length` tokens; of a decoder, which is waited for token by token, one token behind `length` others.
     first_token_ms, of a decoder: from a prompt of `length` tokens to the first token behind it. ram_mb: at `length` too.
-    mean_error: shares by which such predictions were off on x86 CPUs whose rates were fitted, for models that they were not fitted on; None: not known.
+    mean_error: shares by which such predictions were off on x86 CPUs whose rates were fitted, for models that nothing was fitted on; None:
+    not known.
     """
 
     params: int
