@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+import edgepack.model.static_embedding  # noqa: F401, transformers' Auto classes know it from then on
 from edgepack.core.errors import EdgepackError
 from edgepack.model.adapters import merge_adapter
 from edgepack.model.factored import factors_of, put_factors
@@ -51,7 +52,10 @@ def load_checkpoint(
     source = model if isinstance(model, Source) else find_model(str(model), trust_remote_code)
     name = task or source.task()
     with quiet_transformers():
-        loaded = _from_record(source, name, dimensions) if source.record else _from_pretrained(source, name, dimensions, trust_remote_code)
+        if source.record:
+            loaded = _from_record(source, name, dimensions)
+        else:
+            loaded = source.reader.load_model(source, name, dimensions, trust_remote_code)
     _check_finite(loaded, source.name)
     return _answering_by_name(loaded).eval()
 
@@ -139,7 +143,8 @@ def _attention(config: Mapping[str, Any], place: str) -> dict[str, Any]:
     return {"attn_implementation": "eager"} if cap and config.get(cap) else {}
 
 
-def _from_pretrained(source: Source, task: str, dimensions: int | None, trust_remote_code: bool) -> nn.Module:
+def from_pretrained(source: Source, task: str, dimensions: int | None, trust_remote_code: bool) -> nn.Module:
+    """A folder as transformers saves it. EdgepackError: weights are missing, of another shape, or transformers does not take them."""
     loaded_as = _loaded_as(source, task)
     has_new_labels = source.adapter is not None or loaded_as.name != task
     try:

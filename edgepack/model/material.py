@@ -15,9 +15,9 @@ from edgepack.core.records import Frozen
 from edgepack.model.buckets import choose_buckets
 from edgepack.model.corpus import Corpus, read_corpus
 from edgepack.model.data import Data, label_ids, load_data, load_unlabelled
-from edgepack.model.source import CONFIG_BYTES, Source, check_tokenizer, find_model
-from edgepack.model.statements.model_config import check_with_library
-from edgepack.model.statements.tokenizer_config import check_end_of_text, check_tokenizer_statements
+from edgepack.model.plain_folder import CONFIG_BYTES
+from edgepack.model.source import Source, find_model
+from edgepack.model.statements.tokenizer_config import check_end_of_text
 from edgepack.plan.architectures import family_of
 from edgepack.plan.means import WORTH_CUTTING
 from edgepack.plan.recipe import TRAIN_SPLIT, Recipe
@@ -152,7 +152,9 @@ class Material:
         lengths = [len(item.ids) for item in (*texts, *self.sample[1])] if texts else []
         if self.recipe.max_length:
             lengths = [*lengths, self.max_length]
-        return choose_buckets(lengths, self.max_length, self.recipe.length)
+        family = family_of(self.source.config, self.source.name)
+        longest = self.recipe.max_length or family.fixed_lengths_end or self.max_length
+        return choose_buckets(lengths, min(self.max_length, longest), self.recipe.length)
 
     def encoded(self, rows: list[Row]) -> list[Features]:
         """EdgepackError names a row of which the tokenizer makes nothing."""
@@ -164,14 +166,13 @@ class Material:
 def gather(recipe: Recipe) -> Material:
     """Model and data of a recipe, with every complaint that can come before the model is loaded."""
     source = find_model(recipe.model, recipe.trust_remote_code, base=recipe.base, revision=recipe.revision)
-    check_tokenizer(source)
-    for line in check_tokenizer_statements(source.folder, source.config):
+    for line in source.check_tokenizer():
         say(line)
     task = task_named(recipe.task or source.task())
     if task.decodes:
         check_end_of_text(source.config)
     source.shape(task.name)
-    check_with_library(source.folder, source.config, recipe.trust_remote_code)
+    _ = source.config_of_library(recipe.trust_remote_code)
     if recipe.dimensions is not None and not task.gives_vectors:
         raise EdgepackError(f"--dimensions {recipe.dimensions}: {task.name} gives no vectors of texts", "leave it out")
     task = task.fitted(task, source, recipe)
@@ -185,9 +186,7 @@ def gather(recipe: Recipe) -> Material:
 
 def _ids_of_config(source: Source, trust_remote_code: bool) -> set[int]:
     """Ids that a model's configs name, its defaults too. Families that count positions from the padding keep what is below it."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(source.folder, local_files_only=True, trust_remote_code=trust_remote_code).to_dict()
+    config = source.config_of_library(trust_remote_code).to_dict()
     generation = source.folder / "generation_config.json"
     stated = config | (read_json_object(generation, CONFIG_BYTES, "save the model again") if generation.is_file() else {})
     values = [stated[name] for name in stated if name.endswith(("_token_id", "_token_ids"))]

@@ -14,6 +14,17 @@ _SCALES = ("_scale", "_scale_inv", ".scale")
 
 def check_safetensors(path: Path) -> dict[str, tuple[int, ...]]:
     """The shapes of its tensors. Reads the header alone: its last offset is the file's size, unless the file was cut."""
+    shapes, kinds = _header(path)
+    _check_kinds(path, shapes, kinds)
+    return shapes
+
+
+def kinds_of(path: Path) -> dict[str, Any]:
+    """The type of each tensor's numbers, such as F32, of a file that has passed the check."""
+    return _header(path)[1]
+
+
+def _header(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
     size = path.stat().st_size
     try:
         with path.open("rb") as file:
@@ -35,8 +46,7 @@ def check_safetensors(path: Path) -> dict[str, tuple[int, ...]]:
         raise EdgepackError(f"{path} is not a safetensors file: {error}", "download or save the model again") from None
     if expected != size:
         raise EdgepackError(f"{path} is truncated: {size} of {expected} bytes", "download or save the model again")
-    _check_kinds(path, shapes, kinds)
-    return shapes
+    return shapes, kinds
 
 
 def _check_kinds(path: Path, shapes: dict[str, tuple[int, ...]], kinds: dict[str, Any]) -> None:

@@ -187,6 +187,18 @@ _POOLED = {
 }
 
 
+class _TokenMean(nn.Module):
+    def __init__(self, part: Part) -> None:
+        super().__init__()
+
+    def forward(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        hidden = _counting(hidden)
+        if mask is None:
+            return hidden.mean(1)
+        mask = mask.to(hidden.dtype)
+        return (hidden * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+
+
 class _Splade(nn.Module):
     """Of logits. Padding counts as a logit of 0, which has no weight."""
 
@@ -258,7 +270,14 @@ def normalized(vectors: torch.Tensor) -> torch.Tensor:
     return scaled / scaled.square().sum(-1, keepdim=True).sqrt().clamp(min=_SMALLEST)
 
 
-_MODULES = {"pooling": _Pooling, "splade": _Splade, "dense": _Dense, "layer_norm": _LayerNorm, "normalize": _Normalize}
+_MODULES = {
+    "pooling": _Pooling,
+    "token_mean": _TokenMean,
+    "splade": _Splade,
+    "dense": _Dense,
+    "layer_norm": _LayerNorm,
+    "normalize": _Normalize,
+}
 
 
 def with_head(

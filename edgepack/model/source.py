@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 from pydantic import Field
@@ -12,11 +13,12 @@ from pydantic import Field
 from edgepack.core.cache import RECORD_FILE
 from edgepack.core.errors import EdgepackError
 from edgepack.core.files import sha256_of
-from edgepack.core.reading import as_object, is_there, read_bytes, read_json_object
+from edgepack.core.reading import is_there, read_bytes, read_json_object
 from edgepack.core.records import Frozen
-from edgepack.core.showing import shown
-from edgepack.model.adapter_base import TOKENIZERS, config_with_head, has_other_tokenizer
+from edgepack.model import plain_folder, table_folder
+from edgepack.model.adapter_base import config_with_head, has_other_tokenizer
 from edgepack.model.config_code import check_config
+from edgepack.model.plain_folder import CONFIG_BYTES
 from edgepack.model.prompt_tokens import tokens_of_prompts
 from edgepack.model.safetensors_file import check_safetensors
 from edgepack.model.statements.adapter_config import FILE as ADAPTER_FILE
@@ -25,7 +27,7 @@ from edgepack.model.statements.adapter_config import Adapter, read_adapter
 from edgepack.model.statements.config_setfit import WEIGHTS as SETFIT_WEIGHTS
 from edgepack.model.statements.cross_encoder import read_activation
 from edgepack.model.statements.model_config import check_model_config
-from edgepack.model.statements.modules_json import transformer_folder
+from edgepack.model.statements.modules_json import begins_with_table, transformer_folder
 from edgepack.model.statements.sentence_folder import read_sentence_folder
 from edgepack.model.statements.sentence_record import Pooling, SentenceStatement
 from edgepack.plan.architectures import family_of
@@ -36,10 +38,7 @@ from edgepack.tasks.common.labels import label_names
 from edgepack.tasks.common.similarity import PromptTokens
 from edgepack.tasks.common.task import Task
 
-CONFIG_BYTES = 16_000_000
 KEPT_FILE = "edgepack.json"  # a pruned checkpoint's own list of what is left in each layer
-_OTHER_WEIGHTS = (".gguf", ".h5", ".msgpack", ".onnx", ".tflite", ".safetensors")
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _CONFIGS = ["*.json", "*.txt", "*.model", "*.jinja", "README.md", ADAPTER_WEIGHTS, SETFIT_WEIGHTS]
 _WEIGHTS = ["*.safetensors"]
 _READ = {".json", ".txt", ".model", ".jinja", ".py", ".safetensors"}
@@ -72,6 +71,7 @@ class Source:
     adapter: Adapter | None = None  # to be merged into the weights
     adapter_folder: Path | None = None
     revision: str | None = None  # the commit of a hub model; of an adapter its own
+    reader: ModuleType = plain_folder  # of the folder's config, tokenizer and weights
 
     @cached_property
     def sha256(self) -> str:
@@ -118,9 +118,15 @@ class Source:
     @cached_property
     def tokenizer(self) -> Any:
         """transformers' fast tokenizer of the folder."""
-        from edgepack.model.checkpoint import load_tokenizer
+        return self.reader.tokenizer_of(self.folder, self.sentence is not None and self.sentence.lower_case)
 
-        return load_tokenizer(self.folder, lower_case=self.sentence is not None and self.sentence.lower_case)
+    def check_tokenizer(self) -> tuple[str, ...]:
+        """Lines for people about what is peculiar. EdgepackError: no tokenizer, or one that is not reproduced."""
+        return self.reader.check_tokenizer(self.folder, self.config)
+
+    def config_of_library(self, trust_remote_code: bool) -> Any:
+        """The config as transformers reads it. EdgepackError: it does not take what the folder states."""
+        return self.reader.config_of_library(self.folder, self.config, trust_remote_code)
 
     @property
     def weights_mb(self) -> float:
@@ -172,6 +178,8 @@ def find_model(
         if is_there(folder):
             raise EdgepackError(f"the model is a file: {model!r}", "give the folder with config.json and model.safetensors")
         name, folder = model, _download(model, _WEIGHTS + _CONFIGS if with_weights else _CONFIGS, revision)
+        if not with_weights and begins_with_table(folder):  # its weights alone tell its shape
+            folder = _download(model, _WEIGHTS + _CONFIGS, revision)
         commit = folder.name if re.fullmatch("[0-9a-f]{40}", folder.name) else None  # where the hub's library keeps it
     elif revision is not None:
         raise EdgepackError(f"--revision {revision} is of a hub model, and {model!r} is a folder here", "leave --revision out")
@@ -179,19 +187,20 @@ def find_model(
     if base is not None or (adapter is not None and not (folder / "config.json").is_file()):
         return replace(_adapted(name, folder, adapter, base, trust_remote_code, with_weights), revision=commit)
     root, folder = folder, transformer_folder(folder)
-    config = _read_config(folder)
+    reader = table_folder if begins_with_table(root) else plain_folder
+    config = reader.read_config(folder)
     check_config(config, f"{folder.name}/config.json", model, trust_remote_code)
     if adapter is not None:
         raise EdgepackError(
             f"{model} holds a model and a LoRA adapter: which of them is meant is not clear",
             "name the adapter's base with --base, or remove adapter_config.json from the folder",
         )
-    weights = tuple(_weight_files(folder)) if with_weights else ()
+    weights = tuple(reader.weight_files(folder)) if with_weights else ()
     for path in weights:
         check_safetensors(path)
     kept_file = folder / KEPT_FILE
     record = Kept.read(read_json_object(kept_file, CONFIG_BYTES), f"{folder.name}/{KEPT_FILE}") if kept_file.is_file() else None
-    source = Source(name, folder, root, config, record, weights, _licence(root), revision=commit)
+    source = Source(name, folder, root, config, record, weights, _licence(root), revision=commit, reader=reader)
     _ = source.sentence  # whatever the task is, the folder is not what it looks like where a part of it is refused
     return _with_labels(source)
 
@@ -241,12 +250,6 @@ def folder_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def check_tokenizer(source: Source) -> None:
-    """transformers would make an empty tokenizer of a folder that has none."""
-    if not any((source.folder / name).is_file() for name in TOKENIZERS):
-        raise EdgepackError(f"no tokenizer in {source.folder}", "save the tokenizer beside the model: `tokenizer.save_pretrained(folder)`")
-
-
 def _download(model: str, patterns: list[str], revision: str | None) -> Path:
     if revision is not None and not re.fullmatch(r"[A-Za-z0-9][\w./-]{0,199}", revision):
         raise EdgepackError(f"--revision {revision!r} is no commit, tag or branch", "give one that the model's page lists")
@@ -262,55 +265,6 @@ def _download(model: str, patterns: list[str], revision: str | None) -> Path:
             f"no model folder and no hub model: {model!r}{f' at {revision}' if revision else ''} ({reason})",
             "check the path or the id, and the network",
         ) from None
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    if not path.is_file():
-        raise EdgepackError(f"no config.json in {folder}", _inner_model(folder) or "give the folder that `save_pretrained` wrote")
-    return read_json_object(path, CONFIG_BYTES, "save the model again")
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        fix = "download or save the model again"
-        placed = as_object(read_json_object(index, fix=fix).get("weight_map"), f"{index} weight_map", fix).values()
-        for name in (name for name in placed if not isinstance(name, str)):
-            raise EdgepackError(f"{index} names {shown(name)}, which is not a file name", fix)
-        names = sorted(set(placed))
-        for name in names:
-            if Path(name).name != name or not _is_file(folder / name):
-                raise EdgepackError(f"{index} names {name!r}, which is not in the folder", "download or save the model again")
-        return [folder / name for name in names]
-    if (folder / "model.safetensors").is_file():
-        return [folder / "model.safetensors"]
-    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
-    if pickles:
-        raise EdgepackError(
-            f"{folder} holds pickled weights only ({pickles[0]}): a pickle can run any code",
-            "where you trust it, convert it once: load it with transformers and `save_pretrained` writes safetensors",
-        )
-    others = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in _OTHER_WEIGHTS)
-    if others:
-        raise EdgepackError(
-            f"no model.safetensors in {folder}, but {others[0]}, which edgepack does not read",
-            "give the model as transformers saves it: `save_pretrained` writes safetensors",
-        )
-    raise EdgepackError(f"no model.safetensors in {folder}", "give the folder that `save_pretrained` wrote")
-
-
-def _inner_model(folder: Path) -> str | None:
-    """The way out where a folder within holds a model, such as a trainer's checkpoint."""
-    inner = sorted(path.name for path in folder.iterdir() if (path / "config.json").is_file()) if folder.is_dir() else []
-    return f"give one of the folders in it that hold a model: {', '.join(inner[-3:])}" if inner else None
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that no file system takes
-        return False
 
 
 def _licence(folder: Path) -> str | None:

@@ -39,6 +39,8 @@ class Family:
     shared_layers: bool = False  # one layer's weights run as often as the config states (ALBERT)
     first_layer_stays: bool = False  # the first layer is built unlike the others (ModernBERT)
     causal: bool = False
+    is_table: bool = False  # a table of tokens' vectors without a layer: no config.json of transformers describes one
+    fixed_lengths_end: int = 0  # tokens after which a file of fixed lengths ends where nothing longer is asked for; 0: at its positions
     pooler: bool = False  # the base model has one, which embeddings do not need
 
     config_layers: str = "num_hidden_layers"

@@ -167,7 +167,8 @@ def read_shape(config: Mapping[str, Any], task: str, stored_rows: list[dict[str,
             "use --task feature-extraction",
         )
     stated = _Stated(config, family, place)
-    count, heads = stated.number(family.config_layers, 1, _MOST_LAYERS), stated.number(family.config_heads, 1, _MOST_HEADS)
+    count = stated.number(family.config_layers, 0 if family.is_table else 1, _MOST_LAYERS)
+    heads = stated.number(family.config_heads, 1, _MOST_HEADS)
     hidden = stated.number(family.config_hidden, 1, _MOST_WIDTH)
     ffn = stated.number(family.config_ffn, 1, 8 * _MOST_WIDTH, 4 * hidden)  # GPT-2 leaves it open
     bottleneck = stated.number(family.config_bottleneck, 1, _MOST_WIDTH, None) if family.config_bottleneck else None

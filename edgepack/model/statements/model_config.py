@@ -60,8 +60,8 @@ def _check_rotation(key: str, stated: Any, place: str) -> None:
             _check_rotation(f"{key}.{name}", part, place)
 
 
-def check_with_library(folder: Path, config: Mapping[str, Any], trust_remote_code: bool) -> None:
-    """EdgepackError: transformers itself does not take the config, or an activation that it does not know."""
+def check_with_library(folder: Path, config: Mapping[str, Any], trust_remote_code: bool) -> Any:
+    """The config as transformers reads it. EdgepackError: it does not take the config, or does not know an activation."""
     from transformers import AutoConfig
     from transformers.activations import ACT2FN
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
@@ -77,7 +77,7 @@ def check_with_library(folder: Path, config: Mapping[str, Any], trust_remote_cod
         known = ", ".join(sorted({"default", *ROPE_INIT_FUNCTIONS}))
         raise EdgepackError(f"wrong value in {place} rope_type: {shown(kind)}", f"transformers knows {known}")
     try:
-        AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
     except Exception as error:  # whatever a class of transformers raises for a value that it does not take
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise EdgepackError(f"transformers does not take {place}: {' '.join(lines)[:300]}", "save the model again") from None

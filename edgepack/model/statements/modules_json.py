@@ -7,7 +7,7 @@ from typing import Any
 from edgepack.core.errors import EdgepackError
 from edgepack.model.statements.dense_config import read_dense, read_layer_norm
 from edgepack.model.statements.pooling_config import read_pooling
-from edgepack.model.statements.sentence_record import Normalize, Part, Pooling, Splade
+from edgepack.model.statements.sentence_record import Normalize, Part, Pooling, Splade, TokenMean
 from edgepack.model.statements.splade_config import read_splade
 from edgepack.model.statements.statement_file import read_list, read_object, refusal
 
@@ -17,8 +17,7 @@ _KEYS = {"idx", "name", "path", "type", "kwargs"}
 
 # Parts that no pack has: what they are, and the way out.
 _REFUSED = {
-    "StaticEmbedding": ("it is a table without a transformer", "run it with sentence-transformers as it is"),
-    "SparseStaticEmbedding": ("it is a table without a transformer", "run it with sentence-transformers as it is"),
+    "SparseStaticEmbedding": ("a weight for each token without a transformer is not reproduced", "give a SparseEncoder with SpladePooling"),
     "SparseAutoEncoder": ("the k largest values of a sparse code are not reproduced", "give the dense model that it was made of"),
     "WordWeights": ("weights of single words are not reproduced", "train the model with Pooling alone"),
     "WordEmbeddings": ("word vectors without a transformer are not reproduced", "give a model with a transformer"),
@@ -42,21 +41,28 @@ def transformer_folder(folder: Path) -> Path:
     return folder / entries[0]["path"] if entries else folder
 
 
+def begins_with_table(folder: Path) -> bool:
+    """Whether the first part is a StaticEmbedding: a table of tokens' vectors in the transformer's place."""
+    entries = _entries(folder) if (folder / FILE).is_file() else []
+    return bool(entries) and _kind(entries[0]) in _TABLES
+
+
 def read_modules(folder: Path) -> tuple[Part, ...]:
-    """The parts behind the transformer. EdgepackError names a part that is not reproduced, or one in a place that it cannot have."""
+    """The parts behind the transformer or the table. EdgepackError names one that is not reproduced, or in a place that it cannot have."""
     entries = _entries(folder)
     kinds = [_kind(entry) for entry in entries]
-    if not kinds or kinds[0] not in _TRANSFORMERS:
+    if not kinds or kinds[0] not in (*_TRANSFORMERS, *_TABLES):
         first = entries[0]["type"] if entries else None
-        raise refusal(FILE, "the first part", first, "a pack begins with a transformer", "give a model with a Transformer")
-    parts: list[Part] = []
+        why, fix = "a pack begins with a transformer or a StaticEmbedding", "give a model with a Transformer or a StaticEmbedding"
+        raise refusal(FILE, "the first part", first, why, fix)
+    parts: list[Part] = [TokenMean()] if kinds[0] in _TABLES else []
     for entry, kind in zip(entries[1:], kinds[1:], strict=True):
         if kind == "Dropout":  # it does nothing once the model is trained
             continue
         if (kind in _POOLINGS) != (not parts):
             why = "it stands before Pooling, or Pooling stands twice: only vectors of whole texts are reproduced"
             raise refusal(FILE, "type", entry["type"], why, "give a model whose parts are Transformer, Pooling and what follows it")
-        if kind in _TRANSFORMERS:
+        if kind in (*_TRANSFORMERS, *_TABLES):
             raise refusal(FILE, "type", entry["type"], "it is a second transformer", "give a model with a single Transformer")
         parts.append(_READERS[kind](folder, entry["path"]))
     check_widths(parts)
@@ -77,6 +83,7 @@ def _read_normalize(folder: Path, path: str) -> Normalize:
 
 
 _TRANSFORMERS = ("Transformer", "MLMTransformer")
+_TABLES = ("StaticEmbedding",)  # they give vectors of whole texts
 _POOLINGS = ("Pooling", "SpladePooling")
 _READERS: dict[str, Callable[[Path, str], Part]] = {
     "Pooling": read_pooling,
@@ -117,7 +124,7 @@ def _kind(entry: dict[str, Any]) -> str:
     if name in _REFUSED:
         why, fix = _REFUSED[name]
         raise refusal(FILE, "type", entry["type"], why, fix)
-    if name not in {*_TRANSFORMERS, "Dropout", *_READERS}:
+    if name not in {*_TRANSFORMERS, *_TABLES, "Dropout", *_READERS}:
         raise refusal(FILE, "type", entry["type"], "edgepack does not know this part", f"it knows {', '.join(sorted(_READERS))}")
     return name
 
@@ -126,7 +133,7 @@ def check_widths(parts: Sequence[Part]) -> None:
     """Of parts behind one another; the first one's input is checked where the transformer is loaded."""
     width = None
     for part in parts:
-        if isinstance(part, Pooling | Splade | Normalize):
+        if isinstance(part, Pooling | TokenMean | Splade | Normalize):
             continue
         width_in = part.width_in if part.part == "dense" else part.width
         if width not in (None, width_in):

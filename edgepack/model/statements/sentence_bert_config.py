@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from edgepack.core.errors import EdgepackError
 from edgepack.model.statements.statement_file import check_keys, read_object, refusal, typed
 
 # The library reads the first of these that there is.
@@ -60,6 +61,16 @@ def read_sentence_bert_config(folder: Path, is_sparse: bool = False, gives_logit
     for key in _ARGUMENTS:
         _check_arguments(file, key, typed(file, content, key, dict, {}))
     return _longest(file, content), typed(file, content, "do_lower_case", bool, False)
+
+
+def refuse_sentence_bert_config(folder: Path) -> None:
+    """EdgepackError: such a file beside a StaticEmbedding, which the library does not read there, though it states how texts are cut."""
+    for name in FILES:
+        if (folder / name).is_file():
+            raise EdgepackError(
+                f"{name} stands beside a StaticEmbedding, for which sentence-transformers does not read it: it cuts and lowers no text",
+                "remove the file; a length that texts are to be cut at goes into tokenizer.json, or is given as --max-length",
+            )
 
 
 def _longest(file: str, content: dict[str, Any]) -> int | None:

@@ -6,8 +6,8 @@ from typing import Any
 from edgepack.model.statements.config_sentence_transformers import FILE as PROMPTS_FILE
 from edgepack.model.statements.config_sentence_transformers import read_sentence_transformers
 from edgepack.model.statements.config_setfit import SetFit, read_setfit
-from edgepack.model.statements.modules_json import FILE, check_widths, gives_logits, read_modules, transformer_folder
-from edgepack.model.statements.sentence_bert_config import FILES, read_sentence_bert_config
+from edgepack.model.statements.modules_json import FILE, begins_with_table, check_widths, gives_logits, read_modules, transformer_folder
+from edgepack.model.statements.sentence_bert_config import FILES, read_sentence_bert_config, refuse_sentence_bert_config
 from edgepack.model.statements.sentence_record import Pooling, SentenceStatement, Splade
 from edgepack.model.statements.statement_file import refusal
 
@@ -20,6 +20,8 @@ def read_sentence_folder(folder: Path) -> SentenceStatement | None:
     has_parts = (folder / FILE).is_file()
     parts = read_modules(folder) if has_parts else (Pooling(modes=("mean",)),)
     is_sparse = any(isinstance(part, Splade) for part in parts)
+    if begins_with_table(folder):
+        refuse_sentence_bert_config(transformer_folder(folder))
     length, lower_case = read_sentence_bert_config(transformer_folder(folder), is_sparse, has_parts and gives_logits(folder))
     asked = read_sentence_transformers(folder, "dot" if is_sparse else "cosine")
     if asked["default_prompt"] and not parts:

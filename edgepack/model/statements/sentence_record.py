@@ -25,6 +25,12 @@ class Pooling(Frozen):
     left_out: tuple[PromptTokens, ...] = ()
 
 
+class TokenMean(Frozen):
+    """Token vectors [tokens, hidden] become their mean [hidden], and those of a text without a token zeros: a StaticEmbedding's."""
+
+    part: Literal["token_mean"] = "token_mean"
+
+
 class Dense(Frozen):
     """y = activation(W x + b), plus x, or its projection, where `residual`."""
 
@@ -61,7 +67,7 @@ class Splade(Frozen):
     activation: SpladeActivation
 
 
-Part = Annotated[Pooling | Splade | Dense | LayerNorm | Normalize, Field(discriminator="part")]
+Part = Annotated[Pooling | TokenMean | Splade | Dense | LayerNorm | Normalize, Field(discriminator="part")]
 
 
 class SentenceStatement(Frozen):

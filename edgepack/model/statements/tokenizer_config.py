@@ -25,15 +25,25 @@ def check_tokenizer_statements(folder: Path, config: Mapping[str, Any]) -> tuple
         why = "special tokens in a text are split into pieces, and tokenizer.json cannot hold that"
         raise refusal(FILE, "split_special_tokens", stated["split_special_tokens"], why, "set it to false, or remove it")
     whole = read_object(folder / WHOLE_FILE, TOKENIZER_BYTES)  # of XLM-RoBERTa 17 MB, of Gemma 34
+    check_model(whole)
+    _check_named_id("pad_token_id", config)
+    rows = config.get("vocab_size")
+    fix = (
+        "add the rows with model.resize_token_embeddings(len(tokenizer)) and train them, or save the tokenizer that the model was "
+        "trained with"
+    )
+    lines = ids_without_rows(whole, rows, f"config.json states vocab_size = {rows}", fix)
+    if config.get("pad_token_id") is None and not stated.get("pad_token"):
+        lines += ("the folder names no padding token: texts are read one at a time, and what is padded elsewhere is masked",)
+    return lines
+
+
+def check_model(whole: Mapping[str, Any]) -> None:
+    """EdgepackError: tokenizer.json gives a text other tokens each time."""
     model = whole.get("model")
     if isinstance(model, dict) and model.get("dropout"):
         why = "a text gets other pieces each time"
         raise refusal(WHOLE_FILE, "model.dropout", model["dropout"], why, "set it to null: dropout is for training")
-    _check_named_id("pad_token_id", config)
-    lines = _check_ids(whole, config)
-    if config.get("pad_token_id") is None and not stated.get("pad_token"):
-        lines += ("the folder names no padding token: texts are read one at a time, and what is padded elsewhere is masked",)
-    return lines
 
 
 def check_written_text(folder: Path) -> None:
@@ -46,9 +56,12 @@ def check_written_text(folder: Path) -> None:
         raise refusal(FILE, "clean_up_tokenization_spaces", stated["clean_up_tokenization_spaces"], why, "set it to false, or remove it")
 
 
-def _check_ids(whole: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str, ...]:
-    """EdgepackError: a text can become an id that the embeddings have no row for. A line where only a special token's own text does."""
-    rows, model, added = config.get("vocab_size"), whole.get("model"), whole.get("added_tokens")
+def ids_without_rows(whole: Mapping[str, Any], rows: Any, stated: str, fix: str) -> tuple[str, ...]:
+    """EdgepackError: a text can become an id that the embeddings have no row for. A line where only a special token's own text does.
+
+    stated: in words, where the number of rows stands.
+    """
+    model, added = whole.get("model"), whole.get("added_tokens")
     if not isinstance(rows, int) or rows < 1 or not isinstance(model, dict):  # a config that no model can have is refused by its key
         return ()
     vocab = model.get("vocab")
@@ -63,9 +76,8 @@ def _check_ids(whole: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str
     for piece, index in beyond:
         if not isinstance(piece, str) or piece not in special:
             raise EdgepackError(
-                f"{WHOLE_FILE} gives {shown(piece)} the id {index}, but config.json states vocab_size = {rows}",
-                "add the rows with model.resize_token_embeddings(len(tokenizer)) and train them, or save the tokenizer that the model was "
-                "trained with",
+                f"{WHOLE_FILE} gives {shown(piece)} the id {index}, but {stated}",
+                fix,
             )
     names = ", ".join(dict.fromkeys(str(piece) for piece, _ in beyond))
     return (f"the embeddings have no row for {names}: a text that holds one fails, as it does in transformers",) if beyond else ()

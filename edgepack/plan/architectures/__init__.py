@@ -16,7 +16,10 @@ from edgepack.plan.family import Family
 
 
 class _Folder(Mapping[str, Family]):
-    """The families of this folder by model_type. A family's file is loaded when somebody asks for it."""
+    """The families of this folder by model_type. A family's file is loaded when somebody asks for it.
+
+    Only transformers are listed; a table of vectors, which has nothing that can be cut, is there for those who ask by its name.
+    """
 
     def __init__(self) -> None:
         self._loaded: dict[str, Family] = {}
@@ -37,8 +40,8 @@ class _Folder(Mapping[str, Family]):
         self._loaded[family.model_type] = family
 
     def __iter__(self) -> Iterator[str]:
-        here = [importlib.import_module(f"{__name__}.{module}").FAMILY.model_type for module in self._modules()]
-        yield from dict.fromkeys([*here, *self._loaded])
+        here = [importlib.import_module(f"{__name__}.{module}").FAMILY for module in self._modules()]
+        yield from dict.fromkeys(family.model_type for family in (*here, *self._loaded.values()) if not family.is_table)
 
     def __len__(self) -> int:
         return len([*iter(self)])
