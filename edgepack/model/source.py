@@ -139,7 +139,18 @@ class Source:
         shape = read_shape(self.config, task, rows, place)
         if self.record is not None and self.record.factors:
             shape = factored_shape(shape, self.record.factors)
+        if shape.family.is_table:
+            return self._of_table(shape)
         return shape.model_copy(update={"vocabulary_head": True}) if self.sentence is not None and self.sentence.is_sparse else shape
+
+    def _of_table(self, shape: ModelShape) -> ModelShape:
+        """EdgepackError: a task that needs more than a text's vector."""
+        if shape.task != self.task():
+            raise EdgepackError(
+                f"--task {shape.task}: {self.name} is a {shape.model_type}, which gives vectors of texts and nothing else",
+                f"use --task {self.task()}, or leave --task out",
+            )
+        return shape.model_copy(update={"cut_by_dimensions": self.sentence is not None and self.sentence.is_token_mean})
 
     @cached_property
     def writing(self) -> dict[str, Any]:

@@ -59,10 +59,11 @@ AutoConfig.register(MODEL_TYPE, StaticEmbeddingConfig)
 AutoModel.register(StaticEmbeddingConfig, StaticEmbeddingModel)
 
 
-def load_table(folder: Path, config: dict[str, Any]) -> nn.Module:
-    """The model of a table's folder, whose config was read from its weights. In fp32."""
-    model = StaticEmbeddingModel(StaticEmbeddingConfig(**config))
-    model.embedding.weight = nn.Parameter(_table(folder / WEIGHTS).to(torch.float32))
+def load_table(folder: Path, config: dict[str, Any], columns: int | None = None) -> nn.Module:
+    """The model of a table's folder, whose config was read from its weights. In fp32, with its first columns alone where so asked."""
+    table = _table(folder / WEIGHTS).to(torch.float32)[:, :columns].contiguous()
+    model = StaticEmbeddingModel(StaticEmbeddingConfig(**config | {"hidden_size": table.shape[1]}))
+    model.embedding.weight = nn.Parameter(table)
     return model
 
 

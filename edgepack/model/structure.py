@@ -129,5 +129,5 @@ def has_attention(model: nn.Module, layer: nn.Module) -> bool:
 
 def by_ffn(model: nn.Module, by_layer: Sequence[T]) -> list[T]:
     """A value for each of `ffns_of`, from one for each layer."""
-    each = len(ffns_of(model)) // len(layers_of(model))
+    each = len(ffns_of(model)) // max(1, len(layers_of(model)))
     return [value for value in by_layer for _ in range(each)]

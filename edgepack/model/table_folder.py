@@ -100,13 +100,14 @@ def config_of_library(folder: Path, config: Mapping[str, Any], trust_remote_code
 
 
 def load_model(source: "Source", task: str, dimensions: int | None, trust_remote_code: bool) -> "nn.Module":
-    """The table with the parts that its folder states behind it."""
+    """The table with the parts that its folder states behind it. dimensions: where they can be, they are those of the table."""
     from edgepack.model.sentence_head import with_head
     from edgepack.model.static_embedding import load_table
     from edgepack.tasks import task_named
 
-    model = load_table(source.folder, source.config)
-    whole = with_head(model, source.parts_for(task_named(task)), dimensions, source.root)
+    stated = source.parts_for(task_named(task))
+    columns = dimensions if stated is not None and stated.is_token_mean else None
+    whole = with_head(load_table(source.folder, source.config, columns), stated, dimensions, source.root)
     read = (TABLE,) if TABLE in check_safetensors(source.folder / WEIGHTS) else FOLDED
     whole.unread_weights = tuple(sorted(name for name in check_safetensors(source.folder / WEIGHTS) if name not in read))
     return whole

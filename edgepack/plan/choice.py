@@ -21,6 +21,7 @@ from edgepack.plan.runtime import Format, runtime_facts
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.student import candidate_students, choose_student, shapes_of_size
 from edgepack.plan.student_size import StudentSize, parse_student
+from edgepack.plan.tables import SMALLER
 
 _AUTO_PRUNING = (0.0, 0.25, 0.5)
 _DECODER_DEPTH = 0.75  # share of a decoder's layers that a student has where nobody asked for it
@@ -77,9 +78,15 @@ def choose(case: Case) -> tuple[Choice, list[Choice]]:
         f"no plan{without_data} meets the budgets of {case.profile.name} for this model: the nearest one "
         f"({nearest.described}) is predicted to need {in_words(nearest.broken)}{unasked}",
         f"raise {' and '.join(budget.flag for budget in nearest.broken)}, or give --student (`same` keeps "
-        "the shape) to build a pack over its budget"
-        + ("" if recipe.data else ", or give --data, so that a smaller student can be distilled"),
+        "the shape) to build a pack over its budget" + _smaller_by(case),
     )
+
+
+def _smaller_by(case: Case) -> str:
+    """What else the user can give for a smaller model."""
+    if case.teacher.family.is_table:
+        return f", or make the table smaller: {SMALLER}"
+    return "" if case.recipe.data else ", or give --data, so that a smaller student can be distilled"
 
 
 def with_runner_up(case: Case, choice: Choice) -> Choice:
@@ -102,7 +109,8 @@ def _choices(case: Case) -> Iterator[Choice]:
     precisions = coarse_alone(recipe, file_kind(teacher, runtime), _precisions(case.profile, recipe, teacher, runtime))
     can_train = recipe.data is not None
     _refuse_training_that_cannot_be(recipe, can_train)
-    freely = _AUTO_PRUNING if can_train and not teacher.decodes else (0.0,)  # no ranking of a decoder's heads is good enough unasked
+    has_heads = not teacher.family.is_table and not teacher.decodes  # no ranking of a decoder's heads is good enough unasked
+    freely = _AUTO_PRUNING if can_train and has_heads else (0.0,)
     fractions = (recipe.prune_heads,) if recipe.prune_heads is not None else freely
     for fraction in fractions:
         pruned = cut_shape(teacher, recipe, fraction)

@@ -13,7 +13,7 @@ from edgepack.plan.precision import BLOCK, FileKind, exported_precision, precisi
 from edgepack.plan.prediction import Prediction
 from edgepack.plan.profile import PrecisionName, Profile
 from edgepack.plan.runtime import Costs, Format, costs_of
-from edgepack.plan.shape import ModelShape
+from edgepack.plan.shape import LayerShape, ModelShape
 
 _TFLITE_CACHE = 1024  # tokens that a decoder's cache in TFLite holds where nothing longer is asked for: its length is fixed
 
@@ -25,6 +25,8 @@ _CACHED_MB = 5.0  # weights of such a size are read half from the CPU's caches
 _PACKING_MS_PER_MB = 0.13  # of each inference where the session did not: MiniLM in int8, 1.2 ms at 16 tokens and 1.6 at 128
 _BLOCK_SHARE = 0.105  # of int8's products a cycle: what MatMulNBits does with a single token, which it unpacks weight by weight
 _TFLITE_DECODER_MB = 4.0  # a session's own, beside the file and its packed matrices
+
+_ROWS_ALONE = LayerShape(heads=0, ffn=0)  # a table's rows are fetched and added up: as much as a layer does beside its products
 
 
 class Run(NamedTuple):
@@ -68,8 +70,15 @@ def predict(
         length=length,
         read_mb=round(read_mb, 2),
         first_token_ms=latency_ms(length, profile.cpu.cores) if decoder else None,
-        mean_error=costs.mean_error_of_decoders if decoder else costs.mean_error_of_encoders,
+        mean_error=_mean_error(shape, costs),
     )
+
+
+def _mean_error(shape: ModelShape, costs: Costs) -> dict[str, float] | None:
+    """Nobody has compared a table's predictions with a measurement."""
+    if shape.family.is_table:
+        return None
+    return costs.mean_error_of_decoders if shape.decodes else costs.mean_error_of_encoders
 
 
 def _read_mb(shape: ModelShape, precision: PrecisionName, file_mb: float, format: Format) -> float:
@@ -142,7 +151,7 @@ def _latency_ms(shape: ModelShape, precision: PrecisionName, profile: Profile, r
     paid = exported_precision() if FileKind(FORMATS[runtime], shape.decodes) in precision_facts(precision).in_blocks else precision
     linear_rate = speeds[paid].macs_per_cycle * cycles_per_ms * _MATMUL_EFFICIENCY
     total_ms = (_head_weights(shape) + run.tokens * shape.vocabulary_head_weights) / linear_rate  # a decoder's for the last token only
-    for layer in shape.layers:
+    for layer in shape.layers or (_ROWS_ALONE,):
         linear_ms = run.tokens * shape.linear_weights(layer) * shape.factor_work / linear_rate
         attention_ms = 2 * run.tokens * run.length * layer.heads * shape.head_dim / (fp32_rate * costs.attention_efficiency)
         element_macs = run.tokens * (costs.ffn_element_macs * layer.ffn * shape.ffns + costs.hidden_element_macs * shape.hidden)

@@ -72,7 +72,7 @@ def _changes(plan: Plan, recipe: Recipe) -> Iterator[tuple[str, str, dict[str, A
         for words, shape in _neighbours(plan.student, plan.teacher):
             yield f"{words}: {shape}", f"--student {shape}", {"student": shape}
     heads = [step.fraction for step in plan.steps if isinstance(step, PruneHeads)]
-    if recipe.prune_heads is None and recipe.data is not None:
+    if recipe.prune_heads is None and recipe.data is not None and plan.teacher.layers:
         share = 0.0 if heads else 0.25
         words = "no head cut" if heads else "a quarter of the heads cut"
         yield words, f"--prune-heads {share:.0%}", {"prune_heads": share}
@@ -109,7 +109,7 @@ def _neighbours(student: ModelShape, teacher: ModelShape) -> Iterator[tuple[str,
 
 
 def _name(layers: int, hidden: int, teacher: ModelShape) -> str:
-    return "same" if (layers, hidden) == (len(teacher.layers), teacher.hidden) else f"{layers}x{hidden}"
+    return "same" if not layers or (layers, hidden) == (len(teacher.layers), teacher.hidden) else f"{layers}x{hidden}"
 
 
 def _as_settings(plan: Plan) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from edgepack.plan.rounding import rounding_of
 from edgepack.plan.runtime import Format
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.steps import CutVocabulary, Export, Quantize, Step
+from edgepack.plan.tables import refuse_wishes_of_layers, with_dimensions
 from edgepack.plan.tflite_steps import tflite_export
 from edgepack.tasks import all_tasks, task_named
 
@@ -76,9 +77,10 @@ def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int
     """
     runtime = supported_runtime(profile, recipe.format if recipe.format in ("onnx", "tflite") else None)
     _refuse_long_texts(recipe, teacher)
+    refuse_wishes_of_layers(recipe, teacher)
     _refuse_idle_wishes(recipe, teacher)
     budget = profile.budget.overridden_by(recipe.budget)
-    cut = _with_vocabulary(recipe, teacher, pieces)
+    cut = with_dimensions(recipe, _with_vocabulary(recipe, teacher, pieces))
     case = Case(profile, recipe, cut, budget, runtime, pieces)
     choice, considered = choose(case)
     choice = with_runner_up(case, choice)

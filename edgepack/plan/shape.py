@@ -45,6 +45,7 @@ class ModelShape(Frozen):
     factorized: float = 0.0  # share of the weights of linear layers and the token table that two smaller products save
     factor_work: float = 1.0  # multiplications a weight of such products
     bias_rows: int = 0  # of a table with a column a head, which all layers share
+    cut_by_dimensions: bool = False  # a text's vector is the mean of table rows, so fewer numbers of it are fewer columns
 
     @property
     def family(self) -> Family:

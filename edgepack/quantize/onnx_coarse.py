@@ -110,6 +110,8 @@ def _whole_float(model: onnx.ModelProto, floats: onnx.ModelProto, matrices: Sequ
 def _moments(model: onnx.ModelProto, texts: Sequence[Feeds]) -> dict[str, np.ndarray]:
     """The mean of x x^T over all tokens of the texts, of every value that a product reads."""
     names = product_sources(Graph(model))
+    if not names:  # a table of vectors
+        return {}
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     del watched.graph.output[:]

@@ -56,8 +56,8 @@ def prepare(model: onnx.ModelProto, step: Quantize, texts: Texts) -> Prepared:
     fold_stored(base)
     gemms_as_products(base)
     base = quantized_embeddings(base, step.embedding_bits)
-    if step.smoothing == 0 or not texts.calibration:
-        smoothing = 0 if step.smoothing == 0 else "none: there are no texts to calibrate on"
+    if step.smoothing == 0 or not texts.calibration or not groups_of(Graph(base)):
+        smoothing = 0 if step.smoothing == 0 or texts.calibration else "none: there are no texts to calibrate on"
         return Prepared(base, {"smoothing": smoothing}, _ranges(base, step, texts.calibration))
     best, details = _best_smoothed(model, base, step, texts.calibration)
     prepared = Prepared(best, {"calibration_texts": len(texts.calibration)} | details, _ranges(best, step, texts.calibration))

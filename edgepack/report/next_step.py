@@ -64,7 +64,8 @@ def _wishes(manifest: Manifest, name: str) -> Iterator[tuple[dict[str, Any], str
     plan, recipe, shape = manifest.plan, manifest.recipe, manifest.plan.student
     is_onnx_encoder = plan.format == "onnx" and not shape.decodes
     small_file = _small_file(manifest)
-    same_student: dict[str, Any] = {} if recipe.student or shape == plan.teacher else {"student": shape.name()} | small_file
+    is_same = shape == plan.teacher or shape.family.is_table
+    same_student: dict[str, Any] = {} if recipe.student or is_same else {"student": shape.name()} | small_file
     narrower = _narrower(manifest)
     for precision in narrower:
         yield {"precision": precision} | same_student, _NO_TRAINING
@@ -114,6 +115,9 @@ def _more_quality(manifest: Manifest) -> NextStep:
         why = "because the last stage lost most of the points"
         return NextStep(f"Cheapest next step: --precision {wider}, {why}. {_NO_TRAINING}", f"--precision {wider}")
     trained = [row.stage for row in rows if row.stage not in ("teacher", "export", "quantize")]
+    if trained and manifest.plan.student.family.is_table:
+        cut = f"The points were lost in: {', '.join(trained)}. This is not predicted."
+        return NextStep(f"Next step: give --vocabulary more texts, or leave it out. {cut}")
     if trained:
         where = ", ".join(trained)
         return NextStep(f"Next step: more --epochs, or a larger --student. The points were lost in: {where}. This is not predicted.")

@@ -12,6 +12,7 @@ from edgepack.plan.recipe import Recipe
 from edgepack.plan.setting import Searched, SettingField, Settings, setting_fields
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.student import candidate_students
+from edgepack.plan.tables import OF_LAYERS
 from edgepack.search.space_file import Narrowed
 
 if TYPE_CHECKING:
@@ -147,7 +148,8 @@ def space_of(recipe: Recipe, profile: Profile, teacher: ModelShape, narrowed: Ma
     for field in setting_fields(Recipe):
         key, searched = ".".join(field.path), field.setting.searched
         wish = narrowed.get(key)
-        if searched is None or wish is False or (wish is None and not searched.by_itself):
+        is_idle = teacher.family.is_table and key in OF_LAYERS
+        if searched is None or wish is False or (wish is None and (is_idle or not searched.by_itself)):
             continue
         if _value_at(recipe, field.path) != field.default:
             if wish is not None:

@@ -95,6 +95,11 @@ class SentenceStatement(Frozen):
         return self.parts == (Pooling(modes=("mean",)),) and self.dimensions is None
 
     @property
+    def is_token_mean(self) -> bool:
+        """Whether the vector is the mean of a table's rows, as it is or scaled to length 1: each number of it comes from one column."""
+        return self.dimensions is None and all(isinstance(part, TokenMean | Normalize) for part in self.parts)
+
+    @property
     def includes_prompts(self) -> bool:
         """Whether the tokens of a prompt are part of the vector, as all others."""
         return all(part.include_prompt for part in self.parts if isinstance(part, Pooling))

@@ -52,6 +52,8 @@ def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Itera
     if step.sensitive == 0 or not feeds.calibration:
         return
     scanned = scan(model, prepared, step, feeds)
+    if not scanned:  # a table of vectors has no products
+        return
     sensitive = most_sensitive(scanned, step.sensitive)
     in_float = {weight for group in sensitive for weight in group.weights}
     quantized = quantized_products(prepared.model, step.reduce_range, in_float, prepared.ranges)
