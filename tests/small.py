@@ -32,7 +32,7 @@ def _commands() -> dict[str, list[tuple[str, str]]]:
 
 
 @cache
-def _word_pieces() -> str:
+def word_pieces() -> str:
     """A WordPiece tokenizer with BERT's normalizer, trained on the demo's commands, as JSON."""
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
@@ -49,7 +49,7 @@ def _word_pieces() -> str:
 def make_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """The tokenizer above as transformers has it, saved into `folder`."""
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(_word_pieces()), pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]",
+        tokenizer_object=Tokenizer.from_str(word_pieces()), pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]",
         sep_token="[SEP]", mask_token="[MASK]", model_max_length=96,
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
     )  # fmt: skip

@@ -67,7 +67,7 @@ def sentence(
         path = f"{index}_{kind.rpartition('.')[2]}"
         modules.append({"idx": index, "name": str(index), "path": path, "type": kind})
         write_json(folder / path / "config.json", config)
-        _write_weights(folder / path, kind, config)
+        write_weights(folder / path, kind, config)
     write_json(folder / "modules.json", modules)
     write_json(folder / below / "sentence_bert_config.json", {"max_seq_length": 64, "do_lower_case": False} | (bert_config or {}))
     if prompts is not None:
@@ -76,7 +76,7 @@ def sentence(
         after(folder)
 
 
-def _write_weights(folder: Path, kind: str, config: dict[str, object]) -> None:
+def write_weights(folder: Path, kind: str, config: dict[str, object]) -> None:
     generator = torch.Generator().manual_seed(1)
     weights = {}
     if kind.endswith("Dense"):
