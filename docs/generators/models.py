@@ -10,7 +10,8 @@ INTRO = """
 # Architectures and tasks
 
 A model's architecture is the `model_type` in its `config.json`. Each is a file in `edgepack/plan/architectures/`: see
-[add an architecture](../develop/add-an-architecture.md).
+[add an architecture](../develop/add-an-architecture.md). A table of vectors has no `config.json`: edgepack knows it by its
+`modules.json`.
 """
 
 
@@ -22,6 +23,7 @@ def page() -> str:
         (f"`{name}`", _first_sentence("plan/architectures", name), "writes text" if family.causal else "encoder")
         for name, family in FAMILIES.items()
     ]
+    rows.append(("`static-embedding`", _first_sentence("plan/architectures", "static-embedding"), "table of vectors"))
     tasks = [
         (f"`{task.name}`", _first_sentence("tasks", task.name), f"`{task.metric}`", ", ".join(f"`...{end}`" for end in task.architectures))
         for task in all_tasks()

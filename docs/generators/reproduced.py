@@ -23,6 +23,7 @@ SUBJECTS = {
     "questions": "Questions",
     "rerankers": "CrossEncoders",
     "sparse": "SparseEncoders",
+    "static": "Tables of vectors",
     "tags": "Tags",
     "strangers": "Models as strangers bring them",
     "tokenizers": "Tokenizers",

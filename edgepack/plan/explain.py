@@ -12,7 +12,7 @@ from edgepack.plan.prediction import Prediction
 from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import TRAIN_SPLIT, WHOLE_VOCABULARY, Recipe
 from edgepack.plan.shape import ModelShape
-from edgepack.plan.steps import PruneHeads, Quantize
+from edgepack.plan.steps import PruneHeads
 from edgepack.plan.student import candidate_students
 
 _SAME_MB, _SAME_MS = 0.005, 0.005  # shares of the chosen figures below which an alternative is the same pack
@@ -81,7 +81,7 @@ def _changes(plan: Plan, recipe: Recipe) -> Iterator[tuple[str, str, dict[str, A
 
 def _other_files(plan: Plan, recipe: Recipe) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """With each of the means that train nothing, or without it where the plan has it."""
-    if recipe.embedding_bits is None and any(isinstance(step, Quantize) for step in plan.steps):
+    if recipe.embedding_bits is None and precision_facts(plan.precision).is_integer:
         bits = 4 if plan.embedding_bits == 8 else 8
         yield f"embeddings in {bits} bits", f"--embedding-bits {bits}", {"embedding_bits": bits}
     if recipe.vocabulary is None and plan.cuts_vocabulary:
