@@ -64,6 +64,7 @@ class Family:
     # What parameters are made of, beside matrices.
     positions_from_padding: bool = False  # the first token's position is the row behind the padding id's
     position_table: bool = True
+    rotation_tables: int = 1  # of a decoder that rotates queries and keys: kinds of layers with angles of their own
     tied_unless_stated: bool = True  # a decoder's head shares the embeddings
     qkv_biases: bool = True
     output_biases: bool = True  # of attention's output and of the FFN

@@ -54,7 +54,7 @@ def _decoder_mb(shape: ModelShape, precision: PrecisionName, embedding_bits: int
     """The matrices of layers in blocks, head and embeddings (once, where they are tied), norms and biases in fp32, rotation tables."""
     weights = sum(shape.linear_weights(layer) for layer in shape.layers)
     tables = shape.vocab * shape.embedding * (1 if shape.tied else 2)
-    turns = 0 if shape.family.position_table else min(shape.positions, _MOST_TURNS) * shape.head_dim
+    turns = 0 if shape.family.position_table else min(shape.positions, _MOST_TURNS) * shape.head_dim * shape.family.rotation_tables
     rest = shape.params - weights - tables + turns
     whole = weights * precision_facts(precision).bytes_in_blocks + tables * embedding_bytes(precision, embedding_bits, BLOCK) + rest * 4
     return whole / 1e6 + _GRAPH_MB + _GRAPH_MB_A_LAYER * len(shape.layers)

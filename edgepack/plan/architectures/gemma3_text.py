@@ -7,5 +7,6 @@ FAMILY = Family(
     "gemma3_text",
     **GEMMA_LAYER,
     head_norms=True,
+    rotation_tables=2,
     tiny=TINY_GEMMA,
 )
