@@ -30,13 +30,16 @@ def predict_file_mb(shape: ModelShape, precision: PrecisionName, embedding_bits:
 
 
 def _tflite_beside_mb(shape: ModelShape, precision: PrecisionName) -> float:
-    """What a TFLite encoder holds beside its weights: a graph for each length, the positions of each in it, and these never as integers."""
+    """What a TFLite encoder holds beside its weights: a graph for each length, and positions, which are never integers.
+
+    Each length holds its positions. How many lengths there are, only the data tell: together they are taken to be a whole table.
+    """
     facts = precision_facts(precision)
-    positions = shape.positions * shape.family.position_table * shape.embedding / 1e6
     if not facts.is_integer:
-        return positions * facts.bytes_per_weight + _TFLITE_MB + _TFLITE_MB_A_LAYER * len(shape.layers)
-    copies = positions * (2 * _FLOAT_BYTES - facts.bytes_per_weight)
-    return copies + _TFLITE_INTEGER_MB + _TFLITE_INTEGER_MB_A_LAYER * len(shape.layers)
+        return _TFLITE_MB + _TFLITE_MB_A_LAYER * len(shape.layers)
+    positions = shape.positions * shape.family.position_table * shape.embedding
+    wider_mb = positions * (_FLOAT_BYTES - facts.bytes_per_weight) / 1e6
+    return wider_mb + _TFLITE_INTEGER_MB + _TFLITE_INTEGER_MB_A_LAYER * len(shape.layers)
 
 
 def products(shape: ModelShape) -> int:
