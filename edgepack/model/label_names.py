@@ -1,11 +1,13 @@
 """Matches the names of labels in the data with those of the model: by name, by number, or by the user's mapping."""
 
 import difflib
+import json
 import re
 import shlex
 from dataclasses import replace
 
 from edgepack.core.errors import EdgepackError, did_you_mean
+from edgepack.core.reading import as_object, parse_json
 from edgepack.core.showing import shown
 from edgepack.tasks.common.rows import Row
 
@@ -28,9 +30,15 @@ def label_fix(labels: list[str], known: list[str], missing: str) -> str:
             mapping[label] = folded[close[0]]
     unknown = [label for label in labels if label not in known and label not in mapping]
     if mapping and not unknown and len(set(mapping.values())) == len(mapping):
-        stated = ",".join(f"{label}={name}" for label, name in mapping.items())
-        return f"if this is what you mean, name the pairs: --label-map {shlex.quote(stated)}"
-    return f"{did_you_mean(missing, known)}; or name the pairs: --label-map {shlex.quote(missing + '=' + known[0])},..."
+        return f"if this is what you mean, name the pairs: --label-map {shlex.quote(_as_stated(mapping))}"
+    return f"{did_you_mean(missing, known)}; or name the pairs: --label-map {shlex.quote(_as_stated({missing: known[0]}))},..."
+
+
+def _as_stated(mapping: dict[str, str]) -> str:
+    """As --label-map takes it: pairs, or JSON where a name holds what parts them."""
+    if any(sign in name for name in (*mapping, *mapping.values()) for sign in ",=") or next(iter(mapping)).startswith("{"):
+        return json.dumps(mapping, ensure_ascii=False)
+    return ",".join(f"{label}={name}" for label, name in mapping.items())
 
 
 def _folded(name: str) -> str:
@@ -38,24 +46,40 @@ def _folded(name: str) -> str:
 
 
 def label_mapping(stated: str | None, splits: dict[str, list[Row]]) -> dict[str, str]:
-    """What --label-map says: `ours=theirs,...`. EdgepackError: a part without `=`, or a label that the data does not have."""
+    """What --label-map says. EdgepackError: it is neither pairs nor JSON, or names a label that the data does not have."""
     if not stated:
         return {}
+    mapping = _of_json(stated) if stated.lstrip().startswith("{") else _of_pairs(stated)
+    known = {
+        label for rows in splits.values() for row in rows for label in (row.label, *row.tags, *(row.labels or ())) if label is not None
+    }
+    if unknown := next((label for label in mapping if label not in known), None):
+        raise EdgepackError(f"--label-map: the data has no label {shown(unknown)}", did_you_mean(unknown, sorted(known)))
+    return mapping
+
+
+def _of_json(stated: str) -> dict[str, str]:
+    """`{"ours": "theirs"}`: names may hold any sign."""
+    fix = 'write one JSON object, in single quotes for the shell: \'{"a, b": "NAME"}\''
+    mapping = as_object(parse_json(stated, "--label-map", fix), "--label-map", fix)
+    if wrong := next((label for label, name in mapping.items() if not isinstance(name, str)), None):
+        raise EdgepackError(f"--label-map: the name of {shown(wrong)} is {shown(mapping[wrong])}, which is not a text", fix)
+    return mapping
+
+
+def _of_pairs(stated: str) -> dict[str, str]:
+    """`ours=theirs,...`"""
     parts = [part.strip() for part in stated.split(",")]
     if wrong := next((part for part in parts if part.count("=") != 1), None):
         raise EdgepackError(
-            f"--label-map: {shown(wrong)} is not a pair", "write the data's label and the model's: neg=NEGATIVE,pos=POSITIVE"
+            f"--label-map: {shown(wrong)} is not a pair",
+            'write the data\'s label and the model\'s: neg=NEGATIVE,pos=POSITIVE. Names with a comma or = go into JSON: {"a, b": "NAME"}',
         )
     pairs = [(ours.strip(), theirs.strip()) for ours, _, theirs in (part.partition("=") for part in parts)]
     mapping = dict(pairs)
     if len(mapping) < len(pairs):
         twice = next(ours for ours, theirs in pairs if mapping[ours] != theirs or pairs.count((ours, theirs)) > 1)
         raise EdgepackError(f"--label-map names the label {shown(twice)} twice", "name each label of the data once")
-    known = {
-        label for rows in splits.values() for row in rows for label in (row.label, *row.tags, *(row.labels or ())) if label is not None
-    }
-    if unknown := next((label for label in mapping if label not in known), None):
-        raise EdgepackError(f"--label-map: the data has no label {shown(unknown)}", did_you_mean(unknown, sorted(known)))
     return mapping
 
 

@@ -22,6 +22,7 @@ from edgepack.plan.architectures import family_of
 from edgepack.plan.means import WORTH_CUTTING
 from edgepack.plan.recipe import TRAIN_SPLIT, Recipe
 from edgepack.tasks import task_named
+from edgepack.tasks.common.labels import contradiction
 from edgepack.tasks.common.rows import Row
 from edgepack.tasks.common.task import Features, Outputs, Task, check_tokens
 
@@ -172,6 +173,8 @@ def gather(recipe: Recipe) -> Material:
     if task.decodes:
         check_end_of_text(source.config)
     source.shape(task.name)
+    if task.names_labels and (line := contradiction(source.config, f"{source.folder.name}/config.json")):
+        say(line)
     _ = source.config_of_library(recipe.trust_remote_code)
     if recipe.dimensions is not None and not task.gives_vectors:
         raise EdgepackError(f"--dimensions {recipe.dimensions}: {task.name} gives no vectors of texts", "leave it out")

@@ -86,7 +86,10 @@ class Columns(Stated):
     label_map: Annotated[
         str | None,
         Setting(
-            "The model's name for each label of the data: neg=NEGATIVE,pos=POSITIVE.", DATA, unset="the names are equal", flag="--label-map"
+            "The model's name for each label of the data: neg=NEGATIVE,pos=POSITIVE. Names with a comma: JSON.",
+            DATA,
+            unset="the names are equal",
+            flag="--label-map",
         ),
     ] = None
 

@@ -1,11 +1,12 @@
 """Files as people and downloads leave them: what they mean is read, or refused with the true cause; what is not read is said."""
 
 import json
+import shlex
 
 import pytest
 
 from edgepack.core.errors import EdgepackError
-from edgepack.model.data import load_data
+from edgepack.model.data import label_ids, load_data
 from edgepack.plan.recipe import Columns
 
 CLASSIFY, TAG, VECTORS, WRITE = "text-classification", "token-classification", "feature-extraction", "text-generation"
@@ -112,6 +113,31 @@ def test_a_column_is_not_both_text_and_label(tmp_path):
 def test_a_label_is_mapped_once(tmp_path):
     with pytest.raises(EdgepackError, match="--label-map names the label 'neg' twice"):
         loaded(tmp_path, {"d.csv": table()}, columns=Columns(label_map="neg=pos,neg=neg"))
+
+
+def test_a_label_with_a_comma_is_mapped_by_json_and_offered_so(tmp_path):
+    names = ("refund, partial", "no=refund")
+    rows = lines([{"text": f"text number {at}", "label": names[at % 2]} for at in range(12)])
+    result = loaded(tmp_path, {"d.jsonl": rows}, columns=Columns(label_map='{"refund, partial": "REFUND", "no=refund": "KEEP"}'))
+    assert set(result.labels) == {"REFUND", "KEEP"}
+    with pytest.raises(EdgepackError) as raised:
+        label_ids(loaded(tmp_path / "b", {"d.jsonl": rows}), {0: "Refund, Partial", 1: "No=Refund"}, "model")
+    stated = shlex.split(raised.value.fix)[-1]
+    assert set(loaded(tmp_path / "c", {"d.jsonl": rows}, columns=Columns(label_map=stated)).labels) == {"Refund, Partial", "No=Refund"}
+
+
+@pytest.mark.parametrize(
+    ("stated", "problem"),
+    [
+        ('{"neg": "A"', "is not JSON"),
+        ('{"neg": 1}', "the name of 'neg' is 1"),
+        ('{"neg": "A", "neg": "B"}', "twice"),
+        ('{"other": "A"}', "the data has no label 'other'"),
+    ],
+)
+def test_a_json_mapping_that_cannot_be_read_is_refused(tmp_path, stated, problem):
+    with pytest.raises(EdgepackError, match=f"--label-map.*{problem}"):
+        loaded(tmp_path, {"d.csv": table()}, columns=Columns(label_map=stated))
 
 
 def test_a_column_of_empty_texts_is_not_the_text(tmp_path):

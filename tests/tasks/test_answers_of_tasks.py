@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,7 +21,7 @@ from edgepack.plan.training_settings import Training
 from edgepack.ship.load import device_module
 from edgepack.tasks import task_named
 from edgepack.tasks.common import several_labels
-from edgepack.tasks.common.labels import label_names
+from edgepack.tasks.common.labels import contradiction, label_names
 from edgepack.tasks.common.tag_schemes import scheme_of, spans_of
 
 LABELS = ("joy", "anger", "fear")
@@ -79,11 +80,28 @@ def test_thresholds_are_those_of_the_best_f1():
     ],
 )
 def test_labels_are_named_as_transformers_names_them(config, names):
+
     from transformers import BertConfig
 
     assert label_names(config, "config.json") == names
     theirs = BertConfig(**config)
     assert tuple(theirs.id2label[index] for index in range(theirs.num_labels)) == names
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"id2label": {"0": "a", "1": "b"}, "label2id": {"a": 0, "b": 1}}, None),
+        ({"id2label": {"0": "a", "1": "b"}}, None),
+        ({"id2label": {"0": "a", "1": "b"}, "label2id": {"b": 0, "a": 1}}, "gives 'b' the id 0, which id2label names 'a'"),
+        ({"id2label": {"0": "a", "1": "b"}, "label2id": {"a": 0, "c": 7}}, "gives 'c' the id 7, and the ids are 0 to 1"),
+        ({"label2id": {"no": 0, "yes": 1}}, "gives 'no' the id 0, .*'LABEL_0'.*for want of an id2label"),
+        ({"id2label": {"0": "a", "1": "b"}, "label2id": {"a": "0"}}, "gives 'a' the id '0'"),
+    ],
+)
+def test_a_label2id_that_contradicts_the_names_is_told(config, told):
+    line = contradiction(config, "config.json")
+    assert line is None if told is None else re.search(told, line)
 
 
 @pytest.mark.parametrize(

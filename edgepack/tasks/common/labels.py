@@ -35,3 +35,23 @@ def label_names(config: Mapping[str, Any], place: str) -> tuple[str, ...]:
     if wrong is not None:
         raise EdgepackError(f"{place}: id2label names {wrong} as {names[wrong]!r}, which is not a text", "write a text")
     return tuple(names[index] for index in range(len(stated)))
+
+
+def contradiction(config: Mapping[str, Any], place: str) -> str | None:
+    """A sentence where label2id gives a label another id than the one by which it is named; None where the two agree.
+
+    Answers are named by id2label, as in transformers' pipeline; label2id is what trainings number their labels by.
+    """
+    names, numbered = label_names(config, place), config.get("label2id")
+    if not isinstance(numbered, Mapping):
+        return None
+    for label, index in numbered.items():
+        if type(index) is not int or not 0 <= index < len(names):
+            told = f"the id {shown(index)}, and the ids are 0 to {len(names) - 1}"
+        elif names[index] != label:
+            told = f"the id {index}, which id2label names {shown(names[index])}"
+        else:
+            continue
+        by = "id2label" if config.get("id2label") else "its number, for want of an id2label"
+        return f"{place}: label2id gives {shown(label)} {told}. The pack names each answer by {by}: correct the file if that is wrong"
+    return None
