@@ -13,18 +13,19 @@ from edgepack.compress.need import Lesson, distance_judge, fitting_rate, lessons
 from edgepack.compress.rounding import seen_as_rounded
 from edgepack.compress.sparsity import held_zeros
 from edgepack.compress.student_init import make_student
-from edgepack.model.course import Course, most_steps
+from edgepack.model.course import RANGE, RANGE_STEPS, SHORT_RATE, Course, most_steps
 from edgepack.model.evaluation import run_model
 from edgepack.model.losses import hidden_loss, relation_heads, relation_loss
 from edgepack.model.quality import score_outputs
 from edgepack.model.structure import family_of_model, has_attention, layers_of, projections_of
-from edgepack.model.training import BatchLoss, bare, train
+from edgepack.model.training import BatchLoss, bare, train_counted
 from edgepack.model.training_precision import computed_in, in_fastest_precision
 from edgepack.plan.steps import Distill
 from edgepack.plan.training_settings import STATED_RATE, Training
 
 _PROJECTION = "edgepack_projection"  # lives on the student while it trains, so that checkpoints hold it
 _DEV_INPUTS = 500  # what the best checkpoint is chosen by
+_LEAST_TESTED = 3 * RANGE_STEPS * len(RANGE)  # steps: a training that may not be longer has no time for a test of learning rates
 _LEAST_MINUTES = 0.05  # for the training itself, where the teacher and the test of rates took the time
 
 
@@ -52,7 +53,10 @@ def _trained(student: nn.Module, step: Distill, context: StageContext, loss: Bat
     """After the epochs that the user stated, or the best checkpoint within the minutes."""
     judge = _dev_judge(context) if step.minutes else None
     targets = targets_of(step, context, _output_width(student))
-    return train(student, context.features, targets, loss, _settings(step), context.folder, context.seed, _title(step), judge)
+    settings, title = _settings(step), _title(step)
+    student, steps = train_counted(student, context.features, targets, loss, settings, context.folder, context.seed, title, judge)
+    context.details.update({"steps": steps, "texts": len(context.features)})
+    return student
 
 
 def _trained_by_need(student: nn.Module, step: Distill, context: StageContext, loss: BatchLoss) -> nn.Module:
@@ -63,15 +67,19 @@ def _trained_by_need(student: nn.Module, step: Distill, context: StageContext, l
     targets = targets_of(step, both, _output_width(student))  # at once: a narrower student's axes are those of all outputs
     count = len(whole.features)
     judge = distance_judge(loss, lesson.dev, targets[count:]) if lesson.dev else None
-    course = Course(most_steps(count, step.batch_rows, step.share))
+    most = most_steps(count, step.batch_rows, step.share)
+    course = Course(most if step.steps is None else min(most, step.steps))
     settings, seconds = _settings(step), lesson.seconds
-    if step.learning_rate is None and judge is not None:
+    if step.learning_rate is None and step.steps is not None and step.steps < _LEAST_TESTED:
+        settings = settings.model_copy(update={"learning_rate": SHORT_RATE})
+    elif step.learning_rate is None and judge is not None:
         rate, tested_seconds = fitting_rate(student, step.batch_rows, loss, Lesson(whole.features, targets[:count], judge), context)
         settings, seconds = settings.model_copy(update={"learning_rate": rate}), seconds + tested_seconds
     if settings.minutes:
         left = max(min(_LEAST_MINUTES, settings.minutes), settings.minutes - seconds / 60)
         settings = settings.model_copy(update={"minutes": left})
-    student = train(student, whole.features, targets[:count], loss, settings, context.folder, context.seed, _title(step), judge, course)
+    arguments = whole.features, targets[:count], loss, settings, context.folder, context.seed, _title(step), judge, course
+    student, _ = train_counted(student, *arguments)
     context.details.update({"steps": course.last, "texts": count, "learning_rate": settings.learning_rate or STATED_RATE})
     if course.climbing:
         context.details["still_improving"] = "yes"

@@ -18,6 +18,7 @@ _END = 0.3  # steps at falling rates, as a share of those before them
 _LATEST_END = 0.77  # share of the most steps after which the rates fall whatever the dev split says
 RANGE = (1e-4, 3e-4, 1e-3)  # learning rates that a short test tries
 RANGE_STEPS = 25
+SHORT_RATE = 3e-4  # of a training that is too short for the test: most students take it after the test
 # A higher rate is taken where it leaves less than this share of a lower one's distance, or came so many times as far from the start: its
 # lead is one of the first steps. The demo's student was 5 % nearer to its teacher by 1e-3 than by 3e-4 after 25 steps, 44 % farther after
 # 60, and three times as far at the end. A student that knows nothing yet is far away by each rate, and only the way tells them apart.

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from edgepack.core.deadline import check_deadline
 from edgepack.core.distributed import agreed, is_first, processes_here, world_size
 from edgepack.core.errors import EdgepackError
 from edgepack.core.files import hashes_under, write_atomically
@@ -36,6 +37,7 @@ _COMPLETE = "edgepack-complete.json"  # written into a checkpoint last: one with
 _WARM_UP = 0.06  # share of a training
 _CHECKPOINTS = 10  # saved over a whole training
 _CHECKS_A_SAVE = 3  # of a course
+_JUDGING_SHARE = 8  # times as long as a judging takes lie between two of them, under a time limit
 _TIMED_END = 0.25  # share of a time limit in which a course's rates fall
 _PLAIN_EPOCHS = 5  # where neither epochs nor a course say how long
 
@@ -45,7 +47,12 @@ BatchLoss = Callable[[nn.Module, dict[str, torch.Tensor], Any], torch.Tensor]
 Judge = Callable[[nn.Module], float]
 
 
-def train(  # noqa: PLR0913, PLR0917
+def train(*arguments: Any, **named: Any) -> nn.Module:
+    """Trains a model in place and returns it; see `train_counted`."""
+    return train_counted(*arguments, **named)[0]
+
+
+def train_counted(  # noqa: PLR0913, PLR0917
     model: nn.Module,
     features: Sequence[Features],
     targets: Sequence[Any],
@@ -56,14 +63,14 @@ def train(  # noqa: PLR0913, PLR0917
     title: str,
     judge: Judge | None = None,
     course: Course | None = None,
-) -> nn.Module:
-    """Trains `model` in place and returns it.
+) -> tuple[nn.Module, int]:
+    """Trains `model` in place and returns it, and after how many steps the training ended.
 
     targets: for each of the features an array, or arrays by name (padded to the longest of a batch: whole numbers with -100,
     others with 0), handed to loss(model, batch, targets of the batch). folder: checkpoints, resumed from where there are
     some. With `settings.minutes` or a course, judge(model) picks the checkpoint that is kept, higher is better; without a judge it is
-    the last. course: decides when the training ends, by that judge; None: after `settings.epochs`. EdgepackError: no rows, or a loss
-    that is not a number any more.
+    the last. course: decides when the training ends, by that judge; None: after `settings.epochs`. EdgepackError: no rows, a loss that
+    is not a number any more, or the time of whoever asked is up (core/deadline.py).
     """
     if not features:
         raise EdgepackError("no rows to train on", "give data with a train split")
@@ -71,7 +78,8 @@ def train(  # noqa: PLR0913, PLR0917
     batch_rows = min(settings.batch_rows, len(features))
     epochs = -(-course.most // (len(features) // batch_rows)) if course else _PLAIN_EPOCHS if settings.epochs is None else settings.epochs
     order = batch_order([len(item.ids) for item in features], settings.batch_rows, epochs, seed)
-    order = order[: course.most * batch_rows] if course else order
+    limits = [limit for limit in (course and course.most, settings.steps) if limit]
+    order = order[: min(limits) * batch_rows] if limits else order
     steps = len(order) // batch_rows
     if batch_rows % world_size():
         raise EdgepackError(
@@ -101,7 +109,7 @@ def train(  # noqa: PLR0913, PLR0917
     if settings.minutes or course:
         agreed(True)  # the first process may still write them
         load_best(folder, model)
-    return model
+    return model, trainer.state.global_step
 
 
 def bare(model: nn.Module) -> nn.Module:
@@ -166,6 +174,7 @@ class _Follow(TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs):
         self.progress.advance(1)
+        check_deadline()
         if self.course is not None:
             self._follow_course(self.course, args, state, control, bare(kwargs["model"]))
         if self.limit is None:
@@ -173,7 +182,8 @@ class _Follow(TrainerCallback):
         now, step = self.clock.seconds(), self.clock.seconds() - self.last
         self.last = now
         stops = agreed(now + 2 * step + self.judging + _SPARE_SECONDS > self.limit) or state.global_step >= state.max_steps
-        if self.judge and agreed(stops or (self.course is None and now - self.judged_at > self.limit / _CHECKPOINTS)):
+        waits = max(self.limit / _CHECKPOINTS, _JUDGING_SHARE * self.judging)
+        if self.judge and agreed(stops or (self.course is None and now - self.judged_at > waits)):
             self._keep_best(Path(args.output_dir), bare(kwargs["model"]))
             self.last = self.judged_at = self.clock.seconds()
             self.judging = self.judged_at - now

@@ -8,7 +8,7 @@ from edgepack.plan.cuts import cut_widths, layers_without_attention, parse_layer
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.steps import Distill, DropAttention, Factorize, ModelStep, PruneFFN, PruneHeads, PruneLayers, PruneWeights, Rounding
-from edgepack.plan.training_settings import training_for
+from edgepack.plan.training_settings import Training, training_for
 from edgepack.tasks import task_named
 
 _NOTICEABLE = 0.01  # share of heads or neurons
@@ -25,7 +25,7 @@ def model_steps(
     factors = recipe.factorize is not None
     ends_distilled = shrinks or (bool(rounds) and recovers and not factors)
     recoveries = max(0, len(rounds) - 1) + len(weights) + factors + (rounding is not None)
-    lengths = iter(_lengths(recipe.training.epochs, recoveries * recovers + ends_distilled))
+    lengths = iter(_lengths(recipe.training, recoveries * recovers + ends_distilled))
     for index, cuts in enumerate(rounds):
         yield from cuts
         if index < len(rounds) - 1 and recovers:
@@ -102,14 +102,18 @@ def _weight_fractions(recipe: Recipe) -> list[float]:
     return [round(recipe.prune_weights * (1 - (1 - part) ** 3), 6) for part in parts]
 
 
-def _lengths(total: int | None, recoveries: int) -> list[dict[str, Any]]:
-    """The epochs shared out: at least one each, the last takes what is left over. Where none are stated, equal shares."""
+def _lengths(training: Training, recoveries: int) -> list[dict[str, Any]]:
+    """Epochs and steps shared out: at least one each, the last takes what is left over. Where no epochs are stated, equal shares."""
     if not recoveries:
         return []
-    if total is None:
-        return [{"share": round(1 / recoveries, 6)}] * recoveries
-    each = max(1, total // recoveries)
-    return [{"epochs": count} for count in [each] * (recoveries - 1) + [max(each, total - each * (recoveries - 1))]]
+    stated = {name: _shared_out(total, recoveries) for name in ("epochs", "steps") if (total := getattr(training, name)) is not None}
+    share = {} if "epochs" in stated else {"share": round(1 / recoveries, 6)}
+    return [share | {name: counts[index] for name, counts in stated.items()} for index in range(recoveries)]
+
+
+def _shared_out(total: int, parts: int) -> list[int]:
+    each = max(1, total // parts)
+    return [each] * (parts - 1) + [max(each, total - each * (parts - 1))]
 
 
 def _distill(recipe: Recipe, student: ModelShape, length: dict[str, Any], why: str) -> Distill:

@@ -24,6 +24,10 @@ class Training(Stated):
             unset="as many steps as progress on the dev split needs",
         ),
     ] = None
+    steps: Annotated[
+        Count | None,
+        Setting("Stop the distillation after this many steps.", STUDENT, unset="no limit"),
+    ] = None
     batch_rows: Annotated[Count, Setting("Texts in each training step of the distillation.", STUDENT)] = 32
     learning_rate: Annotated[
         Positive | None,

@@ -6,16 +6,33 @@ from dataclasses import dataclass, field
 from statistics import median
 
 _SHORT_SHARE = 0.55  # of the time goes to short trials at most
-_PACK_TIMES = 3.0  # what a pack takes beside its training, in times of what a trial takes beside its own
+_PACK_TIMES = 3.0  # what a pack takes beside its training, in times of what a trial takes beside its own; until packs were built
+_FULL_TIMES = 1.5  # what a step of a full training takes in times of a short one's, for it looks at the dev split; until one was made
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a trial took. work: of its training, texts times weights that multiply. rest_s: beside the training."""
+
+    work: float
+    training_s: float
+    rest_s: float
 
 
 @dataclass
 class Clock:
-    """minutes: until the front is written; None: no limit. short: (texts that a trial trained on, its seconds)."""
+    """minutes: until the front is written; None: no limit. trials: what they took. packs_rest_s: what packs took beside their training.
+
+    full_times: what full trainings took, in times of what was expected by the trials' rate. teacher_s: what asking the teacher about all
+    rows will take, before the first pack.
+    """
 
     minutes: float | None
     started: float = field(default_factory=time.monotonic)
-    short: list[tuple[float, float]] = field(default_factory=list)
+    trials: list[Spent] = field(default_factory=list)
+    packs_rest_s: list[float] = field(default_factory=list)
+    full_times: list[float] = field(default_factory=list)
+    teacher_s: float = 0.0
 
     @property
     def spent_s(self) -> float:
@@ -30,29 +47,46 @@ class Clock:
     def left_s(self) -> float:
         return float("inf") if self.minutes is None else self.minutes * 60 - self.spent_s
 
-    def took(self, work: float, seconds: float) -> None:
-        """A trial's work (texts times weights that multiply) and its seconds."""
-        self.short.append((work, seconds))
+    @property
+    def ends_at(self) -> float | None:
+        """By time.monotonic(); None: never."""
+        return None if self.minutes is None else self.started + self.minutes * 60
+
+    def left(self) -> str:
+        """For a line of progress; empty where there is no limit."""
+        if self.minutes is None:
+            return ""
+        return f"; {max(0.0, self.left_s) / 60:.1f} of the search's {self.minutes:g} minutes are left"
 
     def training_s(self, work: float) -> float:
-        """How long a training of this work takes."""
-        rates = [(seconds - self.overhead_s) / done for done, seconds in self.short if done > 0 and seconds > self.overhead_s]
+        """How long a short training of this work takes."""
+        rates = [each.training_s / each.work for each in self.trials if each.work > 0]
         return work * median(rates) if rates else 0.0
 
     @property
-    def overhead_s(self) -> float:
-        """What the quickest trial took: export, rounding, judging."""
-        return min((seconds for _, seconds in self.short), default=0.0)
+    def rest_s(self) -> float:
+        """What a trial takes beside its training."""
+        return median([each.rest_s for each in self.trials]) if self.trials else 0.0
 
     def packs_s(self, works: Sequence[float], packs: int) -> float:
         """What so many packs take, of students with this much work each."""
-        return sum(self.training_s(work) for work in works) + packs * _PACK_TIMES * self.overhead_s
+        times = median(self.full_times) if self.full_times else _FULL_TIMES
+        rest_s = median(self.packs_rest_s) if self.packs_rest_s else _PACK_TIMES * self.rest_s
+        once_s = self.teacher_s if packs and not self.packs_rest_s else 0.0
+        return times * sum(self.training_s(work) for work in works) + packs * rest_s + once_s
+
+    def took(self, work: float, training_s: float, seconds: float) -> None:
+        """A pack took so many seconds, `training_s` of them for a training of this work; 0 where its student was there already."""
+        self.packs_rest_s.append(max(0.0, seconds - training_s))
+        expected_s = self.training_s(work)
+        if training_s > 0 and expected_s > 0:
+            self.full_times.append(training_s / expected_s)
 
     def goes_on(self, trials: int, reserved_s: float) -> bool:
         """Whether there is time for so many more short trials, with `reserved_s` for what comes after them."""
         if self.minutes is None:
             return True
-        if not self.short:  # no trial has ended well: nothing says how long one takes
+        if not self.trials:  # no trial has ended well: nothing says how long one takes
             return self.spent_s < self.short_s
-        next_s = trials * max(seconds for _, seconds in self.short[-8:])
+        next_s = trials * median([each.training_s + each.rest_s for each in self.trials[-8:]])
         return self.left_s > next_s + reserved_s and self.spent_s + next_s < self.short_s

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgepack.core.errors import EdgepackError
+from edgepack.plan.recipe import Recipe
+from edgepack.plan.setting import setting_fields
 from edgepack.search.candidates import Candidate, Factors, Maker
 from edgepack.search.front import Kind
 from edgepack.search.rows import Asked, Row
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 _RANDOM_EVERY = 4  # each fourth trial is drawn evenly: the baseline that the search has to beat
 _SIBLINGS = ("precision", "embedding_bits", "bits", "codec", "sensitive", "activations", "prepack")  # other files of the same student
+_MORE_FILES = (("embedding_bits", 4), ("codec", "deflate"), ("bits", 5.0))  # of the same student, without a training
 
 
 @dataclass
@@ -62,6 +65,20 @@ class Drawing:
                     known.add(candidate.signature)
                     yield Asked(number, "sibling", row.name, self.fixed(settings), candidate, 0)
                     number += 1
+
+    def more_files(self, settings: dict[str, Any]) -> Iterator[Candidate]:
+        """Other files of a student, beyond the space: narrower embeddings, coded weights, other precisions.
+
+        What the user has fixed or narrowed stays.
+        """
+        space = self.maker.space
+        precisions = next(field.choices for field in setting_fields(Recipe) if field.path == ("precision",))
+        files = [*_MORE_FILES, *(("precision", each) for each in precisions)]
+        free = [{key: value} for key, value in files if getattr(space.base, key) is None and key not in space.wished]
+        for changes in [*free, *(first | second for first in free for second in free if len(first | second) == 2)]:
+            candidate = self.allowed(settings | changes)
+            if candidate is not None:
+                yield candidate
 
     def signatures(self, rows: Sequence[Row]) -> set[str]:
         return {self.maker.candidate(row.settings).signature for row in rows}

@@ -26,6 +26,7 @@ from edgepack.search.candidates import COSTS, Candidate, Factors
 from edgepack.search.front import Figure, Point
 from edgepack.search.pareto import front_of
 from edgepack.search.recipe_text import recipe_toml
+from edgepack.search.trials import trained_on
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,7 @@ def point_of(final: Final, manifest: Manifest, report: Report, factors: Factors,
         epochs=final.candidate.recipe.training.epochs,
         recipe_file=f"{final.number}.toml",
         command=command,
+        **trained_on(manifest.ladder),
         **figures,
     )
 
@@ -175,12 +177,12 @@ def without_dominated(points: Sequence[Point]) -> tuple[Point, ...]:
     return tuple(sorted(marked, key=lambda point: (point.is_dominated, point.score_drop or 0.0, point.latency_ms.value)))
 
 
-def with_epochs(final: Final, epochs: int | None) -> Final:
-    """The final with a training of so many epochs, where it trains at all. None: as the user has it."""
+def with_steps(final: Final, steps: int | None) -> Final:
+    """The final with a training of so many steps at most, where it trains at all. None: as the user has it."""
     recipe: Recipe = final.candidate.recipe
-    if epochs is None or recipe.training.epochs == 0:
+    if not any(step.verb == "distill" for step in final.candidate.plan.steps):
         return final
-    training = recipe.training.model_copy(update={"epochs": epochs})
+    training = recipe.training.model_copy(update={"steps": steps})
     return replace(final, candidate=replace(final.candidate, recipe=recipe.model_copy(update={"training": training})))
 
 

@@ -39,6 +39,8 @@ class Tried(Frozen):
     load_ms: float
     seconds: float
     failure: str | None = None
+    steps: int = 0  # that it was trained for
+    texts: int = 0  # different ones that it was trained on
 
 
 class Point(Frozen):
@@ -62,7 +64,9 @@ class Point(Frozen):
     over: dict[str, float]
     pack_id: str
     settings: dict[str, Any]
-    epochs: int | None  # None: as many steps as progress needed
+    epochs: int | None  # that the user stated; None: as many steps as progress needed
+    steps: int = 0  # that it was trained for
+    texts: int = 0  # different ones that it was trained on
     recipe_file: str
     command: str
     is_dominated: bool = False

@@ -1,32 +1,40 @@
 """Builds the packs of the front, one after the other. What a target says of a pack decides which others are worth building."""
 
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from edgepack.core.deadline import TimeIsUp, deadline
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar, say
 from edgepack.pack.manifest import Manifest
 from edgepack.report.records import Report
 from edgepack.search.candidates import Factors
-from edgepack.search.finals import Builder, Final, factors_of, with_epochs
+from edgepack.search.finals import Builder, Final, factors_of, with_steps
+from edgepack.search.lengths import Lengths
+from edgepack.search.trials import trained_on, training_s_of
 from edgepack.search.tries import Tries
 
 Built = tuple[Final, Manifest, Report]
 
 
-def built_packs(tries: Tries, builder: Builder, finals: Sequence[Final]) -> list[Built]:
-    """Those of the finals that can be built; the others are said. EdgepackError: none can, so an earlier front stays as it is."""
+def built_packs(tries: Tries, builder: Builder, finals: Sequence[Final], lengths: Lengths | None = None) -> list[Built]:
+    """Those of the finals that can be built, and that there is time for; the others are said.
+
+    lengths: shortens what waits where the time becomes short. EdgepackError: none can be built, so an earlier front stays as it is.
+    """
     built: list[Built] = []
     reasons: list[EdgepackError] = []
     ready = {final.number for final in finals if builder.pack_folder(final).exists()}  # an earlier run built it: it costs nothing
     waiting = _corrected(tries, built, list(finals), ready) or list(finals)[:1]
-    with bar("build the front", len(finals)) as progress:
-        while waiting:
+    with bar("build the front", len(finals), tries.clock.left) as progress:
+        while waiting := lengths.again(waiting, [final for final, *_ in built]) if lengths else waiting:
             final = waiting.pop(0)
             progress.rename(f"build pack {final.number} of {len(finals)}")
             try:
-                built.append((final, *builder.built(final)))
-                say(f"pack {final.number}: {final.candidate.plan.student.name()} in {final.candidate.plan.precision}")
+                built.append(_timed(tries, builder, final, lengths, has_end=bool(built)))
+            except TimeIsUp:
+                say(f"pack {final.number} is left out: its training would last longer than the search")
             except EdgepackError as error:
                 reasons.append(error)
                 say(f"pack {final.number} cannot be built: {error.problem}\n  fix: {error.fix}")
@@ -35,6 +43,23 @@ def built_packs(tries: Tries, builder: Builder, finals: Sequence[Final]) -> list
     if not built:
         raise EdgepackError(f"no pack of the front can be built. The first one: {reasons[0].problem}", reasons[0].fix)
     return built
+
+
+def _timed(tries: Tries, builder: Builder, final: Final, lengths: Lengths | None, has_end: bool) -> Built:
+    """The pack, with what it took for the clock. has_end: the search's end ends its training too. TimeIsUp: it has done so."""
+    started, is_ready = time.monotonic(), builder.pack_folder(final).exists()
+    with deadline(tries.clock.ends_at if has_end else None):
+        manifest, report = builder.built(final)
+    seconds, training_s, trained = time.monotonic() - started, training_s_of(manifest.ladder), trained_on(manifest.ladder)
+    if not is_ready:
+        is_new = lengths is not None and not lengths.is_trained(final)
+        work = tries.work(final.candidate.plan, trained["steps"] * final.candidate.recipe.training.batch_rows)
+        tries.clock.took(work, training_s if is_new and training_s < seconds else 0.0, seconds)
+    if lengths is not None:
+        lengths.began(final)
+    length = f"{trained['steps']} steps on {trained['texts']} texts, " if trained["steps"] else ""
+    say(f"pack {final.number}: {final.candidate.plan.student.name()} in {final.candidate.plan.precision}, {length}{seconds:.0f} s")
+    return final, manifest, report
 
 
 def _corrected(tries: Tries, built: Sequence[Built], waiting: list[Final], ready: Collection[int] = ()) -> list[Final]:
@@ -61,6 +86,6 @@ def _corrected(tries: Tries, built: Sequence[Built], waiting: list[Final], ready
             candidate = tries.maker.candidate(row.settings)
             if candidate.is_allowed:
                 other = replace(final, trial=row.number, name=row.name, candidate=candidate)
-                remaining.append(with_epochs(other, final.candidate.recipe.training.epochs))
+                remaining.append(with_steps(other, final.candidate.recipe.training.steps))
                 break
     return remaining

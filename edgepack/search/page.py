@@ -93,8 +93,12 @@ def _small(tried: Tried, name: str) -> Dot:
         value,
         min(tried.score_drop or 0.0, 30.0),
         "tried",
-        f"short trial {tried.number + 1}: {tried.score_drop:+.2f} points lost, {value:.3g}",
+        f"short trial {tried.number + 1}: {tried.score_drop:+.2f} points lost, {value:.3g}, {_length(tried)}",
     )
+
+
+def _length(tried: Tried) -> str:
+    return f"trained for {tried.steps} steps on {tried.texts} texts" if tried.steps else "not trained"
 
 
 def _large(point: Point, name: str, is_picked: bool) -> Dot:

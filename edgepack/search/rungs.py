@@ -8,12 +8,13 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from edgepack.model.course import most_steps
+from edgepack.model.course import SHORT_RATE, most_steps
 from edgepack.model.data import Data
 from edgepack.model.material import Material, gather
 from edgepack.plan.recipe import Recipe
 
 _FACTOR = 3  # each rung trains three times as long as the one before, for a third of its trials
+_TRAINING_SHARE = 0.06  # of a search's minutes is what a training on the first rung gets at most: so some trials end on any machine
 _LEAST_BATCHES = 40  # of a short training; a model that has seen less says little
 _JUDGE_ROWS = (500, 1000)  # of the dev split, on the first rung and on later ones
 _GATE_ROWS = 200  # that choose among the candidates of a quantization
@@ -23,12 +24,16 @@ _SHARED = ("labels", "id2label", "tokenizer", "train", "dev", "test", "training"
 
 @dataclass(frozen=True)
 class Rung:
-    """rows of the train split, epochs over them, rows of the dev split that judge. index: 0 is the shortest."""
+    """rows of the train split, epochs over them, rows of the dev split that judge. index: 0 is the shortest.
+
+    minutes: of a training at most, after which its best checkpoint is judged; None: no limit, so that a trial always gives the same.
+    """
 
     index: int
     rows: int
     epochs: int
     judge_rows: int
+    minutes: float | None = None
 
     @property
     def texts(self) -> int:
@@ -39,7 +44,10 @@ class Rung:
         """The candidate's recipe with this rung's training. A recipe that does not train goes on to not train."""
         if recipe.training.epochs == 0:
             return recipe
-        return recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": self.epochs})})
+        limits = [limit for limit in (self.minutes, recipe.training.minutes) if limit is not None]
+        rate = recipe.training.learning_rate or SHORT_RATE
+        changes = {"epochs": self.epochs, "minutes": min(limits, default=None), "learning_rate": rate}
+        return recipe.model_copy(update={"training": recipe.training.model_copy(update=changes)})
 
 
 def full_texts(recipe: Recipe, rows: int) -> int:
@@ -48,8 +56,8 @@ def full_texts(recipe: Recipe, rows: int) -> int:
     return rows * max(1, epochs) if epochs is not None else most_steps(rows, recipe.training.batch_rows) * recipe.training.batch_rows
 
 
-def rungs_of(recipe: Recipe, data: Data, count: int = 2) -> tuple[Rung, ...]:
-    """The short trainings before the full one, the shortest first."""
+def rungs_of(recipe: Recipe, data: Data, minutes: float | None = None, count: int = 2) -> tuple[Rung, ...]:
+    """The short trainings before the full one, the shortest first. minutes: of the whole search; None: no limit."""
     rows, dev = len(data.splits.get("train", ())), len(data.splits.get("dev", ()))
     whole = full_texts(recipe, rows)
     least = min(whole, _LEAST_BATCHES * recipe.training.batch_rows)
@@ -58,7 +66,8 @@ def rungs_of(recipe: Recipe, data: Data, count: int = 2) -> tuple[Rung, ...]:
         texts = max(least, whole // _FACTOR ** (count - index))
         used = min(rows, texts)
         judge_rows = min(dev, _JUDGE_ROWS[min(index, len(_JUDGE_ROWS) - 1)])
-        rungs.append(Rung(index, used, max(1, round(texts / max(1, used))), judge_rows))
+        limit = None if minutes is None else round(minutes * _TRAINING_SHARE * _FACTOR**index, 4)
+        rungs.append(Rung(index, used, max(1, round(texts / max(1, used))), judge_rows, limit))
     return tuple(rung for at, rung in enumerate(rungs) if at == 0 or rung.texts > rungs[at - 1].texts)
 
 

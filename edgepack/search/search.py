@@ -1,6 +1,6 @@
 """search(): the whole way from a recipe and a profile to a front of packs and its page."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,15 +11,16 @@ from edgepack.core.locks import only_one
 from edgepack.core.progress import bar, say
 from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
-from edgepack.search.candidates import Candidate, Maker, student_signature
+from edgepack.search.candidates import Maker
 from edgepack.search.clock import Clock
-from edgepack.search.finals import Builder, Final, check_answers, point_of, with_epochs, without_dominated
+from edgepack.search.finals import Builder, Final, check_answers, point_of, without_dominated
 from edgepack.search.front import Front
+from edgepack.search.lengths import FEWEST_PACKS, PACKS_SHARE, Lengths
 from edgepack.search.packs import built_packs
 from edgepack.search.pareto import front_of
 from edgepack.search.place import check_front_place, write_front, write_pick
 from edgepack.search.pool import pool_of
-from edgepack.search.rungs import full_texts, materials_of, pinned, rungs_of
+from edgepack.search.rungs import materials_of, pinned, rungs_of
 from edgepack.search.shared import SharedBench, check_shared, one_width
 from edgepack.search.space import space_of
 from edgepack.search.space_file import read_space
@@ -30,9 +31,7 @@ from edgepack.search.trials import Bench
 from edgepack.search.tries import Tries
 from edgepack.search.wish import SearchWish
 
-_FEWEST_PACKS = 5
 _NO_LIMIT = 1_000_000  # trials
-_PACKS_SHARE = 0.9  # of the time that is left goes to the packs; the rest to the page
 
 
 def search(
@@ -73,7 +72,7 @@ def search(
         place = cache / "searches" / key
         with only_one(place, "the study", "wait for it, or search with another --seed"), quiet_optuna(), disk_full_is_said():
             study = open_study(place / "study.sqlite3", 3, wish.sampler, recipe.seed, wish.generation)
-            rungs = rungs_of(recipe, materials.whole.data)
+            rungs = rungs_of(recipe, materials.whole.data, wish.minutes)
             bench = Bench(materials, profile, cache)
             judge = SharedBench(bench) if wish.shared_training else bench
             with pool_of(recipe, judge, bench, wish.workers, wish.ray) as pool:
@@ -108,9 +107,10 @@ class _Run:
         self._short_trials()
         say(f"{len(tries.rows)} short trials, {self._front_size()} on their front, {tries.ruled_out} candidates ruled out by prediction")
         self._refuse_without_scores()
-        tries.second_rung(self._reserved_s())
-        tries.siblings(tries.wish.packs, self._reserved_s())
-        return self._written(self._finals())
+        with bar("longer trials", 1, tries.clock.left) as tries.bar:
+            tries.second_rung(self._reserved_s())
+            tries.siblings(tries.wish.packs, self._reserved_s())
+        return self._written()
 
     def _short_trials(self) -> None:
         """Generations until trials or time are used up. The bar counts trials, or seconds where only the time is limited."""
@@ -120,11 +120,10 @@ class _Run:
             return float(tries.count) if tries.wish.trials else tries.clock.spent_s
 
         total, at = tries.wish.trials or tries.clock.short_s, 0.0
-        with bar("search", total) as progress:
+        with bar("search", total, tries.clock.left) as tries.bar:
             while tries.count < limit and (not tries.count or self._has_time()):
-                progress.advance(position() - at)
+                tries.bar.advance(position() - at)
                 at = position()
-                progress.rename(f"search: {len(tries.rows)} trials, front {self._front_size()}")
                 if not tries.generation(limit, self._has_time):
                     self.notes.append("Every candidate of the space that the predictions allow was tried.")
                     break
@@ -152,45 +151,26 @@ class _Run:
         return len(front_of([row.values for row in self.tries.good]))
 
     def _reserved_s(self) -> float:
-        """Seconds that the packs need with the shortest full training."""
-        return self._needed_s(self.tries.best(_FEWEST_PACKS), 1)
+        """Seconds that the packs need with one of the shortest full trainings."""
+        best = [
+            Final(0, row.number, row.name, self.tries.maker.candidate(row.settings)) for row in self.tries.rows_worth_a_pack(FEWEST_PACKS)
+        ]
+        lengths = Lengths(self.tries)
+        return lengths.needed_s(best, lengths.options()[-2:][0]) / PACKS_SHARE
 
-    def _needed_s(self, candidates: list[Candidate], epochs: int | None) -> float:
-        works = {student_signature(each.plan): self.tries.work(each.plan, self._texts(epochs)) for each in candidates}
-        return self.tries.clock.packs_s(list(works.values()), len(candidates))
-
-    def _texts(self, epochs: int | None) -> int:
-        """That a training of so many epochs reads; None: as the user has it."""
-        rows = len(self.tries.bench.materials.whole.rows("train"))
-        return full_texts(self.tries.maker.space.base, rows) if epochs is None else rows * epochs
-
-    def _finals(self) -> list[Final]:
-        """The best candidates with the longest training that the time allows; at least one."""
-        tries, fewest = self.tries, min(_FEWEST_PACKS, self.tries.wish.packs)
-        left = tries.clock.left_s * _PACKS_SHARE
-        options = pack_options(tries.wish.packs, fewest, self._epochs())
-        rows = tries.best_rows(tries.wish.packs)
-        candidates = [tries.maker.candidate(row.settings) for row in rows]
-        fitting = (option for option in options if self._needed_s(candidates[: option[0]], option[1]) <= left)
-        packs, epochs = next(fitting, options[-1])
-        if epochs is not None:
-            length = "one epoch" if epochs == 1 else f"{epochs} epochs"
-            self.notes.append(f"The time was short, so the packs were trained for {length}: with more minutes they are better.")
-        best = zip(rows[:packs], candidates, strict=False)
-        finals = [Final(number, row.number, row.name, candidate) for number, (row, candidate) in enumerate(best, 1)]
-        return [with_epochs(final, epochs) for final in finals]
-
-    def _epochs(self) -> list[int | None]:
-        """Lengths of a full training, the user's first, then halves of it down to one epoch."""
-        rows = len(self.tries.bench.materials.whole.rows("train"))
-        epochs, lengths = full_texts(self.tries.maker.space.base, rows) // max(1, rows), [None]
-        while epochs > 1:
-            epochs //= 2
-            lengths.append(epochs)
-        return lengths
-
-    def _written(self, finals: list[Final]) -> Front:
+    def _finals(self, lengths: Lengths) -> list[Final]:
+        """The best candidates with the longest training that the time allows, and other files of them where they are too few."""
         tries = self.tries
+        best = [(row, tries.maker.candidate(row.settings)) for row in tries.rows_worth_a_pack(tries.wish.packs)]
+        finals = lengths.chosen([Final(number, row.number, row.name, candidate) for number, (row, candidate) in enumerate(best, 1)])
+        steps = finals[0].candidate.recipe.training.steps
+        if steps != tries.maker.space.base.training.steps:
+            say(f"the time is short: the packs are trained for {steps} steps at most")
+        return finals
+
+    def _written(self) -> Front:
+        tries, lengths = self.tries, Lengths(self.tries)
+        finals = self._finals(lengths)
         builder = Builder(
             self.place / "packs",
             tries.bench.cache,
@@ -200,7 +180,8 @@ class _Run:
             tries.wish.target,
             tries.wish.profile_file,
         )
-        built = built_packs(tries, builder, finals)
+        built = built_packs(tries, builder, finals, lengths)
+        self.notes += _about_time(tries, len(finals), [final for final, *_ in built])
         factors = tries.maker.factors
         points = [point_of(final, manifest, report, factors, builder.command(final.number)) for final, manifest, report in built]
         if builder.silent:
@@ -211,7 +192,11 @@ class _Run:
         return write_pick(self.out, front, tries.wish.pick) if tries.wish.pick else front
 
 
-def pack_options(packs: int, fewest: int, lengths: Sequence[int | None]) -> list[tuple[int, int | None]]:
-    """How many packs and how long a training, what is liked best first. Below the fewest, only with the shortest training."""
-    options = [(count, epochs) for epochs in lengths for count in range(packs, fewest - 1, -1)]
-    return options + [(count, lengths[-1]) for count in range(fewest - 1, 0, -1)]  # fewer packs in time, not five too late
+def _about_time(tries: Tries, wished: int, built: Sequence[Final]) -> Iterator[str]:
+    """What the page says of packs that had little time."""
+    shortened = {final.candidate.recipe.training.steps for final in built} - {tries.maker.space.base.training.steps}
+    if shortened:
+        most = max(steps for steps in shortened if steps is not None)
+        yield f"The time was short, so packs were trained for {most} steps at most: with more minutes they are better."
+    if len(built) < wished:
+        yield f"{len(built)} of {wished} packs were built: the time, or an error that the search has printed, left the others out."

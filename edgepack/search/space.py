@@ -72,11 +72,12 @@ class Dimension:
 
 @dataclass(frozen=True)
 class Space:
-    """The dimensions, in the order in which Recipe has them; `base` is what the user has fixed."""
+    """The dimensions, in the order in which Recipe has them; `base` is what the user has fixed, `wished` what the file of --space names."""
 
     base: Recipe
     teacher: ModelShape
     dimensions: tuple[Dimension, ...]
+    wished: frozenset[str] = frozenset()
 
     def suggested(self, trial: "BaseTrial") -> dict[str, Any]:
         """A value for each dimension that matters beside those before it."""
@@ -162,7 +163,7 @@ def space_of(recipe: Recipe, profile: Profile, teacher: ModelShape, narrowed: Ma
             "the space of the search is empty: every setting that could vary is fixed or has one value only",
             "leave flags out, or list more values in the file of --space",
         )
-    return Space(recipe, teacher, tuple(dimensions))
+    return Space(recipe, teacher, tuple(dimensions), frozenset(narrowed))
 
 
 def _says_something(dimension: Dimension) -> bool:

@@ -57,6 +57,8 @@ def _tried(row: Row, tries: Tries) -> Tried:
         longer_drop=longer.score_drop if longer else None,
         seconds=row.outcome.seconds,
         failure=row.outcome.failure,
+        steps=row.outcome.steps,
+        texts=row.outcome.texts,
         **{name: round(value, 3) for name, value in row.costs.items()},
     )
 

@@ -1,6 +1,7 @@
 """A trial: a candidate that is trained for a short time and judged on rows of the dev split, through the stages of a build."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import hushed
 from edgepack.core.records import Frozen
+from edgepack.pack.manifest import StageRecord
 from edgepack.pipeline.build import through_steps
 from edgepack.pipeline.state import BuildState, TrainedModel
 from edgepack.plan.plan import make_plan
@@ -21,7 +23,8 @@ class Outcome(Frozen):
     """What a trial says. score_drop: points lost against the teacher on the same rows; low and high: the score's 95 % interval.
 
     file_mb: of the file that was written. seconds: that the trial took here; a stage from the cache takes none. failure: why there is
-    no score. lost: the machines ended, which need not be the candidate's doing.
+    no score. lost: the machines ended, which need not be the candidate's doing. steps, texts: of its trainings, and the different texts
+    that they read; 0 where nothing was trained. training_s: of the trainings, now or when the cache got them; teacher_s: of the teacher.
     """
 
     score: float | None = None
@@ -34,6 +37,10 @@ class Outcome(Frozen):
     seconds: float
     failure: str | None = None
     lost: bool = False
+    steps: int = 0
+    texts: int = 0
+    training_s: float = 0.0
+    teacher_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,9 @@ class Bench:
             file_mb=_file_mb(state.plan.coding is not None, row.details, row.file_mb, state.plan.predictions),
             params=row.params,
             seconds=round(time.monotonic() - started, 2),
+            training_s=training_s_of(state.ladder),
+            teacher_s=state.ladder[0].seconds,
+            **trained_on(state.ladder),
         )
 
     def _through(self, whole: Recipe, rung: Rung) -> BuildState:
@@ -70,6 +80,20 @@ class Bench:
         pieces = len(material.vocabulary_cut.order) if recipe.cuts_vocabulary else None
         plan = make_plan(self.profile, recipe, material.source.shape(material.task.name), pieces)
         return through_steps(BuildState(material.source, material, plan, self.profile, self.cache, TrainedModel(material.source)))
+
+
+def trained_on(ladder: Sequence[StageRecord]) -> dict[str, int]:
+    """Steps of all trainings of a ladder, and how many texts the largest of them read."""
+    trainings = [row.details for row in ladder if row.stage == "distill"]
+    return {
+        "steps": sum(int(each.get("steps", 0)) for each in trainings),
+        "texts": max((int(each.get("texts", 0)) for each in trainings), default=0),
+    }
+
+
+def training_s_of(ladder: Sequence[StageRecord]) -> float:
+    """Seconds of the trainings of a ladder, now or when the cache got them."""
+    return round(sum(row.seconds for row in ladder if row.stage == "distill"), 2)
 
 
 def _file_mb(is_coded: bool, details: dict[str, Any], file_mb: float, prediction: Prediction) -> float:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from edgepack.core.errors import EdgepackError
-from edgepack.core.progress import say
+from edgepack.core.progress import Bar, say
 from edgepack.plan.plan import Plan
-from edgepack.search.candidates import Candidate, Factors, Maker
-from edgepack.search.clock import Clock
+from edgepack.search.candidates import Factors, Maker
+from edgepack.search.clock import Clock, Spent
 from edgepack.search.drawing import Drawing
 from edgepack.search.pareto import ranked
 from edgepack.search.pool import Pool
@@ -37,6 +37,7 @@ class Tries:
     rows: list[Row] = field(default_factory=list)
     longer: dict[int, Outcome] = field(default_factory=dict)
     losses: dict[int, int] = field(default_factory=dict)
+    bar: Bar | None = field(default=None)  # that shows which trial runs
 
     def __post_init__(self) -> None:
         noted = self.study.noted(self._noted_as)
@@ -99,26 +100,29 @@ class Tries:
         for row in self.best_rows(max(2, self.count // _FACTOR), by_short=True):
             if row.number not in self.longer:
                 work = self.work(self.maker.candidate(row.settings).plan, self.rungs[1].texts)
-                spent_s += self.clock.training_s(work) + self.clock.overhead_s
+                spent_s += self.clock.training_s(work) + self.clock.rest_s
                 if spent_s > free_s * _LONGER_SHARE:
                     break
                 rows.append(row)
         tasks = [(self.maker.candidate(row.settings).recipe, self.rungs[1]) for row in rows]
-        for index, outcome in self.pool.outcomes(tasks):
+        self._name([row.number for row in rows], 0, "longer trial")
+        for done, (index, outcome) in enumerate(self.pool.outcomes(tasks, lambda: self.clock.left_s > reserved_s), 1):
+            self._name([row.number for row in rows], done, "longer trial")
             if outcome.lost:  # a search that goes on trains it
                 continue
             self.longer[rows[index].number] = outcome
             self.study.note("longer", {str(number): each.as_json() for number, each in self.longer.items()})
+            say(f"trial {rows[index].number + 1}, trained longer: {_result(outcome)}, {outcome.seconds:.0f} s")
         self._set_clock()
 
     def siblings(self, most: int, reserved_s: float = 0.0) -> None:
         """Other files of the best students: they need no training, so they are judged at once. reserved_s: see second_rung."""
         left = most - sum(row.kind == "sibling" for row in self.rows)
-        if self.clock.minutes is not None and self.clock.overhead_s:
+        if self.clock.minutes is not None and self.clock.rest_s:
             free_s = max(0.0, self.clock.left_s - reserved_s)
-            left = min(left, int(free_s * _SIBLINGS_SHARE / self.clock.overhead_s))
+            left = min(left, int(free_s * _SIBLINGS_SHARE / self.clock.rest_s))
         asked = self.drawing.siblings(self.rows, self.best_rows(most, with_siblings=False))
-        self._run(list(islice(asked, max(0, left))))
+        self._run(list(islice(asked, max(0, left))), lambda: self.clock.left_s > reserved_s)
 
     def best_rows(self, count: int, by_short: bool = False, with_siblings: bool = True) -> list[Row]:
         """The trials that span the largest hypervolume together. A longer training says more than a short one, unless `by_short`."""
@@ -127,8 +131,10 @@ class Tries:
         points = [row.values if by_short else (self._drop(row), *row.values[1:]) for row in good]
         return [good[index] for index in ranked(points, self.reference, count)]
 
-    def best(self, count: int) -> list[Candidate]:
-        return [self.maker.candidate(row.settings) for row in self.best_rows(count)]
+    def rows_worth_a_pack(self, count: int) -> list[Row]:
+        """The best ones without those that are worth nothing, unless all are."""
+        worth = [row for row in self.best_rows(len(self.rows)) if self._drop(row) < WORST_DROP]
+        return (worth or self.best_rows(count))[:count]
 
     def work(self, plan: Plan, texts: float) -> float:
         """Of a training: texts times the weights that multiply."""
@@ -144,8 +150,11 @@ class Tries:
 
     def _run(self, asked: Sequence[Asked], has_time: Callable[[], bool] = lambda: True) -> None:
         """Where the time is up, nothing more begins; what runs is recorded still. A trial whose machines ended waits for the next call."""
-        lost = {}
-        for index, outcome in self.pool.outcomes([(each.candidate.recipe, self.rungs[0]) for each in asked], has_time):
+        lost, numbers = {}, [each.number for each in asked]
+        self._name(numbers, 0)
+        outcomes = self.pool.outcomes([(each.candidate.recipe, self.rungs[0]) for each in asked], has_time)
+        for done, (index, outcome) in enumerate(outcomes, 1):
+            self._name(numbers, done)
             if outcome.lost:
                 lost[index] = outcome
             else:
@@ -164,14 +173,26 @@ class Tries:
                 again = "when the same command is started again" if asked[index].kind == "sibling" else "with the next trials"
                 say(f"trial {number + 1} is not finished: the machines that ran it ended. It runs again {again}")
 
+    def _name(self, numbers: Sequence[int], done: int, kind: str = "short trial") -> None:
+        """Says which trial runs, after `done` of these."""
+        if self.bar is None or done >= len(numbers):
+            return
+        workers = min(self.wish.workers, len(numbers) - done)
+        self.bar.rename(f"{kind} {numbers[done] + 1}" if workers == 1 else f"{workers} {kind}s at once, the first is {numbers[done] + 1}")
+
     def _record(self, asked: Asked, outcome: Outcome) -> None:
+        wished = self.rungs[0].texts // self.maker.space.base.training.batch_rows
+        if outcome.steps * 2 < wished and self.rungs[0].minutes and outcome.training_s > self.rungs[0].minutes * 30 and self.good:
+            # What it scores says how busy the machine was: a sampler would learn to avoid such students.
+            told = f"its time ended after {outcome.steps} of {wished} steps, which is too early to judge it"
+            outcome = outcome.model_copy(update={"failure": told, "score": None, "score_drop": None})
         costs = record(self.study, asked, outcome)
         self._read()
-        lost = f"{outcome.score_drop:+.2f} points lost" if outcome.score_drop is not None else outcome.failure or "no score on this data"
         shape = f"{asked.candidate.plan.student.name()} in {asked.candidate.plan.precision}"
         written = "predicted" if outcome.file_mb is None else "written"
         figures = f"{costs['latency_ms']:.1f} ms predicted, {costs['file_mb']:.1f} MB {written}" if outcome.failure is None else ""
-        say(f"trial {asked.number + 1}: {shape}, {lost}, {figures}, {outcome.seconds:.0f} s")
+        trained = f"{outcome.steps} steps on {outcome.texts} texts" if outcome.steps else "not trained"
+        say(f"trial {asked.number + 1}: {shape}, {_result(outcome)}, {trained}, {figures}, {outcome.seconds:.0f} s")
 
     def _read(self) -> None:
         """The rows of what the study holds."""
@@ -184,8 +205,24 @@ class Tries:
         A sibling finds its student trained already, and a failed trial ended early: neither says how long one takes.
         """
         trained = [row for row in self.good if row.kind != "sibling"]
-        plans = {row.number: self.maker.candidate(row.settings).plan for row in trained}
-        texts = 0 if self.wish.shared_training else self.rungs[0].texts
-        self.clock.short = [(self.work(plans[row.number], texts), row.outcome.seconds) for row in trained]
-        longer = [(number, outcome) for number, outcome in self.longer.items() if number in plans and len(self.rungs) > 1]
-        self.clock.short = [(self.work(plans[number], self.rungs[1].texts), each.seconds) for number, each in longer] + self.clock.short
+        outcomes = [(row, row.outcome, self.rungs[0]) for row in trained]
+        outcomes = [(row, self.longer[row.number], self.rungs[-1]) for row in trained if row.number in self.longer] + outcomes
+        self.clock.trials = [self._spent(row, outcome, rung) for row, outcome, rung in outcomes if outcome.failure is None]
+        self.clock.teacher_s = max((self._whole_teacher_s(outcome, rung) for _, outcome, rung in outcomes), default=0.0)
+
+    def _spent(self, row: Row, outcome: Outcome, rung: Rung) -> Spent:
+        """Where the cache had the training, it took none of the trial's seconds."""
+        plan = self.maker.candidate(row.settings).plan
+        is_part = self.wish.shared_training and rung.index == 0
+        texts = 0 if is_part else outcome.steps * self.maker.space.base.training.batch_rows
+        rest_s = outcome.seconds - outcome.training_s
+        return Spent(self.work(plan, texts), 0.0 if is_part else outcome.training_s, outcome.seconds if is_part or rest_s < 0 else rest_s)
+
+    def _whole_teacher_s(self, outcome: Outcome, rung: Rung) -> float:
+        """What asking the teacher about all rows takes, by what it took for the rung's."""
+        whole = self.bench.materials.whole
+        return outcome.teacher_s * (len(whole.rows("train")) + len(whole.rows("test"))) / max(1, rung.rows + rung.judge_rows)
+
+
+def _result(outcome: Outcome) -> str:
+    return f"{outcome.score_drop:+.2f} points lost" if outcome.score_drop is not None else outcome.failure or "no score on this data"

@@ -18,10 +18,11 @@ from edgepack.compress.distillation import distill
 from edgepack.compress.need import Lesson, distance_judge, fitting_rate, lessons
 from edgepack.compress.stretching import special_tokens_of, stretched
 from edgepack.compress.student_init import make_student
+from edgepack.core.deadline import TimeIsUp, deadline
 from edgepack.core.errors import EdgepackError
 from edgepack.model.best_checkpoint import is_best_intact, keep_best, load_best
 from edgepack.model.checkpoint import load_checkpoint
-from edgepack.model.course import RANGE, Course, best_rate, most_steps
+from edgepack.model.course import RANGE, SHORT_RATE, Course, best_rate, most_steps
 from edgepack.model.evaluation import run_model
 from edgepack.model.material import gather
 from edgepack.model.quality import judge_outputs
@@ -331,6 +332,23 @@ def test_the_time_that_a_teacher_takes_to_answer_is_a_part_of_the_minutes(materi
     finally:
         hook.remove()
     assert ends and ends[-1] - ends[0] < 2
+
+
+def test_a_training_ends_after_the_steps_that_are_stated(material, tmp_path):
+    whole = context(material, tmp_path, 300)
+    distill(load_checkpoint(material.source), step(steps=12, share=1.0), whole)
+    assert whole.details["steps"] <= 12 and whole.details["learning_rate"] == SHORT_RATE, "it is too short for a test of rates"
+    whole = context(material, tmp_path / "epochs", 300)
+    distill(load_checkpoint(material.source), step(steps=12, epochs=50, learning_rate=1e-3), whole)
+    assert whole.details["steps"] == 12
+
+
+def test_a_training_whose_time_is_up_is_given_up_and_goes_on_later(material, tmp_path):
+    whole = context(material, tmp_path, 300)
+    with pytest.raises(TimeIsUp), deadline(time.monotonic()):
+        distill(load_checkpoint(material.source), step(epochs=2, learning_rate=1e-3), whole)
+    distill(load_checkpoint(material.source), step(epochs=2, learning_rate=1e-3), whole)
+    assert whole.details["steps"] > 0
 
 
 def test_minutes_without_epochs_are_kept(material, tmp_path):

@@ -14,6 +14,7 @@ from edgepack.plan.profile import load_profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.recipe_file import profile_of
 from edgepack.search.candidates import Factors
+from edgepack.search.clock import Clock
 from edgepack.search.finals import Builder, Final, remove_stale
 from edgepack.search.packs import built_packs
 from edgepack.search.place import write_pick
@@ -34,7 +35,7 @@ def test_a_damaged_pack_that_waits_is_removed_so_that_it_is_built_again(tmp_path
 def test_where_no_pack_can_be_built_an_error_says_why(tmp_path):
     builder = Builder(tmp_path / "packs", tmp_path / "cache", PI, tmp_path / "out", QUICK, None)
     candidate = SimpleNamespace(recipe=Recipe(model=str(tmp_path / "nowhere"), format="onnx"))
-    tries = SimpleNamespace(maker=SimpleNamespace(factors=Factors()))
+    tries = SimpleNamespace(maker=SimpleNamespace(factors=Factors()), clock=Clock(None))
     with pytest.raises(EdgepackError, match="no pack of the front can be built"):
         built_packs(tries, builder, [Final(1, 0, "", candidate)])
 

@@ -17,10 +17,10 @@ from edgepack.plan.profile import load_profile
 from edgepack.search import pool as pools
 from edgepack.search.candidates import Maker
 from edgepack.search.clock import Clock
+from edgepack.search.lengths import pack_options
 from edgepack.search.pool import Here, Processes
 from edgepack.search.rows import Asked
 from edgepack.search.rungs import materials_of, rungs_of
-from edgepack.search.search import pack_options
 from edgepack.search.space import Dimension, Space
 from edgepack.search.study import open_study, quiet_optuna
 from edgepack.search.trials import Bench, Outcome
@@ -103,7 +103,7 @@ def test_siblings_and_failures_do_not_say_how_long_a_training_takes(tries):
     tries._record(asked(tries, 0, "first", 0.0), Outcome(score=0.9, score_drop=1.0, seconds=8.0))
     tries._record(asked(tries, 1, "first", 0.25), Outcome(seconds=0.1, failure="no such thing"))
     tries._record(asked(tries, 2, "sibling", 0.5), Outcome(score=0.9, score_drop=1.0, seconds=0.5))
-    assert [seconds for _, seconds in tries.clock.short] == [8.0]
+    assert [each.rest_s for each in tries.clock.trials] == [8.0]
 
 
 def test_what_the_packs_need_is_not_given_to_longer_trials_and_siblings(tries):
