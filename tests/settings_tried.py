@@ -51,7 +51,7 @@ SETTINGS = {
     "budget.load_ms": (50000.0, None),
     "budget.score_drop": (7.0, "quantize"),  # the gate chooses by it
     "training.epochs": (7, "distill"),
-    "training.steps": (7, "distill"),
+    "training.training_steps": (7, "distill"),
     "training.batch_rows": (7, "distill"),
     "training.learning_rate": (7e-4, "distill"),
     "training.temperature": (7.0, "distill"),

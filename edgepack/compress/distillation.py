@@ -68,9 +68,9 @@ def _trained_by_need(student: nn.Module, step: Distill, context: StageContext, l
     count = len(whole.features)
     judge = distance_judge(loss, lesson.dev, targets[count:]) if lesson.dev else None
     most = most_steps(count, step.batch_rows, step.share)
-    course = Course(most if step.steps is None else min(most, step.steps))
+    course = Course(most if step.training_steps is None else min(most, step.training_steps))
     settings, seconds = _settings(step), lesson.seconds
-    if step.learning_rate is None and step.steps is not None and step.steps < _LEAST_TESTED:
+    if step.learning_rate is None and step.training_steps is not None and step.training_steps < _LEAST_TESTED:
         settings = settings.model_copy(update={"learning_rate": SHORT_RATE})
     elif step.learning_rate is None and judge is not None:
         rate, tested_seconds = fitting_rate(student, step.batch_rows, loss, Lesson(whole.features, targets[:count], judge), context)

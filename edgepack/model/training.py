@@ -78,7 +78,7 @@ def train_counted(  # noqa: PLR0913, PLR0917
     batch_rows = min(settings.batch_rows, len(features))
     epochs = -(-course.most // (len(features) // batch_rows)) if course else _PLAIN_EPOCHS if settings.epochs is None else settings.epochs
     order = batch_order([len(item.ids) for item in features], settings.batch_rows, epochs, seed)
-    limits = [limit for limit in (course and course.most, settings.steps) if limit]
+    limits = [limit for limit in (course and course.most, settings.training_steps) if limit]
     order = order[: min(limits) * batch_rows] if limits else order
     steps = len(order) // batch_rows
     if batch_rows % world_size():

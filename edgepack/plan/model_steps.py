@@ -106,7 +106,9 @@ def _lengths(training: Training, recoveries: int) -> list[dict[str, Any]]:
     """Epochs and steps shared out: at least one each, the last takes what is left over. Where no epochs are stated, equal shares."""
     if not recoveries:
         return []
-    stated = {name: _shared_out(total, recoveries) for name in ("epochs", "steps") if (total := getattr(training, name)) is not None}
+    stated = {
+        name: _shared_out(total, recoveries) for name in ("epochs", "training_steps") if (total := getattr(training, name)) is not None
+    }
     share = {} if "epochs" in stated else {"share": round(1 / recoveries, 6)}
     return [share | {name: counts[index] for name, counts in stated.items()} for index in range(recoveries)]
 

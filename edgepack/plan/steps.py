@@ -91,7 +91,7 @@ class Distill(Frozen):
     layers: int
     hidden: int
     epochs: int | None = None  # None: as many steps as progress on the dev split needs
-    steps: int | None = None  # at most
+    training_steps: int | None = None  # at most
     batch_rows: int
     learning_rate: float | None = None  # None: found by a short test
     temperature: float

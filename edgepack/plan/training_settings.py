@@ -24,7 +24,7 @@ class Training(Stated):
             unset="as many steps as progress on the dev split needs",
         ),
     ] = None
-    steps: Annotated[
+    training_steps: Annotated[
         Count | None,
         Setting("Stop the distillation after this many steps.", STUDENT, unset="no limit"),
     ] = None

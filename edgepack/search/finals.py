@@ -182,7 +182,7 @@ def with_steps(final: Final, steps: int | None) -> Final:
     recipe: Recipe = final.candidate.recipe
     if not any(step.verb == "distill" for step in final.candidate.plan.steps):
         return final
-    training = recipe.training.model_copy(update={"steps": steps})
+    training = recipe.training.model_copy(update={"training_steps": steps})
     return replace(final, candidate=replace(final.candidate, recipe=recipe.model_copy(update={"training": training})))
 
 

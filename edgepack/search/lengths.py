@@ -27,9 +27,9 @@ class Lengths:
         """Steps of a full training at most: the user's wish first, then halves of it down to a short trial's."""
         base, rung = self.tries.maker.space.base, self.tries.rungs[0]
         most = full_texts(base, len(self.tries.bench.materials.whole.rows("train"))) // base.training.batch_rows
-        if base.training.steps is not None:
-            most = min(most, base.training.steps)
-        steps, lengths = most, [base.training.steps]
+        if base.training.training_steps is not None:
+            most = min(most, base.training.training_steps)
+        steps, lengths = most, [base.training.training_steps]
         while steps // 2 >= max(1, rung.texts // base.training.batch_rows):
             steps //= 2
             lengths.append(steps)
@@ -60,14 +60,14 @@ class Lengths:
 
     def began(self, final: Final) -> None:
         """Its student is trained now: other files of it keep the length."""
-        self.steps.setdefault(student_of(final), final.candidate.recipe.training.steps)
+        self.steps.setdefault(student_of(final), final.candidate.recipe.training.training_steps)
 
     def is_trained(self, final: Final) -> bool:
         """Whether a pack of the same student was built."""
         return student_of(final) in self.steps
 
     def _sized(self, final: Final, steps: int | None) -> Final:
-        wished = [each for each in (steps, final.candidate.recipe.training.steps) if each is not None]
+        wished = [each for each in (steps, final.candidate.recipe.training.training_steps) if each is not None]
         return with_steps(final, self.steps.get(student_of(final), min(wished, default=None)))
 
     def _fits(self, finals: Sequence[Final], steps: int | None) -> bool:

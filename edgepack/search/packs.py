@@ -86,6 +86,6 @@ def _corrected(tries: Tries, built: Sequence[Built], waiting: list[Final], ready
             candidate = tries.maker.candidate(row.settings)
             if candidate.is_allowed:
                 other = replace(final, trial=row.number, name=row.name, candidate=candidate)
-                remaining.append(with_steps(other, final.candidate.recipe.training.steps))
+                remaining.append(with_steps(other, final.candidate.recipe.training.training_steps))
                 break
     return remaining

@@ -163,8 +163,8 @@ class _Run:
         tries = self.tries
         best = [(row, tries.maker.candidate(row.settings)) for row in tries.rows_worth_a_pack(tries.wish.packs)]
         finals = lengths.chosen([Final(number, row.number, row.name, candidate) for number, (row, candidate) in enumerate(best, 1)])
-        steps = finals[0].candidate.recipe.training.steps
-        if steps != tries.maker.space.base.training.steps:
+        steps = finals[0].candidate.recipe.training.training_steps
+        if steps != tries.maker.space.base.training.training_steps:
             say(f"the time is short: the packs are trained for {steps} steps at most")
         return finals
 
@@ -194,7 +194,7 @@ class _Run:
 
 def _about_time(tries: Tries, wished: int, built: Sequence[Final]) -> Iterator[str]:
     """What the page says of packs that had little time."""
-    shortened = {final.candidate.recipe.training.steps for final in built} - {tries.maker.space.base.training.steps}
+    shortened = {final.candidate.recipe.training.training_steps for final in built} - {tries.maker.space.base.training.training_steps}
     if shortened:
         most = max(steps for steps in shortened if steps is not None)
         yield f"The time was short, so packs were trained for {most} steps at most: with more minutes they are better."

@@ -336,10 +336,10 @@ def test_the_time_that_a_teacher_takes_to_answer_is_a_part_of_the_minutes(materi
 
 def test_a_training_ends_after_the_steps_that_are_stated(material, tmp_path):
     whole = context(material, tmp_path, 300)
-    distill(load_checkpoint(material.source), step(steps=12, share=1.0), whole)
+    distill(load_checkpoint(material.source), step(training_steps=12, share=1.0), whole)
     assert whole.details["steps"] <= 12 and whole.details["learning_rate"] == SHORT_RATE, "it is too short for a test of rates"
     whole = context(material, tmp_path / "epochs", 300)
-    distill(load_checkpoint(material.source), step(steps=12, epochs=50, learning_rate=1e-3), whole)
+    distill(load_checkpoint(material.source), step(training_steps=12, epochs=50, learning_rate=1e-3), whole)
     assert whole.details["steps"] == 12
 
 

@@ -50,7 +50,7 @@ def with_left(lengths, seconds, step_s=1.0):
 
 
 def steps_of(finals):
-    return [final.candidate.recipe.training.steps for final in finals]
+    return [final.candidate.recipe.training.training_steps for final in finals]
 
 
 def test_with_time_enough_all_are_trained_as_long_as_they_need(lengths):
@@ -98,7 +98,7 @@ def test_the_first_pack_is_built_however_late_it_is(lengths):
 
 def test_a_users_own_steps_are_the_most(lengths):
     base = lengths.tries.maker.space.base
-    training = base.training.model_copy(update={"steps": 20})
+    training = base.training.model_copy(update={"training_steps": 20})
     lengths.tries.maker = replace(
         lengths.tries.maker, space=replace(lengths.tries.maker.space, base=base.model_copy(update={"training": training}))
     )
