@@ -35,7 +35,7 @@ class Lengths:
             lengths.append(steps)
         return lengths
 
-    def chosen(self, finals: Sequence[Final]) -> list[Final]:
+    def selection(self, finals: Sequence[Final]) -> list[Final]:
         """As many of the finals, trained as long, as there is time for: not under the fewest, as long as other files can fill up."""
         sizes = pack_options(len(finals), min(self.fewest, len(finals)), self.options())
         count, steps = next(((count, steps) for count, steps in sizes if self._fits(finals[:count], steps)), sizes[-1])
@@ -52,11 +52,11 @@ class Lengths:
         sizes = pack_options(len(waiting), fewest, self.options())
         nothing = (0 if built else 1, self.options()[-1])
         count, steps = next(((count, steps) for count, steps in sizes if self._fits(waiting[:count], steps)), nothing)
-        kept = list(waiting[:count])
-        lacking = max(0, self.fewest - len(built) - len(kept))
-        kept += [final for final in waiting[count:] if self.is_trained(final)][:lacking]
-        kept += self._other_files(built, kept) if built else []
-        return [self._sized(final, steps) for final in kept]
+        staying = list(waiting[:count])
+        lacking = max(0, self.fewest - len(built) - len(staying))
+        staying += [final for final in waiting[count:] if self.is_trained(final)][:lacking]
+        staying += self._other_files(built, staying) if built else []
+        return [self._sized(final, steps) for final in staying]
 
     def began(self, final: Final) -> None:
         """Its student is trained now: other files of it keep the length."""

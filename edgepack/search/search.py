@@ -162,7 +162,7 @@ class _Run:
         """The best candidates with the longest training that the time allows, and other files of them where they are too few."""
         tries = self.tries
         best = [(row, tries.maker.candidate(row.settings)) for row in tries.rows_worth_a_pack(tries.wish.packs)]
-        finals = lengths.chosen([Final(number, row.number, row.name, candidate) for number, (row, candidate) in enumerate(best, 1)])
+        finals = lengths.selection([Final(number, row.number, row.name, candidate) for number, (row, candidate) in enumerate(best, 1)])
         steps = finals[0].candidate.recipe.training.training_steps
         if steps != tries.maker.space.base.training.training_steps:
             say(f"the time is short: the packs are trained for {steps} steps at most")

@@ -184,8 +184,8 @@ class Tries:
         wished = self.rungs[0].texts // self.maker.space.base.training.batch_rows
         if outcome.steps * 2 < wished and self.rungs[0].minutes and outcome.training_s > self.rungs[0].minutes * 30 and self.good:
             # What it scores says how busy the machine was: a sampler would learn to avoid such students.
-            told = f"its time ended after {outcome.steps} of {wished} steps, which is too early to judge it"
-            outcome = outcome.model_copy(update={"failure": told, "score": None, "score_drop": None})
+            failure = f"its time ended after {outcome.steps} of {wished} steps, which is too early to judge it"
+            outcome = outcome.model_copy(update={"failure": failure, "score": None, "score_drop": None})
         costs = record(self.study, asked, outcome)
         self._read()
         shape = f"{asked.candidate.plan.student.name()} in {asked.candidate.plan.precision}"

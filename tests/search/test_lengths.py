@@ -54,19 +54,19 @@ def steps_of(finals):
 
 
 def test_with_time_enough_all_are_trained_as_long_as_they_need(lengths):
-    assert steps_of(with_left(lengths, 1e6).chosen(finals_of(lengths))) == [None] * 6
+    assert steps_of(with_left(lengths, 1e6).selection(finals_of(lengths))) == [None] * 6
 
 
 def test_where_the_time_is_short_trainings_are_halved_and_five_packs_stay(lengths):
     most, half = (full := lengths.options())[0], full[1]
     assert most is None
-    finals = with_left(lengths, half * 5 / 0.9 + 1).chosen(finals_of(lengths))
+    finals = with_left(lengths, half * 5 / 0.9 + 1).selection(finals_of(lengths))
     assert steps_of(finals) == [half] * 5
 
 
 def test_where_there_is_time_for_one_student_its_other_files_fill_up_to_five(lengths):
     shortest = lengths.options()[-1]
-    finals = with_left(lengths, shortest / 0.9 + 1).chosen(finals_of(lengths))
+    finals = with_left(lengths, shortest / 0.9 + 1).selection(finals_of(lengths))
     assert len(finals) == 5 and len({final.number for final in finals}) == 5
     assert len({final.candidate.signature for final in finals}) == 5
     assert {final.candidate.plan.student.name() for final in finals} == {finals[0].candidate.plan.student.name()}
@@ -76,7 +76,7 @@ def test_where_there_is_time_for_one_student_its_other_files_fill_up_to_five(len
 def test_what_the_user_fixed_or_narrowed_is_no_other_file(lengths):
     space = replace(lengths.tries.maker.space, wished=frozenset({"embedding_bits", "bits", "codec", "precision"}))
     lengths.tries.maker = replace(lengths.tries.maker, space=space)
-    assert len(with_left(lengths, lengths.options()[-1] / 0.9 + 1).chosen(finals_of(lengths))) == 1
+    assert len(with_left(lengths, lengths.options()[-1] / 0.9 + 1).selection(finals_of(lengths))) == 1
 
 
 def test_packs_that_wait_are_shortened_or_give_way_to_other_files_where_the_time_became_short(lengths):
