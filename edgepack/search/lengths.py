@@ -14,10 +14,15 @@ PACKS_SHARE = 0.9  # of the time that is left goes to the packs; the rest to the
 
 @dataclass
 class Lengths:
-    """steps: of the students that were trained already, by their signatures: another file of one keeps its length."""
+    """steps: of the students that were trained already, by their signatures: another file of one keeps its length.
+
+    begun: signatures of packs whose building has begun. spare: finals that there was no time for at first.
+    """
 
     tries: Tries
     steps: dict[str, int | None] = field(default_factory=dict)
+    begun: set[str] = field(default_factory=set)
+    spare: list[Final] = field(default_factory=list)
 
     @property
     def fewest(self) -> int:
@@ -39,14 +44,16 @@ class Lengths:
         """As many of the finals, trained as long, as there is time for: not under the fewest, as long as other files can fill up."""
         sizes = pack_options(len(finals), min(self.fewest, len(finals)), self.options())
         count, steps = next(((count, steps) for count, steps in sizes if self._fits(finals[:count], steps)), sizes[-1])
+        self.spare = list(finals[count:])
         return [with_steps(final, steps) for final in [*finals[:count], *self._other_files(finals[:count], ())]]
 
     def again(self, waiting: Sequence[Final], built: Sequence[Final]) -> list[Final]:
         """The finals that wait, shortened where the time has become short. Those for which even that is too long are left out.
 
-        The first one is always built, and other files of what is built fill up to the fewest: they take seconds.
+        The first one is always built, and other files of what is built fill up to the fewest: they take seconds. Where all goes faster
+        than it was expected to, more packs join.
         """
-        if self.tries.clock.minutes is None or not waiting:
+        if self.tries.clock.minutes is None:
             return list(waiting)
         fewest = max(0 if built else 1, min(self.fewest - len(built), len(waiting)))
         sizes = pack_options(len(waiting), fewest, self.options())
@@ -55,10 +62,18 @@ class Lengths:
         staying = list(waiting[:count])
         lacking = max(0, self.fewest - len(built) - len(staying))
         staying += [final for final in waiting[count:] if self.is_trained(final)][:lacking]
+        if built and len(staying) == len(waiting):
+            least = built[0].candidate.recipe.training.training_steps
+            while self.spare and self._fits([*staying, self.spare[0]], least):
+                staying.append(with_steps(self.spare.pop(0), least))
         staying += self._other_files(built, staying) if built else []
         return [self._sized(final, steps) for final in staying]
 
-    def began(self, final: Final) -> None:
+    def begins(self, final: Final) -> None:
+        """Its building begins: no other file of its kind takes its place, should it fail."""
+        self.begun.add(final.candidate.signature)
+
+    def ends(self, final: Final) -> None:
         """Its student is trained now: other files of it keep the length."""
         self.steps.setdefault(student_of(final), final.candidate.recipe.training.training_steps)
 
@@ -85,7 +100,7 @@ class Lengths:
     def _other_files(self, students: Sequence[Final], others: Sequence[Final]) -> list[Final]:
         """Other files of these students, as many as the fewest packs lack: they need no training of their own."""
         finals = [*students, *others]
-        known = {final.candidate.signature for final in finals}
+        known = {final.candidate.signature for final in finals} | self.begun
         added: list[Final] = []
         for final in students:
             for candidate in self.tries.drawing.more_files(final.candidate.settings):
@@ -93,8 +108,8 @@ class Lengths:
                     return added
                 if candidate.signature not in known:
                     known.add(candidate.signature)
-                    name = f"another file of the student of pack {final.number}"
-                    number = max(each.number for each in (*finals, *added)) + 1
+                    name = f"another file of the student of trial {final.trial + 1}"
+                    number = max(each.number for each in (*finals, *added, *self.spare)) + 1
                     added.append(replace(final, number=number, name=name, candidate=candidate))
         return added
 

@@ -30,14 +30,16 @@ def built_packs(tries: Tries, builder: Builder, finals: Sequence[Final], lengths
     with bar("build the front", len(finals), tries.clock.left) as progress:
         while waiting := lengths.again(waiting, [final for final, *_ in built]) if lengths else waiting:
             final = waiting.pop(0)
-            progress.rename(f"build pack {final.number} of {len(finals)}")
+            progress.rename(f"build pack {len(built) + 1} of {len(built) + 1 + len(waiting)}")
+            if lengths:
+                lengths.begins(final)
             try:
                 built.append(_timed(tries, builder, final, lengths, has_end=bool(built)))
             except TimeIsUp:
-                say(f"pack {final.number} is left out: its training would last longer than the search")
+                say(f"the pack of trial {final.trial + 1} is left out: its training would last longer than the search")
             except EdgepackError as error:
                 reasons.append(error)
-                say(f"pack {final.number} cannot be built: {error.problem}\n  fix: {error.fix}")
+                say(f"the pack of trial {final.trial + 1} cannot be built: {error.problem}\n  fix: {error.fix}")
             waiting = _corrected(tries, built, waiting, ready)
             progress.advance()
     if not built:
@@ -56,9 +58,10 @@ def _timed(tries: Tries, builder: Builder, final: Final, lengths: Lengths | None
         work = tries.work(final.candidate.plan, trained["steps"] * final.candidate.recipe.training.batch_rows)
         tries.clock.took(work, training_s if is_new and training_s < seconds else 0.0, seconds)
     if lengths is not None:
-        lengths.began(final)
+        lengths.ends(final)
     length = f"{trained['steps']} steps on {trained['texts']} texts, " if trained["steps"] else ""
-    say(f"pack {final.number}: {final.candidate.plan.student.name()} in {final.candidate.plan.precision}, {length}{seconds:.0f} s")
+    shape = f"{final.candidate.plan.student.name()} in {final.candidate.plan.precision}"
+    say(f"pack of trial {final.trial + 1}: {shape}, {length}{seconds:.0f} s")
     return final, manifest, report
 
 

@@ -1,7 +1,7 @@
 """search(): the whole way from a recipe and a profile to a front of packs and its page."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgepack.core.cache import cache_folder
@@ -180,7 +180,8 @@ class _Run:
             tries.wish.target,
             tries.wish.profile_file,
         )
-        built = built_packs(tries, builder, finals, lengths)
+        packs = built_packs(tries, builder, finals, lengths)
+        built = [(replace(final, number=number), manifest, report) for number, (final, manifest, report) in enumerate(packs, 1)]
         self.notes += _about_time(tries, len(finals), [final for final, *_ in built])
         factors = tries.maker.factors
         points = [point_of(final, manifest, report, factors, builder.command(final.number)) for final, manifest, report in built]

@@ -82,7 +82,8 @@ def test_what_the_user_fixed_or_narrowed_is_no_other_file(lengths):
 def test_packs_that_wait_are_shortened_or_give_way_to_other_files_where_the_time_became_short(lengths):
     finals = finals_of(lengths)
     built = with_left(lengths, 1e6).again(finals, [])[:1]
-    lengths.began(built[0])
+    lengths.begins(built[0])
+    lengths.ends(built[0])
     shortest = lengths.options()[-1]
     waiting = with_left(lengths, 4 * shortest / 0.9 + 1).again(finals[1:], built)
     assert steps_of(waiting) == [shortest] * 4
@@ -103,3 +104,22 @@ def test_a_users_own_steps_are_the_most(lengths):
         lengths.tries.maker, space=replace(lengths.tries.maker.space, base=base.model_copy(update={"training": training}))
     )
     assert lengths.options()[0] == 20 and all(steps < 20 for steps in lengths.options()[1:])
+
+
+def test_where_all_goes_faster_more_packs_join(lengths):
+    half = lengths.options()[1]
+    finals = with_left(lengths, half * 5 / 0.9 + 1).selection(finals_of(lengths))
+    assert len(finals) == 5 and len(lengths.spare) == 1
+    lengths.begins(finals[0])
+    lengths.ends(finals[0])
+    waiting = with_left(lengths, 6 * half / 0.9).again(finals[1:], finals[:1])
+    assert len(waiting) == 5 and steps_of(waiting) == [half] * 5 and not lengths.spare
+
+
+def test_a_file_that_failed_is_not_begun_again(lengths):
+    finals = finals_of(lengths)[:1]
+    lengths.ends(finals[0])
+    first = with_left(lengths, 0.0).again([], finals)
+    assert len(first) == 4
+    lengths.begins(first[0])
+    assert first[0].candidate.signature not in {final.candidate.signature for final in lengths.again([], finals)}
