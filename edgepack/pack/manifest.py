@@ -17,6 +17,7 @@ from edgepack.core.renewal import RENEWED, RENEWED_PARTIAL, finish_renewal
 from edgepack.core.showing import shown
 from edgepack.pack.attempts import Attempt
 from edgepack.pack.factored_matrix import FactoredMatrix
+from edgepack.pack.outside_weights import names_outside
 from edgepack.pack.runnable import RUNNABLE_FILE, Runnable, write_runnable
 from edgepack.plan.plan import Plan
 from edgepack.plan.prediction import Prediction
@@ -237,7 +238,21 @@ def check_files(folder: Path, manifest: Manifest, skip: tuple[str, ...] = ()) ->
             raise EdgepackError(
                 f"{name} in {folder} was changed: its hash is not the one in {MANIFEST_FILE}", "build or copy the pack again"
             )
+    _check_weights(folder, manifest)
     _check_sums(folder, manifest)
+
+
+def _check_weights(folder: Path, manifest: Manifest) -> None:
+    """EdgepackError: a graph names a file of weights that the pack does not list, so that nobody has looked at its bytes."""
+    places = {file.name for file in manifest.files if manifest.has_model_file(file.name)}
+    places |= {manifest.coded.file} if manifest.coded else set()
+    opened = {manifest.model, manifest.score_model} & {file.name for file in manifest.files}  # a coded one is not there
+    for name in sorted(filter(None, opened)):
+        for stranger in sorted(names_outside(folder / name, manifest.format) - places):
+            raise EdgepackError(
+                f"{name} in {folder} names {shown(stranger)} as the file of its weights, which is no model file that the pack lists",
+                "build or copy the pack again",
+            )
 
 
 def _check_sums(folder: Path, manifest: Manifest) -> None:

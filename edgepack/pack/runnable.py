@@ -24,7 +24,9 @@ class Session(Frozen):
 
     graph_optimization_level: Literal["disable_all", "basic", "extended", "all"]
     disabled_optimizers: tuple[OneLine, ...] = ()
-    config: dict[OneLine, OneLine] = Field(default_factory=dict)
+    config: dict[Literal["session.disable_prepacking"], OneLine] = Field(
+        default_factory=dict
+    )  # other settings may name files that a runtime reads or writes
 
 
 class CacheLayer(Frozen):
