@@ -6,7 +6,7 @@ from typing import Any
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.coding import CodecName, Coding, StartName
 from edgepack.plan.file_size import narrow_weights
-from edgepack.plan.precision import FileKind, precision_facts
+from edgepack.plan.precision import BLOCK, FileKind, precision_facts
 from edgepack.plan.prediction import Prediction
 from edgepack.plan.profile import Budget, PrecisionName, Profile
 from edgepack.plan.recipe import Recipe
@@ -16,6 +16,7 @@ FINE_BITS = 7.2  # a weight's entropy where int8 is as fine as it can be: measur
 _OVERHEAD = 1.012  # of codes of whole bits over the entropy, with the index: 3.596 bits where the entropy is 3.565
 _ROOM = 0.985  # of the budget is aimed at: a grid is found within 0.02 bits
 _MOST_BITS = 6.0  # beyond it a coarser grid saves nothing that is worth a stage
+_SCALE_BYTES = 4
 _FIT_GHZ = 3.5
 # Of decoded bytes with their hashes, one core at that clock: MiniLM at 3 bits, CPU time on one x86 CPU (270 and 940 MB/s). Nobody has
 # measured how far they carry to another CPU.
@@ -47,15 +48,24 @@ class Ways:
 def coded_mb(shape: ModelShape, whole: Prediction, bits: float | None) -> float:
     """The file with its weights coded. whole: the prediction without coding."""
     narrow_mb = narrow_weights(shape) / 1e6
-    scales_mb = 0.0 if bits is None else shape.vocab * 4 / 1e6  # equal ones take next to nothing
+    scales_mb = 0.0 if bits is None else _equal_scales_mb(shape)
     return max(whole.file_mb - narrow_mb - scales_mb, 0.0) + narrow_mb * (FINE_BITS if bits is None else bits) / 8 * _OVERHEAD
 
 
 def bits_within(shape: ModelShape, whole: Prediction, file_mb: float) -> float:
     """The bits a weight by which the coded file keeps to a budget, rounded down to a tenth."""
     narrow_mb = narrow_weights(shape) / 1e6
-    rest_mb = max(whole.file_mb - narrow_mb - shape.vocab * 4 / 1e6, 0.0)
+    rest_mb = max(whole.file_mb - narrow_mb - _equal_scales_mb(shape), 0.0)
     return min(int((file_mb * _ROOM - rest_mb) / (narrow_mb * _OVERHEAD) * 80) / 10, _MOST_BITS)
+
+
+def _equal_scales_mb(shape: ModelShape) -> float:
+    """Of a coarse grid, whose scales are equal all over a matrix, so that coded they take next to nothing: of a table's rows, and of a
+    decoder's blocks, which make up a ninth of its file. Its positions have none, as they stay in float."""
+    if not shape.decodes:
+        return shape.vocab * _SCALE_BYTES / 1e6
+    positions = shape.positions * shape.family.position_table * shape.embedding
+    return (narrow_weights(shape) - positions) / BLOCK * _SCALE_BYTES / 1e6
 
 
 def ways(shape: ModelShape, whole: Prediction, profile: Profile, bits: float | None, codec: CodecName) -> Ways:

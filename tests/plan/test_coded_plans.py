@@ -5,11 +5,12 @@ from shapes import MINILM
 from test_plan import PI, WRITER, roomy
 
 from edgepack.core.errors import EdgepackError
-from edgepack.plan.coded_costs import ways
+from edgepack.plan.coded_costs import bits_within, coded_mb, ways
 from edgepack.plan.cost_model import predict
 from edgepack.plan.plan import make_plan
 from edgepack.plan.profile import load_profile
 from edgepack.plan.recipe import Recipe
+from edgepack.plan.shape import LayerShape, ModelShape
 from edgepack.plan.steps import Distill, PruneHeads, Quantize
 
 
@@ -100,3 +101,14 @@ def test_a_decoder_in_tflite_has_no_coarse_grid_and_one_in_onnx_has():
         result.coding.bits == 5.0
         and result.predictions.file_mb < plan(teacher=WRITER, precision="int8", budget=roomy()).predictions.file_mb
     )
+
+
+def test_a_coded_decoders_size_is_that_of_a_built_one():
+    """GPT-2's width with two layers, built by benchmarks/real_shapes.py: 20.5 MB at 6 bits. All scales of its blocks are equal there."""
+    built = ModelShape(
+        model_type="gpt2", task="text-generation", layers=(LayerShape(heads=12, ffn=3072),) * 2, hidden=768, head_dim=64, kv_groups=1,
+        vocab=10416, positions=1024, token_types=0, embedding=768, labels=0,
+    )  # fmt: skip
+    whole = predict(built, "int8", PI, "onnxruntime", 128)
+    assert coded_mb(built, whole, 6.0) == pytest.approx(20.5, rel=0.05)
+    assert bits_within(built, whole, coded_mb(built, whole, 5.0) / 0.985) == pytest.approx(5.0, abs=0.11)
