@@ -53,10 +53,11 @@ def _timed(tries: Tries, builder: Builder, final: Final, lengths: Lengths | None
     with deadline(tries.clock.ends_at if has_end else None):
         manifest, report = builder.built(final)
     seconds, training_s, trained = time.monotonic() - started, training_s_of(manifest.ladder), trained_on(manifest.ladder)
+    teacher_s = 0.0 if has_end else manifest.ladder[0].seconds  # the first pack asks the teacher about all rows, for all others
     if not is_ready:
         is_new = lengths is not None and not lengths.is_trained(final)
         work = tries.work(final.candidate.plan, trained["steps"] * final.candidate.recipe.training.batch_rows)
-        tries.clock.took(work, training_s if is_new and training_s < seconds else 0.0, seconds)
+        tries.clock.took(work, training_s if is_new and training_s < seconds else 0.0, max(0.0, seconds - teacher_s))
     if lengths is not None:
         lengths.ends(final)
     length = f"{trained['steps']} steps on {trained['texts']} texts, " if trained["steps"] else ""

@@ -12,6 +12,7 @@ from edgepack.core.records import Frozen
 from edgepack.pack.manifest import StageRecord
 from edgepack.pipeline.build import through_steps
 from edgepack.pipeline.state import BuildState, TrainedModel
+from edgepack.pipeline.teacher import judge_teacher
 from edgepack.plan.plan import make_plan
 from edgepack.plan.prediction import Prediction
 from edgepack.plan.profile import Profile
@@ -25,6 +26,7 @@ class Outcome(Frozen):
     file_mb: of the file that was written. seconds: that the trial took here; a stage from the cache takes none. failure: why there is
     no score. lost: the machines ended, which need not be the candidate's doing. steps, texts: of its trainings, and the different texts
     that they read; 0 where nothing was trained. training_s: of the trainings, now or when the cache got them; teacher_s: of the teacher.
+    rest_s: what this trial took beside both.
     """
 
     score: float | None = None
@@ -41,6 +43,7 @@ class Outcome(Frozen):
     texts: int = 0
     training_s: float = 0.0
     teacher_s: float = 0.0
+    rest_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,13 @@ class Bench:
         started = time.monotonic()
         try:
             with hushed():
-                state = self._through(recipe, rung)
+                state = judge_teacher(self._state(recipe, rung))
+                asked_s = time.monotonic() - started
+                state = through_steps(state)
         except EdgepackError as error:
             return Outcome(seconds=round(time.monotonic() - started, 2), failure=f"{error.problem}: {error.fix}")
-        row = state.ladder[-1]
+        row, seconds, training_s = state.ladder[-1], time.monotonic() - started, training_s_of(state.ladder)
+        steps_s = seconds - asked_s
         return Outcome(
             score=row.score.value if row.score else None,
             low=row.score.low if row.score else None,
@@ -68,18 +74,19 @@ class Bench:
             score_drop=row.score_drop,
             file_mb=_file_mb(state.plan.coding is not None, row.details, row.file_mb, state.plan.predictions),
             params=row.params,
-            seconds=round(time.monotonic() - started, 2),
-            training_s=training_s_of(state.ladder),
+            seconds=round(seconds, 2),
+            training_s=training_s,
             teacher_s=state.ladder[0].seconds,
+            rest_s=round(steps_s - training_s if steps_s > training_s else steps_s, 2),  # without a training that the cache had
             **trained_on(state.ladder),
         )
 
-    def _through(self, whole: Recipe, rung: Rung) -> BuildState:
+    def _state(self, whole: Recipe, rung: Rung) -> BuildState:
         recipe = rung.recipe(whole)
         material = self.materials.at(rung, recipe)
         pieces = len(material.vocabulary_cut.order) if recipe.cuts_vocabulary else None
         plan = make_plan(self.profile, recipe, material.source.shape(material.task.name), pieces)
-        return through_steps(BuildState(material.source, material, plan, self.profile, self.cache, TrainedModel(material.source)))
+        return BuildState(material.source, material, plan, self.profile, self.cache, TrainedModel(material.source))
 
 
 def trained_on(ladder: Sequence[StageRecord]) -> dict[str, int]:

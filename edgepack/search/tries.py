@@ -211,12 +211,12 @@ class Tries:
         self.clock.teacher_s = max((self._whole_teacher_s(outcome, rung) for _, outcome, rung in outcomes), default=0.0)
 
     def _spent(self, row: Row, outcome: Outcome, rung: Rung) -> Spent:
-        """Where the cache had the training, it took none of the trial's seconds."""
+        """Parts of a shared model are not trained."""
         plan = self.maker.candidate(row.settings).plan
-        is_part = self.wish.shared_training and rung.index == 0
-        texts = 0 if is_part else outcome.steps * self.maker.space.base.training.batch_rows
-        rest_s = outcome.seconds - outcome.training_s
-        return Spent(self.work(plan, texts), 0.0 if is_part else outcome.training_s, outcome.seconds if is_part or rest_s < 0 else rest_s)
+        if self.wish.shared_training and rung.index == 0:
+            return Spent(0.0, 0.0, outcome.rest_s or outcome.seconds)
+        work = self.work(plan, outcome.steps * self.maker.space.base.training.batch_rows)
+        return Spent(work, outcome.training_s, outcome.rest_s or outcome.seconds)
 
     def _whole_teacher_s(self, outcome: Outcome, rung: Rung) -> float:
         """What asking the teacher about all rows takes, by what it took for the rung's."""
