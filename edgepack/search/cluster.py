@@ -78,24 +78,27 @@ class Cluster:
         return self
 
     def _begin(self, ray: Any) -> None:
-        """Workers that have loaded model and data. EdgepackError: one of them cannot, so every trial would fail."""
+        """Workers that have loaded model and data; one whose machine is lost meanwhile, or that does not answer, holds no seat.
+
+        EdgepackError: one of them cannot begin, so every trial would fail, or none is left.
+        """
         places = places_of(ray.nodes(), self.needs, self.workers, card_mb_of(ray))
         if len(places) < self.workers:
             say(f"the Ray cluster has room for {len(places)} workers, not for {self.workers}")
         self.has_gpus = any(place.gpus for place in places)
-        self.idle = [self._seat(place) for place in places]
-        ready, _ = ray.wait([seat.worker.ready.remote() for seat in self.idle], num_returns=len(self.idle), timeout=ANSWER_S)
-        try:
-            ray.get(ready)
-        except ray.exceptions.RayError as error:
+        asked = {(seat := self._seat(place)).worker.ready.remote(): seat for place in places}
+        ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_S)
+        self.idle = [asked[answer] for answer in ready if _has_begun(ray, answer)]
+        for answer in late:  # what begins after all would do nothing, and hold its cores
+            ray.kill(asked[answer].worker)
+        if not self.idle:
             raise EdgepackError(
-                f"a worker of the Ray cluster cannot begin: {str(error).strip().splitlines()[-1]}",
-                "let all its machines see the model and the data at the same paths, or leave --ray out",
-            ) from None
-        if not ready:
-            raise EdgepackError(
-                f"no worker of the Ray cluster has begun within {ANSWER_S:.0f} s", "look at `ray status`, or leave --ray out"
+                f"no worker of the Ray cluster has begun within {ANSWER_S:.0f} s, or their machines are lost",
+                "look at `ray status`, or leave --ray out",
             )
+        if len(self.idle) < len(places):
+            say(f"{len(places) - len(self.idle)} of {len(places)} workers have not begun: the trials run on the others")
+            self.has_gpus = any(seat.place.gpus for seat in self.idle)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         _ray().shutdown()
@@ -175,6 +178,20 @@ class _Seat:
 
     worker: Any
     place: Place
+
+
+def _has_begun(ray: Any, answer: Any) -> bool:
+    """Whether the worker lives. EdgepackError: it cannot load model or data, as no other could."""
+    try:
+        ray.get(answer)
+    except ray.exceptions.RayError as error:
+        if isinstance(error, ray.exceptions.RayActorError) and not error.actor_init_failed:
+            return False  # its process or its machine is gone
+        raise EdgepackError(
+            f"a worker of the Ray cluster cannot begin: {str(error).strip().splitlines()[-1]}",
+            "let all its machines see the model and the data at the same paths, or leave --ray out",
+        ) from None
+    return True
 
 
 def _check_address(address: str) -> None:

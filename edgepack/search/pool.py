@@ -7,16 +7,18 @@ costs its trial only: the others' trials are run again, from the stages that the
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
+from edgepack.core.progress import bar
 from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
 from edgepack.search.placement import needs_of
@@ -167,4 +169,7 @@ def _end_with_parent() -> None:
 
 def _run(recipe: Recipe, rung: Rung) -> Outcome:
     assert _bench is not None, "the worker has begun"
-    return _bench.outcome(recipe, rung)
+    kind = "short trial" if rung.index == 0 else "longer trial"
+    # On a terminal the first process has its bar; in a log each worker says how far it is.
+    with nullcontext() if sys.stderr.isatty() else bar(f"{kind}, student {recipe.student or 'same'}", 1):
+        return _bench.outcome(recipe, rung)

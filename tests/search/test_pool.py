@@ -139,6 +139,32 @@ def test_trials_that_train_run_where_a_gpu_is_and_go_on_where_the_last_one_ends(
     assert first.failure is None and second.failure is None and not pool.has_gpus
 
 
+def test_a_worker_that_is_lost_while_it_begins_holds_no_seat(tiny, tasks, tmp_path, cluster, monkeypatch, capsys):
+    import ray
+
+    from edgepack.search.cluster import Cluster
+
+    while alive(cluster) < 3:  # the driver's, and one for each worker; earlier tests end some
+        before = alive(cluster)
+        cluster.add_node(num_cpus=1)
+        wait_until(lambda before=before: alive(cluster) > before)
+    seat_of, seats = Cluster._seat, []
+
+    def lost_at_first(self, place):
+        seats.append(seat_of(self, place))
+        if len(seats) == 1:
+            ray.kill(seats[0].worker)
+        return seats[-1]
+
+    monkeypatch.setattr(Cluster, "_seat", lost_at_first)
+    pool = Cluster(tiny, PI, tmp_path / "b", 2, cluster.address, NEEDS)
+    with pool:
+        assert pool.idle == seats[1:] and len(seats) == 2
+        outcomes = sorted(pool.outcomes(tasks), key=lambda row: row[0])
+    assert [outcome.failure for _, outcome in outcomes] == [None, None]
+    assert "1 of 2 workers have not begun" in capsys.readouterr().err
+
+
 def test_a_cluster_that_cannot_see_the_data_is_refused_and_no_trial_fails(tiny, tmp_path, cluster):
     from edgepack.search.cluster import Cluster
 

@@ -14,13 +14,14 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.files import disk_full_is_said
 from edgepack.core.host import is_alive
 from edgepack.plan.profile import load_profile
+from edgepack.plan.recipe import Recipe
 from edgepack.search import pool as pools
 from edgepack.search.candidates import Maker
 from edgepack.search.clock import Clock
 from edgepack.search.lengths import pack_options
 from edgepack.search.pool import Here, Processes
 from edgepack.search.rows import Asked
-from edgepack.search.rungs import materials_of, rungs_of
+from edgepack.search.rungs import Rung, materials_of, rungs_of
 from edgepack.search.space import Dimension, Space
 from edgepack.search.study import open_study, quiet_optuna
 from edgepack.search.trials import Bench, Outcome
@@ -28,6 +29,7 @@ from edgepack.search.tries import Tries
 from edgepack.search.wish import SearchWish
 
 PI = load_profile("raspberry-pi")
+TASK = Recipe(), Rung(0, 8, 1, 8)
 
 
 class Judge:
@@ -53,13 +55,13 @@ def processes(tiny, tmp_path, monkeypatch):
 
 
 def test_where_the_time_is_up_nothing_more_begins_and_what_runs_is_given(processes):
-    outcomes = list(processes.outcomes([(None, None)] * 6, lambda: False))
+    outcomes = list(processes.outcomes([TASK] * 6, lambda: False))
     assert 1 <= len(outcomes) == pools._bench.judged <= 2
-    assert len(list(Here(Judge()).outcomes([(None, None)] * 6, lambda: False))) == 1
+    assert len(list(Here(Judge()).outcomes([TASK] * 6, lambda: False))) == 1
 
 
 def test_whoever_asks_for_no_more_outcomes_leaves_nothing_that_begins_later(processes):
-    outcomes = processes.outcomes([(None, None)] * 6)
+    outcomes = processes.outcomes([TASK] * 6)
     next(outcomes)
     outcomes.close()
     time.sleep(0.5)
