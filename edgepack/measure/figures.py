@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from edgepack.core.progress import say
+from edgepack.measure.machines.job_answers import told
 from edgepack.measure.machines.machine import RunJob
 from edgepack.measure.measurement import (
     CodingRow,
@@ -39,10 +40,10 @@ def loads(run: RunJob, manifest: Manifest, cold: bool, effort: Effort, progress)
     return LoadRow(
         cold=cold,
         cold_is_proved=all(count is not None and count >= half for count in read) if cold else None,
-        session_ms=tuple(round(load["session_ms"], 3) for load in loads),
-        first_inference_ms=tuple(round(load["first_inference_ms"], 3) for load in loads),
+        session_ms=tuple(round(told(load, "session_ms"), 3) for load in loads),
+        first_inference_ms=tuple(round(told(load, "first_inference_ms"), 3) for load in loads),
         read_bytes=read,
-        import_ms=tuple(round(load["runtime"]["import_ms"], 1) for load in loads),
+        import_ms=tuple(round(told(load["runtime"], "import_ms"), 1) for load in loads),
         **_parts(loads, manifest),
     )
 
@@ -91,9 +92,9 @@ def first_start(run: RunJob) -> FirstStart:
     """The start that packs the weights: its times in ms, and the MB that it leaves on the disk."""
     load = run(load_job(cold=True) | {"first": True})
     return FirstStart(
-        session_ms=round(load["session_ms"], 3),
-        first_inference_ms=round(load["first_inference_ms"], 3),
-        disk_mb=round(load["weight_cache_bytes"] / 1e6, 3),
+        session_ms=round(told(load, "session_ms"), 3),
+        first_inference_ms=round(told(load, "first_inference_ms"), 3),
+        disk_mb=round(told(load, "weight_cache_bytes") / 1e6, 3),
     )
 
 
@@ -115,7 +116,7 @@ def texts(run: RunJob) -> TextTimes | None:
     texts = run({"kind": "texts", "threads": 1})
     if texts["texts"] is None:
         return None
-    before, after = texts["tokenizer_ms"], texts["after_ms"]
+    before, after = (told(texts, name) for name in ("tokenizer_ms", "after_ms"))
     return TextTimes(
         texts=texts["texts"],
         tokenizer=summarize([before]),
@@ -131,11 +132,11 @@ def sustained(run: RunJob, manifest: Manifest, effort: Effort, threads: int) -> 
     say(f"  {effort.sustained_s / 60:g} minutes without a pause")
     kind = "sustained_decode" if manifest.is_decoder else "sustained"
     result = run({"kind": kind, "threads": threads, "length": length, "seconds": effort.sustained_s})
-    slices = tuple(Slice(**part) for part in result["slices"])
+    slices = tuple(Slice(**{name: part.get(name) for name in Slice.model_fields}) for part in result["slices"])
     end = slices[-1].at_s
     first, last = (
         float(np.average([part.p50 for part in group], weights=[part.n for part in group]))
-        for group in ([part for part in slices if part.at_s < 60], [part for part in slices if part.at_s > end - 60])
+        for group in ([part for part in slices if part.at_s < 60] or slices[:1], [part for part in slices if part.at_s > end - 60])
     )
     return Sustained(
         length=length,

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
 from edgepack.measure import figures
 from edgepack.measure.doubts import doubts, is_steady, wait_for_quiet
@@ -98,6 +99,12 @@ def _latencies(
         )
         for (kind, length, threads), sessions in runs.items()
     }
+    for (kind, length, threads), row in rows.items():
+        if not row.summary.p50:
+            raise EdgepackError(
+                f"{kind} of {length} tokens on {threads} threads takes no time: the clock of the target is too coarse for this model",
+                "measure it on another target",
+            )
     return rows, [session for sessions in runs.values() for session in sessions]
 
 
@@ -106,7 +113,7 @@ def _environment(first: dict[str, Any], runs: list[dict[str, Any]], median_lengt
     return {
         "machine": first["machine"],
         "machine_after": runs[-1]["machine"],
-        "runtime": {key: first["runtime"][key] for key in ("name", "version", "numpy")},
+        "runtime": {key: first["runtime"].get(key) for key in ("name", "version", "numpy")},
         "load_average_highest": max((session["machine_before"]["load_average"] or 0.0 for session in runs), default=None),
         "data_median_length": median_length,
         "batch": 1,

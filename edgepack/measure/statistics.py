@@ -66,13 +66,14 @@ def _ratio(value: float, draws: np.ndarray, sessions: int) -> Ratio:
 
 
 def summarize(sessions: Sequence[Sequence[float]]) -> Summary:
-    """`sessions` holds each session's raw samples, in ms."""
+    """`sessions` holds each session's raw samples, in ms. A clock too coarse for them gives 0."""
     samples = np.concatenate([np.asarray(session, dtype=float) for session in sessions])
     medians = np.array([np.median(session) for session in sessions])
     draws = np.random.default_rng(0).integers(0, len(medians), size=(_RESAMPLES, len(medians)))
     low, high = np.percentile(np.median(medians[draws], axis=1), [2.5, 97.5])
     p50, p90, p95, p99 = np.percentile(samples, [50, 90, 95, 99])
-    spread = float((medians.max() - medians.min()) / np.median(medians))
+    median = float(np.median(medians))
+    spread = float(medians.max() - medians.min()) / median if median else float(medians.max() > 0)
     return Summary(
         n=len(samples),
         min=_rounded(samples.min()),

@@ -58,6 +58,7 @@ def fit_profile(target: Target, like: Profile | None = None, cache: Path | None 
     }
     profile = _with_clock(profile, clock_ghz, notes)
     profile = _with_storage(profile, read_mb_s, target, notes)
+    Profile.read(profile.model_dump(mode="json", exclude_none=True), f"what {target.name} says of itself")  # so that it can be read again
     source = profile
     profile, rates = fit_rates(profile, timed)
     for runtime in rates:
@@ -88,9 +89,10 @@ def _runtimes(facts: Facts, target: Target) -> tuple[list[RuntimeFacts], tuple[s
     """Those that are installed there and whose files can be written here, one for each format; and why others are left out."""
     present = [runtime for runtime in python_runtimes() if facts.packages.get(runtime.package)]
     if not present:
-        raise EdgepackError(
-            f"no runtime is installed on {target.name}", f"edgepack target setup {target.name} brings a Python with ONNX Runtime there"
+        way = (
+            f"edgepack target setup {target.name} brings a Python with ONNX Runtime there" if facts.python else "name a machine with Python"
         )
+        raise EdgepackError(f"no runtime is installed for Python on {target.name}", way)
     by_format: dict[str, RuntimeFacts] = {}
     absent = [runtime.name for runtime in python_runtimes() if runtime not in present]
     missing = [f"{name}: not installed on {target.name}, so the profile does not list it" for name in absent]

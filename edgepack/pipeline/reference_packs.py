@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar, say
 from edgepack.measure.doubts import wait_for_quiet
 from edgepack.measure.figures import storage
+from edgepack.measure.machines.job_answers import told
 from edgepack.measure.machines.machine import Machine
 from edgepack.measure.measurement import Effort
 from edgepack.measure.workload import load_job, timing_job
@@ -117,6 +119,8 @@ def time_packs(machine: Machine, packs: Mapping[str, list[Pack]], target: str, f
         ]
         for runtime, each in packs.items()
     }
+    if not all(row.latency_ms for rows in timed.values() for row in rows):
+        raise EdgepackError(f"{target} takes no time for an inference: its clock is too coarse", "fit the profile on another machine")
     opened = {
         runtime: [
             Opened(pack.manifest.plan.student, pack.manifest.plan.precision, float(np.median(loads[runtime, number])))
@@ -135,7 +139,7 @@ def _time_loads(machine: Machine, packs: Mapping[str, list[Pack]], loads: dict[t
             machine.push(pack.folder, pack.manifest)
             result = machine.run_job(pack.folder, runtime, load_job(cold=True))
             if (result["read_bytes"] or 0) >= pack.manifest.predictions.read_mb * 1e6 / 2:
-                loads.setdefault((runtime, number), []).append(result["session_ms"])
+                loads.setdefault((runtime, number), []).append(told(result, "session_ms"))
 
 
 def _clock_ghz(result: Mapping) -> float | None:

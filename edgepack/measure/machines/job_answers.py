@@ -9,6 +9,8 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.showing import shown
 
 Amount = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]  # ms, MB, bytes, seconds
+Bytes = Annotated[int, Field(ge=0, le=10**15)]
+Lasting = Annotated[float, Field(ge=1e-6, le=1e15, allow_inf_nan=False)]  # ms of what cannot take no time
 Times = Annotated[list[Amount], Field(min_length=1, max_length=10_000_000)]
 Words = Annotated[str, Field(max_length=1000)]
 _FIX = "use this edgepack's targets folder there, and check that no other program prints into its output"
@@ -61,8 +63,8 @@ class _Runtime(_Answer):
 class _Load(_Answer):
     session_ms: Amount | None
     first_inference_ms: Amount | None
-    read_bytes: Amount | None
-    weight_cache_bytes: Amount | None
+    read_bytes: Bytes | None
+    weight_cache_bytes: Bytes | None
     read_ms: Amount | None = None  # of coded weights
     decode_ms: Amount | None = None
 
@@ -74,7 +76,7 @@ class _Contention(_Answer):
 
 class _Timed(_Answer):
     samples_ms: Times
-    warm_up_runs: Annotated[int, Field(ge=0)]
+    warm_up_runs: Annotated[int, Field(ge=0, le=10**9)]
     machine_before: About
     contention: _Contention
 
@@ -94,9 +96,11 @@ class _Memory(_Answer):
 
 class _Slice(_Answer):
     at_s: Amount
-    n: Annotated[int, Field(ge=1)]
-    p50: Amount
-    p90: Amount
+    n: Annotated[int, Field(ge=1, le=10**9)]
+    p50: Lasting
+    p90: Lasting
+    clock_mhz: Amount | None = None
+    temperature_c: Annotated[float, Field(ge=-300, le=10_000, allow_inf_nan=False)] | None = None
 
 
 class _Sustained(_Answer):
@@ -114,24 +118,24 @@ class _Certain(_Answer):
 
 class _Storage(_Answer):
     bytes: Amount
-    read_ms: Annotated[float, Field(gt=0, le=1e15)]
+    read_ms: Lasting
     read_bytes: Amount | None
     map_ms: Amount
 
 
 class _Decoded(_Answer):
-    threads: Annotated[int, Field(ge=1)]
-    samples_ms: Annotated[list[Annotated[float, Field(gt=0, le=1e15)]], Field(min_length=1)]
+    threads: Annotated[int, Field(ge=1, le=100_000)]
+    samples_ms: Annotated[list[Lasting], Field(min_length=1)]
 
 
 class _Held(_Answer):
-    read_bytes: Annotated[int, Field(gt=0)]
-    read_ms: Annotated[float, Field(gt=0, le=1e15)]
+    read_bytes: Annotated[Bytes, Field(gt=0)]
+    read_ms: Lasting
     load_ms: Amount
 
 
 class _Throttled(_Answer):
-    mb_s: Annotated[float, Field(gt=0)]
+    mb_s: Lasting
     coded: _Held
     plain: _Held
 
@@ -139,12 +143,12 @@ class _Throttled(_Answer):
 class _Coding(_Answer):
     decode: Annotated[list[_Decoded], Field(min_length=1)]
     throttled: list[_Throttled]
-    decoded_bytes: Annotated[int, Field(gt=0)]
-    coded_bytes: Annotated[int, Field(gt=0)]
+    decoded_bytes: Annotated[Bytes, Field(gt=0)]
+    coded_bytes: Annotated[Bytes, Field(gt=0)]
 
 
 class _Texts(_Answer):
-    texts: Annotated[int, Field(ge=1)] | None
+    texts: Annotated[int, Field(ge=1, le=10**9)] | None
     tokenizer_ms: Times | None = None
     after_ms: Times | None = None
 
@@ -159,7 +163,7 @@ class _Op(_Answer):
 
 class _Ops(_Answer):
     ops: list[_Op]
-    threads: int | None
+    threads: Annotated[int, Field(ge=1, le=100_000)] | None
 
 
 class _Quiet(_Answer):
@@ -192,6 +196,7 @@ _KINDS: dict[str, type[_Answer]] = {
     "decode": _Timed,
     "prefill": _Timed,
     "memory": _Memory,
+    "decode_memory": _Memory,
     "sustained": _Sustained,
     "sustained_decode": _Sustained,
     "answer": _Outputs,
@@ -209,12 +214,19 @@ def checked(answer: dict[str, Any], job: dict[str, Any], place: str) -> dict[str
 
     EdgepackError names the first key that is missing or is not what such a job tells.
     """
-    _check(_KINDS.get(job["kind"], _Answer), answer, f"{job['kind']} {place}")
+    _check(_KINDS[job["kind"]], answer, f"{job['kind']} {place}")
     for key, kind in (("machine", About), ("runtime", _Runtime)):
         _check(kind, answer.get(key), f"{key} of {job['kind']} {place}")
     if job["kind"] == "answer":
         _check_count(answer["outputs"], len(job["rows"]), place)
     return answer | {key: _whole(answer[key]) for key in ("machine", "machine_before") if key in answer}
+
+
+def told(answer: dict[str, Any], key: str) -> Any:
+    """What a target may leave out where it cannot be timed, and has to tell here. EdgepackError: it is null."""
+    if answer.get(key) is None:
+        raise EdgepackError(f"the target does not tell {key}, which a measurement needs", _FIX)
+    return answer[key]
 
 
 def checked_board(facts: Any, wanted: Collection[str], has_python: bool, place: str) -> dict[str, Any]:
