@@ -13,7 +13,7 @@ from typer.main import get_command as click_command
 
 from edgepack.cli.command import what_remains
 from edgepack.cli.printing import show_error, show_text
-from edgepack.core.errors import EdgepackError
+from edgepack.core.errors import EdgepackError, stopped_in_rust
 from edgepack.core.terminal import screened_errors
 
 if TYPE_CHECKING:
@@ -146,6 +146,11 @@ def _ended() -> int:
     except _Stopped as stopped:
         name = {signal.SIGINT: "Ctrl-C (SIGINT)"}.get(stopped.number, signal.Signals(stopped.number).name)
         code, line = 128 + stopped.number, f"edgepack: stopped by {name}. {what_remains()}"
+    except BaseException as error:
+        refusal = stopped_in_rust(error)
+        if refusal is None:
+            raise
+        code, line = 1, f"edgepack: {refusal}"
     show_error(line)
     return code
 

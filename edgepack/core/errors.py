@@ -28,3 +28,14 @@ def did_you_mean(wrong: str, choices: Iterable[str]) -> str:
     if near:
         return f"did you mean {near[0]!r}?"
     return f"choose one of: {', '.join(known)}"
+
+
+def stopped_in_rust(error: BaseException) -> EdgepackError | None:
+    """What is told where a library in Rust gave up, such as tokenizers on a pattern that never ends; it raises no Exception then."""
+    if type(error).__module__ != "pyo3_runtime":
+        return None
+    reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+    return EdgepackError(
+        f"a library that reads models and texts gave up: {reason}",
+        "if it names a Regex, correct that pattern in the model's tokenizer.json; else save the model and its tokenizer again",
+    )

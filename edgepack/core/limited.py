@@ -42,7 +42,17 @@ def limited(maker: Callable[[Any], Call], setting: Any, cpu_s: int = CPU_S) -> I
 
     maker: a function at the top of a module; what it imports before it returns counts for no limit. Calls raise OverLimit or Failed.
     """
-    command = [sys.executable, "-X", "utf8", "-c", _BOOT, json.dumps(sys.path), maker.__module__, maker.__name__, str(cpu_s)]
+    command = [
+        sys.executable,
+        "-X",
+        "utf8",
+        "-c",
+        _BOOT,
+        json.dumps(list(map(str, sys.path))),
+        maker.__module__,
+        maker.__name__,
+        str(cpu_s),
+    ]
     piped = subprocess.PIPE
     with TemporaryFile() as errors, subprocess.Popen(command, stdin=piped, stdout=piped, stderr=errors, encoding="utf-8") as process:
         timer = Timer(_WALL_S, process.kill)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import edgepack.model.static_embedding  # noqa: F401, transformers' Auto classes know it from then on
-from edgepack.core.errors import EdgepackError
+from edgepack.core.errors import EdgepackError, stopped_in_rust
 from edgepack.model.adapters import merge_adapter
 from edgepack.model.factored import factors_of, put_factors
 from edgepack.model.sentence_head import statement_of, with_head
@@ -98,7 +98,9 @@ def load_tokenizer(folder: Path, lower_case: bool = False) -> Any:
     with quiet_transformers():
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        except Exception as error:  # the library's border: of a damaged file it raises whatever it stumbles over
+        except BaseException as error:  # the library's border: of a damaged file it raises whatever it stumbles over, in Rust too
+            if not isinstance(error, Exception) and stopped_in_rust(error) is None:
+                raise
             reason = (str(error).strip().splitlines() or [""])[0]
             problem = f"no tokenizer in {folder}: {type(error).__name__}: {reason}"
             raise EdgepackError(problem, "save the tokenizer beside the model") from None

@@ -53,26 +53,28 @@ class Texts:
         check_text(text, "text")
         if pair is not None:
             check_text(pair, "the second text")
-        return _encoded(self._tokenizer.encode(text, pair or None))
+        return _encoded(self._asked(text, pair or None))
 
     def words(self, words) -> Encoded:
         for word in words:
             check_text(word, "a word")
-        return _encoded(self._tokenizer.encode(list(words), is_pretokenized=True))
+        return _encoded(self._asked(list(words), is_pretokenized=True))
 
     def windows(self, question, context) -> list:
         """A question with its context, in overlapping windows where that is too long for one."""
         check_text(question, "question")
         check_text(context, "context")
         try:
-            first = self._tokenizer.encode(question, context)
+            first = self._asked(question, context)
+        except BadInput:
+            raise
         except Exception as error:  # the library raises nothing narrower
             raise BadInput("the question leaves no room for the context: {}".format(error), "shorten the question") from None
         return [self._window(encoding) for encoding in (first, *first.overflowing)]
 
     def prompt(self, text) -> list:
         check_text(text, "prompt")
-        ids = self._tokenizer.encode(text).ids if text.strip() else []
+        ids = self._asked(text).ids if text.strip() else []
         if not ids:
             raise BadInput("the prompt is empty", "give the text to continue")
         return ids
@@ -82,13 +84,22 @@ class Texts:
 
     def chat(self, text) -> list:
         """Ids of a conversation that was rendered: its special tokens stand in the text."""
-        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        ids = self._asked(text, add_special_tokens=False).ids
         if not ids:
             raise BadInput("the conversation is empty", "give at least one message")
         return ids
 
     def decode(self, ids, with_special=False) -> str:
         return self._tokenizer.decode(ids, skip_special_tokens=not with_special)
+
+    def _asked(self, *texts, **how):
+        try:
+            return self._tokenizer.encode(*texts, **how)
+        except BaseException as error:
+            if type(error).__module__ != "pyo3_runtime":
+                raise
+            # The library gave up in Rust, which is no Exception: a pattern of the tokenizer never ends on this text.
+            raise BadInput("the tokenizer gives up on this text: {}".format(error), "give another text") from None
 
     @staticmethod
     def _window(encoding) -> Encoded:
