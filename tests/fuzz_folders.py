@@ -2,6 +2,7 @@
 
 import json
 import random
+import struct
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -102,6 +103,29 @@ def _tokenizer_files() -> dict[str, str]:
         return {name: (Path(folder) / name).read_text(encoding="utf-8") for name in names} | {"config.json": json.dumps(BERT)}
 
 
+def table_folder(place: Path, draw: random.Random) -> Any:
+    """A table of vectors: its weights' header, its tokenizer or its list of parts is changed."""
+    stored = {
+        "embeddings": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]},
+        "mapping": {"dtype": "I32", "shape": [2], "data_offsets": [16, 24]},
+        "weights": {"dtype": "F32", "shape": [2], "data_offsets": [24, 32]},
+    }
+    modules = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.StaticEmbedding"}]
+    wrong = draw.choice(("header", "tokenizer.json", "modules.json"))
+    header = _text(stored, draw) if wrong == "header" else json.dumps(stored).encode()
+    write(place / "model.safetensors", struct.pack("<Q", len(header)) + header + bytes(32))
+    model = TOKENIZER["model"] | {"unk_token": "a", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100}
+    whole = TOKENIZER | {"model": model, "truncation": {"max_length": 8, "strategy": "LongestFirst", "direction": "Left", "stride": 0}}
+    for name, content in (("tokenizer.json", whole), ("modules.json", modules)):
+        write(place / name, _text(content, draw) if name == wrong else json.dumps(content))
+
+    def read() -> Any:
+        source = find_model(str(place))
+        return source.shape("feature-extraction"), source.check_tokenizer(), source.tokenizer
+
+    return read
+
+
 def targets(place: Path, draw: random.Random) -> Any:
     from fuzz_subjects import toml
 
@@ -111,4 +135,4 @@ def targets(place: Path, draw: random.Random) -> Any:
     return lambda: [transport(one).check(one) for one in find_targets(["board"], path)]
 
 
-SUBJECTS = {one.__name__: one for one in (sentence_folder, generation, adapter, golden, tokenizer, tokenizer_folder, targets)}
+SUBJECTS = {one.__name__: one for one in (sentence_folder, generation, adapter, golden, tokenizer, tokenizer_folder, table_folder, targets)}

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgepack.core.errors import EdgepackError
-from edgepack.core.reading import as_object, read_json_object
+from edgepack.core.reading import as_object, is_there, read_json_object
 from edgepack.core.showing import shown
 from edgepack.model.adapter_base import TOKENIZERS
 from edgepack.model.statements.model_config import check_with_library
@@ -24,7 +24,7 @@ _OTHER_WEIGHTS = (".gguf", ".h5", ".msgpack", ".onnx", ".tflite", ".safetensors"
 def read_config(folder: Path) -> dict[str, Any]:
     """config.json. EdgepackError: there is none."""
     path = folder / "config.json"
-    if not path.is_file():
+    if not is_file(path):
         raise EdgepackError(f"no config.json in {folder}", _inner_model(folder) or "give the folder that `save_pretrained` wrote")
     return read_json_object(path, CONFIG_BYTES, "save the model again")
 
@@ -39,7 +39,7 @@ def weight_files(folder: Path) -> list[Path]:
             raise EdgepackError(f"{index} names {shown(name)}, which is not a file name", fix)
         names = sorted(set(placed))
         for name in names:
-            if Path(name).name != name or not _is_file(folder / name):
+            if Path(name).name != name or not is_file(folder / name):
                 raise EdgepackError(f"{index} names {name!r}, which is not in the folder", "download or save the model again")
         return [folder / name for name in names]
     if (folder / "model.safetensors").is_file():
@@ -47,8 +47,15 @@ def weight_files(folder: Path) -> list[Path]:
     raise no_weights(folder, "transformers")
 
 
+def is_file(path: Path) -> bool:
+    """False also for a name that no file system takes."""
+    return is_there(path) and path.is_file()
+
+
 def no_weights(folder: Path, library: str) -> EdgepackError:
     """What lies in a folder without model.safetensors. library: what reads such a folder, and writes it again."""
+    if not _is_folder(folder):
+        return EdgepackError(f"no folder {folder}", "download or save the model again")
     pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
     if pickles:
         return EdgepackError(
@@ -93,12 +100,9 @@ def load_model(source: "Source", task: str, dimensions: int | None, trust_remote
 
 def _inner_model(folder: Path) -> str | None:
     """The way out where a folder within holds a model, such as a trainer's checkpoint."""
-    inner = sorted(path.name for path in folder.iterdir() if (path / "config.json").is_file()) if folder.is_dir() else []
+    inner = sorted(path.name for path in folder.iterdir() if (path / "config.json").is_file()) if _is_folder(folder) else []
     return f"give one of the folders in it that hold a model: {', '.join(inner[-3:])}" if inner else None
 
 
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that no file system takes
-        return False
+def _is_folder(path: Path) -> bool:
+    return is_there(path) and path.is_dir()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edgepack.core.errors import EdgepackError
 from edgepack.core.reading import TOKENIZER_BYTES
 from edgepack.core.showing import shown
-from edgepack.model.plain_folder import no_weights
+from edgepack.model.plain_folder import is_file, no_weights
 from edgepack.model.safetensors_file import check_safetensors, kinds_of
 from edgepack.model.statements.statement_file import read_object, refusal
 from edgepack.model.statements.tokenizer_config import WHOLE_FILE, check_model, ids_without_rows
@@ -35,7 +35,7 @@ _SAVE_AGAIN = "save or download the model again"
 def read_config(folder: Path) -> dict[str, Any]:
     """What a config.json would say of the table. EdgepackError: no such table in the folder."""
     path = folder / WEIGHTS
-    if not path.is_file():
+    if not is_file(path):
         raise no_weights(folder, "sentence-transformers")
     rows, width = _table_shape(path)
     return {
@@ -56,12 +56,12 @@ def weight_files(folder: Path) -> list[Path]:
 
 def check_tokenizer(folder: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
     """Lines for people about what is peculiar. EdgepackError: no tokenizer.json, an id without a row, or a cut that texts cannot have."""
-    if not (folder / WHOLE_FILE).is_file():
+    if not is_file(folder / WHOLE_FILE):
         raise EdgepackError(f"no {WHOLE_FILE} in {folder}: a StaticEmbedding reads no other tokenizer", _SAVE_AGAIN)
     whole = read_object(folder / WHOLE_FILE, TOKENIZER_BYTES)
     check_model(whole)
-    truncation = whole.get("truncation") or {}
-    if truncation.get("strategy") == "OnlySecond":
+    truncation = whole.get("truncation")
+    if isinstance(truncation, Mapping) and truncation.get("strategy") == "OnlySecond":
         why = "a text by itself has no second one that could be cut"
         raise refusal(WHOLE_FILE, "truncation.strategy", "OnlySecond", why, "set it to LongestFirst")
     _check_mapping(folder / WEIGHTS)
@@ -133,7 +133,7 @@ def _table_shape(path: Path) -> tuple[int, int]:
     if name == TABLE:
         return rows, width
     _, mapping, weights = FOLDED
-    rows = shapes[mapping][0] if mapping in shapes else rows
+    rows = next(iter(shapes.get(mapping, ())), rows)
     for part, allowed in ((mapping, _INTEGERS), (weights, _FLOATS)):
         if part in shapes and (shapes[part] != (rows,) or kinds[part] not in allowed):
             raise EdgepackError(
@@ -143,13 +143,16 @@ def _table_shape(path: Path) -> tuple[int, int]:
 
 
 def _check_mapping(path: Path) -> None:
-    """EdgepackError: a token whose row the table does not have."""
-    from safetensors import safe_open
+    """EdgepackError: a token whose row the table does not have, or a file that the format's own library does not open."""
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(path, framework="numpy") as file:
-        if TABLE in file.keys() or FOLDED[1] not in file.keys():  # noqa: SIM118, as it is no mapping
-            return
-        mapping, rows = file.get_tensor(FOLDED[1]), file.get_slice(FOLDED[0]).get_shape()[0]
+    try:
+        with safe_open(path, framework="numpy") as file:
+            if TABLE in file.keys() or FOLDED[1] not in file.keys():  # noqa: SIM118, as it is no mapping
+                return
+            mapping, rows = file.get_tensor(FOLDED[1]), file.get_slice(FOLDED[0]).get_shape()[0]
+    except SafetensorError as error:
+        raise EdgepackError(f"{path} cannot be read: {error}", _SAVE_AGAIN) from None
     wrong = mapping[(mapping < -rows) | (mapping >= rows)]
     if len(wrong):
         raise EdgepackError(f"{path}: mapping names the row {int(wrong[0])}, and {FOLDED[0]} has {rows} rows", _SAVE_AGAIN)

@@ -56,6 +56,8 @@ def _family(name: str) -> Family:
         return add_family(Path(name))
     if name not in FAMILIES:
         raise EdgepackError(f"unknown model family: {name!r}", did_you_mean(name, sorted(FAMILIES)))
+    if FAMILIES[name].is_table:
+        raise EdgepackError(f"{name} is a table of vectors: it has no layers that could be tried", f"name one of {', '.join(FAMILIES)}")
     return FAMILIES[name]
 
 

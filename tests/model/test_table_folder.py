@@ -1,6 +1,7 @@
 """A folder that begins with StaticEmbedding: its vectors are the library's, also from a checkpoint; what is odd is refused before work."""
 
 import pytest
+import rows_setfit
 import rows_static
 import torch
 from rows_static import as_model2vec, table
@@ -101,3 +102,41 @@ def test_a_special_token_without_a_row_is_said_and_not_refused(tmp_path):
 
     table(tmp_path, tokenizer=with_one_more, weights=lambda rows: {"embedding.weight": rows[:-1].contiguous()})
     assert any("<more>" in line for line in find_model(str(tmp_path)).check_tokenizer())
+
+
+def test_a_setfit_head_on_a_table_scores_as_the_regression(tmp_path):
+    def body(folder, parts, **_):
+        table(folder, parts)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rows_setfit, "sentence", body)
+        rows_setfit.setfit(tmp_path / "model", parts=[], stated={"labels": ["no", "maybe", "yes"]})
+    source = find_model(str(tmp_path / "model"))
+    task = task_named(source.task())
+    assert task.name == "text-classification" and not source.shape(task.name).cut_by_dimensions
+    model = load_checkpoint(source)
+    (expected,) = rows_setfit.predict(tmp_path / "model", [(TEXTS[0],)])
+    logits = task.forward(model, dict(source.tokenizer(TEXTS[0], return_tensors="pt", return_token_type_ids=False)))[0]
+    scores = dict(zip(source.labels, logits.softmax(-1).tolist(), strict=True))
+    assert {each["name"]: each["score"] for each in expected["scores"]} == pytest.approx(scores, abs=1e-5)
+
+
+def test_a_header_that_lies_about_the_bytes_is_refused(tmp_path):
+    table(tmp_path)
+    path = tmp_path / "model.safetensors"
+    content = path.read_bytes()
+    rows = rows_static.word_pieces().get_vocab_size()
+    path.write_bytes(content.replace(f"[{rows},{HIDDEN}]".encode(), f"[{rows},{HIDDEN - 1}]".encode()))
+    with pytest.raises(EdgepackError, match="cannot be read"):
+        gather(Recipe(model=str(tmp_path)))
+
+
+def test_the_plan_of_a_hub_table_fetches_its_weights_which_alone_tell_its_shape(tmp_path, monkeypatch):
+    home = tmp_path / "hub" / "models--somebody--table"
+    (home / "snapshots" / ("a" * 40)).mkdir(parents=True)
+    table(home / "snapshots" / ("a" * 40))
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text("a" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    plan = plan_build(Recipe(model="somebody/table"), PI)
+    assert plan.teacher.hidden == HIDDEN and plan.teacher.layers == ()

@@ -68,7 +68,8 @@ def ids_without_rows(whole: Mapping[str, Any], rows: Any, stated: str, fix: str)
     if isinstance(vocab, dict):
         pieces = list(vocab.items())
     else:  # Unigram: pieces with their scores
-        pieces = [(each[0] if isinstance(each, list) and each else each, at) for at, each in enumerate(vocab or [])]
+        listed = vocab if isinstance(vocab, list) else []
+        pieces = [(each[0] if isinstance(each, list) and each else each, at) for at, each in enumerate(listed)]
     tokens = [token for token in added or [] if isinstance(token, dict)] if isinstance(added, list) else []
     special = {token.get("content") for token in tokens if token.get("special")}
     pieces += [(token.get("content"), token.get("id")) for token in tokens]
