@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from edgepack.core.progress import say
-from edgepack.measure.machines.job_answers import told
+from edgepack.measure.machines.job_answers import required
 from edgepack.measure.machines.machine import RunJob
 from edgepack.measure.measurement import (
     CodingRow,
@@ -40,10 +40,10 @@ def loads(run: RunJob, manifest: Manifest, cold: bool, effort: Effort, progress)
     return LoadRow(
         cold=cold,
         cold_is_proved=all(count is not None and count >= half for count in read) if cold else None,
-        session_ms=tuple(round(told(load, "session_ms"), 3) for load in loads),
-        first_inference_ms=tuple(round(told(load, "first_inference_ms"), 3) for load in loads),
+        session_ms=tuple(round(required(load, "session_ms"), 3) for load in loads),
+        first_inference_ms=tuple(round(required(load, "first_inference_ms"), 3) for load in loads),
         read_bytes=read,
-        import_ms=tuple(round(told(load["runtime"], "import_ms"), 1) for load in loads),
+        import_ms=tuple(round(required(load["runtime"], "import_ms"), 1) for load in loads),
         **_parts(loads, manifest),
     )
 
@@ -92,9 +92,9 @@ def first_start(run: RunJob) -> FirstStart:
     """The start that packs the weights: its times in ms, and the MB that it leaves on the disk."""
     load = run(load_job(cold=True) | {"first": True})
     return FirstStart(
-        session_ms=round(told(load, "session_ms"), 3),
-        first_inference_ms=round(told(load, "first_inference_ms"), 3),
-        disk_mb=round(told(load, "weight_cache_bytes") / 1e6, 3),
+        session_ms=round(required(load, "session_ms"), 3),
+        first_inference_ms=round(required(load, "first_inference_ms"), 3),
+        disk_mb=round(required(load, "weight_cache_bytes") / 1e6, 3),
     )
 
 
@@ -116,7 +116,7 @@ def texts(run: RunJob) -> TextTimes | None:
     texts = run({"kind": "texts", "threads": 1})
     if texts["texts"] is None:
         return None
-    before, after = (told(texts, name) for name in ("tokenizer_ms", "after_ms"))
+    before, after = (required(texts, name) for name in ("tokenizer_ms", "after_ms"))
     return TextTimes(
         texts=texts["texts"],
         tokenizer=summarize([before]),

@@ -14,7 +14,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar, say
 from edgepack.measure.doubts import wait_for_quiet
 from edgepack.measure.figures import storage
-from edgepack.measure.machines.job_answers import told
+from edgepack.measure.machines.job_answers import required
 from edgepack.measure.machines.machine import Machine
 from edgepack.measure.measurement import Effort
 from edgepack.measure.workload import load_job, timing_job
@@ -139,7 +139,7 @@ def _time_loads(machine: Machine, packs: Mapping[str, list[Pack]], loads: dict[t
             machine.push(pack.folder, pack.manifest)
             result = machine.run_job(pack.folder, runtime, load_job(cold=True))
             if (result["read_bytes"] or 0) >= pack.manifest.predictions.read_mb * 1e6 / 2:
-                loads.setdefault((runtime, number), []).append(told(result, "session_ms"))
+                loads.setdefault((runtime, number), []).append(required(result, "session_ms"))
 
 
 def _clock_ghz(result: Mapping) -> float | None:

@@ -222,7 +222,7 @@ def checked(answer: dict[str, Any], job: dict[str, Any], place: str) -> dict[str
     return answer | {key: _whole(answer[key]) for key in ("machine", "machine_before") if key in answer}
 
 
-def told(answer: dict[str, Any], key: str) -> Any:
+def required(answer: dict[str, Any], key: str) -> Any:
     """What a target may leave out where it cannot be timed, and has to tell here. EdgepackError: it is null."""
     if answer.get(key) is None:
         raise EdgepackError(f"the target does not tell {key}, which a measurement needs", _FIX)
