@@ -47,11 +47,11 @@ def contradiction(config: Mapping[str, Any], place: str) -> str | None:
         return None
     for label, index in numbered.items():
         if type(index) is not int or not 0 <= index < len(names):
-            told = f"the id {shown(index)}, and the ids are 0 to {len(names) - 1}"
+            reason = f"the id {shown(index)}, and the ids are 0 to {len(names) - 1}"
         elif names[index] != label:
-            told = f"the id {index}, which id2label names {shown(names[index])}"
+            reason = f"the id {index}, which id2label names {shown(names[index])}"
         else:
             continue
         by = "id2label" if config.get("id2label") else "its number, for want of an id2label"
-        return f"{place}: label2id gives {shown(label)} {told}. The pack names each answer by {by}: correct the file if that is wrong"
+        return f"{place}: label2id gives {shown(label)} {reason}. The pack names each answer by {by}: correct the file if that is wrong"
     return None
