@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgepack.core.errors import EdgepackError
+from edgepack.core.errors import EdgepackError, stopped_in_rust
 from edgepack.core.reading import TOKENIZER_BYTES
 from edgepack.core.showing import shown
 from edgepack.model.plain_folder import is_file, no_weights
@@ -82,7 +82,9 @@ def tokenizer_of(folder: Path, lower_case: bool) -> Any:
     content = read_object(folder / WHOLE_FILE, TOKENIZER_BYTES) | {"post_processor": None, "padding": None}
     try:
         backend = Tokenizer.from_str(json.dumps(content))
-    except Exception as error:  # the library raises nothing more precise
+    except BaseException as error:  # the library raises nothing more precise, and in Rust what is no Exception
+        if not isinstance(error, Exception) and stopped_in_rust(error) is None:
+            raise
         reason = (str(error).strip().splitlines() or [""])[0]
         raise EdgepackError(f"{folder / WHOLE_FILE} cannot be read: {reason}", _SAVE_AGAIN) from None
     cut = backend.truncation or {}
