@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _RANDOM_EVERY = 4  # each fourth trial is drawn evenly: the baseline that the search has to beat
 _SIBLINGS = ("precision", "embedding_bits", "bits", "codec", "sensitive", "activations", "prepack")  # other files of the same student
-_MORE_FILES = (("embedding_bits", 4), ("codec", "deflate"), ("bits", 5.0))  # of the same student, without a training
+_MORE_FILES = (("embedding_bits", 4), ("codec", "deflate"), ("codec", "zstd"))  # of the same student, without a training
+_SLOWER_FILE = ("bits", 5.0)  # rounding to a coarse grid takes longer than all else that makes a file
 
 
 @dataclass
@@ -73,9 +74,10 @@ class Drawing:
         """
         space = self.maker.space
         precisions = next(field.choices for field in setting_fields(Recipe) if field.path == ("precision",))
-        files = [*_MORE_FILES, *(("precision", each) for each in precisions)]
+        files = [*_MORE_FILES, *(("precision", each) for each in precisions), _SLOWER_FILE]
         free = [{key: value} for key, value in files if getattr(space.base, key) is None and key not in space.wished]
-        for changes in [*free, *(first | second for first in free for second in free if len(first | second) == 2)]:
+        pairs = [first | second for at, first in enumerate(free) for second in free[at + 1 :] if len(first | second) == 2]
+        for changes in sorted([*free, *pairs], key=lambda each: _SLOWER_FILE[0] in each):
             candidate = self.allowed(settings | changes)
             if candidate is not None:
                 yield candidate
