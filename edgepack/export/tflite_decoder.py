@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from edgepack.export.decoders import cache_layers, layer_type_of, logits_of, refuse_rotation_by_length, window_of
+from edgepack.export.decoders import cache_layers, layer_type_of, logit_cap_of, refuse_rotation_by_length, window_of
 from edgepack.export.describing import describe_decoder
 from edgepack.export.onnx_export import plain_linears
 from edgepack.export.tflite_attention import HIDDEN, tflite_cached_attention
@@ -69,7 +69,7 @@ class _Graph(nn.Module):
             past_key_values=cache,
             use_cache=False,
         ).last_hidden_state
-        return {**cache.present, self.output: logits_of(self.model, hidden) if self.output == "logits" else hidden}
+        return {**cache.present, self.output: _logits(self.model, hidden) if self.output == "logits" else hidden}
 
     def _masks(self, at: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor]:
         """Of four axes, which transformers takes as they are; by type of layer, where some see a window alone. at: [tokens]."""
@@ -90,7 +90,19 @@ class _Head(nn.Module):
         self.model = model
 
     def forward(self, hidden: torch.Tensor) -> dict[str, torch.Tensor]:
-        return {"logits": logits_of(self.model, hidden)}
+        return {"logits": _logits(self.model, hidden)}
+
+
+def _logits(model: nn.Module, hidden: torch.Tensor) -> torch.Tensor:
+    """[rows, tokens, vocab] from the last hidden states, under the model's cap where it has one."""
+    from litert_torch.backend.optimization_barrier import optimization_barrier
+
+    logits, cap = model.get_output_embeddings()(hidden), logit_cap_of(model)
+    if not cap:
+        return logits
+    # The converter would divide the weights in place of the logits, and a tied table would lie in the file twice.
+    logits, _ = optimization_barrier(logits, hidden)  # it is lowered for several values alone
+    return torch.tanh(logits / cap) * cap
 
 
 class _Cache:

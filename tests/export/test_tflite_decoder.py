@@ -217,6 +217,13 @@ def test_the_tied_table_is_stored_once(fp32, model, tmp_path):
     assert graphs < params
 
 
+def test_a_cap_on_logits_does_not_store_the_tied_table_twice(tmp_path):
+    result = make_model(tmp_path / "model", "gemma2", "text-generation")
+    result.resize_token_embeddings(6000, mean_resizing=False)
+    params, table = sum(parameter.numel() for parameter in result.parameters()), result.get_input_embeddings().weight.numel()
+    assert (exported(tmp_path / "out", result, 32) / "model.tflite").stat().st_size < 4 * (params + table / 2)
+
+
 @pytest.mark.parametrize("family", DECODERS)
 def test_every_family_is_the_same_model(tmp_path, family):
     """GPT-2's weights lie the other way round: of those the converter once took one for another."""
