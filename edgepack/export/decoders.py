@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from edgepack.core.errors import EdgepackError
@@ -49,6 +50,17 @@ def attention_cap_of(model: nn.Module) -> float | None:
 def _cap(model: nn.Module, name: str) -> float | None:
     """name: of the config's setting; empty where the family has none."""
     return getattr(model.config, name) if name else None
+
+
+def logits_of(model: nn.Module, hidden: torch.Tensor) -> torch.Tensor:
+    """[rows, tokens, vocab] from the last hidden states, under the model's cap where it has one."""
+    return under_cap(model, model.get_output_embeddings()(hidden))
+
+
+def under_cap(model: nn.Module, logits: torch.Tensor) -> torch.Tensor:
+    """The logits as they are, or under the model's cap where it has one."""
+    cap = logit_cap_of(model)
+    return torch.tanh(logits / cap) * cap if cap else logits
 
 
 def stop_ids(model: nn.Module) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from edgepack.export.decoders import cache_layers, layer_type_of, logit_cap_of, refuse_rotation_by_length, window_of
+from edgepack.export.decoders import cache_layers, layer_type_of, logit_cap_of, refuse_rotation_by_length, under_cap, window_of
 from edgepack.export.describing import describe_decoder
 from edgepack.export.onnx_export import plain_linears
 from edgepack.export.tflite_attention import HIDDEN, tflite_cached_attention
@@ -97,12 +97,11 @@ def _logits(model: nn.Module, hidden: torch.Tensor) -> torch.Tensor:
     """[rows, tokens, vocab] from the last hidden states, under the model's cap where it has one."""
     from litert_torch.backend.optimization_barrier import optimization_barrier
 
-    logits, cap = model.get_output_embeddings()(hidden), logit_cap_of(model)
-    if not cap:
-        return logits
-    # The converter would divide the weights in place of the logits, and a tied table would lie in the file twice.
-    logits, _ = optimization_barrier(logits, hidden)  # it is lowered for several values alone
-    return torch.tanh(logits / cap) * cap
+    logits = model.get_output_embeddings()(hidden)
+    if logit_cap_of(model):
+        # The converter would divide the weights in place of the logits, and a tied table would lie in the file twice.
+        logits, _ = optimization_barrier(logits, hidden)  # it is lowered for several values alone
+    return under_cap(model, logits)
 
 
 class _Cache:
