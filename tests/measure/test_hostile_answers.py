@@ -1,5 +1,6 @@
 """What a stranger's board may answer in place of what it was asked: each is refused with a message, none ends in a traceback."""
 
+import ast
 import contextlib
 import json
 import zipfile
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgepack.core.errors import EdgepackError
-from edgepack.measure.machines import board_setup
+from edgepack.measure.machines import board_setup, job_answers
 from edgepack.measure.machines.java_board import JavaBoard, parts_of
 from edgepack.measure.machines.machine import Facts
 from edgepack.measure.machines.remote import Remote
@@ -194,3 +195,13 @@ def test_the_newest_system_library_is_the_one_of_the_highest_number(tmp_path, mo
         (tmp_path / "platforms" / name / "android.jar").touch()
     monkeypatch.setattr(runner, "_sdks", lambda: [tmp_path])
     assert runner._system_library() == ["--lib", str(tmp_path / "platforms" / "android-34" / "android.jar")]
+
+
+def test_each_kind_of_job_that_a_target_can_do_has_an_answer_that_is_checked():
+    """`generate` streams, and its lines are checked as they come."""
+    kinds = set()
+    for path in (Path(__file__).parents[2] / "targets").glob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict) and getattr(node.targets[0], "id", "") == "JOBS":
+                kinds |= {key.value for key in node.value.keys if isinstance(key, ast.Constant)}
+    assert "count" in kinds and kinds - {"generate"} == set(job_answers._KINDS) - {"ops"}, "ops stands in the runtimes' own scripts"

@@ -166,6 +166,10 @@ class _Ops(_Answer):
     threads: Annotated[int, Field(ge=1, le=100_000)] | None
 
 
+class _Count(_Answer):
+    marks: Annotated[int, Field(ge=0, le=10**9)]
+
+
 class _Quiet(_Answer):
     contention: _Contention
 
@@ -205,6 +209,7 @@ _KINDS: dict[str, type[_Answer]] = {
     "coding": _Coding,
     "texts": _Texts,
     "ops": _Ops,
+    "count": _Count,
     "quiet": _Quiet,
 }
 
