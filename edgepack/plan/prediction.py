@@ -39,7 +39,7 @@ class Prediction(Frozen):
     def doubt(self) -> str:
         """How far to trust it, in one or two sentences."""
         if self.mean_error is None:
-            return "Nobody has measured how far off predictions are for such a model on this runtime." + self._far_from_what_was_compared()
+            return "Nobody has measured how far off predictions are for such a model on this runtime."
         names = [name for name in ("latency_ms", "load_ms", "ram_mb") if name in self.mean_error]
         errors = ", ".join(f"{name} {self.mean_error[name]:.0%}" for name in names)
         return (
