@@ -67,9 +67,9 @@ class Material:
         return self.source.tokenizer
 
     @property
-    def least_cosine(self) -> float | None:
+    def least_mean_cosine(self) -> float | None:
         """Of a quantized file's vectors: the task's, unless the user states a budget, which says what may be lost."""
-        return None if self.recipe.budget.score_drop is not None else self.task.least_cosine
+        return None if self.recipe.budget.score_drop is not None else self.task.least_mean_cosine
 
     @cached_property
     def max_length(self) -> int:

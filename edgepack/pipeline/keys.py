@@ -57,7 +57,7 @@ class GateInputs(Frozen):
 
     score_drop_limit: float | None
     is_precision_fixed: bool
-    least_cosine: float | None
+    least_mean_cosine: float | None
     codec: str | None
 
 
@@ -161,7 +161,9 @@ def _file_inputs(plan: Plan, material: Material) -> FileInputs:
 def _gate_inputs(plan: Plan, material: Material) -> GateInputs:
     codec = plan.coding.codec if plan.coding and plan.coding.bits is not None else None
     is_fixed = material.recipe.precision is not None
-    return GateInputs(score_drop_limit=plan.budget.score_drop, is_precision_fixed=is_fixed, least_cosine=material.least_cosine, codec=codec)
+    return GateInputs(
+        score_drop_limit=plan.budget.score_drop, is_precision_fixed=is_fixed, least_mean_cosine=material.least_mean_cosine, codec=codec
+    )
 
 
 def computed_by(roots: Sequence[str], choosers: Sequence[str] = CHOOSERS) -> dict[str, Any]:

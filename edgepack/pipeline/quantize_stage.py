@@ -65,7 +65,7 @@ class _Judge:
             details=candidate.details | self._coded(folder, candidate) | self._on_raw_texts(),
             sensitivity=candidate.sensitivity,
             in_float=in_float,
-            least_mean_cosine=self.material.least_cosine,
+            least_mean_cosine=self.material.least_mean_cosine,
             **quality,
         )
 

@@ -119,7 +119,7 @@ def measured(manifest: Manifest, machine: Stranger, out: Path) -> None:
 def test_a_border_stands_before_every_kind_of_job():
     with pytest.raises(KeyError):
         checked({}, {"kind": "a new one"}, "of stranger")
-    assert set(ANSWERS) | {"answer", "certain"} == set(job_answers._KINDS)
+    assert set(ANSWERS) | {"answer", "certain", "count"} == set(job_answers._KINDS)
 
 
 def test_what_a_right_board_answers_is_measured_and_reported(pack_folder, no_pauses, tmp_path):

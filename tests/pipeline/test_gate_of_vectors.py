@@ -24,7 +24,7 @@ def recipe_of(tmp_path, **more):
 
 @pytest.mark.slow
 def test_vectors_that_int8_moves_too_far_take_a_finer_recipe(tmp_path, monkeypatch):
-    monkeypatch.setattr(Material, "least_cosine", property(lambda material: 0.9999999))  # what the small model's int8 does not reach
+    monkeypatch.setattr(Material, "least_mean_cosine", property(lambda material: 0.9999999))  # what the small model's int8 does not reach
     build(recipe_of(tmp_path), load_profile("raspberry-pi"), tmp_path / "pack", tmp_path / "cache", effort=None)
     first, last = read_manifest(tmp_path / "pack").ladder[-1].attempts
     assert first.passed is not False and "most sensitive" in last.recipe and last.cosine > first.cosine
@@ -32,5 +32,5 @@ def test_vectors_that_int8_moves_too_far_take_a_finer_recipe(tmp_path, monkeypat
 
 def test_a_stated_budget_is_what_may_be_lost(tmp_path):
     stated = recipe_of(tmp_path, budget={"score_drop": 5.0})
-    assert gather(stated).least_cosine is None
-    assert gather(stated.model_copy(update={"budget": type(stated.budget)()})).least_cosine == 0.998
+    assert gather(stated).least_mean_cosine is None
+    assert gather(stated.model_copy(update={"budget": type(stated.budget)()})).least_mean_cosine == 0.998

@@ -138,7 +138,7 @@ class Task:
     metric_of_gold: str | None = None  # the first metric where the data has people's own judgement, and not the teacher's alone
     # Of a quantized file's outputs with the fp32 export's, the mean over texts: below it the gate tries a finer way too, whatever a
     # profile's budget allows. None: the budget alone decides.
-    least_cosine: float | None = None
+    least_mean_cosine: float | None = None
     default_importance: str = "gradient"  # what heads and neurons are ranked by
     loss_weights: Mapping[str, float] = field(default_factory=lambda: dict(OUTPUTS_ALONE))
     adapter_kind: str | None = None  # what PEFT calls models for this task
