@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edgepack.core.progress import say
-from edgepack.measure.machines.job_answers import checked_packages
+from edgepack.measure.machines.board_answers import checked_packages
 from edgepack.measure.machines.machine import Facts, SetUp
 from edgepack.measure.machines.targets import Target
 from edgepack.measure.machines.wheels import fetch_wheels, requirements

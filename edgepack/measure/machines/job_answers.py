@@ -1,7 +1,6 @@
 """Checks a target's answer to each kind of job, because a board may be a stranger's. Later code trusts the types."""
 
-from collections.abc import Collection
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,16 +12,16 @@ Bytes = Annotated[int, Field(ge=0, le=10**15)]
 Lasting = Annotated[float, Field(ge=1e-6, le=1e15, allow_inf_nan=False)]  # ms of what cannot take no time
 Times = Annotated[list[Amount], Field(min_length=1, max_length=10_000_000)]
 Words = Annotated[str, Field(max_length=1000)]
-_FIX = "use this edgepack's targets folder there, and check that no other program prints into its output"
+FIX = "use this edgepack's targets folder there, and check that no other program prints into its output"
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
     """More keys are no mistake: newer targets tell more."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
 
-class About(_Answer):
+class About(Answer):
     """A machine, as targets/machine.py describes it."""
 
     arch: Annotated[str, Field(pattern=r"^\w[\w.-]{0,39}$")]
@@ -38,29 +37,14 @@ class About(_Answer):
     emulated_by: Words | None = None
 
 
-class AboutBoard(_Answer):
-    """A machine before anything is run on it: see machine.Facts. What belongs to a Python is null where there is none."""
-
-    machine: About
-    python: Annotated[str, Field(pattern=r"^[0-9]{1,3}\.[0-9]{1,3}[\w.+-]{0,40}$")] | None
-    implementation: Words | None
-    libc: Annotated[list[Words], Field(min_length=2, max_length=2)] | None
-    pointer_bits: Literal[32, 64] | None
-    folder: Words | None
-    is_set_up: bool
-    folder_mb: Amount | None
-    free_mb: Amount | None
-    packages: dict[str, Any]
-
-
-class _Runtime(_Answer):
+class _Runtime(Answer):
     name: Words
     version: Words | None  # null where a machine was not asked to start a runtime
     numpy: Words | None = None
     import_ms: Amount | None = None
 
 
-class _Load(_Answer):
+class _Load(Answer):
     session_ms: Amount | None
     first_inference_ms: Amount | None
     read_bytes: Bytes | None
@@ -69,32 +53,32 @@ class _Load(_Answer):
     decode_ms: Amount | None = None
 
 
-class _Contention(_Answer):
+class _Contention(Answer):
     others: Annotated[float, Field(ge=0, le=1)] | None
     stolen: Annotated[float, Field(ge=0, le=1)] | None
 
 
-class _Timed(_Answer):
+class _Timed(Answer):
     samples_ms: Times
     warm_up_runs: Annotated[int, Field(ge=0, le=10**9)]
     machine_before: About
     contention: _Contention
 
 
-class _Resident(_Answer):
+class _Resident(Answer):
     peak: Amount | None
     resident: Amount | None
     anonymous: Amount | None
     file: Amount | None
 
 
-class _Memory(_Answer):
+class _Memory(Answer):
     empty_mb: _Resident
     running_mb: _Resident
     peak_is_exact: bool
 
 
-class _Slice(_Answer):
+class _Slice(Answer):
     at_s: Amount
     n: Annotated[int, Field(ge=1, le=10**9)]
     p50: Lasting
@@ -103,57 +87,57 @@ class _Slice(_Answer):
     temperature_c: Annotated[float, Field(ge=-300, le=10_000, allow_inf_nan=False)] | None = None
 
 
-class _Sustained(_Answer):
+class _Sustained(Answer):
     slices: Annotated[list[_Slice], Field(min_length=1)]
 
 
-class _Outputs(_Answer):
+class _Outputs(Answer):
     outputs: list[list[Any]]
 
 
-class _Certain(_Answer):
+class _Certain(Answer):
     tokens: list[list[Annotated[int, Field(ge=0)]]]
     steps: list[Annotated[int, Field(ge=0)]]
 
 
-class _Storage(_Answer):
+class _Storage(Answer):
     bytes: Amount
     read_ms: Lasting
     read_bytes: Amount | None
     map_ms: Amount
 
 
-class _Decoded(_Answer):
+class _Decoded(Answer):
     threads: Annotated[int, Field(ge=1, le=100_000)]
     samples_ms: Annotated[list[Lasting], Field(min_length=1)]
 
 
-class _Held(_Answer):
+class _Held(Answer):
     read_bytes: Annotated[Bytes, Field(gt=0)]
     read_ms: Lasting
     load_ms: Amount
 
 
-class _Throttled(_Answer):
+class _Throttled(Answer):
     mb_s: Lasting
     coded: _Held
     plain: _Held
 
 
-class _Coding(_Answer):
+class _Coding(Answer):
     decode: Annotated[list[_Decoded], Field(min_length=1)]
     throttled: list[_Throttled]
     decoded_bytes: Annotated[Bytes, Field(gt=0)]
     coded_bytes: Annotated[Bytes, Field(gt=0)]
 
 
-class _Texts(_Answer):
+class _Texts(Answer):
     texts: Annotated[int, Field(ge=1, le=10**9)] | None
     tokenizer_ms: Times | None = None
     after_ms: Times | None = None
 
 
-class _Op(_Answer):
+class _Op(Answer):
     op: Words
     ms: Amount
     integers: bool
@@ -161,40 +145,20 @@ class _Op(_Answer):
     provider: Words | None = None
 
 
-class _Ops(_Answer):
+class _Ops(Answer):
     ops: list[_Op]
     threads: Annotated[int, Field(ge=1, le=100_000)] | None
 
 
-class _Count(_Answer):
+class _Count(Answer):
     marks: Annotated[int, Field(ge=0, le=10**9)]
 
 
-class _Quiet(_Answer):
+class _Quiet(Answer):
     contention: _Contention
 
 
-class Ended(_Answer):
-    """How a job's process ended: its exit code, or less than 0 for a signal."""
-
-    code: Annotated[int, Field(ge=-1000, le=2**32)]
-    out: str
-    err: str
-    too_long: bool
-
-
-class _Packages(_Answer):
-    packages: Annotated[dict[Words, Words | None], Field(max_length=100)]
-
-
-class Removed(_Answer):
-    """removed: null where there was nothing."""
-
-    removed: Words | None
-    freed_mb: Amount
-
-
-_KINDS: dict[str, type[_Answer]] = {
+_KINDS: dict[str, type[Answer]] = {
     "load": _Load,
     "latency": _Timed,
     "decode": _Timed,
@@ -219,67 +183,27 @@ def checked(answer: dict[str, Any], job: dict[str, Any], place: str) -> dict[str
 
     EdgepackError names the first key that is missing or is not what such a job tells.
     """
-    _check(_KINDS[job["kind"]], answer, f"{job['kind']} {place}")
+    check_answer(_KINDS[job["kind"]], answer, f"{job['kind']} {place}")
     for key, kind in (("machine", About), ("runtime", _Runtime)):
-        _check(kind, answer.get(key), f"{key} of {job['kind']} {place}")
+        check_answer(kind, answer.get(key), f"{key} of {job['kind']} {place}")
     if job["kind"] == "answer":
         _check_count(answer["outputs"], len(job["rows"]), place)
-    return answer | {key: _whole(answer[key]) for key in ("machine", "machine_before") if key in answer}
+    return answer | {key: whole_machine(answer[key]) for key in ("machine", "machine_before") if key in answer}
 
 
 def required(answer: dict[str, Any], key: str) -> Any:
     """What a target may leave out where it cannot be timed, and has to tell here. EdgepackError: it is null."""
     if answer.get(key) is None:
-        raise EdgepackError(f"the target does not tell {key}, which a measurement needs", _FIX)
+        raise EdgepackError(f"the target does not tell {key}, which a measurement needs", FIX)
     return answer[key]
 
 
-def checked_board(facts: Any, wanted: Collection[str], has_python: bool, place: str) -> dict[str, Any]:
-    """What a board says of itself. wanted: the packages that it was asked about. has_python: it answers by one."""
-    _check(AboutBoard, facts, f"facts {place}")
-    absent = [key for key in ("python", "implementation", "libc", "pointer_bits", "folder") if facts[key] is None] if has_python else []
-    if facts["is_set_up"] and facts["folder_mb"] is None:
-        absent.append("folder_mb")
-    if absent:
-        raise EdgepackError(f"the answer to facts {place} is wrong at {absent[0]}: None", _FIX)
-    checked_packages(facts["packages"], wanted, place)
-    return facts | {"machine": _whole(facts["machine"])}
-
-
-def checked_packages(packages: Any, wanted: Collection[str], place: str) -> dict[str, str | None]:
-    """Versions of packages on a board. wanted: those that it was asked about; EdgepackError where it tells of another."""
-    _check(_Packages, {"packages": packages}, f"packages {place}")
-    stranger = next((name for name in packages if name not in wanted), None)
-    if stranger is not None:
-        raise EdgepackError(f"the answer to packages {place} is wrong: nobody asked about {shown(stranger)}", _FIX)
-    versions: dict[str, str | None] = packages
-    return versions
-
-
-def _whole(machine: dict[str, Any]) -> dict[str, Any]:
+def whole_machine(machine: dict[str, Any]) -> dict[str, Any]:
     """With null for what it does not tell."""
     return machine | {key: None for key in About.model_fields if key not in machine}
 
 
-def checked_missing(answer: Any, wanted: Collection[str], place: str) -> list[str]:
-    """Hashes of files that a machine lacks, each of them once and one of those that were asked for."""
-    if not isinstance(answer, list) or not all(isinstance(digest, str) and digest in wanted for digest in answer):
-        raise EdgepackError(f"the answer to which files are missing {place} is wrong: {shown(answer)}", _FIX)
-    return list(dict.fromkeys(answer))
-
-
-def checked_ended(answer: Any, kind: str, place: str) -> dict[str, Any]:
-    """How a job's process ended, see Ended."""
-    _check(Ended, answer, f"{kind} {place}")
-    return answer
-
-
-def checked_removed(answer: Any, place: str) -> Removed:
-    _check(Removed, answer, f"remove {place}")
-    return Removed.model_validate(answer)
-
-
-def _check(kind: type[_Answer], content: Any, what: str) -> None:
+def check_answer(kind: type[Answer], content: Any, what: str) -> None:
     try:
         kind.model_validate(content)
     except ValidationError as error:
@@ -287,7 +211,7 @@ def _check(kind: type[_Answer], content: Any, what: str) -> None:
         key = ".".join(map(str, first["loc"])) or "all of it"
         raise EdgepackError(
             f"the answer to {what} is wrong at {key}: {shown(first['input'])}",
-            _FIX,
+            FIX,
         ) from None
 
 

@@ -10,8 +10,9 @@ from typing import Any
 from edgepack.core.errors import EdgepackError
 from edgepack.core.reading import answer_of
 from edgepack.core.resources import shipped
+from edgepack.measure.machines.board_answers import checked_removed
 from edgepack.measure.machines.board_setup import set_up_board
-from edgepack.measure.machines.job_answers import checked, checked_removed
+from edgepack.measure.machines.job_answers import checked
 from edgepack.measure.machines.jobs import failure, script_of
 from edgepack.measure.machines.machine import Facts, Pushed, Removal, SetUp
 from edgepack.measure.machines.session import ANSWER_S, Pipe, Session, check_ended, facts_from, files_to_bring, in_brackets, with_hash

@@ -13,7 +13,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
 from edgepack.core.reading import ANSWER_BYTES, parse_json
 from edgepack.core.showing import shown
-from edgepack.measure.machines.job_answers import checked_board, checked_ended, checked_missing
+from edgepack.measure.machines.board_answers import checked_board, checked_ended, checked_missing
 from edgepack.measure.machines.machine import Facts, Pushed
 from edgepack.measure.machines.targets import Target
 from edgepack.pack.manifest import MANIFEST_FILE, REPORT_FILES, STATEMENT_FILE, Manifest, PackedFile, packed
