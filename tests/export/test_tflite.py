@@ -244,10 +244,12 @@ def test_a_file_that_tflite_runtime_gets_wrong_never_ships_for_it(tagger, tmp_pa
 
 
 def test_scales_apart_from_their_matrix_change_no_answer_and_add_no_bytes(tagger, tmp_path):
-    folder, features, _ = tagger
+    folder, features, expected = tagger
     within, apart = quantized(folder, tmp_path / "within"), quantized(folder, tmp_path / "apart", scales_apart=True)
-    each, other = (answer(place, "litert", features, threads=1, exact=True) for place in (within, apart))
-    assert max(difference(a, b) for a, b in zip(each, other, strict=True)) < 1e-3
+    truth = flat(expected)
+    each, other = (flat(answer(place, "litert", features, threads=1, exact=True)) for place in (within, apart))
+    # A kernel of another processor may round one activation to the next step: far less than what int8 costs as a whole.
+    assert np.abs(each - other).mean() < np.abs(each - truth).mean() / 4
     scales = 4 * 2_000  # of the rows of the tiny tables, which weigh less than the ops that apply them
     assert (apart / "model.tflite").stat().st_size < (within / "model.tflite").stat().st_size + 20_000 + scales
 
