@@ -18,7 +18,7 @@ from edgepack.model.evaluation import run_model
 from edgepack.model.losses import hidden_loss, relation_heads, relation_loss
 from edgepack.model.quality import score_outputs
 from edgepack.model.structure import family_of_model, has_attention, layers_of, projections_of
-from edgepack.model.training import BatchLoss, bare, train_counted
+from edgepack.model.training import BatchLoss, bare, train
 from edgepack.model.training_precision import computed_in, in_fastest_precision
 from edgepack.plan.steps import Distill
 from edgepack.plan.training_settings import STATED_RATE, Training
@@ -54,7 +54,7 @@ def _trained(student: nn.Module, step: Distill, context: StageContext, loss: Bat
     judge = _dev_judge(context) if step.minutes else None
     targets = targets_of(step, context, _output_width(student))
     settings, title = _settings(step), _title(step)
-    student, steps = train_counted(student, context.features, targets, loss, settings, context.folder, context.seed, title, judge)
+    student, steps = train(student, context.features, targets, loss, settings, context.folder, context.seed, title, judge)
     context.details.update({"steps": steps, "texts": len(context.features)})
     return student
 
@@ -79,7 +79,7 @@ def _trained_by_need(student: nn.Module, step: Distill, context: StageContext, l
         left = max(min(_LEAST_MINUTES, settings.minutes), settings.minutes - seconds / 60)
         settings = settings.model_copy(update={"minutes": left})
     arguments = whole.features, targets[:count], loss, settings, context.folder, context.seed, _title(step), judge, course
-    student, _ = train_counted(student, *arguments)
+    student, _ = train(student, *arguments)
     context.details.update({"steps": course.last, "texts": count, "learning_rate": settings.learning_rate or STATED_RATE})
     if course.climbing:
         context.details["still_improving"] = "yes"

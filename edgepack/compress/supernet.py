@@ -46,7 +46,8 @@ def train_shared(model: nn.Module, step: Distill, context: StageContext) -> nn.M
     settings = Training(**{name: getattr(plain, name) for name in Training.model_fields.keys() & Distill.model_fields.keys()})
     loss = _part_loss(distillation_loss(plain, context, None), *ranks, context.seed)
     targets = targets_of(plain, context, getattr(model.config, family_of_model(model).config_hidden))
-    return train(model, context.features, targets, loss, settings, context.folder, context.seed, "train the shared model")
+    trained, _ = train(model, context.features, targets, loss, settings, context.folder, context.seed, "train the shared model")
+    return trained
 
 
 def _part_loss(whole: BatchLoss, heads: Scores, neurons: Scores, seed: int) -> BatchLoss:

@@ -47,12 +47,7 @@ BatchLoss = Callable[[nn.Module, dict[str, torch.Tensor], Any], torch.Tensor]
 Judge = Callable[[nn.Module], float]
 
 
-def train(*arguments: Any, **named: Any) -> nn.Module:
-    """Trains a model in place and returns it; see `train_counted`."""
-    return train_counted(*arguments, **named)[0]
-
-
-def train_counted(  # noqa: PLR0913, PLR0917
+def train(  # noqa: PLR0913, PLR0917
     model: nn.Module,
     features: Sequence[Features],
     targets: Sequence[Any],

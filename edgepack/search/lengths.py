@@ -40,6 +40,11 @@ class Lengths:
             lengths.append(steps)
         return lengths
 
+    def short(self) -> int | None:
+        """The steps that a pack is sure of: the shortest training but one, or the only one."""
+        lengths = self.options()
+        return lengths[max(0, len(lengths) - 2)]
+
     def selection(self, finals: Sequence[Final]) -> list[Final]:
         """As many of the finals, trained as long, as there is time for: not under the fewest, as long as other files can fill up."""
         sizes = pack_options(len(finals), min(self.fewest, len(finals)), self.options())

@@ -156,7 +156,7 @@ class _Run:
             Final(0, row.number, row.name, self.tries.maker.candidate(row.settings)) for row in self.tries.rows_worth_a_pack(FEWEST_PACKS)
         ]
         lengths = Lengths(self.tries)
-        return lengths.needed_s(best, lengths.options()[-2:][0]) / PACKS_SHARE
+        return lengths.needed_s(best, lengths.short()) / PACKS_SHARE
 
     def _finals(self, lengths: Lengths) -> list[Final]:
         """The best candidates with the longest training that the time allows, and other files of them where they are too few."""

@@ -136,7 +136,7 @@ def test_a_training_that_was_cut_off_goes_on_to_the_same_bytes(material, tmp_pat
     def run(folder):
         model = make_student(load_checkpoint(material.source), 2, HIDDEN, material.train)
         targets = np.stack(whole.teacher_outputs)
-        return train(model, whole.features, targets, loss_that_dies, Training(epochs=8, learning_rate=1e-3), folder, 0, "")
+        return train(model, whole.features, targets, loss_that_dies, Training(epochs=8, learning_rate=1e-3), folder, 0, "")[0]
 
     whole = context(material, tmp_path, rows=500)
     steps, survived = 0, True

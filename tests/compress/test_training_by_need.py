@@ -164,7 +164,7 @@ def test_a_training_by_need_that_was_cut_off_goes_on_to_the_same_bytes(material,
         model = make_student(load_checkpoint(material.source), 2, HIDDEN, material.train)
         judge = distance_judge(loss, whole.features[:50], whole.teacher_outputs[:50])
         training = Training(learning_rate=1e-3)
-        return train(model, whole.features, np.stack(whole.teacher_outputs), loss, training, folder, 0, "", judge, Course(100))
+        return train(model, whole.features, np.stack(whole.teacher_outputs), loss, training, folder, 0, "", judge, Course(100))[0]
 
     whole, dies = context(material, tmp_path, 200), False
     unbroken = run(tmp_path / "unbroken").state_dict()
@@ -192,7 +192,9 @@ def cut_off_at(step, material, folder, best_folder):
         model = make_student(load_checkpoint(material.source), 1, 32, material.train)
         training = Training(learning_rate=1e-3, batch_rows=2)
         outputs = np.stack(whole.teacher_outputs)
-        return train(model, whole.features, outputs, loss, training, folder, 0, "", lambda _: -float(next(scores)), Course(60)).state_dict()
+        worse_each_time = lambda _: -float(next(scores))  # noqa: E731
+        trained, _ = train(model, whole.features, outputs, loss, training, folder, 0, "", worse_each_time, Course(60))
+        return trained.state_dict()
 
     whole = context(material, folder, 20)
     unbroken, scores = run(folder, itertools.count()), itertools.count()
