@@ -24,15 +24,21 @@ NAMES = {
 }
 
 
+_TWICE = 2.0  # times the largest loss of a pack, or the budget: a chart that held every short trial would squeeze the packs together
+
+
 def page(front: Front) -> str:
     """One HTML page without scripts."""
+    most = _most_lost(front)
     return rendered(
         "front.html.j2",
         front=front,
         model=without_folders(front.model) if front.model else None,
         headline=headline(front),
         origins=origins(front),
-        charts=[_chart(front, name) for name in COSTS],
+        charts=[_chart(front, name, most) for name in COSTS],
+        beyond=sum((each.score_drop or 0.0) > most for each in front.tried),
+        most_lost=f"{most:.3g}",
         importance=_importance(front),
         progress=_progress(front),
         names=NAMES,
@@ -79,8 +85,14 @@ def _lost(point: Point) -> str:
     return f"{point.score_drop:.2f} points of the score are lost"
 
 
-def _chart(front: Front, name: str) -> Markup:
-    tried = [_small(each, name) for each in front.tried if each.score_drop is not None]
+def _most_lost(front: Front) -> float:
+    """Points of the score: a short trial that lost more is counted and not drawn."""
+    packs = [point.score_drop for point in front.points if point.score_drop is not None]
+    return _TWICE * max([*packs, front.budget.score_drop or 0.0]) or max([each.score_drop or 0.0 for each in front.tried], default=0.0)
+
+
+def _chart(front: Front, name: str, most: float) -> Markup:
+    tried = [_small(each, name) for each in front.tried if each.score_drop is not None and each.score_drop <= most]
     packs = [_large(point, name, front.picked == point.number) for point in front.points if point.score_drop is not None]
     limits = (getattr(front.budget, name), front.budget.score_drop)
     title = f"Points of score lost against {_AXES[name]}: lower and further left is better"
@@ -91,7 +103,7 @@ def _small(tried: Tried, name: str) -> Dot:
     value = getattr(tried, name)
     return Dot(
         value,
-        min(tried.score_drop or 0.0, 30.0),
+        tried.score_drop or 0.0,
         "tried",
         f"short trial {tried.number + 1}: {tried.score_drop:+.2f} points lost, {value:.3g}, {_length(tried)}",
     )

@@ -7,6 +7,7 @@ from fronts import front, point
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.profile import Budget
 from edgepack.report.scatter import Dot, scatter
+from edgepack.search.candidates import COSTS
 from edgepack.search.finals import without_dominated
 from edgepack.search.front import Front, check_pick, pick
 from edgepack.search.page import _whisker, headline, page
@@ -79,6 +80,13 @@ def test_a_page_of_little_is_whole(more, says):
     assert says in headline(changed) + page(changed)
 
 
+def test_a_trial_that_lost_far_more_than_any_pack_is_counted_and_not_drawn():
+    usual, hopeless = front().tried[0], front().tried[1].model_copy(update={"score_drop": 80.0})
+    text = page(front(tried=(usual, hopeless)))
+    assert "Trials that lost more than 12 points are not drawn: 1 of 2." in text  # the worst pack lost 6
+    assert text.count('class="tried"') == len(COSTS) and "not drawn" not in page(front(tried=(usual,)))
+
+
 def test_a_scatters_limits_are_shaded():
     drawn = scatter("t", [Dot(1.0, 2.0, "tried", "a")], "ms", "points", (0.5, None))
     assert drawn.count('class="beyond"') == 1 and drawn.count('class="limit"') == 1
@@ -94,6 +102,7 @@ def test_the_page_fits_a_screen_and_a_click_leads_to_the_pack(tmp_path, width):
         shown.goto(f"file://{tmp_path}/index.html")
         assert shown.evaluate("document.documentElement.scrollWidth") <= width
         assert shown.locator("figure svg circle").count() > 100
+        assert not shown.evaluate("[...document.querySelectorAll('figure')].some(each => each.offsetHeight > each.clientHeight)")
         shown.locator('svg a[href="#pack-3"] circle').first.click()
         assert shown.url.endswith("#pack-3") and shown.locator("#pack-3").is_visible()
 
