@@ -36,7 +36,7 @@ def _served(manifest: Manifest) -> Iterator[str]:
         return
     score = f"{served.score.metric.replace('_', ' ')} {served.score.value:.4f} on {served.score.rows} rows"
     if not served.differing:
-        yield f"On raw texts, as an app gives them, the pack has the same score: {score}."
+        yield f"On raw texts, as an app gives them, the pack scores the same as in the test of the build: {score}."
         return
     yield (
         f"On raw texts, as an app gives them, the pack answers {served.differing} rows differently than on token ids: {score}, "

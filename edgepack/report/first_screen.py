@@ -1,5 +1,6 @@
 """What a report shows first, for readers who know no machine learning: four figures before and after, a verdict, and what to do next."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -32,6 +33,14 @@ PURPOSES: Final[dict[Verdict, str]] = {  # what the next command is for
     "fits": "make a module for an app",
     "over budget": "build it again, smaller or with other settings",
     "not measured": "measure it on the device itself",
+}
+_PLACEHOLDERS: Final = {  # of the next command, and what a user puts there
+    "PACK": "PACK is the folder of this report",
+    "MODEL": "MODEL is the model that this pack was built from",
+    "DATA": "DATA is the folder of its texts",
+    "PROFILE": "PROFILE is the file of your device profile",
+    "PLATFORM": "PLATFORM is android, deb, jvm, linux, python or web",
+    "ssh://user@device": "user@device is how you log in to the device",
 }
 HOLDS: Final[dict[Holds, str]] = {
     "yes": "within the limit",
@@ -126,6 +135,11 @@ def next_command(manifest: Manifest, verdict: Verdict, checks: Sequence[Check]) 
     return without_folders(composed_command(recipe, manifest.profile, profile_file, flags))
 
 
+def placeholders_in_words(command: str) -> str:
+    """What stands for what in such a command; empty where nothing does."""
+    return "; ".join(words for placeholder, words in _PLACEHOLDERS.items() if placeholder in shlex.split(command))
+
+
 def _address(manifest: Manifest) -> str:
     """Of such a device: a browser's, a phone's, or a board's."""
     return runtime_facts(manifest.plan.runtime).measured_on or ("adb://" if manifest.profile.min_sdk else "ssh://user@device")
@@ -157,11 +171,11 @@ def _what(name: TileName, manifest: Manifest) -> str:
         unit = (
             f"a token is a word or a part of one; this one comes after {length} others"
             if manifest.predictions.first_token_ms is not None
-            else f"a text of {length} tokens"
+            else f"a text of {length} tokens, which are words or parts of words"
         )
-        return f"{unit}, {cores} cores; 9 of 10 are faster"
+        return f"{unit}, {cores} cores; 9 of 10 answers take less"
     if name == "ram_mb":
-        return "at the peak, beside the empty runtime"
+        return "at its highest, without what the empty runtime takes"
     score, teacher = manifest.ladder[-1].score, manifest.ladder[0].score
     if score is None or teacher is None:
         return "no test data was given: build with --data, and it is measured"

@@ -12,10 +12,12 @@ from edgepack.plan.profile import PrecisionName
 from edgepack.plan.recipe import TRAIN_SPLIT, Recipe
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.student import candidate_students
+from edgepack.report.training_doubts import flags_of_longer_training
 
 _NO_TRAINING = "It needs no training."
 _DISTILS = "It distils a smaller student, which may lose points."
 _MOST_SIZES = 30
+_LARGER = 1.3  # times the parameters: a student hardly larger would hardly be better
 
 
 class NextStep(NamedTuple):
@@ -119,6 +121,32 @@ def _more_quality(manifest: Manifest) -> NextStep:
         cut = f"The points were lost in: {', '.join(trained)}. This is not predicted."
         return NextStep(f"Next step: give --vocabulary more texts, or leave it out. {cut}")
     if trained:
-        where = ", ".join(trained)
-        return NextStep(f"Next step: more --epochs, or a larger --student. The points were lost in: {where}. This is not predicted.")
+        return _better_student(manifest, f"The points were lost in: {', '.join(trained)}. Nothing predicts the score.")
     return NextStep("Next step: a wider --precision, or a larger --score-drop. This is not predicted.")
+
+
+def _better_student(manifest: Manifest, where: str) -> NextStep:
+    """Trained longer, where its training ended too early; else a larger one. where: the points were lost."""
+    longer = flags_of_longer_training(manifest.recipe, manifest.ladder)
+    if longer:
+        return NextStep(f"Next step: {longer}, because the training ended before its time. {where}", longer)
+    larger = _larger_student(manifest)
+    if larger:
+        return NextStep(f"Next step: {larger}. It is predicted to keep the other limits. {where}", larger)
+    return NextStep(f"Next step: more --epochs, or a larger --student with a larger budget for it. {where}")
+
+
+def _larger_student(manifest: Manifest) -> str | None:
+    """Flags for the smallest student that is clearly larger, and is predicted to keep every limit but the score's."""
+    plan, recipe = manifest.plan, manifest.recipe
+    limits = plan.budget.model_dump(exclude_none=True, exclude={"score_drop"})
+    sizes = [f"{shape.params / 1e6:.2g}M" for shape in candidate_students(plan.teacher) if shape.params >= plan.student.params * _LARGER]
+    for size in dict.fromkeys(reversed(sizes)):
+        wish = _small_file(manifest) | {"student": size, "precision": recipe.precision or plan.precision}
+        try:
+            planned = make_plan(manifest.profile, recipe.model_copy(update=wish), plan.teacher)
+        except EdgepackError:  # no student of that size
+            continue
+        if planned.student.params > plan.student.params and all(getattr(planned.predictions, name) <= limits[name] for name in limits):
+            return _flags(recipe, wish)
+    return None

@@ -14,12 +14,18 @@ from edgepack.pack.attempts import Attempt
 from edgepack.pack.manifest import REPORT_FILES, StageRecord
 from edgepack.report.charts import Bar, Line, bars, lines
 from edgepack.report.figures import in_digits
-from edgepack.report.first_screen import HOLDS, PURPOSES, VERDICTS, change_in_words, limit_in_words, tile_titles
+from edgepack.report.first_screen import HOLDS, PURPOSES, VERDICTS, change_in_words, limit_in_words, placeholders_in_words, tile_titles
 from edgepack.report.ladder import factors_chart, quality_charts, score_text, weakest
 from edgepack.report.records import BUDGETS, Report
 
 _MOST_OPS = 12
 _LEAST_OF_A_CURVE = 2  # points
+_ORIGINS = {  # of a figure, and what each says
+    "measured": "sizes and scores of the finished files, times on the machine that is named.",
+    "predicted": "from counted operations, bytes and the device's speeds.",
+    "emulated": "by a program that acts as another CPU: answers and instruction counts, never times.",
+    "throttled": "on this machine, held to a slower storage's speed.",
+}
 _COLOURS = {"yes": "fits", "likely": "not-measured", "unlikely": "over-budget", "no": "over-budget", "unknown": "not-measured"}
 _HEADINGS = {"class": "The weakest classes", "entity type": "The weakest entity types", "group": "By group, the weakest first"}
 
@@ -62,6 +68,7 @@ def rendered(template: str, **context: Any) -> str:
         "coded": _coded,
         "change": change_in_words,
         "limit": limit_in_words,
+        "placeholders": placeholders_in_words,
         "budget_name": lambda name: BUDGETS[name][0],
     }
     return templates.rendered("edgepack.report", template, context, filters)
@@ -75,6 +82,7 @@ def _render(template: str, report: Report, **more: Any) -> str:
         "colours": _COLOURS,
         "verdicts": VERDICTS,
         "purposes": PURPOSES,
+        "origins": {name: meaning for name, meaning in _ORIGINS.items() if f'"{name}"' in report.model_dump_json()},
     }
     return rendered(template, report=report, weakest=weakest(report.ladder), headings=_HEADINGS, **words, **more)
 

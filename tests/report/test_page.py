@@ -131,7 +131,7 @@ def test_the_first_screen_answers_what_a_product_manager_asks(opened):
     tiles = page.evaluate("[...document.querySelectorAll('.tile')].map((tile) => tile.innerText.match(/measured|predicted/g))")
     assert len(tiles) == 4 and all(tiles)
     marks = page.evaluate("[...document.querySelectorAll('.legend .mark')].map((mark) => getComputedStyle(mark, '::before').content)")
-    assert len(set(marks)) == 4
+    assert 2 <= len(set(marks)) == len(marks)  # those that the page uses
     page.close()
 
 

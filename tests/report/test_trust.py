@@ -22,6 +22,7 @@ from edgepack.report.judge import judge
 from edgepack.report.junit import junit
 from edgepack.report.model_card import write_model_card
 from edgepack.report.next_step import next_step
+from edgepack.report.training_doubts import doubts_of_training
 from edgepack.report.write import html, markdown
 
 
@@ -231,3 +232,43 @@ def test_the_card_names_no_folder_of_the_machine_and_its_yaml_is_plain_data(pack
     assert front == {
         "license": "mit\\u202e: [evil", "library_name": "onnx", "pipeline_tag": "text-classification", "tags": ["edgepack", "int8"],
     }  # fmt: skip
+
+
+def of_a_student(pack_folder, recipe, details):
+    """The manifest of a pack whose training lost ten points, and nothing else any."""
+    manifest = read_manifest(pack_folder)
+    plan = make_plan(manifest.profile, recipe, MINILM)
+    first = manifest.ladder[0]
+    rows = [first, *(first.model_copy(update={"stage": stage, "score_drop": 10.0, "details": details}) for stage in ("distill", "export"))]
+    changed = {"recipe": recipe, "plan": plan, "predictions": plan.predictions, "precision": plan.precision, "ladder": tuple(rows)}
+    return manifest.model_copy(update=changed)
+
+
+@pytest.mark.parametrize(
+    ("training", "flags"),
+    [({}, "--epochs 7"), ({"training_steps": 350}, "--training-steps 700"), ({"minutes": 3.0}, "--minutes 6")],
+    ids=str,
+)
+def test_a_training_that_ended_before_its_time_is_made_longer_by_what_limited_it(pack_folder, training, flags):
+    recipe = Recipe.read({"model": "m", "data": "d", "student": "3x192", "training": training}, "test")
+    manifest = of_a_student(pack_folder, recipe, {"steps": 350, "texts": 3200, "still_improving": "yes"})
+    step = next_step(manifest, "score_drop", 10.0, 2.0)
+    assert step.flags == flags and f"Next step: {flags}, because" in step.sentence
+    assert [*doubts_of_training(recipe, manifest.ladder)] == [
+        "The student, which is the small model, was still improving when its training ended after 350 steps. "
+        f"A longer one ({flags}) would make it better."
+    ]
+    words = composed_command(recipe, manifest.profile, instead=flags).split()
+    assert len(set(words)) == len(words)
+
+
+def test_a_student_that_learned_all_it_could_becomes_larger_as_far_as_the_other_limits_let_it(pack_folder):
+    recipe = Recipe.read({"model": "m", "data": "d", "student": "3x192", "precision": "int8"}, "test")
+    manifest = of_a_student(pack_folder, recipe, {"steps": 350, "texts": 3200})
+    step = next_step(manifest, "score_drop", 10.0, 2.0)
+    then = make_plan(manifest.profile, read_recipe_of(composed_command(recipe, manifest.profile, instead=step.flags)), MINILM)
+    assert then.student.params >= 1.3 * manifest.plan.student.params * 0.97  # a size is written with two digits
+    limits = manifest.plan.budget.model_dump(exclude_none=True, exclude={"score_drop"})
+    assert limits and all(getattr(then.predictions, name) <= limit for name, limit in limits.items())
+    tight = manifest.plan.model_copy(update={"budget": manifest.plan.budget.model_copy(update={"file_mb": 1.0})})
+    assert next_step(manifest.model_copy(update={"plan": tight}), "score_drop", 10.0, 2.0).flags is None
