@@ -1,6 +1,6 @@
 """Chooses the matrix products that lose most in a narrow precision, so that they stay wider. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from edgepack.pack.attempts import Sensitive
@@ -27,6 +27,16 @@ def most_sensitive(scanned: Sequence[Sensitivity], count: int | None = None) -> 
     while len(sensitive) < max(1, len(scanned) // 4) and sum(group.error for group in sensitive) < _SENSITIVE_SHARE * total:
         sensitive.append(scanned[len(sensitive)])
     return sensitive
+
+
+def more_and_more(scanned: Sequence[Sensitivity], count: int | None = None) -> Iterator[list[Sensitivity]]:
+    """`most_sensitive`, and before it its first, its first two, its first four and so on: each product in float costs bytes and time.
+
+    With a count that alone: the user knows what they want.
+    """
+    most = most_sensitive(scanned, count)
+    lengths = [] if count is not None else [2**power for power in range(len(most)) if 2**power < len(most)]
+    yield from (most[:length] for length in [*lengths, len(most)])
 
 
 def sensitivity_records(scanned: Sequence[Sensitivity], sensitive: Sequence[Sensitivity]) -> tuple[Sensitive, ...]:

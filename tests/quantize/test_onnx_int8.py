@@ -18,7 +18,7 @@ from edgepack.quantize.onnx_int8_ops import quantized_embeddings, quantized_prod
 from edgepack.quantize.onnx_int8_search import STRENGTHS, Texts, int8_model, outputs_of, prepare, scan
 from edgepack.quantize.onnx_ranges import best_range
 from edgepack.quantize.onnx_smoothing import groups_of, largest_activations, smoothed
-from edgepack.quantize.sensitivity import Sensitivity, most_sensitive
+from edgepack.quantize.sensitivity import Sensitivity, more_and_more, most_sensitive
 from edgepack.tasks import task_named
 from edgepack.tasks.common.rows import Row
 from edgepack.tasks.common.task import Features
@@ -218,6 +218,9 @@ def test_the_most_sensitive_groups_are_few():
     assert [each.name for each in most_sensitive(scanned)] == ["0"]
     assert len(most_sensitive([Sensitivity("", (), 1, 1.0)] * 8)) == 2, "a quarter at most"
     assert len(most_sensitive(scanned, 5)) == 5
+    even = [Sensitivity("", (), 1, 1.0)] * 24
+    assert [len(each) for each in more_and_more(even)] == [1, 2, 4, 6] and [len(each) for each in more_and_more(even, 5)] == [5]
+    assert [len(each) for each in more_and_more(scanned)] == [1]
 
 
 def test_the_gate_compares_with_the_float_export():

@@ -22,7 +22,7 @@ from edgepack.quantize.onnx_int8_ops import quantized_products
 from edgepack.quantize.onnx_int8_search import Texts, prepare, scan
 from edgepack.quantize.onnx_smoothing import Feeds
 from edgepack.quantize.schemes import Candidate
-from edgepack.quantize.sensitivity import most_sensitive, sensitivity_records
+from edgepack.quantize.sensitivity import more_and_more, sensitivity_records
 from edgepack.tasks.common.task import Features
 
 _CURVE_STEP = 0.6  # bits between the points of the report's curve
@@ -31,7 +31,7 @@ _UNFUSED_FILE = "quantized.onnx"
 
 
 def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Iterator[Candidate]:
-    """All matrix products in int8; then all but the most sensitive ones."""
+    """All matrix products in int8; then all but the most sensitive one, and ever more of them, as far as the step lets it."""
     model = load_mapped(exported / GRAPH_FILE)
     calibration, held_out = texts.sampled(SAMPLED_TEXTS)
     feeds = Texts(feeds_of(model, calibration), feeds_of(model, held_out))
@@ -54,18 +54,18 @@ def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Itera
     scanned = scan(model, prepared, step, feeds)
     if not scanned:  # a table of vectors has no products
         return
-    sensitive = most_sensitive(scanned, step.sensitive)
-    in_float = {weight for group in sensitive for weight in group.weights}
-    quantized = quantized_products(prepared.model, step.reduce_range, in_float, prepared.ranges)
-    recipe += f", the {len(sensitive)} most sensitive of {len(scanned)} groups of products in fp32"
-    yield Candidate(
-        recipe,
-        step.precision,
-        partial(write_int8, quantized),
-        prepared.details,
-        sensitivity_records(scanned, sensitive),
-        frozenset(in_float),
-    )
+    for sensitive in more_and_more(scanned, step.sensitive):
+        in_float = {weight for group in sensitive for weight in group.weights}
+        quantized = quantized_products(prepared.model, step.reduce_range, in_float, prepared.ranges)
+        which = "most sensitive" if len(sensitive) == 1 else f"{len(sensitive)} most sensitive"
+        yield Candidate(
+            f"{recipe}, the {which} of {len(scanned)} groups of products in fp32",
+            step.precision,
+            partial(write_int8, quantized),
+            prepared.details,
+            sensitivity_records(scanned, sensitive),
+            frozenset(in_float),
+        )
 
 
 def _of_curve(grid: Weighed, recipe: str, step: Quantize, shipped_bits: float) -> Iterator[Candidate]:
