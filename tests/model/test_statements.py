@@ -222,6 +222,15 @@ def test_a_path_that_leaves_the_folder_is_refused(tmp_path):
         find_model(str(tmp_path))
 
 
+def test_a_path_that_no_file_system_takes_is_refused(tmp_path):
+    sentence_folder(tmp_path, CLS)
+    parts = json.loads((tmp_path / "modules.json").read_text())
+    parts[1]["path"] = "x" * 300
+    write(tmp_path / "modules.json", parts)
+    with pytest.raises(EdgepackError, match="a path that no file system takes"):
+        find_model(str(tmp_path))
+
+
 def test_a_dense_whose_weights_do_not_fit_is_refused(tmp_path):
     sentence_folder(tmp_path, CLS, ("Dense", {"in_features": HIDDEN, "out_features": 8}))
     save_file({"linear.weight": torch.zeros(4, HIDDEN), "linear.bias": torch.zeros(4)}, tmp_path / "2_Dense" / "model.safetensors")

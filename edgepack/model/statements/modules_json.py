@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.showing import shown
 from edgepack.model.statements.dense_config import read_dense, read_layer_norm
 from edgepack.model.statements.pooling_config import read_pooling
 from edgepack.model.statements.sentence_record import Normalize, Part, Pooling, Splade, TokenMean
@@ -13,6 +14,7 @@ from edgepack.model.statements.statement_file import read_list, read_object, ref
 
 FILE = "modules.json"
 _LIBRARY = "sentence_transformers."
+_LONGEST_NAME = 255  # bytes, of a file or folder
 _KEYS = {"idx", "name", "path", "type", "kwargs"}
 
 # Parts that no pack has: what they are, and the way out.
@@ -104,6 +106,8 @@ def _entries(folder: Path) -> list[dict[str, Any]]:
             raise EdgepackError(f"{folder / FILE}: a part has no type or no path: {entry}", "save or download the model again")
         if Path(path).is_absolute() or ".." in Path(path).parts:
             raise EdgepackError(f"{folder / FILE} names a path outside of the folder: {path!r}", "do not use this model")
+        if len(path.encode(errors="replace")) > _LONGEST_NAME:
+            raise EdgepackError(f"{folder / FILE} names a path that no file system takes: {shown(path)}", "save or download the model again")
         for key in entry.keys() - _KEYS:
             raise refusal(FILE, key, entry[key], "edgepack does not know this key", "save the model again with sentence-transformers")
         if entry.get("kwargs"):
