@@ -107,7 +107,8 @@ def _entries(folder: Path) -> list[dict[str, Any]]:
         if Path(path).is_absolute() or ".." in Path(path).parts:
             raise EdgepackError(f"{folder / FILE} names a path outside of the folder: {path!r}", "do not use this model")
         if len(path.encode(errors="replace")) > _LONGEST_NAME:
-            raise EdgepackError(f"{folder / FILE} names a path that no file system takes: {shown(path)}", "save or download the model again")
+            problem = f"{folder / FILE} names a path that no file system takes: {shown(path)}"
+            raise EdgepackError(problem, "save or download the model again")
         for key in entry.keys() - _KEYS:
             raise refusal(FILE, key, entry[key], "edgepack does not know this key", "save the model again with sentence-transformers")
         if entry.get("kwargs"):
