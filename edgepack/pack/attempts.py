@@ -1,9 +1,12 @@
 """Records of the attempts to quantize, and how each was judged."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from edgepack.core.records import Frozen
 from edgepack.tasks.common.scores import Score
+
+_NEARLY_AS_FAR = 2.0  # times the least miss
 
 
 class Sensitive(Frozen):
@@ -65,3 +68,17 @@ class Attempt(Frozen):
         if not self.below_mean:
             return judged
         return f"{judged}; on other texts the mean cosine of {self.cosine:.5f} may be under {self.least_mean_cosine:g}"
+
+
+def best_attempt(attempts: Sequence[Attempt]) -> Attempt:
+    """Of attempts that grow wider, the one that is shipped.
+
+    The one that passed; where none did, the one that loses least. Where the mean cosine alone is missed, the narrowest that misses it by
+    hardly more than the widest does: bytes and time that do not reach the limit are not paid for.
+    """
+    passing = [attempt for attempt in attempts if attempt.passed is not False]
+    if not passing:
+        return min(attempts, key=lambda attempt: (attempt.below_mean, attempt.score_drop or 0.0))
+    least = min(attempt.below_mean for attempt in passing)
+    near = [attempt for attempt in passing if attempt.below_mean <= _NEARLY_AS_FAR * least]
+    return near[0] if least else min(near, key=lambda attempt: attempt.score_drop or 0.0)

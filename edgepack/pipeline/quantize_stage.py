@@ -16,7 +16,7 @@ from edgepack.core.distributed import is_first
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import say
 from edgepack.model.material import Material
-from edgepack.pack.attempts import Attempt
+from edgepack.pack.attempts import Attempt, best_attempt
 from edgepack.pack.runnable import RUNNABLE_FILE, Runnable, read_runnable, write_runnable
 from edgepack.pipeline.checks import checked_decoding, products_in_float
 from edgepack.pipeline.gate import judge_attempt
@@ -143,7 +143,7 @@ def after(state: BuildState, step: Quantize, place: Stage) -> tuple[BuildState, 
 def _keep_best(attempts: list[Attempt], for_curve: list[Attempt], folder: Path, model: str) -> list[Attempt]:
     """Moves the best attempt's files into `folder` and removes the others; returns the attempts with the best one last."""
     offered = [attempt for attempt in attempts if not any(attempt is other for other in for_curve)]
-    best = min(offered, key=lambda attempt: (attempt.passed is False, attempt.below_mean, attempt.score_drop or 0.0))
+    best = best_attempt(offered)
     for path in (folder / f"attempt-{attempts.index(best)}").glob(f"*{Path(model).suffix}*"):
         path.rename(folder / path.name)
     for index in range(len(attempts)):
