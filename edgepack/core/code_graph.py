@@ -7,7 +7,7 @@ import ast
 import hashlib
 import re
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
@@ -79,17 +79,35 @@ def module_sha256() -> str:
     return digest.hexdigest()
 
 
+def device_code_sha256() -> str:
+    """One hash for all that may answer on some machine: every file in targets/, and of the package what is no Python, as Java sources.
+
+    For a key where the machine is not known. The package's Python is in `code_sha256`.
+    """
+    return _files_sha256(path for path in _files() if not (path[0] == _PACKAGE and path[1].suffix == ".py"))
+
+
 def whole_code_sha256() -> str:
     """One hash for edgepack's code and its data, and for what it runs on devices: where it is equal, the same input gives the same result.
 
     It is the same in a checkout and in a wheel, which holds the shipped folders inside the package.
     """
-    digest = hashlib.sha256()
+    return _files_sha256(_files())
+
+
+def _files() -> Iterator[tuple[Path, Path]]:
+    """Each file of the package and of targets/, as its folder and its place there; without caches and what package managers bring."""
     for folder in (_PACKAGE, shipped("targets")):
         for path in sorted(folder.rglob("*")):
             place = path.relative_to(folder)
             if path.is_file() and not (set(place.parts) & _NO_CODE or place.parts[0] in _SHIPPED or place.name.startswith(".")):
-                digest.update(f"{place.as_posix()}:{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+                yield folder, place
+
+
+def _files_sha256(files: Iterable[tuple[Path, Path]]) -> str:
+    digest = hashlib.sha256()
+    for folder, place in files:
+        digest.update(f"{place.as_posix()}:{hashlib.sha256((folder / place).read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import edgepack.compress
 from edgepack.core.cache import key_of, library_versions
-from edgepack.core.code_graph import module_sha256
+from edgepack.core.code_graph import device_code_sha256
 from edgepack.core.records import Frozen
 from edgepack.measure.machines.transports.local import versions_beside
 from edgepack.pipeline.keys import computed_by, material_inputs
@@ -29,7 +29,7 @@ class _StudyInputs(Frozen):
     sampler: str
     generation: int
     shared_training: bool
-    module_sha256: str  # the code in targets/ that answers
+    device_code_sha256: str  # what answers on a machine, in whatever language
     computed_by: dict[str, Any]  # threads, machine, kernels' settings, libraries and code
 
 
@@ -47,7 +47,7 @@ def study_key(maker: Maker, wish: SearchWish) -> str:
             sampler=wish.sampler,
             generation=wish.generation,
             shared_training=wish.shared_training,
-            module_sha256=module_sha256(),
+            device_code_sha256=device_code_sha256(),
             computed_by=_computed_by(),
         )
     )

@@ -145,6 +145,24 @@ def test_the_code_of_a_module_is_hashed_with_all_that_it_runs_on(tmp_path, monke
         (targets / file).write_text(text)
 
 
+@pytest.mark.parametrize(
+    "file", ["targets/board.py", "targets/javascript/decoder.mjs", "targets/java/Jobs.java", "targets/web/src/sampling.js",
+             "edgepack/ship/jvm/java/core/Bpe.java"]
+)  # fmt: skip
+def test_what_answers_on_any_machine_is_hashed_in_every_language(file, tmp_path, monkeypatch):
+    from edgepack.core import code_graph
+
+    for folder in ("edgepack", "targets"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
+    monkeypatch.setattr(code_graph, "_PACKAGE", tmp_path / "edgepack")
+    monkeypatch.setattr(code_graph, "shipped", lambda folder: tmp_path / folder)
+    before = code_graph.device_code_sha256()
+    (tmp_path / "edgepack" / "cli" / "app.py").write_text("# in the graph of imports, where it is one of a study's\n")
+    assert code_graph.device_code_sha256() == before
+    (tmp_path / file).write_text((tmp_path / file).read_text() + "\n")
+    assert code_graph.device_code_sha256() != before
+
+
 def test_the_graph_is_there_at_once():
     began = time.process_time()
     code_sha256(["edgepack.pipeline.teacher"])

@@ -49,6 +49,20 @@ def test_a_logarithmic_range_and_an_even_one_are_two_studies(maker):
     assert study_key(other, SearchWish()) != study_key(maker, SearchWish())
 
 
+def test_other_code_of_a_device_in_any_language_is_another_study(maker, tmp_path, monkeypatch):
+    from edgepack.core import code_graph
+
+    before, shipped = study_key(maker, SearchWish()), code_graph.shipped
+    targets = shutil.copytree(shipped("targets"), tmp_path / "targets", ignore=shutil.ignore_patterns("node_modules"))
+    monkeypatch.setattr(code_graph, "shipped", lambda folder: targets)
+    assert study_key(maker, SearchWish()) == before
+    for file in ("javascript/decoder.mjs", "java/Scores.java"):
+        content = (targets / file).read_bytes()
+        (targets / file).write_bytes(content + b"\n")
+        assert study_key(maker, SearchWish()) != before, file
+        (targets / file).write_bytes(content)
+
+
 def test_a_corpus_with_other_texts_is_another_study(maker, tmp_path):
     corpus = tmp_path / "corpus.txt"
     keys = set()
