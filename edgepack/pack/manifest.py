@@ -243,14 +243,15 @@ def check_files(folder: Path, manifest: Manifest, skip: tuple[str, ...] = ()) ->
 
 
 def _check_weights(folder: Path, manifest: Manifest) -> None:
-    """EdgepackError: a graph names a file of weights that the pack does not list, so that nobody has looked at its bytes."""
+    """EdgepackError: a graph names a file that the pack does not list, so that nobody has looked at its bytes."""
     places = {file.name for file in manifest.files if manifest.has_model_file(file.name)}
     places |= {manifest.coded.file} if manifest.coded else set()
     opened = {manifest.model, manifest.score_model} & {file.name for file in manifest.files}  # a coded one is not there
     for name in sorted(filter(None, opened)):
         for stranger in sorted(names_outside(folder / name, manifest.format) - places):
             raise EdgepackError(
-                f"{name} in {folder} names {shown(stranger)} as the file of its weights, which is no model file that the pack lists",
+                f"{name} in {folder} names {shown(stranger)} as a file of its weights or of a compiled part, "
+                "and that is no model file which the pack lists",
                 "build or copy the pack again",
             )
 

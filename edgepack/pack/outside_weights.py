@@ -1,4 +1,4 @@
-"""The files that a model file names as the places of its weights. A runtime opens them by itself, so a pack must list each.
+"""The files that a model file names: with its weights, or with parts that were compiled for one machine. A runtime opens them by itself.
 
 It walks through the bytes and reads no weight: the libraries of the formats take half a second to import, and `load` has no need of them.
 """
@@ -26,6 +26,11 @@ _LEADING = {
     "tensor": {13: "entry"},
     "entry": {1: "key", 2: "value"},
 }
+_OP_TYPE, _ATTRIBUTE = 4, 5  # of a node
+_NAME, _INTEGER, _TEXT = 1, 3, 4  # of an attribute
+_COMPILED = b"EPContext"  # onnxruntime's node for a part that was compiled for one machine
+_CONTENT, _IS_INSIDE = b"ep_cache_context", b"embed_mode"  # its attributes: the part, or the name of its file where the second is 0
+_MODEL_NAME = b"onnx_model_filename"  # and the file of the whole model, for TensorRT
 _GROUPS = 4 + 2 * 8  # where a vtable of LiteRT's Model names external_buffer_groups, its ninth field
 
 
@@ -43,34 +48,65 @@ def _of_onnx(data: mmap.mmap) -> Iterator[str]:
     waiting = [("model", 0, len(data))]
     while waiting:
         kind, at, end = waiting.pop()
-        entry = {}
-        for number, start, stop in _fields(data, at, end):
+        entry, is_compiled = {}, False
+        for number, wire, start, stop in _fields(data, at, end):
+            if wire != _BYTES:
+                continue
             inner = _LEADING[kind].get(number)
+            is_compiled |= kind == "node" and number == _OP_TYPE and data[start : min(stop, start + _LONGEST_NAME)] == _COMPILED
             if kind == "entry" and inner:
                 entry[inner] = data[start : min(stop, start + _LONGEST_NAME)].decode("utf-8", "replace")
             elif inner:
                 waiting.append((inner, start, stop))
         if kind == "entry" and entry.get("key") == "location":
             yield entry.get("value", "")
+        if is_compiled:
+            yield from _of_compiled(data, at, end)
 
 
-def _fields(data: mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Number, start and end of each field that has a length. ValueError: the bytes are no message."""
+def _of_compiled(data: mmap.mmap, at: int, end: int) -> Iterator[str]:
+    """Names in a node that holds a compiled part. Of what stands there twice each counts, as readers differ in which they take."""
+    texts: dict[bytes, list[bytes]] = {}
+    is_outside = False
+    for number, wire, start, stop in _fields(data, at, end):
+        if number == _ATTRIBUTE and wire == _BYTES:
+            name, texts_there, integers = _attribute(data, start, stop)
+            texts.setdefault(name, []).extend(texts_there)
+            is_outside |= name == _IS_INSIDE and 0 in (integers or [0])
+    names = texts.get(_MODEL_NAME, []) + (texts.get(_CONTENT, []) if is_outside else [])
+    yield from (name.decode("utf-8", "replace") for name in names)
+
+
+def _attribute(data: mmap.mmap, at: int, end: int) -> tuple[bytes, list[bytes], list[int]]:
+    """Its name, its texts and its integers."""
+    name, texts, integers = b"", [], []
+    for number, wire, start, stop in _fields(data, at, end):
+        if wire == _BYTES and number in (_NAME, _TEXT):
+            text = data[start : min(stop, start + _LONGEST_NAME)]
+            name, texts = (text, texts) if number == _NAME else (name, [*texts, text])
+        elif wire == _VARINT and number == _INTEGER:
+            integers.append(_varint(data, start, stop)[0])
+    return name, texts, integers
+
+
+def _fields(data: mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """Number, kind on the wire, start and end of each field's value. ValueError: the bytes are no message."""
     while at < end:
         tag, at = _varint(data, at, end)
         number, wire = tag >> 3, tag & 7
         if wire == _BYTES:
             count, at = _varint(data, at, end)
-            if count > end - at:
-                raise ValueError(f"a field at byte {at} is longer than what holds it")
-            yield number, at, at + count
-            at += count
+            stop = at + count
         elif wire == _VARINT:
-            _, at = _varint(data, at, end)
-        elif wire in _WIDTHS and end - at >= _WIDTHS[wire]:
-            at += _WIDTHS[wire]
+            stop = _varint(data, at, end)[1]
+        elif wire in _WIDTHS:
+            stop = at + _WIDTHS[wire]
         else:
             raise ValueError(f"no field begins at byte {at}")
+        if stop > end:
+            raise ValueError(f"a field at byte {at} is longer than what holds it")
+        yield number, wire, at, stop
+        at = stop
 
 
 def _varint(data: mmap.mmap, at: int, end: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""A graph that names a file of weights which the pack does not list is refused, wherever in the graph the name stands."""
+"""A graph that names a file which the pack does not list is refused, wherever in the graph the name stands."""
 
 import shutil
 
@@ -50,7 +50,20 @@ def in_function() -> onnx.ModelProto:
     return model
 
 
+def in_compiled(**attributes) -> onnx.ModelProto:
+    return helper.make_model(graph(nodes=(helper.make_node("EPContext", ["x"], ["z"], domain="com.microsoft", **attributes),)))
+
+
+def in_compiled_branch() -> onnx.ModelProto:
+    node = in_compiled(embed_mode=0, ep_cache_context="s").graph.node[1]
+    branch = helper.make_node("If", ["b"], ["o"], then_branch=graph(nodes=(node,)), else_branch=graph())
+    return helper.make_model(graph(nodes=(branch,)))
+
+
 PLACES = {
+    "compiled": lambda: in_compiled(embed_mode=0, main_context=1, ep_cache_context="s", source="x"),
+    "compiled in a branch": in_compiled_branch,
+    "compiled with its model": lambda: in_compiled(embed_mode=1, ep_cache_context="content", onnx_model_filename="s"),
     "initializer": lambda: helper.make_model(graph(inside("a"), outside("w", "s"), inside("b"))),
     "constant": in_constant,
     "branch": in_branch,
@@ -64,6 +77,22 @@ def test_a_name_is_read_wherever_it_stands_in_a_graph(place, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(PLACES[place]().SerializeToString())
     assert names_outside(path, "onnx") == {"s"}
+
+
+def test_a_compiled_part_that_lies_in_the_graph_names_no_file(tmp_path):
+    path = tmp_path / "model.onnx"
+    for attributes in ({"embed_mode": 1}, {}):
+        path.write_bytes(in_compiled(ep_cache_context="s" * 9000, **attributes).SerializeToString())
+        assert names_outside(path, "onnx") == frozenset()
+
+
+def test_what_stands_twice_in_a_compiled_part_counts_twice(tmp_path):
+    """One reader takes the first, another the last."""
+    model = in_compiled(embed_mode=0, ep_cache_context="s")
+    for name, value in (("embed_mode", 1), ("ep_cache_context", "model.onnx.data")):
+        model.graph.node[1].attribute.append(helper.make_attribute(name, value))
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    assert names_outside(tmp_path / "model.onnx", "onnx") == {"s", "model.onnx.data"}
 
 
 def test_a_tflite_file_names_groups_of_outside_buffers(tmp_path):
@@ -107,5 +136,17 @@ def test_a_pack_whose_graph_names_a_file_that_is_no_listed_model_file_is_refused
     model.graph.initializer.append(outside("more", location))
     (folder / manifest.model).write_bytes(model.SerializeToString())
     seal(folder, manifest)
-    with pytest.raises(EdgepackError, match=r"model\.onnx in .* names .* as the file of its weights"):
+    with pytest.raises(EdgepackError, match=r"model\.onnx in .* names .* as a file of its weights or of a compiled part"):
+        check_files(folder, read_manifest(folder))
+
+
+def test_a_pack_whose_graph_names_the_file_of_a_compiled_part_is_refused(pack_folder, tmp_path):
+    folder = tmp_path / "pack"
+    shutil.copytree(pack_folder, folder)
+    manifest = read_manifest(folder)
+    model = onnx.load(folder / manifest.model, load_external_data=False)
+    model.graph.node.append(in_compiled(embed_mode=0, ep_cache_context="../engine.bin").graph.node[1])
+    (folder / manifest.model).write_bytes(model.SerializeToString())
+    seal(folder, manifest)
+    with pytest.raises(EdgepackError, match=r"model\.onnx in .* names '\.\./engine\.bin'"):
         check_files(folder, read_manifest(folder))
