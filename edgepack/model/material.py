@@ -181,7 +181,7 @@ def gather(recipe: Recipe) -> Material:
     task = task.fitted(task, source, recipe)
     data = load_data(recipe.data, task, recipe.columns, recipe.seed) if recipe.data else None
     material = Material(recipe, source, task, data)
-    _ = material.labels, material.unlabelled_rows, material.answers
+    _ = material.labels, material.unlabelled_rows, material.answers, material.tokenizer
     if recipe.cuts_vocabulary:
         _ = material.vocabulary_cut
     return material

@@ -16,6 +16,7 @@ from edgepack.model.plain_folder import is_file, no_weights
 from edgepack.model.safetensors_file import check_safetensors, kinds_of
 from edgepack.model.statements.statement_file import read_object, refusal
 from edgepack.model.statements.tokenizer_config import WHOLE_FILE, check_model, ids_without_rows
+from edgepack.model.tokenizer_trial import try_tokenizer
 
 if TYPE_CHECKING:
     from torch import nn
@@ -87,6 +88,7 @@ def tokenizer_of(folder: Path, lower_case: bool) -> Any:
             raise
         reason = (str(error).strip().splitlines() or [""])[0]
         raise EdgepackError(f"{folder / WHOLE_FILE} cannot be read: {reason}", _SAVE_AGAIN) from None
+    try_tokenizer(backend, folder)
     cut = backend.truncation or {}
     backend.no_truncation()
     return PreTrainedTokenizerFast(

@@ -39,11 +39,26 @@ def check_tokenizer_statements(folder: Path, config: Mapping[str, Any]) -> tuple
 
 
 def check_model(whole: Mapping[str, Any]) -> None:
-    """EdgepackError: tokenizer.json gives a text other tokens each time."""
+    """EdgepackError: tokenizer.json gives a text other tokens each time, or its library ends this process on it."""
     model = whole.get("model")
-    if isinstance(model, dict) and model.get("dropout"):
+    if not isinstance(model, dict):
+        return
+    if model.get("dropout"):
         why = "a text gets other pieces each time"
         raise refusal(WHOLE_FILE, "model.dropout", model["dropout"], why, "set it to null: dropout is for training")
+    prefix = model.get("continuing_subword_prefix")
+    if "merges" in model and isinstance(prefix, str) and prefix and (merge := _merge_without(prefix, model["merges"])):
+        why = f"the merge {shown(merge)} joins a piece without it, on which the tokenizers library ends the whole process"
+        raise refusal(WHOLE_FILE, "model.continuing_subword_prefix", prefix, why, "save the tokenizer again, or download it again")
+
+
+def _merge_without(prefix: str, merges: Any) -> Any:
+    """The first merge whose second piece does not begin with the prefix, by the bytes that the library cuts off."""
+    for merge in merges if isinstance(merges, list) else ():
+        second = merge.split(" ", 1)[-1] if isinstance(merge, str) else merge[-1] if isinstance(merge, list) and merge else None
+        if isinstance(second, str) and not (second.startswith(prefix) and prefix.isascii()):
+            return merge
+    return None
 
 
 def check_written_text(folder: Path) -> None:
