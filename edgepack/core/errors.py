@@ -1,6 +1,7 @@
 """EdgepackError: the exception for mistakes of the user. Bugs of edgepack keep their traceback."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 
 from edgepack.core.showing import message
 
@@ -39,3 +40,15 @@ def stopped_in_rust(error: BaseException) -> EdgepackError | None:
         f"a library that reads models and texts gave up: {reason}",
         "if it names a Regex, correct that pattern in the model's tokenizer.json; else save the model and its tokenizer again",
     )
+
+
+@contextlib.contextmanager
+def border_of_rust() -> Iterator[None]:
+    """For each public function that reads strangers' texts or tokenizers: where a library in Rust gives up, it raises EdgepackError."""
+    try:
+        yield
+    except BaseException as error:
+        refusal = stopped_in_rust(error)
+        if refusal is None:
+            raise
+        raise refusal from None

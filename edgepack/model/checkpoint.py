@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import edgepack.model.static_embedding  # noqa: F401, transformers' Auto classes know it from then on
-from edgepack.core.errors import EdgepackError, stopped_in_rust
+from edgepack.core.errors import EdgepackError, border_of_rust, stopped_in_rust
 from edgepack.model.adapters import merge_adapter
 from edgepack.model.factored import factors_of, put_factors
 from edgepack.model.sentence_head import statement_of, with_head
@@ -41,6 +41,7 @@ def quiet_transformers() -> Iterator[None]:
             their_logging.enable_progress_bar()
 
 
+@border_of_rust()
 def load_checkpoint(
     model: str | Path | Source, task: str | None = None, trust_remote_code: bool = False, dimensions: int | None = None
 ) -> nn.Module:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgepack.core.cache import cache_folder, collect, key_of, stage
 from edgepack.core.distributed import is_first
-from edgepack.core.errors import EdgepackError
+from edgepack.core.errors import EdgepackError, border_of_rust
 from edgepack.core.files import check_disk, check_output, disk_full_is_said, written_whole
 from edgepack.core.locks import only_one
 from edgepack.core.progress import say
@@ -54,11 +54,13 @@ from edgepack.report.write import write_report
 _CHECKPOINT_COPIES = 8  # weights with optimizer states, twice, and the stages' own results
 
 
+@border_of_rust()
 def plan_build(recipe: Recipe, profile: Profile) -> Plan:
     """The plan alone: reads the model's config, neither weights nor data. Of two formats the first one's."""
     return plan_formats(recipe, profile)[0]
 
 
+@border_of_rust()
 def plan_formats(recipe: Recipe, profile: Profile) -> tuple[Plan, ...]:
     """A plan for each format that the recipe wants."""
     source = find_model(recipe.model, recipe.trust_remote_code, False, recipe.base, recipe.revision)
@@ -86,6 +88,7 @@ def counted_plans(recipe: Recipe, material: Material, profile: Profile) -> tuple
     return _plans(profile, recipe, teacher, pieces)
 
 
+@border_of_rust()
 def build(
     recipe: Recipe,
     profile: Profile,

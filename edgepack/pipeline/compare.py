@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from edgepack.core.errors import EdgepackError
+from edgepack.core.errors import EdgepackError, border_of_rust
 from edgepack.core.files import check_output, written_whole
 from edgepack.core.locks import only_one
 from edgepack.core.progress import say
@@ -16,6 +16,7 @@ from edgepack.pipeline.phone_runner import with_runner
 from edgepack.report.comparison import ComparisonReport, Failed, compared_pack, write_comparison
 
 
+@border_of_rust()
 def compare(packs: Sequence[Path], out: Path | None = None, effort: Effort = FULL, on: Sequence[Target] = (LOCAL,)) -> ComparisonReport:
     """Ratios to the first of `packs`, on each of `on`. With `out` the page goes there.
 

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgepack.core.errors import EdgepackError
+from edgepack.core.errors import EdgepackError, border_of_rust
 from edgepack.core.locks import only_one
 from edgepack.core.progress import say
 from edgepack.measure.answers import answer
@@ -27,6 +27,7 @@ from edgepack.tasks import task_named
 from edgepack.tasks.common.scores import Quality
 
 
+@border_of_rust()
 def measure_pack(
     pack: Path,
     data: str | None = None,

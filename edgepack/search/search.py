@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgepack.core.cache import cache_folder
-from edgepack.core.errors import EdgepackError
+from edgepack.core.errors import EdgepackError, border_of_rust
 from edgepack.core.files import check_disk, disk_full_is_said
 from edgepack.core.locks import only_one
 from edgepack.core.progress import bar, say
@@ -34,6 +34,7 @@ from edgepack.search.wish import SearchWish
 _NO_LIMIT = 1_000_000  # trials
 
 
+@border_of_rust()
 def search(
     recipe: Recipe,
     profile: Profile,

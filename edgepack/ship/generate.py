@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgepack.core.errors import EdgepackError
+from edgepack.core.errors import EdgepackError, border_of_rust, stopped_in_rust
 from edgepack.core.host import usable_cores
 from edgepack.core.reading import parse_json
 from edgepack.core.records import Frozen
@@ -51,6 +51,7 @@ class Generated(Frozen):
         return f"{len(self.tokens)} tokens ({self.ended_by}), the first after {self.first_token_ms:.0f} ms{speed}; {where}"
 
 
+@border_of_rust()
 def generate(  # noqa: PLR0913, PLR0917  a setting is a parameter
     pack: Path | str,
     prompt: str = "",
@@ -146,9 +147,12 @@ def read_tokenizer(pack: Path) -> "Tokenizer":
 
     try:
         tokenizer = Tokenizer.from_file(str(pack / "tokenizer.json"))
-    except Exception as error:  # the library raises nothing more precise
+    except BaseException as error:  # the library raises nothing more precise, and in Rust what is no Exception
+        if not isinstance(error, Exception) and stopped_in_rust(error) is None:
+            raise
         raise EdgepackError(f"{pack / 'tokenizer.json'} cannot be read: {shown(str(error))}", "build the pack again") from None
     tokenizer.no_truncation()
+    tokenizer.no_padding()
     return tokenizer
 
 
@@ -213,7 +217,7 @@ def _most_tokens(manifest: Manifest, prompt_tokens: int, asked: int | None) -> i
 
 
 def _prompt_ids(tokenizer: "Tokenizer", prompt: str) -> list[int]:
-    ids: list[int] = tokenizer.encode(prompt).ids if prompt.strip() else []
+    ids = _ids(tokenizer, prompt) if prompt.strip() else []
     if not ids:
         raise EdgepackError(f"the prompt is empty: {json.dumps(prompt)}", "give the text to continue with --prompt")
     return ids
@@ -221,8 +225,14 @@ def _prompt_ids(tokenizer: "Tokenizer", prompt: str) -> list[int]:
 
 def _chat_ids(tokenizer: "Tokenizer", messages: Sequence[Mapping[str, str]], manifest: Manifest, place: str) -> list[int]:
     """Rendered by the code that a module runs. EdgepackError: no template, or one that refuses the conversation."""
-    text = text_of_chat(manifest.answers, messages, place)
-    ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+    return _ids(tokenizer, text_of_chat(manifest.answers, messages, place), with_special=False)
+
+
+def _ids(tokenizer: "Tokenizer", text: str, with_special: bool = True) -> list[int]:
+    try:
+        ids: list[int] = tokenizer.encode(text, add_special_tokens=with_special).ids
+    except Exception as error:  # of the library: the vocabulary has no token for a word that it does not know
+        raise EdgepackError(f"the pack's tokenizer fails on the prompt: {shown(str(error))}", "give another prompt") from None
     return ids
 
 

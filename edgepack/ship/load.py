@@ -2,26 +2,41 @@
 
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from edgepack.core.errors import EdgepackError, border_of_rust
 from edgepack.core.resources import shipped
 from edgepack.pack.manifest import MANIFEST_FILE, REPORT_FILES, check_files, read_manifest
 
 _NAME = "edgepack_module"  # in sys.modules; never the name of the folder, which says nothing
 
 
+@border_of_rust()
 def load(pack: Path | str, threads: int | None = None) -> Any:
     """A callable that answers by the pack's task: labels with scores, entities and answers with their places, vectors, or text.
 
     Results are those of targets/module/results.py; `with` or close() frees the model. threads: one for each core if left out.
-    EdgepackError where the folder is not a pack or a file was changed; errors of a call are those of targets/module/errors.py.
+    EdgepackError where the folder is not a pack, a file was changed or cannot be opened; errors of a call are those of
+    targets/module/errors.py.
     """
     folder = Path(pack)
     manifest = read_manifest(folder)
     check_files(folder, manifest, skip=REPORT_FILES)
-    return device_module().load(folder, threads, MANIFEST_FILE, manifest.plan.exact_products)
+    with refusals_of_module():
+        return device_module().load(folder, threads, MANIFEST_FILE, manifest.plan.exact_products)
+
+
+@contextmanager
+def refusals_of_module() -> Iterator[None]:
+    """What a module's code refuses is an EdgepackError of ours."""
+    try:
+        yield
+    except device_module().ModuleError as error:
+        raise EdgepackError(error.problem, error.fix) from None
 
 
 def device_module() -> ModuleType:

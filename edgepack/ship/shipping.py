@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from edgepack.core import templates
-from edgepack.core.errors import EdgepackError, did_you_mean
+from edgepack.core.errors import EdgepackError, border_of_rust, did_you_mean
 from edgepack.core.files import check_disk, check_output, disk_full_is_said, written_whole
 from edgepack.core.locks import only_one
 from edgepack.core.progress import say
@@ -42,6 +42,7 @@ class Shipped(Frozen):
     warnings: tuple[str, ...]
 
 
+@border_of_rust()
 def ship(  # noqa: PLR0913, PLR0917  a flag is a parameter
     pack: Path | str,
     platform: str,

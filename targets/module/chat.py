@@ -1,6 +1,7 @@
 """A conversation becomes the text that the model was trained on: its own chat template, rendered as transformers renders it.
 
-The template is code that came with the model. It runs in jinja2's sandbox: it reads messages and special tokens, and changes nothing.
+The template is code that came with the model. It runs in jinja2's sandbox: it reads messages and special tokens, and changes nothing. What
+it may cost is limited: see chat_limits.py.
 """
 
 from __future__ import annotations
@@ -23,13 +24,19 @@ def rendered(answers, messages, generates=True) -> str:
         raise BadInput("the model has no chat template", "give a prompt in place of messages")
     check_messages(messages)
     try:
-        return _compiled(template).render(
+        compiled, begin = _compiled(template)
+        begin()
+        return compiled.render(
             messages=messages, tools=None, documents=None, add_generation_prompt=generates, **answers.get("chat_tokens") or {}
         )
     except _Refusal as error:
         raise BadInput(
             "the chat template refuses the conversation: {}".format(error), "order the messages as the model knows them"
         ) from None
+    except TooCostly as error:
+        raise BadInput("the chat template cannot be used, because it {}".format(error), "give a finished prompt") from None
+    except ModuleError:
+        raise
     except Exception as error:  # a template may fail in any way that Python can
         raise BadInput(
             "the chat template fails: {}: {}".format(type(error).__name__, error), "give messages with role and content"
@@ -49,6 +56,10 @@ def check_messages(messages) -> None:
                 raise BadInput(error.problem, error.fix) from None
 
 
+class TooCostly(Exception):
+    """A rendering went over a limit."""
+
+
 class _Refusal(Exception):
     """What a template says with raise_exception."""
 
@@ -61,16 +72,17 @@ def _refuse(message):
 def _compiled(template):
     try:
         from jinja2.ext import loopcontrols
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        from .chat_limits import LimitedSandbox, begin
     except ImportError:
         raise ModuleError("jinja2 is not installed, which a chat template needs", "pip install -r requirements.txt") from None
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _generation_block()])
+    environment = LimitedSandbox([loopcontrols, _generation_block()])
     environment.filters["tojson"] = _as_json
     environment.globals["raise_exception"] = _refuse
     environment.globals["strftime_now"] = lambda pattern: datetime.now().strftime(pattern)
     environment.globals["dict"] = _Dict()
     environment.globals["namespace"] = _namespace()
-    return environment.from_string(template)
+    return environment.template_of(template), begin
 
 
 def _as_json(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False):

@@ -35,7 +35,9 @@ class Texts:
 
         try:
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        except Exception as error:  # the library raises nothing more precise
+        except BaseException as error:
+            if not _is_of_library(error):
+                raise
             raise ModuleError("tokenizer.json cannot be read: {!r}".format(str(error)[:200]), "build the pack again") from None
         self._tokenizer.no_padding()
         length, task = manifest["max_length"], manifest["task"]
@@ -64,12 +66,7 @@ class Texts:
         """A question with its context, in overlapping windows where that is too long for one."""
         check_text(question, "question")
         check_text(context, "context")
-        try:
-            first = self._asked(question, context)
-        except BadInput:
-            raise
-        except Exception as error:  # the library raises nothing narrower
-            raise BadInput("the question leaves no room for the context: {}".format(error), "shorten the question") from None
+        first = self._asked(question, context)
         return [self._window(encoding) for encoding in (first, *first.overflowing)]
 
     def prompt(self, text) -> list:
@@ -90,21 +87,33 @@ class Texts:
         return ids
 
     def decode(self, ids, with_special=False) -> str:
-        return self._tokenizer.decode(ids, skip_special_tokens=not with_special)
+        try:
+            return self._tokenizer.decode(ids, skip_special_tokens=not with_special)
+        except BaseException as error:
+            if not _is_of_library(error):
+                raise
+            raise ModuleError("the tokenizer makes no text of what was written: {}".format(error), "build the pack again") from None
 
     def _asked(self, *texts, **how):
+        """BadInput, too, where a pattern never ends on the text, or the vocabulary has no token for a word that it does not know."""
         try:
             return self._tokenizer.encode(*texts, **how)
         except BaseException as error:
-            if type(error).__module__ != "pyo3_runtime":
+            if not _is_of_library(error):
                 raise
-            # The library gave up in Rust, which is no Exception: a pattern of the tokenizer never ends on this text.
+            if "truncat" in str(error).lower():  # the first of two texts is never cut
+                raise BadInput("the question leaves no room for the context: {}".format(error), "shorten the question") from None
             raise BadInput("the tokenizer gives up on this text: {}".format(error), "give another text") from None
 
     @staticmethod
     def _window(encoding) -> Encoded:
         offsets = tuple(span if part == 1 else None for span, part in zip(encoding.offsets, encoding.sequence_ids))
         return Encoded(encoding.ids, encoding.type_ids, offsets=offsets)
+
+
+def _is_of_library(error: BaseException) -> bool:
+    """It raises nothing narrower, and what is no Exception where it gives up in Rust."""
+    return isinstance(error, Exception) or type(error).__module__ == "pyo3_runtime"
 
 
 def check_text(value, what: str) -> None:

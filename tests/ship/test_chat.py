@@ -133,11 +133,58 @@ def test_a_template_that_costs_too_much_or_is_none_is_refused_by_name(name, tmp_
     assert time.monotonic() - start_s < 110  # beside other work; 5 s of computing
 
 
-@pytest.mark.parametrize("name", ["a text that doubles", "a macro that calls itself", "a long text"])
+@pytest.mark.parametrize("name", ["a macro that calls itself", "a wide field"])
 def test_a_stranger_s_pack_renders_under_the_same_limits(name):
     template, reason = COSTLY[name]
-    with pytest.raises(EdgepackError, match=f"chat template of a pack cannot be used, because it ({reason})"):
+    with pytest.raises(EdgepackError, match=f"chat template of a pack cannot be used, because it .*({reason})"):
         text_of_chat({"chat_template": template}, SAYS, "a pack")
+
+
+ROUNDS, CHARACTERS = "more than 1,000,000 rounds of its loops", "more than 100,000,000 characters"
+COSTLY_IN_AN_APP = {
+    "nested loops": (LOOPS, ROUNDS),
+    "a macro that calls itself twice": (
+        "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(40) }}", ROUNDS,
+    ),
+    "loops in a block": ("{% generation %}" + LOOPS + "{% endgeneration %}", ROUNDS),
+    "a text that doubles by ~": ("{% set n = namespace(t='a') %}{% for i in range(60) %}{% set n.t = n.t ~ n.t %}{% endfor %}", CHARACTERS),
+    "a text that doubles by +": ("{% set n = namespace(t='a') %}{% for i in range(60) %}{% set n.t = n.t + n.t %}{% endfor %}", CHARACTERS),
+    "a text that doubles by a block": (
+        "{% set n = namespace(t='a') %}{% for i in range(60) %}{% set n.t %}{{ n.t }}{{ n.t }}{% endset %}{% endfor %}", CHARACTERS,
+    ),
+    "its own text in a loop": ("{% for a in range(9999) %}{% for b in range(99) %}" + "x" * 999 + "{% endfor %}{% endfor %}", CHARACTERS),
+    "a long text": ("{{ 'a' * 100000000000 }}", CHARACTERS),
+    "a long list": ("{{ ([1] * 100000000000) | length }}", CHARACTERS),
+    "a power": ("{{ 2 ** (10 ** 9) }}", CHARACTERS),
+    "a number that is squared": ("{% set n = namespace(t=3) %}{% for i in range(60) %}{% set n.t = n.t * n.t %}{% endfor %}", CHARACTERS),
+    "constants": ("{{ " + " * ".join(["10"] * 9) + " * 'a' }}", CHARACTERS),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COSTLY_IN_AN_APP)
+def test_an_app_s_module_ends_a_rendering_that_costs_too_much_and_answers_again(name):
+    """In the app's own process, where nothing else could end it."""
+    module = import_module(f"{device_module().__name__}.chat")
+    template, reason = COSTLY_IN_AN_APP[name]
+    only_then = "{% if messages | length > 1 %}" + template + "{% endif %}ok"
+    for _ in range(2):
+        with pytest.raises(device_module().BadInput, match=f"chat template cannot be used, because it .*{reason}"):
+            module.rendered({"chat_template": only_then}, SAYS * 2)
+        assert module.rendered({"chat_template": only_then}, SAYS) == "ok"
+
+
+def test_a_template_cannot_take_the_count_s_place():
+    template = "{% set step = 1 %}{% set joined = 1 %}{% set environment = 1 %}{% macro count() %}{% endmacro %}" + LOOPS
+    module = import_module(f"{device_module().__name__}.chat")
+    with pytest.raises(device_module().BadInput, match=ROUNDS):
+        module.rendered({"chat_template": template}, SAYS)
+
+
+def test_a_long_conversation_that_a_template_joins_again_and_again_is_within_the_limits():
+    module = import_module(f"{device_module().__name__}.chat")
+    template = "{% set n = namespace(t='') %}{% for m in messages %}{% set n.t = n.t + m.content ~ '|' %}{% endfor %}{{ n.t }}"
+    messages = [{"role": "user", "content": "a" * 200}] * 500
+    assert module.rendered({"chat_template": template}, messages) == ("a" * 200 + "|") * 500
 
 
 def test_a_template_that_costs_too_much_is_refused_wherever_it_is_rendered(tmp_path):
