@@ -87,7 +87,7 @@ def tokenizer_folder(place: Path, draw: random.Random) -> Any:
     wrong = draw.choice(list(_tokenizer_files()))
     for name, content in _tokenizer_files().items():
         write(place / name, _text(json.loads(content), draw) if name == wrong else content)
-    return lambda: load_tokenizer(place)
+    return lambda: load_tokenizer(place)("Is it 3? \U00012000")
 
 
 @cache

@@ -24,7 +24,7 @@ from edgepack.pack.runnable import RUNNABLE_FILE, read_runnable
 from edgepack.plan.architectures import FAMILIES
 from edgepack.plan.plan import make_plan
 from edgepack.plan.profile import load_profile
-from edgepack.plan.recipe import Recipe
+from edgepack.plan.recipe import Columns, Recipe
 from edgepack.plan.recipe_file import read_recipe
 
 Read = Callable[[], Any]
@@ -117,6 +117,17 @@ def rows(place: Path, draw: random.Random) -> Read:
     return lambda: load_data(str(path), task)
 
 
+def label_map(place: Path, draw: random.Random) -> Read:
+    """What --label-map says, as pairs or as JSON, for data whose labels are on and off."""
+    path = write(place / "data.csv", ROWS["csv"])
+    stated = draw.choice(("on=ON,off=OFF", '{"on": "ON", "off": "OFF"}'))
+    content = (
+        json.dumps(changed(json.loads(stated), draw)) if stated.startswith("{") and draw.random() < 0.5 else damaged(stated.encode(), draw)
+    )
+    text = content if isinstance(content, str) else content.decode("utf-8", "surrogateescape")  # as a command line is read
+    return lambda: load_data(str(path), TASKS["csv"], Columns.read({"label_map": text}, "--label-map"))
+
+
 def parquet(place: Path, draw: random.Random) -> Read:
     import pyarrow
     import pyarrow.parquet
@@ -150,7 +161,9 @@ def answer(place: Path, draw: random.Random) -> Read:
     return lambda: checked(answer_of(text, "of a board"), {"kind": kind, "rows": [1, 2]}, "of a board")
 
 
-SUBJECTS = {read.__name__: read for read in (config, weights, profile, recipe, rows, parquet, runnable, manifest, answer)} | OF_FOLDERS
+SUBJECTS = {
+    read.__name__: read for read in (config, weights, profile, recipe, rows, label_map, parquet, runnable, manifest, answer)
+} | OF_FOLDERS
 
 
 def _of_bytes() -> tuple[tuple[bytes, str, Callable[[Path], Any]], ...]:

@@ -73,7 +73,9 @@ def fault_of(read: Callable[[], Any]) -> str:
         text = ""
     except EdgepackError as error:
         text = str(error)
-    except Exception as error:
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # what a library in Rust raises is no Exception
         return f"{type(error).__name__}: {str(error)[:200]} at {_place_of(error)}"
     if time.monotonic() - began > LONGEST_S:
         return f"took {time.monotonic() - began:.0f} s"

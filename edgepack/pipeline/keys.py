@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from edgepack.core.code_graph import code_sha256, library_versions_of, module_sha256, target_sha256
-from edgepack.core.host import multiplies_bf16, usable_cores
+from edgepack.core.host import gpus, kernel_instructions, usable_cores
 from edgepack.core.records import Frozen
 from edgepack.measure.machines.transports.local import script_of, versions_beside
 from edgepack.model.material import Material
@@ -76,7 +76,8 @@ class StageInputs(Frozen):
     seed: int | None = None
     threads: int  # a sum in another order is another sum
     machine: str
-    multiplies_bf16: bool  # the CPU does: a training's products are in bf16 there
+    instructions: tuple[str, ...]  # of the CPU, for vectors: another kernel rounds otherwise, and some saturate
+    gpus: tuple[str, ...]  # on which models are trained
     environment: dict[str, str]  # variables that choose the kernels of the libraries that compute
     libraries: dict[str, str]
     code_sha256: str
@@ -171,7 +172,8 @@ def computed_by(roots: Sequence[str], choosers: Sequence[str] = CHOOSERS) -> dic
     return {
         "threads": usable_cores(),
         "machine": f"{platform.system()} {platform.machine()}",
-        "multiplies_bf16": multiplies_bf16(),
+        "instructions": kernel_instructions(),
+        "gpus": gpus(),
         "environment": kernel_environment(),
         "libraries": library_versions_of(roots, choosers),
         "code_sha256": code_sha256(roots, choosers),

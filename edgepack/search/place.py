@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
-from edgepack.core.files import check_output, rename_whole
+from edgepack.core.files import check_output, rename_whole, write_atomically
 from edgepack.core.reading import read_json_object
 from edgepack.search.finals import Final, recipe_text
 from edgepack.search.front import FRONT_FILE, PAGE_FILE, Front, pick
@@ -60,6 +60,4 @@ def write_pick(out: Path, front: Front, wish: str) -> Front:
 
 def _write_choice(folder: Path, front: Front) -> None:
     for name, text in ((FRONT_FILE, json.dumps(front.as_json(), indent=1) + "\n"), (PAGE_FILE, page(front))):
-        written = folder / f".{name}.partial"
-        written.write_text(text, encoding="utf-8")
-        written.replace(folder / name)
+        write_atomically(folder / name, text)

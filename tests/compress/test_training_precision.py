@@ -88,11 +88,11 @@ def test_the_machine_decides_where_nobody_does(monkeypatch, is_fast):
 )
 def test_the_cpu_is_asked_by_linux(monkeypatch, flags, fast):
     monkeypatch.setattr(host.Path, "read_text", lambda *_, **__: f"processor : 0\nflags\t\t: fpu {flags}\n")
-    host.multiplies_bf16.cache_clear()
+    host.kernel_instructions.cache_clear()
     try:
         assert host.multiplies_bf16() is fast
     finally:
-        host.multiplies_bf16.cache_clear()
+        host.kernel_instructions.cache_clear()
 
 
 def test_rounding_in_training_refuses_bf16(place):

@@ -14,6 +14,7 @@ from small import HIDDEN, INTENTS, make_data, make_model
 from edgepack.core import code_graph
 from edgepack.core.cache import key_of
 from edgepack.model.material import gather
+from edgepack.pipeline import keys as keys_module
 from edgepack.pipeline.build import plan_formats
 from edgepack.pipeline.keys import material_inputs, step_inputs, teacher_inputs
 from edgepack.pipeline.stages import doer_of
@@ -186,6 +187,15 @@ def test_another_number_of_threads_moves_every_key(model, data, monkeypatch):
     recipe = Recipe(model=str(model), data=str(data), **FIXED)
     before = keys_of(recipe)
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(64)))
+    assert first_moved(before, keys_of(recipe)) == "teacher"
+
+
+@pytest.mark.parametrize("fact", ["kernel_instructions", "gpus"])
+def test_another_processor_moves_every_key(fact, model, data, monkeypatch):
+    """A cache may be shared: a CPU without the newest instructions rounds, or saturates, otherwise."""
+    recipe = Recipe(model=str(model), data=str(data), **FIXED)
+    before = keys_of(recipe)
+    monkeypatch.setattr(keys_module, fact, lambda: ("another",))
     assert first_moved(before, keys_of(recipe)) == "teacher"
 
 

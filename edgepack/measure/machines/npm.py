@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from edgepack.core.cache import cache_folder
 from edgepack.core.errors import EdgepackError
+from edgepack.core.files import rename_whole
 from edgepack.core.progress import say
 from edgepack.plan.runtime import all_runtimes
 
@@ -61,7 +62,7 @@ def _fetch(name: str, done: Path) -> None:
         finished = Path(place) / "made"
         finished.mkdir()
         (Path(place) / "node_modules").rename(finished / "node_modules")
-        finished.rename(done)
+        rename_whole(finished, done)
 
 
 def _quiet() -> dict[str, str]:
