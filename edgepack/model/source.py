@@ -71,6 +71,7 @@ class Source:
     adapter: Adapter | None = None  # to be merged into the weights
     adapter_folder: Path | None = None
     revision: str | None = None  # the commit of a hub model; of an adapter its own
+    base: "Source | None" = None  # of an adapter: the model that it is merged into
     reader: ModuleType = plain_folder  # of the folder's config, tokenizer and weights
 
     @cached_property
@@ -180,7 +181,7 @@ def find_model(
     """EdgepackError: no such folder, no config, pickle only, truncated weights, code of its own that nobody asked for.
 
     with_weights=False looks at the config alone, and fetches no more of a hub model. base: where `model` is a LoRA adapter, the
-    model that it was trained on. revision: of a hub model, a commit, tag or branch.
+    model that it was trained on, of a hub model with @ and a revision too. revision: of a hub model, a commit, tag or branch.
     """
     commit = None
     folder = Path(model).expanduser()
@@ -235,7 +236,8 @@ def _adapted(name: str, folder: Path, adapter: Adapter | None, base: str | None,
     if base is None:
         stated = adapter.base or "MODEL"
         raise EdgepackError(f"{name!r} is a LoRA adapter without the model that it was trained on", f"name that with --base {stated}")
-    base_source = find_model(base, trust_remote_code, with_weights)
+    place, at, revision = (base, "", "") if is_there(Path(base).expanduser()) else base.partition("@")
+    base_source = find_model(place, trust_remote_code, with_weights, revision=revision if at else None)
     if base_source.adapter is not None or base_source.record is not None:
         raise EdgepackError(f"--base {base} is not a plain model folder", "give the model that the adapter was trained on")
     weights = folder / ADAPTER_WEIGHTS
@@ -246,9 +248,8 @@ def _adapted(name: str, folder: Path, adapter: Adapter | None, base: str | None,
             "remove the tokenizer's files from the adapter's folder where both give the same tokens; else merge with PEFT",
         )
     config = config_with_head(base_source.config, weights)
-    return replace(
-        base_source, name=name, config=config, adapter=adapter, adapter_folder=folder, licence=_licence(folder) or base_source.licence
-    )
+    licence = _licence(folder) or base_source.licence
+    return replace(base_source, name=name, config=config, adapter=adapter, adapter_folder=folder, licence=licence, base=base_source)
 
 
 def folder_sha256(folder: Path) -> str:

@@ -29,7 +29,8 @@ def build_parameters(manifest: Manifest) -> dict[str, Any]:
 
 def statement(subject: Mapping[str, str], build_type: str, parameters: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
     """subject: sha256 by file name. parameters: what the builder was asked for. No path of the machine that built it is in it."""
-    sources = [("model", manifest.source), *([("data", manifest.data)] if manifest.data else [])]
+    named = (("model", manifest.source), ("base", manifest.base), ("data", manifest.data))
+    sources = [(role, origin) for role, origin in named if origin is not None]
     return {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"name": name, "digest": {"sha256": digest}} for name, digest in subject.items()],

@@ -121,6 +121,7 @@ class Manifest(Runnable):
     continuations: tuple[Continuation, ...] = ()  # of a decoder
     served: Served | None = None  # None: there is no test split, or the task's answers are no decisions
     source: Origin
+    base: Origin | None = None  # the model that the source, an adapter, was merged into
     licence: OneLine | None  # as the model's own card states it
     data: Origin | None
     seed: int

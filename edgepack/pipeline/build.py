@@ -148,6 +148,9 @@ def _first_states(recipe: Recipe, material: Material, profile: Profile, cache: P
 def _built(state: BuildState) -> BuildState:
     """The plan's steps, from the model as it came to a file for its runtime."""
     at = "" if state.source.revision is None else f" at {state.source.revision} (--revision asks for the same again)"
+    base = state.source.base
+    if base is not None and base.revision is not None:
+        at += f", merged into {base.name} at {base.revision} (--base {base.name}@{base.revision} asks for the same again)"
     say(f"teacher: {state.source.name}{at}, {state.material.task.name}, {state.plan.teacher.params / 1e6:.1f}M parameters")
     if state.material.data:
         say(f"data: {state.material.data.summary()}")

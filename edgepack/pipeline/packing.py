@@ -126,6 +126,7 @@ def _manifest(state: BuildState, runnable: Runnable, stored: _Stored, command: s
         plan=plan,
         ladder=state.ladder,
         source=_origin(state.source),
+        base=_origin(state.source.base) if state.source.base else None,
         licence=state.source.licence,
         data=Origin(name=material.data.name, sha256=material.data.sha256) if material.data else None,
         seed=material.recipe.seed,

@@ -111,7 +111,12 @@ class Recipe(Stated):
         Setting("Of a hub model: commit, tag or branch. A pack states the commit.", BUILD, unset="the newest"),
     ] = None
     base: Annotated[
-        str | None, Setting("If the model is a LoRA adapter: the model that it was trained on.", BUILD, unset="the model is not an adapter")
+        str | None,
+        Setting(
+            "If the model is a LoRA adapter: the model that it was trained on. Of a hub model, @REVISION asks for a commit, tag or branch.",
+            BUILD,
+            unset="the model is not an adapter",
+        ),
     ] = None
     task: Annotated[TaskName | None, Setting("Task of the model.", BUILD, unset="read from the model's config")] = None
     data: Annotated[

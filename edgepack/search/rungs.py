@@ -102,10 +102,12 @@ def materials_of(recipe: Recipe) -> Materials:
 
 
 def pinned(materials: Materials, recipe: Recipe) -> Materials:
-    """With the commit of a hub model in the recipe, so that whoever builds a pack again gets the same weights."""
+    """With the commits of hub models in the recipe, so that whoever builds a pack again gets the same weights."""
     whole = materials.whole
-    revision = whole.source.revision or recipe.revision
-    return replace(materials, whole=replace(whole, recipe=whole.recipe.model_copy(update={"revision": revision})))
+    pins = {"revision": whole.source.revision or recipe.revision}
+    if (base := whole.source.base) is not None and base.revision is not None:
+        pins["base"] = f"{base.name}@{base.revision}"
+    return replace(materials, whole=replace(whole, recipe=whole.recipe.model_copy(update=pins)))
 
 
 def carried(shared: Material, recipe: Recipe, more: dict[str, Any]) -> Material:

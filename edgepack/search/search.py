@@ -56,7 +56,7 @@ def search(
     narrowed = read_space(wish.space)
     with only_one(out, "the output"):
         materials = pinned(materials_of(recipe), recipe)
-        recipe = recipe.model_copy(update={"revision": materials.whole.recipe.revision})
+        recipe = recipe.model_copy(update={"revision": materials.whole.recipe.revision, "base": materials.whole.recipe.base})
         if not materials.whole.rows("train") or not materials.whole.rows("dev"):
             raise EdgepackError(f"no train split in {recipe.data!r}: a search trains", "give data with a train split")
         teacher = materials.whole.source.shape(materials.whole.task.name)

@@ -1,6 +1,7 @@
 """A pack becomes a module of somebody's app: refused before any work where it cannot be, and written whole."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,22 @@ def test_the_command_prints_what_the_module_adds_and_a_mistake_without_a_traceba
     assert result["warnings"] == [] and result["platform"] == "web"
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 1 and "output is not empty" in again.stderr and "Traceback" not in again.stderr
+
+
+@pytest.mark.parametrize("platform", ["python", "linux", "deb", "web", "jvm"])
+def test_shipping_leaves_nothing_on_the_machine_but_the_module(pack_folder, tmp_path, platform):
+    """What setup and measure leave: tests/measure/test_transports.py."""
+    home, scratch, pack = tmp_path / "home", tmp_path / "scratch", shutil.copytree(pack_folder, tmp_path / "pack")
+    home.mkdir(), scratch.mkdir()
+    before = {path.relative_to(pack): path.stat().st_mtime_ns for path in pack.rglob("*")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("XDG_") and name != "ORT_DISABLE_TELEMETRY"}
+    command = [sys.executable, "-m", "edgepack", "ship", str(pack), "--for", platform, "--out", str(tmp_path / "out" / "module")]
+    environment |= {"HOME": str(home), "TMPDIR": str(scratch)}
+    done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not list(home.rglob("*")) and not list(scratch.rglob("*"))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["module"]
+    assert {path.relative_to(pack): path.stat().st_mtime_ns for path in pack.rglob("*")} == before
 
 
 def test_npm_installs_exactly_the_packages_whose_hashes_are_known(pack_folder, tmp_path):
