@@ -1,11 +1,15 @@
 """fit_profile(): a device's profile, from what it says of itself and from small models that are timed there."""
 
-import tempfile
+import re
+import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+from edgepack.core.cache import cache_folder
 from edgepack.core.errors import EdgepackError
+from edgepack.core.locks import only_one
 from edgepack.core.records import Frozen
 from edgepack.measure.machines.machine import Facts, check_can
 from edgepack.measure.machines.targets import Target, transport
@@ -39,10 +43,10 @@ def fit_profile(target: Target, like: Profile | None = None, cache: Path | None 
 
     What cannot be asked or timed (the clock where the machine hides it, budgets) is taken from `like`, or from the shipped profile whose
     CPU is nearest; a comment says so.
-    force: other work on the machine is taken. EdgepackError: it is emulated, cannot be timed, has no runtime, or is busy.
+    force: other work on the machine is taken. EdgepackError: it is emulated, cannot be timed, has no runtime, is busy, or is being fitted.
     """
     start = time.monotonic()
-    with transport(target).opened(target) as machine, tempfile.TemporaryDirectory() as place:
+    with transport(target).opened(target) as machine, _place(cache or cache_folder(), target) as place:
         check_can(machine, "times", target.name)
         facts = machine.facts()
         _check_real(facts, target)
@@ -50,7 +54,7 @@ def fit_profile(target: Target, like: Profile | None = None, cache: Path | None 
         profile = described(like, facts.machine)
         runtimes, missing = _runtimes(facts, target)
         profile = profile.model_copy(update={"runtimes": {each.name: _starting(each, like) for each in runtimes}})
-        packs = reference_packs(profile, runtimes, Path(place), cache)
+        packs = reference_packs(profile, runtimes, place, cache)
         timed, opened, read_mb_s, clock_ghz = time_packs(machine, packs, target.name, force)
     notes = {
         "summary": f"what is not measured here comes from {like.name}",
@@ -77,6 +81,19 @@ def fit_profile(target: Target, like: Profile | None = None, cache: Path | None 
         missing=missing,
         seconds=round(time.monotonic() - start, 1),
     )
+
+
+@contextmanager
+def _place(cache: Path, target: Target) -> Iterator[Path]:
+    """A folder for the models, of one process: two that time on one machine at once would both be wrong. It vanishes with the block."""
+    place = cache / "fits" / re.sub(r"[^\w.-]+", "-", target.name)
+    with only_one(place, f"the profile of {target.name} that is made in", "wait for it"):
+        shutil.rmtree(place, ignore_errors=True)  # left by a process that was killed
+        place.mkdir(parents=True)
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def _check_real(facts: Facts, target: Target) -> None:

@@ -1,14 +1,18 @@
 """`edgepack profiles --fit`: a profile of this machine that every other command takes, and what it refuses."""
 
 import json
+import subprocess
+import sys
+import time
 import tomllib
 
 import pytest
 from command_line import edgepack_warm
 
+from edgepack.core.errors import EdgepackError
 from edgepack.measure.machines.machine import Facts
 from edgepack.measure.machines.targets import LOCAL
-from edgepack.pipeline.fit_profile import _runtimes
+from edgepack.pipeline.fit_profile import _place, _runtimes, fit_profile
 from edgepack.plan.profile import load_profile
 from edgepack.plan.runtime import python_runtimes
 
@@ -36,6 +40,32 @@ def test_of_two_runtimes_for_the_same_files_one_is_timed_and_the_other_is_named(
     timed, missing = _runtimes(Facts(machine=machine, packages=installed, **nothing, **space), LOCAL)
     assert {runtime.format for runtime in timed} == {"onnx", "tflite"} and len(timed) == 2
     assert missing == ("tflite-runtime: litert opens the same files, and is the one that is timed",)
+
+
+def begun(cache):
+    """A fitting in a process of its own, which builds its first model."""
+    command = [sys.executable, "-m", "edgepack", "profiles", "--fit", "local", "--force", "--like", "raspberry-pi", "--cache", str(cache)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    deadline = time.monotonic() + 300
+    while not list((cache / "fits").glob("local/model*")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    return process
+
+
+def test_a_second_fitting_of_a_machine_is_told_and_a_killed_one_leaves_nothing_to_the_next(tmp_path):
+    """Two that time one machine at once would both be wrong."""
+    process = begun(tmp_path / "cache")
+    try:
+        with pytest.raises(EdgepackError, match=rf"the profile of local .* is in use by another edgepack \(process {process.pid}\)"):
+            fit_profile(LOCAL, load_profile("raspberry-pi"), tmp_path / "cache", force=True)
+        assert process.poll() is None
+    finally:
+        process.kill()
+    assert process.communicate()[0] == "", "a profile is printed whole or not at all"
+    with _place(tmp_path / "cache", LOCAL) as place:
+        assert list(place.iterdir()) == []
+    assert not (tmp_path / "cache" / "fits" / "local").exists()
 
 
 @pytest.mark.parametrize(("address", "problem"), ADDRESSES.items())
