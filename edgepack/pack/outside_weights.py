@@ -79,7 +79,9 @@ def _of_compiled(data: mmap.mmap, at: int, end: int) -> Iterator[str]:
 
 def _attribute(data: mmap.mmap, at: int, end: int) -> tuple[bytes, list[bytes], list[int]]:
     """Its name, its texts and its integers."""
-    name, texts, integers = b"", [], []
+    name = b""
+    texts: list[bytes] = []
+    integers: list[int] = []
     for number, wire, start, stop in _fields(data, at, end):
         if wire == _BYTES and number in (_NAME, _TEXT):
             text = data[start : min(stop, start + _LONGEST_NAME)]
