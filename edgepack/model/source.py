@@ -237,6 +237,8 @@ def _adapted(name: str, folder: Path, adapter: Adapter | None, base: str | None,
         stated = adapter.base or "MODEL"
         raise EdgepackError(f"{name!r} is a LoRA adapter without the model that it was trained on", f"name that with --base {stated}")
     place, at, revision = (base, "", "") if is_there(Path(base).expanduser()) else base.partition("@")
+    if at and is_there(Path(place).expanduser()):
+        raise EdgepackError(f"--base {base}: {place!r} is a folder here, and a revision is of a hub model", f"leave @{revision} out")
     base_source = find_model(place, trust_remote_code, with_weights, revision=revision if at else None)
     if base_source.adapter is not None or base_source.record is not None:
         raise EdgepackError(f"--base {base} is not a plain model folder", "give the model that the adapter was trained on")

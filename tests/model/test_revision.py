@@ -73,7 +73,7 @@ def test_the_base_of_an_adapter_is_read_at_the_revision_that_was_asked_for_and_s
     assert tagged.base.sha256 == find_model("somebody/tiny", revision=OLDER).sha256 and newest.sha256 != tagged.sha256
     recipe = Recipe(model=place, base="somebody/tiny@v1")
     assert pinned(materials_of(recipe), recipe).whole.recipe.base == f"somebody/tiny@{OLDER}"
-    for base, problem in (("somebody/tiny@", "is no commit, tag or branch"), (f"{hub / 'snapshots' / OLDER}@v1", "model folder not found")):
+    for base, problem in (("somebody/tiny@", "is no commit, tag or branch"), (f"{hub / 'snapshots' / OLDER}@v1", "is a folder here")):
         with pytest.raises(EdgepackError, match=problem):
             find_model(place, base=base)
 
