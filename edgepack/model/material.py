@@ -134,7 +134,7 @@ class Material:
         """
         rows = sorted(self.rows("test"), key=lambda row: len(row.text) + len(row.context) + len(row.words))
         picked = [rows[round(at)] for at in np.linspace(0, len(rows) - 1, min(_SAMPLE_ROWS, len(rows)))] if rows else []
-        pairs = any(row.text_pair is not None for row in picked)
+        pairs = self.task.reads_pairs or any(row.text_pair is not None for row in picked)
         picked += [row for text in _NASTY if (row := self.task.row_of_text(text))]
         if pairs:
             picked += [Row("", text=text, text_pair=other) for text, other in zip(_NASTY, reversed(_NASTY), strict=True)]

@@ -19,7 +19,7 @@ from edgepack.tasks.common import numbers_as_answers, several_labels
 from edgepack.tasks.common.calibration import calibrate, log_softmax
 from edgepack.tasks.common.columns import FLAG, parts_of, text_columns, text_row
 from edgepack.tasks.common.encoding import encode_text
-from edgepack.tasks.common.library import Figures, Library
+from edgepack.tasks.common.library import LONG_TEXT, Figures, Library
 from edgepack.tasks.common.losses import IGNORED, divergence, known_mean, logits_of
 from edgepack.tasks.common.metrics import Answers, ClassResult, Metric, by_row, class_result, macro_f1, mean_of
 from edgepack.tasks.common.rows import Record, Row
@@ -94,15 +94,20 @@ _PAIR_EXAMPLE = (("text", "How many people live in Berlin?"), ("pair", "Berlin h
 def _shown_call(answers: Mapping[str, Any] | None, labels: int, is_pair: bool) -> tuple[tuple[tuple[str, str], ...], str]:
     """A number has no label, and of several labels the likeliest is not the answer."""
     several = bool(answers and answers.get("multi_label"))
+    is_pair = is_pair or bool(answers and answers.get("reads_empty_pair"))
     return _PAIR_EXAMPLE if is_pair else TASK.example, "chosen" if several else "score" if labels == 1 else TASK.answer_field
 
 
 class LabelAnswers(Frozen):
-    """function: what makes scores of logits. multi_label: each label is decided by itself, by its threshold."""
+    """function: what makes scores of logits. multi_label: each label is decided by itself, by its threshold.
+
+    reads_empty_pair: an empty second text is a text, as for a CrossEncoder; else it is none, as for transformers' pipeline.
+    """
 
     function: Literal["softmax", "sigmoid", "none"]
     multi_label: bool
     thresholds: tuple[float, ...] | None = None
+    reads_empty_pair: bool = False
 
     def summary(self) -> str:
         if self.multi_label:
@@ -130,7 +135,7 @@ def _answers(source: Any, recipe: Any) -> LabelAnswers:
             "write problem_type: 'regression' for numbers, or leave it out for the sigmoid of one logit",
         )
     if source.activation is not None:
-        return LabelAnswers(function=source.activation, multi_label=False)
+        return LabelAnswers(function=source.activation, multi_label=False, reads_empty_pair=True)
     if problem == "regression":
         return LabelAnswers(function="none", multi_label=False)
     if problem == "multi_label_classification":
@@ -152,10 +157,22 @@ def _fitted(task: Task, source: Any, recipe: Any) -> Task:
         say(f"config.json states function_to_apply: {shown(unread)}. Neither transformers' pipeline nor edgepack reads it here")
     if source.sentence is not None and source.sentence.labels:
         task = replace(task, library=SETFIT)
+    task = _restored(task, answers)
     if answers.multi_label:
         return _with_several_labels(task, source.labels)
     is_number = len(source.labels) == 1 or source.config.get("problem_type") == "regression"
     return _with_numbers(task, answers.function) if is_number else task
+
+
+def _restored(task: Task, answers: LabelAnswers | None) -> Task:
+    if answers is None or not answers.reads_empty_pair:
+        return task
+    return replace(task, encode=partial(encode_text, reads_empty_pair=True), reads_pairs=True, shown=_shown_pair, library=_CROSS_ENCODER)
+
+
+def _shown_pair(row: Row) -> dict[str, Any]:
+    """With an empty second text too."""
+    return {"text": row.text, "text_pair": row.text_pair}
 
 
 def _with_several_labels(task: Task, labels: Sequence[str]) -> Task:
@@ -224,20 +241,19 @@ def _with_numbers(task: Task, function: str) -> Task:
 
 def _served(model: Any, row: Row, labels: Mapping[str, int]) -> Any:
     """The id of the first label."""
-    answer = model(row.text, row.text_pair) if row.text_pair else model(row.text)
-    return model.labels.index(answer.label)
+    return model.labels.index(model(row.text, row.text_pair).label)
 
 
 def _served_labels(model: Any, row: Row, labels: Mapping[str, int]) -> tuple[int, ...]:
     """For each label 0 or 1."""
-    holding = (model(row.text, row.text_pair) if row.text_pair else model(row.text)).chosen
+    holding = model(row.text, row.text_pair).chosen
     return tuple(int(name in holding) for name in model.labels)
 
 
 def _served_numbers(model: Any, rows: Sequence[Row], features: Sequence[Features], function: str = "none") -> Iterator[np.ndarray]:
     """[labels] the logits of each row: what the model's function made of them is undone, to compare them with those of token ids."""
     for row in rows:
-        scores = {label.name: label.score for label in (model(row.text, row.text_pair) if row.text_pair else model(row.text)).scores}
+        scores = {label.name: label.score for label in model(row.text, row.text_pair).scores}
         numbers = np.array([scores[name] for name in model.labels])
         yield several_labels.logit(numbers) if function == "sigmoid" else numbers
 
@@ -262,12 +278,38 @@ def _ask_pipeline(folder: Path, calls: Sequence[tuple[str, ...]], answers: Any, 
     return figures
 
 
+def _scores(answer: Any) -> Figures:
+    return {label.name: label.score for label in answer.scores}
+
+
 _PIPELINE = Library(
     name="transformers' pipeline",
     package="transformers",
     applies=lambda source, answers: source.activation is None,  # a CrossEncoder states a function that the pipeline does not read
     ask=_ask_pipeline,
-    figures=lambda answer: {label.name: label.score for label in answer.scores},
+    figures=_scores,
+)
+
+
+def _ask_cross_encoder(folder: Path, calls: Sequence[tuple[str, ...]], answers: Any, longest: int) -> list[Figures]:
+    """sentence-transformers' CrossEncoder: the score of each label, behind the function that its folder states."""
+    from sentence_transformers import CrossEncoder
+
+    model = CrossEncoder(str(folder), device="cpu", local_files_only=True)
+    model.max_seq_length = min(longest, model.max_seq_length or longest)
+    names = model.config.id2label
+    scores = [np.atleast_1d(model.predict([call], show_progress_bar=False)[0]) for call in calls]
+    return [{names[index]: float(score) for index, score in enumerate(each)} for each in scores]
+
+
+_CROSS_ENCODER = Library(
+    name="sentence-transformers' CrossEncoder",
+    package="sentence_transformers",
+    applies=lambda source, answers: True,
+    ask=_ask_cross_encoder,
+    figures=_scores,
+    call=lambda row: None if row.text_pair is None else (row.text, row.text_pair),  # of one text alone it says nothing
+    long_call=(LONG_TEXT, LONG_TEXT),
 )
 
 
@@ -301,6 +343,7 @@ TASK = Task(
     label_loss=_label_loss,
     choices=lambda output: output.argmax(-1),
     fitted=_fitted,
+    restored=_restored,
     answer_record=LabelAnswers,
     answers=_answers,
     served=_served,

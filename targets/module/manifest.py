@@ -63,6 +63,7 @@ coded.start stream|expand
 answers object?
 answers.function softmax|sigmoid|none task=text-classification
 answers.multi_label? yes
+answers.reads_empty_pair? yes
 answers.thresholds list?
 answers.thresholds.* number
 answers.strategy none|simple|first|average|max task=token-classification

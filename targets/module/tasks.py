@@ -14,9 +14,9 @@ from .texts import WORDS, check_text
 
 
 def classify(model, text: str, pair: str | None = None) -> Labels:
-    """pair: the second text, of a model for pairs; an empty one is none."""
-    encoded = model.texts.text(text, pair)
+    """pair: the second text, of a model for pairs; an empty one is none, unless the model is a CrossEncoder."""
     stated = model.manifest.get("answers") or {}
+    encoded = model.texts.text(text, pair, stated.get("reads_empty_pair", False))
     values = FUNCTIONS[stated.get("function", "softmax")](model.run(encoded)[0])
     check_labels(model.labels, len(values))
     scores = tuple(Label(model.labels[index], float(values[index])) for index in np.argsort(-values, kind="stable"))

@@ -50,12 +50,15 @@ class Texts:
         else:
             self._tokenizer.enable_truncation(length, direction=(self._tokenizer.truncation or {}).get("direction", "right"))
 
-    def text(self, text, pair=None) -> Encoded:
-        """One text, or a pair of them; an empty second text is none. BadInput where nothing is left of it."""
+    def text(self, text, pair=None, reads_empty_pair=False) -> Encoded:
+        """One text, or a pair of them. BadInput where nothing is left of it.
+
+        An empty second text is none, as for transformers' pipeline. reads_empty_pair: it is a text, as for a CrossEncoder.
+        """
         check_text(text, "text")
         if pair is not None:
             check_text(pair, "the second text")
-        return _encoded(self._asked(text, pair or None))
+        return _encoded(self._asked(text, pair if pair or reads_empty_pair else None))
 
     def words(self, words) -> Encoded:
         for word in words:

@@ -10,6 +10,7 @@ from rows_basic import PAIRS, make
 from situation import Calls, Situation
 
 QUERIES = (*PAIRS[:2], ("naïve café", "zero\u200bwidth"), ("play some Jazz, please!", "!!! ???"))
+EMPTY = (("turn on the light", ""), ("", ""), ("", "play some Jazz"), ("turn on the light", " "), (" ", " \t"))
 SIGMOID, IDENTITY = "torch.nn.modules.activation.Sigmoid", "torch.nn.modules.linear.Identity"
 
 
@@ -28,9 +29,11 @@ def saved_by_the_library(folder: Path, **settings: object) -> None:
     CrossEncoder(str(folder), device="cpu", local_files_only=True, **settings).save_pretrained(str(folder))
 
 
-def row(name: str, labels: int, calls: Calls = QUERIES, refused: str | None = None, **more: object) -> Situation:
+def row(
+    name: str, labels: int, calls: Calls = QUERIES, refused: str | None = None, formats: tuple[str, ...] = ("onnx",), **more: object
+) -> Situation:
     written = partial(reranker, labels=labels, **more)
-    return Situation(f"CrossEncoder: {name}", "text-classification", written, calls, libraries.rerank, refused=refused)
+    return Situation(f"CrossEncoder: {name}", "text-classification", written, calls, libraries.rerank, refused=refused, formats=formats)
 
 
 def stated(activation: str) -> dict[str, object]:
@@ -47,5 +50,7 @@ SITUATIONS = [
     row("RoBERTa, one logit", 1, family="roberta", **stated(SIGMOID)),
     row("as version 6 saves it", 1, after=saved_by_the_library),
     row("as version 6 saves it, cut after few tokens", 1, after=partial(saved_by_the_library, max_length=16)),
+    row("empty texts, each a text of the pair", 1, EMPTY, formats=("onnx", "tflite"), **stated(SIGMOID)),
+    row("empty texts, RoBERTa", 3, EMPTY, family="roberta", **stated(IDENTITY)),
     row("an activation of its own", 1, refused="activation_fn.*my_code", **stated("my_code.Scaled")),
 ]

@@ -12,7 +12,7 @@ from edgepack.tasks.common.rows import Row
 Figures = dict[str, float]  # what is compared of an answer: numbers by name
 Call = tuple[str, ...]  # texts, as a pack takes them
 
-_LONG_TEXT = " ".join(["one word after another"] * 200)  # longer than most models read
+LONG_TEXT = " ".join(["one word after another"] * 200)  # longer than most models read
 
 
 def _text_and_pair(row: Row) -> Call:
@@ -35,6 +35,6 @@ class Library:
     ask: Callable[[Path, Sequence[Call], Any, int], list[Figures]]
     figures: Callable[[Any], Figures]
     call: Callable[[Row], Call | None] = _text_and_pair
-    long_call: Call | None = (_LONG_TEXT,)
+    long_call: Call | None = (LONG_TEXT,)
     records: Callable[[Any], Sequence[Any]] = lambda answers: (answers,)
     settings: Mapping[str, Any] = field(default_factory=dict)

@@ -150,6 +150,7 @@ class Task:
     answer_record: type[Frozen] | None = None  # plain JSON values only; None: there is one way only
     answers: Callable[[Any, Any], Frozen | None] = _nothing_stated  # of a Source and a Recipe, what the model's folder states
     prompted: Callable[[Sequence[Row], Any], Sequence[Row]] = _as_they_are  # rows as they are put to the model, by that record
+    reads_pairs: bool = False  # whether the model is for pairs of texts, whatever its data holds
     prompts: Callable[[Any], tuple[str, ...]] = lambda answers: ()  # texts of that record that are put to the model
     fitted: "Callable[[Task, Any, Any], Task]" = _any_model  # of the same two: the task as this model does it
     tuned: "Callable[[Task, Outputs, Sequence[Features], Sequence[Row], Mapping[str, int]], Task] | None" = None  # by the dev split

@@ -10,9 +10,9 @@ import { write } from "./writing.js";
 /** model: {manifest, texts, labels, run(encoded) -> [{data, dims}], a batch of one; decoder() of a model that writes}. */
 export const ANSWERS = {
   "text-classification": async (model, text, pair = null) => {
-    const encoded = model.texts.text(text, pair);
+    const { function: name = "softmax", multi_label: several = false, thresholds, reads_empty_pair: readsEmpty = false } = model.manifest?.answers ?? {};
+    const encoded = model.texts.text(text, pair, readsEmpty);
     const [{ data }] = await model.run(encoded);
-    const { function: name = "softmax", multi_label: several = false, thresholds } = model.manifest?.answers ?? {};
     checkLabels(model.labels, data.length);
     const ranked = [...FUNCTIONS[name](data)].map((score, index) => ({ index, score })).sort((a, b) => b.score - a.score);
     const picked = several ? ranked.filter(({ index, score }) => score >= thresholds[index]) : ranked.slice(0, 1);

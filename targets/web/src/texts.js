@@ -21,11 +21,11 @@ export class Texts {
     this.placing = new Placing(tokenizerJson, this.tokenizer.normalizer);
   }
 
-  /** One text or a pair, whose second text is none where it is empty: {ids, typeIds, cut}. */
-  text(text, pair = null) {
+  /** One text or a pair: {ids, typeIds, cut}. readsEmptyPair: an empty second text is a text, as for a CrossEncoder; else it is none. */
+  text(text, pair = null, readsEmptyPair = false) {
     checkText(text, "text");
     if (pair !== null) checkText(pair, "the second text");
-    const parts = [this.#bare(text), ...(pair ? [this.#bare(pair)] : [])];
+    const parts = [this.#bare(text), ...(pair || (readsEmptyPair && pair !== null) ? [this.#bare(pair)] : [])];
     return this.#whole(parts);
   }
 

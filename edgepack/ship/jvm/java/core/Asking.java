@@ -25,7 +25,8 @@ final class Asking {
     }
 
     Labels classify(String text, String pair, Outputs outputs) {
-        Encoding encoding = some(tokenizer.encode(text, pair));
+        boolean readsEmpty = manifest.answers != null && manifest.answers.yes("reads_empty_pair", false); // as a CrossEncoder does
+        Encoding encoding = some(tokenizer.encode(text, pair == null || pair.isEmpty() && !readsEmpty ? null : pair));
         return Tasks.labels(outputs.of(encoding)[0], manifest, encoding.cut);
     }
 

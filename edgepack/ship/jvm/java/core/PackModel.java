@@ -65,7 +65,7 @@ public final class PackModel implements AutoCloseable {
         return classify(text, null);
     }
 
-    /** pair: the second text of a model for pairs, or null; an empty one is none. */
+    /** pair: the second text of a model for pairs, or null; an empty one is none, unless the model is a CrossEncoder. */
     public @NonNull Labels classify(@NonNull String text, @Nullable String pair) {
         need("text-classification", text);
         return asking.classify(text, pair, this::outputs);

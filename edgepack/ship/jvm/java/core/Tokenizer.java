@@ -32,9 +32,8 @@ public final class Tokenizer {
         blank = known.kind("white_space");
     }
 
-    /** A text, or a pair of texts where `pair` is neither null nor empty, cut as tokenizer.json says. */
-    public Encoding encode(String text, String second) {
-        String pair = second == null || second.isEmpty() ? null : second;
+    /** A text, or a pair of texts where `pair` is not null, cut as tokenizer.json says. */
+    public Encoding encode(String text, String pair) {
         int[] chars = Utf8.codePoints(text);
         int[] more = pair == null ? null : Utf8.codePoints(pair);
         Tokens first = tokens(chars, -1);
