@@ -58,6 +58,7 @@ def generate(folder, manifest, job, open_decoder) -> dict:
         "tokens": output,
         "prompt_tokens": len(prompt),
         "ended_by": written.ended_by,
+        "stop_token": written.stop_token,
         "session_ms": session_ms,
         "first_token_ms": arrived[0] if arrived else None,
         "token_ms": np.diff(arrived).round(4).tolist(),

@@ -50,7 +50,7 @@ def most_tokens(answers, prompt_length, asked=None, otherwise=128) -> int:
 
 
 def tokens(decoder, prompt, max_tokens, stop_ids=(), sampling=GREEDY, adjust=None, ended=None, window="refuse"):
-    """Yields the tokens that follow `prompt`, without the stop token that ends them. Returns why it ended: see Written.
+    """Yields the tokens that follow `prompt`, without the stop token that ends them. Returns why it ended, and that token: see Written.
 
     adjust(logits, ids): the logits to choose by, see penalties.py. ended(ids): whether the text ends behind its last token. window
     `slide`: where there is no room left, the first token and the last half of the positions are read again, and the text goes on.
@@ -61,31 +61,34 @@ def tokens(decoder, prompt, max_tokens, stop_ids=(), sampling=GREEDY, adjust=Non
     for left in range(max_tokens - 1, -1, -1):
         token = choose(logits if adjust is None else adjust(logits, ids), sampling, draw)
         if token in stop_ids:
-            return "stop"
+            return "stop", token
         yield token
         ids.append(token)
         if ended is not None and ended(ids):
-            return "stop"
+            return "stop", None
         if left == 0:
             break
         if decoder.length == decoder.positions:
             if window != "slide":
-                return "positions"
+                return "positions", None
             decoder.length = 0
             logits = decoder.step(_fitting(ids, decoder.positions))
         else:
             logits = decoder.step([token])
-    return "max_tokens"
+    return "max_tokens", None
 
 
 class Written:
-    """Tokens as they come. ended_by, when they have ended: stop (a stop token or string), max_tokens or positions (no room left)."""
+    """Tokens as they come. ended_by, when they have ended: stop (a stop token or string), max_tokens or positions (no room left).
+
+    stop_token: the one that ended them, where one did.
+    """
 
     def __init__(self, from_tokens) -> None:
-        self.ended_by, self._tokens = None, from_tokens
+        self.ended_by, self.stop_token, self._tokens = None, None, from_tokens
 
     def __iter__(self):
-        self.ended_by = yield from self._tokens
+        self.ended_by, self.stop_token = yield from self._tokens
 
 
 def _fitting(ids, positions):

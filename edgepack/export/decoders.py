@@ -72,6 +72,12 @@ def stop_ids(model: nn.Module) -> tuple[int, ...]:
     return ()
 
 
+def start_id(model: nn.Module) -> int | None:
+    """The token that transformers' generate begins with where a prompt has no token: its generation config's, and no other's."""
+    stated: Any = getattr(getattr(model, "generation_config", None), "bos_token_id", None)
+    return stated if isinstance(stated, int) else None
+
+
 def refuse_rotation_by_length(model: nn.Module) -> None:
     """EdgepackError: an export fixes each position's angles, and these change as the text grows."""
     rotary = getattr(model.base_model, "rotary_emb", None)

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from edgepack.export.decoders import cache_layers, stop_ids
+from edgepack.export.decoders import cache_layers, start_id, stop_ids
 from edgepack.model.evaluation import pad_id_of, takes_types
 from edgepack.pack.runnable import Runnable
 from edgepack.tasks.common.task import Task
@@ -17,13 +17,15 @@ def input_names(model: nn.Module, mask: bool = True) -> list[str]:
 
 def describe_encoder(model: nn.Module, task: Task, file: str, mask: bool = True, **of_the_format: Any) -> Runnable:
     """The record of an exported encoder. mask: see `input_names`. of_the_format: fields of Runnable that only its format has."""
-    return _describe(model, task, file, tuple(input_names(model, mask)), **of_the_format)
+    head = getattr(model, "sentence_head", None)
+    of_no_tokens = head.of_no_tokens() if head is not None and task.gives_vectors else None
+    return _describe(model, task, file, tuple(input_names(model, mask)), empty_output=of_no_tokens, **of_the_format)
 
 
 def describe_decoder(model: nn.Module, task: Task, file: str, positions: int, **of_the_format: Any) -> Runnable:
     """As `describe_encoder`, of a decoder with its cache. positions: tokens that it can have seen. `inputs` are those beside the cache."""
-    more = {"cache": cache_layers(model), "stop_ids": stop_ids(model), "positions": positions} | of_the_format
-    return _describe(model, task, file, ("input_ids", "attention_mask"), **more)
+    more = {"cache": cache_layers(model), "stop_ids": stop_ids(model), "start_id": start_id(model), "positions": positions}
+    return _describe(model, task, file, ("input_ids", "attention_mask"), **more | of_the_format)
 
 
 def _describe(model: nn.Module, task: Task, file: str, inputs: tuple[str, ...], **more: Any) -> Runnable:

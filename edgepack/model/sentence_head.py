@@ -31,7 +31,7 @@ class SentenceHead(nn.Module):
         self, statement: SentenceStatement, hidden: int, dimensions: int | None = None, logits: nn.Module | None = None, vocabulary: int = 0
     ) -> None:
         super().__init__()
-        self.statement, self.dimensions, self.logits = statement, dimensions, logits
+        self.statement, self.dimensions, self.logits, self.width_in = statement, dimensions, logits, hidden
         hidden = vocabulary if logits is not None else hidden
         self.parts, self.width = nn.ModuleList(), hidden
         for part in statement.parts:
@@ -64,6 +64,15 @@ class SentenceHead(nn.Module):
             return vectors
         vectors = vectors[:, : self.dimensions]
         return normalized(vectors) if any(isinstance(part, _Normalize) for part in self.parts) else vectors
+
+    def of_no_tokens(self) -> tuple[float, ...] | None:
+        """[width] of a text without tokens, which the library makes of a StaticEmbedding: its mean is zeros. None: another model's."""
+        if not isinstance(self.parts[0], _TokenMean):
+            return None
+        weight = next(self.parameters(), torch.zeros(1))
+        with torch.inference_mode():
+            vectors = self(torch.zeros(1, 1, self.width_in, dtype=weight.dtype, device=weight.device), None)
+        return tuple(vectors[0].float().tolist())
 
     def read_weights(self, folder: Path) -> None:
         """Those of Dense and LayerNorm, from the model's folder. EdgepackError: they do not fit what the configs state."""

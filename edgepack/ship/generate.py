@@ -71,14 +71,17 @@ def generate(  # noqa: PLR0913, PLR0917  a setting is a parameter
     the probability `top_p`. show receives the text piece by piece, as it is certain. messages: in place of a prompt, a conversation
     [{"role": "user", "content": "..."}, ...] for the model's chat template. window: `slide` goes on where no position is left, with
     the first token and the last half of the positions.
-    EdgepackError: values out of range, a pack that generates no text, a prompt that is empty or longer than the model's positions.
+    The text is that of the new tokens alone, as transformers' pipeline gives it. A prompt without tokens is the model's start token.
+    EdgepackError: values out of range, a pack that generates no text, no token to begin with, a prompt longer than the positions.
     """
     _check_settings(max_tokens, temperature, top_k, top_p, seed)
     if window not in {"refuse", "slide"}:
         raise EdgepackError(f"unknown --window: {window!r}", "choose refuse or slide")
     manifest = _text_generator(Path(pack))
     tokenizer = read_tokenizer(Path(pack))
-    ids = _prompt_ids(tokenizer, prompt) if messages is None else _chat_ids(tokenizer, messages, manifest, Path(pack).name)
+    asked = _ids(tokenizer, prompt) if messages is None else _chat_ids(tokenizer, messages, manifest, Path(pack).name)
+    lead = [] if asked else _start(manifest, prompt)
+    ids = asked or lead
     if window == "refuse":
         _check_room(ids, manifest)
     max_tokens = _most_tokens(manifest, len(ids), max_tokens)
@@ -95,7 +98,7 @@ def generate(  # noqa: PLR0913, PLR0917  a setting is a parameter
     }
     result: dict[str, Any] = {}
     pieces = []
-    for piece in stable_text(tokenizer, ids, _tokens(stream_job(Path(pack), manifest.plan.runtime, job), result)):
+    for piece in stable_text(tokenizer, lead, _tokens(stream_job(Path(pack), manifest.plan.runtime, job), result)):
         pieces.append(piece)
         if show:
             show(piece)
@@ -126,10 +129,9 @@ def _rounded(ms: float | None) -> float | None:
     return None if ms is None else round(ms, 3)
 
 
-def stable_text(tokenizer: "Tokenizer", prompt: list[int], tokens: Iterable[int]) -> Iterator[str]:
-    """The text behind a prompt, in pieces that later tokens do not change: a character of several tokens waits for its last."""
-    ids = list(prompt)
-    shown = text = tokenizer.decode(ids)
+def stable_text(tokenizer: "Tokenizer", lead: list[int], tokens: Iterable[int]) -> Iterator[str]:
+    """The text of tokens behind a `lead`, in pieces that later tokens do not change: a character of several tokens waits for its last."""
+    ids, shown, text = list(lead), "", ""
     for token in tokens:
         ids.append(token)
         text = tokenizer.decode(ids)
@@ -157,12 +159,14 @@ def read_tokenizer(pack: Path) -> "Tokenizer":
 
 
 def _tokens(stream: Iterable[dict[str, Any]], result: dict[str, Any]) -> Iterator[int]:
-    """The tokens of a job's stream; its last object is put into `result`."""
+    """The tokens of a job's stream, the one that ends them too; its last object is put into `result`."""
     for event in stream:
         if "token" in event:
             yield event["token"]
         else:
             result.update(event)
+            if event.get("stop_token") is not None:  # the decoder leaves it out where it is a special token
+                yield event["stop_token"]
 
 
 def _check_settings(max_tokens: int | None, temperature: float | None, top_k: int | None, top_p: float | None, seed: int) -> None:
@@ -216,11 +220,11 @@ def _most_tokens(manifest: Manifest, prompt_tokens: int, asked: int | None) -> i
     return asked or MOST_TOKENS
 
 
-def _prompt_ids(tokenizer: "Tokenizer", prompt: str) -> list[int]:
-    ids = _ids(tokenizer, prompt) if prompt.strip() else []
-    if not ids:
-        raise EdgepackError(f"the prompt is empty: {json.dumps(prompt)}", "give the text to continue with --prompt")
-    return ids
+def _start(manifest: Manifest, prompt: str) -> list[int]:
+    if manifest.start_id is None:
+        problem = f"the prompt is empty: {json.dumps(prompt)} has no tokens, and the model has none to begin with"
+        raise EdgepackError(problem, "give the text to continue with --prompt")
+    return [manifest.start_id]
 
 
 def _chat_ids(tokenizer: "Tokenizer", messages: Sequence[Mapping[str, str]], manifest: Manifest, place: str) -> list[int]:

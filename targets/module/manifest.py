@@ -36,6 +36,9 @@ files.*.bytes size
 files.*.sha256 hash
 stop_ids? list
 stop_ids.* integer
+start_id whole?
+empty_output list?
+empty_output.* number
 positions whole?
 positions whole task=text-generation
 buckets? list

@@ -112,7 +112,7 @@ def embeddings(model, request, _limits, count_tokens) -> dict:
     named = {key: request[key] for key in ("prompt",) if request.get(key) is not None}
     vectors = [ask_json(model, {"text": text, **named}) for text in texts]
     _check_dimensions(request.get("dimensions"), len(vectors[0].values))
-    read = sum(len(model.texts.text(text).ids) for text in texts)
+    read = sum(len(model.texts.text(text, may_be_empty=True).ids) for text in texts)
     count_tokens(read, 0)
     data = [
         {"object": "embedding", "index": index, "embedding": _encoded(vector.values, kind), "cut": vector.cut}

@@ -82,9 +82,10 @@ def _whole_words(units, encoded, spans, labels) -> list:
 def embed(model, text: str, prompt: str | None = None) -> Vector:
     """prompt: the name of one of the model's prompts, which stands before the text; None: its default one, "": none."""
     check_text(text, "text")
-    encoded = model.texts.text(_prompt(model, prompt) + text)
+    empty = model.manifest.get("empty_output")  # of a table of vectors, which the library answers for; other packs state none
+    encoded = model.texts.text(_prompt(model, prompt) + text, may_be_empty=empty is not None)
     _check_prompt(model.manifest.get("answers") or {}, prompt, encoded.ids)
-    values = np.asarray(model.run(encoded)[0], dtype=np.float32)
+    values = np.asarray(model.run(encoded)[0] if encoded.ids else empty, dtype=np.float32)
     sparse = (model.manifest.get("answers") or {}).get("sparse")
     coder = coder_of(model.manifest)
     codes = None if coder is None else coder.codes(values)

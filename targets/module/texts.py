@@ -40,6 +40,7 @@ class Texts:
                 raise
             raise ModuleError("tokenizer.json cannot be read: {!r}".format(str(error)[:200]), "build the pack again") from None
         self._tokenizer.no_padding()
+        self._start_id = manifest.get("start_id")  # older packs state none
         length, task = manifest["max_length"], manifest["task"]
         if task == "text-generation":
             self._tokenizer.no_truncation()  # a prompt that is too long is an error, not another prompt
@@ -50,15 +51,15 @@ class Texts:
         else:
             self._tokenizer.enable_truncation(length, direction=(self._tokenizer.truncation or {}).get("direction", "right"))
 
-    def text(self, text, pair=None, reads_empty_pair=False) -> Encoded:
-        """One text, or a pair of them. BadInput where nothing is left of it.
+    def text(self, text, pair=None, reads_empty_pair=False, may_be_empty=False) -> Encoded:
+        """One text, or a pair of them. BadInput where nothing is left of it, unless it may be empty.
 
         An empty second text is none, as for transformers' pipeline. reads_empty_pair: it is a text, as for a CrossEncoder.
         """
         check_text(text, "text")
         if pair is not None:
             check_text(pair, "the second text")
-        return _encoded(self._asked(text, pair if pair or reads_empty_pair else None))
+        return _encoded(self._asked(text, pair if pair or reads_empty_pair else None), may_be_empty)
 
     def words(self, words) -> Encoded:
         for word in words:
@@ -73,21 +74,22 @@ class Texts:
         return [self._window(encoding) for encoding in (first, *first.overflowing)]
 
     def prompt(self, text) -> list:
+        """Ids of a prompt, with the special tokens around it; none where the tokenizer makes none of it: see `start`."""
         check_text(text, "prompt")
-        ids = self._asked(text).ids if text.strip() else []
-        if not ids:
-            raise BadInput("the prompt is empty", "give the text to continue")
-        return ids
+        return self._asked(text).ids
+
+    def start(self) -> list:
+        """What stands in the place of a prompt without tokens, as for transformers' generate. BadInput: the model names no such token."""
+        if self._start_id is None:
+            raise BadInput("the prompt is empty: no tokens, and the model has none to begin with", "give the text to continue")
+        return [self._start_id]
 
     def token(self, token_id: int) -> str:
         return self._tokenizer.id_to_token(token_id) or ""
 
     def chat(self, text) -> list:
         """Ids of a conversation that was rendered: its special tokens stand in the text."""
-        ids = self._asked(text, add_special_tokens=False).ids
-        if not ids:
-            raise BadInput("the conversation is empty", "give at least one message")
-        return ids
+        return self._asked(text, add_special_tokens=False).ids
 
     def decode(self, ids, with_special=False) -> str:
         try:
@@ -162,8 +164,8 @@ def _in_a_word(character: str) -> bool:
     return unicodedata.category(character)[0] in "LMN"
 
 
-def _encoded(encoding) -> Encoded:
-    if not encoding.ids:
+def _encoded(encoding, may_be_empty=False) -> Encoded:
+    if not (encoding.ids or may_be_empty):
         raise BadInput("nothing is left of the text: no tokens", "give a text with at least one character that the model knows")
     text_tokens = tuple(index for index, special in enumerate(encoding.special_tokens_mask) if not special)
     words, places, cut = tuple(encoding.word_ids), tuple(encoding.offsets), bool(encoding.overflowing)

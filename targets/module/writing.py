@@ -27,7 +27,9 @@ def stream(model, prompt=None, messages=None, **settings):
     likeliest token each time; above, tokens are drawn by `seed` from the `top_k` likeliest (0: all) and from those that together reach
     the probability `top_p`.
     window: `refuse`, or `slide` to go on where the model has no position left, with the last half of them.
-    BadInput: an empty prompt, one of more tokens than the model has positions, or messages that the template refuses.
+    The text is that of the new tokens alone, as transformers' pipeline gives it: a tokenizer that writes no blank before the first word
+    of a text writes none before the first new word either. A prompt without tokens is the model's start token, where it names one.
+    BadInput: no token to begin with, a prompt of more tokens than the model has positions, or messages that the template refuses.
     """
     return Pieces(_Writing(model, _ids(model, prompt, messages), **settings))
 
@@ -67,7 +69,9 @@ class _Writing:
         self, model, prompt, max_tokens=None, temperature=None, top_k=None, top_p=None, seed=0, seconds=None, window="refuse"
     ) -> None:
         manifest, answers = model.manifest, model.manifest.get("answers")
-        self.prompt, self.tokens = prompt, []
+        self._lead = [] if prompt else model.texts.start()  # it belongs to the text, unless it is a special token
+        self.prompt = prompt = prompt or self._lead
+        self.tokens = []
         self._max_tokens = most_tokens(answers, len(prompt), max_tokens)
         self._sampling = sampling = sampling_of(answers, temperature, top_k, top_p, seed)
         ok = 0 <= sampling.temperature < float("inf") and sampling.top_k >= 0 and 0 < sampling.top_p <= 1 and seed >= 0
@@ -86,11 +90,9 @@ class _Writing:
         self._decoder = model.session.decoder(min(len(prompt) + self._max_tokens - 1, self._positions))
 
     def pieces(self):
-        """A character of several tokens waits for its last."""
-        ids = list(self.prompt)
-        shown = text = self._texts.decode(ids)
+        """A character of several tokens waits for its last. The token that ends a text is shown, unless it is a special one."""
+        ids, shown, text = list(self._lead), "", ""
         for token in self._in_time():
-            self.tokens.append(token)
             ids.append(token)
             text = self._texts.decode(ids)
             certain = text.rstrip(_NOT_WHOLE)
@@ -106,10 +108,13 @@ class _Writing:
         written = Written(tokens(*asked))
         try:
             for token in written:
+                self.tokens.append(token)
                 yield token
                 if self._until is not None and time.monotonic() > self._until:
                     self.ended_by = "seconds"
                     return
             self.ended_by = written.ended_by
+            if written.stop_token is not None:
+                yield written.stop_token
         except FloatingPointError as error:
             raise ModuleError(str(error), "run the self-test; build the pack in a wider precision") from None

@@ -82,26 +82,30 @@ def rerank(folder: Path, calls: Calls) -> list[Answer]:
 
 
 def generate(folder: Path, calls: Calls, max_tokens: int = 24) -> list[Answer]:
-    """The model class's own generate with what its generation_config says."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    """The tokens of the model class's own generate with what its generation_config says, and the text that the pipeline makes of them."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    writer = pipeline("text-generation", model=model, tokenizer=AutoTokenizer.from_pretrained(folder), device="cpu")
+    more = {"tokenizer": tokenizer} if model.generation_config.stop_strings else {}
+    draws = bool(model.generation_config.do_sample)  # where nothing is said the pipeline draws, and the model's own generate does not
     answers = []
     for (prompt,) in calls:
         if isinstance(prompt, str):
             encoded = tokenizer(prompt, return_tensors="pt")
         else:
             encoded = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_tensors="pt", return_dict=True)
-        asked = {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
+        length = encoded["input_ids"].shape[1]
+        asked = {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]} if length else {}
         with torch.inference_mode():
             output = model.generate(**asked, max_new_tokens=max_tokens, tokenizer=tokenizer)
-        tokens = output[0, encoded["input_ids"].shape[1] :].tolist()
+        tokens = output[0, max(1, length) :].tolist()
         stops = model.generation_config.eos_token_id
         stops = stops if isinstance(stops, list) else [stops]
-        answers.append(
-            {"tokens": tokens[:-1] if tokens and tokens[-1] in stops else tokens}
-        )  # the token that ends a text is not a part of it
+        said = writer(prompt, return_full_text=False, max_new_tokens=max_tokens, do_sample=draws, **more)[0]["generated_text"]
+        # the token that ends a text is none of its tokens
+        answers.append({"tokens": tokens[:-1] if tokens and tokens[-1] in stops else tokens, "text": said})
     return answers
 
 

@@ -5,8 +5,10 @@ from functools import partial
 from pathlib import Path
 
 import libraries
+import tokenizer_kinds
 from rows_basic import PROMPTS, make
 from situation import Calls, Situation
+from tokenizers import decoders
 
 STARTS = (("turn on the",), ("play some music and play some music and",), ("call",))
 SYSTEM = {"role": "system", "content": "You are kind. "}
@@ -101,6 +103,41 @@ def chatting(folder: Path, template: str | list, family: str = "llama", as_file:
         path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"chat_template": template}), encoding="utf-8")
 
 
+LLAMA2 = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+OPENINGS = (*STARTS, ("set the heating to",), ("naïve café",), ("please",))
+NOTHING = (("",), (" ",), ("\n\t ",), ("call",))
+
+
+def spelled(folder: Path, kind: str, decoder: object) -> None:
+    """A model with a tokenizer of another kind, whose decoder drops the blank before the first word of a text."""
+    import torch
+    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+    stated(folder)
+    tokenizer = getattr(tokenizer_kinds, kind)()
+    tokenizer.decoder = decoder
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="<unk>", model_max_length=96
+    )
+    fast.save_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    torch.manual_seed(1)
+    model.resize_token_embeddings(len(fast), mean_resizing=False)
+    model.save_pretrained(folder)
+
+
+def not_opened(folder: Path, **generation: object) -> None:
+    """With a tokenizer that puts no special token around a text."""
+    stated(folder, **generation)
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(content | {"post_processor": None}), encoding="utf-8")
+
+
+def written(name: str, make_it: partial, calls: Calls) -> Situation:
+    return Situation(f"generation: {name}", "text-generation", make_it, calls, libraries.generate, formats=("onnx",))
+
+
 def row(name: str, family: str = "llama", calls: Calls = STARTS, refused: str | None = None, config=None, **generation) -> Situation:
     make_it = partial(stopping if "stop_strings" in generation else stated, family=family, config=config, **generation)
     formats = ("onnx", "tflite") if family == "gpt2" and not refused else ("onnx",)
@@ -156,6 +193,16 @@ SITUATIONS = [
     _no("encoder_repetition_penalty", 1.2, "repetition_penalty"),
     _no("watermarking_config", {"bias": 2.5}, "remove the key"),
     _no("token_healing", True, "remove the key"),
+    written("no blank before the first word, as LLaMA 2 spells", partial(spelled, kind="sentence_piece", decoder=LLAMA2), OPENINGS),
+    written(
+        "no blank before the first word, as SentencePiece spells",
+        partial(spelled, kind="sentence_piece", decoder=decoders.Metaspace()),
+        OPENINGS,
+    ),
+    row("an empty prompt, which the tokenizer opens", calls=NOTHING),
+    row("an empty prompt, gpt2", "gpt2", calls=NOTHING),
+    written("an empty prompt and a start token", partial(not_opened, bos_token_id=2), NOTHING),
+    written("an empty prompt and a start token that is shown", partial(not_opened, bos_token_id=50), NOTHING),
     chat("ChatML", CHATML),
     chat("ChatML with a system message of its own, in a file", CHATML_WITH_DEFAULT, as_file=True),
     chat("ChatML by name", [{"name": "default", "template": CHATML}, {"name": "tool_use", "template": NUMBERED}]),

@@ -109,6 +109,7 @@ def row(
 
 
 BOTH = ("onnx", "tflite")
+EMPTY = (("turn on the light",), ("",), (" \n\t",))
 STORED = [
     row("the table alone", formats=BOTH),
     Situation("static embedding: saved by the library", FEATURES, saved_by_the_library, TEXTS, libraries.embed),
@@ -142,6 +143,10 @@ BEHIND = [
         recipe={"dimensions": 12},
         oracle={"truncate_dim": 12, "normalize_embeddings": True},
     ),
+    row("an empty text", calls=EMPTY, oracle={"compares": True}, formats=BOTH),
+    row("an empty text, Dense with tanh", [dense(WIDTH, 16), NORMALIZE], EMPTY, formats=BOTH),
+    row("an empty text, LayerNorm and fewer dimensions", [LAYER_NORM], EMPTY, {"truncate_dim": 12}, recipe={"dimensions": 12}),
+    row("an empty text behind the default prompt", [], (*EMPTY, ("", "")), prompts=WITH_DEFAULT),
     row("prompts by name", [NORMALIZE], PROMPTED, prompts={"prompts": PROMPTS, "default_prompt_name": None}),
     row("a default prompt", [], PROMPTED, prompts=WITH_DEFAULT),
     row("compared by dot product", [], oracle={"compares": True}, prompts={"similarity_fn_name": "dot"}),

@@ -10,8 +10,8 @@ import { write } from "./writing.js";
 /** model: {manifest, texts, labels, run(encoded) -> [{data, dims}], a batch of one; decoder() of a model that writes}. */
 export const ANSWERS = {
   "text-classification": async (model, text, pair = null) => {
-    const { function: name = "softmax", multi_label: several = false, thresholds, reads_empty_pair: readsEmpty = false } = model.manifest?.answers ?? {};
-    const encoded = model.texts.text(text, pair, readsEmpty);
+    const { function: name = "softmax", multi_label: several = false, thresholds, reads_empty_pair: readsEmptyPair = false } = model.manifest?.answers ?? {};
+    const encoded = model.texts.text(text, pair, { readsEmptyPair });
     const [{ data }] = await model.run(encoded);
     checkLabels(model.labels, data.length);
     const ranked = [...FUNCTIONS[name](data)].map((score, index) => ({ index, score })).sort((a, b) => b.score - a.score);
@@ -54,9 +54,10 @@ export const ANSWERS = {
 
   "feature-extraction": async (model, text, { prompt = null } = {}) => {
     checkText(text, "text");
-    const encoded = model.texts.text(promptOf(model.manifest, prompt) + text);
+    const empty = model.manifest.empty_output ?? null; // of a table of vectors, which the library answers for; other packs state none
+    const encoded = model.texts.text(promptOf(model.manifest, prompt) + text, null, { mayBeEmpty: empty !== null });
     checkPrompt(model.manifest.answers ?? {}, prompt, encoded.ids);
-    const [{ data }] = await model.run(encoded);
+    const [{ data }] = encoded.ids.length > 0 ? await model.run(encoded) : [{ data: empty }];
     const values = Float32Array.from(data);
     const sparse = model.manifest?.answers?.sparse;
     const codes = coderOf(model.manifest)?.code(values);

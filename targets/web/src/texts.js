@@ -21,12 +21,15 @@ export class Texts {
     this.placing = new Placing(tokenizerJson, this.tokenizer.normalizer);
   }
 
-  /** One text or a pair: {ids, typeIds, cut}. readsEmptyPair: an empty second text is a text, as for a CrossEncoder; else it is none. */
-  text(text, pair = null, readsEmptyPair = false) {
+  /**
+   * One text or a pair: {ids, typeIds, cut}. readsEmptyPair: an empty second text is a text, as for a CrossEncoder; else it is none.
+   * mayBeEmpty: whether a text without tokens is answered too.
+   */
+  text(text, pair = null, { readsEmptyPair = false, mayBeEmpty = false } = {}) {
     checkText(text, "text");
     if (pair !== null) checkText(pair, "the second text");
     const parts = [this.#bare(text), ...(pair || (readsEmptyPair && pair !== null) ? [this.#bare(pair)] : [])];
-    return this.#whole(parts);
+    return this.#whole(parts, mayBeEmpty);
   }
 
   /** A text with the place of every token: {ids, typeIds, cut, sequences, tokens, places}; places are in characters (code points). */
@@ -125,7 +128,7 @@ export class Texts {
     return this.#encoded(text).ids;
   }
 
-  #whole(parts) {
+  #whole(parts, mayBeEmpty = false) {
     const items = this.template[parts.length === 1 ? "single" : "pair"];
     const room = this.length - items.filter((item) => item.ids).reduce((sum, item) => sum + item.ids.length, 0);
     const lengths = longestFirst(parts.map((ids) => ids.length), room);
@@ -139,7 +142,7 @@ export class Texts {
       lengths,
       cut: parts.some((ids, index) => ids.length > lengths[index]),
     };
-    if (encoding.ids.length === 0) throw new BadInput("nothing is left of the text: no tokens", "give a text with a character that the model knows");
+    if (encoding.ids.length === 0 && !mayBeEmpty) throw new BadInput("nothing is left of the text: no tokens", "give a text with a character that the model knows");
     return encoding;
   }
 }

@@ -13,18 +13,19 @@ const NOT_WHOLE = /\uFFFD+$/u; // what stands for bytes that are no character, o
  */
 export async function write(model, prompt, settings = {}) {
   const { onText = () => true, isStopped = () => false, pause = async () => {} } = settings;
-  const ids = promptOf(model, prompt);
+  const given = promptOf(model, prompt);
+  const lead = given.length > 0 ? [] : startOf(model.manifest); // it belongs to the text, unless it is a special token
+  const ids = [...lead, ...given];
   const asked = settingsOf(model.manifest, ids.length, settings);
-  const shown = new Shown(model.texts, ids, onText);
-  const endedBy = await written(model, shown, asked, async () => { await pause(); return isStopped(); });
-  return { text: shown.rest(), tokens: shown.tokens, promptTokens: ids.length, endedBy };
+  const shown = new Shown(model.texts, ids, lead, onText);
+  const { endedBy, stop = [] } = await written(model, shown, asked, async () => { await pause(); return isStopped(); });
+  return { text: shown.rest(stop), tokens: shown.tokens, promptTokens: ids.length, endedBy };
 }
 
-/** The text so far: a character of several tokens waits for its last. */
+/** The text of the new tokens alone, behind a lead, as transformers' pipeline gives it: a character of several tokens waits for its last. */
 class Shown {
-  constructor(texts, prompt, onText) {
-    Object.assign(this, { texts, prompt, onText, tokens: [], text: texts.decode(prompt) });
-    this.start = this.text.length;
+  constructor(texts, prompt, lead, onText) {
+    Object.assign(this, { texts, prompt, lead, onText, tokens: [], text: "" });
   }
 
   get ids() {
@@ -34,22 +35,22 @@ class Shown {
   /** Whether to go on. */
   add(token) {
     this.tokens.push(token);
-    const certain = this.texts.decode(this.ids).replace(NOT_WHOLE, "");
+    const certain = this.texts.decode([...this.lead, ...this.tokens]).replace(NOT_WHOLE, "");
     if (certain.length <= this.text.length || !certain.startsWith(this.text)) return true;
     const piece = certain.slice(this.text.length);
     this.text = certain;
     return this.onText(piece) !== false;
   }
 
-  /** All that was written, with bytes that never became a character. */
-  rest() {
-    const whole = this.texts.decode(this.ids);
+  /** All that was written, with bytes that never became a character. stop: the token that ended it, shown unless it is a special one. */
+  rest(stop) {
+    const whole = this.texts.decode([...this.lead, ...this.tokens, ...stop]);
     if (whole.length > this.text.length) this.onText(whole.slice(this.text.length));
-    return (whole.length > this.text.length ? whole : this.text).slice(this.start);
+    return whole.length > this.text.length ? whole : this.text;
   }
 }
 
-/** Why the text ended: stop, max_tokens, positions (no room is left) or listener (nobody wants more). */
+/** {endedBy}: stop, max_tokens, positions (no room is left) or listener (nobody wants more); stop: the token that ended it, in a list. */
 async function written(model, shown, { maxTokens, seed, slides, ...sampling }, isLeft) {
   const { positions, stop_ids: stops, answers } = model.manifest;
   const length = shown.prompt.length;
@@ -61,13 +62,13 @@ async function written(model, shown, { maxTokens, seed, slides, ...sampling }, i
   for (let next = slides ? fitting(shown.ids, room) : shown.ids; ;) {
     const { data, dims } = await decoder.step(next);
     const token = chosenToken(penalties.adjusted(data.subarray(data.length - dims.at(-1)), shown.ids), sampling, draw);
-    if (stops.includes(token)) return "stop";
-    if (!shown.add(token) || (await isLeft())) return "listener";
-    if (strings.ended(shown.ids)) return "stop";
-    if (shown.tokens.length === maxTokens) return "max_tokens";
+    if (stops.includes(token)) return { endedBy: "stop", stop: [token] };
+    if (!shown.add(token) || (await isLeft())) return { endedBy: "listener" };
+    if (strings.ended(shown.ids)) return { endedBy: "stop" };
+    if (shown.tokens.length === maxTokens) return { endedBy: "max_tokens" };
     next = [token];
     if (decoder.length === room) {
-      if (!slides) return "positions";
+      if (!slides) return { endedBy: "positions" };
       decoder.forget();
       next = fitting(shown.ids, room);
     }
@@ -79,15 +80,17 @@ function fitting(ids, positions) {
   return ids.length < positions ? ids : [ids[0], ...ids.slice(ids.length - Math.max(1, Math.floor(positions / 2)))];
 }
 
+/** Ids of a prompt or of a conversation; none where the tokenizer makes none of it. */
 export function promptOf({ texts, manifest }, prompt) {
-  if (Array.isArray(prompt)) return some(texts.bare(conversation(manifest.answers ?? {}, prompt)), "the conversation is empty", "give at least one message");
+  if (Array.isArray(prompt)) return texts.bare(conversation(manifest.answers ?? {}, prompt));
   checkText(prompt, "the prompt");
-  return some(/\S/u.test(prompt) ? texts.whole(prompt) : [], "the prompt is empty", "give the text to continue");
+  return texts.whole(prompt);
 }
 
-function some(ids, problem, fix) {
-  if (ids.length === 0) throw new BadInput(problem, fix);
-  return ids;
+/** What stands in the place of a prompt without tokens, as for transformers' generate. Older modules state no such token. */
+function startOf({ start_id: start = null }) {
+  if (start === null) throw new BadInput("the prompt is empty: no tokens, and the model has none to begin with", "give the text to continue");
+  return [start];
 }
 
 /** What this module cannot do at all for the model, whatever is asked. */

@@ -57,9 +57,10 @@ final class Asking {
     }
 
     Vector embed(String text, String prompt, Outputs outputs) {
-        Encoding encoding = some(tokenizer.encode(manifest.prompt(prompt) + text, null));
+        Encoding encoding = tokenizer.encode(manifest.prompt(prompt) + text, null);
+        boolean isEmpty = encoding.ids.length == 0 && manifest.emptyOutput != null;
         PromptTokens.check(manifest.answers, prompt, encoding.ids);
-        float[] values = outputs.of(encoding)[0];
+        float[] values = isEmpty ? manifest.emptyOutput.clone() : outputs.of(some(encoding))[0];
         boolean sparse = manifest.answers != null && manifest.answers.yes("sparse", false);
         byte[] code = codes == null ? null : codes.code(values);
         return new Vector(values, encoding.cut, sparse ? Vector.weights(values, tokenizer) : null, code);

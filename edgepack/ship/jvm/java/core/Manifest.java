@@ -16,7 +16,9 @@ public final class Manifest {
     public final int maxLength;
     public final int positions;
     public final int[] stopIds;
+    final int startId; // stands in the place of a prompt without tokens; -1: there is none
     public final int[] buckets;
+    final float[] emptyOutput; // what a text without tokens gives; null: it is refused
     public final List<String> labels;
     public final double tolerance;
     final Fields fields;
@@ -40,7 +42,9 @@ public final class Manifest {
         maxLength = fields.whole("max_length");
         positions = fields.has("positions") ? fields.whole("positions") : 0;
         stopIds = fields.wholes("stop_ids");
+        startId = fields.has("start_id") ? fields.whole("start_id") : -1;
         buckets = fields.wholes("buckets");
+        emptyOutput = fields.has("empty_output") ? narrowed(fields.numbers("empty_output")) : null;
         tolerance = fields.number("golden_tolerance");
         answers = fields.has("answers") ? fields.object("answers") : null;
         files = fields.objects("files");
@@ -49,6 +53,14 @@ public final class Manifest {
         while (named.has(String.valueOf(labels.size()))) {
             labels.add(named.text(String.valueOf(labels.size())));
         }
+    }
+
+    private static float[] narrowed(double[] values) {
+        float[] result = new float[values.length];
+        for (int index = 0; index < values.length; index++) {
+            result[index] = (float) values[index];
+        }
+        return result;
     }
 
     private static Fields checked(Object whole) {

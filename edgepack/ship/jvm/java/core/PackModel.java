@@ -116,7 +116,7 @@ public final class PackModel implements AutoCloseable {
     /** Continues a text, as the model's folder says. */
     public @NonNull Generated generate(@NonNull String prompt) {
         int[] ids = promptIds(prompt);
-        return generated(ids, Writing.mostTokens(manifest, ids.length), null, false, null);
+        return generated(ids, Writing.mostTokens(manifest, Math.max(1, ids.length)), null, false, null);
     }
 
     /** Continues a text by at most `maxTokens`. sampling: null is as the model's folder says; listener: null, or receives the pieces. */
@@ -145,20 +145,24 @@ public final class PackModel implements AutoCloseable {
 
     private int[] promptIds(String prompt) {
         need("text-generation", prompt);
-        if (prompt.codePoints().allMatch(asking.blank::has)) {
-            throw new IllegalArgumentException("the prompt is empty: give the text to continue");
-        }
-        return Asking.some(tokenizer.encodeWhole(prompt)).ids;
+        return tokenizer.encodeWhole(prompt).ids;
     }
 
-    private Generated generated(int[] ids, int maxTokens, Sampling sampling, boolean slides, TextListener listener) {
+    /** asked: the prompt's tokens; where there are none, the model's start token stands in their place, as for transformers' generate. */
+    private Generated generated(int[] asked, int maxTokens, Sampling sampling, boolean slides, TextListener listener) {
         if (maxTokens < 1) {
             throw new IllegalArgumentException("maxTokens is less than 1: give at least one token to write");
         }
+        boolean isStart = asked.length == 0;
+        if (isStart && manifest.startId < 0) {
+            throw new IllegalArgumentException(
+                    "the prompt is empty: no tokens, and the model has none to begin with: give the text to continue");
+        }
+        int[] ids = isStart ? new int[] {manifest.startId} : asked;
         if (ids.length > manifest.positions && !slides) {
             throw new IllegalArgumentException("the prompt has " + ids.length + " tokens, the model " + manifest.positions + " positions");
         }
-        Writing writing = new Writing(tokenizer, ids, listener);
+        Writing writing = new Writing(tokenizer, ids, isStart, listener);
         Sampling settings = sampling == null ? Sampling.stated(manifest, 0) : sampling;
         String endedBy = written(ids.length, maxTokens, settings, slides, writing);
         return new Generated(writing.finished(), writing.tokens(ids.length), ids.length, endedBy);
@@ -179,6 +183,7 @@ public final class PackModel implements AutoCloseable {
                     int token = sampling.choose(writing.adjusted(penalties, used(() -> decoder.step(read))), draws);
                     length += read.length;
                     if (Penalties.among(manifest.stopIds, token)) {
+                        writing.end(token);
                         return "stop";
                     }
                     if (!writing.add(token)) {

@@ -111,7 +111,12 @@ public final class Tokenizer {
 
     /** The text of token ids, without special tokens. */
     public String decode(int[] ids, int count) {
-        return decoded(ids, 0, count, false);
+        return decode(ids, 0, count);
+    }
+
+    /** The text of ids[start] to ids[end - 1], without special tokens. */
+    String decode(int[] ids, int start, int end) {
+        return decoded(ids, start, end, false);
     }
 
     /** The text of the ids from `start` on and before `end`, special tokens with it. */

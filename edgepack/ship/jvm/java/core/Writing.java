@@ -2,7 +2,10 @@ package edgepack.module;
 
 import java.util.Arrays;
 
-/** A decoder's text, piece by piece: a character of several tokens waits for its last. */
+/**
+ * A decoder's text, piece by piece: a character of several tokens waits for its last. It is the text of the new tokens alone, as
+ * transformers' pipeline gives it.
+ */
 final class Writing {
     private static final int MOST_TOKENS = 128; // of a text whose length neither the call nor the model's folder says
 
@@ -13,25 +16,24 @@ final class Writing {
     private final StringBuilder written = new StringBuilder();
     private int[] ids;
     private int count;
-    private String shown;
-    private String text;
+    private final int from;
+    private String shown = "";
+    private String text = "";
     private boolean wanted = true;
 
-    Writing(Tokenizer tokenizer, int[] prompt, TextListener listener) {
+    /** isStart: whether the prompt is the model's start token, which belongs to the text unless it is a special one. */
+    Writing(Tokenizer tokenizer, int[] prompt, boolean isStart, TextListener listener) {
         this.tokenizer = tokenizer;
         this.listener = listener;
         ids = Arrays.copyOf(prompt, prompt.length + 64);
         count = prompt.length;
-        shown = text = tokenizer.decode(ids, count);
+        from = isStart ? 0 : count;
     }
 
     /** Whether to go on. */
     boolean add(int token) {
-        if (count == ids.length) {
-            ids = Arrays.copyOf(ids, count * 2);
-        }
-        ids[count++] = token;
-        text = tokenizer.decode(ids, count);
+        put(token);
+        count++;
         int end = text.length();
         while (end > 0 && text.charAt(end - 1) == NOT_WHOLE) {
             end--;
@@ -42,6 +44,19 @@ final class Writing {
             shown = certain;
         }
         return wanted;
+    }
+
+    /** The token that ends a text is none of its tokens, and is shown unless it is a special one. */
+    void end(int token) {
+        put(token);
+    }
+
+    private void put(int token) {
+        if (count == ids.length) {
+            ids = Arrays.copyOf(ids, count * 2);
+        }
+        ids[count] = token;
+        text = tokenizer.decode(ids, from, count + 1);
     }
 
     /** Bytes that never became a character are shown as they are. */
