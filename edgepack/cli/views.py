@@ -35,11 +35,14 @@ def report_view(report: Report, out: str) -> RenderableType:
 
 
 def verification_view(verification: Verification) -> RenderableType:
-    """What `edgepack verify` has compared, in three sentences."""
+    """What `edgepack verify` has compared, in a few sentences."""
+    from_ids = verification.from_ids
     return Text(
         f"Pack {verification.pack_id} is whole: {verification.files} files match their hashes. {verification.runtime} answers "
         f"{verification.golden_texts} golden texts within {verification.largest_difference:g} (limit {verification.tolerance:g}). "
-        f"{verification.token_ids_equal} of the texts give the same token ids, and {verification.decisions_equal} the same decisions."
+        f"{verification.token_ids_equal} of the {verification.golden_texts - from_ids} that are kept as text give the same token ids, and "
+        f"{verification.decisions_equal} the same decisions."
+        + (f" {from_ids} are kept as token ids, which no text gives." if from_ids else "")
     )
 
 

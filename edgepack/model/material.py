@@ -23,6 +23,7 @@ from edgepack.plan.means import WORTH_CUTTING
 from edgepack.plan.recipe import TRAIN_SPLIT, Recipe
 from edgepack.tasks import task_named
 from edgepack.tasks.common.labels import contradiction
+from edgepack.tasks.common.nasty_texts import NASTY
 from edgepack.tasks.common.rows import Row
 from edgepack.tasks.common.task import Features, Outputs, Task, check_tokens
 
@@ -30,12 +31,6 @@ if TYPE_CHECKING:
     from edgepack.model.pieces import VocabularyCut
 
 _SAMPLE_ROWS = 24
-
-# Texts that break tokenizers: accents, ligatures, emoji, zero-width characters, a literal mask, a very long word, nothing.
-_NASTY = (
-    "", "naïve café — ﬁnal ‘quote’", "👩‍💻🔥 zero\u200bwidth", "literal [MASK] and [SEP]", "a" * 300,
-    "Ünïcödé Straße ǅ 北京 서울 עברית", "tabs\tand\nlines", "!!! ??? ... --- ###",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -135,9 +130,9 @@ class Material:
         rows = sorted(self.rows("test"), key=lambda row: len(row.text) + len(row.context) + len(row.words))
         picked = [rows[round(at)] for at in np.linspace(0, len(rows) - 1, min(_SAMPLE_ROWS, len(rows)))] if rows else []
         pairs = self.task.reads_pairs or any(row.text_pair is not None for row in picked)
-        picked += [row for text in _NASTY if (row := self.task.row_of_text(text))]
+        picked += [row for text in NASTY if (row := self.task.row_of_text(text))]
         if pairs:
-            picked += [Row("", text=text, text_pair=other) for text, other in zip(_NASTY, reversed(_NASTY), strict=True)]
+            picked += [Row("", text=text, text_pair=other) for text, other in zip(NASTY, reversed(NASTY), strict=True)]
         features = self.task.encode(self.tokenizer, self.task.prompted(picked, self.answers), self.max_length)
         first = {item.row: item for item in reversed(features) if item.ids}  # one window of a long text is enough here
         return picked, [first[index] for index in sorted(first)]

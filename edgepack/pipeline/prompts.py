@@ -7,6 +7,7 @@ from edgepack.model.material import Material
 from edgepack.model.statements.chat import PROVED, conversations, tells_the_date, template_of
 from edgepack.model.statements.chat_rendering import Message, Refused, Rendering, Template, rendering
 from edgepack.ship.chat_rendering import by_module
+from edgepack.tasks.common.nasty_texts import NASTY
 from edgepack.tasks.common.task import Features
 
 _PROMPTS, _CHATS = 8, 3
@@ -18,7 +19,9 @@ def golden_prompts(material: Material, max_length: int) -> tuple[list[dict[str, 
     tokenizer, longest = material.tokenizer, min(_LONGEST, max_length)
     texts = [row.text for row in material.sample[0] if row.text.strip()]
     prompts: list[tuple[dict[str, Any], list[int]]] = [({"text": text}, tokenizer(text, verbose=False)["input_ids"]) for text in texts]
-    prompts = [(shown, ids) for shown, ids in prompts if 1 < len(ids) <= longest][-_PROMPTS:]
+    prompts = [(shown, ids) for shown, ids in prompts if 1 < len(ids) <= longest]
+    of_data = [prompt for prompt in prompts if prompt[0]["text"] not in NASTY][-_PROMPTS // 2 :]
+    prompts = of_data + [prompt for prompt in prompts if prompt[0]["text"] in NASTY][-(_PROMPTS - len(of_data)) :]
     prompts += _golden_chats(material, longest)
     return [shown for shown, _ in prompts], [Features(list(ids), [0] * len(ids), row=index) for index, (_, ids) in enumerate(prompts)]
 

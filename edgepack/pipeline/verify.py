@@ -25,7 +25,8 @@ class Verification(Frozen):
     golden_texts: int
     largest_difference: float
     tolerance: float
-    token_ids_equal: int  # texts whose ids, types and mask the pack's code gave again
+    token_ids_equal: int  # texts whose ids, types and mask the pack's code gave again: all that are kept as text
+    from_ids: int = 0  # the rest of the golden texts, which are kept as token ids alone
     decisions_equal: int = 0  # texts that are decided as when the pack was built; packs of older edgepacks state no decisions
     runtime: str
 
@@ -51,6 +52,7 @@ def verify(pack: Path) -> Verification:
         largest_difference=round(worst, DIGITS),
         tolerance=manifest.golden_tolerance,
         token_ids_equal=equal,
+        from_ids=len(golden) - equal,
         decisions_equal=_check_decisions(pack, manifest, golden),
         runtime=python_runtime(manifest.plan.runtime),
     )
@@ -61,8 +63,9 @@ def verify_built(folder: Path) -> Verification:
     done = verify(folder)
     shutil.rmtree(folder / WEIGHT_CACHE, ignore_errors=True)  # a device makes its own
     say(
-        f"verified: {done.golden_texts} golden texts within {done.largest_difference:g}, token ids of {done.token_ids_equal} and "
-        f"decisions of {done.decisions_equal} equal"
+        f"verified: {done.golden_texts} golden texts within {done.largest_difference:g}, token ids of {done.token_ids_equal} of "
+        f"{done.golden_texts - done.from_ids} and decisions of {done.decisions_equal} equal"
+        + (f"; {done.from_ids} came as token ids, which no text gives" if done.from_ids else "")
     )
     return done
 

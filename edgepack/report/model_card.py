@@ -6,18 +6,17 @@ from pathlib import Path
 from edgepack.core.escape import Verbatim, visible
 from edgepack.core.files import write_atomically
 from edgepack.core.showing import without_folders
-from edgepack.pack.golden import asks_pairs
+from edgepack.pack.examples import question_of
 from edgepack.pack.manifest import Manifest
 from edgepack.plan.formats import python_runtime
 from edgepack.report.write import rendered
-from edgepack.tasks import task_named
 
 _LIBRARIES = {"onnx": "onnx", "tflite": "tflite"}  # by the pack's format, as hubs call them
 
 
 def write_model_card(folder: Path, manifest: Manifest) -> None:
     """Whole or not at all."""
-    example, _ = task_named(manifest.task).call_of(manifest.answers, len(manifest.labels), asks_pairs(folder))
+    example, _ = question_of(folder, manifest.task, manifest.answers, len(manifest.labels))
     text = rendered(
         "model_card.md.j2",
         manifest=manifest,
@@ -25,7 +24,7 @@ def write_model_card(folder: Path, manifest: Manifest) -> None:
         source=without_folders(manifest.source.name),
         data=without_folders(manifest.data.name) if manifest.data else None,
         command=without_folders(manifest.command),
-        example=Verbatim(", ".join(json.dumps(text) for _, text in example)),
+        example=Verbatim(", ".join(json.dumps(text, ensure_ascii=False) for _, text in example)),
     )
     write_atomically(folder / "README.md", f"---\n{_metadata(manifest)}\n---\n{text}")
 

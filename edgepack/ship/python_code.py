@@ -12,7 +12,7 @@ from pathlib import Path
 from edgepack.core.errors import EdgepackError
 from edgepack.core.escape import Verbatim, python, requirement
 from edgepack.core.resources import shipped
-from edgepack.pack.golden import asks_pairs
+from edgepack.pack.examples import best_texts, question_of
 from edgepack.pack.manifest import WEIGHT_CACHE
 from edgepack.plan.runtime import facts_in_python, python_runtimes
 from edgepack.ship.load import device_module
@@ -39,6 +39,7 @@ _UNPACKED: dict[str, dict[str, int | None]] = {
     "numpy 1": {"aarch64": 48_678_921, "armv7l": None},
 }
 _WAITRESS_BYTES = 171_375
+_MESSAGE = "What can you do?"  # to a model that chats, where its data shows no other text
 _ORIGIN = "summed from the wheel for CPython 3.11"
 
 
@@ -78,7 +79,7 @@ def self_tested(shipment: Shipment, folder: Path) -> str:
 
     EdgepackError: it fails. Where the runtime is not installed here, the sentence says so.
     """
-    fields = "t.ok, t.problem, t.texts, t.ids_equal, t.answers_equal"
+    fields = "t.ok, t.problem, t.texts, t.ids_equal, t.ids_asked, t.from_ids, t.answers_equal"
     code = f"import json, {shipment.name} as m; t = m.self_test(threads=1); print(json.dumps([{fields}]))"
     command = [sys.executable, "-B", "-c", code]  # no compiled files beside what is shipped
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_SELF_TEST_S, check=False)
@@ -87,9 +88,10 @@ def self_tested(shipment: Shipment, folder: Path) -> str:
     if done.returncode or not lines[-1]:
         last = (done.stderr.strip().split("\n") or ["no message"])[-1]
         raise EdgepackError(f"the module's self-test could not run: {last}", "this is a fault of edgepack: please report it")
-    passed, problem, texts, equal, decided = json.loads(lines[-1])
+    passed, problem, texts, equal, asked, from_ids, decided = json.loads(lines[-1])
     if passed:
-        same = f"token ids of {equal} and decisions of {decided} equal"
+        same = f"token ids of {equal} of {asked} and decisions of {decided} equal"
+        same += f"; {from_ids} came as token ids, which no text gives" if from_ids else ""
         return f"self-test: {texts} golden texts answered as they were when the pack was built, {same}"
     if "not installed" in problem:
         return f"self-test not run here: {problem}. Run it on the device: python -m {shipment.name} --self-test"
@@ -150,11 +152,18 @@ def fetched_licences(shipment: Shipment, with_server: bool) -> tuple[Carried, ..
 
 
 def first_call(shipment: Shipment) -> dict[str, Verbatim]:
-    """For a README: a call as Python writes it, the same on the command line and as a request, and what to look at of the answer."""
+    """For a README: a call as Python writes it, the same on the command line and as a request, and what to look at of the answer.
+
+    message: what a user says to a model with a chat template, which all languages write in quotes; empty without such a template.
+    """
     manifest = shipment.manifest
-    example, field = task_named(manifest.task).call_of(manifest.answers, len(manifest.labels), asks_pairs(shipment.pack))
+    example, field = question_of(shipment.pack, manifest.task, manifest.answers, len(manifest.labels))
     texts = [f'"{text}"' for _, text in example]
-    shown = {"call": ", ".join(texts), "attribute": field, "shell": " ".join(texts), "request": json.dumps(dict(example))}
+    request = json.dumps(dict(example), ensure_ascii=False)
+    message = ""
+    if (manifest.answers or {}).get("chat_template"):
+        message = (best_texts(shipment.pack, 1) or (_MESSAGE,))[0]
+    shown = {"call": ", ".join(texts), "attribute": field, "shell": " ".join(texts), "request": request, "message": message}
     return {name: Verbatim(code) for name, code in shown.items()}
 
 

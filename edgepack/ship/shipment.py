@@ -163,10 +163,14 @@ def _parts(content: dict[str, Any] | None, key: str) -> tuple[str, ...]:
     return (content["type"],)
 
 
+def renders_chats(shipment: Shipment) -> bool:
+    """Whether a module without jinja2 renders the model's conversations: their template is texts around messages by role."""
+    return bool((shipment.manifest.answers or {}).get("chat_form"))
+
+
 def chat_warnings(shipment: Shipment, language: str) -> tuple[str, ...]:
     """Of a module whose language has no jinja2: it renders a chat template that is texts around messages by role, and no other."""
-    answers = shipment.manifest.answers or {}
-    if not answers.get("chat_template") or answers.get("chat_form"):
+    if not (shipment.manifest.answers or {}).get("chat_template") or renders_chats(shipment):
         return ()
     return (
         f"the {shipment.platform} module refuses chat messages for this model: the chat template depends on more than the roles, and"

@@ -24,8 +24,9 @@ _SCORE_GAP = 1e-4  # of a score that is computed of the same outputs: devices ro
 
 @dataclass(frozen=True)
 class SelfTest:
-    """problem: one sentence, None where ok. ids_equal: texts whose token ids are the teacher's; the rest of `texts` came as ids.
+    """problem: one sentence, None where ok. ids_equal: of the `ids_asked` texts that are asked as text, those whose token ids are right.
 
+    from_ids: the rest of `texts`, which the pack keeps as token ids alone: their outputs are compared, and no text is there to be read.
     answers_equal: texts that are decided as when the pack was built; 0 where an older pack states no decisions.
     """
 
@@ -36,6 +37,8 @@ class SelfTest:
     largest_difference: float | None
     tolerance: float | None
     answers_equal: int = 0
+    ids_asked: int = 0
+    from_ids: int = 0
 
 
 def self_test(folder=None, threads: int | None = None, manifest_file: str = MODULE_FILE, exact: bool = False) -> SelfTest:
@@ -54,6 +57,8 @@ def _asked(model) -> SelfTest:
         golden = [json.loads(line) for line in file]
     tolerance, worst, equal, decided = model.manifest["golden_tolerance"], 0.0, 0, 0
     replay = Replay(model, golden)
+    asked = sum(is_text(entry) for entry in golden)
+    kinds = {"ids_asked": asked, "from_ids": len(golden) - asked}
     for entry in golden:
         differs, gap = replay.differs(entry), _gap(model, entry)
         worst, is_made = max(worst, gap), differs in (None, "decision")
@@ -62,13 +67,13 @@ def _asked(model) -> SelfTest:
             differs = "tokens behind it"
         if is_made and not gap <= tolerance:
             problem = "{!r} is answered otherwise: off by {:.3g}, limit {:g}".format(shown_text(entry), gap, tolerance)
-            return SelfTest(False, problem, len(golden), equal, worst, tolerance, decided)
+            return SelfTest(False, problem, len(golden), equal, worst, tolerance, decided, **kinds)
         if differs is not None:
             problem = "other {} for {!r}".format(differs, shown_text(entry))
-            return SelfTest(False, problem, len(golden), equal, worst, tolerance, decided)
+            return SelfTest(False, problem, len(golden), equal, worst, tolerance, decided, **kinds)
         decided += "answer" in entry
     problem = None if equal else "no token ids were compared: build the pack again"
-    return SelfTest(equal > 0, problem, len(golden), equal, round(worst, 6), tolerance, decided)
+    return SelfTest(equal > 0, problem, len(golden), equal, round(worst, 6), tolerance, decided, **kinds)
 
 
 def is_text(entry) -> bool:

@@ -191,6 +191,7 @@ public final class ModelLines {
 
     private static Object tested(SelfTest test) {
         return fields("ok", test.ok, "problem", test.problem, "texts", test.texts, "ids_equal", test.idsEqual, "answers_equal", test.answersEqual,
+                "ids_asked", test.idsAsked, "from_ids", test.fromIds,
                 "largest", Double.isNaN(test.largestDifference) ? null : test.largestDifference);
     }
 

@@ -27,6 +27,7 @@ const model = {
 model.decoder = () => new Decoder(ort, manifest, run);
 const golden = (await readFile(path.join(folder, "dist", "model", "golden.jsonl"), "utf8")).trim().split("\n");
 const tested = await proof(model, golden.map((line) => JSON.parse(line)));
+if (tested.ok && (tested.idsEqual !== tested.idsAsked || tested.idsAsked + tested.fromIds !== tested.texts)) throw new Error(JSON.stringify(tested));
 if (!tested.ok) throw new Error(`the self-test says no: ${tested.problem}`);
 const answers = [];
 const { similarity } = await source("similarity.js");

@@ -57,7 +57,7 @@ def _by_python_files(pack: Path, platform: str, task: str, calls: Calls, place: 
     ship(pack, platform, place, name=NAME)
     module = _imported(place / NAME)
     tested = module.self_test()
-    assert tested.ok and tested.ids_equal > 0, tested
+    assert tested.ok and tested.ids_equal == tested.ids_asked == tested.texts - tested.from_ids > 0, tested
     with module.load(threads=1) as model:
         return _asked(model, task, calls)
 
@@ -94,7 +94,7 @@ def by_java(pack: Path, task: str, calls: Calls, place: Path, classes: Path) -> 
         questions.append({"op": op, **dict(zip(in_lists if is_list else names, call, strict=False)), **more})
     runtime = [str(assets), sys.executable, str(TESTS / "java_runtime.py"), str(assets)]
     tested, *answers = answers_of(classes, "ModelLines", runtime, questions)
-    assert tested.get("ok") and tested["ids_equal"] > 0, tested
+    assert tested.get("ok") and tested["ids_equal"] == tested["ids_asked"] == tested["texts"] - tested["from_ids"] > 0, tested
     for answer in answers:
         if answer.get("error") == "IllegalStateException":  # what the module does not do at all, it says by name
             raise EdgepackError(answer["message"], "ask on another platform")

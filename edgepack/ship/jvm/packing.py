@@ -14,7 +14,7 @@ from edgepack.ship.jvm.supported import check_tokenizer
 from edgepack.ship.module_files import MODULE_FILE, TOKENIZER_FILE, write_manifest, write_model
 from edgepack.ship.published import ChosenRelease, artefact, chosen_release, tools
 from edgepack.ship.python_code import first_call
-from edgepack.ship.shipment import Carried, Shipment, Size, chat_warnings, check_codec, check_known
+from edgepack.ship.shipment import Carried, Shipment, Size, chat_warnings, check_codec, check_known, renders_chats
 from edgepack.tasks import all_tasks, task_named
 
 CHARACTERS_FILE, WEIGHTS_FILE = "characters.json", "weights.json"
@@ -105,6 +105,8 @@ def java_context(shipment: Shipment, release: ChosenRelease) -> dict[str, object
         "arguments": asked["call"],
         "attribute": asked["attribute"],
         "shell": asked["shell"],
+        "message": asked["message"],
+        "chats": renders_chats(shipment),
         "dependency": Verbatim(f"{release.coordinate}:{release.version}"),
         "runtime_note": release.note,
         "annotations": annotations(),

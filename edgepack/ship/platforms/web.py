@@ -13,7 +13,7 @@ from edgepack.plan.runtimes.onnxruntime_web import FACTS
 from edgepack.ship.module_files import code_bytes, write_model
 from edgepack.ship.python_code import first_call
 from edgepack.ship.release import with_constants
-from edgepack.ship.shipment import Carried, Shipment, Size, Written, chat_warnings, check_codec, check_known
+from edgepack.ship.shipment import Carried, Shipment, Size, Written, chat_warnings, check_codec, check_known, renders_chats
 from edgepack.tasks import all_tasks, task_named
 
 _RUNTIME, _TOKENIZERS, _BUNDLER = FACTS.npm.name, "@huggingface/tokenizers", "esbuild"
@@ -117,7 +117,8 @@ def write(shipment: Shipment, folder: Path) -> Written:
     )
     licences = {_RUNTIME: "MIT", _TOKENIZERS: "Apache-2.0", _BUNDLER: "MIT"}
     fetched = tuple(Carried(what=f"{name} {_VERSIONS[name]}", licence=licence, carried=False) for name, licence in licences.items())
-    return Written(sizes=sizes, licences=fetched, context={"example": _first_call(shipment), "parity": _parity(shipment)})
+    context = {"example": _first_call(shipment), "parity": _parity(shipment), "chats": renders_chats(shipment)}
+    return Written(sizes=sizes, licences=fetched, context=context | {"message": first_call(shipment)["message"]})
 
 
 def _parity(shipment: Shipment) -> str:

@@ -48,7 +48,11 @@ export interface SelfTest {
   ok: boolean;
   problem: string | null;
   texts: number;
+  /** Texts that are asked as text, and those of them whose token ids are the teacher's. */
+  idsAsked: number;
   idsEqual: number;
+  /** The rest of the texts, which came as token ids. */
+  fromIds: number;
   /** Texts that are decided as when the pack was built. */
   answersEqual: number;
   largestDifference: number;

@@ -14,14 +14,17 @@ const SCORE_GAP = 1e-4; // of a score that is computed of the same outputs
  */
 export async function proof(model, golden) {
   const { golden_tolerance: tolerance, precision } = model.manifest;
-  const result = { ok: true, problem: null, texts: golden.length, idsEqual: 0, answersEqual: 0, largestDifference: 0, largestMean: 0, tolerance };
+  const idsAsked = golden.filter((entry) => isAsked(entry, model.manifest)).length;
+  const counts = { texts: golden.length, idsAsked, fromIds: golden.length - idsAsked, idsEqual: 0, answersEqual: 0 };
+  const result = { ok: true, problem: null, ...counts, largestDifference: 0, largestMean: 0, tolerance };
   const replay = new Replay(model, golden);
   for (const entry of golden) {
     const shown = JSON.stringify(entry.words ?? entry.text ?? entry.input_ids).slice(0, 60);
-    const differs = isText(entry) ? await replay.differs(entry) : null;
+    const asked = isAsked(entry, model.manifest);
+    const differs = asked ? await replay.differs(entry) : null;
     if (differs !== null) return { ...result, ok: false, problem: `other ${differs} for ${shown}` };
-    result.idsEqual += isText(entry) ? 1 : 0;
-    result.answersEqual += entry.answer ? 1 : 0;
+    result.idsEqual += asked ? 1 : 0;
+    result.answersEqual += asked && entry.answer ? 1 : 0;
     const { data, expected } = await outputsOf(model, entry);
     const gaps = expected.map((value, index) => Math.abs(value - (data.length === expected.length ? data[index] : Number.NaN)));
     const [largest, mean] = [Math.max(0, ...gaps), gaps.reduce((sum, gap) => sum + gap, 0) / Math.max(1, gaps.length)];
@@ -34,8 +37,9 @@ export async function proof(model, golden) {
   return result;
 }
 
-function isText(entry) {
-  return [entry.words, entry.text, entry.messages].some((value) => value !== undefined);
+/** Whether a golden entry is asked as text: not one of ids alone, nor a conversation of a model whose template this module does not render. */
+function isAsked({ words, text, messages }, { answers }) {
+  return [words, text].some((value) => value !== undefined) || (messages !== undefined && Boolean(answers?.chat_form));
 }
 
 /** The golden outputs in the runtime's place, for the code that makes token ids of texts and decisions of outputs. */
@@ -80,7 +84,6 @@ class Replay {
   /** Of a model that writes: the prompt's token ids, and the likeliest tokens behind it, as many as were certain when it was built. */
   async #writesOtherwise(entry) {
     const prompt = entry.messages ?? entry.text;
-    if (entry.messages && !this.manifest.answers.chat_form) return null; // this module refuses conversations of such a model
     if (JSON.stringify(promptOf(this.model, prompt)) !== JSON.stringify(entry.input_ids)) return "token ids";
     if (!entry.answer) return null;
     const { tokens } = await write(this.model, prompt, { maxTokens: entry.answer.max_tokens, temperature: 0 });

@@ -44,7 +44,7 @@ public final class PackModel implements AutoCloseable {
         try (PackModel model = open(files, opener, threads)) {
             return model.selfTest();
         } catch (RuntimeException | LinkageError error) {
-            return new SelfTest(String.valueOf(error.getMessage()), 0, 0, 0, Double.NaN, Double.NaN);
+            return new SelfTest(String.valueOf(error.getMessage()), Double.NaN);
         }
     }
 
@@ -56,7 +56,7 @@ public final class PackModel implements AutoCloseable {
                 Proof.Continuation likeliest = (ids, most) -> generated(ids, most, Sampling.GREEDY, false, null).tokens;
                 return new Proof(tokenizer, runtime, manifest, asking, likeliest).asked(Json.utf8(listed.read("golden.jsonl")));
             } catch (PackException error) {
-                return new SelfTest(error.getMessage(), 0, 0, 0, Double.NaN, manifest.tolerance);
+                return new SelfTest(error.getMessage(), manifest.tolerance);
             }
         });
     }

@@ -33,6 +33,7 @@ final class Proof {
             entries.add(new Fields(Json.parse(lines[line]), "golden.jsonl, line " + (line + 1)));
         }
         Replay replay = new Replay(manifest, asking, entries);
+        int asked = (int) entries.stream().filter(this::isText).count();
         int equal = 0;
         int decided = 0;
         double worst = 0;
@@ -41,7 +42,7 @@ final class Proof {
             String problem = isText(entry) ? differs(entry, replay) : null;
             if (problem != null) {
                 problem = "other " + problem + " in line " + (line + 1);
-                return new SelfTest(problem, lines.length, equal, decided, worst, manifest.tolerance);
+                return new SelfTest(problem, lines.length, asked, equal, decided, worst, manifest.tolerance);
             }
             equal += isText(entry) ? 1 : 0;
             decided += isText(entry) && entry.has("answer") ? 1 : 0;
@@ -49,11 +50,11 @@ final class Proof {
             worst = Math.max(worst, gap);
             if (!(gap <= manifest.tolerance)) {
                 problem = "line " + (line + 1) + " is answered otherwise: off by " + gap + ", limit " + manifest.tolerance;
-                return new SelfTest(problem, lines.length, equal, decided, worst, manifest.tolerance);
+                return new SelfTest(problem, lines.length, asked, equal, decided, worst, manifest.tolerance);
             }
         }
         String problem = equal == 0 ? "no token ids were compared: build the pack again" : null;
-        return new SelfTest(problem, lines.length, equal, decided, worst, manifest.tolerance);
+        return new SelfTest(problem, lines.length, asked, equal, decided, worst, manifest.tolerance);
     }
 
     private boolean writes() {
