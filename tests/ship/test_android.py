@@ -230,14 +230,19 @@ def test_a_shipped_decoder_writes_what_edgepack_generates(stories_pack, classes,
     wanted = generate(stories_pack, "Once upon a time", max_tokens=40)
     greedy = {"op": "generate", "prompt": "Once upon a time", "max_tokens": 40}
     drawn = greedy | {"temperature": 0.8, "top_k": 20, "top_p": 0.9, "seed": 7}
-    questions = [{"op": "self_test"}, greedy, greedy | {"pieces": 3}, drawn, drawn, greedy | {"prompt": " \n"}]
-    tested, result, stopped, each, two, empty = answers_of(classes, "ModelLines", runtime(assets), questions)
+    nothing = ["", " \n"]
+    questions = [{"op": "self_test"}, greedy, greedy | {"pieces": 3}, drawn, drawn, *(greedy | {"prompt": prompt} for prompt in nothing)]
+    tested, result, stopped, each, two, *empty = answers_of(classes, "ModelLines", runtime(assets), questions)
     assert tested["ok"] and tested["texts"] > 0
     assert (result["text"], tuple(result["tokens"]), result["ended_by"]) == (wanted.text, wanted.tokens, wanted.ended_by)
     assert "".join(result["pieces"]) == result["text"] and len(result["pieces"]) > 3
     assert stopped["ended_by"] == "listener" and wanted.text.startswith(stopped["text"]) and len(stopped["pieces"]) == 3
     assert each == two and each["tokens"] != result["tokens"]
-    assert empty["error"] == "IllegalArgumentException"
+    assert [answer["text"] for answer in empty] == [generate(stories_pack, prompt, max_tokens=40).text for prompt in nothing]
+    manifest = json.loads((assets / "module.json").read_text())
+    (assets / "module.json").write_text(json.dumps(manifest | {"start_id": None}))
+    (refused,) = answers_of(classes, "ModelLines", runtime(assets), [greedy | {"prompt": ""}])
+    assert refused["error"] == "IllegalArgumentException" and "the prompt is empty" in refused["message"]
 
 
 def test_the_module_is_what_gradle_takes(module):

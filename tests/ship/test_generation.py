@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from command_line import edgepack, refused
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from edgepack.core.resources import shipped
 from edgepack.measure.machines.transports.local import run_job, stream_job
 from edgepack.pack.manifest import read_manifest, seal
 from edgepack.ship.generate import generate, read_tokenizer, stable_text
+from edgepack.ship.load import load
 
 sys.path.append(str(shipped("targets")))
 import sampling as target
@@ -26,7 +28,6 @@ PROMPT = "Once upon a time"
 
 
 def torch_tokens(model, ids, count):
-    import torch
     from transformers import AutoModelForCausalLM
 
     loaded = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).eval()
@@ -103,6 +104,29 @@ def test_a_stop_token_ends_the_text_and_is_not_part_of_it(stories_pack, tmp_path
     seal(copy, read_manifest(copy))
     result = generate(copy, PROMPT, 30)
     assert result.ended_by == "stop" and result.tokens == free[: free.index(stop)]
+    assert result.text == read_tokenizer(copy).decode([*result.tokens, stop])  # no special token, so that transformers' pipeline shows it
+
+
+@pytest.mark.parametrize("prompt", ["", " ", "\n"])
+def test_a_prompt_without_words_is_answered_as_the_pipeline_answers_it(stories, stories_pack, prompt):
+    from transformers import pipeline
+
+    write = pipeline("text-generation", model=str(stories), device="cpu", dtype=torch.float32)
+    wanted = write(prompt, do_sample=False, max_new_tokens=20, return_full_text=False)[0]["generated_text"]
+    assert generate(stories_pack, prompt, max_tokens=20).text == wanted != ""
+
+
+def test_a_prompt_without_tokens_is_refused_where_the_model_has_none_to_begin_with(stories_pack, tmp_path):
+    copy = shutil.copytree(stories_pack, tmp_path / "copy")
+    manifest = json.loads((copy / "runnable.json").read_text())
+    assert manifest["start_id"] == 1
+    (copy / "runnable.json").write_text(json.dumps(manifest | {"start_id": None}))
+    seal(copy, read_manifest(copy).model_copy(update={"start_id": None}))
+    with pytest.raises(EdgepackError, match='the prompt is empty: "" has no tokens'):
+        generate(copy, "")
+    with load(copy) as model, pytest.raises(BaseException, match="the prompt is empty") as raised:
+        model("")
+    assert type(raised.value).__name__ == "BadInput"
 
 
 def test_a_context_that_is_full_ends_the_text(stories, stories_pack):
@@ -167,8 +191,8 @@ def test_what_is_shown_never_changes_and_holds_no_half_characters(make, stories)
     tokenizer = make() if make else Tokenizer.from_file(str(stories / "tokenizer.json"))
     prompt, ids = tokenizer.encode("the mat").ids, tokenizer.encode("the mat " + TEXT).ids
     assert ids[: len(prompt)] == prompt and len(ids) - len(prompt) > 20
-    pieces = list(stable_text(tokenizer, prompt, ids[len(prompt) :]))
-    assert "".join(pieces) == " " + TEXT
+    pieces = list(stable_text(tokenizer, [], ids[len(prompt) :]))
+    assert "".join(pieces) == tokenizer.decode(ids[len(prompt) :]) == (" " + TEXT if make else TEXT)
     assert len(pieces) > 10 and not any("\ufffd" in piece for piece in pieces)
 
 
@@ -181,7 +205,6 @@ def test_bytes_that_never_become_a_character_are_shown_at_the_end():
 @pytest.mark.parametrize(
     ("flags", "says", "fix"),
     [
-        (("--prompt", " "), "the prompt is empty", "give the text to continue"),
         (("--prompt", "once " * 300), "tokens, the model has 512 positions", "shorten the prompt"),
         (("--prompt", "a", "--max-tokens", "0"), "out of range: --max-tokens 0", "give the most tokens"),
         (("--prompt", "a", "--temperature", "-1"), "out of range: --temperature -1.0", "give 0 for the likeliest"),

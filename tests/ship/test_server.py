@@ -152,7 +152,7 @@ def test_text_comes_piece_by_piece_as_events(decoder):
         assert events[-1]["event"] == "end" and json.loads(events[-1]["data"]) == {"ended_by": whole["ended_by"]}
         assert len(parts) > 3  # they did not come at once
         for more, says in (
-            ({"prompt": ""}, "the prompt is empty"),
+            ({"prompt": 5}, "must be str"),
             ({"temperature": 1e300}, "too large"),
             ({"seed": 10**40}, "too large"),
             ({"top_p": -1.0}, "out of range"),

@@ -214,7 +214,7 @@ def test_a_decoder_writes_on_the_command_line_and_over_http(stories_pack, tmp_pa
             ({"max_tokens": "many"}, "max_tokens is not a number of its kind"),
             ({"max_tokens": -1}, "settings out of range"),
             ({"temperature": True}, "temperature is not a number"),
-            ({"prompt": ""}, "the prompt is empty"),
+            ({"prompt": 5}, "must be str"),
             ({"beams": 4}, "unknown key 'beams'"),
         ):
             status, result = asked(url + "answer", json.dumps(asked_for | more).encode())
