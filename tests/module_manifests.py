@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 _ANSWERS: dict[str, dict[str, Any]] = {
-    "text-classification": {"function": "sigmoid", "multi_label": True, "thresholds": [0.5, 0.25]},
+    "text-classification": {"function": "sigmoid", "multi_label": True, "thresholds": [0.5, 0.25], "reads_empty_pair": True},
     "token-classification": {
         "strategy": "first", "scheme": "iob2", "words": "white-space", "subword_prefix": True, "unk_id": 1, "ignore": ["O"],
     },
@@ -56,6 +56,7 @@ def whole_manifest(task: str, kind: str = "onnx") -> dict[str, Any]:
         "outputs": ["a", "b"], "per_token": task == "token-classification", "pad_id": 0, "vocab": 100,
         "session": {"graph_optimization_level": "all", "disabled_optimizers": ["x"], "config": {"a": "1"}},
         "cache": [{"layer": 0, "heads": 2, "head_size": 4}] if writes else [], "positions": 64 if writes else None, "stop_ids": [2],
+        "start_id": 1, "empty_output": [0.0, 1.5],
         "weight_cache": False, "buckets": [16, 64], "coded": {
             "file": model + ".data", "coded": "weights.coded", "bytes": 10, "sha256": "1" * 64, "codec": "zstd", "start": "stream",
         },

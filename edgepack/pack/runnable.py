@@ -63,8 +63,8 @@ class Runnable(Frozen):
     score_model: FileName | None = None  # the same graph with logits for every token, sharing the weights
     positions: int | None = None  # tokens that a decoder can have seen
     stop_ids: tuple[int, ...] = ()
-    start_id: int | None = None  # of a decoder: the token that stands in the place of a prompt without tokens; None: it refuses one
-    empty_output: tuple[float, ...] | None = None  # what a text without tokens gives, which no file is run for; None: it is refused
+    start_id: int | None = None  # of a decoder: the token in the place of a prompt without tokens, which it refuses otherwise
+    empty_output: tuple[float, ...] | None = None  # of a text without tokens, which it refuses otherwise: nothing is run for it
     weight_cache: bool = False  # LiteRT keeps weights as its kernels want them in a file of its own, and maps it at the next start
     buckets: tuple[int, ...] = ()  # tokens that a file of fixed shapes reads at once, a signature each, in rising order
     coded: Coded | None = None  # None: the weights lie in the pack as a runtime reads them

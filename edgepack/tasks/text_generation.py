@@ -187,7 +187,10 @@ def _renumbered(output: np.ndarray, new_id: Mapping[int, int]) -> np.ndarray:
 
 
 def _ask_generate(folder: Path, calls: Sequence[Call], answers: WritingAnswers, longest: int) -> list[Figures]:
-    """The model's own generate with what its generation_config says, but for drawing: the likeliest token each time."""
+    """The model's own generate with what its generation_config says, but for drawing: the likeliest token each time.
+
+    The text is that of the pipeline: the new tokens, the one that ends them too, are decoded without the prompt's.
+    """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -205,12 +208,13 @@ def _ask_generate(folder: Path, calls: Sequence[Call], answers: WritingAnswers, 
         with torch.inference_mode():
             output = model.generate(**asked, do_sample=False, max_new_tokens=_ASKED_TOKENS, tokenizer=tokenizer)
         ids = output[0, encoded["input_ids"].shape[1] :].tolist()
-        figures.append(_figures_of_tokens(ids[:-1] if ids and ids[-1] in stops else ids))
+        text = tokenizer.decode(ids, skip_special_tokens=True)
+        figures.append(_figures_of_text(ids[:-1] if ids and ids[-1] in stops else ids, text))
     return figures
 
 
-def _figures_of_tokens(ids: Sequence[int]) -> Figures:
-    return {f"token {place} is {index}": 1.0 for place, index in enumerate(ids, 1)}
+def _figures_of_text(ids: Sequence[int], text: str) -> Figures:
+    return {f"token {place} is {index}": 1.0 for place, index in enumerate(ids, 1)} | {f"the text is {text!r}": 1.0}
 
 
 _ASKED_TOKENS = 12
@@ -222,7 +226,7 @@ _GENERATE = Library(
     package="transformers",
     applies=lambda source, answers: True,
     ask=_ask_generate,
-    figures=lambda answer: _figures_of_tokens(answer.tokens),
+    figures=lambda answer: _figures_of_text(answer.tokens, answer.text),
     call=lambda row: (row.text[:_LONGEST_PROMPT],) if row.text.strip() else None,
     long_call=None,
     settings={"max_tokens": _ASKED_TOKENS, "temperature": 0.0},
