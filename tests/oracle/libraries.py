@@ -103,9 +103,9 @@ def generate(folder: Path, calls: Calls, max_tokens: int = 24) -> list[Answer]:
         tokens = output[0, max(1, length) :].tolist()
         stops = model.generation_config.eos_token_id
         stops = stops if isinstance(stops, list) else [stops]
-        said = writer(prompt, return_full_text=False, max_new_tokens=max_tokens, do_sample=draws, **more)[0]["generated_text"]
+        text = writer(prompt, return_full_text=False, max_new_tokens=max_tokens, do_sample=draws, **more)[0]["generated_text"]
         # the token that ends a text is none of its tokens
-        answers.append({"tokens": tokens[:-1] if tokens and tokens[-1] in stops else tokens, "text": said})
+        answers.append({"tokens": tokens[:-1] if tokens and tokens[-1] in stops else tokens, "text": text})
     return answers
 
 

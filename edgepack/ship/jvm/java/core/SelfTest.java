@@ -42,8 +42,8 @@ public final class SelfTest {
 
     @Override
     public @NonNull String toString() {
-        String kept = fromIds > 0 ? ", " + fromIds + " came as token ids" : "";
-        String ids = ", token ids of " + idsEqual + " of " + idsAsked + " equal" + kept;
+        String rest = fromIds > 0 ? ", " + fromIds + " came as token ids" : "";
+        String ids = ", token ids of " + idsEqual + " of " + idsAsked + " equal" + rest;
         return ok ? "yes: " + texts + " texts, off by " + largestDifference + " at most, limit " + tolerance + ids : "no: " + problem;
     }
 }
