@@ -31,7 +31,7 @@ WORSE: Final = {"file_mb": "larger", "latency_ms": "slower", "ram_mb": "more"}
 VERDICTS: Final[dict[Verdict, str]] = {"fits": "fits", "over budget": "over budget", "not measured": "not measured on the device"}
 PURPOSES: Final[dict[Verdict, str]] = {  # what the next command is for
     "fits": "make a module for an app",
-    "over budget": "build it again, smaller or with other settings",
+    "over budget": "build it again with these settings",
     "not measured": "measure it on the device itself",
 }
 _PLACEHOLDERS: Final = {  # of the next command, and what a user puts there

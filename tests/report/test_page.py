@@ -126,7 +126,7 @@ def test_the_first_screen_answers_what_a_product_manager_asks(opened):
     for name in ("File size", "Time for one answer", "Memory", "Quality lost"):
         assert name in first
     assert "does not fit" in first and "What next: edgepack build" in first
-    assert "to build it again, smaller or with other settings" in first
+    assert "to build it again with these settings" in first
     assert first.count("times smaller") == 1 and "MB" in first and "before:" in first
     tiles = page.evaluate("[...document.querySelectorAll('.tile')].map((tile) => tile.innerText.match(/measured|predicted/g))")
     assert len(tiles) == 4 and all(tiles)
