@@ -180,15 +180,17 @@ MODELS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", choices=[*MODELS, []], default=list(MODELS), metavar="MODEL")
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"of {', '.join(MODELS)}; all of them if none is named")
     parser.add_argument("--file", nargs="+", choices=FILES, default=list(FILES))
     wanted = parser.parse_args()
+    if unknown := set(wanted.models) - set(MODELS):
+        parser.error(f"no model {', '.join(sorted(unknown))}")
     ways = [name for name in PATHS if not missing(name)]
     print(f"| model | file | texts | {' | '.join(ways)} |\n|---|---|---|{'---|' * len(ways)}", flush=True)
     with tempfile.TemporaryDirectory() as place:
         (Path(place) / "java").mkdir()
         classes = compiled(Path(place) / "java") if "android" in ways else Path(place)
-        for name in wanted.models:
+        for name in wanted.models or MODELS:
             folder = Path(place) / name
             MODELS[name].make(folder / "model")
             for file, cells in _rows(MODELS[name], folder, wanted.file, ways, classes):
