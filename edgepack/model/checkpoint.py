@@ -19,7 +19,7 @@ from edgepack.model.sentence_head import statement_of, with_head
 from edgepack.model.source import KEPT_FILE, Kept, Source, find_model
 from edgepack.model.structure import layer_shapes
 from edgepack.model.surgery import resize_layers
-from edgepack.model.tokenizer_trial import try_tokenizer
+from edgepack.model.tokenizer_trial import check_limit, try_tokenizer
 from edgepack.plan.architectures import family_of
 from edgepack.tasks import all_tasks, task_named
 from edgepack.tasks.common.task import Task
@@ -108,6 +108,7 @@ def load_tokenizer(folder: Path, lower_case: bool = False) -> Any:
             raise EdgepackError(problem, "save the tokenizer beside the model") from None
     if not tokenizer.is_fast:
         raise EdgepackError(f"the tokenizer in {folder} has no tokenizer.json", "save its fast version beside the model")
+    check_limit(tokenizer.model_max_length)
     try_tokenizer(tokenizer.backend_tokenizer, folder)
     return _lowering(tokenizer) if lower_case else tokenizer
 

@@ -1,10 +1,12 @@
 """Asks a tokenizer for a few texts when its folder is read, so that what its library stumbles over is refused before work begins."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgepack.core.errors import EdgepackError, stopped_in_rust
 from edgepack.core.showing import shown
+from edgepack.model.statements.statement_file import refusal
+from edgepack.model.statements.tokenizer_config import FILE as CONFIG_FILE
 from edgepack.model.statements.tokenizer_config import WHOLE_FILE
 
 if TYPE_CHECKING:
@@ -16,6 +18,16 @@ _FIX = (
     "add the token to the vocabulary, with a row of the model's embeddings, or name one that the vocabulary has as model.unk_token, and as "
     "unk_token in tokenizer_config.json"
 )
+
+
+_LARGEST = 1_000_000  # tokens: above it a limit means none, and some libraries write it as 1e30
+
+
+def check_limit(limit: Any) -> None:
+    """EdgepackError: the length to which a tokenizer cuts is no number of tokens."""
+    if isinstance(limit, bool) or not isinstance(limit, int | float) or not (limit >= _LARGEST or (isinstance(limit, int) and limit > 0)):
+        why = "it is the number of tokens to which a text is cut"
+        raise refusal(CONFIG_FILE, "model_max_length", limit, why, "write a whole number from 1 on, or remove it")
 
 
 def try_tokenizer(tokenizer: "Tokenizer", folder: Path) -> None:

@@ -1,6 +1,7 @@
 """A tokenizer on which its library fails is refused when its folder is read, by what is wrong with it."""
 
 import json
+from contextlib import nullcontext
 
 import pytest
 import tokenizer_kinds
@@ -83,6 +84,17 @@ def test_a_folder_of_transformers_is_refused_before_its_model_is_loaded(tmp_path
         load_tokenizer(tmp_path / "model")
     with pytest.raises(EdgepackError, match=r"does not have '\[UNK\]'"):
         gather(Recipe(model=str(tmp_path / "model"), data=str(make_data(tmp_path / "data"))))
+
+
+@pytest.mark.parametrize(
+    ("limit", "is_refused"), [([], True), ("96", True), (0, True), (-1, True), (9.5, True), (True, True), (96, False), (1e30, False)]
+)
+def test_a_limit_that_is_no_number_of_tokens_is_refused(limit, is_refused, tmp_path):
+    make_tokenizer(tmp_path)
+    path = tmp_path / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_max_length": limit}))
+    with pytest.raises(EdgepackError, match="states model_max_length") if is_refused else nullcontext():
+        load_tokenizer(tmp_path)
 
 
 def test_a_table_of_vectors_is_refused_too(tmp_path):
