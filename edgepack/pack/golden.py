@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.reading import DATA_BYTES, json_lines
@@ -52,9 +52,17 @@ def read_golden(pack: Path) -> list[dict[str, Any]]:
     for number, entry in enumerate(entries, start=1):
         try:
             _Entry.model_validate(entry)
-        except ValidationError:
+            _check_numbers(entry["output"])
+        except ValueError:  # of pydantic too
             raise EdgepackError(f"{path}:{number} is not a golden text", "build or copy the pack again") from None
     return entries
+
+
+def _check_numbers(output: list[Any]) -> None:
+    """ValueError: an output is no array of finite numbers."""
+    values = np.array(output)  # ValueError too, where its rows are of different lengths
+    if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+        raise ValueError("no numbers")
 
 
 def asks_pairs(pack: Path) -> bool:

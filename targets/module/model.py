@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -33,7 +34,9 @@ def load(folder=None, threads: int | None = None, manifest_file: str = MODULE_FI
     session = _session_module(manifest["format"])
     checked.wait()
     threads = threads or len(usable_cores())
-    return Model(folder, manifest, texts, session.Session(_decoded(folder, manifest, threads, cache), manifest, threads))
+    weights = _decoded(folder, manifest, threads, cache)
+    with _errors_of_runtime("does not open the model"):
+        return Model(folder, manifest, texts, session.Session(weights, manifest, threads))
 
 
 def opened(folder, manifest, place, threads) -> Model:
@@ -72,7 +75,9 @@ class Model:
 
     def run(self, encoded) -> list:
         """Outputs of one text, without the axis of the batch."""
-        return self.session.run(encoded.ids, encoded.type_ids)
+        session = self.session
+        with _errors_of_runtime("fails on this text"):
+            return session.run(encoded.ids, encoded.type_ids)
 
     @property
     def session(self):
@@ -90,6 +95,17 @@ class Model:
 
     def __exit__(self, *_) -> None:
         self.close()
+
+
+@contextmanager
+def _errors_of_runtime(what: str):
+    """A runtime has classes of errors of its own, without a common one."""
+    try:
+        yield
+    except ModuleError:
+        raise
+    except Exception as error:
+        raise ModuleError("the runtime {}: {}".format(what, str(error).strip()[:300] or type(error).__name__), AGAIN) from error
 
 
 class _Checking(threading.Thread):

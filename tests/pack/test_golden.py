@@ -26,6 +26,13 @@ def changed(pack, copy, change):
     return copy
 
 
+@pytest.mark.parametrize("output", [["a"], [None, 1.0], [[1.0], [1.0, 2.0]], [True], [{}], ["1.0"]])
+def test_outputs_that_are_no_array_of_numbers_are_refused_where_they_are_read(pack_folder, tmp_path, output):
+    copy = changed(pack_folder, tmp_path / "pack", lambda entries: entries[1].update(output=output))
+    with pytest.raises(EdgepackError, match=r"golden\.jsonl:2 is not a golden text"):
+        verify(copy)
+
+
 def self_tested(pack):
     return device_module().self_test(pack, 1, "pack.json")
 

@@ -13,7 +13,7 @@ from small import make_model
 
 import edgepack
 from edgepack.measure.answers import answer
-from edgepack.pack.manifest import MANIFEST_FILE, read_manifest
+from edgepack.pack.manifest import MANIFEST_FILE, read_manifest, seal
 from edgepack.ship.load import device_module
 from edgepack.tasks import task_named
 from edgepack.tasks.common.rows import Row
@@ -99,6 +99,27 @@ def test_a_changed_pack_is_not_loaded(pack_folder, tmp_path):
     with pytest.raises(edgepack.EdgepackError, match=r"tokenizer.json in .* was changed"):
         edgepack.load(copy)
     assert not MODULE.self_test(copy, manifest_file=MANIFEST_FILE).ok
+
+
+def test_a_file_that_the_runtime_does_not_open_is_refused_in_words(pack_folder, tmp_path):
+    """A stranger can seal anything."""
+    copy = shutil.copytree(pack_folder, tmp_path / "copy")
+    path = copy / "model.onnx"
+    path.write_bytes(path.read_bytes().replace(b"MatMul", b"MatMux"))
+    seal(copy, read_manifest(copy))
+    with pytest.raises(edgepack.EdgepackError, match="the runtime does not open the model: "):
+        edgepack.load(copy)
+    assert "does not open" in MODULE.self_test(copy, manifest_file=MANIFEST_FILE).problem
+
+
+def test_a_text_with_an_id_that_the_model_has_no_row_for_is_refused_in_words(pack_folder, tmp_path):
+    copy = shutil.copytree(pack_folder, tmp_path / "copy")
+    tokenizer = json.loads((copy / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"] = {piece: index + 10**6 for piece, index in tokenizer["model"]["vocab"].items()}
+    (copy / "tokenizer.json").write_text(json.dumps(tokenizer))
+    seal(copy, read_manifest(copy))
+    with edgepack.load(copy) as model, pytest.raises(MODULE.ModuleError, match="the runtime fails on this text"):
+        model("light")
 
 
 _TAGS = ["O", *(f"{mark}-{kind}" for mark in "BIESLU" for kind in ("PER", "LOC"))]
