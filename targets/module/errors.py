@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 
 class ModuleError(Exception):
     """problem: what is wrong; fix: the way out."""
@@ -25,3 +27,15 @@ class NotText(ModuleError, TypeError):
 
 class Closed(ModuleError, RuntimeError):
     """A call after close()."""
+
+
+@contextmanager
+def errors_of_runtime(what: str):
+    """A runtime has classes of errors of its own, without a common one. what: it did, as "fails on this text"."""
+    try:
+        yield
+    except ModuleError:
+        raise
+    except Exception as error:
+        reason = str(error).strip()[:300] or type(error).__name__
+        raise ModuleError("the runtime {}: {}".format(what, reason), "install the module again") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -34,9 +33,7 @@ def load(folder=None, threads: int | None = None, manifest_file: str = MODULE_FI
     session = _session_module(manifest["format"])
     checked.wait()
     threads = threads or len(usable_cores())
-    weights = _decoded(folder, manifest, threads, cache)
-    with _errors_of_runtime("does not open the model"):
-        return Model(folder, manifest, texts, session.Session(weights, manifest, threads))
+    return Model(folder, manifest, texts, session.Session(_decoded(folder, manifest, threads, cache), manifest, threads))
 
 
 def opened(folder, manifest, place, threads) -> Model:
@@ -75,9 +72,7 @@ class Model:
 
     def run(self, encoded) -> list:
         """Outputs of one text, without the axis of the batch."""
-        session = self.session
-        with _errors_of_runtime("fails on this text"):
-            return session.run(encoded.ids, encoded.type_ids)
+        return self.session.run(encoded.ids, encoded.type_ids)
 
     @property
     def session(self):
@@ -95,17 +90,6 @@ class Model:
 
     def __exit__(self, *_) -> None:
         self.close()
-
-
-@contextmanager
-def _errors_of_runtime(what: str):
-    """A runtime has classes of errors of its own, without a common one."""
-    try:
-        yield
-    except ModuleError:
-        raise
-    except Exception as error:
-        raise ModuleError("the runtime {}: {}".format(what, str(error).strip()[:300] or type(error).__name__), AGAIN) from error
 
 
 class _Checking(threading.Thread):

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 
+from .errors import errors_of_runtime
 from .litert_decoder import Decoder
 from .manifest import check_model
 from .open_litert import compiled, names_of, opened, padded, shortest_bucket
@@ -17,17 +18,19 @@ class Session:
 
     def __init__(self, weights, manifest, threads) -> None:
         self._manifest, self._lock = manifest, threading.Lock()
-        if is_decoder(manifest):
-            self._model = compiled(weights, threads)
-        else:
-            self._runners = opened(weights, manifest["buckets"], threads)
+        with errors_of_runtime("does not open the model"):
+            if is_decoder(manifest):
+                self._model = compiled(weights, threads)
+            else:
+                self._runners = opened(weights, manifest["buckets"], threads)
+        if not is_decoder(manifest):
             check_model(manifest, *names_of(self._runners[manifest["buckets"][0]]))
 
     def run(self, ids, type_ids) -> list:
         manifest = self._manifest
         bucket = shortest_bucket(manifest["buckets"], len(ids))  # there is one: texts are cut to the longest
         feeds = padded(one_text(manifest, ids, type_ids), manifest["inputs"], manifest["pad_id"], bucket)
-        with self._lock:
+        with self._lock, errors_of_runtime("fails on this text"):
             answer = self._runners[bucket](**feeds)
             outputs = [np.array(answer[name][0]) for name in manifest["outputs"]]
         return [output[: len(ids)] if manifest["per_token"] else output for output in outputs]

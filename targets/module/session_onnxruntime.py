@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .errors import errors_of_runtime
 from .machine import saturates_u8s8
 from .manifest import check_model
 from .open_onnxruntime import Decoder, open_file
@@ -16,13 +17,16 @@ class Session:
     def __init__(self, weights, manifest, threads) -> None:
         careful = manifest["exact"] and saturates_u8s8() is not False  # else this CPU answers otherwise than the one measured on
         self._manifest = manifest
-        self._session = open_file(weights, manifest["session"], threads, careful)
+        with errors_of_runtime("does not open the model"):
+            self._session = open_file(weights, manifest["session"], threads, careful)
         if not is_decoder(manifest):
             check_model(manifest, *([each.name for each in part] for part in (self._session.get_inputs(), self._session.get_outputs())))
 
     def run(self, ids, type_ids) -> list:
         text = one_text(self._manifest, ids, type_ids)
-        return [output[0] for output in self._session.run(None, {name: np.array([values], np.int64) for name, values in text.items()})]
+        feeds = {name: np.array([values], np.int64) for name, values in text.items()}
+        with errors_of_runtime("fails on this text"):
+            return [output[0] for output in self._session.run(None, feeds)]
 
     def decoder(self, positions: int) -> Decoder:
         """A text of its own: several may be written at once."""
