@@ -23,7 +23,7 @@ from edgepack.plan.means import WORTH_CUTTING
 from edgepack.plan.recipe import TRAIN_SPLIT, Recipe
 from edgepack.tasks import task_named
 from edgepack.tasks.common.labels import contradiction
-from edgepack.tasks.common.nasty_texts import NASTY
+from edgepack.tasks.common.nasty_texts import NASTY, UNFAMILIAR
 from edgepack.tasks.common.rows import Row
 from edgepack.tasks.common.task import Features, Outputs, Task, check_tokens
 
@@ -136,6 +136,16 @@ class Material:
         features = self.task.encode(self.tokenizer, self.task.prompted(picked, self.answers), self.max_length)
         first = {item.row: item for item in reversed(features) if item.ids}  # one window of a long text is enough here
         return picked, [first[index] for index in sorted(first)]
+
+    @cached_property
+    def unfamiliar(self) -> list[Features]:
+        """Texts of other scripts, as the task reads them; none where the train split is empty."""
+        rows = self.rows("train")
+        if not rows:
+            return []
+        alike = [self.task.row_of_text(text) or replace(rows[0], context=text) for text in UNFAMILIAR]
+        features = self.task.encode(self.tokenizer, self.task.prompted(alike, self.answers), self.max_length)
+        return [item for item in features if item.ids]
 
     @property
     def median_length(self) -> int | None:

@@ -158,7 +158,7 @@ def _calibration_texts(material: Material) -> CalibrationTexts:
         def texts(rows: Sequence[Row]) -> Sequence[Features]:
             return material.encoded([rows[index] for index in drawn.permutation(len(rows))[:count]])[:count]
 
-        return texts(material.rows("train")), texts(material.rows("dev"))
+        return [*texts(material.rows("train")), *material.unfamiliar], texts(material.rows("dev"))
 
     return CalibrationTexts(lambda: material.train, sampled, material.recipe.precision is not None)
 

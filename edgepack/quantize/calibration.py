@@ -15,7 +15,8 @@ class CalibrationTexts:
     """The user's texts, encoded when they are first asked for.
 
     running: returns the train split in its order. sampled: takes a count and returns so many texts of the train split, drawn
-    by the build's seed, and so many of the dev split. is_precision_fixed: the user named the precision, so no wider one is tried.
+    by the build's seed, with texts of other scripts behind them, and so many of the dev split.
+    is_precision_fixed: the user named the precision, so no wider one is tried.
     """
 
     running: Callable[[], Sequence[Features]]
