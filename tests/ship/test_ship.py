@@ -53,6 +53,7 @@ def test_shipping_leaves_nothing_on_the_machine_but_the_module(pack_folder, tmp_
     before = {path.relative_to(pack): path.stat().st_mtime_ns for path in pack.rglob("*")}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("XDG_") and name != "ORT_DISABLE_TELEMETRY"}
     command = [sys.executable, "-m", "edgepack", "ship", str(pack), "--for", platform, "--out", str(tmp_path / "out" / "module")]
+    command += ["--package", "com.example.intents"] if platform == "jvm" else []
     environment |= {"HOME": str(home), "TMPDIR": str(scratch)}
     done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
