@@ -98,6 +98,6 @@ def test_a_self_test_tells_what_came_as_ids_from_what_it_asked_as_text(chat_pack
     )  # fmt: skip
     assert verify(pack).from_ids == len(entries) - as_text
     ship(pack, "python", tmp_path / "out", name="intents")
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     pattern = rf"token ids of {as_text} of {as_text} and decisions of \d+ equal; {len(entries) - as_text} came as token ids"
-    assert re.search(pattern, " ".join((said.out + said.err).split()))
+    assert re.search(pattern, " ".join((output.out + output.err).split()))
