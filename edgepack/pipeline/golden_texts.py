@@ -1,9 +1,12 @@
 """The golden texts of a pack: raw texts as an app gives them, what the model's own tokenizer makes of them, and what the pack answers."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from edgepack.measure.machines.transports.local import run_job
 from edgepack.model.material import Material
@@ -12,23 +15,25 @@ from edgepack.pack.runnable import Runnable
 from edgepack.pipeline.prompts import golden_prompts
 from edgepack.pipeline.scoring import file_outputs
 from edgepack.pipeline.state import BuildState
+from edgepack.plan.precision import precision_facts
 from edgepack.ship.load import device_module
 from edgepack.tasks.common.rows import Row
-from edgepack.tasks.common.task import Features
+from edgepack.tasks.common.task import Features, Task
 
 _LONG = 1024  # tokens: a longer text would take a small board minutes
 _MOST_WINDOWS = 8  # of one text whose answer is kept
 _RAW_TEXTS = 8  # of rows that the data states as words: golden as text too
 _WRITTEN = 8  # tokens behind each golden prompt
 _CERTAIN = 20.0  # a token is kept where its logit leads by so many times what outputs may differ by
+_SHARE_OF_SIZE = 0.01  # of the outputs' mean size: 0.8 % was seen, of a small decoder in int8 on the kernels of WebAssembly
 
 Entry = dict[str, Any]
 
 
-def golden_texts(folder: Path, state: BuildState, runnable: Runnable, tolerance: float) -> list[Entry]:
+def golden_texts(folder: Path, state: BuildState, runnable: Runnable, precision: str) -> list[Entry]:
     """All entries of golden.jsonl, in order. folder: the pack so far, its model and tokenizer among it."""
     if runnable.is_decoder:
-        return _of_writing(folder, state, runnable, tolerance)
+        return _of_writing(folder, state, runnable, precision)
     material, max_length = state.material, runnable.max_length or state.material.max_length
     shown, features = _texts(material, max_length)
     outputs = file_outputs(folder, state.plan, features, "golden vectors")
@@ -42,6 +47,16 @@ def golden_texts(folder: Path, state: BuildState, runnable: Runnable, tolerance:
             if answer is not None and replay.is_whole():
                 entry["answer"] = answer
     return entries
+
+
+def golden_tolerance(precision: str, task: Task, outputs: Sequence[np.ndarray]) -> float:
+    """How far another machine's outputs may be off: what the precision states, and of large outputs in whole numbers a share.
+
+    Kernels of another kind of CPU round activations otherwise, and what that moves grows with the outputs.
+    """
+    facts = precision_facts(precision)
+    size = float(np.mean(np.abs(np.concatenate([task.comparable(output).ravel() for output in outputs]))))
+    return max(facts.golden_tolerance, round(_SHARE_OF_SIZE * size, 4) if facts.is_integer else 0.0)
 
 
 def proof() -> Any:
@@ -88,7 +103,7 @@ def _some_windows(features: list[Features]) -> list[Features]:
     return some
 
 
-def _of_writing(folder: Path, state: BuildState, runnable: Runnable, tolerance: float) -> list[Entry]:
+def _of_writing(folder: Path, state: BuildState, runnable: Runnable, precision: str) -> list[Entry]:
     """Blocks of running text as ids, then prompts and conversations with the tokens that are certain to follow them."""
     material, plan = state.material, state.plan
     blocks = material.sample[1]
@@ -99,7 +114,8 @@ def _of_writing(folder: Path, state: BuildState, runnable: Runnable, tolerance: 
     entries = [golden_entry(text, item, output) for text, item, output in zip(texts, features, outputs, strict=True)]
     asked = entries[len(blocks) :]
     room = [min(_WRITTEN, max(0, (runnable.positions or 0) - len(entry["input_ids"]))) for entry in asked]
-    steps = certain_tokens(folder, plan.runtime, asked, room, _CERTAIN * tolerance)["steps"]
+    margin = _CERTAIN * golden_tolerance(precision, material.task, outputs)
+    steps = certain_tokens(folder, plan.runtime, asked, room, margin)["steps"]
     written = certain_tokens(folder, plan.runtime, asked, steps, 0.0)["tokens"]  # again: a last token may be one that is forced
     for entry, most, tokens in zip(asked, steps, written, strict=True):
         if most:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgepack.core.cache import library_versions
 from edgepack.core.files import write_json
 from edgepack.measure.machines.transports.local import versions_beside
@@ -21,7 +23,6 @@ from edgepack.pipeline.vector_stage import with_codes
 from edgepack.plan.coded_costs import predicted, ways
 from edgepack.plan.cost_model import predict
 from edgepack.plan.formats import format_versions
-from edgepack.plan.precision import precision_facts
 from edgepack.plan.prediction import Prediction
 from edgepack.plan.runtime import runtime_facts
 from edgepack.plan.shape import ModelShape
@@ -42,7 +43,7 @@ def write_pack(folder: Path, state: BuildState, command: str) -> Pack:
     """Everything but the report: model, tokenizer, labels, golden vectors, model card, pack.json. command: what built it."""
     from edgepack.export.genai_config import GENAI_FILE, genai_config
     from edgepack.pack.golden import write_golden
-    from edgepack.pipeline.golden_texts import golden_texts
+    from edgepack.pipeline.golden_texts import golden_texts, golden_tolerance
 
     material, plan, checkpoint = state.material, state.plan, state.work.checkpoint
     runnable = state.model_file.runnable
@@ -72,9 +73,10 @@ def write_pack(folder: Path, state: BuildState, command: str) -> Pack:
         state = replace(state, ladder=(*state.ladder, row))
         runnable = runnable.model_copy(update={"answers": answers})
         write_runnable(folder, runnable)
-    tolerance = precision_facts(_precision(state)).golden_tolerance
-    write_golden(folder / "golden.jsonl", golden_texts(folder, state, runnable, tolerance))
-    manifest = _manifest(state, runnable, stored, command)
+    golden = golden_texts(folder, state, runnable, _precision(state))
+    write_golden(folder / "golden.jsonl", golden)
+    outputs = [np.asarray(entry["output"]) for entry in golden]
+    manifest = _manifest(state, runnable, stored, command, golden_tolerance(_precision(state), state.material.task, outputs))
     write_model_card(folder, manifest)
     write_attestation(folder, seal(folder, manifest))
     return Pack(folder, seal(folder, manifest))
@@ -105,7 +107,7 @@ def _stored(model: Path) -> _Stored:
     return _Stored(count_matrix_products(model), stored_bytes(model))
 
 
-def _manifest(state: BuildState, runnable: Runnable, stored: _Stored, command: str) -> Manifest:
+def _manifest(state: BuildState, runnable: Runnable, stored: _Stored, command: str, tolerance: float) -> Manifest:
     """Before it is sealed: without the pack's files."""
     material, plan, profile, precision = state.material, state.plan, state.profile, _precision(state)
     shape = state.work.checkpoint.shape(material.task.name)
@@ -117,7 +119,7 @@ def _manifest(state: BuildState, runnable: Runnable, stored: _Stored, command: s
         edgepack=library_versions()["edgepack"],
         format=plan.format,
         precision=precision,
-        golden_tolerance=precision_facts(precision).golden_tolerance,
+        golden_tolerance=tolerance,
         products=stored.products,
         weight_bytes=stored.weight_bytes,
         predictions=_predicted(state, precision, shape),
