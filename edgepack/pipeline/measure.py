@@ -108,13 +108,14 @@ def _scored_again(pack: Path, manifest: Manifest, data: str | None) -> tuple[Man
     from edgepack.model.checkpoint import load_tokenizer
 
     task = task_named(manifest.task)
-    loaded = load_data(source, task.name, manifest.recipe.columns, manifest.recipe.seed)
-    rows = loaded.splits["test"]
     answers = task.answer_record.read(manifest.answers, str(pack)) if task.answer_record and manifest.answers is not None else None
-    task = task.restored(task, answers)
+    names = {int(index): name for index, name in manifest.labels.items()}
+    task = task.restored(task, answers, [names[index] for index in sorted(names)])
+    loaded = load_data(source, task, manifest.recipe.columns, manifest.recipe.seed)
+    rows = loaded.splits["test"]
     features = task.encode(load_tokenizer(pack), task.prompted(rows, answers), manifest.max_length)
     median_length = sorted(len(item.ids) for item in features)[len(features) // 2]
-    labels = label_ids(loaded, {int(index): name for index, name in manifest.labels.items()}, str(pack)) if loaded.labels else {}
+    labels = label_ids(loaded, names, str(pack)) if loaded.labels else {}
     outputs = answer(pack, manifest.plan.runtime, features, threads=1, exact=manifest.plan.exact_products)
     quality = judge_outputs(task, outputs, features, rows, labels, teacher=None)  # the teacher is not in the pack
     same_data = manifest.data is not None and manifest.data.sha256 == loaded.sha256

@@ -171,7 +171,7 @@ def _fitted(task: Task, source: Any, recipe: Any) -> Task:
     return _compared_by(task, source.sentence.similarity if source.sentence else "cosine")
 
 
-def _restored(task: Task, answers: VectorAnswers | None) -> Task:
+def _restored(task: Task, answers: VectorAnswers | None, labels: Sequence[str] = ()) -> Task:
     return _compared_by(task, answers.similarity if answers else "cosine")
 
 

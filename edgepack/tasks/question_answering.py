@@ -77,7 +77,7 @@ def _tuned(task: Task, outputs: Outputs, features: Sequence[Features], rows: Seq
     return _restored(task, SpanAnswers(no_answer=True, threshold=best_threshold(outputs, features, rows)))
 
 
-def _restored(task: Task, answers: SpanAnswers | None) -> Task:
+def _restored(task: Task, answers: SpanAnswers | None, labels: Sequence[str] = ()) -> Task:
     """The task as a record of answers states it."""
     if answers is None or answers.threshold is None:
         return task

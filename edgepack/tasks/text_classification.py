@@ -157,17 +157,20 @@ def _fitted(task: Task, source: Any, recipe: Any) -> Task:
         say(f"config.json states function_to_apply: {shown(unread)}. Neither transformers' pipeline nor edgepack reads it here")
     if source.sentence is not None and source.sentence.labels:
         task = replace(task, library=SETFIT)
-    task = _restored(task, answers)
-    if answers.multi_label:
-        return _with_several_labels(task, source.labels)
-    is_number = len(source.labels) == 1 or source.config.get("problem_type") == "regression"
-    return _with_numbers(task, answers.function) if is_number else task
+    return _restored(task, answers, source.labels)
 
 
-def _restored(task: Task, answers: LabelAnswers | None) -> Task:
-    if answers is None or not answers.reads_empty_pair:
+def _restored(task: Task, answers: LabelAnswers | None, labels: Sequence[str]) -> Task:
+    if answers is None:
         return task
-    return replace(task, encode=partial(encode_text, reads_empty_pair=True), reads_pairs=True, shown=_shown_pair, library=_CROSS_ENCODER)
+    if answers.reads_empty_pair:
+        read = partial(encode_text, reads_empty_pair=True)
+        task = replace(task, encode=read, reads_pairs=True, shown=_shown_pair, library=_CROSS_ENCODER)
+    if answers.multi_label:
+        task = _with_several_labels(task, labels)
+        return _decided_by(task, answers.thresholds) if answers.thresholds else task
+    is_number = len(labels) == 1 or (answers.function == "none" and not answers.reads_empty_pair)  # a CrossEncoder's logits rank labels
+    return _with_numbers(task, answers.function) if is_number else task
 
 
 def _shown_pair(row: Row) -> dict[str, Any]:

@@ -57,7 +57,14 @@ def _answers(source: Any, recipe: Any) -> TagAnswers:
 
 def _fitted(task: Task, source: Any, recipe: Any) -> Task:
     """Metrics by the scheme of the model's tags; texts without words are read as the pack will read them."""
-    tags, words = Tags(scheme_of(source.labels), source.labels), recipe.words
+    return _by_tags(task, Tags(scheme_of(source.labels), source.labels), recipe.words)
+
+
+def _restored(task: Task, answers: TagAnswers | None, labels: Sequence[str]) -> Task:
+    return task if answers is None else _by_tags(task, Tags(answers.scheme, tuple(labels)), answers.words)
+
+
+def _by_tags(task: Task, tags: Tags, words: str) -> Task:
     return replace(
         task,
         metrics=partial(metrics, model=tags),
@@ -251,6 +258,7 @@ TASK = Task(
     aligned=_aligned,
     choices=lambda output: output.argmax(-1),
     fitted=_fitted,
+    restored=_restored,
     answer_record=TagAnswers,
     answers=_answers,
     library=_PIPELINE,

@@ -154,7 +154,7 @@ class Task:
     prompts: Callable[[Any], tuple[str, ...]] = lambda answers: ()  # texts of that record that are put to the model
     fitted: "Callable[[Task, Any, Any], Task]" = _any_model  # of the same two: the task as this model does it
     tuned: "Callable[[Task, Outputs, Sequence[Features], Sequence[Row], Mapping[str, int]], Task] | None" = None  # by the dev split
-    restored: "Callable[[Task, Any], Task]" = lambda task, answers: task  # the task as the record in a pack states it
+    restored: "Callable[[Task, Any, Sequence[str]], Task]" = lambda task, answers, labels: task  # as the record in a pack states it
     thresholds: tuple[float, ...] | None = None  # of each label, where the model decides for every label by itself
     gives_vectors: bool = False  # a text becomes a vector, by the parts that a folder states for sentence-transformers
     scores_vectors: bool = False  # it classifies such vectors, where a folder states a head that does (SetFit)
