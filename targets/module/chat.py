@@ -13,11 +13,14 @@ from functools import lru_cache
 from .errors import BadInput, ModuleError, NotText
 from .texts import check_text
 
+_HERE = "CONTINUED_FROM_HERE "
 
-def rendered(answers, messages, generates=True) -> str:
-    """The text of a conversation. generates: whether the place where the model's answer begins stands at its end.
 
-    answers: the manifest's, with `chat_template` and `chat_tokens`. BadInput: no list of messages, or one that the template refuses.
+def rendered(answers, messages) -> str:
+    """The text of a conversation, up to where the model goes on: the place of its answer; of one that it began itself, the end of that.
+
+    That is how transformers' pipeline asks it. answers: the manifest's, with `chat_template` and `chat_tokens`. BadInput: no list of
+    messages, or one that the template refuses.
     """
     template = (answers or {}).get("chat_template")
     if not template:
@@ -26,9 +29,11 @@ def rendered(answers, messages, generates=True) -> str:
     try:
         compiled, begin = _compiled(template)
         begin()
-        return compiled.render(
-            messages=messages, tools=None, documents=None, add_generation_prompt=generates, **answers.get("chat_tokens") or {}
-        )
+        further = {"tools": None, "documents": None, **(answers.get("chat_tokens") or {})}
+        if messages[-1]["role"] != "assistant":
+            return compiled.render(messages=messages, add_generation_prompt=True, **further)
+        marked = [*messages[:-1], {**messages[-1], "content": messages[-1]["content"] + _HERE}]
+        return _up_to_mark(compiled.render(messages=marked, add_generation_prompt=False, **further))
     except _Refusal as error:
         raise BadInput(
             "the chat template refuses the conversation: {}".format(error), "order the messages as the model knows them"
@@ -41,6 +46,14 @@ def rendered(answers, messages, generates=True) -> str:
         raise BadInput(
             "the chat template fails: {}: {}".format(type(error).__name__, error), "give messages with role and content"
         ) from None
+
+
+def _up_to_mark(text) -> str:
+    """Without the blanks before the mark, where the template cuts those at the end of a message."""
+    before, mark, behind = text.rpartition(_HERE.strip())
+    if not mark:
+        raise BadInput("the chat template leaves out what the model said last, so it cannot go on there", "end with another message")
+    return before if behind.startswith(" ") else before.rstrip()
 
 
 def check_messages(messages) -> None:

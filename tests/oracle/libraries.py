@@ -95,7 +95,9 @@ def generate(folder: Path, calls: Calls, max_tokens: int = 24) -> list[Answer]:
         if isinstance(prompt, str):
             encoded = tokenizer(prompt, return_tensors="pt")
         else:
-            encoded = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+            goes_on = prompt[-1]["role"] == "assistant"  # as the pipeline does where nobody says otherwise
+            how = {"add_generation_prompt": not goes_on, "continue_final_message": goes_on}
+            encoded = tokenizer.apply_chat_template(prompt, return_tensors="pt", return_dict=True, **how)
         length = encoded["input_ids"].shape[1]
         asked = {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]} if length else {}
         with torch.inference_mode():

@@ -15,6 +15,12 @@ SYSTEM = {"role": "system", "content": "You are kind. "}
 USER = {"role": "user", "content": "  turn on the light, please\n"}
 REPLY = {"role": "assistant", "content": " it is on "}
 CHATS = (([USER],), ([SYSTEM, USER],), ([USER, REPLY, {"role": "user", "content": "naïve café?"}],))
+BEGUN = (
+    ([USER, REPLY],),
+    ([SYSTEM, USER, {"role": "assistant", "content": "the light "}],),
+    ([USER, {"role": "assistant", "content": ""}],),
+)
+NO_BEGUN = "ends with the model's words"
 NO_SYSTEM = tuple(call for call in CHATS if call[0][0] is not SYSTEM)
 
 CHATML = (
@@ -207,6 +213,8 @@ SITUATIONS = [
     chat("ChatML with a system message of its own, in a file", CHATML_WITH_DEFAULT, as_file=True),
     chat("ChatML by name", [{"name": "default", "template": CHATML}, {"name": "tool_use", "template": NUMBERED}]),
     chat("Llama 3", LLAMA, repetition_penalty=1.2),
+    chat("ends with the model's words", CHATML, BEGUN, android=NO_BEGUN),
+    chat("ends with the model's words, which the template trims", LLAMA, BEGUN, android=NO_BEGUN),
     chat("Zephyr", ZEPHYR, family="gpt2"),
     chat("Mistral", MISTRAL, NO_SYSTEM, family="mistral"),
     chat("Llama 2, the system's words within the user's", SYSTEM_IN_USER, android="depends on more than the roles"),

@@ -117,6 +117,7 @@ function conversation({ chat_template: template, chat_form: form }, messages) {
     text += form.trimmed.includes(role) ? content.replace(/^[\s\x85\x1c-\x1f]+|[\s\x85\x1c-\x1f]+$/gu, "") : content;
     before = role;
   }
+  if (before === "assistant") throw new Unable("the conversation ends with the model's words, which this module does not go on with", "end it with another message");
   return text + around(form.last, String(before));
 }
 

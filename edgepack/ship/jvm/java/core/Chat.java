@@ -36,6 +36,10 @@ final class Chat {
             text.append(trimmed.contains(message.role) ? trimmed(message.content) : message.content);
             before = message.role;
         }
+        if ("assistant".equals(before)) {
+            throw new IllegalStateException("the conversation ends with the model's words, which this module does not go on with:"
+                    + " end it with another message");
+        }
         return text.append(around(form.object("last"), String.valueOf(before))).toString();
     }
 
