@@ -41,6 +41,7 @@ class Texts:
             raise ModuleError("tokenizer.json cannot be read: {!r}".format(str(error)[:200]), "build the pack again") from None
         self._tokenizer.no_padding()
         self._start_id = manifest.get("start_id")  # older packs state none
+        self._rows = manifest.get("vocab")
         length, task = manifest["max_length"], manifest["task"]
         if task == "text-generation":
             self._tokenizer.no_truncation()  # a prompt that is too long is an error, not another prompt
@@ -71,7 +72,7 @@ class Texts:
         check_text(question, "question")
         check_text(context, "context")
         first = self._asked(question, context)
-        return [self._window(encoding) for encoding in (first, *first.overflowing)]
+        return [self._window(self._checked(encoding)) for encoding in (first, *first.overflowing)]
 
     def prompt(self, text) -> list:
         """Ids of a prompt, with the special tokens around it; none where the tokenizer makes none of it: see `start`."""
@@ -102,13 +103,22 @@ class Texts:
     def _asked(self, *texts, **how):
         """BadInput, too, where a pattern never ends on the text, or the vocabulary has no token for a word that it does not know."""
         try:
-            return self._tokenizer.encode(*texts, **how)
+            return self._checked(self._tokenizer.encode(*texts, **how))
+        except ModuleError:
+            raise
         except BaseException as error:
             if not _is_of_library(error):
                 raise
             if "truncat" in str(error).lower():  # the first of two texts is never cut
                 raise BadInput("the question leaves no room for the context: {}".format(error), "shorten the question") from None
             raise BadInput("the tokenizer gives up on this text: {}".format(error), "give another text") from None
+
+    def _checked(self, encoding):
+        """ModuleError where the model has no row for a token: some runtimes read what lies behind the table then."""
+        if self._rows is not None and max(encoding.ids, default=0) >= self._rows:
+            problem = "the tokenizer makes token {} of this text, and the model knows {} tokens".format(max(encoding.ids), self._rows)
+            raise ModuleError(problem, "build the pack again")
+        return encoding
 
     @staticmethod
     def _window(encoding) -> Encoded:

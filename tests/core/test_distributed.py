@@ -36,14 +36,16 @@ def loss(model, batch, targets):
         torch.distributed.all_reduce(mean); mean /= int(os.environ["WORLD_SIZE"])
     curve.append(float(mean)); return found
 targets = [{"soft": each} for each in teacher]
-student = training.train(student, features, targets, loss, Training(epochs=3, batch_rows=32, learning_rate=1e-3), Path(out) / "run", 0, "")
+# SETTINGS and JUDGED stand here
+student, _ = training.train(student, features, targets, loss, SETTINGS, Path(out) / "run", 0, "", *JUDGED)
 if is_first():
     student.save_pretrained(out)
     (Path(out) / "curve.json").write_text(json.dumps(curve))
 """
 
 
-STATED = 'Training(epochs=3, batch_rows=32, learning_rate=1e-3), Path(out) / "run", 0, "")'
+PLACE = "# SETTINGS and JUDGED stand here\n"
+STATED = "SETTINGS, JUDGED = Training(epochs=3, batch_rows=32, learning_rate=1e-3), ()\n"
 
 
 def launched(processes, command):
@@ -57,7 +59,7 @@ def launched(processes, command):
 def test_two_processes_reach_the_loss_curve_and_weights_of_one(tmp_path):
     make_model(tmp_path / "model")
     data, script = make_data(tmp_path / "data"), tmp_path / "script.py"
-    script.write_text(SCRIPT)
+    script.write_text(SCRIPT.replace(PLACE, STATED))
     for processes in (1, 2):
         (tmp_path / str(processes)).mkdir()
         launched(processes, [script, tmp_path / "model", data, tmp_path / str(processes)])
@@ -73,9 +75,8 @@ def test_two_processes_end_a_training_by_need_at_the_same_step(tmp_path):
     """The first process judges, and both fall to 0 and stop with it."""
     make_model(tmp_path / "model")
     data, script = make_data(tmp_path / "data"), tmp_path / "script.py"
-    by_need = "Training(batch_rows=32, learning_rate=1e-3), Path(out) / 'run', 0, '', judge, course)"
-    judged = "from edgepack.model.course import Course\njudge, course = (lambda model: 1.0), Course(60)\n"
-    script.write_text(SCRIPT.replace("student = training", judged + "student = training").replace(STATED, by_need))
+    by_need = "SETTINGS, JUDGED = Training(batch_rows=32, learning_rate=1e-3), ((lambda model: 1.0), Course(60))\n"
+    script.write_text(SCRIPT.replace(PLACE, f"from edgepack.model.course import Course\n{by_need}"))
     for processes in (1, 2):
         (tmp_path / str(processes)).mkdir()
         launched(processes, [script, tmp_path / "model", data, tmp_path / str(processes)])

@@ -20,7 +20,7 @@ const contents = modelFiles(manifest).map(async ({ name }) => [name, new Uint8Ar
 const run = await openedInBrowser(ort, manifest, Object.fromEntries(await Promise.all(contents)));
 const model = {
   manifest,
-  texts: new Texts(JSON.parse(await readFile(path.join(folder, "dist", "model", "tokenizer.json"), "utf8")), manifest.max_length),
+  texts: new Texts(JSON.parse(await readFile(path.join(folder, "dist", "model", "tokenizer.json"), "utf8")), manifest.max_length, manifest.vocab),
   labels: Object.entries(manifest.labels).sort(([a], [b]) => a - b).map(([, name]) => name),
   run: ({ ids, typeIds }) => run(oneText(ort, manifest.inputs, ids, { typeIds })),
 };

@@ -10,8 +10,9 @@ import { Placing } from "./places.js";
 export { BadInput };
 
 export class Texts {
-  /** tokenizerJson: as parsed; length: the most tokens with special ones. */
-  constructor(tokenizerJson, length) {
+  /** tokenizerJson: as parsed; length: the most tokens with special ones; rows: tokens that the model knows. */
+  constructor(tokenizerJson, length, rows = Infinity) {
+    this.rows = rows;
     this.tokenizer = new Tokenizer(tokenizerJson, {});
     this.tokenizer.normalizer = normalizerOf(tokenizerJson.normalizer, this.tokenizer.normalizer);
     asRustSplits(this.tokenizer.pre_tokenizer);
@@ -120,8 +121,12 @@ export class Texts {
     return this.tokenizer.id_to_token(id) ?? "";
   }
 
+  /** An error where the model has no row for a token: some runtimes read what lies behind the table then. */
   #encoded(text) {
-    return text === "" ? { ids: [], tokens: [] } : this.tokenizer.encode(text, { add_special_tokens: false });
+    const encoded = text === "" ? { ids: [], tokens: [] } : this.tokenizer.encode(text, { add_special_tokens: false });
+    const unknown = encoded.ids.find((id) => id >= this.rows);
+    if (unknown !== undefined) throw new Error(`the tokenizer makes token ${unknown} of this text, and the model knows ${this.rows} tokens: build the pack again`);
+    return encoded;
   }
 
   #bare(text) {

@@ -75,7 +75,7 @@ async function contentOf(base, { coded }, entry, onBytes) {
 async function opened(manifest, files) {
   const { "tokenizer.json": tokenizer, ...ofModel } = files;
   const ask = await openedInBrowser(ort, manifest, ofModel);
-  const texts = new Texts(JSON.parse(new TextDecoder().decode(tokenizer)), manifest.max_length);
+  const texts = new Texts(JSON.parse(new TextDecoder().decode(tokenizer)), manifest.max_length, manifest.vocab ?? Infinity);
   const labels = Object.entries(manifest.labels).sort(([a], [b]) => a - b).map(([, name]) => name);
   const run = ({ ids, typeIds }) => ask(oneText(ort, manifest.inputs, ids, { typeIds }));
   return { manifest, texts, labels, run, decoder: () => new Decoder(ort, manifest, ask) };

@@ -16,6 +16,7 @@ public final class Manifest {
     public final int maxLength;
     public final int positions;
     public final int[] stopIds;
+    final int vocab; // tokens that the model knows; 0: an older module does not state them
     final int startId; // stands in the place of a prompt without tokens; -1: there is none
     public final int[] buckets;
     final float[] emptyOutput; // what a text without tokens gives; null: it is refused
@@ -42,6 +43,7 @@ public final class Manifest {
         maxLength = fields.whole("max_length");
         positions = fields.has("positions") ? fields.whole("positions") : 0;
         stopIds = fields.wholes("stop_ids");
+        vocab = fields.has("vocab") ? fields.whole("vocab") : 0;
         startId = fields.has("start_id") ? fields.whole("start_id") : -1;
         buckets = fields.wholes("buckets");
         emptyOutput = fields.has("empty_output") ? narrowed(fields.numbers("empty_output")) : null;
