@@ -53,7 +53,7 @@ def whole_manifest(task: str, kind: str = "onnx") -> dict[str, Any]:
     return {
         "schema": 1, "name": "intents", "version": "1.0.0", "created": "2026-01-01T00:00:00Z", "expires": "2999-01-01T00:00:00Z",
         "pack_id": "0123456789abcdef", "edgepack": "0.1.0", "task": task, "model": model, "inputs": ["input_ids", "attention_mask"],
-        "outputs": ["a", "b"], "per_token": task == "token-classification", "pad_id": 0, "vocab": 100,
+        "outputs": ["a", "b"], "per_token": task == "token-classification", "pad_id": 0, "vocab": 300_000,
         "session": {"graph_optimization_level": "all", "disabled_optimizers": ["x"], "config": {"a": "1"}},
         "cache": [{"layer": 0, "heads": 2, "head_size": 4}] if writes else [], "positions": 64 if writes else None, "stop_ids": [2],
         "start_id": 1, "empty_output": [0.0, 1.5],

@@ -86,4 +86,15 @@ public final class Manifest {
         }
         return prompts.text(name);
     }
+
+    /** PackException where the model has no row for a token: some runtimes read what lies behind the table then. */
+    int[] known(int[] ids) {
+        for (int id : ids) {
+            if (vocab > 0 && id >= vocab) {
+                throw new PackException("the tokenizer makes token " + id + " of this text, and the model knows " + vocab
+                        + " tokens: build the pack again");
+            }
+        }
+        return ids;
+    }
 }

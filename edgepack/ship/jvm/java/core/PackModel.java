@@ -135,29 +135,18 @@ public final class PackModel implements AutoCloseable {
     public @NonNull Generated generate(@NonNull List<@NonNull Message> messages, int maxTokens, @Nullable Sampling sampling,
             boolean slides, @Nullable TextListener listener) {
         need("text-generation", messages == null || messages.contains(null) ? null : "");
-        int[] ids = known(tokenizer.encodeBare(Chat.joined(manifest.answers, messages)));
+        int[] ids = manifest.known(tokenizer.encodeBare(Chat.joined(manifest.answers, messages)));
         return generated(ids, maxTokens, sampling, slides, listener);
     }
 
     private float[][] outputs(Encoding encoding) {
-        int[] ids = known(encoding.ids);
+        int[] ids = manifest.known(encoding.ids);
         return used(() -> runtime.run(ids, encoding.typeIds));
-    }
-
-    /** PackException where the model has no row for a token: some runtimes read what lies behind the table then. */
-    private int[] known(int[] ids) {
-        for (int id : ids) {
-            if (manifest.vocab > 0 && id >= manifest.vocab) {
-                throw new PackException("the tokenizer makes token " + id + " of this text, and the model knows " + manifest.vocab
-                        + " tokens: build the pack again");
-            }
-        }
-        return ids;
     }
 
     private int[] promptIds(String prompt) {
         need("text-generation", prompt);
-        return known(tokenizer.encodeWhole(prompt).ids);
+        return manifest.known(tokenizer.encodeWhole(prompt).ids);
     }
 
     /** asked: the prompt's tokens; where there are none, the model's start token stands in their place, as for transformers' generate. */
