@@ -75,6 +75,7 @@ def rendered(template: str, **context: Any) -> str:
 
 
 def _render(template: str, report: Report, **more: Any) -> str:
+    figures = report.model_dump_json()
     words = {
         "budgets": BUDGETS,
         "tiles": tile_titles(report.task),
@@ -82,7 +83,7 @@ def _render(template: str, report: Report, **more: Any) -> str:
         "colours": _COLOURS,
         "verdicts": VERDICTS,
         "purposes": PURPOSES,
-        "origins": {name: meaning for name, meaning in _ORIGINS.items() if f'"{name}"' in report.model_dump_json()},
+        "origins": {name: meaning for name, meaning in _ORIGINS.items() if f'"{name}"' in figures},
     }
     return rendered(template, report=report, weakest=weakest(report.ladder), headings=_HEADINGS, **words, **more)
 

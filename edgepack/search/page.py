@@ -24,7 +24,7 @@ NAMES = {
 }
 
 
-_TWICE = 2.0  # times the largest loss of a pack, or the budget: a chart that held every short trial would squeeze the packs together
+_DRAWN = 2.0  # times the largest loss of a pack, or the budget: a chart that held every short trial would squeeze the packs together
 
 
 def page(front: Front) -> str:
@@ -88,7 +88,7 @@ def _lost(point: Point) -> str:
 def _most_lost(front: Front) -> float:
     """Points of the score: a short trial that lost more is counted and not drawn."""
     packs = [point.score_drop for point in front.points if point.score_drop is not None]
-    return _TWICE * max([*packs, front.budget.score_drop or 0.0]) or max([each.score_drop or 0.0 for each in front.tried], default=0.0)
+    return _DRAWN * max([*packs, front.budget.score_drop or 0.0]) or max([each.score_drop or 0.0 for each in front.tried], default=0.0)
 
 
 def _chart(front: Front, name: str, most: float) -> Markup:

@@ -80,6 +80,9 @@ def generate(  # noqa: PLR0913, PLR0917  a setting is a parameter
     manifest = _text_generator(Path(pack))
     tokenizer = read_tokenizer(Path(pack))
     asked = _ids(tokenizer, prompt) if messages is None else _chat_ids(tokenizer, messages, manifest, Path(pack).name)
+    if max(asked, default=0) >= manifest.vocab:  # some runtimes read what lies behind the table then
+        problem = f"the tokenizer makes token {max(asked)} of the prompt, and the model knows {manifest.vocab} tokens"
+        raise EdgepackError(problem, "build the pack again")
     lead = [] if asked else _start(manifest, prompt)
     ids = asked or lead
     if window == "refuse":
