@@ -75,6 +75,8 @@ def _empty_student(model: nn.Module, hidden: int, shapes: Sequence[LayerShape]) 
     with quiet_transformers():
         student = type(model)(config, **({"add_pooling_layer": False} if getattr(model, "pooler", model) is None else {}))
     resize_layers(student, shapes)
+    if hasattr(model, "generation_config"):  # its own file's, where a config alone would give other ends of a text
+        student.generation_config = model.generation_config
     return student
 
 

@@ -64,12 +64,11 @@ def under_cap(model: nn.Module, logits: torch.Tensor) -> torch.Tensor:
 
 
 def stop_ids(model: nn.Module) -> tuple[int, ...]:
-    """Tokens that end a text, as the model's generation config or its config states them."""
-    for config in (getattr(model, "generation_config", None), model.config):
-        stated: Any = getattr(config, "eos_token_id", None)
-        if stated is not None:
-            return tuple(stated) if isinstance(stated, list | tuple) else (int(stated),)
-    return ()
+    """Tokens that end a text for transformers' generate: its generation config's, which a folder without its file makes of config.json."""
+    stated: Any = getattr(getattr(model, "generation_config", model.config), "eos_token_id", None)
+    if stated is None:
+        return ()
+    return tuple(stated) if isinstance(stated, list | tuple) else (int(stated),)
 
 
 def start_id(model: nn.Module) -> int | None:

@@ -18,7 +18,7 @@ def input_names(model: nn.Module, mask: bool = True) -> list[str]:
 def describe_encoder(model: nn.Module, task: Task, file: str, mask: bool = True, **of_the_format: Any) -> Runnable:
     """The record of an exported encoder. mask: see `input_names`. of_the_format: fields of Runnable that only its format has."""
     head = getattr(model, "sentence_head", None)
-    of_no_tokens = head.of_no_tokens() if head is not None and task.gives_vectors else None
+    of_no_tokens = head.of_no_tokens() if head is not None else None
     return _describe(model, task, file, tuple(input_names(model, mask)), empty_output=of_no_tokens, **of_the_format)
 
 

@@ -10,7 +10,9 @@ from edgepack.core.files import sha256_of
 from edgepack.core.reading import TOKENIZER_BYTES, read_json_object
 from edgepack.model.safetensors_file import check_safetensors
 
-TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
+TOKENIZERS = (
+    "tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model", "tokenizer.model",
+)  # fmt: skip
 _HEAD = re.compile(r"\.(classifier|score)(\.modules_to_save)?(\.out_proj)?\.weight$")  # gives a number for each label
 
 

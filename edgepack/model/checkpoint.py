@@ -17,6 +17,7 @@ from edgepack.model.adapters import merge_adapter
 from edgepack.model.factored import factors_of, put_factors
 from edgepack.model.sentence_head import statement_of, with_head
 from edgepack.model.source import KEPT_FILE, Kept, Source, find_model
+from edgepack.model.statements.generation_config import FILE as GENERATION_FILE
 from edgepack.model.structure import layer_shapes
 from edgepack.model.surgery import resize_layers
 from edgepack.model.tokenizer_trial import check_limit, try_tokenizer
@@ -103,11 +104,15 @@ def load_tokenizer(folder: Path, lower_case: bool = False) -> Any:
         except BaseException as error:  # the library's border: of a damaged file it raises whatever it stumbles over, in Rust too
             if not isinstance(error, Exception) and stopped_in_rust(error) is None:
                 raise
-            reason = (str(error).strip().splitlines() or [""])[0]
-            problem = f"no tokenizer in {folder}: {type(error).__name__}: {reason}"
-            raise EdgepackError(problem, "save the tokenizer beside the model") from None
+            reason = " ".join(str(error).split())[:300]
+            problem = f"no tokenizer in {folder} that transformers can load: {type(error).__name__}: {reason}"
+            raise EdgepackError(problem, "save the tokenizer beside the model: `tokenizer.save_pretrained(folder)`") from None
     if not tokenizer.is_fast:
-        raise EdgepackError(f"the tokenizer in {folder} has no tokenizer.json", "save its fast version beside the model")
+        raise EdgepackError(
+            f"the tokenizer in {folder} is a {type(tokenizer).__name__}, which transformers computes in Python alone: it has no "
+            "tokenizer.json, which devices read",
+            "save its fast version beside the model, where transformers has one; else give a model with another tokenizer",
+        )
     check_limit(tokenizer.model_max_length)
     try_tokenizer(tokenizer.backend_tokenizer, folder)
     return _lowering(tokenizer) if lower_case else tokenizer
@@ -233,8 +238,17 @@ def _from_record(source: Source, task: str, dimensions: int | None) -> nn.Module
         if unexpected or set(missing) - tied:
             raise ValueError(f"weights missing: {sorted(missing)[:3]}, not expected: {sorted(unexpected)[:3]}")
         model.tie_weights()
+        _restore_generation(model, source.folder)
     except (RuntimeError, ValueError, EdgepackError) as error:
         raise EdgepackError(
             f"{source.folder.name}/{KEPT_FILE} does not fit the weights: {error}", "keep the list beside the weights that it was saved with"
         ) from None
     return model
+
+
+def _restore_generation(model: nn.Module, folder: Path) -> None:
+    """What the folder states about writing: a class of transformers that is made of a config alone knows what config.json says of it."""
+    from transformers import GenerationConfig
+
+    if (folder / GENERATION_FILE).is_file() and hasattr(model, "generation_config"):
+        model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)

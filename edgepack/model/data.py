@@ -22,6 +22,7 @@ from edgepack.tasks.common.task import Task
 
 MakeRow = Callable[[str, dict[str, Any], str | None], Row]  # of a place, the values of the row's fields and its group
 
+_ENDS_OF_NAMES = ("_text", "_name", "_names", "_str")  # of a column beside `label` that names its numbers
 _MOST_NAMES = 8  # that a line about the data shows
 _HELD_OUT = 0.1  # share that a missing dev or test split takes from the train split
 
@@ -35,6 +36,7 @@ class Data:
     columns: dict[str, str] = field(default_factory=dict)
     sha256: str = ""
     notes: tuple[str, ...] = ()
+    label_names: dict[str, str] = field(default_factory=dict)  # of labels that are numbers, where a column beside them names them
 
     @property
     def labels(self) -> list[str]:
@@ -72,7 +74,21 @@ def load_data(source: str, task: str | Task, columns: Columns = NO_COLUMNS, seed
     splits = {split: renamed(rows, mapping) for split, rows in splits.items()}
     task.check_rows(source, splits)
     splits, notes = _complete_splits(splits, None if task.joins_rows else seed)
-    return Data(source, splits, column_of, digest, (*_unread(first, column_of), *notes, *_in_both(splits)))
+    stated = {} if mapping else _names_beside(every, column_of.get("label"))
+    return Data(source, splits, column_of, digest, (*_unread(first, column_of), *notes, *_in_both(splits)), stated)
+
+
+def _names_beside(records: list[Record], column: str | None) -> dict[str, str]:
+    """What `label_text` or the like says beside a column of numbers; empty where it is not there, or names a number in two ways."""
+    beside = next((f"{column}{end}" for end in _ENDS_OF_NAMES if f"{column}{end}" in records[0].values), None)
+    if column is None or beside is None:
+        return {}
+    names: dict[str, str] = {}
+    for record in records:
+        label, name = str(record.values.get(column)).strip(), record.values.get(beside)
+        if as_label_number(label) is None or not isinstance(name, str) or names.setdefault(label, name) != name:
+            return {}
+    return names if len(set(names.values())) == len(names) else {}
 
 
 def _unread(first: Record, column_of: dict[str, str]) -> tuple[str, ...]:
@@ -123,6 +139,10 @@ def label_ids(data: Data, id2label: dict[int, str], model: str) -> dict[str, int
     labels = data.labels
     if all(label in by_name for label in labels):
         return {label: by_name[label] for label in labels}
+    if labels and all(data.label_names.get(label) in by_name for label in labels):
+        order = ", ".join(f"{label} is {shown(data.label_names[label])}" for label in labels[:8])
+        say(f"the data's labels are numbers, and are read by the names beside them: {order}")
+        return {label: by_name[data.label_names[label]] for label in labels}
     numbers = {label: as_label_number(label) for label in labels}
     if all(number in id2label for number in numbers.values()):
         by_number = {label: number for label, number in numbers.items() if number is not None}

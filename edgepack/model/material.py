@@ -23,6 +23,7 @@ from edgepack.plan.means import WORTH_CUTTING
 from edgepack.plan.recipe import TRAIN_SPLIT, Recipe
 from edgepack.tasks import task_named
 from edgepack.tasks.common.labels import contradiction
+from edgepack.tasks.common.languages import examples_in, language_of
 from edgepack.tasks.common.nasty_texts import NASTY, UNFAMILIAR
 from edgepack.tasks.common.rows import Row
 from edgepack.tasks.common.task import Features, Outputs, Task, check_tokens
@@ -130,12 +131,26 @@ class Material:
         rows = sorted(self.rows("test"), key=lambda row: len(row.text) + len(row.context) + len(row.words))
         picked = [rows[round(at)] for at in np.linspace(0, len(rows) - 1, min(_SAMPLE_ROWS, len(rows)))] if rows else []
         pairs = self.task.reads_pairs or any(row.text_pair is not None for row in picked)
+        picked += self._example if self.data is None else []
         picked += [row for text in NASTY if (row := self.task.row_of_text(text))]
         if pairs:
             picked += [Row("", text=text, text_pair=other) for text, other in zip(NASTY, reversed(NASTY), strict=True)]
         features = self.task.encode(self.tokenizer, self.task.prompted(picked, self.answers), self.max_length)
         first = {item.row: item for item in reversed(features) if item.ids}  # one window of a long text is enough here
         return picked, [first[index] for index in sorted(first)]
+
+    @cached_property
+    def _example(self) -> list[Row]:
+        """The task's example in the language that the tokenizer was made for, which a README then asks; none where that is English."""
+        known = self.tokenizer.backend_tokenizer
+        pieces = (known.decode([index]) for index in range(known.get_vocab_size()))
+        language = language_of(pieces, lambda text: len(self.tokenizer.tokenize(text)))
+        if language is None:
+            return []
+        texts = examples_in(language)
+        call, _ = self.task.call_of(None if self.answers is None else self.answers.as_json(), len(self.id2label), self.task.reads_pairs)
+        row = self.task.row_of_call([(name, texts[text]) for name, text in call])
+        return [row] if row else []
 
     @cached_property
     def unfamiliar(self) -> list[Features]:

@@ -28,7 +28,7 @@ from edgepack.model.statements.config_setfit import WEIGHTS as SETFIT_WEIGHTS
 from edgepack.model.statements.cross_encoder import read_activation
 from edgepack.model.statements.model_config import check_model_config
 from edgepack.model.statements.modules_json import begins_with_table, transformer_folder
-from edgepack.model.statements.sentence_folder import read_sentence_folder
+from edgepack.model.statements.sentence_folder import read_sentence_folder, unread_files
 from edgepack.model.statements.sentence_record import Pooling, SentenceStatement
 from edgepack.plan.architectures import family_of
 from edgepack.plan.factors import Factor, factored_shape
@@ -123,7 +123,9 @@ class Source:
 
     def check_tokenizer(self) -> tuple[str, ...]:
         """Lines for people about what is peculiar. EdgepackError: no tokenizer, or one that is not reproduced."""
-        return self.reader.check_tokenizer(self.folder, self.config)
+        lines = self.reader.check_tokenizer(self.folder, self.config)
+        unread = ", ".join(unread_files(self.root))
+        return (*lines, f"not read, as sentence-transformers reads it only beside modules.json: {unread}") if unread else tuple(lines)
 
     def config_of_library(self, trust_remote_code: bool) -> Any:
         """The config as transformers reads it. EdgepackError: it does not take what the folder states."""

@@ -16,6 +16,7 @@ _SUFFIXES = (".jsonl", ".jsonlines", ".ndjson", ".json", ".csv", ".tsv", ".parqu
 _SAVED = ("state.json", "dataset_info.json", "dataset_dict.json")  # what `save_to_disk` of the datasets library writes beside the rows
 _FIGURES = ("all_results.json", "eval_results.json", "predict_results.json", "train_results.json", "trainer_state.json")  # a trainer's
 _LESS_SURE = "eval"  # a split where no other file is the dev split
+_MOST_NAMES = 8  # of files that an error lists
 _SHARD = re.compile(r"(.*?)-?(\d{5})-of-(\d{5})$")
 
 
@@ -48,7 +49,7 @@ def find_files(path: Path) -> dict[str, tuple[Path, ...]]:
     if not by_split and files and len({_unsharded(file) for file in files}) == 1:
         return {"all": _whole(path, files)}
     if "train" not in by_split and "test" not in by_split:
-        names = ", ".join(file.name for file in files) or "no data file"
+        names = ", ".join(file.name for file in files) or _nothing_to_read(path)
         inner = sorted(folder for folder in path.iterdir() if folder.is_dir() and _data_files(folder)) if not files else []
         if inner:
             raise EdgepackError(f"no train or test file in {path}, but its folder {inner[0].name!r} holds data files", f"give {inner[0]}")
@@ -61,6 +62,12 @@ def find_files(path: Path) -> dict[str, tuple[Path, ...]]:
 def unread_files(path: Path, used: Iterable[Path]) -> list[str]:
     """Names of a folder's data files whose names say no split, so that nobody reads them."""
     return [file.name for file in _data_files(path) if file not in set(used)] if path.is_dir() else []
+
+
+def _nothing_to_read(folder: Path) -> str:
+    """Of a folder without a data file: what lies there instead."""
+    others = sorted(file.name for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
+    return f"no data file ({', '.join(sorted(_SUFFIXES))}), but {', '.join(others[:_MOST_NAMES])}" if others else "no data file"
 
 
 def _data_files(folder: Path) -> list[Path]:

@@ -111,6 +111,8 @@ def _refuse_unknown_header(records: list[Record], path: Path) -> None:
     are_names = all(cell and len(cell) <= _LONGEST_NAME and len(cell.split()) <= 3 for cell in first.values())
     if repeats and are_names and all(first[name] not in values[name] for name in first):
         names = list(first.values())
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise EdgepackError(f"{path.name}:1 names two columns {shown(twice)}", "give each column a name of its own")
         label = first[min(repeats, key=lambda name: len(values[name]))]
         others = [name for name in first if first[name] != label] or list(first)
         text = first[max(others, key=lambda name: sum(len(record.values[name]) for record in later))]

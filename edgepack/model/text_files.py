@@ -1,6 +1,7 @@
 """A file of the user's as text: what is no text, or not in UTF-8, is refused with what it is and how to convert it."""
 
 import codecs
+import re
 import shlex
 from pathlib import Path
 
@@ -20,6 +21,8 @@ _NO_TEXTS = {  # what files that hold no text begin with: what they are, and the
     b"SQLite format 3": ("a database", "write its rows as CSV or jsonl"),
 }
 
+_LONGER_RUNS = 1.5  # bytes beyond ASCII one behind the other, on average: of German 1.0, of Polish 1.9, of Japanese 2.6 and more
+_OF_ICONV = {"EUC-JIS-2004": "EUC-JP", "SHIFT-JIS-2004": "SHIFT_JIS", "SHIFT-JIS": "SHIFT_JIS"}
 _HEAD_BYTES, _BYTES_A_SEPARATOR = 20_000, 200  # of a text in UTF-16 that could be UTF-8: one separator in so many bytes
 
 
@@ -32,22 +35,41 @@ def read_text(path: Path) -> str:
     if path.suffix.lower() != ".txt":
         check_stand_in(raw, path.name)
     if encoding := _wide_encoding(raw):
-        raise EdgepackError(f"{path.name} is UTF-16, not UTF-8", _convert(path, encoding))
+        raise EdgepackError(f"{path.name} is {encoding[:6]}, not UTF-8", _convert(path, encoding))
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        encoding = "CP1252" if any(0x80 <= byte <= 0x9F for byte in raw) else "LATIN1"  # controls in Latin-1: nobody writes them
-        raise EdgepackError(
-            f"{path.name}:{line} is not UTF-8: byte 0x{raw[error.start]:02x}; the file looks like {encoding}", _convert(path, encoding)
-        ) from None
+        problem = f"{path.name}:{line} is not UTF-8: byte 0x{raw[error.start]:02x}"
+        if (encoding := _encoding_of(raw)) is None:
+            raise EdgepackError(problem, "save the file as UTF-8 with the program that wrote it") from None
+        raise EdgepackError(f"{problem}; the file looks like {encoding}", _convert(path, encoding)) from None
+
+
+def _encoding_of(raw: bytes) -> str | None:
+    """As iconv calls it; a guess, by which the user reads the converted file. None: nothing that is likely.
+
+    In Western Europe accents are single letters among plain ones. Elsewhere whole words are beyond ASCII, and there are many encodings.
+    """
+    runs = re.findall(rb"[\x80-\xff]+", raw[:_HEAD_BYTES]) or [b"\xff"]
+    if sum(map(len, runs)) < _LONGER_RUNS * len(runs):
+        return "CP1252" if any(0x80 <= byte <= 0x9F for byte in raw) else "LATIN1"  # controls in Latin-1: nobody writes them
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(raw[:_HEAD_BYTES].rpartition(b"\n")[0] or raw).best()
+    if best is None:
+        return None
+    name = best.encoding.replace("iso8859", "iso_8859").replace("_", "-").upper()
+    return _OF_ICONV.get(name, name)
 
 
 def _wide_encoding(raw: bytes) -> str | None:
-    """UTF-16 where the file begins with its mark, or reads as that: blanks, ends of lines and commas become many more that way.
+    """UTF-32 or UTF-16 where the file begins with its mark, or reads as that: blanks, ends of lines and commas become many more that way.
 
     A Russian text without a mark is valid UTF-8 too, and a Chinese one has few NULs. A single NUL can be an error in a text.
     """
+    if raw.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        return "UTF-32"
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "UTF-16"
     head = raw[:_HEAD_BYTES]

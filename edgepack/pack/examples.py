@@ -13,7 +13,7 @@ Question = tuple[tuple[str, str], ...]  # the inputs' names and texts
 
 _LONGEST, _USUAL = (120, 240), 40  # characters: of a first and a second text at most, and of a first text that reads well
 _BEGINNING = 5  # words of a text that a model goes on from
-_MARKS = frozenset(" ,.?;:-()、。，？！；：（）")  # others mean something in a shell, in JSON or in a string of some language
+_MARKS = frozenset(" ,.?¿;:-()、。，？！；：（）؟।")  # others mean something in a shell, in JSON or in a string of some language
 
 
 def question_of(pack: Path, task_name: str, answers: Mapping[str, Any] | None, labels: int) -> tuple[Question, str]:
@@ -40,9 +40,10 @@ def texts_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
     words = entry.get("words")
     first = " ".join(map(str, words)) if isinstance(words, list) and words else entry.get("text")
     second = entry.get("text_pair")
-    if not isinstance(first, str) or not first.strip() or any(first.split() == nasty.split() for nasty in _VARIANTS):
+    texts = (first, second) if isinstance(second, str) and second else (first,)
+    if not isinstance(first, str) or not first.strip() or any(text.split() == nasty.split() for text in texts for nasty in _VARIANTS):
         return ()
-    return (first, second) if isinstance(second, str) and second else (first,)
+    return texts
 
 
 def _variants() -> Iterator[str]:

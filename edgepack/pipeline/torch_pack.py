@@ -29,7 +29,8 @@ def torch_pack(model: "nn.Module", material: Material, answers: Frozen | None) -
     stated = _described(model, material.task).model_copy(update=facts).as_json()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        write_tokenizer(replace(material), material.max_length, folder)  # a tokenizer of its own: a pack's is set up otherwise
+        reads_types = "token_type_ids" in stated["inputs"]
+        write_tokenizer(replace(material), material.max_length, folder, reads_types)  # a tokenizer of its own: a pack's is set up otherwise
         yield module.Model(folder, stated, module.model.Texts(folder, stated), _TorchSession(model, material.task))
 
 

@@ -16,8 +16,8 @@ from .texts import WORDS, check_text
 def classify(model, text: str, pair: str | None = None) -> Labels:
     """pair: the second text, of a model for pairs; an empty one is none, unless the model is a CrossEncoder."""
     stated = model.manifest.get("answers") or {}
-    encoded = model.texts.text(text, pair, stated.get("reads_empty_pair", False))
-    values = FUNCTIONS[stated.get("function", "softmax")](model.run(encoded)[0])
+    encoded = model.texts.text(text, pair, stated.get("reads_empty_pair", False), may_be_empty=_of_no_tokens(model) is not None)
+    values = FUNCTIONS[stated.get("function", "softmax")](_numbers(model, encoded))
     check_labels(model.labels, len(values))
     scores = tuple(Label(model.labels[index], float(values[index])) for index in np.argsort(-values, kind="stable"))
     names = (scores[0].name,)
@@ -82,14 +82,23 @@ def _whole_words(units, encoded, spans, labels) -> list:
 def embed(model, text: str, prompt: str | None = None) -> Vector:
     """prompt: the name of one of the model's prompts, which stands before the text; None: its default one, "": none."""
     check_text(text, "text")
-    empty = model.manifest.get("empty_output")  # of a table of vectors, which the library answers for; other packs state none
-    encoded = model.texts.text(_prompt(model, prompt) + text, may_be_empty=empty is not None)
+    encoded = model.texts.text(_prompt(model, prompt) + text, may_be_empty=_of_no_tokens(model) is not None)
     _check_prompt(model.manifest.get("answers") or {}, prompt, encoded.ids)
-    values = np.asarray(model.run(encoded)[0] if encoded.ids else empty, dtype=np.float32)
+    values = np.asarray(_numbers(model, encoded), dtype=np.float32)
     sparse = (model.manifest.get("answers") or {}).get("sparse")
     coder = coder_of(model.manifest)
     codes = None if coder is None else coder.codes(values)
     return Vector(values, encoded.cut, _weights(values, model.texts.token) if sparse else None, codes)
+
+
+def _of_no_tokens(model):
+    """Of a table of vectors, which the library answers for; other packs state none, and refuse a text without tokens."""
+    return model.manifest.get("empty_output")
+
+
+def _numbers(model, encoded) -> np.ndarray:
+    """The vector of a text, or the logits of its labels."""
+    return model.run(encoded)[0] if encoded.ids else np.asarray(_of_no_tokens(model), dtype=np.float32)
 
 
 def _weights(values, token_of) -> dict:

@@ -30,7 +30,7 @@ def entities(folder: Path, calls: Calls, strategy: str = "first") -> list[Answer
         {
             "entities": [
                 {
-                    "kind": each.get("entity_group") or each["entity"],
+                    "kind": each["entity_group"] if "entity_group" in each else each["entity"],
                     "text": text[each["start"] : each["end"]],
                     "start": each["start"],
                     "end": each["end"],

@@ -20,6 +20,7 @@ PROMPTED = (("turn on the light",), ("turn on the light", "query"), ("turn on th
 NO_DEFAULT = {"default_prompt_name": None}
 PROMPTS = {"query": "query: ", "passage": "Represent this passage:\n"}
 WITH_DEFAULT = {"prompts": PROMPTS, "default_prompt_name": "query"}
+PROMPTS_FILE = "config_sentence_transformers.json"
 Part = tuple[str, dict[str, object]]
 
 
@@ -150,6 +151,10 @@ def config(**more: object) -> Callable[[Path], None]:
     return lambda folder: changed(folder / "config.json", **more)
 
 
+def beside(file: str, **stated: object) -> Callable[[Path], None]:
+    return lambda folder: write_json(folder / file, stated)
+
+
 def cased(folder: Path) -> None:
     """The tokenizer without a normalizer that lowers."""
     path = folder / "tokenizer.json"
@@ -255,6 +260,9 @@ CONFIGS = [
     plain("weights in shards", in_shards),
     plain("a decoder by its last token", config(architectures=["Qwen3ForCausalLM"]), family="qwen3", recipe={"task": FEATURES}),
     *(plain(f"{family}, saved by the library", saved_by_the_library, family=family) for family in ("qwen3", "gemma3_text")),
+    plain("a default prompt without modules.json", beside(PROMPTS_FILE, prompts=PROMPTS, default_prompt_name="query")),
+    plain("fewer dimensions without modules.json", beside(PROMPTS_FILE, truncate_dim=8)),
+    plain("a length without modules.json", beside("sentence_bert_config.json", max_seq_length=8)),
     plain("made for another head", config(architectures=["BertForMaskedLM"]), recipe={"task": FEATURES}),
 ]
 REFUSED = [

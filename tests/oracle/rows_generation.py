@@ -81,6 +81,12 @@ def stated(folder: Path, family: str = "llama", config: dict | None = None, **ge
     path.write_text(json.dumps(content | generation), encoding="utf-8")
 
 
+def ending(folder: Path, **generation: object) -> None:
+    """generation_config.json states these keys alone; config.json states ends of texts, which count where there is no such file."""
+    stated(folder, config={"eos_token_id": [356, 44, 383, 146, 320]})
+    (folder / "generation_config.json").write_text(json.dumps(generation), encoding="utf-8")
+
+
 def stopping(folder: Path, **generation: object) -> None:
     """With a decoder in the tokenizer, without which transformers matches no stop strings."""
     stated(folder, **generation)
@@ -183,6 +189,9 @@ SITUATIONS = [
     row("the end likelier with length", exponential_decay_length_penalty=[3, 1.6], eos_token_id=[3, 9]),
     row("stop strings", stop_strings=["kitchen", "light", "a"]),
     row("a stop string that is not a list, gpt2", "gpt2", stop_strings="o"),
+    written("ends in config.json beside a file that states none", partial(ending, repetition_penalty=1.1), STARTS),
+    written("other ends in config.json", partial(ending, eos_token_id=[9]), STARTS),
+    _no("exponential_decay_length_penalty", [1, 1.9], "min_new_tokens", min_new_tokens=5),
     row("drawn from one token", do_sample=True, top_k=1, temperature=0.7),
     row("drawn from next to nothing", do_sample=True, top_p=1e-6, repetition_penalty=1.2),
     row("drawn by min-p of one", do_sample=True, min_p=1.0, temperature=1.5),

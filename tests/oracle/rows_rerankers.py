@@ -12,6 +12,7 @@ from situation import Calls, Situation
 QUERIES = (*PAIRS[:2], ("naïve café", "zero\u200bwidth"), ("play some Jazz, please!", "!!! ???"))
 EMPTY = (("turn on the light", ""), ("", ""), ("", "play some Jazz"), ("turn on the light", " "), (" ", " \t"))
 SIGMOID, IDENTITY = "torch.nn.modules.activation.Sigmoid", "torch.nn.modules.linear.Identity"
+OLDER = {"sbert_ce_default_activation_function": IDENTITY}
 
 
 def reranker(folder: Path, labels: int, family: str = "bert", after: Callable[[Path], object] | None = None, **config: object) -> None:
@@ -27,6 +28,18 @@ def saved_by_the_library(folder: Path, **settings: object) -> None:
     from sentence_transformers import CrossEncoder
 
     CrossEncoder(str(folder), device="cpu", local_files_only=True, **settings).save_pretrained(str(folder))
+
+
+def beside_the_config(folder: Path) -> None:
+    stated = {"model_type": "CrossEncoder", "activation_fn": IDENTITY, "__version__": {"sentence_transformers": "5.0.0"}}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(stated), encoding="utf-8")
+
+
+def untyped(folder: Path) -> None:
+    """BERT reads types of tokens, and its tokenizer gives none."""
+    path = folder / "tokenizer_config.json"
+    stated = json.loads(path.read_text(encoding="utf-8")) | {"model_input_names": ["input_ids", "attention_mask"]}
+    path.write_text(json.dumps(stated), encoding="utf-8")
 
 
 def row(
@@ -52,5 +65,8 @@ SITUATIONS = [
     row("as version 6 saves it, cut after few tokens", 1, after=partial(saved_by_the_library, max_length=16)),
     row("empty texts, each a text of the pair", 1, EMPTY, formats=("onnx", "tflite"), **stated(SIGMOID)),
     row("empty texts, RoBERTa", 3, EMPTY, family="roberta", **stated(IDENTITY)),
+    row("a function stated in a file that is not read without modules.json", 1, after=beside_the_config, **stated(SIGMOID)),
+    row("an older key beside an empty newer one", 1, sentence_transformers={"activation_fn": None}, **OLDER),
+    row("no types of tokens given", 1, after=untyped, **stated(IDENTITY)),
     row("an activation of its own", 1, refused="activation_fn.*my_code", **stated("my_code.Scaled")),
 ]

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from rows_basic import TEXTS
 from rows_embeddings import NORMALIZE, PROMPTS, Part, pooling, sentence, write_json
+from rows_static import EMPTY, table
 from sentence_transformers import SentenceTransformer
 from situation import Answer, Calls, Situation
 from sklearn.linear_model import LogisticRegression
@@ -42,10 +43,11 @@ def layer(**settings: object) -> object:
 
 def setfit(
     folder: Path, classes: Sequence[object] = (0, 1, 2), several: bool = False, parts: Sequence[Part] = (pooling("cls"),),
-    stated: dict[str, object] | None = None, convert: bool = True, head: Callable[[], object] | None = None, **more: object,
+    stated: dict[str, object] | None = None, convert: bool = True, head: Callable[[], object] | None = None,
+    body: Callable[..., None] = sentence, **more: object,
 ) -> None:  # fmt: skip
-    """As SetFit's save_pretrained writes it, and then as the lines of the refusal make it."""
-    sentence(folder, parts, **more)
+    """As SetFit's save_pretrained writes it, and then as the lines of the refusal make it. body: writes what is below the head."""
+    body(folder, parts, **more)
     fitted = head() if head else regression(classes, several)
     joblib.dump(fitted, folder / "model_head.pkl")
     joblib.dump(fitted, folder.parent / HEAD)
@@ -79,8 +81,8 @@ def predict(folder: Path, calls: Calls) -> list[Answer]:
     return answers
 
 
-def row(name: str, refused: str | None = None, **more: object) -> Situation:
-    return Situation(f"SetFit: {name}", "text-classification", partial(setfit, **more), TEXTS, predict, refused=refused)
+def row(name: str, calls: Calls = TEXTS, refused: str | None = None, **more: object) -> Situation:
+    return Situation(f"SetFit: {name}", "text-classification", partial(setfit, **more), calls, predict, refused=refused)
 
 
 TWO = {"labels": ["no", "yes"]}
@@ -94,6 +96,8 @@ SITUATIONS = [
     row("its own layer, another temperature, no bias", head=partial(layer, out_features=2, temperature=0.2, bias=False), stated=TWO),
     row("its own layer, several labels at once", head=partial(layer, out_features=3, multitarget=True), stated=NAMES),
     row("several labels at once", several=True, stated=NAMES),
+    row("a table of vectors, and texts without tokens", (*TEXTS, *EMPTY), body=table, parts=[], stated=NAMES),
+    row("a table, scaled to length 1, several labels", (*TEXTS, *EMPTY), body=table, parts=[NORMALIZE], several=True, stated=NAMES),
     row("a pickled head", convert=False, refused=r"model_head\.pkl.*a pickle can run any code"),
     row("a default prompt", prompts={"prompts": PROMPTS, "default_prompt_name": "query"}, refused="default_prompt_name"),
 ]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.model.statements.config_sentence_transformers import FILE
+from edgepack.model.statements.modules_json import FILE as MODULES
 from edgepack.model.statements.statement_file import read_object, refusal
 
 _CLASS = "CrossEncoder"
@@ -15,15 +16,17 @@ _OLD_KEY = "sbert_ce_default_activation_function"
 def read_activation(folder: Path, config: Mapping[str, Any]) -> str | None:
     """`sigmoid` or `none`; None: the folder is no CrossEncoder's. EdgepackError: a function that is not reproduced.
 
-    The library takes the first of config_sentence_transformers.json, config.json's `sentence_transformers` and its older key; where
-    none states a function, one logit goes through the sigmoid, and several stay as they are.
+    The library takes that of config_sentence_transformers.json, a file that it reads beside modules.json alone; else config.json's
+    `sentence_transformers`, and where that does not name a function the older key. Where none states one, one logit goes through the
+    sigmoid, and several stay as they are.
     """
     beside, inside = read_object(folder / FILE), config.get("sentence_transformers")
-    is_one = beside.get("model_type") == _CLASS
+    is_one, has_parts = beside.get("model_type") == _CLASS, (folder / MODULES).is_file()
+    newer = isinstance(inside, dict) and "activation_fn" in inside
     stated = [
-        (FILE, "activation_fn", beside.get("activation_fn") if is_one else None),
-        ("config.json", "sentence_transformers.activation_fn", inside.get("activation_fn") if isinstance(inside, dict) else None),
-        ("config.json", _OLD_KEY, config.get(_OLD_KEY)),
+        (FILE, "activation_fn", beside.get("activation_fn") if is_one and has_parts else None),
+        ("config.json", "sentence_transformers.activation_fn", inside["activation_fn"] if newer else None),
+        ("config.json", _OLD_KEY, None if newer else config.get(_OLD_KEY)),
     ]
     for file, key, value in stated:
         if value is not None:

@@ -54,9 +54,11 @@ def read_generation(folder: Path, config: dict[str, Any], name: str) -> dict[str
         if key in REFUSED and value is not None and value != REFUSED[key][0]:
             raise _refused(f"{name}/{file}", key, value, REFUSED[key][1].format(json.dumps(REFUSED[key][0])))
     unknown = [
-        key for key in content if key not in REPRODUCED and key not in REFUSED and key not in WITHOUT_EFFECT and not key.startswith("_")
+        key
+        for key, value in content.items()
+        if value is not None and key not in REPRODUCED | REFUSED and key not in WITHOUT_EFFECT and not key.startswith("_")
     ]
-    if unknown and content.get(key := next(iter(_of_the_library(unknown)), "")) is not None:
+    for key in _of_the_library(unknown) if unknown else ():
         raise _refused(f"{name}/{file}", key, content[key], "remove the key")
     stated = {key: value for key, value in content.items() if key in REPRODUCED and value is not None and value != REPRODUCED[key]}
     return _checked(stated, f"{name}/{file}")
@@ -94,6 +96,12 @@ def _checked(stated: dict[str, Any], place: str) -> dict[str, Any]:
             raise EdgepackError(f"{place} sets {key} to {json.dumps(value)}, which transformers does not take", _range(low, high))
     if stated.get("temperature") == 0 and stated.get("do_sample"):
         raise EdgepackError(f"{place} sets temperature to 0 with do_sample, which transformers does not take", "set do_sample to false")
+    decay, least = stated.get("exponential_decay_length_penalty"), stated.get("min_new_tokens")
+    begins = decay[0] if isinstance(decay, list) and decay and isinstance(decay[0], int) else None
+    if begins is not None and (stated.get("min_length") or (isinstance(least, int) and least > begins + 1)):
+        why = "where min_new_tokens or min_length forbids the end, transformers itself computes what is no number"
+        fix = "remove one of them, or let the decay begin behind min_new_tokens"
+        raise refusal(place, "exponential_decay_length_penalty", decay, why, fix)
     for key in ("temperature", "repetition_penalty", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff"):
         if isinstance(stated.get(key), int):
             stated = stated | {key: float(stated[key])}

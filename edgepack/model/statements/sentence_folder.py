@@ -15,14 +15,13 @@ from edgepack.model.statements.statement_file import refusal
 def read_sentence_folder(folder: Path) -> SentenceStatement | None:
     """None: the library itself would see a plain transformers folder. EdgepackError names what a pack does not reproduce."""
     setfit = read_setfit(folder)
-    if not (folder / FILE).is_file() and setfit is None:
-        return _without_modules(folder)
-    has_parts = (folder / FILE).is_file()
-    parts = read_modules(folder) if has_parts else (Pooling(modes=("mean",)),)
+    if not (folder / FILE).is_file():  # the library takes the mean then, and reads no other file of its own
+        return None if setfit is None else _classifier(setfit, SentenceStatement(parts=(Pooling(modes=("mean",)),)))
+    parts = read_modules(folder)
     is_sparse = any(isinstance(part, Splade) for part in parts)
     if begins_with_table(folder):
         refuse_sentence_bert_config(transformer_folder(folder))
-    length, lower_case = read_sentence_bert_config(transformer_folder(folder), is_sparse, has_parts and gives_logits(folder))
+    length, lower_case = read_sentence_bert_config(transformer_folder(folder), is_sparse, gives_logits(folder))
     asked = read_sentence_transformers(folder, "dot" if is_sparse else "cosine")
     if asked["default_prompt"] and not parts:
         why = "a prompt before the texts of a CrossEncoder is not reproduced"
@@ -58,10 +57,6 @@ def _classifier(setfit: SetFit, body: SentenceStatement) -> SentenceStatement:
     return body.model_copy(update={"parts": parts, "labels": setfit.labels, "function": setfit.function})
 
 
-def _without_modules(folder: Path) -> SentenceStatement | None:
-    """Without modules.json the library reads the prompts alone; a length in sentence_bert_config.json would be passed over there too."""
-    if not any((folder / name).is_file() for name in (*FILES, PROMPTS_FILE)):
-        return None
-    asked = read_sentence_transformers(folder)
-    _check_dense(asked)
-    return SentenceStatement(**asked)
+def unread_files(folder: Path) -> tuple[str, ...]:
+    """Names of statement files that lie in the folder, and that the library reads beside modules.json alone."""
+    return () if (folder / FILE).is_file() else tuple(name for name in (*FILES, PROMPTS_FILE) if (folder / name).is_file())

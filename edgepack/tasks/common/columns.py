@@ -144,7 +144,10 @@ def guess_text(first: Record, records: list[Record], names: list[str]) -> str:
     if named and not strings:
         return named[0]
     if not strings:
-        raise EdgepackError(f"{first.place}: no column holds text. The columns are {', '.join(names)}", "name it with --text-column")
+        nested = [name for name in names if isinstance(first.values[name], list | tuple | dict)]
+        problem = f"{first.place}: no column holds text. The columns are {', '.join(names)}"
+        fix = f"write the text of {nested[0]!r} as a column of its own: edgepack reads none out of lists and records"
+        raise EdgepackError(problem, fix if nested else "name it with --text-column")
     return max(strings, key=lambda name: sum(len(str(record.values.get(name))) for record in records))
 
 

@@ -1,7 +1,7 @@
 """The record of a task: every fact and every function that depends on which task it is. A task's file fills it in."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,6 +91,9 @@ def _all_of(output: np.ndarray) -> np.ndarray:
 
 def _largest(differences: np.ndarray) -> float:
     return float(differences.max(initial=0.0))
+
+
+_SECOND = {"pair": "text_pair", "context": "context"}  # a call's name for its second text, and the field of a row
 
 
 @dataclass(frozen=True, eq=False, repr=False)  # there is a single record of each task, and others that `fitted` makes of it
@@ -209,6 +212,11 @@ class Task:
     def call_of(self, answers: Mapping[str, Any] | None, labels: int, is_pair: bool) -> tuple[tuple[tuple[str, str], ...], str]:
         """What a README asks a pack, and the field of the answer that it shows. answers: as the pack states them."""
         return self.shown_call(answers, labels, is_pair) if self.shown_call else (self.example, self.answer_field)
+
+    def row_of_call(self, call: Sequence[tuple[str, str]]) -> Row | None:
+        """A README's call as a row: names of a call's inputs, and their texts. None where the task can make none of it."""
+        row = self.row_of_text(call[-1][1])
+        return row if row is None or len(call) == 1 else replace(row, text=call[0][1], **{_SECOND[call[1][0]]: call[1][1]})
 
 
 def check_tokens(features: Sequence[Features], rows: Sequence[Row]) -> None:

@@ -11,8 +11,8 @@ import { write } from "./writing.js";
 export const ANSWERS = {
   "text-classification": async (model, text, pair = null) => {
     const { function: name = "softmax", multi_label: several = false, thresholds, reads_empty_pair: readsEmptyPair = false } = model.manifest?.answers ?? {};
-    const encoded = model.texts.text(text, pair, { readsEmptyPair });
-    const [{ data }] = await model.run(encoded);
+    const encoded = model.texts.text(text, pair, { readsEmptyPair, mayBeEmpty: ofNoTokens(model) !== null });
+    const data = await numbers(model, encoded);
     checkLabels(model.labels, data.length);
     const ranked = [...FUNCTIONS[name](data)].map((score, index) => ({ index, score })).sort((a, b) => b.score - a.score);
     const picked = several ? ranked.filter(({ index, score }) => score >= thresholds[index]) : ranked.slice(0, 1);
@@ -54,16 +54,24 @@ export const ANSWERS = {
 
   "feature-extraction": async (model, text, { prompt = null } = {}) => {
     checkText(text, "text");
-    const empty = model.manifest.empty_output ?? null; // of a table of vectors, which the library answers for; other packs state none
-    const encoded = model.texts.text(promptOf(model.manifest, prompt) + text, null, { mayBeEmpty: empty !== null });
+    const encoded = model.texts.text(promptOf(model.manifest, prompt) + text, null, { mayBeEmpty: ofNoTokens(model) !== null });
     checkPrompt(model.manifest.answers ?? {}, prompt, encoded.ids);
-    const [{ data }] = encoded.ids.length > 0 ? await model.run(encoded) : [{ data: empty }];
-    const values = Float32Array.from(data);
+    const values = Float32Array.from(await numbers(model, encoded));
     const sparse = model.manifest?.answers?.sparse;
     const codes = coderOf(model.manifest)?.code(values);
     return { values, cut: encoded.cut, ...(codes ? { codes } : {}), ...(sparse ? { weights: weightsOf(values, model.texts) } : {}) };
   },
 };
+
+/** Of a table of vectors, which the library answers for; other packs state none (null), and refuse a text without tokens. */
+function ofNoTokens(model) {
+  return model.manifest?.empty_output ?? null;
+}
+
+/** The vector of a text, or the logits of its labels. */
+async function numbers(model, encoded) {
+  return encoded.ids.length > 0 ? (await model.run(encoded))[0].data : Float32Array.from(ofNoTokens(model));
+}
 
 /** The weights of tokens that are not 0, the largest first: a Map, as a token may have any name. */
 function weightsOf(values, texts) {

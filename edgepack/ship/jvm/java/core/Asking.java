@@ -26,8 +26,8 @@ final class Asking {
 
     Labels classify(String text, String pair, Outputs outputs) {
         boolean readsEmpty = manifest.answers != null && manifest.answers.yes("reads_empty_pair", false); // as a CrossEncoder does
-        Encoding encoding = some(tokenizer.encode(text, pair == null || pair.isEmpty() && !readsEmpty ? null : pair));
-        return Tasks.labels(outputs.of(encoding)[0], manifest, encoding.cut);
+        Encoding encoding = tokenizer.encode(text, pair == null || pair.isEmpty() && !readsEmpty ? null : pair);
+        return Tasks.labels(numbers(encoding, outputs), manifest, encoding.cut);
     }
 
     Entities entities(String text, Outputs outputs) {
@@ -58,12 +58,17 @@ final class Asking {
 
     Vector embed(String text, String prompt, Outputs outputs) {
         Encoding encoding = tokenizer.encode(manifest.prompt(prompt) + text, null);
-        boolean isEmpty = encoding.ids.length == 0 && manifest.emptyOutput != null;
         PromptTokens.check(manifest.answers, prompt, encoding.ids);
-        float[] values = isEmpty ? manifest.emptyOutput.clone() : outputs.of(some(encoding))[0];
+        float[] values = numbers(encoding, outputs);
         boolean sparse = manifest.answers != null && manifest.answers.yes("sparse", false);
         byte[] code = codes == null ? null : codes.code(values);
         return new Vector(values, encoding.cut, sparse ? Vector.weights(values, tokenizer) : null, code);
+    }
+
+    /** The vector of a text, or the logits of its labels; of a table of vectors also those of a text without tokens. */
+    private float[] numbers(Encoding encoding, Outputs outputs) {
+        boolean isEmpty = encoding.ids.length == 0 && manifest.emptyOutput != null;
+        return isEmpty ? manifest.emptyOutput.clone() : outputs.of(some(encoding))[0];
     }
 
     static Encoding some(Encoding encoding) {
