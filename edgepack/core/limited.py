@@ -14,9 +14,12 @@ from tempfile import TemporaryFile
 from threading import Timer
 from typing import Any
 
+from edgepack.core.errors import EdgepackError
+
 CPU_S = 5  # of the child for all calls together, so that a busy machine changes no result
 MEMORY_MB = 500  # more than the child has once its libraries are imported
 CHARACTERS = 1_000_000  # of one answer
+_START_S = 600.0  # to import what it computes with: minutes, where much else runs
 _WALL_S = 120.0  # for a machine that cannot limit a process's CPU time, and for one where much else runs
 _BOOT = (
     "import json, sys\n"
@@ -41,6 +44,7 @@ def limited(maker: Callable[[Any], Call], setting: Any, cpu_s: int = CPU_S) -> I
     """`maker(setting)` in a child process, as a function here. Arguments and results are JSON.
 
     maker: a function at the top of a module; what it imports before it returns counts for no limit. Calls raise OverLimit or Failed.
+    EdgepackError: this machine is too busy to start it.
     """
     command = [
         sys.executable,
@@ -55,7 +59,7 @@ def limited(maker: Callable[[Any], Call], setting: Any, cpu_s: int = CPU_S) -> I
     ]
     piped = subprocess.PIPE
     with TemporaryFile() as errors, subprocess.Popen(command, stdin=piped, stdout=piped, stderr=errors, encoding="utf-8") as process:
-        timer = Timer(_WALL_S, process.kill)
+        timer = Timer(_START_S, process.kill)
         timer.start()
         over: OverLimit | None = None
 
@@ -70,8 +74,14 @@ def limited(maker: Callable[[Any], Call], setting: Any, cpu_s: int = CPU_S) -> I
 
         try:
             if _asked(process, setting) != {"result": None}:
+                if process.poll() == -_signal("SIGKILL"):
+                    problem = f"a child process did not start within {_START_S:.0f} s, or this machine ran out of memory"
+                    raise EdgepackError(problem, "try again when less runs on this machine")
                 errors.seek(0)
                 raise RuntimeError(f"{maker.__module__} does not start in a child process: {errors.read()[-2000:]!r}")
+            timer.cancel()
+            timer = Timer(_WALL_S, process.kill)
+            timer.start()
             yield call
         finally:
             timer.cancel()

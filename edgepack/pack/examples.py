@@ -40,10 +40,10 @@ def texts_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
     words = entry.get("words")
     first = " ".join(map(str, words)) if isinstance(words, list) and words else entry.get("text")
     second = entry.get("text_pair")
-    texts = (first, second) if isinstance(second, str) and second else (first,)
-    if not isinstance(first, str) or not first.strip() or any(text.split() == nasty.split() for text in texts for nasty in _VARIANTS):
+    if not isinstance(first, str) or not first.strip():
         return ()
-    return texts
+    texts = (first, second) if isinstance(second, str) and second else (first,)
+    return () if any(text.split() == nasty.split() for text in texts for nasty in _VARIANTS) else texts
 
 
 def _variants() -> Iterator[str]:

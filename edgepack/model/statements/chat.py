@@ -16,6 +16,7 @@ from edgepack.model.statements.statement_file import read_object
 PROVED = 50  # conversations
 MOST_TEXTS = 100  # in quotes: each is rendered in 25 conversations
 _FILES = ("chat_template.jinja", "tokenizer_config.json")
+_SEVERAL = "additional_chat_templates"  # a folder with a file for each name, `default` among them where it counts
 _ROLES = ("system", "user", "assistant")
 _MARKS = ("Qxa7", "Qxb7", "Qxc7")
 _WORDS = (
@@ -75,7 +76,7 @@ def _check_renders(chats: Rendering, place: str) -> None:
 
 
 def _states_one(folder: Path) -> bool:
-    if (folder / _FILES[0]).is_file():
+    if (folder / _FILES[0]).is_file() or any((folder / _SEVERAL).glob("*.jinja")):
         return True
     return bool(read_object(folder / _FILES[1]).get("chat_template"))
 

@@ -38,3 +38,12 @@ class Library:
     long_call: Call | None = (LONG_TEXT,)
     records: Callable[[Any], Sequence[Any]] = lambda answers: (answers,)
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def cut_at(model: Any, longest: int) -> None:
+    """Cuts texts as a pack does. model: a SentenceTransformer. A StaticEmbedding's length cannot be set: its tokenizer cuts."""
+    if model.max_seq_length != float("inf"):
+        model.max_seq_length = min(longest, model.max_seq_length or longest)
+        return
+    tokenizer = model[0].tokenizer
+    tokenizer.enable_truncation(longest, direction=(tokenizer.truncation or {}).get("direction", "right"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepack.tasks.common.library import Call, Figures, Library
+from edgepack.tasks.common.library import Call, Figures, Library, cut_at
 
 
 def _ask(folder: Path, calls: Sequence[Call], answers: Any, longest: int) -> list[Figures]:
@@ -21,7 +21,7 @@ def _ask(folder: Path, calls: Sequence[Call], answers: Any, longest: int) -> lis
     stated = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
     layer = load_file(folder / "model_head.safetensors")
     model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
-    model.max_seq_length = min(longest, model.max_seq_length or longest)
+    cut_at(model, longest)
     unit = bool(stated.get("normalize_embeddings"))
     figures = []
     for text, *_ in calls:

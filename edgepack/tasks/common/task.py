@@ -93,9 +93,6 @@ def _largest(differences: np.ndarray) -> float:
     return float(differences.max(initial=0.0))
 
 
-_SECOND = {"pair": "text_pair", "context": "context"}  # a call's name for its second text, and the field of a row
-
-
 @dataclass(frozen=True, eq=False, repr=False)  # there is a single record of each task, and others that `fitted` makes of it
 class Task:
     """The facts that a plan needs, then what happens to rows, outputs and losses, in the order of a build.
@@ -216,7 +213,10 @@ class Task:
     def row_of_call(self, call: Sequence[tuple[str, str]]) -> Row | None:
         """A README's call as a row: names of a call's inputs, and their texts. None where the task can make none of it."""
         row = self.row_of_text(call[-1][1])
-        return row if row is None or len(call) == 1 else replace(row, text=call[0][1], **{_SECOND[call[1][0]]: call[1][1]})
+        if row is None or len(call) == 1:
+            return row
+        (_, first), (name, second) = call
+        return replace(row, text=first, text_pair=second) if name == "pair" else replace(row, text=first, context=second)
 
 
 def check_tokens(features: Sequence[Features], rows: Sequence[Row]) -> None:
