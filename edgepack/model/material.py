@@ -193,6 +193,7 @@ def gather(recipe: Recipe) -> Material:
     if task.decodes:
         check_end_of_text(source.config)
     source.shape(task.name)
+    source.check_texts(task)
     if task.names_labels and (line := contradiction(source.config, f"{source.folder.name}/config.json")):
         say(line)
     _ = source.config_of_library(recipe.trust_remote_code)

@@ -24,9 +24,11 @@ from edgepack.model.safetensors_file import check_safetensors
 from edgepack.model.statements.adapter_config import FILE as ADAPTER_FILE
 from edgepack.model.statements.adapter_config import WEIGHTS as ADAPTER_WEIGHTS
 from edgepack.model.statements.adapter_config import Adapter, read_adapter
+from edgepack.model.statements.chat import read_chat, states_chat
 from edgepack.model.statements.config_setfit import WEIGHTS as SETFIT_WEIGHTS
 from edgepack.model.statements.cross_encoder import read_activation
 from edgepack.model.statements.model_config import check_model_config
+from edgepack.model.statements.modules_json import FILE as MODULES_FILE
 from edgepack.model.statements.modules_json import begins_with_table, transformer_folder
 from edgepack.model.statements.sentence_folder import read_sentence_folder, unread_files
 from edgepack.model.statements.sentence_record import Pooling, SentenceStatement
@@ -127,6 +129,16 @@ class Source:
         unread = ", ".join(unread_files(self.root))
         return (*lines, f"not read, as sentence-transformers reads it only beside modules.json: {unread}") if unread else tuple(lines)
 
+    def check_texts(self, task: Task) -> None:
+        """EdgepackError: sentence-transformers puts texts through a chat template, which is of folders without modules.json."""
+        asked = task.gives_vectors or self.activation is not None
+        if self.record is None and asked and not (self.root / MODULES_FILE).is_file() and states_chat(self.folder):
+            raise EdgepackError(
+                f"{self.name} has a chat template and no {MODULES_FILE}: sentence-transformers puts every text through the template then, "
+                "which is not reproduced",
+                "remove it (chat_template.jinja, or the key in tokenizer_config.json) where texts are to be read as they are",
+            )
+
     def config_of_library(self, trust_remote_code: bool) -> Any:
         """The config as transformers reads it. EdgepackError: it does not take what the folder states."""
         return self.reader.config_of_library(self.folder, self.config, trust_remote_code)
@@ -159,7 +171,6 @@ class Source:
     def writing(self) -> dict[str, Any]:
         """What the folder states about continuing a text: generation settings and the chat template, where they change something."""
         from edgepack.model.checkpoint import load_tokenizer
-        from edgepack.model.statements.chat import read_chat
         from edgepack.model.statements.generation_config import read_generation
         from edgepack.model.statements.tokenizer_config import check_written_text
 

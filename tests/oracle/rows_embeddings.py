@@ -155,6 +155,16 @@ def beside(file: str, **stated: object) -> Callable[[Path], None]:
     return lambda folder: write_json(folder / file, stated)
 
 
+def chatting(**more: object) -> Callable[[Path], None]:
+    """The library puts texts through the template, where nothing says that they are read as they are."""
+
+    def change(folder: Path) -> None:
+        changed(folder / "config.json", **more)
+        changed(folder / "tokenizer_config.json", chat_template="{% for m in messages %}<{{ m['content'] }}>{% endfor %}")
+
+    return change
+
+
 def cased(folder: Path) -> None:
     """The tokenizer without a normalizer that lowers."""
     path = folder / "tokenizer.json"
@@ -221,6 +231,7 @@ ASKED = [
         bert_config={"max_seq_length": 40, "processor_kwargs": {"model_max_length": 11, "padding_side": "left"}},
         formats=("onnx",),
     ),
+    row("a chat template that texts are not put through", [pooling("mean")], after=chatting(), formats=("onnx",)),
     row("the transformer in a folder below", [pooling("cls")], below="0_Transformer"),
 ]
 LEFT_OUT = [  # the tokens of prompts, of vectors
@@ -263,6 +274,13 @@ CONFIGS = [
     plain("a default prompt without modules.json", beside(PROMPTS_FILE, prompts=PROMPTS, default_prompt_name="query")),
     plain("fewer dimensions without modules.json", beside(PROMPTS_FILE, truncate_dim=8)),
     plain("a length without modules.json", beside("sentence_bert_config.json", max_seq_length=8)),
+    plain(
+        "a decoder with a chat template",
+        chatting(architectures=["Qwen3ForCausalLM"]),
+        family="qwen3",
+        recipe={"task": FEATURES},
+        refused="chat template and no modules.json",
+    ),
     plain("made for another head", config(architectures=["BertForMaskedLM"]), recipe={"task": FEATURES}),
 ]
 REFUSED = [

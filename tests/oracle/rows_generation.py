@@ -95,8 +95,10 @@ def stopping(folder: Path, **generation: object) -> None:
     path.write_text(json.dumps(content | {"decoder": {"type": "WordPiece", "prefix": "##", "cleanup": False}}), encoding="utf-8")
 
 
-def chatting(folder: Path, template: str | list, family: str = "llama", as_file: bool = False, **generation: object) -> None:
-    """A model with a chat template, whose control tokens are tokens of their own."""
+def chatting(
+    folder: Path, template: str | list, family: str = "llama", as_file: bool = False, several: bool = False, **generation: object,
+) -> None:  # fmt: skip
+    """A model with a chat template, whose control tokens are tokens of their own. several: it lies among others in a folder of them."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -108,7 +110,12 @@ def chatting(folder: Path, template: str | list, family: str = "llama", as_file:
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    if as_file:
+    if several:
+        place = folder / "additional_chat_templates"
+        place.mkdir()
+        (place / "default.jinja").write_text(template, encoding="utf-8")
+        (place / "tool_use.jinja").write_text(NUMBERED, encoding="utf-8")
+    elif as_file:
         (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
     else:
         path = folder / "tokenizer_config.json"
@@ -221,6 +228,7 @@ SITUATIONS = [
     chat("ChatML", CHATML),
     chat("ChatML with a system message of its own, in a file", CHATML_WITH_DEFAULT, as_file=True),
     chat("ChatML by name", [{"name": "default", "template": CHATML}, {"name": "tool_use", "template": NUMBERED}]),
+    chat("ChatML in a folder of several", CHATML, several=True),
     chat("Llama 3", LLAMA, repetition_penalty=1.2),
     chat("ends with the model's words", CHATML, BEGUN, android=NO_BEGUN),
     chat("ends with the model's words, which the template trims", LLAMA, BEGUN, android=NO_BEGUN),

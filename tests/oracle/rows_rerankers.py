@@ -7,6 +7,7 @@ from pathlib import Path
 
 import libraries
 from rows_basic import PAIRS, make
+from rows_embeddings import chatting
 from situation import Calls, Situation
 
 QUERIES = (*PAIRS[:2], ("naïve café", "zero\u200bwidth"), ("play some Jazz, please!", "!!! ???"))
@@ -68,5 +69,6 @@ SITUATIONS = [
     row("a function stated in a file that is not read without modules.json", 1, after=beside_the_config, **stated(SIGMOID)),
     row("an older key beside an empty newer one", 1, sentence_transformers={"activation_fn": None}, **OLDER),
     row("no types of tokens given", 1, after=untyped, **stated(IDENTITY)),
+    row("a chat template", 1, after=chatting(), refused="chat template and no modules.json", **stated(SIGMOID)),
     row("an activation of its own", 1, refused="activation_fn.*my_code", **stated("my_code.Scaled")),
 ]

@@ -32,7 +32,7 @@ def read_chat(folder: Path, load: Callable[[], Any]) -> dict[str, Any]:
 
     EdgepackError: a template that cannot be read, that renders no conversation, or that reaches a limit.
     """
-    if not _states_one(folder):
+    if not states_chat(folder):
         return {}
     tokenizer = load()
     template = template_of(tokenizer, folder.name)
@@ -75,7 +75,8 @@ def _check_renders(chats: Rendering, place: str) -> None:
     raise unusable(place, f"renders no conversation: {reason}")
 
 
-def _states_one(folder: Path) -> bool:
+def states_chat(folder: Path) -> bool:
+    """Whether a folder has a chat template."""
     if (folder / _FILES[0]).is_file() or any((folder / _SEVERAL).glob("*.jinja")):
         return True
     return bool(read_object(folder / _FILES[1]).get("chat_template"))

@@ -6,7 +6,7 @@ from typing import Any
 from edgepack.core.errors import EdgepackError
 from edgepack.model.statements.statement_file import check_keys, read_object, refusal, typed
 
-# The library reads the first of these that there is.
+# The library reads the first of these that states something.
 FILES = tuple(f"sentence_{name}_config.json" for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"))
 _HARMLESS = ("unpad_inputs",)  # where the padding goes, not what comes out
 _TOKENIZER = ("tokenizer_args", "processor_kwargs")  # the library takes the first, the older name, where both are there
@@ -39,7 +39,7 @@ def read_sentence_bert_config(folder: Path, is_sparse: bool = False, gives_logit
 
     is_sparse: the logits of the transformer's head for masked words are pooled. gives_logits: the head that is taken where none is stated.
     """
-    file = next((name for name in FILES if (folder / name).is_file()), FILES[0])
+    file = next((name for name in FILES if read_object(folder / name)), FILES[0])
     content = read_object(folder / file)
     check_keys(file, content, _KNOWN)
     for key in _OF_NO_USE:
