@@ -50,11 +50,12 @@ class ChosenRelease(Frozen):
 
 
 class Tool(Frozen):
-    """What builds a module. minimum: the oldest that does; sha256: of its archive, where the build checks it."""
+    """What builds a module. minimum: the oldest that does; gradle: the oldest Gradle that it runs in; sha256: of its archive."""
 
     version: str
     source: str
     minimum: str | None = None
+    gradle: str | None = None
     sha256: str | None = None
 
 

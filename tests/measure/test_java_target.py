@@ -30,6 +30,7 @@ from edgepack.pipeline.measure import measure_pack
 from edgepack.pipeline.phone_runner import with_runner
 from edgepack.ship.jvm.runner import runner_for, runner_sources
 from edgepack.ship.jvm.sources import STUBS
+from edgepack.ship.published import tools
 
 PYTHON = Path(__file__).parent.with_name("java_runtime.py")
 TARGET = Path(__file__).parent.parent.parent / "targets" / "run_onnxruntime.py"
@@ -294,6 +295,8 @@ def test_a_runner_that_is_not_built_or_not_for_this_phone_is_told(phone, runner_
     with missing as error, transport(target).opened(target):
         pass
     assert f"gradle -p {tmp_path / 'cache'}" in error.value.fix and "assembleRelease" in error.value.fix
+    needed = f"JDK {tools()['jdk'].version}, and Gradle 8 from {tools()['agp'].gradle} on"
+    assert needed in error.value.fix and needed in (TESTS.parent / "docs/guides/android.md").read_text().replace("\n", " ")
     other = tmp_path / "other.zip"
     with zipfile.ZipFile(other, "w") as archive:
         archive.writestr("lib/arm64-v8a/libonnxruntime.so", b"")

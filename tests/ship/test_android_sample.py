@@ -60,8 +60,19 @@ def test_the_library_can_be_published_with_sources_and_javadoc_under_its_version
 
 def test_the_readme_says_the_oldest_tools_and_how_to_build(project):
     readme = (project / "README.md").read_text()
-    for wanted in ("plugin 8.9.1, Gradle 8.11.1 and JDK 17", "gradle wrapper && ./gradlew :app:installDebug", "IntentsFolder.open("):
+    tools_named = ("plugin 8.9.1, Gradle 8.11.1 and JDK 17", "with Gradle 8, from 8.13 on")
+    for wanted in (*tools_named, "./gradlew :app:installDebug", "IntentsFolder.open("):
         assert wanted in readme
+    for file in re.findall(r"`([a-z/.]+\.(?:aar|toml|kts))`", readme.partition("To use the library")[0]):
+        assert (project / file).is_file(), file
+    assert (project / "intents" / "intents.aar").is_file() is ("`intents/intents.aar` is the same" in readme)
+
+
+def test_the_wrapper_is_that_of_the_stated_gradle_whichever_gradle_writes_it(project):
+    """`gradle wrapper` writes its own version and keeps the sum of another one, where the build does not say."""
+    build = (project / "build.gradle.kts").read_text()
+    stated = tools()["gradle"]
+    assert f'gradleVersion = "{stated.version}"' in build and f'distributionSha256Sum = "{stated.sha256}"' in build
 
 
 def test_the_apps_examples_are_the_packs_own_texts(project, pack_folder):

@@ -82,6 +82,16 @@ def test_the_program_answers_proves_itself_and_refuses_a_flipped_byte(module, pa
 
 
 @needs_java
+def test_without_the_runtimes_library_the_program_says_so(module):
+    command = ["java", "-cp", str(module / "intents.jar"), "com.example.intents.IntentsMain", str(module / "model")]
+    for argument, stream in (("--self-test", "stdout"), ("turn on the light", "stderr")):
+        done = subprocess.run([*command, argument], capture_output=True, text=True, check=False)
+        said = getattr(done, stream)
+        assert done.returncode == 1 and "onnxruntime's Java library cannot be loaded: the module's README.md names" in said, done
+        assert "\tat " not in done.stderr
+
+
+@needs_java
 def test_a_decoder_writes_what_edgepack_generates(stories_pack, tmp_path):
     out = shipped(stories_pack, tmp_path / "out")
     manifest = read_manifest(stories_pack)
@@ -98,6 +108,8 @@ def test_the_build_files_name_published_releases_alone(module):
     newest = artefact(runtime).newest
     assert named == [[*runtime.split(":"), newest], ["org.jspecify", "jspecify", tools()["jspecify"].version]]
     assert [pom.find(f"m:{name}", space).text for name in ("groupId", "artifactId", "version")] == ["com.example", "intents", "1.0.0"]
+    java = [pom.find(f"m:properties/m:maven.compiler.{name}", space).text for name in ("source", "target", "release")]
+    assert java == ["11", "11", "11"]  # Maven 3.8's own compiler plugin knows no release, and javac 17 nothing as old as its default
     gradle = (module / "build.gradle.kts").read_text()
     assert f'implementation("{runtime}:{newest}")' in gradle and 'mainClass.set("com.example.intents.IntentsMain")' in gradle
     assert not list(module.rglob("*Assets.java")) and "android" not in gradle

@@ -21,6 +21,7 @@ from edgepack.measure.machines.targets import Target
 _MARK = "edgepack-target.json"  # as targets/store.py calls it: what has none is never removed there
 _CLEAN_UP_S = 20.0
 _ABI = re.compile(r"[a-z0-9][a-z0-9_-]{1,30}")
+_JDK, _GRADLE = "17", "8.13"  # of the Android Gradle plugin that the runner's project names: ship/published.toml
 
 
 class Shell(Protocol):
@@ -56,8 +57,9 @@ def _way_to_build(runner: Path) -> str:
     if project is None:
         return f"no file {runner}: give `runner` in targets.toml the path of one, or leave it out"
     return (
-        f"build it once with Android's SDK: gradle -p {shlex.quote(str(project))} assembleRelease, and start again; or name a Python that "
-        "adb's shell can start in targets.toml, as python = ..."
+        f"build it once: gradle -p {shlex.quote(str(project))} assembleRelease, and start again. It needs Android's SDK, "
+        f"which ANDROID_HOME names, JDK {_JDK}, and Gradle 8 from {_GRADLE} on. Or name a Python that adb's shell can start in "
+        "targets.toml, as python = ..."
     )
 
 

@@ -28,7 +28,12 @@ _FILE_LIMIT_SOURCE = "GitHub Pages and repositories take no larger file, docs.gi
 
 
 FORMATS = ("onnx",)
-LIMITS = {task.name: "WordPiece and byte-level BPE tokenizers" for task in all_tasks() if task.finds_places}
+_PLACED = "WordPiece and byte-level BPE tokenizers"  # whose tokens' places in a text places.js finds
+LIMITS = {task.name: _PLACED for task in all_tasks() if task.finds_places} | {
+    task.name: f"{_PLACED}; others with `--words white-space`"
+    for task in all_tasks()
+    if task.answer_record and "words" in task.answer_record.model_fields
+}
 
 
 def tasks() -> tuple[str, ...]:

@@ -4,7 +4,13 @@ package edgepack.module;
 final class ModelOpener {
     private ModelOpener() {}
 
+    /** PackException too where the runtime's classes or its library are missing. */
     static ModelRuntime open(ModuleFiles files, Manifest manifest, int threads) {
-        return LiteRt.open(files, manifest, threads);
+        try {
+            return LiteRt.open(files, manifest, threads);
+        } catch (LinkageError error) {
+            String where = ": the module's README.md names the library that belongs beside it, for this machine's processor (";
+            throw new PackException("LiteRT's Java library cannot be loaded" + where + error + ")", error);
+        }
     }
 }
