@@ -8,6 +8,8 @@ from edgepack.plan.cuts import cut_widths, layers_without_attention, parse_layer
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.steps import Distill, DropAttention, Factorize, ModelStep, PruneFFN, PruneHeads, PruneLayers, PruneWeights, Rounding
+from edgepack.plan.student import is_narrow
+from edgepack.plan.student_size import parse_student
 from edgepack.plan.training_settings import Training, training_for
 from edgepack.tasks import task_named
 
@@ -145,10 +147,17 @@ def _why_student(recipe: Recipe, choice: Choice, considered: list[Choice], shrin
         return "Training wins back what was cut."
     size = f"{choice.student.name()} ({choice.student.params / 1e6:.1f}M parameters)"
     if recipe.student is not None:
-        return f"You asked for {recipe.student}." + _why_shape(size, choice)
+        return f"You asked for {recipe.student}." + _why_shape(size, choice) + _narrow(recipe, choice)
     unchanged = [tried for tried in considered if tried.student.name() == choice.pruned.name()]
     anyway = ", whatever is done without training" if unchanged and not unchanged[-1].is_plain else ""
     return f"{size} is the largest student that meets the budgets. The teacher's shape would need {last_need(unchanged)}{anyway}."
+
+
+def _narrow(recipe: Recipe, choice: Choice) -> str:
+    if parse_student(recipe.student or "same").layers is not None or not is_narrow(choice.student, choice.pruned):
+        return ""
+    wider = "" if recipe.vocabulary else " --vocabulary data cuts the vocabulary, and leaves room for a wider one."
+    return f" A width of {choice.student.hidden} is less than a third of the teacher's, and little can be carried over.{wider}"
 
 
 def _why_shape(size: str, choice: Choice) -> str:

@@ -13,7 +13,9 @@ _NARROWEST = 1 / 3  # and of its hidden width: below, little of what the teacher
 _NARROWED = 0.6  # what any narrowing leaves of a likeness
 _MOST_SIZES = 64  # depths, and widths, that are considered
 _SHORTFALL = 0.05  # a size is met by a student at most this much smaller,
-_DEEPER_SHORTFALL = 0.12  # or, for a share of its teacher, this much where it is deeper then
+_DEEPER_SHORTFALL = 0.12  # or, for a share of its teacher, this much where it is deeper then,
+_WIDEST_SHORTFALL = 0.25  # or this much where no shape comes nearer
+_NARROW_TOO = 1 / 6  # of the teacher's width: only for a share of its teacher that wider shapes do not reach
 
 
 def student_layers(count: int, teacher_layers: int) -> list[int]:
@@ -82,11 +84,11 @@ def shapes_of_size(
     if target >= full.params * 0.975:
         return [teacher]
     candidates = candidate_students(teacher)
-    near = [shape for shape in candidates if target * (1 - _SHORTFALL) <= shape.params <= highest]
-    deepest = max((len(shape.layers) for shape in near), default=0)
-    below = [shape for shape in candidates if target * (1 - _DEEPER_SHORTFALL) <= shape.params < target * (1 - _SHORTFALL)]
-    fitting = near + [shape for shape in below if near and size.percent and len(shape.layers) > deepest]
+    fitting = _within(candidates, target, highest)
+    if size.percent:
+        fitting = _of_share(teacher, fitting, target)
     if not fitting:
+        candidates = candidate_students(teacher, _NARROW_TOO) if size.percent else candidates
         nearest = sorted(candidates, key=lambda shape: abs(shape.params - target))[:3]
         sizes = ", ".join(f"{shape.name()} ({shape.params / 1e6:.1f}M)" for shape in nearest)
         raise EdgepackError(f"no student of {size.text} has a sensible shape", f"the nearest are {sizes}")
@@ -96,6 +98,32 @@ def shapes_of_size(
     if not fast:
         return sorted(fitting, key=lambda shape: latency_ms[shape.name()])
     return sorted(fast, key=lambda shape: (-likeness(shape, teacher), latency_ms[shape.name()]))
+
+
+def _within(shapes: list[ModelShape], target: float, highest: float, shortfall: float = _SHORTFALL) -> list[ModelShape]:
+    return [shape for shape in shapes if target * (1 - shortfall) <= shape.params <= highest]
+
+
+def _of_share(teacher: ModelShape, near: list[ModelShape], target: float) -> list[ModelShape]:
+    """The shapes for a share of the teacher, which is a wish for about so many parameters: somewhat smaller ones, where they are deeper.
+
+    Where nothing is near, the smaller ones, and at last the narrow ones: a vocabulary of 30,000 tokens leaves 10 % of a small teacher to
+    no wide student.
+    """
+    if near:
+        deepest = max(len(shape.layers) for shape in near)
+        below = _within(candidate_students(teacher), target, target * (1 - _SHORTFALL), _DEEPER_SHORTFALL)
+        return near + [shape for shape in below if len(shape.layers) > deepest]
+    for narrowest in (_NARROWEST, _NARROW_TOO):
+        for shortfall in (_DEEPER_SHORTFALL, _WIDEST_SHORTFALL):
+            if fitting := _within(candidate_students(teacher, narrowest), target, target, shortfall):
+                return fitting
+    return []
+
+
+def is_narrow(shape: ModelShape, teacher: ModelShape) -> bool:
+    """Whether a shape is narrower than any that is considered unasked."""
+    return shape.hidden < teacher.hidden * _NARROWEST
 
 
 def likeness(shape: ModelShape, teacher: ModelShape) -> float:
@@ -108,15 +136,15 @@ def likeness(shape: ModelShape, teacher: ModelShape) -> float:
     return fits * len(shape.layers) / len(teacher.layers) * shape.hidden / teacher.hidden
 
 
-def candidate_students(teacher: ModelShape) -> list[ModelShape]:
-    """Every student worth considering, the largest first: at least a third of the layers and of the width."""
+def candidate_students(teacher: ModelShape, narrowest: float = _NARROWEST) -> list[ModelShape]:
+    """Every student worth considering, the largest first: at least a third of the layers, and `narrowest` of the width."""
     depths = _thinned(range(max(1, round(len(teacher.layers) * _SHALLOWEST)), len(teacher.layers) + 1))
     widths = _thinned(range(teacher.head_dim, teacher.hidden + 1, teacher.head_dim))
     shapes = [
         shrink(teacher, depth, width)
         for depth in depths
         for width in widths
-        if width >= teacher.hidden * _NARROWEST and (depth, width) != (len(teacher.layers), teacher.hidden)
+        if width >= teacher.hidden * narrowest and (depth, width) != (len(teacher.layers), teacher.hidden)
     ]
     return sorted(shapes, key=lambda shape: -shape.params)
 

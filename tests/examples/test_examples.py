@@ -87,3 +87,19 @@ def test_the_low_resource_study_writes_its_pages_and_goes_on_where_it_stopped(tm
     assert "hau" in table and "swa" in table and "50% of the weights zero" in page
     assert table.count("was not tried") == 2 and ("held" in table or "did not hold" in table)
     assert run(*command, "--rows", "fp32", folder=tmp_path).startswith("fp32: F1")
+
+
+@pytest.mark.slow
+def test_the_study_of_a_decoder_builds_cuts_asks_with_examples_and_goes_on_where_it_stopped(tmp_path: Path):
+    make_model(tmp_path / "decoder", "gpt2", task="text-generation")
+    (tmp_path / "texts").mkdir()
+    for split, count in (("train", 12), ("dev", 4), ("test", 4)):
+        (tmp_path / "texts" / f"{split}.txt").write_text("\n".join(["call anna now", "turn on the light please"] * count))
+    (tmp_path / "probe.tsv").write_text("".join(f"call anna\t{at % 2}\n" for at in range(20)))
+    command = [ROOT / "examples/decoders/study.py", tmp_path / "decoder", tmp_path / "texts", "--probe", tmp_path / "probe.tsv"]
+    more = ["--asked", "4", "--minutes", "0.02", "--measure", "off", "--work", "study", "--rows", "whole"]
+    shown = run(*command, *more, "half of the layers, not trained", "half of the layers, distilled", folder=tmp_path)
+    assert shown.count("| 0.50 | 0.50 | – |") == 3  # one text with both labels, and 96 positions
+    table = (tmp_path / "study" / "study.md").read_text()
+    assert "**half of the layers, distilled**" in table and table.count(" became ") >= 3
+    assert run(*command, *more, folder=tmp_path).count("| whole |") == 1

@@ -76,6 +76,13 @@ def test_a_students_layers_are_spread_over_its_teachers(count, teacher_layers):
     assert not gaps or max(gaps) - min(gaps) <= 1
 
 
+@pytest.mark.parametrize(("text", "hidden"), [("10%", 64), ("15%", 96), ("24%", 128)])
+def test_a_share_that_no_wide_shape_reaches_is_met_from_below_by_a_narrower_one(text, hidden):
+    student = choose(text)
+    assert student.hidden == hidden
+    assert 0.75 * float(text[:-1]) <= 100 * student.params / MINILM.params <= float(text[:-1])
+
+
 @pytest.mark.parametrize(
     ("text", "says", "fix"),
     [
@@ -84,7 +91,8 @@ def test_a_students_layers_are_spread_over_its_teachers(count, teacher_layers):
         ("3x512", "larger than its teacher", "up to 384"),
         ("3x100", "not a multiple of the head size 32", "96, 128"),
         ("0x384", "has no layer", "1 to 6"),
-        ("2M", "no student of 2M has a sensible shape", "the nearest are"),
+        ("2M", "no student of 2M has a sensible shape", "the nearest are 2x128"),
+        ("7%", "no student of 7% has a sensible shape", "the nearest are 2x64"),
     ],
 )
 def test_an_impossible_student_is_refused_with_what_is_possible(text, says, fix):
