@@ -32,6 +32,7 @@ def cut_vocabulary(model: nn.Module, material: Material, folder: Path) -> dict[s
         "corpus_texts": len(corpus.texts),
         "pieces_before": len(cut.before.get_vocab()),
         "pieces_after": len(cut.order),
+        "pieces_for_unseen_texts": cut.common,
         "corpus_texts_changed": 0,
         **losses(cut, material.task.texts(material.rows("test"))),
     }

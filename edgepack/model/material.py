@@ -89,7 +89,8 @@ class Material:
         spec = json.loads(self.tokenizer.backend_tokenizer.to_str())
         vocab = self.source.config["vocab_size"]
         texts = (*self.corpus.texts, *self.task.prompts(self.answers))
-        cut = cut_to_corpus(spec, texts, _ids_of_config(self.source, self.recipe.trust_remote_code), self.source.name)
+        also = _ids_of_config(self.source, self.recipe.trust_remote_code)
+        cut = cut_to_corpus(spec, texts, also, self.source.name, self.task.texts(self.rows("dev")))
         if len(cut.order) > WORTH_CUTTING * vocab:
             raise EdgepackError(
                 f"the corpus needs {len(cut.order):,} of the vocabulary's {vocab:,} pieces, so a cut would save almost nothing",

@@ -11,10 +11,11 @@ all stays the best of those left:
 
 import hashlib
 import json
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,16 +27,19 @@ from edgepack.tasks.common.task import Text
 
 _BATCH_TEXTS = 1000
 _LONGEST_PIECE = 24  # characters: no word is built of longer ones
+_LOST_TOKENS = 0.03  # of unseen texts, at most: at 18 % SST-2 lost 6.7 points, at 2.8 % 0.7 (benchmarks/RESULTS.md, Vocabulary)
+_NEVER_WRITTEN = re.compile(r"\[unused\d+\]|<unused\d+>|<extra_id_\d+>|<0x[0-9A-F]{2}>")  # places that makers of models keep free
 _SCRIPT_SHARE = 0.01  # of the letters: a script used less is a quotation, and CJK alone would bring in thousands of characters
 
 
 @dataclass(frozen=True)
 class VocabularyCut:
-    """`spec`: the new tokenizer.json. `order`: the old id of every new id."""
+    """`spec`: the new tokenizer.json. `order`: the old id of every new id. `common`: pieces that stay for unseen texts alone."""
 
     old: dict[str, Any]
     spec: dict[str, Any]
     order: list[int]
+    common: int = 0
 
     @cached_property
     def before(self) -> Tokenizer:
@@ -64,12 +68,15 @@ class VocabularyCut:
         ]
 
 
-def cut_to_corpus(spec: dict[str, Any], texts: Sequence[Text], also: Iterable[int] = (), place: str = "tokenizer.json") -> VocabularyCut:
+def cut_to_corpus(
+    spec: dict[str, Any], texts: Sequence[Text], also: Iterable[int] = (), place: str = "tokenizer.json", unseen: Sequence[Text] = ()
+) -> VocabularyCut:
     """The tokenizer `spec` with what `texts` need; `also` are ids that stay whatever happens.
 
     Other pieces that stay: added and special tokens; all byte symbols; single characters that occur in a kept piece, are
     ASCII, punctuation or currency signs, or belong to a script that makes up a hundredth of the corpus's letters; of WordPiece and Unigram
-    what occurs inside a word of the corpus, for unseen words of the same language are built of that.
+    what occurs inside a word of the corpus, for unseen words of the same language are built of that. A small corpus shows few words, so
+    the commonest other pieces stay too, until `unseen` texts keep all but a small share of their tokens.
     """
     kind = kind_of(spec, place)
     vocab, before = vocabulary_of(spec), _plain(spec)
@@ -83,10 +90,12 @@ def cut_to_corpus(spec: dict[str, Any], texts: Sequence[Text], also: Iterable[in
         kept_ids |= _single_characters(spec, vocab, {pieces[index] for index in kept_ids if index in pieces}, texts)
     if kind != "BPE":  # whose every piece brings the merges that build it
         kept_ids |= {vocab[piece] for piece in _inside_words(before, spec, texts, vocab)}
-    cut = _cut(spec, kept_ids, vocab)
+    common = _commonest(before, pieces, kept_ids, None if is_byte_level(spec) else _scripts(texts), unseen)
+    kept_ids |= common
+    cut = replace(_cut(spec, kept_ids, vocab), common=len(common))
     if lost := cut.changed(texts):  # a WordPiece word that ends as unknown took pieces on the way which no text shows
         kept_ids |= {vocab[piece] for index in lost for piece in _pieces_inside(before, spec, texts[index]) if piece in vocab}
-        cut = _cut(spec, kept_ids, vocab)
+        cut = replace(_cut(spec, kept_ids, vocab), common=len(common))
         if lost := cut.changed(texts):
             raise RuntimeError(f"{len(lost)} of {len(texts)} texts changed their pieces, the first: {texts[lost[0]]!r:.80}")
     return cut
@@ -233,6 +242,27 @@ def _inside_words(tokenizer: Tokenizer, spec: dict[str, Any], texts: Sequence[Te
         if prefix:
             inside.update(prefix + piece for piece in _runs(word[1:], longest) if prefix + piece in vocab)
     return inside
+
+
+def _commonest(
+    tokenizer: Tokenizer, pieces: dict[int, str], kept_ids: set[int], scripts: set[str] | None, unseen: Sequence[Text]
+) -> set[int]:
+    """The ids of the commonest pieces, as many as `unseen` texts need to keep nearly all of their tokens.
+
+    A vocabulary lists the commonest first: WordPiece as BERT's was made, BPE by its merges, Unigram by its scores. scripts: of the
+    corpus; None: the symbols of pieces are bytes, which tell nothing of scripts.
+    """
+    counts = Counter(piece for encoding in encode(tokenizer, unseen, special=False) for piece in encoding.ids)
+    lost, most = sum(count for piece, count in counts.items() if piece not in kept_ids), _LOST_TOKENS * counts.total()
+    added: set[int] = set()
+    for index, piece in sorted(pieces.items()):
+        if lost <= most:
+            break
+        foreign = scripts is not None and not {_script(character) for character in piece} <= scripts | {""}
+        if index not in kept_ids and not foreign and not _NEVER_WRITTEN.fullmatch(piece):
+            added.add(index)
+            lost -= counts[index]
+    return added
 
 
 def _unknown(spec: dict[str, Any], tokenizer: Tokenizer, encodings: Sequence[Encoding]) -> int:

@@ -95,7 +95,9 @@ def with_runner_up(case: Case, choice: Choice) -> Choice:
     size = parse_student(recipe.student or "same")
     if size.is_same or size.layers is not None:
         return choice
-    shapes = shapes_of_size(choice.pruned, case.teacher, size, case.profile, case.runtime, choice.precision, recipe.length, case.budget)
+    shapes = shapes_of_size(
+        choice.pruned, case.given or case.teacher, size, case.profile, case.runtime, choice.precision, recipe.length, case.budget
+    )
     others = [shape for shape in shapes if shape.name() != choice.student.name()]
     if not others:
         return choice
@@ -201,7 +203,7 @@ def _refuse_training_that_cannot_be(recipe: Recipe, can_train: bool) -> None:
 def _students(case: Case, pruned: ModelShape, precision: PrecisionName) -> Iterator[ModelShape]:
     recipe, teacher = case.recipe, case.teacher
     size = parse_student(recipe.student) if recipe.student is not None else StudentSize(text="same")
-    yield choose_student(pruned, teacher, size, case.profile, case.runtime, precision, recipe.length, case.budget)
+    yield choose_student(pruned, case.given or teacher, size, case.profile, case.runtime, precision, recipe.length, case.budget)
     if recipe.student is None and recipe.data is not None:
         candidates = [shape for shape in candidate_students(pruned) if _worth_planning(shape, teacher)]
         yield from (shape for shape in candidates if shape.hidden == teacher.hidden)  # full width carries over best

@@ -26,7 +26,11 @@ _NARROW_BITS = 4
 
 @dataclass(frozen=True)
 class Case:
-    """What a choice is made for. pieces: of the vocabulary that a cut would leave; None: nobody has counted, so it is guessed."""
+    """What a choice is made for.
+
+    teacher: with the vocabulary and the outputs that the user asked for. pieces: of the vocabulary that a cut would leave; None: nobody
+    has counted, so it is guessed. given: the teacher as it came, which sizes are shares of; None: it is `teacher`.
+    """
 
     profile: Profile
     recipe: Recipe
@@ -34,6 +38,7 @@ class Case:
     budget: Budget
     runtime: str
     pieces: int | None = None
+    given: ModelShape | None = None
 
     def plain(self, choice: Choice) -> Choice:
         """The choice with the prediction for its student, precision and embeddings, coded only where the user asked for it."""

@@ -49,7 +49,7 @@ def choose_student(
     length: int,
     budget: Budget = NO_BUDGET,
 ) -> ModelShape:
-    """The student that `size` asks for. `teacher` is what it is cut from (heads pruned already), `full` the teacher itself.
+    """The student that `size` asks for. `teacher` is what it is cut from (vocabulary and heads cut already), `full` the model as it came.
 
     Of several shapes the one that keeps most of its teacher, as far as it can be told without training (see `likeness`), within the
     budget of latency; where none is, the fastest. EdgepackError: larger than its teacher, a width that heads do not divide, or no shape
@@ -81,7 +81,7 @@ def shapes_of_size(
         raise EdgepackError(
             f"a student of {size.text} is larger than its teacher ({full.params / 1e6:.1f}M)", "choose a smaller one, or `same`"
         )
-    if target >= full.params * 0.975:
+    if target >= full.params * 0.975 or (target >= teacher.params and size.percent):  # a cut vocabulary is enough
         return [teacher]
     candidates = candidate_students(teacher)
     fitting = _within(candidates, target, highest)

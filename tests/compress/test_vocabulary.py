@@ -184,6 +184,28 @@ def test_unseen_words_of_the_corpus_script_fall_apart_into_characters_and_are_no
     assert lost["unseen_changed_share"] > 0.5 and lost["unseen_tokens_per_text_after"] > lost["unseen_tokens_per_text_before"]
 
 
+@pytest.mark.parametrize("kind", SPECS)
+def test_the_commonest_pieces_stay_until_unseen_texts_keep_nearly_all_of_their_tokens(kind):
+    corpus, unseen = ["turn on the light"], [text for text in lines() if text.isascii()]
+    cut, without = cut_to_corpus(SPECS[kind], corpus, unseen=unseen), cut_to_corpus(SPECS[kind], corpus)
+    tokens = [piece for each in cut.before.encode_batch(unseen, add_special_tokens=False) for piece in each.ids]
+    assert without.common == 0 and sum(piece not in without.new_id for piece in tokens) > 0.03 * len(tokens)
+    assert cut.common > 0 and sum(piece not in cut.new_id for piece in tokens) <= 0.03 * len(tokens)
+    added = sorted(set(cut.order) - set(without.order))
+    assert len(cut.order) < len(cut.before.get_vocab()) and not cut.changed(corpus)
+    assert {piece for piece in tokens if piece < added[-1]} <= set(cut.order)  # none that is commoner than the last was passed over
+
+
+def test_pieces_of_other_scripts_and_places_kept_free_are_no_common_pieces():
+    spec = json.loads(json.dumps(SPECS["wordpiece"]))
+    vocab = spec["model"]["vocab"]
+    words = ["[unused1]", "свет", "light"]
+    spec["model"]["vocab"] = {**{word: len(vocab) + at for at, word in enumerate(words)}, **vocab}
+    cut = cut_to_corpus(spec, ["turn on"], unseen=["the light", "включи свет"] * 3)
+    left_over = cut.after.get_vocab()
+    assert "light" in left_over and "[unused1]" not in left_over and "свет" not in left_over
+
+
 def test_scripts_that_the_corpus_does_not_use_are_dropped_and_what_that_loses_is_measured():
     cut = cut_to_corpus(SPECS["wordpiece"], ["turn on the light"])
     assert cut.before.token_to_id("в") is not None and cut.after.token_to_id("в") is None

@@ -83,6 +83,13 @@ def test_a_share_that_no_wide_shape_reaches_is_met_from_below_by_a_narrower_one(
     assert 0.75 * float(text[:-1]) <= 100 * student.params / MINILM.params <= float(text[:-1])
 
 
+def test_a_share_is_of_the_model_as_it_came_whatever_was_cut_of_its_vocabulary():
+    cut = MINILM.model_copy(update={"vocab": 8000})
+    wide, narrow = choose("25%", cut), choose("25%")
+    assert wide.hidden > narrow.hidden and 0.2 <= wide.params / MINILM.params <= 0.25
+    assert choose("70%", cut) == cut  # the cut alone is enough
+
+
 @pytest.mark.parametrize(
     ("text", "says", "fix"),
     [
