@@ -18,7 +18,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.tasks.common.columns import parts_of, text_columns, text_row, with_similarity
 from edgepack.tasks.common.encoding import type_ids
-from edgepack.tasks.common.library import Figures, Library, cut_at
+from edgepack.tasks.common.library import Figures, Library, cut_at, opened
 from edgepack.tasks.common.metrics import Answers, Metric, mean_of, spearman
 from edgepack.tasks.common.rows import Record, Row
 from edgepack.tasks.common.similarity import COMPARED, PromptTokens, Similarity, unit_length
@@ -227,9 +227,9 @@ def _ask_sentence_transformers(folder: Path, calls: Sequence[tuple[str, ...]], a
     if getattr(answers, "sparse", False):
         return _ask_sparse_encoder(folder, texts, longest)
     fewer = getattr(answers, "dimensions", None)
-    model = SentenceTransformer(str(folder), device="cpu", local_files_only=True, truncate_dim=fewer)
+    model = SentenceTransformer(str(folder), truncate_dim=fewer, **opened())
     cut_at(model, longest)
-    as_stated = SentenceTransformer(str(folder), device="cpu", local_files_only=True).truncate_dim
+    as_stated = SentenceTransformer(str(folder), **opened()).truncate_dim
     one_long = fewer not in (None, as_stated) and any(type(part).__name__ == "Normalize" for part in model)  # a pack's are 1 long again
     return [_by_place(vector) for vector in model.encode(texts, batch_size=1, show_progress_bar=False, normalize_embeddings=one_long)]
 
@@ -237,7 +237,7 @@ def _ask_sentence_transformers(folder: Path, calls: Sequence[tuple[str, ...]], a
 def _ask_sparse_encoder(folder: Path, texts: Sequence[str], longest: int) -> list[Figures]:
     from sentence_transformers import SparseEncoder
 
-    model = SparseEncoder(str(folder), device="cpu", local_files_only=True)
+    model = SparseEncoder(str(folder), **opened())
     model.max_seq_length = min(longest, model.max_seq_length or longest)
     vectors = [model.encode([text], show_progress_bar=False, convert_to_sparse_tensor=False)[0] for text in texts]
     return [_by_place(vector.tolist()) for vector in vectors]

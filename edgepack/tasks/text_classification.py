@@ -19,7 +19,7 @@ from edgepack.tasks.common import numbers_as_answers, several_labels
 from edgepack.tasks.common.calibration import calibrate, log_softmax
 from edgepack.tasks.common.columns import FLAG, parts_of, text_columns, text_row
 from edgepack.tasks.common.encoding import encode_text
-from edgepack.tasks.common.library import LONG_TEXT, Figures, Library
+from edgepack.tasks.common.library import LONG_TEXT, Figures, Library, opened
 from edgepack.tasks.common.losses import IGNORED, divergence, known_mean, logits_of
 from edgepack.tasks.common.metrics import Answers, ClassResult, Metric, by_row, class_result, macro_f1, mean_of
 from edgepack.tasks.common.rows import Record, Row
@@ -298,7 +298,7 @@ def _ask_cross_encoder(folder: Path, calls: Sequence[tuple[str, ...]], answers: 
     """sentence-transformers' CrossEncoder: the score of each label, behind the function that its folder states."""
     from sentence_transformers import CrossEncoder
 
-    model = CrossEncoder(str(folder), device="cpu", local_files_only=True)
+    model = CrossEncoder(str(folder), **opened())
     model.max_seq_length = min(longest, model.max_seq_length or longest)
     names = model.config.id2label
     scores = [np.atleast_1d(model.predict([call], show_progress_bar=False)[0]) for call in calls]

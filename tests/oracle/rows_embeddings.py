@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -136,6 +137,12 @@ def in_bf16(folder: Path) -> None:
     changed(folder / "config.json", dtype="float32")  # the library would compute in bf16 where the config says so
 
 
+def stated_in_bf16(folder: Path) -> None:
+    """The library computes in bf16 then, and a pack in fp32 of the same weights."""
+    in_bf16(folder)
+    changed(folder / "config.json", dtype="bfloat16")
+
+
 def in_shards(folder: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
@@ -231,6 +238,7 @@ ASKED = [
         bert_config={"max_seq_length": 40, "processor_kwargs": {"model_max_length": 11, "padding_side": "left"}},
         formats=("onnx",),
     ),
+    replace(row("computed in bf16, as config.json says", [pooling("cls")], after=stated_in_bf16, formats=("onnx",)), tolerance=0.1),
     row("a chat template that texts are not put through", [pooling("mean")], after=chatting(), formats=("onnx",)),
     row("the transformer in a folder below", [pooling("cls")], below="0_Transformer"),
 ]

@@ -94,6 +94,8 @@ def _checked(stated: dict[str, Any], place: str) -> dict[str, Any]:
         value = stated.get(key)
         if value is not None and not (isinstance(value, int | float) and value >= low and (high is None or value <= high)):
             raise EdgepackError(f"{place} sets {key} to {json.dumps(value)}, which transformers does not take", _range(low, high))
+    if stated.get("repetition_penalty") == 0:
+        raise EdgepackError(f"{place} sets repetition_penalty to 0, which transformers does not take", "give a number above 0")
     if stated.get("temperature") == 0 and stated.get("do_sample"):
         raise EdgepackError(f"{place} sets temperature to 0 with do_sample, which transformers does not take", "set do_sample to false")
     decay, least = stated.get("exponential_decay_length_penalty"), stated.get("min_new_tokens")

@@ -24,6 +24,8 @@ def read_pooling(folder: Path, path: str) -> Pooling:
     file, content = f"{path}/config.json", read_object(folder / path / "config.json")
     check_keys(file, content, _KNOWN)
     modes = _modes(content)
+    if not modes:
+        raise refusal(file, "pooling_mode", [], "no vector is made of the tokens", f"name one of {', '.join(_MODES)}")
     for mode in modes:
         if mode not in _MODES:
             raise refusal(file, "pooling_mode", mode, "edgepack does not know this mode", f"it knows {', '.join(_MODES)}")

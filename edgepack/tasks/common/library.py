@@ -47,3 +47,10 @@ def cut_at(model: Any, longest: int) -> None:
         return
     tokenizer = model[0].tokenizer
     tokenizer.enable_truncation(longest, direction=(tokenizer.truncation or {}).get("direction", "right"))
+
+
+def opened() -> dict[str, Any]:
+    """How each class of sentence-transformers opens a folder here: in fp32, as a pack is made of it, whatever type its config states."""
+    import torch
+
+    return {"device": "cpu", "local_files_only": True, "model_kwargs": {"dtype": torch.float32}}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepack.tasks.common.library import Call, Figures, Library, cut_at
+from edgepack.tasks.common.library import Call, Figures, Library, cut_at, opened
 
 
 def _ask(folder: Path, calls: Sequence[Call], answers: Any, longest: int) -> list[Figures]:
@@ -20,7 +20,7 @@ def _ask(folder: Path, calls: Sequence[Call], answers: Any, longest: int) -> lis
     config = folder / "config_setfit.json"
     stated = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
     layer = load_file(folder / "model_head.safetensors")
-    model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    model = SentenceTransformer(str(folder), **opened())
     cut_at(model, longest)
     unit = bool(stated.get("normalize_embeddings"))
     figures = []
