@@ -10,6 +10,7 @@ from edgepack.core.progress import say
 from edgepack.measure.answers import answer
 from edgepack.measure.emulated import without_times
 from edgepack.measure.golden import answers_on
+from edgepack.measure.machines.machine import check_can
 from edgepack.measure.machines.targets import LOCAL, Target, transport
 from edgepack.measure.measurement import FULL, Effort
 from edgepack.measure.measuring import measure
@@ -83,6 +84,8 @@ def _outcome(
     """The measurement on one target, or what an emulated one tells; its failure is a result too, so that the others go on."""
     try:
         with transport(target).opened(with_runner(target, manifest)) as machine:
+            if ops:
+                check_can(machine, "ops", target.name)
             untimed = without_times(pack, manifest, machine, target.name)
             if untimed:
                 return Outcome(target=target, emulation=untimed)

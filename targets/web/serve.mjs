@@ -33,4 +33,9 @@ const server = createServer(async (request, response) => {
   if (request.method === "HEAD") return response.end();
   return createReadStream(path).pipe(response);
 });
+server.on("error", (error) => {
+  const way = error.code === "EADDRINUSE" ? `something else listens at port ${port}: npm start -- --port=${port + 1}` : error.message;
+  console.error(way);
+  process.exitCode = 1;
+});
 server.listen(port, "127.0.0.1", () => console.log(`http://127.0.0.1:${server.address().port}/`));

@@ -9,9 +9,12 @@ from command_line import edgepack, refused
 
 from edgepack.core.errors import EdgepackError
 from edgepack.measure.machines.machine import Machine
+from edgepack.measure.machines.targets import find_targets
 from edgepack.measure.ops import OpsWish, chosen_ops, profile_ops, wished_providers
 from edgepack.pack.manifest import read_manifest
+from edgepack.pipeline.measure import measure_pack
 from edgepack.plan.profile import Profile, load_profile
+from edgepack.plan.runtime import runtime_facts
 from edgepack.report.judge import judge
 from edgepack.report.junit import junit
 from edgepack.report.write import html, markdown
@@ -92,6 +95,20 @@ def test_providers_are_those_of_the_runtime_or_the_profiles_own():
     assert "nnapi" in error.value.fix
     with pytest.raises(EdgepackError, match="litert has no such provider"):
         wished_providers(("qnn",), "litert", phone)
+
+
+def test_the_docs_name_every_provider():
+    page = (TARGETS.parent / "docs" / "figures.md").read_text(encoding="utf-8").partition("## Where operators ran")[2]
+    named = {name for runtime in ("onnxruntime", "litert") for name in runtime_facts(runtime).providers}
+    assert all(f"`{name}`" in page for name in named)
+
+
+def test_a_target_that_times_no_ops_refuses_the_gate_and_does_not_pass_it(pack_folder, tmp_path):
+    with pytest.raises(EdgepackError, match="lacks an ability: it times single ops") as error:
+        measure_pack(
+            pack_folder, out=tmp_path / "report", ops=OpsWish(providers=("nnapi",), most_fallback=0.05), on=find_targets(["null://"])
+        )
+    assert "leave out --ops" in error.value.fix and not (tmp_path / "report").exists()
 
 
 def test_a_profile_names_accelerators_that_a_runtime_knows():

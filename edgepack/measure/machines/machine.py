@@ -75,6 +75,9 @@ ABILITIES = {  # what one machine can and another cannot; where a machine lacks 
 }
 
 
+_WAYS_OUT = {"ops": "leave out --ops, or "}
+
+
 class Machine(Protocol):
     """place: how a report names it, as in `measured on aarch64 at ssh://pi@board`. can: of ABILITIES.
 
@@ -126,5 +129,5 @@ def check_can(machine: Machine, ability: str, target: str) -> None:
     if ability not in machine.can:
         raise EdgepackError(
             f"{target} cannot do this, because it lacks an ability: {ABILITIES[ability]}",
-            "choose another target: --on local, or --on ssh://user@host",
+            _WAYS_OUT.get(ability, "") + "choose another target: --on local, or --on ssh://user@host",
         )

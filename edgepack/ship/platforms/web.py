@@ -122,8 +122,15 @@ def write(shipment: Shipment, folder: Path) -> Written:
     )
     licences = {_RUNTIME: "MIT", _TOKENIZERS: "Apache-2.0", _BUNDLER: "MIT"}
     fetched = tuple(Carried(what=f"{name} {_VERSIONS[name]}", licence=licence, carried=False) for name, licence in licences.items())
-    context = {"example": _first_call(shipment), "parity": _parity(shipment), "chats": renders_chats(shipment)}
-    return Written(sizes=sizes, licences=fetched, context=context | {"message": first_call(shipment)["message"]})
+    asked = first_call(shipment)
+    context = {
+        "example": _first_call(shipment),
+        "asked": asked["call"],
+        "message": asked["message"],
+        "parity": _parity(shipment),
+        "chats": renders_chats(shipment),
+    }
+    return Written(sizes=sizes, licences=fetched, context=context)
 
 
 def _parity(shipment: Shipment) -> str:
