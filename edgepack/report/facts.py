@@ -25,7 +25,7 @@ def _precision(manifest: Manifest) -> Iterator[str]:
     share += "".join(f"; {count} are in {name}" for name, count in others.items())
     attempts = next((row.attempts for row in reversed(manifest.ladder) if row.attempts), ())
     in_float = Counter(product.why for product in attempts[-1].in_float) if attempts else Counter()
-    share += "".join(f"; {count} stay in float as planned ({why})" for why, count in in_float.items())
+    share += "".join(f"; {count} {'stays' if count == 1 else 'stay'} in float as planned ({why})" for why, count in in_float.items())
     yield f"{share}."
 
 
@@ -34,7 +34,7 @@ def _served(manifest: Manifest) -> Iterator[str]:
     served = manifest.served
     if served is None:
         return
-    score = f"{served.score.metric.replace('_', ' ')} {served.score.value:.4f} on {served.score.rows} rows"
+    score = f"{served.score.metric.replace('_', ' ')} {served.score.value:.4f} on {served.score.rows} rows of the test split"
     if not served.differing:
         yield f"On raw texts, as an app gives them, the pack scores the same as in the test of the build: {score}."
         return

@@ -14,9 +14,10 @@ from edgepack.plan.prediction import Prediction
 from edgepack.plan.profile_files import profile_names
 from edgepack.plan.runtime import runtime_facts
 from edgepack.report.figures import figure, in_digits, measured_here
-from edgepack.report.ladder import score_text
+from edgepack.report.ladder import score_text, spoken
 from edgepack.report.records import Check, Holds, Tile, TileName, Verdict
 from edgepack.tasks import task_named
+from edgepack.tasks.common.scores import Score
 
 TILES: Final[dict[TileName, tuple[str, str]]] = {
     "file_mb": ("File size", "MB"),
@@ -26,6 +27,7 @@ TILES: Final[dict[TileName, tuple[str, str]]] = {
 }
 
 _LEAST_CHANGE = 1.02
+_OF_ANDROID = "nnapi"
 BETTER: Final = {"file_mb": "smaller", "latency_ms": "faster", "ram_mb": "less"}
 WORSE: Final = {"file_mb": "larger", "latency_ms": "slower", "ram_mb": "more"}
 VERDICTS: Final[dict[Verdict, str]] = {"fits": "fits", "over budget": "over budget", "not measured": "not measured on the device"}
@@ -41,6 +43,7 @@ _PLACEHOLDERS: Final = {  # of the next command, and what a user puts there
     "PROFILE": "PROFILE is the file of your device profile",
     "PLATFORM": "PLATFORM is android, deb, jvm, linux, python or web",
     "ssh://user@device": "user@device is how you log in to the device",
+    "adb://": "adb:// is the phone that is plugged in, with USB debugging on",
 }
 HOLDS: Final[dict[Holds, str]] = {
     "yes": "within the limit",
@@ -101,6 +104,12 @@ def limit_in_words(tile: Tile) -> str | None:
     return f"not known; the limit is {stated}" if tile.holds == "unknown" else f"{HOLDS[tile.holds]} of {stated}"
 
 
+def quality_in_words(before: Score, after: Score) -> str:
+    """What a point is, and the score of the teacher and of the pack."""
+    scale = "a point is 1 % of what it was before, and lower is better" if after.lower_is_better else "of 100"
+    return f"{scale}; {spoken(after.metric)} {score_text(before.value)} before, {score_text(after.value)} after"
+
+
 def verdict_sentence(verdict: Verdict, checks: Sequence[Check], device: str) -> str:
     """One sentence in plain words."""
     over = [check for check in checks if check.ok is False]
@@ -141,8 +150,9 @@ def placeholders_in_words(command: str) -> str:
 
 
 def _address(manifest: Manifest) -> str:
-    """Of such a device: a browser's, a phone's, or a board's."""
-    return runtime_facts(manifest.plan.runtime).measured_on or ("adb://" if manifest.profile.min_sdk else "ssh://user@device")
+    """Of such a device: a browser's, a phone's, or a board's. A profile that lists Android's own accelerator is a phone's."""
+    is_phone = manifest.profile.min_sdk is not None or _OF_ANDROID in manifest.profile.accelerators
+    return runtime_facts(manifest.plan.runtime).measured_on or ("adb://" if is_phone else "ssh://user@device")
 
 
 def _teacher(manifest: Manifest) -> Prediction:
@@ -179,7 +189,7 @@ def _what(name: TileName, manifest: Manifest) -> str:
     score, teacher = manifest.ladder[-1].score, manifest.ladder[0].score
     if score is None or teacher is None:
         return "no test data was given: build with --data, and it is measured"
-    return f"of 100; {score.metric.replace('_', ' ')} {score_text(teacher.value)} before, {score_text(score.value)} after"
+    return quality_in_words(teacher, score)
 
 
 def _listed(names: Sequence[str]) -> str:

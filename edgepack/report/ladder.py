@@ -29,6 +29,11 @@ class Weak:
     rows: int
 
 
+def spoken(name: str) -> str:
+    """The name of a metric or of a stage as people write it."""
+    return name.replace("_", " ")
+
+
 def score_text(value: float) -> str:
     """Accuracy and F1 with the digits that a thousand test rows can tell apart; a perplexity with those that matter."""
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
@@ -85,8 +90,8 @@ def factors_chart(ladder: Sequence[StageRecord]) -> Any:
 def _scores(rows: Sequence[tuple[str, Score]]) -> Any:
     if not rows:
         return None
-    title = f"{rows[0][1].metric} by stage with 95 % intervals"
-    return intervals(title, [Interval(stage, score.low, score.value, score.high, score_text(score.value)) for stage, score in rows])
+    title = f"{spoken(rows[0][1].metric)} by stage with 95 % intervals"
+    return intervals(title, [Interval(spoken(stage), score.low, score.value, score.high, score_text(score.value)) for stage, score in rows])
 
 
 def _reliability(ladder: Sequence[StageRecord]) -> Any:

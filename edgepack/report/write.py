@@ -15,7 +15,7 @@ from edgepack.pack.manifest import REPORT_FILES, StageRecord
 from edgepack.report.charts import Bar, Line, bars, lines
 from edgepack.report.figures import in_digits
 from edgepack.report.first_screen import HOLDS, PURPOSES, VERDICTS, change_in_words, limit_in_words, placeholders_in_words, tile_titles
-from edgepack.report.ladder import factors_chart, quality_charts, score_text, weakest
+from edgepack.report.ladder import factors_chart, quality_charts, score_text, spoken, weakest
 from edgepack.report.records import BUDGETS, Report
 
 _MOST_OPS = 12
@@ -69,6 +69,7 @@ def rendered(template: str, **context: Any) -> str:
         "change": change_in_words,
         "limit": limit_in_words,
         "placeholders": placeholders_in_words,
+        "spoken": spoken,
         "budget_name": lambda name: BUDGETS[name][0],
     }
     return templates.rendered("edgepack.report", template, context, filters)
@@ -90,7 +91,7 @@ def _render(template: str, report: Report, **more: Any) -> str:
 
 def _charts(report: Report) -> dict[str, Any]:
     charts: dict[str, Any] = {
-        "size": bars("File size by stage, MB", [Bar(row.stage, (row.file_mb,), f"{row.file_mb:.1f} MB") for row in report.ladder]),
+        "size": bars("File size by stage, MB", [Bar(spoken(row.stage), (row.file_mb,), f"{row.file_mb:.1f} MB") for row in report.ladder]),
     }
     charts |= quality_charts(report.ladder)
     charts["bits"] = _bits_chart(report.ladder)
@@ -148,7 +149,7 @@ def _bits_chart(ladder: tuple[StageRecord, ...]) -> Any:
     shipped = (float(attempts[-1].details["bits"]), attempts[-1].score.value)
     mb = attempts[-1].details.get("coded_mb", attempts[-1].file_mb)
     rows = [Line("score", tuple(points)), Line(f"taken: {mb} MB", (shipped,))]
-    return lines("Score on held-out texts by the bits of a weight, measured", rows, "bits a weight", attempts[-1].score.metric)
+    return lines("Score on held-out texts by the bits of a weight, measured", rows, "bits a weight", spoken(attempts[-1].score.metric))
 
 
 def _start_chart(measured: Measurement) -> Any:

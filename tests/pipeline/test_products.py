@@ -57,7 +57,7 @@ def test_the_first_screen_says_how_much_of_a_pack_is_in_its_precision(pack_folde
     fact, _, *size = facts_of(manifest)
     assert all("was wrong" in each for each in size)  # the graph itself is a good part of so tiny a file
     assert fact.startswith("13 of 14 matrix products are in int8, with ")
-    assert fact.endswith("1 stay in float as planned (fewer than 1,024 weights).")
+    assert fact.endswith("1 stays in float as planned (fewer than 1,024 weights).")
     assert fact in (pack_folder / "report.md").read_text() and fact in (pack_folder / "report.html").read_text()
     far = manifest.model_copy(update={"predictions": manifest.predictions.model_copy(update={"file_mb": 2 * manifest.file_mb})})
     assert "The prediction of the file's size was wrong" in facts_of(far)[-1]

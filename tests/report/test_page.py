@@ -116,6 +116,11 @@ def test_text_in_plots_is_large_enough_and_lies_within_them(opened):
         " return a.right > b.right + 2 || a.left < b.left - 2; }).map((part) => part.textContent)"
     )
     assert outside == []
+    broken = page.evaluate(
+        "[...document.querySelectorAll('.x span, .y span')].filter((tick) => tick.getBoundingClientRect().height > 30)"
+        ".map((tick) => tick.textContent)"
+    )
+    assert broken == [], "a tick's number stands on several lines"
     page.close()
 
 

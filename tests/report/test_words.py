@@ -2,8 +2,11 @@
 
 import pytest
 
-from edgepack.report.first_screen import change_in_words, limit_in_words
+from edgepack.pack.manifest import read_manifest
+from edgepack.plan.profile import load_profile
+from edgepack.report.first_screen import change_in_words, limit_in_words, next_command, placeholders_in_words, quality_in_words
 from edgepack.report.records import Tile
+from edgepack.tasks.common.scores import Score
 
 
 def tile(**more) -> Tile:
@@ -38,3 +41,22 @@ def test_a_limit_is_told_in_words(holds, limit, words):
 )
 def test_a_limit_of_any_figure_keeps_its_unit_and_is_no_power_of_ten(name, limit, words):
     assert limit_in_words(tile(name=name, holds="yes", limit=limit)) == f"within the limit of {words}"
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        ("span_f1", "of 100; span f1 8.0000 before, 9.0000 after"),
+        ("perplexity", "a point is 1 % of what it was before, and lower is better; perplexity 8.0000 before, 9.0000 after"),
+    ],
+)
+def test_a_point_of_quality_is_told_by_its_metric(metric, words):
+    before, after = (Score(metric=metric, value=value, low=value, high=value, rows=9) for value in (8.0, 9.0))
+    assert quality_in_words(before, after) == words
+
+
+@pytest.mark.parametrize(("profile", "address"), [("phone", "adb://"), ("phone-entry", "adb://"), ("raspberry-pi", "ssh://user@device")])
+def test_what_is_next_reaches_such_a_device(pack_folder, profile, address):
+    manifest = read_manifest(pack_folder).model_copy(update={"profile": load_profile(profile)})
+    command = next_command(manifest, "not measured", ())
+    assert command == f"edgepack measure PACK --on {address}" and address in placeholders_in_words(command)
