@@ -54,14 +54,14 @@ class _Replay:
 
     def do(self) -> None:
         """All the calls once more, for real."""
-        for name, arguments in self._calls:
-            getattr(self._inner, name)(*arguments)
+        for name, arguments, named in self._calls:
+            getattr(self._inner, name)(*arguments, **named)
 
     def __getattr__(self, name):
-        def call(*arguments):
+        def call(*arguments, **named):
             if self._at is None:
-                self._calls.append((name, arguments))
-                self._answers.append(getattr(self._inner, name)(*arguments))
+                self._calls.append((name, arguments, named))
+                self._answers.append(getattr(self._inner, name)(*arguments, **named))
                 return self._answers[-1]
             self._at += 1
             return self._answers[self._at - 1]
