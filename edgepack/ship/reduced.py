@@ -3,6 +3,7 @@
 The list is what onnxruntime's own tools make of the .ort file and of the graph as it is shipped; the .ort file proves itself first.
 """
 
+import logging
 import re
 import shutil
 import tempfile
@@ -24,6 +25,7 @@ _LEVELS = {  # that a file for other processors may be saved at
 _LINE = re.compile(r"[A-Za-z0-9_.]+;[0-9]+;[A-Za-z0-9_,:{}\[\]\" ]+")
 _ABOUT = "# Operators and types of this model, for onnxruntime's build: --include_ops_by_config\n"
 _FULL_MB, _REDUCED_MB = 27, 11  # of an arm64 libonnxruntime.so for one transformer, not this one
+_TALKS = "ort_format_model.utils"  # the logger of onnxruntime's tool
 _SOURCE = "published by cantoo-scribe/capacitor-onnx, docs/reduced-onnx.md: not measured here, and of another transformer"
 
 
@@ -81,6 +83,7 @@ def _operators(graphs: Iterable[Path], ort: Path) -> list[str]:
     """Lines of onnxruntime's format: domain;opset;operators with their types. Those of the graphs have no types of their own."""
     from onnxruntime.tools.ort_format_model import create_config_from_models
 
+    logging.getLogger(_TALKS).setLevel(logging.WARNING)  # of a folder that is gone when this returns
     with tempfile.TemporaryDirectory() as name:
         typed = Path(name) / LIST_FILE
         create_config_from_models([ort], typed, True)

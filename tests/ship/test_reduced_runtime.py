@@ -23,9 +23,10 @@ print(sorted((domain or "ai.onnx", op) for domain, opsets in ops.items() for nam
 
 
 @pytest.mark.parametrize("kind", ["pack_folder", "stories_pack"])
-def test_the_list_names_every_operator_and_onnxruntimes_parser_reads_it(request, kind, tmp_path):
+def test_the_list_names_every_operator_and_onnxruntimes_parser_reads_it(request, kind, tmp_path, caplog):
     pack = request.getfixturevalue(kind)
     shipped = ship(pack, "android", tmp_path / "out", package="com.example.intents", reduced_runtime=True)
+    assert not [record for record in caplog.records if record.name.startswith("ort_format_model")]
     place = tmp_path / "out" / FOLDER
     text = (place / LIST_FILE).read_text()
     listed = {operator for line in text.splitlines() if not line.startswith("#") for operator in operators_of(line)}
