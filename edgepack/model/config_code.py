@@ -5,7 +5,7 @@ from typing import Any
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.showing import shown
-from edgepack.plan.architectures import FAMILIES
+from edgepack.plan.architectures import family_of
 
 _OWN_CODE = ("auto_map", "custom_pipelines")
 _IMPLEMENTATIONS = ("attn_implementation", "experts_implementation")  # a name with a slash is a repository of kernels: code
@@ -13,12 +13,16 @@ _OF_TRANSFORMERS = (None, "eager", "sdpa")
 
 
 def check_config(config: Mapping[str, Any], place: str, model: str, trust_remote_code: bool) -> None:
-    """EdgepackError: code that nobody asked for, attention that is not transformers' own, weights that are quantized already."""
+    """EdgepackError: code that nobody asked for, attention that is not transformers' own, weights that are quantized already.
+
+    Also a family that edgepack does not know, where it brings code: to run that would not help.
+    """
     for key, value in _entries(config):
         if key in _OWN_CODE and value and not trust_remote_code:
             fix = "read it, then pass --trust-remote-code"
-            if key == "auto_map" and isinstance(config.get("model_type"), str) and config["model_type"] in FAMILIES:
-                fix += f"; or remove auto_map from config.json: transformers itself knows a {config['model_type']}, and computes it then"
+            if key == "auto_map":
+                family = family_of(config, place)  # one that edgepack does not know is the first to be told
+                fix += f"; or remove auto_map from config.json: transformers itself knows a {family.model_type}, and computes it then"
             raise EdgepackError(f"{model} contains code of its own ({place}, {key})", fix)
         if key.strip("_").removesuffix("_internal") in _IMPLEMENTATIONS and value not in _OF_TRANSFORMERS:
             raise EdgepackError(

@@ -76,6 +76,15 @@ def test_code_beside_a_model_that_transformers_knows_by_itself_has_two_ways_out(
     assert "--trust-remote-code; or remove auto_map from config.json" in refused.value.fix
 
 
+def test_code_of_a_family_that_nobody_knows_is_not_asked_for_as_it_would_not_help(tmp_path):
+    make_model(tmp_path)
+    path = tmp_path / "config.json"
+    stated = {"auto_map": {"AutoModel": "modeling_x.X"}, "model_type": "nomic_bert"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | stated))
+    with pytest.raises(EdgepackError, match="unknown model family in .*'nomic_bert'"):
+        find_model(str(tmp_path))
+
+
 def test_a_tokenizer_without_a_fast_version_is_named_by_its_class(tmp_path):
     make_model(tmp_path / "model")
     (tmp_path / "model" / "tokenizer.json").unlink()
