@@ -1,4 +1,4 @@
-"""A folder for a Linux board: a Python package to ask, on the command line and over HTTP, and a systemd unit that keeps it up."""
+"""A folder for a Linux board or a container: a Python package to ask, on the command line and over HTTP, a systemd unit, a Dockerfile."""
 
 from pathlib import Path
 
