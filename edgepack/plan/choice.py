@@ -19,11 +19,12 @@ from edgepack.plan.profile import PrecisionName, Profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.runtime import Format, runtime_facts
 from edgepack.plan.shape import ModelShape
-from edgepack.plan.student import candidate_students, choose_student, shapes_of_size
+from edgepack.plan.student import candidate_students, choose_student, likeness, shapes_of_size
 from edgepack.plan.student_size import StudentSize, parse_student
 from edgepack.plan.tables import SMALLER
 
 _AUTO_PRUNING = (0.0, 0.25, 0.5)
+_WORTH_FEWER_TOKENS = 1.05  # times the likeness to its teacher, of a student that reads the data's tokens alone
 _DECODER_DEPTH = 0.75  # share of a decoder's layers that a student has where nobody asked for it
 
 
@@ -115,7 +116,7 @@ def _choices(case: Case) -> Iterator[Choice]:
     freely = _AUTO_PRUNING if can_train and has_heads else (0.0,)
     fractions = (recipe.prune_heads,) if recipe.prune_heads is not None else freely
     for fraction in fractions:
-        pruned = cut_shape(teacher, recipe, fraction)
+        pruned = _with_room_for_width(case, cut_shape(teacher, recipe, fraction), precisions[-1])
         for student in _students(case, pruned, precisions[-1]):
             tried: list[Choice] = []
             for precision in precisions:
@@ -200,10 +201,30 @@ def _refuse_training_that_cannot_be(recipe: Recipe, can_train: bool) -> None:
     raise EdgepackError(f"{wish} needs data to learn from", "give --data, a file or folder of texts, with labels where the task has some")
 
 
+def _with_room_for_width(case: Case, pruned: ModelShape, precision: PrecisionName) -> ModelShape:
+    """`pruned`, its vocabulary cut to the data's where a share of the teacher leaves a wider or deeper student so.
+
+    Of a small model most parameters are its table of tokens, and a student is narrow for the sake of tokens that it never reads.
+    """
+    size, cut = parse_student(case.recipe.student or "same"), case.cut_vocabulary_of(pruned)
+    if size.percent is None or cut is None:
+        return pruned
+    try:
+        of_all = likeness(_student_of(case, pruned, size, precision), pruned)
+    except EdgepackError:  # no shape is that small with every token
+        of_all = 0.0
+    return cut if likeness(_student_of(case, cut, size, precision), cut) > _WORTH_FEWER_TOKENS * of_all else pruned
+
+
+def _student_of(case: Case, pruned: ModelShape, size: StudentSize, precision: PrecisionName) -> ModelShape:
+    full = case.given or case.teacher
+    return choose_student(pruned, full, size, case.profile, case.runtime, precision, case.recipe.length, case.budget)
+
+
 def _students(case: Case, pruned: ModelShape, precision: PrecisionName) -> Iterator[ModelShape]:
     recipe, teacher = case.recipe, case.teacher
     size = parse_student(recipe.student) if recipe.student is not None else StudentSize(text="same")
-    yield choose_student(pruned, case.given or teacher, size, case.profile, case.runtime, precision, recipe.length, case.budget)
+    yield _student_of(case, pruned, size, precision)
     if recipe.student is None and recipe.data is not None:
         candidates = [shape for shape in candidate_students(pruned) if _worth_planning(shape, teacher)]
         yield from (shape for shape in candidates if shape.hidden == teacher.hidden)  # full width carries over best

@@ -58,6 +58,7 @@ class Case:
             precision=precision,
             prepack=prepack,
             embedding_bits=bits,
+            cuts_vocabulary=pruned.vocab < self.teacher.vocab,
             prediction=whole,
             broken=(),
         )
@@ -100,14 +101,20 @@ class Case:
 
     def with_cut_vocabulary(self, choice: Choice) -> Choice | None:
         """The choice with the tokens of the train split alone, where nothing speaks against it and the file needs it."""
-        recipe, shape = self.recipe, choice.student
-        is_open = recipe.student is None and recipe.vocabulary is None and recipe.data is not None and recipe.factorize is None
+        if self.recipe.student is not None or not self._only_file_needs(choice):
+            return None
+        cut = self.cut_vocabulary_of(choice.student)
+        return cut and self.plain(choice.model_copy(update={"student": cut, "cuts_vocabulary": True}))
+
+    def cut_vocabulary_of(self, shape: ModelShape) -> ModelShape | None:
+        """The shape with the tokens of the train split alone, where nothing speaks against it and it saves something."""
+        recipe = self.recipe
+        is_open = recipe.vocabulary is None and recipe.data is not None and recipe.factorize is None
         answers_with_tokens = shape.decodes or shape.vocabulary_head  # they could not give an answer that no text of the data has
         pieces = min(shape.vocab, GUESSED_PIECES) if self.pieces is None else self.pieces
-        is_worth_it = pieces <= WORTH_CUTTING * shape.vocab
-        if not is_open or answers_with_tokens or shape.factorized or not is_worth_it or not self._only_file_needs(choice):
+        if not is_open or answers_with_tokens or shape.factorized or pieces > WORTH_CUTTING * shape.vocab:
             return None
-        return self.plain(choice.model_copy(update={"student": shape.model_copy(update={"vocab": pieces}), "cuts_vocabulary": True}))
+        return shape.model_copy(update={"vocab": pieces})
 
     def breaks_file(self, choice: Choice) -> bool:
         return any(budget.name == "file_mb" for budget in choice.broken)

@@ -196,15 +196,20 @@ def _vocabulary_step(case: Case, teacher: ModelShape, choice: Choice, considered
     if not choice.cuts_vocabulary:
         yield CutVocabulary(corpus=recipe.vocabulary or "", why=f"You asked for it. {table} {left}")
         return
+    after = (
+        "The tokens of the train split are kept, what its words are made of, and common ones, until the dev split keeps 97 % of its tokens."
+    )
+    after += f" Other words may take more of them (--vocabulary {WHOLE_VOCABULARY}: no cut)."
+    if recipe.student is not None:
+        why = f"{recipe.student} of the model leave a wider or deeper student so: most of a small model is its table of tokens."
+        yield CutVocabulary(corpus=TRAIN_SPLIT, why=f"{why} {table} {left} {after}")
+        return
     whole = [tried for tried in considered if tried.student.name() == choice.student.name() and not tried.cuts_vocabulary]
     least = min(whole, key=lambda tried: tried.overshoot)
     fewest = precision_facts(choice.precision).coarse.get(file_kind(teacher, case.runtime))
     grid = f", or a grid of fewer than {fewest:g} bits a weight" if fewest and least.coding is None else ""
     why = f"Without it, {choice.student.name()} would need {in_words(least.broken)}{grid}. {table} {left}"
-    why += " The tokens of the train split are kept, what its words are made of, and common ones, until the dev split keeps 97 % of its"
-    why += " tokens. Other words may take more of them"
-    why += f" (--vocabulary {WHOLE_VOCABULARY}: no cut)."
-    yield CutVocabulary(corpus=TRAIN_SPLIT, why=why)
+    yield CutVocabulary(corpus=TRAIN_SPLIT, why=f"{why} {after}")
 
 
 def _steps(profile: Profile, recipe: Recipe, teacher: ModelShape, choice: Choice, considered: list[Choice], runtime: str) -> Iterator[Step]:

@@ -15,7 +15,7 @@ from edgepack.plan.plan import make_plan
 from edgepack.plan.profile import Budget, load_profile, profile_names
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.shape import LayerShape
-from edgepack.plan.steps import Distill, Export, PruneFFN, PruneHeads, PruneWeights, Quantize
+from edgepack.plan.steps import CutVocabulary, Distill, Export, PruneFFN, PruneHeads, PruneWeights, Quantize
 
 PI = load_profile("raspberry-pi")
 
@@ -282,7 +282,7 @@ def test_a_plan_without_epochs_trains_by_need_in_equal_shares():
 
 
 def test_a_plan_for_a_size_names_the_next_shape_of_it():
-    why = next(step.why for step in plan(student="50%").steps if isinstance(step, Distill))
+    why = next(step.why for step in plan(student="11M").steps if isinstance(step, Distill))
     assert "The next one would be" in why and "ms instead of" in why
 
 
@@ -307,3 +307,14 @@ def test_no_decoder_student_is_planned_that_a_builds_data_cannot_teach():
     assert heads.importance == "remainder"
     asked = plan(teacher=SMOL, student="10x576", precision="int8", budget=roomy())
     assert asked.student.name() == "10x576"
+
+
+def test_a_share_cuts_the_tokens_that_the_data_lacks_where_that_leaves_a_wider_student():
+    cut, whole = plan(student="25%"), plan(student="25%", vocabulary="all")
+    assert isinstance(cut.steps[0], CutVocabulary) and isinstance(cut.steps[1], Distill) and not whole.cuts_vocabulary
+    assert cut.student.hidden > whole.student.hidden and cut.student.params <= 0.25 * MINILM.params
+    assert "--vocabulary all: no cut" in cut.steps[0].why and "25% of the model" in cut.steps[0].why
+
+
+def test_a_size_in_parameters_and_a_shape_cut_no_token_unasked():
+    assert not plan(student="13M").cuts_vocabulary and not plan(student="3x384").cuts_vocabulary
