@@ -129,7 +129,7 @@ class Recipe(Stated):
             "Keep only the tokens that certain texts need: `data` means the texts of the train split, and what the dev split shows of "
             "others; a path means those and the texts of that file; `all` keeps every token.",
             PRUNING,
-            unset="all; data where the file's budget needs it",
+            unset="all; data where the file's budget or a share of the teacher needs it",
             searched=Searched(values=(None, TRAIN_SPLIT)),
         ),
     ] = None
