@@ -19,7 +19,8 @@ CHUNK_BYTES = 1 << 17
 _HEADER = struct.Struct("<8sHHIQII32s32s")
 _PART, _CHUNK = struct.Struct("<HQ"), struct.Struct("<I32s")
 _NUMBERS: dict[CodecName, int] = {"deflate": 1, "zstd": 2}
-_HARDLY_SMALLER = 0.9  # of a chunk: codes of single bytes alone do little for it, so repeated strings are looked for
+_HARDLY_SMALLER = 0.9  # of a chunk: codes of single bytes alone do little for it, so repeated strings are looked for,
+_MUCH_SMALLER = 0.35  # as they are where few bytes occur: the scales of a coarse decoder's blocks repeat, and its weights hardly ever
 REST = "rest"  # the name of what lies between two matrices
 
 
@@ -89,7 +90,7 @@ def _encoder(codec: CodecName) -> Callable[[bytes], bytes]:
 def _deflated(chunk: bytes) -> bytes:
     """Huffman codes alone: within 0.04 bits of the entropy of coarse weights. Elsewhere repeated strings too, where that is shorter."""
     coded = _raw_deflate(chunk, zlib.Z_HUFFMAN_ONLY)
-    if len(coded) < _HARDLY_SMALLER * len(chunk):
+    if _MUCH_SMALLER * len(chunk) <= len(coded) < _HARDLY_SMALLER * len(chunk):
         return coded
     return min(coded, _raw_deflate(chunk, zlib.Z_DEFAULT_STRATEGY), key=len)
 

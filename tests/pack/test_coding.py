@@ -60,6 +60,14 @@ def test_what_is_coded_is_decoded_to_the_same_bytes_in_far_fewer(content, tmp_pa
     assert hashlib.sha256(content).hexdigest() == manifest["coded"]["sha256"]
 
 
+@pytest.mark.parametrize("codec", CODECS)
+def test_scales_that_repeat_take_next_to_nothing(tmp_path, codec):
+    scales = np.repeat(np.random.default_rng(0).uniform(0.01, 0.02, 64).astype(np.float32), 2000).tobytes()
+    (tmp_path / "model.onnx.data").write_bytes(scales)
+    code_file(tmp_path / "model.onnx.data", parts_between([], len(scales)), codec, "stream", tmp_path)
+    assert (tmp_path / "weights.coded").stat().st_size < 0.02 * len(scales)
+
+
 def test_parts_are_the_large_matrices_and_what_lies_between_them(content):
     assert parts_between(PLACES, len(content)) == [
         Part("first", 3 * CHUNK_BYTES + 17), Part("rest", 4000), Part("second", CHUNK_BYTES), Part("rest", 4),
