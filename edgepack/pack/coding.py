@@ -19,8 +19,8 @@ CHUNK_BYTES = 1 << 17
 _HEADER = struct.Struct("<8sHHIQII32s32s")
 _PART, _CHUNK = struct.Struct("<HQ"), struct.Struct("<I32s")
 _NUMBERS: dict[CodecName, int] = {"deflate": 1, "zstd": 2}
-_HARDLY_SMALLER = 0.9  # of a chunk: codes of single bytes alone do little for it, so repeated strings are looked for,
-_MUCH_SMALLER = 0.35  # as they are where few bytes occur: the scales of a coarse decoder's blocks repeat, and its weights hardly ever
+_HARDLY_SMALLER = 0.9  # of a chunk: codes of single bytes alone do little for it, so repeated strings are looked for
+_REPEATS = 0.9  # of what codes alone take: a fast look for repeated strings has met some, as in the scales of a coarse decoder's blocks
 REST = "rest"  # the name of what lies between two matrices
 
 
@@ -90,13 +90,14 @@ def _encoder(codec: CodecName) -> Callable[[bytes], bytes]:
 def _deflated(chunk: bytes) -> bytes:
     """Huffman codes alone: within 0.04 bits of the entropy of coarse weights. Elsewhere repeated strings too, where that is shorter."""
     coded = _raw_deflate(chunk, zlib.Z_HUFFMAN_ONLY)
-    if _MUCH_SMALLER * len(chunk) <= len(coded) < _HARDLY_SMALLER * len(chunk):
+    repeats = len(_raw_deflate(chunk, zlib.Z_DEFAULT_STRATEGY, level=1)) < _REPEATS * len(coded)
+    if len(coded) < _HARDLY_SMALLER * len(chunk) and not repeats:
         return coded
     return min(coded, _raw_deflate(chunk, zlib.Z_DEFAULT_STRATEGY), key=len)
 
 
-def _raw_deflate(chunk: bytes, strategy: int) -> bytes:
-    deflater = zlib.compressobj(level=9, wbits=-15, memLevel=9, strategy=strategy)
+def _raw_deflate(chunk: bytes, strategy: int, level: int = 9) -> bytes:
+    deflater = zlib.compressobj(level=level, wbits=-15, memLevel=9, strategy=strategy)
     return deflater.compress(chunk) + deflater.flush()
 
 
