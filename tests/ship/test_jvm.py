@@ -86,8 +86,8 @@ def test_without_the_runtimes_library_the_program_says_so(module):
     command = ["java", "-cp", str(module / "intents.jar"), "com.example.intents.IntentsMain", str(module / "model")]
     for argument, stream in (("--self-test", "stdout"), ("turn on the light", "stderr")):
         done = subprocess.run([*command, argument], capture_output=True, text=True, check=False)
-        said = getattr(done, stream)
-        assert done.returncode == 1 and "onnxruntime's Java library cannot be loaded: the module's README.md names" in said, done
+        printed = getattr(done, stream)
+        assert done.returncode == 1 and "onnxruntime's Java library cannot be loaded: the module's README.md names" in printed, done
         assert "\tat " not in done.stderr
 
 
