@@ -104,7 +104,7 @@ class Case:
         if self.recipe.student is not None or not self._only_file_needs(choice):
             return None
         cut = self.cut_vocabulary_of(choice.student)
-        return cut and self.plain(choice.model_copy(update={"student": cut, "cuts_vocabulary": True}))
+        return None if cut is None else self.plain(choice.model_copy(update={"student": cut, "cuts_vocabulary": True}))
 
     def cut_vocabulary_of(self, shape: ModelShape) -> ModelShape | None:
         """The shape with the tokens of the train split alone, where nothing speaks against it and it saves something."""

@@ -38,10 +38,17 @@ def _served(manifest: Manifest) -> Iterator[str]:
     if not served.differing:
         yield f"On raw texts, as an app gives them, the pack scores the same as in the test of the build: {score}."
         return
+    whole = manifest.ladder[-1].score
+    few = whole is not None and served.score.rows < whole.rows
+    judge = "What they lose beside token ids is added to the loss on all rows." if few else "The score on raw texts judges the budget."
+    way = (
+        "A token is read at a time, with the cache."
+        if manifest.is_decoder
+        else "Words are split or decided, or texts are cut, in another way."
+    )
     yield (
         f"On raw texts, as an app gives them, the pack answers {served.differing} rows differently than on token ids: {score}, "
-        f"while token ids give {served.token_score.value:.4f}. Words are split or decided, or texts are cut, in another way. "
-        "The score on raw texts judges the budget."
+        f"while token ids give {served.token_score.value:.4f}. {way} {judge}"
     )
 
 

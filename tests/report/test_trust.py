@@ -10,12 +10,14 @@ from shapes import MINILM
 from edgepack.core.showing import without_folders
 from edgepack.measure.measurement import QUICK
 from edgepack.measure.measuring import measure
-from edgepack.pack.manifest import read_manifest
+from edgepack.pack.manifest import Served, read_manifest
 from edgepack.plan.command import composed_command
 from edgepack.plan.plan import make_plan
 from edgepack.plan.profile import Budget
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.setting import setting_fields
+from edgepack.report.facts import facts_of
+from edgepack.report.figures import figure
 from edgepack.report.first_screen import HOLDS
 from edgepack.report.formats import compare
 from edgepack.report.judge import judge
@@ -272,3 +274,19 @@ def test_a_student_that_learned_all_it_could_becomes_larger_as_far_as_the_other_
     assert limits and all(getattr(then.predictions, name) <= limit for name, limit in limits.items())
     tight = manifest.plan.model_copy(update={"budget": manifest.plan.budget.model_copy(update={"file_mb": 1.0})})
     assert next_step(manifest.model_copy(update={"plan": tight}), "score_drop", 10.0, 2.0).flags is None
+
+
+@pytest.mark.parametrize("served_rows", [2, 24])
+def test_a_few_raw_texts_add_what_they_lose_beside_token_ids_and_many_judge_the_budget_themselves(pack_folder, served_rows):
+    manifest = read_manifest(pack_folder)
+    score = manifest.ladder[-1].score.model_copy(update={"value": 0.75, "rows": 24})
+    rows = (*manifest.ladder[:-1], manifest.ladder[-1].model_copy(update={"score": score, "score_drop": 5.0}))
+    few = score.model_copy(update={"rows": served_rows})
+    served = Served(
+        score=few.model_copy(update={"value": 0.5}), token_score=few.model_copy(update={"value": 0.52}), score_drop=30.0, differing=1
+    )
+    changed = manifest.model_copy(update={"ladder": rows, "served": served})
+    lost = figure("score_drop", changed, None, {})
+    assert lost.actual == pytest.approx(7.0 if served_rows == 2 else 30.0) and lost.origin == "measured"
+    sentence = next(each for each in facts_of(changed) if "On raw texts" in each)
+    assert ("is added to the loss on all rows" in sentence) == (served_rows == 2)
