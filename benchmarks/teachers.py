@@ -1,16 +1,19 @@
 """Teachers and data of the benchmarks: MiniLM fine-tuned on intents, and three languages' entities in one folder."""
 
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BertConfig,
     BertForSequenceClassification,
+    GPT2Config,
+    GPT2LMHeadModel,
     PreTrainedTokenizerFast,
 )
 
@@ -25,6 +28,7 @@ TRAINING = Training(epochs=3, batch_rows=32, learning_rate=2e-4)
 FROM_SCRATCH = Training(epochs=6, batch_rows=32, learning_rate=1e-3)
 SEED = 7
 MAX_LENGTH = 64
+_POSITIONS = 512  # of a decoder: a prompt with four examples fits
 
 
 def fine_tuned(data: Path, folder: Path) -> Path:
@@ -92,3 +96,34 @@ def joined_languages(data: Path, languages: tuple[str, ...], folder: Path) -> Pa
         parts = [f"# language = {name}\n{(data / name / split).with_suffix('.txt').read_text(encoding='utf-8')}\n" for name in languages]
         (folder / f"{split}.conll").write_text("\n".join(parts), encoding="utf-8")
     return folder
+
+
+def gpt2_from_scratch(texts: list[str], folder: Path, minutes: float) -> Path:
+    """A GPT-2 of 6 layers and a width of 192 with byte-level BPE of 4,000 pieces, trained on the texts for so many minutes."""
+    output = folder / "gpt2"
+    if (output / "config.json").exists():
+        return output
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    end = "<|endoftext|>"
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=4000, special_tokens=[end], initial_alphabet=alphabet))
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=end, eos_token=end, model_max_length=_POSITIONS)
+    ids = torch.tensor([each for text in texts for each in [*fast(text)["input_ids"], fast.eos_token_id]])
+    torch.manual_seed(SEED)
+    sizes = {"n_layer": 6, "n_embd": 192, "n_head": 6, "n_positions": _POSITIONS}
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(fast), bos_token_id=0, eos_token_id=0, **sizes)).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
+    end_time, steps = time.monotonic() + 60 * minutes, 0
+    while time.monotonic() < end_time:
+        starts = torch.randint(len(ids) - 128, (16,))
+        batch = torch.stack([ids[start : start + 128] for start in starts.tolist()])
+        loss = model(input_ids=batch, labels=batch).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        steps += 1
+    print(f"GPT-2: {steps} steps, last loss {float(loss):.2f}", flush=True)
+    fast.save_pretrained(output)
+    model.save_pretrained(output)
+    return output

@@ -114,11 +114,13 @@ def write_pages(folder: Path, results: list[Result]) -> None:
     rows = [[row.name, f"{row.score:.4f}", f"{row.drop:+.2f}", *(shown(row.by_language.get(each), 4) for each in languages),
              f"{row.file_mb:.1f}", shown(row.latency_ms), shown(row.load_ms), shown(row.peak_mb), "–"] for row in results]  # fmt: skip
     table = [" | ".join(head), "|".join("---" for _ in head), *(" | ".join(row) for row in rows)]
-    said = findings(results)
-    (folder / "study.md").write_text("\n".join(f"| {line} |" for line in table) + "\n\n" + "\n".join(f"- {line}" for line in said) + "\n")
+    sentences = findings(results)
+    (folder / "study.md").write_text(
+        "\n".join(f"| {line} |" for line in table) + "\n\n" + "\n".join(f"- {line}" for line in sentences) + "\n"
+    )
     cells = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     names = "".join(f"<th>{html.escape(each)}</th>" for each in head)
-    listed = "".join(f"<li>{html.escape(line)}</li>" for line in said)
+    listed = "".join(f"<li>{html.escape(line)}</li>" for line in sentences)
     style = "body{font:16px system-ui;max-width:70rem;margin:auto;padding:1rem}td,th{padding:.2rem .5rem;text-align:left}"
     style += ".line0{stroke:#0969da}.line1{stroke:#8250df}.line2{stroke:#116329}.line3{stroke:#a40e26}.grid{stroke:#d0d7de}svg{width:100%}"
     page = f"<!doctype html><meta charset='utf-8'><title>A small multilingual tagger, compressed</title><style>{style}</style>"
@@ -137,9 +139,9 @@ def plots(results: list[Result], languages: list[str]) -> list[str]:
     ways = {"before distillation": "{:.0%} of the weights zero", "after distillation": "student of half, then {:.0%} zero"}
     drawn = []
     for title, pattern in ways.items():
-        found = [(share, by_name[name]) for share in SHARES if (name := pattern.format(share)) in by_name]
-        lines_of = [Line(each, tuple((100 * share, row.by_language.get(each, 0.0)) for share, row in found)) for each in languages]
-        if len(found) > 1 and lines_of:
+        built = [(share, by_name[name]) for share in SHARES if (name := pattern.format(share)) in by_name]
+        lines_of = [Line(each, tuple((100 * share, row.by_language.get(each, 0.0)) for share, row in built)) for each in languages]
+        if len(built) > 1 and lines_of:
             drawn.append(str(lines(f"F1 by language, magnitude pruning {title}", lines_of, "percent of the weights that are zero", "F1")))
     return drawn
 
@@ -147,15 +149,15 @@ def plots(results: list[Result], languages: list[str]) -> list[str]:
 def findings(results: list[Result]) -> list[str]:
     """Which of the paper's findings a row here bears out: it lost no more than the paper's models."""
     by_name = {row.name: row for row in results}
-    said = []
+    sentences = []
     for words, name, most in FINDINGS:
         if name in by_name:
             lost = by_name[name].drop
             held = "held" if lost <= most + 0.5 else "did not hold"
-            said.append(f"“{words}” {held}: {name} lost {lost:+.2f} points at {by_name[name].file_mb:.1f} MB.")
+            sentences.append(f"“{words}” {held}: {name} lost {lost:+.2f} points at {by_name[name].file_mb:.1f} MB.")
         else:
-            said.append(f"“{words}” was not tried: the row “{name}” is missing.")
-    return said
+            sentences.append(f"“{words}” was not tried: the row “{name}” is missing.")
+    return sentences
 
 
 if __name__ == "__main__":
