@@ -140,7 +140,8 @@ def test_a_flipped_byte_is_refused(module, chromium, tmp_path, name):
 
 
 @pytest.mark.parametrize("width", [375, 1100])
-def test_the_page_answers_fits_and_proves_itself(module, chromium, width):
+def test_the_page_answers_fits_and_proves_itself(module, chromium, pack_folder, width):
+    golden = [json.loads(line).get("text") for line in (pack_folder / "golden.jsonl").read_text(encoding="utf-8").splitlines()]
     with browsers.served(module) as url:
         context = chromium.new_context(viewport={"width": width, "height": 800})
         page = context.new_page()
@@ -149,6 +150,7 @@ def test_the_page_answers_fits_and_proves_itself(module, chromium, width):
         page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
         page.goto(url)
         page.wait_for_selector("#form:not([hidden])")
+        assert page.get_attribute("#examples button", "title") in golden
         page.fill("#text", "turn on the light in the kitchen")
         page.keyboard.press("Enter")
         page.wait_for_selector("#answer h2")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from edgepack.core.escape import Verbatim, javascript
 from edgepack.core.resources import shipped
 from edgepack.plan.precision import precision_facts
 from edgepack.plan.runtimes.onnxruntime_web import FACTS
+from edgepack.ship.examples import example_texts
 from edgepack.ship.module_files import code_bytes, write_model
 from edgepack.ship.python_code import first_call
 from edgepack.ship.release import with_constants
@@ -99,6 +101,7 @@ def write(shipment: Shipment, folder: Path) -> Written:
         shutil.copyfile(web / name, folder / name)
     dist = folder / "dist"
     shutil.copytree(web / "demo", dist)
+    (dist / "examples.json").write_text(json.dumps(_examples(shipment), ensure_ascii=False) + "\n", encoding="utf-8")
     model = write_model(shipment, dist / "model")
     signer = folder / "src" / "signer.js"
     constants = {
@@ -131,6 +134,16 @@ def write(shipment: Shipment, folder: Path) -> Written:
         "chats": renders_chats(shipment),
     }
     return Written(sizes=sizes, licences=fetched, context=context)
+
+
+def _examples(shipment: Shipment) -> list[list[str]]:
+    """For the page: the pack's own texts, of a model for vectors two to compare; empty where there is only the task's own example."""
+    pairs = example_texts(shipment)
+    if len(pairs) == 1:
+        return []
+    if task_named(shipment.manifest.task).gives_vectors:
+        return [[first, other] for (first, _), (other, _) in pairwise(pairs)]
+    return [list(pair) for pair in pairs]
 
 
 def _parity(shipment: Shipment) -> str:

@@ -10,7 +10,7 @@ const ABOUT = {
   "text-generation": ["How does the text go on?", "The beginning of a text"],
   "feature-extraction": ["How close are two texts in meaning?", "A text"],
 };
-const EXAMPLES = {
+const EXAMPLES = { // where the pack's own texts, in examples.json, are too few
   "text-classification": ["What a wonderful day!", "I waited an hour and nobody came.", "Please turn on the light in the kitchen."],
   "token-classification": ["Ada Lovelace was born in London.", "Rais Samia alikwenda Nairobi, Kenya."],
   "question-answering": [["Who wrote the first program?", "The first program was written by Ada Lovelace in 1843."], ["Where do penguins live?", "Most penguins live in the southern half of the Earth."]],
@@ -32,20 +32,25 @@ try {
     at("bar").value = (100 * progress.loaded) / total;
     at("bytes").textContent = `${mb(progress.loaded)} of ${mb(total)}`;
   } });
-  ready(performance.now() - began);
+  ready(performance.now() - began, await own());
 } catch (error) {
   failed(error);
   show("loading", false);
 }
 
-function ready(loadMs) {
+async function own() {
+  const response = await fetch("examples.json").catch(() => null);
+  return response?.ok ? response.json().catch(() => []) : [];
+}
+
+function ready(loadMs, examples) {
   const [question, label] = ABOUT[model.task];
   document.title = at("title").textContent = question;
   at("text-label").textContent = label;
   if (model.labels.length > 1 && model.task === "text-classification") at("about").prepend(`It tells ${listed(model.labels)} apart. `);
   show("second", SECOND[model.task] !== undefined);
   at("pair-label").textContent = SECOND[model.task] ?? "";
-  for (const example of EXAMPLES[model.task]) {
+  for (const example of examples.length ? examples : EXAMPLES[model.task]) {
     const button = Object.assign(document.createElement("button"), { type: "button", className: "quiet" });
     const [text, pair = ""] = [example].flat();
     button.textContent = text.length > 28 ? `${text.slice(0, 26).trimEnd()}…` : text;
