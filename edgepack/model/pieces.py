@@ -28,6 +28,7 @@ from edgepack.tasks.common.task import Text
 _BATCH_TEXTS = 1000
 _LONGEST_PIECE = 24  # characters: no word is built of longer ones
 _LOST_TOKENS = 0.03  # of unseen texts, at most: at 18 % SST-2 lost 6.7 points, at 2.8 % 0.7 (benchmarks/RESULTS.md, Vocabulary)
+_MOST_KEPT = 0.9  # of all pieces: more for the sake of unseen texts would leave no cut
 _NEVER_WRITTEN = re.compile(r"\[unused\d+\]|<unused\d+>|<extra_id_\d+>|<0x[0-9A-F]{2}>")  # places that makers of models keep free
 _SCRIPT_SHARE = 0.01  # of the letters: a script used less is a quotation, and CJK alone would bring in thousands of characters
 
@@ -247,7 +248,7 @@ def _inside_words(tokenizer: Tokenizer, spec: dict[str, Any], texts: Sequence[Te
 def _commonest(
     tokenizer: Tokenizer, pieces: dict[int, str], kept_ids: set[int], scripts: set[str] | None, unseen: Sequence[Text]
 ) -> set[int]:
-    """The ids of the commonest pieces, as many as `unseen` texts need to keep nearly all of their tokens.
+    """The ids of the commonest pieces, as many as `unseen` texts need to keep nearly all of their tokens, and as a cut leaves room for.
 
     A vocabulary lists the commonest first: WordPiece as BERT's was made, BPE by its merges, Unigram by its scores. scripts: of the
     corpus; None: the symbols of pieces are bytes, which tell nothing of scripts.
@@ -256,7 +257,7 @@ def _commonest(
     lost, most = sum(count for piece, count in counts.items() if piece not in kept_ids), _LOST_TOKENS * counts.total()
     added: set[int] = set()
     for index, piece in sorted(pieces.items()):
-        if lost <= most:
+        if lost <= most or len(kept_ids) + len(added) >= _MOST_KEPT * len(pieces):
             break
         foreign = scripts is not None and not {_script(character) for character in piece} <= scripts | {""}
         if index not in kept_ids and not foreign and not _NEVER_WRITTEN.fullmatch(piece):

@@ -13,7 +13,7 @@ _NARROWEST = 1 / 3  # and of its hidden width: below, little of what the teacher
 _NARROWED = 0.6  # what any narrowing leaves of a likeness
 _MOST_SIZES = 64  # depths, and widths, that are considered
 _SHORTFALL = 0.05  # a size is met by a student at most this much smaller,
-_DEEPER_SHORTFALL = 0.12  # or, for a share of its teacher, this much where it is deeper then,
+_LIKER_SHORTFALL = 0.12  # or, for a share of its teacher, this much where it is more like its teacher then,
 _WIDEST_SHORTFALL = 0.25  # or this much where no shape comes nearer
 _NARROW_TOO = 1 / 6  # of the teacher's width: only for a share of its teacher that wider shapes do not reach
 
@@ -105,17 +105,18 @@ def _within(shapes: list[ModelShape], target: float, highest: float, shortfall: 
 
 
 def _of_share(teacher: ModelShape, near: list[ModelShape], target: float) -> list[ModelShape]:
-    """The shapes for a share of the teacher, which is a wish for about so many parameters: somewhat smaller ones, where they are deeper.
+    """The shapes for a share of the teacher, which is a wish for about so many parameters: somewhat smaller ones too, where they are more
+    like their teacher.
 
     Where nothing is near, the smaller ones, and at last the narrow ones: a vocabulary of 30,000 tokens leaves 10 % of a small teacher to
     no wide student.
     """
     if near:
-        deepest = max(len(shape.layers) for shape in near)
-        below = _within(candidate_students(teacher), target, target * (1 - _SHORTFALL), _DEEPER_SHORTFALL)
-        return near + [shape for shape in below if len(shape.layers) > deepest]
+        likest = max(likeness(shape, teacher) for shape in near)
+        below = _within(candidate_students(teacher), target, target * (1 - _SHORTFALL), _LIKER_SHORTFALL)
+        return near + [shape for shape in below if likeness(shape, teacher) > likest]
     for narrowest in (_NARROWEST, _NARROW_TOO):
-        for shortfall in (_DEEPER_SHORTFALL, _WIDEST_SHORTFALL):
+        for shortfall in (_LIKER_SHORTFALL, _WIDEST_SHORTFALL):
             if fitting := _within(candidate_students(teacher, narrowest), target, target, shortfall):
                 return fitting
     return []
