@@ -105,12 +105,7 @@ def test_a_special_token_without_a_row_is_said_and_not_refused(tmp_path):
 
 
 def test_a_setfit_head_on_a_table_scores_as_the_regression(tmp_path):
-    def body(folder, parts, **_):
-        table(folder, parts)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rows_setfit, "sentence", body)
-        rows_setfit.setfit(tmp_path / "model", parts=[], stated={"labels": ["no", "maybe", "yes"]})
+    rows_setfit.setfit(tmp_path / "model", parts=[], stated={"labels": ["no", "maybe", "yes"]}, body=table)
     source = find_model(str(tmp_path / "model"))
     task = task_named(source.task())
     assert task.name == "text-classification" and not source.shape(task.name).cut_by_dimensions
