@@ -201,7 +201,7 @@ def _vocabulary_step(case: Case, teacher: ModelShape, choice: Choice, considered
     )
     after += f" Other words may take more of them (--vocabulary {WHOLE_VOCABULARY}: no cut)."
     if recipe.student is not None:
-        why = f"{recipe.student} of the model leave a wider or deeper student so: most of a small model is its table of tokens."
+        why = f"You asked for {recipe.student}. With fewer tokens a student of that size is wider or deeper."
         yield CutVocabulary(corpus=TRAIN_SPLIT, why=f"{why} {table} {left} {after}")
         return
     whole = [tried for tried in considered if tried.student.name() == choice.student.name() and not tried.cuts_vocabulary]
