@@ -209,11 +209,16 @@ def _with_room_for_width(case: Case, pruned: ModelShape, precision: PrecisionNam
     size, cut = parse_student(case.recipe.student or "same"), case.cut_vocabulary_of(pruned)
     if size.percent is None or cut is None:
         return pruned
+    of_all, of_few = (_likeness_at(case, shape, size, precision) for shape in (pruned, cut))
+    return cut if of_few > _WORTH_FEWER_TOKENS * of_all else pruned
+
+
+def _likeness_at(case: Case, shape: ModelShape, size: StudentSize, precision: PrecisionName) -> float:
+    """Of the student that the size leaves of `shape`; 0 where it leaves none."""
     try:
-        of_all = likeness(_student_of(case, pruned, size, precision), pruned)
-    except EdgepackError:  # no shape is that small with every token
-        of_all = 0.0
-    return cut if likeness(_student_of(case, cut, size, precision), cut) > _WORTH_FEWER_TOKENS * of_all else pruned
+        return likeness(_student_of(case, shape, size, precision), shape)
+    except EdgepackError:
+        return 0.0
 
 
 def _student_of(case: Case, pruned: ModelShape, size: StudentSize, precision: PrecisionName) -> ModelShape:
