@@ -82,6 +82,14 @@ def test_the_apps_examples_are_the_packs_own_texts(project, pack_folder):
     assert len(shown) == 5 and all(first in golden and second == "" for first, second in shown)
 
 
+def test_a_classifier_of_pairs_gets_a_field_for_the_second_text(project):
+    single = (project / "app/src/main/kotlin/com/example/intents/sample/MainActivity.kt").read_text()
+    assert "second.text" not in single and "open.classified(text.text.toString())" in single
+    _, kotlin = sample_of("text-classification", project.parent)
+    pairs = next(path for path in kotlin if path.name.startswith("MainActivity")).read_text()
+    assert "second = field(" in pairs and "open.classified(text.text.toString(), second.text.toString())" in pairs
+
+
 @needs_java
 def test_public_calls_say_what_may_be_null(tmp_path):
     sources = {path.name: path.read_text() for path in write_sources(tmp_path, "com.example.intents", "intents", "onnx")}
@@ -97,7 +105,7 @@ def sample_of(task: str, place: Path) -> tuple[list[Path], list[Path]]:
     method = task_named(task).java_method
     package = f"com.example.{method}"
     java = write_sources(place / "java", package, method, "onnx")
-    two = task == "question-answering"
+    two = task in ("question-answering", "text-classification")  # of pairs
     names = {
         "package": package, "prefix": method.capitalize(), "method": method, "name": method, "two_texts": two, "tools": tools(),
         "first_label": "One", "second_label": "Two" if two else "", "examples": [("a $text \"q\" \\ é", "b")],

@@ -18,18 +18,20 @@ _FILES = {  # where each template's text stands in the project
     "app.build.gradle.kts": "app/build.gradle.kts",
     "AndroidManifest.xml": "app/src/main/AndroidManifest.xml",
 }
+SECOND_TEXT = "The second text"
 _SOURCES = ("Examples.kt", "MainActivity.kt")
 
 
 def write_sample(shipment: Shipment, folder: Path, context: Mapping[str, object]) -> None:
     """The project's own files; the module itself lies beside them in a folder of its name."""
     first, second = task_named(shipment.manifest.task).text_labels
+    examples = example_texts(shipment)
     names = context | {
         "tools": tools(),
-        "examples": example_texts(shipment),
-        "two_texts": bool(second),
+        "examples": examples,
+        "two_texts": bool(second) or any(pair for _, pair in examples),  # a classifier may read pairs of texts
         "first_label": first,
-        "second_label": second,
+        "second_label": second or SECOND_TEXT,
     }
     code = Path("app", "src", "main", "kotlin", *shipment.package.split("."), "sample")
     for template, place in (*_FILES.items(), *((name, str(code / name)) for name in _SOURCES)):

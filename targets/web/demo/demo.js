@@ -48,8 +48,9 @@ function ready(loadMs, examples) {
   document.title = at("title").textContent = question;
   at("text-label").textContent = label;
   if (model.labels.length > 1 && model.task === "text-classification") at("about").prepend(`It tells ${listed(model.labels)} apart. `);
-  show("second", SECOND[model.task] !== undefined);
-  at("pair-label").textContent = SECOND[model.task] ?? "";
+  const second = SECOND[model.task] ?? (examples.some(([, pair]) => pair) ? "The second text" : ""); // a classifier may read pairs
+  show("second", second !== "");
+  at("pair-label").textContent = second;
   for (const example of examples.length ? examples : EXAMPLES[model.task]) {
     const button = Object.assign(document.createElement("button"), { type: "button", className: "quiet" });
     const [text, pair = ""] = [example].flat();
@@ -81,7 +82,7 @@ async function ask() {
   const text = at("text").value;
   const began = performance.now();
   try {
-    const answer = await (ASKED[model.task] ?? ((given) => model.ask(given)))(text, at("pair").value);
+    const answer = await (ASKED[model.task] ?? plainly)(text, at("pair").value);
     const spent = performance.now() - began;
     const note = `${answer.cut ? `Only the first ${model.maxLength} tokens were read. ` : ""}Answered in ${spent < 10 ? spent.toFixed(1) : spent.toFixed(0)} ms.`;
     at("answer").replaceChildren(...VIEWS[model.task](answer, text), element("p", "note", note));
@@ -91,6 +92,8 @@ async function ask() {
     failed(error);
   }
 }
+
+const plainly = (text, pair) => (at("second").hidden ? model.ask(text) : model.ask(text, pair));
 
 async function similarity(text, pair) {
   const [a, b] = await Promise.all([model.ask(text), model.ask(pair)]);
