@@ -296,7 +296,7 @@ def test_a_runner_that_is_not_built_or_not_for_this_phone_is_told(phone, runner_
         pass
     assert f"gradle -p {tmp_path / 'cache'}" in error.value.fix and "assembleRelease" in error.value.fix
     needed = f"JDK {tools()['jdk'].version}, and Gradle 8 from {tools()['agp'].gradle} on"
-    assert needed in error.value.fix and needed in (TESTS.parent / "docs/guides/android.md").read_text().replace("\n", " ")
+    assert needed in error.value.fix and needed in (TARGET.parent.parent / "docs/guides/android.md").read_text().replace("\n", " ")
     other = tmp_path / "other.zip"
     with zipfile.ZipFile(other, "w") as archive:
         archive.writestr("lib/arm64-v8a/libonnxruntime.so", b"")
