@@ -18,7 +18,7 @@ _FILES = {  # where each template's text stands in the project
     "app.build.gradle.kts": "app/build.gradle.kts",
     "AndroidManifest.xml": "app/src/main/AndroidManifest.xml",
 }
-SECOND_TEXT = "The second text"
+_SECOND_TEXT = "The second text"
 _SOURCES = ("Examples.kt", "MainActivity.kt")
 
 
@@ -31,7 +31,7 @@ def write_sample(shipment: Shipment, folder: Path, context: Mapping[str, object]
         "examples": examples,
         "two_texts": bool(second) or any(pair for _, pair in examples),  # a classifier may read pairs of texts
         "first_label": first,
-        "second_label": second or SECOND_TEXT,
+        "second_label": second or _SECOND_TEXT,
     }
     code = Path("app", "src", "main", "kotlin", *shipment.package.split("."), "sample")
     for template, place in (*_FILES.items(), *((name, str(code / name)) for name in _SOURCES)):
