@@ -1,6 +1,7 @@
 """What a search brings: hypervolume of its front against random search at equal minutes, ranks of short and long trials, kills.
 
     python benchmarks/search.py minutes --model ../shared/models/minilm-l6-sst2 --data ../shared/data/sst2 --minutes 60 --seeds 0 1 2
+    python benchmarks/search.py minutes ... --variants tpe shared    # shared training beside plain trials
     python benchmarks/search.py kills --moments 20
 
 Each search has a cache of its own, so the teacher's outputs are made within its minutes.
@@ -20,20 +21,21 @@ from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 from sqlite3 import OperationalError, connect
 
-SAMPLERS = ("tpe", "random")
+VARIANTS = {"tpe": ["--sampler", "tpe"], "random": ["--sampler", "random"], "shared": ["--sampler", "tpe", "--shared-training"]}
 _VALUES = ("score_drop", "latency_ms", "file_mb")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    minutes = commands.add_parser("minutes", help="tpe against random, at equal minutes")
+    minutes = commands.add_parser("minutes", help="the first variant against the others, at equal minutes")
     minutes.add_argument("--model", required=True)
     minutes.add_argument("--data", required=True)
     minutes.add_argument("--profile", default="raspberry-pi")
     minutes.add_argument("--minutes", type=float, default=60.0)
     minutes.add_argument("--trials", type=int, help="equal trials in place of equal minutes, for a machine that does other work too")
     minutes.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    minutes.add_argument("--variants", nargs="+", choices=VARIANTS, default=["tpe", "random"])
     kills = commands.add_parser("kills", help="a search that is killed -9 and started again")
     kills.add_argument("--moments", type=int, default=20)
     options = parser.parse_args()
@@ -43,33 +45,39 @@ def main() -> None:
 
 
 def equal_minutes(options: argparse.Namespace, folder: Path) -> list[dict]:
-    """A row for each seed: hypervolume of both fronts, their ratio, the rank correlation of short and long trials."""
-    from edgepack.search.pareto import hypervolume
-
-    limit = ["--trials", options.trials] if options.trials else ["--minutes", options.minutes]
+    """A row for each seed: what each variant's front is worth, and the first one's hypervolume over each other's."""
     rows = []
     for seed in options.seeds:
         row: dict = {"seed": seed}
-        for sampler in SAMPLERS:
-            out = folder / f"{sampler}-{seed}"
-            asked = ["search", options.model, "--data", options.data, "--profile", options.profile, *limit, "--seed", seed]
-            _run(*asked, "--sampler", sampler, "--out", out, "--cache", folder / f"cache-{sampler}-{seed}")
-            front = json.loads((out / "front.json").read_text())
-            reference = (25.0, front["teacher"]["latency_ms"], front["teacher"]["file_mb"])
-            points = [(point["score_drop"], point["latency_ms"]["value"], point["file_mb"]["value"]) for point in front["points"]]
-            scaled = [tuple(max(0.0, value) / worst for value, worst in zip(point, reference, strict=True)) for point in points]
-            row[sampler] = {
-                "hypervolume": round(hypervolume(scaled, (1.0,) * len(_VALUES)), 4),
-                "packs": len(points),
-                "trials": front["cost"]["trials"],
-                "minutes": front["cost"]["minutes"],
-                "correlation": front["correlation"],
-                "best_within": min((point["score_drop"] for point in front["points"] if not point["over"]), default=None),
-            }
-        row["ratio"] = round(row["tpe"]["hypervolume"] / (row["random"]["hypervolume"] or 1e-9), 3)
+        for name in options.variants:
+            row[name] = _searched(options, seed, name, folder / f"{name}-{seed}")
+            print(json.dumps({"seed": seed, name: row[name]}), file=sys.stderr, flush=True)
+        first, *others = options.variants
+        row["ratios"] = {name: round(row[first]["hypervolume"] / (row[name]["hypervolume"] or 1e-9), 3) for name in others}
         rows.append(row)
-        print(json.dumps(row), file=sys.stderr, flush=True)
     return rows
+
+
+def _searched(options: argparse.Namespace, seed: int, variant: str, work: Path) -> dict:
+    """One search with a cache of its own. Its hypervolume is of score, latency and MB, each over the teacher's (a score of 25 points)."""
+    from edgepack.search.pareto import hypervolume
+
+    limit = ["--trials", options.trials] if options.trials else ["--minutes", options.minutes]
+    asked = ["search", options.model, "--data", options.data, "--profile", options.profile, *limit, "--seed", seed]
+    _run(*asked, *VARIANTS[variant], "--out", work / "front", "--cache", work / "cache")
+    front = json.loads((work / "front" / "front.json").read_text())
+    reference = (25.0, front["teacher"]["latency_ms"], front["teacher"]["file_mb"])
+    points = [(point["score_drop"], point["latency_ms"]["value"], point["file_mb"]["value"]) for point in front["points"]]
+    scaled = [tuple(max(0.0, value) / worst for value, worst in zip(point, reference, strict=True)) for point in points]
+    return {
+        "hypervolume": round(hypervolume(scaled, (1.0,) * len(_VALUES)), 4),
+        "packs": len(points),
+        "trials": front["cost"]["trials"],
+        "minutes": front["cost"]["minutes"],
+        "correlation": front["correlation"],
+        "best_within": min((point["score_drop"] for point in front["points"] if not point["over"]), default=None),
+        "points": points,
+    }
 
 
 def killed(moments: int, folder: Path) -> dict:
