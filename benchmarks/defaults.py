@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--sizes", nargs="+", default=list(SIZES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--vocabulary", help="the build's --vocabulary, in place of its default")
     parser.add_argument("--table", action="store_true", help="only print what was measured")
     wanted = parser.parse_args()
     if not wanted.table:
@@ -52,7 +53,7 @@ def main() -> None:
 def measured(wanted: argparse.Namespace, task: str, size: str, seed: int, place: Path) -> None:
     """One cell, written into its file."""
     model, data = TASKS[task].prepared(wanted.shared.resolve(), wanted.work / task)
-    recipe = Recipe(model=str(model), data=str(data), student=size, seed=seed)
+    recipe = Recipe(model=str(model), data=str(data), student=size, seed=seed, vocabulary=wanted.vocabulary)
     try:
         cell = built(recipe, wanted.work)
     except EdgepackError as refused:
