@@ -13,10 +13,11 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from edgepack.compress.block_rounding import seen_in_blocks
 from edgepack.compress.context import StageContext
 from edgepack.model.evaluation import pad_id_of, padded, takes_types, use_all_cores
 from edgepack.plan.precision import FEWEST_WEIGHTS
-from edgepack.plan.steps import Rounding
+from edgepack.plan.steps import BlockRounding, Rounding
 from edgepack.tasks.common.task import Features, Task
 
 _EVERY = 50  # steps between two looks at the grid
@@ -51,10 +52,14 @@ def rounded_modules(model: nn.Module) -> list[nn.Module]:
 
 
 @contextmanager
-def seen_as_rounded(model: nn.Module, rounding: Rounding | None, context: StageContext) -> Iterator[None]:
+def seen_as_rounded(model: nn.Module, rounding: Rounding | BlockRounding | None, context: StageContext) -> Iterator[None]:
     """While the block runs, the model computes with rounded weights; behind it the weights are the rounded ones. None: nothing changes."""
     if rounding is None:
         yield
+        return
+    if isinstance(rounding, BlockRounding):
+        with seen_in_blocks(model, rounding):
+            yield
         return
     modules = rounded_modules(model)
     sensitivity = _sensitivity(model, modules, context) if rounding.bits is not None else []

@@ -7,7 +7,18 @@ from edgepack.plan.choice_record import Choice, last_need
 from edgepack.plan.cuts import cut_widths, layers_without_attention, parse_layers
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.shape import ModelShape
-from edgepack.plan.steps import Distill, DropAttention, Factorize, ModelStep, PruneFFN, PruneHeads, PruneLayers, PruneWeights, Rounding
+from edgepack.plan.steps import (
+    BlockRounding,
+    Distill,
+    DropAttention,
+    Factorize,
+    ModelStep,
+    PruneFFN,
+    PruneHeads,
+    PruneLayers,
+    PruneWeights,
+    Rounding,
+)
 from edgepack.plan.student import is_narrow
 from edgepack.plan.student_size import parse_student
 from edgepack.plan.training_settings import Training, training_for
@@ -17,7 +28,7 @@ _NOTICEABLE = 0.01  # share of heads or neurons
 
 
 def model_steps(
-    recipe: Recipe, teacher: ModelShape, choice: Choice, considered: list[Choice], rounding: Rounding | None = None
+    recipe: Recipe, teacher: ModelShape, choice: Choice, considered: list[Choice], rounding: Rounding | BlockRounding | None = None
 ) -> Iterator[ModelStep]:
     """Structure first, a part of the way in each iteration with recovery between; then the student; single weights; rounding last."""
     shrinks = (len(choice.student.layers), choice.student.hidden) != (len(choice.pruned.layers), choice.pruned.hidden)
@@ -126,7 +137,9 @@ def _distill(recipe: Recipe, student: ModelShape, length: dict[str, Any], why: s
     return Distill(layers=len(student.layers), hidden=student.hidden, why=why + lasts, **settings)
 
 
-def _why_rounding(rounding: Rounding) -> str:
+def _why_rounding(rounding: Rounding | BlockRounding) -> str:
+    if isinstance(rounding, BlockRounding):
+        return f"You asked for it. The student learns with its weights in blocks of {rounding.block}, {rounding.bits} bits each."
     what = "8 bits" if rounding.bits is None else f"a grid that takes {rounding.bits:g} bits a weight once it is coded"
     return f"You asked for it. The student learns with its weights on {what}{' and activations in 8 bits' if rounding.activations else ''}."
 

@@ -242,8 +242,8 @@ class Recipe(Stated):
     quantization_aware: Annotated[
         bool,
         Setting(
-            "Distil once more, with weights and activations as int8 will round them: in the last epochs, or in all of them where nothing "
-            "else is trained.",
+            "Distil once more, with weights and activations as int8 will round them, or a text-generation model's weights as int4 will: "
+            "in the last epochs, or in all of them where nothing else is trained.",
             STUDENT,
             searched=Searched(by_itself=False, matters=_rounds_products),
         ),

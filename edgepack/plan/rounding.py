@@ -1,15 +1,16 @@
-"""What quantization-aware training sees: how the plan's int8 will round. Pure."""
+"""What quantization-aware training sees: how the plan's int8, or a decoder's int4, will round. Pure."""
 
 from edgepack.core.errors import EdgepackError
+from edgepack.plan.precision import TFLITE_DECODER
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.shape import ModelShape
-from edgepack.plan.steps import Quantize, Rounding
+from edgepack.plan.steps import BlockRounding, Quantize, Rounding
 
 _INT8, _INT7 = 127, 63  # the largest integers
 
 
-def rounding_of(recipe: Recipe, teacher: ModelShape, quantize: Quantize | None) -> Rounding | None:
-    """None where it was not asked for. EdgepackError: nothing is in int8, or nothing can be trained."""
+def rounding_of(recipe: Recipe, teacher: ModelShape, quantize: Quantize | None, kind: str) -> Rounding | BlockRounding | None:
+    """None where it was not asked for. kind: of the file. EdgepackError: nothing is rounded so, or nothing can be trained."""
     if not recipe.quantization_aware:
         return None
     if recipe.data is None:
@@ -22,10 +23,7 @@ def rounding_of(recipe: Recipe, teacher: ModelShape, quantize: Quantize | None) 
             "leave --training-precision out: it is trained in fp32",
         )
     if teacher.decodes:
-        raise EdgepackError(
-            f"--quantization-aware: a model for {teacher.task} has its weights in blocks, which are rounded by GPTQ and not in training",
-            "leave it out for text-generation",
-        )
+        return _in_blocks(recipe, quantize, kind)
     if quantize is None or not quantize.rounds_activations:
         raise EdgepackError(
             "--quantization-aware trains for int8, and the plan does not round the model's products", "give --precision int8 too"
@@ -35,3 +33,22 @@ def rounding_of(recipe: Recipe, teacher: ModelShape, quantize: Quantize | None) 
             f"--smoothing {recipe.smoothing:g} moves weights off the grid that --quantization-aware trains them on", "leave one of them out"
         )
     return Rounding(bits=quantize.mean_bits, largest=_INT7 if quantize.reduce_range else _INT8, activations=True)
+
+
+def _in_blocks(recipe: Recipe, quantize: Quantize | None, kind: str) -> BlockRounding:
+    if quantize is None or quantize.method != "blockwise" or quantize.bits != 4:
+        raise EdgepackError(
+            "--quantization-aware trains a text-generation model for blocks of 4 bits, and the plan does not round to them",
+            "give --precision int4 too, or leave it out: 8 bits in blocks lose little that a training could win back",
+        )
+    if quantize.embedding_bits == 4:
+        raise EdgepackError(
+            "--embedding-bits 4 rounds head and embeddings, which --quantization-aware does not train in a text-generation model",
+            "leave one of them out",
+        )
+    return BlockRounding(
+        bits=quantize.bits,
+        block=quantize.block,
+        asymmetric=quantize.asymmetric,
+        bf16=kind == TFLITE_DECODER,
+    )

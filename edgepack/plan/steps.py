@@ -84,6 +84,15 @@ class Rounding(Frozen):
     activations: bool  # what products read is in 8 bits too
 
 
+class BlockRounding(Frozen):
+    """How a training sees a decoder's weights: in blocks with a scale each, as its file will store them, but for head and embeddings."""
+
+    bits: int
+    block: int  # weights of a row
+    asymmetric: bool  # each block has a zero point of its own
+    bf16: bool  # scales end after 8 bits, as XNNPACK computes with them
+
+
 class Distill(Frozen):
     """Train a student of `layers` layers and hidden width `hidden` on the teacher's outputs, so many epochs or as long as it helps."""
 
@@ -103,7 +112,7 @@ class Distill(Frozen):
     minutes: float | None = None
     hold_zeros: bool = False  # weights that are zero stay zero
     share: float = 1.0  # of the most steps, where a plan has several trainings and states no epochs
-    rounding: Rounding | None = None  # quantization-aware
+    rounding: Rounding | BlockRounding | None = None  # quantization-aware
     why: str
 
 

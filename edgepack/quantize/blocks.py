@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_OFF_GRID = 1e-3  # of a step
+_TRIED_BLOCKS = 16  # that tell whether a matrix was trained on blocks: others are off any grid at once
 _SHRINKS = np.linspace(0.7, 1.05, 15)  # of the largest value: what is cut off there makes the rest finer
 
 
@@ -74,7 +76,10 @@ def to_grid(values: np.ndarray, grid: Grid, scales: np.ndarray, zeros: np.ndarra
 
 
 def find_scales(values: np.ndarray, grid: Grid, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Scale and zero of each block on the last axis, by search: each candidate's integers get the scale that fits them best."""
+    """Scale and zero of each block on the last axis, by search: each candidate's integers get the scale that fits them best.
+
+    Blocks that a training has put on a grid keep it.
+    """
     weighted = values if weights is None else values * weights
     most = np.full(values.shape[:-1], -np.inf, np.float32)  # of the squared values, what the integers explain
     scales, zeros = np.ones_like(most), np.full_like(most, grid.middle)
@@ -87,8 +92,44 @@ def find_scales(values: np.ndarray, grid: Grid, weights: np.ndarray | None = Non
         most = np.where(better, gain, most)
         scales = np.where(better, np.divide(product, power, out=np.ones_like(most), where=power > 0), scales)
         zeros = np.where(better, zero, zeros)
+    if _some_are_trained(values, grid):
+        is_trained, of_training, their_zeros = trained_grids(values, grid)
+        scales, zeros = np.where(is_trained, of_training, scales), np.where(is_trained, their_zeros, zeros)
     scales = np.where(scales == 0, np.float32(1), scales).astype(np.float32)
     return (_in_bf16(scales) if grid.bf16 else scales), zeros
+
+
+def is_trained(matrix: np.ndarray, grid: Grid) -> bool:
+    """Whether a training has put `matrix` [rows, inputs] on such blocks."""
+    return matrix.shape[1] % grid.block == 0 and _some_are_trained(matrix.reshape(len(matrix), -1, grid.block), grid)
+
+
+def _some_are_trained(values: np.ndarray, grid: Grid) -> bool:
+    return bool(trained_grids(values.reshape(-1, values.shape[-1])[:_TRIED_BLOCKS], grid)[0].all())
+
+
+def trained_grids(values: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which blocks on the last axis are whole multiples of a step that the grid holds, and their scales and zeros, [...] each.
+
+    A step is the least difference of two values, 0 among them, or a half or a third of it where no two are neighbours on the grid.
+    """
+    whole = np.sort(np.concatenate([values, np.zeros_like(values[..., :1])], axis=-1), axis=-1)
+    differences, largest = np.diff(whole, axis=-1), np.abs(values).max(axis=-1)
+    least = np.where(differences > largest[..., None] / (4 * grid.highest), differences, np.inf).min(axis=-1)
+    is_trained, scales, zeros = largest == 0, np.ones_like(largest), np.full_like(largest, grid.middle)
+    for parts in (1, 2, 3):
+        steps = np.where(np.isfinite(least), least, 1) / parts
+        multiples = values / steps[..., None]
+        integers = np.rint(multiples)
+        low, high = np.minimum(integers.min(axis=-1), 0), np.maximum(integers.max(axis=-1), 0)
+        has_middle = (low >= -grid.middle) & (high <= grid.highest - grid.middle)
+        fits = has_middle | (grid.asymmetric & (high - low <= grid.highest))
+        fits &= (np.abs(multiples - integers).max(axis=-1) < _OFF_GRID) & ~is_trained
+        power = np.square(integers).sum(axis=-1)
+        exact = np.divide((integers * values).sum(axis=-1), power, out=np.ones_like(steps), where=power > 0)
+        is_trained, scales = is_trained | fits, np.where(fits, exact, scales)
+        zeros = np.where(fits & ~has_middle, -low, zeros)
+    return is_trained, scales, zeros
 
 
 def _in_bf16(scales: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from edgepack.core.progress import bar
 from edgepack.export.tflite_export import MODEL_FILE, quiet
 from edgepack.export.tflite_file import edit_model, read_model
 from edgepack.pack.runnable import Runnable, read_runnable
-from edgepack.quantize.blocks import Blocks, Grid
+from edgepack.quantize.blocks import Blocks, Grid, is_trained, quantize_blocks
 from edgepack.quantize.gptq import fitting_parts, quantize_by_moments
 from edgepack.tasks.common.task import Features
 
@@ -25,7 +25,10 @@ _ZERO = 8  # which the file's integers lack
 
 
 def round_by_texts(exported: Path, texts: Sequence[Features], block: int, file: Path) -> None:
-    """Changes the 4-bit weights of `file`, in place, to what GPTQ makes of the fp32 ones in `exported`; signatures share them."""
+    """Changes the 4-bit weights of `file`, in place, to what GPTQ makes of the fp32 ones in `exported`; signatures share them.
+
+    Without texts those change that a training has put on blocks, which another way to find scales would not meet.
+    """
     runnable = read_runnable(exported)
     with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
         shown = Path(scratch) / MODEL_FILE
@@ -43,12 +46,20 @@ def _round(model: Any, exact_file: Path, shown: Path, runnable: Runnable, texts:
     for operator in source.operators:
         if len(operator.inputs) > 1 and (weight := source.tensors[operator.inputs[1]]).name in narrow:
             readers.setdefault(source.tensors[operator.inputs[0]].name.decode(), []).append(weight)
+
+    def matrix_of(weight: Any) -> np.ndarray:
+        return np.frombuffer(exact.buffers[weight.buffer].data, np.float32).reshape(weight.shape)
+
+    if not texts:
+        for weight in (weight for weights in readers.values() for weight in weights):
+            if is_trained(matrix_of(weight), grid):
+                _store(model, target, narrow[weight.name], quantize_blocks(matrix_of(weight), grid))
+        return
     widths = {name: int(weights[0].shape[-1]) for name, weights in readers.items()}
     for moments in _in_parts(exact_file, shown, (key, at), widths, (runnable, texts)):
         for name, of_input in moments.items():
             for weight in readers[name]:
-                matrix = np.frombuffer(exact.buffers[weight.buffer].data, np.float32).reshape(weight.shape)
-                _store(model, target, narrow[weight.name], quantize_by_moments(matrix, grid, of_input))
+                _store(model, target, narrow[weight.name], quantize_by_moments(matrix_of(weight), grid, of_input))
 
 
 def moments_of_values(

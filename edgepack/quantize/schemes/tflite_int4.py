@@ -35,8 +35,7 @@ def runnable(before: Runnable) -> Runnable:
 def quantize(exported: Path, step: Quantize, texts: Sequence[Features], folder: Path) -> None:
     """Writes the file into `folder`. texts: for GPTQ; without texts each weight is rounded by itself."""
     write_quantized(exported, folder, partial(_add_rules, exported / MODEL_FILE, step.block))
-    if texts:
-        round_by_texts(exported, texts, step.block, folder / MODEL_FILE)
+    round_by_texts(exported, texts, step.block, folder / MODEL_FILE)
 
 
 def _add_rules(file: Path, block: int, rules: Any) -> None:
