@@ -36,7 +36,7 @@ def rounding_of(recipe: Recipe, teacher: ModelShape, quantize: Quantize | None, 
 
 
 def _in_blocks(recipe: Recipe, quantize: Quantize | None, kind: str) -> BlockRounding:
-    if quantize is None or quantize.method != "blockwise" or quantize.bits != 4:
+    if quantize is None or not quantize.in_blocks or quantize.bits != 4:
         raise EdgepackError(
             "--quantization-aware trains a text-generation model for blocks of 4 bits, and the plan does not round to them",
             "give --precision int4 too, or leave it out: 8 bits in blocks lose little that a training could win back",

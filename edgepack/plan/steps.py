@@ -131,6 +131,7 @@ class Export(Frozen):
 
 
 _ROUNDS_ACTIVATIONS = frozenset({"dynamic", "static"})
+_IN_BLOCKS = frozenset({"blockwise"})
 
 
 class Quantize(Frozen):
@@ -160,6 +161,11 @@ class Quantize(Frozen):
     def rounds_activations(self) -> bool:
         """Whether products are computed in integers."""
         return self.method in _ROUNDS_ACTIVATIONS
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether weights lie in blocks with a scale each."""
+        return self.method in _IN_BLOCKS
 
 
 ModelStep = PruneHeads | PruneFFN | PruneLayers | DropAttention | PruneWeights | Factorize | Distill  # checkpoint to checkpoint
