@@ -1,6 +1,7 @@
-"""onnxruntime's own Java, out of packages that carry it: an old one with libraries for this machine, and what Android's build fetches."""
+"""onnxruntime's own Java: old classes over today's library for this machine, and what Android's build fetches; out of packages."""
 
 import shutil
+import struct
 import subprocess
 import sys
 import zipfile
@@ -12,15 +13,17 @@ from pathlib import Path
 from kotlin_compiler import kept_folder
 
 _DOWNLOAD_S = 400
-_OLD = "pyserini==0.40.0"  # its jar holds onnxruntime 1.17.0 for Linux
+_OLD, _OLD_VERSION = "pyserini==0.40.0", "1.17.0"  # its jar holds that onnxruntime for Linux
 _ANDROID = "com.github.asus4.onnxruntime@0.4.9"  # holds the .aar of onnxruntime 1.29
 NOT_IN_THE_OLD = ("createSession(files.map(manifest.model), options)", "createSession(files.read(manifest.model), options)")
 
 
 @cache
-def old_for_linux() -> Path | None:
-    """A folder of classes and libraries that a JVM here can run; None where pip does not give it."""
-    return _kept("onnxruntime-java-1.17.0", _unpack_old)
+def for_linux() -> Path | None:
+    """A folder of 1.17's Java over the library of the onnxruntime that is installed here; None where pip does not give the Java."""
+    import onnxruntime
+
+    return _kept(f"onnxruntime-java-{_OLD_VERSION}-over-{onnxruntime.__version__}", _unpack_and_join)
 
 
 @cache
@@ -38,6 +41,41 @@ def _kept(name: str, fetch: Callable[[Path], bool]) -> Path | None:
         if not (place / "done").is_file() and fetch(place):
             (place / "done").touch()
     return place / "content" if (place / "done").is_file() else None
+
+
+def _unpack_and_join(place: Path) -> bool:
+    """The library that binds Java asks for the C library by a name and a version of symbols: both become today's."""
+    import onnxruntime
+
+    library = next((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*"), None)
+    if library is None or not _unpack_old(place):
+        return False
+    natives = place / "content" / "ai" / "onnxruntime" / "native" / "linux-x64"
+    shutil.copyfile(library, natives / "libonnxruntime.so")
+    binding = natives / "libonnxruntime4j_jni.so"
+    old, new = (f"VERS_{version}" for version in (_OLD_VERSION, onnxruntime.__version__))
+    assert len(old) == len(new), "a name in the binary keeps its length"
+    file = f"libonnxruntime.so.{_OLD_VERSION}\0".encode()
+    changes = {
+        old.encode(): new.encode(),
+        _elf_hash(old): _elf_hash(new),
+        file: b"libonnxruntime.so.1".ljust(len(file), b"\0"),
+    }
+    content = binding.read_bytes()
+    for before, after in changes.items():
+        assert content.count(before) == 1, before
+        content = content.replace(before, after)
+    binding.write_bytes(content)
+    return True
+
+
+def _elf_hash(name: str) -> bytes:
+    """Of a version's name, as the dynamic linker compares it (System V ABI, hash table)."""
+    value = 0
+    for letter in name.encode():
+        value = (value << 4) + letter
+        value = (value ^ (value & 0xF0000000) >> 24) & 0x0FFFFFFF
+    return struct.pack("<I", value)
 
 
 def _unpack_old(place: Path) -> bool:

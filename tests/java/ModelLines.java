@@ -16,7 +16,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 
-/** For tests: a JSON object a line in, one a line out, about one model. Arguments: its folder, a runtime's command, `litert`, or none. */
+/** For tests: a JSON object a line in, one a line out, about one model. Arguments: its folder, a runtime's command, `litert`, `onnxruntime`, or none. */
 public final class ModelLines {
     private final ModuleFiles files;
     private final ModelRuntime.Opener opener;
@@ -35,6 +35,7 @@ public final class ModelLines {
         ModelRuntime.Opener opener = (from, manifest, threads) ->
                 command.isEmpty() ? new MadeUp(manifest)
                 : command.get(0).equals("litert") ? LiteRt.open(from, manifest, threads)
+                : command.get(0).equals("onnxruntime") ? OnnxRuntime.open(from, manifest, threads)
                 : new PythonRuntime(command);
         PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-from jvm import answers_of
+from jvm import ONNXRUNTIME, answers_of, compile_into
+from real_onnxruntime_java import NOT_IN_THE_OLD, for_linux
 from situation import Answer, Calls
 
 import edgepack
@@ -85,6 +86,29 @@ def by_java(pack: Path, task: str, calls: Calls, place: Path, classes: Path) -> 
     """The Android module's Java on the JVM. A runtime in Python runs the file, as Android's libraries do not run here."""
     ship(pack, "android", place, package=f"com.example.{NAME}")
     assets = place / "src" / "main" / "assets" / NAME
+    return _by_java_classes(classes, assets, [sys.executable, str(TESTS / "java_runtime.py"), str(assets)], task, calls)
+
+
+def by_jvm(pack: Path, task: str, calls: Calls, place: Path, classes: Path) -> list[Answer]:
+    """The JVM module's folder, in onnxruntime's own Java."""
+    ship(pack, "jvm", place, package=f"com.example.{NAME}")
+    path = f"{in_real_java(classes)}:{classes}:{for_linux()}"
+    return _by_java_classes(path, place / "model", ["onnxruntime"], task, calls)
+
+
+@cache
+def in_real_java(classes: Path) -> Path:
+    """The module's calls of onnxruntime against its own classes. 1.17 lacks one of them: its older form stands in its place."""
+    place = classes.with_name("real-onnxruntime")
+    place.mkdir(exist_ok=True)
+    sources = []
+    for source in ONNXRUNTIME:
+        sources.append(place / source.name)
+        sources[-1].write_text(source.read_text().replace(*NOT_IN_THE_OLD))
+    return compile_into(place, "8", sources, classes, for_linux())
+
+
+def _by_java_classes(classes: Path | str, folder: Path, runtime: list[str], task: str, calls: Calls) -> list[Answer]:
     op, names = _OPS[task]
     questions = [{"op": "self_test"}]
     for call in calls:
@@ -92,8 +116,7 @@ def by_java(pack: Path, task: str, calls: Calls, place: Path, classes: Path) -> 
         in_lists = ("messages",) if task == "text-generation" else ("words",)
         more = {"max_tokens": MAX_TOKENS} if task == "text-generation" else {"compares": True}
         questions.append({"op": op, **dict(zip(in_lists if is_list else names, call, strict=False)), **more})
-    runtime = [str(assets), sys.executable, str(TESTS / "java_runtime.py"), str(assets)]
-    tested, *answers = answers_of(classes, "ModelLines", runtime, questions)
+    tested, *answers = answers_of(classes, "ModelLines", [str(folder), *runtime], questions)
     assert tested.get("ok") and tested["ids_equal"] == tested["ids_asked"] == tested["texts"] - tested["from_ids"] > 0, tested
     for answer in answers:
         if answer.get("error") == "IllegalStateException":  # what the module does not do at all, it says by name
@@ -172,14 +195,18 @@ PATHS: dict[str, Callable[[Path, str, Calls, Path, Path], list[Answer]]] = {
     "linux": by_linux,
     "android": by_java,
     "web": by_web,
+    "jvm": by_jvm,
 }
 
 
 def missing(path: str) -> str | None:
     """What a way to ask needs and this machine lacks."""
-    needs = {"android": ("javac", "java"), "web": ("node", "npm")}.get(path, ())
+    java = ("javac", "java")
+    needs = {"android": java, "jvm": java, "web": ("node", "npm")}.get(path, ())
     absent = [command for command in needs if not shutil.which(command)]
-    return f"{', '.join(absent)}: not installed" if absent else None
+    if absent:
+        return f"{', '.join(absent)}: not installed"
+    return "pip does not give a package with onnxruntime's Java" if path == "jvm" and for_linux() is None else None
 
 
 def canonical(answer: object) -> Answer:

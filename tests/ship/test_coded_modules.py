@@ -145,10 +145,10 @@ def test_the_python_and_linux_modules_prove_themselves_on_coded_weights(packs, t
     assert done.stdout.startswith("False") and "weights.coded" in done.stdout
 
 
-@pytest.mark.parametrize("platform", ["android", "web"])
+@pytest.mark.parametrize("platform", ["android", "jvm", "web"])
 def test_a_platform_that_decodes_no_zstd_refuses_it_before_any_work(pack_folder, tmp_path, platform):
     coded_copy(pack_folder, tmp_path / "pack", codec="zstd")
-    package = {"package": "com.example.intents"} if platform == "android" else {"name": "intents"}
+    package = {"name": "intents"} if platform == "web" else {"package": "com.example.intents"}
     with pytest.raises(EdgepackError, match=f"the {platform} module decodes no zstd") as error:
         ship(tmp_path / "pack", platform, tmp_path / "out", **package)
     assert "--codec deflate" in error.value.fix and not (tmp_path / "out").exists()
