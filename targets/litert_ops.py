@@ -14,7 +14,7 @@ VERSION = "2.3"
 _CPU, _INT32, _FLOAT32, _WRITE = 1, 2, 1, 1
 _WARM_UP_RUNS = 5
 _ROW = re.compile(
-    r"^\s*(?P<op>\S.*?)\s+[\d.]+\s+[\d.]+\s+(?P<ms>[\d.]+)\s+[\d.]+%\s+[\d.]+%\s+[\d.]+\s+(?P<calls>\d+)\s+\[(?P<kind>Builtin|Delegate)\]:\d+"
+    r"^\s*(?P<op>\S.*?)\s+[\d.]+\s+[\d.]+\s+(?P<ms>[\d.]+)\s+[\d.]+%\s+[\d.]+%\s+[\d.]+\s+(?P<calls>\d+)\s+\[(?P<kind>Builtin|Delegate)\]:(?P<place>\d+)"
 )
 _INTEGERS = ("QD8", "QC8", "QS8", "QC4", "QB4")  # in the names of XNNPACK's kernels
 _Pointer = ctypes.c_void_p
@@ -50,8 +50,8 @@ class Profiler:
         self._call("LiteRtCreateCompiledModel", self._environment, file, options, ctypes.byref(self._model))
         self._call("LiteRtCompiledModelGetProfiler", self._model, ctypes.byref(self._profiler))
 
-    def rows(self, inputs, outputs, runs) -> list:
-        """[{op, ms, inside, integers}] of one inference, in the order of the run; ms is the mean of `runs`.
+    def answer(self, inputs, outputs, runs) -> dict:
+        """ops: [{op, ms, inside, integers}] of one inference; ms is the mean of `runs`. partitions: parts of the graph that XNNPACK took.
 
         inputs: shapes with their types, int32 or float32; outputs: shapes, all float32; both in the signature's order.
         """
@@ -69,7 +69,7 @@ class Profiler:
         self._call("LiteRtStopProfiler", self._profiler)
         summary = ctypes.c_char_p()
         self._call("LiteRtGetProfileSummary", self._profiler, self._model, ctypes.byref(summary))
-        return rows_of((summary.value or b"").decode(), runs)
+        return answer_of((summary.value or b"").decode(), runs)
 
     def _call(self, name, *arguments) -> None:
         status = getattr(self._library, name)(*arguments)
@@ -102,13 +102,14 @@ class Profiler:
         self._call("LiteRtUnlockTensorBuffer", buffer)
 
 
-def rows_of(summary, runs) -> list:
+def answer_of(summary, runs) -> dict:
     """The profiler's text as rows; the call of the delegate as a whole is left out, its ops stand for it.
 
-    Ops that bear one name in several parts of a graph stand in one line, with the mean time of a call.
+    Ops that bear one name in several parts of a graph stand in one line, with the mean time of a call. LiteRT's own ops come first,
+    whenever they ran: the parts are counted by their first ops.
     """
     in_order = summary.partition("Run Order")[2].partition("Top by Computation Time")[0]
-    rows = []
+    rows, partitions = [], 0
     for line in in_order.splitlines():
         match = _ROW.match(line)
         if not match or match["op"].startswith("TfLiteXNNPackDelegate"):
@@ -121,5 +122,7 @@ def rows_of(summary, runs) -> list:
             "provider": "xnnpack" if match["kind"] == "Delegate" else "built-in kernels",
             "integers": any(mark in op for mark in _INTEGERS),
         }
-        rows += [dict(row) for _ in range(max(1, int(match["calls"]) // runs))]
-    return rows
+        times = max(1, int(match["calls"]) // runs)
+        rows += [dict(row) for _ in range(times)]
+        partitions += times if row["inside"] and match["place"] == "0" else 0
+    return {"ops": rows, "partitions": partitions}

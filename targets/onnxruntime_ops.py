@@ -1,5 +1,8 @@
 """What onnxruntime's profiler says of single ops: which op, how long, and which execution provider ran it. Standard library alone."""
 
+import re
+
+_HASH = re.compile(r"_\d{9,}(?=_\d)")  # in the name of a part that a provider took: of the graph, and no two machines' alike
 INTEGER_OPS = {
     "DynamicQuantizeLinear", "DynamicQuantizeMatMul", "GatherBlockQuantized", "MatMulInteger", "MatMulIntegerToFloat", "MatMulNBits",
     "QAttention", "QGemm", "QLinearMatMul", "QuantizeLinear",
@@ -20,7 +23,7 @@ def rows(events, warm_up_runs, runs) -> list:
         times = [event["dur"] for event in timed[index::one_run]]
         ops.append(
             {
-                "op": facts["op_name"],
+                "op": _HASH.sub("", facts["op_name"]),
                 "ms": sum(times) / len(times) / 1e3,
                 "inside": None,
                 "integers": facts["op_name"] in INTEGER_OPS,

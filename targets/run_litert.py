@@ -85,7 +85,7 @@ def ops(folder, manifest, job, _) -> dict:
     outputs = [tuple(model.get_output_tensor_details(key)[name]["shape"]) for name in signature["outputs"]]
     library = Path(open_litert.litert.__file__).parent / "libLiteRt.so"
     profiler = litert_ops.Profiler(library, weights.model, model.get_signature_index(key))
-    return {"ops": profiler.rows(inputs, outputs, job["runs"]), "threads": None}
+    return {**profiler.answer(inputs, outputs, job["runs"]), "threads": None}
 
 
 def bucket_for(manifest, length) -> int:

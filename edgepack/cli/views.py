@@ -88,9 +88,12 @@ def _providers(report: Report) -> Iterator[RenderableType]:
     if report.ops is None or not report.ops.providers:
         return
     ops, limit = report.ops, report.ops.most_fallback
-    share = f"{ops.fallback_share:.1%} of the time fell back to the CPU" + ("" if limit is None else f" (limit {limit:.1%})")
+    share = f"{ops.fallback_share:.1%} of the time fell back to the runtime's own kernels" + (
+        "" if limit is None else f" (limit {limit:.1%})"
+    )
     colour = "red" if ops.exceeds else "green" if limit is not None else ""
-    yield Text(f"{', '.join(ops.providers)}: {share}; {ops.partitions} partitions", style=colour)
+    parts = "1 part" if ops.partitions == 1 else f"{ops.partitions} parts"
+    yield Text(f"{', '.join(ops.providers)}: {share}; {parts} of the graph ran elsewhere", style=colour)
     table = Table("op", "ran on", "times", "ms", "share", box=None, pad_edge=False)
     for row in ops.rows[:_MOST_OPS]:
         table.add_row(row.op, row.provider or "–", str(row.count), f"{row.ms:.3g}", f"{row.share:.1%}")

@@ -122,10 +122,16 @@ def profile_ops(folder: Path, manifest: Manifest, on: Machine | None = None, wis
         outside_share=_share([op for op in known if not op["inside"]], total_ms) if known else None,
         rows=_rows(ops, total_ms),
         providers=providers,
-        partitions=sum(name in providers for name, _ in groupby(op["provider"] for op in ops)) if providers else None,
+        partitions=_partitions(result.get("partitions"), ops, providers) if providers else None,
         fallback_share=_share([op for op in ops if op["provider"] not in providers], total_ms) if providers else None,
         most_fallback=wish.most_fallback,
     )
+
+
+def _partitions(told: int | None, ops: list[dict[str, Any]], providers: Sequence[str]) -> int:
+    if told is not None:
+        return told
+    return sum(name in providers for name, _ in groupby(op["provider"] for op in ops))
 
 
 def _spoken(provider: str | None, spoken: dict[str, str]) -> str | None:

@@ -2,6 +2,8 @@
 
 import json
 import sys
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,28 +23,34 @@ from edgepack.report.write import html, markdown
 
 TARGETS = Path(__file__).parents[2] / "targets"
 RECORDED = Path(__file__).parent / "recorded" / "openvino_profile.json"  # 3 inferences of a BERT of 4 layers in fp32, onnxruntime 1.24
+QNN = Path(__file__).parent / "recorded" / "qnn_profile.json"  # 7 inferences of test_plugin_providers.py's small graph, onnxruntime-qnn 2.7
 OPENVINO = OpsWish(providers=("openvino",), most_fallback=0.05)
 
 
-def recorded_ops():
+@contextmanager
+def target(name):
     sys.path.insert(0, str(TARGETS))
     try:
-        import onnxruntime_ops
+        yield __import__(name)
     finally:
         sys.path.remove(str(TARGETS))
-    return onnxruntime_ops.rows(json.loads(RECORDED.read_text()), 1, 2)
+
+
+def recorded_ops(file=RECORDED, warm_up_runs=1):
+    with target("onnxruntime_ops") as module:
+        return module.rows(json.loads(file.read_text()), warm_up_runs, 2)
 
 
 class Recorded(Machine):
-    """A machine that tells what was recorded on one with OpenVINO."""
+    """A machine that tells what was recorded on one with such a provider."""
 
-    def __init__(self) -> None:
-        self.place = "there"
+    def __init__(self, provider="OpenVINOExecutionProvider", ops=recorded_ops) -> None:
+        self.place, self.provider, self.ops = "there", provider, ops
 
     def run_job(self, folder, runtime, job, *rest):
-        assert job["providers"] == ["OpenVINOExecutionProvider"]
+        assert job["providers"] == [self.provider]
         return {
-            "ops": recorded_ops(),
+            "ops": self.ops(),
             "threads": 1,
             "machine": {"arch": "x86_64", "cpu": "recorded"},
             "runtime": {"name": "onnxruntime", "version": "1.24.1"},
@@ -62,10 +70,38 @@ def test_ops_that_fell_back_partitions_and_their_share_are_told(profiled):
     assert profiled.partitions == 5  # two of the six parts run one after the other
 
 
+def test_parts_that_xnnpack_took_are_counted_by_their_first_ops():
+    """LiteRT tells its own ops first, whenever they ran, and ops of one name and place in two parts in one line of twice the calls."""
+    line = "{:>40}  0.0  0.0  {}  1.0%  1.0%  0.0  {}  [{}]:{}".format
+    lines = [
+        line("GATHER", 0.5, 10, "Builtin", 3),
+        line("Delegate/Add (ND)", 0.1, 20, "Delegate", 0),
+        line("Delegate/GELU (NC)", 0.2, 10, "Delegate", 1),
+        line("Delegate/Softmax (NC, F32)", 0.3, 10, "Delegate", 0),
+    ]
+    with target("litert_ops") as module:
+        answer = module.answer_of("Run Order\n" + "\n".join(lines) + "\nTop by Computation Time\n" + lines[0], 10)
+    assert answer["partitions"] == 3 and len(answer["ops"]) == 5
+    assert [op["provider"] for op in answer["ops"]] == ["built-in kernels"] + ["xnnpack"] * 4
+
+
+def test_what_qnn_took_is_told_by_parts_without_the_hash_of_the_graph(pack_folder):
+    machine = Recorded("QNNExecutionProvider", partial(recorded_ops, QNN, 5))
+    told = profile_ops(pack_folder, read_manifest(pack_folder), machine, OpsWish(providers=("qnn",)))
+    assert {(row.op, row.provider) for row in told.rows} == {
+        ("QNNExecutionProvider_2", "qnn"),
+        ("QNNExecutionProvider_3", "qnn"),
+        ("Erf", "cpu"),
+    }
+    assert told.partitions == 2 and 0 < told.fallback_share < 0.05 and not told.exceeds
+
+
 def test_more_fallback_than_allowed_fails_the_gate_everywhere(profiled, pack_folder):
     report = judge(read_manifest(pack_folder), None).model_copy(update={"ops": profiled})
     assert profiled.exceeds and report.exit_code == 2
-    assert "fell back" in html(report) and "MultiHeadAttention" in markdown(report)
+    assert "MultiHeadAttention" in markdown(report)
+    for page in (html(report), markdown(report)):
+        assert "fell back to the runtime" in page and "; 5 parts of the graph ran elsewhere" in page
     assert 'classname="edgepack.fallback"' in junit(report) and "<failure" in junit(report).split("edgepack.fallback")[1]
     allowed = profiled.model_copy(update={"most_fallback": 1.0})
     assert report.model_copy(update={"ops": allowed}).exit_code == 0 and "<failure" not in junit(report.model_copy(update={"ops": allowed}))

@@ -147,6 +147,7 @@ class _Op(Answer):
 
 class _Ops(Answer):
     ops: list[_Op]
+    partitions: Annotated[int, Field(ge=0, le=100_000)] | None = None  # of a runtime that does not tell ops in the order of the run
     threads: Annotated[int, Field(ge=1, le=100_000)] | None
 
 
