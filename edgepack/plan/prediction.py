@@ -40,8 +40,8 @@ class Prediction(Frozen):
         """How far to trust it, in one or two sentences."""
         if self.mean_error is None:
             return "Nobody has measured how far off predictions are for such a model on this runtime."
-        names = [name for name in ("latency_ms", "load_ms", "ram_mb") if name in self.mean_error]
-        errors = ", ".join(f"{name} {self.mean_error[name]:.0%}" for name in names)
+        spoken = {"latency_ms": "latency", "load_ms": "load time", "ram_mb": "memory"}
+        errors = ", ".join(f"{100 * self.mean_error[name]:.0f} % in {what}" for name, what in spoken.items() if name in self.mean_error)
         return (
             f"On x86, predictions for models that they were not fitted on were off by {errors} on average. "
             "Nobody has measured how far off they are on other CPUs." + self._far_from_what_was_compared()

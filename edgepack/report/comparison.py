@@ -118,10 +118,11 @@ def _chart(report: ComparisonReport, comparison: Comparison) -> Markup:
         for row in comparison.rows
         if row.ratio
     ]
-    return intervals(f"Ratios to {report.packs[0].name} with 95 % intervals, measured on {comparison.where}", rows, line=1.0)
+    title = f"Ratios to {report.packs[0].name} with 95 % intervals, left of 1 is less, measured on {comparison.where}"
+    return intervals(title, rows, line=1.0)
 
 
 def _label(row: Compared) -> str:
-    length = f" {row.length}" if row.length and row.what != "ram_mb" else ""
-    threads = f", {row.threads} thr." if row.length and row.what != "ram_mb" else ""
-    return f"{NAMES[row.what]}{length}{threads}"
+    if not row.length or row.what == "ram_mb":
+        return NAMES[row.what]
+    return f"{NAMES[row.what]}, {row.length} tokens, {row.threads} thread{'' if row.threads == 1 else 's'}"

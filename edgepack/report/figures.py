@@ -87,3 +87,10 @@ def in_digits(value: float | None, digits: int = 3) -> str:
     if value is None:
         return "–"
     return f"{value:.{digits}g}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def size_in_words(mb: float) -> str:
+    """Of a file that may be far smaller than a megabyte: never 0 MB."""
+    if mb >= 1:
+        return f"{in_digits(mb)} MB"
+    return f"{in_digits(mb * 1e3)} kB" if mb >= 1e-3 else f"{mb * 1e6:.0f} bytes"

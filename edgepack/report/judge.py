@@ -40,7 +40,7 @@ def judge(manifest: Manifest, measurement: Measurement | None) -> Report:
         predictions=manifest.predictions,
         measurements=measurement,
         environment={"versions": manifest.versions} | (measurement.environment if measurement else {}),
-        files_mb={file.name: round(file.bytes / 1e6, 3) for file in manifest.files},
+        files_mb={file.name: file.bytes / 1e6 for file in manifest.files},
         notes=tuple(_notes(manifest, measurement)),
         facts=facts_of(manifest),
         continuations=manifest.continuations,

@@ -13,7 +13,7 @@ from edgepack.measure.ops import OpProfile
 from edgepack.pack.attempts import Attempt
 from edgepack.pack.manifest import REPORT_FILES, StageRecord
 from edgepack.report.charts import Bar, Line, bars, lines
-from edgepack.report.figures import in_digits
+from edgepack.report.figures import in_digits, size_in_words
 from edgepack.report.first_screen import HOLDS, PURPOSES, VERDICTS, change_in_words, limit_in_words, placeholders_in_words, tile_titles
 from edgepack.report.ladder import factors_chart, quality_charts, score_text, spoken, weakest
 from edgepack.report.records import BUDGETS, Report
@@ -62,6 +62,7 @@ def rendered(template: str, **context: Any) -> str:
     """A file of report/templates with its names filled in, each escaped for the language of that file."""
     filters: dict[str, Callable[..., Any]] = {
         "number": in_digits,
+        "file_size": size_in_words,
         "fixed": lambda value: "–" if value is None else f"{value:.4f}",
         "score": score_text,
         "tokens_per_s": tokens_per_s,

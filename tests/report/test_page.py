@@ -149,6 +149,27 @@ def test_a_printed_page_shows_the_laboratory_too(opened):
     page.close()
 
 
+def test_a_print_out_is_dark_on_light_and_keeps_the_colours_that_mean_something(opened):
+    page, _ = opened("report")
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    exact = "(one) => getComputedStyle(one, one.matches('.key') ? '::before' : null).printColorAdjust"
+    assert set(page.evaluate(f"[...document.querySelectorAll('.key, td.lost, td.gained')].map({exact})")) == {"exact"}
+    page.close()
+
+
+def test_on_a_phone_no_word_of_a_text_is_broken_beside_a_short_decision(opened):
+    page, _ = opened("report")
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.evaluate(
+        "document.querySelector('main').insertAdjacentHTML('beforeend', '<div class=\"table texts decided\"><table><tr><td>"
+        "it is best to avoid imprisonment with the dull documentary</td><td>1</td><td>0</td></tr></table></div>')"
+    )
+    widths = page.evaluate("[...document.querySelectorAll('.decided tr:last-child td')].slice(-3).map((one) => one.clientWidth)")
+    assert widths[0] > 2 * max(widths[1:])
+    page.close()
+
+
 def test_the_keyboard_reaches_what_scrolls_and_a_screen_reader_hears_a_name(opened):
     page, _ = opened("report")
     scrolling = page.evaluate(

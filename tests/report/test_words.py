@@ -4,8 +4,11 @@ import pytest
 
 from edgepack.pack.manifest import read_manifest
 from edgepack.plan.profile import load_profile
+from edgepack.report.figures import size_in_words
 from edgepack.report.first_screen import change_in_words, limit_in_words, next_command, placeholders_in_words, quality_in_words
+from edgepack.report.judge import judge
 from edgepack.report.records import Tile
+from edgepack.report.write import html, markdown
 from edgepack.tasks.common.scores import Score
 
 
@@ -41,6 +44,21 @@ def test_a_limit_is_told_in_words(holds, limit, words):
 )
 def test_a_limit_of_any_figure_keeps_its_unit_and_is_no_power_of_ten(name, limit, words):
     assert limit_in_words(tile(name=name, holds="yes", limit=limit)) == f"within the limit of {words}"
+
+
+@pytest.mark.parametrize(("mb", "words"), [(23.11, "23.1 MB"), (0.0294, "29.4 kB"), (0.0001, "100 bytes")])
+def test_a_small_file_has_a_size_too(mb, words):
+    assert size_in_words(mb) == words
+
+
+def test_columns_of_which_nothing_is_known_are_left_out(pack_folder):
+    manifest = read_manifest(pack_folder)
+    unscored = tuple(row.model_copy(update=dict.fromkeys(("score", "score_drop", "flip_share"))) for row in manifest.ladder)
+    for ladder, shown in ((manifest.ladder, True), (unscored, False)):
+        report = judge(manifest.model_copy(update={"ladder": ladder}), None)
+        for page in (html(report), markdown(report)):
+            (heading,) = (line for line in page.splitlines() if "parameters" in line and "seconds" in line)
+            assert all((name in heading) is shown for name in ("score", "95 % interval", "points lost", "flipped"))
 
 
 @pytest.mark.parametrize(
