@@ -128,9 +128,9 @@ def profile_ops(folder: Path, manifest: Manifest, on: Machine | None = None, wis
     )
 
 
-def _partitions(told: int | None, ops: list[dict[str, Any]], providers: Sequence[str]) -> int:
-    if told is not None:
-        return told
+def _partitions(stated: int | None, ops: list[dict[str, Any]], providers: Sequence[str]) -> int:
+    if stated is not None:
+        return stated
     return sum(name in providers for name, _ in groupby(op["provider"] for op in ops))
 
 

@@ -87,13 +87,13 @@ def test_parts_that_xnnpack_took_are_counted_by_their_first_ops():
 
 def test_what_qnn_took_is_told_by_parts_without_the_hash_of_the_graph(pack_folder):
     machine = Recorded("QNNExecutionProvider", partial(recorded_ops, QNN, 5))
-    told = profile_ops(pack_folder, read_manifest(pack_folder), machine, OpsWish(providers=("qnn",)))
-    assert {(row.op, row.provider) for row in told.rows} == {
+    profiled = profile_ops(pack_folder, read_manifest(pack_folder), machine, OpsWish(providers=("qnn",)))
+    assert {(row.op, row.provider) for row in profiled.rows} == {
         ("QNNExecutionProvider_2", "qnn"),
         ("QNNExecutionProvider_3", "qnn"),
         ("Erf", "cpu"),
     }
-    assert told.partitions == 2 and 0 < told.fallback_share < 0.05 and not told.exceeds
+    assert profiled.partitions == 2 and 0 < profiled.fallback_share < 0.05 and not profiled.exceeds
 
 
 def test_more_fallback_than_allowed_fails_the_gate_everywhere(profiled, pack_folder):
