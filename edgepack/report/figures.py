@@ -90,7 +90,7 @@ def in_digits(value: float | None, digits: int = 3) -> str:
 
 
 def size_in_words(mb: float) -> str:
-    """Of a file that may be far smaller than a megabyte: never 0 MB."""
+    """Of a file that may be far smaller than 1 MB: never 0 MB."""
     if mb >= 1:
         return f"{in_digits(mb)} MB"
     return f"{in_digits(mb * 1e3)} kB" if mb >= 1e-3 else f"{mb * 1e6:.0f} bytes"
