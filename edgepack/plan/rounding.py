@@ -1,7 +1,7 @@
 """What quantization-aware training sees: how the plan's int8, or a decoder's int4, will round. Pure."""
 
 from edgepack.core.errors import EdgepackError
-from edgepack.plan.precision import TFLITE_DECODER
+from edgepack.plan.precision import TFLITE_DECODER, FileKind
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.steps import BlockRounding, Quantize, Rounding
@@ -9,7 +9,7 @@ from edgepack.plan.steps import BlockRounding, Quantize, Rounding
 _INT8, _INT7 = 127, 63  # the largest integers
 
 
-def rounding_of(recipe: Recipe, teacher: ModelShape, quantize: Quantize | None, kind: str) -> Rounding | BlockRounding | None:
+def rounding_of(recipe: Recipe, teacher: ModelShape, quantize: Quantize | None, kind: FileKind) -> Rounding | BlockRounding | None:
     """None where it was not asked for. kind: of the file. EdgepackError: nothing is rounded so, or nothing can be trained."""
     if not recipe.quantization_aware:
         return None
@@ -35,7 +35,7 @@ def rounding_of(recipe: Recipe, teacher: ModelShape, quantize: Quantize | None, 
     return Rounding(bits=quantize.mean_bits, largest=_INT7 if quantize.reduce_range else _INT8, activations=True)
 
 
-def _in_blocks(recipe: Recipe, quantize: Quantize | None, kind: str) -> BlockRounding:
+def _in_blocks(recipe: Recipe, quantize: Quantize | None, kind: FileKind) -> BlockRounding:
     if quantize is None or not quantize.in_blocks or quantize.bits != 4:
         raise EdgepackError(
             "--quantization-aware trains a text-generation model for blocks of 4 bits, and the plan does not round to them",
