@@ -92,7 +92,7 @@ def _profiled(weights, settings, threads, profile, providers):
         lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         raise protocol.Refused(
             "{} cannot take this file: {}".format(", ".join(providers), lines[-1][:300]),
-            "build with --precision fp32, which more providers take, or measure without --providers",
+            "measure without --providers; if the file is not in fp32, more providers take one that is built with --precision fp32",
         ) from None
     unused = [name for name in providers if name not in session.get_providers()]
     if unused:
