@@ -83,6 +83,7 @@ def test_a_pack_answers_as_its_models_own_library(situation, format, tmp_path, c
 def refused_at(situation: Situation, path: str, format: str) -> str | None:
     """A pattern of what one way to ask says no with, where it does; those for web and JVM run no TFLite."""
     if path == "jvm":
-        return "the jvm module has no litert" if format == "tflite" else refused_at(situation, "android", format)
+        reasons = [refused_at(situation, "android", format), "the jvm module has no litert" if format == "tflite" else None]
+        return "|".join(reason for reason in reasons if reason) or None
     stated = situation.refused_by.get(path) or situation.refused_by.get(f"{path}, {format}")
     return stated or ("TFLite" if path == "web" and format == "tflite" else None)
