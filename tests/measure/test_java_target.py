@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from jvm import SHORT_RUN, TESTS, needs_java
 from phones import adb_server, plugged_in
-from real_onnxruntime_java import NOT_IN_THE_OLD, old_for_linux
+from real_onnxruntime_java import NOT_IN_THE_OLD, for_linux
 from session_folders import made_once
 
 from edgepack.core.errors import EdgepackError
@@ -40,7 +40,7 @@ pytestmark = needs_java
 
 @pytest.fixture(scope="session")
 def onnxruntime_java() -> Path:
-    return old_for_linux() or pytest.skip("pip does not give a package with onnxruntime's Java")
+    return for_linux() or pytest.skip("pip does not give a package with onnxruntime's Java")
 
 
 def compiled(place: Path, sources: list[Path], path: str = "") -> Path:
