@@ -1,7 +1,7 @@
 """Quantization-aware training of a decoder: weights in blocks of 4 bits as the file will hold them, gradients straight-through.
 
 Straight-through: Bengio 2013. Each block's scale and zero point are those of the least squared error, found again while the weights move.
-What the training leaves lies on the blocks' grids, where edgepack/quantize/trained_blocks.py finds it again.
+What the training leaves lies on the blocks' grids, where edgepack/quantize/blocks.py finds it again.
 """
 
 from collections.abc import Iterator
