@@ -99,7 +99,7 @@ def by_jvm(pack: Path, task: str, calls: Calls, place: Path, classes: Path) -> l
 @cache
 def in_real_java(classes: Path) -> Path:
     """The module's calls of onnxruntime against its own classes. 1.17 lacks one of them: its older form stands in its place."""
-    place = classes.with_name("real-onnxruntime")
+    place = classes.with_name(f"real-onnxruntime-{os.getpid()}")  # two test processes share `classes`
     place.mkdir(exist_ok=True)
     sources = []
     for source in ONNXRUNTIME:
