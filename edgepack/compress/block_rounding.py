@@ -1,26 +1,23 @@
-"""Quantization-aware training of a decoder: weights in blocks of 4 bits as the file will hold them, gradients straight-through.
+"""Quantization-aware training of a decoder: weights in blocks of 4 bits as the file will hold them.
 
-Straight-through: Bengio 2013. Each block's scale and zero point are those of the least squared error, found again while the weights move.
+Each block's scale and zero point are those of the least squared error, found again while the weights move.
 What the training leaves lies on the blocks' grids, where edgepack/quantize/blocks.py finds it again.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager
 
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
 from transformers.pytorch_utils import Conv1D
 
+from edgepack.compress.grids import OnGrid, modules_on_grids, seen_on_grids
 from edgepack.plan.steps import BlockRounding
 
 _FIRST_LOOK = 50  # steps; the next ones come at twice as many each, for weights move less and less
 _SHRINKS = (0.75, 0.8, 0.85, 0.9, 0.95, 1.0)  # of a block's range: what is cut off there makes the rest finer
-_COUNT = "edgepack_steps_seen"  # lives on the model while it trains, so that checkpoints hold it
 
 
-class _InBlocks(nn.Module):
+class _InBlocks(OnGrid):
     """A weight as it will be stored; scales and zeros [rows, blocks]. is_transposed: the weight is [inputs, rows]."""
 
     def __init__(self, weight: torch.Tensor, rounding: BlockRounding, is_transposed: bool) -> None:
@@ -28,12 +25,9 @@ class _InBlocks(nn.Module):
         self.rounding, self.is_transposed = rounding, is_transposed
         self.highest, self.middle = 2**rounding.bits - 1, 2 ** (rounding.bits - 1)
         shape = self._blocks(weight.detach()).shape[:2]
-        self.scales = nn.Parameter(torch.ones(shape), requires_grad=False)  # parameters, so that the best checkpoint holds them too
+        self.scales = nn.Parameter(torch.ones(shape), requires_grad=False)
         self.zeros = nn.Parameter(torch.zeros(shape), requires_grad=False)
         self.fit(weight)
-
-    def forward(self, weight: torch.Tensor) -> torch.Tensor:
-        return weight + (self.rounded(weight) - weight).detach()
 
     @torch.no_grad()
     def rounded(self, weight: torch.Tensor) -> torch.Tensor:
@@ -74,41 +68,21 @@ class _InBlocks(nn.Module):
         return nn.functional.pad(rows, (0, -rows.shape[1] % self.rounding.block)).reshape(len(rows), -1, self.rounding.block)
 
 
-@contextmanager
-def seen_in_blocks(model: nn.Module, rounding: BlockRounding) -> Iterator[None]:
-    """While the block runs, the model computes with rounded weights; behind it the weights are the rounded ones."""
-    grids = _registered(model, rounding)
-    model.register_parameter(_COUNT, nn.Parameter(torch.zeros(()), requires_grad=False))
+def seen_in_blocks(model: nn.Module, rounding: BlockRounding) -> AbstractContextManager[None]:
+    """While the block runs, the model computes with rounded weights; behind it the weights are the rounded ones.
 
-    def look(owner: nn.Module, *_: Any) -> None:
-        """Of the model, or of a copy that a rate is tried on."""
-        count = getattr(owner, _COUNT)
-        if owner.training and _is_look(int(count)):
-            for module in owner.modules():
-                if parametrize.is_parametrized(module, "weight"):
-                    module.parametrizations.weight[0].fit(module.parametrizations.weight.original)
-        count += owner.training
-
-    handle = model.register_forward_pre_hook(look)
-    try:
-        yield
-    finally:
-        handle.remove()
-        for module in grids:
-            with torch.no_grad():
-                original = module.parametrizations.weight.original
-                original.copy_(module.parametrizations.weight[0].rounded(original))
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
-        delattr(model, _COUNT)
-
-
-def _registered(model: nn.Module, rounding: BlockRounding) -> list[nn.Module]:
-    """The products whose weights are rounded: all but the head, which shares its weights with the embeddings in most models."""
+    All products are rounded but the head, which shares its weights with the embeddings in most models.
+    """
     head = model.get_output_embeddings()
     modules = [module for module in model.modules() if isinstance(module, (nn.Linear, Conv1D)) and module is not head]
-    for module in modules:
-        parametrize.register_parametrization(module, "weight", _InBlocks(module.weight, rounding, isinstance(module, Conv1D)))
-    return modules
+    grids = [_InBlocks(module.weight, rounding, isinstance(module, Conv1D)) for module in modules]
+    return seen_on_grids(model, modules, grids, _look)
+
+
+def _look(model: nn.Module, steps: int) -> None:
+    if _is_look(steps):
+        for module in modules_on_grids(model):
+            module.parametrizations.weight[0].fit(module.parametrizations.weight.original)
 
 
 def _is_look(steps: int) -> bool:

@@ -7,14 +7,13 @@ others follows from how much the outputs move with its weights (the mean square 
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
 
 from edgepack.compress.block_rounding import seen_in_blocks
 from edgepack.compress.context import StageContext
+from edgepack.compress.grids import OnGrid, modules_on_grids, seen_on_grids
 from edgepack.model.evaluation import pad_id_of, padded, takes_types, use_all_cores
 from edgepack.plan.precision import FEWEST_WEIGHTS
 from edgepack.plan.steps import BlockRounding, Rounding
@@ -24,21 +23,17 @@ _EVERY = 50  # steps between two looks at the grid
 _SAMPLE = 20_000  # weights of a matrix that its bits are told by
 _PROBED_TEXTS, _PROBED_ROWS = 64, 8
 _COARSEST_SIGMA = 2.0  # as in edgepack/quantize/coarse_search.py
-_COUNT = "edgepack_steps_seen"  # lives on the model while it trains, so that checkpoints hold it
 _SEARCH_STEPS = 40
 _LEVELS = 255  # of activations
 
 
-class _OnGrid(nn.Module):
+class _OnSteps(OnGrid):
     """A weight as it will be stored. step: of a coarse grid; 0: each row as fine as its largest weight allows."""
 
     def __init__(self, largest: int) -> None:
         super().__init__()
         self.largest = largest
-        self.step = nn.Parameter(torch.zeros(()), requires_grad=False)  # a parameter, so that the best checkpoint holds it too
-
-    def forward(self, weight: torch.Tensor) -> torch.Tensor:
-        return weight + (self.rounded(weight) - weight).detach()
+        self.step = nn.Parameter(torch.zeros(()), requires_grad=False)
 
     def rounded(self, weight: torch.Tensor) -> torch.Tensor:
         step = self.step if self.step > 0 else weight.detach().abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / self.largest
@@ -63,35 +58,22 @@ def seen_as_rounded(model: nn.Module, rounding: Rounding | BlockRounding | None,
         return
     modules = rounded_modules(model)
     sensitivity = _sensitivity(model, modules, context) if rounding.bits is not None else []
-    grids = [_OnGrid(rounding.largest) for _ in modules]
-    for module, grid in zip(modules, grids, strict=True):
-        parametrize.register_parametrization(module, "weight", grid)
-    model.register_parameter(_COUNT, nn.Parameter(torch.zeros(()), requires_grad=False))
+    grids = [_OnSteps(rounding.largest) for _ in modules]
 
-    if rounding.bits is not None:
-        set_steps(modules, grids, sensitivity, rounding.bits)
-
-    def look(owner: nn.Module, *_: Any) -> None:
-        """Of the model, or of a copy that a rate is tried on."""
-        count = getattr(owner, _COUNT)
-        if rounding.bits is not None and owner.training and int(count) % _EVERY == 0:
-            there = [module for module in owner.modules() if parametrize.is_parametrized(module, "weight")]
+    def look(owner: nn.Module, steps: int) -> None:
+        if rounding.bits is not None and steps % _EVERY == 0:
+            there = modules_on_grids(owner)
             set_steps(there, [module.parametrizations.weight[0] for module in there], sensitivity, rounding.bits)
-        count += owner.training
 
-    handles = [model.register_forward_pre_hook(look)]
-    if rounding.activations:
-        handles += [module.register_forward_pre_hook(_round_inputs) for module in modules if isinstance(module, nn.Linear)]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-        for module, grid in zip(modules, grids, strict=True):
-            with torch.no_grad():
-                module.parametrizations.weight.original.copy_(grid.rounded(module.parametrizations.weight.original))
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
-        delattr(model, _COUNT)
+    with seen_on_grids(model, modules, grids, look):
+        look(model, 0)
+        rounded = [module for module in modules if isinstance(module, nn.Linear)] if rounding.activations else []
+        handles = [module.register_forward_pre_hook(_round_inputs) for module in rounded]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
 
 
 def _round_inputs(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
@@ -105,7 +87,7 @@ def _round_inputs(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[
     return (values + (rounded * scale - values).detach(), *inputs[1:])
 
 
-def set_steps(modules: Sequence[nn.Module], grids: Sequence[_OnGrid], sensitivity: Sequence[float], bits: float) -> None:
+def set_steps(modules: Sequence[nn.Module], grids: Sequence[_OnSteps], sensitivity: Sequence[float], bits: float) -> None:
     """Gives each grid the step by which all matrices together come to `bits` a weight: their last bits save the same error."""
     originals = [module.parametrizations.weight.original.detach() for module in modules]
     samples = [weight.flatten()[:: max(1, weight.numel() // _SAMPLE)].float() for weight in originals]

@@ -85,6 +85,20 @@ def test_what_is_seen_stays_and_gradients_reach_every_weight():
     assert torch.equal(model.table.weight, table)
 
 
+def test_grids_follow_the_weights_while_a_model_trains_and_rest_while_it_is_judged():
+    model, ids = Tiny().train(), torch.arange(50)[None]
+    with seen_in_blocks(model, ONNX):
+        weights = model.product.parametrizations.weight
+        first = weights[0].scales.clone()
+        with torch.no_grad():
+            weights.original.mul_(3)
+            for step in range(51):  # the grids are looked at before the 51st
+                assert torch.equal(weights[0].scales, first), step
+                model.eval()(ids)
+                model.train()(ids)
+        assert torch.allclose(weights[0].scales, 3 * first, rtol=1e-5)
+
+
 def write_texts(folder, rows):
     """rows: of the train split; 48 have too few tokens for GPTQ, 200 enough."""
     folder.mkdir()
