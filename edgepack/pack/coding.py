@@ -20,7 +20,9 @@ _HEADER = struct.Struct("<8sHHIQII32s32s")
 _PART, _CHUNK = struct.Struct("<HQ"), struct.Struct("<I32s")
 _NUMBERS: dict[CodecName, int] = {"deflate": 1, "zstd": 2}
 _HARDLY_SMALLER = 0.9  # of a chunk: codes of single bytes alone do little for it, so repeated strings are looked for
+_FEW_BITS: dict[CodecName, float] = {"deflate": 0.2, "zstd": 0.35}  # of a chunk: below it most values are zeros, and strings repeat
 _REPEATS = 0.9  # of what codes alone take: a fast look for repeated strings has met some, as in the scales of a coarse decoder's blocks
+_THOROUGH = 16  # zstd's level: 19 takes twice as long for 0.1 % at most
 REST = "rest"  # the name of what lies between two matrices
 
 
@@ -88,10 +90,11 @@ def _encoder(codec: CodecName) -> Callable[[bytes], bytes]:
 
 
 def _deflated(chunk: bytes) -> bytes:
-    """Huffman codes alone: within 0.04 bits of the entropy of coarse weights. Elsewhere repeated strings too, where that is shorter."""
+    """Huffman codes alone: within 0.04 bits of the entropy of coarse weights. Elsewhere repeated strings too, where that is shorter: a
+    Huffman code has a bit at least, and a weight of a very coarse grid has less."""
     coded = _raw_deflate(chunk, zlib.Z_HUFFMAN_ONLY)
     repeats = len(_raw_deflate(chunk, zlib.Z_DEFAULT_STRATEGY, level=1)) < _REPEATS * len(coded)
-    if len(coded) < _HARDLY_SMALLER * len(chunk) and not repeats:
+    if _FEW_BITS["deflate"] * len(chunk) <= len(coded) < _HARDLY_SMALLER * len(chunk) and not repeats:
         return coded
     return min(coded, _raw_deflate(chunk, zlib.Z_DEFAULT_STRATEGY), key=len)
 
@@ -104,12 +107,15 @@ def _raw_deflate(chunk: bytes, strategy: int, level: int = 9) -> bytes:
 def _zstd() -> Callable[[bytes], bytes]:
     import zstandard
 
-    # Few repeated strings are looked for: those that level 1 finds in coarse weights cost more than they save (3.14 bits for 3.07).
+    # Few repeated strings are looked for: those that level 1 finds in coarse weights cost more than they save (3.14 bits for 3.07). Below
+    # 3 bits all levels but the thorough ones, which count what a string costs, lose much by them (MiniLM at 1.2 bits: 4.83 MB for 4.00).
     few = zstandard.ZstdCompressionParameters.from_level(1, hash_log=6, write_content_size=True)
-    fast, thorough = zstandard.ZstdCompressor(compression_params=few), zstandard.ZstdCompressor(level=19, write_content_size=True)
+    fast, thorough = zstandard.ZstdCompressor(compression_params=few), zstandard.ZstdCompressor(level=_THOROUGH, write_content_size=True)
 
     def encode(chunk: bytes) -> bytes:
         coded = fast.compress(chunk)
-        return coded if len(coded) < _HARDLY_SMALLER * len(chunk) else min(coded, thorough.compress(chunk), key=len)
+        if _FEW_BITS["zstd"] * len(chunk) <= len(coded) < _HARDLY_SMALLER * len(chunk):
+            return coded
+        return min(coded, thorough.compress(chunk), key=len)
 
     return encode

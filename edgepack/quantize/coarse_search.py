@@ -7,6 +7,7 @@ the same beside their own size.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -146,7 +147,7 @@ def _at_mean_bits(matrices: Sequence[Matrix], known: Known, bits: float, largest
             price *= 4.0 ** np.clip(reached - bits, -2, 2)
     raise EdgepackError(
         f"--bits {bits:g}: no grid of this model comes to it; the nearest one has {reached:.2f} bits a weight",
-        f"use --bits {reached:.1f}" if reached > bits else f"use --bits {max(1.0, reached - 0.1):.1f}, or leave it out",
+        f"use --bits {ceil(reached * 10) / 10:.1f}" if reached > bits else f"use --bits {max(1.0, reached - 0.1):.1f}, or leave it out",
     )
 
 

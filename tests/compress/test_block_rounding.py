@@ -1,8 +1,12 @@
 """Quantization-aware training of decoders: what was seen is what the file holds, in ONNX and in TFLite, and gradients pass."""
 
+import signal
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+import warm_python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import make_model
@@ -97,6 +101,27 @@ def test_grids_follow_the_weights_while_a_model_trains_and_rest_while_it_is_judg
                 model.eval()(ids)
                 model.train()(ids)
         assert torch.allclose(weights[0].scales, 3 * first, rtol=1e-5)
+
+
+# Grids are found again before the 51st step: what went on from before that must do it, and what went on from after it has what was found.
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [45, 65])
+def test_a_training_that_is_killed_goes_on_to_the_same_bytes(tmp_path, step):
+    make_model(tmp_path / "model", "gpt2", task="text-generation")
+    texts = write_texts(tmp_path / "texts", 60)
+
+    def train(folder, *more):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        words = [Path(__file__).with_name("killed_training.py"), tmp_path / "model", texts, tmp_path / folder, *more]
+        return warm_python.run(list(map(str, words)), tmp_path)
+
+    assert train("killed", step).returncode == -signal.SIGKILL
+    assert sorted(path.name for path in (tmp_path / "killed").glob("*"))[-1].startswith("checkpoint-")
+    for folder in ("killed", "whole"):
+        done = train(folder)
+        assert done.returncode == 0, done.stderr
+    whole, again = (torch.load(tmp_path / folder / "trained.pt") for folder in ("whole", "killed"))
+    assert all(torch.equal(value, again[name]) for name, value in whole.items())
 
 
 def write_texts(folder, rows):

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgepack.pack.coding import CHUNK_BYTES, Part, code_file, parts_between
+from edgepack.quantize.coarse import counts_of, entropy_bits
 from edgepack.ship.load import device_module
 
 CODECS = ("deflate", "zstd")
@@ -66,6 +67,16 @@ def test_scales_that_repeat_take_next_to_nothing(tmp_path, codec):
     (tmp_path / "model.onnx.data").write_bytes(scales)
     code_file(tmp_path / "model.onnx.data", parts_between([], len(scales)), codec, "stream", tmp_path)
     assert (tmp_path / "weights.coded").stat().st_size < 0.02 * len(scales)
+
+
+# Few bits are most of all zeros: a Huffman code has a bit for each of them, and fast searches for repeated strings lose by what they find.
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize(("sigmas", "most"), [(0.5, 1.04), (1.0, 1.07), (2.0, 1.22), (3.0, 1.4)])
+def test_weights_of_few_bits_take_little_more_than_their_entropy(tmp_path, codec, sigmas, most):
+    values = np.rint(np.random.default_rng(0).normal(size=4 * CHUNK_BYTES) / sigmas).astype(np.int8)
+    (tmp_path / "model.onnx.data").write_bytes(values.tobytes())
+    code_file(tmp_path / "model.onnx.data", [Part("matrix", len(values))], codec, "stream", tmp_path)
+    assert (tmp_path / "weights.coded").stat().st_size * 8 < most * entropy_bits(counts_of(values))
 
 
 def test_parts_are_the_large_matrices_and_what_lies_between_them(content):

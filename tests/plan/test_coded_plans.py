@@ -62,6 +62,14 @@ def test_a_slow_card_streams_and_a_fast_disk_expands_and_the_plan_says_why(profi
     assert "this storage reads" in result.coding.why and "decoding pays below" in result.coding.why
 
 
+def test_a_codec_that_was_left_open_is_deflate_and_the_plan_says_what_zstd_would_change():
+    left_open, asked = plan(bits=3.5, budget=roomy()), plan(bits=3.5, codec="zstd", budget=roomy())
+    assert (
+        left_open.coding.codec == "deflate" and f"--codec zstd it would load in {asked.predictions.load_ms:.0f} ms" in left_open.coding.why
+    )
+    assert "--codec" not in asked.coding.why + plan(bits=3.5, codec="deflate", budget=roomy()).coding.why
+
+
 def test_too_little_memory_to_decode_into_expands():
     tight = plan(bits=3.5, student="same", prune_heads=0.0, budget=roomy()).predictions.ram_mb - 1
     result = plan(bits=3.5, student="same", prune_heads=0.0, budget=roomy(ram_mb=tight))

@@ -93,6 +93,17 @@ def test_bits_beyond_what_the_integers_hold_are_refused_with_what_is_near(layer)
     assert "--bits" in error.value.fix
 
 
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.1, 0.2, 0.3])
+def test_bits_below_the_coarsest_grid_are_refused_with_bits_that_it_comes_to(layer, share):
+    matrix = np.where(np.arange(INPUTS) < share * INPUTS, 3 * layer[0], layer[0])
+    with pytest.raises(EdgepackError, match=r"--bits 0\.3: no grid") as error:
+        at_mean_bits([Matrix("a", matrix, None, "a")], Known({}, {}), 0.3, 127)
+    named = float(error.value.fix.removeprefix("use --bits "))
+    assert at_mean_bits([Matrix("a", matrix, None, "a")], Known({}, {}), named, 127)["a"].bits / matrix.size == pytest.approx(
+        named, abs=0.02
+    )
+
+
 def test_the_step_is_where_a_finer_one_costs_what_it_saves():
     assert step_of(price_of(0.3), 1.0) == pytest.approx(0.3)
     assert step_of(1.0, 4.0) == pytest.approx(step_of(1.0, 1.0) / 2)
