@@ -1,14 +1,17 @@
-"""What a search brings: hypervolume of its front against random search at equal minutes, ranks of short and long trials, kills.
+"""What a search brings: hypervolume of its front against random search at equal minutes, ranks of short and long trials, the
+planner's choice distilled as long as the search's best pack within the budgets, kills, workers.
 
     python benchmarks/search.py minutes --model ../shared/models/minilm-l6-sst2 --data ../shared/data/sst2 --minutes 60 --seeds 0 1 2
     python benchmarks/search.py minutes ... --variants tpe shared    # shared training beside plain trials
     python benchmarks/search.py kills --moments 20
+    python benchmarks/search.py workers --model ../shared/models/minilm-l6-sst2 --data ../shared/data/sst2    # with Ray and without
 
 Each search has a cache of its own, so the teacher's outputs are made within its minutes.
 """
 
 import argparse
 import json
+import os
 import random
 import shutil
 import signal
@@ -16,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import datetime
 from os import sysconf
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
@@ -38,9 +42,19 @@ def main() -> None:
     minutes.add_argument("--variants", nargs="+", choices=VARIANTS, default=["tpe", "random"])
     kills = commands.add_parser("kills", help="a search that is killed -9 and started again")
     kills.add_argument("--moments", type=int, default=20)
+    workers = commands.add_parser("workers", help="so many trials by one process, one worker of a Ray cluster, and four")
+    workers.add_argument("--model", required=True)
+    workers.add_argument("--data", required=True)
+    workers.add_argument("--profile", default="raspberry-pi")
+    workers.add_argument("--trials", type=int, default=8)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        result = equal_minutes(options, Path(folder)) if options.command == "minutes" else killed(options.moments, Path(folder))
+        if options.command == "minutes":
+            result: object = equal_minutes(options, Path(folder))
+        elif options.command == "kills":
+            result = killed(options.moments, Path(folder))
+        else:
+            result = by_workers(options, Path(folder))
     print(json.dumps(result, indent=1))
 
 
@@ -53,6 +67,7 @@ def equal_minutes(options: argparse.Namespace, folder: Path) -> list[dict]:
             row[name] = _searched(options, seed, name, folder / f"{name}-{seed}")
             print(json.dumps({"seed": seed, name: row[name]}), file=sys.stderr, flush=True)
         first, *others = options.variants
+        row["planner"] = _planned(options, row[first], folder / f"planner-{seed}")
         row["ratios"] = {name: round(row[first]["hypervolume"] / (row[name]["hypervolume"] or 1e-9), 3) for name in others}
         rows.append(row)
     return rows
@@ -69,15 +84,63 @@ def _searched(options: argparse.Namespace, seed: int, variant: str, work: Path) 
     reference = (25.0, front["teacher"]["latency_ms"], front["teacher"]["file_mb"])
     points = [(point["score_drop"], point["latency_ms"]["value"], point["file_mb"]["value"]) for point in front["points"]]
     scaled = [tuple(max(0.0, value) / worst for value, worst in zip(point, reference, strict=True)) for point in points]
+    best = min((point for point in front["points"] if not point["over"]), key=lambda point: point["score_drop"], default=None)
     return {
         "hypervolume": round(hypervolume(scaled, (1.0,) * len(_VALUES)), 4),
         "packs": len(points),
         "trials": front["cost"]["trials"],
         "minutes": front["cost"]["minutes"],
         "correlation": front["correlation"],
-        "best_within": min((point["score_drop"] for point in front["points"] if not point["over"]), default=None),
+        "best_within": best and points[front["points"].index(best)],
+        "training_minutes_of_best": best and _training_minutes(work / "front" / str(best["number"])),
         "points": points,
     }
+
+
+def _planned(options: argparse.Namespace, searched: dict, work: Path) -> dict | None:
+    """The planner's choice, distilled for as many minutes as the search's best pack within the budgets. None where no pack is within."""
+    minutes = searched["training_minutes_of_best"]
+    if minutes is None:
+        return None
+    asked = ["build", options.model, "--data", options.data, "--profile", options.profile, "--minutes", minutes]
+    _run(*asked, "--out", work / "pack", "--cache", work / "cache")
+    pack = json.loads((work / "pack" / "pack.json").read_text())
+    predicted, file_mb = pack["predictions"]["latency_ms"], round(pack["ladder"][-1]["file_mb"], 3)
+    return {"minutes": minutes, "student": pack["plan"]["student"], "point": [pack["ladder"][-1]["score_drop"], predicted, file_mb]}
+
+
+def _training_minutes(pack: Path) -> float:
+    ladder = json.loads((pack / "pack.json").read_text())["ladder"]
+    return round(sum(row["seconds"] for row in ladder if row["stage"] == "distill") / 60, 2)
+
+
+def by_workers(options: argparse.Namespace, folder: Path) -> list[dict]:
+    """The same trials, one thread each: seconds until the page of one pack is there, and until the last trial was written."""
+    ray = Path(sys.executable).with_name("ray")
+    asked = ["search", options.model, "--data", options.data, "--profile", options.profile, "--trials", options.trials, "--packs", 1]
+    places = {
+        "one process": ["--workers", 1],
+        "Ray, one worker": ["--ray", "auto", "--workers", 1],
+        "Ray, four": ["--ray", "auto", "--workers", 4],
+    }
+    os.environ["OMP_NUM_THREADS"] = "1"
+    subprocess.run([ray, "start", "--head", "--num-cpus", "4"], stdout=subprocess.DEVNULL, check=True)
+    rows = []
+    try:
+        for name, place in places.items():
+            work = folder / name.replace(" ", "-")
+            began = datetime.now()
+            _run(*asked, *place, "--out", work / "front", "--cache", work / "cache")
+            whole_s = (datetime.now() - began).total_seconds()
+            last = max(datetime.fromisoformat(written) for _, written in _trials(work / "cache").values())
+            front = json.loads((work / "front" / "front.json").read_text())
+            tried = [(each["settings"], each["score_drop"]) for each in front["tried"]]
+            rows.append({"place": name, "trials_s": round((last - began).total_seconds(), 1), "whole_s": round(whole_s, 1), "tried": tried})
+            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+    finally:
+        subprocess.run([ray, "stop"], stdout=subprocess.DEVNULL, check=False)
+    first = rows[0]["tried"]
+    return [row | {"same_study": row.pop("tried") == first} for row in rows]
 
 
 def killed(moments: int, folder: Path) -> dict:

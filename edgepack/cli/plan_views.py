@@ -10,6 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from edgepack.plan.budget_words import BUDGETS
+
 if TYPE_CHECKING:
     from edgepack.plan.explain import Alternative
     from edgepack.plan.plan import Plan
@@ -57,11 +59,12 @@ def _costs(plan: Plan) -> RenderableType:
     now, then, limits = plan.teacher_predictions, plan.predictions, plan.budget
     costs = Table("predicted", "as it is, fp32", "after the plan", "budget", "fits", box=None, pad_edge=False)
     costs.add_row("parameters", f"{now.params / 1e6:.1f} M", f"{then.params / 1e6:.1f} M", "", "")
-    for name, unit in (("file_mb", "MB"), ("ram_mb", "MB"), ("latency_ms", "ms"), ("load_ms", "ms")):
+    for name in ("file_mb", "ram_mb", "latency_ms", "load_ms"):
+        word, unit = BUDGETS[name]
         limit = getattr(limits, name)
         verdict = "" if limit is None else then.fits(name, limit)
         before, after = f"{getattr(now, name):.1f} {unit}", f"{getattr(then, name):.1f} {unit}"
-        costs.add_row(name, before, after, "" if limit is None else f"{limit:g}", Text(verdict, _FITS.get(verdict, "")))
+        costs.add_row(word, before, after, "" if limit is None else f"{limit:g} {unit}", Text(verdict, _FITS.get(verdict, "")))
     return costs
 
 

@@ -10,6 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edgepack.plan.budget_words import BUDGETS
+
 if TYPE_CHECKING:
     from edgepack.measure.measurement import Measurement
     from edgepack.measure.statistics import Ratio
@@ -77,10 +79,13 @@ def _checks(report: Report) -> RenderableType:
     table = Table("budget", "limit", "actual", "margin", "holds", "origin", box=None, pad_edge=False)
     for check in report.checks:
         holds = Text(check.holds, {"yes": "green", "no": "red", "unlikely": "red"}.get(check.holds, "yellow"))
-        actual = "–" if check.actual is None else f"{check.actual:.4g}"
+        name, unit = BUDGETS[check.name]
+        actual = "–" if check.actual is None else f"{check.actual:.4g} {unit}"
         margin = "–" if check.margin is None else f"{check.margin:+.0%}"
-        table.add_row(check.name, f"{check.limit:g}", actual, margin, holds, f"{check.origin or ''} {check.where}")
-    return Group(table, *(Text(f"{check.name}: {check.next_step}", style="yellow") for check in report.checks if check.next_step))
+        table.add_row(name, f"{check.limit:g} {unit}", actual, margin, holds, f"{check.origin or ''} {check.where}")
+    return Group(
+        table, *(Text(f"{BUDGETS[check.name][0]}: {check.next_step}", style="yellow") for check in report.checks if check.next_step)
+    )
 
 
 def _providers(report: Report) -> Iterator[RenderableType]:
@@ -107,7 +112,9 @@ def _formats(report: Report) -> Iterator[RenderableType]:
     table = Table("format", "precision", "MB", "score", "p90 ms", "load ms", "peak MB", "exceeds", box=None, pad_edge=False)
     for row in report.formats:
         known = ["–" if value is None else f"{value:.4g}" for value in (row.score, row.latency_ms, row.load_ms, row.ram_mb)]
-        table.add_row(row.format, row.precision, f"{row.file_mb:.1f}", *known, ", ".join(row.over) or "no budget")
+        table.add_row(
+            row.format, row.precision, f"{row.file_mb:.1f}", *known, ", ".join(BUDGETS[name][0] for name in row.over) or "no budget"
+        )
     yield from (table, Text(report.formats_why or ""), Text())
 
 
@@ -134,11 +141,14 @@ def _baseline(report: Report) -> Iterator[RenderableType]:
     limit = f"limit {1 + baseline.most:g} times, baseline {baseline.file}"
     if not baseline.worse:
         yield Text(f"none of {len(baseline.rows)} figures is worse than the baseline allows ({limit})", style="green")
+    from edgepack.report.baseline import FIGURES
+
     for row in baseline.worse:
         place = "".join(f", {value} {unit}" for value, unit in ((row.length, "tokens"), (row.threads, "threads")) if value is not None)
         interval = "" if row.low is None else f", {row.low:.2f} to {row.high:.2f}"
         yield Text(
-            f"worse: {row.what}{place}: {row.now:g} now, {row.before:g} before, {row.ratio:.2f} times{interval} ({limit})", style="red"
+            f"worse: {FIGURES[row.what]}{place}: {row.now:g} now, {row.before:g} before, {row.ratio:.2f} times{interval} ({limit})",
+            style="red",
         )
     yield Text()
 

@@ -12,7 +12,7 @@ _EPOCHS = 5  # over the texts make the most steps,
 _FEWEST_STEPS, _MOST_STEPS = 700, 2500  # but within these, unless a single pass is more
 _WARM_UP_STEPS = 60
 _CHECKS = 30  # over the most steps
-_PATIENCE = 3  # checks
+_PATIENCE, _PATIENCE_STEPS = 3, 72  # checks, and the steps that they span at least: over fewer a start that is slow looks like an end
 _PROGRESS, _LEAST_PROGRESS = 0.03, 0.001  # of the distance within the patience: a share, and in the unit of the loss
 _END = 0.3  # steps at falling rates, as a share of those before them
 _LATEST_END = 0.77  # share of the most steps after which the rates fall whatever the dev split says
@@ -71,9 +71,10 @@ class Course:
 
     @property
     def _is_level(self) -> bool:
-        if len(self.distances) <= _PATIENCE:
+        patience = max(_PATIENCE, math.ceil(_PATIENCE_STEPS / self.check_steps))
+        if len(self.distances) <= patience:
             return False
-        before, since = min(self.distances[:-_PATIENCE]), min(self.distances[-_PATIENCE:])
+        before, since = min(self.distances[:-patience]), min(self.distances[-patience:])
         return before - since < max(_PROGRESS * before, _LEAST_PROGRESS)
 
     def state(self) -> dict[str, Any]:

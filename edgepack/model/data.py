@@ -3,7 +3,7 @@
 import hashlib
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,17 @@ def load_unlabelled(source: str, task: Task, columns: Columns = NO_COLUMNS) -> l
         column_of["text_pair"] = columns.text_pair
     rows = [task.unlabelled_row(_row(record, text_row, column_of)) for record in records]
     return [row for row in rows if row is not None]
+
+
+def in_model_names(data: Data, id2label: dict[int, str], model: str) -> Data:
+    """The data with the model's own names for its labels, so that a report names classes as the model does where the data has numbers.
+
+    EdgepackError: see `label_ids`. Two outputs of one name keep the data's labels, which tell them apart.
+    """
+    if not data.labels or len(set(id2label.values())) < len(id2label):
+        return data
+    mapping = {label: id2label[index] for label, index in label_ids(data, id2label, model).items()}
+    return replace(data, splits={split: renamed(rows, mapping) for split, rows in data.splits.items()})
 
 
 def label_ids(data: Data, id2label: dict[int, str], model: str) -> dict[str, int]:

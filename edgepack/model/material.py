@@ -14,7 +14,7 @@ from edgepack.core.reading import read_json_object
 from edgepack.core.records import Frozen
 from edgepack.model.buckets import choose_buckets
 from edgepack.model.corpus import Corpus, read_corpus
-from edgepack.model.data import Data, label_ids, load_data, load_unlabelled
+from edgepack.model.data import Data, in_model_names, label_ids, load_data, load_unlabelled
 from edgepack.model.plain_folder import CONFIG_BYTES
 from edgepack.model.source import Source, find_model
 from edgepack.model.statements.tokenizer_config import check_end_of_text
@@ -202,7 +202,8 @@ def gather(recipe: Recipe) -> Material:
         raise EdgepackError(f"--dimensions {recipe.dimensions}: {task.name} gives no vectors of texts", "leave it out")
     task = task.fitted(task, source, recipe)
     data = load_data(recipe.data, task, recipe.columns, recipe.seed) if recipe.data else None
-    material = Material(recipe, source, task, data)
+    names = dict(enumerate(source.labels)) if task.names_labels else {}
+    material = Material(recipe, source, task, in_model_names(data, names, source.name) if data else None)
     _ = material.labels, material.unlabelled_rows, material.answers, material.tokenizer
     if recipe.cuts_vocabulary:
         _ = material.vocabulary_cut

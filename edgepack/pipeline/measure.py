@@ -15,7 +15,7 @@ from edgepack.measure.machines.targets import LOCAL, Target, transport
 from edgepack.measure.measurement import FULL, Effort
 from edgepack.measure.measuring import measure
 from edgepack.measure.ops import OpsWish, profile_ops, wished_providers
-from edgepack.model.data import label_ids, load_data
+from edgepack.model.data import in_model_names, label_ids, load_data
 from edgepack.model.quality import judge_outputs
 from edgepack.pack.manifest import MANIFEST_FILE, REPORT_FILES, Manifest, StageRecord, check_files, read_manifest
 from edgepack.pack.renewal import renew
@@ -114,7 +114,7 @@ def _scored_again(pack: Path, manifest: Manifest, data: str | None) -> tuple[Man
     answers = task.answer_record.read(manifest.answers, str(pack)) if task.answer_record and manifest.answers is not None else None
     names = {int(index): name for index, name in manifest.labels.items()}
     task = task.restored(task, answers, [names[index] for index in sorted(names)])
-    loaded = load_data(source, task, manifest.recipe.columns, manifest.recipe.seed)
+    loaded = in_model_names(load_data(source, task, manifest.recipe.columns, manifest.recipe.seed), names, str(pack))
     rows = loaded.splits["test"]
     features = task.encode(load_tokenizer(pack), task.prompted(rows, answers), manifest.max_length)
     median_length = sorted(len(item.ids) for item in features)[len(features) // 2]

@@ -3,10 +3,12 @@
 from typing import Literal
 
 from edgepack.core.records import Frozen
+from edgepack.plan.budget_words import BUDGETS
 
 # Of latency and load, where nobody has measured how far off predictions are: they are off no less there than where somebody has
 # (runtimes/onnxruntime.py). A small part of it decides nothing.
 _TIMES_ARE_OFF = {"latency_ms": 0.13, "load_ms": 0.33}
+_DOUBTED = ("latency_ms", "load_ms", "ram_mb")  # by a sentence on a plan: the size of a file is counted
 _FAR_INSIDE = 0.25
 
 
@@ -40,8 +42,7 @@ class Prediction(Frozen):
         """How far to trust it, in one or two sentences."""
         if self.mean_error is None:
             return "Nobody has measured how far off predictions are for such a model on this runtime."
-        spoken = {"latency_ms": "latency", "load_ms": "load time", "ram_mb": "memory"}
-        errors = ", ".join(f"{100 * self.mean_error[name]:.0f} % in {what}" for name, what in spoken.items() if name in self.mean_error)
+        errors = ", ".join(f"{100 * self.mean_error[name]:.0f} % in {BUDGETS[name][0]}" for name in _DOUBTED if name in self.mean_error)
         return (
             f"On x86, predictions for models that they were not fitted on were off by {errors} on average. "
             "Nobody has measured how far off they are on other CPUs." + self._far_from_what_was_compared()

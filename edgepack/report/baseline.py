@@ -1,10 +1,19 @@
 """What a report says of an older one: figures of both, and which became worse by more than is allowed. Records alone."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from edgepack.core.records import Frozen
 
 Figure = Literal["latency_ms", "first_token_ms", "cold_load_ms", "warm_load_ms", "ram_mb", "file_mb", "score"]
+FIGURES: Final[dict[Figure, str]] = {
+    "latency_ms": "latency, ms",
+    "first_token_ms": "first token, ms",
+    "cold_load_ms": "cold load, ms",
+    "warm_load_ms": "warm load, ms",
+    "ram_mb": "peak memory, MB",
+    "file_mb": "file size, MB",
+    "score": "score",
+}
 
 
 class Regression(Frozen):

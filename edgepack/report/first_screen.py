@@ -7,6 +7,7 @@ from typing import Final
 from edgepack.core.showing import without_folders
 from edgepack.measure.measurement import Measurement
 from edgepack.pack.manifest import Manifest
+from edgepack.plan.budget_words import BUDGETS
 from edgepack.plan.command import composed_command
 from edgepack.plan.cost_model import predict
 from edgepack.plan.precision import exported_precision
@@ -117,11 +118,11 @@ def verdict_sentence(verdict: Verdict, checks: Sequence[Check], device: str) -> 
     if verdict == "fits":
         return f"This model fits {device}: it keeps every limit, and {device} measured it."
     if over:
-        names = _listed([TILES[check.name][0].lower() if check.name in TILES else check.name for check in over])
+        names = _listed([_spoken_figure(check.name) for check in over])
         surely = "" if any(check.holds == "no" for check in over) else "probably "
         return f"This model {surely}does not fit {device}. Over the limit: {names}."
     if unknown or not checks:
-        names = _listed([TILES[check.name][0].lower() if check.name in TILES else check.name for check in unknown])
+        names = _listed([_spoken_figure(check.name) for check in unknown])
         return f"Nobody knows yet whether this model fits {device}" + (f". Not known: {names}." if names else ".")
     return f"This model probably fits {device}: every limit holds by prediction or by the file itself, but no {device} has measured it yet."
 
@@ -190,6 +191,11 @@ def _what(name: TileName, manifest: Manifest) -> str:
     if score is None or teacher is None:
         return "no test data was given: build with --data, and it is measured"
     return quality_in_words(teacher, score)
+
+
+def _spoken_figure(name: str) -> str:
+    """As the tile of that figure is titled; load time has no tile."""
+    return TILES[name][0].lower() if name in TILES else BUDGETS[name][0]
 
 
 def _listed(names: Sequence[str]) -> str:

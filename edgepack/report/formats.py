@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from edgepack.measure.measurement import Measurement
 from edgepack.pack.manifest import Manifest
+from edgepack.plan.budget_words import BUDGETS
 from edgepack.report.figures import headline_latency, measured_here
 from edgepack.report.records import Contender, Report
 
@@ -78,4 +79,4 @@ def _time_ms(contender: Contender) -> float:
 
 
 def _listed(pack: Contender) -> str:
-    return ", ".join(f"{name} {times:.2f} times" for name, times in pack.over.items()) or "no budget"
+    return ", ".join(f"{BUDGETS[name][0]} {times:.2f} times" for name, times in pack.over.items()) or "no budget"

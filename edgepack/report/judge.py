@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 from edgepack.core.showing import without_folders
 from edgepack.measure.measurement import Measurement
 from edgepack.pack.manifest import Manifest, StageRecord
+from edgepack.plan.budget_words import BUDGETS
 from edgepack.plan.saturation import saturates_u8s8
 from edgepack.plan.steps import PruneWeights
 from edgepack.report.facts import facts_of
 from edgepack.report.figures import figure, holds, measured_here
 from edgepack.report.first_screen import next_command, tiles_of, verdict_sentence
 from edgepack.report.next_step import next_step
-from edgepack.report.records import BUDGETS, Check, Report, Verdict
+from edgepack.report.records import Check, Report, Verdict
 from edgepack.report.training_doubts import doubts_of_training
 from edgepack.tasks.common.metrics import METRIC_NOTES
 
@@ -107,7 +108,7 @@ def _headline(verdict: Verdict, checks: tuple[Check, ...], manifest: Manifest, m
 def _exceeded(check: Check) -> str:
     name, unit = BUDGETS[check.name]
     origin = {"no": check.origin, "unlikely": "predicted, but it may be off by more than that and fit"}.get(check.holds, check.origin)
-    return f"{name} ({check.name}) is {check.actual:g} {unit} ({origin}), over the budget of {check.limit:g} {unit}"
+    return f"{name} is {check.actual:g} {unit} ({origin}), over the budget of {check.limit:g} {unit}"
 
 
 def _what_zeros_bring(ladder: tuple[StageRecord, ...]) -> str:

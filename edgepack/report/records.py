@@ -20,14 +20,6 @@ Origin = Literal["measured", "predicted"]
 TileName = Literal["file_mb", "latency_ms", "ram_mb", "score_drop"]
 Holds = Literal["yes", "no", "likely", "unlikely", "unknown"]
 
-BUDGETS = {  # a budget's name for people, and its unit
-    "file_mb": ("file size", "MB"),
-    "ram_mb": ("memory", "MB"),
-    "latency_ms": ("latency", "ms"),
-    "load_ms": ("load time", "ms"),
-    "score_drop": ("score lost", "points"),
-}
-
 
 class Check(Frozen):
     """One budget. ok is None where nothing is known; origin is that of `actual`; `here` is what this machine measured.

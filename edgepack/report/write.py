@@ -12,11 +12,13 @@ from edgepack.measure.measurement import LatencyRow, Measurement, MemoryRow
 from edgepack.measure.ops import OpProfile
 from edgepack.pack.attempts import Attempt
 from edgepack.pack.manifest import REPORT_FILES, StageRecord
+from edgepack.plan.budget_words import BUDGETS
+from edgepack.report.baseline import FIGURES
 from edgepack.report.charts import Bar, Line, bars, lines
 from edgepack.report.figures import in_digits, size_in_words
 from edgepack.report.first_screen import HOLDS, PURPOSES, VERDICTS, change_in_words, limit_in_words, placeholders_in_words, tile_titles
 from edgepack.report.ladder import factors_chart, quality_charts, score_text, spoken, weakest
-from edgepack.report.records import BUDGETS, Report
+from edgepack.report.records import Report
 
 _MOST_OPS = 12
 _LEAST_OF_A_CURVE = 2  # points
@@ -80,6 +82,7 @@ def _render(template: str, report: Report, **more: Any) -> str:
     figures = report.model_dump_json()
     words = {
         "budgets": BUDGETS,
+        "figures": FIGURES,
         "tiles": tile_titles(report.task),
         "holds": HOLDS,
         "colours": _COLOURS,

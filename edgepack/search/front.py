@@ -114,7 +114,9 @@ class Front(Frozen):
     tried: tuple[Tried, ...]
     importance: dict[str, dict[str, float]]  # by value: share of its differences that each setting explains
     progress: Progress
-    correlation: float | None  # of the ranks of first and second rung
+    correlation: (
+        float | None
+    )  # of the ranks after short trainings and after full ones, or after those of the second rung where they are more
     factors: Factors
     cost: Cost
     picked: int | None = None

@@ -86,21 +86,48 @@ class Lengths:
         """Whether a pack of the same student was built."""
         return student_of(final) in self.steps
 
+    def lengthened(self, built: Sequence[Final]) -> list[Final]:
+        """All files of one student, to be trained longer; empty where the time that is left is too short for that.
+
+        built: packs whose trainings still improved when they ended. The students with the fewest steps come first: as many of them as
+        can be get more, and then as many steps as the time allows for all of these.
+        """
+        first = {student_of(final): final for final in reversed(built)}
+        steps_of = {name: steps for name in first if (steps := self.steps.get(name)) is not None}
+        least = min(steps_of.values(), default=0)
+        shortest = [name for name, steps in reversed(steps_of.items()) if steps == least]
+        longer = [steps for steps in self.options() if steps is None or steps > least] if shortest else []
+        for count in range(len(shortest), 0, -1):
+            files = [final for final in built if student_of(final) in shortest[:count]]
+            for steps in longer:
+                if self._packs_s([first[name] for name in shortest[:count]], steps, len(files)) <= self._free_s:
+                    del self.steps[shortest[0]]
+                    return [with_steps(final, steps) for final in files if student_of(final) == shortest[0]]
+        return []
+
     def _sized(self, final: Final, steps: int | None) -> Final:
-        wished = [each for each in (steps, final.candidate.recipe.training.training_steps) if each is not None]
-        return with_steps(final, self.steps.get(student_of(final), min(wished, default=None)))
+        """Longer than it was meant to be, too, where the packs before it took less time than was expected."""
+        return with_steps(final, self.steps.get(student_of(final), steps))
 
     def _fits(self, finals: Sequence[Final], steps: int | None) -> bool:
-        return self.needed_s(finals, steps) <= self.tries.clock.left_s * PACKS_SHARE
+        return self.needed_s(finals, steps) <= self._free_s
+
+    @property
+    def _free_s(self) -> float:
+        return self.tries.clock.left_s * PACKS_SHARE
 
     def needed_s(self, finals: Sequence[Final], steps: int | None) -> float:
         """What these packs take, each student trained once; those that are trained already not at all."""
+        new = {student_of(final): final for final in finals if not self.is_trained(final)}
+        return self._packs_s(list(new.values()), steps, len(finals))
+
+    def _packs_s(self, students: Sequence[Final], steps: int | None, packs: int) -> float:
+        """What so many packs of these students take, each student trained once."""
         base = self.tries.maker.space.base
         texts = full_texts(base, len(self.tries.bench.materials.whole.rows("train")))
         if steps is not None:
             texts = min(texts, steps * base.training.batch_rows)
-        new = {student_of(final): final for final in finals if not self.is_trained(final)}
-        return self.tries.clock.packs_s([self.tries.work(final.candidate.plan, texts) for final in new.values()], len(finals))
+        return self.tries.clock.packs_s([self.tries.work(final.candidate.plan, texts) for final in students], packs)
 
     def _other_files(self, students: Sequence[Final], others: Sequence[Final]) -> list[Final]:
         """Other files of these students, as many as the fewest packs lack: they need no training of their own."""

@@ -44,7 +44,29 @@ def built_packs(tries: Tries, builder: Builder, finals: Sequence[Final], lengths
             progress.advance()
     if not built:
         raise EdgepackError(f"no pack of the front can be built. The first one: {reasons[0].problem}", reasons[0].fix)
+    if lengths:
+        _lengthen(tries, builder, lengths, built)
     return built
+
+
+def _lengthen(tries: Tries, builder: Builder, lengths: Lengths, built: list[Built]) -> None:
+    """Trains packs longer that still improved when they ended, in the time that is left; each takes the place of the shorter one."""
+    with bar("train longer", 1, tries.clock.left) as progress:
+        while finals := lengths.lengthened([final for final, manifest, _ in built if _still_improved(manifest)]):
+            progress.rename(f"train {finals[0].candidate.plan.student.name()} longer")
+            places = {final.number: at for at, (final, *_) in enumerate(built)}
+            try:
+                for final in finals:
+                    built[places[final.number]] = _timed(tries, builder, final, lengths, has_end=True)
+            except TimeIsUp:
+                return
+            except EdgepackError as error:
+                say(f"the pack of trial {finals[0].trial + 1} stays as it is: {error.problem}")
+                return
+
+
+def _still_improved(manifest: Manifest) -> bool:
+    return any(row.details.get("still_improving") for row in manifest.ladder)
 
 
 def _timed(tries: Tries, builder: Builder, final: Final, lengths: Lengths | None, has_end: bool) -> Built:

@@ -5,8 +5,8 @@ from typing import Any
 from markupsafe import Markup
 
 from edgepack.core.showing import without_folders
+from edgepack.plan.budget_words import BUDGETS
 from edgepack.report.charts import Bar, Line, bars, lines
-from edgepack.report.records import BUDGETS
 from edgepack.report.scatter import Dot, scatter
 from edgepack.report.write import rendered
 from edgepack.search.candidates import COSTS

@@ -188,7 +188,8 @@ class _Run:
         points = [point_of(final, manifest, report, factors, builder.command(final.number)) for final, manifest, report in built]
         if builder.silent:
             self.notes.append(builder.silent)
-        front = story(tries, self.key, without_dominated(points), self.notes)
+        full = {point.trial: point.score_drop for point in reversed(points) if point.score_drop is not None}
+        front = story(tries, self.key, without_dominated(points), self.notes, full)
         folders = {final.number: builder.pack_folder(final) for final, _, _ in built}
         write_front(self.out, front, {final.number: final for final, _, _ in built}, folders)
         return write_pick(self.out, front, tries.wish.pick) if tries.wish.pick else front

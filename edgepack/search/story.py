@@ -1,6 +1,6 @@
 """Joins what a search knows into the record that the page shows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from edgepack.search.candidates import COSTS
@@ -13,8 +13,8 @@ from edgepack.search.tries import Tries
 _VALUES = ("score_drop", "latency_ms", "file_mb")
 
 
-def story(tries: Tries, key: str, points: tuple[Point, ...], notes: Sequence[str]) -> Front:
-    """The front with all that was tried."""
+def story(tries: Tries, key: str, points: tuple[Point, ...], notes: Sequence[str], full: Mapping[int, float]) -> Front:
+    """The front with all that was tried. full: what the packs lost, by trial, those too that are not on the front."""
     base, whole = tries.maker.space.base, tries.maker.teacher_prediction()
     return Front(
         study=key,
@@ -33,7 +33,7 @@ def story(tries: Tries, key: str, points: tuple[Point, ...], notes: Sequence[str
         tried=tuple(_tried(row, tries) for row in tries.rows),
         importance={name: tries.study.importances(index) for index, name in enumerate(_VALUES)},
         progress=_progress(tries),
-        correlation=_correlation(tries),
+        correlation=_correlation(tries, full),
         factors=tries.maker.factors,
         cost=Cost(
             minutes=round(tries.clock.spent_s / 60, 2),
@@ -76,11 +76,10 @@ def _volumes(points: Sequence[tuple[float, ...]], reference: tuple[float, ...]) 
     return tuple(round(hypervolume(scaled[: count + 1], ones), 5) for count in range(len(scaled)))
 
 
-def _correlation(tries: Tries) -> float | None:
-    pairs = [
-        (row.outcome.score_drop, longer.score_drop)
-        for row in tries.rows
-        if (longer := tries.longer.get(row.number)) and row.outcome.score_drop is not None and longer.score_drop is not None
-    ]
+def _correlation(tries: Tries, full: Mapping[int, float]) -> float | None:
+    """Of short trials with full trainings, or with those of the second rung where more trials came that far."""
+    longer = {number: outcome.score_drop for number, outcome in tries.longer.items() if outcome.score_drop is not None}
+    then = full if len(full) >= len(longer) else longer
+    pairs = [(row.outcome.score_drop, then[row.number]) for row in tries.rows if row.outcome.score_drop is not None and row.number in then]
     value = rank_correlation([short for short, _ in pairs], [long for _, long in pairs])
     return None if value is None else round(value, 3)

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from edgepack.core.errors import EdgepackError
-from edgepack.model.data import label_ids, load_data
+from edgepack.model.data import in_model_names, label_ids, load_data
 
 CLASSIFY = "text-classification"
 SENTENCES = {
@@ -38,6 +38,16 @@ def test_numbers_are_read_by_the_names_beside_them_where_the_model_has_these(tmp
     assert label_ids(data, {0: "yes", 1: "no"}, "model") == ({"0": 1, "1": 0} if reads_names else {"0": 0, "1": 1})
     assert ("by the names beside them: 0 is 'no'" in capsys.readouterr().err) is reads_names
     assert label_ids(data, {0: "LABEL_0", 1: "LABEL_1"}, "model") == {"0": 0, "1": 1}
+
+
+@pytest.mark.parametrize(("names", "expected"), [({0: "no", 1: "yes"}, {"no", "yes"}), ({0: "same", 1: "same"}, {"0", "1"})])
+def test_rows_carry_the_names_of_the_model_for_the_data_s_numbers(tmp_path, names, expected):
+    (tmp_path / "train.jsonl").write_text("\n".join(json.dumps({"text": f"text {at}", "label": at % 2}) for at in range(12)))
+    data = load_data(str(tmp_path), CLASSIFY)
+    named = in_model_names(data, names, "model")
+    assert set(named.labels) == expected
+    truth = [label_ids(data, names, "model")[row.label] for row in data.splits["train"]]
+    assert [label_ids(named, names, "model")[row.label] for row in named.splits["train"]] == truth
 
 
 def test_names_that_contradict_each_other_are_no_names(tmp_path):

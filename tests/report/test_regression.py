@@ -12,6 +12,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.measure.measurement import QUICK
 from edgepack.measure.measuring import measure
 from edgepack.pack.manifest import read_manifest
+from edgepack.report.baseline import FIGURES
 from edgepack.report.judge import judge
 from edgepack.report.junit import junit
 from edgepack.report.records import TargetRow
@@ -63,7 +64,7 @@ def test_what_is_slower_than_the_limit_fails_and_says_by_how_much(report):
     assert all(row.ratio == pytest.approx(3, rel=0.6) for row in result.baseline.worse)
     assert against(report, faster(report, 0.3), "old", 0.1).baseline.worse == ()
     for shown in (markdown(result), html(result)):
-        assert "Against the baseline" in shown and "latency_ms" in shown
+        assert "Against the baseline" in shown and FIGURES["latency_ms"] in shown
 
 
 def test_a_score_that_falls_and_a_file_that_grows_fail_too(report):
@@ -130,5 +131,5 @@ def test_the_command_is_a_gate(pack_folder, report, tmp_path):
         str(tmp_path),
     ]
     result = CliRunner().invoke(app, ["measure", str(pack_folder), "--quick", *flags])
-    assert result.exit_code == 2 and "worse: latency_ms" in result.stdout
+    assert result.exit_code == 2 and "worse: latency, ms" in result.stdout
     assert int(ElementTree.parse(tmp_path / "out.xml").getroot().get("failures")) >= 1

@@ -14,11 +14,12 @@ from edgepack.measure.measuring import measure
 from edgepack.pack.attempts import Attempt, Sensitive
 from edgepack.pack.manifest import read_manifest
 from edgepack.pipeline.measure import measure_pack
+from edgepack.plan.budget_words import BUDGETS
 from edgepack.plan.profile import Budget
 from edgepack.report.charts import Bar, Cell, Dots, HeatRow, Interval, Line, bars, heat, intervals, lines, reliability, round_ticks
 from edgepack.report.first_screen import TILES, VERDICTS
 from edgepack.report.judge import judge
-from edgepack.report.records import BUDGETS, Report
+from edgepack.report.records import Report
 from edgepack.report.write import html, markdown
 from edgepack.tasks.common.scores import GroupScore, Score
 
@@ -58,7 +59,8 @@ def test_the_verdict_follows_from_the_checks(manifest, measured, limits, measure
     of_device = measured.model_copy(update={"is_the_device": on_device}) if measurement else None
     report = judge(with_budget(manifest, **limits), of_device)
     assert (report.verdict, report.exit_code) == (verdict, code)
-    assert all(name in report.headline for name in limits)
+    assert all(BUDGETS[name][0] in report.headline for name in limits)
+    assert not any(name in text for name in BUDGETS for text in (report.headline, report.summary))  # keys are not for people
 
 
 def test_this_machines_figures_never_pass_for_the_devices(manifest, measured):

@@ -123,3 +123,36 @@ def test_a_file_that_failed_is_not_begun_again(lengths):
     assert len(first) == 4
     lengths.begins(first[0])
     assert first[0].candidate.signature not in {final.candidate.signature for final in lengths.again([], finals)}
+
+
+def test_what_waits_is_trained_longer_where_the_packs_before_took_less_time(lengths):
+    most, half, shortest = lengths.options()[0], lengths.options()[1], lengths.options()[-1]
+    finals = with_left(lengths, shortest * 5 / 0.9 + 1).selection(finals_of(lengths))
+    lengths.begins(finals[0])
+    lengths.ends(finals[0])
+    assert steps_of(with_left(lengths, 5 * half / 0.9 + 1).again(finals[1:], finals[:1])) == [half] * 5
+    assert steps_of(with_left(lengths, 1e6).again(finals[1:], finals[:1]))[:4] == [most] * 4
+
+
+def test_packs_that_ended_too_early_are_trained_longer_in_the_time_that_is_left(lengths):
+    half, shortest = lengths.options()[1], lengths.options()[-1]
+    built = with_left(lengths, shortest * 5 / 0.9 + 1).selection(finals_of(lengths))
+    for final in built:
+        lengths.begins(final)
+        lengths.ends(final)
+    for done, final in enumerate(built):
+        (again,) = with_left(lengths, (5 - done) * half / 0.9 + 1).lengthened(built)
+        assert (again.number, again.candidate.recipe.training.training_steps) == (final.number, half)
+        lengths.ends(again)
+    assert with_left(lengths, half / 0.9).lengthened(built) == [], "none of them could be trained longer than that"
+
+
+def test_all_files_of_a_student_are_made_again(lengths):
+    shortest = lengths.options()[-1]
+    built = with_left(lengths, shortest / 0.9 + 1).selection(finals_of(lengths))
+    lengths.ends(built[0])
+    again = with_left(lengths, 1e6).lengthened(built)
+    assert [final.number for final in again] == [final.number for final in built] and steps_of(again) == [None] * 5
+    assert not lengths.is_trained(again[0]), "its longer training is still to come"
+    lengths.ends(again[0])
+    assert lengths.lengthened(built) == [], "it was trained as long as it improved"
