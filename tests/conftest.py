@@ -12,6 +12,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has cores of its own: tor
     number, workers = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[number::workers] or os.sched_getaffinity(0))
 
+import hypothesis
 import pytest
 from session_folders import made_once, of_all_workers
 
@@ -32,6 +33,8 @@ LONGEST = (
     "test_emulation.py::",
 )
 
+hypothesis.settings.register_profile("a busy machine", deadline=None)
+hypothesis.settings.load_profile("a busy machine")
 gc.set_threshold(50_000, 20, 20)  # each search for cycles walks over all that torch and others hold: a tenth of the time of a build
 
 

@@ -21,7 +21,7 @@ def prune_heads(model: nn.Module, step: PruneHeads, context: StageContext) -> nn
 
     Heads that share a key and value head go together. Anywhere (`model`) a layer can lose its last head, and with it its attention.
     """
-    scores = head_importance(model, context, step.importance)
+    scores = context.ranked("heads", lambda: head_importance(model, context, step.importance))
     keep = choose_heads(scores, step.fraction, step.scope, kv_groups_of(model))
     if step.refit:
         refit(model, "heads", keep, context.features)
@@ -39,7 +39,7 @@ def choose_heads(scores: Scores, fraction: float, scope: Scope, group: int = 1) 
 
 def prune_ffn(model: nn.Module, step: PruneFFN, context: StageContext) -> nn.Module:
     """Cuts `step.fraction` of the FFN neurons, of gated FFNs too: a neuron is a row of each way in and a column of the way out."""
-    scores = neuron_importance(model, context, step.importance)
+    scores = context.ranked("ffn", lambda: neuron_importance(model, context, step.importance))
     counts = [kept_neurons(len(row), step.fraction) for row in scores]
     if step.scope == "model":
         anywhere = best_anywhere(scores, sum(len(row) for row in scores) - sum(counts), at_least=_LEAST_NEURONS)

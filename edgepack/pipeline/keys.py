@@ -102,6 +102,14 @@ def soft_target_inputs(parent: str, roots: Sequence[str]) -> StageInputs:
     return StageInputs(stage="soft targets", parent=parent, settings={}, **computed_by(roots))
 
 
+def ranking_inputs(state: BuildState, measure: str, unit: str, roots: Sequence[str]) -> StageInputs:
+    """What the importance of heads or neurons depends on: the model as the stages before left it, and the rows behind its key."""
+    settings = {"importance": measure}
+    return StageInputs(
+        stage=f"importance of {unit}", parent=state.key, settings=settings, seed=state.material.recipe.seed, **computed_by(roots)
+    )
+
+
 def step_inputs(state: BuildState, step: Step, roots: Sequence[str]) -> StageInputs:
     """roots: the modules that do the step."""
     material, cuts = state.material, step.verb == "cut_vocabulary"

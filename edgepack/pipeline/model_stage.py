@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from edgepack.core.cache import Stage
 from edgepack.core.distributed import is_first
 from edgepack.model.material import Material
 from edgepack.model.source import find_model
+from edgepack.pipeline.ranking import ranked
 from edgepack.pipeline.scoring import judged, load_model, model_size, torch_outputs
 from edgepack.pipeline.state import BuildState, TrainedModel
 from edgepack.plan.steps import Distill, DropAttention, Factorize, ModelStep, PruneFFN, PruneHeads, PruneLayers, PruneWeights
@@ -74,7 +76,7 @@ def stage_context(state: BuildState, step: ModelStep, resume: Path) -> "StageCon
     from edgepack.compress.stretching import special_tokens_of
 
     material, learns_from_all = state.material, isinstance(step, Distill)
-    return StageContext(
+    context = StageContext(
         task=material.task,
         rows=material.rows("train") + (material.unlabelled_rows if learns_from_all else []),
         features=material.training if learns_from_all else material.train,
@@ -87,3 +89,6 @@ def stage_context(state: BuildState, step: ModelStep, resume: Path) -> "StageCon
         folder=resume,
         seed=material.recipe.seed,
     )
+    if isinstance(step, PruneHeads | PruneFFN):
+        return replace(context, ranked=partial(ranked, state, step.importance))
+    return context

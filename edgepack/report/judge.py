@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import cast
 
 from edgepack.core.showing import without_folders
 from edgepack.measure.measurement import Measurement
 from edgepack.pack.manifest import Manifest, StageRecord
-from edgepack.plan.budget_words import BUDGETS
+from edgepack.plan.budget_words import BUDGETS, BudgetName
 from edgepack.plan.saturation import saturates_u8s8
 from edgepack.plan.steps import PruneWeights
 from edgepack.report.facts import facts_of
@@ -62,7 +63,7 @@ def _checks(manifest: Manifest, measurement: Measurement | None) -> Iterator[Che
         likely = actual is not None and not holds_here and holds(name, actual, limit, error) == "likely"
         step = next_step(manifest, name, actual, limit) if actual is not None and not (holds_here or likely) else None
         yield Check(
-            name=name,
+            name=cast(BudgetName, name),
             limit=limit,
             actual=actual,
             ok=None if actual is None or proves_nothing or likely else holds_here,

@@ -9,6 +9,7 @@ from edgepack.measure.emulation import Emulation
 from edgepack.measure.measurement import Measurement
 from edgepack.measure.ops import OpProfile
 from edgepack.pack.manifest import Continuation, StageRecord
+from edgepack.plan.budget_words import BudgetName
 from edgepack.plan.prediction import Prediction
 from edgepack.plan.runtime import Format
 from edgepack.plan.steps import Step
@@ -28,7 +29,7 @@ class Check(Frozen):
     where a prediction is nearer to the limit than such predictions were off (or where nobody has measured how far off they are).
     """
 
-    name: str
+    name: BudgetName
     limit: float
     actual: float | None
     ok: bool | None

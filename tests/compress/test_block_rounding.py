@@ -31,7 +31,7 @@ def grid_for(rounding):
 
 
 @pytest.mark.parametrize("rounding", [ONNX, TFLITE], ids=["onnx", "tflite"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), inputs=st.sampled_from([32, 64, 80]), drift=st.sampled_from([0.0, 0.3, 3.0]))
 def test_trained_blocks_are_stored_as_they_are(rounding, seed, inputs, drift):
     draw = torch.Generator().manual_seed(seed)

@@ -42,7 +42,7 @@ def drawn_linear(rows, columns, seed, bias=True):
     return linear, inputs, whole.T @ whole
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 50), st.sampled_from(KINDS), st.booleans())
 def test_at_full_rank_nothing_changes(rows, columns, seed, kind, bias):
     linear, inputs, moment = drawn_linear(rows, columns, seed, bias)
@@ -54,7 +54,7 @@ def test_at_full_rank_nothing_changes(rows, columns, seed, kind, bias):
     assert factored.factor.weights == len(candidate.strengths) * (rows + columns)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(2, 24), st.integers(2, 24), st.integers(1, 12), st.integers(0, 50))
 def test_svd_has_the_least_error_of_outputs_that_a_rank_allows(rows, columns, rank, seed):
     linear, inputs, moment = drawn_linear(rows, columns, seed)

@@ -27,7 +27,7 @@ def models(tmp_path_factory):
     return {family: make_model(tmp_path_factory.mktemp(family), family, task) for family, task in FAMILY_TASKS}
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(keep=KEEP)
 @pytest.mark.parametrize("family", CONFIGS)
 def test_a_cut_model_computes_what_the_masked_one_does(models, family, keep):
@@ -45,7 +45,7 @@ def test_a_cut_model_computes_what_the_masked_one_does(models, family, keep):
     assert [shape.heads for shape in layer_shapes(cut)] == [len(heads) for heads in keep]
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 10**6), widths=st.lists(st.integers(1, 128), min_size=LAYERS, max_size=LAYERS))
 @pytest.mark.parametrize("family", CONFIGS)
 def test_a_model_without_neurons_computes_what_it_did_with_them_silenced(models, family, seed, widths):

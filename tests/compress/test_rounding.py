@@ -116,7 +116,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(place, tmp_path, monkeypatc
     assert all(torch.equal(one, other) for one, other in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 127), st.floats(1e-4, 10), st.integers(0, 99))
 def test_a_grid_is_recognised_by_its_values_and_nothing_else_is(largest, step, seed):
     draw = np.random.default_rng(seed)

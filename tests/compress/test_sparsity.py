@@ -18,7 +18,7 @@ def model(tmp_path_factory):
     return make_model(tmp_path_factory.mktemp("model"))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.floats(0, 0.99))
 def test_the_smallest_weights_of_all_layers_are_zero(model, fraction):
     import copy

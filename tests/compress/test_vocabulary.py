@@ -111,7 +111,7 @@ WORD = st.one_of(
 TEXT = st.one_of(st.lists(WORD, max_size=8).map(" ".join), st.lists(WORD.filter(str.strip), min_size=1, max_size=6).map(tuple))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(texts=st.lists(TEXT, min_size=1, max_size=12))
 @pytest.mark.parametrize("kind", SPECS)
 def test_on_the_corpus_the_pieces_stay_the_same_text_by_text(kind, texts):

@@ -83,7 +83,7 @@ def garbled(tensor, lengths, more):
     return whole
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.sampled_from([TAGGING, QA, NEXT]), st.lists(st.integers(1, 6), min_size=1, max_size=4), st.integers(1, 4), st.integers(0, 99))
 def test_padding_never_changes_a_loss(task, lengths, more, seed):
     outputs, soft, hard = random_case(task, lengths, np.random.default_rng(seed))
@@ -99,7 +99,7 @@ def test_padding_never_changes_a_loss(task, lengths, more, seed):
     assert torch.allclose(torch.stack(halves).mean(), task.soft_loss(outputs, batch, soft, 2.0), atol=1e-5)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=3), st.integers(1, 4), st.integers(0, 99))
 def test_padding_never_changes_hidden_states_and_relations(lengths, more, seed):
     draw = np.random.default_rng(seed)

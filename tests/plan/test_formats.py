@@ -34,7 +34,7 @@ def contender(name, median_ms=1.0, **over):
             contender("onnx", 2.0),
             contender("tflite", 1.0, file_mb=1.2),
             "onnx",
-            "onnx exceeds no budget, and tflite exceeds file_mb 1.20 times",
+            "onnx exceeds no budget, and tflite exceeds file size 1.20 times",
         ),
         (
             contender("onnx", 2.0, ram_mb=1.5),

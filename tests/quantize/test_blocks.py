@@ -40,7 +40,7 @@ def test_the_runtime_multiplies_with_what_was_packed(grid, inputs):
     assert np.abs(blocks.matrix(inputs) - matrix).max() < {4: 0.5, 8: 0.03}[grid.bits]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(GRIDS), st.floats(1e-6, 1e6))
 def test_searched_scales_are_no_worse_than_the_largest_value(seed, grid, size):
     values = (np.random.default_rng(seed).standard_t(4, (3, 2, 32)) * size).astype(np.float32)
@@ -61,7 +61,7 @@ def test_zeros_and_equal_values_survive(grid):
         assert np.allclose(quantize_blocks(matrix, grid).matrix(64), matrix, atol=1e-5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.floats(1e-3, 1e3))
 def test_scales_for_xnnpack_are_positive_and_what_the_file_and_the_kernel_hold(seed, size):
     grid = Grid(4, 32, bf16=True)

@@ -66,7 +66,7 @@ def inputs(count=8, width=48, seed=1):
 
 
 @given(strength=st.floats(0.0, 1.0), norm=st.booleans(), seed=st.integers(0, 50))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_smoothing_of_any_strength_leaves_the_function(strength, norm, seed):
     model, texts = two_products(norm, seed), inputs()
     evened = smoothed(model, largest_activations(model, texts), strength)
@@ -129,7 +129,7 @@ def test_static_scales_are_fixed_and_near_on_texts_like_those_they_come_from():
 
 
 @given(st.lists(st.floats(-50, 50, width=32), min_size=2, max_size=200), st.floats(0, 1000))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_range_clips_no_more_than_it_gains(values, outlier):
     """Against the range that holds everything: never a larger error, by the histogram's own measure and nearly so by the values."""
     array = np.array([*values, outlier, 0.0], dtype=np.float32)

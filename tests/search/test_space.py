@@ -52,7 +52,7 @@ def test_widths_are_multiples_of_a_kernels_block():
     assert all(width % 32 == 0 for dimension in space().dimensions if dimension.key == HIDDEN for width in dimension.values)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**31 - 1))
 def test_every_candidate_is_a_recipe_that_can_be_planned_or_is_refused_in_words(seed):
     found = space()
@@ -66,7 +66,7 @@ def test_every_candidate_is_a_recipe_that_can_be_planned_or_is_refused_in_words(
         assert recipe.precision in (None, plan.precision)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**31 - 1))
 def test_a_candidates_file_reads_as_the_same_recipe(seed, tmp_path_factory):
     recipe = space().recipe(drawn(space(), seed))
@@ -75,7 +75,7 @@ def test_a_candidates_file_reads_as_the_same_recipe(seed, tmp_path_factory):
     assert read_recipe(path, {}) == recipe and profile_of(path) == "raspberry-pi"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**31 - 1))
 def test_snapping_a_candidate_of_the_space_changes_nothing(seed):
     found = space()

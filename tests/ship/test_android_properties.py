@@ -12,7 +12,7 @@ from tokenizer_kinds import KINDS
 from tokenizers import Tokenizer
 
 pytestmark = needs_java
-FEW = settings(max_examples=3, deadline=None, suppress_health_check=[*HealthCheck])
+FEW = settings(max_examples=3, suppress_health_check=[*HealthCheck])
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**17), 10**17) | st.floats(allow_nan=False, allow_infinity=False) | TEXT,

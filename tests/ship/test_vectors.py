@@ -73,7 +73,7 @@ def plain_scores(answers, query, levels):
     return rows @ query.astype(float) / np.where(lengths > 1e-9, lengths, 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 70), st.integers(1, 40), st.integers(0, 99), st.sampled_from(KINDS), st.sampled_from([0, 1, 4]))
 def test_a_search_is_what_plain_numpy_gives(width, count, seed, kind, rescore):
     vectors, queries = drawn(count, width, seed), drawn(5, width, seed + 1)
