@@ -28,8 +28,9 @@ from edgepack.pack.coding import code_file, parts_between
 from edgepack.pack.runnable import read_runnable, write_runnable
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.steps import Export, Quantize
-from edgepack.quantize.coarse import round_coarse
-from edgepack.quantize.onnx_coarse import Weighed, weighed, with_grid
+from edgepack.quantize.coarse import Coarse, round_coarse
+from edgepack.quantize.coarse_curve import Grids, mean_bits
+from edgepack.quantize.onnx_coarse import weighed, with_grid
 from edgepack.quantize.onnx_int8_ops import quantized_products
 from edgepack.quantize.onnx_int8_search import Texts, prepare
 from edgepack.quantize.schemes.onnx_int8 import feeds_of, write_int8
@@ -85,27 +86,24 @@ def _models(exported: Path, material: Material, wanted: argparse.Namespace) -> I
     print(f"# weighed {len(grid.matrices)} matrices in {time.perf_counter() - started:.0f} s", flush=True)
     for bits in wanted.bits:
         coarse, details = grid.at(bits)
-        yield f"{bits:g} bits", float(details["bits"]), coarse
+        yield f"{bits:g} bits", float(details["bits"]), with_grid(quantized, coarse)
     yield "int8", grid.fine_bits(), quantized
-    for sigma in wanted.nearest:
-        yield from _nearest(grid, f"nearest {sigma:g}", sigma)
-    if wanted.half_zero:
-        yield from _half_zero(grid)
+    rounded = [(f"nearest {sigma:g}", _nearest(grid, sigma)) for sigma in wanted.nearest]
+    rounded += [("half zero", _half_zero(grid))] if wanted.half_zero else []
+    for name, coarse in rounded:
+        yield name, mean_bits(coarse), with_grid(quantized, coarse)
 
 
-def _nearest(grid: Weighed, name: str, sigma: float) -> Iterator[tuple[str, float, onnx.ModelProto]]:
-    rounded = {matrix.name: round_coarse(matrix.values, sigma * matrix.values.std(axis=1), 0.0, 127) for matrix in grid.matrices}
-    bits = sum(each.bits for each in rounded.values()) / sum(each.values.size for each in rounded.values())
-    yield name, bits, with_grid(grid.quantized, rounded)
+def _nearest(grid: Grids, sigma: float) -> dict[str, Coarse]:
+    return {matrix.name: round_coarse(matrix.values, sigma * matrix.values.std(axis=1), 0.0, 127) for matrix in grid.matrices}
 
 
-def _half_zero(grid: Weighed) -> Iterator[tuple[str, float, onnx.ModelProto]]:
+def _half_zero(grid: Grids) -> dict[str, Coarse]:
     rounded = {}
     for matrix in grid.matrices:
         remaining = np.where(np.abs(matrix.values) < np.median(np.abs(matrix.values)), np.float32(0), matrix.values)
         rounded[matrix.name] = round_coarse(remaining, np.abs(remaining).max(axis=1) / 127, 0.0, 127)
-    bits = sum(each.bits for each in rounded.values()) / sum(each.values.size for each in rounded.values())
-    yield "half zero", bits, with_grid(grid.quantized, rounded)
+    return rounded
 
 
 def _exported(material: Material, folder: Path) -> Path:

@@ -13,7 +13,9 @@ from edgepack.plan.recipe import Recipe
 from edgepack.plan.shape import ModelShape
 
 FINE_BITS = 7.2  # a weight's entropy where int8 is as fine as it can be: measured on MiniLM
+TRAINED_BITS = 2.0  # so few and fewer only by --quantization-aware
 _OVERHEAD = 1.012  # of codes of whole bits over the entropy, with the index: 3.596 bits where the entropy is 3.565
+_FEW_BITS, _MORE_BITS = 2.5, 0.12  # below so many bits deflate takes more for each bit that is missing: MiniLM at 2.2, 1.6 and 1.2 bits
 _ROOM = 0.985  # of the budget is aimed at: a grid is found within 0.02 bits
 _MOST_BITS = 6.0  # beyond it a coarser grid saves nothing that is worth a stage
 _SCALE_BYTES = 4
@@ -49,7 +51,8 @@ def coded_mb(shape: ModelShape, whole: Prediction, bits: float | None) -> float:
     """The file with its weights coded. whole: the prediction without coding."""
     narrow_mb = narrow_weights(shape) / 1e6
     scales_mb = 0.0 if bits is None else _equal_scales_mb(shape)
-    return max(whole.file_mb - narrow_mb - scales_mb, 0.0) + narrow_mb * (FINE_BITS if bits is None else bits) / 8 * _OVERHEAD
+    coded_bits = FINE_BITS * _OVERHEAD if bits is None else bits * _OVERHEAD + max(_FEW_BITS - bits, 0.0) * _MORE_BITS
+    return max(whole.file_mb - narrow_mb - scales_mb, 0.0) + narrow_mb * coded_bits / 8
 
 
 def bits_within(shape: ModelShape, whole: Prediction, file_mb: float) -> float:
@@ -153,6 +156,10 @@ def coarse_alone(recipe: Recipe, kind: FileKind, precisions: list[PrecisionName]
     for name, value in (("--embedding-bits 4", recipe.embedding_bits == 4), ("--sensitive", recipe.sensitive)):
         if value:
             raise EdgepackError(f"--bits and {name} exclude one another: the grid decides for every matrix", f"leave {name} out")
+    if recipe.bits <= TRAINED_BITS and not recipe.quantization_aware:
+        problem = f"--bits {recipe.bits:g} by rounding alone loses too much: {TRAINED_BITS:g} bits a weight and fewer need a training"
+        more = "" if kind.decodes else "give --quantization-aware too, or "
+        raise EdgepackError(problem, f"{more}use at least --bits {TRAINED_BITS + 0.5:g}")
     coarse = [name for name in precisions if kind in precision_facts(name).coarse]
     if not coarse:
         what = f"{' or '.join(precisions)} in {kind.format}{' for text-generation' if kind.decodes else ''}"

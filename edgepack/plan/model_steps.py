@@ -25,6 +25,7 @@ from edgepack.plan.training_settings import Training, training_for
 from edgepack.tasks import task_named
 
 _NOTICEABLE = 0.01  # share of heads or neurons
+_TERNARY_BITS = 1.6  # of -1, 0 and 1, each as often as the others: log2 3
 
 
 def model_steps(
@@ -141,7 +142,10 @@ def _why_rounding(rounding: Rounding | BlockRounding) -> str:
     if isinstance(rounding, BlockRounding):
         return f"You asked for it. The student learns with its weights in blocks of {rounding.block}, {rounding.bits} bits each."
     what = "8 bits" if rounding.bits is None else f"a grid that takes {rounding.bits:g} bits a weight once it is coded"
-    return f"You asked for it. The student learns with its weights on {what}{' and activations in 8 bits' if rounding.activations else ''}."
+    why = f"You asked for it. The student learns with its weights on {what}{' and activations in 8 bits' if rounding.activations else ''}."
+    if rounding.bits is not None and rounding.bits < _TERNARY_BITS:
+        why += " At so few bits most weights are 0 and most others a step above or below it: the grid has a zero, so it is not binary."
+    return why
 
 
 def _why_factors(recipe: Recipe) -> str:

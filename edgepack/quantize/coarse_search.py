@@ -98,8 +98,8 @@ def _inside(error: np.ndarray, moments: np.ndarray | None) -> float:
     return float(np.einsum("ij,ij->", error @ moments, error))
 
 
-def at_mean_bits(matrices: Sequence[Matrix], known: Known, bits: float, largest: int) -> dict[str, Coarse]:
-    """All matrices by the one price that comes to so many bits a weight on average.
+def at_mean_bits(matrices: Sequence[Matrix], known: Known, bits: float, largest: int, near: float = _NEAR) -> dict[str, Coarse]:
+    """All matrices by the one price that comes to so many bits a weight on average, give or take `near`.
 
     Matrices that a training has put on a grid stay on it.
 
@@ -108,8 +108,8 @@ def at_mean_bits(matrices: Sequence[Matrix], known: Known, bits: float, largest:
     trained = _on_their_grids(matrices, largest)
     if trained and sum(each.bits for each in trained.values()) / sum(each.values.size for each in trained.values()) <= bits + _TRAINED_NEAR:
         rest = [matrix for matrix in matrices if matrix.name not in trained]
-        return trained | (_at_mean_bits(rest, known, bits, largest) if rest else {})
-    return _at_mean_bits(matrices, known, bits, largest)
+        return trained | (_at_mean_bits(rest, known, bits, largest, near) if rest else {})
+    return _at_mean_bits(matrices, known, bits, largest, near)
 
 
 def _on_their_grids(matrices: Sequence[Matrix], largest: int) -> dict[str, Coarse]:
@@ -135,14 +135,14 @@ def grid_of(values: np.ndarray, largest: int) -> Coarse | None:
     return None
 
 
-def _at_mean_bits(matrices: Sequence[Matrix], known: Known, bits: float, largest: int) -> dict[str, Coarse]:
+def _at_mean_bits(matrices: Sequence[Matrix], known: Known, bits: float, largest: int, near: float) -> dict[str, Coarse]:
     price, count = _first_price(matrices, known, bits, largest), sum(matrix.values.size for matrix in matrices)
     with bar(f"round to {bits:g} bits a weight", _MOST_ROUNDS) as progress:
         for _ in range(_MOST_ROUNDS):
             rounded = {matrix.name: _rounded(matrix, known, price, largest) for matrix in matrices}
             reached = sum(each.bits for each in rounded.values()) / count
             progress.advance()
-            if abs(reached - bits) <= _NEAR:
+            if abs(reached - bits) <= near:
                 return rounded
             price *= 4.0 ** np.clip(reached - bits, -2, 2)
     raise EdgepackError(

@@ -1,7 +1,6 @@
 """An int8 encoder in ONNX on a coarse grid: its integers and scales change, its ops and shapes do not."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -9,53 +8,24 @@ import onnx
 from edgepack.export.onnx_graph import Graph, product_sources
 from edgepack.export.onnx_weights import open_mapped
 from edgepack.plan.steps import Quantize
-from edgepack.quantize.coarse import Coarse, round_coarse
-from edgepack.quantize.coarse_search import Known, Matrix, at_mean_bits, beside_half_zero, learned
-from edgepack.quantize.onnx_int8_search import Details, Prepared, error_beside, outputs_of, quiet_options
+from edgepack.quantize.coarse import Coarse
+from edgepack.quantize.coarse_curve import Grids
+from edgepack.quantize.coarse_search import Known, Matrix, learned
+from edgepack.quantize.onnx_int8_search import Prepared, error_beside, outputs_of, quiet_options
 from edgepack.quantize.onnx_smoothing import Feeds, groups_of
 
 PROBE_TEXTS = 32  # of the calibration texts: they rank errors of tenths of the outputs' variance
 _TABLE_MIDDLE = 128  # of a table's rows, which are stored unsigned
 
 
-@dataclass(frozen=True)
-class Weighed:
-    """An int8 model's matrices in float, and what an error in each weighs: ready for a grid of any number of bits."""
-
-    quantized: onnx.ModelProto
-    matrices: Sequence[Matrix]
-    known: Known
-    largest: int
-    texts: int
-
-    def at(self, bits: float) -> tuple[onnx.ModelProto, Details]:
-        """The model on the grid that comes to so many bits a weight. EdgepackError: no grid does."""
-        rounded = at_mean_bits(self.matrices, self.known, bits, self.largest)
-        count = sum(each.values.size for each in rounded.values())
-        details: Details = {
-            "bits": round(sum(each.bits for each in rounded.values()) / count, 3),
-            "rounded_weights": count,
-            "zero_share": round(sum(int((each.values == 0).sum()) for each in rounded.values()) / count, 3),
-            "grid_texts": self.texts,
-        }
-        details |= beside_half_zero(self.matrices, rounded)
-        return with_grid(self.quantized, rounded), details
-
-    def fine_bits(self) -> float:
-        """Of int8 as fine as it can be, each channel with a scale of its own."""
-        whole = [matrix.values for matrix in self.matrices]
-        fine = [round_coarse(values, np.abs(values).max(axis=1) / self.largest, 0.0, self.largest) for values in whole]
-        return round(sum(each.bits for each in fine) / sum(each.values.size for each in fine), 3)
-
-
-def weighed(model: onnx.ModelProto, prepared: Prepared, quantized: onnx.ModelProto, step: Quantize, texts: Sequence[Feeds]) -> Weighed:
+def weighed(model: onnx.ModelProto, prepared: Prepared, quantized: onnx.ModelProto, step: Quantize, texts: Sequence[Feeds]) -> Grids:
     """model: the export. prepared: what `quantized` was made from.
 
     texts: of the train split; without them no error is weighed and GPTQ knows no inputs.
     """
     matrices = _matrices(model, prepared.model, quantized)
     known = _learned(model, prepared.model, matrices, texts) if texts else Known({}, {})
-    return Weighed(quantized, matrices, known, 63 if step.reduce_range else 127, len(texts))
+    return Grids(matrices, known, 63 if step.reduce_range else 127, len(texts))
 
 
 def _matrices(model: onnx.ModelProto, floats: onnx.ModelProto, quantized: onnx.ModelProto) -> list[Matrix]:

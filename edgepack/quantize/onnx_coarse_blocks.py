@@ -1,7 +1,7 @@
 """A decoder's 8-bit blocks in ONNX on a coarse grid: all blocks of a matrix have one step, and the file stays what MatMulNBits takes."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +10,11 @@ import onnx
 from edgepack.export.file_names import SCORE_FILE
 from edgepack.export.onnx_weights import load_mapped, read_weight
 from edgepack.pack.runnable import CacheLayer
-from edgepack.quantize.blocks import Blocks, Grid
-from edgepack.quantize.coarse import Coarse
-from edgepack.quantize.coarse_search import Known, Matrix, at_mean_bits, beside_own_outputs, kept_on_disk
+from edgepack.plan.steps import Quantize
+from edgepack.quantize.blocks import Blocks, Grid, quantize_blocks
+from edgepack.quantize.coarse import Coarse, entropy_bits
+from edgepack.quantize.coarse_curve import Curve, Grids, curve_around
+from edgepack.quantize.coarse_search import Known, Matrix, beside_own_outputs, kept_on_disk
 from edgepack.quantize.onnx_decoder_graph import matrix_of, products_in
 from edgepack.quantize.onnx_moments import moments_of
 from edgepack.tasks.common.task import Features
@@ -21,22 +23,33 @@ _LARGEST = 127
 _TABLE_SHARE = 0.5  # of a tied head's mean moment, added to each: its rows are embeddings too, whose every value counts
 
 
-def coarse_blocks(
-    source: Path, bits: float, texts: Sequence[Features], cache: Sequence[CacheLayer], embedding: str, head: str
-) -> dict[str, Coarse]:
-    """Each product's matrix and the table, by the name of the weight, at so many bits a weight. embedding, head: names of their weights."""
+def curve_of_blocks(
+    source: Path, step: Quantize, texts: Sequence[Features], cache: Sequence[CacheLayer], embedding: str, head: str
+) -> Curve:
+    """Grids of each product's matrix and the table, by the name of the weight. embedding, head: names of their weights."""
     graph = load_mapped(source / SCORE_FILE)
+    matrices = _matrices(graph, embedding, bool(len(texts)))
+    tied = next(each.source for each in matrices if each.name == head) if head == embedding else None
+    with tempfile.TemporaryDirectory() as scratch:
+        known = _known(graph, matrices, texts, cache, tied, Path(scratch))
+        return curve_around(Grids(matrices, known, _LARGEST, len(texts)), step.mean_bits or 0.0, _fine_bits(matrices, step))
+
+
+def _matrices(graph: onnx.ModelProto, embedding: str, has_texts: bool) -> list[Matrix]:
     stored = {tensor.name: tensor for tensor in graph.graph.initializer}
     matrices = {}
     for node in products_in(graph):
         name = node.input[1]
-        matrices[name] = Matrix(name, matrix_of(node, read_weight(stored[name])), node.input[0] if len(texts) else None, node.input[0])
+        matrices[name] = Matrix(name, matrix_of(node, read_weight(stored[name])), node.input[0] if has_texts else None, node.input[0])
     if embedding not in matrices:
         matrices[embedding] = Matrix(embedding, read_weight(stored[embedding]), None, embedding)
-    listed = list(matrices.values())
-    with tempfile.TemporaryDirectory() as scratch:
-        known = _known(graph, listed, texts, cache, matrices[head].source if head == embedding else None, Path(scratch))
-        return at_mean_bits(listed, known, bits, _LARGEST)
+    return list(matrices.values())
+
+
+def _fine_bits(matrices: Sequence[Matrix], step: Quantize) -> float:
+    """Of 8 bits with a scale for each block."""
+    bits = sum(entropy_bits(np.bincount(quantize_blocks(each.values, Grid(8, step.block)).values.ravel())) for each in matrices)
+    return round(bits / sum(each.values.size for each in matrices), 3)
 
 
 def _known(
@@ -69,7 +82,3 @@ def as_blocks(coarse: Coarse, grid: Grid) -> Blocks:
     values = values.astype(np.uint8).reshape(rows, -1, grid.block)
     scales = np.repeat(coarse.steps[:, None], values.shape[1], axis=1).astype(np.float32)
     return Blocks(grid, values, scales, np.full(scales.shape, grid.middle, np.float32))
-
-
-def mean_bits(rounded: Mapping[str, Coarse]) -> float:
-    return round(sum(each.bits for each in rounded.values()) / sum(each.values.size for each in rounded.values()), 3)

@@ -1,7 +1,6 @@
 """An int8 encoder in TFLite on a coarse grid: its integers and scales change, its ops and shapes do not."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ from edgepack.export.tflite_export import MODEL_FILE
 from edgepack.export.tflite_file import read_model
 from edgepack.pack.runnable import read_runnable
 from edgepack.quantize.coarse import Coarse
-from edgepack.quantize.coarse_search import Known, Matrix, at_mean_bits, beside_own_outputs
+from edgepack.quantize.coarse_curve import Grids
+from edgepack.quantize.coarse_search import Known, Matrix, beside_own_outputs
 from edgepack.quantize.tflite_gptq import moments_of_values
 from edgepack.tasks.common.task import Features
 
@@ -19,23 +19,13 @@ _INT8 = 9  # a type of tensors
 _LARGEST = 127
 
 
-def coarse_edit(exported: Path, bits: float, texts: Sequence[Features], details: dict[str, Any]) -> Callable[[Any], None]:
-    """An edit of the quantized model, as tflite_file reads it, to so many bits a weight. details: filled with what came out."""
-    return partial(_edit, exported, bits, texts, details)
-
-
-def _edit(exported: Path, bits: float, texts: Sequence[Features], details: dict[str, Any], model: Any) -> None:
-    exact = read_model(exported / MODEL_FILE)
-    matrices = list(_matrices(exact, model))
+def tflite_grids(exported: Path, quantized: Path, texts: Sequence[Features]) -> Grids:
+    """exported, quantized: folders of the fp32 file, and of the same in int8 with its scales inside the matrices."""
+    matrices = list(_matrices(read_model(exported / MODEL_FILE), read_model(quantized / MODEL_FILE)))
     sources = {matrix.source: matrix.values.shape[1] for matrix in matrices if matrix.source}
     moments = _moments(exported, sources, texts) if texts else {}
     known = beside_own_outputs(matrices, moments) if moments else Known({}, {})
-    rounded = at_mean_bits(matrices, known, bits, _LARGEST)
-    _store(model, rounded)
-    count = sum(each.values.size for each in rounded.values())
-    details["bits"] = round(sum(each.bits for each in rounded.values()) / count, 3)
-    details["rounded_weights"] = count
-    details["grid_texts"] = len(texts)
+    return Grids(matrices, known, _LARGEST, len(texts))
 
 
 def _matrices(exact: Any, model: Any) -> Iterator[Matrix]:
@@ -83,8 +73,11 @@ def _moments(exported: Path, sources: Mapping[str, int], texts: Sequence[Feature
     return {name: values / tokens for name, values in summed.items()}
 
 
-def _store(model: Any, rounded: Mapping[str, Coarse]) -> None:
-    """Signatures share a matrix, and each of them names it and states its scales by itself."""
+def put_on_grid(rounded: Mapping[str, Coarse], model: Any) -> None:
+    """An edit of the quantized model, as tflite_file reads it.
+
+    Signatures share a matrix, and each of them names it and states its scales by itself.
+    """
     named = (tensor for graph in model.subgraphs for tensor in graph.tensors if _is_rounded(tensor))
     by_buffer = {tensor.buffer: rounded[tensor.name.decode()] for tensor in named if tensor.name.decode() in rounded}
     for buffer, coarse in by_buffer.items():

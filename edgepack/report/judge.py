@@ -18,6 +18,9 @@ from edgepack.report.records import Check, Report, Verdict
 from edgepack.report.training_doubts import doubts_of_training
 from edgepack.tasks.common.metrics import METRIC_NOTES
 
+_BESIDE_ASKED = 0.05  # bits
+_UNCHANGED_DB = 60.0  # an error so far below the weights is none: a training put them on the grid
+
 
 def judge(manifest: Manifest, measurement: Measurement | None) -> Report:
     """Measured figures judge the device only where they come from it. Elsewhere its latency, load and memory are predicted."""
@@ -121,12 +124,16 @@ def _what_zeros_bring(ladder: tuple[StageRecord, ...]) -> str:
     )
 
 
-def _what_zeros_would_cost(ladder: tuple[StageRecord, ...]) -> Iterator[str]:
-    """Magnitude pruning beside a coarse grid, on the same weights."""
-    for row in ladder:
-        if "half_zero_bits" in row.details:
+def _what_a_grid_takes(manifest: Manifest) -> Iterator[str]:
+    """Bits that were asked for and did not come; and magnitude pruning beside a coarse grid, on the same weights."""
+    asked = manifest.plan.coding.bits if manifest.plan.coding else None
+    for row in manifest.ladder:
+        bits, signal_db = row.details.get("bits"), row.details.get("signal_db")
+        if asked is not None and bits is not None and abs(float(bits) - asked) > _BESIDE_ASKED:
+            yield f"The trained grid takes {bits} bits a weight, where {asked:g} were asked for. It is shipped as the training left it."
+        if "half_zero_bits" in row.details and float(signal_db or 0) < _UNCHANGED_DB:
             yield (
-                f"The coarse grid takes {row.details['bits']} bits a weight with an error {row.details['signal_db']} dB below the weights. "
+                f"The coarse grid takes {bits} bits a weight with an error {signal_db} dB below the weights. "
                 f"Half of the weights at zero, and int8 for the others, would take {row.details['half_zero_bits']} bits with an error "
                 f"{row.details['half_zero_signal_db']} dB below them: pruning single weights is no way to fewer bits (calculated)."
             )
@@ -155,7 +162,7 @@ def _notes(manifest: Manifest, measurement: Measurement | None) -> Iterator[str]
     yield from (f"The plan itself predicts {broken}." for broken in manifest.plan.broken)
     if measurement is None or not measurement.is_the_device:
         yield f"Predicted figures: {manifest.predictions.doubt()}"
-    yield from _what_zeros_would_cost(manifest.ladder)
+    yield from _what_a_grid_takes(manifest)
     if any(isinstance(step, PruneWeights) for step in manifest.plan.steps):
         yield _what_zeros_bring(manifest.ladder)
     if measurement is not None:

@@ -1,5 +1,7 @@
 """Recipes and programs of examples/ run as they stand, on tiny models."""
 
+import importlib
+import re
 import tomllib
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 import warm_python
 from small import make_data, make_model
 
+from edgepack.plan.recipe import Recipe
 from edgepack.plan.recipe_file import read_recipe
 
 ROOT = Path(__file__).parent.parent.parent
@@ -81,12 +84,44 @@ def test_the_low_resource_study_writes_its_pages_and_goes_on_where_it_stopped(tm
             lines = [f"call O\n{name} B-PER\nplease O\n"] * count
             (tmp_path / "data" / language / f"{split}.txt").write_text("\n".join(lines))
     command = [ROOT / "examples/low-resource/study.py", tmp_path / "tagger", tmp_path / "data", "--work", "study", "--measure", "off"]
-    shown = run(*command, "--rows", "fp32", "50% of the weights zero", folder=tmp_path)
-    assert shown.count("F1") == 2
+    zeros = ["30% of the weights zero", "50% of the weights zero"]
+    shown = run(*command, "--minutes", "0.05", "--rows", "fp32", "student of half the layers", *zeros, folder=tmp_path)
+    assert shown.count("F1") == 4
     page, table = (tmp_path / "study" / "study.html").read_text(), (tmp_path / "study" / "study.md").read_text()
-    assert "hau" in table and "swa" in table and "50% of the weights zero" in page
-    assert table.count("was not tried") == 2 and ("held" in table or "did not hold" in table)
+    assert "| hau | swa |" in table and "50% of the weights zero" in page
+    assert page.count("<figure") == 3 and "F1 by language, magnitude pruning before distillation" in page  # and bars of F1 and MB
+    assert table.count("was not tried") == 2 and "before distillation, held" in table.replace("did not hold", "held")
+    assert re.search(r"“student of half the layers” is \d+% smaller and lost", table)
     assert run(*command, "--rows", "fp32", folder=tmp_path).startswith("fp32: F1")
+    assert run(*command, "--rows", "fp16", folder=tmp_path) == ""
+
+
+def test_the_low_resource_study_has_every_row_of_its_design(tmp_path: Path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples/low-resource")
+    study = importlib.import_module("study")
+    make_model(tmp_path, task="token-classification", labels=("O", "B-PER", "I-PER"))
+    rows = study.rows_of(str(tmp_path), 6.0)
+    asked = [Recipe.read(stated, name) for name, stated in rows.items()]
+    zeros = [(recipe.student, recipe.prune_weights) for recipe in asked if recipe.prune_weights]
+    assert zeros == [(student, share) for student in ("same", "2x64") for share in (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)]
+    assert {recipe.student for recipe in asked} == {"same", "2x64", "1x64"} and all(recipe.prune_heads == 0 for recipe in asked)
+    assert {recipe.activations for recipe in asked} == {None, "static"} and {recipe.bits for recipe in asked} == {None, 3.5}
+    assert sum(recipe.factorize is not None for recipe in asked) == 1
+
+
+def test_energy_is_that_of_whole_packages_and_nothing_where_the_machine_tells_none(tmp_path: Path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples/low-resource")
+    joules = importlib.import_module("energy").joules
+    assert joules(tmp_path) is None
+    counters = {"intel-rapl:0": ("package-0", 5_000_000), "intel-rapl:0:0": ("core", 3_000_000), "intel-rapl:1": ("package-1", 250_000),
+                "intel-rapl:2": ("psys", 9_000_000), "intel-rapl-mmio:0": ("package-0", 5_000_000)}  # fmt: skip
+    for place, (name, microjoules) in counters.items():
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "name").write_text(f"{name}\n")
+        (tmp_path / place / "energy_uj").write_text(f"{microjoules}\n")
+    assert joules(tmp_path) == 5.25
+    (tmp_path / "intel-rapl:1" / "energy_uj").unlink()
+    assert joules(tmp_path) is None
 
 
 @pytest.mark.slow

@@ -7,12 +7,15 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from small import make_model
 
 import edgepack
 from edgepack import Recipe, build, load_profile, verify
 from edgepack.core.errors import EdgepackError
 from edgepack.export.weight_places import weights_in
 from edgepack.pack.manifest import read_manifest
+from edgepack.pipeline.demo.commands import commands
+from edgepack.report.judge import judge
 from edgepack.ship.load import device_module
 
 
@@ -48,6 +51,18 @@ def test_a_coded_pack_is_smaller_answers_as_well_and_states_what_was_done(coded_
     assert verify(coded_pack).golden_texts > 0
     with edgepack.load(coded_pack, threads=2) as model:
         assert model("turn the light on").label in manifest.labels.values()
+
+
+def test_a_report_says_what_a_grid_takes_beside_zeros_and_beside_what_was_asked_for(coded_pack):
+    manifest = read_manifest(coded_pack)
+
+    def notes_with(**details):
+        ladder = [row.model_copy(update={"details": row.details | details} if row.stage == "quantize" else {}) for row in manifest.ladder]
+        return " ".join(judge(manifest.model_copy(update={"ladder": tuple(ladder)}), None).notes)
+
+    assert "pruning single weights is no way to fewer bits" in notes_with() and "were asked for" not in notes_with()
+    trained = notes_with(bits=4.21, signal_db=140.0)  # what was trained on a grid has no error beside itself
+    assert "takes 4.21 bits a weight, where 4 were asked for" in trained and "pruning single weights" not in trained
 
 
 def test_the_decoded_file_is_the_int8_file_with_the_same_ops_and_coarser_integers(coded_pack, recipe, cache, tmp_path):
@@ -130,3 +145,34 @@ def test_the_integers_of_a_coarse_grid_are_whole_steps_of_one_size_in_a_matrix(c
         assert np.all((steps == steps.min()) | (largest > 100)), name
         on_the_step.append(np.mean(steps == steps.min()))
     assert np.mean(on_the_step) > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task", "wish"),
+    [
+        ("text-classification", {"format": "onnx", "bits": 4.0}),
+        ("text-classification", {"format": "tflite", "bits": 4.0}),
+        ("text-generation", {"format": "onnx", "bits": 5.0}),
+    ],
+    ids=["onnx", "tflite", "decoder"],
+)
+def test_a_report_draws_bits_size_and_score_with_the_point_that_was_taken(task, wish, recipe, cache, tmp_path):
+    if task == "text-generation":
+        make_model(tmp_path / "model", "llama", task)
+        (tmp_path / "texts").mkdir()
+        for split, count in {"train": 200, "dev": 8, "test": 8}.items():
+            lines = "\n".join(text for text, _ in commands()[split][:count])
+            (tmp_path / "texts" / f"{split}.txt").write_text(lines, encoding="utf-8")
+        wish = wish | {"model": str(tmp_path / "model"), "data": str(tmp_path / "texts"), "task": task}
+    wished = recipe.model_copy(update=wish | {"sensitive": None, "budget": recipe.budget.model_copy(update={"score_drop": 1000.0})})
+    build(wished, load_profile("x86-server"), tmp_path / "pack", cache, None)
+    row = next(row for row in read_manifest(tmp_path / "pack").ladder if row.stage == "quantize")
+    points = [(attempt.details["bits"], attempt.details["coded_mb"]) for attempt in row.attempts]
+    assert len(points) == 4 and all(attempt.score for attempt in row.attempts) and "for the curve" not in row.attempts[-1].recipe
+    assert sorted(points, key=lambda point: point[1]) == sorted(points) and sorted(points).index(points[-1]) == 1
+    markdown, page = ((tmp_path / "pack" / name).read_text(encoding="utf-8") for name in ("report.md", "report.html"))
+    table = markdown.split("| bits a weight | coded MB | score | point |")[1]
+    assert table.count("| for the curve |") == 3 and table.count("| taken |") == 1
+    assert "by the bits of a weight, measured" in page and f"taken: {points[-1][1]} MB" in page
+    assert "pruning single weights is no way to fewer bits" in page

@@ -93,12 +93,29 @@ def test_the_break_even_bandwidth_is_decode_speed_times_what_is_saved():
         ({"start": "stream", "precision": "fp32"}, "--start stream changes nothing"),
         ({"bits": 9.0}, "wrong value in recipe bits"),
         ({"bits": 0.5}, "wrong value in recipe bits"),
+        ({"bits": 1.0}, "--bits 1 by rounding alone loses too much: 2 bits a weight and fewer need a training"),
+        ({"bits": 2.0}, "--bits 2 by rounding alone loses too much"),
         ({"codec": "lz4"}, "codec"),
     ],
 )
 def test_wishes_that_could_change_nothing_or_that_no_grid_reaches_are_refused(wish, problem):
     with pytest.raises(EdgepackError, match=problem):
         plan(budget=roomy(), **wish)
+
+
+def test_one_bit_is_a_grid_with_a_zero_that_a_training_sees_and_the_plan_says_so():
+    result = plan(bits=1.0, quantization_aware=True, student="same", prune_heads=0.0, precision="int8", budget=roomy())
+    (seen,) = [step for step in result.steps if isinstance(step, Distill)]
+    assert seen.rounding.bits == result.coding.bits == 1.0 and "the grid has a zero, so it is not binary" in seen.why
+    wider = plan(bits=2.2, quantization_aware=True, student="same", prune_heads=0.0, precision="int8", budget=roomy())
+    assert "binary" not in " ".join(step.why for step in wider.steps)
+
+
+# MB of weights and graph that were measured: benchmarks/RESULTS.md, "Which codec at few bits" and the table above it.
+@pytest.mark.parametrize(("bits", "mb"), [(1.21, 4.21), (1.61, 5.14), (2.2, 6.68), (2.6, 7.78), (3.0, 8.88), (3.55, 10.5)])
+def test_the_size_of_a_coded_file_is_predicted_at_few_bits_too(bits, mb):
+    whole = predict(MINILM, "int8", PI, "onnxruntime", 128)
+    assert coded_mb(MINILM, whole, bits) == pytest.approx(mb, rel=0.05)
 
 
 def test_a_decoder_in_tflite_has_no_coarse_grid_and_one_in_onnx_has():

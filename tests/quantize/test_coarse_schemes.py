@@ -50,17 +50,30 @@ def test_a_coarse_grid_has_the_bits_that_were_asked_for_and_the_ops_of_the_fine_
 
 
 @pytest.mark.slow
-def test_grids_for_the_curve_are_coarser_and_finer_than_the_one_that_ships(tmp_path):
-    model, task, texts = tiny(tmp_path / "model", False)
-    exported(tmp_path / "fp32", "onnx", model, task, False)
+@pytest.mark.parametrize(("file_format", "method", "decodes"), KINDS, ids=str)
+def test_grids_for_the_curve_are_coarser_and_finer_than_the_one_that_ships(tmp_path, file_format, method, decodes):
+    try:
+        check_installed(file_format)
+    except EdgepackError as error:
+        pytest.skip(str(error))
+    model, task, texts = tiny(tmp_path / "model", decodes)
+    runnable = exported(tmp_path / "fp32", file_format, model, task, decodes)
     calibration = CalibrationTexts(lambda: texts * 4, lambda count: (texts[:12], texts[12:]), is_precision_fixed=True)
-    step = Quantize(precision="int8", sensitive=0, mean_bits=4.0, why="")
+    step = Quantize(precision="int8", method=method, sensitive=0, mean_bits=4.0, why="")
     *curve, ships = candidates(step, tmp_path / "fp32", calibration)
     assert all(candidate.for_curve for candidate in curve) and not ships.for_curve
     result = [candidate.details["bits"] for candidate in curve]
     assert result[0] < ships.details["bits"] < result[1] < result[2]
     assert ships.details["half_zero_bits"] > ships.details["bits"] and ships.details["half_zero_signal_db"] < ships.details["signal_db"]
     assert np.isfinite(ships.details["signal_db"])
+    sizes = []
+    for number, candidate in enumerate((curve[0], ships, *curve[1:])):  # the fewest bits first
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        candidate.write(folder)
+        source, places = weights_in(folder, runnable.model)
+        sizes.append(coded_file_bytes(source, parts_between(places, source.stat().st_size), "deflate"))
+    assert sizes == sorted(sizes)
 
 
 @pytest.mark.slow
@@ -93,7 +106,7 @@ def test_all_lengths_of_a_tflite_file_read_the_same_coarse_matrices(tmp_path):
     write_runnable(tmp_path / "fp32", runnable_tflite(model, task, (16, 24)))
     calibration = CalibrationTexts(lambda: texts * 4, lambda count: (texts, texts), is_precision_fixed=True)
     (tmp_path / "coarse").mkdir()
-    (candidate,) = candidates(Quantize(precision="int8", mean_bits=5.0, why=""), tmp_path / "fp32", calibration)
+    *_, candidate = candidates(Quantize(precision="int8", mean_bits=5.0, why=""), tmp_path / "fp32", calibration)
     candidate.write(tmp_path / "coarse")
     lengths = {}
     for buckets in ((16, 24), (24,)):

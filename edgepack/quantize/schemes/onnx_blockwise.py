@@ -4,7 +4,7 @@ Activations stay in float, or the kernel turns them to int8 block by block. So a
 one scale for all of a prompt's activations (quantize_dynamic) it would not.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ from edgepack.plan.steps import Quantize
 from edgepack.quantize.blocks import Blocks, Grid, quantize_blocks
 from edgepack.quantize.calibration import CalibrationTexts, running_texts
 from edgepack.quantize.coarse import Coarse
+from edgepack.quantize.coarse_curve import candidates_of
 from edgepack.quantize.gptq import quantize_by_moments
-from edgepack.quantize.onnx_coarse_blocks import as_blocks, coarse_blocks, mean_bits
+from edgepack.quantize.onnx_coarse_blocks import as_blocks, curve_of_blocks
 from edgepack.quantize.onnx_decoder_graph import grid_of, matrix_of, products_in
 from edgepack.quantize.onnx_layer_scan import scan_layers
 from edgepack.quantize.onnx_moments import moments_of
@@ -44,10 +45,8 @@ def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Itera
     write = partial(quantize_decoder, exported, texts=calibration, cache=cache)
     if step.mean_bits is not None:
         head, embedding = _head_and_embedding(load_mapped(exported / SCORE_FILE))
-        coarse = coarse_blocks(exported, step.mean_bits, calibration, cache, embedding.input[0], head.input[1])
-        details |= {"bits": mean_bits(coarse), "rounded_weights": sum(each.values.size for each in coarse.values())}
-        recipe += f" on a coarse grid, {details['bits']:g} bits a weight"
-        yield Candidate(recipe, step.precision, partial(write, step, coarse=coarse), details)
+        curve = curve_of_blocks(exported, step, calibration, cache, embedding.input[0], head.input[1])
+        yield from candidates_of(curve, recipe, step.precision, partial(_write_on_grid, write, step), details)
         return
     if not step.sensitive or not calibration:
         yield Candidate(recipe, step.precision, partial(write, step), details)
@@ -62,6 +61,10 @@ def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Itera
     if not texts.is_precision_fixed:
         wider = step.model_copy(update={"precision": precision_facts(step.precision).wider, "asymmetric": False})
         yield Candidate(f"{wider.precision} in blocks of {step.block}", wider.precision, partial(write, wider), details)
+
+
+def _write_on_grid(write: Callable[..., None], step: Quantize, grid: Mapping[str, Coarse] | None, folder: Path) -> None:
+    write(step, folder, coarse=grid)
 
 
 def runnable(before: Runnable) -> Runnable:

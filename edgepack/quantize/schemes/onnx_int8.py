@@ -3,21 +3,22 @@
 Method `dynamic`: each text's activations have scales of their own. Method `static`: the scales come from calibration texts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import onnx
 
-from edgepack.core.errors import EdgepackError
 from edgepack.export.file_names import GRAPH_FILE
 from edgepack.export.onnx_optimization import optimize_onnx
 from edgepack.export.onnx_weights import load_mapped, save_whole
 from edgepack.pack.runnable import Runnable
 from edgepack.plan.steps import Quantize
 from edgepack.quantize.calibration import SAMPLED_TEXTS, CalibrationTexts, running_texts
-from edgepack.quantize.onnx_coarse import Weighed, weighed
+from edgepack.quantize.coarse import Coarse
+from edgepack.quantize.coarse_curve import candidates_of, curve_around
+from edgepack.quantize.onnx_coarse import weighed, with_grid
 from edgepack.quantize.onnx_int8_ops import quantized_products
 from edgepack.quantize.onnx_int8_search import Texts, prepare, scan
 from edgepack.quantize.onnx_smoothing import Feeds
@@ -25,8 +26,6 @@ from edgepack.quantize.schemes import Candidate
 from edgepack.quantize.sensitivity import more_and_more, sensitivity_records
 from edgepack.tasks.common.task import Features
 
-_CURVE_STEP = 0.6  # bits between the points of the report's curve
-_SAME_POINT = 0.1  # bits
 _UNFUSED_FILE = "quantized.onnx"
 
 
@@ -40,11 +39,9 @@ def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Itera
     if step.mean_bits is not None:
         running, _ = running_texts(texts)
         quantized = quantized_products(prepared.model, step.reduce_range, (), prepared.ranges)
-        grid = weighed(model, prepared, quantized, step, feeds_of(model, running))
-        coarse, details = grid.at(step.mean_bits)
-        yield from _of_curve(grid, recipe, step, details["bits"])
-        recipe += f" on a coarse grid, {details['bits']:.2f} bits a weight"
-        yield Candidate(recipe, step.precision, partial(write_int8, coarse), prepared.details | details)
+        grids = weighed(model, prepared, quantized, step, feeds_of(model, running))
+        curve = curve_around(grids, step.mean_bits, grids.fine_bits())
+        yield from candidates_of(curve, recipe, step.precision, partial(_write_on_grid, quantized), prepared.details)
         return
     if not step.sensitive or not feeds.calibration:
         quantized = quantized_products(prepared.model, step.reduce_range, (), prepared.ranges)
@@ -68,19 +65,8 @@ def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Itera
         )
 
 
-def _of_curve(grid: Weighed, recipe: str, step: Quantize, shipped_bits: float) -> Iterator[Candidate]:
-    """Points beside the one that is shipped: a coarser grid, a finer one, and int8 as fine as it can be."""
-    for bits in (step.mean_bits - _CURVE_STEP, step.mean_bits + _CURVE_STEP):
-        try:
-            model, details = grid.at(bits)
-        except EdgepackError:  # no grid comes to it
-            continue
-        if abs(details["bits"] - shipped_bits) < _SAME_POINT:  # a grid that a training made stays as it is: it has no finer one
-            continue
-        name = f"{recipe} on a coarse grid, {details['bits']:.2f} bits a weight, for the curve"
-        yield Candidate(name, step.precision, partial(write_int8, model), {"bits": details["bits"]}, for_curve=True)
-    fine = {"bits": grid.fine_bits()}
-    yield Candidate(f"{recipe} at its finest, for the curve", step.precision, partial(write_int8, grid.quantized), fine, for_curve=True)
+def _write_on_grid(quantized: onnx.ModelProto, grid: Mapping[str, Coarse] | None, folder: Path) -> None:
+    write_int8(quantized if grid is None else with_grid(quantized, grid), folder)
 
 
 def runnable(before: Runnable) -> Runnable:
