@@ -36,7 +36,7 @@ from hostile import HOSTILE, check_reports, shipped_poisoned  # noqa: E402
 from settings_tried import SETTINGS  # noqa: E402
 
 from edgepack.pack.manifest import MANIFEST_FILE  # noqa: E402
-from edgepack.ship.shipment import platform_names  # noqa: E402
+from edgepack.ship.platforms import platform_names  # noqa: E402
 
 
 def inputs(count: int) -> Row:

@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "targets"))
 import browsers
 import machine
 
-from edgepack.ship.shipping import platform_names, ship
+from edgepack.ship.platforms import platform_names
+from edgepack.ship.shipping import ship
 
 TEXT = "please turn on the light in the kitchen, it is getting dark and I cannot see a thing"
 # The same process without the module: imports, session, and one inference of the same ids.

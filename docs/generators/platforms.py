@@ -23,7 +23,7 @@ _FORMATS = {"onnx": "ONNX", "tflite": "TFLite"}
 
 
 def page() -> str:
-    from edgepack.ship.shipment import platform_names
+    from edgepack.ship.platforms import platform_names
     from edgepack.tasks import task_names
 
     platforms = {name: import_module(f"edgepack.ship.platforms.{name}") for name in platform_names()}

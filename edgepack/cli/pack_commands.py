@@ -11,6 +11,7 @@ from edgepack.cli.printing import show_json, show_text
 from edgepack.core.errors import EdgepackError
 from edgepack.measure.machines.targets import LOCAL, known_addresses
 from edgepack.plan.recipe import parse_fraction
+from edgepack.ship.platforms import platform_names
 
 On = Annotated[
     list[str] | None,
@@ -165,9 +166,9 @@ def verify(pack: Pack, json_: Json = False) -> None:
 
 def ship(  # noqa: PLR0913, PLR0917  a flag is a parameter
     pack: Pack,
-    platform: Annotated[str, typer.Option("--for", help="Platform of the app: android, linux, python or web.")],
+    platform: Annotated[str, typer.Option("--for", help=f"Platform of the app. One of: {', '.join(platform_names())}.")],
     out: Annotated[Path, typer.Option(help="Folder for the module; it must be empty or new.")],
-    package: Annotated[str | None, typer.Option(help="Dotted package name, such as com.example.intents. Android needs it.")] = None,
+    package: Annotated[str | None, typer.Option(help="Dotted package name, such as com.example.intents (android, jvm: needed).")] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the module.", show_default="the package's last part, or the pack's folder")
     ] = None,
@@ -185,7 +186,7 @@ def ship(  # noqa: PLR0913, PLR0917  a flag is a parameter
     runtime_version: Annotated[
         str | None,
         typer.Option(
-            help="Version of the runtime that the app's build fetches (android).",
+            help="Version of the runtime that the app's build fetches (android, jvm).",
             show_default="the newest published one that is not newer than the one measured",
         ),
     ] = None,

@@ -18,6 +18,7 @@ _JAVA_WORDS = {
     "public", "return", "short", "static", "strictfp", "super", "switch", "synchronized", "this", "throw", "throws",
     "transient", "true", "try", "void", "volatile", "while",
 }  # fmt: skip
+_KOTLIN_WORDS = {"as", "fun", "in", "is", "object", "typealias", "typeof", "val", "var", "when"}  # those that Java has not
 
 
 def chosen_names(pack: Path, platform: str, name: str | None, package: str | None, needs_package: bool) -> tuple[str, str]:
@@ -47,11 +48,18 @@ def _check_name(name: str, origin: str) -> None:
 
 
 def _check_package(package: str) -> None:
-    parts = package.split(".")
-    wrong = next((part for part in parts if not _NAME.fullmatch(part) or part in _JAVA_WORDS), None)
-    if wrong is not None or len(parts) < 2:
-        what = "it has only one part" if wrong is None else f"{wrong!r} is not a part of one"
+    problem = _problem_of(package.split("."))
+    if problem is not None:
         raise EdgepackError(
-            f"--package {package!r} is not a package name: {what}",
+            f"--package {package!r} is not a package name: {problem}",
             "give two parts or more of small letters, digits and _: com.example.intents",
         )
+
+
+def _problem_of(parts: list[str]) -> str | None:
+    for part in parts:
+        if not _NAME.fullmatch(part):
+            return f"{part!r} is not a part of one"
+        if part in _JAVA_WORDS | _KOTLIN_WORDS:
+            return f"{part!r} is a word of Java or Kotlin"
+    return "it has only one part" if len(parts) < 2 else None

@@ -37,8 +37,9 @@ class Release(Frozen):
 
 def read_release(version: str, minimum_version: str | None, expires: str | None, keys: Sequence[str], also_trust: Sequence[str]) -> Release:
     """keys: of whoever signs now. EdgepackError: a version, a time or a key that is none, or a minimum above the version."""
+    newest = _numbers(version, "--version")
     oldest = version if minimum_version is None else minimum_version
-    if _numbers(oldest, "--minimum-version") > _numbers(version, "--version"):
+    if _numbers(oldest, "--minimum-version") > newest:
         raise EdgepackError(
             f"--minimum-version {oldest} is above --version {version}: the module would refuse its own model",
             "give a --minimum-version that is at most --version",

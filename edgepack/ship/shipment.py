@@ -17,9 +17,10 @@ A platform that takes wishes (see Wishes) names them, and ship() refuses all oth
 
     TAKES = frozenset({"runtime_version"})
 
-One whose modules need a dotted package name says NEEDS_PACKAGE = True. What a platform cannot do it states, for the table in the docs:
-tasks() names those that it does (all where there is none), FORMATS its kinds of files, and LIMITS a restriction by task. Each has a
-template edgepack/ship/templates/NAME.README.md.j2.
+One whose modules need a dotted package name says NEEDS_PACKAGE = True. SERVES holds other words that people ask for a platform by.
+
+What a platform cannot do it states, for the table in the docs: tasks() names those that it does (all where there is none), FORMATS its
+kinds of files, and LIMITS a restriction by task. Each has a template edgepack/ship/templates/NAME.README.md.j2.
 """
 
 from collections.abc import Collection
@@ -32,6 +33,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.reading import TOKENIZER_BYTES, read_json_object
 from edgepack.core.records import Frozen
 from edgepack.pack.manifest import Manifest
+from edgepack.ship.platforms import platform_names
 from edgepack.ship.release import Release
 from edgepack.ship.signing import Signer
 
@@ -106,11 +108,6 @@ class Shipment(Frozen):
     def model_files(self) -> tuple[str, ...]:
         """Names in the pack of what a module runs: graph and weights. A decoder's scoring graph is for measuring alone."""
         return tuple(file.name for file in self.manifest.files if self.manifest.has_model_file(file.name))
-
-
-def platform_names() -> list[str]:
-    """The platforms that there are: files in platforms/."""
-    return sorted(path.stem for path in (Path(__file__).parent / "platforms").glob("*.py") if path.stem != "__init__")
 
 
 def read_tokenizing(pack: Path) -> Tokenizing:

@@ -17,8 +17,9 @@ from edgepack.plan.runtime import runtime_facts
 from edgepack.ship.attestation import write_attestation
 from edgepack.ship.module_files import licences_of
 from edgepack.ship.names import chosen_names
+from edgepack.ship.platforms import platform_names
 from edgepack.ship.release import read_release
-from edgepack.ship.shipment import Carried, Shipment, Size, Wishes, Written, platform_names, read_tokenizing
+from edgepack.ship.shipment import Carried, Shipment, Size, Wishes, Written, read_tokenizing
 from edgepack.ship.signing import permissions_warning, read_signer
 from edgepack.tasks import task_named
 
@@ -122,7 +123,8 @@ def _shipped(writer: ModuleType, shipment: Shipment, out: Path, warnings: tuple[
 
 def _platform(name: str) -> ModuleType:
     if name not in platform_names():
-        raise EdgepackError(f"unknown platform: {name!r}", did_you_mean(name, platform_names()))
+        able = [known for known in platform_names() if name in getattr(_platform(known), "SERVES", frozenset())]
+        raise EdgepackError(f"unknown platform: {name!r}", f"ship it --for {able[0]}" if able else did_you_mean(name, platform_names()))
     return import_module(f"edgepack.ship.platforms.{name}")
 
 

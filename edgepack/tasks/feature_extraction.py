@@ -295,5 +295,6 @@ TASK = Task(
     served_outputs=_served_vectors,
     library=_SENTENCE_TRANSFORMERS,
     java_method="embed",
+    answer_class="Vector",
     in_browsers=True,
 )

@@ -246,6 +246,7 @@ TASK = Task(
     in_words=lambda decision, row, names: decision or "no answer",
     truth_in_words=lambda row: row.answers[0][0] if row.answers else "no answer",
     java_method="answer",
+    answer_class="Answer",
     in_browsers=True,
     finds_places=True,
     text_labels=("Your question", "The text to look in"),

@@ -354,5 +354,6 @@ TASK = Task(
     in_words=lambda decision, row, names: names[decision],
     truth_in_words=lambda row: row.label or "",
     java_method="classify",
+    answer_class="Labels",
     in_browsers=True,
 )

@@ -291,6 +291,7 @@ TASK = Task(
     choices=lambda output: output[:, 1],
     library=_GENERATE,
     java_method="generate",
+    answer_class="Generated",
     served_outputs=_served_likelihoods,
     in_browsers=True,
     text_labels=("The beginning of a text", ""),

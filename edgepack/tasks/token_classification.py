@@ -263,5 +263,6 @@ TASK = Task(
     answers=_answers,
     library=_PIPELINE,
     java_method="entities",
+    answer_class="Entities",
     in_browsers=True,
 )

@@ -12,8 +12,8 @@ from hostile import HOSTILE, check_folder, check_reports, kotlin_strings, open_p
 from edgepack.core import escape
 from edgepack.core.errors import EdgepackError
 from edgepack.pack.manifest import MANIFEST_FILE, read_manifest, seal
-from edgepack.ship.platforms import android
-from edgepack.ship.shipping import platform_names, ship
+from edgepack.ship.platforms import android, platform_names
+from edgepack.ship.shipping import ship
 
 
 @pytest.fixture(scope="module")

@@ -1,19 +1,34 @@
 """The table of platforms in the docs promises what the platforms do: every cell is asked."""
 
+import inspect
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from edgepack.cli.pack_commands import ship as command
 from edgepack.core.errors import EdgepackError
 from edgepack.pack.manifest import read_manifest
+from edgepack.ship.platforms import platform_names
 from edgepack.ship.release import read_release
-from edgepack.ship.shipment import Shipment, platform_names, read_tokenizing
+from edgepack.ship.shipment import Shipment, Wishes, read_tokenizing
 from edgepack.tasks import task_names
 
 sys.path.append(str(Path(__file__).parent.parent.parent / "docs"))
 from generators.platforms import cell
+
+
+def test_the_commands_flags_name_the_platforms_that_take_them():
+    platforms = {name: import_module(f"edgepack.ship.platforms.{name}") for name in platform_names()}
+    parameters = inspect.signature(command).parameters
+    takers = {wish: [name for name, each in platforms.items() if wish in getattr(each, "TAKES", ())] for wish in Wishes.model_fields}
+    takers["package"] = [name for name, each in platforms.items() if getattr(each, "NEEDS_PACKAGE", False)]
+    for flag, names in takers.items():
+        help_text = get_args(parameters[flag].annotation)[1].help
+        assert f"({', '.join(names)}" in help_text, (flag, names)
+    assert all(name in get_args(parameters["platform"].annotation)[1].help for name in platforms)
 
 
 @pytest.mark.parametrize("platform", platform_names())

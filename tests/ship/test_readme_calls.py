@@ -13,7 +13,7 @@ from edgepack.pipeline.verify import verify
 from edgepack.plan.profile import load_profile
 from edgepack.plan.recipe import Recipe
 from edgepack.ship.load import device_module
-from edgepack.ship.shipment import platform_names
+from edgepack.ship.platforms import platform_names
 from edgepack.ship.shipping import ship
 
 pytestmark = pytest.mark.slow

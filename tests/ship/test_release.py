@@ -193,7 +193,8 @@ def test_the_web_module_opens_its_own_model_only(pack_folder, linux, keys, respe
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"version": "1.0"}, "is not a version of a module"),
+        ({"version": "1.0"}, "^--version '1.0' is not a version of a module"),
+        ({"minimum_version": "1.0"}, "^--minimum-version '1.0' is not a version of a module"),
         ({"version": "1.0.0\n"}, "is not a version of a module"),
         ({"minimum_version": "2.0.0"}, "the module would refuse its own model"),
         ({"expires": "0d"}, "is no time to come"),

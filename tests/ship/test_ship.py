@@ -10,13 +10,16 @@ import pytest
 
 from edgepack.core.errors import EdgepackError
 from edgepack.pack.manifest import read_manifest, seal
-from edgepack.ship.shipping import platform_names, ship
+from edgepack.ship.platforms import platform_names
+from edgepack.ship.shipping import ship
 
 
 @pytest.mark.parametrize(
     ("given", "says"),
     [
         ({"platform": "linus"}, "(?s)unknown platform.*did you mean 'linux'"),
+        ({"platform": "docker"}, "(?s)unknown platform.*ship it --for linux"),
+        ({"platform": "debian"}, "(?s)unknown platform.*ship it --for deb"),
         ({"name": "Intents"}, "'Intents', is not a name for a module"),
         ({"name": "my intents"}, "is not a name for a module"),
         ({"name": "../up"}, "is not a name for a module"),
@@ -24,7 +27,9 @@ from edgepack.ship.shipping import platform_names, ship
         ({"name": "json"}, "would replace the package of that name"),
         ({"name": "numpy"}, "would replace the package of that name"),
         ({"package": "intents"}, "it has only one part"),
-        ({"package": "com.example.new"}, "'new' is not a part of one"),
+        ({"package": "com.example.new"}, "'new' is a word of Java or Kotlin"),
+        ({"package": "com.fun.intents"}, "'fun' is a word of Java or Kotlin"),
+        ({"package": "com.example.when"}, "'when' is a word of Java or Kotlin"),
         ({"package": "com.Example.x"}, "'Example' is not a part of one"),
         ({"sign": "nowhere.pem"}, "no private key file"),
     ],
@@ -129,6 +134,28 @@ def test_every_module_says_how_to_use_it_what_it_adds_and_whose_it_is(pack_folde
     readme, licences = ((tmp_path / "out" / name).read_text() for name in ("README.md", "LICENCES.md"))
     assert "intents" in readme and "## What it adds to an app" in readme and "None" not in readme
     assert "Apache-2.0" in licences and "the model's card does not state it" in licences
+
+
+KEPT = {  # where each platform's package says its version
+    "android": ("build.gradle.kts", 'version = "2.3.4"'),
+    "deb": ("edgepack-intents_2.3.4_all.deb", ""),
+    "jvm": ("pom.xml", "<version>2.3.4</version>"),
+    "linux": ("Dockerfile", 'image.version="2.3.4"'),
+    "python": ("pyproject.toml", 'version = "2.3.4"'),
+    "web": ("package.json", '"version": "2.3.4"'),
+}
+
+
+@pytest.mark.parametrize("platform", platform_names())
+def test_every_package_keeps_the_version(pack_folder, tmp_path, platform):
+    ship(pack_folder, platform, tmp_path / "out", package="com.example.intents", version="2.3.4")
+    name, text = KEPT[platform]
+    path = tmp_path / "out" / name
+    if platform == "deb" and not path.is_file():
+        path = tmp_path / "out" / name.removesuffix(".deb") / "DEBIAN" / "control"
+    assert text.encode() in path.read_bytes()
+    stated = [json.loads(path.read_text())["version"] for path in (tmp_path / "out").rglob("module.json")]
+    assert stated == ([] if path.suffix == ".deb" else ["2.3.4"])
 
 
 def test_web_refuses_what_its_module_does_not_know(pack_folder, tmp_path):

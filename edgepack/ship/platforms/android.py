@@ -25,6 +25,7 @@ from edgepack.tasks import all_tasks, task_named
 
 tasks = java_tasks
 LIMITS = {task.name: "ONNX" for task in all_tasks() if task.decodes}
+SERVES = frozenset({"kotlin", "flutter", "react-native"})  # docs/guides/wrap-a-module.md for the last two
 NEEDS_PACKAGE = True  # of Java, which has no module without one
 TAKES = frozenset({"runtime_version", "with_sample", "reduced_runtime"})
 MIN_SDK = 26  # Android 8: the oldest with all of Java that the module uses; the runtimes themselves want 24 and 23

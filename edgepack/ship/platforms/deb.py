@@ -10,13 +10,20 @@ from edgepack.ship.python_code import openai_place, write_package
 from edgepack.ship.shipment import Shipment, Written
 from edgepack.ship.shipping import rendered
 
+SERVES = frozenset({"debian", "ubuntu", "apt"})
 _PREFIX = "edgepack-"  # so that no name of a module is that of another package
 _SCRIPTS = ("postinst", "prerm")
 
 
 def check(shipment: Shipment) -> tuple[str, ...]:
-    """Every task and every tokenizer.json, as for linux."""
-    return ()
+    """Every task and every tokenizer.json, as for linux. A warning where the module's command has the name of another one."""
+    taken = shutil.which(shipment.name)
+    if taken is None:
+        return ()
+    return (
+        f"the package installs the command {shipment.name}, and this machine has {taken}: if that is not an older version of this package,"
+        " dpkg refuses to install the new one where it is. Give another --name",
+    )
 
 
 def write(shipment: Shipment, folder: Path) -> Written:

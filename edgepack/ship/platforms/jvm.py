@@ -21,6 +21,7 @@ from edgepack.ship.shipping import rendered
 
 tasks = java_tasks
 FORMATS = ("onnx",)
+SERVES = frozenset({"java", "desktop", "server"})
 NEEDS_PACKAGE = True  # of Java, which has no module without one
 TAKES = frozenset({"runtime_version"})
 _BUILD_FILES = {"pom.xml": "pom.xml", "build.gradle.kts": "build.gradle.kts", "settings.gradle.kts": "settings.gradle.kts"}

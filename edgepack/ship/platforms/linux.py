@@ -8,6 +8,7 @@ from edgepack.ship.shipment import Shipment, Written
 from edgepack.ship.shipping import rendered
 
 _USER = "module"  # of the image, without rights
+SERVES = frozenset({"docker", "container"})
 
 __all__ = ["check", "self_tested", "write"]
 

@@ -6,6 +6,7 @@ from edgepack.ship.python_code import requirements, self_tested, write_package
 from edgepack.ship.shipment import Shipment, Written
 from edgepack.ship.shipping import rendered
 
+SERVES = frozenset({"pip", "pypi"})
 _INDEX_LIMIT_MB = 100
 _INDEX_SOURCE = "PyPI's own page on storage limits"
 

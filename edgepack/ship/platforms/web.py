@@ -30,6 +30,7 @@ _FILE_LIMIT_SOURCE = "GitHub Pages and repositories take no larger file, docs.gi
 
 
 FORMATS = ("onnx",)
+SERVES = frozenset({"browser", "javascript", "npm", "wasm"})
 _PLACED = "WordPiece and byte-level BPE tokenizers"  # whose tokens' places in a text places.js finds
 LIMITS = {task.name: _PLACED for task in all_tasks() if task.finds_places} | {
     task.name: f"{_PLACED}; others with `--words white-space`"
@@ -132,6 +133,7 @@ def write(shipment: Shipment, folder: Path) -> Written:
         "message": asked["message"],
         "parity": _parity(shipment),
         "chats": renders_chats(shipment),
+        "answer_class": task_named(shipment.manifest.task).answer_class,
     }
     return Written(sizes=sizes, licences=fetched, context=context)
 

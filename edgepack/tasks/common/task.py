@@ -173,6 +173,7 @@ class Task:
 
     # What modules of apps do of it.
     java_method: str | None = None  # that an Android module's class answers by; None: it does not
+    answer_class: str = ""  # of the modules' answers: a class of targets/module/results.py, and a type of targets/web/src/index.d.ts
     in_browsers: bool = False  # whether the web module does it
     finds_places: bool = False  # answers are places in the text, whatever the settings: the module must know where tokens are
     text_labels: tuple[str, str] = ("Your text", "")  # what a sample app asks for; no second text where that is empty
