@@ -14,6 +14,7 @@ from kotlin_compiler import compile_all, library
 from shrinker import missing, shrunk
 
 from edgepack.ship.generate import generate
+from edgepack.ship.jvm.runner import runner_for
 from edgepack.ship.jvm.sources import write_sources
 from edgepack.ship.published import tools
 from edgepack.ship.shipping import rendered, ship
@@ -143,6 +144,31 @@ def test_the_kotlin_that_wraps_the_module_for_other_frameworks_compiles(kotlin_l
     java = [*(project / "intents" / "src").rglob("*.java"), *(TESTS / "wrapping_stubs").rglob("*.java")]
     (tmp_path / "classes").mkdir()
     assert compile_all(java, kotlin, tmp_path / "classes") == ""
+
+
+def syntax_errors(scripts: list[Path], place: Path) -> list[str]:
+    """What the compiler cannot parse; names of Gradle, which is not here, stay unresolved."""
+    (place / "classes").mkdir(parents=True)
+    files = []
+    for number, script in enumerate(scripts):
+        lines = script.read_text(encoding="utf-8").splitlines()
+        imports, rest = ("\n".join(line for line in lines if line.startswith("import ") is wanted) for wanted in (True, False))
+        files.append(place / f"Script{number}.kt")
+        files[-1].write_text(f"{imports}\nfun script{number}() {{\n{rest}\n}}\n", encoding="utf-8")
+    printed = compile_all([], files, place / "classes").splitlines()
+    return [line for line in printed if re.search(r"syntax error|[Ee]xpecting", line)]
+
+
+@pytest.mark.slow
+@needs_java
+def test_every_gradle_file_is_kotlin(kotlin_library, project, pack_folder, tmp_path):
+    ship(pack_folder, "jvm", tmp_path / "jvm", package="com.example.intents")
+    runner = runner_for("onnxruntime", "com.microsoft.onnxruntime:onnxruntime-android", "1.31.0", str(tmp_path / "cache"))
+    places = (project, tmp_path / "jvm", runner.parents[4])
+    scripts = sorted(path for place in places for path in place.rglob("*.gradle.kts"))
+    assert len(scripts) == 8 and syntax_errors(scripts, tmp_path / "whole") == []
+    (tmp_path / "cut.gradle.kts").write_text(scripts[0].read_text().replace("}", "", 1))
+    assert syntax_errors([tmp_path / "cut.gradle.kts"], tmp_path / "cut")
 
 
 FLOWS = """package com.example.stories

@@ -40,6 +40,21 @@ def test_the_package_says_what_it_is_and_holds_nothing_that_others_may_write(pac
 
 
 @needs_dpkg
+def test_the_package_holds_the_linux_module_byte_for_byte(pack_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1750000000")  # a module says when it was made
+    for platform in ("deb", "linux"):
+        ship(pack_folder, platform, tmp_path / platform, name="intents")
+    subprocess.run(["dpkg-deb", "-x", str(next((tmp_path / "deb").glob("*.deb"))), str(tmp_path / "root")], check=True)
+
+    def contents(folder: Path) -> dict[str, bytes]:
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    assert contents(tmp_path / "root" / "opt" / "intents" / "intents") == contents(tmp_path / "linux" / "intents")
+    for held, name in (("opt/intents", "requirements.txt"), ("lib/systemd/system", "intents.service")):
+        assert (tmp_path / "root" / held / name).read_bytes() == (tmp_path / "linux" / name).read_bytes()
+
+
+@needs_dpkg
 def test_the_same_module_gives_the_same_package(pack_folder, package, tmp_path, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1750000000")
     for again in ("once", "twice"):
@@ -93,6 +108,11 @@ def test_without_dpkg_deb_the_tree_is_left_to_be_packed(pack_folder, tmp_path, m
     for script in ("postinst", "prerm"):
         subprocess.run(["sh", "-n", str(tree / "DEBIAN" / script)], check=True)
     subprocess.run(["sh", "-n", str(tree / "usr" / "bin" / "my_intents")], check=True)
+
+
+def test_a_command_that_there_is_already_is_warned_about(pack_folder, tmp_path):
+    (warning,) = ship(pack_folder, "deb", tmp_path / "out", name="ls").warnings
+    assert "installs the command ls, and this machine has" in warning and "Give another --name" in warning
 
 
 def instructions(text: str) -> list[tuple[str, str]]:

@@ -3,34 +3,20 @@
 import json
 import shutil
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from jvm import TESTS, needs_java
+from jvm import needs_java
+from jvm_module import built, main
 
 import edgepack
 from edgepack.core.errors import EdgepackError
 from edgepack.pack.manifest import read_manifest, seal
 from edgepack.ship.generate import generate
-from edgepack.ship.jvm.sources import STUBS
 from edgepack.ship.published import artefact, tools
 from edgepack.ship.shipping import ship
-
-RUNTIME = Path(__file__).parent.with_name("java_runtime.py")
-OPENER = """package com.example.intents;
-
-/** For tests: the runtime that runs here, in place of the one for a JVM: test_real_runtime_java.py has that. */
-final class ModelOpener {
-    private ModelOpener() {}
-
-    static ModelRuntime open(ModuleFiles files, Manifest manifest, int threads) {
-        return new PythonRuntime(java.util.List.of(System.getProperty("runtime").split("\\n")));
-    }
-}
-"""
 
 
 def shipped(pack: Path, out: Path) -> Path:
@@ -41,26 +27,6 @@ def shipped(pack: Path, out: Path) -> Path:
 @pytest.fixture(scope="module")
 def module(pack_folder, tmp_path_factory) -> Path:
     return shipped(pack_folder, tmp_path_factory.mktemp("jvm") / "intents")
-
-
-def built(module: Path, place: Path) -> Path:
-    """Its classes, where the file that names the runtime is the test's."""
-    unwanted = ("Onnx", "ModelOpener")
-    sources = [path for path in (module / "src").rglob("*.java") if not path.name.startswith(unwanted)]
-    (place / "ModelOpener.java").write_text(OPENER)
-    helper = (TESTS / "PythonRuntime.java").read_text().replace("package edgepack.module;", "package com.example.intents;")
-    (place / "PythonRuntime.java").write_text(helper)
-    sources += [place / "ModelOpener.java", place / "PythonRuntime.java", *(STUBS / "org" / "jspecify").rglob("*.java")]
-    command = ["javac", "-Xlint:all", "-Werror", "--release", "11", "-proc:none", "-d", str(place / "classes"), *map(str, sources)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return place / "classes"
-
-
-def main(classes: Path, model: Path, *arguments: str) -> subprocess.CompletedProcess:
-    runtime = "\n".join([sys.executable, str(RUNTIME), str(model)])
-    command = ["java", f"-Druntime={runtime}", "-cp", str(classes), "com.example.intents.IntentsMain", str(model), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @needs_java

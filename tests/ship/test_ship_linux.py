@@ -82,6 +82,17 @@ def test_the_unit_gives_the_service_nothing_that_it_does_not_need(linux):
     assert "--self-test" in service["ExecStartPre"] and service["IPAddressDeny"] == "any"
 
 
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze here")
+def test_systemd_knows_every_line_of_the_unit(linux, tmp_path):
+    """With a program and a folder that are here in the place of the module's."""
+    text = (linux / "intents.service").read_text().replace("/opt/intents/.venv/bin/python", sys.executable)
+    (tmp_path / "intents.service").write_text(text.replace("/opt/intents", str(tmp_path)))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(tmp_path / "intents.service")], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr.strip()) == (0, "")
+
+
 def test_the_command_line_answers_and_tests_itself(linux):
     result = run(linux, "turn on the light in the kitchen")
     assert json.loads(result.stdout)["label"] == "light_on", result.stderr

@@ -1,7 +1,5 @@
 package com.facebook.react.bridge;
 
-public abstract class ReactContextBaseJavaModule {
+public abstract class ReactContextBaseJavaModule implements NativeModule {
     public ReactContextBaseJavaModule(ReactApplicationContext context) {}
-
-    public abstract String getName();
 }
