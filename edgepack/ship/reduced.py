@@ -1,13 +1,14 @@
 """What a smaller onnxruntime is built from, beside a module: the model as .ort, and the operators and types that it needs.
 
-The list is what onnxruntime's own tools make of the .ort file and of the graph as it is shipped; the .ort file proves itself first.
+The list is what onnxruntime's own tool makes of the .ort file and of the graph as it is shipped, before any op of it is folded or fused: a
+reduced build that reads the ONNX file opens that graph first. The .ort file proves itself before.
 """
 
 import logging
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
@@ -42,27 +43,27 @@ def write_reduced(shipment: Shipment, folder: Path) -> tuple[Size, ...]:
     place = folder / FOLDER
     place.mkdir()
     graph = shipment.pack / shipment.manifest.model
-    _save_as_ort(graph, place / MODEL_FILE, shipment.manifest.session.as_json())
+    settings = shipment.manifest.session
+    _save_as_ort(graph, place / MODEL_FILE, _LEVELS[settings.graph_optimization_level], settings.disabled_optimizers or ())
     _prove(shipment, place / MODEL_FILE)
-    lines = _operators((graph,), place / MODEL_FILE)
+    lines = _operators(graph, place / MODEL_FILE)
     (place / LIST_FILE).write_text(_ABOUT + "".join(f"{line}\n" for line in lines), encoding="utf-8")
     ort = Size(part="model", what=f"{MODEL_FILE}, in place of the ONNX file", bytes=(place / MODEL_FILE).stat().st_size, source="measured")
     sizes = (("a full build, arm64", _FULL_MB), ("a build with one model's operators alone, arm64", _REDUCED_MB))
     return (ort, *(Size(part="runtime", what=what, bytes=round(mb * 1e6), source=_SOURCE) for what, mb in sizes))
 
 
-def _save_as_ort(graph: Path, out: Path, settings: dict[str, object]) -> None:
+def _save_as_ort(graph: Path, out: Path, level: str, disabled: Sequence[str] = ()) -> None:
     """Weights lie inside, as a runtime of the smallest kind reads one file."""
     device_module()
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[str(settings["graph_optimization_level"])])
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
     options.optimized_model_filepath = str(out)
     options.add_session_config_entry("session.save_model_format", "ORT")
-    disabled = settings.get("disabled_optimizers") or []
-    onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled)
+    onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"], disabled_optimizers=list(disabled))
 
 
 def _prove(shipment: Shipment, ort: Path) -> None:
@@ -79,46 +80,17 @@ def _prove(shipment: Shipment, ort: Path) -> None:
         raise EdgepackError(f"the model as .ort does not answer as the pack does: {result.problem}", "leave --reduced-runtime out")
 
 
-def _operators(graphs: Iterable[Path], ort: Path) -> list[str]:
-    """Lines of onnxruntime's format: domain;opset;operators with their types. Those of the graphs have no types of their own."""
+def _operators(graph: Path, ort: Path) -> list[str]:
+    """Lines of onnxruntime's format: domain;opset;operators with their types."""
     from onnxruntime.tools.ort_format_model import create_config_from_models
 
     logging.getLogger(_TALKS).setLevel(logging.WARNING)  # of a folder that is gone when this returns
     with tempfile.TemporaryDirectory() as name:
-        typed = Path(name) / LIST_FILE
-        create_config_from_models([ort], typed, True)
+        plain, typed = Path(name) / MODEL_FILE, Path(name) / LIST_FILE
+        _save_as_ort(graph, plain, _LEVELS["disable_all"])
+        create_config_from_models([ort, plain], typed, True)
         lines = [line for line in typed.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
     wrong = next((line for line in lines if not _LINE.fullmatch(line)), None)
     if wrong is not None:
         raise EdgepackError(f"an operator of the model has a name that cannot be listed: {wrong!r}", "leave --reduced-runtime out")
-    listed = {operator for line in lines for operator in operators_of(line)}
-    for domain, opset, operator in sorted(needed for graph in graphs for needed in _used(graph)):
-        if (domain, operator) not in listed:
-            lines.append(f"{domain};{opset};{operator}")
     return lines
-
-
-def operators_of(line: str) -> set[tuple[str, str]]:
-    """(domain, operator) of a line, without the types in braces."""
-    domain, _, rest = line.split(";", 2)
-    bare, depth = "", 0
-    for character in rest:
-        depth += {"{": 1, "}": -1}.get(character, 0)
-        bare += character if depth == 0 and character != "}" else ""
-    return {(domain, operator) for operator in bare.split(",")}
-
-
-def _used(graph: Path) -> set[tuple[str, int, str]]:
-    """(domain, the operator's own opset, operator) of a graph's nodes: kernels are listed under the opset that last changed them."""
-    import onnx
-
-    model = onnx.load(str(graph), load_external_data=False)
-    opsets = {entry.domain: entry.version for entry in model.opset_import}
-    used = set()
-    for node in model.graph.node:
-        domain = node.domain or "ai.onnx"
-        if domain == "ai.onnx" and onnx.defs.has(node.op_type, node.domain):
-            used.add((domain, onnx.defs.get_schema(node.op_type, opsets.get(node.domain, 1), node.domain).since_version, node.op_type))
-        else:
-            used.add((domain, opsets.get(node.domain, 1), node.op_type))
-    return used

@@ -1,6 +1,7 @@
 """Where ops ran: by a profile recorded with onnxruntime-openvino, whose provider really took parts of a graph, and by what is here."""
 
 import json
+import subprocess
 import sys
 from contextlib import contextmanager
 from functools import partial
@@ -94,6 +95,36 @@ def test_what_qnn_took_is_told_by_parts_without_the_hash_of_the_graph(pack_folde
         ("Erf", "cpu"),
     }
     assert profiled.partitions == 2 and 0 < profiled.fallback_share < 0.05 and not profiled.exceeds
+
+
+@pytest.mark.parametrize(
+    ("provider", "op", "part"),
+    [  # as public logs of phones name such parts: issues 9012 and 22645 of microsoft/onnxruntime, and one of Core ML
+        ("NnapiExecutionProvider", "Nnapi_4698236792223093385_0", "Nnapi_0"),
+        ("CoreMLExecutionProvider", "CoreML_12715953440113264640_1", "CoreML_1"),
+        ("QNNExecutionProvider", "QNN_9132504664900242513_1", "QNN_1"),
+    ],
+)
+def test_a_part_that_a_phones_provider_took_is_named_without_the_hash_and_counted(pack_folder, tmp_path, provider, op, part):
+    def event(name, by, took):
+        return {"cat": "Node", "name": f"{by}_{name}_kernel_time", "dur": took, "args": {"op_name": name, "provider": by}}
+
+    events = [event(op, provider, 90), event("Erf", "CPUExecutionProvider", 10)] * 3
+    (tmp_path / "profile.json").write_text(json.dumps(events))
+    name = next(name for name, by in runtime_facts("onnxruntime").providers.items() if by == provider)
+    machine = Recorded(provider, partial(recorded_ops, tmp_path / "profile.json", 1))
+    profiled = profile_ops(pack_folder, read_manifest(pack_folder), machine, OpsWish(providers=(name,), most_fallback=0.05))
+    assert {(row.op, row.provider) for row in profiled.rows} == {(part, name), ("Erf", "cpu")}
+    assert profiled.partitions == 1 and profiled.fallback_share == pytest.approx(0.1) and profiled.exceeds
+
+
+@pytest.mark.slow
+def test_the_checker_that_the_docs_name_says_what_a_phones_providers_cannot_run(pack_folder):
+    command = [sys.executable, "-m", "onnxruntime.tools.check_onnx_model_mobile_usability", "--log_level", "info"]
+    done = subprocess.run([*command, str(pack_folder / "model.onnx")], capture_output=True, text=True, check=True)
+    said = done.stdout + done.stderr
+    assert "Checking NNAPI" in said and "Checking CoreML MLProgram" in said and "Unsupported ops: " in said
+    assert f"-m {command[2]} " in (TARGETS.parent / "docs" / "figures.md").read_text(encoding="utf-8")
 
 
 def test_more_fallback_than_allowed_fails_the_gate_everywhere(profiled, pack_folder):

@@ -5,6 +5,7 @@ A new family or task adds a row to one of the rows_*.py files, and nothing else.
 
 import importlib
 import os
+import sys
 import zlib
 from pathlib import Path
 
@@ -17,6 +18,11 @@ from edgepack.pipeline.build import build
 from edgepack.pipeline.verify import verify
 from edgepack.plan.profile import load_profile
 from edgepack.plan.recipe import Recipe
+from edgepack.ship.platforms import platform_names
+from edgepack.tasks import task_names
+
+sys.path.append(str(Path(__file__).parent.parent.parent / "docs"))
+from generators.platforms import cell
 
 PROFILES = {"onnx": "raspberry-pi", "tflite": "phone"}
 SITUATIONS: list[Situation] = [
@@ -46,6 +52,24 @@ TABLE = [(each, format) for each in SITUATIONS for format in each.formats if is_
 def test_names_of_situations_are_unique():
     names = [each.name for each in SITUATIONS]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("platform", platform_names())
+def test_every_cell_of_the_docs_table_of_platforms_has_a_row_that_is_asked_there(platform):
+    """Debian's package holds the Linux module: tests/ship/test_deb_and_docker.py."""
+    path = {"deb": "linux"}.get(platform, platform)
+    for task in task_names():
+        promised = cell(importlib.import_module(f"edgepack.ship.platforms.{platform}"), task)
+        for format, name in (("onnx", "ONNX"), ("tflite", "TFLite")):
+            rows = [each for each, kind in TABLE if (each.task, kind) == (task, format) and answers_at(each, path, format)]
+            assert bool(rows) is (name in promised), (task, format, promised)
+
+
+def answers_at(situation: Situation, path: str, format: str) -> bool:
+    """Whether `make test` compares answers of this row there."""
+    if situation.refused or situation.refused_by.get(format) or refused_at(situation, path, format):
+        return False
+    return path != "jvm" or WHOLE or situation.name in IN_REAL_JAVA
 
 
 @pytest.mark.slow

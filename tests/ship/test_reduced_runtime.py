@@ -1,5 +1,6 @@
 """What a smaller runtime is built from: read by onnxruntime's own tools, and it answers as the pack does."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -10,16 +11,29 @@ import pytest
 
 from edgepack.core.errors import EdgepackError
 from edgepack.pack.manifest import read_manifest, seal
-from edgepack.ship.reduced import FOLDER, LIST_FILE, MODEL_FILE, operators_of
+from edgepack.ship.reduced import FOLDER, LIST_FILE, MODEL_FILE
 from edgepack.ship.shipping import ship
 
-# In a process of its own, as torch lives in this one. It prints what the build's own parser makes of the list.
+# In a process of its own, as torch lives in this one. It prints what the build's own parser makes of the list: the operators, the lines of
+# C++ that limit their kernels' types, and whether a kernel of Gather for texts would be built.
 _PARSED = """
 import sys
 from onnxruntime.tools.reduced_build_config_parser import parse_config
 ops, types = parse_config(sys.argv[1], True)
 print(sorted((domain or "ai.onnx", op) for domain, opsets in ops.items() for names in opsets.values() for op in names))
+print(types.get_cpp_entries())
+print([types.is_typed_registration_needed("ai.onnx", "Gather", kind) for kind in ("float", "std::string")])
 """
+
+
+def operators_of(line: str) -> set[tuple[str, str]]:
+    """(domain, operator) of a line, without the types in braces."""
+    domain, _, rest = line.split(";", 2)
+    bare, depth = "", 0
+    for character in rest:
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        bare += character if depth == 0 and character != "}" else ""
+    return {(domain, operator) for operator in bare.split(",")}
 
 
 @pytest.mark.parametrize("kind", ["pack_folder", "stories_pack"])
@@ -35,7 +49,10 @@ def test_the_list_names_every_operator_and_onnxruntimes_parser_reads_it(request,
     assert str(tmp_path) not in text and str(Path(pack)) not in text
     done = subprocess.run([sys.executable, "-c", _PARSED, str(place / LIST_FILE)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert {tuple(entry) for entry in eval(done.stdout)} == listed
+    operators, limits, built = (eval(line) for line in done.stdout.splitlines())
+    assert {tuple(entry) for entry in operators} == listed
+    typed = {name for domain, name in listed if re.search(rf"\b{name}{{", text)}
+    assert built == [True, False] and limits and {re.search(r"Domain, (\w+),", line)[1] for line in limits} <= typed, (limits, typed)
     assert (place / MODEL_FILE).read_bytes()[4:8] == b"ORTM"  # the flatbuffer's own mark
     readme = (tmp_path / "out" / "README.md").read_text()
     assert "--include_ops_by_config" in readme and "no smaller\nbuild was made here" in readme
