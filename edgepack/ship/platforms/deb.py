@@ -17,11 +17,11 @@ _SCRIPTS = ("postinst", "prerm")
 
 def check(shipment: Shipment) -> tuple[str, ...]:
     """Every task and every tokenizer.json, as for linux. A warning where the module's command has the name of another one."""
-    taken = shutil.which(shipment.name)
-    if taken is None:
+    command = shutil.which(shipment.name)
+    if command is None:
         return ()
     return (
-        f"the package installs the command {shipment.name}, and this machine has {taken}: if that is not an older version of this package,"
+        f"the package installs the command {shipment.name}, and this machine has {command}: if that is not an older version of this package,"
         " dpkg refuses to install the new one where it is. Give another --name",
     )
 
