@@ -21,8 +21,8 @@ def check(shipment: Shipment) -> tuple[str, ...]:
     if command is None:
         return ()
     return (
-        f"the package installs the command {shipment.name}, and this machine has {command}: if that is not an older version of this package,"
-        " dpkg refuses to install the new one where it is. Give another --name",
+        f"the package installs the command {shipment.name}, and this machine has {command}: unless that is an older version of this"
+        " package, dpkg refuses to install the new one where it is. Give another --name",
     )
 
 
