@@ -57,7 +57,7 @@ def follow(most, distance):
 def test_a_training_that_brings_nothing_more_ends_early_at_falling_rates():
     course, steps = follow(1000, lambda step: max(0.5, 2.0 - step / 100))
     assert 200 < steps < 500 and not course.climbing
-    assert course.rate(steps) == 0 < course.rate((course.falls_from + steps) // 2) < course.rate(course.falls_from) == 1
+    assert course.rate(steps) == 0 < course.rate((course.falls_from + steps) // 2) < course.rate(course.falls_from) < course.rate(100) == 0.9
 
 
 def test_a_training_that_still_brings_something_takes_every_step_and_says_so():
@@ -74,8 +74,8 @@ def test_without_anything_to_check_by_the_most_steps_are_taken():
 def test_few_texts_are_read_often_and_many_once(texts, batch_rows, share):
     steps = most_steps(texts, batch_rows, share)
     a_pass = -(-texts // batch_rows)
-    assert steps >= 10 and (steps >= round(700 * share) or share < 1)
-    assert steps <= max(2500, a_pass) and (a_pass <= 2500 or steps == max(10, round(a_pass * share)))
+    assert steps >= 10 and (steps >= round(1500 * share) or share < 1)
+    assert steps <= max(4000, a_pass) and (a_pass <= 4000 or steps == max(10, round(a_pass * share)))
 
 
 def test_the_rate_that_comes_nearest_is_taken_and_never_one_that_breaks():
@@ -136,7 +136,7 @@ def test_few_rows_teach_more_by_need_than_in_five_epochs(material, tmp_path):
     near, far = accuracy(student, material), accuracy(other, material)
     print(f"accuracy: {near:.3f} by need, {far:.3f} in five epochs")
     assert near > far + 0.05
-    assert whole.details["texts"] > 200 and whole.details["steps"] <= 200 and whole.details["learning_rate"] in RANGE
+    assert whole.details["texts"] > 200 and whole.details["steps"] <= 300 and whole.details["learning_rate"] in RANGE
     assert five.details.keys() == {"training_precision", "steps", "texts"}, "no rate was searched for, and no text was added"
 
 
@@ -298,7 +298,7 @@ def test_texts_of_the_dev_split_have_their_own_labels(material, tmp_path):
     ]
     assert len(targets) > 8
     distill(load_checkpoint(material.source), step(layers=1, hidden=32, hard_weight=0.5, share=0.01, learning_rate=1e-3), whole)
-    assert whole.details["steps"] == 10
+    assert whole.details["steps"] == 15
 
 
 def test_tags_of_the_dev_split_are_those_of_its_rows(tmp_path):
@@ -316,7 +316,7 @@ def test_tags_of_the_dev_split_are_those_of_its_rows(tmp_path):
         special_tokens_of(task, material.tokenizer),
     )  # fmt: skip
     distill(load_checkpoint(material.source, task.name), step(layers=1, hidden=32, hard_weight=0.5, share=0.01, learning_rate=1e-3), whole)
-    assert whole.details["steps"] == 10
+    assert whole.details["steps"] == 15
 
 
 def test_the_time_that_a_teacher_takes_to_answer_is_a_part_of_the_minutes(material, tmp_path):
