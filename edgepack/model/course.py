@@ -57,7 +57,7 @@ class Course:
         return warm * (1 - self.falls_from / self.most) * max(0.0, 1 - (step - self.falls_from) / max(1, self.last - self.falls_from))
 
     def should_fall(self, step: int, distance: float | None) -> bool:
-        """Whether the rates should fall faster from this step on, after a check there. distance: None where there is nothing to check by."""
+        """Whether the rates should fall faster from this step on, after a check there. distance: None without anything to check by."""
         if distance is not None:
             self.distances.append(distance)
         if self.falls_from is not None:

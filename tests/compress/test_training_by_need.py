@@ -57,7 +57,8 @@ def follow(most, distance):
 def test_a_training_that_brings_nothing_more_ends_early_at_falling_rates():
     course, steps = follow(1000, lambda step: max(0.5, 2.0 - step / 100))
     assert 200 < steps < 500 and not course.climbing
-    assert course.rate(steps) == 0 < course.rate((course.falls_from + steps) // 2) < course.rate(course.falls_from) < course.rate(100) == 0.9
+    middle = (course.falls_from + steps) // 2
+    assert course.rate(steps) == 0 < course.rate(middle) < course.rate(course.falls_from) < course.rate(100) == 0.9
 
 
 def test_a_training_that_still_brings_something_takes_every_step_and_says_so():
