@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,6 @@ from edgepack.core.cache import Stage
 from edgepack.core.distributed import is_first
 from edgepack.model.material import Material
 from edgepack.model.source import find_model
-from edgepack.pipeline.ranking import ranked
 from edgepack.pipeline.scoring import judged, load_model, model_size, torch_outputs
 from edgepack.pipeline.state import BuildState, TrainedModel
 from edgepack.plan.steps import Distill, DropAttention, Factorize, ModelStep, PruneFFN, PruneHeads, PruneLayers, PruneWeights
@@ -43,11 +41,14 @@ def module_of(step: ModelStep) -> str:
     return FUNCTIONS[type(step)].partition(":")[0]
 
 
-def make(state: BuildState, step: ModelStep, place: Stage) -> dict[str, Any]:
-    """Runs the step's function on the model, saves the checkpoint in the stage's folder, and scores it. Returns the stage's record."""
+def make(state: BuildState, step: ModelStep, place: Stage, **more: Any) -> dict[str, Any]:
+    """Runs the step's function on the model, saves the checkpoint in the stage's folder, and scores it. Returns the stage's record.
+
+    more: of the step's context.
+    """
     from edgepack.model.checkpoint import save_checkpoint
 
-    material, context = state.material, stage_context(state, step, place.resume)
+    material, context = state.material, replace(stage_context(state, step, place.resume), **more)
     model = stage_of(step)(load_model(material, state.work.checkpoint), step, context)
     if not is_first():
         return {}
@@ -76,7 +77,7 @@ def stage_context(state: BuildState, step: ModelStep, resume: Path) -> "StageCon
     from edgepack.compress.stretching import special_tokens_of
 
     material, learns_from_all = state.material, isinstance(step, Distill)
-    context = StageContext(
+    return StageContext(
         task=material.task,
         rows=material.rows("train") + (material.unlabelled_rows if learns_from_all else []),
         features=material.training if learns_from_all else material.train,
@@ -89,6 +90,3 @@ def stage_context(state: BuildState, step: ModelStep, resume: Path) -> "StageCon
         folder=resume,
         seed=material.recipe.seed,
     )
-    if isinstance(step, PruneHeads | PruneFFN):
-        return replace(context, ranked=partial(ranked, state, step.importance))
-    return context

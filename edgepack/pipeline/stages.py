@@ -3,9 +3,9 @@
 from pathlib import Path
 from types import ModuleType
 
-from edgepack.pipeline import export_stage, model_stage, quantize_stage, vocabulary_stage
+from edgepack.pipeline import export_stage, model_stage, pruning_stage, quantize_stage, vocabulary_stage
 from edgepack.plan.runtime import Format
-from edgepack.plan.steps import CutVocabulary, Export, Quantize, Step
+from edgepack.plan.steps import CutVocabulary, Export, PruneFFN, PruneHeads, Quantize, Step
 
 
 def doer_of(step: Step, file_format: Format) -> tuple[ModuleType, tuple[str, ...]]:
@@ -21,6 +21,8 @@ def doer_of(step: Step, file_format: Format) -> tuple[ModuleType, tuple[str, ...
             return export_stage, (export_stage.__name__, export_stage.exporter_of(step))
         case Quantize():
             return quantize_stage, (quantize_stage.__name__, quantize_stage.scheme_of(step, file_format))
+        case PruneHeads() | PruneFFN():
+            return pruning_stage, (pruning_stage.__name__, model_stage.module_of(step))
         case _:
             return model_stage, (model_stage.__name__, model_stage.module_of(step))
 
