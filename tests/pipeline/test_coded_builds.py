@@ -76,7 +76,8 @@ def test_the_decoded_file_is_the_int8_file_with_the_same_ops_and_coarser_integer
     path, places = weights_in(tmp_path / "plain", "model.onnx")
     whole = path.read_bytes()
     fewer = [(len(set(whole[at : at + count])), len(set(content[at : at + count]))) for name, at, count in places if name.endswith("/int8")]
-    assert fewer and all(narrow < wide / 2 for wide, narrow in fewer)
+    assert fewer and all(narrow < wide for wide, narrow in fewer)
+    assert sum(narrow for _, narrow in fewer) < sum(wide for wide, _ in fewer) / 2  # a row with a far weight takes more of them than others
 
 
 @pytest.mark.parametrize("wish", [{"codec": "zstd"}, {"bits": 3.0, "codec": "zstd", "start": "expand"}])
