@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgepack.plan.budget_words import BUDGETS
+from edgepack.report.baseline import FIGURES
 
 if TYPE_CHECKING:
     from edgepack.measure.measurement import Measurement
@@ -141,8 +142,6 @@ def _baseline(report: Report) -> Iterator[RenderableType]:
     limit = f"limit {1 + baseline.most:g} times, baseline {baseline.file}"
     if not baseline.worse:
         yield Text(f"none of {len(baseline.rows)} figures is worse than the baseline allows ({limit})", style="green")
-    from edgepack.report.baseline import FIGURES
-
     for row in baseline.worse:
         place = "".join(f", {value} {unit}" for value, unit in ((row.length, "tokens"), (row.threads, "threads")) if value is not None)
         interval = "" if row.low is None else f", {row.low:.2f} to {row.high:.2f}"

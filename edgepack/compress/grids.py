@@ -1,5 +1,6 @@
 """While a model trains, weights are seen on grids, straight-through (Bengio 2013): gradients pass as if nothing were rounded."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,14 +14,14 @@ _COUNT = "edgepack_steps_seen"  # lives on the model while it trains, so that ch
 Look = Callable[[nn.Module, int], None]  # of the model, or of a copy that a rate is tried on; and the steps that it has been trained
 
 
-class OnGrid(nn.Module):
+class OnGrid(nn.Module, ABC):
     """A weight as it will be stored. What the grid is made of are parameters, so that the best checkpoint holds it too."""
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
         return weight + (self.rounded(weight) - weight).detach()
 
-    def rounded(self, weight: torch.Tensor) -> torch.Tensor:
-        raise NotImplementedError
+    @abstractmethod
+    def rounded(self, weight: torch.Tensor) -> torch.Tensor: ...
 
 
 def modules_on_grids(model: nn.Module) -> list[nn.Module]:

@@ -1,4 +1,4 @@
-"""How long a training lasts where no epochs are stated: as long as it comes nearer to the teacher, then a short end at falling rates.
+"""How long a training lasts where no epochs are stated: as long as it comes nearer to the teacher, at rates that fall.
 
 The learning rate warms up and falls in a straight line that would reach 0 at the most steps. Once the distance on the dev split has stopped
 falling, it falls to 0 faster, so that a training that is over early gets its end as well. A rate that stays until then (warm-up, stable,

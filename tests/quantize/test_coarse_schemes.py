@@ -19,16 +19,22 @@ from edgepack.quantize.schemes import candidates
 KINDS = [("onnx", "dynamic", False), ("onnx", "static", False), ("onnx", "blockwise", True), ("tflite", "dynamic", False)]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("file_format", "method", "decodes"), KINDS, ids=str)
-def test_a_coarse_grid_has_the_bits_that_were_asked_for_and_the_ops_of_the_fine_one(tmp_path, file_format, method, decodes):
+def prepared(folder, file_format, decodes):
+    """Texts, what runs the model that is exported to `fp32`, and calibration texts."""
     try:
         check_installed(file_format)
     except EdgepackError as error:
         pytest.skip(str(error))
-    model, task, texts = tiny(tmp_path / "model", decodes)
-    runnable = exported(tmp_path / "fp32", file_format, model, task, decodes)
+    model, task, texts = tiny(folder / "model", decodes)
+    runnable = exported(folder / "fp32", file_format, model, task, decodes)
     calibration = CalibrationTexts(lambda: texts * 4, lambda count: (texts[:12], texts[12:]), is_precision_fixed=True)
+    return texts, runnable, calibration
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("file_format", "method", "decodes"), KINDS, ids=str)
+def test_a_coarse_grid_has_the_bits_that_were_asked_for_and_the_ops_of_the_fine_one(tmp_path, file_format, method, decodes):
+    texts, runnable, calibration = prepared(tmp_path, file_format, decodes)
     expected = answer(tmp_path / "fp32", RUNTIMES[file_format], texts[12:16], threads=1, exact=True)
     sizes, products = {}, {}
     for bits in (None, 4.0):
@@ -52,13 +58,7 @@ def test_a_coarse_grid_has_the_bits_that_were_asked_for_and_the_ops_of_the_fine_
 @pytest.mark.slow
 @pytest.mark.parametrize(("file_format", "method", "decodes"), KINDS, ids=str)
 def test_grids_for_the_curve_are_coarser_and_finer_than_the_one_that_ships(tmp_path, file_format, method, decodes):
-    try:
-        check_installed(file_format)
-    except EdgepackError as error:
-        pytest.skip(str(error))
-    model, task, texts = tiny(tmp_path / "model", decodes)
-    runnable = exported(tmp_path / "fp32", file_format, model, task, decodes)
-    calibration = CalibrationTexts(lambda: texts * 4, lambda count: (texts[:12], texts[12:]), is_precision_fixed=True)
+    _, runnable, calibration = prepared(tmp_path, file_format, decodes)
     step = Quantize(precision="int8", method=method, sensitive=0, mean_bits=4.0, why="")
     *curve, ships = candidates(step, tmp_path / "fp32", calibration)
     assert all(candidate.for_curve for candidate in curve) and not ships.for_curve
