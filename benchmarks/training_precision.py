@@ -70,7 +70,7 @@ def _step_times(wanted: argparse.Namespace, hidden_weight: float) -> dict[str, f
         step = Distill(**sizes, hidden_weight=hidden_weight, training_precision=precision, why="")
         optimizer = torch.optim.AdamW(student.train().parameters(), 1e-4, fused=True)
         steps[precision] = (distillation_loss(step, context, teacher if hidden_weight else None), optimizer)
-    targets = targets_of(step, context, teacher.config.hidden_size)
+    targets = targets_of(step, context, teacher)
     times: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
     for at in range(0, len(order) - BATCH_ROWS + 1, BATCH_ROWS):
         for precision, student in students.items():

@@ -5,6 +5,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -22,9 +23,11 @@ from edgepack.model.training import BatchLoss, bare, train
 from edgepack.model.training_precision import computed_in, in_fastest_precision
 from edgepack.plan.steps import Distill
 from edgepack.plan.training_settings import STATED_RATE, Training
+from edgepack.tasks.common.task import Outputs
 
 _PROJECTION = "edgepack_projection"  # lives on the student while it trains, so that checkpoints hold it
 _DEV_INPUTS = 500  # what the best checkpoint is chosen by
+_TURNED_BY = 1000  # texts that tell how the outputs of a narrower student lie to its teacher's
 _LEAST_TESTED = 3 * RANGE_STEPS * len(RANGE)  # steps: a training that may not be longer has no time for a test of learning rates
 _LEAST_MINUTES = 0.05  # for the training itself, where the teacher and the test of rates took the time
 
@@ -52,7 +55,7 @@ def distill(model: nn.Module, step: Distill, context: StageContext) -> nn.Module
 def _trained(student: nn.Module, step: Distill, context: StageContext, loss: BatchLoss) -> nn.Module:
     """After the epochs that the user stated, or the best checkpoint within the minutes."""
     judge = _dev_judge(context) if step.minutes else None
-    targets = targets_of(step, context, _output_width(student))
+    targets = targets_of(step, context, student)
     settings, title = _settings(step), _title(step)
     student, steps = train(student, context.features, targets, loss, settings, context.folder, context.seed, title, judge)
     context.details.update({"steps": steps, "texts": len(context.features)})
@@ -64,7 +67,7 @@ def _trained_by_need(student: nn.Module, step: Distill, context: StageContext, l
     lesson = lessons(step, context)
     whole = lesson.context
     both = replace(whole, features=[*whole.features, *lesson.dev], teacher_outputs=[*whole.teacher_outputs, *lesson.dev_outputs])
-    targets = targets_of(step, both, _output_width(student))  # at once: a narrower student's axes are those of all outputs
+    targets = targets_of(step, both, student)  # at once: a narrower student's axes are those of all outputs
     count = len(whole.features)
     judge = distance_judge(loss, lesson.dev, targets[count:]) if lesson.dev else None
     most = most_steps(count, step.batch_rows, step.share)
@@ -94,14 +97,27 @@ def _title(step: Distill) -> str:
     return f"distil {step.layers}x{step.hidden}"
 
 
-def targets_of(step: Distill, context: StageContext, width: int) -> list[dict[str, Any]]:
-    """What a row is trained on: `soft` and, where the step weighs them, `hard`. `width` is that of the student's hidden states."""
-    task, soft = context.task, context.task.narrowed(context.teacher_outputs, width)
-    targets: list[dict[str, Any]] = [{"soft": each} for each in soft]
+def targets_of(step: Distill, context: StageContext, student: nn.Module) -> list[dict[str, Any]]:
+    """What a row is trained on: `soft` and, where the step weighs them, `hard`."""
+    task, soft = context.task, context.teacher_outputs
+    narrow = task.narrowed(soft, getattr(student.config, family_of_model(student).config_hidden))
+    if narrow is not soft:
+        some = slice(0, _TURNED_BY)
+        narrow = turned(narrow, narrow[some], run_model(student, task, context.features[some], "student"))
+    targets: list[dict[str, Any]] = [{"soft": each} for each in narrow]
     if step.hard_weight and task.hard_targets:
         for target, hard in zip(targets, task.hard_targets(context.features, context.rows, context.labels), strict=True):
             target["hard"] = hard
     return targets
+
+
+def turned(outputs: Outputs, some: Outputs, towards: Outputs) -> Outputs:
+    """The outputs turned as a whole, so that `some` of them come as near as they can to `towards`; no angle between two of them changes.
+
+    Orthogonal Procrustes (Schönemann 1966). So a student with vectors of its own width need not learn a rotation first.
+    """
+    left, _, right = np.linalg.svd(np.stack(some).astype(np.float64).T @ np.stack(towards))
+    return list(np.stack(outputs) @ (left @ right).astype(np.float32))
 
 
 def distillation_loss(step: Distill, context: StageContext, teacher: nn.Module | None) -> BatchLoss:
@@ -184,10 +200,6 @@ def _add_projection(student: nn.Module, teacher: nn.Module, step: Distill) -> No
 
 def _heads(model: nn.Module) -> int:
     return getattr(model.config, family_of_model(model).config_heads)
-
-
-def _output_width(model: nn.Module) -> int:
-    return getattr(model.config, family_of_model(model).config_hidden)
 
 
 def _dev_judge(context: StageContext) -> Callable[[nn.Module], float] | None:

@@ -125,11 +125,10 @@ def fitting_rate(student: nn.Module, batch_rows: int, loss: BatchLoss, lesson: "
 
     def test(path: Path) -> None:
         use_all_cores()
-        start = -lesson.judge(student)
         with bar("learning rates", len(RANGE) * RANGE_STEPS) as progress:
             distances = {rate: _distance_after(student, rate, batch_rows, loss, lesson, context.seed, progress.advance) for rate in RANGE}
         numbers = [distances[rate] if math.isfinite(distances[rate]) else None for rate in RANGE]
-        write_json(path, {"rate": best_rate(distances, start), "distances": numbers})
+        write_json(path, {"rate": best_rate(distances), "distances": numbers})
 
     path = context.folder / "rates.json"
     seconds = _written_once(path, test)

@@ -1,5 +1,6 @@
-"""Makes a student of its teacher's weights: evenly spread layers, and the dimensions with the largest activations."""
+"""Makes a student of its teacher's weights: evenly spread layers, the heads and neurons that do most, a narrower hidden state."""
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -7,6 +8,8 @@ from torch import nn
 
 from edgepack.compress.activations import collect_activations
 from edgepack.compress.importance import best
+from edgepack.compress.layer_fitting import fit_layers, is_fittable, main_axes, on_axes
+from edgepack.compress.observing import Observed, is_norm, observed
 from edgepack.core.errors import EdgepackError
 from edgepack.model.checkpoint import quiet_transformers
 from edgepack.model.sentence_head import dimensions_of, statement_of, with_head
@@ -20,23 +23,34 @@ from edgepack.tasks.common.task import Features
 def make_student(model: nn.Module, layers: int, hidden: int, features: Sequence[Features]) -> nn.Module:
     """Cuts `model` down to `layers` layers and a hidden width of `hidden`; returns the student.
 
-    Layers as in DistilBERT (Sanh 2019); hidden dimensions, heads and FFN neurons by their mean activation over `features`,
-    as in Minitron (Muralidharan 2024).
+    Layers as in DistilBERT (Sanh 2019); heads and FFN neurons by their mean activation over `features`, as in Minitron (Muralidharan 2024).
+    The hidden state of a narrower one is the teacher's on its main axes, and its layers are fitted to that; where a family's layers share
+    their weights or have a bottleneck, the dimensions with the largest activations stay instead.
     """
-    keep_layers(model, student_layers(layers, depth_of(model)))
-    return model if hidden == getattr(model.config, family_of_model(model).config_hidden) else _narrowed(model, hidden, features)
+    kept = student_layers(layers, depth_of(model))
+    if hidden == getattr(model.config, family_of_model(model).config_hidden):
+        keep_layers(model, kept)
+        return model
+    seen = observed(copy.deepcopy(model), features) if is_fittable(model) else None
+    keep_layers(model, kept)
+    student, axes = _narrowed(model, hidden, features, seen)
+    if seen is not None:
+        fit_layers(student, model, seen, kept, axes)
+    return with_head(student, statement_of(model), dimensions_of(model)).eval()
 
 
-def _narrowed(model: nn.Module, hidden: int, features: Sequence[Features]) -> nn.Module:
+def _narrowed(model: nn.Module, hidden: int, features: Sequence[Features], seen: Observed | None) -> tuple[nn.Module, torch.Tensor]:
+    """The student, and the axes [hidden of the teacher, hidden] of its hidden state. Cuts `model` to its heads and neurons."""
     group, ratio = kv_groups_of(model), hidden / getattr(model.config, family_of_model(model).config_hidden)
     activations = collect_activations(model, features)
     shapes = [narrowed(row, ratio, group) for row in layer_shapes(model)]
+    axes = torch.eye(len(activations.hidden))[:, best(activations.hidden, hidden)] if seen is None else main_axes(seen, hidden)
     cut_heads(model, _best_heads(model, activations.heads, [shape.heads for shape in shapes], group))
     widths = by_ffn(model, [shape.ffn for shape in shapes])
     cut_ffn(model, [best(scores, width) for scores, width in zip(activations.ffn, widths, strict=True)])
     student = _empty_student(model, hidden, shapes)
-    _copy_narrow(model, student, torch.tensor(best(activations.hidden, hidden)))
-    return with_head(student, statement_of(model), dimensions_of(model)).eval()
+    _copy_narrow(model, student, axes)
+    return student.eval(), axes
 
 
 def _best_heads(model: nn.Module, scores: Sequence[torch.Tensor], counts: Sequence[int], group: int) -> list[list[int]]:
@@ -80,14 +94,10 @@ def _empty_student(model: nn.Module, hidden: int, shapes: Sequence[LayerShape]) 
     return student
 
 
-def _copy_narrow(model: nn.Module, student: nn.Module, dimensions: torch.Tensor) -> None:
-    """Copies every weight; an axis that is longer in the model than in the student is its hidden axis, and keeps `kept`."""
-    weights = model.state_dict()
-    narrowed = {}
+def _copy_narrow(model: nn.Module, student: nn.Module, axes: torch.Tensor) -> None:
+    """Copies every weight; an axis that is longer in the model than in the student is its hidden axis."""
+    weights, narrow = model.state_dict(), {}
+    scales = {f"{name}.weight" for name, module in model.named_modules() if is_norm(module)}
     for name, target in student.state_dict().items():
-        weight = weights[name]
-        for axis, length in enumerate(target.shape):
-            if weight.shape[axis] != length:
-                weight = weight.index_select(axis, dimensions)
-        narrowed[name] = weight.clone()
-    student.load_state_dict(narrowed)
+        narrow[name] = on_axes(weights[name], target.shape, axes, name in scales)
+    student.load_state_dict(narrow)

@@ -45,7 +45,7 @@ def train_shared(model: nn.Module, step: Distill, context: StageContext) -> nn.M
     plain = in_fastest_precision(step, context.task.decodes).model_copy(update={"hidden_weight": 0.0, "relation_weight": 0.0})
     settings = Training(**{name: getattr(plain, name) for name in Training.model_fields.keys() & Distill.model_fields.keys()})
     loss = _part_loss(distillation_loss(plain, context, None), *ranks, context.seed)
-    targets = targets_of(plain, context, getattr(model.config, family_of_model(model).config_hidden))
+    targets = targets_of(plain, context, model)
     trained, _ = train(model, context.features, targets, loss, settings, context.folder, context.seed, "train the shared model")
     return trained
 

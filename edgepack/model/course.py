@@ -19,10 +19,9 @@ _END = 0.3  # steps at rates that fall faster, as a share of those before them
 RANGE = (1e-4, 3e-4, 1e-3)  # learning rates that a short test tries
 RANGE_STEPS = 25
 SHORT_RATE = 3e-4  # of a training that is too short for the test: most students take it after the test
-# A higher rate is taken where it leaves less than this share of a lower one's distance, or came so many times as far from the start: its
-# lead is one of the first steps. The demo's student was 5 % nearer to its teacher by 1e-3 than by 3e-4 after 25 steps, 44 % farther after
-# 60, and three times as far at the end. A student that knows nothing yet is far away by each rate, and only the way tells them apart.
-_CLEARLY_NEARER, _CLEARLY_FARTHER = 0.8, 1.25
+# A higher rate is taken where it leaves less than this share of a lower one's distance: its lead is one of the first steps. A 3x384 student
+# of MiniLM on SST-2 was at 0.30 by 1e-4 and at 0.19 by 3e-4 after 25 steps, and ended nearer by 1e-4.
+_CLEARLY_NEARER = 0.6
 
 
 @dataclass
@@ -91,15 +90,11 @@ def most_steps(texts: int, batch_rows: int, share: float = 1.0) -> int:
     return max(10, round(wanted * share))
 
 
-def best_rate(distances: dict[float, float], start: float) -> float:
-    """The learning rate with the least distance after the same few steps; of two that are alike the lower one.
-
-    start: the distance before these steps.
-    """
+def best_rate(distances: dict[float, float]) -> float:
+    """The learning rate with the least distance after the same few steps; of two that are alike the lower one."""
     best = RANGE[0]
     for rate in RANGE[1:]:
         lower, higher = distances[best], distances[rate]
-        is_nearer = higher < _CLEARLY_NEARER * lower or (higher < lower and start - higher > _CLEARLY_FARTHER * (start - lower))
-        if not math.isfinite(lower) or is_nearer:
+        if not math.isfinite(lower) or higher < _CLEARLY_NEARER * lower:
             best = rate
     return best

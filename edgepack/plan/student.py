@@ -10,7 +10,7 @@ NO_BUDGET = Budget()
 
 _SHALLOWEST = 1 / 3  # a student keeps at least this share of its teacher's layers,
 _NARROWEST = 1 / 3  # and of its hidden width: below, little of what the teacher knows can be carried over
-_NARROWED = 0.6  # what any narrowing leaves of a likeness
+_NARROWED, _CHOSEN = 0.95, 0.6  # what any narrowing leaves of a likeness: where layers are fitted, and where dimensions are chosen
 _MOST_SIZES = 64  # depths, and widths, that are considered
 _SHORTFALL = 0.05  # a size is met by a student at most this much smaller,
 _LIKER_SHORTFALL = 0.12  # or, for a share of its teacher, this much where it is more like its teacher then,
@@ -130,10 +130,11 @@ def is_narrow(shape: ModelShape, teacher: ModelShape) -> bool:
 def likeness(shape: ModelShape, teacher: ModelShape) -> float:
     """How much of its teacher a student can keep, from 0 to 1, to rank shapes of a size before any is trained.
 
-    The shares of layers and of width count alike, so that neither is given up for the other. But a student of its teacher's width starts
-    with layers and tables that fit each other, and any narrower one has to learn that anew.
+    The shares of layers and of width count alike, so that neither is given up for the other: a narrower student's layers are fitted to
+    its teacher's (compress/layer_fitting.py). Where a family's layers cannot be, it has to learn anew how the dimensions belong together.
     """
-    fits = 1.0 if shape.hidden == teacher.hidden else _NARROWED
+    is_fitted = not (teacher.family.shared_layers or teacher.bottleneck)
+    fits = 1.0 if shape.hidden == teacher.hidden else _NARROWED if is_fitted else _CHOSEN
     return fits * len(shape.layers) / len(teacher.layers) * shape.hidden / teacher.hidden
 
 

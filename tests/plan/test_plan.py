@@ -79,7 +79,7 @@ def test_steps_follow_the_recipe_in_order_and_each_says_why():
     result = plan(student="17M", prune_heads=0.25)
     assert [type(step) for step in result.steps] == [PruneHeads, Distill, Export, Quantize]
     assert all(step.why for step in result.steps)
-    assert result.steps[0].scope == "layer" and (result.steps[1].layers, result.steps[1].hidden) == (3, 384)
+    assert result.steps[0].scope == "layer" and (result.steps[1].layers, result.steps[1].hidden) == (4, 352)
 
 
 def test_heads_pruned_without_a_smaller_student_are_chosen_anywhere_and_won_back():

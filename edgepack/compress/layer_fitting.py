@@ -1,0 +1,196 @@
+"""Fits a narrow student to its teacher, layer after layer, in closed form: what distillation then starts from.
+
+The student's hidden state stands for the teacher's on a few axes. Each of its matrices is fitted by least squares, on the inputs that the
+student has there, to what the teacher puts out on those axes, and each norm likewise. So a layer makes up for the axes that are gone, for
+heads and neurons that were cut, for the errors of the layers before it, and for layers of the teacher that the student lacks.
+
+Axes of the greatest variance in place of single dimensions: Ashkboos 2024, "SliceGPT". One layer after another, on the inputs that it will
+see: Frantar 2022, "Optimal brain compression".
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from edgepack.compress.observing import (
+    Batch,
+    Call,
+    Flow,
+    Observed,
+    Part,
+    calls_of,
+    fitted_names,
+    is_linear,
+    is_norm,
+    state_of,
+    without_cache,
+)
+from edgepack.model.structure import depth_of, family_of_model, inputs_of, layers_of, matrix_of, outputs_of
+
+_RIDGE = 0.01  # of the mean square of an input: keeps weights that the texts say little about where they were
+
+
+def is_fittable(model: nn.Module) -> bool:
+    """Whether each layer has weights of its own and the hidden width: not so in ALBERT and MobileBERT."""
+    return len(layers_of(model)) == depth_of(model) and not family_of_model(model).config_bottleneck
+
+
+def main_axes(seen: Observed, width: int) -> torch.Tensor:
+    """[hidden, width], orthonormal: the axes on which the hidden states are largest, then turned among themselves at random.
+
+    Turned, because a norm sees single coordinates: so none is much larger than another, and their mean, which LayerNorm takes away, is 0.
+    That takes one of the axes.
+    """
+    moment = torch.zeros(())
+    for batch, calls, last in zip(seen.batches, seen.calls, seen.last, strict=True):
+        for states in (*(state_of(call) for call in calls), last):
+            rows = states[batch.real].double()
+            moment = moment + rows.T @ rows / rows.square().sum()  # each depth counts the same: a decoder's states grow with it
+    axes = torch.linalg.eigh(moment).eigenvectors.flip(1)[:, : width - 1]
+    drawn = torch.randn(width, width - 1, generator=torch.Generator().manual_seed(0), dtype=torch.double)
+    turned = torch.linalg.qr(torch.cat([torch.ones(width, 1, dtype=torch.double), drawn], dim=1)).Q[:, 1:]
+    return (axes @ turned.T).float()
+
+
+def fit_layers(student: nn.Module, cut: nn.Module, seen: Observed, kept: Sequence[int], axes: torch.Tensor) -> None:
+    """Changes the weights of a student that is `cut` on `axes` [hidden, width].
+
+    cut: the teacher's layers `kept` with the student's heads and neurons, as wide as the teacher.
+    """
+    teacher, batches, family = seen.teacher, seen.batches, family_of_model(seen.teacher)
+    sums = (family.attention_output, family.ffn_out)
+    with torch.no_grad(), without_cache(student), without_cache(teacher):
+        narrow = Part(student, lambda number: student(**batches[number].inputs), batches)
+        fit = _Fit(axes, axes)
+        fit.part(narrow, cut, seen.before)
+        for index, layer in enumerate(layers_of(student)):
+            first, last = kept[index], (kept[index + 1] if index + 1 < len(kept) else depth_of(teacher)) - 1
+            theirs = [_layer(layers_of(teacher)[at], [calls[at] for calls in seen.calls], batches, sums) for at in (first, last)]
+            here = _layer(layer, [calls_of(student, batch)[0][index] for batch in batches], batches, sums)
+            fit.part(here, layers_of(cut)[index], _joined(*theirs, family.ffn_out))
+        fit.head(narrow, cut, seen.behind)
+
+
+@dataclass
+class _Fit:
+    """axes_in, axes_out: of the hidden states that a module takes and gives."""
+
+    axes_in: torch.Tensor
+    axes_out: torch.Tensor
+
+    def part(self, part: Part, cut: nn.Module, theirs: Mapping[str, Flow]) -> None:
+        known = dict(part.module.named_modules())  # an ELECTRA as wide as its embeddings lacks their projection
+        for names in _with_equal_inputs({name: flow for name, flow in theirs.items() if name in known}):
+            for name, ours in part.flows(names).items():
+                self._module(known[name], cut.get_submodule(name), theirs[name], ours)
+
+    def head(self, part: Part, cut: nn.Module, theirs: Mapping[str, Flow]) -> None:
+        """What is behind the layers. Behind its first square matrix there may be a nonlinearity, so that neurons are chosen, not axes."""
+        for name, flow in theirs.items():
+            module, wide = part.module.get_submodule(name), cut.get_submodule(name)
+            if is_linear(module) and self.axes_out is self.axes_in and outputs_of(module) != outputs_of(wide):
+                self.axes_out = _largest(torch.cat(flow.outputs), outputs_of(module))
+                _copy(wide, module, self.axes_in, self.axes_out)
+            elif self.axes_out is not self.axes_in:
+                _copy(wide, module, self.axes_out, self.axes_out)
+            self.part(part, cut, {name: flow})
+
+    def _module(self, module: nn.Module, wide: nn.Module, theirs: Flow, ours: Flow) -> None:
+        inputs, outputs = torch.cat(ours.inputs), torch.cat(theirs.outputs)
+        if is_norm(module):
+            return _fit_norm(module, inputs, self._on_axes(outputs, inputs.shape[1]))
+        width = outputs_of(module)
+        if theirs.carried:  # what its output is added to has errors of its own
+            target = self._on_axes(torch.cat(theirs.carried), width) - torch.cat(ours.carried) + torch.cat(ours.outputs)
+        else:
+            if outputs_of(wide) != outputs.shape[1]:  # heads or neurons were cut
+                outputs = wide(torch.cat(theirs.inputs))
+            target = self._on_axes(outputs, width)
+        _fit_linear(module, inputs, target)
+
+    def _on_axes(self, rows: torch.Tensor, width: int) -> torch.Tensor:
+        return rows if rows.shape[1] == width else rows @ self.axes_out
+
+
+def _fit_linear(linear: nn.Module, inputs: torch.Tensor, target: torch.Tensor) -> None:
+    """Least squares, with a ridge towards the weights as they are."""
+    rest = (target - linear(inputs)).double()
+    rows = torch.cat([inputs, torch.ones(len(inputs), linear.bias is not None)], dim=1).double()
+    moment = rows.T @ rows
+    ridge = torch.full((len(moment),), _RIDGE * float(moment.diagonal()[: inputs.shape[1]].mean()), dtype=torch.double)
+    ridge[inputs.shape[1] :] = 0.0  # the bias is free
+    change = torch.linalg.solve(moment + ridge.diag(), rows.T @ rest).T.float()
+    matrix_of(linear).add_(change[:, : inputs.shape[1]])
+    if linear.bias is not None:
+        linear.bias.add_(change[:, -1])
+
+
+def _fit_norm(norm: nn.Module, inputs: torch.Tensor, target: torch.Tensor) -> None:
+    """Least squares for each dimension by itself."""
+    bias = getattr(norm, "bias", None)
+    norm.weight.zero_()
+    at_zero = norm(inputs)  # of a norm that adds 1 to its weights it is not the bias alone
+    norm.weight.fill_(1.0)
+    unit, rest = norm(inputs) - at_zero, target - at_zero
+    if bias is not None:
+        middle, mean = unit.mean(0), rest.mean(0)
+        unit, rest = unit - middle, rest - mean
+    weight = (unit * rest).sum(0) / unit.square().sum(0).clamp_min(1e-12)
+    norm.weight.copy_(weight)
+    if bias is not None:
+        bias.add_(mean - weight * middle)
+
+
+def _layer(layer: nn.Module, calls: Sequence[Call], batches: Sequence[Batch], sums: tuple[str, ...]) -> Part:
+    return Part(layer, lambda number: layer(*calls[number][0], **calls[number][1]), batches, sums)
+
+
+def _joined(first: Part, last: Part, end: str) -> dict[str, Flow]:
+    """Of a layer that stands for several: what the first one does before its last sum, `end`, and what the last one makes of it."""
+    flows = first.flows(fitted_names(first.module))
+    if first.module is last.module:
+        return flows
+    others, names = last.flows(fitted_names(last.module)), list(flows)
+    later = {name: others[name] for name in names[names.index(end) + 1 :]}
+    return flows | later | {end: Flow(flows[end].inputs, others[end].outputs, others[end].carried)}
+
+
+def _with_equal_inputs(flows: Mapping[str, Flow]) -> list[list[str]]:
+    """Names of what can be fitted at once, in order: neighbours that read the same."""
+    groups: list[list[str]] = []
+    for name, flow in flows.items():
+        if groups and torch.equal(flow.inputs[0], flows[groups[-1][0]].inputs[0]):
+            groups[-1].append(name)
+        else:
+            groups.append([name])
+    return groups
+
+
+def _largest(rows: torch.Tensor, width: int) -> torch.Tensor:
+    """[hidden, width]: the columns that vary most, as axes."""
+    chosen = rows.std(0).topk(width).indices.sort().values
+    return torch.eye(rows.shape[1])[:, chosen]
+
+
+def on_axes(weights: torch.Tensor, shape: Sequence[int], axes: torch.Tensor, is_scale: bool) -> torch.Tensor:
+    """Weights of that shape: an axis that is longer in `weights` is a hidden one. is_scale: a norm's, which multiply and do not add."""
+    if is_scale and weights.shape[0] != shape[0]:
+        return axes.square().T @ weights
+    for axis, length in enumerate(shape):
+        if weights.shape[axis] != length:
+            weights = torch.tensordot(weights, axes, ([axis], [0])).movedim(-1, axis)
+    return weights.clone()
+
+
+def _copy(wide: nn.Module, module: nn.Module, axes_in: torch.Tensor, axes_out: torch.Tensor) -> None:
+    """The weights that a module behind the first matrix of a head begins with."""
+    if is_norm(module):
+        module.weight.copy_(on_axes(wide.weight, module.weight.shape, axes_out, True))
+    else:
+        matrix = matrix_of(wide)
+        matrix = matrix @ axes_in if inputs_of(module) != inputs_of(wide) else matrix
+        matrix_of(module).copy_(axes_out.T @ matrix if outputs_of(module) != outputs_of(wide) else matrix)
+    if getattr(module, "bias", None) is not None:
+        module.bias.copy_(on_axes(wide.bias, module.bias.shape, axes_out, False))

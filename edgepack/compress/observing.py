@@ -1,0 +1,206 @@
+"""What goes through a model's matrices and norms as it reads texts: recorded part by part, for those who fit another model to it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from edgepack.model.evaluation import pad_id_of, padded, takes_types, use_all_cores
+from edgepack.model.structure import layers_of, outputs_of
+from edgepack.tasks.common.task import Features
+
+_TOKENS = 16_384  # of the train split at most: several for each unknown of a row
+_BATCH_ROWS = 32
+_MOST_OUTPUTS = 4096  # a matrix with more is that of a vocabulary, and mostly the embeddings' too
+
+Call = tuple[tuple[Any, ...], dict[str, Any]]  # the arguments of a layer
+
+
+@dataclass(frozen=True)
+class Batch:
+    inputs: dict[str, torch.Tensor]
+    real: torch.Tensor  # [rows, tokens]: no padding
+
+    def rows_of(self, tensor: Any) -> torch.Tensor | None:
+        """[tokens or texts, width]; None of a tensor that has neither, such as a table of distances."""
+        if isinstance(tensor, torch.Tensor) and tensor.dim() == 3 and tensor.shape[:2] == self.real.shape:
+            return tensor[self.real]
+        if isinstance(tensor, torch.Tensor) and tensor.dim() == 2 and len(tensor) == len(self.real):
+            return tensor
+        return None
+
+
+@dataclass
+class Flow:
+    """What goes through a linear module or a norm, batch by batch. carried: the sum that its output becomes a part of, where asked for."""
+
+    inputs: list[torch.Tensor] = field(default_factory=list)
+    outputs: list[torch.Tensor] = field(default_factory=list)
+    carried: list[torch.Tensor] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a model that is fitted at once: one layer, or what is around the layers.
+
+    run(number): runs it on a batch. sums: linear modules whose output is added to the hidden state.
+    """
+
+    module: nn.Module
+    run: Callable[[int], Any]
+    batches: Sequence[Batch]
+    sums: tuple[str, ...] = ()
+
+    def flows(self, names: Sequence[str]) -> dict[str, Flow]:
+        """By name, in the order in which they run; without those that do not see tokens or texts."""
+        flows: dict[str, Flow] = {}
+        norms = [name for name, module in self.module.named_modules() if is_norm(module)]
+        for number, batch in enumerate(self.batches):
+            waiting: list[str] = []
+
+            def record(name: str, given: Any, put_out: Any, batch: Batch = batch, waiting: list[str] = waiting) -> None:
+                rows, result = batch.rows_of(given), batch.rows_of(put_out)
+                if rows is None or result is None:
+                    return
+                if name in norms and waiting and rows.shape == flows[waiting[0]].outputs[-1].shape:
+                    flows[waiting.pop()].carried.append(rows)
+                if name in names:
+                    flow = flows.setdefault(name, Flow())
+                    flow.inputs.append(rows)
+                    flow.outputs.append(result)
+                    waiting[:] = [name] if name in self.sums else waiting
+
+            with _hooked(self.module, {*names, *norms}, record):
+                output = self.run(number)
+            if waiting:
+                rows = batch.rows_of(output[0] if isinstance(output, tuple) else output)
+                flows[waiting[0]].carried.append(rows)
+        return flows
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A teacher, run once on the first texts. calls: of each layer, by batch. last: [rows, tokens, hidden] behind the last layer, by batch.
+
+    before, behind: what goes through the modules before the layers, and behind them.
+    """
+
+    teacher: nn.Module
+    batches: Sequence[Batch]
+    calls: Sequence[Sequence[Call]]
+    last: Sequence[torch.Tensor]
+    before: Mapping[str, Flow]
+    behind: Mapping[str, Flow]
+
+
+def observed(teacher: nn.Module, features: Sequence[Features]) -> Observed:
+    """Memory: the hidden states at each layer, of 16,384 tokens at most."""
+    use_all_cores()
+    batches, calls, last = _batches(teacher, features), [], []
+    names = _around_layers(teacher)
+    with torch.no_grad(), without_cache(teacher):
+
+        def run(number: int) -> None:
+            seen, output = calls_of(teacher, batches[number])
+            calls.append(seen)
+            last.append(output)
+
+        flows = Part(teacher, run, batches).flows(names)
+        order: list[str] = []
+        marked = next(name for name, module in teacher.named_modules() if module is layers_of(teacher)[0])
+        with _hooked(teacher, {*flows, marked}, lambda name, *_: order.append(name)):
+            teacher(**batches[0].inputs)
+    at = order.index(marked)
+    return Observed(
+        teacher, batches, calls, last, {name: flows[name] for name in order[:at]}, {name: flows[name] for name in order[at + 1 :]}
+    )
+
+
+def _around_layers(model: nn.Module) -> list[str]:
+    """Names of what can be fitted outside the layers: not the embeddings' matrix, where it is the head's too."""
+    inside = {id(module) for layer in layers_of(model) for module in layer.modules()}
+    outside = {name: model.get_submodule(name) for name in fitted_names(model)}
+    vocabulary = model.get_input_embeddings().weight
+    return [name for name, module in outside.items() if id(module) not in inside and module.weight is not vocabulary]
+
+
+def is_linear(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear | Conv1D)
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Whether all of its parameters are a number for each dimension, one of them a factor."""
+    parameters = dict(module.named_parameters(recurse=False))
+    return "weight" in parameters and all(each.dim() == 1 for each in parameters.values()) and not list(module.children())
+
+
+def fitted_names(module: nn.Module) -> list[str]:
+    named = module.named_modules()
+    return [name for name, each in named if is_norm(each) or (is_linear(each) and outputs_of(each) <= _MOST_OUTPUTS)]
+
+
+@contextmanager
+def _hooked(module: nn.Module, names: set[str], record: Callable[[str, Any, Any], None]) -> Iterator[None]:
+    """record(name, first input, output) is called whenever a module of that name has run."""
+    handles = [
+        module.get_submodule(name).register_forward_hook(
+            lambda _, given, output, name=name: record(name, given[0] if given else None, output)
+        )
+        for name in names
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def calls_of(model: nn.Module, batch: Batch) -> tuple[list[Call], torch.Tensor]:
+    """What each layer is called with, and the hidden states behind the last one."""
+    calls: list[Call] = []
+    last: list[torch.Tensor] = []
+    layers = layers_of(model)
+    handles = [layer.register_forward_pre_hook(lambda _, given, named: calls.append((given, named)), with_kwargs=True) for layer in layers]
+    handles.append(
+        layers[-1].register_forward_hook(lambda _, given, output: last.append(output[0] if isinstance(output, tuple) else output))
+    )
+    try:
+        model(**batch.inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return calls, last[0]
+
+
+def state_of(call: Call) -> torch.Tensor:
+    given, named = call
+    return given[0] if given else named["hidden_states"]
+
+
+@contextmanager
+def without_cache(model: nn.Module) -> Iterator[None]:
+    """A decoder's layer would add to its cache each time that it runs again."""
+    before = getattr(model.config, "use_cache", None)
+    model.config.use_cache = False
+    try:
+        yield
+    finally:
+        model.config.use_cache = before
+
+
+def _batches(model: nn.Module, features: Sequence[Features]) -> list[Batch]:
+    """The first texts, those of like length together."""
+    taken: list[Features] = []
+    tokens = 0
+    for item in features:
+        if tokens >= _TOKENS:
+            break
+        taken.append(item)
+        tokens += len(item.ids)
+    taken.sort(key=lambda item: len(item.ids))
+    inputs = (padded(taken[at : at + _BATCH_ROWS], pad_id_of(model), takes_types(model)) for at in range(0, len(taken), _BATCH_ROWS))
+    return [Batch(batch, batch["attention_mask"].bool()) for batch in inputs]
