@@ -18,13 +18,15 @@ from edgepack.compress.observing import (
     Batch,
     Call,
     Flow,
-    Observed,
+    Observation,
     Part,
     calls_of,
+    first_of,
     fitted_names,
     is_linear,
     is_norm,
     state_of,
+    with_state,
     without_cache,
 )
 from edgepack.model.structure import depth_of, family_of_model, inputs_of, layers_of, matrix_of, outputs_of
@@ -37,14 +39,14 @@ def is_fittable(model: nn.Module) -> bool:
     return len(layers_of(model)) == depth_of(model) and not family_of_model(model).config_bottleneck
 
 
-def main_axes(seen: Observed, width: int) -> torch.Tensor:
+def main_axes(observation: Observation, width: int) -> torch.Tensor:
     """[hidden, width], orthonormal: the axes on which the hidden states are largest, then turned among themselves at random.
 
     Turned, because a norm sees single coordinates: so none is much larger than another, and their mean, which LayerNorm takes away, is 0.
     That takes one of the axes.
     """
     moment = torch.zeros(())
-    for batch, calls, last in zip(seen.batches, seen.calls, seen.last, strict=True):
+    for batch, calls, last in zip(observation.batches, observation.calls, observation.last, strict=True):
         for states in (*(state_of(call) for call in calls), last):
             rows = states[batch.real].double()
             moment = moment + rows.T @ rows / rows.square().sum()  # each depth counts the same: a decoder's states grow with it
@@ -54,23 +56,26 @@ def main_axes(seen: Observed, width: int) -> torch.Tensor:
     return (axes @ turned.T).float()
 
 
-def fit_layers(student: nn.Module, cut: nn.Module, seen: Observed, kept: Sequence[int], axes: torch.Tensor) -> None:
+def fit_layers(student: nn.Module, cut: nn.Module, observation: Observation, sources: Sequence[int], axes: torch.Tensor) -> None:
     """Changes the weights of a student that is `cut` on `axes` [hidden, width].
 
-    cut: the teacher's layers `kept` with the student's heads and neurons, as wide as the teacher.
+    cut: the teacher's layers `sources` with the student's heads and neurons, as wide as the teacher.
     """
-    teacher, batches, family = seen.teacher, seen.batches, family_of_model(seen.teacher)
+    teacher, batches, family = observation.teacher, observation.batches, family_of_model(observation.teacher)
     sums = (family.attention_output, family.ffn_out)
     with torch.no_grad(), without_cache(student), without_cache(teacher):
         narrow = Part(student, lambda number: student(**batches[number].inputs), batches)
         fit = _Fit(axes, axes)
-        fit.part(narrow, cut, seen.before)
+        fit.part(narrow, cut, observation.before)
+        calls = [calls_of(student, batch)[0] for batch in batches]
+        states = [state_of(each[0]) for each in calls]
         for index, layer in enumerate(layers_of(student)):
-            first, last = kept[index], (kept[index + 1] if index + 1 < len(kept) else depth_of(teacher)) - 1
-            theirs = [_layer(layers_of(teacher)[at], [calls[at] for calls in seen.calls], batches, sums) for at in (first, last)]
-            here = _layer(layer, [calls_of(student, batch)[0][index] for batch in batches], batches, sums)
+            first, last = sources[index], (sources[index + 1] if index + 1 < len(sources) else depth_of(teacher)) - 1
+            theirs = [_layer(layers_of(teacher)[at], [each[at] for each in observation.calls], batches, sums) for at in (first, last)]
+            here = _layer(layer, [with_state(each[index], state) for each, state in zip(calls, states, strict=True)], batches, sums)
             fit.part(here, layers_of(cut)[index], _joined(*theirs, family.ffn_out))
-        fit.head(narrow, cut, seen.behind)
+            states = [first_of(here.run(number)) for number in range(len(batches))]
+        fit.head(narrow, cut, observation.behind)
 
 
 @dataclass
@@ -119,7 +124,7 @@ def _fit_linear(linear: nn.Module, inputs: torch.Tensor, target: torch.Tensor) -
     rest = (target - linear(inputs)).double()
     rows = torch.cat([inputs, torch.ones(len(inputs), linear.bias is not None)], dim=1).double()
     moment = rows.T @ rows
-    ridge = torch.full((len(moment),), _RIDGE * float(moment.diagonal()[: inputs.shape[1]].mean()), dtype=torch.double)
+    ridge = torch.full((len(moment),), _RIDGE * float(moment.diagonal()[: inputs.shape[1]].mean()) + 1e-12, dtype=torch.double)
     ridge[inputs.shape[1] :] = 0.0  # the bias is free
     change = torch.linalg.solve(moment + ridge.diag(), rows.T @ rest).T.float()
     matrix_of(linear).add_(change[:, : inputs.shape[1]])
@@ -170,8 +175,8 @@ def _with_equal_inputs(flows: Mapping[str, Flow]) -> list[list[str]]:
 
 def _largest(rows: torch.Tensor, width: int) -> torch.Tensor:
     """[hidden, width]: the columns that vary most, as axes."""
-    chosen = rows.std(0).topk(width).indices.sort().values
-    return torch.eye(rows.shape[1])[:, chosen]
+    largest = rows.std(0, correction=0).topk(width).indices.sort().values
+    return torch.eye(rows.shape[1])[:, largest]
 
 
 def on_axes(weights: torch.Tensor, shape: Sequence[int], axes: torch.Tensor, is_scale: bool) -> torch.Tensor:

@@ -58,32 +58,33 @@ class Part:
     def flows(self, names: Sequence[str]) -> dict[str, Flow]:
         """By name, in the order in which they run; without those that do not see tokens or texts."""
         flows: dict[str, Flow] = {}
-        norms = [name for name, module in self.module.named_modules() if is_norm(module)]
+        norms = {name for name, module in self.module.named_modules() if is_norm(module)}
         for number, batch in enumerate(self.batches):
-            waiting: list[str] = []
+            summand: Flow | None = None  # the last output that the next norm reads as a part of a sum, or that the part ends with
 
-            def record(name: str, given: Any, put_out: Any, batch: Batch = batch, waiting: list[str] = waiting) -> None:
+            def record(name: str, given: Any, put_out: Any, batch: Batch = batch) -> None:
+                nonlocal summand
                 rows, result = batch.rows_of(given), batch.rows_of(put_out)
                 if rows is None or result is None:
                     return
-                if name in norms and waiting and rows.shape == flows[waiting[0]].outputs[-1].shape:
-                    flows[waiting.pop()].carried.append(rows)
+                if summand is not None and name in norms and rows.shape == summand.outputs[-1].shape:
+                    summand.carried.append(rows)
+                    summand = None
                 if name in names:
                     flow = flows.setdefault(name, Flow())
                     flow.inputs.append(rows)
                     flow.outputs.append(result)
-                    waiting[:] = [name] if name in self.sums else waiting
+                    summand = flow if name in self.sums else summand
 
             with _hooked(self.module, {*names, *norms}, record):
                 output = self.run(number)
-            if waiting:
-                rows = batch.rows_of(output[0] if isinstance(output, tuple) else output)
-                flows[waiting[0]].carried.append(rows)
+            if summand is not None:
+                summand.carried.append(batch.rows_of(first_of(output)))
         return flows
 
 
 @dataclass(frozen=True)
-class Observed:
+class Observation:
     """A teacher, run once on the first texts. calls: of each layer, by batch. last: [rows, tokens, hidden] behind the last layer, by batch.
 
     before, behind: what goes through the modules before the layers, and behind them.
@@ -97,35 +98,34 @@ class Observed:
     behind: Mapping[str, Flow]
 
 
-def observed(teacher: nn.Module, features: Sequence[Features]) -> Observed:
+def observe(teacher: nn.Module, features: Sequence[Features]) -> Observation:
     """Memory: the hidden states at each layer, of 16,384 tokens at most."""
     use_all_cores()
     batches, calls, last = _batches(teacher, features), [], []
-    names = _around_layers(teacher)
+
+    def run(number: int) -> None:
+        layers, output = calls_of(teacher, batches[number])
+        calls.append(layers)
+        last.append(output)
+
     with torch.no_grad(), without_cache(teacher):
-
-        def run(number: int) -> None:
-            seen, output = calls_of(teacher, batches[number])
-            calls.append(seen)
-            last.append(output)
-
-        flows = Part(teacher, run, batches).flows(names)
-        order: list[str] = []
-        marked = next(name for name, module in teacher.named_modules() if module is layers_of(teacher)[0])
-        with _hooked(teacher, {*flows, marked}, lambda name, *_: order.append(name)):
-            teacher(**batches[0].inputs)
-    at = order.index(marked)
-    return Observed(
-        teacher, batches, calls, last, {name: flows[name] for name in order[:at]}, {name: flows[name] for name in order[at + 1 :]}
-    )
+        before, behind = _around_layers(teacher, batches[0])
+        flows = Part(teacher, run, batches).flows([*before, *behind])
+    parts = [{name: flows[name] for name in names if name in flows} for names in (before, behind)]
+    return Observation(teacher, batches, calls, last, *parts)
 
 
-def _around_layers(model: nn.Module) -> list[str]:
-    """Names of what can be fitted outside the layers: not the embeddings' matrix, where it is the head's too."""
-    inside = {id(module) for layer in layers_of(model) for module in layer.modules()}
-    outside = {name: model.get_submodule(name) for name in fitted_names(model)}
-    vocabulary = model.get_input_embeddings().weight
-    return [name for name, module in outside.items() if id(module) not in inside and module.weight is not vocabulary]
+def _around_layers(model: nn.Module, batch: Batch) -> tuple[list[str], list[str]]:
+    """Names of what runs before the layers and can be fitted, and behind them: not the embeddings' matrix, where it is the head's too."""
+    layers, vocabulary = layers_of(model), model.get_input_embeddings().weight
+    inside = {id(module) for layer in layers for module in layer.modules()}
+    outside = [(name, model.get_submodule(name)) for name in fitted_names(model)]
+    names = {name for name, module in outside if id(module) not in inside and module.weight is not vocabulary}
+    first = next(name for name, module in model.named_modules() if module is layers[0])
+    order: list[str] = []
+    with _hooked(model, {*names, first}, lambda name, *_: order.append(name)):
+        model(**batch.inputs)
+    return order[: order.index(first)], order[order.index(first) + 1 :]
 
 
 def is_linear(module: nn.Module) -> bool:
@@ -165,9 +165,7 @@ def calls_of(model: nn.Module, batch: Batch) -> tuple[list[Call], torch.Tensor]:
     last: list[torch.Tensor] = []
     layers = layers_of(model)
     handles = [layer.register_forward_pre_hook(lambda _, given, named: calls.append((given, named)), with_kwargs=True) for layer in layers]
-    handles.append(
-        layers[-1].register_forward_hook(lambda _, given, output: last.append(output[0] if isinstance(output, tuple) else output))
-    )
+    handles.append(layers[-1].register_forward_hook(lambda _, given, output: last.append(first_of(output))))
     try:
         model(**batch.inputs)
     finally:
@@ -176,9 +174,21 @@ def calls_of(model: nn.Module, batch: Batch) -> tuple[list[Call], torch.Tensor]:
     return calls, last[0]
 
 
+def first_of(output: Any) -> Any:
+    """What a layer gives to the next one, where it may give more."""
+    return output[0] if isinstance(output, tuple) else output
+
+
 def state_of(call: Call) -> torch.Tensor:
+    """The hidden states that a layer is called with."""
     given, named = call
     return given[0] if given else named["hidden_states"]
+
+
+def with_state(call: Call, state: torch.Tensor) -> Call:
+    """The same call with other hidden states."""
+    given, named = call
+    return ((state, *given[1:]), named) if given else (given, named | {"hidden_states": state})
 
 
 @contextmanager
@@ -194,13 +204,13 @@ def without_cache(model: nn.Module) -> Iterator[None]:
 
 def _batches(model: nn.Module, features: Sequence[Features]) -> list[Batch]:
     """The first texts, those of like length together."""
-    taken: list[Features] = []
+    some: list[Features] = []
     tokens = 0
     for item in features:
         if tokens >= _TOKENS:
             break
-        taken.append(item)
+        some.append(item)
         tokens += len(item.ids)
-    taken.sort(key=lambda item: len(item.ids))
-    inputs = (padded(taken[at : at + _BATCH_ROWS], pad_id_of(model), takes_types(model)) for at in range(0, len(taken), _BATCH_ROWS))
+    some.sort(key=lambda item: len(item.ids))
+    inputs = (padded(some[at : at + _BATCH_ROWS], pad_id_of(model), takes_types(model)) for at in range(0, len(some), _BATCH_ROWS))
     return [Batch(batch, batch["attention_mask"].bool()) for batch in inputs]

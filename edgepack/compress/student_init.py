@@ -9,7 +9,7 @@ from torch import nn
 from edgepack.compress.activations import collect_activations
 from edgepack.compress.importance import best
 from edgepack.compress.layer_fitting import fit_layers, is_fittable, main_axes, on_axes
-from edgepack.compress.observing import Observed, is_norm, observed
+from edgepack.compress.observing import Observation, is_norm, observe
 from edgepack.core.errors import EdgepackError
 from edgepack.model.checkpoint import quiet_transformers
 from edgepack.model.sentence_head import dimensions_of, statement_of, with_head
@@ -27,24 +27,24 @@ def make_student(model: nn.Module, layers: int, hidden: int, features: Sequence[
     The hidden state of a narrower one is the teacher's on its main axes, and its layers are fitted to that; where a family's layers share
     their weights or have a bottleneck, the dimensions with the largest activations stay instead.
     """
-    kept = student_layers(layers, depth_of(model))
+    sources = student_layers(layers, depth_of(model))
     if hidden == getattr(model.config, family_of_model(model).config_hidden):
-        keep_layers(model, kept)
+        keep_layers(model, sources)
         return model
-    seen = observed(copy.deepcopy(model), features) if is_fittable(model) else None
-    keep_layers(model, kept)
-    student, axes = _narrowed(model, hidden, features, seen)
-    if seen is not None:
-        fit_layers(student, model, seen, kept, axes)
+    observation = observe(copy.deepcopy(model), features) if is_fittable(model) else None
+    keep_layers(model, sources)
+    student, axes = _narrowed(model, hidden, features, observation)
+    if observation is not None:
+        fit_layers(student, model, observation, sources, axes)
     return with_head(student, statement_of(model), dimensions_of(model)).eval()
 
 
-def _narrowed(model: nn.Module, hidden: int, features: Sequence[Features], seen: Observed | None) -> tuple[nn.Module, torch.Tensor]:
+def _narrowed(model: nn.Module, hidden: int, features: Sequence[Features], teacher: Observation | None) -> tuple[nn.Module, torch.Tensor]:
     """The student, and the axes [hidden of the teacher, hidden] of its hidden state. Cuts `model` to its heads and neurons."""
     group, ratio = kv_groups_of(model), hidden / getattr(model.config, family_of_model(model).config_hidden)
     activations = collect_activations(model, features)
     shapes = [narrowed(row, ratio, group) for row in layer_shapes(model)]
-    axes = torch.eye(len(activations.hidden))[:, best(activations.hidden, hidden)] if seen is None else main_axes(seen, hidden)
+    axes = torch.eye(len(activations.hidden))[:, best(activations.hidden, hidden)] if teacher is None else main_axes(teacher, hidden)
     cut_heads(model, _best_heads(model, activations.heads, [shape.heads for shape in shapes], group))
     widths = by_ffn(model, [shape.ffn for shape in shapes])
     cut_ffn(model, [best(scores, width) for scores, width in zip(activations.ffn, widths, strict=True)])

@@ -11,6 +11,7 @@ NO_BUDGET = Budget()
 _SHALLOWEST = 1 / 3  # a student keeps at least this share of its teacher's layers,
 _NARROWEST = 1 / 3  # and of its hidden width: below, little of what the teacher knows can be carried over
 _NARROWED, _CHOSEN = 0.95, 0.6  # what any narrowing leaves of a likeness: where layers are fitted, and where dimensions are chosen
+_DEPTH = 1.25  # power of the share of layers in it: so students of ten shapes come in their order (benchmarks/RESULTS.md, Defaults)
 _MOST_SIZES = 64  # depths, and widths, that are considered
 _SHORTFALL = 0.05  # a size is met by a student at most this much smaller,
 _LIKER_SHORTFALL = 0.12  # or, for a share of its teacher, this much where it is more like its teacher then,
@@ -130,12 +131,12 @@ def is_narrow(shape: ModelShape, teacher: ModelShape) -> bool:
 def likeness(shape: ModelShape, teacher: ModelShape) -> float:
     """How much of its teacher a student can keep, from 0 to 1, to rank shapes of a size before any is trained.
 
-    The shares of layers and of width count alike, so that neither is given up for the other: a narrower student's layers are fitted to
-    its teacher's (compress/layer_fitting.py). Where a family's layers cannot be, it has to learn anew how the dimensions belong together.
+    A layer counts more than as much width: a narrower student's layers are fitted to its teacher's (compress/layer_fitting.py), and what a
+    layer did is harder to fit. Where a family's layers cannot be fitted, a student has to learn anew how its dimensions belong together.
     """
     is_fitted = not (teacher.family.shared_layers or teacher.bottleneck)
     fits = 1.0 if shape.hidden == teacher.hidden else _NARROWED if is_fitted else _CHOSEN
-    return fits * len(shape.layers) / len(teacher.layers) * shape.hidden / teacher.hidden
+    return fits * (len(shape.layers) / len(teacher.layers)) ** _DEPTH * shape.hidden / teacher.hidden
 
 
 def candidate_students(teacher: ModelShape, narrowest: float = _NARROWEST) -> list[ModelShape]:

@@ -9,7 +9,7 @@ from small import FAMILY_TASKS, make_model
 
 from edgepack.compress import student_init
 from edgepack.compress.layer_fitting import is_fittable, main_axes
-from edgepack.compress.observing import observed
+from edgepack.compress.observing import observe
 from edgepack.compress.student_init import make_student
 from edgepack.model.evaluation import padded, takes_types
 from edgepack.plan.architectures import FAMILIES
@@ -49,12 +49,12 @@ def test_a_fitted_student_is_nearer_to_its_teacher_than_one_of_chosen_dimensions
 @pytest.mark.parametrize("width", [8, 33])
 def test_axes_are_orthonormal_and_their_coordinates_have_no_mean(tmp_path, width):
     teacher = make_model(tmp_path, "bert", "text-classification")
-    seen = observed(teacher, texts(100, 0))
-    axes = main_axes(seen, width).double()
+    observation = observe(teacher, texts(100, 0))
+    axes = main_axes(observation, width).double()
     kept = axes @ axes.T  # of rank width - 1: a projection
     assert torch.allclose(kept @ kept, kept, atol=1e-5) and round(float(kept.trace())) == width - 1
     assert torch.allclose(axes.sum(dim=1), torch.zeros(len(axes), dtype=torch.double), atol=1e-5)
-    states = torch.cat([each[batch.real] for each, batch in zip(seen.last, seen.batches, strict=True)]).double()
+    states = torch.cat([each[batch.real] for each, batch in zip(observation.last, observation.batches, strict=True)]).double()
     chosen = torch.eye(len(axes), dtype=torch.double)[:, states.square().sum(0).topk(width).indices]
     assert (states @ axes).square().sum() > (states @ chosen).square().sum()
 
@@ -62,7 +62,7 @@ def test_axes_are_orthonormal_and_their_coordinates_have_no_mean(tmp_path, width
 def test_a_teacher_that_was_run_is_as_it_was(tmp_path):
     teacher = make_model(tmp_path, "llama", "text-generation")
     before = {name: weight.clone() for name, weight in teacher.state_dict().items()}
-    observed(teacher, texts(20, 0))
+    observe(teacher, texts(20, 0))
     assert teacher.config.use_cache and not any(module._forward_hooks or module._forward_pre_hooks for module in teacher.modules())
     assert all(torch.equal(weight, before[name]) for name, weight in teacher.state_dict().items())
 
