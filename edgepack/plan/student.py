@@ -1,5 +1,7 @@
 """Which student a size means: depth and width within the size, for the least predicted latency on a device. Pure."""
 
+import math
+
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.cost_model import predict
 from edgepack.plan.profile import Budget, PrecisionName, Profile
@@ -136,7 +138,7 @@ def likeness(shape: ModelShape, teacher: ModelShape) -> float:
     """
     is_fitted = not (teacher.family.shared_layers or teacher.bottleneck)
     fits = 1.0 if shape.hidden == teacher.hidden else _NARROWED if is_fitted else _CHOSEN
-    return fits * (len(shape.layers) / len(teacher.layers)) ** _DEPTH * shape.hidden / teacher.hidden
+    return fits * math.pow(len(shape.layers) / len(teacher.layers), _DEPTH) * shape.hidden / teacher.hidden
 
 
 def candidate_students(teacher: ModelShape, narrowest: float = _NARROWEST) -> list[ModelShape]:
