@@ -81,9 +81,9 @@ def test_few_texts_are_read_often_and_many_once(texts, batch_rows, share):
 
 def test_the_rate_that_comes_nearest_is_taken_and_never_one_that_breaks():
     low, middle, high = RANGE
-    assert best_rate({low: 1.0, middle: 0.5, high: 0.2}) == high
+    assert best_rate({low: 1.0, middle: 0.35, high: 0.1}) == high
     assert best_rate({low: 1.0, middle: 0.99, high: float("inf")}) == low
-    assert best_rate({low: 1.0, middle: 0.47, high: 0.45}) == middle  # an early lead of a high rate says little
+    assert best_rate({low: 1.0, middle: 0.37, high: 0.35}) == middle  # an early lead of a high rate says little
     assert best_rate({low: 0.30, middle: 0.19, high: 0.25}) == low
     assert best_rate({low: float("inf"), middle: 0.4, high: 0.39}) == middle
 
