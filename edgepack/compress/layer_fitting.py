@@ -34,11 +34,6 @@ from edgepack.model.structure import depth_of, family_of_model, inputs_of, layer
 _RIDGE = 0.01  # of the mean square of an input: keeps weights that the texts say little about where they were
 
 
-def is_fittable(model: nn.Module) -> bool:
-    """Whether each layer has weights of its own and the hidden width: not so in ALBERT and MobileBERT."""
-    return len(layers_of(model)) == depth_of(model) and not family_of_model(model).config_bottleneck
-
-
 def main_axes(observation: Observation, width: int) -> torch.Tensor:
     """[hidden, width], orthonormal: the axes on which the hidden states are largest, then turned among themselves at random.
 

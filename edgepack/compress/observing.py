@@ -22,6 +22,8 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]  # the arguments of a layer
 
 @dataclass(frozen=True)
 class Batch:
+    """A few texts of like length. inputs: of the whole model."""
+
     inputs: dict[str, torch.Tensor]
     real: torch.Tensor  # [rows, tokens]: no padding
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from edgepack.compress.activations import collect_activations
 from edgepack.compress.importance import best
-from edgepack.compress.layer_fitting import fit_layers, is_fittable, main_axes, on_axes
+from edgepack.compress.layer_fitting import fit_layers, main_axes, on_axes
 from edgepack.compress.observing import Observation, is_norm, observe
 from edgepack.core.errors import EdgepackError
 from edgepack.model.checkpoint import quiet_transformers
@@ -28,10 +28,11 @@ def make_student(model: nn.Module, layers: int, hidden: int, features: Sequence[
     their weights or have a bottleneck, the dimensions with the largest activations stay instead.
     """
     sources = student_layers(layers, depth_of(model))
-    if hidden == getattr(model.config, family_of_model(model).config_hidden):
+    family = family_of_model(model)
+    if hidden == getattr(model.config, family.config_hidden):
         keep_layers(model, sources)
         return model
-    observation = observe(copy.deepcopy(model), features) if is_fittable(model) else None
+    observation = observe(copy.deepcopy(model), features) if family.fits_layers else None
     keep_layers(model, sources)
     student, axes = _narrowed(model, hidden, features, observation)
     if observation is not None:

@@ -18,7 +18,7 @@ _PROGRESS, _LEAST_PROGRESS = 0.02, 0.001  # of the distance within the patience:
 _END = 0.3  # steps at rates that fall faster, as a share of those before them
 RANGE = (1e-4, 3e-4, 1e-3)  # learning rates that a short test tries
 RANGE_STEPS = 25
-SHORT_RATE = 3e-4  # of a training that is too short for the test: most students take it after the test
+SHORT_RATE = 3e-4  # of a training that is too short for the test: over few steps it brings students nearer than 1e-4 does
 # A higher rate is taken where it leaves less than this share of a lower one's distance: its lead is one of the first steps. Students of
 # MiniLM that were trained to their end at 1e-4, and at the rate that had led after 25 steps, ended nearer by 1e-4 (RESULTS.md, Defaults).
 _CLEARLY_NEARER = 0.4

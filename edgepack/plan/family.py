@@ -82,6 +82,11 @@ class Family:
     # A tiny random model of the family, for `edgepack check-architecture` and the tests.
     tiny: Mapping[str, Any] = field(default_factory=dict)  # config settings beside, or in place of, those of TINY
 
+    @property
+    def fits_layers(self) -> bool:
+        """Whether a narrower student's layers can be fitted to its teacher's: each has weights of its own and the hidden width."""
+        return not (self.shared_layers or self.config_bottleneck)
+
     def reserved_positions(self, config: Mapping[str, Any]) -> int:
         """Rows of the position table that no token uses: those up to the padding id, where positions are counted from there."""
         return (config.get("pad_token_id", _PAD_ID) or 0) + 1 if self.positions_from_padding else 0

@@ -136,8 +136,7 @@ def likeness(shape: ModelShape, teacher: ModelShape) -> float:
     A layer counts more than as much width: a narrower student's layers are fitted to its teacher's (compress/layer_fitting.py), and what a
     layer did is harder to fit. Where a family's layers cannot be fitted, a student has to learn anew how its dimensions belong together.
     """
-    is_fitted = not (teacher.family.shared_layers or teacher.bottleneck)
-    fits = 1.0 if shape.hidden == teacher.hidden else _NARROWED if is_fitted else _CHOSEN
+    fits = 1.0 if shape.hidden == teacher.hidden else _NARROWED if teacher.family.fits_layers else _CHOSEN
     return fits * math.pow(len(shape.layers) / len(teacher.layers), _DEPTH) * shape.hidden / teacher.hidden
 
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from small import FAMILY_TASKS, FFN, HIDDEN, LAYERS, make_model
 
 from edgepack.compress.context import StageContext
-from edgepack.compress.distillation import distill
-from edgepack.compress.layer_fitting import is_fittable
+from edgepack.compress.distillation import distill, turned
 from edgepack.compress.student_init import make_student
 from edgepack.core.errors import EdgepackError
 from edgepack.model.batches import batch_order
@@ -85,7 +84,7 @@ def test_a_narrow_student_is_made_of_its_teachers_weights_and_reloads(tmp_path, 
     student = make_student(model, 2, half, some_features())
     assert layer_shapes(student) == [LayerShape(heads=2, ffn=FFN // 2)] * len(layers_of(student)) == list(predicted.stored_layers)
     narrow = student.get_input_embeddings().weight
-    if not is_fittable(model) or narrow.shape == model.get_input_embeddings().weight.shape:  # dimensions are chosen, or all stay
+    if not FAMILIES[family].fits_layers or narrow.shape == model.get_input_embeddings().weight.shape:  # dimensions are chosen, or all stay
         assert {round(float(value), 5) for value in narrow.flatten()} <= known
     assert depth_of(student) == 2 and count_params(student) == predicted.params
     save_checkpoint(student, tmp_path / "narrow")
@@ -210,6 +209,16 @@ def test_a_student_of_every_task_comes_nearer_to_its_teacher(tmp_path, name, hid
     untrained = make_student(load_checkpoint(tmp_path, name), 2, hidden, context.features)
     student = distill(load_checkpoint(tmp_path, name), step(hidden=hidden, epochs=8), context)
     assert distance(student, context) < 0.8 * distance(untrained, context)
+
+
+@given(st.integers(2, 6), st.integers(0, 100))
+def test_turned_outputs_keep_their_angles_and_come_as_near_as_they_can(width, seed):
+    draw = np.random.default_rng(seed)
+    outputs = draw.normal(size=(20, width)).astype(np.float32)
+    rotation, _ = np.linalg.qr(draw.normal(size=(width, width)))
+    result = np.stack(turned(list(outputs), list(outputs), list(outputs @ rotation)))
+    assert np.allclose(result, outputs @ rotation, atol=1e-4)
+    assert np.allclose(result @ result.T, outputs @ outputs.T, atol=1e-4)
 
 
 @pytest.mark.parametrize("hidden", [HIDDEN, 32])

@@ -28,7 +28,7 @@ def test_a_size_means_a_shape(text, name):
     assert choose(text).name() == name
 
 
-def test_depth_and_width_count_alike_where_layers_are_fitted():
+def test_depth_counts_more_than_as_much_width_where_layers_are_fitted():
     """ALBERT's layers share their weights: a narrower one learns anew how its dimensions belong together."""
     narrow, shallow = shrink(MINILM, 5, 256), shrink(MINILM, 2, 384)
     assert likeness(narrow, MINILM) > 1.5 * likeness(shallow, MINILM)
