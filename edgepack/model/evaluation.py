@@ -1,6 +1,8 @@
 """Runs a torch model over features: the outputs that quality.py judges and that a student learns from."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -18,6 +20,22 @@ def use_all_cores(processes: int = 1) -> int:
     cores = max(1, usable_cores() // processes)
     torch.set_num_threads(cores)
     return cores
+
+
+def fastest_device() -> torch.device:
+    """This process' GPU, else the CPU."""
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else torch.device("cpu")
+
+
+@contextmanager
+def _on_fastest_device(model: nn.Module) -> Iterator[torch.device]:
+    """Where the model is while the block runs: nobody asks a model on the CPU in vain to be there afterwards."""
+    before = next(model.parameters()).device
+    model.to(fastest_device())
+    try:
+        yield fastest_device()
+    finally:
+        model.to(before)
 
 
 def padded(features: Sequence[Features], pad_id: int, with_types: bool) -> dict[str, torch.Tensor]:
@@ -58,11 +76,11 @@ def run_model(
     order = sorted(range(len(features)), key=lambda index: len(features[index].ids))
     outputs: list[np.ndarray | None] = [None] * len(features)
     model.eval()
-    with torch.inference_mode(), bar(title, len(features)) as progress:
+    with _on_fastest_device(model) as device, torch.inference_mode(), bar(title, len(features)) as progress:
         for at in range(0, len(order), _BATCH_ROWS):
             indexes = order[at : at + _BATCH_ROWS]
             batch = padded([features[index] for index in indexes], pad_id_of(model), takes_types(model))
-            batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
+            batch = {name: tensor.to(device) for name, tensor in batch.items()}
             for index, output in zip(indexes, task.forward(model, batch).float().cpu(), strict=True):
                 length = len(features[index].ids)
                 trimmed = output[:length] if task.per_token else output

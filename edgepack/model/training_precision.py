@@ -27,12 +27,12 @@ def in_fastest_precision(step: Distill, decodes: bool) -> Distill:
 
 
 def computed_in(precision: TrainingPrecision | None, loss: BatchLoss) -> BatchLoss:
-    """The same loss with its products in `precision` on a CPU; on a GPU the trainer sees to it."""
+    """The same loss with its products in `precision`, wherever the batch is."""
     if precision != "bf16":
         return loss
 
     def lowered(model: nn.Module, batch: dict[str, torch.Tensor], targets: Any) -> torch.Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(batch["input_ids"].device.type, torch.bfloat16):
             return loss(model, batch, targets)
 
     return lowered
