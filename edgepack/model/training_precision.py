@@ -27,12 +27,12 @@ def in_fastest_precision(step: Distill, decodes: bool) -> Distill:
 
 
 def computed_in(precision: TrainingPrecision | None, loss: BatchLoss) -> BatchLoss:
-    """The same loss with its products in `precision`, wherever the batch is."""
+    """The same loss with its products in `precision`, wherever the model is."""
     if precision != "bf16":
         return loss
 
     def lowered(model: nn.Module, batch: dict[str, torch.Tensor], targets: Any) -> torch.Tensor:
-        with torch.autocast(batch["input_ids"].device.type, torch.bfloat16):
+        with torch.autocast(next(model.parameters()).device.type, torch.bfloat16):
             return loss(model, batch, targets)
 
     return lowered

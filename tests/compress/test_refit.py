@@ -1,4 +1,4 @@
-"""What stays takes over what is cut: nearer to the whole model than the cut alone, exactly where the cut was redundant."""
+"""After refit a model is nearer to the whole one than after the cut alone, and computes the same where the cut was redundant."""
 
 import copy
 
@@ -30,7 +30,7 @@ def outputs_seen(model, projection, features, task):
     """[tokens, inputs] and [tokens, outputs] of a projection over the sample."""
     records = []
     handle = projection.register_forward_hook(
-        lambda module, inputs, output: records.append((inputs[0].flatten(0, -2), output.flatten(0, -2)))
+        lambda module, inputs, output: records.append((inputs[0].flatten(0, -2).cpu(), output.flatten(0, -2).cpu()))
     )
     for length in {len(item.ids) for item in features}:  # nothing is padded
         run_model(model, task_named(task), [item for item in features if len(item.ids) == length], "")
