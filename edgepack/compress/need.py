@@ -14,14 +14,14 @@ from torch import nn
 
 from edgepack.compress.context import StageContext
 from edgepack.compress.stretching import stretched
-from edgepack.core.distributed import agreed, is_first
+from edgepack.core.distributed import agreed, device_here, is_first
 from edgepack.core.errors import EdgepackError
 from edgepack.core.files import sha256_of, sync, write_atomically, write_json
 from edgepack.core.progress import bar, say
 from edgepack.core.reading import read_json_object
 from edgepack.model.batches import batch_order, collate
 from edgepack.model.course import RANGE, RANGE_STEPS, best_rate
-from edgepack.model.evaluation import fastest_device, pad_id_of, run_model, takes_types, use_all_cores
+from edgepack.model.evaluation import pad_id_of, run_model, takes_types, use_all_cores
 from edgepack.model.material import load_outputs, save_outputs
 from edgepack.model.training import BatchLoss
 from edgepack.plan.steps import Distill
@@ -148,7 +148,7 @@ def _distance_after(
     student: nn.Module, rate: float, batch_rows: int, loss: BatchLoss, lesson: Lesson, seed: int, advance: Callable[[int], None]
 ) -> float:
     """Infinite where the loss is no number any more."""
-    model = copy.deepcopy(student).to(fastest_device()).train()
+    model = copy.deepcopy(student).to(device_here()).train()
     for dropout in (module for module in model.modules() if isinstance(module, nn.Dropout)):
         dropout.p = 0.0
     optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=rate, weight_decay=0.01, fused=True)

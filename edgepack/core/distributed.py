@@ -19,6 +19,13 @@ def is_first() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def device_here() -> str:
+    """torch's name of this process' GPU, or of the CPU where there is none."""
+    import torch
+
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+
+
 def agreed(value: bool) -> bool:
     """The first process' value, in every process; all have to call it. Also a barrier."""
     if world_size() == 1:
@@ -26,11 +33,9 @@ def agreed(value: bool) -> bool:
     import torch
     import torch.distributed
 
-    on_gpu = torch.cuda.is_available()
     if not torch.distributed.is_initialized():
         # The others wait as long as the first one needs to run a teacher or to export.
-        torch.distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(days=7))
-    place = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if on_gpu else "cpu"
-    shared = torch.tensor([float(value)], device=place)
+        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=timedelta(days=7))
+    shared = torch.tensor([float(value)], device=device_here())
     torch.distributed.broadcast(shared, src=0)
     return bool(shared.item())

@@ -1,6 +1,5 @@
 """Runs a torch model over features: the outputs that quality.py judges and that a student learns from."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -8,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from edgepack.core.distributed import device_here
 from edgepack.core.host import usable_cores
 from edgepack.core.progress import bar
 from edgepack.tasks.common.task import Features, Outputs, Task
@@ -22,18 +22,13 @@ def use_all_cores(processes: int = 1) -> int:
     return cores
 
 
-def fastest_device() -> torch.device:
-    """This process' GPU, else the CPU."""
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else torch.device("cpu")
-
-
 @contextmanager
-def _on_fastest_device(model: nn.Module) -> Iterator[torch.device]:
-    """Where the model is while the block runs: nobody asks a model on the CPU in vain to be there afterwards."""
+def _moved(model: nn.Module, device: str) -> Iterator[None]:
+    """The model is on `device` while the block runs, and where it was before afterwards."""
     before = next(model.parameters()).device
-    model.to(fastest_device())
+    model.to(device)
     try:
-        yield fastest_device()
+        yield
     finally:
         model.to(before)
 
@@ -76,7 +71,8 @@ def run_model(
     order = sorted(range(len(features)), key=lambda index: len(features[index].ids))
     outputs: list[np.ndarray | None] = [None] * len(features)
     model.eval()
-    with _on_fastest_device(model) as device, torch.inference_mode(), bar(title, len(features)) as progress:
+    device = device_here()
+    with _moved(model, device), torch.inference_mode(), bar(title, len(features)) as progress:
         for at in range(0, len(order), _BATCH_ROWS):
             indexes = order[at : at + _BATCH_ROWS]
             batch = padded([features[index] for index in indexes], pad_id_of(model), takes_types(model))
