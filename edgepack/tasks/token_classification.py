@@ -179,11 +179,17 @@ def _served(model: Any, row: Row, labels: Mapping[str, int]) -> tuple[int, ...]:
     for index, word in enumerate(row.words):
         starts[at], ends[at + len(word)] = index, index
         at += len(word) + gap
-    entities = [(starts.get(entity.start), ends.get(entity.end), entity.kind) for entity in model(text).entities]
+    entities = [(starts.get(_first_letter(text, entity)), ends.get(entity.end), entity.kind) for entity in model(text).entities]
     if stated and stated.strategy == "none":  # a token each, with its whole tag: that of a word is its first token's
         tags = {first: kind for first, _, kind in entities if first is not None}
         return tuple(tag_id(model.labels, tags.get(index, "O")) for index in range(len(row.words)))
     return tag_ids(entities, model.labels, len(row.words), stated.scheme if stated else "iob2")
+
+
+def _first_letter(text: str, entity: Any) -> int:
+    """Where the entity's first word begins: a token of a SentencePiece tokenizer holds the space before its word, as does an entity."""
+    inside = text[entity.start : entity.end]
+    return int(entity.start) + len(inside) - len(inside.lstrip())
 
 
 def _alike(ours: Sequence[int], theirs: Sequence[int], model: Tags) -> bool:

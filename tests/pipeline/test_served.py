@@ -3,7 +3,9 @@
 import json
 
 import pytest
+import tokenizer_kinds
 from small import commands, make_model
+from transformers import PreTrainedTokenizerFast
 
 from edgepack.pack.manifest import read_manifest
 from edgepack.pipeline.build import build
@@ -54,6 +56,22 @@ def test_tags_of_every_scheme_are_scored_on_running_text(scheme, strategy, tmp_p
     assert result.differing == 0 and result.score == result.token_score
     assert "rows_that_raw_texts_decide_otherwise" not in attempt.details
     assert any("On raw texts, as an app gives them, the pack scores the same as in the test of the build" in fact for fact in report.facts)
+
+
+@pytest.mark.slow
+def test_entities_that_begin_with_the_blank_before_their_word_are_those_of_their_words(tmp_path, cache):
+    model = make_model(tmp_path / "model", task="token-classification", labels=("O", "B-A", "I-A", "B-B", "I-B"))
+    pieces = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer_kinds.sentence_piece(), cls_token="<s>", sep_token="</s>", unk_token="<unk>", pad_token="<unk>",
+        model_max_length=96,
+    )  # fmt: skip
+    pieces.save_pretrained(tmp_path / "model")
+    model.resize_token_embeddings(len(pieces), mean_resizing=False)
+    model.save_pretrained(tmp_path / "model")
+    rows = ["".join(each if each.isalnum() else " " for each in text).split() for text in TEXTS]
+    write(tmp_path / "data", [{"conll": "\n".join(f"{word} {SCHEMES['iob2'][at % 4]}" for at, word in enumerate(words))} for words in rows])
+    result, _ = served(tmp_path, cache)
+    assert result.differing == 0 and result.score == result.token_score
 
 
 @pytest.mark.slow
