@@ -41,11 +41,11 @@ def _served(manifest: Manifest) -> Iterator[str]:
     whole = manifest.ladder[-1].score
     few = whole is not None and served.score.rows < whole.rows
     judge = "What they lose beside token ids is added to the loss on all rows." if few else "The score on raw texts judges the budget."
-    way = (
-        "A token is read at a time, with the cache."
-        if manifest.is_decoder
-        else "Words are split or decided, or texts are cut, in another way."
-    )
+    way = "Words are split or decided, or texts are cut, in another way."
+    if manifest.is_decoder:
+        way = "A token is read at a time, with the cache."
+    elif (manifest.answers or {}).get("words") == "tokenizer":
+        way += " The tokenizer says where words end, as in transformers; --words white-space splits at blanks, as the rows are split."
     yield (
         f"On raw texts, as an app gives them, the pack answers {served.differing} rows differently than on token ids: {score}, "
         f"while token ids give {served.token_score.value:.4f}. {way} {judge}"

@@ -290,3 +290,6 @@ def test_a_few_raw_texts_add_what_they_lose_beside_token_ids_and_many_judge_the_
     assert lost.actual == pytest.approx(7.0 if served_rows == 2 else 30.0) and lost.origin == "measured"
     sentence = next(each for each in facts_of(changed) if "On raw texts" in each)
     assert ("is added to the loss on all rows" in sentence) == (served_rows == 2)
+    assert "--words white-space" not in sentence
+    tags = changed.model_copy(update={"answers": {"words": "tokenizer"}})
+    assert "--words white-space" in next(each for each in facts_of(tags) if "On raw texts" in each)
