@@ -21,6 +21,7 @@ from edgepack.plan.runtime import runtime_facts
 
 _MAKER = 2  # rises with what this file makes
 _IMPORT_S = 120
+_RETRIES = 1  # there is a way without it, so that a machine without a network does not wait
 
 
 @cache
@@ -32,7 +33,7 @@ def runtime_apart(runtime: str, facts: Callable[[], Facts]) -> Path | None:
     def work(folder: Path, resume: Path) -> dict[str, Any]:
         wheels = resume / "wheels"
         wheels.mkdir(exist_ok=True)
-        for path in fetch_wheels(facts(), requirements(runtime, about.version), wheels, None):
+        for path in fetch_wheels(facts(), requirements(runtime, about.version), wheels, None, _RETRIES):
             with zipfile.ZipFile(path) as wheel:
                 wheel.extractall(folder)
         command = [*interpreter(folder), "-c", f"import {about.module}"]

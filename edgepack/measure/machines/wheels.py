@@ -19,8 +19,11 @@ def requirements(runtime: str, version: str | None) -> list[str]:
     return [f"{first}=={version or facts.version}", *others]
 
 
-def fetch_wheels(facts: Facts, wanted: list[str], folder: Path, source: Path | None) -> list[Path]:
-    """Wheels of `wanted` for the machine of `facts`, in `folder`. source: a folder to take them from, in place of pip's index."""
+def fetch_wheels(facts: Facts, wanted: list[str], folder: Path, source: Path | None, retries: int = 5) -> list[Path]:
+    """Wheels of `wanted` for the machine of `facts`, in `folder`. source: a folder to take them from, in place of pip's index.
+
+    retries: how often pip asks an index again that does not answer; its own five take three quarters of a minute without a network.
+    """
     if source is not None and not source.is_dir():
         raise EdgepackError(f"no folder of wheels at {str(source)!r}", "check the path, or leave --wheels out to have pip download them")
     python = ".".join(facts.python.split(".")[:2])
@@ -28,7 +31,7 @@ def fetch_wheels(facts: Facts, wanted: list[str], folder: Path, source: Path | N
     offline = ["--no-index", "--find-links", str(source)] if source else []
     command = [
         sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:",
-        "--implementation", "cp", "--python-version", python, *platforms, *offline, "--dest", str(folder), *wanted,
+        "--retries", str(retries), "--implementation", "cp", "--python-version", python, *platforms, *offline, "--dest", str(folder), *wanted,
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
