@@ -232,8 +232,7 @@ def _students(case: Case, pruned: ModelShape, precision: PrecisionName) -> Itera
     yield _student_of(case, pruned, size, precision)
     if recipe.student is None and recipe.data is not None:
         candidates = [shape for shape in candidate_students(pruned) if _worth_planning(shape, teacher)]
-        yield from (shape for shape in candidates if shape.hidden == teacher.hidden)  # full width carries over best
-        yield from (shape for shape in candidates if shape.hidden != teacher.hidden)
+        yield from sorted(candidates, key=lambda shape: -likeness(shape, pruned))
 
 
 def _worth_planning(shape: ModelShape, teacher: ModelShape) -> bool:

@@ -167,7 +167,7 @@ def _why_student(recipe: Recipe, choice: Choice, considered: list[Choice], shrin
         return f"You asked for {recipe.student}." + _why_shape(size, choice) + _narrow(recipe, choice)
     unchanged = [tried for tried in considered if tried.student.name() == choice.pruned.name()]
     anyway = ", whatever is done without training" if unchanged and not unchanged[-1].is_plain else ""
-    return f"{size} is the largest student that meets the budgets. The teacher's shape would need {last_need(unchanged)}{anyway}."
+    return f"{size} keeps most of its teacher's depth and width of the students that meet the budgets. The teacher's shape would need {last_need(unchanged)}{anyway}."
 
 
 def _narrow(recipe: Recipe, choice: Choice) -> str:

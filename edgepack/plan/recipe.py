@@ -138,7 +138,7 @@ class Recipe(Stated):
         Setting(
             "Size of the student: 13M (parameters), 50% (of the teacher), 3x384 (layers x hidden width) or same.",
             STUDENT,
-            unset="the largest student that meets the budgets",
+            unset="the one most like its teacher within the budgets",
             searched=Searched(),  # depth and width, each a choice of its own
         ),
     ] = None

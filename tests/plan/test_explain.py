@@ -28,7 +28,7 @@ def test_a_wider_precision_is_shown_with_the_budget_that_it_breaks():
 
 
 def test_a_layer_more_and_a_layer_less_are_shown():
-    plan, rows = neighbours(Recipe(model="m", data="d"))
+    plan, rows = neighbours(Recipe.read({"model": "m", "data": "d", "budget": {"latency_ms": 12.0}}, "the test"))
     deeper = next(row for row in rows.values() if row.change.startswith("a layer more"))
     flatter = next(row for row in rows.values() if row.change.startswith("a layer less"))
     assert flatter.prediction.latency_ms < plan.predictions.latency_ms < deeper.prediction.latency_ms

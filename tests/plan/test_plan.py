@@ -36,9 +36,10 @@ def roomy(**limits):
         (roomy(file_mb=40.0), "6x384", "int8", False),
         (roomy(file_mb=20.0), "6x384", "int8", False),  # its weights coded
         (roomy(file_mb=7.0), "6x384", "int8", False),  # its vocabulary cut too
-        (roomy(file_mb=5.0), "3x384", "int8", False),
-        (roomy(latency_ms=49.0), "3x384", "int8", False),
-        (roomy(latency_ms=30.0), "2x384", "int8", False),
+        (roomy(file_mb=5.0), "6x288", "int8", False),
+        (roomy(latency_ms=49.0), "6x288", "int8", False),  # every layer, narrower: a layer counts more than as much width
+        (roomy(latency_ms=30.0), "6x192", "fp32", False),
+        (roomy(latency_ms=12.0), "5x128", "int8", False),  # none is narrower
     ],
 )
 def test_the_least_compression_that_fits_is_chosen(budget, student, precision, pruned):
