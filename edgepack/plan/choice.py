@@ -22,9 +22,9 @@ from edgepack.plan.shape import ModelShape
 from edgepack.plan.student import candidate_students, choose_student, likeness, shapes_of_size
 from edgepack.plan.student_size import StudentSize, parse_student
 from edgepack.plan.tables import SMALLER
+from edgepack.tasks import task_named
 
 _AUTO_PRUNING = (0.0, 0.25, 0.5)
-_WORTH_FEWER_TOKENS = 1.05  # times the likeness to its teacher, of a student that reads the data's tokens alone
 _DECODER_DEPTH = 0.75  # share of a decoder's layers that a student has where nobody asked for it
 
 
@@ -202,23 +202,34 @@ def _refuse_training_that_cannot_be(recipe: Recipe, can_train: bool) -> None:
 
 
 def _with_room_for_width(case: Case, pruned: ModelShape, precision: PrecisionName) -> ModelShape:
-    """`pruned`, its vocabulary cut to the data's where a share of the teacher leaves a wider or deeper student so.
+    """`pruned`, its vocabulary cut to the data's where a share of the teacher leaves a student so that keeps clearly more of it.
 
-    Of a small model most parameters are its table of tokens, and a student is narrow for the sake of tokens that it never reads.
+    Of a small model most parameters are its table of tokens, and a student is narrow for the sake of tokens that it never reads. The
+    latency budget comes first: a table of fewer tokens makes no model faster, and what it leaves room for makes it slower.
     """
     size, cut = parse_student(case.recipe.student or "same"), case.cut_vocabulary_of(pruned)
     if size.percent is None or cut is None:
         return pruned
-    of_all, of_few = (_likeness_at(case, shape, size, precision) for shape in (pruned, cut))
-    return cut if of_few > _WORTH_FEWER_TOKENS * of_all else pruned
+    of_all, of_few = (_student_or_none(case, shape, size, precision) for shape in (pruned, cut))
+    if of_all is None or of_few is None:
+        return pruned if of_few is None else cut
+    in_time, in_time_too = (_is_in_time(case, student, precision) for student in (of_all, of_few))
+    if in_time != in_time_too:
+        return pruned if in_time else cut
+    return cut if likeness(of_few, cut) > task_named(pruned.task).worth_fewer_tokens * likeness(of_all, pruned) else pruned
 
 
-def _likeness_at(case: Case, shape: ModelShape, size: StudentSize, precision: PrecisionName) -> float:
-    """Of the student that the size leaves of `shape`; 0 where it leaves none."""
+def _student_or_none(case: Case, shape: ModelShape, size: StudentSize, precision: PrecisionName) -> ModelShape | None:
+    """That the size leaves of `shape`; None where no shape has that size."""
     try:
-        return likeness(_student_of(case, shape, size, precision), shape)
+        return _student_of(case, shape, size, precision)
     except EdgepackError:
-        return 0.0
+        return None
+
+
+def _is_in_time(case: Case, student: ModelShape, precision: PrecisionName) -> bool:
+    latency_ms = predict(student, precision, case.profile, case.runtime, case.recipe.length).latency_ms
+    return latency_ms <= (case.budget.latency_ms or float("inf"))
 
 
 def _student_of(case: Case, pruned: ModelShape, size: StudentSize, precision: PrecisionName) -> ModelShape:

@@ -167,7 +167,8 @@ def _why_student(recipe: Recipe, choice: Choice, considered: list[Choice], shrin
         return f"You asked for {recipe.student}." + _why_shape(size, choice) + _narrow(recipe, choice)
     unchanged = [tried for tried in considered if tried.student.name() == choice.pruned.name()]
     anyway = ", whatever is done without training" if unchanged and not unchanged[-1].is_plain else ""
-    return f"{size} keeps most of its teacher's depth and width of the students that meet the budgets. The teacher's shape would need {last_need(unchanged)}{anyway}."
+    most = f"{size} keeps most of its teacher's depth and width of the students that meet the budgets."
+    return f"{most} The teacher's shape would need {last_need(unchanged)}{anyway}."
 
 
 def _narrow(recipe: Recipe, choice: Choice) -> str:
@@ -183,7 +184,7 @@ def _why_shape(size: str, choice: Choice) -> str:
     if other is None:
         return f" The student is {size}."
     if any(each.name == "latency_ms" for each in choice.broken):
-        return f" {size} is the fastest shape of that size, and none keeps to the latency budget."
+        return f" No shape of that size that keeps half of what it can is within the latency budget. {size} keeps most for its time."
     return (
         f" {size} is the shape of that size that keeps most of its teacher's depth and width within the latency budget. The next one would "
         f"be {other.student.name()} ({other.student.params / 1e6:.1f}M, {other.latency_ms:.1f} ms instead of "

@@ -15,6 +15,7 @@ _NARROWEST = 1 / 3  # and of its hidden width: below, little of what the teacher
 _NARROWED, _CHOSEN = 0.95, 0.6  # what any narrowing leaves of a likeness: where layers are fitted, and where dimensions are chosen
 _DEPTH = 1.25  # power of the share of layers in it: so students of ten shapes come in their order (benchmarks/RESULTS.md, Defaults)
 _MOST_SIZES = 64  # depths, and widths, that are considered
+_WORTH_ITS_LATENCY = 0.5  # of what the size can keep of its teacher: below, latency is bought with most of the quality
 _SHORTFALL = 0.05  # a size is met by a student at most this much smaller,
 _LIKER_SHORTFALL = 0.12  # or, for a share of its teacher, this much where it is more like its teacher then,
 _WIDEST_SHORTFALL = 0.25  # or this much where no shape comes nearer
@@ -55,8 +56,8 @@ def choose_student(
     """The student that `size` asks for. `teacher` is what it is cut from (vocabulary and heads cut already), `full` the model as it came.
 
     Of several shapes the one that keeps most of its teacher, as far as it can be told without training (see `likeness`), within the
-    budget of latency; where none is, the fastest. EdgepackError: larger than its teacher, a width that heads do not divide, or no shape
-    within the size.
+    budget of latency. Where none is that keeps at least half of what the size can, the one that keeps most for its time.
+    EdgepackError: larger than its teacher, a width that heads do not divide, or no shape within the size.
     """
     return shapes_of_size(teacher, full, size, profile, runtime, precision, length, budget)[0]
 
@@ -96,11 +97,12 @@ def shapes_of_size(
         sizes = ", ".join(f"{shape.name()} ({shape.params / 1e6:.1f}M)" for shape in nearest)
         raise EdgepackError(f"no student of {size.text} has a sensible shape", f"the nearest are {sizes}")
     latency_ms = {shape.name(): predict(shape, precision, profile, runtime, length).latency_ms for shape in fitting}
-    limit = budget.latency_ms or float("inf")
-    fast = [shape for shape in fitting if latency_ms[shape.name()] <= limit]
+    likenesses = {shape.name(): likeness(shape, teacher) for shape in fitting}
+    limit, least = budget.latency_ms or float("inf"), _WORTH_ITS_LATENCY * max(likenesses.values())
+    fast = [shape for shape in fitting if latency_ms[shape.name()] <= limit and likenesses[shape.name()] >= least]
     if not fast:
-        return sorted(fitting, key=lambda shape: latency_ms[shape.name()])
-    return sorted(fast, key=lambda shape: (-likeness(shape, teacher), latency_ms[shape.name()]))
+        return sorted(fitting, key=lambda shape: -likenesses[shape.name()] / latency_ms[shape.name()])
+    return sorted(fast, key=lambda shape: (-likenesses[shape.name()], latency_ms[shape.name()]))
 
 
 def _within(shapes: list[ModelShape], target: float, highest: float, shortfall: float = _SHORTFALL) -> list[ModelShape]:

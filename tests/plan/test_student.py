@@ -65,7 +65,14 @@ def test_spare_latency_is_spent_on_depth_and_a_tight_budget_is_kept():
     tight = choose("50%", latency_ms=latency_ms(deep) - 1)
     assert latency_ms(tight) < latency_ms(deep) and likeness(tight, MINILM) < likeness(deep, MINILM)
     impossible = choose("50%", latency_ms=0.1)
-    assert latency_ms(impossible) <= latency_ms(tight)
+    assert likeness(impossible, MINILM) / latency_ms(impossible) >= likeness(tight, MINILM) / latency_ms(tight)
+
+
+def test_latency_is_not_bought_with_most_of_what_the_size_can_keep():
+    deep = MINILM.resized(MINILM.layers * 2, MINILM.hidden).model_copy(update={"vocab": 18_500})
+    student = choose_student(deep, deep, parse_student("50%"), PI, "onnxruntime", "int8", 128, Budget(latency_ms=57.0))
+    shallow = shrink(deep, 4, 384)
+    assert latency_ms(shallow) < 57.0 < latency_ms(student) and likeness(student, deep) > 2 * likeness(shallow, deep)
 
 
 @pytest.mark.parametrize("percent", [25, 40, 50, 75])

@@ -31,7 +31,8 @@ def fetch_wheels(facts: Facts, wanted: list[str], folder: Path, source: Path | N
     offline = ["--no-index", "--find-links", str(source)] if source else []
     command = [
         sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:",
-        "--retries", str(retries), "--implementation", "cp", "--python-version", python, *platforms, *offline, "--dest", str(folder), *wanted,
+        "--retries", str(retries), "--implementation", "cp", "--python-version", python, *platforms, *offline,
+        "--dest", str(folder), *wanted,
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -38,6 +38,7 @@ Columns = dict[str, str]  # which column each field of a row is read from
 
 # Minitron (Muralidharan 2024): logits alone are hard to beat where the student starts from its teacher's weights.
 OUTPUTS_ALONE = {"soft_weight": 1.0, "hidden_weight": 0.0, "relation_weight": 0.0, "hard_weight": 0.0}
+OUTPUTS_AND_STATES = OUTPUTS_ALONE | {"hidden_weight": 1.0}  # nearer to the teacher by a quarter, for two thirds more time a step
 
 
 def _no_check(source: str, splits: Mapping[str, Sequence[Row]]) -> None:
@@ -140,6 +141,9 @@ class Task:
     # profile's budget allows. None: the budget alone decides.
     least_mean_cosine: float | None = None
     default_importance: str = "gradient"  # what heads and neurons are ranked by
+    # A vocabulary is cut to the data's tokens for a wider or deeper student that keeps so many times as much of its teacher. Measured: a
+    # cut costs classifiers of texts 0 to 1.3 points by itself.
+    worth_fewer_tokens: float = 1.05
     loss_weights: Mapping[str, float] = field(default_factory=lambda: dict(OUTPUTS_ALONE))
     adapter_kind: str | None = None  # what PEFT calls models for this task
     class_kind: str = "class"  # what `class_results` are results of
