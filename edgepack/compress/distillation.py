@@ -1,7 +1,7 @@
 """Distils: a student made of its teacher's weights learns the teacher's outputs, hidden states and relations, and labels."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from edgepack.compress.context import StageContext
+from edgepack.compress.hidden_states import fitted_projection, recording
 from edgepack.compress.need import Lesson, distance_judge, fitting_rate, lessons
 from edgepack.compress.rounding import seen_as_rounded
 from edgepack.compress.sparsity import held_zeros
@@ -18,7 +19,7 @@ from edgepack.model.course import RANGE, RANGE_STEPS, SHORT_RATE, Course, most_s
 from edgepack.model.evaluation import run_model
 from edgepack.model.losses import hidden_loss, relation_heads, relation_loss
 from edgepack.model.quality import score_outputs
-from edgepack.model.structure import family_of_model, has_attention, layers_of, projections_of
+from edgepack.model.structure import family_of_model
 from edgepack.model.training import BatchLoss, bare, train
 from edgepack.model.training_precision import computed_in, in_fastest_precision
 from edgepack.plan.steps import Distill
@@ -43,7 +44,8 @@ def distill(model: nn.Module, step: Distill, context: StageContext) -> nn.Module
     live = context.load_teacher() if step.hidden_weight or step.relation_weight else None
     if live is not None:
         live.requires_grad_(False)
-        _add_projection(student, live, step)
+        if step.hidden_weight and (projection := fitted_projection(student, live, context.task, context.features)):
+            student.add_module(_PROJECTION, projection)
     loss = distillation_loss(step, context, live)
     with held_zeros(student) if step.hold_zeros else nullcontext(), seen_as_rounded(student, step.rounding, context):
         student = _trained(student, step, context, loss) if step.epochs is not None else _trained_by_need(student, step, context, loss)
@@ -69,7 +71,7 @@ def _trained_by_need(student: nn.Module, step: Distill, context: StageContext, l
     both = replace(whole, features=[*whole.features, *lesson.dev], teacher_outputs=[*whole.teacher_outputs, *lesson.dev_outputs])
     targets = targets_of(step, both, student)  # at once: a narrower student's axes are those of all outputs
     count = len(whole.features)
-    judge = distance_judge(loss, lesson.dev, targets[count:]) if lesson.dev else None
+    judge = distance_judge(_loss_of_outputs(step, context, loss), lesson.dev, targets[count:]) if lesson.dev else None
     most = most_steps(count, step.batch_rows, step.share)
     course = Course(most if step.training_steps is None else min(most, step.training_steps))
     settings, seconds = _settings(step), lesson.seconds
@@ -87,6 +89,13 @@ def _trained_by_need(student: nn.Module, step: Distill, context: StageContext, l
     if course.climbing:
         context.details["still_improving"] = "yes"
     return student
+
+
+def _loss_of_outputs(step: Distill, context: StageContext, loss: BatchLoss) -> BatchLoss:
+    """What progress is judged by: the distance of outputs, where they are learned. Hidden states are a way to it, and level off earlier."""
+    if not step.soft_weight:
+        return loss
+    return distillation_loss(step.model_copy(update={"hidden_weight": 0.0, "relation_weight": 0.0}), context, None)
 
 
 def _settings(step: Distill) -> Training:
@@ -126,7 +135,7 @@ def distillation_loss(step: Distill, context: StageContext, teacher: nn.Module |
 
     def loss(model: nn.Module, batch: dict[str, torch.Tensor], targets: dict[str, torch.Tensor]) -> torch.Tensor:
         mask, student = batch["attention_mask"], bare(model)
-        with _recording(student, teacher is not None) as ours:
+        with recording(student, teacher is not None) as ours:
             outputs = task.forward(model, batch)
         total = outputs.sum() * 0.0
         if step.soft_weight:
@@ -136,7 +145,7 @@ def distillation_loss(step: Distill, context: StageContext, teacher: nn.Module |
         if teacher is None:
             return total
         teacher.to(mask.device)
-        with torch.no_grad(), _recording(teacher, True) as theirs:
+        with torch.no_grad(), recording(teacher, True) as theirs:
             task.forward(teacher, batch)
         if step.hidden_weight:
             total = total + step.hidden_weight * hidden_loss(ours.states, theirs.states, getattr(student, _PROJECTION, None), mask)
@@ -146,56 +155,6 @@ def distillation_loss(step: Distill, context: StageContext, teacher: nn.Module |
         return total
 
     return computed_in(step.training_precision, loss)
-
-
-class _Recorded:
-    """states: hidden states after the embeddings and each layer. relations: the last layer's queries, keys and values."""
-
-    def __init__(self) -> None:
-        self.states: list[torch.Tensor] = []
-        self.relations: list[torch.Tensor] = []
-
-
-@contextmanager
-def _recording(model: nn.Module, wanted: bool) -> Iterator[_Recorded]:
-    """What passes through the layers while the block runs."""
-    record, handles = _Recorded(), []
-
-    def enters(module: nn.Module, inputs: tuple[torch.Tensor, ...], named: dict[str, Any]) -> None:
-        if not record.states:  # a layer that is run again and again is entered once
-            record.states.append(inputs[0] if inputs else named["hidden_states"])
-
-    def projects(parts: Sequence[slice]) -> Callable[..., None]:
-        return lambda module, inputs, output: record.relations.extend(output[..., part] for part in parts)
-
-    def leaves(module: nn.Module, inputs: Any, output: Any) -> None:
-        record.states.append(output[0] if isinstance(output, tuple) else output)
-
-    if wanted:
-        layers = layers_of(model)
-        handles.append(layers[0].register_forward_pre_hook(enters, with_kwargs=True))
-        handles += [layer.register_forward_hook(leaves) for layer in layers]
-        last = next(layer for layer in reversed(layers) if has_attention(model, layer))
-        parts: dict[str, list[slice]] = {}
-        for path, rows in projections_of(model, last):
-            parts.setdefault(path, []).append(rows)
-        handles += [last.get_submodule(path).register_forward_hook(projects(slices)) for path, slices in parts.items()]
-    try:
-        yield record
-    finally:
-        for handle in handles:
-            handle.remove()
-        record.relations = record.relations[-3:]
-
-
-def _add_projection(student: nn.Module, teacher: nn.Module, step: Distill) -> None:
-    width, teachers_width = (getattr(each.config, family_of_model(each).config_hidden) for each in (student, teacher))
-    if step.hidden_weight and width != teachers_width:
-        projection = nn.Linear(width, teachers_width, bias=False)
-        generator = torch.Generator().manual_seed(0)
-        with torch.no_grad():
-            projection.weight.normal_(0.0, width**-0.5, generator=generator)
-        student.add_module(_PROJECTION, projection)
 
 
 def _heads(model: nn.Module) -> int:

@@ -16,17 +16,29 @@ from edgepack.tasks.common.losses import rows_mean
 def hidden_loss(
     student: Sequence[torch.Tensor], teacher: Sequence[torch.Tensor], projection: nn.Module | None, mask: torch.Tensor
 ) -> torch.Tensor:
-    """Mean squared error of hidden states [rows, tokens, width], embeddings first, over real tokens and layers.
+    """Squared error of hidden states [rows, tokens, width] as a share of the teacher's square: mean over rows and layers, embeddings first.
 
-    Student layer i of n is held against teacher layer i * N // n; `projection` maps the student's width (TinyBERT, Jiao 2020).
+    Student layer i of n is held against teacher layer i * N // n (`teachers_layer`); `projection` maps the student's width (TinyBERT, Jiao
+    2020).
     """
-    last, last_teacher = len(student) - 1, len(teacher) - 1
+    real = mask.bool()
     losses = []
     for index, states in enumerate(student):
         ours = projection(states) if projection is not None else states
-        target = teacher[index * last_teacher // last]
-        losses.append(rows_mean((ours.float() - target.float()).square().mean(dim=-1), mask.bool()))
+        target = teachers_layer(index, student, teacher).float()
+        apart, whole = (_row_sums(each, real) for each in ((ours.float() - target).square(), target.square()))
+        losses.append((apart / whole.clamp_min(1e-12)).mean())
     return torch.stack(losses).mean()
+
+
+def teachers_layer(index: int, student: Sequence[torch.Tensor], teacher: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The teacher's states that the student's at `index` are held against."""
+    return teacher[index * (len(teacher) - 1) // (len(student) - 1)]
+
+
+def _row_sums(values: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """[rows]: over the width and the real tokens of [rows, tokens, width]."""
+    return values.sum(dim=-1).masked_fill(~real, 0.0).sum(dim=-1)
 
 
 def relation_loss(student: Sequence[torch.Tensor], teacher: Sequence[torch.Tensor], heads: int, mask: torch.Tensor) -> torch.Tensor:

@@ -46,7 +46,13 @@ class Training(Stated):
     ] = 2.0
     soft_weight: Annotated[NotNegative | None, Setting("Weight of the teacher's outputs in the loss.", STUDENT, unset="1")] = None
     hidden_weight: Annotated[
-        NotNegative | None, Setting("Weight of the teacher's hidden states in the loss (TinyBERT).", STUDENT, unset="0", searched=_WEIGHT)
+        NotNegative | None,
+        Setting(
+            "Weight of the teacher's hidden states in the loss (TinyBERT).",
+            STUDENT,
+            unset="1 for text-classification and token-classification, else 0",
+            searched=_WEIGHT,
+        ),
     ] = None
     relation_weight: Annotated[
         NotNegative | None,

@@ -25,7 +25,7 @@ from edgepack.tasks.common.metrics import Answers, ClassResult, Metric, by_row, 
 from edgepack.tasks.common.rows import Record, Row
 from edgepack.tasks.common.setfit_library import SETFIT
 from edgepack.tasks.common.several_labels import DEFAULT_THRESHOLD
-from edgepack.tasks.common.task import Features, Outputs, Task
+from edgepack.tasks.common.task import OUTPUTS_AND_STATES, Features, Outputs, Task
 
 if TYPE_CHECKING:
     import torch
@@ -337,6 +337,7 @@ TASK = Task(
     forward=_forward,
     scores_vectors=True,
     soft_loss=_soft_loss,
+    loss_weights=OUTPUTS_AND_STATES,
     dense_head=True,
     check_rows=_check_rows,
     class_results=_class_results,

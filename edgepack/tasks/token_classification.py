@@ -19,7 +19,7 @@ from edgepack.tasks.common.losses import IGNORED, divergence, known_mean, logits
 from edgepack.tasks.common.rows import Record, Row
 from edgepack.tasks.common.tag_schemes import SHOWN, Scheme, scheme_of, spans_of, tag_id, tag_ids
 from edgepack.tasks.common.tag_scores import Tags, calibration, class_results, decide, first_tokens, metrics
-from edgepack.tasks.common.task import Features, Outputs, Task, WordsOf
+from edgepack.tasks.common.task import OUTPUTS_AND_STATES, Features, Outputs, Task, WordsOf
 
 if TYPE_CHECKING:
     import torch
@@ -249,6 +249,7 @@ TASK = Task(
     served=_served,
     decide=decide,
     metrics=metrics,
+    loss_weights=OUTPUTS_AND_STATES,
     worth_fewer_tokens=2.0,  # names are rare words: a cut costs 1.2 to 6.7 points by itself, a student narrower by a third less
     forward=logits_of,
     soft_loss=_soft_loss,

@@ -11,11 +11,13 @@ from small import FAMILY_TASKS, FFN, HIDDEN, LAYERS, make_model
 
 from edgepack.compress.context import StageContext
 from edgepack.compress.distillation import distill, turned
+from edgepack.compress.hidden_states import fitted_projection, recording
 from edgepack.compress.student_init import make_student
 from edgepack.core.errors import EdgepackError
 from edgepack.model.batches import batch_order
 from edgepack.model.checkpoint import load_checkpoint, save_checkpoint
-from edgepack.model.evaluation import run_model
+from edgepack.model.evaluation import padded, run_model
+from edgepack.model.losses import hidden_loss
 from edgepack.model.source import find_model
 from edgepack.model.structure import count_params, depth_of, layer_shapes, layers_of
 from edgepack.model.training import train
@@ -230,6 +232,29 @@ def test_hidden_states_and_relations_teach_beside_a_live_teacher(tmp_path, hidde
     start = make_student(load_checkpoint(tmp_path, "text-classification"), 2, hidden, context.features)
     changed = [name for name, weight in student.state_dict().items() if not torch.equal(weight, start.state_dict()[name])]
     assert any("attention" in name for name in changed)
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert", "albert"])
+def test_a_narrow_student_is_held_to_its_teachers_hidden_states_from_where_it_begins(tmp_path, family):
+    teacher = make_model(tmp_path, family)
+    features = some_features(40)
+    student = make_student(load_checkpoint(tmp_path, "text-classification"), 2, 32, features)
+    projection = fitted_projection(student, teacher, TASK, features)
+    batch = padded(features, 0, False)
+
+    def distance(matrix):
+        with torch.no_grad(), recording(student, True) as ours, recording(teacher, True) as theirs:
+            student.eval()(**batch), teacher(**batch)
+            return hidden_loss(ours.states, theirs.states, lambda states: states @ matrix.T, batch["attention_mask"]).item()
+
+    fitted = distance(projection.weight)
+    torch.manual_seed(0)
+    assert 0 < fitted < 1  # 1: that of no states at all
+    assert all(distance(projection.weight + 0.05 * torch.randn_like(projection.weight)) > fitted for _ in range(3))
+    assert (
+        fitted_projection(make_student(load_checkpoint(tmp_path, "text-classification"), 2, HIDDEN, features), teacher, TASK, features)
+        is None
+    )
 
 
 def test_a_time_limit_is_kept_with_the_best_weights(material, tmp_path):

@@ -1,0 +1,93 @@
+"""What passes through a model's layers while it reads a batch, and what maps a narrow student's hidden states to its teacher's."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from edgepack.model.evaluation import pad_id_of, padded, takes_types
+from edgepack.model.losses import teachers_layer
+from edgepack.model.structure import family_of_model, has_attention, layers_of, projections_of
+from edgepack.tasks.common.task import Features, Task
+
+_FITTED_BY = 200  # texts
+_BATCH_ROWS = 8
+_RIDGE = 1e-3  # of the mean square of the student's states
+
+
+class Recorded:
+    """states: hidden states after the embeddings and each layer. relations: the last layer's queries, keys and values."""
+
+    def __init__(self) -> None:
+        self.states: list[torch.Tensor] = []
+        self.relations: list[torch.Tensor] = []
+
+
+@contextmanager
+def recording(model: nn.Module, wanted: bool) -> Iterator[Recorded]:
+    """What passes through the layers while the block runs."""
+    record, handles = Recorded(), []
+
+    def enters(module: nn.Module, inputs: tuple[torch.Tensor, ...], named: dict[str, Any]) -> None:
+        if not record.states:  # a layer that is run again and again is entered once
+            record.states.append(inputs[0] if inputs else named["hidden_states"])
+
+    def projects(parts: Sequence[slice]) -> Callable[..., None]:
+        return lambda module, inputs, output: record.relations.extend(output[..., part] for part in parts)
+
+    def leaves(module: nn.Module, inputs: Any, output: Any) -> None:
+        record.states.append(output[0] if isinstance(output, tuple) else output)
+
+    if wanted:
+        layers = layers_of(model)
+        handles.append(layers[0].register_forward_pre_hook(enters, with_kwargs=True))
+        handles += [layer.register_forward_hook(leaves) for layer in layers]
+        last = next(layer for layer in reversed(layers) if has_attention(model, layer))
+        parts: dict[str, list[slice]] = {}
+        for path, rows in projections_of(model, last):
+            parts.setdefault(path, []).append(rows)
+        handles += [last.get_submodule(path).register_forward_hook(projects(slices)) for path, slices in parts.items()]
+    try:
+        yield record
+    finally:
+        for handle in handles:
+            handle.remove()
+        record.relations = record.relations[-3:]
+
+
+def fitted_projection(student: nn.Module, teacher: nn.Module, task: Task, features: Sequence[Features]) -> nn.Linear | None:
+    """From the student's hidden states to its teacher's: the least squares over some texts and all layers. None where widths are equal.
+
+    A student that was fitted to its teacher is so held to what it began with. From a random projection it would first have to learn one.
+    """
+    width, teachers_width = (getattr(each.config, family_of_model(each).config_hidden) for each in (student, teacher))
+    if width == teachers_width:
+        return None
+    squares, products = torch.zeros(width, width, dtype=torch.double), torch.zeros(width, teachers_width, dtype=torch.double)
+    for states, targets in _states_of(student, teacher, task, features[:_FITTED_BY]):
+        weight = 1 / targets.square().mean().clamp_min(1e-12)  # each layer counts the same
+        squares += weight * states.T @ states
+        products += weight * states.T @ targets
+    ridge = _RIDGE * squares.diagonal().mean() + 1e-12
+    projection = nn.Linear(width, teachers_width, bias=False)
+    with torch.no_grad():
+        projection.weight.copy_(torch.linalg.solve(squares + ridge * torch.eye(width, dtype=torch.double), products).T)
+    return projection
+
+
+def _states_of(
+    student: nn.Module, teacher: nn.Module, task: Task, features: Sequence[Features]
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """[tokens, width] of the student and of its teacher, batch by batch and layer by layer."""
+    student.eval()
+    teacher.eval()
+    for at in range(0, len(features), _BATCH_ROWS):
+        batch = padded(features[at : at + _BATCH_ROWS], pad_id_of(teacher), takes_types(teacher))
+        real = batch["attention_mask"].bool()
+        with torch.no_grad(), recording(student, True) as ours, recording(teacher, True) as theirs:
+            task.forward(student, batch)
+            task.forward(teacher, batch)
+        for index, states in enumerate(ours.states):
+            yield states[real].double(), teachers_layer(index, ours.states, theirs.states)[real].double()
