@@ -88,7 +88,9 @@ def _small_file(manifest: Manifest) -> dict[str, Any]:
     """What the planner did to the file by itself, as settings: it does nothing of that where a student is stated."""
     plan, recipe = manifest.plan, manifest.recipe
     cut = {"vocabulary": TRAIN_SPLIT} if plan.cuts_vocabulary and recipe.vocabulary is None else {}
-    return cut | ({"embedding_bits": plan.embedding_bits} if plan.embedding_bits != (recipe.embedding_bits or 8) else {})
+    # Of the grid that the file's budget asks for: a smaller student alone would get more bits, and fill the budget again.
+    grid = {"bits": plan.coding.bits} if plan.coding and plan.coding.bits and recipe.bits is None else {}
+    return cut | grid | ({"embedding_bits": plan.embedding_bits} if plan.embedding_bits != (recipe.embedding_bits or 8) else {})
 
 
 def _narrower(manifest: Manifest) -> list[PrecisionName]:

@@ -140,7 +140,7 @@ def test_fewer_axes_keep_the_cosines_of_embeddings_that_lie_in_a_plane():
 
 def test_weights_that_cannot_teach_are_refused():
     with pytest.raises(EdgepackError, match="every weight of the loss is 0"):
-        training_for("text-classification", Training(soft_weight=0))
+        training_for("text-classification", Training(soft_weight=0, hidden_weight=0))
     with pytest.raises(EdgepackError, match="feature-extraction have no labels"):
         training_for("feature-extraction", Training(hard_weight=1))
     assert training_for("token-classification", Training(hard_weight=0.5)).soft_weight == 1

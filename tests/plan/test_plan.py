@@ -175,7 +175,7 @@ def test_int4_is_for_decoders_and_for_widths_of_whole_blocks():
 @pytest.mark.parametrize(
     ("task", "training", "says"),
     [
-        ("text-classification", {"soft_weight": 0.0}, "every weight of the loss is 0"),
+        ("text-classification", {"soft_weight": 0.0, "hidden_weight": 0.0}, "every weight of the loss is 0"),
         ("feature-extraction", {"hard_weight": 1.0}, "have no labels"),
     ],
 )
