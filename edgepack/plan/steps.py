@@ -27,7 +27,7 @@ class PruneHeads(Frozen):
     fraction: float
     scope: Scope
     importance: Importance = "gradient"
-    refit: bool = False  # what stays takes over, by least squares, what is cut
+    refit: bool = False  # the remaining weights are corrected, by least squares, for what is cut
     why: str
 
 
@@ -38,7 +38,7 @@ class PruneFFN(Frozen):
     fraction: float
     scope: Scope
     importance: Importance = "gradient"
-    refit: bool = False  # what stays takes over, by least squares, what is cut
+    refit: bool = False  # the remaining weights are corrected, by least squares, for what is cut
     why: str
 
 
