@@ -184,7 +184,7 @@ def _why_shape(size: str, choice: Choice) -> str:
     if other is None:
         return f" The student is {size}."
     if any(each.name == "latency_ms" for each in choice.broken):
-        return f" No shape of that size that keeps half of what it can is within the latency budget. {size} keeps most for its time."
+        return f" Within the latency budget no shape of that size keeps half of what the best one does. {size} keeps most for its time."
     return (
         f" {size} is the shape of that size that keeps most of its teacher's depth and width within the latency budget. The next one would "
         f"be {other.student.name()} ({other.student.params / 1e6:.1f}M, {other.latency_ms:.1f} ms instead of "
