@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from models_shared import batch, context_for
 from small import make_data, make_model
 
+from edgepack.compress import distillation
 from edgepack.compress.distillation import distill
+from edgepack.compress.hidden_states import fitted_projection
 from edgepack.compress.rounding import entropy_of, rounded_modules, seen_as_rounded
 from edgepack.core.errors import EdgepackError
 from edgepack.model.checkpoint import load_checkpoint
@@ -93,6 +95,24 @@ def test_a_student_that_is_trained_so_is_nearer_than_one_that_is_rounded_afterwa
     trained = distill(load_checkpoint(place / "model"), step_of(rounding=rough).model_copy(update={"epochs": 6}), context)
     assert all(grid_of(module.weight.detach().numpy(), 127) is not None for module in rounded_modules(trained))
     assert distance(trained) < 0.8 * distance(afterwards)
+
+
+def test_the_way_to_the_teachers_hidden_states_takes_none_of_the_bits(place, tmp_path, monkeypatch):
+    projections = []
+
+    def fitted(*arguments):
+        projections.append(fitted_projection(*arguments))
+        return projections[-1]
+
+    monkeypatch.setattr(distillation, "fitted_projection", fitted)
+    context = replace(context_in(place, tmp_path), load_teacher=lambda: load_checkpoint(place / "model"))
+    narrow = step_of(rounding=COARSE, hidden_weight=1.0).model_copy(update={"layers": 2, "hidden": 32})
+    student = distill(load_checkpoint(place / "model"), narrow, context)
+    assert all(grid_of(module.weight.detach().numpy(), 127) is not None for module in rounded_modules(student))
+    assert len(projections[0].weight.unique()) > 1000  # of 2,048: on no grid
+    grids = [grid_of(module.weight.detach().numpy(), 127).values for module in rounded_modules(student)]
+    bits = sum(entropy_of(torch.from_numpy(values.astype(np.float32))) * values.size for values in grids)
+    assert bits / sum(values.size for values in grids) == pytest.approx(COARSE.bits, abs=0.1)
 
 
 def test_a_killed_training_goes_on_to_the_same_bytes(place, tmp_path, monkeypatch):
