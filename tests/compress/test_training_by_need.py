@@ -135,12 +135,12 @@ def distance(model, material):
 
 def test_few_rows_teach_more_by_need_than_in_five_epochs(material, tmp_path):
     whole = context(material, tmp_path / "need", 40)
-    student = distill(load_checkpoint(material.source), step(layers=1, hidden=32), whole)
+    student = distill(load_checkpoint(material.source), step(layers=1), whole)  # a narrower one begins fitted, where few steps are enough
     five = replace(whole, folder=tmp_path / "epochs", special=None, details={})
-    other = distill(load_checkpoint(material.source), step(layers=1, hidden=32, epochs=5, learning_rate=1e-4), five)
+    other = distill(load_checkpoint(material.source), step(layers=1, epochs=5, learning_rate=1e-4), five)
     near, far = distance(student, material), distance(other, material)
     print(f"distance: {near:.3f} by need, {far:.3f} in five epochs")
-    assert near < 0.9 * far
+    assert near < 0.5 * far
     assert whole.details["texts"] > 200 and whole.details["steps"] <= 300 and whole.details["learning_rate"] in RANGE
     assert five.details.keys() == {"training_precision", "steps", "texts"}, "no rate was searched for, and no text was added"
 
