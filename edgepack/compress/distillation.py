@@ -47,7 +47,7 @@ def distill(model: nn.Module, step: Distill, context: StageContext) -> nn.Module
     loss = distillation_loss(step, context, live)
     with held_zeros(student) if step.hold_zeros else nullcontext(), seen_as_rounded(student, step.rounding, context):
         # Within, so that it is not seen as rounded: no file holds the projection.
-        if step.hidden_weight and live and (projection := fitted_projection(student, live, context.task, context.features)):
+        if step.hidden_weight and live and (projection := fitted_projection(student, live, context.features)):
             student.add_module(_PROJECTION, projection)
         student = _trained(student, step, context, loss) if step.epochs is not None else _trained_by_need(student, step, context, loss)
     if hasattr(student, _PROJECTION):

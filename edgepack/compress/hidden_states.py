@@ -7,13 +7,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgepack.model.evaluation import pad_id_of, padded, takes_types
+from edgepack.compress.observing import batches_of
 from edgepack.model.losses import teachers_layer
 from edgepack.model.structure import family_of_model, has_attention, layers_of, projections_of
-from edgepack.tasks.common.task import Features, Task
+from edgepack.tasks.common.task import Features
 
 _FITTED_BY = 200  # texts
-_BATCH_ROWS = 8
 _RIDGE = 1e-3  # of the mean square of the student's states
 
 
@@ -57,7 +56,7 @@ def recording(model: nn.Module, wanted: bool) -> Iterator[Recorded]:
         record.relations = record.relations[-3:]
 
 
-def fitted_projection(student: nn.Module, teacher: nn.Module, task: Task, features: Sequence[Features]) -> nn.Linear | None:
+def fitted_projection(student: nn.Module, teacher: nn.Module, features: Sequence[Features]) -> nn.Linear | None:
     """From the student's hidden states to its teacher's: the least squares over some texts and all layers. None where widths are equal.
 
     A student that was fitted to its teacher is so held to what it began with. From a random projection it would first have to learn one.
@@ -66,7 +65,7 @@ def fitted_projection(student: nn.Module, teacher: nn.Module, task: Task, featur
     if width == teachers_width:
         return None
     squares, products = torch.zeros(width, width, dtype=torch.double), torch.zeros(width, teachers_width, dtype=torch.double)
-    for states, targets in _states_of(student, teacher, task, features[:_FITTED_BY]):
+    for states, targets in _states_of(student, teacher, features[:_FITTED_BY]):
         weight = 1 / targets.square().mean().clamp_min(1e-12)  # each layer counts the same
         squares += weight * states.T @ states
         products += weight * states.T @ targets
@@ -77,17 +76,14 @@ def fitted_projection(student: nn.Module, teacher: nn.Module, task: Task, featur
     return projection
 
 
-def _states_of(
-    student: nn.Module, teacher: nn.Module, task: Task, features: Sequence[Features]
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _states_of(student: nn.Module, teacher: nn.Module, features: Sequence[Features]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """[tokens, width] of the student and of its teacher, batch by batch and layer by layer."""
     student.eval()
     teacher.eval()
-    for at in range(0, len(features), _BATCH_ROWS):
-        batch = padded(features[at : at + _BATCH_ROWS], pad_id_of(teacher), takes_types(teacher))
-        real = batch["attention_mask"].bool()
+    for batch in batches_of(teacher, features):
         with torch.no_grad(), recording(student, True) as ours, recording(teacher, True) as theirs:
-            task.forward(student, batch)
-            task.forward(teacher, batch)
+            student(**batch.inputs)
+            teacher(**batch.inputs)
         for index, states in enumerate(ours.states):
-            yield states[real].double(), teachers_layer(index, ours.states, theirs.states)[real].double()
+            target = teachers_layer(index, ours.states, theirs.states)
+            yield states[batch.real].double(), target[batch.real].double()

@@ -103,7 +103,7 @@ class Observation:
 def observe(teacher: nn.Module, features: Sequence[Features]) -> Observation:
     """Memory: the hidden states at each layer, of 16,384 tokens at most."""
     use_all_cores()
-    batches, calls, last = _batches(teacher, features), [], []
+    batches, calls, last = batches_of(teacher, features), [], []
 
     def run(number: int) -> None:
         layers, output = calls_of(teacher, batches[number])
@@ -204,7 +204,7 @@ def without_cache(model: nn.Module) -> Iterator[None]:
         model.config.use_cache = before
 
 
-def _batches(model: nn.Module, features: Sequence[Features]) -> list[Batch]:
+def batches_of(model: nn.Module, features: Sequence[Features]) -> list[Batch]:
     """The first texts, those of like length together."""
     some: list[Features] = []
     tokens = 0

@@ -213,9 +213,9 @@ def _with_room_for_width(case: Case, pruned: ModelShape, precision: PrecisionNam
     of_all, of_few = (_student_or_none(case, shape, size, precision) for shape in (pruned, cut))
     if of_all is None or of_few is None:
         return pruned if of_few is None else cut
-    in_time, in_time_too = (_is_in_time(case, student, precision) for student in (of_all, of_few))
-    if in_time != in_time_too:
-        return pruned if in_time else cut
+    all_in_time, few_in_time = (_is_in_time(case, student, precision) for student in (of_all, of_few))
+    if all_in_time != few_in_time:
+        return pruned if all_in_time else cut
     return cut if likeness(of_few, cut) > task_named(pruned.task).worth_fewer_tokens * likeness(of_all, pruned) else pruned
 
 

@@ -239,7 +239,7 @@ def test_a_narrow_student_is_held_to_its_teachers_hidden_states_from_where_it_be
     teacher = make_model(tmp_path, family)
     features = some_features(40)
     student = make_student(load_checkpoint(tmp_path, "text-classification"), 2, 32, features)
-    projection = fitted_projection(student, teacher, TASK, features)
+    projection = fitted_projection(student, teacher, features)
     batch = padded(features, 0, False)
 
     def distance(matrix):
@@ -251,10 +251,8 @@ def test_a_narrow_student_is_held_to_its_teachers_hidden_states_from_where_it_be
     torch.manual_seed(0)
     assert 0 < fitted < 1  # 1: that of no states at all
     assert all(distance(projection.weight + 0.05 * torch.randn_like(projection.weight)) > fitted for _ in range(3))
-    assert (
-        fitted_projection(make_student(load_checkpoint(tmp_path, "text-classification"), 2, HIDDEN, features), teacher, TASK, features)
-        is None
-    )
+    as_wide = make_student(load_checkpoint(tmp_path, "text-classification"), 2, HIDDEN, features)
+    assert fitted_projection(as_wide, teacher, features) is None
 
 
 def test_a_time_limit_is_kept_with_the_best_weights(material, tmp_path):

@@ -317,5 +317,26 @@ def test_a_share_cuts_the_tokens_that_the_data_lacks_where_that_leaves_a_wider_s
     assert "--vocabulary all: no cut" in cut.steps[0].why and "You asked for 25%" in cut.steps[0].why
 
 
+def test_latency_comes_before_a_cut_vocabulary():
+    """With 8,000 pieces half of MiniLM is 5x384 or wider, which no Pi runs in 50 ms; with every piece it is 6x224."""
+
+    def half_of(pieces, **limits):
+        recipe = Recipe.read({"model": "m", "data": "d", "student": "50%", "budget": limits}, "the test")
+        return make_plan(PI, recipe, MINILM, pieces)
+
+    assert not half_of(8_000).cuts_vocabulary and half_of(8_000).predictions.latency_ms <= 50
+    assert half_of(8_000, latency_ms=1e4).cuts_vocabulary
+    assert half_of(12_000).cuts_vocabulary, "where both are in time, the one that keeps more"
+
+
+def test_a_tagger_keeps_its_tokens_where_a_classifier_does_not():
+    recipe = Recipe.read({"model": "m", "data": "d", "student": "25%"}, "the test")
+    plans = {
+        task: make_plan(PI, recipe, MINILM.model_copy(update={"task": task}), 12_000)
+        for task in ("text-classification", "token-classification")
+    }
+    assert {task: result.cuts_vocabulary for task, result in plans.items()} == {"text-classification": True, "token-classification": False}
+
+
 def test_a_size_in_parameters_and_a_shape_cut_no_token_unasked():
     assert not plan(student="13M").cuts_vocabulary and not plan(student="3x384").cuts_vocabulary

@@ -38,7 +38,7 @@ Columns = dict[str, str]  # which column each field of a row is read from
 
 # Minitron (Muralidharan 2024): logits alone are hard to beat where the student starts from its teacher's weights.
 OUTPUTS_ALONE = {"soft_weight": 1.0, "hidden_weight": 0.0, "relation_weight": 0.0, "hard_weight": 0.0}
-OUTPUTS_AND_STATES = OUTPUTS_ALONE | {"hidden_weight": 1.0}  # nearer to the teacher by a quarter, for two thirds more time a step
+OUTPUTS_AND_STATES = OUTPUTS_ALONE | {"hidden_weight": 1.0}  # nearer to the teacher (RESULTS.md, Hidden states), with slower steps
 
 
 def _no_check(source: str, splits: Mapping[str, Sequence[Row]]) -> None:
