@@ -1,5 +1,6 @@
 """Distils: a student made of its teacher's weights learns the teacher's outputs, hidden states and relations, and labels."""
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -40,6 +41,7 @@ def distill(model: nn.Module, step: Distill, context: StageContext) -> nn.Module
     """
     step = in_fastest_precision(step, context.task.decodes)
     context.details["training_precision"] = str(step.training_precision)
+    started = time.monotonic()
     student = make_student(model, step.layers, step.hidden, context.features)
     live = context.load_teacher() if step.hidden_weight or step.relation_weight else None
     if live is not None:
@@ -49,6 +51,7 @@ def distill(model: nn.Module, step: Distill, context: StageContext) -> nn.Module
         # Within, so that it is not seen as rounded: no file holds the projection.
         if step.hidden_weight and live and (projection := fitted_projection(student, live, context.features)):
             student.add_module(_PROJECTION, projection)
+        context.notes["initialization_s"] = round(time.monotonic() - started, 2)
         student = _trained(student, step, context, loss) if step.epochs is not None else _trained_by_need(student, step, context, loss)
     if hasattr(student, _PROJECTION):
         delattr(student, _PROJECTION)

@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from edgepack.compress.least_squares import moment_of, ridged
 from edgepack.compress.observing import batches_of
+from edgepack.model.linear_kernels import fast_linears
 from edgepack.model.losses import teachers_layer
 from edgepack.model.structure import family_of_model, has_attention, layers_of, projections_of
 from edgepack.tasks.common.task import Features
@@ -67,12 +69,11 @@ def fitted_projection(student: nn.Module, teacher: nn.Module, features: Sequence
     squares, products = torch.zeros(width, width, dtype=torch.double), torch.zeros(width, teachers_width, dtype=torch.double)
     for states, targets in _states_of(student, teacher, features[:_FITTED_BY]):
         weight = 1 / targets.square().mean().clamp_min(1e-12)  # each layer counts the same
-        squares += weight * states.T @ states
-        products += weight * states.T @ targets
-    ridge = _RIDGE * squares.diagonal().mean() + 1e-12
+        squares += weight * moment_of(states)
+        products += weight * moment_of(states, targets)
     projection = nn.Linear(width, teachers_width, bias=False)
     with torch.no_grad():
-        projection.weight.copy_(torch.linalg.solve(squares + ridge * torch.eye(width, dtype=torch.double), products).T)
+        projection.weight.copy_(torch.linalg.solve(ridged(squares, width, _RIDGE), products).T)
     return projection
 
 
@@ -81,9 +82,9 @@ def _states_of(student: nn.Module, teacher: nn.Module, features: Sequence[Featur
     student.eval()
     teacher.eval()
     for batch in batches_of(teacher, features):
-        with torch.no_grad(), recording(student, True) as ours, recording(teacher, True) as theirs:
+        with torch.no_grad(), fast_linears(student, teacher), recording(student, True) as ours, recording(teacher, True) as theirs:
             student(**batch.inputs)
             teacher(**batch.inputs)
         for index, states in enumerate(ours.states):
             target = teachers_layer(index, ours.states, theirs.states)
-            yield states[batch.real].double(), target[batch.real].double()
+            yield states[batch.real], target[batch.real]

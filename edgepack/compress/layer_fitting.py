@@ -10,10 +10,12 @@ see: Frantar 2022, "Optimal brain compression".
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import nn
 
+from edgepack.compress.least_squares import moment_of, ridged, with_ones
 from edgepack.compress.observing import (
     Batch,
     Call,
@@ -29,6 +31,7 @@ from edgepack.compress.observing import (
     with_state,
     without_cache,
 )
+from edgepack.model.linear_kernels import fast_linears
 from edgepack.model.structure import depth_of, family_of_model, inputs_of, layers_of, matrix_of, outputs_of
 
 _RIDGE = 0.01  # of the mean square of an input: keeps weights that the texts say little about where they were
@@ -43,8 +46,8 @@ def main_axes(observation: Observation, width: int) -> torch.Tensor:
     moment = torch.zeros(())
     for batch, calls, last in zip(observation.batches, observation.calls, observation.last, strict=True):
         for states in (*(state_of(call) for call in calls), last):
-            rows = states[batch.real].double()
-            moment = moment + rows.T @ rows / rows.square().sum()  # each depth counts the same: a decoder's states grow with it
+            rows = states[batch.real]
+            moment = moment + moment_of(rows) / rows.square().sum()  # each depth counts the same: a decoder's states grow with it
     axes = torch.linalg.eigh(moment).eigenvectors.flip(1)[:, : width - 1]
     drawn = torch.randn(width, width - 1, generator=torch.Generator().manual_seed(0), dtype=torch.double)
     turned = torch.linalg.qr(torch.cat([torch.ones(width, 1, dtype=torch.double), drawn], dim=1)).Q[:, 1:]
@@ -58,7 +61,7 @@ def fit_layers(student: nn.Module, cut: nn.Module, observation: Observation, sou
     """
     teacher, batches, family = observation.teacher, observation.batches, family_of_model(observation.teacher)
     sums = (family.attention_output, family.ffn_out)
-    with torch.no_grad(), without_cache(student), without_cache(teacher):
+    with torch.no_grad(), without_cache(student), without_cache(teacher), fast_linears(student, cut, teacher):
         narrow = Part(student, lambda number: student(**batches[number].inputs), batches)
         fit = _Fit(axes, axes)
         fit.part(narrow, cut, observation.before)
@@ -73,6 +76,21 @@ def fit_layers(student: nn.Module, cut: nn.Module, observation: Observation, sou
         fit.head(narrow, cut, observation.behind)
 
 
+@dataclass(frozen=True)
+class _Read:
+    """rows: [tokens, width], what one or several modules read. Its moment is that of the rows with a 1 behind each, for a bias."""
+
+    rows: torch.Tensor
+
+    @cached_property
+    def with_ones(self) -> torch.Tensor:
+        return with_ones(self.rows)
+
+    @cached_property
+    def moment(self) -> torch.Tensor:
+        return moment_of(self.with_ones)
+
+
 @dataclass
 class _Fit:
     """axes_in, axes_out: of the hidden states that a module takes and gives."""
@@ -83,8 +101,11 @@ class _Fit:
     def part(self, part: Part, cut: nn.Module, theirs: Mapping[str, Flow]) -> None:
         known = dict(part.module.named_modules())  # an ELECTRA as wide as its embeddings lacks their projection
         for names in _with_equal_inputs({name: flow for name, flow in theirs.items() if name in known}):
+            read = None
             for name, ours in part.flows(names).items():
-                self._module(known[name], cut.get_submodule(name), theirs[name], ours)
+                rows = torch.cat(ours.inputs)
+                read = read if read is not None and torch.equal(rows, read.rows) else _Read(rows)
+                self._module(known[name], cut.get_submodule(name), theirs[name], ours, read)
 
     def head(self, part: Part, cut: nn.Module, theirs: Mapping[str, Flow]) -> None:
         """What is behind the layers. Behind its first square matrix there may be a nonlinearity, so that neurons are chosen, not axes."""
@@ -97,10 +118,10 @@ class _Fit:
                 _copy(wide, module, self.axes_out, self.axes_out)
             self.part(part, cut, {name: flow})
 
-    def _module(self, module: nn.Module, wide: nn.Module, theirs: Flow, ours: Flow) -> None:
-        inputs, outputs = torch.cat(ours.inputs), torch.cat(theirs.outputs)
+    def _module(self, module: nn.Module, wide: nn.Module, theirs: Flow, ours: Flow, read: _Read) -> None:
+        outputs = torch.cat(theirs.outputs)
         if is_norm(module):
-            return _fit_norm(module, inputs, self._on_axes(outputs, inputs.shape[1]))
+            return _fit_norm(module, read.rows, self._on_axes(outputs, read.rows.shape[1]))
         width = outputs_of(module)
         if theirs.carried:  # what its output is added to has errors of its own
             target = self._on_axes(torch.cat(theirs.carried), width) - torch.cat(ours.carried) + torch.cat(ours.outputs)
@@ -108,22 +129,20 @@ class _Fit:
             if outputs_of(wide) != outputs.shape[1]:  # heads or neurons were cut
                 outputs = wide(torch.cat(theirs.inputs))
             target = self._on_axes(outputs, width)
-        _fit_linear(module, inputs, target)
+        _fit_linear(module, read, target)
 
     def _on_axes(self, rows: torch.Tensor, width: int) -> torch.Tensor:
         return rows if rows.shape[1] == width else rows @ self.axes_out
 
 
-def _fit_linear(linear: nn.Module, inputs: torch.Tensor, target: torch.Tensor) -> None:
+def _fit_linear(linear: nn.Module, read: _Read, target: torch.Tensor) -> None:
     """Least squares, with a ridge towards the weights as they are."""
-    rest = (target - linear(inputs)).double()
-    rows = torch.cat([inputs, torch.ones(len(inputs), linear.bias is not None)], dim=1).double()
-    moment = rows.T @ rows
-    ridge = torch.full((len(moment),), _RIDGE * float(moment.diagonal()[: inputs.shape[1]].mean()) + 1e-12, dtype=torch.double)
-    ridge[inputs.shape[1] :] = 0.0  # the bias is free
-    change = torch.linalg.solve(moment + ridge.diag(), rows.T @ rest).T.float()
-    matrix_of(linear).add_(change[:, : inputs.shape[1]])
-    if linear.bias is not None:
+    has_bias, width = linear.bias is not None, read.rows.shape[1]
+    rows, moment = (read.with_ones, read.moment) if has_bias else (read.rows, read.moment[:width, :width])
+    products = moment_of(rows, target - linear(read.rows))
+    change = torch.linalg.solve(ridged(moment, width, _RIDGE), products).T.float()
+    matrix_of(linear).add_(change[:, :width])
+    if has_bias:
         linear.bias.add_(change[:, -1])
 
 

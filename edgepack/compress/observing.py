@@ -1,7 +1,7 @@
 """What goes through a model's matrices and norms as it reads texts: recorded part by part, for those who fit another model to it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from edgepack.model.evaluation import pad_id_of, padded, takes_types, use_all_cores
+from edgepack.model.linear_kernels import fast_linears
 from edgepack.model.structure import layers_of, outputs_of
 from edgepack.tasks.common.task import Features
 
@@ -45,6 +46,10 @@ class Flow:
     carried: list[torch.Tensor] = field(default_factory=list)
 
 
+class _Enough(Exception):
+    """Ends a forward pass that has shown what was asked for."""
+
+
 @dataclass(frozen=True)
 class Part:
     """A part of a model that is fitted at once: one layer, or what is around the layers.
@@ -57,14 +62,18 @@ class Part:
     batches: Sequence[Batch]
     sums: tuple[str, ...] = ()
 
-    def flows(self, names: Sequence[str]) -> dict[str, Flow]:
-        """By name, in the order in which they run; without those that do not see tokens or texts."""
+    def flows(self, names: Sequence[str], to_the_end: bool = False) -> dict[str, Flow]:
+        """By name, in the order in which they run; without those that do not see tokens or texts.
+
+        What comes after the last of them is run where `to_the_end` says so only: most of a layer lies behind its first matrices.
+        """
         flows: dict[str, Flow] = {}
         norms = {name for name, module in self.module.named_modules() if is_norm(module)}
         for number, batch in enumerate(self.batches):
+            awaited = set(names)
             summand: Flow | None = None  # the last output that the next norm reads as a part of a sum, or that the part ends with
 
-            def record(name: str, given: Any, put_out: Any, batch: Batch = batch) -> None:
+            def record(name: str, given: Any, put_out: Any, batch: Batch = batch, awaited: set[str] = awaited) -> None:
                 nonlocal summand
                 rows, result = batch.rows_of(given), batch.rows_of(put_out)
                 if rows is None or result is None:
@@ -77,8 +86,11 @@ class Part:
                     flow.inputs.append(rows)
                     flow.outputs.append(result)
                     summand = flow if name in self.sums else summand
+                    awaited.discard(name)
+                if not (to_the_end or awaited) and summand is None:
+                    raise _Enough
 
-            with _hooked(self.module, {*names, *norms}, record):
+            with suppress(_Enough), _hooked(self.module, {*names, *norms}, record):
                 output = self.run(number)
             if summand is not None:
                 summand.carried.append(batch.rows_of(first_of(output)))
@@ -110,9 +122,9 @@ def observe(teacher: nn.Module, features: Sequence[Features]) -> Observation:
         calls.append(layers)
         last.append(output)
 
-    with torch.no_grad(), without_cache(teacher):
+    with torch.no_grad(), without_cache(teacher), fast_linears(teacher):
         before, behind = _around_layers(teacher, batches[0])
-        flows = Part(teacher, run, batches).flows([*before, *behind])
+        flows = Part(teacher, run, batches).flows([*before, *behind], to_the_end=True)
     parts = [{name: flows[name] for name in names if name in flows} for names in (before, behind)]
     return Observation(teacher, batches, calls, last, *parts)
 

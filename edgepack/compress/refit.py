@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from edgepack.compress.least_squares import ridged, with_ones
 from edgepack.model.evaluation import pad_id_of, padded, takes_types, use_all_cores
 from edgepack.model.structure import family_of_model, ffns_of, has_attention, head_dim_of, inputs_of, layers_of, matrix_of
 from edgepack.tasks.common.task import Features
@@ -51,7 +52,7 @@ def second_moments(model: nn.Module, projections: Sequence[nn.Module | None], fe
             if inputs[0].shape[:-1].numel() != real.numel():  # no tokens: DeBERTa projects its table of distances too
                 return
             rows = inputs[0].reshape(*real.shape, -1)[real]
-            rows = torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
+            rows = with_ones(rows)
             sums[index] += rows.T @ rows
 
         return hook
@@ -78,9 +79,7 @@ def unrepairable(projection: nn.Module, moment: torch.Tensor, size: int) -> torc
     """
     width, has_bias = len(moment) - 1, projection.bias is not None
     within = moment.double()[: width + has_bias, : width + has_bias]
-    ridge = torch.full((len(within),), _RIDGE * float(moment.diagonal()[:width].mean()) + 1e-12, dtype=torch.double)
-    ridge[width:] = 0.0
-    inverse, weights = torch.linalg.inv(within + ridge.diag()), matrix_of(projection).detach().double()
+    inverse, weights = torch.linalg.inv(ridged(within, width, _RIDGE)), matrix_of(projection).detach().double()
     units = [slice(at, at + size) for at in range(0, width, size)]
     return torch.stack([(weights[:, unit] @ torch.linalg.solve(inverse[unit, unit], weights[:, unit].T)).trace() for unit in units])
 
@@ -90,11 +89,9 @@ def _take_over(projection: nn.Module, moment: torch.Tensor, remaining: Sequence[
     width, has_bias = len(moment) - 1, projection.bias is not None
     cut = sorted(set(range(width)) - set(remaining))
     columns = torch.tensor([*remaining, *([width] if has_bias else [])], dtype=torch.long)
-    ridge = torch.full((len(columns),), _RIDGE * float(moment.diagonal()[:width].mean()), dtype=torch.double)
-    ridge[len(remaining) :] = 0.0  # the bias is free
     matrix = matrix_of(projection)
     from_cut = moment[columns][:, cut] @ matrix.detach().double()[:, cut].T
-    change = torch.linalg.solve(moment[columns][:, columns] + ridge.diag(), from_cut).T
+    change = torch.linalg.solve(ridged(moment[columns][:, columns], len(remaining), _RIDGE), from_cut).T
     with torch.no_grad():
         matrix[:, list(remaining)] += change[:, : len(remaining)].to(matrix.dtype)
         if has_bias:

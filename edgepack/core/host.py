@@ -20,14 +20,24 @@ def multiplies_bf16() -> bool:
 
 
 @cache
+def is_amd_with_avx512() -> bool:
+    """Known under Linux; elsewhere it is said to be none."""
+    return "AuthenticAMD" in _stated("vendor_id") and "avx512f" in kernel_instructions()
+
+
+@cache
 def kernel_instructions() -> tuple[str, ...]:
     """The CPU's instructions for vectors and matrices, by which libraries choose their kernels, as Linux names them; elsewhere none."""
+    return tuple(sorted(set(filter(_VECTORS.match, _stated("flags", "Features")))))
+
+
+def _stated(*keys: str) -> list[str]:
+    """The words of the first line of /proc/cpuinfo that begins with one of these; elsewhere than under Linux none."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:
-        return ()
-    stated = next((line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))), [])
-    return tuple(sorted(set(filter(_VECTORS.match, stated))))
+        return []
+    return next((line.partition(":")[2].split() for line in lines if line.startswith(keys)), [])
 
 
 @cache

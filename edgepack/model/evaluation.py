@@ -10,6 +10,7 @@ from torch import nn
 from edgepack.core.distributed import device_here
 from edgepack.core.host import usable_cores
 from edgepack.core.progress import bar
+from edgepack.model.linear_kernels import fast_linears
 from edgepack.tasks.common.task import Features, Outputs, Task
 
 _BATCH_ROWS = 32
@@ -72,7 +73,7 @@ def run_model(
     outputs: list[np.ndarray | None] = [None] * len(features)
     model.eval()
     device = device_here()
-    with _moved(model, device), torch.inference_mode(), bar(title, len(features)) as progress:
+    with _moved(model, device), torch.inference_mode(), fast_linears(model), bar(title, len(features)) as progress:
         for at in range(0, len(order), _BATCH_ROWS):
             indexes = order[at : at + _BATCH_ROWS]
             batch = padded([features[index] for index in indexes], pad_id_of(model), takes_types(model))

@@ -12,16 +12,21 @@ _FULL_TIMES = 1.5  # what a step of a full training takes in times of a short on
 
 @dataclass(frozen=True)
 class Spent:
-    """What a trial took. work: of its training, texts times weights that multiply. rest_s: beside the training."""
+    """What a trial took. work: of its training, texts times weights that multiply. initialization_s: of its student."""
 
     work: float
     training_s: float
     rest_s: float
+    initialization_s: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self.training_s + self.rest_s + self.initialization_s
 
 
 @dataclass
 class Clock:
-    """minutes: until the front is written; None: no limit. trials: what they took. packs_rest_s: what packs took beside their training.
+    """minutes: until the front is written; None: no limit. trials: what they took. packs_rest_s: what packs took beside their students.
 
     full_times: what full trainings took, in times of what was expected by the trials' rate. teacher_s: what asking the teacher about all
     rows will take, before the first pack.
@@ -65,19 +70,25 @@ class Clock:
 
     @property
     def rest_s(self) -> float:
-        """What a trial takes beside its training."""
+        """What a trial takes beside its student."""
         return median([each.rest_s for each in self.trials]) if self.trials else 0.0
+
+    @property
+    def initialization_s(self) -> float:
+        """What making a student takes, before it is trained."""
+        return median([each.initialization_s for each in self.trials]) if self.trials else 0.0
 
     def packs_s(self, works: Sequence[float], packs: int) -> float:
         """What so many packs take, of students with this much work each."""
         times = median(self.full_times) if self.full_times else _FULL_TIMES
         rest_s = median(self.packs_rest_s) if self.packs_rest_s else _PACK_TIMES * self.rest_s
         once_s = self.teacher_s if packs and not self.packs_rest_s else 0.0
-        return times * sum(self.training_s(work) for work in works) + packs * rest_s + once_s
+        students_s = times * sum(self.training_s(work) for work in works) + len(works) * self.initialization_s
+        return students_s + packs * rest_s + once_s
 
-    def took(self, work: float, training_s: float, seconds: float) -> None:
-        """A pack took so many seconds, `training_s` of them for a training of this work; 0 where its student was there already."""
-        self.packs_rest_s.append(max(0.0, seconds - training_s))
+    def took(self, work: float, training_s: float, initialization_s: float, seconds: float) -> None:
+        """A pack took so many seconds, these of them for its student and a training of this work; 0 where the student was there already."""
+        self.packs_rest_s.append(max(0.0, seconds - training_s - initialization_s))
         expected_s = self.training_s(work)
         if training_s > 0 and expected_s > 0:
             self.full_times.append(training_s / expected_s)
@@ -88,5 +99,5 @@ class Clock:
             return True
         if not self.trials:  # no trial has ended well: nothing says how long one takes
             return self.spent_s < self.short_s
-        next_s = trials * median([each.training_s + each.rest_s for each in self.trials[-8:]])
+        next_s = trials * median([each.seconds for each in self.trials[-8:]])
         return self.left_s > next_s + reserved_s and self.spent_s + next_s < self.short_s

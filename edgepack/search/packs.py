@@ -12,7 +12,7 @@ from edgepack.report.records import Report
 from edgepack.search.candidates import Factors
 from edgepack.search.finals import Builder, Final, factors_of, with_steps
 from edgepack.search.lengths import Lengths
-from edgepack.search.trials import trained_on, training_s_of
+from edgepack.search.trials import initialization_s_of, trained_on, training_s_of
 from edgepack.search.tries import Tries
 
 Built = tuple[Final, Manifest, Report]
@@ -74,12 +74,14 @@ def _timed(tries: Tries, builder: Builder, final: Final, lengths: Lengths | None
     started, is_ready = time.monotonic(), builder.pack_folder(final).exists()
     with deadline(tries.clock.ends_at if has_end else None):
         manifest, report = builder.built(final)
-    seconds, training_s, trained = time.monotonic() - started, training_s_of(manifest.ladder), trained_on(manifest.ladder)
+    seconds, trained = time.monotonic() - started, trained_on(manifest.ladder)
+    training_s, initialization_s = training_s_of(manifest.ladder), initialization_s_of(manifest.ladder)
     teacher_s = 0.0 if has_end else manifest.ladder[0].seconds  # the first pack asks the teacher about all rows, for all others
     if not is_ready:
-        is_new = lengths is not None and not lengths.is_trained(final)
+        is_new = lengths is not None and not lengths.is_trained(final) and training_s + initialization_s < seconds
+        of_student_s = (training_s, initialization_s) if is_new else (0.0, 0.0)
         work = tries.work(final.candidate.plan, trained["steps"] * final.candidate.recipe.training.batch_rows)
-        tries.clock.took(work, training_s if is_new and training_s < seconds else 0.0, max(0.0, seconds - teacher_s))
+        tries.clock.took(work, *of_student_s, max(0.0, seconds - teacher_s))
     if lengths is not None:
         lengths.ends(final)
     length = f"{trained['steps']} steps on {trained['texts']} texts, " if trained["steps"] else ""

@@ -42,6 +42,7 @@ class Outcome(Frozen):
     steps: int = 0
     texts: int = 0
     training_s: float = 0.0
+    initialization_s: float = 0.0
     teacher_s: float = 0.0
     rest_s: float = 0.0
 
@@ -64,8 +65,9 @@ class Bench:
                 state = through_steps(state)
         except EdgepackError as error:
             return Outcome(seconds=round(time.monotonic() - started, 2), failure=f"{error.problem}: {error.fix}")
-        row, seconds, training_s = state.ladder[-1], time.monotonic() - started, training_s_of(state.ladder)
-        steps_s = seconds - asked_s
+        row, seconds = state.ladder[-1], time.monotonic() - started
+        training_s, initialization_s = training_s_of(state.ladder), initialization_s_of(state.ladder)
+        steps_s, of_student_s = seconds - asked_s, training_s + initialization_s
         return Outcome(
             score=row.score.value if row.score else None,
             low=row.score.low if row.score else None,
@@ -76,8 +78,9 @@ class Bench:
             params=row.params,
             seconds=round(seconds, 2),
             training_s=training_s,
+            initialization_s=initialization_s,
             teacher_s=state.ladder[0].seconds,
-            rest_s=round(steps_s - training_s if steps_s > training_s else steps_s, 2),  # without a training that the cache had
+            rest_s=round(steps_s - of_student_s if steps_s > of_student_s else steps_s, 2),  # without a student that the cache had
             **trained_on(state.ladder),
         )
 
@@ -100,7 +103,12 @@ def trained_on(ladder: Sequence[StageRecord]) -> dict[str, int]:
 
 def training_s_of(ladder: Sequence[StageRecord]) -> float:
     """Seconds of the trainings of a ladder, now or when the cache got them."""
-    return round(sum(row.seconds for row in ladder if row.stage == "distill"), 2)
+    return round(sum(row.seconds - row.initialization_s for row in ladder if row.stage == "distill"), 2)
+
+
+def initialization_s_of(ladder: Sequence[StageRecord]) -> float:
+    """Seconds that making the students of a ladder took: as many for a short training as for a long one."""
+    return round(sum(row.initialization_s for row in ladder), 2)
 
 
 def _file_mb(is_coded: bool, details: dict[str, Any], file_mb: float, prediction: Prediction) -> float:

@@ -7,6 +7,8 @@ from itertools import islice
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import Bar, say
 from edgepack.plan.plan import Plan
+from edgepack.plan.shape import ModelShape
+from edgepack.plan.steps import Distill
 from edgepack.search.candidates import Factors, Maker
 from edgepack.search.clock import Clock, Spent
 from edgepack.search.drawing import Drawing
@@ -100,7 +102,7 @@ class Tries:
         for row in self.best_rows(max(2, self.count // _FACTOR), by_short=True):
             if row.number not in self.longer:
                 work = self.work(self.maker.candidate(row.settings).plan, self.rungs[1].texts)
-                spent_s += self.clock.training_s(work) + self.clock.rest_s
+                spent_s += self.clock.training_s(work) + self.clock.initialization_s + self.clock.rest_s
                 if spent_s > free_s * _LONGER_SHARE:
                     break
                 rows.append(row)
@@ -137,10 +139,12 @@ class Tries:
         return (worth or self.best_rows(count))[:count]
 
     def work(self, plan: Plan, texts: float) -> float:
-        """Of a training: texts times the weights that multiply."""
-        if not any(step.verb == "distill" for step in plan.steps):
+        """Of a training: texts times the weights that multiply. A teacher beside it runs forwards only, a third of a training."""
+        steps = [step for step in plan.steps if isinstance(step, Distill)]
+        if not steps:
             return 0.0
-        return texts * sum(plan.student.linear_weights(layer) for layer in plan.student.layers)
+        runs_beside = any(step.hidden_weight or step.relation_weight for step in steps)
+        return texts * (_weights(plan.student) + (_weights(self.maker.space.teacher) / 3 if runs_beside else 0))
 
     def _drop(self, row: Row) -> float:
         longer = self.longer.get(row.number)
@@ -216,12 +220,16 @@ class Tries:
         if self.wish.shared_training and rung.index == 0:
             return Spent(0.0, 0.0, outcome.rest_s or outcome.seconds)
         work = self.work(plan, outcome.steps * self.maker.space.base.training.batch_rows)
-        return Spent(work, outcome.training_s, outcome.rest_s or outcome.seconds)
+        return Spent(work, outcome.training_s, outcome.rest_s or outcome.seconds, outcome.initialization_s)
 
     def _whole_teacher_s(self, outcome: Outcome, rung: Rung) -> float:
         """What asking the teacher about all rows takes, by what it took for the rung's."""
         whole = self.bench.materials.whole
         return outcome.teacher_s * (len(whole.rows("train")) + len(whole.rows("test"))) / max(1, rung.rows + rung.judge_rows)
+
+
+def _weights(shape: ModelShape) -> int:
+    return sum(shape.linear_weights(layer) for layer in shape.layers)
 
 
 def _result(outcome: Outcome) -> str:

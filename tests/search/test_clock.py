@@ -6,7 +6,7 @@ from edgepack.search.clock import Clock, Spent
 
 
 def clock(minutes, spent_s, trials):
-    """trials: (work, seconds of the training, seconds beside it)"""
+    """trials: (work, seconds of the training, seconds beside the student, seconds that making it took)"""
     running = Clock(minutes, trials=[Spent(*each) for each in trials])
     running.started -= spent_s
     return running
@@ -39,10 +39,18 @@ def test_what_the_first_pack_took_says_what_the_others_take():
     running = clock(20, 0, [(100.0, 10.0, 5.0)] * 3)
     running.teacher_s = 40.0
     assert running.packs_s([100.0], 1) == pytest.approx(1.5 * 10 + 15 + 40)
-    running.took(100.0, training_s=30.0, seconds=50.0)
+    running.took(100.0, training_s=30.0, initialization_s=0.0, seconds=50.0)
     assert running.packs_s([100.0], 1) == pytest.approx(3 * 10 + 20)
-    running.took(100.0, training_s=0.0, seconds=10.0)
+    running.took(100.0, training_s=0.0, initialization_s=0.0, seconds=10.0)
     assert running.packs_s([], 2) == pytest.approx(2 * 15)
+
+
+def test_making_a_student_takes_as_long_for_a_long_training_as_for_a_short_one():
+    running = clock(20, 0, [(100.0, 10.0, 5.0, 30.0)] * 3)
+    assert running.packs_s([1000.0], 2) == pytest.approx(1.5 * 100 + 30 + 2 * 3 * 5)
+    running.took(1000.0, training_s=100.0, initialization_s=30.0, seconds=150.0)
+    assert running.packs_s([1000.0], 2) == pytest.approx(100 + 30 + 2 * 20)
+    assert running.goes_on(1, 1200 - 46) and not running.goes_on(1, 1200 - 44)
 
 
 def test_a_line_of_progress_says_what_is_left_of_the_minutes():
