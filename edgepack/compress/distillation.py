@@ -20,7 +20,7 @@ from edgepack.model.course import RANGE, RANGE_STEPS, SHORT_RATE, Course, most_s
 from edgepack.model.evaluation import run_model
 from edgepack.model.losses import hidden_loss, relation_heads, relation_loss
 from edgepack.model.quality import score_outputs
-from edgepack.model.structure import family_of_model
+from edgepack.model.structure import depths_in, family_of_model
 from edgepack.model.training import BatchLoss, bare, train
 from edgepack.model.training_precision import computed_in, in_fastest_precision
 from edgepack.plan.steps import Distill
@@ -136,10 +136,11 @@ def turned(outputs: Outputs, some: Outputs, towards: Outputs) -> Outputs:
 def distillation_loss(step: Distill, context: StageContext, teacher: nn.Module | None) -> BatchLoss:
     """The loss of a batch: the weighted sum of the parts that the step names. teacher: None where no part needs its hidden states."""
     task = context.task
+    watched = {"states": bool(teacher and step.hidden_weight), "relations": bool(teacher and step.relation_weight)}
 
     def loss(model: nn.Module, batch: dict[str, torch.Tensor], targets: dict[str, torch.Tensor]) -> torch.Tensor:
         mask, student = batch["attention_mask"], bare(model)
-        with recording(student, teacher is not None) as ours:
+        with recording(student, **watched) as ours:
             outputs = task.forward(model, batch)
         total = outputs.sum() * 0.0
         if step.soft_weight:
@@ -149,10 +150,11 @@ def distillation_loss(step: Distill, context: StageContext, teacher: nn.Module |
         if teacher is None:
             return total
         teacher.to(mask.device)
-        with torch.no_grad(), recording(teacher, True) as theirs:
+        with torch.no_grad(), recording(teacher, **watched) as theirs:
             task.forward(teacher, batch)
         if step.hidden_weight:
-            total = total + step.hidden_weight * hidden_loss(ours.states, theirs.states, getattr(student, _PROJECTION, None), mask)
+            depths, projection = depths_in(student, teacher), getattr(student, _PROJECTION, None)
+            total = total + step.hidden_weight * hidden_loss(ours.states, theirs.states, depths, projection, mask)
         if step.relation_weight:
             heads = relation_heads([x.shape[-1] for x in ours.relations], [x.shape[-1] for x in theirs.relations], _heads(teacher))
             total = total + step.relation_weight * relation_loss(ours.relations, theirs.relations, heads, mask)

@@ -10,8 +10,7 @@ from torch import nn
 from edgepack.compress.least_squares import moment_of, ridged
 from edgepack.compress.observing import batches_of
 from edgepack.model.linear_kernels import fast_linears
-from edgepack.model.losses import teachers_layer
-from edgepack.model.structure import family_of_model, has_attention, layers_of, projections_of
+from edgepack.model.structure import depths_in, family_of_model, has_attention, layers_of, projections_of
 from edgepack.tasks.common.task import Features
 
 _FITTED_BY = 200  # texts
@@ -27,8 +26,8 @@ class Recorded:
 
 
 @contextmanager
-def recording(model: nn.Module, wanted: bool) -> Iterator[Recorded]:
-    """What passes through the layers while the block runs."""
+def recording(model: nn.Module, states: bool = True, relations: bool = False) -> Iterator[Recorded]:
+    """What passes through the layers while the block runs, of what is asked for. Relations are of the last layer that has attention."""
     record, handles = Recorded(), []
 
     def enters(module: nn.Module, inputs: tuple[torch.Tensor, ...], named: dict[str, Any]) -> None:
@@ -41,10 +40,11 @@ def recording(model: nn.Module, wanted: bool) -> Iterator[Recorded]:
     def leaves(module: nn.Module, inputs: Any, output: Any) -> None:
         record.states.append(output[0] if isinstance(output, tuple) else output)
 
-    if wanted:
-        layers = layers_of(model)
+    layers = layers_of(model)
+    if states:
         handles.append(layers[0].register_forward_pre_hook(enters, with_kwargs=True))
         handles += [layer.register_forward_hook(leaves) for layer in layers]
+    if relations:
         last = next(layer for layer in reversed(layers) if has_attention(model, layer))
         parts: dict[str, list[slice]] = {}
         for path, rows in projections_of(model, last):
@@ -82,9 +82,8 @@ def _states_of(student: nn.Module, teacher: nn.Module, features: Sequence[Featur
     student.eval()
     teacher.eval()
     for batch in batches_of(teacher, features):
-        with torch.no_grad(), fast_linears(student, teacher), recording(student, True) as ours, recording(teacher, True) as theirs:
+        with torch.no_grad(), fast_linears(student, teacher), recording(student) as ours, recording(teacher) as theirs:
             student(**batch.inputs)
             teacher(**batch.inputs)
-        for index, states in enumerate(ours.states):
-            target = teachers_layer(index, ours.states, theirs.states)
-            yield states[batch.real], target[batch.real]
+        for states, depth in zip(ours.states, depths_in(student, teacher), strict=True):
+            yield states[batch.real], theirs.states[depth][batch.real]

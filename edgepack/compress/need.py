@@ -149,6 +149,9 @@ def _distance_after(
 ) -> float:
     """Infinite where the loss is no number any more."""
     model = copy.deepcopy(student).to(device_here()).train()
+    for ours, copied in zip(student.parameters(), model.parameters(), strict=True):
+        for hook in (ours._backward_hooks or {}).values():  # a copy lacks them: they hold zeros of pruned weights
+            copied.register_hook(hook)
     for dropout in (module for module in model.modules() if isinstance(module, nn.Dropout)):
         dropout.p = 0.0
     optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=rate, weight_decay=0.01, fused=True)

@@ -13,7 +13,7 @@ from edgepack.compress.observing import Observation, is_norm, observe
 from edgepack.core.errors import EdgepackError
 from edgepack.model.checkpoint import quiet_transformers
 from edgepack.model.sentence_head import dimensions_of, statement_of, with_head
-from edgepack.model.structure import by_ffn, depth_of, family_of_model, head_dim_of, kv_groups_of, layer_shapes
+from edgepack.model.structure import by_ffn, depth_of, family_of_model, head_dim_of, kv_groups_of, layer_shapes, note_sources, sources_of
 from edgepack.model.surgery import cut_ffn, cut_heads, keep_layers, resize_layers
 from edgepack.plan.shape import LayerShape
 from edgepack.plan.student import narrowed, student_layers
@@ -35,6 +35,7 @@ def make_student(model: nn.Module, layers: int, hidden: int, features: Sequence[
     observation = observe(copy.deepcopy(model), features) if family.fits_layers else None
     keep_layers(model, sources)
     student, axes = _narrowed(model, hidden, features, observation)
+    note_sources(student, sources_of(model))
     if observation is not None:
         fit_layers(student, model, observation, sources, axes)
     return with_head(student, statement_of(model), dimensions_of(model)).eval()

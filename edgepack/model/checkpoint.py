@@ -18,7 +18,7 @@ from edgepack.model.factored import factors_of, put_factors
 from edgepack.model.sentence_head import statement_of, with_head
 from edgepack.model.source import KEPT_FILE, Kept, Source, find_model
 from edgepack.model.statements.generation_config import FILE as GENERATION_FILE
-from edgepack.model.structure import layer_shapes
+from edgepack.model.structure import layer_shapes, note_sources, sources_of
 from edgepack.model.surgery import resize_layers
 from edgepack.model.tokenizer_trial import check_limit, try_tokenizer
 from edgepack.plan.architectures import family_of
@@ -90,7 +90,9 @@ def save_checkpoint(model: nn.Module, folder: Path) -> None:
     """A plain folder: safetensors, config and edgepack's own list of the heads and FFN neurons that are left."""
     with quiet_transformers():
         model.save_pretrained(folder)
-    record = Kept(layers=tuple(layer_shapes(model)), factors=factors_of(model), sentence=statement_of(model))
+    sources = sources_of(model)
+    few = () if sources == list(range(len(sources))) else tuple(sources)
+    record = Kept(layers=tuple(layer_shapes(model)), sources=few, factors=factors_of(model), sentence=statement_of(model))
     (folder / KEPT_FILE).write_text(json.dumps(record.as_json(), indent=1) + "\n")
 
 
@@ -230,6 +232,8 @@ def _from_record(source: Source, task: str, dimensions: int | None) -> nn.Module
         raise _not_loaded(source, error) from error
     try:
         resize_layers(model, source.record.layers)
+        if source.record.sources:
+            note_sources(model, source.record.sources)
         put_factors(model, source.record.factors)
         with_head(model, source.parts_for(task_named(task)), dimensions)
         weights = load_file(source.folder / "model.safetensors")

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import say
@@ -20,6 +20,7 @@ from edgepack.tasks.common.columns import guess_text, may_be_anything, misfit, t
 from edgepack.tasks.common.rows import Record, Row
 from edgepack.tasks.common.task import Task
 
+T = TypeVar("T")
 MakeRow = Callable[[str, dict[str, Any], str | None], Row]  # of a place, the values of the row's fields and its group
 
 _ENDS_OF_NAMES = ("_text", "_name", "_names", "_str")  # of a column beside `label` that names its numbers
@@ -142,6 +143,19 @@ def in_model_names(data: Data, id2label: dict[int, str], model: str) -> Data:
         return data
     mapping = {label: id2label[index] for label, index in label_ids(data, id2label, model).items()}
     return replace(data, splits={split: renamed(rows, mapping) for split, rows in data.splits.items()})
+
+
+def mixed(data: Data) -> Data:
+    """Train and dev rows in an order that is drawn: whoever takes the first ones takes a sample.
+
+    Files are often sorted by label, language or source, and pruning, fitting and the judging of a training read a part of their rows.
+    """
+    return replace(data, splits={split: drawn(rows) if split in ("train", "dev") else rows for split, rows in data.splits.items()})
+
+
+def drawn(items: list[T]) -> list[T]:
+    """In an order that is always the same for so many."""
+    return random.Random(0).sample(items, len(items))
 
 
 def label_ids(data: Data, id2label: dict[int, str], model: str) -> dict[str, int]:

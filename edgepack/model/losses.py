@@ -14,26 +14,25 @@ from edgepack.tasks.common.losses import rows_mean
 
 
 def hidden_loss(
-    student: Sequence[torch.Tensor], teacher: Sequence[torch.Tensor], projection: nn.Module | None, mask: torch.Tensor
+    student: Sequence[torch.Tensor],
+    teacher: Sequence[torch.Tensor],
+    depths: Sequence[int],
+    projection: nn.Module | None,
+    mask: torch.Tensor,
 ) -> torch.Tensor:
     """Squared error of hidden states [rows, tokens, width] as a share of the teacher's square: mean over rows and layers, embeddings first.
 
-    Student layer i of n is held against teacher layer i * N // n (`teachers_layer`); `projection` maps the student's width (TinyBERT, Jiao
-    2020).
+    depths: for each state of the student the teacher's that it is held against (structure.py, `depths_in`). `projection` maps the student's
+    width (TinyBERT, Jiao 2020).
     """
     real = mask.bool()
     losses = []
-    for index, states in enumerate(student):
+    for states, depth in zip(student, depths, strict=True):
         ours = projection(states) if projection is not None else states
-        target = teachers_layer(index, student, teacher).float()
+        target = teacher[depth].float()
         apart, whole = (_row_sums(each, real) for each in ((ours.float() - target).square(), target.square()))
         losses.append((apart / whole.clamp_min(1e-12)).mean())
     return torch.stack(losses).mean()
-
-
-def teachers_layer(index: int, student: Sequence[torch.Tensor], teacher: Sequence[torch.Tensor]) -> torch.Tensor:
-    """The teacher's states that the student's at `index` are held against."""
-    return teacher[index * (len(teacher) - 1) // (len(student) - 1)]
 
 
 def _row_sums(values: torch.Tensor, real: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from edgepack.core.reading import read_json_object
 from edgepack.core.records import Frozen
 from edgepack.model.buckets import choose_buckets
 from edgepack.model.corpus import Corpus, read_corpus
-from edgepack.model.data import Data, in_model_names, label_ids, load_data, load_unlabelled
+from edgepack.model.data import Data, drawn, in_model_names, label_ids, load_data, load_unlabelled, mixed
 from edgepack.model.plain_folder import CONFIG_BYTES
 from edgepack.model.source import Source, find_model
 from edgepack.model.statements.tokenizer_config import check_end_of_text
@@ -103,11 +103,18 @@ class Material:
 
     @cached_property
     def train(self) -> list[Features]:
-        return self.encoded(self.rows("train"))
+        return self._drawn("train")
 
     @cached_property
     def dev(self) -> list[Features]:
-        return self.encoded(self.rows("dev"))
+        return self._drawn("dev")
+
+    def _drawn(self, split: str) -> list[Features]:
+        """Rows were drawn when they were read. Of running text, which keeps its order, the blocks are: the first ones are a sample too."""
+        features = self.encoded(self.rows(split))
+        if not self.task.joins_rows:
+            return features
+        return [replace(item, row=index) for index, item in enumerate(drawn(features))]
 
     @cached_property
     def unlabelled_rows(self) -> list[Row]:
@@ -202,6 +209,8 @@ def gather(recipe: Recipe) -> Material:
         raise EdgepackError(f"--dimensions {recipe.dimensions}: {task.name} gives no vectors of texts", "leave it out")
     task = task.fitted(task, source, recipe)
     data = load_data(recipe.data, task, recipe.columns, recipe.seed) if recipe.data else None
+    if data and not task.joins_rows:  # a row of running text goes on where the one before it ends
+        data = mixed(data)
     names = dict(enumerate(source.labels)) if task.names_labels else {}
     material = Material(recipe, source, task, in_model_names(data, names, source.name) if data else None)
     _ = material.labels, material.unlabelled_rows, material.answers, material.tokenizer

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -51,6 +51,7 @@ class Kept(Frozen):
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     layers: tuple[LayerShape, ...]
+    sources: tuple[Annotated[int, Field(ge=0)], ...] = ()  # which layers of the model that was read they are; empty: all, in order
     factors: tuple[Factor, ...] = ()  # matrices that are two products
     sentence: SentenceStatement | None = None  # what the folder stated for sentence-transformers, with no file of its own here
 

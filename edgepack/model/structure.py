@@ -14,6 +14,8 @@ from edgepack.plan.shape import LayerShape
 
 T = TypeVar("T")
 
+_SOURCES = "edgepack_sources"  # on a model that surgery has left fewer layers
+
 
 class OutputBias(nn.Module):
     """What an output projection without inputs computes: its bias, or nothing. It stands where a layer's attention was dropped."""
@@ -41,6 +43,25 @@ def layers_of(model: nn.Module) -> nn.ModuleList:
 def depth_of(model: nn.Module) -> int:
     """How many layers a token passes."""
     return getattr(model.config, family_of_model(model).config_layers)
+
+
+def sources_of(model: nn.Module) -> list[int]:
+    """Which layers of the model that was read its layers are: all of them in order, unless surgery has left some out."""
+    return list(getattr(model, _SOURCES, range(depth_of(model))))
+
+
+def note_sources(model: nn.Module, sources: Sequence[int]) -> None:
+    """Says which layers of the model that was read the model's layers are."""
+    setattr(model, _SOURCES, list(sources))
+
+
+def depths_in(student: nn.Module, teacher: nn.Module) -> list[int]:
+    """For each hidden state of the student, the embeddings' first, which state of the teacher it stands for.
+
+    It is what goes into the layer that the student has next, and at the end what comes out of the teacher.
+    """
+    theirs = sources_of(teacher)
+    return [*(theirs.index(source) for source in sources_of(student)), len(theirs)]
 
 
 def ffns_of(model: nn.Module) -> list[nn.Module]:

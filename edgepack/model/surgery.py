@@ -20,6 +20,8 @@ from edgepack.model.structure import (
     layer_shapes,
     layers_of,
     matrix_of,
+    note_sources,
+    sources_of,
 )
 from edgepack.plan.shape import LayerShape
 
@@ -139,6 +141,8 @@ def keep_layers(model: nn.Module, indices: Sequence[int]) -> None:
     family = family_of_model(model)
     if family.first_layer_stays and indices[0] != 0:
         raise EdgepackError(f"layers {list(indices)} leave out the first layer, which a {family.model_type} needs", "keep layer 0")
+    sources = sources_of(model)
+    note_sources(model, [sources[index] for index in indices])
     setattr(model.config, family.config_layers, len(indices))
     if family.shared_layers:
         return

@@ -78,6 +78,12 @@ def cut_shape(teacher: ModelShape, recipe: Recipe, heads_fraction: float) -> Mod
                 f"--drop-attention {recipe.drop_attention}: the model's {len(rows)} layers share their weights",
                 f"a {teacher.model_type} can lose all of its attention or none: use --prune-heads or --prune-layers",
             )
+        if recipe.training.relation_weight and len(skipped) == len(rows):
+            raise EdgepackError(
+                f"--relation-weight {recipe.training.relation_weight:g} compares attention, and --drop-attention {recipe.drop_attention} "
+                "leaves none of it",
+                "leave one of the two out, or drop fewer",
+            )
         rows = [row.model_copy(update={"heads": 0}) if index in skipped else row for index, row in enumerate(rows)]
     return teacher.resized(tuple(rows), teacher.hidden).model_copy(
         update={"factorized": recipe.factorize, "factor_work": factor_work(recipe.factorize_by)} if recipe.factorize else {}

@@ -9,6 +9,7 @@ from edgepack.core.progress import Bar, say
 from edgepack.plan.plan import Plan
 from edgepack.plan.shape import ModelShape
 from edgepack.plan.steps import Distill
+from edgepack.plan.student import likeness
 from edgepack.search.candidates import Factors, Maker
 from edgepack.search.clock import Clock, Spent
 from edgepack.search.drawing import Drawing
@@ -22,6 +23,8 @@ from edgepack.search.wish import SearchWish
 
 _FACTOR = 3
 _LONGER_SHARE, _SIBLINGS_SHARE = 0.4, 0.2  # of the time that is left after the short trials
+_OVER_BUDGET = 2.0  # times the score's budget: what loses as much is worth no pack
+_ALIKE, _USUAL_DROP = 0.25, 2.0  # share of the score's budget that tells no two trials apart; that budget at most
 _MOST_LOSSES = 2  # of a trial in one run of the search: then it is the trial that ends its machines
 
 
@@ -126,17 +129,39 @@ class Tries:
         asked = self.drawing.siblings(self.rows, self.best_rows(most, with_siblings=False))
         self._run(list(islice(asked, max(0, left))), lambda: self.clock.left_s > reserved_s)
 
-    def best_rows(self, count: int, by_short: bool = False, with_siblings: bool = True) -> list[Row]:
-        """The trials that span the largest hypervolume together. A longer training says more than a short one, unless `by_short`."""
+    def best_rows(self, count: int, by_short: bool = False, with_siblings: bool = True, most_drop: float = WORST_DROP) -> list[Row]:
+        """The trials that span the largest hypervolume together. A longer training says more than a short one, unless `by_short`.
+
+        most_drop: points lost at which a model is worth nothing.
+        """
         rows = [row for row in self.rows if with_siblings or row.kind != "sibling"]
         good = [row for row in rows if row.outcome.failure is None and row.outcome.score_drop is not None]
         points = [row.values if by_short else (self._drop(row), *row.values[1:]) for row in good]
-        return [good[index] for index in ranked(points, self.reference, count)]
+        return [good[index] for index in ranked(points, (most_drop, *self.reference[1:]), count)]
 
     def rows_worth_a_pack(self, count: int) -> list[Row]:
-        """The best ones without those that are worth nothing, unless all are."""
-        worth = [row for row in self.best_rows(len(self.rows)) if self._drop(row) < WORST_DROP]
-        return (worth or self.best_rows(count))[:count]
+        """The surest trial first, then those that span most beside it; without those that lose far too much, unless all do.
+
+        What is fast and small would span most by itself, and a front of such packs might not hold one that keeps the score's budget.
+        """
+        limit = self.maker.budget.score_drop
+        most_drop = WORST_DROP if limit is None else min(WORST_DROP, _OVER_BUDGET * limit)
+        rows = self.best_rows(len(self.rows), most_drop=most_drop)
+        rows = [row for row in rows if self._drop(row) < most_drop] or rows
+        surest = self._surest(rows, _ALIKE * min(_USUAL_DROP, _USUAL_DROP if limit is None else limit))
+        return [*surest, *(row for row in rows if row not in surest)][:count]
+
+    def _surest(self, rows: Sequence[Row], apart: float) -> list[Row]:
+        """Of the trials that lose as little as the best one, but for `apart` points: the one most like its teacher; empty without trials.
+
+        Some hundred rows of the dev split do not tell these apart, and the deeper and wider one is less likely to have been lucky.
+        """
+        least = min((self._drop(row) for row in rows), default=0.0)
+        near = [row for row in rows if self._drop(row) <= least + apart]
+        return sorted(near, key=lambda row: (-self._likeness(row), self._drop(row)))[:1]
+
+    def _likeness(self, row: Row) -> float:
+        return likeness(self.maker.candidate(row.settings).plan.student, self.maker.space.teacher)
 
     def work(self, plan: Plan, texts: float) -> float:
         """Of a training: texts times the weights that multiply. A teacher beside it runs forwards only, a third of a training."""

@@ -19,7 +19,8 @@ from edgepack.model.checkpoint import load_checkpoint, save_checkpoint
 from edgepack.model.evaluation import padded, run_model
 from edgepack.model.losses import hidden_loss
 from edgepack.model.source import find_model
-from edgepack.model.structure import count_params, depth_of, layer_shapes, layers_of
+from edgepack.model.structure import count_params, depth_of, depths_in, layer_shapes, layers_of
+from edgepack.model.surgery import keep_layers
 from edgepack.model.training import train
 from edgepack.plan.architectures import FAMILIES
 from edgepack.plan.shape import LayerShape
@@ -243,9 +244,10 @@ def test_a_narrow_student_is_held_to_its_teachers_hidden_states_from_where_it_be
     batch = padded(features, 0, False)
 
     def distance(matrix):
-        with torch.no_grad(), recording(student, True) as ours, recording(teacher, True) as theirs:
+        with torch.no_grad(), recording(student) as ours, recording(teacher) as theirs:
             student.eval()(**batch), teacher(**batch)
-            return hidden_loss(ours.states, theirs.states, lambda states: states @ matrix.T, batch["attention_mask"]).item()
+            depths = depths_in(student, teacher)
+            return hidden_loss(ours.states, theirs.states, depths, lambda states: states @ matrix.T, batch["attention_mask"]).item()
 
     fitted = distance(projection.weight)
     torch.manual_seed(0)
@@ -253,6 +255,33 @@ def test_a_narrow_student_is_held_to_its_teachers_hidden_states_from_where_it_be
     assert all(distance(projection.weight + 0.05 * torch.randn_like(projection.weight)) > fitted for _ in range(3))
     as_wide = make_student(load_checkpoint(tmp_path, "text-classification"), 2, HIDDEN, features)
     assert fitted_projection(as_wide, teacher, features) is None
+
+
+@pytest.mark.parametrize(
+    ("layers", "depths"), [([0, 1], [0, 1, 4]), ([0, 1, 2], [0, 1, 2, 4]), ([1, 3], [1, 3, 4]), ([0, 2], [0, 2, 4]), ([0], [0, 4])]
+)
+def test_hidden_states_stand_for_what_the_next_layer_that_stays_reads(tmp_path, layers, depths):
+    teacher = make_model(tmp_path)
+    model = load_checkpoint(tmp_path, "text-classification")
+    keep_layers(model, layers)
+    assert depths_in(model, teacher) == depths
+    save_checkpoint(model, tmp_path / "cut")
+    again = load_checkpoint(tmp_path / "cut", "text-classification")
+    assert depths_in(again, teacher) == depths
+    student = make_student(again, 1, 32, some_features(40))
+    assert depths_in(student, teacher) == [layers[0], 4]
+
+
+def test_layers_that_stay_as_they_are_have_no_distance_to_their_teacher(tmp_path):
+    teacher, features = make_model(tmp_path), some_features(20)
+    model = load_checkpoint(tmp_path, "text-classification")
+    keep_layers(model, [0, 1, 2])
+    batch = padded(features, 0, False)
+    with torch.no_grad(), recording(model) as ours, recording(teacher) as theirs:
+        model.eval()(**batch), teacher.eval()(**batch)
+    depths = depths_in(model, teacher)
+    assert hidden_loss(ours.states[:-1], theirs.states, depths[:-1], None, batch["attention_mask"]).item() == 0
+    assert hidden_loss(ours.states, theirs.states, depths, None, batch["attention_mask"]).item() > 0
 
 
 def test_a_time_limit_is_kept_with_the_best_weights(material, tmp_path):

@@ -1,5 +1,6 @@
 """Zeroed weights are the smallest, stay zero through recovery, and make the coded file smaller."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,7 +9,8 @@ from models_shared import context_for
 from small import make_model
 
 from edgepack.compress.distillation import distill
-from edgepack.compress.sparsity import coded_mb, prune_weights, weight_matrices, zero_share
+from edgepack.compress.need import RANGE, Lesson, fitting_rate
+from edgepack.compress.sparsity import coded_mb, held_zeros, prune_weights, weight_matrices, zero_share
 from edgepack.model.checkpoint import load_checkpoint
 from edgepack.plan.steps import Distill, PruneWeights
 
@@ -48,6 +50,24 @@ def test_zeros_stay_through_recovery_and_the_rest_learns(teacher_folder, data_fo
     for mask, old, new in zip(zeros, before, weight_matrices(recovered), strict=True):
         assert not new[mask].any()
         assert not torch.equal(new, old)
+
+
+def test_the_test_of_learning_rates_holds_zeros_too(teacher_folder, data_folder, tmp_path):
+    """The copies that it trains are of the student that is trained afterwards, not of a dense one."""
+    context = context_for(teacher_folder, data_folder, tmp_path)
+    pruned = prune_weights(load_checkpoint(teacher_folder), PruneWeights(fraction=0.6, why="test"), context)
+    shares = []
+
+    def judge(model):
+        shares.append(zero_share(model))
+        return 0.0
+
+    def loss(model, batch, targets):
+        return model(**batch).logits.square().mean()
+
+    with held_zeros(pruned):
+        fitting_rate(pruned, 16, loss, Lesson(context.features, [{"soft": np.zeros(4)} for _ in context.features], judge), context)
+    assert shares == [pytest.approx(0.6, abs=1e-3)] * len(RANGE)
 
 
 def test_without_holding_zeros_come_back(teacher_folder, data_folder, tmp_path):

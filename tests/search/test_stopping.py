@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from sqlite3 import OperationalError
 
 import pytest
@@ -94,6 +95,43 @@ def tries(tiny, tmp_path):
     with quiet_optuna():
         study = open_study(tmp_path / "study.sqlite3", 3, "tpe", 0, 4)
         yield Tries(study, maker, bench, Here(bench), rungs_of(tiny, materials.whole.data), Clock(1.0), SearchWish(minutes=1))
+
+
+@pytest.fixture
+def of_shapes(tries):
+    shapes = (Dimension("student.layers", (1, 2, 4)), Dimension("student.hidden", (32, 64)))
+    base = tries.maker.space.base
+    base = base.model_copy(update={"budget": base.budget.model_copy(update={"score_drop": 2.0})})
+    tries.maker = replace(tries.maker, space=replace(tries.maker.space, base=base, dimensions=shapes))
+    return tries
+
+
+def tried(tries, drops):
+    """drops: points lost by the shape, such as 1x32."""
+    for number, (shape, drop) in enumerate(drops.items()):
+        layers, hidden = map(int, shape.split("x"))
+        settings = {"student.layers": layers, "student.hidden": hidden}
+        one = Asked(number, "first", "", tries.drawing.fixed(settings), tries.maker.candidate(settings), 0)
+        tries._record(one, Outcome(score=0.9, score_drop=drop, seconds=1.0))
+
+
+def names(tries, rows):
+    return [tries.maker.candidate(row.settings).plan.student.name() for row in rows]
+
+
+def test_the_first_pack_is_the_trial_most_like_its_teacher_of_those_that_lose_next_to_nothing(of_shapes):
+    tried(of_shapes, {"1x32": 0.0, "2x64": 0.4, "2x32": 0.3, "4x32": 1.5})
+    assert names(of_shapes, of_shapes.rows_worth_a_pack(3)) == ["2x64", "1x32", "2x32"]
+
+
+def test_what_loses_twice_what_it_may_is_worth_no_pack(of_shapes):
+    tried(of_shapes, {"1x32": 4.5, "2x64": 0.4, "2x32": 3.9})
+    assert sorted(names(of_shapes, of_shapes.rows_worth_a_pack(8))) == ["2x32", "2x64"]
+
+
+def test_where_all_lose_too_much_the_best_are_packed_all_the_same(of_shapes):
+    tried(of_shapes, {"1x32": 9.0, "2x64": 8.0})
+    assert names(of_shapes, of_shapes.rows_worth_a_pack(8)) == ["2x64", "1x32"]
 
 
 def asked(tries, number, kind, prune_ffn):
