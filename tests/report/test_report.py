@@ -251,6 +251,20 @@ def test_on_other_data_nothing_is_compared_with_the_teacher(pack_folder, tmp_pat
     assert check.ok is None and check.where == "the teacher has no score on this data"
 
 
+@pytest.mark.slow
+def test_other_data_changes_no_score_of_the_pack_itself(pack_folder, tmp_path):
+    import shutil
+
+    copy = shutil.copytree(pack_folder, tmp_path / "copy")
+    before = read_manifest(copy)
+    assert before.served is not None
+    make_data(tmp_path / "data", {"test": 60})
+    report = measure_pack(copy, str(tmp_path / "data"), effort=QUICK)
+    assert report.ladder[-1].score.rows == 60 and json.loads((copy / "report.json").read_text()) == report.as_json()
+    after = read_manifest(copy)
+    assert (after.ladder, after.served, after.data) == (before.ladder, before.served, before.data)
+
+
 def test_what_was_tried_to_quantize_stands_in_every_report(manifest, measured):
     """The worst group first, by its module's name; the last attempt is what was shipped."""
     text = {"recipe": "int8, one group in fp32", "precision": "int8", "file_mb": 2.0, "products": {"int8": 3, "float": 1}, "texts": 9}
