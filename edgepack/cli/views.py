@@ -149,6 +149,8 @@ def _baseline(report: Report) -> Iterator[RenderableType]:
             f"worse: {FIGURES[row.what]}{place}: {row.now:g} now, {row.before:g} before, {row.ratio:.2f} times{interval} ({limit})",
             style="red",
         )
+    if baseline.left_out:
+        yield Text(baseline.left_out, style="yellow")
     yield Text()
 
 

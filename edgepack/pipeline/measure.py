@@ -27,7 +27,7 @@ from edgepack.report.side_by_side import Outcome, judge_targets
 from edgepack.report.write import place_report, write_report
 from edgepack.tasks import task_named
 from edgepack.tasks.common.rows import Row
-from edgepack.tasks.common.scores import Quality
+from edgepack.tasks.common.scores import UNKNOWN, Quality
 from edgepack.tasks.common.task import Features, Task
 
 
@@ -142,14 +142,17 @@ def _median_length(split: _TestSplit) -> int:
 
 
 def _scored_again(pack: Path, manifest: Manifest, split: _TestSplit) -> Manifest:
-    """A copy of the manifest for the report, with the score that the shipped file has on this machine. The pack keeps its build's."""
+    """A copy of the manifest for the report, with the score that the shipped file has on this machine. The pack keeps its build's.
+
+    On other data than the build's, no earlier row has a score: two scores of different data do not compare two models.
+    """
     outputs = answer(pack, manifest.plan.runtime, split.features, threads=1, exact=manifest.plan.exact_products)
     quality = judge_outputs(split.task, outputs, split.features, split.rows, split.labels, teacher=None)  # which is not in the pack
-    same_data = manifest.data is not None and manifest.data.sha256 == split.source.sha256
-    last = manifest.ladder[-1]
-    last = _with_quality(manifest, quality) if same_data else last.model_copy(update=dict(quality) | {"score_drop": None})
-    served = manifest.served if same_data else None
-    return manifest.model_copy(update={"ladder": (*manifest.ladder[:-1], last), "served": served})
+    if manifest.data is not None and manifest.data.sha256 == split.source.sha256:
+        return manifest.model_copy(update={"ladder": (*manifest.ladder[:-1], _with_quality(manifest, quality))})
+    earlier = [row.model_copy(update=dict(UNKNOWN) | {"score_drop": None}) for row in manifest.ladder[:-1]]
+    last = manifest.ladder[-1].model_copy(update=dict(quality) | {"score_drop": None})
+    return manifest.model_copy(update={"ladder": (*earlier, last), "served": None, "data": split.source})
 
 
 def _with_quality(manifest: Manifest, quality: Quality) -> StageRecord:

@@ -35,12 +35,13 @@ class Regression(Frozen):
 
 
 class Baseline(Frozen):
-    """What a report was compared with. most: the share by which a figure may be worse."""
+    """What a report was compared with. most: the share by which a figure may be worse. left_out: why the scores are not compared."""
 
     file: str
     pack_id: str
     most: float
     rows: tuple[Regression, ...]
+    left_out: str | None = None
 
     @property
     def worse(self) -> tuple[Regression, ...]:

@@ -188,8 +188,10 @@ def _what(name: TileName, manifest: Manifest) -> str:
     if name == "ram_mb":
         return "at its highest, without what the empty runtime takes"
     score, teacher = manifest.ladder[-1].score, manifest.ladder[0].score
-    if score is None or teacher is None:
+    if score is None:
         return "no test data was given: build with --data, and it is measured"
+    if teacher is None:
+        return f"{spoken(score.metric)} {score_text(score.value)}; the teacher has no score on this data, so what is lost is not known"
     return quality_in_words(teacher, score)
 
 

@@ -41,6 +41,7 @@ def judge(manifest: Manifest, measurement: Measurement | None) -> Report:
         precision=manifest.precision,
         checks=checks,
         ladder=manifest.ladder,
+        data_sha256=manifest.data.sha256 if manifest.data else None,
         steps=manifest.plan.steps,
         predictions=manifest.predictions,
         measurements=measurement,
@@ -159,6 +160,8 @@ def _notes(manifest: Manifest, measurement: Measurement | None) -> Iterator[str]
             yield f"{row.stage}: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in row.details.items())
     scores = {score.metric for row in manifest.ladder for score in (row.score, row.second, *row.further) if score}
     yield from (note for metric, note in METRIC_NOTES.items() if metric in scores)
+    if manifest.ladder[-1].score and not any(row.score for row in manifest.ladder[:-1]):
+        yield "Only the shipped file has a score on this data. It is compared neither with the teacher nor with an earlier stage."
     yield from (f"The plan itself predicts {broken}." for broken in manifest.plan.broken)
     if measurement is None or not measurement.is_the_device:
         yield f"Predicted figures: {manifest.predictions.doubt()}"

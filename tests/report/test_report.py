@@ -249,6 +249,11 @@ def test_on_other_data_nothing_is_compared_with_the_teacher(pack_folder, tmp_pat
     assert shipped.score_drop is shipped.flip_share is shipped.calibration.by_teacher is shipped.calibration.teacher_kl is None
     check = next(check for check in report.checks if check.name == "score_drop")
     assert check.ok is None and check.where == "the teacher has no score on this data"
+    assert [row.stage for row in report.ladder if row.score] == [shipped.stage]
+    tile = next(tile for tile in report.tiles if tile.name == "score_drop")
+    assert "before" not in tile.what and "the teacher has no score on this data" in tile.what
+    assert report.data_sha256 not in (None, read_manifest(pack_folder).data.sha256)
+    assert "compared neither with the teacher nor with an earlier stage" in (tmp_path / "report" / "report.md").read_text()
 
 
 @pytest.mark.slow
