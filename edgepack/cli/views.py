@@ -139,14 +139,15 @@ def _baseline(report: Report) -> Iterator[RenderableType]:
     if report.baseline is None:
         return
     baseline = report.baseline
-    limit = f"limit {1 + baseline.most:g} times, baseline {baseline.file}"
+    limit = f"limit {baseline.most * 100:.3g} %, baseline {baseline.file}"
     if not baseline.worse:
         yield Text(f"none of {len(baseline.rows)} figures is worse than the baseline allows ({limit})", style="green")
     for row in baseline.worse:
         place = "".join(f", {value} {unit}" for value, unit in ((row.length, "tokens"), (row.threads, "threads")) if value is not None)
+        times = "" if row.ratio is None else f", {row.ratio:.2f} times"
         interval = "" if row.low is None else f", {row.low:.2f} to {row.high:.2f}"
         yield Text(
-            f"worse: {FIGURES[row.what]}{place}: {row.now:g} now, {row.before:g} before, {row.ratio:.2f} times{interval} ({limit})",
+            f"worse: {FIGURES[row.what]}{place}: {row.now:g} now, {row.before:g} before{times}{interval} ({limit})",
             style="red",
         )
     if baseline.left_out:

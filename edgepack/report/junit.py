@@ -58,7 +58,8 @@ def _regression(suite: ElementTree.Element, row: Regression, most: float) -> Non
     place = "".join(f" {value} {unit}" for value, unit in ((row.length, "tokens"), (row.threads, "threads")) if value is not None)
     case = _case(suite, f"baseline.{row.target}", f"{row.what}{place}")
     if row.is_worse:
-        ElementTree.SubElement(case, "failure", message=f"{row.now:g} after {row.before:g}: {row.ratio:.3f} times, limit {1 + most:g}")
+        times = "" if row.ratio is None else f": {row.ratio:.3f} times"
+        ElementTree.SubElement(case, "failure", message=f"{row.now:g} after {row.before:g}{times}, limit {most * 100:.3g} % worse")
 
 
 def _fallback(suite: ElementTree.Element, ops: OpProfile) -> None:

@@ -13,6 +13,7 @@ from edgepack.pack.manifest import RENEWED_FILES
 from edgepack.report.baseline import Baseline, Figure, Regression
 from edgepack.report.records import Report
 
+_ROUNDING = 1e-9  # of a share: 0.72 is 0.8 less a tenth
 _SAME = ("arch", "cpu", "cores")
 _PROVES_NOTHING = "This quick run proves nothing: other programs ran meanwhile, or its sessions disagree. Measure without --quick."
 _FIX = "give a report.json that `edgepack measure` wrote"
@@ -137,15 +138,16 @@ def _single(
     most: float,
     higher_is_better: bool = False,
 ) -> Regression:
-    """A figure without sessions: the ratio alone decides."""
+    """A figure without sessions. The share of its old value decides, because a score may be 0 or less: no ratio tells how it fell."""
     before, now = values
+    fall = before - now if higher_is_better else now - before
     better, worse = (now, before) if higher_is_better else (before, now)
-    times = round(worse / better, 4) if better else 1.0
-    return _of(target, what, place or (None, None), values, times, times > 1 + most)
+    times = 1.0 if before == now else round(worse / better, 4) if better > 0 and worse > 0 else None
+    return _of(target, what, place or (None, None), values, times, fall > (most + _ROUNDING) * abs(before))
 
 
 def _of(
-    target: str, what: Figure, place: tuple[int | None, int | None], values: tuple[float, float], times: float, is_worse: bool
+    target: str, what: Figure, place: tuple[int | None, int | None], values: tuple[float, float], times: float | None, is_worse: bool
 ) -> Regression:
     (length, threads), (before, now) = place, values
     return Regression(

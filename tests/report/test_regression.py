@@ -79,6 +79,34 @@ def test_a_score_that_falls_and_a_file_that_grows_fail_too(report):
     assert {row.what for row in result.baseline.worse} == {"score", "file_mb"}
 
 
+@pytest.mark.parametrize(
+    ("higher_is_better", "before", "now", "is_worse"),
+    [
+        (True, 0.9, 0.0, True),
+        (True, 0.6, -0.4, True),
+        (True, -0.2, -0.3, True),
+        (True, -0.4, 0.6, False),
+        (True, 0.0, 0.0, False),
+        (True, 0.0, -0.1, True),
+        (True, 1.0, 0.905, False),
+        (True, 0.8, 0.72, False),
+        (True, 1.0, 0.89, True),
+        (False, 10.0, 11.0, False),
+        (False, 10.0, 11.1, True),
+        (False, 0.0, 5.0, True),
+        (False, 5.0, 0.0, False),
+    ],
+)
+def test_a_figure_may_be_worse_by_a_share_of_its_old_value_below_0_too(report, higher_is_better, before, now, is_worse):
+    metric = "accuracy" if higher_is_better else "perplexity"
+    score = report.ladder[-1].score.model_copy(update={"metric": metric})
+    then, changed = (with_last(report, score=score.model_copy(update={"value": value})) for value in (before, now))
+    result = against(changed, then, "old", 0.1)
+    assert [row.is_worse for row in result.baseline.rows if row.what == "score"] == [is_worse]
+    for shown in (markdown(result), html(result), junit(result), " ".join(in_terminal(result))):
+        assert "None" not in shown.replace("None of", "")
+
+
 @pytest.mark.parametrize("which", ["other data", "another metric", "no score now", "no score then"])
 def test_scores_that_cannot_be_compared_are_left_out_and_every_page_says_so(report, which):
     last = report.ladder[-1]
