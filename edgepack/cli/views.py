@@ -12,6 +12,7 @@ from rich.text import Text
 
 from edgepack.plan.budget_words import BUDGETS
 from edgepack.report.baseline import FIGURES
+from edgepack.report.first_screen import verdict_in_words
 
 if TYPE_CHECKING:
     from edgepack.measure.measurement import Measurement
@@ -27,7 +28,8 @@ _COLOURS = {"fits": "green", "over budget": "red", "not measured": "yellow"}
 
 def report_view(report: Report, out: str) -> RenderableType:
     """The report in the order of its page: verdict, budgets, targets, quality, latency. out: the report's folder."""
-    verdict = Text(f"{report.verdict}: ", style=f"bold {_COLOURS[report.verdict]}") + Text(report.headline, style="not bold default")
+    colour = _COLOURS[report.verdict]
+    verdict = Text(f"{verdict_in_words(report)}: ", style=f"bold {colour}") + Text(report.headline, style="not bold default")
     beside = (*_targets(report), *_baseline(report), *_formats(report))
     quality = (_ladder(report), *_attempts(report), *_confidence(report), *_weakest(report))
     beside = (*beside, *_providers(report))

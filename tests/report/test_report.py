@@ -63,6 +63,34 @@ def test_the_verdict_follows_from_the_checks(manifest, measured, limits, measure
     assert not any(name in text for name in BUDGETS for text in (report.headline, report.summary))  # keys are not for people
 
 
+@pytest.mark.parametrize("lacks", ["a score", "a quiet machine"])
+def test_what_the_device_measured_is_said_so_where_a_limit_is_open(manifest, measured, lacks):
+    last = manifest.ladder[-1].model_copy(update={"score": None, "score_drop": None})
+    ladder = (*(row.model_copy(update={"score": None, "score_drop": None}) for row in manifest.ladder[:-1]), last)
+    of_device = measured.model_copy(update={"is_the_device": True, "is_steady": lacks == "a score"})
+    without = manifest.model_copy(update={"ladder": ladder, "served": None}) if lacks == "a score" else manifest
+    report = judge(with_budget(without), of_device)
+    assert report.verdict == "not measured" and report.headline.startswith("The device itself measured it (")
+    known = {check.name for check in report.checks if check.ok}
+    fits, _, open_ = report.headline.partition("Measured to fit: ")[2].partition(" Not known: ")
+    for name, (words, _) in BUDGETS.items():
+        assert (words in fits) == (name in known) and (words in open_) == (name not in known)
+    assert known < set(BUDGETS) and ("--data DATA" in report.next_command) == (lacks == "a score")
+    assert ("ssh://" in report.next_command) == (lacks != "a score")
+    for shown in (markdown(report), html(report), " ".join(in_terminal(report))):
+        assert "not measured on the device" not in shown and "not known to fit" in shown
+    purpose = "learn how much quality is lost" if lacks == "a score" else "measure it on the device itself"
+    assert purpose in markdown(report) and purpose in html(report)
+
+
+def test_a_score_on_other_data_leads_to_the_data_of_the_build(manifest):
+    blank = {"score": None, "score_drop": None}
+    earlier = (row.model_copy(update=blank) for row in manifest.ladder[:-1])
+    ladder = (*earlier, manifest.ladder[-1].model_copy(update={"score_drop": None}))
+    report = judge(with_budget(manifest.model_copy(update={"ladder": ladder, "served": None})), None)
+    assert report.next_command == "edgepack measure PACK --data DATA" and "learn how much quality is lost" in markdown(report)
+
+
 def test_this_machines_figures_never_pass_for_the_devices(manifest, measured):
     report = judge(manifest, measured)
     assert not measured.is_the_device
