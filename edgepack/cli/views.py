@@ -12,6 +12,7 @@ from rich.text import Text
 
 from edgepack.plan.budget_words import BUDGETS
 from edgepack.report.baseline import FIGURES
+from edgepack.report.first_screen import verdict_in_words
 
 if TYPE_CHECKING:
     from edgepack.measure.measurement import Measurement
@@ -27,7 +28,8 @@ _COLOURS = {"fits": "green", "over budget": "red", "not measured": "yellow"}
 
 def report_view(report: Report, out: str) -> RenderableType:
     """The report in the order of its page: verdict, budgets, targets, quality, latency. out: the report's folder."""
-    verdict = Text(f"{report.verdict}: ", style=f"bold {_COLOURS[report.verdict]}") + Text(report.headline, style="not bold default")
+    colour = _COLOURS[report.verdict]
+    verdict = Text(f"{verdict_in_words(report)}: ", style=f"bold {colour}") + Text(report.headline, style="not bold default")
     beside = (*_targets(report), *_baseline(report), *_formats(report))
     quality = (_ladder(report), *_attempts(report), *_confidence(report), *_weakest(report))
     beside = (*beside, *_providers(report))
@@ -139,16 +141,19 @@ def _baseline(report: Report) -> Iterator[RenderableType]:
     if report.baseline is None:
         return
     baseline = report.baseline
-    limit = f"limit {1 + baseline.most:g} times, baseline {baseline.file}"
+    limit = f"limit {baseline.most * 100:.3g} %, baseline {baseline.file}"
     if not baseline.worse:
         yield Text(f"none of {len(baseline.rows)} figures is worse than the baseline allows ({limit})", style="green")
     for row in baseline.worse:
         place = "".join(f", {value} {unit}" for value, unit in ((row.length, "tokens"), (row.threads, "threads")) if value is not None)
+        times = "" if row.ratio is None else f", {row.ratio:.2f} times"
         interval = "" if row.low is None else f", {row.low:.2f} to {row.high:.2f}"
         yield Text(
-            f"worse: {FIGURES[row.what]}{place}: {row.now:g} now, {row.before:g} before, {row.ratio:.2f} times{interval} ({limit})",
+            f"worse: {FIGURES[row.what]}{place}: {row.now:g} now, {row.before:g} before{times}{interval} ({limit})",
             style="red",
         )
+    if baseline.left_out:
+        yield Text(baseline.left_out, style="yellow")
     yield Text()
 
 

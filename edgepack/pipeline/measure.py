@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from edgepack.core.errors import EdgepackError, border_of_rust
 from edgepack.core.locks import only_one
@@ -17,7 +18,7 @@ from edgepack.measure.measuring import measure
 from edgepack.measure.ops import OpsWish, profile_ops, wished_providers
 from edgepack.model.data import in_model_names, label_ids, load_data
 from edgepack.model.quality import judge_outputs
-from edgepack.pack.manifest import MANIFEST_FILE, REPORT_FILES, Manifest, StageRecord, check_files, read_manifest
+from edgepack.pack.manifest import MANIFEST_FILE, REPORT_FILES, Manifest, Origin, StageRecord, check_files, read_manifest
 from edgepack.pack.renewal import renew
 from edgepack.pipeline.phone_runner import with_runner
 from edgepack.report.records import Report
@@ -25,7 +26,9 @@ from edgepack.report.regression import against, check_comparable, check_same_mac
 from edgepack.report.side_by_side import Outcome, judge_targets
 from edgepack.report.write import place_report, write_report
 from edgepack.tasks import task_named
-from edgepack.tasks.common.scores import Quality
+from edgepack.tasks.common.rows import Row
+from edgepack.tasks.common.scores import UNKNOWN, Quality
+from edgepack.tasks.common.task import Features, Task
 
 
 @border_of_rust()
@@ -41,11 +44,12 @@ def measure_pack(
 ) -> Report:
     """Measures `pack` on each of `on`, and its score here where test data is given or still where the build found it.
 
-    `ops` looks at single ops too, and at where each ran. The report goes into `out`, or into the pack, which is then sealed anew. On
-    other data than the build's, nothing is compared with the teacher, which is not in the pack. baseline: an older report.json of the
-    same machines; what is worse by more than the share max_regression makes the report's exit code 2. EdgepackError where a file of the
-    pack was changed, where the baseline is of another task, profile or machine, and where no target could measure; where one of several
-    fails, the report says so and the others stand in it.
+    `ops` looks at single ops too, and at where each ran. The report goes into `out`, or into the pack, which is then sealed anew. The
+    pack keeps the score of its build: one that is measured here stands in the report alone. On other data than the build's, nothing is
+    compared with the teacher, which is not in the pack. baseline: an older report.json of the same machines; what is worse by more than
+    the share max_regression makes the report's exit code 2. EdgepackError where a file of the pack was changed, where the baseline is of
+    another task, profile or machine, and where no target could measure; where one of several fails, the report says so and the others
+    stand in it.
     """
     manifest = read_manifest(pack)
     check_files(pack, manifest, skip=REPORT_FILES)
@@ -62,13 +66,15 @@ def measure_pack(
             f"{str(place)!r} holds another pack, whose reports would no longer be its own", "name another folder with --out"
         )
     with only_one(place, "the place of the report", "wait for it, or name another folder with --out"):
-        manifest, median_length = _scored_again(pack, manifest, data)
+        split = _test_split(pack, manifest, data)
+        scored = _scored_again(pack, manifest, split) if split else manifest
+        median_length = _median_length(split) if split else None
         outcomes = []
         for target in on:
             outcomes.append(_outcome(target, pack, manifest, median_length, effort, wish, older))
             if outcomes[-1].failure and len(on) > 1:
                 say(f"{target.name}: {outcomes[-1].failure}\n  fix: {outcomes[-1].fix}")
-        report = judge_targets(manifest, outcomes)
+        report = judge_targets(scored, outcomes)
         if older:
             report = against(report, older, str(baseline), max_regression)
         if place is pack:
@@ -103,29 +109,50 @@ def _outcome(
         return Outcome(target=target, failure=error.problem, fix=error.fix)
 
 
-def _scored_again(pack: Path, manifest: Manifest, data: str | None) -> tuple[Manifest, int | None]:
-    """The manifest with the shipped file's score as this machine finds it, and the data's median length."""
-    source = data or manifest.recipe.data
-    if source is None or (data is None and not Path(source).exists()):
-        return manifest, None
+class _TestSplit(NamedTuple):
+    """The test rows that a pack is asked again. source: the data they are of."""
+
+    task: Task
+    rows: list[Row]
+    features: list[Features]
+    labels: dict[str, int]
+    source: Origin
+
+
+def _test_split(pack: Path, manifest: Manifest, data: str | None) -> _TestSplit | None:
+    """Of `data`, or of the build's own where it is still there; None where there is neither."""
+    name = data or manifest.recipe.data
+    if name is None or (data is None and not Path(name).exists()):
+        return None
     from edgepack.model.checkpoint import load_tokenizer
 
     task = task_named(manifest.task)
     answers = task.answer_record.read(manifest.answers, str(pack)) if task.answer_record and manifest.answers is not None else None
     names = {int(index): name for index, name in manifest.labels.items()}
     task = task.restored(task, answers, [names[index] for index in sorted(names)])
-    loaded = in_model_names(load_data(source, task, manifest.recipe.columns, manifest.recipe.seed), names, str(pack))
+    loaded = in_model_names(load_data(name, task, manifest.recipe.columns, manifest.recipe.seed), names, str(pack))
     rows = loaded.splits["test"]
     features = task.encode(load_tokenizer(pack), task.prompted(rows, answers), manifest.max_length)
-    median_length = sorted(len(item.ids) for item in features)[len(features) // 2]
     labels = label_ids(loaded, names, str(pack)) if loaded.labels else {}
-    outputs = answer(pack, manifest.plan.runtime, features, threads=1, exact=manifest.plan.exact_products)
-    quality = judge_outputs(task, outputs, features, rows, labels, teacher=None)  # the teacher is not in the pack
-    same_data = manifest.data is not None and manifest.data.sha256 == loaded.sha256
-    last = manifest.ladder[-1]
-    last = _with_quality(manifest, quality) if same_data else last.model_copy(update=dict(quality) | {"score_drop": None})
-    served = manifest.served if same_data else None
-    return manifest.model_copy(update={"ladder": (*manifest.ladder[:-1], last), "served": served}), median_length
+    return _TestSplit(task, rows, features, labels, Origin(name=loaded.name, sha256=loaded.sha256))
+
+
+def _median_length(split: _TestSplit) -> int:
+    return sorted(len(item.ids) for item in split.features)[len(split.features) // 2]
+
+
+def _scored_again(pack: Path, manifest: Manifest, split: _TestSplit) -> Manifest:
+    """A copy of the manifest for the report, with the score that the shipped file has on this machine. The pack keeps its build's.
+
+    On other data than the build's, no earlier row has a score: two scores of different data do not compare two models.
+    """
+    outputs = answer(pack, manifest.plan.runtime, split.features, threads=1, exact=manifest.plan.exact_products)
+    quality = judge_outputs(split.task, outputs, split.features, split.rows, split.labels, teacher=None)  # which is not in the pack
+    if manifest.data is not None and manifest.data.sha256 == split.source.sha256:
+        return manifest.model_copy(update={"ladder": (*manifest.ladder[:-1], _with_quality(manifest, quality))})
+    earlier = [row.model_copy(update=dict(UNKNOWN) | {"score_drop": None}) for row in manifest.ladder[:-1]]
+    last = manifest.ladder[-1].model_copy(update=dict(quality) | {"score_drop": None})
+    return manifest.model_copy(update={"ladder": (*earlier, last), "served": None, "data": split.source})
 
 
 def _with_quality(manifest: Manifest, quality: Quality) -> StageRecord:

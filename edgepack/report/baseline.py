@@ -17,9 +17,10 @@ FIGURES: Final[dict[Figure, str]] = {
 
 
 class Regression(Frozen):
-    """One figure of both reports. ratio: now to then, above 1 is worse; low, high: its 95 % interval, where sessions give one.
+    """One figure of both reports. ratio: above 1 is worse, None where one of the two is not above 0; low, high: its 95 % interval,
+    where sessions give one.
 
-    is_worse: by more than the limit, and where there is an interval it excludes 1.
+    is_worse: by more than the limit, which is a share of the old value, and where there is an interval it excludes 1.
     """
 
     target: str
@@ -28,19 +29,20 @@ class Regression(Frozen):
     threads: int | None
     before: float
     now: float
-    ratio: float
+    ratio: float | None
     low: float | None
     high: float | None
     is_worse: bool
 
 
 class Baseline(Frozen):
-    """What a report was compared with. most: the share by which a figure may be worse."""
+    """What a report was compared with. most: the share by which a figure may be worse. left_out: why the scores are not compared."""
 
     file: str
     pack_id: str
     most: float
     rows: tuple[Regression, ...]
+    left_out: str | None = None
 
     @property
     def worse(self) -> tuple[Regression, ...]:

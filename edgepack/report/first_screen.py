@@ -16,7 +16,7 @@ from edgepack.plan.profile_files import profile_names
 from edgepack.plan.runtime import runtime_facts
 from edgepack.report.figures import figure, in_digits, measured_here
 from edgepack.report.ladder import score_text, spoken
-from edgepack.report.records import Check, Holds, Tile, TileName, Verdict
+from edgepack.report.records import Check, Holds, Report, Tile, TileName, Verdict
 from edgepack.tasks import task_named
 from edgepack.tasks.common.scores import Score
 
@@ -32,11 +32,13 @@ _OF_ANDROID = "nnapi"
 BETTER: Final = {"file_mb": "smaller", "latency_ms": "faster", "ram_mb": "less"}
 WORSE: Final = {"file_mb": "larger", "latency_ms": "slower", "ram_mb": "more"}
 VERDICTS: Final[dict[Verdict, str]] = {"fits": "fits", "over budget": "over budget", "not measured": "not measured on the device"}
-PURPOSES: Final[dict[Verdict, str]] = {  # what the next command is for
+_UNKNOWN_THERE: Final = "not known to fit"  # the device measured it, and a limit is open all the same
+_PURPOSES: Final[dict[Verdict, str]] = {  # what the next command is for
     "fits": "make a module for an app",
     "over budget": "build it again with these settings",
     "not measured": "measure it on the device itself",
 }
+_TO_KNOW_THE_SCORE: Final = "learn how much quality is lost"
 _PLACEHOLDERS: Final = {  # of the next command, and what a user puts there
     "PACK": "PACK is the folder of this report",
     "MODEL": "MODEL is the model that this pack was built from",
@@ -135,19 +137,39 @@ def next_command(manifest: Manifest, verdict: Verdict, checks: Sequence[Check]) 
     """
     if verdict == "fits":
         return "edgepack ship PACK --for PLATFORM --out module"
+    if verdict == "not measured" and _lacks_score(checks):
+        is_scored = any(row.score for row in manifest.ladder)  # on other data than the build's, which has the teacher's score
+        return "edgepack measure PACK --data DATA" if manifest.recipe.data and is_scored else _build_command(manifest, "--data DATA")
     if verdict == "not measured":
         return f"edgepack measure PACK --on {_address(manifest)}"
     flags = next((check.next_flags for check in checks if check.ok is False and check.next_flags), None)
-    if flags is None:
-        return None
-    recipe = manifest.recipe.model_copy(update={"model": "MODEL", "data": "DATA" if manifest.recipe.data else None})
-    profile_file = None if manifest.profile.name in profile_names() else "PROFILE"
-    return without_folders(composed_command(recipe, manifest.profile, profile_file, flags))
+    return None if flags is None else _build_command(manifest, flags)
+
+
+def verdict_in_words(report: Report) -> str:
+    """As the heading of a report has it."""
+    there = report.measurements is not None and report.measurements.is_the_device
+    return _UNKNOWN_THERE if report.verdict == "not measured" and there else VERDICTS[report.verdict]
+
+
+def purpose_in_words(report: Report) -> str:
+    """What the next command is for."""
+    return _TO_KNOW_THE_SCORE if report.verdict == "not measured" and _lacks_score(report.checks) else _PURPOSES[report.verdict]
 
 
 def placeholders_in_words(command: str) -> str:
     """What stands for what in such a command; empty where nothing does."""
     return "; ".join(words for placeholder, words in _PLACEHOLDERS.items() if placeholder in shlex.split(command))
+
+
+def _lacks_score(checks: Sequence[Check]) -> bool:
+    return any(check.name == "score_drop" and check.actual is None for check in checks)
+
+
+def _build_command(manifest: Manifest, flags: str) -> str:
+    recipe = manifest.recipe.model_copy(update={"model": "MODEL", "data": "DATA" if manifest.recipe.data else None})
+    profile_file = None if manifest.profile.name in profile_names() else "PROFILE"
+    return without_folders(composed_command(recipe, manifest.profile, profile_file, flags))
 
 
 def _address(manifest: Manifest) -> str:
@@ -188,8 +210,10 @@ def _what(name: TileName, manifest: Manifest) -> str:
     if name == "ram_mb":
         return "at its highest, without what the empty runtime takes"
     score, teacher = manifest.ladder[-1].score, manifest.ladder[0].score
-    if score is None or teacher is None:
+    if score is None:
         return "no test data was given: build with --data, and it is measured"
+    if teacher is None:
+        return f"{spoken(score.metric)} {score_text(score.value)}; the teacher has no score on this data, so what is lost is not known"
     return quality_in_words(teacher, score)
 
 

@@ -41,6 +41,7 @@ def judge(manifest: Manifest, measurement: Measurement | None) -> Report:
         precision=manifest.precision,
         checks=checks,
         ladder=manifest.ladder,
+        data_sha256=manifest.data.sha256 if manifest.data else None,
         steps=manifest.plan.steps,
         predictions=manifest.predictions,
         measurements=measurement,
@@ -98,15 +99,20 @@ def _headline(verdict: Verdict, checks: tuple[Check, ...], manifest: Manifest, m
         return f"Every budget of {device} holds, measured on the device." + (
             f" A part of {', '.join(BUDGETS[name][0] for name in partly)} is predicted." if partly else ""
         )
-    where = "no machine measured the pack" if measurement is None else f"the pack was measured on {measurement.where}"
+    if measurement is None:
+        lead = f"No {device} measured it: no machine measured the pack."
+    elif measurement.is_the_device:
+        lead = f"The device itself measured it ({measurement.where}), but not every budget is known to hold."
+    else:
+        lead = f"No {device} measured it: the pack was measured on {measurement.where}."
     groups = {
-        "Measured to fit": [check.name for check in checks if check.origin == "measured"],
+        "Measured to fit": [check.name for check in checks if check.origin == "measured" and check.ok],
         "Predicted to fit": [check.name for check in checks if check.origin == "predicted" and check.holds == "yes"],
         "Likely to fit, but the prediction may be off by more": [check.name for check in checks if check.holds == "likely"],
         "Not known": [check.name for check in checks if check.ok is None and check.holds != "likely"],
     }
     parts = [f"{what}: {', '.join(BUDGETS[name][0] for name in names)}." for what, names in groups.items() if names]
-    return " ".join([f"No {device} measured it: {where}.", *parts])
+    return " ".join([lead, *parts])
 
 
 def _exceeded(check: Check) -> str:
@@ -159,6 +165,8 @@ def _notes(manifest: Manifest, measurement: Measurement | None) -> Iterator[str]
             yield f"{row.stage}: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in row.details.items())
     scores = {score.metric for row in manifest.ladder for score in (row.score, row.second, *row.further) if score}
     yield from (note for metric, note in METRIC_NOTES.items() if metric in scores)
+    if manifest.ladder[-1].score and not any(row.score for row in manifest.ladder[:-1]):
+        yield "Only the shipped file has a score on this data. It is compared neither with the teacher nor with an earlier stage."
     yield from (f"The plan itself predicts {broken}." for broken in manifest.plan.broken)
     if measurement is None or not measurement.is_the_device:
         yield f"Predicted figures: {manifest.predictions.doubt()}"

@@ -21,7 +21,7 @@ def write_junit(path: Path, report: Report) -> None:
 def junit(report: Report) -> str:
     """Failures: a budget over its limit, and a figure that became worse than allowed. Errors: a target that could not measure.
 
-    Skipped: a budget that nobody measured, whether a prediction says that it holds or nothing is known.
+    Skipped: a budget that nobody measured, whether a prediction says that it holds or nothing is known; scores that cannot be compared.
     """
     suite = ElementTree.Element("testsuite", name=visible(f"edgepack {report.profile}"), tests="0")
     for check in report.checks:
@@ -33,6 +33,8 @@ def junit(report: Report) -> str:
     if report.baseline:
         for row in report.baseline.rows:
             _regression(suite, row, report.baseline.most)
+        if report.baseline.left_out:
+            ElementTree.SubElement(_case(suite, "baseline.the test split", "score"), "skipped", message=visible(report.baseline.left_out))
     if report.ops and report.ops.most_fallback is not None:
         _fallback(suite, report.ops)
     counts = {name: str(len(suite.findall(f"testcase/{tag}"))) for name, tag in _COUNTS.items()}
@@ -56,7 +58,8 @@ def _regression(suite: ElementTree.Element, row: Regression, most: float) -> Non
     place = "".join(f" {value} {unit}" for value, unit in ((row.length, "tokens"), (row.threads, "threads")) if value is not None)
     case = _case(suite, f"baseline.{row.target}", f"{row.what}{place}")
     if row.is_worse:
-        ElementTree.SubElement(case, "failure", message=f"{row.now:g} after {row.before:g}: {row.ratio:.3f} times, limit {1 + most:g}")
+        times = "" if row.ratio is None else f": {row.ratio:.3f} times"
+        ElementTree.SubElement(case, "failure", message=f"{row.now:g} after {row.before:g}{times}, limit {most * 100:.3g} % worse")
 
 
 def _fallback(suite: ElementTree.Element, ops: OpProfile) -> None:

@@ -128,6 +128,7 @@ class Report(Frozen):
     precision: str
     checks: tuple[Check, ...]
     ladder: tuple[StageRecord, ...]
+    data_sha256: str | None = None  # of the data that the ladder's scores are of
     steps: tuple[Step, ...]
     predictions: Prediction
     measurements: Measurement | None

@@ -13,6 +13,7 @@ from edgepack.pack.manifest import RENEWED_FILES
 from edgepack.report.baseline import Baseline, Figure, Regression
 from edgepack.report.records import Report
 
+_ROUNDING = 1e-9  # of a share: 0.72 is 0.8 less a tenth
 _SAME = ("arch", "cpu", "cores")
 _PROVES_NOTHING = "This quick run proves nothing: other programs ran meanwhile, or its sessions disagree. Measure without --quick."
 _FIX = "give a report.json that `edgepack measure` wrote"
@@ -59,7 +60,8 @@ def against(report: Report, baseline: Report, file: str, most: float) -> Report:
     for measurement in _measurements(report):
         rows += _of_target(measurement, _measured_on(baseline, measurement.target), most)
     notes = report.notes + ((_PROVES_NOTHING,) if any(measurement.proves_nothing for measurement in _measurements(report)) else ())
-    compared = Baseline(file=file, pack_id=baseline.pack_id, most=most, rows=tuple(rows))
+    left_out = _why_no_score(baseline, report)
+    compared = Baseline(file=file, pack_id=baseline.pack_id, most=most, rows=tuple(rows), left_out=left_out)
     return report.model_copy(update={"baseline": compared, "notes": notes})
 
 
@@ -75,10 +77,24 @@ def _whole(report: Report, baseline: Report, most: float) -> Iterator[Regression
     """Figures of the file itself, which are the same on every machine. A score may fall by the share `most` of its old value."""
     before, now = baseline.ladder[-1], report.ladder[-1]
     yield _single("the file", "file_mb", None, (before.file_mb, now.file_mb), most)
-    if before.score and now.score and before.score.metric == now.score.metric:
+    if before.score and now.score and not _why_no_score(baseline, report):
         values = (before.score.value, now.score.value)
         higher_is_better = not before.score.lower_is_better
         yield _single("the test split", "score", None, values, most, higher_is_better)
+
+
+def _why_no_score(baseline: Report, report: Report) -> str | None:
+    """Why the scores are not compared, in a sentence; None where they are, or where neither report has one."""
+    before, now = baseline.ladder[-1].score, report.ladder[-1].score
+    if before is None and now is None:
+        return None
+    if before is None or now is None:
+        return f"No score is compared with the baseline: {'the baseline' if before is None else 'this report'} has none."
+    if before.metric != now.metric:
+        return f"No score is compared with the baseline: its metric is {before.metric}, and here it is {now.metric}."
+    hashes = (baseline.data_sha256, report.data_sha256)
+    differs = before.rows != now.rows if None in hashes else hashes[0] != hashes[1]  # a report of an older edgepack has no hash
+    return "No score is compared with the baseline: the two are of different data." if differs else None
 
 
 def _of_target(now: Measurement, then: Measurement, most: float) -> Iterator[Regression]:
@@ -122,15 +138,16 @@ def _single(
     most: float,
     higher_is_better: bool = False,
 ) -> Regression:
-    """A figure without sessions: the ratio alone decides."""
+    """A figure without sessions. The share of its old value decides, because a score may be 0 or less: no ratio tells how it fell."""
     before, now = values
+    fall = before - now if higher_is_better else now - before
     better, worse = (now, before) if higher_is_better else (before, now)
-    times = round(worse / better, 4) if better else 1.0
-    return _of(target, what, place or (None, None), values, times, times > 1 + most)
+    times = 1.0 if before == now else round(worse / better, 4) if better > 0 and worse > 0 else None
+    return _of(target, what, place or (None, None), values, times, fall > (most + _ROUNDING) * abs(before))
 
 
 def _of(
-    target: str, what: Figure, place: tuple[int | None, int | None], values: tuple[float, float], times: float, is_worse: bool
+    target: str, what: Figure, place: tuple[int | None, int | None], values: tuple[float, float], times: float | None, is_worse: bool
 ) -> Regression:
     (length, threads), (before, now) = place, values
     return Regression(

@@ -12,10 +12,11 @@ def doubts_of_training(recipe: Recipe, ladder: Sequence[StageRecord]) -> Iterato
     row = _last_training(ladder)
     if row is None:
         return
-    if "chance" in row.details and row.score:
+    if "chance" in row.details:
+        score = f" ({row.score.metric} {row.score.value:.3f}, that answer {row.details['chance']:g})" if row.score else ""
         yield (
-            f"The student is no better than always the same answer ({row.score.metric} {row.score.value:.3f}, that answer "
-            f"{row.details['chance']:g}): it has learned nothing of use. Choose a larger --student, or give more texts with --unlabelled."
+            f"The student is no better than always the same answer{score}: it has learned nothing of use. "
+            "Choose a larger --student, or give more texts with --unlabelled."
         )
     flags = flags_of_longer_training(recipe, ladder)
     if flags:

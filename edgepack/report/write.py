@@ -16,7 +16,15 @@ from edgepack.plan.budget_words import BUDGETS
 from edgepack.report.baseline import FIGURES
 from edgepack.report.charts import Bar, Line, bars, lines
 from edgepack.report.figures import in_digits, size_in_words
-from edgepack.report.first_screen import HOLDS, PURPOSES, VERDICTS, change_in_words, limit_in_words, placeholders_in_words, tile_titles
+from edgepack.report.first_screen import (
+    HOLDS,
+    change_in_words,
+    limit_in_words,
+    placeholders_in_words,
+    purpose_in_words,
+    tile_titles,
+    verdict_in_words,
+)
 from edgepack.report.ladder import factors_chart, quality_charts, score_text, spoken, weakest
 from edgepack.report.records import Report
 
@@ -86,8 +94,8 @@ def _render(template: str, report: Report, **more: Any) -> str:
         "tiles": tile_titles(report.task),
         "holds": HOLDS,
         "colours": _COLOURS,
-        "verdicts": VERDICTS,
-        "purposes": PURPOSES,
+        "verdict": verdict_in_words(report),
+        "purpose": purpose_in_words(report),
         "origins": {name: meaning for name, meaning in _ORIGINS.items() if f'"{name}"' in figures},
     }
     return rendered(template, report=report, weakest=weakest(report.ladder), headings=_HEADINGS, **words, **more)

@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 import jsonschema
 import pytest
+from command_line import in_terminal
 from typer.testing import CliRunner
 
 from edgepack.cli.app import app
@@ -41,6 +42,10 @@ def faster(report, times):
     return report.model_copy(update={"measurements": report.measurements.model_copy(update={"latency": tuple(rows)})})
 
 
+def with_last(report, **changes):
+    return report.model_copy(update={"ladder": (*report.ladder[:-1], report.ladder[-1].model_copy(update=changes))})
+
+
 @pytest.mark.parametrize(("steady", "effort", "code"), [(False, "quick", 1), (True, "quick", 0), (False, "full", 0)])
 def test_a_quick_run_on_a_busy_machine_passes_no_gate(report, tmp_path, steady, effort, code):
     (tmp_path / "report.json").write_text(json.dumps(report.as_json()))
@@ -72,6 +77,55 @@ def test_a_score_that_falls_and_a_file_that_grows_fail_too(report):
     better = last.model_copy(update={"score": last.score.model_copy(update={"value": last.score.value * 1.5}), "file_mb": last.file_mb / 2})
     result = against(report, report.model_copy(update={"ladder": (*report.ladder[:-1], better)}), "old", 0.1)
     assert {row.what for row in result.baseline.worse} == {"score", "file_mb"}
+
+
+@pytest.mark.parametrize(
+    ("higher_is_better", "before", "now", "is_worse"),
+    [
+        (True, 0.9, 0.0, True),
+        (True, 0.6, -0.4, True),
+        (True, -0.2, -0.3, True),
+        (True, -0.4, 0.6, False),
+        (True, 0.0, 0.0, False),
+        (True, 0.0, -0.1, True),
+        (True, 1.0, 0.905, False),
+        (True, 0.8, 0.72, False),
+        (True, 1.0, 0.89, True),
+        (False, 10.0, 11.0, False),
+        (False, 10.0, 11.1, True),
+        (False, 0.0, 5.0, True),
+        (False, 5.0, 0.0, False),
+    ],
+)
+def test_a_figure_may_be_worse_by_a_share_of_its_old_value_below_0_too(report, higher_is_better, before, now, is_worse):
+    metric = "accuracy" if higher_is_better else "perplexity"
+    score = report.ladder[-1].score.model_copy(update={"metric": metric})
+    then, changed = (with_last(report, score=score.model_copy(update={"value": value})) for value in (before, now))
+    result = against(changed, then, "old", 0.1)
+    assert [row.is_worse for row in result.baseline.rows if row.what == "score"] == [is_worse]
+    for shown in (markdown(result), html(result), junit(result), " ".join(in_terminal(result))):
+        assert "None" not in shown.replace("None of", "")
+
+
+@pytest.mark.parametrize("which", ["other data", "another metric", "no score now", "no score then"])
+def test_scores_that_cannot_be_compared_are_left_out_and_every_page_says_so(report, which):
+    last = report.ladder[-1]
+    unlike = {
+        "other data": report.model_copy(update={"data_sha256": "0" * 64}),
+        "another metric": with_last(report, score=last.score.model_copy(update={"metric": "span_f1"})),
+    }.get(which, with_last(report, score=None))
+    now, then = (report, unlike) if which == "no score then" else (unlike, report)
+    result = against(now, then, "old", 0.1)
+    assert "score" not in {row.what for row in result.baseline.rows} and result.baseline.left_out.startswith("No score is compared")
+    for shown in (markdown(result), html(result), junit(result), " ".join(in_terminal(result))):
+        assert result.baseline.left_out in shown
+
+
+def test_a_baseline_without_a_hash_of_its_data_is_held_to_its_number_of_rows(report):
+    older = report.model_copy(update={"data_sha256": None})
+    assert "score" in {row.what for row in against(report, older, "old", 0.1).baseline.rows}
+    fewer = report.ladder[-1].score.model_copy(update={"rows": 2})
+    assert against(report, with_last(older, score=fewer), "old", 0.1).baseline.left_out
 
 
 def test_a_baseline_that_tells_nothing_is_refused_before_work(report, tmp_path):

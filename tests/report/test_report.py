@@ -63,6 +63,34 @@ def test_the_verdict_follows_from_the_checks(manifest, measured, limits, measure
     assert not any(name in text for name in BUDGETS for text in (report.headline, report.summary))  # keys are not for people
 
 
+@pytest.mark.parametrize("lacks", ["a score", "a quiet machine"])
+def test_what_the_device_measured_is_said_so_where_a_limit_is_open(manifest, measured, lacks):
+    last = manifest.ladder[-1].model_copy(update={"score": None, "score_drop": None})
+    ladder = (*(row.model_copy(update={"score": None, "score_drop": None}) for row in manifest.ladder[:-1]), last)
+    of_device = measured.model_copy(update={"is_the_device": True, "is_steady": lacks == "a score"})
+    without = manifest.model_copy(update={"ladder": ladder, "served": None}) if lacks == "a score" else manifest
+    report = judge(with_budget(without), of_device)
+    assert report.verdict == "not measured" and report.headline.startswith("The device itself measured it (")
+    known = {check.name for check in report.checks if check.ok}
+    fits, _, open_ = report.headline.partition("Measured to fit: ")[2].partition(" Not known: ")
+    for name, (words, _) in BUDGETS.items():
+        assert (words in fits) == (name in known) and (words in open_) == (name not in known)
+    assert known < set(BUDGETS) and ("--data DATA" in report.next_command) == (lacks == "a score")
+    assert ("ssh://" in report.next_command) == (lacks != "a score")
+    for shown in (markdown(report), html(report), " ".join(in_terminal(report))):
+        assert "not measured on the device" not in shown and "not known to fit" in shown
+    purpose = "learn how much quality is lost" if lacks == "a score" else "measure it on the device itself"
+    assert purpose in markdown(report) and purpose in html(report)
+
+
+def test_a_score_on_other_data_leads_to_the_data_of_the_build(manifest):
+    blank = {"score": None, "score_drop": None}
+    earlier = (row.model_copy(update=blank) for row in manifest.ladder[:-1])
+    ladder = (*earlier, manifest.ladder[-1].model_copy(update={"score_drop": None}))
+    report = judge(with_budget(manifest.model_copy(update={"ladder": ladder, "served": None})), None)
+    assert report.next_command == "edgepack measure PACK --data DATA" and "learn how much quality is lost" in markdown(report)
+
+
 def test_this_machines_figures_never_pass_for_the_devices(manifest, measured):
     report = judge(manifest, measured)
     assert not measured.is_the_device
@@ -249,6 +277,25 @@ def test_on_other_data_nothing_is_compared_with_the_teacher(pack_folder, tmp_pat
     assert shipped.score_drop is shipped.flip_share is shipped.calibration.by_teacher is shipped.calibration.teacher_kl is None
     check = next(check for check in report.checks if check.name == "score_drop")
     assert check.ok is None and check.where == "the teacher has no score on this data"
+    assert [row.stage for row in report.ladder if row.score] == [shipped.stage]
+    tile = next(tile for tile in report.tiles if tile.name == "score_drop")
+    assert "before" not in tile.what and "the teacher has no score on this data" in tile.what
+    assert report.data_sha256 not in (None, read_manifest(pack_folder).data.sha256)
+    assert "compared neither with the teacher nor with an earlier stage" in (tmp_path / "report" / "report.md").read_text()
+
+
+@pytest.mark.slow
+def test_other_data_changes_no_score_of_the_pack_itself(pack_folder, tmp_path):
+    import shutil
+
+    copy = shutil.copytree(pack_folder, tmp_path / "copy")
+    before = read_manifest(copy)
+    assert before.served is not None
+    make_data(tmp_path / "data", {"test": 60})
+    report = measure_pack(copy, str(tmp_path / "data"), effort=QUICK)
+    assert report.ladder[-1].score.rows == 60 and json.loads((copy / "report.json").read_text()) == report.as_json()
+    after = read_manifest(copy)
+    assert (after.ladder, after.served, after.data) == (before.ladder, before.served, before.data)
 
 
 def test_what_was_tried_to_quantize_stands_in_every_report(manifest, measured):
