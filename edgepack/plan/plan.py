@@ -196,9 +196,8 @@ def _vocabulary_step(case: Case, teacher: ModelShape, choice: Choice, considered
     if not choice.cuts_vocabulary:
         yield CutVocabulary(corpus=recipe.vocabulary or "", why=f"You asked for it. {table} {left}")
         return
-    after = (
-        "The tokens of the train split are kept, what its words are made of, and common ones, until the dev split keeps 97 % of its tokens."
-    )
+    texts = "the train split and of the texts without labels" if recipe.unlabelled else "the train split"
+    after = f"The tokens of {texts} are kept, what its words are made of, and common ones, until the dev split keeps 97 % of its tokens."
     after += f" Other words may take more of them (--vocabulary {WHOLE_VOCABULARY}: no cut)."
     if recipe.student is not None:
         why = f"You asked for {recipe.student}. With fewer tokens a student of that size is wider or deeper."

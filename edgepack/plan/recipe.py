@@ -126,8 +126,8 @@ class Recipe(Stated):
     vocabulary: Annotated[
         Annotated[str, Field(min_length=1)] | None,
         Setting(
-            "Keep only the tokens that certain texts need: `data` means the texts of the train split, and what the dev split shows of "
-            "others; a path means those and the texts of that file; `all` keeps every token.",
+            "Keep only the tokens that certain texts need: `data` means the texts of the train split and those without labels, and what "
+            "the dev split shows of others; a path means those and the texts of that file; `all` keeps every token.",
             PRUNING,
             unset="all; data where the file's budget or a share of the teacher needs it",
             searched=Searched(values=(None, TRAIN_SPLIT)),
