@@ -388,6 +388,11 @@ class Recipe(Stated):
         return any((self.prune_heads, self.prune_ffn, self.prune_layers, self.drop_attention, self.prune_weights, self.factorize))
 
     @property
+    def can_train(self) -> bool:
+        """Whether a student could learn anything: there are texts, and the user has not forbidden every pass over them."""
+        return self.data is not None and self.training.epochs != 0
+
+    @property
     def cuts_vocabulary(self) -> bool:
         """Whether the user asks for a cut. Where this is left open, the plan decides."""
         return self.vocabulary not in (None, WHOLE_VOCABULARY)

@@ -72,6 +72,11 @@ def test_without_data_no_student_is_shown():
     assert not any("--student" in flags or "--vocabulary" in flags for flags in rows)
 
 
+def test_without_epochs_no_student_is_shown():
+    _, rows = neighbours(Recipe(model="m", data="d", precision="int8", training={"epochs": 0}))
+    assert rows and not any("--student" in flags for flags in rows)
+
+
 def test_the_command_prints_them(tmp_path):
     from small import make_data, make_model
 

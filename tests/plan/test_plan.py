@@ -121,6 +121,19 @@ def test_without_epochs_a_pruned_model_is_left_as_it_is():
     assert not any(isinstance(step, Distill) for step in result.steps)
 
 
+def test_without_epochs_no_student_is_trained_that_nobody_asked_for():
+    """The rules took one of 4x384 for such a budget, and trained it for an epoch."""
+    budget = roomy(latency_ms=30.0)
+    assert any(isinstance(step, Distill) for step in plan(budget=budget).steps)
+    with pytest.raises(EdgepackError, match=r"no plan without training \(--epochs 0\) meets the budgets") as error:
+        plan(budget=budget, training={"epochs": 0})
+    assert "leave --epochs 0 out, so that a smaller student can be distilled" in error.value.fix
+    fixed = plan(budget=budget, precision="int8", training={"epochs": 0})
+    assert [type(step) for step in fixed.steps] == [Export, Quantize] and fixed.broken
+    assert "No smaller student is distilled: --epochs 0 trains nothing." in fixed.steps[0].why
+    assert not any("--epochs 0" in step.why for step in plan(budget=roomy(), training={"epochs": 0}).steps)
+
+
 @pytest.mark.parametrize(
     ("profile", "reduced"),
     [("x86-edge-avx2", True), ("x86-edge-atom", False), ("x86-edge", False), ("raspberry-pi", False), ("phone", False)],
