@@ -11,7 +11,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.plan.choice_record import Choice, RunnerUp, in_words
 from edgepack.plan.coded_costs import coarse_alone
 from edgepack.plan.cost_model import predict
-from edgepack.plan.cuts import cut_shape
+from edgepack.plan.cuts import cut_shape, heads_do_not_fit
 from edgepack.plan.formats import FORMATS, FormatWish
 from edgepack.plan.means import Case, file_kind, smaller_files
 from edgepack.plan.precision import BLOCK, all_precisions, exported_precision, precision_facts
@@ -119,6 +119,8 @@ def _choices(case: Case) -> Iterator[Choice]:
     for fraction in fractions:
         pruned = _with_room_for_width(case, cut_shape(teacher, recipe, fraction), precisions[-1])
         for student in _students(case, pruned, precisions[-1]):
+            if heads_do_not_fit(recipe, pruned, student, fraction):
+                continue
             tried: list[Choice] = []
             for precision in precisions:
                 if _blocks_do_not_fit(recipe, student, precision, runtime):
