@@ -121,7 +121,7 @@ def heads_do_not_fit(recipe: Recipe, pruned: ModelShape, student: ModelShape, he
 
 
 def _spread(wanted: int, heads: list[int], group: int) -> list[int]:
-    """`kept` heads over layers of `heads`, in proportion and in whole groups; the first layers take what is left over."""
+    """`wanted` heads over layers of `heads`, in proportion and in whole groups; the first layers take what is left over."""
     share = wanted / max(1, sum(heads))
     spread = [int(count * share) // group * group for count in heads]
     for index in range(len(heads)):

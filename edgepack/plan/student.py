@@ -1,4 +1,4 @@
-"""Which student a size means: depth and width within the size, for the least predicted latency on a device. Pure."""
+"""Which student a size means: the depth and width that keep most of the teacher, within the size and a latency limit. Pure."""
 
 import math
 
