@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,12 @@ PUBLIC_KEYS = {  # fields that a pack, a report or an app reads by this name
     ("edgepack/measure/emulation.py", "found"),
     ("edgepack/measure/machines/boards.py", "found"),
     ("targets/module/results.py", "chosen"),
+}
+
+_EXPLAINED = re.compile(r"(?:^|[.;\]] )\s*((?:[a-z_]\w*)(?:, [a-z_]\w*)*): ", re.MULTILINE)
+OF_OTHERS = {  # names in docstrings that are of something else than their function
+    ("edgepack/pipeline/vector_stage.py", "binary"),  # the other kind of code
+    ("edgepack/tasks/common/calibration.py", "true"),  # `truth`
 }
 
 
@@ -164,6 +171,20 @@ def test_names_are_nouns_that_say_what_a_thing_is():
         names = {(node.lineno, name) for node in ast.walk(ast.parse(path.read_text())) if (name := _defined(node)).strip("_") in NO_NAMES}
         vague += [f"{place}:{line} {name}" for line, name in sorted(names) if (place, name) not in PUBLIC_KEYS]
     assert not vague
+
+
+def test_what_the_docstring_of_a_function_explains_by_name_is_in_the_function():
+    """`limit: of the file` is of a parameter, of a key that the function reads or gives, or of a value that it tells apart."""
+    wrong = []
+    for path in modules():
+        place = path.relative_to(ROOT).as_posix()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and (text := ast.get_docstring(node)):
+                words = set(re.findall(r"\w+", " ".join(map(ast.unparse, [node.args, *node.body[1:]]))))
+                named = {name for names in _EXPLAINED.findall(text) for name in names.split(", ")} - words
+                vague = {name for name in re.findall(r"`([a-z_]\w*)`", text) if name in NO_NAMES} - words
+                wrong += [(place, name) for name in sorted(named | vague)]
+    assert not set(wrong) - OF_OTHERS
 
 
 def _defined(node: ast.AST) -> str:

@@ -34,7 +34,7 @@ class Compared(Frozen):
 
 
 class Comparison(Frozen):
-    """All packs on one target. others, stolen: the most that other work and other guests took of the cores in one session."""
+    """All packs on one target. doubts: why the figures may be off, such as other work or other guests on the cores."""
 
     target: str
     where: str

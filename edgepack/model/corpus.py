@@ -1,6 +1,7 @@
-"""The texts that a vocabulary is cut to: the train split as its task encodes it, and a file that the user adds. No torch."""
+"""The texts that a vocabulary is cut to: what a student learns from, as its task encodes it, and a file that the user adds. No torch."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.model.data import Data, load_data
 from edgepack.plan.recipe import TRAIN_SPLIT
 from edgepack.tasks import all_tasks
+from edgepack.tasks.common.rows import Row
 from edgepack.tasks.common.task import Task, Text
 
 
@@ -20,13 +22,13 @@ class Corpus:
     sha256: str
 
 
-def read_corpus(vocabulary: str, data: Data | None, task: Task) -> Corpus:
-    """The train split's texts, and, where `vocabulary` is a path, those of that file beside them.
+def read_corpus(vocabulary: str, data: Data | None, task: Task, unlabelled: Sequence[Row] = ()) -> Corpus:
+    """The texts of the train split and those without labels, and, where `vocabulary` is a path, those of that file beside them.
 
-    The train split always belongs to it: what a student learns from must keep its pieces. EdgepackError: no such file, or
+    The first two always belong to it: what a student learns from must keep its pieces. EdgepackError: no such file, or
     no text at all.
     """
-    texts = task.texts(data.splits.get("train", [])) if data else []
+    texts = [*task.texts(data.splits.get("train", []) if data else []), *task.texts(unlabelled)]
     if vocabulary != TRAIN_SPLIT:
         texts += _read_file(vocabulary)
     if not texts:

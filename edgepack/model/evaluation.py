@@ -66,7 +66,7 @@ def run_model(
 ) -> Outputs:
     """Outputs for each of the features, in their order: see `Task.outputs` for shapes. Batches hold texts of like length.
 
-    kept: what to keep of one text's outputs, in place of what a score needs.
+    keep: what to keep of one text's outputs, in place of what a score needs.
     """
     use_all_cores()
     order = sorted(range(len(features)), key=lambda index: len(features[index].ids))

@@ -79,7 +79,7 @@ class Material:
     @cached_property
     def corpus(self) -> Corpus:
         """The texts that the vocabulary is cut to."""
-        return read_corpus(self.recipe.vocabulary or TRAIN_SPLIT, self.data, self.task)
+        return read_corpus(self.recipe.vocabulary or TRAIN_SPLIT, self.data, self.task, self.unlabelled_rows)
 
     @cached_property
     def vocabulary_cut(self) -> "VocabularyCut":

@@ -76,6 +76,7 @@ class Source:
     revision: str | None = None  # the commit of a hub model; of an adapter its own
     base: "Source | None" = None  # of an adapter: the model that it is merged into
     reader: ModuleType = plain_folder  # of the folder's config, tokenizer and weights
+    cut_from: "Source | None" = None  # of a stage's checkpoint: the model as it came, whose files beside config.json a stage does not write
 
     @cached_property
     def sha256(self) -> str:
@@ -117,7 +118,7 @@ class Source:
     @cached_property
     def activation(self) -> str | None:
         """The function behind a CrossEncoder's logits: `sigmoid` or `none`; None for folders that are none."""
-        return read_activation(self.root, self.config)
+        return self.cut_from.activation if self.cut_from else read_activation(self.root, self.config)
 
     @cached_property
     def tokenizer(self) -> Any:

@@ -42,7 +42,7 @@ def ship(out: Path, wish: FormatWish, makers: Mapping[Format, Make]) -> Report:
 
 
 def _keep(folder: Path, winner: Format) -> None:
-    """The pack in `folder`/`chosen` becomes that of `folder`; the others go."""
+    """The pack in `folder`/`winner` becomes that of `folder`; the others go."""
     for path in list(folder.iterdir()):
         if path.name != winner:
             shutil.rmtree(path)

@@ -39,7 +39,7 @@ def after(state: BuildState, step: CutVocabulary, place: Stage) -> tuple[BuildSt
 def _with_cut_model(state: BuildState, folder: Path) -> BuildState:
     """The cut model's folder as the source of all material; the teacher's answers on the test split follow its pieces."""
     before = state.material
-    checkpoint = replace(find_model(str(folder)), name=state.source.name)
+    checkpoint = replace(find_model(str(folder)), name=state.source.name, cut_from=before.source)
     material = Material(before.recipe, checkpoint, before.task, before.data)
     teacher = state.teacher
     if teacher.test:

@@ -11,7 +11,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.plan.choice_record import Choice, RunnerUp, in_words
 from edgepack.plan.coded_costs import coarse_alone
 from edgepack.plan.cost_model import predict
-from edgepack.plan.cuts import cut_shape
+from edgepack.plan.cuts import cut_shape, heads_do_not_fit
 from edgepack.plan.formats import FORMATS, FormatWish
 from edgepack.plan.means import Case, file_kind, smaller_files
 from edgepack.plan.precision import BLOCK, all_precisions, exported_precision, precision_facts
@@ -70,13 +70,13 @@ def choose(case: Case) -> tuple[Choice, list[Choice]]:
             tried for tried in considered if tried.student == considered[0].student and tried.prune_heads == considered[0].prune_heads
         ]
         return min(untrained, key=lambda choice: choice.overshoot), considered
-    without_data = "" if recipe.data else " without data to train with"
+    limits = "" if recipe.can_train else " without training (--epochs 0)" if recipe.data else " without data to train with"
     unasked = ""
-    if teacher.decodes and recipe.data:
-        without_data = " with a student that is of use, for a decoder needs far more text than a build has to win back more,"
+    if teacher.decodes and recipe.can_train:
+        limits = " with a student that is of use, for a decoder needs far more text than a build has to win back more,"
         unasked = ". Heads of a decoder are cut only where --prune-heads asks for it: even the best ranking loses too much"
     raise EdgepackError(
-        f"no plan{without_data} meets the budgets of {case.profile.name} for this model: the nearest one "
+        f"no plan{limits} meets the budgets of {case.profile.name} for this model: the nearest one "
         f"({nearest.described}) is predicted to need {in_words(nearest.broken)}{unasked}",
         f"raise {' and '.join(budget.flag for budget in nearest.broken)}, or give --student (`same` keeps "
         "the shape) to build a pack over its budget" + _smaller_by(case),
@@ -87,7 +87,9 @@ def _smaller_by(case: Case) -> str:
     """What else the user can give for a smaller model."""
     if case.teacher.family.is_table:
         return f", or make the table smaller: {SMALLER}"
-    return "" if case.recipe.data else ", or give --data, so that a smaller student can be distilled"
+    if case.recipe.can_train:
+        return ""
+    return f", or {'leave --epochs 0 out' if case.recipe.data else 'give --data'}, so that a smaller student can be distilled"
 
 
 def with_runner_up(case: Case, choice: Choice) -> Choice:
@@ -110,14 +112,15 @@ def _choices(case: Case) -> Iterator[Choice]:
     """What the user left open, the least compression first."""
     recipe, teacher, runtime = case.recipe, case.teacher, case.runtime
     precisions = coarse_alone(recipe, file_kind(teacher, runtime), _precisions(case.profile, recipe, teacher, runtime))
-    can_train = recipe.data is not None
-    _refuse_training_that_cannot_be(recipe, can_train)
+    _refuse_training_that_cannot_be(recipe)
     has_heads = not teacher.family.is_table and not teacher.decodes  # no ranking of a decoder's heads is good enough unasked
-    freely = _AUTO_PRUNING if can_train and has_heads else (0.0,)
+    freely = _AUTO_PRUNING if recipe.can_train and has_heads else (0.0,)
     fractions = (recipe.prune_heads,) if recipe.prune_heads is not None else freely
     for fraction in fractions:
         pruned = _with_room_for_width(case, cut_shape(teacher, recipe, fraction), precisions[-1])
         for student in _students(case, pruned, precisions[-1]):
+            if heads_do_not_fit(recipe, pruned, student, fraction):
+                continue
             tried: list[Choice] = []
             for precision in precisions:
                 if _blocks_do_not_fit(recipe, student, precision, runtime):
@@ -191,11 +194,11 @@ def _blocks_do_not_fit(recipe: Recipe, student: ModelShape, precision: Precision
     )
 
 
-def _refuse_training_that_cannot_be(recipe: Recipe, can_train: bool) -> None:
+def _refuse_training_that_cannot_be(recipe: Recipe) -> None:
     wants_student = recipe.student is not None and not parse_student(recipe.student).is_same
     if wants_student and recipe.training.epochs == 0:
         raise EdgepackError(f"--student {recipe.student} with --epochs 0 would learn nothing", "give at least --epochs 1")
-    if can_train or not (wants_student or recipe.prunes):
+    if recipe.data is not None or not (wants_student or recipe.prunes):
         return
     wish = f"--student {recipe.student}" if wants_student else "pruning"
     raise EdgepackError(f"{wish} needs data to learn from", "give --data, a file or folder of texts, with labels where the task has some")
@@ -241,7 +244,7 @@ def _students(case: Case, pruned: ModelShape, precision: PrecisionName) -> Itera
     recipe, teacher = case.recipe, case.teacher
     size = parse_student(recipe.student) if recipe.student is not None else StudentSize(text="same")
     yield _student_of(case, pruned, size, precision)
-    if recipe.student is None and recipe.data is not None:
+    if recipe.student is None and recipe.can_train:
         candidates = [shape for shape in candidate_students(pruned) if _worth_planning(shape, teacher)]
         yield from sorted(candidates, key=lambda shape: -likeness(shape, pruned))
 

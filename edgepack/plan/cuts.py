@@ -106,8 +106,28 @@ def cut_widths(teacher: ModelShape, heads_fraction: float, ffn_fraction: float, 
     return teacher.resized(tuple(rows), teacher.hidden)
 
 
+def heads_do_not_fit(recipe: Recipe, pruned: ModelShape, student: ModelShape, heads_fraction: float) -> bool:
+    """Whether a narrower student's layers would begin with different numbers of heads, while all share a table with a column a head;
+    EdgepackError where the user asked for that student.
+    """
+    rows = [pruned.layers[index] for index in student_layers(len(student.layers), len(pruned.layers))]
+    anywhere = recipe.scope == "model" and heads_fraction > 0  # nobody knows yet how many each layer loses
+    is_even = len({row.heads for row in rows}) == 1 and not anywhere
+    if not pruned.family.head_bias or student.hidden == pruned.hidden or is_even:
+        return False
+    if recipe.student is None:
+        return True
+    unpruned = "leave --drop-attention out" if recipe.drop_attention else "give the model as it was before pruning"
+    fix = "use --scope layer" if anywhere else unpruned
+    raise EdgepackError(
+        f"--student {recipe.student}: the layers would have different numbers of heads, but those of a narrower {pruned.model_type} "
+        f"({student.name()}) share a table with a column for each head",
+        f"{fix}, or give a student of the model's own width, such as {len(student.layers)}x{pruned.hidden}",
+    )
+
+
 def _spread(wanted: int, heads: list[int], group: int) -> list[int]:
-    """`kept` heads over layers of `heads`, in proportion and in whole groups; the first layers take what is left over."""
+    """`wanted` heads over layers of `heads`, in proportion and in whole groups; the first layers take what is left over."""
     share = wanted / max(1, sum(heads))
     spread = [int(count * share) // group * group for count in heads]
     for index in range(len(heads)):

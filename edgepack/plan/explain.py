@@ -68,7 +68,7 @@ def _changes(plan: Plan, recipe: Recipe) -> Iterator[tuple[str, str, dict[str, A
         kind = FileKind(plan.format, plan.teacher.decodes)
         for name in (each.name for each in all_precisions() if kind in each.quantize and each.name != plan.precision):
             yield f"{name} instead of {plan.precision}", f"--precision {name}", {"precision": name}
-    if recipe.student is None and recipe.data is not None:
+    if recipe.student is None and recipe.can_train:
         for words, shape in _neighbours(plan.student, plan.teacher):
             yield f"{words}: {shape}", f"--student {shape}", {"student": shape}
     heads = [step.fraction for step in plan.steps if isinstance(step, PruneHeads)]

@@ -128,6 +128,7 @@ def _lengths(training: Training, recoveries: int) -> list[dict[str, Any]]:
 
 
 def _shared_out(total: int, parts: int) -> list[int]:
+    assert total > 0, "a plan that trains nothing has no length to share out"
     each = max(1, total // parts)
     return [each] * (parts - 1) + [max(each, total - each * (parts - 1))]
 

@@ -196,9 +196,8 @@ def _vocabulary_step(case: Case, teacher: ModelShape, choice: Choice, considered
     if not choice.cuts_vocabulary:
         yield CutVocabulary(corpus=recipe.vocabulary or "", why=f"You asked for it. {table} {left}")
         return
-    after = (
-        "The tokens of the train split are kept, what its words are made of, and common ones, until the dev split keeps 97 % of its tokens."
-    )
+    texts = "the train split and of the texts without labels" if recipe.unlabelled else "the train split"
+    after = f"The tokens of {texts} are kept, what its words are made of, and common ones, until the dev split keeps 97 % of its tokens."
     after += f" Other words may take more of them (--vocabulary {WHOLE_VOCABULARY}: no cut)."
     if recipe.student is not None:
         why = f"You asked for {recipe.student}. With fewer tokens a student of that size is wider or deeper."
@@ -221,7 +220,8 @@ def _steps(profile: Profile, recipe: Recipe, teacher: ModelShape, choice: Choice
     rounding = rounding_of(recipe, teacher, quantize, kind)
     yield from model_steps(recipe, teacher, choice, considered, rounding)
     as_trained = recipe.model_copy(update={"smoothing": 0.0}) if rounding else recipe  # activations were trained as they are rounded
-    yield _export(profile, as_trained, choice, considered, runtime)
+    export = _export(profile, as_trained, choice, considered, runtime)
+    yield export.model_copy(update={"why": export.why + _why_untrained(recipe, choice)})
     if quantize is not None:
         quantize = quantize.model_copy(update={"why": quantize.why + _why_narrow_embeddings(recipe, choice, considered)})
         yield quantize.model_copy(update={"smoothing": 0.0}) if rounding else quantize
@@ -249,6 +249,12 @@ def _export(profile: Profile, recipe: Recipe, choice: Choice, considered: list[C
     one_text = "" if recipe.batch or choice.student.decodes else " It reads one text at a time, without a mask (--batch: several)."
     why += one_text + _why_not_packed(recipe, choice, considered) + _beside_other_runtimes(profile, recipe, choice, runtime)
     return Export(opset=OPSET, prepack=choice.prepack, batch=not one_text, why=why)
+
+
+def _why_untrained(recipe: Recipe, choice: Choice) -> str:
+    """A sentence where a smaller student might meet the budgets, and the user has forbidden to train one."""
+    is_open = recipe.student is None and recipe.data is not None and choice.broken
+    return " No smaller student is distilled: --epochs 0 trains nothing." if is_open and not recipe.can_train else ""
 
 
 def _beside_other_runtimes(profile: Profile, recipe: Recipe, choice: Choice, runtime: str) -> str:

@@ -126,8 +126,8 @@ class Recipe(Stated):
     vocabulary: Annotated[
         Annotated[str, Field(min_length=1)] | None,
         Setting(
-            "Keep only the tokens that certain texts need: `data` means the texts of the train split, and what the dev split shows of "
-            "others; a path means those and the texts of that file; `all` keeps every token.",
+            "Keep only the tokens that certain texts need: `data` means the texts of the train split and those without labels, and what "
+            "the dev split shows of others; a path means those and the texts of that file; `all` keeps every token.",
             PRUNING,
             unset="all; data where the file's budget or a share of the teacher needs it",
             searched=Searched(values=(None, TRAIN_SPLIT)),
@@ -386,6 +386,11 @@ class Recipe(Stated):
     def prunes(self) -> bool:
         """Whether anything is cut beside what a smaller student leaves out."""
         return any((self.prune_heads, self.prune_ffn, self.prune_layers, self.drop_attention, self.prune_weights, self.factorize))
+
+    @property
+    def can_train(self) -> bool:
+        """Whether a student could learn anything: there are texts, and the user has not forbidden every pass over them."""
+        return self.data is not None and self.training.epochs != 0
 
     @property
     def cuts_vocabulary(self) -> bool:

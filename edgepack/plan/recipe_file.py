@@ -9,10 +9,11 @@ from edgepack.core.reading import is_there, read_toml
 from edgepack.core.records import Location
 from edgepack.core.showing import shown
 from edgepack.plan.profile_files import is_own_file
-from edgepack.plan.recipe import Recipe
+from edgepack.plan.recipe import TRAIN_SPLIT, WHOLE_VOCABULARY, Recipe
 from edgepack.plan.setting import setting_fields
 
 _PROFILE = "profile"  # of no setting: it says what the recipe is for
+_PATHS = ("model", "base", "data", "unlabelled", "vocabulary")  # settings that may be the path of a file or folder
 
 
 def read_recipe(path: Path | None, given: Mapping[str, Any]) -> Recipe:
@@ -24,8 +25,14 @@ def read_recipe(path: Path | None, given: Mapping[str, Any]) -> Recipe:
     if path is not None:
         stated = {key: value for key, value in _read_toml(path).items() if key != _PROFILE}
         Recipe.read(stated, path.name)
-        stated |= {key: _beside(path, stated[key]) for key in ("model", "base", "data", "unlabelled") if stated.get(key)}
+        stated |= {key: _beside(path, name) for key, name in paths_in(stated).items()}
     return Recipe.read(_merged(stated, given), "the command line", flag_of)
+
+
+def paths_in(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The settings that may be paths, with their values; a `vocabulary` that is a word of its own is none."""
+    words = {"vocabulary": (TRAIN_SPLIT, WHOLE_VOCABULARY)}
+    return {key: name for key in _PATHS if (name := settings.get(key)) and name not in words.get(key, ())}
 
 
 def profile_of(path: Path) -> str | None:

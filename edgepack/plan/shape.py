@@ -160,7 +160,7 @@ def task_of(config: Mapping[str, Any], place: str) -> str:
 
 
 def read_shape(config: Mapping[str, Any], task: str, stored_rows: list[dict[str, int]] | None, place: str) -> ModelShape:
-    """The shape that a config.json states; `kept` is a pruned checkpoint's own list of heads and FFN widths by layer."""
+    """The shape that a config.json states; `stored_rows` is a pruned checkpoint's own list of heads and FFN widths by layer."""
     family = family_of(config, place)
     if task_named(task).decodes and family.config_bidirectional and config.get(family.config_bidirectional):
         raise EdgepackError(

@@ -1,4 +1,4 @@
-"""Which student a size means: depth and width within the size, for the least predicted latency on a device. Pure."""
+"""Which student a size means: the depth and width that keep most of the teacher, within the size and a latency limit. Pure."""
 
 import math
 
@@ -145,7 +145,7 @@ def likeness(shape: ModelShape, teacher: ModelShape) -> float:
 def candidate_students(teacher: ModelShape, narrowest: float = _NARROWEST) -> list[ModelShape]:
     """Every student worth considering, the largest first: at least a third of the layers, and `narrowest` of the width."""
     depths = _thinned(range(max(1, round(len(teacher.layers) * _SHALLOWEST)), len(teacher.layers) + 1))
-    widths = _thinned(range(teacher.head_dim, teacher.hidden + 1, teacher.head_dim))
+    widths = sorted({*_thinned(_whole_heads(teacher)), teacher.hidden})
     shapes = [
         shrink(teacher, depth, width)
         for depth in depths
@@ -153,6 +153,11 @@ def candidate_students(teacher: ModelShape, narrowest: float = _NARROWEST) -> li
         if width >= teacher.hidden * narrowest and (depth, width) != (len(teacher.layers), teacher.hidden)
     ]
     return sorted(shapes, key=lambda shape: -shape.params)
+
+
+def _whole_heads(teacher: ModelShape) -> range:
+    """Widths that heads divide. The teacher's own is one more where its heads do not: a student of it is cut in depth alone."""
+    return range(teacher.head_dim, teacher.hidden + 1, teacher.head_dim)
 
 
 def _thinned(values: range) -> range:
@@ -166,7 +171,7 @@ def _exact(teacher: ModelShape, layers: int, hidden: int) -> ModelShape:
             f"a student of {layers}x{hidden} is larger than its teacher ({teacher.name()}) or has no layer",
             f"choose 1 to {len(teacher.layers)} layers and a width up to {teacher.hidden}",
         )
-    if hidden == 0 or hidden % teacher.head_dim:
-        widths = ", ".join(str(width) for width in range(teacher.head_dim, teacher.hidden + 1, teacher.head_dim))
+    if hidden != teacher.hidden and hidden not in _whole_heads(teacher):
+        widths = ", ".join(map(str, sorted({*_whole_heads(teacher), teacher.hidden})))
         raise EdgepackError(f"a width of {hidden} is not a multiple of the head size {teacher.head_dim}", f"choose one of {widths}")
     return shrink(teacher, layers, hidden)

@@ -40,5 +40,5 @@ def more_and_more(scanned: Sequence[Sensitivity], count: int | None = None) -> I
 
 
 def sensitivity_records(scanned: Sequence[Sensitivity], sensitive: Sequence[Sensitivity]) -> tuple[Sensitive, ...]:
-    """What the report shows of a scan. kept: the groups that stay wider."""
+    """What the report shows of a scan. sensitive: the groups that stay wider."""
     return tuple(Sensitive(name=group.name, params=group.params, error=group.error, is_wider=group in sensitive) for group in scanned)

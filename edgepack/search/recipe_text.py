@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgepack.plan.recipe import TRAIN_SPLIT, WHOLE_VOCABULARY, Recipe
+from edgepack.plan.recipe import Recipe
+from edgepack.plan.recipe_file import paths_in
 from edgepack.plan.setting import setting_fields
-
-_PATHS = {"model", "base", "data", "unlabelled"}  # as recipe_file.py reads them
 
 
 def recipe_toml(content: Mapping[str, Any], profile: str, folder: Path, title: str) -> str:
     """`content`: a Recipe as JSON. folder: where the file will lie, from which its paths lead. What is at its default is left out."""
+    paths = paths_in(content)
     lines, tables = [f"# {title}", f"profile = {_toml(profile)}"], {}
     for field in setting_fields(Recipe):
         value: Any = content
@@ -21,10 +21,8 @@ def recipe_toml(content: Mapping[str, Any], profile: str, folder: Path, title: s
             value = value[name]
         if value is None or value == field.default or (value == "" and field.path == ("model",)):
             continue
-        if field.path[0] in _PATHS:
+        if field.path[0] in paths:
             value = _from(folder, value)
-        if field.path == ("vocabulary",) and value not in (TRAIN_SPLIT, WHOLE_VOCABULARY):
-            value = str(Path(value).resolve())
         tables.setdefault(field.path[:-1], []).append(f"{field.path[-1]} = {_toml(value)}")
     lines += tables.pop((), [])
     for path, rows in tables.items():
@@ -33,7 +31,7 @@ def recipe_toml(content: Mapping[str, Any], profile: str, folder: Path, title: s
 
 
 def _from(folder: Path, name: str) -> str:
-    """The path of a file or folder as it is seen from another one; another name (a hub id, `data`) as it is."""
+    """The path of a file or folder as it is seen from another one; another name (a hub id) as it is."""
     path = Path(name)
     if not path.exists() or path.is_absolute():
         return name

@@ -26,7 +26,7 @@ _PLANNED = ("precision", "format")  # settings whose legal values the profile de
 
 @dataclass(frozen=True)
 class Dimension:
-    """One thing that varies: `values`, or the numbers from low to high. matters: see Searched."""
+    """One thing that varies: `values`, or the numbers from low to high. searched: says when it matters."""
 
     key: str
     values: tuple[Any, ...] = ()

@@ -16,6 +16,7 @@ from edgepack.compress.student_init import make_student
 from edgepack.core.errors import EdgepackError
 from edgepack.model.batches import batch_order
 from edgepack.model.checkpoint import load_checkpoint, save_checkpoint
+from edgepack.model.dropped_attention import drop_attention
 from edgepack.model.evaluation import padded, run_model
 from edgepack.model.losses import hidden_loss
 from edgepack.model.source import find_model
@@ -23,6 +24,8 @@ from edgepack.model.structure import count_params, depth_of, depths_in, layer_sh
 from edgepack.model.surgery import keep_layers
 from edgepack.model.training import train
 from edgepack.plan.architectures import FAMILIES
+from edgepack.plan.cuts import heads_do_not_fit
+from edgepack.plan.recipe import Recipe
 from edgepack.plan.shape import LayerShape
 from edgepack.plan.steps import Distill
 from edgepack.plan.student import shrink
@@ -233,6 +236,24 @@ def test_hidden_states_and_relations_teach_beside_a_live_teacher(tmp_path, hidde
     start = make_student(load_checkpoint(tmp_path, "text-classification"), 2, hidden, context.features)
     changed = [name for name, weight in student.state_dict().items() if not torch.equal(weight, start.state_dict()[name])]
     assert any("attention" in name for name in changed)
+
+
+@pytest.mark.parametrize(("layers", "skipped"), [(4, [3]), (2, [3]), (3, [3]), (2, [2, 3]), (2, [1, 3]), (4, [0])])
+def test_the_plan_refuses_the_narrow_students_of_uneven_heads_that_cannot_be_made(tmp_path, layers, skipped):
+    """MPNet's layers share a table with a column for each head."""
+    make_model(tmp_path, "mpnet")
+    model = load_checkpoint(tmp_path, "text-classification")
+    whole = find_model(str(tmp_path)).shape("text-classification")
+    drop_attention(model, skipped)
+    uneven = whole.resized(tuple(layer_shapes(model)), HIDDEN)
+    recipe = Recipe(model="m", data="d", student=f"{layers}x32")
+    try:
+        heads_do_not_fit(recipe, uneven, shrink(uneven, layers, 32), 0.0)
+    except EdgepackError:
+        with pytest.raises(EdgepackError, match="different numbers of heads"):
+            make_student(model, layers, 32, some_features())
+    else:
+        assert make_student(model, layers, 32, some_features()).config.hidden_size == 32
 
 
 @pytest.mark.parametrize("family", ["bert", "modernbert", "albert"])

@@ -335,6 +335,20 @@ def test_a_file_adds_its_texts_to_the_train_split(tmp_path):
     assert len(alone.texts) == 60
 
 
+def test_texts_without_labels_keep_their_pieces_and_count_in_the_key(tmp_path):
+    """A student learns from them, so the pack must read them as its teacher does."""
+    make_model(tmp_path / "model")
+    recipe = Recipe(model=str(tmp_path / "model"), data=str(small_corpus(tmp_path / "data")), vocabulary="data")
+    alone = gather(recipe)
+    gone = [word for word in alone.tokenizer.get_vocab() if word.isalpha() and word not in alone.vocabulary_cut.after.get_vocab()]
+    text = " ".join(sorted(gone)[:8])
+    (tmp_path / "more.txt").write_text(f"{text}\n")
+    both = gather(recipe.model_copy(update={"unlabelled": str(tmp_path / "more.txt")}))
+    before, after = (each.vocabulary_cut.after.encode(text, add_special_tokens=False).tokens for each in (alone, both))
+    assert before != alone.tokenizer.tokenize(text) == after
+    assert both.corpus.sha256 != alone.corpus.sha256, "the cut is another stage in the cache"
+
+
 def test_texts_are_what_the_tasks_encode():
     rows = [Row("", words=("Ann", "ran")), Row("", text="a", text_pair="b"), Row("", text="q", context="c"), Row("", text=" ")]
     assert task_named("token-classification").texts(rows) == [("Ann", "ran"), "a", "b", "q", "c"]

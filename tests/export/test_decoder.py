@@ -10,7 +10,8 @@ import pytest
 import torch
 from models_shared import greedy_in_torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
-from small import DECODERS, make_model
+from small import CONFIGS, DECODERS, make_data, make_model, make_tokenizer
+from transformers import AutoModelForCausalLM
 
 from edgepack.core.errors import EdgepackError
 from edgepack.export.file_names import DATA_FILE, MODEL_FILE, SCORE_FILE
@@ -19,7 +20,9 @@ from edgepack.measure.answers import answer
 from edgepack.measure.decoding import Decoding, check_decoding, compare_decoding
 from edgepack.measure.measurement import QUICK
 from edgepack.model.checkpoint import load_checkpoint
+from edgepack.model.structure import count_params
 from edgepack.model.surgery import cut_heads
+from edgepack.model.tiny_model import enlarged
 from edgepack.pack.manifest import read_manifest
 from edgepack.pack.runnable import CacheLayer
 from edgepack.pipeline.build import build
@@ -281,3 +284,23 @@ def test_a_decoder_goes_all_the_way(tmp_path, shared, cache, stories, precision)
     assert manifest.cache and manifest.score_model == SCORE_FILE and manifest.products["float"] == 0
     assert manifest.predictions.file_mb == pytest.approx(manifest.file_mb, rel=0.25)
     assert verify(tmp_path / "pack").golden_texts > 0
+
+
+@pytest.mark.slow
+def test_a_student_of_a_width_that_heads_do_not_divide_writes_what_torch_writes(tmp_path):
+    """As Gemma 3 of 270M: its width is 2.5 heads. The student has half of the layers, and keeps the width."""
+    vocab = len(make_tokenizer(tmp_path / "model"))
+    torch.manual_seed(0)
+    teacher = AutoModelForCausalLM.from_config(CONFIGS["gemma3_text"](vocab_size=vocab, hidden_size=72, head_dim=32), dtype=torch.float32)
+    enlarged(teacher).save_pretrained(tmp_path / "model")
+    data, stages = make_data(tmp_path / "data", {"train": 40, "dev": 10, "test": 10}), tmp_path / "cache"
+    settings = {"student": "2x72", "precision": "fp32", "training": {"training_steps": 4, "learning_rate": 1e-3}}
+    recipe = Recipe.read({"model": str(tmp_path / "model"), "data": str(data), **settings}, "test")
+    build(recipe, load_profile("raspberry-pi"), tmp_path / "pack", stages, effort=None)
+    manifest = read_manifest(tmp_path / "pack")
+    students = [path.parent for path in stages.rglob("edgepack.json")]
+    assert [row.stage for row in manifest.ladder] == ["teacher", "distill", "export"] and len(students) == 1
+    student = load_checkpoint(students[0], TASK.name)
+    assert count_params(student) == manifest.plan.student.params == manifest.ladder[-1].params
+    for prompt in ([2, 40, 77, 130], [2]):
+        assert greedy(tmp_path / "pack", prompt, TOKENS) == greedy_in_torch(student, prompt, TOKENS)

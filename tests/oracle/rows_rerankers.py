@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +37,12 @@ def beside_the_config(folder: Path) -> None:
     (folder / "config_sentence_transformers.json").write_text(json.dumps(stated), encoding="utf-8")
 
 
+def with_corpus(folder: Path) -> None:
+    """As version 6 writes it, and beside it a file of the texts that a cut vocabulary is to keep."""
+    saved_by_the_library(folder)
+    (folder.parent / "corpus.txt").write_text("".join(f"{text}\n" for pair in QUERIES for text in pair), encoding="utf-8")
+
+
 def untyped(folder: Path) -> None:
     """BERT reads types of tokens, and its tokenizer gives none."""
     path = folder / "tokenizer_config.json"
@@ -63,6 +70,10 @@ SITUATIONS = [
     row("three logits, each with the sigmoid", 3, **stated(SIGMOID)),
     row("RoBERTa, one logit", 1, family="roberta", **stated(SIGMOID)),
     row("as version 6 saves it", 1, after=saved_by_the_library),
+    replace(
+        row("three logits as version 6 saves them, with a cut vocabulary", 3, after=with_corpus),
+        recipe={"vocabulary": "{beside}/corpus.txt"},
+    ),
     row("as version 6 saves it, cut after few tokens", 1, after=partial(saved_by_the_library, max_length=16)),
     row("empty texts, each a text of the pair", 1, EMPTY, formats=("onnx", "tflite"), **stated(SIGMOID)),
     row("empty texts, RoBERTa", 3, EMPTY, family="roberta", **stated(IDENTITY)),

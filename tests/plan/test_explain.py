@@ -4,7 +4,7 @@ import json
 
 import pytest
 from command_line import edgepack
-from shapes import MINILM
+from shapes import GEMMA, MINILM
 
 from edgepack.plan.explain import alternatives
 from edgepack.plan.plan import make_plan
@@ -14,8 +14,8 @@ from edgepack.plan.recipe import Recipe
 PI = load_profile("raspberry-pi")
 
 
-def neighbours(recipe):
-    plan = make_plan(PI, recipe, MINILM)
+def neighbours(recipe, teacher=MINILM):
+    plan = make_plan(PI, recipe, teacher)
     return plan, {row.flags: row for row in alternatives(plan, PI, recipe)}
 
 
@@ -70,6 +70,16 @@ def as_setting(text):
 def test_without_data_no_student_is_shown():
     _, rows = neighbours(Recipe(model="m", precision="int8", student="same"))
     assert not any("--student" in flags or "--vocabulary" in flags for flags in rows)
+
+
+def test_no_width_is_shown_that_no_student_can_have():
+    _, rows = neighbours(Recipe(model="m", data="d", precision="int4", budget={"file_mb": 500.0}), GEMMA)
+    assert "--student 17x640" in rows and not any("head size" in row.verdict for row in rows.values())
+
+
+def test_without_epochs_no_student_is_shown():
+    _, rows = neighbours(Recipe(model="m", data="d", precision="int8", training={"epochs": 0}))
+    assert rows and not any("--student" in flags for flags in rows)
 
 
 def test_the_command_prints_them(tmp_path):

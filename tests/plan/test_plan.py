@@ -121,6 +121,19 @@ def test_without_epochs_a_pruned_model_is_left_as_it_is():
     assert not any(isinstance(step, Distill) for step in result.steps)
 
 
+def test_without_epochs_no_student_is_trained_that_nobody_asked_for():
+    """The rules took one of 4x384 for such a budget, and trained it for an epoch."""
+    budget = roomy(latency_ms=30.0)
+    assert any(isinstance(step, Distill) for step in plan(budget=budget).steps)
+    with pytest.raises(EdgepackError, match=r"no plan without training \(--epochs 0\) meets the budgets") as error:
+        plan(budget=budget, training={"epochs": 0})
+    assert "leave --epochs 0 out, so that a smaller student can be distilled" in error.value.fix
+    fixed = plan(budget=budget, precision="int8", training={"epochs": 0})
+    assert [type(step) for step in fixed.steps] == [Export, Quantize] and fixed.broken
+    assert "No smaller student is distilled: --epochs 0 trains nothing." in fixed.steps[0].why
+    assert not any("--epochs 0" in step.why for step in plan(budget=roomy(), training={"epochs": 0}).steps)
+
+
 @pytest.mark.parametrize(
     ("profile", "reduced"),
     [("x86-edge-avx2", True), ("x86-edge-atom", False), ("x86-edge", False), ("raspberry-pi", False), ("phone", False)],
@@ -148,6 +161,44 @@ def test_a_browser_runs_the_same_files_as_onnxruntime():
 def test_a_wish_that_cannot_be_is_refused_before_any_work(recipe, says):
     with pytest.raises(EdgepackError, match=says):
         plan(**recipe)
+
+
+MPNET = MINILM.model_copy(update={"model_type": "mpnet", "bias_rows": 32})
+UNEVEN = MPNET.resized((LayerShape(heads=12, ffn=1536),) * 3 + (LayerShape(heads=8, ffn=1536),) * 3, 384)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "recipe", "fix"),
+    [
+        (MPNET, {"student": "6x256", "drop_attention": 1}, "leave --drop-attention out"),
+        (MPNET, {"student": "3x256", "prune_heads": 0.25, "scope": "model"}, "use --scope layer"),
+        (UNEVEN, {"student": "25%"}, "before pruning"),
+    ],
+)
+def test_a_narrower_student_of_layers_that_share_a_table_of_heads_needs_as_many_in_each(teacher, recipe, fix):
+    with pytest.raises(EdgepackError, match="different numbers of heads") as error:
+        plan(teacher=teacher, **recipe)
+    assert fix in error.value.fix and "x384" in error.value.fix
+
+
+@pytest.mark.parametrize(
+    ("teacher", "recipe"),
+    [
+        (MPNET, {"student": "3x256", "drop_attention": 1}),  # the student begins with layers 0, 2 and 4
+        (MPNET, {"student": "3x384", "drop_attention": 2}),
+        (MPNET, {"student": "3x256", "prune_heads": 0.25}),
+        (MINILM, {"student": "6x256", "drop_attention": 1}),
+        (MINILM, {"student": "3x256", "prune_heads": 0.25, "scope": "model"}),
+    ],
+)
+def test_other_students_of_uneven_heads_are_planned(teacher, recipe):
+    assert plan(teacher=teacher, **recipe).student.name() == recipe["student"]
+
+
+def test_unasked_a_student_keeps_the_width_where_its_layers_have_different_numbers_of_heads():
+    limits = roomy(latency_ms=25.0)
+    narrow, wide = (plan(teacher=MPNET, budget=limits, prune_heads=0.0, drop_attention=count) for count in (None, 3))
+    assert narrow.student.hidden < 384 and wide.student.hidden == 384 and len(wide.student.layers) < 6
 
 
 WRITER = MINILM.model_copy(update={"task": "text-generation", "model_type": "gpt2"})

@@ -101,6 +101,21 @@ def test_a_recipe_file_is_read_and_flags_come_before_it(tmp_path):
     assert (result.data, result.model, result.training) == (str(tmp_path / "data"), "org/name", Training())
 
 
+@pytest.mark.parametrize("key", ["model", "base", "data", "unlabelled", "vocabulary"])
+def test_every_path_in_a_recipe_file_is_relative_to_it_and_one_on_the_command_line_is_not(tmp_path, key):
+    (tmp_path / "texts.txt").write_text("turn on the light")
+    path = recipe_file(tmp_path, f'{key} = "texts.txt"\n')
+    assert getattr(read_recipe(path, {}), key) == str(tmp_path / "texts.txt")
+    assert getattr(read_recipe(path, {key: "texts.txt"}), key) == "texts.txt"
+
+
+@pytest.mark.parametrize("word", ["data", "all"])
+def test_a_word_for_a_vocabulary_stays_that_word_beside_a_folder_of_its_name(tmp_path, word):
+    (tmp_path / word).mkdir()
+    recipe = read_recipe(recipe_file(tmp_path, f'data = "{word}"\nvocabulary = "{word}"\n'), {})
+    assert (recipe.data, recipe.vocabulary) == (str(tmp_path / word), word)
+
+
 @pytest.mark.parametrize(
     ("text", "says", "fix"),
     [

@@ -5,7 +5,7 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shapes import MINILM
+from shapes import GEMMA, MINILM
 
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.cost_model import predict
@@ -17,8 +17,8 @@ from edgepack.plan.student_size import parse_student
 PI = load_profile("raspberry-pi")
 
 
-def choose(text, teacher=MINILM, **limits):
-    return choose_student(teacher, MINILM, parse_student(text), PI, "onnxruntime", "int8", 128, Budget(**limits))
+def choose(text, teacher=MINILM, full=MINILM, **limits):
+    return choose_student(teacher, full, parse_student(text), PI, "onnxruntime", "int8", 128, Budget(**limits))
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,18 @@ def choose(text, teacher=MINILM, **limits):
 )
 def test_a_size_means_a_shape(text, name):
     assert choose(text).name() == name
+
+
+@pytest.mark.parametrize(("text", "name"), [("9x640", "9x640"), ("15x640", "15x640"), ("9x512", "9x512"), ("90%", "13x640")])
+def test_a_student_may_have_its_teachers_width_where_heads_do_not_divide_that(text, name):
+    assert choose(text, GEMMA, GEMMA).name() == name
+
+
+def test_widths_that_a_student_can_have_are_named_with_its_teachers():
+    with pytest.raises(EdgepackError) as error:
+        choose("9x600", GEMMA, GEMMA)
+    assert error.value.fix == "choose one of 256, 512, 640"
+    assert {shape.hidden for shape in candidate_students(GEMMA)} == {256, 512, 640}
 
 
 def test_depth_counts_more_than_as_much_width_where_layers_are_fitted():

@@ -1,5 +1,7 @@
 """The space of a search: what varies follows from Recipe's own fields, and a TOML file narrows it."""
 
+from pathlib import Path
+
 import optuna
 import pytest
 from hypothesis import given, settings
@@ -73,6 +75,18 @@ def test_a_candidates_file_reads_as_the_same_recipe(seed, tmp_path_factory):
     path = tmp_path_factory.mktemp("recipe") / "7.toml"
     path.write_text(recipe_toml(recipe.as_json(), "raspberry-pi", path.parent, "A pack."))
     assert read_recipe(path, {}) == recipe and profile_of(path) == "raspberry-pi"
+
+
+def test_a_written_recipe_leads_to_the_same_files_from_its_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("data", "packs"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "texts.txt").write_text("turn on the light")
+    for vocabulary, read in (("texts.txt", "packs/../texts.txt"), (str(tmp_path / "texts.txt"),) * 2, ("data", "data"), ("all", "all")):
+        recipe = Recipe(model="texts.txt", data="data", unlabelled="texts.txt", vocabulary=vocabulary)
+        (tmp_path / "packs" / "7.toml").write_text(recipe_toml(recipe.as_json(), "raspberry-pi", Path("packs"), "A pack."))
+        again = read_recipe(Path("packs/7.toml"), {})
+        assert (again.data, again.unlabelled, again.vocabulary) == ("packs/../data", "packs/../texts.txt", read)
 
 
 @settings(max_examples=40)
