@@ -147,7 +147,7 @@ class Task:
     loss_weights: Mapping[str, float] = field(default_factory=lambda: dict(OUTPUTS_ALONE))
     adapter_kind: str | None = None  # what PEFT calls models for this task
     class_kind: str = "class"  # what `class_results` are results of
-    in_words: Callable[[Any, Row, Mapping[int, str]], str] | None = None  # a decision as people read it; names of the ids
+    in_words: Callable[[Any, Row, Mapping[int, str]], str] | None = None  # a decision as people read it; names of the data's ids
     truth_in_words: Callable[[Row], str] | None = None
 
     # How answers are formed: written into the pack, and read by every platform.
