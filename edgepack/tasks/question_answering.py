@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
+from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.tasks.common.answer_spans import (
     LONGEST_ANSWER,
@@ -44,7 +46,13 @@ class SpanAnswers(Frozen):
     stride: int = 64
     longest: int = LONGEST_ANSWER
     no_answer: bool = False
-    threshold: float | None = None
+    threshold: float | None = Field(default=None, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _threshold_says_when_there_is_none(self) -> Self:
+        if self.no_answer and self.threshold is None:
+            raise EdgepackError("the pack may give no answer, and states no threshold for it", "build the pack again")
+        return self
 
 
 _DEFAULT = SpanAnswers()
