@@ -45,8 +45,8 @@ def judge_outputs(
 
 def score_outputs(
     task: Task, outputs: Outputs, features: Sequence[Features], rows: Sequence[Row], labels: dict[str, int], teacher: Outputs
-) -> Score:
-    """The task's own metric alone."""
+) -> Score | None:
+    """The task's own metric alone. None where the rows do not define it."""
     answers = Answers(task, outputs, features, rows, labels, teacher, task.decide(outputs, features, rows))
     return _scored(task.metrics(answers)[0])
 
