@@ -103,6 +103,11 @@ def _texts(rows: Sequence[Row]) -> list[str | tuple[str, ...]]:
 
 def _encode(tokenizer: Any, rows: Sequence[Row], max_length: int) -> list[Features]:
     """Running text in blocks of equal length: rows are joined, because a line is no unit of meaning in prose."""
+    if max_length < 2:
+        raise EdgepackError(
+            f"texts are cut to {max_length} token, and a next token is judged behind another one",
+            "use --max-length 2 or more, or raise the model's own limit",
+        )
     ids = tokenizer("\n".join(row.text for row in rows), add_special_tokens=False, verbose=False)["input_ids"]
     length = min(_BLOCK, max_length)
     start = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []

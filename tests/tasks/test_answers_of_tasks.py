@@ -16,6 +16,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.model.checkpoint import load_checkpoint
 from edgepack.model.data import load_data
 from edgepack.model.evaluation import run_model
+from edgepack.model.material import gather
 from edgepack.pipeline.build import build
 from edgepack.pipeline.demo.commands import commands
 from edgepack.pipeline.verify import verify
@@ -92,6 +93,37 @@ def test_rows_of_an_empty_context_leave_the_threshold_of_no_answer_a_number(answ
     assert stated["no_answer"] and np.isfinite(stated["threshold"])
     restored = task.restored(task, task.answer_record.read(stated, "pack.json"), ())
     assert restored.decide(outputs, features, rows) == answers
+
+
+@pytest.mark.parametrize(
+    ("words", "limit", "least"),
+    [(50, 64, 71), (50, 48, 71), (50, 70, 71), (50, 71, None), (3, 8, 9), (3, 16, None)],
+)
+def test_a_question_that_leaves_no_room_for_its_context_is_named_before_work(words, limit, least, tmp_path):
+    """The limits are where the tokenizer itself gives up; at the least that is named it makes windows of the row."""
+    make_model(tmp_path / "model", task="question-answering")
+    question, context = " ".join(["light"] * words), "turn on the light and play some music " * 8
+    record = {"question": question, "context": context, "answers": {"text": ["music"], "answer_start": [context.index("music")]}}
+    (tmp_path / "data.jsonl").write_text((json.dumps(record) + "\n") * 20)
+    recipe = {"model": str(tmp_path / "model"), "data": str(tmp_path / "data.jsonl")}
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    asked = {"truncation": "only_second", "stride": min(64, limit // 4), "return_overflowing_tokens": True}
+    if least is None:
+        windows = [item.ids for item in gather(Recipe(**recipe, max_length=limit)).dev if item.row == 0]
+        assert windows == tokenizer([question], [context], max_length=limit, **asked)["input_ids"]
+        return
+    with pytest.raises(BaseException, match="too short|stride"):
+        tokenizer([question], [context], max_length=limit, **asked)
+    with pytest.raises(EdgepackError, match=rf"data.jsonl:\d+: the question .* has {words} tokens.* {limit} tokens") as refusal:
+        gather(Recipe(**recipe, max_length=limit))
+    assert f"--max-length {least} or more" in refusal.value.fix
+
+
+def test_a_long_question_whose_context_is_whole_beside_it_is_read(tmp_path):
+    make_model(tmp_path, task="question-answering")
+    row = Row("train:1", text="light " * 50, context="play some music")
+    (item,) = task_named("question-answering").encode(AutoTokenizer.from_pretrained(tmp_path), [row], 57)
+    assert len(item.ids) == 57
 
 
 @pytest.mark.parametrize("threshold", [None, float("inf")])
