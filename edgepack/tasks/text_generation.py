@@ -125,9 +125,11 @@ def _metrics(answers: Answers) -> tuple[Metric, ...]:
     return (Metric("perplexity", np.arange(len(answers.outputs)), lambda weights: np.exp(likelihood(weights))),)
 
 
-def _calibration(answers: Answers) -> Calibration:
-    """Of a vocabulary's distribution only the true token's likelihood is kept."""
+def _calibration(answers: Answers) -> Calibration | None:
+    """Of a vocabulary's distribution only the true token's likelihood is kept. None where no token has another one before it."""
     likelihoods = np.exp(-np.concatenate([output[:, 0] for output in answers.outputs]))
+    if not len(likelihoods):
+        return None
     return Calibration(
         unit="tokens", rows=len(likelihoods), true_class=known(likelihoods.mean()),
         ece=None, ace=None, teacher_kl=None, reliability=None, by_teacher=None,
@@ -139,7 +141,7 @@ def _reduced(ids: Sequence[int], output: torch.Tensor) -> np.ndarray:
     import torch
 
     logits = output[:-1].double()
-    nll = torch.nn.functional.cross_entropy(logits, torch.tensor(ids[1:]), reduction="none")
+    nll = torch.nn.functional.cross_entropy(logits, torch.tensor(ids[1:], dtype=torch.long), reduction="none")
     reduced: np.ndarray = torch.stack([nll, logits.argmax(dim=-1).double()], dim=-1).numpy()
     return reduced
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -259,6 +260,17 @@ def test_flips_are_counted_by_row_or_by_word():
     assert flip_share([0, 1, 2], [0, 1, 1]) == pytest.approx(1 / 3)
     assert flip_share([(0, 1), (2,)], [(0, 0), (2,)]) == pytest.approx(1 / 3)
     assert flip_share([None], [None]) is None
+    assert flip_share([(), ()], [(), ()]) is None
+
+
+def test_a_block_of_a_single_token_has_no_next_token_to_judge():
+    """Of a tokenizer without a token that opens a text."""
+    task = task_named("text-generation")
+    reduced = task.reduced([7], torch.randn(1, 20))
+    assert reduced.shape == (0, 2)
+    alone, rows = [Features([7], [0], 0)], [Row("", text="a")]
+    quality = judge_outputs(task, [reduced], alone, rows, {}, [reduced])
+    assert quality.score is None and quality.flip_share is None and quality.calibration is None
 
 
 @pytest.mark.parametrize(
