@@ -81,7 +81,7 @@ def _check_room(tokenizer: Any, rows: Sequence[Row], max_length: int) -> None:
         raise EdgepackError(
             f"{row.place + ': ' if row.place else ''}the question {shown(row.text)} has {count} tokens, which leaves no room for its "
             f"context: a window has {max_length} tokens, {own} of them the tokenizer's own, and shares {stride} with the next",
-            f"shorten the question, drop the row, or use --max-length {least} or more, if the model has so many positions",
+            f"shorten the question, drop the row, or use --max-length {least} or more, if the model has positions for it",
         )
 
 
