@@ -197,7 +197,7 @@ def gather(recipe: Recipe) -> Material:
     source.check_texts(task)
     if task.names_labels and (line := contradiction(source.config, f"{source.folder.name}/config.json")):
         say(line)
-    _ = source.config_of_library(recipe.trust_remote_code)
+    source.check_padding(task, getattr(source.config_of_library(recipe.trust_remote_code), "pad_token_id", None))
     if recipe.dimensions is not None and not task.gives_vectors:
         raise EdgepackError(f"--dimensions {recipe.dimensions}: {task.name} gives no vectors of texts", "leave it out")
     task = task.fitted(task, source, recipe)
