@@ -71,16 +71,16 @@ def _check_room(tokenizer: Any, rows: Sequence[Row], max_length: int) -> None:
 
     A window has more tokens than it shares with the next.
     """
-    own, stride = tokenizer.num_special_tokens_to_add(pair=True), _stride(max_length)
+    special, stride = tokenizer.num_special_tokens_to_add(pair=True), _stride(max_length)
     for row in rows:
         count = _tokens_in(tokenizer, row.text)
-        room = max_length - own - count
+        room = max_length - special - count
         if room > stride or _tokens_in(tokenizer, row.context) <= room:
             continue
-        least = next(length for length in itertools.count(max_length + 1) if length - own - count > _stride(length))
+        least = next(length for length in itertools.count(max_length + 1) if length - special - count > _stride(length))
         raise EdgepackError(
             f"{row.place + ': ' if row.place else ''}the question {shown(row.text)} has {count} tokens, which leaves no room for its "
-            f"context: a window has {max_length} tokens, {own} of them the tokenizer's own, and shares {stride} with the next",
+            f"context: a window has {max_length} tokens, {special} of them the tokenizer's own, and shares {stride} with the next",
             f"shorten the question, drop the row, or use --max-length {least} or more, if the model has positions for it",
         )
 
