@@ -53,7 +53,6 @@ PUBLIC_KEYS = {  # fields that a pack, a report or an app reads by this name
 _EXPLAINED = re.compile(r"(?:^|[.;\]] )\s*((?:[a-z_]\w*)(?:, [a-z_]\w*)*): ", re.MULTILINE)
 OF_OTHERS = {  # names in docstrings that are of something else than their function
     ("edgepack/pipeline/vector_stage.py", "binary"),  # the other kind of code
-    ("edgepack/tasks/common/calibration.py", "true"),  # `truth`
 }
 
 

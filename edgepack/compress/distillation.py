@@ -1,5 +1,6 @@
 """Distils: a student made of its teacher's weights learns the teacher's outputs, hidden states and relations, and labels."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -176,6 +177,8 @@ def _dev_judge(context: StageContext) -> Callable[[nn.Module], float] | None:
 
     def judge(model: nn.Module) -> float:
         score = score_outputs(context.task, run_model(model, context.task, features, "dev"), features, rows, context.labels, [])
+        if score is None:  # a correlation of one row, or of equal numbers, is none: nothing says which weights are better
+            return -math.inf
         return -score.value if score.lower_is_better else score.value
 
     return judge

@@ -188,7 +188,7 @@ class Material:
     def encoded(self, rows: list[Row]) -> list[Features]:
         """EdgepackError names a row of which the tokenizer makes nothing."""
         features = self.task.encode(self.tokenizer, self.task.prompted(rows, self.answers), self.max_length) if rows else []
-        check_tokens(features, rows)
+        check_tokens(features, rows, self.max_length)
         return features
 
 
@@ -204,7 +204,7 @@ def gather(recipe: Recipe) -> Material:
     source.check_texts(task)
     if task.names_labels and (line := contradiction(source.config, f"{source.folder.name}/config.json")):
         say(line)
-    _ = source.config_of_library(recipe.trust_remote_code)
+    source.check_padding(task, getattr(source.config_of_library(recipe.trust_remote_code), "pad_token_id", None))
     if recipe.dimensions is not None and not task.gives_vectors:
         raise EdgepackError(f"--dimensions {recipe.dimensions}: {task.name} gives no vectors of texts", "leave it out")
     task = task.fitted(task, source, recipe)
@@ -214,9 +214,19 @@ def gather(recipe: Recipe) -> Material:
     names = dict(enumerate(source.labels)) if task.names_labels else {}
     material = Material(recipe, source, task, in_model_names(data, names, source.name) if data else None)
     _ = material.labels, material.unlabelled_rows, material.answers, material.tokenizer
+    _check_lengths(material)
     if recipe.cuts_vocabulary:
         _ = material.vocabulary_cut
     return material
+
+
+def _check_lengths(material: Material) -> None:
+    """EdgepackError: a text cannot be cut to the limit. A long text is encoded, and the first row of each split: all rows take time."""
+    task, long_text = material.task, material.task.row_of_text(" ".join(NASTY))
+    splits = [] if task.joins_rows else [material.rows(name) for name in ("train", "dev", "test")]
+    for rows in (*splits, [long_text] if long_text else []):
+        task.check_lengths(material.tokenizer, rows, material.max_length)
+        _ = material.encoded(rows[:1])
 
 
 def _ids_of_config(source: Source, trust_remote_code: bool) -> set[int]:

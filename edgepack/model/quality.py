@@ -45,8 +45,8 @@ def judge_outputs(
 
 def score_outputs(
     task: Task, outputs: Outputs, features: Sequence[Features], rows: Sequence[Row], labels: dict[str, int], teacher: Outputs
-) -> Score:
-    """The task's own metric alone."""
+) -> Score | None:
+    """The task's own metric alone. None where the rows do not define it."""
     answers = Answers(task, outputs, features, rows, labels, teacher, task.decide(outputs, features, rows))
     return _scored(task.metrics(answers)[0])
 
@@ -57,14 +57,14 @@ def score_decisions(task: Task, decisions: Sequence[Any], rows: Sequence[Row], l
 
 
 def flip_share(ours: Sequence[Any], theirs: Sequence[Any]) -> float | None:
-    """Share of decisions that differ: by row, or by word or token where a row has many. None where the task decides nothing."""
+    """Share of decisions that differ: by row, or by word or token where a row has many. None where nothing is decided."""
     if ours[0] is None:
         return None
     if isinstance(ours[0], tuple):
         pairs = [pair for mine, other in zip(ours, theirs, strict=True) for pair in zip(mine, other, strict=True)]
     else:
         pairs = list(zip(ours, theirs, strict=True))
-    return sum(mine != other for mine, other in pairs) / len(pairs)
+    return sum(mine != other for mine, other in pairs) / len(pairs) if pairs else None
 
 
 def _flips(answers: Answers, theirs: Sequence[Any]) -> Iterator[Flip]:

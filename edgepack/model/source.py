@@ -27,7 +27,7 @@ from edgepack.model.statements.adapter_config import Adapter, read_adapter
 from edgepack.model.statements.chat import read_chat, states_chat
 from edgepack.model.statements.config_setfit import WEIGHTS as SETFIT_WEIGHTS
 from edgepack.model.statements.cross_encoder import read_activation
-from edgepack.model.statements.model_config import check_model_config
+from edgepack.model.statements.model_config import check_model_config, check_padding
 from edgepack.model.statements.modules_json import FILE as MODULES_FILE
 from edgepack.model.statements.modules_json import begins_with_table, transformer_folder
 from edgepack.model.statements.sentence_folder import read_sentence_folder, unread_files
@@ -141,6 +141,13 @@ class Source:
                 "remove it (chat_template.jinja, or the key in tokenizer_config.json) where texts are to be read as they are",
             )
 
+    def check_padding(self, task: Task, pad_id: Any) -> None:
+        """EdgepackError: see `check_padding`. Heads of single tokens, of vectors and of SetFit do not look for the last token."""
+        place = f"{self.folder.name}/config.json"
+        is_setfit = self.sentence is not None and bool(self.sentence.labels)
+        if family_of(self.config, place).causal and task.names_labels and not task.per_token and not is_setfit:
+            check_padding(pad_id, place)
+
     def config_of_library(self, trust_remote_code: bool) -> Any:
         """The config as transformers reads it. EdgepackError: it does not take what the folder states."""
         return self.reader.config_of_library(self.folder, self.config, trust_remote_code)
@@ -152,6 +159,8 @@ class Source:
     def shape(self, task: str) -> ModelShape:
         place = f"{self.folder.name}/config.json"
         check_model_config(self.config, family_of(self.config, place).causal, place, writes=task_named(task).decodes)
+        if "pad_token_id" in self.config:
+            self.check_padding(task_named(task), self.config["pad_token_id"])
         rows = None if self.record is None else [row.model_dump() for row in self.record.layers]
         shape = read_shape(self.config, task, rows, place)
         if self.record is not None and self.record.factors:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
+from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
+from edgepack.core.showing import shown
 from edgepack.tasks.common.answer_spans import (
     LONGEST_ANSWER,
     answer_scores,
@@ -44,20 +48,63 @@ class SpanAnswers(Frozen):
     stride: int = 64
     longest: int = LONGEST_ANSWER
     no_answer: bool = False
-    threshold: float | None = None
+    threshold: float | None = Field(default=None, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _threshold_says_when_there_is_none(self) -> Self:
+        if self.no_answer and self.threshold is None:
+            raise EdgepackError("the pack may give no answer, and states no threshold for it", "build the pack again")
+        return self
 
 
 _DEFAULT = SpanAnswers()
 
 
+def _check_lengths(tokenizer: Any, rows: Sequence[Row], max_length: int) -> None:
+    """EdgepackError names a question that leaves no room for its context. A question has no more tokens than bytes: few are counted."""
+    most = max_length - tokenizer.num_special_tokens_to_add(pair=True) - _stride(max_length)
+    _check_room(tokenizer, [row for row in rows if len(row.text.encode()) >= most], max_length)
+
+
+def _check_room(tokenizer: Any, rows: Sequence[Row], max_length: int) -> None:
+    """EdgepackError: a context must be cut into windows, and beside its question there is no room for one.
+
+    A window has more tokens than it shares with the next.
+    """
+    special, stride = tokenizer.num_special_tokens_to_add(pair=True), _stride(max_length)
+    for row in rows:
+        count = _tokens_in(tokenizer, row.text)
+        room = max_length - special - count
+        if room > stride or _tokens_in(tokenizer, row.context) <= room:
+            continue
+        least = next(length for length in itertools.count(max_length + 1) if length - special - count > _stride(length))
+        raise EdgepackError(
+            f"{row.place + ': ' if row.place else ''}the question {shown(row.text)} has {count} tokens, which leaves no room for its "
+            f"context: a window has {max_length} tokens, {special} of them the tokenizer's own, and shares {stride} with the next",
+            f"shorten the question, drop the row, or use --max-length {least} or more, if the model has positions for it",
+        )
+
+
+def _tokens_in(tokenizer: Any, text: str) -> int:
+    return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def _stride(max_length: int) -> int:
+    return min(_DEFAULT.stride, max_length // 4)
+
+
 def _encode(tokenizer: Any, rows: Sequence[Row], max_length: int) -> list[Features]:
-    """A question with its context; a context too long for the model becomes several overlapping windows."""
+    """A question with its context; a context too long for the model becomes several overlapping windows.
+
+    EdgepackError names a row whose question leaves no room for that.
+    """
+    _check_room(tokenizer, rows, max_length)
     encoded = tokenizer(
         [row.text for row in rows],
         [row.context for row in rows],
         truncation="only_second",
         max_length=max_length,
-        stride=min(_DEFAULT.stride, max_length // 4),
+        stride=_stride(max_length),
         return_overflowing_tokens=True,
         return_offsets_mapping=True,
         padding=False,
@@ -166,8 +213,8 @@ def _ask_model(folder: Path, calls: Sequence[Call], answers: SpanAnswers, longes
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model = AutoModelForQuestionAnswering.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
     figures = []
-    for index, (question, context) in enumerate(calls):
-        row = Row(str(index), text=question, context=context)
+    for question, context in calls:
+        row = Row("", text=question, context=context)
         windows = _encode(tokenizer, [row], longest)
         outputs = []
         for item in windows:
@@ -231,6 +278,7 @@ TASK = Task(
     row_of_text=lambda text: Row("", text="what is it?", context=text) if text.strip() else None,
     texts=parts_of,
     encode=_encode,
+    check_lengths=_check_lengths,
     served=_served,
     decide=decide,
     metrics=_metrics,

@@ -161,6 +161,7 @@ def _fitted(task: Task, source: Any, recipe: Any) -> Task:
 
 
 def _restored(task: Task, answers: LabelAnswers | None, labels: Sequence[str]) -> Task:
+    task = replace(task, in_words=partial(_in_words, labels=tuple(labels)))
     if answers is None:
         return task
     if answers.reads_empty_pair:
@@ -171,6 +172,12 @@ def _restored(task: Task, answers: LabelAnswers | None, labels: Sequence[str]) -
         return _decided_by(task, answers.thresholds) if answers.thresholds else task
     is_number = len(labels) == 1 or (answers.function == "none" and not answers.reads_empty_pair)  # a CrossEncoder's logits rank labels
     return _with_numbers(task, answers.function) if is_number else task
+
+
+def _in_words(decision: int, row: Row, names: Mapping[int, str], labels: Sequence[str] = ()) -> str:
+    """The data's name of a label, else the model's: a model may decide for a label that no row of the data has."""
+    model_name = labels[decision] if decision < len(labels) else f"LABEL_{decision}"  # as transformers names what nobody has named
+    return names.get(decision, model_name)
 
 
 def _shown_pair(row: Row) -> dict[str, Any]:
@@ -352,7 +359,7 @@ TASK = Task(
     answers=_answers,
     served=_served,
     library=_PIPELINE,
-    in_words=lambda decision, row, names: names[decision],
+    in_words=_in_words,
     truth_in_words=lambda row: row.label or "",
     java_method="classify",
     answer_class="Labels",

@@ -103,6 +103,11 @@ def _texts(rows: Sequence[Row]) -> list[str | tuple[str, ...]]:
 
 def _encode(tokenizer: Any, rows: Sequence[Row], max_length: int) -> list[Features]:
     """Running text in blocks of equal length: rows are joined, because a line is no unit of meaning in prose."""
+    if max_length < 2:
+        raise EdgepackError(
+            f"texts are cut to {max_length} token, and a next token is judged behind another one",
+            "use --max-length 2 or more, or raise the model's own limit",
+        )
     ids = tokenizer("\n".join(row.text for row in rows), add_special_tokens=False, verbose=False)["input_ids"]
     length = min(_BLOCK, max_length)
     start = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []
@@ -120,9 +125,11 @@ def _metrics(answers: Answers) -> tuple[Metric, ...]:
     return (Metric("perplexity", np.arange(len(answers.outputs)), lambda weights: np.exp(likelihood(weights))),)
 
 
-def _calibration(answers: Answers) -> Calibration:
-    """Of a vocabulary's distribution only the true token's likelihood is kept."""
+def _calibration(answers: Answers) -> Calibration | None:
+    """Of a vocabulary's distribution only the true token's likelihood is kept. None where no token has another one before it."""
     likelihoods = np.exp(-np.concatenate([output[:, 0] for output in answers.outputs]))
+    if not len(likelihoods):
+        return None
     return Calibration(
         unit="tokens", rows=len(likelihoods), true_class=known(likelihoods.mean()),
         ece=None, ace=None, teacher_kl=None, reliability=None, by_teacher=None,
@@ -134,7 +141,7 @@ def _reduced(ids: Sequence[int], output: torch.Tensor) -> np.ndarray:
     import torch
 
     logits = output[:-1].double()
-    nll = torch.nn.functional.cross_entropy(logits, torch.tensor(ids[1:]), reduction="none")
+    nll = torch.nn.functional.cross_entropy(logits, torch.tensor(ids[1:], dtype=torch.long), reduction="none")
     reduced: np.ndarray = torch.stack([nll, logits.argmax(dim=-1).double()], dim=-1).numpy()
     return reduced
 

@@ -15,7 +15,7 @@ _STRIDE = 64  # tokens that two windows of a long context share, as when the mod
 class Encoded:
     """words: for each token the index of its word, None for special tokens; offsets: of the context's tokens in a window, else None.
 
-    places: for each token its start and end, in a word where words were given; own: the positions of all tokens but special ones.
+    places: for each token its start and end, in a word where words were given; text_tokens: the positions of all tokens but special ones.
     """
 
     ids: list

@@ -1,6 +1,7 @@
 """A student starts from its teacher's weights, learns its outputs, and a killed training ends in the same bytes."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -315,6 +316,28 @@ def test_a_time_limit_is_kept_with_the_best_weights(material, tmp_path):
     student = distill(load_checkpoint(material.source), step(epochs=10000, minutes=0.15), whole)
     assert time.monotonic() - started < 0.15 * 60 + 3
     assert (tmp_path / "best.safetensors").is_file() and accuracy(student, material) > 0.7
+
+
+@pytest.mark.parametrize("dev", [[0.5], [0.5, 0.5, 0.5]], ids=["one row", "equal numbers"])
+def test_a_dev_split_that_defines_no_metric_judges_nothing(dev, tmp_path):
+    """A correlation of one row or of equal numbers is none. The training goes on to its limit, with the weights of its end."""
+    from edgepack.model.material import gather
+    from edgepack.plan.recipe import Recipe
+
+    make_model(tmp_path / "model", labels=("score",))
+    (tmp_path / "data").mkdir()
+    for split, numbers in (("train", [at / 40 for at in range(40)]), ("dev", dev), ("test", [0.1, 0.5, 0.9])):
+        rows = "".join(f"set the heat to {round(40 * number)},{number}\n" for number in numbers)
+        (tmp_path / "data" / f"{split}.csv").write_text(f"text,score\n{rows}")
+    material = gather(Recipe(model=str(tmp_path / "model"), data=str(tmp_path / "data")))
+    teacher = load_checkpoint(material.source)
+    outputs = run_model(teacher, material.task, material.train, "")
+    folder = tmp_path / "stage"
+    stage = StageContext(material.task, material.rows("train"), material.train, outputs, material.labels, folder, 0)
+    stage = replace(stage, dev_rows=material.rows("dev"), dev_features=material.dev)
+    student = distill(teacher, step(epochs=10000, minutes=0.03), stage)
+    assert depth_of(student) == 2 and all(parameter.isfinite().all() for parameter in student.parameters())
+    assert not (folder / "best.safetensors").exists()
 
 
 def test_no_number_keeps_the_last_good_checkpoint(material, tmp_path):

@@ -194,6 +194,8 @@ def test_a_hub_id_is_asked_for_and_its_absence_is_said(tmp_path):
 
 def test_a_text_of_which_a_tokenizer_makes_nothing_is_said_with_its_line(tmp_path):
     make_model(tmp_path / "model", "gpt2")
+    config = tmp_path / "model" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"pad_token_id": 0}))
     path = tmp_path / "model" / "tokenizer.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"post_processor": None}))  # GPT-2 puts no [CLS] before a text
     data = tmp_path / "data.csv"

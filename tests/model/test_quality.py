@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,8 +16,11 @@ from edgepack.tasks.common.rows import Row
 from edgepack.tasks.common.scores import Score
 from edgepack.tasks.common.task import Features
 from edgepack.tasks.feature_extraction import VectorAnswers
+from edgepack.tasks.text_classification import LabelAnswers
+from edgepack.tasks.token_classification import TagAnswers
 
 TAGS = {"O": 0, "B-PER": 1, "I-PER": 2, "B-LOC": 3, "I-LOC": 4}
+CLASSES, NLI = task_named("text-classification"), ("entailment", "neutral", "contradiction")
 SEEDS = st.integers(0, 2**32 - 1)
 
 
@@ -256,6 +260,51 @@ def test_flips_are_counted_by_row_or_by_word():
     assert flip_share([0, 1, 2], [0, 1, 1]) == pytest.approx(1 / 3)
     assert flip_share([(0, 1), (2,)], [(0, 0), (2,)]) == pytest.approx(1 / 3)
     assert flip_share([None], [None]) is None
+    assert flip_share([(), ()], [(), ()]) is None
+
+
+def test_a_block_of_a_single_token_has_no_next_token_to_judge():
+    """Of a tokenizer without a token that opens a text."""
+    task = task_named("text-generation")
+    reduced = task.reduced([7], torch.randn(1, 20))
+    assert reduced.shape == (0, 2)
+    alone, rows = [Features([7], [0], 0)], [Row("", text="a")]
+    quality = judge_outputs(task, [reduced], alone, rows, {}, [reduced])
+    assert quality.score is None and quality.flip_share is None and quality.calibration is None
+
+
+@pytest.mark.parametrize(
+    ("task", "shipped"),
+    [
+        (CLASSES, "LABEL_1"),  # nobody has stated the model's names
+        (CLASSES.restored(CLASSES, None, NLI), "neutral"),
+        (CLASSES.restored(CLASSES, LabelAnswers(function="softmax", multi_label=False), NLI), "neutral"),
+    ],
+)
+def test_a_decision_for_a_label_that_the_data_lacks_has_the_models_name(task, shipped):
+    rows = [Row("", text="x", label="entailment"), Row("", text="y", label="contradiction")]
+    features = [Features([1], [0], index) for index in range(2)]
+    sure = np.eye(3) * 9.0
+    ours, theirs = list(sure[[0, 1]]), list(sure[[0, 2]])
+    quality = judge_outputs(task, ours, features, rows, {"entailment": 0, "contradiction": 2}, theirs)
+    assert [(flip.truth, flip.shipped) for flip in quality.flips] == [("contradiction", shipped)]
+    assert [(confusion.truth, confusion.decided) for confusion in quality.confusions] == [("contradiction", shipped)]
+
+
+def test_tags_and_labels_that_the_data_lacks_are_decided_for_and_counted_as_wrong():
+    tags = task_named("token-classification")
+    stated = TagAnswers(strategy="simple", scheme="iob2", words="white-space", subword_prefix=True, unk_id=1, ignore=("O",))
+    tags = tags.restored(tags, stated, tuple(TAGS))
+    rows, features = [Row("", words=("w", "v"), tags=("B-PER", "O"))], [Features([1, 1], [0, 0], 0, words=(0, 1))]
+    outputs = [np.eye(len(TAGS))[[1, 3]] * 9.0]  # B-LOC for O
+    quality = judge_outputs(tags, outputs, features, rows, {"O": 0, "B-PER": 1}, outputs)
+    assert (quality.score.value, quality.second.value) == (pytest.approx(2 / 3, abs=1e-6), 0.5)
+    several = CLASSES.restored(CLASSES, LabelAnswers(function="sigmoid", multi_label=True, thresholds=(0.5,) * 3), NLI)
+    outputs = [np.array([9.0, 9.0, -9.0])]
+    quality = judge_outputs(
+        several, outputs, [Features([1], [0], 0)], [Row("", text="x", labels=("entailment",))], {"entailment": 0}, outputs
+    )
+    assert quality.score.value == pytest.approx(2 / 3, abs=1e-6)
 
 
 def test_an_interval_is_about_that_of_the_binomial():

@@ -15,6 +15,7 @@ from small import HIDDEN, make_model
 from edgepack.compress.student_init import make_student
 from edgepack.core.errors import EdgepackError
 from edgepack.model.checkpoint import load_checkpoint, load_tokenizer, save_checkpoint
+from edgepack.model.material import gather
 from edgepack.model.prompt_tokens import tokens_of_prompts
 from edgepack.model.sentence_head import SentenceHead, normalized
 from edgepack.model.source import find_model
@@ -29,6 +30,7 @@ from edgepack.model.statements import (
 )
 from edgepack.model.statements.cross_encoder import read_activation
 from edgepack.model.statements.sentence_record import Normalize, Pooling, SentenceStatement
+from edgepack.plan.recipe import Recipe
 from edgepack.tasks import task_named
 from edgepack.tasks.common.rows import Row
 from edgepack.tasks.common.similarity import PromptTokens
@@ -334,3 +336,24 @@ def test_a_decoder_that_the_library_saved_keeps_what_an_export_reads(family, tmp
     SentenceTransformer(str(tmp_path / "theirs"), device="cpu").save_pretrained(str(tmp_path / "saved"))
     assert json.loads((tmp_path / "saved" / "config.json").read_text())["use_cache"] is False
     assert load_checkpoint(tmp_path / "saved", TASK.name).config.use_cache
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+@pytest.mark.parametrize("stated", [True, False])
+def test_a_decoders_head_for_classes_needs_a_padding_token(family, stated, tmp_path):
+    """Its last token that is no padding decides. A plan refuses what config.json states, a build what the library makes of it too."""
+    make_model(tmp_path, family)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"pad_token_id": 0}))
+    assert find_model(str(tmp_path)).shape("text-classification").labels == 4
+    assert gather(Recipe(model=str(tmp_path))).labels == {}
+    config.pop("pad_token_id", None)
+    path.write_text(json.dumps(config | ({"pad_token_id": None} if stated else {})))
+    with pytest.raises(EdgepackError, match="config.json states pad_token_id = None"):
+        gather(Recipe(model=str(tmp_path)))
+    if stated:
+        with pytest.raises(EdgepackError, match="pad_token_id = None"):
+            find_model(str(tmp_path)).shape("text-classification")
+    for task in ("text-generation", "feature-extraction", "token-classification"):  # they look for no last token
+        assert find_model(str(tmp_path)).shape(task).task == task

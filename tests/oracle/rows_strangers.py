@@ -46,7 +46,7 @@ THOUGHTS = (
 DATED = "{{- 'Today is ' + strftime_now('%d %b %Y') + '\n' }}" + CHATML
 
 
-def decoder_with_classes(folder: Path, family: str) -> None:
+def decoder_with_classes(folder: Path, family: str, pad_id: int | None = 0) -> None:
     """Its last token that is no padding decides, as transformers' ForSequenceClassification has it."""
     from small import CONFIGS
     from transformers import AutoModelForSequenceClassification
@@ -54,7 +54,7 @@ def decoder_with_classes(folder: Path, family: str) -> None:
     from edgepack.model.tiny_model import enlarged
 
     make(folder, family, task=WRITING)  # for its tokenizer
-    config = CONFIGS[family](vocab_size=400, id2label={0: "a", 1: "b", 2: "c"}, label2id={"a": 0, "b": 1, "c": 2}, pad_token_id=0)
+    config = CONFIGS[family](vocab_size=400, id2label={0: "a", 1: "b", 2: "c"}, label2id={"a": 0, "b": 1, "c": 2}, pad_token_id=pad_id)
     torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_config(config)
     enlarged(model)
@@ -116,6 +116,10 @@ SITUATIONS = [
     *(tags(f"tags with {name}", labels) for name, labels in SPELLINGS.items()),
     row("a LLaMA with classes", CLASSES, partial(decoder_with_classes, family="llama"), TEXTS, libraries.classify),
     row("a GPT-2 with classes", CLASSES, partial(decoder_with_classes, family="gpt2"), TEXTS, libraries.classify),
+    row(
+        "a GPT-2 with classes and no padding", CLASSES, partial(decoder_with_classes, family="gpt2", pad_id=None), TEXTS,
+        libraries.classify, refused="pad_token_id = None",
+    ),
     row("vocab.txt alone", CLASSES, of_vocab_txt, TEXTS, libraries.classify),
     row("a problem in task_specific_params", CLASSES, partial(stated, task_specific_params=PROBLEM), TEXTS, libraries.classify),
     row(

@@ -3,15 +3,20 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from small import make_model
+from transformers import AutoTokenizer
 
 import edgepack
 from edgepack.core.errors import EdgepackError
+from edgepack.model.checkpoint import load_checkpoint
 from edgepack.model.data import load_data
+from edgepack.model.evaluation import run_model
+from edgepack.model.material import gather
 from edgepack.pipeline.build import build
 from edgepack.pipeline.demo.commands import commands
 from edgepack.pipeline.verify import verify
@@ -22,7 +27,9 @@ from edgepack.ship.load import device_module
 from edgepack.tasks import task_named
 from edgepack.tasks.common import several_labels
 from edgepack.tasks.common.labels import contradiction, label_names
+from edgepack.tasks.common.rows import Row
 from edgepack.tasks.common.tag_schemes import scheme_of, spans_of
+from edgepack.tasks.question_answering import SpanAnswers
 
 LABELS = ("joy", "anger", "fear")
 
@@ -68,6 +75,61 @@ def test_thresholds_are_those_of_the_best_f1():
     joy, anger, fear = several_labels.thresholds_of(logits, features, rows, {name: at for at, name in enumerate(LABELS)})
     assert several_labels.sigmoid(-3.0) < joy <= several_labels.sigmoid(-2.0) and (anger, fear) == (0.5, 0.5)
     assert several_labels.decide(logits, (joy, 0.5, 0.6)) == [(0, 0, 0), (1, 0, 0), (1, 0, 0), (1, 0, 0)]
+
+
+@pytest.mark.parametrize("answered", [0, 1, 6])
+def test_rows_of_an_empty_context_leave_the_threshold_of_no_answer_a_number(answered, tmp_path):
+    """They have no span and so no margin. All other answers of this model are right, so the threshold lets them all through."""
+    task = task_named("question-answering")
+    make_model(tmp_path, task=task.name)
+    contexts = ["turn on the light", "play some music", "set the heat"] * 2
+    rows = [Row("", text="which", context=text) for text in [*contexts[:answered], "", ""]]
+    features = task.encode(AutoTokenizer.from_pretrained(tmp_path), rows, 32)
+    outputs = run_model(load_checkpoint(tmp_path, task.name), task, features, "")
+    answers = task.decide(outputs, features, rows)
+    assert [bool(answer) for answer in answers] == [True] * answered + [False] * 2
+    rows = [replace(row, answers=((text, 0),) if text else ()) for row, text in zip(rows, answers, strict=True)]
+    stated = json.loads(json.dumps(task.tuned(task, outputs, features, rows, {}).answers(None, None).as_json()))
+    assert stated["no_answer"] and np.isfinite(stated["threshold"])
+    restored = task.restored(task, task.answer_record.read(stated, "pack.json"), ())
+    assert restored.decide(outputs, features, rows) == answers
+
+
+@pytest.mark.parametrize(
+    ("words", "limit", "least"),
+    [(50, 64, 71), (50, 48, 71), (50, 70, 71), (50, 71, None), (3, 8, 9), (3, 16, None)],
+)
+def test_a_question_that_leaves_no_room_for_its_context_is_named_before_work(words, limit, least, tmp_path):
+    """The limits are where the tokenizer itself gives up; at the least that is named it makes windows of the row."""
+    make_model(tmp_path / "model", task="question-answering")
+    question, context = " ".join(["light"] * words), "turn on the light and play some music " * 8
+    record = {"question": question, "context": context, "answers": {"text": ["music"], "answer_start": [context.index("music")]}}
+    (tmp_path / "data.jsonl").write_text((json.dumps(record) + "\n") * 20)
+    recipe = {"model": str(tmp_path / "model"), "data": str(tmp_path / "data.jsonl")}
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    asked = {"truncation": "only_second", "stride": min(64, limit // 4), "return_overflowing_tokens": True}
+    if least is None:
+        windows = [item.ids for item in gather(Recipe(**recipe, max_length=limit)).dev if item.row == 0]
+        assert windows == tokenizer([question], [context], max_length=limit, **asked)["input_ids"]
+        return
+    with pytest.raises(BaseException, match="too short|stride"):
+        tokenizer([question], [context], max_length=limit, **asked)
+    with pytest.raises(EdgepackError, match=rf"data.jsonl:\d+: the question .* has {words} tokens.* {limit} tokens") as refusal:
+        gather(Recipe(**recipe, max_length=limit))
+    assert f"--max-length {least} or more" in refusal.value.fix
+
+
+def test_a_long_question_whose_context_is_whole_beside_it_is_read(tmp_path):
+    make_model(tmp_path, task="question-answering")
+    row = Row("train:1", text="light " * 50, context="play some music")
+    (item,) = task_named("question-answering").encode(AutoTokenizer.from_pretrained(tmp_path), [row], 57)
+    assert len(item.ids) == 57
+
+
+@pytest.mark.parametrize("threshold", [None, float("inf")])
+def test_no_answer_without_a_threshold_is_refused(threshold):
+    with pytest.raises(EdgepackError):
+        SpanAnswers.read({"no_answer": True, "threshold": threshold}, "pack.json")
 
 
 @pytest.mark.parametrize(

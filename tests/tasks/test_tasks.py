@@ -14,6 +14,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.model.batches import collate
 from edgepack.model.checkpoint import load_checkpoint
 from edgepack.model.evaluation import padded, run_model
+from edgepack.model.material import gather
 from edgepack.model.quality import judge_outputs
 from edgepack.plan.recipe import Importance, Recipe
 from edgepack.plan.shape import read_shape, task_of
@@ -94,6 +95,23 @@ def test_rows_become_token_ids_that_lead_back_to_them(case):
         assert all(task.shown(row) for row in rows)
     assert task.texts(rows)
     task.check_rows("test", {"train": rows})
+
+
+@pytest.mark.parametrize("task", task_names())
+def test_a_limit_that_nothing_can_be_cut_to_is_refused_before_work(task, tmp_path):
+    """A tokenizer cuts nothing where its own tokens alone are more than the limit."""
+    make_model(tmp_path, "qwen3" if task_named(task).decodes else "bert", task)
+    assert gather(Recipe(model=str(tmp_path), task=task, max_length=16)).max_length == 16
+    with pytest.raises(EdgepackError, match=r"--max-length"):
+        gather(Recipe(model=str(tmp_path), task=task, max_length=1))
+
+
+def test_a_pair_that_cannot_be_cut_to_the_limit_is_named(tmp_path):
+    make_model(tmp_path / "model", labels=("no", "yes"))
+    rows = ["turn on the light,,no", "turn on the light,play some music,yes"]
+    (tmp_path / "data.csv").write_text("\n".join(["text,text_pair,label", *rows * 20, ""]))
+    with pytest.raises(EdgepackError, match=r"data.csv:\d+: 11 tokens, and the limit is 2"):
+        _ = gather(Recipe(model=str(tmp_path / "model"), data=str(tmp_path / "data.csv"), max_length=2)).train
 
 
 def test_a_text_alone_becomes_a_row_or_is_refused(case):

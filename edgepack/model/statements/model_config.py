@@ -47,6 +47,15 @@ def check_model_config(config: Mapping[str, Any], causal: bool, place: str, writ
             raise EdgepackError(f"wrong value in {place} {key}: {shown(value)}", "it is a number above 0")
 
 
+def check_padding(pad_id: Any, place: str) -> None:
+    """EdgepackError: the last token that is no padding decides, and nothing says which token is padding. pad_id: of the config."""
+    if pad_id is None:
+        why = "a decoder's head for classes reads the last token that is no padding, and transformers cannot tell it in a batch"
+        raise refusal(
+            place, "pad_token_id", pad_id, why, "write the id that the model was trained with, which its tokenizer's pad_token has"
+        )
+
+
 def _check_rotation(key: str, stated: Any, place: str) -> None:
     """EdgepackError: positions are turned by the length of the text, which a file does not know. stated: all, or each kind of layer."""
     if not isinstance(stated, Mapping):

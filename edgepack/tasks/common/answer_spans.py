@@ -50,10 +50,16 @@ def best_spans(outputs: Outputs, features: Sequence[Features], rows: Sequence[Ro
 
 
 def best_threshold(outputs: Outputs, features: Sequence[Features], rows: Sequence[Row]) -> float:
-    """The margin with the highest F1, half way to the next row's: all rows up to it are answered, all others are not."""
+    """The margin with the highest F1, half way to the next row's: all rows up to it are answered, all others are not.
+
+    A row without a span, as of an empty context, has no answer whatever the threshold, so it is left out: its margin is infinite.
+    """
     margins, spans = margins_of(outputs, features, rows), decide(outputs, features, rows)
     gains = np.array([answer_scores(text, row)[0] - float(not row.answers) for text, row in zip(spans, rows, strict=True)])
     order = np.argsort(margins, kind="stable")
+    order = order[np.isfinite(margins[order])]
+    if not len(order):
+        return 0.0  # as SQuAD 2's own script begins
     totals = np.concatenate([[0.0], np.cumsum(gains[order])])  # of the first n rows answered, against none of them
     edges = margins[order]
     between = [edges[0] - 1, *((edges[:-1] + edges[1:]) / 2), edges[-1] + 1]

@@ -12,7 +12,7 @@ _TEACHER_BINS = 10
 
 
 def calibrate(log_probabilities: np.ndarray, truth: np.ndarray, teacher: np.ndarray | None, unit: str = "rows") -> Calibration | None:
-    """log_probabilities, teacher: [rows, classes], natural logarithms; true: [rows], class ids. None where not all are numbers."""
+    """log_probabilities, teacher: [rows, classes], natural logarithms; truth: [rows], class ids. None where not all are numbers."""
     if not np.isfinite(log_probabilities).all():
         return None
     probabilities = np.exp(log_probabilities)

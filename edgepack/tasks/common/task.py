@@ -8,6 +8,7 @@ import numpy as np
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
+from edgepack.core.showing import shown
 from edgepack.tasks.common.library import Library
 from edgepack.tasks.common.metrics import Answers, ClassResult, Metric
 from edgepack.tasks.common.rows import Record, Row
@@ -43,6 +44,10 @@ OUTPUTS_AND_STATES = OUTPUTS_ALONE | {"hidden_weight": 1.0}  # nearer to the tea
 
 def _no_check(source: str, splits: Mapping[str, Sequence[Row]]) -> None:
     """Rows of any kind will do."""
+
+
+def _any_length(tokenizer: Any, rows: Sequence[Row], max_length: int) -> None:
+    """A text of any length can be cut."""
 
 
 def _no_results(answers: "Answers") -> list[ClassResult]:
@@ -147,7 +152,7 @@ class Task:
     loss_weights: Mapping[str, float] = field(default_factory=lambda: dict(OUTPUTS_ALONE))
     adapter_kind: str | None = None  # what PEFT calls models for this task
     class_kind: str = "class"  # what `class_results` are results of
-    in_words: Callable[[Any, Row, Mapping[int, str]], str] | None = None  # a decision as people read it; names of the ids
+    in_words: Callable[[Any, Row, Mapping[int, str]], str] | None = None  # a decision as people read it; names of the data's ids
     truth_in_words: Callable[[Row], str] | None = None
 
     # How answers are formed: written into the pack, and read by every platform.
@@ -184,6 +189,9 @@ class Task:
 
     # Functions that most tasks share.
     check_rows: Callable[[str, Mapping[str, Sequence[Row]]], None] = _no_check  # EdgepackError: nothing can be learned from them
+    check_lengths: Callable[[Any, Sequence[Row], int], None] = (
+        _any_length  # by a tokenizer. EdgepackError: a row cannot be cut to the limit
+    )
     unlabelled_row: Callable[[Row], Row | None] | None = lambda row: row  # of a row with a text alone; None: such texts are of no use
     shown: Callable[[Row], dict[str, Any]] = _text_and_pair  # a row's texts as they stand beside golden vectors, unless rows are joined
     # Further golden texts of rows, by the record of answers and the ways to find words by name: rows as they are read, and as shown.
@@ -224,8 +232,17 @@ class Task:
         return replace(row, text=first, text_pair=second) if name == "pair" else replace(row, text=first, context=second)
 
 
-def check_tokens(features: Sequence[Features], rows: Sequence[Row]) -> None:
-    """EdgepackError names the first row of which nothing is left: a tokenizer without tokens of its own makes none of an empty text."""
+def check_tokens(features: Sequence[Features], rows: Sequence[Row], max_length: int) -> None:
+    """EdgepackError names the first row of which nothing is left: a tokenizer without tokens of its own makes none of an empty text.
+
+    Or the first that is not cut: a tokenizer cuts nothing where its own tokens alone are more than the limit.
+    """
     for item in features:
         if not item.ids:
             raise EdgepackError(f"{rows[item.row].place}: no tokens", "drop the row, or fill in its text")
+        if len(item.ids) > max_length:
+            raise EdgepackError(
+                f"{rows[item.row].place or shown(rows[item.row].text)}: {len(item.ids)} tokens, and the limit is {max_length}, which the "
+                "tokenizer cannot cut to: it adds tokens of its own",
+                "use a longer --max-length, or raise the model's own limit",
+            )
