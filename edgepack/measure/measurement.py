@@ -1,5 +1,6 @@
 """The records of a measurement: raw samples, figures from them, and the facts that are needed to doubt them."""
 
+from math import inf
 from typing import Any, Literal
 
 from edgepack.core.errors import EdgepackError
@@ -35,8 +36,8 @@ def chosen_effort(quick: bool, mlperf: bool, sustained_minutes: float, force: bo
     """What the flags of `edgepack measure` ask for; EdgepackError where they exclude one another."""
     if quick and mlperf:
         raise EdgepackError("--quick and --mlperf cannot be used together", "leave one of the two out")
-    if sustained_minutes < 0:
-        raise EdgepackError(f"--sustained {sustained_minutes:g}: the minutes cannot be negative", "give minutes, such as 10")
+    if not 0 <= sustained_minutes < inf:  # no number (nan) is neither
+        raise EdgepackError(f"--sustained {sustained_minutes:g}: the minutes are a number from 0 on", "give minutes, such as 10")
     effort = QUICK if quick else MLPERF if mlperf else FULL
     return effort.model_copy(update={"sustained_s": sustained_minutes * 60, "force": force or effort.force})
 

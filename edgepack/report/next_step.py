@@ -1,6 +1,7 @@
 """The cheapest next step towards a budget that does not hold. Steps without training come first. Each is predicted, none is tried."""
 
 from collections.abc import Iterator
+from math import ceil, floor, log10
 from typing import Any, NamedTuple
 
 from edgepack.core.errors import EdgepackError
@@ -37,9 +38,15 @@ def next_step(manifest: Manifest, name: str, actual: float, limit: float) -> Nex
         expected = actual * predicted / predicted_now
         if expected <= limit:
             return NextStep(f"Cheapest next step: {flag}. It is predicted to give {expected:.3g} {units.get(name, 'ms')}. {needs}", flag)
-    flag = f"--{name.replace('_', '-')} {actual:.3g}"
+    flag = f"--{name.replace('_', '-')} {_rounded_up(actual)}"
     sentence = f"No step that edgepack knows is predicted to meet this budget. Raise the budget with {flag}, or choose another model."
     return NextStep(sentence, flag)
+
+
+def _rounded_up(figure: float) -> str:
+    """Three digits or more, without an exponent, and never below the figure: it is typed as a limit."""
+    digits = max(0, 2 - floor(log10(figure))) if figure > 0 else 0
+    return f"{ceil(round(figure * 10**digits, 6)) / 10**digits:.{digits}f}"
 
 
 def _steps(manifest: Manifest, name: str) -> Iterator[tuple[str, float, str]]:

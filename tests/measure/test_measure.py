@@ -158,7 +158,13 @@ def _crowded(row, share):
 
 
 @pytest.mark.parametrize(
-    ("flags", "says"), [((True, True, 0.0, False), "cannot be used together"), ((False, False, -1.0, False), "--sustained -1")]
+    ("flags", "says"),
+    [
+        ((True, True, 0.0, False), "cannot be used together"),
+        ((False, False, -1.0, False), "--sustained -1"),
+        ((False, False, float("nan"), False), "--sustained nan"),
+        ((False, False, float("inf"), False), "--sustained inf"),
+    ],
 )
 def test_efforts_that_cannot_be_are_refused(flags, says):
     with pytest.raises(EdgepackError, match=says):

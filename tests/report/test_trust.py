@@ -293,3 +293,13 @@ def test_a_few_raw_texts_add_what_they_lose_beside_token_ids_and_many_judge_the_
     assert "--words white-space" not in sentence
     tags = changed.model_copy(update={"answers": {"words": "tokenizer"}})
     assert "--words white-space" in next(each for each in facts_of(tags) if "On raw texts" in each)
+
+
+@pytest.mark.parametrize(
+    ("figure", "limit"),
+    [(15.44, "15.5"), (61.74, "61.8"), (1234.4, "1235"), (50.0, "50.0"), (0.123, "0.123"), (0.1231, "0.124"), (100.0, "100")],
+)
+def test_a_limit_to_type_is_never_below_the_figure_and_has_no_exponent(figure, limit):
+    from edgepack.report.next_step import _rounded_up
+
+    assert _rounded_up(figure) == limit and float(limit) >= figure
