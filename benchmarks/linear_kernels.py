@@ -2,7 +2,7 @@
 
     python benchmarks/linear_kernels.py --model ../shared/models/minilm-l6-sst2 --data ../shared/data/sst2 [--shape 6x288] [--texts 2000]
 
-Best of five for a product, medians of three turns for the rest: with torch's own layers (MKL on x86) and by oneDNN, in turn. Run it alone.
+Best of six for a product, medians of three turns for the rest: with torch's own layers (MKL on x86) and by oneDNN, in turn. Run it alone.
 """
 
 import argparse

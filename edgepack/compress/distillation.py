@@ -137,7 +137,7 @@ def turned(outputs: Outputs, some: Outputs, towards: Outputs) -> Outputs:
 def distillation_loss(step: Distill, context: StageContext, teacher: nn.Module | None) -> BatchLoss:
     """The loss of a batch: the weighted sum of the parts that the step names. teacher: None where no part needs its hidden states."""
     task = context.task
-    watched = {"states": bool(teacher and step.hidden_weight), "relations": bool(teacher and step.relation_weight)}
+    watched = {"states": teacher is not None and step.hidden_weight > 0, "relations": teacher is not None and step.relation_weight > 0}
 
     def loss(model: nn.Module, batch: dict[str, torch.Tensor], targets: dict[str, torch.Tensor]) -> torch.Tensor:
         mask, student = batch["attention_mask"], bare(model)

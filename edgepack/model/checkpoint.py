@@ -18,7 +18,7 @@ from edgepack.model.factored import factors_of, put_factors
 from edgepack.model.sentence_head import statement_of, with_head
 from edgepack.model.source import KEPT_FILE, Kept, Source, find_model
 from edgepack.model.statements.generation_config import FILE as GENERATION_FILE
-from edgepack.model.structure import layer_shapes, note_sources, sources_of
+from edgepack.model.structure import depth_of, layer_shapes, note_sources, sources_of
 from edgepack.model.surgery import resize_layers
 from edgepack.model.tokenizer_trial import check_limit, try_tokenizer
 from edgepack.plan.architectures import family_of
@@ -233,6 +233,8 @@ def _from_record(source: Source, task: str, dimensions: int | None) -> nn.Module
     try:
         resize_layers(model, source.record.layers)
         if source.record.sources:
+            if len(source.record.sources) != depth_of(model):
+                raise ValueError(f"{len(source.record.sources)} sources for {depth_of(model)} layers")
             note_sources(model, source.record.sources)
         put_factors(model, source.record.factors)
         with_head(model, source.parts_for(task_named(task)), dimensions)

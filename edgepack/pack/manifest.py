@@ -44,7 +44,7 @@ class StageRecord(Frozen):
     stage: str
     why: str
     seconds: float
-    initialization_s: float = 0.0  # of these seconds: the student was made of its teacher's weights, before it was trained
+    initialization_s: float | None = None  # of these seconds: a student was made of its teacher's weights, before it was trained
     params: int
     file_mb: float
     coded_mb: float | None = None  # the layers' matrices after an ideal entropy coder, where the stage left a model

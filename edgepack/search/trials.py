@@ -103,12 +103,12 @@ def trained_on(ladder: Sequence[StageRecord]) -> dict[str, int]:
 
 def training_s_of(ladder: Sequence[StageRecord]) -> float:
     """Seconds of the trainings of a ladder, now or when the cache got them."""
-    return round(sum(row.seconds - row.initialization_s for row in ladder if row.stage == "distill"), 2)
+    return round(sum(row.seconds - (row.initialization_s or 0.0) for row in ladder if row.stage == "distill"), 2)
 
 
 def initialization_s_of(ladder: Sequence[StageRecord]) -> float:
     """Seconds that making the students of a ladder took: as many for a short training as for a long one."""
-    return round(sum(row.initialization_s for row in ladder), 2)
+    return round(sum(row.initialization_s or 0.0 for row in ladder), 2)
 
 
 def _file_mb(is_coded: bool, details: dict[str, Any], file_mb: float, prediction: Prediction) -> float:

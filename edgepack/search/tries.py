@@ -23,7 +23,7 @@ from edgepack.search.wish import SearchWish
 
 _FACTOR = 3
 _LONGER_SHARE, _SIBLINGS_SHARE = 0.4, 0.2  # of the time that is left after the short trials
-_OVER_BUDGET = 2.0  # times the score's budget: what loses as much is worth no pack
+_OVER_BUDGET, _LEAST_DROP = 2.0, 1.0  # times the score's budget, and points: what loses as much as both is worth no pack
 _ALIKE, _USUAL_DROP = 0.25, 2.0  # share of the score's budget that tells no two trials apart; that budget at most
 _MOST_LOSSES = 2  # of a trial in one run of the search: then it is the trial that ends its machines
 
@@ -145,7 +145,7 @@ class Tries:
         What is fast and small would span most by itself, and a front of such packs might not hold one that keeps the score's budget.
         """
         limit = self.maker.budget.score_drop
-        most_drop = WORST_DROP if limit is None else min(WORST_DROP, _OVER_BUDGET * limit)
+        most_drop = WORST_DROP if limit is None else min(WORST_DROP, max(_LEAST_DROP, _OVER_BUDGET * limit))
         rows = self.best_rows(len(self.rows), most_drop=most_drop)
         rows = [row for row in rows if self._drop(row) < most_drop] or rows
         surest = self._surest(rows, _ALIKE * min(_USUAL_DROP, _USUAL_DROP if limit is None else limit))

@@ -61,18 +61,14 @@ _DEFAULT = SpanAnswers()
 
 
 def _check_lengths(tokenizer: Any, rows: Sequence[Row], max_length: int) -> None:
-    """EdgepackError names a question that leaves no room for its context. A question has no more tokens than bytes: few are counted."""
-    most = max_length - tokenizer.num_special_tokens_to_add(pair=True) - _stride(max_length)
-    _check_room(tokenizer, [row for row in rows if len(row.text.encode()) >= most], max_length)
+    """EdgepackError names a question that leaves no room for a window of its context, which has more tokens than it shares with the next.
 
-
-def _check_room(tokenizer: Any, rows: Sequence[Row], max_length: int) -> None:
-    """EdgepackError: a context must be cut into windows, and beside its question there is no room for one.
-
-    A window has more tokens than it shares with the next.
+    A question has no more tokens than bytes, so few are counted.
     """
     special, stride = tokenizer.num_special_tokens_to_add(pair=True), _stride(max_length)
     for row in rows:
+        if len(row.text.encode()) < max_length - special - stride:
+            continue
         count = _tokens_in(tokenizer, row.text)
         room = max_length - special - count
         if room > stride or _tokens_in(tokenizer, row.context) <= room:
@@ -98,7 +94,7 @@ def _encode(tokenizer: Any, rows: Sequence[Row], max_length: int) -> list[Featur
 
     EdgepackError names a row whose question leaves no room for that.
     """
-    _check_room(tokenizer, rows, max_length)
+    _check_lengths(tokenizer, rows, max_length)
     encoded = tokenizer(
         [row.text for row in rows],
         [row.context for row in rows],

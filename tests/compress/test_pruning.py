@@ -129,13 +129,14 @@ def test_heads_that_share_a_key_are_not_torn_apart(models, family):
         cut_heads(copy.deepcopy(models[family]), [[0], [0, 1], [2, 3], [0, 1]])
 
 
-@pytest.mark.parametrize("damage", ["more heads", "fewer heads", "unknown key"])
+@pytest.mark.parametrize("damage", ["more heads", "fewer heads", "unknown key", "fewer sources"])
 def test_a_list_that_does_not_fit_its_weights_is_refused(tmp_path, damage):
     save_checkpoint(make_model(tmp_path / "whole"), tmp_path / "cut")
     path = tmp_path / "cut" / "edgepack.json"
     remaining = json.loads(path.read_text())
-    change = {"more heads": {"heads": 9}, "fewer heads": {"heads": 2}, "unknown key": {"hedas": 2}}[damage]
+    change = {"more heads": {"heads": 9}, "fewer heads": {"heads": 2}, "unknown key": {"hedas": 2}}.get(damage, {})
     remaining["layers"][1] |= change
+    remaining["sources"] = [0, 2] if damage == "fewer sources" else []
     path.write_text(json.dumps(remaining))
     with pytest.raises(EdgepackError, match="edgepack.json"):
         load_checkpoint(tmp_path / "cut")

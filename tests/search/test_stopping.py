@@ -129,6 +129,14 @@ def test_what_loses_twice_what_it_may_is_worth_no_pack(of_shapes):
     assert sorted(names(of_shapes, of_shapes.rows_worth_a_pack(8))) == ["2x32", "2x64"]
 
 
+def test_a_budget_that_allows_no_loss_leaves_out_what_is_useless_too(of_shapes):
+    base = of_shapes.maker.space.base
+    base = base.model_copy(update={"budget": base.budget.model_copy(update={"score_drop": 0.0})})
+    of_shapes.maker = replace(of_shapes.maker, space=replace(of_shapes.maker.space, base=base))
+    tried(of_shapes, {"1x32": 9.0, "2x64": 0.0})
+    assert names(of_shapes, of_shapes.rows_worth_a_pack(8)) == ["2x64"]
+
+
 def test_where_all_lose_too_much_the_best_are_packed_all_the_same(of_shapes):
     tried(of_shapes, {"1x32": 9.0, "2x64": 8.0})
     assert names(of_shapes, of_shapes.rows_worth_a_pack(8)) == ["2x64", "1x32"]

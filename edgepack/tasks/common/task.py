@@ -189,9 +189,8 @@ class Task:
 
     # Functions that most tasks share.
     check_rows: Callable[[str, Mapping[str, Sequence[Row]]], None] = _no_check  # EdgepackError: nothing can be learned from them
-    check_lengths: Callable[[Any, Sequence[Row], int], None] = (
-        _any_length  # by a tokenizer. EdgepackError: a row cannot be cut to the limit
-    )
+    # By a tokenizer and the limit. EdgepackError: a row cannot be cut to it.
+    check_lengths: Callable[[Any, Sequence[Row], int], None] = _any_length
     unlabelled_row: Callable[[Row], Row | None] | None = lambda row: row  # of a row with a text alone; None: such texts are of no use
     shown: Callable[[Row], dict[str, Any]] = _text_and_pair  # a row's texts as they stand beside golden vectors, unless rows are joined
     # Further golden texts of rows, by the record of answers and the ways to find words by name: rows as they are read, and as shown.
