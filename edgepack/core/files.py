@@ -4,7 +4,9 @@ import glob
 import hashlib
 import json
 import os
+import shlex
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,7 +56,11 @@ def _sweep(path: Path) -> None:
 
 @contextmanager
 def written_whole(out: Path) -> Iterator[Path]:
-    """A folder to fill; it becomes `out` when the block ends well, and vanishes when it does not. One process at a time."""
+    """A folder to fill; it becomes `out` when the block ends well, and vanishes when it does not. One process at a time.
+
+    `out` may be an empty folder, which it replaces, or a link, which stays and leads to it.
+    """
+    out = real_place(out)
     partial = out.parent / f".{out.name}.partial"
     with only_one(out, "the output"):
         shutil.rmtree(partial, ignore_errors=True)  # left by a build that was killed
@@ -87,17 +93,58 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def real_place(path: Path) -> Path:
+    """Where a path leads through all links, whether or not anything is there."""
+    return Path(os.path.realpath(path))
+
+
 def check_output(out: Path) -> None:
     """EdgepackError where `out` holds anything: nothing is ever overwritten. What is written whole takes the place of the folder."""
-    if out.is_dir() and out.resolve() == Path.cwd():
-        raise EdgepackError(f"output is the folder that you are in: {str(out)!r}", "name a new folder with --out")
+    check_replaceable(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise EdgepackError(f"output is not empty: {str(out)!r}", "choose another --out, or remove it first")
 
 
+def check_replaceable(out: Path) -> None:
+    """EdgepackError where no folder can be renamed to `out`: a place to find before the work, for the renaming is the last of it."""
+    place = real_place(out)
+    if out.is_dir() and place == Path.cwd():
+        raise EdgepackError(f"output is the folder that you are in: {str(out)!r}", "name a new folder with --out")
+    if place.is_symlink():
+        raise EdgepackError(f"output is a link that leads round in a circle: {str(out)!r}", "name a new folder with --out")
+    if out.is_dir() and _is_mount_point(place):
+        problem = f"output is where a disk or a volume is mounted, which nothing can replace: {str(out)!r}"
+        raise EdgepackError(problem, f"name a new folder inside it: --out {shlex.quote(str(out / 'pack'))}")
+    check_writable(place.parent, f"cannot write beside {str(out)!r}", "choose a folder that you may write")
+
+
+def check_writable(folder: Path, problem: str, fix: str) -> None:
+    """EdgepackError where no file can be made in `folder`, or in the nearest folder above it that there is."""
+    place = real_place(folder)
+    existing = next(parent for parent in (place, *place.parents) if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):  # without a name, where the system can: a kill leaves nothing
+            pass
+    except OSError as error:
+        raise EdgepackError(f"{problem}: {error.strerror}", fix) from None
+
+
+def _is_mount_point(folder: Path) -> bool:
+    """Python sees no mounted folder of the same disk, as a container's volume may be one; Linux lists them."""
+    if folder.is_mount():
+        return True
+    listed = str(folder).translate({ord(letter): f"\\{ord(letter):03o}" for letter in "\\ \t\n"})
+    try:
+        rows = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:  # another system
+        return False
+    return any(row.split(" ")[4:5] == [listed] for row in rows)
+
+
 def check_disk(folder: Path, needed_mb: float, what: str) -> None:
     """EdgepackError where the disk that will hold `folder` has less than `needed_mb` free."""
-    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    place = real_place(folder)
+    existing = next(parent for parent in (place, *place.parents) if parent.exists())
     free_mb = shutil.disk_usage(existing).free / 1e6
     if free_mb < needed_mb:
         raise EdgepackError(

@@ -23,7 +23,7 @@ def only_one(place: Path, what: str, fix: str = "wait for it, or choose another 
     EdgepackError where another process holds it, with that process's id: it loses nothing, and neither does the other. The lock is
     the kernel's (flock), so that a process that was killed holds nothing; its file `.NAME.lock` lies beside the place meanwhile.
     """
-    place = place.absolute()
+    place = Path(os.path.realpath(place))  # two links to one folder are one place
     if _held.get(place) == threading.get_ident():
         yield
         return

@@ -51,8 +51,6 @@ def _compared(
     compared = tuple(compared_pack(name, manifest) for name, manifest in zip(names, manifests, strict=True))
     report = ComparisonReport(task=manifests[0].task, packs=compared, targets=tuple(comparisons), failed=tuple(failed))
     if out is not None:
-        if out.is_dir():
-            out.rmdir()  # empty: what is written whole takes its place
         with written_whole(out) as folder:
             write_comparison(folder, report)
     return report

@@ -1,11 +1,11 @@
 """measure_pack(): measures a finished pack again, here or on other targets, and writes the new report."""
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from edgepack.core.errors import EdgepackError, border_of_rust
+from edgepack.core.files import check_writable
 from edgepack.core.locks import only_one
 from edgepack.core.progress import say
 from edgepack.measure.answers import answer
@@ -60,7 +60,7 @@ def measure_pack(
     if older:
         check_comparable(older, manifest.profile.name, manifest.task, [target.name for target in on])
     place = pack if out is None or out.resolve() == pack.resolve() else out
-    _check_writable(place)
+    check_writable(place, f"cannot write the report into {str(place)!r}", "name another folder with --out")
     if place is not pack and (place / MANIFEST_FILE).exists():
         raise EdgepackError(
             f"{str(place)!r} holds another pack, whose reports would no longer be its own", "name another folder with --out"
@@ -171,12 +171,3 @@ def _with_quality(manifest: Manifest, quality: Quality) -> StageRecord:
         "groups": quality.groups,
     }
     return built.model_copy(update=update)
-
-
-def _check_writable(folder: Path) -> None:
-    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-    try:
-        with tempfile.TemporaryFile(dir=existing):  # without a name, where the system can: a kill leaves nothing
-            pass
-    except OSError as error:
-        raise EdgepackError(f"cannot write the report into {str(folder)!r}: {error.strerror}", "name another folder with --out") from None

@@ -49,11 +49,9 @@ def write_report(folder: Path, report: Report) -> None:
 
 def place_report(folder: Path, report: Report) -> None:
     """The three files into a folder that people look into, new or with an older report: all or nothing."""
-    if folder.is_dir() and (any(folder.iterdir()) or folder.resolve() == Path.cwd()):
+    if folder.is_dir():  # it stays, for it may be a volume that is mounted, or the folder that the user is in
         renewed_together(folder, REPORT_FILES, lambda fresh: write_report(fresh, report))
         return
-    if folder.is_dir():
-        folder.rmdir()  # empty: what is written whole takes its place
     with written_whole(folder) as fresh:
         write_report(fresh, report)
 

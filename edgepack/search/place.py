@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
-from edgepack.core.files import check_output, rename_whole, write_atomically
+from edgepack.core.files import check_output, check_replaceable, real_place, rename_whole, write_atomically
 from edgepack.core.reading import read_json_object
 from edgepack.search.finals import Final, recipe_text
 from edgepack.search.front import FRONT_FILE, PAGE_FILE, Front, pick
@@ -15,19 +15,22 @@ from edgepack.search.page import page
 
 def check_front_place(out: Path, study: str) -> None:
     """EdgepackError where `out` holds anything but an earlier front of this study, which the new one replaces."""
-    if (out / FRONT_FILE).is_file():
-        try:
-            if read_json_object(out / FRONT_FILE).get("study") == study and out.resolve() != Path.cwd():
-                return
-        except EdgepackError:
-            pass
+    if not (out / FRONT_FILE).is_file():
+        check_output(out)
+        return
+    try:
+        is_earlier = read_json_object(out / FRONT_FILE).get("study") == study
+    except EdgepackError:
+        is_earlier = False
+    if not is_earlier:
         raise EdgepackError(f"{str(out)!r} holds the front of another search", "choose another --out, or remove it first")
-    check_output(out)
+    check_replaceable(out)
 
 
 def write_front(out: Path, front: Front, finals: Mapping[int, Final], packs: Mapping[int, Path]) -> None:
     """Packs are copied, for the cache keeps its own: a search that goes on does not build them again."""
-    partial, old = out.parent / f".{out.name}.partial", out.parent / f".{out.name}.old"
+    place = real_place(out)
+    partial, old = place.parent / f".{place.name}.partial", place.parent / f".{place.name}.old"
     for left in (partial, old):
         shutil.rmtree(left, ignore_errors=True)
     try:
@@ -37,12 +40,12 @@ def write_front(out: Path, front: Front, finals: Mapping[int, Final], packs: Map
             text = recipe_text(finals[point.number], front.profile_wish, out)
             (partial / point.recipe_file).write_text(text, encoding="utf-8")
         _write_choice(partial, front)
-        if out.exists():
-            out.rename(old)
-        rename_whole(partial, out)
+        if place.exists():
+            place.rename(old)
+        rename_whole(partial, place)
     except BaseException:
-        if old.exists() and not out.exists():
-            old.rename(out)
+        if old.exists() and not place.exists():
+            old.rename(place)
         shutil.rmtree(partial, ignore_errors=True)
         raise
     shutil.rmtree(old, ignore_errors=True)

@@ -109,8 +109,6 @@ def _shipped(writer: ModuleType, shipment: Shipment, out: Path, warnings: tuple[
     check_output(out)
     manifest = shipment.manifest
     check_disk(out, _needed_mb(manifest), "the module")
-    if out.is_dir():
-        out.rmdir()  # empty, as check_output found: what is written whole takes its place
     with disk_full_is_said(), written_whole(out) as folder:
         written = writer.write(shipment, folder)
         shipped = _facts(shipment, written, warnings)
