@@ -41,7 +41,7 @@ def console(**settings: Any) -> Console:
 
 def show_json(content: Any) -> None:
     """Prints JSON to standard output. json.dumps escapes what is not ASCII, so no control character gets out."""
-    print(json.dumps(content, indent=1))
+    print(json.dumps(content, indent=1, allow_nan=False))
 
 
 def show_text(text: str, end: str = "\n") -> None:

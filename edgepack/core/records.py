@@ -40,7 +40,12 @@ class Frozen(BaseModel):
 
 
 class Stated(Frozen):
-    """Base of the records that users write in Python: a wrong one is their mistake, so it is an EdgepackError there too."""
+    """Base of the records that users write in Python: a wrong one is their mistake, so it is an EdgepackError there too.
+
+    Neither infinite numbers nor nan: JSON has none, so that no pack could state them.
+    """
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -76,6 +81,8 @@ def _as_edgepack_error(
 def _way_out(message: str) -> str:
     """pydantic's message as something to do: `Input should be greater than 0` becomes `give a value greater than 0`."""
     message = message.removeprefix("Value error, ")
+    if message == "Input should be a finite number":
+        return "give a finite number, or leave it out"
     if match := re.match(r"Input should be (an? )?", message):
         return ("give " + (match[1] or "a value ")) + message[match.end() :]
     return re.sub(r"^(\w+) should ", lambda match: f"give a {match[1].lower()} that should ", message)

@@ -176,6 +176,11 @@ def test_data_that_cannot_be_used_is_refused(tmp_path, teacher_folder, data_fold
         (("--profile", "raspberry-pi", "--prune-heads", "150%"), "out of range: --prune-heads '150%'", "choose a fraction"),
         (("--profile", "raspberry-pi", "--file-mb", "0.05"), "no plan meets the budgets", "raise --file-mb"),
         (("--profile", "raspberry-pi", "--file-mb", "-3"), "wrong value for --file-mb: -3", "give a value greater than 0"),
+        (
+            ("--profile", "raspberry-pi", "--score-drop", "inf"),
+            "wrong value for --score-drop: inf",
+            "give a finite number, or leave it out",
+        ),
         (("--profile", "raspberry-pi", "--label-column", "intnt"), "has no column 'intnt'", "did you mean 'intent'?"),
         (("--profile", "raspberry-pi", "--task", "token-classification"), "has no words for token-classification", "give CoNLL files"),
     ],

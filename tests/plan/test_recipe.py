@@ -9,7 +9,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.plan.plan import make_plan
 from edgepack.plan.profile import Budget, Profile, load_profile
 from edgepack.plan.recipe import Columns, Recipe, parse_fraction
-from edgepack.plan.recipe_file import profile_of, read_recipe
+from edgepack.plan.recipe_file import flag_of, profile_of, read_recipe
 from edgepack.plan.setting import setting_fields
 from edgepack.plan.student_size import parse_student
 from edgepack.plan.training_settings import Training
@@ -72,6 +72,16 @@ def test_a_wrong_record_in_python_is_answered_as_on_the_command_line(wrong, says
         wrong()
     assert says in error.value.problem and fix in error.value.fix
     assert error.value.__suppress_context__
+
+
+@pytest.mark.parametrize("field", [field for field in setting_fields(Recipe) if field.annotation is float], ids=lambda field: field.flag)
+def test_no_number_of_a_recipe_is_infinite(field):
+    for number in (float("inf"), float("nan")):
+        value = number
+        for key in reversed(field.path):
+            value = {key: value}
+        with pytest.raises(EdgepackError, match=f"wrong value for {field.flag}: {number}\n  fix: give a finite number"):
+            Recipe.read(value, "the command line", flag_of)
 
 
 def test_a_share_is_read_in_python_and_in_a_file_as_on_the_command_line(tmp_path):

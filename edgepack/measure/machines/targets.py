@@ -30,7 +30,7 @@ class Target(Frozen):
     known_hosts: str | None = None
     folder: str = ".edgepack"
     python: str = "python3"
-    time_out_s: float = Field(default=3600.0, gt=0)
+    time_out_s: float = Field(default=3600.0, gt=0, allow_inf_nan=False)
     cache: str | None = None
     runner: str | None = None
 
