@@ -2,9 +2,11 @@
 
 import errno
 import gc
+import os
 import signal
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -86,7 +88,9 @@ def _common(
 
 
 # Paths that a user gave and that no check of a command met: one border for all of them. What else fails is our bug.
-_REFUSED_BY_THE_SYSTEM = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP}
+_REFUSED_BY_THE_SYSTEM = {
+    errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENOTDIR, errno.EBUSY, errno.ENOSPC,
+}  # fmt: skip
 
 
 class _Stopped(SystemExit):
@@ -133,13 +137,18 @@ def main() -> None:
 def _ended() -> int:
     """Runs the command; its exit code."""
     try:
-        return app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
+        sys.stdout.flush()  # here, where a full disk can still be told
+        return code
     except EdgepackError as error:
         code, line = 1, f"edgepack: {error}"
     except typer.TyperException as error:  # an unknown flag, a missing one, a value of the wrong type
         code, line = 1, f"edgepack: {error.format_message()}\n  fix: see `edgepack {_command_name()}--help`"
     except OSError as error:
+        _drop_what_is_not_written()
         refusal = refused_by_the_system(error)
+        if isinstance(error, BrokenPipeError):  # whoever read the output has ended
+            return 1
         if refusal is None:
             raise
         code, line = 1, f"edgepack: {refusal}"
@@ -156,10 +165,27 @@ def _ended() -> int:
 
 
 def refused_by_the_system(error: OSError) -> EdgepackError | None:
-    """What is told of a path that the system refuses; None for every other failure."""
-    if error.errno not in _REFUSED_BY_THE_SYSTEM or error.filename is None:
+    """What is told of a path that the system refuses, and of a full disk; None for every other failure."""
+    if error.errno == errno.ENOSPC and error.filename is None:  # of a file that is open, or of standard output
+        return EdgepackError(f"a file or the output cannot be written: {error.strerror}", "free some space, or write to another disk")
+    is_missing = error.errno == errno.ENOENT and _is_of_the_command_line(error.filename)
+    if (error.errno not in _REFUSED_BY_THE_SYSTEM and not is_missing) or error.filename is None:
         return None
     return EdgepackError(f"{error.filename}: the system refuses it: {error.strerror}", "check the path, and the permissions of its folders")
+
+
+def _is_of_the_command_line(name: object) -> bool:
+    """Whether a word of the command names this path or a folder above it: a file of our own that is missing is a bug."""
+    words = {Path(word.partition("=")[2] or word).absolute() for word in sys.argv[1:]}
+    return isinstance(name, str) and not words.isdisjoint((Path(name).absolute(), *Path(name).absolute().parents))
+
+
+def _drop_what_is_not_written() -> None:
+    """What standard output does not take; Python would try once more at its end, and complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _command_name() -> str:

@@ -64,6 +64,7 @@ def measure(  # noqa: PLR0913, PLR0917  a flag is a parameter
 ) -> None:
     """Measure a pack on one or more targets and judge it against its budgets."""
     from edgepack.cli.views import report_view
+    from edgepack.core.files import check_file_place, real_place
     from edgepack.measure.machines.targets import find_targets
     from edgepack.measure.measurement import chosen_effort
     from edgepack.measure.ops import chosen_ops
@@ -72,11 +73,13 @@ def measure(  # noqa: PLR0913, PLR0917  a flag is a parameter
 
     on_stop(f"The reports in {out or pack} are as they were, or all new. Start the same command again to measure from the start.")
     effort = chosen_effort(quick, mlperf, sustained, force)
+    if junit:
+        check_file_place(junit, "--junit")
     most = parse_fraction(max_regression, "--max-regression")
     wish = chosen_ops(ops, providers, None if max_fallback is None else parse_fraction(max_fallback, "--max-fallback"))
     report = measure_pack(pack, data, out, effort, wish, find_targets(on or [], targets, cache), baseline, most)
     if junit:
-        write_junit(junit, report)
+        write_junit(real_place(junit), report)
     print_result(report.as_json(), json_, lambda: report_view(report, str(out or pack)))
     raise typer.Exit(report.exit_code)
 

@@ -118,6 +118,16 @@ def check_replaceable(out: Path) -> None:
     check_writable(place.parent, f"cannot write beside {str(out)!r}", "choose a folder that you may write")
 
 
+def check_file_place(path: Path, flag: str) -> None:
+    """EdgepackError where no file can be written to `path`, which `flag` names: before the work, for the writing is the last of it."""
+    place, fix = real_place(path), f"name another file with {flag}"
+    if place.exists() and not place.is_file():
+        raise EdgepackError(f"{flag} names a {'folder' if place.is_dir() else 'device'}, not a file: {str(path)!r}", fix)
+    if not place.parent.is_dir():
+        raise EdgepackError(f"the folder for {flag} {str(path)!r} is not there: {str(place.parent)!r}", f"make it first, or {fix}")
+    check_writable(place.parent, f"cannot write {flag} {str(path)!r}", fix)
+
+
 def check_writable(folder: Path, problem: str, fix: str) -> None:
     """EdgepackError where no file can be made in `folder`, or in the nearest folder above it that there is."""
     place = real_place(folder)

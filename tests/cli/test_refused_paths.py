@@ -1,7 +1,9 @@
 """A path that the system refuses is a mistake to correct, whichever command it was given to."""
 
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +60,44 @@ def test_what_fails_for_another_reason_keeps_its_traceback(tmp_path, monkeypatch
     monkeypatch.setattr(app, "app", broken)
     with pytest.raises(OSError, match="disk"):
         app._ended()
+
+
+def test_a_file_that_is_missing_is_refused_where_the_user_named_it_and_a_fault_where_not(tmp_path, monkeypatch, capsys):
+    def missing(*_, **__):
+        (tmp_path / "pack" / "file").open()
+
+    monkeypatch.setattr(app, "app", missing)
+    for word in (tmp_path / "pack", f"--out={tmp_path / 'pack'}"):
+        monkeypatch.setattr(sys, "argv", ["edgepack", "verify", str(word)])
+        assert app._ended() == 1 and "the system refuses it: No such file" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["edgepack", "verify", str(tmp_path / "another")])
+    with pytest.raises(FileNotFoundError):
+        app._ended()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize("arguments", [("profiles",), ("profiles", "--json"), ("--version",)])
+def test_an_output_that_is_full_is_one_error(arguments):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-m", "edgepack", *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1 and done.stderr.splitlines() == [
+        "edgepack: a file or the output cannot be written: No space left on device", "  fix: free some space, or write to another disk",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        ("nowhere/junit.xml", "the folder for --junit"),
+        (".", "names a folder"),
+        ("/dev/null", "names a device"),
+        ("file/x.xml", "not there"),
+    ],
+)
+def test_a_place_for_junit_that_cannot_be_written_is_refused_before_the_measuring(place, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "argv", ["edgepack", "measure", "no-such-pack", "--junit", place])
+    assert app._ended() == 1
+    shown = capsys.readouterr().err
+    assert says in shown and "fix: " in shown and "Traceback" not in shown
