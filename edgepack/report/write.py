@@ -31,7 +31,7 @@ from edgepack.report.first_screen import (
 from edgepack.report.ladder import factors_chart, quality_charts, score_text, spoken, weakest
 from edgepack.report.records import Report
 
-_FLAG = re.compile(r"--[a-z][a-z-]*")
+_FLAG = re.compile(r"\(?--[a-z][a-z-]*")
 _MOST_OPS = 12
 _LEAST_OF_A_CURVE = 2  # points
 _ORIGINS = {  # of a figure, and what each says

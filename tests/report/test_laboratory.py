@@ -41,4 +41,4 @@ def test_the_laboratory_names_its_machine_once_and_what_is_known_of_it_in_words(
 
 def test_a_line_never_ends_within_a_flag(manifest, measured):
     report = judge(manifest, measured).model_copy(update={"summary": "A longer one (--epochs 17) <b>"})
-    assert 'A longer one (<span class="word">--epochs</span> 17) &lt;b&gt;</p>' in html(report)
+    assert 'A longer one <span class="word">(--epochs</span> 17) &lt;b&gt;</p>' in html(report)
