@@ -38,7 +38,7 @@ def doubts(measurement: Measurement) -> Iterator[str]:
     for row in rows:
         if not row.summary.steady:
             yield (
-                f"{row.length} tokens, {row.threads} threads: the medians of the measuring "
+                f"{row.length} tokens, {row.threads} thread{'s' if row.threads > 1 else ''}: the medians of the measuring "
                 f"sessions differ by {row.summary.spread:.0%} (over 5 %)"
             )
     if not all(row.cold_is_proved for row in measurement.load if row.cold):

@@ -1,12 +1,27 @@
-"""Figures of a pack: what is known of each budget's figure, and where it comes from."""
+"""Figures of a pack: what is known of each budget's figure, where it comes from, and how readers see a figure."""
 
+from collections.abc import Iterator, Mapping
 from math import inf
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 from edgepack.measure.measurement import LatencyRow, Measurement, headline_length
 from edgepack.pack.manifest import Manifest
 from edgepack.plan.prediction import nearly_within
 from edgepack.report.records import Holds, Origin
+
+_OF_MACHINES: Final = {  # a fact that a target tells of its machine: as readers call it, and its unit
+    "arch": ("architecture", ""),
+    "cpu": ("CPU", ""),
+    "cpu_part": ("CPU part", ""),
+    "isa": ("instructions", ""),
+    "clock_mhz": ("clock", "MHz"),
+    "temperature_c": ("temperature", "°C"),
+    "memory_mb": ("memory", "MB"),
+    "memory_free_mb": ("free memory", "MB"),
+    "os": ("system", ""),
+    "python": ("Python", ""),
+    "java": ("Java", ""),
+}
 
 
 class Figure(NamedTuple):
@@ -87,6 +102,17 @@ def in_digits(value: float | None, digits: int = 3) -> str:
     if value is None:
         return "–"
     return f"{value:.{digits}g}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def machine_facts(machine: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Name and value of each fact that is known, as readers know them."""
+    for key, value in machine.items():
+        name, unit = _OF_MACHINES.get(key, (key.replace("_", " "), ""))
+        shown = (
+            ", ".join(map(str, value)) if isinstance(value, list | tuple) else in_digits(value) if isinstance(value, float) else str(value)
+        )
+        if value is not None and shown:
+            yield name, f"{shown} {unit}".rstrip()
 
 
 def size_in_words(mb: float) -> str:

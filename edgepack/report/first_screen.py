@@ -110,6 +110,7 @@ def limit_in_words(tile: Tile) -> str | None:
 def quality_in_words(before: Score, after: Score) -> str:
     """What a point is, and the score of the teacher and of the pack."""
     scale = "a point is 1 % of what it was before, and lower is better" if after.lower_is_better else "of 100"
+    scale += "; below 0 is a gain" if after.drop_from(before) < 0 else ""
     return f"{scale}; {spoken(after.metric)} {score_text(before.value)} before, {score_text(after.value)} after"
 
 
