@@ -78,7 +78,7 @@ def best_attempt(attempts: Sequence[Attempt]) -> Attempt:
     """
     passing = [attempt for attempt in attempts if attempt.passed is not False]
     if not passing:
-        return min(attempts, key=lambda attempt: (attempt.below_mean, attempt.score_drop or 0.0))
+        return min(attempts, key=lambda attempt: (attempt.below_mean, attempt.score_drop or 0.0))  # None: of all or of none
     least = min(attempt.below_mean for attempt in passing)
     near = [attempt for attempt in passing if attempt.below_mean <= _NEARLY_AS_FAR * least]
     return near[0] if least else min(near, key=lambda attempt: attempt.score_drop or 0.0)

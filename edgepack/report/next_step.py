@@ -113,16 +113,21 @@ def _smaller_sizes(teacher: ModelShape, now: ModelShape) -> list[str]:
     return sizes[:: -(-len(sizes) // _MOST_SIZES)] if sizes else []
 
 
+def _lost_most(drop: float | None, drop_before: float | None) -> bool:
+    """Whether the last stage lost over half of the points; not where it is not known what was lost before it."""
+    return drop is not None and drop_before is not None and drop - drop_before > 0.5 * drop
+
+
 def _more_quality(manifest: Manifest) -> NextStep:
     wider = precision_facts(manifest.plan.precision).wider
     rows = [row for row in manifest.ladder if row.stage != "code"]  # which changes no answer
     last, before = rows[-1], rows[-2] if len(rows) > 1 else None
-    lost_last = (last.score_drop or 0) - (before.score_drop or 0) if before else 0.0
-    if manifest.plan.coding and manifest.plan.coding.bits and lost_last > 0.5 * (last.score_drop or 0):
+    is_last = _lost_most(last.score_drop, before.score_drop if before else None)
+    if manifest.plan.coding and manifest.plan.coding.bits and is_last:
         bits = min(manifest.plan.coding.bits + 1, 7)
         why = "because the coarse grid lost most of the points"
         return NextStep(f"Cheapest next step: --bits {bits:g}, {why}. {_NO_TRAINING}", f"--bits {bits:g}")
-    if wider and lost_last > 0.5 * (last.score_drop or 0):
+    if wider and is_last:
         why = "because the last stage lost most of the points"
         return NextStep(f"Cheapest next step: --precision {wider}, {why}. {_NO_TRAINING}", f"--precision {wider}")
     trained = [row.stage for row in rows if row.stage not in ("teacher", "export", "quantize")]
