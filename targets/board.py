@@ -24,6 +24,7 @@ import machine
 from store import FRESH_MARK, MARK, Store, Wrong, being_set_up_by, bytes_under, checked, claim, error_of, is_set_up, mark_finished, sweep
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before anything here imports onnxruntime: it would keep a database in the home folder
+NO_HOME = "this user has no home folder"
 HELLO = b"edgepack is here\n"  # before it may stand what a login script prints
 IDLE_S = 600  # a network that is cut without a word leaves nobody here for longer
 
@@ -32,7 +33,7 @@ class Session:
     """root: the board's own folder, kept where `set_up` made it; else everything lies in a folder that vanishes with the session."""
 
     def __init__(self, folder: str) -> None:
-        self.root = Path.home() / folder
+        self.root = _placed(folder)
         sweep(self.root)
         self.is_lasting = is_set_up(self.root)
         self._work: Path | None = None
@@ -216,10 +217,23 @@ def say(answer) -> None:
     sys.stdout.buffer.flush()
 
 
+def _placed(folder: str) -> Path:
+    """In the home folder unless it is absolute. Wrong: this user has none."""
+    if Path(folder).is_absolute():
+        return Path(folder)
+    try:
+        return Path.home() / folder
+    except (RuntimeError, KeyError):  # Python 3.8 raises what the list of users does
+        raise Wrong(NO_HOME) from None
+
+
 def main() -> None:
     """The first line names the folder; the session ends with standard input."""
     data = sys.stdin.buffer
-    session = Session(json.loads(data.readline().decode())["folder"])
+    try:
+        session = Session(json.loads(data.readline().decode())["folder"])
+    except Wrong as error:
+        sys.exit(str(error))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
     try:

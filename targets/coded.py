@@ -33,7 +33,7 @@ class Damaged(Exception):
 
 
 class Coded:
-    """An open weights.coded. path: for messages too. bytes, sha256: what the pack states of the file that it decodes to."""
+    """An open weights.coded. path: for messages too. count, sha256: what the pack states of the file that it decodes to, count in bytes."""
 
     def __init__(self, path, count, sha256) -> None:
         self.name = path.name

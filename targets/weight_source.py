@@ -91,9 +91,11 @@ def _places(folder, stated, place):
     """Folders to expand into, the best first."""
     if place is not None:
         return [Path(place)]
-    cache = os.environ.get("CACHE_DIRECTORY") or os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    cache = os.environ.get("CACHE_DIRECTORY") or os.environ.get("XDG_CACHE_HOME")
+    with contextlib.suppress(RuntimeError, KeyError):  # of a user without a home folder; Python 3.8 raises the second
+        cache = cache or Path.home() / ".cache"
     of_this_folder = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:32]  # what a newer pack there replaces
-    return [folder / _EXPANDED, Path(cache) / "edgepack-expanded" / of_this_folder]
+    return [folder / _EXPANDED, *([Path(cache) / "edgepack-expanded" / of_this_folder] if cache else [])]
 
 
 def _expand_anew(folder, stated, threads, at, clock) -> tuple:

@@ -53,16 +53,21 @@ def _cache_lines(cache: CacheState) -> Iterator[RenderableType]:
 
 
 def check_view(check: TargetCheck) -> RenderableType:
-    """One row for each finding of `edgepack target check`, with the fix below where one is needed."""
+    """One row for each finding of `edgepack target check`. What mends them stands below the table: see fixes_of."""
     verdict = Text("can run it" if check.can_run else "cannot run it", style="bold green" if check.can_run else "bold red")
     what = f": {check.target}" + (f", pack {check.pack_id}" if check.pack_id else ", any pack")
     table = Table("", "", "", box=None, pad_edge=False, show_header=False)
     for finding in check.findings:
         mark = Text("–", "yellow") if finding.ok is None else Text("yes", "green") if finding.ok else Text("no", "red")
         table.add_row(finding.what, mark, finding.found)
-        if finding.fix and finding.ok is not True:
-            table.add_row("", "", Text(f"fix: {finding.fix}", style="dim"))
     return Group(verdict + Text(what, style="not bold default"), table)
+
+
+def fixes_of(check: TargetCheck) -> Iterator[str]:
+    """A line for each finding that has a fix. In a table a command would be broken into lines, and could not be pasted."""
+    for finding in check.findings:
+        if finding.fix and finding.ok is not True:
+            yield f"fix for the {finding.what}: {finding.fix}"
 
 
 def setup_view(setup: SetUp) -> RenderableType:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from edgepack.cli.command import Cache, Json, Targets, on_stop, print_result
+from edgepack.cli.printing import show_text
 from edgepack.measure.machines.targets import known_addresses
 
 app = typer.Typer(help="Check, set up and clean the machines that packs are measured on.")
@@ -26,7 +27,7 @@ def check(
     json_: Json = False,
 ) -> None:
     """Show whether a target can run a pack, and what is missing where it cannot. Exit code 1 then."""
-    from edgepack.cli.machine_views import check_view
+    from edgepack.cli.machine_views import check_view, fixes_of
     from edgepack.measure.machines.boards import check_target
     from edgepack.measure.machines.targets import find_targets
     from edgepack.pack.manifest import read_manifest
@@ -35,6 +36,8 @@ def check(
     named = find_targets([target], targets, cache)[0]
     checked = check_target(with_runner(named, read_manifest(pack) if pack else None), pack)
     print_result(checked.as_json(), json_, lambda: check_view(checked))
+    for line in () if json_ else fixes_of(checked):
+        show_text(line)
     raise typer.Exit(0 if checked.can_run else 1)
 
 

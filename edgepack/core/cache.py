@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from edgepack.core.distributed import agreed, is_first, world_size
 from edgepack.core.errors import EdgepackError
 from edgepack.core.files import rename_whole, sha256_of
+from edgepack.core.host import home_folder
 from edgepack.core.progress import say
 from edgepack.core.reading import read_json_object
 from edgepack.core.records import Frozen
@@ -25,6 +26,7 @@ from edgepack.core.records import Frozen
 RECORD_FILE = "record.json"
 LIBRARIES = ("edgepack", "torch", "transformers", "tokenizers", "onnx", "onnxruntime", "onnxscript", "onnxslim", "numpy")
 
+_OTHER_CACHE = "set EDGEPACK_CACHE to a folder that you may write, or name one with --cache"
 _KEPT_S = 30 * 24 * 3600  # an unfinished stage goes on where it was within this time
 _checked: set[tuple[Path, str]] = set()  # folders that this process found intact
 
@@ -32,10 +34,13 @@ Work = Callable[[Path, Path], dict[str, Any]]
 
 
 def cache_folder(wished: str | None = None) -> Path:
-    """`--cache`, or $EDGEPACK_CACHE, or edgepack's folder in the user's cache."""
+    """`--cache`, or $EDGEPACK_CACHE, or edgepack's folder in the user's cache. EdgepackError: none of them, and no home folder."""
     if wished or os.environ.get("EDGEPACK_CACHE"):
         return Path(wished or os.environ["EDGEPACK_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgepack"
+    home, stated = home_folder(), os.environ.get("XDG_CACHE_HOME")
+    if home is None and not stated:
+        raise EdgepackError("there is no folder for the cache: this user has no home folder", _OTHER_CACHE)
+    return Path(stated or f"{home}/.cache") / "edgepack"
 
 
 def key_of(inputs: Frozen) -> str:
@@ -192,7 +197,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise EdgepackError(f"cannot write the cache {folder}: {error.strerror}", "point --cache to a folder that you may write") from None
+        raise EdgepackError(f"cannot write the cache {folder}: {error.strerror}", _OTHER_CACHE) from None
 
 
 def library_versions() -> dict[str, str]:

@@ -22,6 +22,14 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def expanded(path: str) -> Path:
+    """With a home folder in the place of its ~; as it is where nobody knows one, so that it is not there."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def hashes_under(folder: Path, without: str) -> dict[str, str]:
     """The sha256 of every file in a folder and in those below it, by its path from there; of all but those of the name `without`."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != without)

@@ -53,6 +53,14 @@ def gpus() -> tuple[str, ...]:
     return tuple(names)
 
 
+def home_folder() -> Path | None:
+    """The user's; None where there is neither HOME nor an entry of this user, as in a container with a user of its own number."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
 def is_alive(process: int) -> bool:
     """Whether a process with this id exists, whoever owns it."""
     try:

@@ -1,6 +1,9 @@
 """Shows values of strangers in messages: without control characters, and cut where they are long."""
 
 import re
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 # What moves the cursor, ends a line, or turns the order of what stands around it: shown as its number, in every language.
@@ -12,6 +15,7 @@ _LONGEST_MESSAGE = 6000
 LONGEST_QUOTED = 300  # a path may be as long; what is longer is a value that nobody reads to its end
 _QUOTED = re.compile(rf"""(['"])((?:(?!\1)[^\\\n]|\\.){{{LONGEST_QUOTED},}})\1""")
 _UNBROKEN = re.compile(rf"\S{{{LONGEST_QUOTED + 1},}}")  # a path that no quotes stand around
+_PATH = re.compile(r"[/~.\\]|[A-Za-z]:[/\\]")
 
 
 def visible_lines(text: str) -> str:
@@ -62,6 +66,34 @@ def _is_large(value: Any) -> bool:
     return False
 
 
-def without_folders(text: str) -> str:
-    """The same text, where of each absolute path or path from a home folder only the last part is left."""
-    return re.sub(r"(?<![\w./:-])(?:~|\.{1,2}|[A-Za-z]:)?(?:[/\\\\][^/\\\\\s'\"=,]*)*[/\\\\](?=[^\s])", "", text)
+def without_folders(value: Any) -> Any:
+    """The same, where of each text that is a path from the root, from a home folder or from here only the last part is left."""
+    if isinstance(value, dict):
+        return {key: without_folders(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [without_folders(part) for part in value]
+    is_path = isinstance(value, str) and _PATH.match(value)
+    return re.split(r"[/\\]", value.rstrip("/\\"))[-1] if is_path else value
+
+
+def command_without_folders(command: str) -> str:
+    """The same command line, where of each path only the last part is left: of its words, and of what a word gives to a flag."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # a quote that never ends: no command that edgepack wrote
+        words = re.split(r"[\s'\"]+", command)
+    return shlex.join(_word_without_folders(word) for word in words)
+
+
+def message_without_folders(text: str, paths: Iterable[Path | str | None]) -> str:
+    """The same message, where of each of these paths only the last part is left, as a command quotes it or as it is."""
+    for path in paths:
+        whole, name = str(path or ""), Path(path or "").name
+        if name and name != whole:
+            text = text.replace(shlex.quote(whole), shlex.quote(name)).replace(whole, name)
+    return text
+
+
+def _word_without_folders(word: str) -> str:
+    flag, equals, value = word.partition("=")
+    return f"{flag}={without_folders(value)}" if equals and flag.startswith("-") else without_folders(word)

@@ -2,14 +2,14 @@
 
 import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from edgepack.core.progress import bar
 from edgepack.core.records import Frozen
-from edgepack.measure.doubts import highest, is_too_much, share_in_words, wait_for_quiet
-from edgepack.measure.machines.machine import Machine, check_can
+from edgepack.measure.doubts import is_crowded, most_in_words, wait_for_quiet
+from edgepack.measure.machines.machine import Machine, check_times
 from edgepack.measure.measurement import Effort, headline_length
 from edgepack.measure.statistics import Ratio, Summary, ratio, summarize
 from edgepack.measure.workload import load_job, timing_job
@@ -51,7 +51,7 @@ Job = tuple[What, int | None, int, Callable[[dict[str, Any]], list[float]], dict
 
 def compare_on(machine: Machine, target: str, packs: Packs, effort: Effort) -> Comparison:
     """EdgepackError: other work goes on there (unless `effort` takes that), or a pack does not run there."""
-    check_can(machine, "times", target)
+    check_times(machine, target)
     first_folder, first = packs[0]
     machine.push(first_folder, first)
     if not effort.force and "quiet" in machine.can:
@@ -59,8 +59,7 @@ def compare_on(machine: Machine, target: str, packs: Packs, effort: Effort) -> C
     facts = machine.run_job(first_folder, first.plan.runtime, load_job(cold=False))["machine"]
     jobs = _jobs([manifest for _, manifest in packs], sorted({1, facts["cores"]}), effort)
     samples: dict[tuple[int, int], list[list[float]]] = {(job, pack): [] for job in range(len(jobs)) for pack in range(len(packs))}
-    crowd: list[tuple[float | None, float | None]] = []
-    runtimes = [""] * len(packs)
+    crowd, runtimes = list[tuple[float | None, float | None]](), [""] * len(packs)
     with bar(f"compare on {target}", effort.sessions * len(jobs) * len(packs)) as progress:
         for session in range(effort.sessions):
             order = range(len(packs)) if session % 2 == 0 else reversed(range(len(packs)))  # so that none is always the first
@@ -128,7 +127,7 @@ def _row(job: Job, pack: int, samples: list[list[float]], first: list[list[float
     )
 
 
-def _doubts(rows: Sequence[Compared], crowd: Sequence[tuple[float | None, float | None]]) -> Iterator[str]:
+def _doubts(rows: Sequence[Compared], crowd: Sequence[tuple[float | None, float | None]]):
     timed = [row for row in rows if row.length and row.what != "ram_mb"]
     unsteady = [row for row in timed if not row.summary.steady]
     if unsteady:
@@ -136,7 +135,6 @@ def _doubts(rows: Sequence[Compared], crowd: Sequence[tuple[float | None, float 
             f"{len(unsteady)} of {len(timed)} rows: the medians of their sessions differ by "
             "over 5 %, so a ratio compares figures of one session"
         )
-    others, stolen = highest(share for share, _ in crowd), highest(share for _, share in crowd)
-    if is_too_much(others, stolen):
-        most = share_in_words(others)
-        yield f"other programs ran: at most {most} of the cores in one session, and {share_in_words(stolen)} went to other guests"
+    if any(is_crowded(others, stolen) for others, stolen in crowd):
+        others, stolen = (most_in_words(shares) for shares in zip(*crowd, strict=True))
+        yield f"other programs ran: at most {others} of the cores in one session, and {stolen} went to other guests"

@@ -15,13 +15,13 @@ def wait_for_quiet(run: RunJob, target: str, looks: int = 6) -> None:
     """Waits for half a minute while other work goes on there; EdgepackError where it does not end. A machine that cannot tell passes."""
     for look in range(looks):
         contention = run({"kind": "quiet", "seconds": _LOOK_S})["contention"]
-        if not is_too_much(contention["others"], contention["stolen"]):
+        if not is_crowded(contention["others"], contention["stolen"]):
             return
         if look < looks - 1:
             time.sleep(_PAUSE_S)
     raise EdgepackError(
-        f"{target} is busy: other programs take {share_in_words(contention['others'])} of its cores, "
-        f"and {share_in_words(contention['stolen'])} goes to other guests "
+        f"{target} is busy: other programs take {most_in_words([contention['others']])} of its cores, and "
+        f"{most_in_words([contention['stolen']])} go to other guests "
         f"(limits {MOST_OTHERS:.0%} and {MOST_STOLEN:.0%}); a measurement now could not be repeated",
         "end the other programs there, or measure with --force: then the report says so",
     )
@@ -39,7 +39,7 @@ def doubts(measurement: Measurement) -> Iterator[str]:
     for row in rows:
         if not row.summary.steady:
             yield (
-                f"{row.length} tokens, {row.threads} thread{'s' if row.threads > 1 else ''}: the medians of the measuring "
+                f"{row.length} tokens, {row.threads} threads: the medians of the measuring "
                 f"sessions differ by {row.summary.spread:.0%} (over 5 %)"
             )
     if not all(row.cold_is_proved for row in measurement.load if row.cold):
@@ -51,9 +51,7 @@ def doubts(measurement: Measurement) -> Iterator[str]:
         yield f"the clock went from {before:.0f} to {after:.0f} MHz"
     crowded = [row for row in rows if _was_crowded(row)]
     if crowded:
-        others, stolen = (
-            share_in_words(highest(share for row in crowded for share in getattr(row, name))) for name in ("others", "stolen")
-        )
+        others, stolen = (most_in_words([share for row in crowded for share in getattr(row, name)]) for name in ("others", "stolen"))
         yield (
             f"other programs ran: in {len(crowded)} of {len(rows)} rows they took more than {MOST_OTHERS:.0%} of the cores "
             f"(at most {others}), or other guests more than {MOST_STOLEN:.0%} (at most {stolen})"
@@ -64,22 +62,18 @@ def doubts(measurement: Measurement) -> Iterator[str]:
         yield f"after {minutes:g} minutes without a pause an inference takes {sustained.slowdown:.2f} times as long as in the first"
 
 
-def highest(figures: Iterable[float | None]) -> float | None:
-    """Of those that are known; None where none is."""
-    return max((figure for figure in figures if figure is not None), default=None)
-
-
-def share_in_words(share: float | None) -> str:
-    """Of the cores' time."""
-    return "an unknown share" if share is None else f"{share:.0%}"
-
-
 def _was_crowded(row: LatencyRow) -> bool:
     """Whether others took the machine in most sessions: in one alone the median of them all does not hear it."""
-    crowded = [is_too_much(others, stolen) for others, stolen in zip(row.others, row.stolen, strict=True)]
+    crowded = [is_crowded(others, stolen) for others, stolen in zip(row.others, row.stolen, strict=True)]
     return sum(crowded) * 2 > len(crowded)
 
 
-def is_too_much(others: float | None, stolen: float | None) -> bool:
-    """What is not known is no reason to doubt."""
-    return (others or 0.0) > MOST_OTHERS or (stolen or 0.0) > MOST_STOLEN
+def is_crowded(others: float | None, stolen: float | None) -> bool:
+    """Whether a share is known that is too large. A machine that cannot tell is not refused for it."""
+    return (others is not None and others > MOST_OTHERS) or (stolen is not None and stolen > MOST_STOLEN)
+
+
+def most_in_words(shares: Iterable[float | None]) -> str:
+    """The largest that is known, as a percentage."""
+    known = [share for share in shares if share is not None]
+    return f"{max(known):.0%}" if known else "an unknown share"

@@ -8,7 +8,7 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
 from edgepack.measure.emulation import NOTHING_MEASURED, Agreement, Counted, Crash, Emulation, Saturation
 from edgepack.measure.golden import ask_golden, gap_between
-from edgepack.measure.machines.machine import Counting, Crashed, Facts, Machine, Uncountable
+from edgepack.measure.machines.machine import Counting, Crashed, Facts, Machine, Uncountable, why_untimed
 from edgepack.measure.machines.transports.local import Here
 from edgepack.pack.golden import read_golden
 from edgepack.pack.manifest import Manifest
@@ -25,7 +25,7 @@ def without_times(folder: Path, manifest: Manifest, on: Machine, target: str) ->
     """What a machine tells of which nothing can be timed; None where it can."""
     if "instructions" in on.can:
         return emulate(folder, manifest, on, target)
-    return golden_alone(folder, manifest, on, target) if "computes" not in on.can or on.emulated_by() else None
+    return golden_alone(folder, manifest, on, target) if why_untimed(on) else None
 
 
 def emulate(folder: Path, manifest: Manifest, on: Counting, target: str, runs: int = RUNS) -> Emulation:

@@ -26,6 +26,11 @@ class Effort(Frozen):
     sustained_s: float = 0.0
     force: bool = False
 
+    def covers(self, other: "Effort") -> bool:
+        """Whether it is as thorough in everything that is measured. What else may run meanwhile (force) makes no sample more or fewer."""
+        counted = ("sessions", "runs", "seconds", "loads", "sustained_s")
+        return all(getattr(self, name) >= getattr(other, name) for name in counted)
+
 
 FULL = Effort(name="full", sessions=5, runs=40, seconds=2.0, loads=5)
 QUICK = Effort(name="quick", sessions=2, runs=10, seconds=0.1, loads=2, force=True)

@@ -8,8 +8,8 @@ from typing import Any
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
 from edgepack.measure import figures
-from edgepack.measure.doubts import doubts, highest, is_steady, wait_for_quiet
-from edgepack.measure.machines.machine import Machine, RunJob
+from edgepack.measure.doubts import doubts, is_steady, wait_for_quiet
+from edgepack.measure.machines.machine import Machine, RunJob, check_times
 from edgepack.measure.machines.targets import LOCAL
 from edgepack.measure.machines.transports.local import Here
 from edgepack.measure.measurement import (
@@ -30,8 +30,9 @@ def measure(
     folder: Path, manifest: Manifest, median_length: int | None, effort: Effort = FULL, on: Machine | None = None, target: str = LOCAL.name
 ) -> Measurement:
     """Measures the pack on this machine, or `on` another that has it, called `target`. median_length: the data's own, in tokens,
-    beside 16, 64 and 128. EdgepackError where other work goes on there, unless `effort` takes that."""
+    beside 16, 64 and 128. EdgepackError where its times are no device's, and where other work goes on there, unless `effort` takes that."""
     on = on or Here()
+    check_times(on, target)
     run = functools.partial(on.run_job, folder, manifest.plan.runtime)
     if not effort.force and "quiet" in on.can:
         wait_for_quiet(run, target)
@@ -110,11 +111,12 @@ def _latencies(
 
 def _environment(first: dict[str, Any], runs: list[dict[str, Any]], median_length: int | None) -> dict[str, Any]:
     """The machine before the first and after the last run, the runtime, and how busy the machine was in between."""
+    loads = [session["machine_before"]["load_average"] for session in runs]
     return {
         "machine": first["machine"],
         "machine_after": runs[-1]["machine"],
         "runtime": {key: first["runtime"].get(key) for key in ("name", "version", "numpy")},
-        "load_average_highest": highest(session["machine_before"]["load_average"] for session in runs),
+        "load_average_highest": max((load for load in loads if load is not None), default=None),
         "data_median_length": median_length,
         "batch": 1,
     }

@@ -108,7 +108,12 @@ def profile_ops(folder: Path, manifest: Manifest, on: Machine | None = None, wis
     result = on.run_job(folder, manifest.plan.runtime, job)
     spoken = {name_of_runtime: name for name, name_of_runtime in of_runtime.items()}
     ops = [op | {"provider": _spoken(op.get("provider"), spoken)} for op in result["ops"]]
-    total_ms = sum(op["ms"] for op in ops) or 1e-9
+    total_ms = sum(op["ms"] for op in ops)
+    if not total_ms:
+        raise EdgepackError(
+            f"the ops of {length} tokens take no time: the clock of the target is too coarse for this model",
+            "leave --ops out, or measure on another target",
+        )
     known = [op for op in ops if op["inside"] is not None]
     machine = result["machine"]
     return OpProfile(

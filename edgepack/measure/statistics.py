@@ -23,7 +23,7 @@ class Summary(Frozen):
     p95: float
     p99: float | None
     mean: float
-    sd: float
+    sd: float | None  # None: a single sample
     mad: float
     interval: tuple[float, float]
     spread: float
@@ -82,7 +82,7 @@ def summarize(sessions: Sequence[Sequence[float]]) -> Summary:
         p95=_rounded(p95),
         p99=_rounded(p99) if len(samples) >= _P99_SAMPLES else None,
         mean=_rounded(samples.mean()),
-        sd=_rounded(samples.std(ddof=1)) if len(samples) > 1 else 0.0,
+        sd=_rounded(samples.std(ddof=1)) if len(samples) > 1 else None,
         mad=_rounded(np.median(np.abs(samples - p50))),
         interval=(_rounded(low), _rounded(high)),
         spread=round(spread, 4),

@@ -3,9 +3,9 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.files import expanded
 from edgepack.model.data import Data, load_data
 from edgepack.plan.recipe import TRAIN_SPLIT
 from edgepack.tasks import all_tasks
@@ -43,11 +43,11 @@ def read_corpus(vocabulary: str, data: Data | None, task: Task, unlabelled: Sequ
 
 
 def _read_file(path: str) -> list[Text]:
-    if not Path(path).expanduser().exists():
+    if not expanded(path).exists():
         raise EdgepackError(
             f"the vocabulary's corpus was not found: --vocabulary {path!r}",
             f"give a text, jsonl or csv file, or `{TRAIN_SPLIT}` for the train split",
         )
     needs_only_texts = next(task.name for task in all_tasks() if task.joins_rows)
-    data = load_data(str(Path(path).expanduser()), needs_only_texts)
+    data = load_data(str(expanded(path)), needs_only_texts)
     return [row.text for rows in data.splits.values() for row in rows if row.text.strip()]

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from edgepack.core.cache import RECORD_FILE
 from edgepack.core.errors import EdgepackError
-from edgepack.core.files import sha256_of
+from edgepack.core.files import expanded, sha256_of
 from edgepack.core.reading import is_there, read_bytes, read_json_object
 from edgepack.core.records import Frozen
 from edgepack.model import plain_folder, table_folder
@@ -208,7 +208,7 @@ def find_model(
     model that it was trained on, of a hub model with @ and a revision too. revision: of a hub model, a commit, tag or branch.
     """
     commit = None
-    folder = Path(model).expanduser()
+    folder = expanded(model)
     name = folder.resolve().name  # where it lies on this machine is nobody's business
     if not is_there(folder) or not folder.is_dir():
         if is_there(folder):
@@ -260,8 +260,8 @@ def _adapted(name: str, folder: Path, adapter: Adapter | None, base: str | None,
     if base is None:
         stated = adapter.base or "MODEL"
         raise EdgepackError(f"{name!r} is a LoRA adapter without the model that it was trained on", f"name that with --base {stated}")
-    place, at, revision = (base, "", "") if is_there(Path(base).expanduser()) else base.partition("@")
-    if at and is_there(Path(place).expanduser()):
+    place, at, revision = (base, "", "") if is_there(expanded(base)) else base.partition("@")
+    if at and is_there(expanded(place)):
         raise EdgepackError(f"--base {base}: {place!r} is a folder here, and a revision is of a hub model", f"leave @{revision} out")
     base_source = find_model(place, trust_remote_code, with_weights, revision=revision if at else None)
     if base_source.adapter is not None or base_source.record is not None:

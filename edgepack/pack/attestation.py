@@ -5,11 +5,11 @@ A pack's statement names no time: the same build gives the same statement.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edgepack.core.showing import without_folders
 from edgepack.pack.manifest import REPORT_FILES, STATEMENT_FILE, Manifest
 
 _BUILD_TYPE = "urn:edgepack:build:v1"
@@ -52,13 +52,3 @@ def statement(subject: Mapping[str, str], build_type: str, parameters: Mapping[s
             "runDetails": {"builder": {"id": "edgepack", "version": {"edgepack": manifest.edgepack}}},
         },
     }
-
-
-def without_folders(value: Any) -> Any:
-    """The same, where of each path of the machine that built the pack only the last part is left."""
-    if isinstance(value, dict):
-        return {key: without_folders(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [without_folders(part) for part in value]
-    is_path = isinstance(value, str) and re.match(r"[/~.\\]|[A-Za-z]:[/\\]", value)
-    return re.split(r"[/\\]", value.rstrip("/\\"))[-1] if is_path else value

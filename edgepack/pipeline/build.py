@@ -13,6 +13,7 @@ from edgepack.core.errors import EdgepackError, border_of_rust
 from edgepack.core.files import check_disk, check_output, disk_full_is_said, written_whole
 from edgepack.core.locks import only_one
 from edgepack.core.progress import say
+from edgepack.measure.machines.machine import why_untimed
 from edgepack.measure.machines.targets import Target, transport
 from edgepack.measure.machines.transports.local import Here
 from edgepack.measure.measurement import FULL, Effort, Measurement
@@ -101,7 +102,8 @@ def build(
 ) -> Report | None:
     """A pack in `out`, measured and judged. effort=None leaves the measuring out. Two packs, or the better, where the recipe says so.
 
-    `out` belongs to one build at a time. Where it holds the finished pack of this very call, that one's report is given again.
+    `out` belongs to one build at a time. Where it holds the finished pack of this very call, that one's report is given again; one that
+    was measured less thoroughly is refused.
     Everything that can be wrong with the input is an EdgepackError before a model is loaded. Stages that an earlier build
     finished come from the cache; one that was killed goes on where it was. None in any but the first process of a torchrun.
     command: what the pack says that it was built by; None: the command line that does the same.
@@ -112,7 +114,7 @@ def build(
         _check_formats(recipe, profile, effort)
         material = gather(recipe)
         if present:
-            report = finished_report(out, present, material, effort is not None and Here().emulated_by() is None)
+            report = finished_report(out, present, material, effort if why_untimed(Here()) is None else None)
             if report:
                 return report
             check_output(out)
@@ -212,9 +214,9 @@ def _measured_pack(folder: Path, state: BuildState, effort: Effort | None, comma
 
 def _measured(folder: Path, manifest: Manifest, median_length: int | None, effort: Effort) -> Measurement | None:
     """Here, or on the target that the runtime's file names; where that is missing, in the runtime that opens the file in Python."""
-    by = Here().emulated_by()
-    if by:
-        say(f"not measured: this machine's CPU is emulated by {by}. Measure the pack on a real one: edgepack measure")
+    why = why_untimed(Here())
+    if why:
+        say(f"not measured: this machine {why}. Measure the pack on a real one: edgepack measure PACK --on ssh://user@host")
         return None
     address = runtime_facts(manifest.plan.runtime).measured_on
     if address:

@@ -8,6 +8,7 @@ from edgepack.core.errors import EdgepackError, border_of_rust
 from edgepack.core.files import check_output, written_whole
 from edgepack.core.locks import only_one
 from edgepack.core.progress import say
+from edgepack.core.showing import message_without_folders
 from edgepack.measure.comparing import compare_on
 from edgepack.measure.machines.targets import LOCAL, Target, transport
 from edgepack.measure.measurement import FULL, Effort
@@ -34,7 +35,7 @@ def _compared(
     if out is not None:
         check_output(out)
     names = _names(packs)
-    comparisons, failed = [], []
+    comparisons, failed = [], list[tuple[Target, EdgepackError]]()
     for target in on:
         try:
             with transport(target).opened(with_runner(target, manifests[0])) as machine:
@@ -43,13 +44,13 @@ def _compared(
             if len(on) == 1:
                 raise
             say(f"{target.name}: {error.problem}\n  fix: {error.fix}")
-            failed.append(Failed(target=target.name, failure=error.problem, fix=error.fix))
+            failed.append((target, error))
     if not comparisons:
-        raise EdgepackError(
-            "no target could measure the packs: " + "; ".join(f"{entry.target}: {entry.failure}" for entry in failed), failed[0].fix
-        )
+        problems = "; ".join(f"{target.name}: {error.problem}" for target, error in failed)
+        raise EdgepackError(f"no target could measure the packs: {problems}", failed[0][1].fix)
     compared = tuple(compared_pack(name, manifest) for name, manifest in zip(names, manifests, strict=True))
-    report = ComparisonReport(task=manifests[0].task, packs=compared, targets=tuple(comparisons), failed=tuple(failed))
+    failures = tuple(_failed(target, error, packs) for target, error in failed)
+    report = ComparisonReport(task=manifests[0].task, packs=compared, targets=tuple(comparisons), failed=failures)
     if out is not None:
         with written_whole(out) as folder:
             write_comparison(folder, report)
@@ -72,6 +73,13 @@ def _checked(packs: Sequence[Path]) -> list[Manifest]:
 
 
 def _names(packs: Sequence[Path]) -> list[str]:
-    """The folders' own names, or as much of the paths as tells them apart."""
-    names = [path.resolve().name for path in packs]
-    return names if len(set(names)) == len(names) else [str(path) for path in packs]
+    """The folders' own names, or as many of those above them as tell the packs apart."""
+    parts = [path.resolve().parts for path in packs]
+    counts = range(1, max(map(len, parts)) + 1)
+    return next(names for count in counts if len(set(names := ["/".join(each[-count:]) for each in parts])) == len(packs))
+
+
+def _failed(target: Target, error: EdgepackError, packs: Sequence[Path]) -> Failed:
+    """As the page names it, which may be passed on: without the folders above the packs and the target's files."""
+    failure, fix = (message_without_folders(text, (*packs, *target.files)) for text in (error.problem, error.fix))
+    return Failed(target=target.name, failure=failure, fix=fix)

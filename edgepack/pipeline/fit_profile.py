@@ -11,13 +11,14 @@ from edgepack.core.cache import cache_folder
 from edgepack.core.errors import EdgepackError
 from edgepack.core.locks import only_one
 from edgepack.core.records import Frozen
-from edgepack.measure.machines.machine import Facts, check_can
+from edgepack.measure.machines.boards import way_to_install
+from edgepack.measure.machines.machine import Facts, Machine, check_times
 from edgepack.measure.machines.targets import Target, transport
 from edgepack.pipeline.reference_packs import PRECISIONS, reference_packs, time_packs
 from edgepack.plan.fitting import Rate, Timed, described, fit_rates, fit_session_scale, nearest_profile, profile_toml, scaled_with_fp32
 from edgepack.plan.precision import exported_precision
 from edgepack.plan.profile import Precision, Profile, Runtime
-from edgepack.plan.runtime import RuntimeFacts, missing_builders, python_runtimes
+from edgepack.plan.runtime import RuntimeFacts, default_runtime, missing_builders, python_runtimes
 
 _UNKNOWN_CLOCK = "assumption: the machine does not tell; the rates below are fitted to this clock"
 
@@ -47,12 +48,11 @@ def fit_profile(target: Target, like: Profile | None = None, cache: Path | None 
     """
     start = time.monotonic()
     with transport(target).opened(target) as machine, _place(cache or cache_folder(), target) as place:
-        check_can(machine, "times", target.name)
+        check_times(machine, target.name)
         facts = machine.facts()
-        _check_real(facts, target)
         like = like or nearest_profile(facts.machine)
         profile = described(like, facts.machine)
-        runtimes, missing = _runtimes(facts, target)
+        runtimes, missing = _runtimes(facts, target, machine)
         profile = profile.model_copy(update={"runtimes": {each.name: _starting(each, like) for each in runtimes}})
         packs = reference_packs(profile, runtimes, place, cache)
         timed, opened, read_mb_s, clock_ghz = time_packs(machine, packs, target.name, force)
@@ -96,19 +96,11 @@ def _place(cache: Path, target: Target) -> Iterator[Path]:
             shutil.rmtree(place, ignore_errors=True)
 
 
-def _check_real(facts: Facts, target: Target) -> None:
-    emulator = facts.machine.get("emulated_by")
-    if emulator:
-        raise EdgepackError(f"{target.name} is emulated by {emulator}: its times are not a device's", "name the device itself")
-
-
-def _runtimes(facts: Facts, target: Target) -> tuple[list[RuntimeFacts], tuple[str, ...]]:
+def _runtimes(facts: Facts, target: Target, machine: Machine) -> tuple[list[RuntimeFacts], tuple[str, ...]]:
     """Those that are installed there and whose files can be written here, one for each format; and why others are left out."""
     present = [runtime for runtime in python_runtimes() if facts.packages.get(runtime.package)]
     if not present:
-        way = (
-            f"edgepack target setup {target.name} brings a Python with ONNX Runtime there" if facts.python else "name a machine with Python"
-        )
+        way = way_to_install(target, machine, default_runtime()) if facts.python else "name a machine with Python"
         raise EdgepackError(f"no runtime is installed for Python on {target.name}", way)
     by_format: dict[str, RuntimeFacts] = {}
     absent = [runtime.name for runtime in python_runtimes() if runtime not in present]

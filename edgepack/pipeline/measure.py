@@ -8,6 +8,7 @@ from edgepack.core.errors import EdgepackError, border_of_rust
 from edgepack.core.files import check_writable
 from edgepack.core.locks import only_one
 from edgepack.core.progress import say
+from edgepack.core.showing import without_folders
 from edgepack.measure.answers import answer
 from edgepack.measure.emulated import without_times
 from edgepack.measure.golden import answers_on
@@ -74,9 +75,9 @@ def measure_pack(
             outcomes.append(_outcome(target, pack, manifest, median_length, effort, wish, older))
             if outcomes[-1].failure and len(on) > 1:
                 say(f"{target.name}: {outcomes[-1].failure}\n  fix: {outcomes[-1].fix}")
-        report = judge_targets(scored, outcomes)
+        report = judge_targets(scored, outcomes, pack)
         if older:
-            report = against(report, older, str(baseline), max_regression)
+            report = against(report, older, without_folders(str(baseline)), max_regression)
         if place is pack:
             renew(pack, manifest, lambda folder: write_report(folder, report))
         else:

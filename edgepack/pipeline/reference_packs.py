@@ -138,7 +138,8 @@ def _time_loads(machine: Machine, packs: Mapping[str, list[Pack]], loads: dict[t
         for number, pack in enumerate(each):
             machine.push(pack.folder, pack.manifest)
             result = machine.run_job(pack.folder, runtime, load_job(cold=True))
-            if (result["read_bytes"] or 0) >= pack.manifest.predictions.read_mb * 1e6 / 2:
+            read_bytes = result["read_bytes"]
+            if read_bytes is not None and read_bytes >= pack.manifest.predictions.read_mb * 1e6 / 2:
                 loads.setdefault((runtime, number), []).append(required(result, "session_ms"))
 
 

@@ -87,7 +87,7 @@ def round_ticks(low: float, high: float, count: int = _TICKS) -> list[float]:
 
 def bars(title: str, rows: Sequence[Bar]) -> Markup:
     """Each row has its label, its bar on a common scale from 0, and its value as text."""
-    longest = max([sum(row.parts) for row in rows] + [row.limit or 0 for row in rows], default=0) or 1
+    longest = max([sum(row.parts) for row in rows] + [row.limit for row in rows if row.limit is not None], default=0) or 1
     drawn = []
     for row in rows:
         shapes, start = [_rect("track", 0, 100)], 0.0

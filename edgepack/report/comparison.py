@@ -80,7 +80,7 @@ def compared_pack(name: str, manifest: Manifest) -> ComparedPack:
 def headline_row(comparison: Comparison, pack: int) -> Compared:
     """The row of latency that the claim is made of: the longest texts, on the most threads."""
     rows = [row for row in comparison.rows if row.pack == pack and row.what == "latency_ms"]
-    return max(rows, key=lambda row: (row.length or 0, row.threads))
+    return max(rows, key=lambda row: (row.length or 0, row.threads))  # every latency has a length
 
 
 def sentence(row: Compared, name: str, first: str) -> str:

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from edgepack.core.showing import without_folders
+from edgepack.core.showing import command_without_folders
 from edgepack.measure.measurement import Measurement
 from edgepack.pack.manifest import Manifest
 from edgepack.plan.budget_words import BUDGETS
@@ -170,7 +170,7 @@ def _lacks_score(checks: Sequence[Check]) -> bool:
 def _build_command(manifest: Manifest, flags: str) -> str:
     recipe = manifest.recipe.model_copy(update={"model": "MODEL", "data": "DATA" if manifest.recipe.data else None})
     profile_file = None if manifest.profile.name in profile_names() else "PROFILE"
-    return without_folders(composed_command(recipe, manifest.profile, profile_file, flags))
+    return command_without_folders(composed_command(recipe, manifest.profile, profile_file, flags))
 
 
 def _address(manifest: Manifest) -> str:

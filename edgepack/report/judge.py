@@ -9,7 +9,7 @@ from edgepack.measure.measurement import Measurement
 from edgepack.pack.manifest import Manifest, StageRecord
 from edgepack.plan.budget_words import BUDGETS, BudgetName
 from edgepack.plan.saturation import saturates_u8s8
-from edgepack.plan.steps import PruneWeights
+from edgepack.plan.steps import CutVocabulary, PruneWeights, Step
 from edgepack.report.facts import facts_of
 from edgepack.report.figures import figure, holds, measured_here
 from edgepack.report.first_screen import next_command, tiles_of, verdict_sentence
@@ -42,7 +42,7 @@ def judge(manifest: Manifest, measurement: Measurement | None) -> Report:
         checks=checks,
         ladder=manifest.ladder,
         data_sha256=manifest.data.sha256 if manifest.data else None,
-        steps=manifest.plan.steps,
+        steps=tuple(_shared(step) for step in manifest.plan.steps),
         predictions=manifest.predictions,
         measurements=measurement,
         environment={"versions": manifest.versions} | (measurement.environment if measurement else {}),
@@ -51,6 +51,11 @@ def judge(manifest: Manifest, measurement: Measurement | None) -> Report:
         facts=facts_of(manifest),
         continuations=manifest.continuations,
     )
+
+
+def _shared(step: Step) -> Step:
+    """As a report names it, which may be passed on."""
+    return step.model_copy(update={"corpus": without_folders(step.corpus)}) if isinstance(step, CutVocabulary) else step
 
 
 def _checks(manifest: Manifest, measurement: Measurement | None) -> Iterator[Check]:
@@ -137,7 +142,7 @@ def _what_a_grid_takes(manifest: Manifest) -> Iterator[str]:
         bits, signal_db = row.details.get("bits"), row.details.get("signal_db")
         if asked is not None and bits is not None and abs(float(bits) - asked) > _BESIDE_ASKED:
             yield f"The trained grid takes {bits} bits a weight, where {asked:g} were asked for. It is shipped as the training left it."
-        if "half_zero_bits" in row.details and float(signal_db or 0) < _UNCHANGED_DB:
+        if "half_zero_bits" in row.details and signal_db is not None and float(signal_db) < _UNCHANGED_DB:
             yield (
                 f"The coarse grid takes {bits} bits a weight with an error {signal_db} dB below the weights. "
                 f"Half of the weights at zero, and int8 for the others, would take {row.details['half_zero_bits']} bits with an error "

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edgepack.core.escape import Verbatim, visible
 from edgepack.core.files import write_atomically
-from edgepack.core.showing import without_folders
+from edgepack.core.showing import command_without_folders, without_folders
 from edgepack.pack.examples import question_of
 from edgepack.pack.manifest import Manifest
 from edgepack.plan.formats import python_runtime
@@ -25,7 +25,7 @@ def write_model_card(folder: Path, manifest: Manifest) -> None:
         runtime=python_runtime(manifest.plan.runtime),
         source=without_folders(manifest.source.name),
         data=without_folders(manifest.data.name) if manifest.data else None,
-        command=without_folders(manifest.command),
+        command=command_without_folders(manifest.command),
         example=Verbatim(", ".join(json.dumps(text, ensure_ascii=False) for _, text in example)),
     )
     write_atomically(folder / "README.md", f"---\n{_metadata(manifest)}\n---\n{text}")

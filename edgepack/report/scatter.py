@@ -28,13 +28,17 @@ class Dot:
     high: float | None = None
 
 
+def _known(limit: float | None) -> list[float]:
+    return [] if limit is None else [limit]
+
+
 def scatter(title: str, dots: Sequence[Dot], x_unit: str, y_unit: str, limits: tuple[float | None, float | None] = (None, None)) -> Markup:
     """Dots on two axes with round ticks. limits: of x and of y; what lies beyond is shaded, where it is near. Lower is better on both."""
     xs, ys = [dot.x for dot in dots], [dot.y for dot in dots]
     x_limit, y_limit = (_near(limit, values) for limit, values in zip(limits, (xs, ys), strict=True))
     ys += [value for dot in dots for value in (dot.low, dot.high) if value is not None]
-    x_ticks = round_ticks(0, max([*xs, x_limit or 0.0]) or 1.0)
-    y_ticks = round_ticks(min([0.0, *ys]), max([*ys, y_limit or 0.0]) or 1.0)
+    x_ticks = round_ticks(0, max([0.0, *xs, *_known(x_limit)]) or 1.0)
+    y_ticks = round_ticks(min([0.0, *ys]), max([0.0, *ys, *_known(y_limit)]) or 1.0)
 
     def x(value: float) -> float:
         return _EDGE + (100 - 2 * _EDGE) * value / x_ticks[-1]

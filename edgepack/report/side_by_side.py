@@ -1,9 +1,11 @@
 """One pack on several targets: what each measured or emulated, and which failed and why."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
+from edgepack.core.showing import message_without_folders
 from edgepack.measure.emulation import Emulation
 from edgepack.measure.machines.machine import Pushed
 from edgepack.measure.machines.targets import LOCAL, Target
@@ -32,10 +34,11 @@ class Outcome(Frozen):
     fix: str | None = None
 
 
-def judge_targets(manifest: Manifest, outcomes: Sequence[Outcome]) -> Report:
+def judge_targets(manifest: Manifest, outcomes: Sequence[Outcome], pack: Path) -> Report:
     """The device judges, where one of the targets is the device; else the first that was measured. The report holds all of them.
 
-    An emulated target judges nothing. EdgepackError: every target failed, so there is nothing to report.
+    An emulated target judges nothing. pack: its folder, which a failure in the report names without those above it. EdgepackError: every
+    target failed, so there is nothing to report.
     """
     measured = [(outcome, outcome.measurement) for outcome in outcomes if outcome.measurement]
     emulations = tuple(outcome.emulation for outcome in outcomes if outcome.emulation)
@@ -46,7 +49,7 @@ def judge_targets(manifest: Manifest, outcomes: Sequence[Outcome]) -> Report:
     only_here = [outcome.target for outcome in outcomes] == [LOCAL]
     update = {
         "ops": outcome.ops if outcome else None,
-        "targets": () if only_here else tuple(_row(manifest, outcome) for outcome in outcomes),
+        "targets": () if only_here else tuple(_row(manifest, outcome, pack) for outcome in outcomes),
         "other_measurements": tuple(other for _, other in measured if other is not measurement),
         "emulations": emulations,
     }
@@ -61,12 +64,13 @@ def _nothing_measured(outcomes: Sequence[Outcome]) -> EdgepackError:
     return EdgepackError(f"no target could measure the pack. {failures}", fix)
 
 
-def _row(manifest: Manifest, outcome: Outcome) -> TargetRow:
+def _row(manifest: Manifest, outcome: Outcome, pack: Path) -> TargetRow:
     target, measurement = outcome.target, outcome.measurement
     if outcome.emulation:
         return _emulated_row(manifest, target, outcome.emulation)
     if measurement is None:
-        return TargetRow(target=target.name, address=target.address, failure=outcome.failure, fix=outcome.fix)
+        failure, fix = (message_without_folders(text or "", (pack, *target.files)) or None for text in (outcome.failure, outcome.fix))
+        return TargetRow(target=target.name, address=target.address, failure=failure, fix=fix)
     here = measured_here(manifest, measurement)
     runtime = measurement.environment["runtime"]
     row = headline_latency(measurement, headline_length(manifest))

@@ -132,12 +132,12 @@ def check_optuna() -> None:
 def open_study(path: Path, directions: int, sampler: SamplerName, seed: int, generation: int) -> Study:
     """The study in the file, new or with the trials that an earlier run has finished."""
     import optuna
+    from sqlalchemy import URL
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    storage = URL.create("sqlite", database=str(path)).render_as_string()  # in a URL, ?, # and % of a path are no part of it
     with quiet_optuna():
-        inner = optuna.create_study(
-            storage=f"sqlite:///{path}", study_name="search", load_if_exists=True, directions=["minimize"] * directions
-        )
+        inner = optuna.create_study(storage=storage, study_name="search", load_if_exists=True, directions=["minimize"] * directions)
     return Study(inner, directions, sampler, seed, generation)
 
 

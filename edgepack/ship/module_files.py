@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.core.files import sha256_of
+from edgepack.core.showing import without_folders
 from edgepack.pack.manifest import Manifest
 from edgepack.pack.runnable import Runnable
 from edgepack.plan.runtime import facts_in_python
@@ -94,7 +95,7 @@ def licences_of(shipment: Shipment) -> tuple[Carried, ...]:
     manifest = shipment.manifest
     stated = manifest.licence or "the model's card does not state it: ask the author before you publish"
     return (
-        Carried(what=f"the model, made from {manifest.source.name}", licence=stated, carried=True),
+        Carried(what=f"the model, made from {without_folders(manifest.source.name)}", licence=stated, carried=True),
         Carried(what="the module's code, by edgepack", licence="Apache-2.0", carried=True),
     )
 

@@ -2,11 +2,22 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from edgepack.core.cache import RECORD_FILE, key_of, run_once, stage
+from edgepack.cli.app import app
+from edgepack.core.cache import RECORD_FILE, cache_folder, key_of, run_once, stage
+from edgepack.core.errors import EdgepackError
+from edgepack.core.files import expanded
+from edgepack.core.host import home_folder
 from edgepack.core.records import Frozen
+from edgepack.measure.machines import npm
+from edgepack.measure.machines.runtimes_apart import runtime_apart
+from edgepack.measure.machines.transports.local import Here
+from edgepack.model.source import find_model
+from edgepack.ship.jvm.runner import find_package
 
 
 def make_result(root, key="key"):
@@ -125,3 +136,30 @@ class Inputs(Frozen):
 def test_a_key_is_the_hash_of_its_record():
     assert key_of(Inputs(stage="a")) == key_of(Inputs(stage="a"))
     assert len({key_of(Inputs(stage="a")), key_of(Inputs(stage="b")), key_of(Inputs(stage="a", seed=0))}) == 3
+
+
+@pytest.fixture
+def no_home(monkeypatch):
+    """As a container with a user of its own number: no HOME, and no entry in the list of users."""
+    for name in ("HOME", "XDG_CACHE_HOME", "EDGEPACK_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
+
+
+def test_a_user_without_a_home_folder_is_told_how_to_name_a_cache(no_home, monkeypatch, tmp_path):
+    for ask in (cache_folder, lambda: npm.check_fetchable("onnxruntime-web"), lambda: runtime_apart("tflite-runtime", Here().facts)):
+        with pytest.raises(EdgepackError, match="no home folder") as error:
+            ask()
+        assert "EDGEPACK_CACHE" in error.value.fix and "--cache" in error.value.fix
+    result = CliRunner().invoke(app, ["target", "check", "qemu://cortex-a72"])
+    assert isinstance(result.exception, EdgepackError | SystemExit), result.exception
+    assert cache_folder(str(tmp_path)) == tmp_path
+    monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path / "stated"))
+    assert cache_folder() == tmp_path / "stated"
+
+
+@pytest.mark.parametrize("path", ["~/model", "~nobody-of-this-name/model"])
+def test_a_home_folder_that_nobody_knows_is_a_folder_that_is_not_there(no_home, path, monkeypatch):
+    assert expanded(path) == Path(path) and home_folder() is None and find_package("com.microsoft:x", "1") is None
+    with pytest.raises(EdgepackError):
+        find_model(path)

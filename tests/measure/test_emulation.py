@@ -27,13 +27,15 @@ from edgepack.measure.machines.emulated_cpus import CPUS, find_cpu
 from edgepack.measure.machines.emulated_guest import guest
 from edgepack.measure.machines.emulated_root import Crashed, find_root, find_sites, make_root, roots_folder
 from edgepack.measure.machines.instructions import Uncountable, counting_plugin
-from edgepack.measure.machines.targets import Target, find_targets
+from edgepack.measure.machines.targets import LOCAL, Target, find_targets
 from edgepack.measure.machines.transports.local import Here
 from edgepack.measure.machines.transports.qemu import Emulated
 from edgepack.measure.measurement import QUICK
 from edgepack.measure.measuring import measure
 from edgepack.pack.manifest import read_manifest
 from edgepack.pipeline import build as pipeline
+from edgepack.pipeline.compare import compare
+from edgepack.pipeline.fit_profile import fit_profile
 from edgepack.pipeline.measure import measure_pack
 from edgepack.plan.formats import check_installed
 from edgepack.plan.profile import load_profile
@@ -77,7 +79,7 @@ def test_no_job_that_times_or_weighs_runs_on_an_emulated_cpu(kind, pack_folder, 
 @needs_qemu
 def test_no_measurement_comes_from_an_emulated_cpu(pack_folder, tmp_path):
     machine = Emulated(Target(name="a72", address="qemu://cortex-a72", cache=str(tmp_path)), find_cpu("qemu://cortex-a72"))
-    with pytest.raises(EdgepackError, match="it is emulated"):
+    with pytest.raises(EdgepackError, match="a72 cannot do this, .*those of a real device"):
         measure(pack_folder, read_manifest(pack_folder), 9, QUICK, machine, "a72")
 
 
@@ -175,7 +177,7 @@ def test_a_pack_is_tried_on_older_x86_by_its_fast_products(emulated, pack_folder
     machine = emulated("Haswell", needs_root=False)
     result = emulate(pack_folder, manifest, machine, "haswell", runs=1)
     assert result.saturation.found and result.saturation.largest_difference > 1e-3 and result.saturation.way_out == WAY_OUT
-    report = judge_targets(manifest, [Outcome(target=machine.target, emulation=result)])
+    report = judge_targets(manifest, [Outcome(target=machine.target, emulation=result)], pack_folder)
     if not result.golden.within:
         assert report.exit_code == 1 and "because int8 sums saturate on it" in report.targets[0].failure
 
@@ -274,10 +276,27 @@ def test_an_emulator_of_this_machines_own_kind_is_seen_too_and_this_machine_is_n
     assert text.endswith("/qemu-x86_64, a program for x86-64") and Here().facts().machine["emulated_by"] is None
 
 
-def test_a_build_on_an_emulated_machine_is_not_measured_and_says_by_what(pack_folder, monkeypatch, capsys):
+@pytest.fixture
+def rosetta(monkeypatch):
+    """This machine says that its CPU is emulated."""
     facts = Here().facts()
     emulated = facts.model_copy(update={"machine": facts.machine | {"emulated_by": "Rosetta, on an Apple CPU"}})
     monkeypatch.setattr(Here, "facts", lambda self: emulated)
+
+
+def test_nothing_is_called_measured_where_the_cpu_is_emulated(pack_folder, rosetta, tmp_path):
+    shutil.copytree(pack_folder, tmp_path / "copy")
+    for ask in (
+        lambda: compare([pack_folder, tmp_path / "copy"], tmp_path / "page", QUICK),
+        lambda: measure(pack_folder, read_manifest(pack_folder), 9, QUICK),
+        lambda: fit_profile(LOCAL, cache=tmp_path / "cache", force=True),
+    ):
+        with pytest.raises(EdgepackError, match="local is emulated by Rosetta, on an Apple CPU, so its times are not a device's"):
+            ask()
+    assert not (tmp_path / "page").exists()
+
+
+def test_a_build_on_an_emulated_machine_is_not_measured_and_says_by_what(pack_folder, rosetta, capsys):
     assert pipeline._measured(pack_folder, read_manifest(pack_folder), 9, QUICK) is None
     assert "emulated by Rosetta" in " ".join(capsys.readouterr().err.split())
     (row,) = measure_pack(pack_folder, out=pack_folder.parent / "emulated-report").emulations

@@ -63,6 +63,9 @@ class Stranger:
     def __init__(self, kind: str, place: tuple, value: object) -> None:
         self._kind, self._place, self._value = kind, place, value
 
+    def emulated_by(self) -> None:
+        return None
+
     def run_job(self, folder: Path, runtime: str, job: dict) -> dict:
         answer = copy.deepcopy(ANSWERS[job["kind"]] | ABOUT)
         if job["kind"] == self._kind:
@@ -113,7 +116,7 @@ def measured(manifest: Manifest, machine: Stranger, out: Path) -> None:
     ops = profile_ops(Path(), manifest, machine, OpsWish(providers=("nnapi",)))
     measurement = measuring.measure(Path(), manifest, 40, EFFORT, machine, "stranger")
     target = Target(name="stranger", address="ssh://stranger")
-    write_report(out, judge_targets(manifest, [Outcome(target=target, measurement=measurement, ops=ops)]))
+    write_report(out, judge_targets(manifest, [Outcome(target=target, measurement=measurement, ops=ops)], Path()))
 
 
 def test_a_border_stands_before_every_kind_of_job():

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,9 +11,10 @@ from typer.testing import CliRunner
 
 from edgepack.cli.app import app
 from edgepack.core.errors import EdgepackError
+from edgepack.measure.machines.targets import Target
 from edgepack.measure.measurement import Effort
 from edgepack.measure.statistics import ratio
-from edgepack.pipeline.compare import compare
+from edgepack.pipeline.compare import _failed, _names, compare
 from edgepack.report.comparison import sentence
 
 SHORT = Effort(name="quick", sessions=2, runs=3, seconds=0.0, loads=1, force=True)
@@ -81,6 +83,20 @@ def test_what_cannot_be_compared_is_said_before_work(pack_folder, stories_pack, 
     (changed / "labels.json").write_text("{}")
     with pytest.raises(EdgepackError, match=r"labels\.json"):
         compare([pack_folder, changed], effort=SHORT)
+
+
+def test_packs_of_one_name_are_told_apart_by_no_more_folders_than_that_takes():
+    place = Path("/home/ada/secret")
+    assert _names([place / "a" / "pack", place / "b" / "pack"]) == ["a/pack", "b/pack"]
+    assert _names([place / "a" / "x" / "pack", place / "b" / "x" / "pack", Path("/pack")])[:2] == ["a/x/pack", "b/x/pack"]
+    assert _names([place / "mine", place / "other"]) == ["mine", "other"]
+
+
+def test_a_page_names_no_folder_of_a_pack_that_a_target_refused(pack_folder):
+    target = Target(name="pi", address="ssh://pi", key="/home/ada/secret keys/id")
+    fix = f"edgepack target check pi {pack_folder}"
+    failed = _failed(target, EdgepackError(f"{pack_folder} is refused by {target.key}", fix), [pack_folder])
+    assert (failed.failure, failed.fix) == (f"{pack_folder.name} is refused by id", f"edgepack target check pi {pack_folder.name}")
 
 
 def test_the_command_compares_and_tells_of_a_target_that_failed(pack_folder, tmp_path):

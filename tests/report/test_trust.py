@@ -1,13 +1,14 @@
 """A report says no more than it knows, and a card names no place of the machine that built the pack."""
 
 import shlex
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import yaml
 from shapes import MINILM
 
-from edgepack.core.showing import without_folders
+from edgepack.core.showing import command_without_folders, message_without_folders, without_folders
 from edgepack.measure.measurement import QUICK
 from edgepack.measure.measuring import measure
 from edgepack.pack.manifest import Served, read_manifest
@@ -16,6 +17,7 @@ from edgepack.plan.plan import make_plan
 from edgepack.plan.profile import Budget
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.setting import setting_fields
+from edgepack.plan.steps import CutVocabulary
 from edgepack.report.facts import facts_of
 from edgepack.report.figures import figure
 from edgepack.report.first_screen import HOLDS
@@ -209,31 +211,65 @@ def test_the_next_command_keeps_all_that_was_asked_for_but_what_it_changes(pack_
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("value", "shown"),
+    [
+        ("/home/ada/data", "data"),
+        ("/home/ada/secret client/rows 2026/", "rows 2026"),
+        ("~/secret client/a b.csv", "a b.csv"),
+        ("../secret client/rows", "rows"),
+        (r"C:\secret client\rows", "rows"),
+        ("org/model", "org/model"),
+        ("see https://host.example/a/b", "see https://host.example/a/b"),
+        ({"data": "/secret/rows", "columns": ["/secret/x y"], "seed": 7}, {"data": "rows", "columns": ["x y"], "seed": 7}),
+    ],
+)
+def test_of_a_path_only_its_last_part_is_shown(value, shown):
+    assert without_folders(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
     [
         ("edgepack build /home/ada/models/x --data=/srv/a/b.csv", "edgepack build x --data=b.csv"),
         ("edgepack build org/model --out ../packs/out", "edgepack build org/model --out out"),
-        ("/home/ada/data", "data"),
-        ("org/model", "org/model"),
-        ("see https://host.example/a/b", "see https://host.example/a/b"),
+        ("edgepack build '/home/ada/secret client/model' '--data=/srv/secret client/a b.csv'", "edgepack build model '--data=a b.csv'"),
+        ("""edgepack build m --label-map '{"a/b": "X, Y"}'""", """edgepack build m --label-map '{"a/b": "X, Y"}'"""),
+        ("edgepack build '/secret/quote that never ends", "edgepack build quote that never ends"),
     ],
 )
-def test_of_a_path_only_its_last_part_is_shown(text, shown):
-    assert without_folders(text) == shown
+def test_of_a_path_in_a_command_only_its_last_part_is_shown_and_the_rest_stays_as_it_was_typed(command, shown):
+    assert command_without_folders(command) == shown
+
+
+def test_a_message_that_goes_into_a_report_keeps_its_own_words():
+    text = "no room for /home/ada/secret packs/mine. Fix: edgepack target check pi '/home/ada/secret packs/mine'; key ~/secret/id"
+    paths = (Path("/home/ada/secret packs/mine"), "~/secret/id", None, "python3", ".")
+    assert message_without_folders(text, paths) == "no room for mine. Fix: edgepack target check pi mine; key id"
 
 
 def test_the_card_names_no_folder_of_the_machine_and_its_yaml_is_plain_data(pack_folder, tmp_path):
     manifest = read_manifest(pack_folder)
-    place = "/home/ada/secret"
+    place = "/home/ada/secret client/of 2026"
     origin = manifest.data.model_copy(update={"name": f"{place}/rows"})
-    changed = {"data": origin, "command": f"edgepack build {place}/model --out {place}/pack", "licence": "mit\u202e: [evil"}
+    command = shlex.join(["edgepack", "build", f"{place}/model", "--out", f"{place}/pack"])
+    source = manifest.source.model_copy(update={"name": f"{place}/my model"})
+    changed = {"data": origin, "source": source, "command": command, "licence": "mit\u202e: [evil"}
     write_model_card(tmp_path, manifest.model_copy(update=changed))
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert "secret" not in text and "| data | rows, sha256" in text
+    assert "secret" not in text and "2026" not in text and "| data | rows, sha256" in text and "| made from | my model, sha256" in text
+    assert "edgepack build model --out pack" in text
     front = yaml.safe_load(text.split("---\n")[1])
     assert front == {
         "license": "mit\\u202e: [evil", "library_name": "onnx", "pipeline_tag": "text-classification", "tags": ["edgepack", "int8"],
     }  # fmt: skip
+
+
+def test_a_report_names_no_folder_of_a_corpus(pack_folder):
+    manifest = read_manifest(pack_folder)
+    cut = CutVocabulary(corpus="/home/ada/secret client/words.txt", why="You asked for it.")
+    changed = manifest.model_copy(update={"plan": manifest.plan.model_copy(update={"steps": (cut, *manifest.plan.steps)})})
+    report = judge(changed, None)
+    assert report.steps[0].corpus == "words.txt" and report.steps[1:] == manifest.plan.steps
 
 
 def of_a_student(pack_folder, recipe, details):

@@ -39,6 +39,15 @@ def test_another_seed_is_another_study(tmp_path):
     assert run(tmp_path / "a.sqlite3", 6, seed=1) != run(tmp_path / "b.sqlite3", 6, seed=2)
 
 
+def test_no_character_of_a_path_leads_to_another_file(tmp_path):
+    """In a URL, ? begins its query, # its fragment and % a character's number; optuna fills in what stands in braces."""
+    names = ("cache", "cache?a", "cache?b", "cache#1", "100%", "a%20b", "a b", "{x}", "a+b", "a:b@c")
+    for seed, name in enumerate(names):
+        run(tmp_path / name / "study.sqlite3", 1, seed=seed)
+    assert {path.name for path in tmp_path.iterdir()} == set(names)
+    assert len({str(run(tmp_path / name / "study.sqlite3", 1)) for name in names}) == len(names), "each has its own trial"
+
+
 def test_draws_of_one_trial_differ(tmp_path):
     with quiet_optuna():
         study = open_study(tmp_path / "s.sqlite3", 2, "tpe", 0, 4)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -134,6 +135,10 @@ def test_every_module_says_how_to_use_it_what_it_adds_and_whose_it_is(pack_folde
     readme, licences = ((tmp_path / "out" / name).read_text() for name in ("README.md", "LICENCES.md"))
     assert "intents" in readme and "## What it adds to an app" in readme and "None" not in readme
     assert "Apache-2.0" in licences and "the model's card does not state it" in licences
+    teacher = Path(read_manifest(pack_folder).source.name)
+    assert f"made from {teacher.name} " in licences
+    naming = [path.name for path in (tmp_path / "out").rglob("*") if path.is_file() and str(teacher.parent).encode() in path.read_bytes()]
+    assert naming == [], "a module names no folder of the machine that built it"
 
 
 KEPT = {  # where each platform's package says its version

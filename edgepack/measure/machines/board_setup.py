@@ -1,5 +1,6 @@
 """Makes a Python with a runtime on a board, from wheels that are fetched here: the board needs no network."""
 
+import shlex
 import tempfile
 from pathlib import Path
 from typing import Any, Protocol
@@ -70,5 +71,5 @@ def _announced(planned: SetUp) -> str:
     return (
         f"{planned.target}: {verb} {planned.folder} with an environment of Python {planned.python}; "
         f"unpacks there, pushed from here: {names}. About {planned.needed_mb:.0f} MB while it works. "
-        f"Nothing else is touched; `edgepack target remove {planned.target}` removes it."
+        f"Nothing else is touched; `edgepack target remove {shlex.quote(planned.target)}` removes it."
     )

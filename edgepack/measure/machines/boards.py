@@ -1,5 +1,6 @@
 """Checks whether a target can run a pack, installs a Python with the runtime there, and removes it."""
 
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -8,6 +9,7 @@ from edgepack.core.records import Frozen
 from edgepack.measure.golden import answers_on
 from edgepack.measure.machines.machine import Facts, Machine, Removal, SetUp
 from edgepack.measure.machines.targets import Target, transport
+from edgepack.measure.machines.wheels import requirements
 from edgepack.measure.measurement import is_the_device
 from edgepack.pack.manifest import REPORT_FILES, Manifest, check_files, read_manifest
 from edgepack.plan.formats import python_runtime
@@ -46,7 +48,7 @@ def check_target(target: Target, pack: Path | None = None) -> TargetCheck:
     try:
         with transport(target).opened(target) as machine:
             facts = machine.facts()
-            findings += _findings(target, machine, facts, manifest)
+            findings += _findings(target, machine, facts, manifest, pack)
             if manifest and not any(each.ok is False for each in findings):
                 findings.append(_answers(machine, pack, manifest))
     except EdgepackError as error:
@@ -79,21 +81,30 @@ def remove_target(target: Target) -> Removal:
         return machine.remove()
 
 
-def _findings(target: Target, machine: Machine, facts: Facts, manifest: Manifest | None) -> list[Finding]:
+def way_to_install(target: Target, machine: Machine, runtime: str, version: str | None = None, pack: Path | None = None) -> str:
+    """What brings a runtime there, with the command that does it at the end. pack: whose runtime it is."""
+    if "environment" in machine.can:
+        return f"install it in edgepack's own environment: {shlex.join(['pip', 'install', *requirements(runtime, version)])}"
+    words = ["edgepack", "target", "setup", target.name, *(["--pack", str(pack)] if pack else [])]
+    return f"bring a Python with it there: {shlex.join(words)}"
+
+
+def _findings(target: Target, machine: Machine, facts: Facts, manifest: Manifest | None, pack: Path | None) -> list[Finding]:
     about = facts.machine
     python = f", Python {facts.python}" if facts.python else ""
     by = f"; emulated by {about['emulated_by']}" if about.get("emulated_by") else ""
     what_it_is = f"{about['arch']}, {about['cores']} x {about['cpu'] or 'unknown CPU'}, {about['os']}{python}{by}"
     reached = Finding(what="connection", ok=True, found=what_it_is)
     if manifest is None:
-        return [reached, _folder(machine, facts, 0.0), *(_runtime(target, facts, name, None) for name in _installed(facts))]
+        return [reached, _folder(machine, facts, 0.0), *(_runtime(target, machine, facts, name, None) for name in _installed(facts))]
     runtime = python_runtime(manifest.plan.runtime)
+    built_with = _built_with(manifest, runtime)
     return [
         reached,
         _device(machine, facts, manifest),
         _folder(machine, facts, sum(file.bytes for file in manifest.files) / 1e6),
         _memory(facts, manifest),
-        _runtime(target, facts, runtime, _built_with(manifest, runtime)),
+        _runtime(target, machine, facts, runtime, built_with, pack),
     ]
 
 
@@ -123,8 +134,8 @@ def _folder(machine: Machine, facts: Facts, needed_mb: float) -> Finding:
     if facts.free_mb is not None and facts.free_mb < needed_mb:
         room = f"{facts.free_mb:g} MB free there, {needed_mb:.1f} MB needed"
         return Finding(what="folder", ok=False, found=room, fix="free some space there, or set another `folder` in targets.toml")
-    free = "how much room is left is not known" if facts.free_mb is None else f"{facts.free_mb:g} MB free"
-    return Finding(what="folder", ok=True, found=f"{place}; {free}")
+    room = "unknown how much is free" if facts.free_mb is None else f"{facts.free_mb:g} MB free"
+    return Finding(what="folder", ok=True, found=f"{place}; {room}")
 
 
 def _memory(facts: Facts, manifest: Manifest) -> Finding:
@@ -136,10 +147,13 @@ def _memory(facts: Facts, manifest: Manifest) -> Finding:
     return Finding(what="memory", ok=True, found=f"{free:g} MB free, {needed:.0f} MB predicted over an empty runtime")
 
 
-def _runtime(target: Target, facts: Facts, runtime: str, built_with: str | None) -> Finding:
+def _runtime(target: Target, machine: Machine, facts: Facts, runtime: str, built_with: str | None, pack: Path | None = None) -> Finding:
     if facts.python is None:
         return Finding(what="runtime", ok=True, found=", ".join(f"{name} {version}" for name, version in facts.packages.items()))
-    fix = f"edgepack target setup {target.name} --pack PACK installs one"
+    if "environment" in machine.can and runtime_facts(runtime).runs_apart:
+        stand_in = "pip brings it into edgepack's cache, once; where that fails, the runtime of this environment answers in its place"
+        return Finding(what="runtime", ok=None, found=f"{runtime} {runtime_facts(runtime).version}: {stand_in}")
+    fix = way_to_install(target, machine, runtime, built_with, pack)
     missing = [name for name in (runtime_facts(runtime).package, "numpy") if not facts.packages.get(name)]
     if missing:
         return Finding(what="runtime", ok=False, found=f"no {' and no '.join(missing)} for Python {facts.python}", fix=fix)

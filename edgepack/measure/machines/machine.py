@@ -72,6 +72,7 @@ ABILITIES = {  # what one machine can and another cannot; where a machine lacks 
     "instructions": "it counts the instructions of an inference: see `Counting`",
     "saturates": "sums of u8 x s8 products may saturate on its CPU, so it is asked in a way that shows it",
     "copies": "the pack is copied to it",
+    "environment": "edgepack's own Python environment runs the pack there, and pip brings what it lacks",
 }
 
 
@@ -122,6 +123,21 @@ class Counting(Machine, Protocol):
     def count(self, folder: Path, runtime: str, lengths: tuple[int, ...], runs: int) -> list[tuple[int, ...]]:
         """Instructions of each of `runs` inferences, by length."""
         ...
+
+
+def why_untimed(machine: Machine) -> str | None:
+    """Why its times are no device's, to stand behind its name; None where they are."""
+    if "times" not in machine.can:
+        return f"cannot do this, because it lacks an ability: {ABILITIES['times']}"
+    by = machine.emulated_by()
+    return f"is emulated by {by}, so its times are not a device's" if by else None
+
+
+def check_times(machine: Machine, target: str) -> None:
+    """EdgepackError where its times are no device's: nothing that is called measured comes from there."""
+    why = why_untimed(machine)
+    if why:
+        raise EdgepackError(f"{target} {why}", "measure on a real device, such as --on ssh://user@host")
 
 
 def check_can(machine: Machine, ability: str, target: str) -> None:

@@ -3,6 +3,7 @@
 The transport only starts a command there. What lies on the board is the board's own business: it cleans up when the pipe ends.
 """
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ _BOOT = (
     "    exec(compile(text, name + '.py', 'exec'), module.__dict__)\n"
     "sys.modules['board'].main()"
 )
+_NO_HOME = "this user has no home folder"  # as targets/board.py says it
 _NO_PYTHON = "install it there, or name the one to use in targets.toml, as python = ..."
 
 
@@ -76,7 +78,7 @@ class Remote:
         if done["code"] and "ModuleNotFoundError" in done["err"]:
             raise EdgepackError(
                 f"{self.target.python} on {self.target.name} cannot run {runtime}: {done['err'].strip().splitlines()[-1]}",
-                f"install a Python with it there: edgepack target setup {self.target.name} --pack {folder}",
+                f"install a Python with it there: {shlex.join(['edgepack', 'target', 'setup', self.target.name, '--pack', str(folder)])}",
             )
         if done["code"]:
             raise failure(f"{folder} on {self.target.name}", runtime, job, done["err"].strip() or f"exit code {done['code']}", done["out"])
@@ -88,6 +90,8 @@ class Remote:
                 f"no {self.target.python} on {self.target.name}{in_brackets(complaint)}",
                 self._no_python_fix,
             )
+        if _NO_HOME in complaint:
+            return EdgepackError(f"on {self.target.name} {_NO_HOME}", "set an absolute `folder` for it in targets.toml")
         return EdgepackError(
             f"{self.target.python} on {self.target.name} does not run edgepack's files{in_brackets(complaint)}",
             "a Python from 3.8 on is needed there",

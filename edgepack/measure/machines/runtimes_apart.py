@@ -26,9 +26,12 @@ _RETRIES = 1  # there is a way without it, so that a machine without a network d
 
 @cache
 def runtime_apart(runtime: str, facts: Callable[[], Facts]) -> Path | None:
-    """The folder for its PYTHONPATH, from the cache or by pip now. None, with a message, where this machine cannot have it."""
+    """The folder for its PYTHONPATH, from the cache or by pip now. None, with a message, where this machine cannot have it.
+
+    EdgepackError: there is no folder for the cache, which the user can mend.
+    """
     about = runtime_facts(runtime)
-    key = f"{runtime}-{about.version}-{sys.implementation.cache_tag}-{_MAKER}"
+    place, key = cache_folder() / "runtimes", f"{runtime}-{about.version}-{sys.implementation.cache_tag}-{_MAKER}"
 
     def work(folder: Path, resume: Path) -> dict[str, Any]:
         wheels = resume / "wheels"
@@ -43,7 +46,7 @@ def runtime_apart(runtime: str, facts: Callable[[], Facts]) -> Path | None:
         return {"version": about.version}
 
     try:
-        return run_once(cache_folder() / "runtimes", key, work)[0]
+        return run_once(place, key, work)[0]
     except EdgepackError as error:
         say(
             f"{runtime} {about.version} cannot be installed here, so the runtime in edgepack's environment answers in its place. "

@@ -14,6 +14,7 @@ from edgepack.core.records import Frozen
 
 _TRANSPORTS = Path(__file__).parent / "transports"
 TARGETS_FILE = "targets.toml"
+SETTINGS_OF_BOARDS = frozenset({"folder", "python", "time_out_s"})  # what a machine at the other end of a pipe takes
 _OWN_FOLDER = re.compile(r"/?[\w.][\w.-]*(/[\w.][\w.-]*)*")  # goes into a command line on the board
 
 
@@ -37,6 +38,11 @@ class Target(Frozen):
     @property
     def scheme(self) -> str:
         return self.address.partition("://")[0]
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What the target names on this machine, or on its own: a report that is passed on names none of their folders."""
+        return tuple(path for path in (self.key, self.known_hosts, self.cache, self.runner, self.python) if path)
 
 
 LOCAL = Target(name="local", address="local")
@@ -85,6 +91,7 @@ def find_targets(wanted: Sequence[str], file: Path | None = None, cache: str | N
         target = named.get(address) or Target(name=address, address=address)
         if target.name == target.address and "://" not in address and address != LOCAL.address and named:
             raise EdgepackError(f"unknown target: {address!r}", did_you_mean(address, [*named, LOCAL.name]))
+        _check_settings(target)
         transport(target).check(target)
         _check_folder(target)
         targets.append(target.model_copy(update={"cache": target.cache or cache}))
@@ -107,6 +114,21 @@ def read_targets(file: Path | None = None) -> dict[str, Target]:
                 f"wrong value in {path} {name}: {table!r}", f'write a table: [{name}] and below it address = "ssh://user@host"'
             )
     return {name: Target.read({"name": name} | table, f"{path} [{name}]") for name, table in tables.items()}
+
+
+def _check_settings(target: Target) -> None:
+    """EdgepackError names a setting that this kind of target would ignore."""
+    honoured = _settings_of(target)
+    for name in sorted(target.model_fields_set - {"name", "address"} - honoured):
+        able = [example for example in known_addresses() if name in _settings_of(Target(name=example, address=example))]
+        raise EdgepackError(
+            f"{name} of {target.name} changes nothing: {target.address} takes {' and '.join(sorted(honoured)) or 'no setting'}",
+            f"leave {name} out of {TARGETS_FILE}, or measure at an address that takes it: {' or '.join(able)}",
+        )
+
+
+def _settings_of(target: Target) -> frozenset[str]:
+    return getattr(transport(target), "TAKES", SETTINGS_OF_BOARDS)
 
 
 def _check_folder(target: Target) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from edgepack.core.cache import cache_folder
 from edgepack.core.escape import Verbatim
 from edgepack.core.files import rename_whole, sha256_of, sync, write_atomically
+from edgepack.core.host import home_folder
 from edgepack.core.progress import say
 from edgepack.core.resources import shipped
 from edgepack.ship.jvm.sources import JAVA, LANGUAGE_LEVEL, STUBS
@@ -89,16 +90,18 @@ def find_d8() -> Path | None:
 
 def _sdks() -> list[Path]:
     named = [os.environ.get("ANDROID_HOME"), os.environ.get("ANDROID_SDK_ROOT")]
-    return [Path(place) for place in named if place] + [Path.home() / "Android" / "Sdk"]
+    home = home_folder()
+    return [Path(place) for place in named if place] + ([home / "Android" / "Sdk"] if home else [])
 
 
 def find_package(coordinate: str, version: str) -> Path | None:
     """The runtime's .aar, where a build of Gradle or Maven has fetched it before."""
     group, _, name = coordinate.partition(":")
-    gradle = Path(os.environ.get("GRADLE_USER_HOME") or Path.home() / ".gradle") / "caches" / "modules-2" / "files-2.1"
-    maven = Path.home() / ".m2" / "repository" / Path(*group.split("."))
-    fetched = [*(gradle / group / name / version).glob(f"*/{name}-{version}.aar"), maven / name / version / f"{name}-{version}.aar"]
-    return next((path for path in fetched if path.is_file()), None)
+    home, stated = home_folder(), os.environ.get("GRADLE_USER_HOME")
+    gradle = Path(stated) if stated else home / ".gradle" if home else None
+    fetched = gradle.glob(f"caches/modules-2/files-2.1/{group}/{name}/{version}/*/{name}-{version}.aar") if gradle else ()
+    maven = [home / ".m2" / "repository" / group.replace(".", "/") / name / version / f"{name}-{version}.aar"] if home else []
+    return next((path for path in (*fetched, *maven) if path.is_file()), None)
 
 
 def _dex(sources: list[Path], package: Path, program: Path, goal: Path) -> None:

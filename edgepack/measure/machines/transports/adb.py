@@ -18,9 +18,10 @@ from edgepack.measure.machines.java_board import JavaBoard
 from edgepack.measure.machines.phone import has_program, opened_by_java
 from edgepack.measure.machines.remote import Remote, boot_command
 from edgepack.measure.machines.session import OTHER_PROGRAM
-from edgepack.measure.machines.targets import Target
+from edgepack.measure.machines.targets import SETTINGS_OF_BOARDS, Target
 
 EXAMPLE = "adb://serial"
+TAKES = SETTINGS_OF_BOARDS | {"runner", "cache"}
 EXTRA = "measure on Android devices that are connected by adb"
 _ADDRESS = re.compile(r"adb://(?P<serial>[\w.:\[\]-]*)/?")
 _SCRATCH = "/data/local/tmp"  # what adb's shell may write on every phone, where its home folder is the root of the file system

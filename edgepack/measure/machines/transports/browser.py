@@ -26,6 +26,7 @@ from edgepack.pack.runnable import RUNNABLE_FILE
 from edgepack.plan.runtimes.onnxruntime_web import FACTS
 
 EXAMPLE = "browser://chromium"
+TAKES = frozenset({"time_out_s"})
 EXTRA = "measure in a browser (`--on browser://chromium`)"
 NO_SETUP = "a browser fetches its runtime from edgepack's cache"
 _BROWSERS = {"chromium": ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")}

@@ -15,23 +15,26 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.reading import answer_of
 from edgepack.core.resources import shipped
 from edgepack.measure.machines.job_answers import checked
-from edgepack.measure.machines.jobs import DROPPED, failure, script_of
+from edgepack.measure.machines.jobs import DROPPED, failure, script_of, too_long
 from edgepack.measure.machines.machine import Facts
 from edgepack.measure.machines.runtimes_apart import environment, interpreter, runtime_apart
-from edgepack.measure.machines.targets import Target
+from edgepack.measure.machines.targets import LOCAL, Target
 from edgepack.pack.manifest import Manifest
 from edgepack.plan.runtime import packages_to_look_for, runtime_facts
 
-TIME_OUT_S = 3600
 EXAMPLE = "local"
+TAKES = frozenset({"time_out_s"})
 NO_SETUP = "edgepack's own environment runs packs on this machine"
-_ABILITIES = frozenset({"computes", "times", "quiet", "storage", "texts", "ops"})
+_ABILITIES = frozenset({"computes", "times", "quiet", "storage", "texts", "ops", "environment"})
 
 
 class Here:
     """This machine: the pack is where it is, nothing is pushed."""
 
     place, can = "here", _ABILITIES
+
+    def __init__(self, target: Target = LOCAL) -> None:
+        self.target = target
 
     def facts(self) -> Facts:
         return _facts()
@@ -43,7 +46,7 @@ class Here:
         return None
 
     def run_job(self, folder: Path, runtime: str, job: dict[str, Any]) -> dict[str, Any]:
-        return run_job(folder, runtime, job)
+        return run_job(folder, runtime, job, self.target)
 
 
 def check(target: Target) -> None:
@@ -55,12 +58,13 @@ def check(target: Target) -> None:
 @contextlib.contextmanager
 def opened(target: Target) -> Iterator[Here]:
     """This machine. There is nothing to open or to close."""
-    yield Here()
+    yield Here(target)
 
 
 def _facts() -> Facts:
-    command = [sys.executable, str(shipped("targets") / "board.py"), ".edgepack", *packages_to_look_for()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=_environment(), check=True)
+    with tempfile.TemporaryDirectory() as place:  # no folder in the home folder, where a board's Python may be: this one runs packs here
+        command = [sys.executable, str(shipped("targets") / "board.py"), f"{place}/none", *packages_to_look_for()]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=_environment(), check=True)
     return Facts.read(answer_of(done.stdout, "of this machine") | {"folder": None}, "this machine")
 
 
@@ -73,13 +77,14 @@ def _site(runtime: str) -> Path | None:
     return runtime_apart(runtime, _facts) if runtime and runtime_facts(runtime).runs_apart else None
 
 
-def run_job(folder: Path, runtime: str, job: dict[str, Any]) -> dict[str, Any]:
-    """The target's one JSON object for one job. EdgepackError where it refuses, crashes, says nothing or takes over an hour."""
+def run_job(folder: Path, runtime: str, job: dict[str, Any], target: Target = LOCAL) -> dict[str, Any]:
+    """The target's one JSON object for one job. EdgepackError where it refuses, crashes, says nothing or takes too long."""
+    limit_s = target.time_out_s
     with _command(folder, runtime, job) as command:
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_OUT_S, env=_environment(runtime), check=False)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, env=_environment(runtime), check=False)
         except subprocess.TimeoutExpired:
-            raise _too_long(job) from None
+            raise too_long(job, target) from None
     if done.returncode != 0:
         raise failure(folder, runtime, job, done.stderr.strip() or f"exit code {done.returncode}", done.stdout)
     return checked(answer_of(done.stdout, f"of {script_of(runtime)}"), job, "here")
@@ -92,7 +97,7 @@ def stream_job(folder: Path, runtime: str, job: dict[str, Any]) -> Iterator[dict
     """
     with _command(folder, runtime, job) as command, tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=_environment(runtime))
-        out_of_time = threading.Timer(TIME_OUT_S, process.kill)
+        out_of_time = threading.Timer(LOCAL.time_out_s, process.kill)
         out_of_time.start()
         last = ""
         try:
@@ -102,13 +107,13 @@ def stream_job(folder: Path, runtime: str, job: dict[str, Any]) -> Iterator[dict
                     yield answer_of(line, f"of {script_of(runtime)}")
             code = process.wait()
         finally:
-            too_long = not out_of_time.is_alive()
+            is_late = not out_of_time.is_alive()
             out_of_time.cancel()
             process.kill()
             process.communicate()
         if code != 0:
             errors.seek(0)
-            raise _too_long(job) if too_long else failure(folder, runtime, job, errors.read().strip() or f"exit code {code}", last)
+            raise too_long(job, LOCAL) if is_late else failure(folder, runtime, job, errors.read().strip() or f"exit code {code}", last)
 
 
 @contextlib.contextmanager
@@ -118,10 +123,6 @@ def _command(folder: Path, runtime: str, job: dict[str, Any]) -> Iterator[list[s
         json.dump(job, file)
         file.flush()
         yield [*interpreter(_site(runtime)), str(shipped("targets") / script_of(runtime)), str(folder), file.name]
-
-
-def _too_long(job: dict[str, Any]) -> EdgepackError:
-    return EdgepackError(f"the target ran over {TIME_OUT_S} s on {job['kind']}", "measure on a quiet machine, or with --quick")
 
 
 def _environment(runtime: str = "") -> dict[str, str]:

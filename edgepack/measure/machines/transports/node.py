@@ -24,6 +24,7 @@ from edgepack.pack.manifest import Manifest
 from edgepack.plan.runtimes.onnxruntime import FACTS
 
 EXAMPLE = "node://"
+TAKES = frozenset({"time_out_s"})
 NO_SETUP = "Node takes its runtime from edgepack's cache"
 _OLDEST = 18
 _INSTALL = "install Node.js 18 or newer with npm (Debian: apt-get install nodejs npm)"

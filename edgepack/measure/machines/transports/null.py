@@ -17,6 +17,7 @@ from edgepack.pack.golden import read_golden
 from edgepack.pack.manifest import Manifest
 
 EXAMPLE = "null://"
+TAKES = frozenset[str]()
 NO_SETUP = "the null machine keeps nothing"
 _UNKNOWN = (
     "emulated_by", "cpu_part", "governor", "clock_mhz", "temperature_c", "load_average", "memory_mb", "memory_free_mb",

@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import json
 import platform
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -37,6 +38,7 @@ from edgepack.pack.manifest import MANIFEST_FILE, WEIGHT_CACHE, Manifest
 from edgepack.plan.runtime import facts_in_python, packages_to_look_for
 
 EXAMPLE = "qemu://cortex-a72"
+TAKES = frozenset({"time_out_s", "cache"})
 KINDS = ("answer", "count")  # jobs whose results are the same on the real CPU
 _ROOT_MB = 200.0
 _UNKNOWN = ("governor", "clock_mhz", "temperature_c", "load_average", "memory_mb", "memory_free_mb")  # of this machine, not of that
@@ -47,7 +49,8 @@ class Emulated:
 
     def __init__(self, target: Target, cpu: EmulatedCpu) -> None:
         self.target, self.cpu, self.place = target, cpu, f"on an emulated {cpu.name}"
-        self.can = frozenset({"computes", "instructions"} | ({"saturates"} if cpu.may_saturate else set()))
+        conditions = {"saturates": cpu.may_saturate, "environment": cpu.arch == "x86_64"}
+        self.can = frozenset({"computes", "instructions"} | {ability for ability, holds in conditions.items() if holds})
         self.emulator = emulator_version(cpu)
         self.kept_in = roots_folder(target.cache)
 
@@ -101,7 +104,7 @@ class Emulated:
             packages = ", ".join(packages_of(arch))
             say(
                 f"{name}: keeps a system of {arch} in {self.kept_in}, about {_ROOT_MB:.0f} MB: Debian's packages {packages} and what they "
-                f"need, and the wheels of {runtime}. Nothing else is touched; `edgepack target remove {name}` removes it."
+                f"need, and the wheels of {runtime}. Nothing else is touched; `edgepack target remove {shlex.quote(name)}` removes it."
             )
         else:
             say(f"{name}: nothing to set up, as this environment's own Python runs there")

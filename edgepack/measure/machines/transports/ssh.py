@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.files import expanded
 from edgepack.core.reading import is_there
 from edgepack.measure.machines.remote import Remote, boot_command
-from edgepack.measure.machines.targets import Target
+from edgepack.measure.machines.targets import SETTINGS_OF_BOARDS, Target
 
 EXAMPLE = "ssh://user@host"
+TAKES = SETTINGS_OF_BOARDS | {"key", "known_hosts"}
 EXTRA = "measure on boards over ssh"
 _ADDRESS = re.compile(r"ssh://(?:(?P<user>[\w.][\w.-]*)@)?(?P<host>[\w.][\w.-]*|\[[0-9a-fA-F:]+\])(?::(?P<port>\d{1,5}))?/?")
 _CONNECT_S = 20
@@ -29,7 +31,7 @@ def check(target: Target) -> None:
     if not parts or int(parts["port"] or 22) not in range(1, 65536):
         raise EdgepackError(f"not an ssh address: {target.address!r}", "write ssh://user@host, with :port where it is not 22")
     for what, path in (("key", target.key), ("known_hosts", target.known_hosts)):
-        if path and not (is_there(place := Path(path).expanduser()) and place.is_file()):
+        if path and not (is_there(place := expanded(path)) and place.is_file()):
             raise EdgepackError(f"{what} of {target.name} not found: {path!r}", f"mend {what} in targets.toml, or leave it out")
     if importlib.util.find_spec("asyncssh") is None:
         raise EdgepackError(f"{target.address} needs asyncssh, which is not installed", "pip install 'edgepack[ssh]'")
@@ -119,7 +121,7 @@ async def _connect(target: Target) -> Any:
 
     parts = _ADDRESS.fullmatch(target.address)
     host, port = parts["host"].strip("[]"), int(parts["port"] or 22)
-    files = [Path(target.known_hosts or "~/.ssh/known_hosts").expanduser(), Path("/etc/ssh/ssh_known_hosts")]
+    files = [expanded(target.known_hosts or "~/.ssh/known_hosts"), Path("/etc/ssh/ssh_known_hosts")]
     known_hosts = [str(path) for path in files if path.is_file()] or b""  # None would trust everybody
     settings = {
         "known_hosts": known_hosts,
@@ -129,7 +131,7 @@ async def _connect(target: Target) -> Any:
         "keepalive_count_max": _ALIVE_COUNT,
         "preferred_auth": "publickey",
         **({"username": parts["user"]} if parts["user"] else {}),
-        **({"client_keys": [str(Path(target.key).expanduser())], "agent_path": None} if target.key else {}),
+        **({"client_keys": [str(expanded(target.key))], "agent_path": None} if target.key else {}),
     }
     try:
         return await asyncssh.connect(host, port, **settings)
@@ -157,10 +159,12 @@ def _keys(target: Target) -> str:
 
 
 def _by_hand(target: Target) -> str:
-    """What a person would type."""
+    """What a person would type, with the files of the target: without them ssh tries other keys, and keeps a host's key elsewhere."""
     parts = _ADDRESS.fullmatch(target.address)
-    port = f"-p {parts['port']} " if parts["port"] else ""
-    return f"ssh {port}{parts['user'] + '@' if parts['user'] else ''}{parts['host'].strip('[]')}"
+    port = ["-p", parts["port"]] if parts["port"] else []
+    key = ["-i", str(expanded(target.key))] if target.key else []
+    known = ["-o", f"UserKnownHostsFile={expanded(target.known_hosts)}"] if target.known_hosts else []
+    return shlex.join(["ssh", *port, *key, *known, f"{parts['user']}@" * bool(parts["user"]) + parts["host"].strip("[]")])
 
 
 async def _untrusted(target: Target, host: str, port: int, known_hosts: Any) -> EdgepackError:
@@ -174,9 +178,11 @@ async def _untrusted(target: Target, host: str, port: int, known_hosts: Any) -> 
     fingerprint = shown.get_fingerprint() if shown else "one that could not be asked for"
     place = f"[{host}]:{port}" if port != 22 else host
     if trusted[0]:
+        file = ["-f", str(expanded(target.known_hosts))] if target.known_hosts else []
+        forget = shlex.join(["ssh-keygen", "-R", place, *file])
         return EdgepackError(
             f"the host key of {target.address} has changed: it now shows {fingerprint}, which is not the one in known_hosts",
-            f"only where you know why, such as a board set up anew: `ssh-keygen -R '{place}'`, then `{_by_hand(target)}` and compare",
+            f"only where you know why, such as a board set up anew: `{forget}`, then `{_by_hand(target)}` and compare",
         )
     command = "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
     return EdgepackError(
