@@ -2,8 +2,9 @@
 
     python benchmarks/prompt_lookup.py --pack build/llm-int8 --data ../shared/data/wikitext2
 
-A text that copies: a paragraph that stands in the prompt twice and begins a third time, as a correction or a quotation would have it.
-Free text: the first words of a paragraph. Greedy, one thread, all in one process; every text is written by each setting in turn.
+copies: a paragraph that stands in the prompt twice and begins a third time. free: the first words of a paragraph. drawn: the same at
+temperature 1, so that the text does not repeat itself as a small model's greedy one does. One thread, all in one process; every text
+is written by each setting in turn. "by tokens": without lookup too, the prompt read token by token, to show what rounding alone changes.
 """
 
 import argparse
@@ -22,8 +23,10 @@ import sampling
 from lookup import Lookup
 from run_onnxruntime import open_decoder
 
-SETTINGS = (0, 2, 4, 8, 16)
-TOKENS, ROOM, TEXTS = 100, 512, 8
+BY_TOKENS = "0, by tokens"
+SETTINGS = (0, 2, 4, 8, 16, BY_TOKENS)
+TOKENS, ROOM = 100, 512
+KINDS = {"copies": sampling.GREEDY, "free": sampling.GREEDY, "drawn": sampling.Sampling(temperature=1.0)}
 PARAGRAPH, BEGINNING = 100, 20  # tokens
 
 
@@ -32,29 +35,27 @@ def main() -> None:
     parser.add_argument("--pack", type=Path, required=True, help="a decoder in ONNX")
     parser.add_argument("--data", type=Path, required=True, help="wikitext2: a folder with test.txt")
     parser.add_argument("--rows", action="store_true", help="what a run of so many tokens takes, and nothing else")
+    parser.add_argument("--texts", type=int, default=8)
     wanted = parser.parse_args()
     decoder = open_decoder(wanted.pack, json.loads((wanted.pack / "runnable.json").read_text()), 1, ROOM)
     tokenizer = Tokenizer.from_file(str(wanted.pack / "tokenizer.json"))
     paragraphs = [tokenizer.encode(text).ids for text in (wanted.data / "test.txt").read_text(encoding="utf-8").split("\n")]
-    paragraphs = [ids[:PARAGRAPH] for ids in paragraphs if len(ids) >= PARAGRAPH][:TEXTS]
+    paragraphs = [ids[:PARAGRAPH] for ids in paragraphs if len(ids) >= PARAGRAPH][: wanted.texts]
     if wanted.rows:
         print_rows(decoder, paragraphs[0] + paragraphs[1])
         return
-    kinds = {
-        "copies": [[*ids, *ids, *ids[:BEGINNING]] for ids in paragraphs],
-        "free": [ids[:BEGINNING] for ids in paragraphs],
-    }
+    long, short = [[*ids, *ids, *ids[:BEGINNING]] for ids in paragraphs], [ids[:BEGINNING] for ids in paragraphs]
     print(f"| text | lookup_tokens | tokens | runs | tokens/s | beside 0 | texts with other tokens than at 0 |\n{'|---' * 7}|")
-    for kind, prompts in kinds.items():
-        print_kind(kind, decoder, prompts)
+    for kind, choice in KINDS.items():
+        print_kind(kind, decoder, long if kind == "copies" else short, choice)
 
 
-def print_kind(kind: str, decoder, prompts: list[list[int]]) -> None:
+def print_kind(kind: str, decoder, prompts: list[list[int]], choice: sampling.Sampling) -> None:
     tokens, runs, seconds, differing = (defaultdict(int) for _ in range(4))
     for prompt in prompts:
         plain: list[int] = []
         for most in SETTINGS:
-            written, count, spent = written_by(decoder, prompt, most)
+            written, count, spent = written_by(decoder, prompt, most, choice)
             plain = plain or written
             tokens[most] += len(written) - 1
             runs[most] += count
@@ -66,9 +67,13 @@ def print_kind(kind: str, decoder, prompts: list[list[int]]) -> None:
         print(f"| {kind} | {most} | {tokens[most]} | {runs[most]} | {speed:.1f} | {ratio:.2f} | {differing[most]} of {len(prompts)} |")
 
 
-def written_by(decoder, prompt: list[int], most: int) -> tuple[list[int], int, float]:
+def written_by(decoder, prompt: list[int], most: int | str, choice: sampling.Sampling) -> tuple[list[int], int, float]:
     """Tokens, runs behind the prompt, and seconds of CPU time behind the first token."""
     decoder.length, runs = 0, 0
+    if most == BY_TOKENS:
+        for token in prompt[:-1]:
+            decoder.step([token])
+        prompt, most = prompt[-1:], 0
     step, score = decoder.step, decoder.score
 
     def counted(run):
@@ -80,7 +85,7 @@ def written_by(decoder, prompt: list[int], most: int) -> tuple[list[int], int, f
         return count
 
     decoder.step, decoder.score = counted(step), counted(score)
-    stream = sampling.tokens(decoder, prompt, TOKENS, lookup=Lookup(most) if most else None)
+    stream = sampling.tokens(decoder, prompt, TOKENS, sampling=choice, lookup=Lookup(most) if most else None)
     written = [next(stream)]
     began = time.process_time()
     written.extend(stream)

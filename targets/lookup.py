@@ -1,7 +1,7 @@
 """Prompt lookup: the tokens that followed a text's last tokens when they stood in it before are tried as its next ones.
 
 A run of the model scores them all, and those that it would have chosen itself are taken: a text that copies takes fewer runs. Tokens stay
-the same as far as sums over several rows are those over one: in fp32 to 1e-5 of a logit. Where activations are rounded to int8, two tokens
+the same as far as sums over several rows are those over one: in fp32 to 1e-4 of a logit. Where activations are rounded to int8, two tokens
 that are nearly as likely as each other may change places, as they may where a text is read at once that was written token by token.
 
 Method: Saxena 2023, "Prompt Lookup Decoding"; prompt_lookup_num_tokens of transformers. Standard library alone; an app's module takes
