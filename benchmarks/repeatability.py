@@ -1,20 +1,28 @@
 """Whether the same pack measures the same again, and what the harness costs beside a bare loop over the runtime.
 
     python benchmarks/repeatability.py --pack packs/mine            # five runs of `edgepack measure`, then both loops in turn; run it alone
+    python benchmarks/repeatability.py --pack packs/mine --beside packs/other      # five runs of pairs, also where other work goes on
 
 A run that the tool itself calls not steady counts as refused. The bare loop is ten lines with onnxruntime alone and the pack's own
 session settings, in a process of its own, timed by tens; of the harness's single samples tens are taken together alike.
+
+Pairs: both packs lie open in one process and take turns as ABBA, so that what slows the machine for a while slows both, and a drift cancels
+out. A run is a process; its figure is the median of the ratios of its ABBAs.
 """
 
 import argparse
 import json
+import multiprocessing
 import random
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+from typing import Any
 
+import edgepack
 from edgepack.measure.machines.transports.local import run_job
 from edgepack.measure.measurement import FULL, headline_length
 from edgepack.measure.measuring import measure
@@ -51,7 +59,12 @@ def main() -> None:
     parser.add_argument("--pack", type=Path, required=True)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--force", action="store_true", help="measure also where other work goes on")
+    parser.add_argument("--beside", type=Path, help="another pack of an encoder: pairs alone are measured")
+    parser.add_argument("--turns", type=int, default=60, help="ABBAs of each run of pairs")
     wanted = parser.parse_args()
+    if wanted.beside:
+        pairs(wanted)
+        return
     manifest = read_manifest(wanted.pack)
     effort = FULL.model_copy(update={"force": wanted.force})
     result = [measure(wanted.pack, manifest, None, effort) for _ in range(wanted.runs)]
@@ -64,6 +77,44 @@ def main() -> None:
         print(f"| {row.length} | {row.threads} | {text} | {_spread(p90):.1%} | {_spread(p50):.1%} | {steady} |")
     print(f"\nruns that the tool called steady as a whole: {sum(each.is_steady for each in result)} of {len(result)}")
     overhead(wanted.pack, manifest, wanted.runs)
+
+
+def pairs(wanted: argparse.Namespace) -> None:
+    """How far runs differ in their times, and in the ratio of two packs."""
+    fresh = multiprocessing.get_context("spawn")
+    print("| tokens | by | pack ms of each run | spread | other ms | spread | ratio | spread |\n|---|---|---|---|---|---|---|---|")
+    for length in (16, 128):
+        runs = []
+        for _ in range(wanted.runs):
+            with fresh.Pool(1) as pool:
+                runs.append(pool.apply(paired, (wanted.pack, wanted.beside, length, wanted.turns)))
+        for clock in _CLOCKS:
+            columns = list(zip(*(run[clock] for run in runs), strict=True))
+            cells = [f"{', '.join(f'{value:.3f}' for value in column)} | {_spread(list(column)):.1%}" for column in columns]
+            print(f"| {length} | {clock} | {' | '.join(cells)} |", flush=True)
+
+
+_CLOCKS = {"clock": time.perf_counter, "CPU": time.process_time}
+
+
+def paired(pack: Path, beside: Path, length: int, turns: int) -> dict[str, tuple[float, float, float]]:
+    """By clock: medians in ms of both packs, and the median of the ratios of the ABBAs. One thread."""
+    models = {name: edgepack.load(path, 1) for name, path in (("A", pack), ("B", beside))}
+    ids = {"A": _ids(pack, length), "B": _ids(beside, length)}
+    samples = [[(name, _timed(models[name], ids[name])) for name in "ABBA"] for _ in range(turns + 5)][5:]
+    figures = {}
+    for clock in _CLOCKS:
+        times = {name: [[each[clock] for which, each in four if which == name] for four in samples] for name in "AB"}
+        ratios = [sum(ours) / sum(theirs) for ours, theirs in zip(times["A"], times["B"], strict=True)]
+        medians = [1e3 * statistics.median(value for four in times[name] for value in four) for name in "AB"]
+        figures[clock] = (medians[0], medians[1], statistics.median(ratios))
+    return figures
+
+
+def _timed(model: Any, ids: list[int]) -> dict[str, float]:
+    began = {name: clock() for name, clock in _CLOCKS.items()}
+    model.session.run(ids, [0] * len(ids))
+    return {name: clock() - began[name] for name, clock in _CLOCKS.items()}
 
 
 def overhead(pack: Path, manifest: Manifest, rounds: int) -> None:

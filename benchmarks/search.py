@@ -74,8 +74,11 @@ def equal_minutes(options: argparse.Namespace, folder: Path) -> list[dict]:
 
 
 def _searched(options: argparse.Namespace, seed: int, variant: str, work: Path) -> dict:
-    """One search with a cache of its own. Its hypervolume is of score, latency and MB, each over the teacher's (a score of 25 points)."""
-    from edgepack.search.pareto import hypervolume
+    """One search with a cache of its own. Its hypervolume is of score, latency and MB, each over the teacher's (a score of 25 points).
+
+    within_budgets: the same, each over the profile's limit. What the packs that keep every budget leave between them and the limits.
+    """
+    from edgepack.plan.profile import load_profile
 
     limit = ["--trials", options.trials] if options.trials else ["--minutes", options.minutes]
     asked = ["search", options.model, "--data", options.data, "--profile", options.profile, *limit, "--seed", seed]
@@ -83,10 +86,10 @@ def _searched(options: argparse.Namespace, seed: int, variant: str, work: Path) 
     front = json.loads((work / "front" / "front.json").read_text())
     reference = (25.0, front["teacher"]["latency_ms"], front["teacher"]["file_mb"])
     points = [(point["score_drop"], point["latency_ms"]["value"], point["file_mb"]["value"]) for point in front["points"]]
-    scaled = [tuple(max(0.0, value) / worst for value, worst in zip(point, reference, strict=True)) for point in points]
     best = min((point for point in front["points"] if not point["over"]), key=lambda point: point["score_drop"], default=None)
     return {
-        "hypervolume": round(hypervolume(scaled, (1.0,) * len(_VALUES)), 4),
+        "hypervolume": _filled(points, reference),
+        "within_budgets": _filled(points, tuple(getattr(load_profile(options.profile).budget, name) for name in _VALUES)),
         "packs": len(points),
         "trials": front["cost"]["trials"],
         "minutes": front["cost"]["minutes"],
@@ -95,6 +98,14 @@ def _searched(options: argparse.Namespace, seed: int, variant: str, work: Path) 
         "training_minutes_of_best": best and _training_minutes(work / "front" / str(best["number"])),
         "points": points,
     }
+
+
+def _filled(points: list[tuple[float, ...]], worst: tuple[float, ...]) -> float:
+    """The share of the box from nothing to `worst` that the points are better than."""
+    from edgepack.search.pareto import hypervolume
+
+    scaled = [tuple(max(0.0, value) / limit for value, limit in zip(point, worst, strict=True)) for point in points]
+    return round(hypervolume(scaled, (1.0,) * len(_VALUES)), 4)
 
 
 def _planned(options: argparse.Namespace, searched: dict, work: Path) -> dict | None:

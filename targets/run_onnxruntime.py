@@ -22,6 +22,13 @@ from feeds import random_text  # noqa: E402
 
 WARM_UP_RUNS = 5  # before ops are timed one by one
 CPU = "CPUExecutionProvider"
+_WAY_TO = {  # a provider that the build at hand lacks
+    "CUDAExecutionProvider": "install onnxruntime-gpu there",
+    "CoreMLExecutionProvider": "measure on a Mac: Core ML is in the builds for Apple's systems alone",
+    "NnapiExecutionProvider": "measure on a phone that has a Python with such a build: NNAPI is in the builds for Android alone",
+    "OpenVINOExecutionProvider": "install onnxruntime-openvino there",
+    "QNNExecutionProvider": "install onnxruntime-qnn there",
+}
 
 
 def open_session(folder, manifest, threads, exact, weights=None):
@@ -67,7 +74,7 @@ def _profiled(weights, settings, threads, profile, providers):
         if name not in available and not plugin_providers.installed(name):
             raise protocol.Refused(
                 "this onnxruntime has no {}; it has {}".format(name, ", ".join(available)),
-                "install a build that has it, such as onnxruntime-openvino or onnxruntime-qnn, or leave it out of --providers",
+                "{}, or leave it out of --providers".format(_WAY_TO.get(name, "install a build of onnxruntime that has it")),
             )
     plugged = [name for name in providers if plugin_providers.installed(name)]
     if plugged and plugged != providers:

@@ -31,14 +31,17 @@ _CAP = ("Mul", "Tanh", "Div")  # ops of a cap on the logits
 _UNFUSED = ("MatMulAddFusion",)  # a Gemm between two Reshapes is nothing that quantization would find again
 
 
-def runnable_decoder(model: nn.Module, task: Task) -> Runnable:
-    """What a target must know of the files that an export of `model` became. `inputs` and `outputs` are those beside the cache."""
-    return describe_decoder(model, task, MODEL_FILE, positions_of(model), session=SESSION, score_model=SCORE_FILE)
+def runnable_decoder(model: nn.Module, task: Task, wished: int | None = None) -> Runnable:
+    """What a target must know of the files that an export of `model` became. `inputs` and `outputs` are those beside the cache.
+
+    wished: the step's positions.
+    """
+    return describe_decoder(model, task, MODEL_FILE, positions_of(model, wished), session=SESSION, score_model=SCORE_FILE)
 
 
-def positions_of(model: nn.Module) -> int:
+def positions_of(model: nn.Module, wished: int | None = None) -> int:
     """How many tokens an exported model can have seen."""
-    return min(model.config.max_position_embeddings, _MOST_POSITIONS)
+    return min(model.config.max_position_embeddings, wished or _MOST_POSITIONS)
 
 
 def export_decoder(model: nn.Module, step: Export, folder: Path) -> None:
@@ -124,7 +127,7 @@ def _width(mask: torch.Tensor) -> torch.Tensor:
 
 def _export_raw(model: nn.Module, step: Export, target: Path) -> None:
     heads, size = kv_heads(model), head_dim_of(model)
-    feed = Feed(_rotations(model))
+    feed = Feed(_rotations(model, step.positions))
     past = [torch.zeros(2, count, 6, size) for count in heads.values() for _ in range(2)]
     example = {"input_ids": torch.zeros(2, 4, dtype=torch.long), "attention_mask": torch.ones(2, 10, dtype=torch.long), "past": past}
     names = [f"{layer}.{part}" for layer in heads for part in ("key", "value")]
@@ -160,7 +163,7 @@ def _export_raw(model: nn.Module, step: Export, target: Path) -> None:
     onnx.save(graph, target)
 
 
-def _rotations(model: nn.Module) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+def _rotations(model: nn.Module, wished: int | None) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """cos and sin [positions, half of what turns of a head] by type of layer, "" for all; empty where positions are embedded."""
     rotary = getattr(model.base_model, "rotary_emb", None)
     if rotary is None:
@@ -170,7 +173,7 @@ def _rotations(model: nn.Module) -> dict[str, tuple[torch.Tensor, torch.Tensor]]
     tables = {}
     for kind in rotary.rope_type if isinstance(rotary.rope_type, dict) else ("",):
         more = {"layer_type": kind} if kind else {}
-        cos, sin = rotary(torch.zeros(1), torch.arange(positions_of(model))[None], **more)
+        cos, sin = rotary(torch.zeros(1), torch.arange(positions_of(model, wished))[None], **more)
         half = cos.shape[-1] // 2
         tables[kind if by_type else ""] = cos[0, :, :half].contiguous(), sin[0, :, :half].contiguous()
     return tables

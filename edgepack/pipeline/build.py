@@ -69,6 +69,8 @@ def plan_formats(recipe: Recipe, profile: Profile) -> tuple[Plan, ...]:
 
 
 def _plans(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int | None = None) -> tuple[Plan, ...]:
+    if recipe.format is None:  # a plan says what other runtimes would take only where nobody has chosen one
+        return (make_plan(profile, recipe, teacher, pieces),)
     formats = wished_formats(profile, recipe.format)
     return tuple(make_plan(profile, recipe.model_copy(update={"format": file_format}), teacher, pieces) for file_format in formats)
 

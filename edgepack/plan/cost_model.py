@@ -138,7 +138,9 @@ def _cache_mb(shape: ModelShape, length: int) -> float:
 
 
 def tflite_cache(positions: int, *wished: int | None) -> int:
-    """Tokens that the cache of a decoder's TFLite file holds, for a model with so many positions; longer where it is wished."""
+    """Tokens that the cache of a decoder's TFLite file holds, for a model with so many positions; longer where it is wished. Tables of
+    rotations in ONNX that are cut hold as many.
+    """
     return min(positions, max(_TFLITE_CACHE, *(length for length in wished if length)))
 
 

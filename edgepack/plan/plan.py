@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.plan.choice import choose, supported_runtime, with_runner_up
-from edgepack.plan.choice_record import BrokenBudget, Choice, in_words, last_need, wider_need
+from edgepack.plan.choice_record import BrokenBudget, Choice, broken_budgets, in_words, last_need, wider_need
 from edgepack.plan.coded_costs import refuse_idle_start
 from edgepack.plan.coding import Coding, VectorCoding, vector_coding
-from edgepack.plan.cost_model import predict
+from edgepack.plan.cost_model import predict, tflite_cache
 from edgepack.plan.factors import check_factors
 from edgepack.plan.formats import FORMATS
 from edgepack.plan.means import GUESSED_PIECES, Case, file_kind
@@ -81,6 +81,8 @@ def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int
     _refuse_idle_wishes(recipe, teacher)
     budget = profile.budget.overridden_by(recipe.budget)
     cut = with_dimensions(recipe, _with_vocabulary(recipe, teacher, pieces))
+    if _cuts_rotations(recipe, cut, runtime):
+        cut = cut.model_copy(update={"positions": tflite_cache(cut.positions, recipe.length + 1, recipe.max_length)})
     case = Case(profile, recipe, cut, budget, runtime, pieces, teacher)
     choice, considered = choose(case)
     choice = with_runner_up(case, choice)
@@ -242,13 +244,21 @@ def _why_narrow_embeddings(recipe: Recipe, choice: Choice, considered: list[Choi
     return f" Embeddings take {choice.embedding_bits} bits: the pack would need {', and '.join(needs)}."
 
 
+def _cuts_rotations(recipe: Recipe, shape: ModelShape, runtime: str) -> bool:
+    """Whether the file holds tables of rotations, and they need to be no longer than the user's texts."""
+    return recipe.max_length is not None and shape.decodes and not shape.family.position_table and FORMATS[runtime] != "tflite"
+
+
 def _export(profile: Profile, recipe: Recipe, choice: Choice, considered: list[Choice], runtime: str) -> Export:
     if FORMATS[runtime] == "tflite":
         return tflite_export(profile, recipe, choice, runtime)
     why = f"{runtime} {profile.runtimes[runtime].version} runs opset {OPSET}. Ops are fused, and the weights lie in a file that it maps."
     one_text = "" if recipe.batch or choice.student.decodes else " It reads one text at a time, without a mask (--batch: several)."
-    why += one_text + _why_not_packed(recipe, choice, considered) + _beside_other_runtimes(profile, recipe, choice, runtime)
-    return Export(opset=OPSET, prepack=choice.prepack, batch=not one_text, why=why)
+    why += one_text + _why_not_packed(recipe, choice, considered) + _beside_other_runtimes(profile, recipe, choice, considered, runtime)
+    positions = choice.student.positions if _cuts_rotations(recipe, choice.student, runtime) else None
+    if positions:
+        why += f" Its tables of rotations end at {positions:,} tokens (--max-length makes them longer)."
+    return Export(opset=OPSET, prepack=choice.prepack, batch=not one_text, positions=positions, why=why)
 
 
 def _why_untrained(recipe: Recipe, choice: Choice) -> str:
@@ -257,18 +267,29 @@ def _why_untrained(recipe: Recipe, choice: Choice) -> str:
     return " No smaller student is distilled: --epochs 0 trains nothing." if is_open and not recipe.can_train else ""
 
 
-def _beside_other_runtimes(profile: Profile, recipe: Recipe, choice: Choice, runtime: str) -> str:
+def _beside_other_runtimes(profile: Profile, recipe: Recipe, choice: Choice, considered: list[Choice], runtime: str) -> str:
     """What the profile's runtimes of other formats would take for the same model, where the user has not chosen a format."""
     others = [name for name in profile.runtimes if FORMATS[name] != FORMATS[runtime]]
     computing = [name for name in others if choice.precision in profile.runtimes[name].precisions]
     if recipe.format is not None or choice.student.decodes or not computing:
         return ""
+
+    def predicted(student: ModelShape, name: str) -> Prediction:
+        return predict(student, choice.precision, profile, name, recipe.length)
+
     ours = choice.prediction.latency_ms
-    theirs = {name: predict(choice.student, choice.precision, profile, name, recipe.length).latency_ms for name in computing}
+    theirs = {name: predicted(choice.student, name).latency_ms for name in computing}
     name = min(theirs, key=lambda each: theirs[each])
     if theirs[name] >= ours * _FASTER:
         return f" {name} is predicted to be no faster ({theirs[name]:g} ms, {runtime} {ours:g})."
-    return f" {name} is predicted to be faster ({theirs[name]:g} ms, {runtime} {ours:g}): --format auto measures both."
+    faster = f" {name} is predicted to be faster ({theirs[name]:g} ms, {runtime} {ours:g}): --format auto measures both."
+    whole = considered[0].student if considered else choice.student
+    untrained, budget = predicted(whole, name), profile.budget.overridden_by(recipe.budget)
+    is_cut = (whole.layers, whole.hidden) != (choice.student.layers, choice.student.hidden)
+    if recipe.student is not None or not is_cut or broken_budgets(untrained, budget):
+        return faster
+    without = f" With {name}, {whole.name()} is predicted to meet the budgets ({untrained.latency_ms:g} ms), and nothing would be trained."
+    return faster + without
 
 
 def _why_not_packed(recipe: Recipe, choice: Choice, considered: list[Choice]) -> str:

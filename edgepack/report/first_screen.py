@@ -14,7 +14,7 @@ from edgepack.plan.precision import exported_precision
 from edgepack.plan.prediction import Prediction
 from edgepack.plan.profile_files import profile_names
 from edgepack.plan.runtime import runtime_facts
-from edgepack.report.figures import figure, in_digits, measured_here
+from edgepack.report.figures import adds_to_loss, figure, in_digits, measured_here, score_of
 from edgepack.report.ladder import score_text, spoken
 from edgepack.report.records import Check, Holds, Report, Tile, TileName, Verdict
 from edgepack.tasks import task_named
@@ -110,6 +110,7 @@ def limit_in_words(tile: Tile) -> str | None:
 def quality_in_words(before: Score, after: Score) -> str:
     """What a point is, and the score of the teacher and of the pack."""
     scale = "a point is 1 % of what it was before, and lower is better" if after.lower_is_better else "of 100"
+    scale += "; below 0 is a gain" if after.drop_from(before) < 0 else ""
     return f"{scale}; {spoken(after.metric)} {score_text(before.value)} before, {score_text(after.value)} after"
 
 
@@ -209,12 +210,15 @@ def _what(name: TileName, manifest: Manifest) -> str:
         return f"{unit}, {cores} cores; 9 of 10 answers take less"
     if name == "ram_mb":
         return "at its highest, without what the empty runtime takes"
-    score, teacher = manifest.ladder[-1].score, manifest.ladder[0].score
+    score, teacher, served = score_of(manifest), manifest.ladder[0].score, manifest.served
     if score is None:
         return "no test data was given: build with --data, and it is measured"
     if teacher is None:
         return f"{spoken(score.metric)} {score_text(score.value)}; the teacher has no score on this data, so what is lost is not known"
-    return quality_in_words(teacher, score)
+    more = ""
+    if served and adds_to_loss(manifest):
+        more = f" on token ids; raw texts lose {served.score.drop_from(served.token_score):.2f} points beside them, which is added"
+    return quality_in_words(teacher, score) + more
 
 
 def _spoken_figure(name: str) -> str:

@@ -1,11 +1,14 @@
 """Writes the same report three times: report.json, report.md and report.html."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgepack.core import templates
+from markupsafe import Markup
+
+from edgepack.core import escape, templates
 from edgepack.core.files import write_atomically, written_whole
 from edgepack.core.renewal import renewed_together
 from edgepack.measure.measurement import LatencyRow, Measurement, MemoryRow
@@ -15,7 +18,7 @@ from edgepack.pack.manifest import REPORT_FILES, StageRecord
 from edgepack.plan.budget_words import BUDGETS
 from edgepack.report.baseline import FIGURES
 from edgepack.report.charts import Bar, Line, bars, lines
-from edgepack.report.figures import in_digits, size_in_words
+from edgepack.report.figures import in_digits, machine_facts, size_in_words
 from edgepack.report.first_screen import (
     HOLDS,
     change_in_words,
@@ -28,6 +31,7 @@ from edgepack.report.first_screen import (
 from edgepack.report.ladder import factors_chart, quality_charts, score_text, spoken, weakest
 from edgepack.report.records import Report
 
+_FLAG = re.compile(r"\(?--[a-z][a-z-]*")
 _MOST_OPS = 12
 _LEAST_OF_A_CURVE = 2  # points
 _ORIGINS = {  # of a figure, and what each says
@@ -71,6 +75,8 @@ def rendered(template: str, **context: Any) -> str:
     filters: dict[str, Callable[..., Any]] = {
         "number": in_digits,
         "file_size": size_in_words,
+        "machine_facts": machine_facts,
+        "whole_flags": _whole_flags,
         "fixed": lambda value: "–" if value is None else f"{value:.4f}",
         "score": score_text,
         "tokens_per_s": tokens_per_s,
@@ -108,7 +114,7 @@ def _charts(report: Report) -> dict[str, Any]:
     charts["factors"] = factors_chart(report.ladder)
     charts["ops"] = _ops_chart(report.ops) if report.ops else None
     times = [Bar(pack.format, (pack.median_ms,), f"{pack.median_ms:.2f} ms") for pack in report.formats if pack.median_ms is not None]
-    charts["formats"] = bars(f"Median latency of the two formats, measured on {report.formats[0].where}", times) if times else None
+    charts["formats"] = bars("Median latency of the two formats", times) if times else None
     charts["targets"] = _targets_chart(report)
     charts["sustained"] = _sustained_chart(report.measurements) if report.measurements else None
     if report.measurements:
@@ -124,11 +130,10 @@ def _targets_chart(report: Report) -> Any:
 
 def _ops_chart(ops: OpProfile) -> Any:
     rows = [Bar(row.op, (row.ms,), f"{row.ms:.2f} ms, {row.share:.0%}, {row.count} times") for row in ops.rows[:_MOST_OPS]]
-    return bars(f"Time by op at {ops.length} tokens, {ops.runtime}, measured on {ops.where}", rows)
+    return bars(f"Time by op at {ops.length} tokens, {ops.runtime}", rows)
 
 
 def _measured_charts(measured: Measurement) -> dict[str, Any]:
-    where = measured.where
     load = [
         Bar("cold" if row.cold else "warm", (_middle(row.session_ms), _middle(row.first_inference_ms)), _load_text(row))
         for row in measured.load
@@ -139,10 +144,15 @@ def _measured_charts(measured: Measurement) -> dict[str, Any]:
         if row.anonymous_mb is not None and row.file_mb is not None and row.peak_mb is not None
     ]
     return _time_charts(measured) | {
-        "load": bars(f"Session load and first inference, measured on {where}", load),
+        "load": bars("Session load and first inference", load),
         "start": _start_chart(measured),
-        "memory": bars(f"Memory over an empty runtime, measured on {where}", memory) if memory else None,
+        "memory": bars("Memory over an empty runtime", memory) if memory else None,
     }
+
+
+def _whole_flags(text: str) -> Markup:
+    """For a page: a line may end before a flag such as --epochs, and never between its dashes."""
+    return Markup(_FLAG.sub(r'<span class="word">\g<0></span>', escape.html(text)))
 
 
 def _coded(attempts: Sequence[Attempt]) -> list[Attempt]:
@@ -168,26 +178,25 @@ def _start_chart(measured: Measurement) -> Any:
         return None
     warm = next(row for row in measured.load if not row.cold)
     parts = (measured.storage.read_ms, measured.storage.map_ms, _middle(warm.session_ms), _middle(warm.first_inference_ms))
-    return bars(f"A start part by part, measured on {measured.where}", [Bar("start", parts, f"{sum(parts):.1f} ms")])
+    return bars("A start part by part", [Bar("start", parts, f"{sum(parts):.1f} ms")])
 
 
 def _sustained_chart(measured: Measurement) -> Any:
     if measured.sustained is None:
         return None
     points = tuple((round(row.at_s), row.p50) for row in measured.sustained.slices)
-    return lines(f"Median latency by time, measured on {measured.where}", [Line("p50", points)], "s", "ms")
+    return lines("Median latency by time", [Line("p50", points)], "s", "ms")
 
 
 def _time_charts(measured: Measurement) -> dict[str, Any]:
     """A decoder's speed by the tokens before and its wait for the first one; any other model's latency by length."""
-    where = measured.where
     if not measured.first_token:
-        return {"latency": lines(f"Median latency by length, measured on {where}", _by_threads(measured.latency), "tokens", "ms")}
+        return {"latency": lines("Median latency by length", _by_threads(measured.latency), "tokens", "ms")}
     speed = _by_threads(measured.latency, tokens_per_s)
     first = _by_threads(measured.first_token)
     return {
-        "latency": lines(f"Tokens a second (median) by the tokens before, measured on {where}", speed, "tokens before", "tokens/s"),
-        "first_token": lines(f"Median time to the first token by prompt, measured on {where}", first, "tokens of the prompt", "ms"),
+        "latency": lines("Tokens a second (median) by the tokens before", speed, "tokens before", "tokens/s"),
+        "first_token": lines("Median time to the first token by prompt", first, "tokens of the prompt", "ms"),
     }
 
 

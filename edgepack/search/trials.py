@@ -18,6 +18,9 @@ from edgepack.plan.prediction import Prediction
 from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
 from edgepack.search.rungs import Materials, Rung
+from edgepack.tasks.common.scores import lower_is_better
+
+_OF_95_PER_CENT = 1.96  # standard errors on each side of a normal score
 
 
 class Outcome(Frozen):
@@ -45,6 +48,14 @@ class Outcome(Frozen):
     initialization_s: float = 0.0
     teacher_s: float = 0.0
     rest_s: float = 0.0
+
+    @property
+    def standard_error(self) -> float | None:
+        """Of the score, in points as `score_drop` has them, by its 95 % interval; None where there is no interval."""
+        if self.score is None or self.low is None or self.high is None or self.metric is None:
+            return None
+        interval = (self.high - self.low) / (self.score if lower_is_better(self.metric) else 1.0)
+        return 100 * interval / (2 * _OF_95_PER_CENT)
 
 
 @dataclass(frozen=True)

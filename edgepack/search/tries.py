@@ -24,7 +24,7 @@ from edgepack.search.wish import SearchWish
 _FACTOR = 3
 _LONGER_SHARE, _SIBLINGS_SHARE = 0.4, 0.2  # of the time that is left after the short trials
 _OVER_BUDGET, _LEAST_DROP = 2.0, 1.0  # times the score's budget, and points: what loses as much as both is worth no pack
-_ALIKE, _USUAL_DROP = 0.25, 2.0  # share of the score's budget that tells no two trials apart; that budget at most
+_USUAL_DROP = 2.0  # points: trials that lie farther apart are told apart, however few rows have judged them
 _MOST_LOSSES = 2  # of a trial in one run of the search: then it is the trial that ends its machines
 
 
@@ -148,16 +148,20 @@ class Tries:
         most_drop = WORST_DROP if limit is None else min(WORST_DROP, max(_LEAST_DROP, _OVER_BUDGET * limit))
         rows = self.best_rows(len(self.rows), most_drop=most_drop)
         rows = [row for row in rows if self._drop(row) < most_drop] or rows
-        surest = self._surest(rows, _ALIKE * min(_USUAL_DROP, _USUAL_DROP if limit is None else limit))
+        surest = self._surest(rows, min(_USUAL_DROP, _USUAL_DROP if limit is None else limit))
         return [*surest, *(row for row in rows if row not in surest)][:count]
 
-    def _surest(self, rows: Sequence[Row], apart: float) -> list[Row]:
-        """Of the trials that lose as little as the best one, but for `apart` points: the one most like its teacher; empty without trials.
+    def _surest(self, rows: Sequence[Row], most: float) -> list[Row]:
+        """Of the trials within one standard error of the best one, `most` points at most: the one most like its teacher, if there is any.
 
-        Some hundred rows of the dev split do not tell these apart, and the deeper and wider one is less likely to have been lucky.
+        Some hundred rows of the dev split do not tell these apart, and the deeper and wider one is less likely to have been lucky. (The
+        rule of one standard error: Breiman et al. 1984, Classification and Regression Trees, 3.4.3.)
         """
-        least = min((self._drop(row) for row in rows), default=0.0)
-        near = [row for row in rows if self._drop(row) <= least + apart]
+        if not rows:
+            return []
+        best = min(rows, key=self._drop)
+        apart = min(most, self._judged(best).standard_error or 0.0)
+        near = [row for row in rows if self._drop(row) <= self._drop(best) + apart]
         return sorted(near, key=lambda row: (-self._likeness(row), self._drop(row)))[:1]
 
     def _likeness(self, row: Row) -> float:
@@ -171,11 +175,14 @@ class Tries:
         runs_beside = any(step.hidden_weight or step.relation_weight for step in steps)
         return texts * (_weights(plan.student) + (_weights(self.maker.space.teacher) / 3 if runs_beside else 0))
 
-    def _drop(self, row: Row) -> float:
+    def _judged(self, row: Row) -> Outcome:
+        """Of the longer training, where there was one."""
         longer = self.longer.get(row.number)
-        if longer is not None and longer.score_drop is not None:
-            return longer.score_drop
-        return row.values[0]
+        return row.outcome if longer is None or longer.score_drop is None else longer
+
+    def _drop(self, row: Row) -> float:
+        drop = self._judged(row).score_drop
+        return row.values[0] if drop is None else drop
 
     def _run(self, asked: Sequence[Asked], has_time: Callable[[], bool] = lambda: True) -> None:
         """Where the time is up, nothing more begins; what runs is recorded still. A trial whose machines ended waits for the next call."""

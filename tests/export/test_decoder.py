@@ -145,6 +145,17 @@ def test_the_contract_of_the_files(fp32, model):
     assert (result.positions, result.stop_ids, result.score_model) == (512, (2,), SCORE_FILE) and positions_of(model) == 512
 
 
+def test_tables_of_rotations_end_where_the_users_texts_do(fp32, model, tmp_path):
+    """Each position takes cos and sin of half a head in fp32, and what is written within them is the same."""
+    folder = tmp_path / "short"
+    folder.mkdir()
+    export_decoder(model, Export(opset=20, positions=64, why=""), folder)
+    saved = (fp32 / DATA_FILE).stat().st_size - (folder / DATA_FILE).stat().st_size
+    assert abs(saved - (512 - 64) * 8 * 4) < 4096  # heads of 8; tensors begin at whole pages
+    assert greedy(folder, [1, 403, 407], TOKENS) == greedy_in_torch(model, [1, 403, 407], TOKENS)
+    assert runnable_decoder(model, TASK, 64).positions == 64
+
+
 def test_the_tied_table_is_stored_once(fp32, model, tmp_path):
     params = sum(parameter.numel() for parameter in model.parameters())
     assert (fp32 / DATA_FILE).stat().st_size < 4 * params * 1.03

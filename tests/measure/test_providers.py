@@ -185,9 +185,17 @@ def test_a_profile_names_accelerators_that_a_runtime_knows():
 
 
 @pytest.mark.slow
-def test_a_provider_that_this_build_lacks_is_named_with_those_that_it_has(pack_folder, tmp_path):
+@pytest.mark.parametrize(
+    ("provider", "name", "way"),
+    [
+        ("nnapi", "NnapiExecutionProvider", "measure on a phone that has a Python with such a build"),  # no package here has it
+        ("openvino", "OpenVINOExecutionProvider", "install onnxruntime-openvino there"),
+        ("xnnpack", "XnnpackExecutionProvider", "install a build of onnxruntime that has it"),
+    ],
+)
+def test_a_provider_that_this_build_lacks_is_named_with_those_that_it_has(pack_folder, tmp_path, provider, name, way):
     out = tmp_path / "report"
-    done = edgepack("measure", pack_folder, "--ops", "--providers", "nnapi", "--quick", "--force", "--out", out)
-    refused(done, "this onnxruntime has no NnapiExecutionProvider; it has", "install a build that has it")
+    done = edgepack("measure", pack_folder, "--ops", "--providers", provider, "--quick", "--force", "--out", out)
+    refused(done, f"this onnxruntime has no {name}; it has", way)
     assert "CPUExecutionProvider" in done.stderr
     assert not out.exists()

@@ -7,6 +7,7 @@ import pytest
 from shapes import MINILM
 
 from edgepack.core.errors import EdgepackError
+from edgepack.pipeline.build import plan_formats
 from edgepack.plan.plan import make_plan
 from edgepack.plan.precision import precision_names
 from edgepack.plan.profile import Profile, load_profile
@@ -68,3 +69,22 @@ def test_a_plan_says_which_runtime_would_be_faster_and_how_to_find_out():
     assert "litert is predicted to be no faster" in whys["x86-edge-avx2"] and "litert" not in whys["raspberry-pi"]
     asked = make_plan(load_profile("x86-server"), Recipe(student="same", precision="int8", format="onnx"), MINILM)
     assert not any("litert" in step.why for step in asked.steps)
+
+
+def test_a_plan_that_would_train_says_which_runtime_meets_the_budgets_without_it(tmp_path):
+    def why(latency_ms, **wished):
+        recipe = Recipe(data=str(tmp_path), budget={"latency_ms": latency_ms}, **wished)
+        return next(step.why for step in make_plan(load_profile("x86-server"), recipe, MINILM).steps if step.verb == "export")
+
+    assert "With litert, 6x384 is predicted to meet the budgets" in why(1.5) and "nothing would be trained" in why(1.5)
+    assert all("nothing would be trained" not in each for each in (why(20.0), why(0.6), why(1.5, student="3x384"), why(1.5, format="onnx")))
+
+
+def test_the_command_line_s_plan_says_it_too(teacher_folder):
+    """The plan that a user sees goes by the formats of his recipe, and he has chosen none."""
+    recipe = Recipe(model=str(teacher_folder), precision="int8")
+    (plan,) = plan_formats(recipe, load_profile("x86-server"))
+    assert any("litert is predicted to be" in step.why for step in plan.steps)
+    both = plan_formats(recipe.model_copy(update={"format": "both"}), load_profile("x86-server"))
+    assert [plan.format for plan in both] == ["onnx", "tflite"]
+    assert not any("predicted to be" in step.why for plan in both for step in plan.steps)

@@ -88,6 +88,17 @@ def test_a_decoders_cache_is_as_long_as_is_asked_for_and_its_weights_are_packed_
     assert plan(PHONE, short, format="tflite", budget=ROOMY).steps[0].positions == 512
 
 
+@pytest.mark.parametrize(("wished", "positions"), [({}, None), ({"max_length": 512}, 1024), ({"max_length": 4096}, 4096)])
+def test_an_onnx_decoders_tables_of_rotations_are_as_long_as_its_texts(wished, positions):
+    result = plan(load_profile("x86-server"), SMOLLM2, precision="int8", budget=ROOMY, **wished)
+    assert result.steps[0].positions == positions and ("tables of rotations" in result.steps[0].why) == bool(positions)
+    turns_mb = (8192 - (positions or 8192)) * SMOLLM2.head_dim * 4 / 1e6
+    whole = plan(load_profile("x86-server"), SMOLLM2, precision="int8", budget=ROOMY)
+    assert result.predictions.file_mb == pytest.approx(whole.predictions.file_mb - turns_mb, abs=0.02)
+    gpt2 = SMOLLM2.model_copy(update={"model_type": "gpt2"})  # it embeds its positions
+    assert plan(load_profile("x86-server"), gpt2, precision="int8", budget=ROOMY, **wished).steps[0].positions is None
+
+
 def test_a_decoders_width_need_be_no_whole_blocks_and_int4_is_for_those_who_ask():
     odd = SMOLLM2.model_copy(update={"hidden": 360, "embedding": 360})
     assert plan(PHONE, odd, format="tflite", precision="int8", budget=ROOMY).precision == "int8"

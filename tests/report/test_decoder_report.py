@@ -92,7 +92,7 @@ def test_page_markdown_and_terminal_show_the_same_rows(manifest, measured):
         assert f"| {row.length} | {row.threads} | {shown} |" in text and f'<td class="n">{shown}</td>' in page
         assert any(re.match(rf"{row.length} +{row.threads} +{speed:.1f} ", line) for line in lines)
     for heading in ("Decoding", "First token", "Memory"):
-        assert f"<h3>{heading} " in page
+        assert f"<h3>{heading}</h3>" in page
     assert page.count("tokens/s") >= 2 and "first token after a prompt of" in text and "511 tokens, 1 thread" in page
     assert "means the p90 of one token after 128 others" in text and "ms to the first token after a prompt of that length" in text
     assert "ms for 128 tokens" not in text

@@ -155,6 +155,8 @@ def test_a_print_out_is_dark_on_light_and_keeps_the_colours_that_mean_something(
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     exact = "(one) => getComputedStyle(one, one.matches('.key') ? '::before' : null).printColorAdjust"
     assert set(page.evaluate(f"[...document.querySelectorAll('.key, td.lost, td.gained')].map({exact})")) == {"exact"}
+    apart = "[...document.querySelectorAll('h3, p:has(> .key)')].filter((one) => getComputedStyle(one).breakAfter !== 'avoid').length"
+    assert page.locator("p:has(> .key)").count() > 2 and page.evaluate(apart) == 0
     page.close()
 
 

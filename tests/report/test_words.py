@@ -1,5 +1,7 @@
 """The words of a report's first screen, for figures of every kind."""
 
+import re
+
 import pytest
 
 from edgepack.pack.manifest import read_manifest
@@ -59,17 +61,21 @@ def test_columns_of_which_nothing_is_known_are_left_out(pack_folder):
         for page in (html(report), markdown(report)):
             (heading,) = (line for line in page.splitlines() if "parameters" in line and "seconds" in line)
             assert all((name in heading) is shown for name in ("score", "95 % interval", "points lost", "flipped"))
+        tables = re.findall(r"(?:^\|.*\n)+", markdown(report), re.MULTILINE)
+        cells = [{len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()} for table in tables]
+        assert len(cells) > 3 and all(len(widths) == 1 for widths in cells)
 
 
 @pytest.mark.parametrize(
-    ("metric", "words"),
+    ("metric", "then", "now", "words"),
     [
-        ("span_f1", "of 100; span f1 8.0000 before, 9.0000 after"),
-        ("perplexity", "a point is 1 % of what it was before, and lower is better; perplexity 8.0000 before, 9.0000 after"),
+        ("span_f1", 0.9, 0.8, "of 100; span f1 0.9000 before, 0.8000 after"),
+        ("span_f1", 0.8, 0.9, "of 100; below 0 is a gain; span f1 0.8000 before, 0.9000 after"),
+        ("perplexity", 8.0, 9.0, "a point is 1 % of what it was before, and lower is better; perplexity 8.0000 before, 9.0000 after"),
     ],
 )
-def test_a_point_of_quality_is_told_by_its_metric(metric, words):
-    before, after = (Score(metric=metric, value=value, low=value, high=value, rows=9) for value in (8.0, 9.0))
+def test_a_point_of_quality_is_told_by_its_metric(metric, then, now, words):
+    before, after = (Score(metric=metric, value=value, low=value, high=value, rows=9) for value in (then, now))
     assert quality_in_words(before, after) == words
 
 

@@ -106,22 +106,36 @@ def of_shapes(tries):
     return tries
 
 
-def tried(tries, drops):
-    """drops: points lost by the shape, such as 1x32."""
+def tried(tries, drops, interval=0.02):
+    """drops: points lost by the shape, such as 1x32. interval: of each score, as a share."""
     for number, (shape, drop) in enumerate(drops.items()):
         layers, hidden = map(int, shape.split("x"))
         settings = {"student.layers": layers, "student.hidden": hidden}
         one = Asked(number, "first", "", tries.drawing.fixed(settings), tries.maker.candidate(settings), 0)
-        tries._record(one, Outcome(score=0.9, score_drop=drop, seconds=1.0))
+        score = {"metric": "accuracy", "score": 0.9, "low": 0.9 - interval / 2, "high": 0.9 + interval / 2}
+        tries._record(one, Outcome(**score, score_drop=drop, seconds=1.0))
 
 
 def names(tries, rows):
     return [tries.maker.candidate(row.settings).plan.student.name() for row in rows]
 
 
-def test_the_first_pack_is_the_trial_most_like_its_teacher_of_those_that_lose_next_to_nothing(of_shapes):
+def test_the_first_pack_is_the_trial_most_like_its_teacher_of_those_that_the_rows_do_not_tell_apart(of_shapes):
     tried(of_shapes, {"1x32": 0.0, "2x64": 0.4, "2x32": 0.3, "4x32": 1.5})
     assert names(of_shapes, of_shapes.rows_worth_a_pack(3)) == ["2x64", "1x32", "2x32"]
+
+
+@pytest.mark.parametrize(("interval", "first"), [(0.01, "2x32"), (0.04, "2x64"), (0.4, "2x64")])
+def test_how_far_apart_trials_must_lie_follows_from_the_rows_that_judged_them(of_shapes, interval, first):
+    tried(of_shapes, {"2x32": 0.0, "2x64": 0.9, "4x64": 2.1}, interval)  # the last one is 2 points apart, which no noise excuses
+    assert names(of_shapes, of_shapes.rows_worth_a_pack(1)) == [first]
+
+
+@pytest.mark.parametrize(("metric", "score", "points"), [("accuracy", 0.5, 1.0), ("perplexity", 20.0, 0.05)])
+def test_a_standard_error_is_in_points_of_the_score(metric, score, points):
+    outcome = Outcome(metric=metric, score=score, low=score - 0.0196, high=score + 0.0196, seconds=1.0)
+    assert outcome.standard_error == pytest.approx(points)
+    assert Outcome(seconds=1.0).standard_error is None
 
 
 def test_what_loses_twice_what_it_may_is_worth_no_pack(of_shapes):

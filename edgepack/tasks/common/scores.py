@@ -54,16 +54,21 @@ class Score(Frozen):
 
     @property
     def lower_is_better(self) -> bool:
-        """Whether the task that is judged by this metric says so."""
-        from edgepack.tasks import all_tasks
-
-        return any(task.lower_is_better for task in all_tasks() if task.metric == self.metric)
+        """Whether a lower value of the metric is a better one."""
+        return lower_is_better(self.metric)
 
     def drop_from(self, teacher: "Score") -> float:
         """Points lost against the teacher, 0 to 100; for perplexity and its like per cent gained. Negative where it is better."""
         if self.lower_is_better:
             return 100 * (self.value / teacher.value - 1)
         return 100 * (teacher.value - self.value)
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether the task that is judged by this metric says so."""
+    from edgepack.tasks import all_tasks
+
+    return any(task.lower_is_better for task in all_tasks() if task.metric == metric)
 
 
 class GroupScore(Frozen):
