@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from command_line import edgepack_here
 
 from edgepack.core.errors import EdgepackError
 from edgepack.pack.manifest import read_manifest, seal
@@ -44,12 +45,12 @@ def test_what_cannot_be_shipped_is_refused_before_any_work(pack_folder, tmp_path
 
 
 def test_the_command_prints_what_the_module_adds_and_a_mistake_without_a_traceback(pack_folder, tmp_path):
-    command = [sys.executable, "-m", "edgepack", "ship", str(pack_folder), "--for", "web", "--out", str(tmp_path / "web"), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = ["ship", pack_folder, "--for", "web", "--out", tmp_path / "web", "--json"]
+    done = edgepack_here(*command)
     result = json.loads(done.stdout)
     assert done.returncode == 0 and result == json.loads((tmp_path / "web" / "ship.json").read_text())
     assert result["warnings"] == [] and result["platform"] == "web"
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    again = edgepack_here(*command)
     assert again.returncode == 1 and "output is not empty" in again.stderr and "Traceback" not in again.stderr
 
 
