@@ -13,6 +13,7 @@ from edgepack.core.records import Frozen
 from edgepack.measure.comparing import Compared, Comparison, What
 from edgepack.pack.manifest import Manifest
 from edgepack.report.charts import Interval, intervals
+from edgepack.report.figures import figure, score_of
 from edgepack.report.write import rendered
 from edgepack.tasks.common.scores import Score
 
@@ -26,7 +27,7 @@ NAMES: dict[What, str] = {
 
 
 class ComparedPack(Frozen):
-    """score and points lost are the build's own, on its test data."""
+    """score and points lost are the build's own, on its test data, as the pack's report shows them."""
 
     name: str
     pack_id: str
@@ -64,15 +65,14 @@ class ComparisonReport(Frozen):
 
 def compared_pack(name: str, manifest: Manifest) -> ComparedPack:
     """What a comparison shows of a pack beside its times: size, parameters and score."""
-    last = manifest.ladder[-1]
     return ComparedPack(
         name=name,
         pack_id=manifest.pack_id,
         precision=manifest.precision,
-        params=last.params,
+        params=manifest.ladder[-1].params,
         file_mb=round(manifest.file_mb, 3),
-        score=last.score,
-        score_drop=last.score_drop,
+        score=score_of(manifest),
+        score_drop=figure("score_drop", manifest, None, {}).actual,
         data=manifest.data.sha256 if manifest.data else None,
     )
 

@@ -1,12 +1,15 @@
 """Figures of a pack: what is known of each budget's figure, and where it comes from."""
 
+from collections.abc import Mapping
 from math import inf
 from typing import NamedTuple
 
 from edgepack.measure.measurement import LatencyRow, Measurement, headline_length
 from edgepack.pack.manifest import Manifest
+from edgepack.plan.budget_words import BUDGETS
 from edgepack.plan.prediction import nearly_within
 from edgepack.report.records import Holds, Origin
+from edgepack.tasks.common.scores import Score
 
 
 class Figure(NamedTuple):
@@ -32,6 +35,33 @@ def figure(name: str, manifest: Manifest, measurement: Measurement | None, here:
     return Figure(actual, "measured", measurement.where)
 
 
+def figures_of(manifest: Manifest, measurement: Measurement | None) -> dict[str, Figure]:
+    """What each budget is held against, wherever a pack's figures are shown."""
+    here = measured_here(manifest, measurement)
+    return {name: figure(name, manifest, measurement, here) for name in BUDGETS}
+
+
+def score_of(manifest: Manifest) -> Score | None:
+    """The score beside the points lost: by raw text, where that judges the budget by itself."""
+    last, served = manifest.ladder[-1].score, manifest.served
+    judges = served is not None and served.differing and served.score_drop is not None and not adds_to_loss(manifest)
+    return served.score if served and judges else last
+
+
+def adds_to_loss(manifest: Manifest) -> bool:
+    """Whether raw texts are answered otherwise, but too few of them were asked to tell a score of their own."""
+    last, served = manifest.ladder[-1], manifest.served
+    if not served or not served.differing or not last.score or last.score_drop is None:
+        return False
+    return served.score_drop is not None and served.score.rows < last.score.rows
+
+
+def excesses(limits: Mapping[str, float], values: Mapping[str, float | None]) -> dict[str, float]:
+    """The limits that the values exceed, with how often; the value itself where the limit is 0."""
+    known = {name: value for name in limits if (value := values.get(name)) is not None}
+    return {name: round(value / limits[name], 3) if limits[name] else value for name, value in known.items() if value > limits[name]}
+
+
 def _score_drop(manifest: Manifest) -> Figure:
     """By raw text, where that is answered otherwise than token ids: it is what users get.
 
@@ -39,7 +69,7 @@ def _score_drop(manifest: Manifest) -> Figure:
     """
     last, served = manifest.ladder[-1], manifest.served
     if served and served.differing and served.score_drop is not None:
-        if last.score and last.score_drop is not None and served.score.rows < last.score.rows:
+        if last.score_drop is not None and adds_to_loss(manifest):
             drop = round(last.score_drop + served.score.drop_from(served.token_score), 3)
             return Figure(drop, "measured", "the shipped file, on the test split, and what raw texts lose beside it")
         return Figure(served.score_drop, "measured", "the shipped file, on raw texts of the test split")

@@ -14,7 +14,7 @@ from edgepack.plan.precision import exported_precision
 from edgepack.plan.prediction import Prediction
 from edgepack.plan.profile_files import profile_names
 from edgepack.plan.runtime import runtime_facts
-from edgepack.report.figures import figure, in_digits, measured_here
+from edgepack.report.figures import adds_to_loss, figure, in_digits, measured_here, score_of
 from edgepack.report.ladder import score_text, spoken
 from edgepack.report.records import Check, Holds, Report, Tile, TileName, Verdict
 from edgepack.tasks import task_named
@@ -209,12 +209,15 @@ def _what(name: TileName, manifest: Manifest) -> str:
         return f"{unit}, {cores} cores; 9 of 10 answers take less"
     if name == "ram_mb":
         return "at its highest, without what the empty runtime takes"
-    score, teacher = manifest.ladder[-1].score, manifest.ladder[0].score
+    score, teacher, served = score_of(manifest), manifest.ladder[0].score, manifest.served
     if score is None:
         return "no test data was given: build with --data, and it is measured"
     if teacher is None:
         return f"{spoken(score.metric)} {score_text(score.value)}; the teacher has no score on this data, so what is lost is not known"
-    return quality_in_words(teacher, score)
+    more = ""
+    if served and adds_to_loss(manifest):
+        more = f" on token ids; raw texts lose {served.score.drop_from(served.token_score):.2f} points beside them, which is added"
+    return quality_in_words(teacher, score) + more
 
 
 def _spoken_figure(name: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from edgepack.measure.measurement import Measurement
 from edgepack.pack.manifest import Manifest
 from edgepack.plan.budget_words import BUDGETS
-from edgepack.report.figures import headline_latency, measured_here
+from edgepack.report.figures import excesses, figures_of, headline_latency, score_of
 from edgepack.report.records import Contender, Report
 
 
@@ -27,31 +27,23 @@ def compare(packs: Sequence[tuple[Manifest, Report]]) -> tuple[int, tuple[Conten
 def _contender(manifest: Manifest, measurement: Measurement | None) -> Contender:
     """measurement: on the device; None: predicted for it."""
     row = headline_latency(measurement, min(manifest.recipe.length, manifest.max_length)) if measurement else None
-    predicted: dict[str, float | None] = {name: getattr(manifest.predictions, name) for name in ("latency_ms", "load_ms", "ram_mb")}
-    here = measured_here(manifest, measurement) if measurement else predicted
-    last = manifest.ladder[-1]
-    file_mb = round(manifest.file_mb, 3)
-    values = here | {"file_mb": file_mb, "score_drop": last.score_drop}
-    over = {
-        name: round(value / limit, 3) if limit else value
-        for name, limit in manifest.plan.budget.model_dump(exclude_none=True).items()
-        if (value := values.get(name)) is not None and value > limit
-    }
+    values = {name: each.actual for name, each in figures_of(manifest, measurement).items()}
+    score = score_of(manifest)
     return Contender(
         format=manifest.format,
         runtime=manifest.plan.runtime,
         precision=manifest.precision,
         pack_id=manifest.pack_id,
-        score=last.score.value if last.score else None,
+        score=score.value if score else None,
         median_ms=row.summary.p50 if row else None,
-        over=over,
+        over=excesses(manifest.plan.budget.model_dump(exclude_none=True), values),
         where=measurement.where if measurement else f"{manifest.profile.name} ({manifest.profile.cpu.part})",
         origin="measured" if measurement else "predicted",
-        file_mb=file_mb,
-        score_drop=last.score_drop,
-        latency_ms=here["latency_ms"],
-        load_ms=here["load_ms"],
-        ram_mb=here["ram_mb"],
+        file_mb=round(manifest.file_mb, 3),
+        score_drop=values["score_drop"],
+        latency_ms=values["latency_ms"],
+        load_ms=values["load_ms"],
+        ram_mb=values["ram_mb"],
     )
 
 

@@ -9,6 +9,7 @@ from edgepack.core.showing import without_folders
 from edgepack.pack.examples import question_of
 from edgepack.pack.manifest import Manifest
 from edgepack.plan.formats import python_runtime
+from edgepack.report.figures import score_of
 from edgepack.report.write import rendered
 
 _LIBRARIES = {"onnx": "onnx", "tflite": "tflite"}  # by the pack's format, as hubs call them
@@ -20,6 +21,7 @@ def write_model_card(folder: Path, manifest: Manifest) -> None:
     text = rendered(
         "model_card.md.j2",
         manifest=manifest,
+        score=score_of(manifest),
         runtime=python_runtime(manifest.plan.runtime),
         source=without_folders(manifest.source.name),
         data=without_folders(manifest.data.name) if manifest.data else None,

@@ -20,7 +20,7 @@ from edgepack.pipeline.phone_runner import with_runner
 from edgepack.plan.command import composed_command
 from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
-from edgepack.report.figures import measured_here
+from edgepack.report.figures import excesses, figures_of, score_of
 from edgepack.report.records import Report
 from edgepack.search.candidates import COSTS, Candidate, Factors
 from edgepack.search.front import Figure, Point
@@ -117,16 +117,15 @@ def remove_stale(folder: Path, command: str) -> None:
 
 def point_of(final: Final, manifest: Manifest, report: Report, factors: Factors, command: str) -> Point:
     """A pack's row of the front."""
-    last, prediction = manifest.ladder[-1], factors.corrected(manifest.predictions)
-    measured = measured_on_device(manifest, report)
-    figures = {name: Figure(value=round(getattr(prediction, name), 3), origin="predicted") for name in COSTS}
-    figures |= {name: Figure(value=round(value, 3), origin="measured") for name, value in measured.items() if value is not None}
-    figures["file_mb"] = Figure(value=round(manifest.file_mb, 3), origin="measured")
-    values = {name: figure.value for name, figure in figures.items()} | {"score_drop": last.score_drop}
-    limits = manifest.plan.budget.model_dump(exclude_none=True)
-    over = {
-        name: round(value / limit, 3) if limit else value for name, limit in limits.items() if (value := values.get(name)) and value > limit
-    }
+    corrected = manifest.model_copy(update={"predictions": factors.corrected(manifest.predictions)})
+    shown = figures_of(corrected, report.measurements)
+    figures = {name: Figure(value=round(getattr(corrected.predictions, name), 3), origin="predicted") for name in COSTS}
+    for name, (actual, origin, _) in shown.items():
+        if name in COSTS and actual is not None and origin is not None:
+            figures[name] = Figure(value=round(actual, 3), origin=origin)
+    lost = shown["score_drop"].actual
+    values = {name: figure.value for name, figure in figures.items()} | {"score_drop": lost}
+    last, score = manifest.ladder[-1], score_of(manifest)
     return Point(
         number=final.number,
         trial=final.trial,
@@ -134,12 +133,12 @@ def point_of(final: Final, manifest: Manifest, report: Report, factors: Factors,
         student=manifest.plan.student.name(),
         precision=manifest.precision,
         params=last.params,
-        metric=last.score.metric if last.score else None,
-        score=last.score.value if last.score else None,
-        low=last.score.low if last.score else None,
-        high=last.score.high if last.score else None,
-        score_drop=last.score_drop,
-        over=over,
+        metric=score.metric if score else None,
+        score=score.value if score else None,
+        low=score.low if score else None,
+        high=score.high if score else None,
+        score_drop=lost,
+        over=excesses(manifest.plan.budget.model_dump(exclude_none=True), values),
         pack_id=manifest.pack_id,
         settings=final.candidate.settings,
         epochs=final.candidate.recipe.training.epochs,
@@ -155,8 +154,8 @@ def measured_on_device(manifest: Manifest, report: Report) -> dict[str, float]:
     measurement = report.measurements
     if measurement is None or not measurement.is_the_device:
         return {}
-    here = measured_here(manifest, measurement)
-    return {name: value for name in ("latency_ms", "ram_mb", "load_ms") if (value := here.get(name)) is not None}
+    figures = figures_of(manifest, measurement)
+    return {name: value for name in ("latency_ms", "ram_mb", "load_ms") if (value := figures[name].actual) is not None}
 
 
 def factors_of(packs: Sequence[tuple[Manifest, Report]]) -> Factors:
@@ -171,10 +170,10 @@ def factors_of(packs: Sequence[tuple[Manifest, Report]]) -> Factors:
 
 
 def without_dominated(points: Sequence[Point]) -> tuple[Point, ...]:
-    """The points, those marked that another one beats in all that counts; the best score first."""
+    """The points, those marked that another one beats in all that counts; the best score first, and one that is not known last."""
     best = set(front_of([point.values for point in points]))
     marked = [point.model_copy(update={"is_dominated": index not in best}) for index, point in enumerate(points)]
-    return tuple(sorted(marked, key=lambda point: (point.is_dominated, point.score_drop or 0.0, point.latency_ms.value)))
+    return tuple(sorted(marked, key=lambda point: (point.is_dominated, point.values[0], point.latency_ms.value)))
 
 
 def with_steps(final: Final, steps: int | None) -> Final:

@@ -288,6 +288,9 @@ def test_a_few_raw_texts_add_what_they_lose_beside_token_ids_and_many_judge_the_
     changed = manifest.model_copy(update={"ladder": rows, "served": served})
     lost = figure("score_drop", changed, None, {})
     assert lost.actual == pytest.approx(7.0 if served_rows == 2 else 30.0) and lost.origin == "measured"
+    tile = next(tile for tile in judge(changed, None).tiles if tile.name == "score_drop")
+    assert ("raw texts lose 2.00 points beside them, which is added" in tile.what) == (served_rows == 2)
+    assert ("0.5000 after" in tile.what) == (served_rows == 24)
     sentence = next(each for each in facts_of(changed) if "On raw texts" in each)
     assert ("is added to the loss on all rows" in sentence) == (served_rows == 2)
     assert "--words white-space" not in sentence

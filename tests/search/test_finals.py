@@ -9,13 +9,17 @@ from fronts import front
 from edgepack.core.errors import EdgepackError
 from edgepack.measure.machines.targets import Target
 from edgepack.measure.measurement import FULL, QUICK
+from edgepack.pack.manifest import read_manifest
 from edgepack.plan.command import composed_command
 from edgepack.plan.profile import load_profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.recipe_file import profile_of
+from edgepack.report.comparison import compared_pack
+from edgepack.report.formats import compare
+from edgepack.report.judge import judge
 from edgepack.search.candidates import Factors
 from edgepack.search.clock import Clock
-from edgepack.search.finals import Builder, Final, remove_stale
+from edgepack.search.finals import Builder, Final, point_of, remove_stale
 from edgepack.search.packs import built_packs
 from edgepack.search.place import write_pick
 from edgepack.search.rungs import materials_of, pinned
@@ -79,3 +83,19 @@ def test_the_commit_of_a_hub_model_is_in_the_recipes_of_the_packs(tiny):
     materials = materials_of(tiny)
     hub = replace(materials, whole=replace(materials.whole, source=replace(materials.whole.source, revision="abc")))
     assert pinned(hub, tiny).whole.recipe.revision == "abc" and pinned(materials, tiny).whole.recipe.revision is None
+
+
+def test_the_points_lost_are_the_same_wherever_a_pack_is_shown(pack_folder):
+    manifest = read_manifest(pack_folder)
+    budget = manifest.plan.budget.model_copy(update={"score_drop": 50.0})
+    by_raw_text = manifest.served.score.model_copy(update={"value": 0.125})
+    served = manifest.served.model_copy(update={"differing": 3, "score": by_raw_text, "score_drop": 77.0})
+    changed = manifest.model_copy(update={"served": served, "plan": manifest.plan.model_copy(update={"budget": budget})})
+    report = judge(changed, None)
+    _, contenders, _ = compare([(changed, report), (changed, report)])
+    final = Final(1, 0, "", SimpleNamespace(settings={}, recipe=changed.recipe))
+    rows = [*contenders, point_of(final, changed, report, Factors(), "edgepack build"), compared_pack("a", changed)]
+    assert {row.score_drop for row in rows} == {tile.value for tile in report.tiles if tile.name == "score_drop"} == {77.0}
+    assert [row.over for row in rows[:3]] == [{"score_drop": 1.54}] * 3
+    assert {rows[0].score, rows[2].score, rows[3].score.value} == {0.125}
+    assert "0.1250 after" in next(tile.what for tile in report.tiles if tile.name == "score_drop")
