@@ -9,9 +9,9 @@ MOST_CHARACTERS = 80  # of one value in a message
 
 _HIDDEN = re.compile(f"[{HIDDEN}]")
 _LONGEST_MESSAGE = 6000
-_LONGEST_QUOTED = 300  # a path may be as long; what is longer is a value that nobody reads to its end
-_QUOTED = re.compile(rf"""(['"])((?:(?!\1)[^\\\n]|\\.){{{_LONGEST_QUOTED},}})\1""")
-_UNBROKEN = re.compile(rf"\S{{{_LONGEST_QUOTED + 1},}}")  # a path that no quotes stand around
+LONGEST_QUOTED = 300  # a path may be as long; what is longer is a value that nobody reads to its end
+_QUOTED = re.compile(rf"""(['"])((?:(?!\1)[^\\\n]|\\.){{{LONGEST_QUOTED},}})\1""")
+_UNBROKEN = re.compile(rf"\S{{{LONGEST_QUOTED + 1},}}")  # a path that no quotes stand around
 
 
 def visible_lines(text: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from edgepack.core.errors import EdgepackError, did_you_mean
 from edgepack.core.reading import as_object, parse_json
-from edgepack.core.showing import shown
+from edgepack.core.showing import LONGEST_QUOTED, shown, visible_lines
 from edgepack.tasks.common.rows import Row
 
 
@@ -30,15 +30,25 @@ def label_fix(labels: list[str], known: list[str], missing: str) -> str:
             mapping[label] = folded[close[0]]
     unknown = [label for label in labels if label not in known and label not in mapping]
     if mapping and not unknown and len(set(mapping.values())) == len(mapping):
-        return f"if this is what you mean, name the pairs: --label-map {shlex.quote(_as_stated(mapping))}"
-    return f"{did_you_mean(missing, known)}; or name the pairs: --label-map {shlex.quote(_as_stated({missing: known[0]}))},..."
+        return f"if this is what you mean, name the pairs: {label_map_flag(mapping)}"
+    return f"{did_you_mean(missing, known)}; or name the pairs: {_flag({missing: known[0]}, is_whole=False)}"
 
 
-def _as_stated(mapping: dict[str, str]) -> str:
-    """As --label-map takes it: pairs, or JSON where a name holds what parts them."""
-    if any(sign in name for name in (*mapping, *mapping.values()) for sign in ",=") or next(iter(mapping)).startswith("{"):
-        return json.dumps(mapping, ensure_ascii=False)
-    return ",".join(f"{label}={name}" for label, name in mapping.items())
+def label_map_flag(mapping: dict[str, str]) -> str:
+    """`--label-map` with these pairs, for a shell. Of many only the first: a message cuts what is long, and nobody could use the rest."""
+    whole = _flag(mapping)
+    if len(whole) <= LONGEST_QUOTED:
+        return whole
+    return f"{_flag(dict(list(mapping.items())[:1]), is_whole=False)} with all {len(mapping)} pairs, or a column of the model's names"
+
+
+def _flag(mapping: dict[str, str], is_whole: bool = True) -> str:
+    """Pairs, or JSON where a name holds what parts them or what no terminal shows."""
+    names = (*mapping, *mapping.values())
+    if any(name != name.strip() or not name or visible_lines(name) != name or set(name) & set(",=\t\n") or "{" in name for name in names):
+        stated = json.dumps(mapping, ensure_ascii=False)
+        return f"--label-map {shlex.quote(stated if is_whole else f'{stated[:-1]}, ...}}')}"
+    return f"--label-map {shlex.quote(','.join(f'{label}={name}' for label, name in mapping.items()))}{'' if is_whole else ',...'}"
 
 
 def _folded(name: str) -> str:
@@ -47,15 +57,20 @@ def _folded(name: str) -> str:
 
 def label_mapping(stated: str | None, splits: dict[str, list[Row]]) -> dict[str, str]:
     """What --label-map says. EdgepackError: it is neither pairs nor JSON, or names a label that the data does not have."""
-    if not stated:
-        return {}
-    mapping = _of_json(stated) if stated.lstrip().startswith("{") else _of_pairs(stated)
+    mapping = stated_mapping(stated)
     known = {
         label for rows in splits.values() for row in rows for label in (row.label, *row.tags, *(row.labels or ())) if label is not None
     }
     if unknown := next((label for label in mapping if label not in known), None):
         raise EdgepackError(f"--label-map: the data has no label {shown(unknown)}", did_you_mean(unknown, sorted(known)))
     return mapping
+
+
+def stated_mapping(stated: str | None) -> dict[str, str]:
+    """From the data's names to the model's; empty where nothing is stated. EdgepackError: it is neither pairs nor JSON."""
+    if not stated:
+        return {}
+    return _of_json(stated) if stated.lstrip().startswith("{") else _of_pairs(stated)
 
 
 def _of_json(stated: str) -> dict[str, str]:

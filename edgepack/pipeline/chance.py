@@ -3,6 +3,7 @@
 import numpy as np
 
 from edgepack.core.errors import EdgepackError
+from edgepack.model.label_names import label_map_flag, stated_mapping
 from edgepack.model.material import Material
 from edgepack.tasks.common.task import Outputs
 
@@ -33,10 +34,18 @@ def check_names_of_labels(material: Material, outputs: Outputs) -> None:
     of_data = {index: name for name, index in labels.items()}
     pairs = [(of_data[names[at]], material.id2label[names[answered[at]]], table[at].max()) for at in np.flatnonzero(is_true)]
     shown = [f"it answers {theirs!r} to {count} rows of {ours!r}" for ours, theirs, count in pairs if ours != theirs][:4]
-    mapping = ",".join(f"{ours}={theirs}" for ours, theirs, _ in pairs)
+    mapping = _as_data_has_it({ours: theirs for ours, theirs, _ in pairs}, material)
     raise EdgepackError(
         f"the model is right in {right:.0%} of {len(rows)} test rows, which is less than "
         "chance. With other names for the labels it is right in "
         f"{other:.0%}: " + "; ".join(shown),
-        f"the labels of the data and of the model are not in the same order: --label-map {mapping!r}",
+        f"the labels of the data and of the model are not in the same order: {label_map_flag(mapping)}",
     )
+
+
+def _as_data_has_it(mapping: dict[str, str], material: Material) -> dict[str, str]:
+    """By the names that stand in the data: a --label-map that was given has renamed them already."""
+    stated = stated_mapping(material.recipe.columns.label_map)
+    renamed = set(stated.values())
+    whole = {ours: mapping.get(theirs, theirs) for ours, theirs in stated.items()}
+    return whole | {ours: theirs for ours, theirs in mapping.items() if ours not in renamed}

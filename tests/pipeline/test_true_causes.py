@@ -1,6 +1,8 @@
 """Errors name the true cause: the family before the task, the exporter's own last error, a weight that holds no numbers, swapped labels."""
 
 import json
+import shlex
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,14 +11,17 @@ from safetensors.torch import load_file, save_file
 from small import make_data, make_model
 
 from edgepack.core.errors import EdgepackError
+from edgepack.core.showing import message
 from edgepack.export.failures import last_reason
 from edgepack.model.checkpoint import load_checkpoint
+from edgepack.model.label_names import label_map_flag, label_mapping
 from edgepack.model.material import gather
 from edgepack.model.source import find_model
 from edgepack.pipeline.build import plan_build
 from edgepack.pipeline.chance import check_names_of_labels
 from edgepack.plan.profile import load_profile
-from edgepack.plan.recipe import Recipe
+from edgepack.plan.recipe import Columns, Recipe
+from edgepack.tasks.common.rows import Row
 
 
 def test_a_t5_is_told_that_its_family_is_not_there(tmp_path):
@@ -93,6 +98,35 @@ def test_the_innermost_error_of_an_exporter_is_shown_without_colours():
         assert last_reason(error) == "ValueError: no kernel for aten::strange"
 
 
+def advised(error):
+    """What --label-map gets where somebody pastes the advice."""
+    words = shlex.split(error.fix)
+    return words[words.index("--label-map") + 1]
+
+
+@pytest.mark.parametrize("names", [("bad", "good"), ("it's bad, {really}", 'a "good", one'), (" bad", "go\nod="), ("{", "o\u202ek")])
+@pytest.mark.parametrize("is_mapped", [False, True])
+def test_the_advice_about_swapped_labels_is_taken_as_it_is_printed_whatever_the_labels_are(names, is_mapped):
+    labels = ("x,y", "z") if is_mapped else names
+    columns = Columns(label_map=json.dumps(dict(zip(labels, names, strict=True))) if is_mapped else None)
+    rows = [Row("", text="a", label=names[at % 2]) for at in range(20)]
+    task = SimpleNamespace(per_token=False, decide=lambda *_: [1 - at % 2 for at in range(20)])
+    known = {name: at for at, name in enumerate(names)}
+    material = SimpleNamespace(
+        rows=lambda _: rows, task=task, test=[], labels=known, id2label=dict(enumerate(names)), recipe=SimpleNamespace(columns=columns)
+    )
+    with pytest.raises(EdgepackError) as raised:
+        check_names_of_labels(material, [np.zeros(2)])
+    in_data = [Row("", text="a", label=label) for label in labels]
+    assert label_mapping(advised(raised.value), {"test": in_data}) == dict(zip(labels, reversed(names), strict=True))
+
+
+def test_advice_with_more_labels_than_a_message_holds_is_not_cut_in_the_middle():
+    flag = label_map_flag({f"intent number {at}": f"INTENT_{at}" for at in range(77)})
+    assert flag == "--label-map 'intent number 0=INTENT_0',... with all 77 pairs, or a column of the model's names"
+    assert message(flag) == flag
+
+
 def test_a_teacher_under_chance_with_swapped_labels_is_stopped_with_the_confusion(tmp_path):
     make_model(tmp_path / "model")
     material = gather(Recipe(model=str(tmp_path / "model"), data=str(make_data(tmp_path / "data"))))
@@ -100,7 +134,8 @@ def test_a_teacher_under_chance_with_swapped_labels_is_stopped_with_the_confusio
     swapped = [np.eye(4, dtype=np.float32)[(label + 1) % 4] for label in expected]
     with pytest.raises(EdgepackError, match="less than chance. With other names for the labels it is right in 100%: it answers ") as raised:
         check_names_of_labels(material, swapped)
-    assert "--label-map" in raised.value.fix
+    mapped = gather(material.recipe.model_copy(update={"columns": Columns(label_map=advised(raised.value))}))
+    assert [mapped.labels[row.label] for row in mapped.rows("test")] == [(label + 1) % 4 for label in expected]
     check_names_of_labels(material, [np.eye(4, dtype=np.float32)[label] for label in expected])
     drawn = torch.randn(len(expected), 4, generator=torch.Generator().manual_seed(0)).numpy()
     check_names_of_labels(material, list(drawn))
