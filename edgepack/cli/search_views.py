@@ -19,7 +19,8 @@ def front_view(front: Front, out: Path) -> RenderableType:
 
     table = Table("pack", "shape", "precision", "points lost", "latency", "file", "budgets", box=None, pad_edge=False)
     for point in front.points:
-        budgets = Text("over " + ", ".join(point.over), "red") if point.over else Text("keeps them", "green")
+        within = Text("keeps them", "green") if front.keeps_budgets(point) else Text("score lost not known", "yellow")
+        budgets = Text("over " + ", ".join(point.over), "red") if point.over else within
         drop = "–" if point.score_drop is None else f"{point.score_drop:+.2f}"
         latency = f"{point.latency_ms.value:.1f} ms {point.latency_ms.origin}"
         name = f"{point.number} (picked)" if point.number == front.picked else str(point.number)

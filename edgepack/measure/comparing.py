@@ -2,13 +2,13 @@
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from edgepack.core.progress import bar
 from edgepack.core.records import Frozen
-from edgepack.measure.doubts import MOST_OTHERS, MOST_STOLEN, wait_for_quiet
+from edgepack.measure.doubts import highest, is_too_much, share_in_words, wait_for_quiet
 from edgepack.measure.machines.machine import Machine, check_can
 from edgepack.measure.measurement import Effort, headline_length
 from edgepack.measure.statistics import Ratio, Summary, ratio, summarize
@@ -59,7 +59,8 @@ def compare_on(machine: Machine, target: str, packs: Packs, effort: Effort) -> C
     facts = machine.run_job(first_folder, first.plan.runtime, load_job(cold=False))["machine"]
     jobs = _jobs([manifest for _, manifest in packs], sorted({1, facts["cores"]}), effort)
     samples: dict[tuple[int, int], list[list[float]]] = {(job, pack): [] for job in range(len(jobs)) for pack in range(len(packs))}
-    crowd, runtimes = [(0.0, 0.0)], [""] * len(packs)
+    crowd: list[tuple[float | None, float | None]] = []
+    runtimes = [""] * len(packs)
     with bar(f"compare on {target}", effort.sessions * len(jobs) * len(packs)) as progress:
         for session in range(effort.sessions):
             order = range(len(packs)) if session % 2 == 0 else reversed(range(len(packs)))  # so that none is always the first
@@ -70,7 +71,7 @@ def compare_on(machine: Machine, target: str, packs: Packs, effort: Effort) -> C
                     result = machine.run_job(folder, manifest.plan.runtime, job)
                     samples[index, pack].append(read(result))
                     contention = result.get("contention", {})
-                    crowd.append((contention.get("others") or 0.0, contention.get("stolen") or 0.0))
+                    crowd.append((contention.get("others"), contention.get("stolen")))
                     runtimes[pack] = f"{result['runtime']['name']} {result['runtime']['version']}"
                     progress.advance()
             time.sleep(_PAUSE_S)
@@ -127,7 +128,7 @@ def _row(job: Job, pack: int, samples: list[list[float]], first: list[list[float
     )
 
 
-def _doubts(rows: Sequence[Compared], crowd: Sequence[tuple[float, float]]):
+def _doubts(rows: Sequence[Compared], crowd: Sequence[tuple[float | None, float | None]]) -> Iterator[str]:
     timed = [row for row in rows if row.length and row.what != "ram_mb"]
     unsteady = [row for row in timed if not row.summary.steady]
     if unsteady:
@@ -135,6 +136,7 @@ def _doubts(rows: Sequence[Compared], crowd: Sequence[tuple[float, float]]):
             f"{len(unsteady)} of {len(timed)} rows: the medians of their sessions differ by "
             "over 5 %, so a ratio compares figures of one session"
         )
-    others, stolen = max(share for share, _ in crowd), max(share for _, share in crowd)
-    if others > MOST_OTHERS or stolen > MOST_STOLEN:
-        yield f"other programs ran: at most {others:.0%} of the cores in one session, and {stolen:.0%} went to other guests"
+    others, stolen = highest(share for share, _ in crowd), highest(share for _, share in crowd)
+    if is_too_much(others, stolen):
+        most = share_in_words(others)
+        yield f"other programs ran: at most {most} of the cores in one session, and {share_in_words(stolen)} went to other guests"

@@ -1,7 +1,7 @@
 """Reasons to doubt a measurement: other programs, sessions that disagree, a changed clock, or a load that was not cold."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from edgepack.core.errors import EdgepackError
 from edgepack.measure.machines.machine import RunJob
@@ -15,12 +15,13 @@ def wait_for_quiet(run: RunJob, target: str, looks: int = 6) -> None:
     """Waits for half a minute while other work goes on there; EdgepackError where it does not end. A machine that cannot tell passes."""
     for look in range(looks):
         contention = run({"kind": "quiet", "seconds": _LOOK_S})["contention"]
-        if not _too_much(contention["others"], contention["stolen"]):
+        if not is_too_much(contention["others"], contention["stolen"]):
             return
         if look < looks - 1:
             time.sleep(_PAUSE_S)
     raise EdgepackError(
-        f"{target} is busy: other programs take {contention['others']:.0%} of its cores, and {contention['stolen']:.0%} go to other guests "
+        f"{target} is busy: other programs take {share_in_words(contention['others'])} of its cores, "
+        f"and {share_in_words(contention['stolen'])} goes to other guests "
         f"(limits {MOST_OTHERS:.0%} and {MOST_STOLEN:.0%}); a measurement now could not be repeated",
         "end the other programs there, or measure with --force: then the report says so",
     )
@@ -51,11 +52,11 @@ def doubts(measurement: Measurement) -> Iterator[str]:
     crowded = [row for row in rows if _was_crowded(row)]
     if crowded:
         others, stolen = (
-            max((share or 0.0 for row in crowded for share in getattr(row, name)), default=0.0) for name in ("others", "stolen")
+            share_in_words(highest(share for row in crowded for share in getattr(row, name))) for name in ("others", "stolen")
         )
         yield (
             f"other programs ran: in {len(crowded)} of {len(rows)} rows they took more than {MOST_OTHERS:.0%} of the cores "
-            f"(at most {others:.0%}), or other guests more than {MOST_STOLEN:.0%} (at most {stolen:.0%})"
+            f"(at most {others}), or other guests more than {MOST_STOLEN:.0%} (at most {stolen})"
         )
     sustained = measurement.sustained
     if sustained and sustained.slowdown and sustained.slowdown > 1.05:
@@ -63,11 +64,22 @@ def doubts(measurement: Measurement) -> Iterator[str]:
         yield f"after {minutes:g} minutes without a pause an inference takes {sustained.slowdown:.2f} times as long as in the first"
 
 
+def highest(figures: Iterable[float | None]) -> float | None:
+    """Of those that are known; None where none is."""
+    return max((figure for figure in figures if figure is not None), default=None)
+
+
+def share_in_words(share: float | None) -> str:
+    """Of the cores' time."""
+    return "an unknown share" if share is None else f"{share:.0%}"
+
+
 def _was_crowded(row: LatencyRow) -> bool:
     """Whether others took the machine in most sessions: in one alone the median of them all does not hear it."""
-    crowded = [_too_much(others, stolen) for others, stolen in zip(row.others, row.stolen, strict=True)]
+    crowded = [is_too_much(others, stolen) for others, stolen in zip(row.others, row.stolen, strict=True)]
     return sum(crowded) * 2 > len(crowded)
 
 
-def _too_much(others: float | None, stolen: float | None) -> bool:
+def is_too_much(others: float | None, stolen: float | None) -> bool:
+    """What is not known is no reason to doubt."""
     return (others or 0.0) > MOST_OTHERS or (stolen or 0.0) > MOST_STOLEN

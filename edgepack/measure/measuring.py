@@ -8,7 +8,7 @@ from typing import Any
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
 from edgepack.measure import figures
-from edgepack.measure.doubts import doubts, is_steady, wait_for_quiet
+from edgepack.measure.doubts import doubts, highest, is_steady, wait_for_quiet
 from edgepack.measure.machines.machine import Machine, RunJob
 from edgepack.measure.machines.targets import LOCAL
 from edgepack.measure.machines.transports.local import Here
@@ -114,7 +114,7 @@ def _environment(first: dict[str, Any], runs: list[dict[str, Any]], median_lengt
         "machine": first["machine"],
         "machine_after": runs[-1]["machine"],
         "runtime": {key: first["runtime"].get(key) for key in ("name", "version", "numpy")},
-        "load_average_highest": max((session["machine_before"]["load_average"] or 0.0 for session in runs), default=None),
+        "load_average_highest": highest(session["machine_before"]["load_average"] for session in runs),
         "data_median_length": median_length,
         "batch": 1,
     }

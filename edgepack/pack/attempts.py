@@ -1,6 +1,7 @@
 """Records of the attempts to quantize, and how each was judged."""
 
 from collections.abc import Sequence
+from math import inf
 from typing import Literal
 
 from edgepack.core.records import Frozen
@@ -78,7 +79,12 @@ def best_attempt(attempts: Sequence[Attempt]) -> Attempt:
     """
     passing = [attempt for attempt in attempts if attempt.passed is not False]
     if not passing:
-        return min(attempts, key=lambda attempt: (attempt.below_mean, attempt.score_drop or 0.0))
+        return min(attempts, key=lambda attempt: (attempt.below_mean, _drop(attempt)))
     least = min(attempt.below_mean for attempt in passing)
     near = [attempt for attempt in passing if attempt.below_mean <= _NEARLY_AS_FAR * least]
-    return near[0] if least else min(near, key=lambda attempt: attempt.score_drop or 0.0)
+    return near[0] if least else min(near, key=_drop)
+
+
+def _drop(attempt: Attempt) -> float:
+    """Points lost, to choose by: one that is not known is no better than any other."""
+    return inf if attempt.score_drop is None else attempt.score_drop

@@ -1,6 +1,6 @@
 """The cheapest next step towards a budget that does not hold. Steps without training come first. Each is predicted, none is tried."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import ceil, floor, log10
 from typing import Any, NamedTuple
 
@@ -116,13 +116,12 @@ def _smaller_sizes(teacher: ModelShape, now: ModelShape) -> list[str]:
 def _more_quality(manifest: Manifest) -> NextStep:
     wider = precision_facts(manifest.plan.precision).wider
     rows = [row for row in manifest.ladder if row.stage != "code"]  # which changes no answer
-    last, before = rows[-1], rows[-2] if len(rows) > 1 else None
-    lost_last = (last.score_drop or 0) - (before.score_drop or 0) if before else 0.0
-    if manifest.plan.coding and manifest.plan.coding.bits and lost_last > 0.5 * (last.score_drop or 0):
+    last_lost_most = _last_lost_most([row.score_drop for row in rows])
+    if manifest.plan.coding and manifest.plan.coding.bits and last_lost_most:
         bits = min(manifest.plan.coding.bits + 1, 7)
         why = "because the coarse grid lost most of the points"
         return NextStep(f"Cheapest next step: --bits {bits:g}, {why}. {_NO_TRAINING}", f"--bits {bits:g}")
-    if wider and lost_last > 0.5 * (last.score_drop or 0):
+    if wider and last_lost_most:
         why = "because the last stage lost most of the points"
         return NextStep(f"Cheapest next step: --precision {wider}, {why}. {_NO_TRAINING}", f"--precision {wider}")
     trained = [row.stage for row in rows if row.stage not in ("teacher", "export", "quantize")]
@@ -132,6 +131,12 @@ def _more_quality(manifest: Manifest) -> NextStep:
     if trained:
         return _better_student(manifest, f"The points were lost in: {', '.join(trained)}. Nothing predicts the score.")
     return NextStep("Next step: a wider --precision, or a larger --score-drop. This is not predicted.")
+
+
+def _last_lost_most(drops: Sequence[float | None]) -> bool:
+    """Whether the last stage lost more than half of all points. What is not known is no reason to blame it."""
+    before, last = (None, *drops)[-2:]
+    return last is not None and before is not None and last - before > 0.5 * last
 
 
 def _better_student(manifest: Manifest, where: str) -> NextStep:

@@ -1,6 +1,6 @@
 """Records of a finished search: the packs of its front, what was tried, and what it cost. front.json holds them."""
 
-from math import isfinite, nan
+from math import inf, isfinite, isinf, nan
 from typing import Any, Final, Literal
 
 from pydantic import Field
@@ -73,8 +73,8 @@ class Point(Frozen):
 
     @property
     def values(self) -> tuple[float, ...]:
-        """What counts, each to be as low as possible."""
-        return (self.score_drop or 0.0, *(getattr(self, name).value for name in COSTS))
+        """What counts, each to be as low as possible. Nobody chooses a pack for a score that is not known: it loses more than any."""
+        return (inf if self.score_drop is None else self.score_drop, *(getattr(self, name).value for name in COSTS))
 
 
 class Progress(Frozen):
@@ -123,6 +123,11 @@ class Front(Frozen):
     picked_by: str | None = None
     notes: tuple[str, ...] = ()
 
+    def keeps_budgets(self, point: Point) -> bool | None:
+        """None: there is a budget for the score, and the pack's score is not known."""
+        is_unknown = self.budget.score_drop is not None and point.score_drop is None
+        return False if point.over else None if is_unknown else True
+
 
 def pick(front: Front, wish: str) -> Front:
     """The front with one of its packs picked: `knee`, or the best score within limits such as `latency_ms=30,file_mb=15`.
@@ -139,14 +144,11 @@ def pick(front: Front, wish: str) -> Front:
         within = [point for point in front.points if not excess[point.number]]
         if not within:
             nearest = min(front.points, key=lambda point: max(excess[point.number].values()))
-            broken = ", ".join(
-                f"{name} is {_value(nearest, name):g}, over {limits[name]:g} by {share - 1:.0%}"
-                for name, share in excess[nearest.number].items()
-            )
+            broken = ", ".join(_in_words(name, _value(nearest, name), limits[name]) for name in excess[nearest.number])
             raise EdgepackError(
                 f"--pick {wish}: no pack of the front is within it. The nearest is pack {nearest.number}: {broken}", "raise the limit"
             )
-        choice = min(within, key=lambda point: (point.score_drop if point.score_drop is not None else 0.0, point.latency_ms.value))
+        choice = min(within, key=lambda point: (_value(point, "score_drop"), point.latency_ms.value))
     return front.model_copy(update={"picked": choice.number, "picked_by": wish})
 
 
@@ -173,9 +175,17 @@ def _limits(wish: str) -> dict[str, float]:
 
 
 def _excess(point: Point, limits: dict[str, float]) -> dict[str, float]:
+    """The limits that the pack is not known to keep, with how often it exceeds them; infinite where that is not known, or the limit 0."""
     values = {name: _value(point, name) for name in limits}
-    return {name: value / limits[name] if limits[name] else 2.0 for name, value in values.items() if value > limits[name]}
+    return {name: value / limits[name] if limits[name] else inf for name, value in values.items() if value > limits[name]}
+
+
+def _in_words(name: str, value: float, limit: float) -> str:
+    if isinf(value):
+        return f"{name} is not known"
+    return f"{name} is {value:g}, over {limit:g}" + (f" by {value / limit - 1:.0%}" if limit else "")
 
 
 def _value(point: Point, name: str) -> float:
-    return (point.score_drop or 0.0) if name == "score_drop" else getattr(point, name).value
+    drop = inf if point.score_drop is None else point.score_drop
+    return drop if name == "score_drop" else getattr(point, name).value

@@ -37,7 +37,8 @@ def page(front: Front) -> str:
         headline=headline(front),
         origins=origins(front),
         charts=[_chart(front, name, most) for name in COSTS],
-        beyond=sum((each.score_drop or 0.0) > most for each in front.tried),
+        beyond=sum(each.score_drop is not None and each.score_drop > most for each in front.tried),
+        unscored=sum(point.score_drop is None for point in front.points),
         most_lost=f"{most:.3g}",
         importance=_importance(front),
         progress=_progress(front),
@@ -50,20 +51,29 @@ def page(front: Front) -> str:
 
 def headline(front: Front) -> str:
     """What came out, in a sentence or two."""
-    within = [point for point in front.points if not point.over]
-    if not front.points:
-        return "No pack could be built."
+    within = [point for point in front.points if front.keeps_budgets(point)]
     if not within:
-        if len(front.points) == 1:
-            return f"The only pack does not keep every budget of {front.profile}."
-        return f"None of the {len(front.points)} packs keeps every budget of {front.profile}."
-    best = min(within, key=lambda point: point.score_drop or 0.0)
+        return _without_one_that_fits(front)
+    best = min(within, key=lambda point: point.values[0])
     quick = min(within, key=lambda point: point.latency_ms.value)
     first = f"{len(within)} of {len(front.points)} packs keep every budget of {front.profile}. "
+    if best.score_drop is None:
+        return f"{first}No score is known of them. Pack {quick.number} is the fastest: {_in_words(quick.latency_ms, 'ms')}."
     first += f"Pack {best.number} has the best score: {_lost(best)} at {_in_words(best.latency_ms, 'ms')} and {best.file_mb.value:.3g} MB."
     if quick is best:
         return first + " It is the fastest too."
     return first + f" Pack {quick.number} is the fastest: {_in_words(quick.latency_ms, 'ms')}, {_lost(quick)}."
+
+
+def _without_one_that_fits(front: Front) -> str:
+    if not front.points:
+        return "No pack could be built."
+    unknown, count = sum(front.keeps_budgets(point) is None for point in front.points), len(front.points)
+    if unknown:
+        return f"{unknown} of {count} packs may keep every budget of {front.profile}: how much of the score they lose is not known."
+    if count == 1:
+        return f"The only pack does not keep every budget of {front.profile}."
+    return f"None of the {count} packs keeps every budget of {front.profile}."
 
 
 def origins(front: Front) -> list[str]:
@@ -88,24 +98,26 @@ def _lost(point: Point) -> str:
 def _most_lost(front: Front) -> float:
     """Points of the score: a short trial that lost more is counted and not drawn."""
     packs = [point.score_drop for point in front.points if point.score_drop is not None]
-    return _DRAWN * max([*packs, front.budget.score_drop or 0.0]) or max([each.score_drop or 0.0 for each in front.tried], default=0.0)
+    budget = [] if front.budget.score_drop is None else [front.budget.score_drop]
+    tried = [each.score_drop for each in front.tried if each.score_drop is not None]
+    return _DRAWN * max([0.0, *packs, *budget]) or max([0.0, *tried])
 
 
 def _chart(front: Front, name: str, most: float) -> Markup:
-    tried = [_small(each, name) for each in front.tried if each.score_drop is not None and each.score_drop <= most]
-    packs = [_large(point, name, front.picked == point.number) for point in front.points if point.score_drop is not None]
+    tried = [_small(each, name, drop) for each in front.tried if (drop := each.score_drop) is not None and drop <= most]
+    packs = [_large(each, name, drop, front.picked == each.number) for each in front.points if (drop := each.score_drop) is not None]
     limits = (getattr(front.budget, name), front.budget.score_drop)
     title = f"Points of score lost against {_AXES[name]}: lower and further left is better"
     return scatter(title, [*tried, *packs], _AXES[name], "points lost", limits)
 
 
-def _small(tried: Tried, name: str) -> Dot:
+def _small(tried: Tried, name: str, drop: float) -> Dot:
     value = getattr(tried, name)
     return Dot(
         value,
-        tried.score_drop or 0.0,
+        drop,
         "tried",
-        f"short trial {tried.number + 1}: {tried.score_drop:+.2f} points lost, {value:.3g}, {_length(tried)}",
+        f"short trial {tried.number + 1}: {drop:+.2f} points lost, {value:.3g}, {_length(tried)}",
     )
 
 
@@ -113,8 +125,8 @@ def _length(tried: Tried) -> str:
     return f"trained for {tried.steps} steps on {tried.texts} texts" if tried.steps else "not trained"
 
 
-def _large(point: Point, name: str, is_picked: bool) -> Dot:
-    figure, drop = getattr(point, name), point.score_drop or 0.0
+def _large(point: Point, name: str, drop: float, is_picked: bool) -> Dot:
+    figure = getattr(point, name)
     low = high = None
     if point.score is not None and point.low is not None and point.high is not None:
         low, high = _whisker(Score(metric=point.metric or "", value=point.score, low=point.low, high=point.high, rows=0), drop)

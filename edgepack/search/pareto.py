@@ -1,6 +1,7 @@
 """What is better than what where several things count: dominated points, hypervolume, knee. Every value is to be as low as possible."""
 
 from collections.abc import Sequence
+from math import isfinite
 
 Values = Sequence[float]
 
@@ -50,12 +51,15 @@ def ranked(points: Sequence[Values], reference: Values, count: int) -> list[int]
 
 
 def knee(points: Sequence[Values]) -> int:
-    """The index of the point nearest to the best of every value at once, each value scaled to the range that the points span."""
-    lows = [min(column) for column in zip(*points, strict=True)]
-    spans = [max(column) - low or 1.0 for column, low in zip(zip(*points, strict=True), lows, strict=True)]
+    """The index of the point nearest to the best of every value at once, each value scaled to the range that the points span.
+
+    An infinite value is not known: such a point is the knee only where no point has that value.
+    """
+    columns = [[value for value in column if isfinite(value)] for column in zip(*points, strict=True)]
+    ranges = [(min(column), max(column) - min(column) or 1.0) if column else None for column in columns]
 
     def distance(point: Values) -> float:
-        return sum(((value - low) / span) ** 2 for value, low, span in zip(point, lows, spans, strict=True))
+        return sum(((value - each[0]) / each[1]) ** 2 for value, each in zip(point, ranges, strict=True) if each)
 
     return min(range(len(points)), key=lambda index: (distance(points[index]), index))
 

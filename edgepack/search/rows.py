@@ -49,8 +49,8 @@ def record(study: Study, asked: Asked, outcome: Outcome) -> dict[str, float]:
     costs = {name: getattr(predicted, name) for name in COSTS}
     if outcome.file_mb is not None:
         costs["file_mb"] = outcome.file_mb
-    failed = outcome.failure is not None or outcome.score_drop is None
-    values = None if failed else (outcome.score_drop or 0.0, costs["latency_ms"], costs["file_mb"])
+    drop = outcome.score_drop
+    values = None if outcome.failure is not None or drop is None else (drop, costs["latency_ms"], costs["file_mb"])
     notes = {
         "kind": asked.kind,
         "name": asked.name,

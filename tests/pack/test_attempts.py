@@ -27,6 +27,8 @@ def attempts(*judged):
         ([(False, 3.0, 0.9985), (False, 2.5, 0.9990)], "1"),  # none keeps the budget: the one that loses least
         ([(False, 3.0, 0.9955), (True, 1.0, 0.9955)], "1"),
         ([(None, None, None)], "0"),
+        ([(False, None, 0.9985), (False, 2.5, 0.9985)], "1"),  # what nobody has scored has not lost least
+        ([(None, None, 0.9985), (True, 2.5, 0.9985)], "1"),
     ],
 )
 def test_bytes_that_do_not_reach_the_limit_are_not_paid_for(judged, shipped):

@@ -1,9 +1,13 @@
 """The front's page and what is picked from it."""
 
+from pathlib import Path
+
 import browsers
 import pytest
 from fronts import front, point
+from rich.console import Console
 
+from edgepack.cli.search_views import front_view
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.profile import Budget
 from edgepack.report.scatter import Dot, scatter
@@ -105,6 +109,36 @@ def test_the_page_fits_a_screen_and_a_click_leads_to_the_pack(tmp_path, width):
         assert not shown.evaluate("[...document.querySelectorAll('figure')].some(each => each.offsetHeight > each.clientHeight)")
         shown.locator('svg a[href="#pack-3"] circle').first.click()
         assert shown.url.endswith("#pack-3") and shown.locator("#pack-3").is_visible()
+
+
+UNKNOWN = {"score": None, "low": None, "high": None, "score_drop": None}
+
+
+def test_a_pack_whose_score_is_not_known_is_never_the_best_one_and_says_so():
+    quick = point(1, 0.0, 5.0, 2.0, **UNKNOWN)
+    among = front(points=(quick, point(2, 1.0, 20.0, 8.0), point(3, 4.0, 10.0, 6.0, over={"score_drop": 2.0})), picked=None)
+    assert [each.number for each in without_dominated(among.points)] == [2, 3, 1]
+    assert [among.keeps_budgets(each) for each in among.points] == [None, True, False]
+    assert pick(among, "latency_ms=50").picked == 2 and pick(among, "knee").picked != 1 and pick(among, "latency_ms=6").picked == 1
+    with pytest.raises(EdgepackError, match="nearest is pack 3: score_drop is 4, over 0.5 by 700%"):
+        pick(front(points=among.points[::2]), "score_drop=0.5")
+    with pytest.raises(EdgepackError, match="nearest is pack 1: score_drop is not known"):
+        pick(front(points=(quick,)), "score_drop=0.5")
+    text = page(among)
+    assert "Packs whose score is not known are not drawn: 1 of 3." in text and ">score lost not known</td>" in text
+    assert headline(among).startswith("1 of 3 packs keep every budget of raspberry-pi. Pack 2 has the best score")
+
+
+def test_a_front_without_any_score_says_what_is_known():
+    unknown = front(points=(point(1, 0.0, 5.0, 2.0, **UNKNOWN), point(2, 0.0, 9.0, 4.0, **UNKNOWN)), picked=None)
+    assert headline(unknown) == "2 of 2 packs may keep every budget of raspberry-pi: how much of the score they lose is not known."
+    unlimited = unknown.model_copy(update={"budget": Budget(file_mb=25)})
+    assert "No score is known of them. Pack 1 is the fastest: 5 ms" in headline(unlimited) and pick(unknown, "knee").picked == 1
+    console = Console(width=200)
+    with console.capture() as shown:
+        console.print(front_view(unknown, Path("out")))
+    assert shown.get().count("score lost not known") == 2
+    assert page(unknown) and page(unlimited)
 
 
 def test_every_figure_says_where_it_comes_from():

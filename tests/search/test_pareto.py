@@ -1,6 +1,7 @@
 """Dominated points, hypervolume, ranks: each against the definition."""
 
 import random
+from math import inf
 
 import pytest
 from hypothesis import given
@@ -45,6 +46,11 @@ def test_ranking_takes_the_front_before_all_others(points, count):
 
 def test_the_knee_is_the_point_near_the_best_of_each_value():
     assert knee([(0.0, 10.0), (1.0, 2.0), (9.0, 0.0)]) == 1
+
+
+def test_a_value_that_is_not_known_makes_no_knee_unless_no_point_has_it():
+    assert knee([(inf, 0.0), (1.0, 2.0), (9.0, 3.0)]) == 1
+    assert knee([(inf, 4.0), (inf, 1.0)]) == 1
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,8 @@ def _folder(machine: Machine, facts: Facts, needed_mb: float) -> Finding:
     if facts.free_mb is not None and facts.free_mb < needed_mb:
         room = f"{facts.free_mb:g} MB free there, {needed_mb:.1f} MB needed"
         return Finding(what="folder", ok=False, found=room, fix="free some space there, or set another `folder` in targets.toml")
-    return Finding(what="folder", ok=True, found=f"{place}; {facts.free_mb or 0:g} MB free")
+    free = "how much room is left is not known" if facts.free_mb is None else f"{facts.free_mb:g} MB free"
+    return Finding(what="folder", ok=True, found=f"{place}; {free}")
 
 
 def _memory(facts: Facts, manifest: Manifest) -> Finding:
