@@ -92,7 +92,7 @@ def search(  # noqa: PLR0913, PLR0917  a flag is a parameter
     from edgepack.search.search import check_format
     from edgepack.search.search import search as search_front
     from edgepack.search.study import check_optuna
-    from edgepack.search.wish import SearchWish
+    from edgepack.search.wish import SearchWish, minutes_of
 
     check_optuna()
     name = profile_name(profile, settings)
@@ -105,7 +105,7 @@ def search(  # noqa: PLR0913, PLR0917  a flag is a parameter
     check_format(recipe)
     wish = SearchWish(
         trials=trials,
-        minutes=minutes if hours is None else hours * 60,
+        minutes=minutes if hours is None else minutes_of(hours),
         sampler=sampler,
         workers=workers,
         ray=ray,

@@ -39,9 +39,20 @@ class SearchWish(Frozen):
     def checked(self) -> "SearchWish":
         """With a number of trials where neither that nor a time is given. EdgepackError: a number that makes no sense."""
         for name, value in {"--trials": self.trials, "--minutes": self.minutes, "--packs": self.packs, "--workers": self.workers}.items():
-            if value is not None and not 0 < value < inf:
-                raise EdgepackError(f"{name} {value:g} leaves nothing to do", f"give {name} a number above 0, or leave it out")
+            _check(name, value, value)
         if self.generation < 1:
             raise EdgepackError(f"--generation {self.generation}: a generation has at least one trial", "give 1 or more")
         check_pick(self.pick)
         return self if self.trials or self.minutes else self.model_copy(update={"trials": DEFAULT_TRIALS})
+
+
+def minutes_of(hours: float | None) -> float | None:
+    """EdgepackError: a number of hours that makes no sense, by the flag that states it."""
+    minutes = None if hours is None else hours * 60
+    _check("--hours", hours, minutes)
+    return minutes
+
+
+def _check(flag: str, stated: float | None, counted: float | None) -> None:
+    if stated is not None and counted is not None and not 0 < counted < inf:
+        raise EdgepackError(f"{flag} {stated:g} is no limit that a search can keep", f"give {flag} a number above 0, or leave it out")

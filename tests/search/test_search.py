@@ -132,6 +132,8 @@ def test_a_search_without_optuna_says_what_to_install_before_the_demo_is_fetched
         (["--data", "DATA", "--format", "auto"], "--format auto makes packs in two formats", "give --format onnx"),
         (["--data", "DATA", "--measure", "full"], "--measure has no effect without --on", "give --on"),
         (["--data", "DATA", "--minutes", "nan"], "--minutes nan", "give --minutes a number above 0"),
+        (["--data", "DATA", "--hours", "inf"], "--hours inf", "give --hours a number above 0"),
+        (["--data", "DATA", "--hours", "1e308"], "--hours 1e+308", "give --hours a number above 0"),
         (["--data", "DATA", "--pick", "latency_ms=nan"], "no number behind the name", "write latency_ms=30"),
         ([], "a search needs data", "give --data"),
         (["--data", "DATA", "--trials", "0"], "--trials 0", "give --trials a number above 0"),
