@@ -13,7 +13,8 @@ def find_answer(model, question: str, context: str) -> Answer:
     """The span with the highest sum of start and end logits over all windows (Devlin 2019); score as Answer says.
 
     No answer, of a model that may give none: the first token's logits, the least of all windows, are above that sum by more than the
-    threshold in the manifest. The text is then empty, and the score is how probable none is beside the best span.
+    threshold in the manifest. The text is then empty, and the score is how probable none is beside the best span. An older pack may state
+    no threshold: then there always is an answer, as when it was measured.
     """
     answers = model.manifest.get("answers") or {}
     longest = answers.get("longest", _LONGEST_ANSWER)
@@ -33,7 +34,8 @@ def find_answer(model, question: str, context: str) -> Answer:
                 best, best_sum = (window.offsets[first][0], window.offsets[last][1]), total
     if best is None:
         return Answer("", 0, 0, 0.0, False)
-    if answers.get("no_answer") and none - best_sum > (answers.get("threshold") or 0.0):
+    threshold = answers.get("threshold") if answers.get("no_answer") else None
+    if threshold is not None and none - best_sum > threshold:
         return Answer("", 0, 0, float(1 / (1 + np.exp(best_sum - none))), False)
     chance = np.exp(best_sum - _log_sum(np.concatenate(starts)) - _log_sum(np.concatenate(ends)))
     return Answer(context[best[0] : best[1]], best[0], best[1], float(chance), False)

@@ -123,6 +123,22 @@ def test_entities_and_their_places_are_those_of_the_python_module(classes, tmp_p
 
 
 @needs_java
+def test_an_older_pack_that_states_no_threshold_always_answers_on_the_jvm_as_in_python(classes, tmp_path):
+    folder = made_up(tmp_path / "older", "question-answering", answers={"no_answer": True, "threshold": None})
+    signs = sorted({sign for text in nasty_texts(300, seed=6) for sign in text if not sign.isspace()})
+    pairs = [("who " * count, sign) for count in range(1, 9) for sign in signs]
+    questions = [{"op": "answer", "question": question, "context": context} for question, context in pairs]
+    of_java = [result["text"] for result in answers_of(classes, "ModelLines", [str(folder)], questions)]
+
+    def of_python(threshold: float | None) -> list[str]:
+        model = python_model(folder)
+        model.manifest["answers"]["threshold"] = threshold
+        return [model(question, context).text for question, context in pairs]
+
+    assert of_java == of_python(None) == of_python(np.inf) != of_python(0.0)
+
+
+@needs_java
 def test_answers_and_vectors_are_those_of_the_python_module(classes, tmp_path):
     folder = made_up(tmp_path / "answers", "question-answering")
     model, texts = python_model(folder), nasty_texts(120, seed=6)

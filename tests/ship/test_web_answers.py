@@ -132,7 +132,11 @@ console.log(JSON.stringify(results));
 
 
 @pytest.mark.parametrize("kind", ["bert", "bert-cased", "roberta"])
-@pytest.mark.parametrize("answers", [None, {"longest": 7, "stride": 8, "no_answer": True, "threshold": -2.0}], ids=["older", "no answer"])
+@pytest.mark.parametrize(
+    "answers",
+    [None, {"longest": 7, "stride": 8, "no_answer": True, "threshold": -2.0}, {"no_answer": True, "threshold": None}],
+    ids=["older", "no answer", "no threshold"],
+)
 def test_windows_places_and_spans_are_those_of_python(writer, tmp_path, kind, answers):
     python, length = device_module(), 48
     spans = importlib.import_module(f"{python.__name__}.spans")
@@ -144,6 +148,7 @@ def test_windows_places_and_spans_are_those_of_python(writer, tmp_path, kind, an
     pairs = [(text[:12], " ".join(texts[index : index + 8])[:500]) for index, text in enumerate(texts)] + [
         ("who?", ""),
         ("where is it", "here"),
+        *((text[:12], word) for text in texts[:20] for word in text.split()[:1]),
     ]
     (writer / "windows.mjs").write_text(WINDOWS)
     given = {"tokenizer": str(tmp_path / "tokenizer.json"), "length": length, "answers": answers, "pairs": pairs}
@@ -166,4 +171,7 @@ def test_windows_places_and_spans_are_those_of_python(writer, tmp_path, kind, an
         units = [len(context[:place].encode("utf-16-le")) // 2 for place in (wanted.start, wanted.end)]
         assert (answer["text"], answer["start"], answer["end"]) == (wanted.text, *units)
         assert answer["score"] == pytest.approx(wanted.score, abs=1e-6)
+        if answers and answers["threshold"] is None:
+            always = SimpleNamespace(manifest={"answers": answers | {"threshold": np.inf}}, texts=loaded, run=run)
+            assert spans.find_answer(always, question, context) == wanted
     assert several > 10

@@ -19,7 +19,8 @@ export async function findAnswer(model, question, context) {
     best = bestSpan(window, starts, ends, longest, best);
   }
   if (best.place === null) return { text: "", start: 0, end: 0, score: 0, cut: false };
-  if (mayBeNone && none - best.sum > (threshold ?? 0)) {
+  // An older pack may state no threshold: then there always is an answer, as when it was measured.
+  if (mayBeNone && threshold != null && none - best.sum > threshold) {
     return { text: "", start: 0, end: 0, score: 1 / (1 + Math.exp(best.sum - none)), cut: false };
   }
   const [start, end] = unitsOf(context, best.place);

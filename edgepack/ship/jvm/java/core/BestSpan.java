@@ -19,7 +19,8 @@ final class BestSpan {
     /**
      * The span with the highest sum of start and end logits over all windows (Devlin 2019). outputs: for each, starts and ends.
      *
-     * <p>No answer: the first token's logits, the least of all windows, are above that sum by more than the manifest's threshold.
+     * <p>No answer: the first token's logits, the least of all windows, are above that sum by more than the manifest's threshold. An older
+     * pack may state none: then there always is an answer, as when it was measured.
      */
     static Answer answer(Manifest manifest, String context, List<Encoding> windows, List<float[][]> outputs) {
         Fields answers = manifest.answers;
@@ -52,8 +53,8 @@ final class BestSpan {
         if (best == Double.NEGATIVE_INFINITY) {
             return new Answer("", 0, 0, 0);
         }
-        double threshold = answers != null && answers.has("threshold") ? answers.number("threshold") : 0;
-        if (answers != null && answers.yes("no_answer", false) && none - best > threshold) {
+        boolean mayBeNone = answers != null && answers.yes("no_answer", false) && answers.has("threshold");
+        if (mayBeNone && none - best > answers.number("threshold")) {
             return new Answer("", 0, 0, (float) (1 / (1 + Math.exp(best - none))));
         }
         int start = context.offsetByCodePoints(0, from);
