@@ -8,7 +8,7 @@ import onnx
 import pytest
 from models_shared import fitted, rows_for
 from onnx import numpy_helper
-from small import CLASSES, FAMILY_TASKS, INTENTS, make_model
+from small import CLASSES, DECODERS, FAMILY_TASKS, INTENTS, make_model
 
 from edgepack.core.errors import EdgepackError
 from edgepack.export.file_names import DATA_FILE, MODEL_FILE
@@ -20,6 +20,7 @@ from edgepack.model.checkpoint import load_tokenizer
 from edgepack.model.evaluation import run_model
 from edgepack.model.structure import by_ffn, layers_of
 from edgepack.model.surgery import cut_ffn, cut_heads, keep_layers
+from edgepack.plan.architectures import FAMILIES
 from edgepack.plan.steps import Export, Quantize
 from edgepack.quantize.matrix_products import count_matrix_products
 from edgepack.quantize.onnx_int8_search import Texts, int8_model, prepare
@@ -107,6 +108,26 @@ def test_every_family_and_task_exports_exactly(tmp_path, family, name):
         ways.append((exported(tmp_path / "one text", model, task, ONE_TEXT), 1, None))
     for folder, batch, at_once in ways:
         result = answer(folder, "onnxruntime", features, threads=1, exact=True, batch=batch, at_once=at_once)
+        assert max(difference(actual, truth) for actual, truth in zip(result, expected, strict=True)) < 1e-4
+
+
+HEADS_OF_DECODERS = [
+    *((family, "text-classification") for family in DECODERS if not FAMILIES[family].config_attention_cap),
+    *(("llama", task) for task in ("feature-extraction", "question-answering", "token-classification")),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "name"), HEADS_OF_DECODERS, ids=["-".join(pair) for pair in HEADS_OF_DECODERS])
+def test_a_decoder_with_the_head_of_another_task_exports_exactly(tmp_path, family, name):
+    """As the reference of architectures has it; a classifier's config names the id of its padding."""
+    task = task_named(name)
+    model = make_model(tmp_path / "model", family, name)
+    model.config.pad_token_id = 0
+    features = task.encode(load_tokenizer(tmp_path / "model"), rows_for(name), 96)
+    expected, folder = run_model(model, task, features, ""), exported(tmp_path / "out", model, task)
+    for batch in (1, len(features)):
+        result = answer(folder, "onnxruntime", features, threads=1, exact=True, batch=batch)
         assert max(difference(actual, truth) for actual, truth in zip(result, expected, strict=True)) < 1e-4
 
 
