@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from edgepack.model.evaluation import pad_id_of, padded, takes_types, use_all_cores
+from edgepack.model.evaluation import batches_on, use_all_cores
+from edgepack.model.layer_calls import first_of, hooked
 from edgepack.model.structure import family_of_model, ffns_of, head_dim_of, inputs_of, layer_shapes, layers_of
 from edgepack.tasks.common.task import Features
 
 _ROWS = 128
-_BATCH_ROWS = 32
 
 
 def collect_activations(model: nn.Module, features: Sequence[Features]) -> "Activations":
@@ -44,15 +44,10 @@ class Activations:
             handles.append(layer.register_forward_hook(self._add_hidden(index)))
         for index, owner in enumerate(ffns_of(model)):
             handles.append(owner.get_submodule(family.ffn_out).register_forward_pre_hook(self._add_ffn(index)))
-        try:
-            with torch.inference_mode():
-                for at in range(0, min(len(features), _ROWS), _BATCH_ROWS):
-                    batch = padded(features[at : at + _BATCH_ROWS], pad_id_of(model), takes_types(model))
-                    self.real = batch["attention_mask"].bool()
-                    model(**batch)
-        finally:
-            for handle in handles:
-                handle.remove()
+        with hooked(handles), torch.inference_mode():
+            for batch in batches_on(model, features[:_ROWS]):
+                self.real = batch["attention_mask"].bool()
+                model(**batch)
 
     def _add_heads(self, index: int):
         def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
@@ -69,7 +64,7 @@ class Activations:
 
     def _add_hidden(self, index: int):
         def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor | tuple[torch.Tensor, ...]) -> None:
-            states = (output[0] if isinstance(output, tuple) else output)[self.real]
+            states = first_of(output)[self.real]
             self.hidden += states.abs().sum(dim=0)
             self.influence[index] += (1 - torch.cosine_similarity(inputs[0][self.real], states, dim=-1)).sum()
 

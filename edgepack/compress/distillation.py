@@ -63,7 +63,7 @@ def _trained(student: nn.Module, step: Distill, context: StageContext, loss: Bat
     """After the epochs that the user stated, or the best checkpoint within the minutes."""
     judge = _dev_judge(context) if step.minutes else None
     targets = targets_of(step, context, student)
-    settings, title = _settings(step), _title(step)
+    settings, title = training_of(step), _title(step)
     student, steps = train(student, context.features, targets, loss, settings, context.folder, context.seed, title, judge)
     context.details.update({"steps": steps, "texts": len(context.features)})
     return student
@@ -79,7 +79,7 @@ def _trained_by_need(student: nn.Module, step: Distill, context: StageContext, l
     judge = distance_judge(_loss_of_outputs(step, context, loss), lesson.dev, targets[count:]) if lesson.dev else None
     most = most_steps(count, step.batch_rows, step.share)
     course = Course(most if step.training_steps is None else min(most, step.training_steps))
-    settings, seconds = _settings(step), lesson.seconds
+    settings, seconds = training_of(step), lesson.seconds
     if step.learning_rate is None and step.training_steps is not None and step.training_steps < _LEAST_TESTED:
         settings = settings.model_copy(update={"learning_rate": SHORT_RATE})
     elif step.learning_rate is None and judge is not None:
@@ -103,7 +103,8 @@ def _loss_of_outputs(step: Distill, context: StageContext, loss: BatchLoss) -> B
     return distillation_loss(step.model_copy(update={"hidden_weight": 0.0, "relation_weight": 0.0}), context, None)
 
 
-def _settings(step: Distill) -> Training:
+def training_of(step: Distill) -> Training:
+    """The settings of the training that the step states."""
     return Training(**{name: getattr(step, name) for name in Training.model_fields.keys() & Distill.model_fields.keys()})
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from edgepack.compress.least_squares import moment_of, ridged
 from edgepack.compress.observing import batches_of
+from edgepack.model.layer_calls import first_of, hooked, state_of
 from edgepack.model.linear_kernels import fast_linears
 from edgepack.model.structure import depths_in, family_of_model, has_attention, layers_of, projections_of
 from edgepack.tasks.common.task import Features
@@ -32,13 +33,13 @@ def recording(model: nn.Module, states: bool = True, relations: bool = False) ->
 
     def enters(module: nn.Module, inputs: tuple[torch.Tensor, ...], named: dict[str, Any]) -> None:
         if not record.states:  # a layer that is run again and again is entered once
-            record.states.append(inputs[0] if inputs else named["hidden_states"])
+            record.states.append(state_of((inputs, named)))
 
     def projects(parts: Sequence[slice]) -> Callable[..., None]:
         return lambda module, inputs, output: record.relations.extend(output[..., part] for part in parts)
 
     def leaves(module: nn.Module, inputs: Any, output: Any) -> None:
-        record.states.append(output[0] if isinstance(output, tuple) else output)
+        record.states.append(first_of(output))
 
     layers = layers_of(model)
     if states:
@@ -50,12 +51,9 @@ def recording(model: nn.Module, states: bool = True, relations: bool = False) ->
         for path, rows in projections_of(model, last):
             parts.setdefault(path, []).append(rows)
         handles += [last.get_submodule(path).register_forward_hook(projects(slices)) for path, slices in parts.items()]
-    try:
+    with hooked(handles):
         yield record
-    finally:
-        for handle in handles:
-            handle.remove()
-        record.relations = record.relations[-3:]
+    record.relations = record.relations[-3:]
 
 
 def fitted_projection(student: nn.Module, teacher: nn.Module, features: Sequence[Features]) -> nn.Linear | None:

@@ -11,8 +11,9 @@ from edgepack.compress.context import StageContext
 from edgepack.compress.refit import projections_after, second_moments, unrepairable
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar
-from edgepack.model.batches import collate
-from edgepack.model.evaluation import pad_id_of, padded, takes_types, use_all_cores
+from edgepack.model.batches import batches_with_targets
+from edgepack.model.evaluation import batches_on, use_all_cores
+from edgepack.model.layer_calls import first_of, hooked
 from edgepack.model.structure import (
     family_of_model,
     ffns_of,
@@ -28,7 +29,6 @@ from edgepack.plan.steps import Importance
 from edgepack.tasks.common.task import Features
 
 _ROWS = 512
-_BATCH_ROWS = 32
 _STREAM_ROWS = 16
 
 Scores = list[torch.Tensor]  # one value for each head by layer, or neuron by FFN, scaled to norm 1 in each
@@ -59,16 +59,14 @@ def _by_gradient(model: nn.Module, context: StageContext, unit: str) -> Scores:
     model.eval()
     sums: Scores | None = None
     with bar(f"importance of {unit}", len(features)) as progress:
-        for at in range(0, len(features), _BATCH_ROWS):
-            group = features[at : at + _BATCH_ROWS]
-            batch = collate(list(zip(group, truth[at:], strict=False)), pad_id_of(model), takes_types(model))
-            hard = batch.pop("targets")
-            with gates(model, len(group), unit) as opened:
-                loss = task.label_loss(task.forward(model, batch), batch, hard) * len(group)
+        for batch, hard in batches_with_targets(model, features, truth):
+            rows = len(batch["input_ids"])
+            with gates(model, rows, unit) as opened:
+                loss = task.label_loss(task.forward(model, batch), batch, hard) * rows
                 gradients = torch.autograd.grad(loss, opened, allow_unused=True, materialize_grads=True)  # unused: no heads
                 means = [gradient.abs().sum(dim=0) for gradient in gradients]
             sums = means if sums is None else [total + new for total, new in zip(sums, means, strict=True)]
-            progress.advance(len(group))
+            progress.advance(rows)
     return sums or []
 
 
@@ -105,18 +103,13 @@ def _streams(model: nn.Module, features: Sequence[Features], projections: Sequen
 
     def add(index: int) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor | tuple[torch.Tensor, ...]) -> None:
-            states = output[0] if isinstance(output, tuple) else output
-            squares[index * each : (index + 1) * each] = [float(states.square().sum(dim=-1).mean())] * each
+            squares[index * each : (index + 1) * each] = [float(first_of(output).square().sum(dim=-1).mean())] * each
 
         return hook
 
-    handles = [layer.register_forward_hook(add(index)) for index, layer in enumerate(layers)]
-    try:
-        with torch.inference_mode():
-            model(**padded(features[:_STREAM_ROWS], pad_id_of(model), takes_types(model)))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(layer.register_forward_hook(add(index)) for index, layer in enumerate(layers)), torch.inference_mode():
+        for batch in batches_on(model, features[:_STREAM_ROWS]):
+            model(**batch)
     return squares
 
 
@@ -186,12 +179,9 @@ def gates(model: nn.Module, rows: int, unit: str) -> Iterator[list[torch.Tensor]
         return hook
 
     path, owners = (family.attention_output, layers_of(model)) if unit == "heads" else (family.ffn_out, ffns_of(model))
-    handles = [owner.get_submodule(path).register_forward_pre_hook(gated(gate)) for owner, gate in zip(owners, opened, strict=True)]
-    try:
+    gated_owners = zip(owners, opened, strict=True)
+    with hooked(owner.get_submodule(path).register_forward_pre_hook(gated(gate)) for owner, gate in gated_owners):
         yield opened
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def best(scores: torch.Tensor, count: int, group: int = 1) -> list[int]:

@@ -18,19 +18,16 @@ from torch import nn
 from edgepack.compress.least_squares import moment_of, ridged, with_ones
 from edgepack.compress.observing import (
     Batch,
-    Call,
     Flow,
     Observation,
     Part,
     calls_of,
-    first_of,
     fitted_names,
     is_linear,
     is_norm,
-    state_of,
-    with_state,
     without_cache,
 )
+from edgepack.model.layer_calls import Call, first_of, state_of, with_state
 from edgepack.model.linear_kernels import fast_linears
 from edgepack.model.structure import depth_of, family_of_model, inputs_of, layers_of, matrix_of, outputs_of
 

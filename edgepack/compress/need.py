@@ -19,9 +19,9 @@ from edgepack.core.errors import EdgepackError
 from edgepack.core.files import sha256_of, sync, write_atomically, write_json
 from edgepack.core.progress import bar, say
 from edgepack.core.reading import read_json_object
-from edgepack.model.batches import batch_order, collate
+from edgepack.model.batches import batch_order, batches_with_targets
 from edgepack.model.course import RANGE, RANGE_STEPS, best_rate
-from edgepack.model.evaluation import pad_id_of, run_model, takes_types, use_all_cores
+from edgepack.model.evaluation import run_model, use_all_cores
 from edgepack.model.material import load_outputs, save_outputs
 from edgepack.model.training import BatchLoss
 from edgepack.plan.steps import Distill
@@ -29,7 +29,6 @@ from edgepack.tasks.common.task import Features, Outputs
 
 _DEV_TEXTS = 300  # that progress is judged by
 _DEV_SHARE = 0.1  # of the train split, where there is no dev split or nobody to ask about it
-_BATCH_ROWS = 32
 _WARM_UP = 5  # steps of the range test
 
 
@@ -106,10 +105,10 @@ def distance_judge(loss: BatchLoss, features: Sequence[Features], targets: Seque
         model.eval()
         sums = 0.0
         by_length = sorted(range(len(features)), key=lambda index: len(features[index].ids))
+        ordered = [features[index] for index in by_length], [targets[index] for index in by_length]
         with torch.no_grad():
-            for at in range(0, len(by_length), _BATCH_ROWS):
-                items = [(features[index], targets[index]) for index in by_length[at : at + _BATCH_ROWS]]
-                sums += len(items) * float(loss(model, *_batch(model, items)))
+            for batch, wanted in batches_with_targets(model, *ordered):
+                sums += len(batch["input_ids"]) * float(loss(model, batch, wanted))
         model.train(was_training)
         return -sums / len(features)
 
@@ -158,11 +157,12 @@ def _distance_after(
     rows = min(batch_rows, len(lesson.features))
     epochs = -(-RANGE_STEPS // (len(lesson.features) // rows))
     order = batch_order([len(item.ids) for item in lesson.features], rows, epochs, seed)
-    for step in range(RANGE_STEPS):
+    drawn = order[: RANGE_STEPS * rows]
+    texts, targets = [lesson.features[index] for index in drawn], [lesson.targets[index] for index in drawn]
+    for step, (batch, wanted) in enumerate(batches_with_targets(model, texts, targets, rows)):
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1.0, (step + 1) / _WARM_UP)
-        items = [(lesson.features[index], lesson.targets[index]) for index in order[step * rows : (step + 1) * rows]]
-        value = loss(model, *_batch(model, items))
+        value = loss(model, batch, wanted)
         if not math.isfinite(value.item()):
             return math.inf
         optimizer.zero_grad()
@@ -171,12 +171,3 @@ def _distance_after(
         optimizer.step()
         advance(1)
     return -lesson.judge(model)
-
-
-def _batch(model: nn.Module, items: list[tuple[Features, Any]]) -> tuple[dict[str, torch.Tensor], Any]:
-    """The inputs and the targets, where the model is."""
-    place = next(model.parameters()).device
-    batch = collate(items, pad_id_of(model), takes_types(model))
-    targets = batch.pop("targets")
-    moved = {name: each.to(place) for name, each in targets.items()} if isinstance(targets, dict) else targets.to(place)
-    return {name: tensor.to(place) for name, tensor in batch.items()}, moved

@@ -1,7 +1,7 @@
 """What goes through a model's matrices and norms as it reads texts: recorded part by part, for those who fit another model to it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,16 +9,14 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from edgepack.model.evaluation import pad_id_of, padded, takes_types, use_all_cores
+from edgepack.model.evaluation import batches_on, use_all_cores
+from edgepack.model.layer_calls import Call, first_of, hooked
 from edgepack.model.linear_kernels import fast_linears
 from edgepack.model.structure import layers_of, outputs_of
 from edgepack.tasks.common.task import Features
 
 _TOKENS = 16_384  # of the train split at most: several for each unknown of a row
-_BATCH_ROWS = 32
 _MOST_OUTPUTS = 4096  # a matrix with more is that of a vocabulary, and mostly the embeddings' too
-
-Call = tuple[tuple[Any, ...], dict[str, Any]]  # the arguments of a layer
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ class Part:
                 if not (to_the_end or awaited) and summand is None:
                     raise _Enough
 
-            with suppress(_Enough), _hooked(self.module, {*names, *norms}, record):
+            with suppress(_Enough), _watched(self.module, {*names, *norms}, record):
                 output = self.run(number)
             if summand is not None:
                 summand.carried.append(batch.rows_of(first_of(output)))
@@ -137,7 +135,7 @@ def _around_layers(model: nn.Module, batch: Batch) -> tuple[list[str], list[str]
     names = {name for name, module in outside if id(module) not in inside and module.weight is not vocabulary}
     first = next(name for name, module in model.named_modules() if module is layers[0])
     order: list[str] = []
-    with _hooked(model, {*names, first}, lambda name, *_: order.append(name)):
+    with _watched(model, {*names, first}, lambda name, *_: order.append(name)):
         model(**batch.inputs)
     return order[: order.index(first)], order[order.index(first) + 1 :]
 
@@ -157,20 +155,14 @@ def fitted_names(module: nn.Module) -> list[str]:
     return [name for name, each in named if is_norm(each) or (is_linear(each) and outputs_of(each) <= _MOST_OUTPUTS)]
 
 
-@contextmanager
-def _hooked(module: nn.Module, names: set[str], record: Callable[[str, Any, Any], None]) -> Iterator[None]:
-    """record(name, first input, output) is called whenever a module of that name has run."""
-    handles = [
+def _watched(module: nn.Module, names: set[str], record: Callable[[str, Any, Any], None]) -> AbstractContextManager[None]:
+    """record(name, first input, output) is called whenever a module of that name has run, while the block runs."""
+    return hooked(
         module.get_submodule(name).register_forward_hook(
             lambda _, given, output, name=name: record(name, given[0] if given else None, output)
         )
         for name in names
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    )
 
 
 def calls_of(model: nn.Module, batch: Batch) -> tuple[list[Call], torch.Tensor]:
@@ -180,29 +172,9 @@ def calls_of(model: nn.Module, batch: Batch) -> tuple[list[Call], torch.Tensor]:
     layers = layers_of(model)
     handles = [layer.register_forward_pre_hook(lambda _, given, named: calls.append((given, named)), with_kwargs=True) for layer in layers]
     handles.append(layers[-1].register_forward_hook(lambda _, given, output: last.append(first_of(output))))
-    try:
+    with hooked(handles):
         model(**batch.inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
     return calls, last[0]
-
-
-def first_of(output: Any) -> Any:
-    """What a layer gives to the next one, where it may give more."""
-    return output[0] if isinstance(output, tuple) else output
-
-
-def state_of(call: Call) -> torch.Tensor:
-    """The hidden states that a layer is called with."""
-    given, named = call
-    return given[0] if given else named["hidden_states"]
-
-
-def with_state(call: Call, state: torch.Tensor) -> Call:
-    """The same call with other hidden states."""
-    given, named = call
-    return ((state, *given[1:]), named) if given else (given, named | {"hidden_states": state})
 
 
 @contextmanager
@@ -226,5 +198,4 @@ def batches_of(model: nn.Module, features: Sequence[Features]) -> list[Batch]:
         some.append(item)
         tokens += len(item.ids)
     some.sort(key=lambda item: len(item.ids))
-    inputs = (padded(some[at : at + _BATCH_ROWS], pad_id_of(model), takes_types(model)) for at in range(0, len(some), _BATCH_ROWS))
-    return [Batch(batch, batch["attention_mask"].bool()) for batch in inputs]
+    return [Batch(batch, batch["attention_mask"].bool()) for batch in batches_on(model, some)]

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from edgepack.compress.least_squares import ridged, with_ones
-from edgepack.model.evaluation import pad_id_of, padded, takes_types, use_all_cores
+from edgepack.model.evaluation import batches_on, use_all_cores
+from edgepack.model.layer_calls import hooked
 from edgepack.model.structure import family_of_model, ffns_of, has_attention, head_dim_of, inputs_of, layers_of, matrix_of
 from edgepack.tasks.common.task import Features
 
 _ROWS = 1024
-_BATCH_ROWS = 32
 _RIDGE = 0.01  # of the mean square of an input: keeps weights that the sample says little about where they were
 
 
@@ -59,15 +59,10 @@ def second_moments(model: nn.Module, projections: Sequence[nn.Module | None], fe
 
     handles = [each.register_forward_pre_hook(add(index)) for index, each in enumerate(projections) if each is not None]
     by_length = sorted(features[:_ROWS], key=lambda item: len(item.ids))
-    try:
-        with torch.no_grad():
-            for at in range(0, len(by_length), _BATCH_ROWS):
-                batch = padded(by_length[at : at + _BATCH_ROWS], pad_id_of(model), takes_types(model))
-                real = batch["attention_mask"].bool()
-                model(**batch)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(handles), torch.no_grad():
+        for batch in batches_on(model, by_length):
+            real = batch["attention_mask"].bool()
+            model(**batch)
     return sums
 
 

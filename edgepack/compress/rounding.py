@@ -14,10 +14,10 @@ from torch import nn
 from edgepack.compress.block_rounding import seen_in_blocks
 from edgepack.compress.context import StageContext
 from edgepack.compress.grids import OnGrid, modules_on_grids, seen_on_grids
-from edgepack.model.evaluation import pad_id_of, padded, takes_types, use_all_cores
+from edgepack.model.evaluation import batches_on, use_all_cores
+from edgepack.model.layer_calls import hooked
 from edgepack.plan.precision import FEWEST_WEIGHTS
 from edgepack.plan.steps import BlockRounding, Rounding
-from edgepack.tasks.common.task import Features, Task
 
 _EVERY = 50  # steps between two looks at the grid
 _SAMPLE = 20_000  # weights of a matrix that its bits are told by
@@ -68,12 +68,8 @@ def seen_as_rounded(model: nn.Module, rounding: Rounding | BlockRounding | None,
     with seen_on_grids(model, modules, grids, look):
         look(model, 0)
         rounded = [module for module in modules if isinstance(module, nn.Linear)] if rounding.activations else []
-        handles = [module.register_forward_pre_hook(_round_inputs) for module in rounded]
-        try:
+        with hooked(module.register_forward_pre_hook(_round_inputs) for module in rounded):
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
 
 def _round_inputs(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
@@ -126,14 +122,9 @@ def _sensitivity(model: nn.Module, modules: Sequence[nn.Module], context: StageC
     draw = torch.Generator().manual_seed(context.seed)
     weights = [module.weight for module in modules]
     sums, features = [0.0] * len(weights), list(context.features[:_PROBED_TEXTS])
-    for at in range(0, len(features), _PROBED_ROWS):
-        outputs = _outputs(model, context.task, features[at : at + _PROBED_ROWS])
+    for batch in batches_on(model.eval(), features, _PROBED_ROWS):
+        outputs = context.task.forward(model, batch)
         signs = torch.randint(0, 2, outputs.shape, generator=draw) * 2.0 - 1
         gradients = torch.autograd.grad((outputs * signs).sum(), weights, allow_unused=True, materialize_grads=True)
         sums = [total + float(gradient.square().mean()) for total, gradient in zip(sums, gradients, strict=True)]
     return [each / max(1, len(features)) for each in sums]
-
-
-def _outputs(model: nn.Module, task: Task, features: Sequence[Features]) -> torch.Tensor:
-    outputs: torch.Tensor = task.forward(model.eval(), padded(features, pad_id_of(model), takes_types(model)))
-    return outputs

@@ -8,6 +8,7 @@ from torch import nn
 
 from edgepack.compress.context import StageContext
 from edgepack.model.factored import LINEARS
+from edgepack.model.layer_calls import hooked
 from edgepack.model.structure import family_of_model, ffns_of, has_attention, layers_of, matrix_of
 from edgepack.plan.steps import PruneWeights
 
@@ -42,12 +43,8 @@ def linears(model: nn.Module) -> list[nn.Module]:
 @contextmanager
 def held_zeros(model: nn.Module) -> Iterator[None]:
     """While the block runs, weights that are zero get no gradient: AdamW leaves what has neither gradient nor value at zero."""
-    handles = [matrix.register_hook(_masked((matrix.detach() != 0).to(matrix.dtype))) for matrix in weight_matrices(model)]
-    try:
+    with hooked(matrix.register_hook(_masked((matrix.detach() != 0).to(matrix.dtype))) for matrix in weight_matrices(model)):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _masked(mask: torch.Tensor):

@@ -15,15 +15,15 @@ import torch
 from torch import nn
 
 from edgepack.compress.context import StageContext
-from edgepack.compress.distillation import distillation_loss, targets_of
+from edgepack.compress.distillation import distillation_loss, targets_of, training_of
 from edgepack.compress.importance import Scores, best, head_importance, neuron_importance
+from edgepack.model.layer_calls import state_of
 from edgepack.model.structure import family_of_model, ffns_of, has_attention, head_dim_of, kv_groups_of, layers_of
 from edgepack.model.training import BatchLoss, bare, train
 from edgepack.model.training_precision import in_fastest_precision
 from edgepack.plan.cuts import kept_heads, kept_neurons
 from edgepack.plan.steps import Distill
 from edgepack.plan.student import student_layers
-from edgepack.plan.training_settings import Training
 
 RANKED_BY = "activation"  # the measure by which parts are cut out of it, too; it needs no labels
 SHARES = (0.0, 0.25, 0.5, 0.75)  # of heads and of neurons that a sub-network leaves out
@@ -43,7 +43,7 @@ def train_shared(model: nn.Module, step: Distill, context: StageContext) -> nn.M
     """`model` after the epochs of `step`, in its own shape. Hidden states are not compared: a part has fewer of them."""
     ranks = head_importance(model, context, RANKED_BY), neuron_importance(model, context, RANKED_BY)
     plain = in_fastest_precision(step, context.task.decodes).model_copy(update={"hidden_weight": 0.0, "relation_weight": 0.0})
-    settings = Training(**{name: getattr(plain, name) for name in Training.model_fields.keys() & Distill.model_fields.keys()})
+    settings = training_of(plain)
     loss = _part_loss(distillation_loss(plain, context, None), *ranks, context.seed)
     targets = targets_of(plain, context, model)
     trained, _ = train(model, context.features, targets, loss, settings, context.folder, context.seed, "train the shared model")
@@ -101,5 +101,5 @@ def _masked(mask: torch.Tensor) -> Callable[[nn.Module, tuple[torch.Tensor, ...]
 
 def _passes_by(module: nn.Module, inputs: tuple[torch.Tensor, ...], named: dict[str, Any], output: Any) -> Any:
     """The layer gives what it was given."""
-    states = inputs[0] if inputs else named["hidden_states"]
+    states = state_of((inputs, named))
     return (states, *output[1:]) if isinstance(output, tuple) else states

@@ -1,12 +1,13 @@
 """Batches for training: drawn beforehand, with texts of similar length together, padded to the longest."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from edgepack.model.evaluation import padded
+from edgepack.model.evaluation import BATCH_ROWS, batches_on, padded
 from edgepack.tasks.common.task import Features
 
 _POOL_BATCHES = 20  # batches that are drawn together and sorted by length: less padding, still random
@@ -46,16 +47,28 @@ class Ordered(torch.utils.data.Dataset):
 
 def collate(items: list[tuple[Features, Any]], pad_id: int, with_types: bool) -> dict[str, Any]:
     """A padded batch with its `targets` stacked, by name where they have names."""
-    batch = padded([item for item, _ in items], pad_id, with_types)
-    targets = [target for _, target in items]
+    return padded([item for item, _ in items], pad_id, with_types) | {"targets": _joined([target for _, target in items])}
+
+
+def batches_with_targets(
+    model: nn.Module, features: Sequence[Features], targets: Sequence[Any], batch_rows: int = BATCH_ROWS
+) -> Iterator[tuple[dict[str, torch.Tensor], Any]]:
+    """As `batches_on`, each batch with the targets of its rows, by name where they have names."""
+    place, at = next(model.parameters()).device, 0
+    for batch in batches_on(model, features, batch_rows):
+        rows = len(batch["input_ids"])
+        joined = _joined(targets[at : at + rows])
+        yield batch, {name: each.to(place) for name, each in joined.items()} if isinstance(joined, dict) else joined.to(place)
+        at += rows
+
+
+def _joined(targets: Sequence[Any]) -> torch.Tensor | dict[str, torch.Tensor]:
     if isinstance(targets[0], dict):
-        batch["targets"] = {name: _stacked([target[name] for target in targets]) for name in targets[0]}
-    else:
-        batch["targets"] = _stacked(targets)
-    return batch
+        return {name: _stacked([target[name] for target in targets]) for name in targets[0]}
+    return _stacked(targets)
 
 
-def _stacked(arrays: list[np.ndarray]) -> torch.Tensor:
+def _stacked(arrays: Sequence[np.ndarray]) -> torch.Tensor:
     """Arrays that differ in their first axis alone, padded to the longest."""
     if arrays[0].ndim == 0 or len({len(array) for array in arrays}) == 1:
         return torch.as_tensor(np.stack(arrays))

@@ -13,7 +13,7 @@ from edgepack.core.progress import bar
 from edgepack.model.linear_kernels import fast_linears
 from edgepack.tasks.common.task import Features, Outputs, Task
 
-_BATCH_ROWS = 32
+BATCH_ROWS = 32
 
 
 def use_all_cores(processes: int = 1) -> int:
@@ -61,6 +61,14 @@ def pad_id_of(model: nn.Module) -> int:
     return model.config.pad_token_id or 0
 
 
+def batches_on(model: nn.Module, features: Sequence[Features], batch_rows: int = BATCH_ROWS) -> Iterator[dict[str, torch.Tensor]]:
+    """The model's inputs, `batch_rows` of the features at a time and in their order, padded, where the model is."""
+    place = next(model.parameters()).device
+    for at in range(0, len(features), batch_rows):
+        batch = padded(features[at : at + batch_rows], pad_id_of(model), takes_types(model))
+        yield {name: tensor.to(place) for name, tensor in batch.items()}
+
+
 def run_model(
     model: nn.Module, task: Task, features: Sequence[Features], title: str, keep: Callable[[torch.Tensor], torch.Tensor] | None = None
 ) -> Outputs:
@@ -72,15 +80,13 @@ def run_model(
     order = sorted(range(len(features)), key=lambda index: len(features[index].ids))
     outputs: list[np.ndarray | None] = [None] * len(features)
     model.eval()
-    device = device_here()
-    with _moved(model, device), torch.inference_mode(), fast_linears(model), bar(title, len(features)) as progress:
-        for at in range(0, len(order), _BATCH_ROWS):
-            indexes = order[at : at + _BATCH_ROWS]
-            batch = padded([features[index] for index in indexes], pad_id_of(model), takes_types(model))
-            batch = {name: tensor.to(device) for name, tensor in batch.items()}
-            for index, output in zip(indexes, task.forward(model, batch).float().cpu(), strict=True):
+    with _moved(model, device_here()), torch.inference_mode(), fast_linears(model), bar(title, len(features)) as progress:
+        waiting = iter(order)
+        for batch in batches_on(model, [features[index] for index in order]):
+            results = task.forward(model, batch).float().cpu()
+            for output, index in zip(results, waiting, strict=False):
                 length = len(features[index].ids)
                 trimmed = output[:length] if task.per_token else output
                 outputs[index] = keep(trimmed).numpy().copy() if keep else task.reduced(features[index].ids, trimmed)
-            progress.advance(len(indexes))
+            progress.advance(len(results))
     return [output for output in outputs if output is not None]

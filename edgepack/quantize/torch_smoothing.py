@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from edgepack.model.factored import LINEARS
+from edgepack.model.layer_calls import hooked
 from edgepack.model.structure import family_of_model, ffns_of, has_attention, inputs_of, layers_of, matrix_of
 from edgepack.quantize.smoothing import channel_scales
 
@@ -145,10 +146,6 @@ def _largest(model: nn.Module, products: Sequence[nn.Module], texts: Sequence[Se
 
 def _watched(model: nn.Module, handles: Sequence[torch.utils.hooks.RemovableHandle], texts: Sequence[Sequence[int]]) -> None:
     """The model reads the texts, and the handles are removed whatever happens."""
-    try:
-        with torch.no_grad():
-            for ids in texts:
-                model(input_ids=torch.tensor([list(ids[:TOKENS])]))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(handles), torch.no_grad():
+        for ids in texts:
+            model(input_ids=torch.tensor([list(ids[:TOKENS])]))
