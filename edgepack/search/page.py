@@ -36,6 +36,7 @@ def page(front: Front) -> str:
         model=without_folders(front.model) if front.model else None,
         headline=headline(front),
         origins=origins(front),
+        corrections=[f"{BUDGETS[name][0]} by {factor:.2f}" for name in COSTS if (factor := getattr(front.factors, name)) != 1],
         charts=[_chart(front, name, most) for name in COSTS],
         beyond=sum(each.score_drop is not None and each.score_drop > most for each in front.tried),
         unscored=sum(point.score_drop is None for point in front.points),

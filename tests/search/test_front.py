@@ -11,7 +11,7 @@ from edgepack.cli.search_views import front_view
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.profile import Budget
 from edgepack.report.scatter import Dot, scatter
-from edgepack.search.candidates import COSTS
+from edgepack.search.candidates import COSTS, Factors
 from edgepack.search.finals import without_dominated
 from edgepack.search.front import Front, check_pick, pick
 from edgepack.search.page import _whisker, headline, page
@@ -145,6 +145,9 @@ def test_every_figure_says_where_it_comes_from():
     text = page(front())
     assert "as it came (predicted)" in text and "Latency, memory and load are measured or predicted" in text
     assert "48 ms (predicted)" in headline(front())
+    corrected = page(front(factors=Factors(latency_ms=1.08, load_ms=0.9)))
+    assert "multiplied as the device&#39;s own measurements say: latency by 1.08, load time by 0.90." in corrected.replace("'", "&#39;")
+    assert "multiplied" not in page(front(factors=Factors()))
 
 
 def test_a_perplexitys_interval_is_in_per_cent_as_its_loss_is():
