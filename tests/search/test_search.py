@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from command_line import edgepack_warm, refused
+from command_line import edgepack_here, refused
 from small import make_data
 
 from edgepack.core.errors import EdgepackError
@@ -145,7 +145,7 @@ def test_a_search_without_optuna_says_what_to_install_before_the_demo_is_fetched
 def test_a_wrong_wish_is_refused_before_any_work(tiny, tmp_path, flags, says, fix):
     flags = [tiny.data if flag == "DATA" else flag for flag in flags]
     arguments = ["search", tiny.model, "--profile", "raspberry-pi", *flags, "--cache", tmp_path / "cache", "--out", tmp_path / "out"]
-    refused(edgepack_warm(*arguments), says, fix)
+    refused(edgepack_here(*arguments), says, fix)
     assert not (tmp_path / "out").exists()
 
 
