@@ -1,5 +1,6 @@
 """int8: encoders with products in integers, decoders with weights in blocks of 8 bits."""
 
+from edgepack.plan.coding import VALUES
 from edgepack.plan.precision import (
     BLOCK,
     FEWEST_WEIGHTS,
@@ -33,12 +34,15 @@ def _onnx_encoder(situation: Situation) -> Quantize:
         sensitive=recipe.sensitive,
         embedding_bits=recipe.embedding_bits or 8,
         mean_bits=situation.bits,
+        weights=recipe.weights,
         why=why + _grid(situation),
     )
 
 
 def _grid(situation: Situation) -> str:
-    """A sentence where the grid is coarser than 8 bits allow."""
+    """A sentence where integers are fewer than 8 bits allow."""
+    if situation.recipe.weights is not None:
+        return f" Each weight is {VALUES[situation.recipe.weights]} times a scale of its channel, as the training leaves it."
     if situation.bits is None:
         return ""
     return f" Integers are rounded to a grid that takes {situation.bits:g} bits a weight once it is coded."
@@ -57,7 +61,13 @@ def _tflite(situation: Situation) -> Quantize:
     if scales_apart:
         why += " Scales of channels stand apart from their matrices: "
         why += f"with scales inside, {situation.runtime} answers wrongly without an error."
-    return Quantize(precision="int8", scales_apart=scales_apart, mean_bits=situation.bits, why=why + _grid(situation))
+    return Quantize(
+        precision="int8",
+        scales_apart=scales_apart,
+        mean_bits=situation.bits,
+        weights=situation.recipe.weights,
+        why=why + _grid(situation),
+    )
 
 
 FACTS = PrecisionFacts(
