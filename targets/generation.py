@@ -16,6 +16,7 @@ import conditions
 import numpy as np
 import protocol
 from feeds import random_ids
+from lookup import Lookup
 from penalties import Penalties, StopStrings
 from protocol import Refused, ms_since
 from runnable import has_fixed_lengths, is_decoder
@@ -42,11 +43,12 @@ def generate(folder, manifest, job, open_decoder) -> dict:
     ended = _stop_strings(folder, answers)
     room = min(len(prompt) + job["max_tokens"] - 1, manifest["positions"])
     decoder = open_decoder(folder, manifest, job["threads"], room)
+    lookup = _lookup(decoder, job.get("lookup_tokens", 0))
     session_ms, start = ms_since(started), time.perf_counter()
     output, arrived = [], []
     sampling = sampling_of(answers, job["temperature"], job["top_k"], job["top_p"], job["seed"])
     window = "slide" if slides else "refuse"
-    written = Written(tokens(decoder, prompt, job["max_tokens"], stop_ids, sampling, adjust, ended, window))
+    written = Written(tokens(decoder, prompt, job["max_tokens"], stop_ids, sampling, adjust, ended, window, lookup))
     try:
         for token in written:
             arrived.append(ms_since(start))
@@ -63,6 +65,12 @@ def generate(folder, manifest, job, open_decoder) -> dict:
         "first_token_ms": arrived[0] if arrived else None,
         "token_ms": np.diff(arrived).round(4).tolist(),
     }
+
+
+def _lookup(decoder, most):
+    if most and not decoder.scores_several:
+        raise Refused("the pack's file scores one token a run, so that no tokens can be looked up", "build the pack again, as ONNX")
+    return Lookup(most) if most else None
 
 
 def certain(folder, manifest, job, open_decoder) -> dict:

@@ -17,6 +17,8 @@ class Decoder:
     values: nothing is copied between steps. What lies behind `seen` is never looked at, and is overwritten.
     """
 
+    scores_several = False  # for prompt lookup: a signature reads 16 tokens or more, however few are looked up
+
     def __init__(self, model, manifest, positions, lock=None) -> None:
         self.positions, self.length = positions, 0
         self._model, self._room, self._vocab = model, manifest["positions"], manifest["vocab"]

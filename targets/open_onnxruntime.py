@@ -20,6 +20,7 @@ LEVELS = {
     "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
     "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
 }
+_LAST_START = "last_start"  # of a decoder's graph: minus the number of tokens, counted from the last, that it gives logits of
 
 
 def open_file(weights, settings, threads, careful=False, profile=None, providers=("CPUExecutionProvider",), plug_in=None):
@@ -61,12 +62,14 @@ def open_file(weights, settings, threads, careful=False, profile=None, providers
 class Decoder:
     """One text in a session: keys and values of `positions` tokens at most lie in buffers of its own, read and written in place.
 
-    cache: the manifest's. seen: tokens remembered; set it lower to take some back.
+    cache: the manifest's. seen: tokens remembered; set it lower to take some back. scores_several: whether the file can give logits
+    of more than the last token in a run; files of earlier releases cannot.
     """
 
     def __init__(self, session, cache, positions) -> None:
         self.positions, self.length = positions, 0
-        self._session, self._binding = session, session.io_binding()
+        self.scores_several = any(each.name == _LAST_START for each in session.get_overridable_initializers())
+        self._session, self._binding, self._rows = session, session.io_binding(), 1
         self._binding.bind_output("logits", "cpu")
         self._ones = np.ones((1, positions), np.int64)
         for entry in cache:
@@ -78,11 +81,24 @@ class Decoder:
 
     def step(self, ids) -> np.ndarray:
         """Logits [vocab] of what follows the last of `ids`, which go behind all that was seen before."""
+        return self._run(ids, 1)[0]
+
+    def score(self, ids) -> np.ndarray:
+        """Logits [tokens, vocab] of what follows each of `ids`, in one run; where scores_several alone."""
+        return self._run(ids, len(ids))
+
+    def _run(self, ids, rows) -> np.ndarray:
         length = self.length + len(ids)
         if length > self.positions:
             raise ValueError("no room for {} tokens behind {} of {}".format(len(ids), self.length, self.positions))
         self._binding.bind_cpu_input("input_ids", np.array([ids], np.int64))
         self._binding.bind_cpu_input("attention_mask", self._ones[:, :length])
+        if rows != self._rows:
+            start = onnxruntime.OrtValue.ortvalue_from_numpy(np.array([-rows], np.int64))
+            self._binding.bind_ortvalue_input(_LAST_START, start)  # bind_cpu_input knows no input that has a value already
+        if max(rows, self._rows) > 1:
+            self._binding.bind_output("logits", "cpu")  # the output of the last run fits one row after one row alone
+        self._rows = rows
         self._session.run_with_iobinding(self._binding)
         self.length = length
-        return self._binding.get_outputs()[0].numpy()[0, -1]
+        return self._binding.get_outputs()[0].numpy()[0]

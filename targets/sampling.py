@@ -49,33 +49,45 @@ def most_tokens(answers, prompt_length, asked=None, otherwise=128) -> int:
     return max(1, get("max_length") - prompt_length) if get("max_length") else otherwise
 
 
-def tokens(decoder, prompt, max_tokens, stop_ids=(), sampling=GREEDY, adjust=None, ended=None, window="refuse"):
+def tokens(  # noqa: PLR0913, PLR0917  a setting is a parameter
+    decoder, prompt, max_tokens, stop_ids=(), sampling=GREEDY, adjust=None, ended=None, window="refuse", lookup=None
+):
     """Yields the tokens that follow `prompt`, without the stop token that ends them. Returns why it ended, and that token: see Written.
 
     adjust(logits, ids): the logits to choose by, see penalties.py. ended(ids): whether the text ends behind its last token. window
     `slide`: where there is no room left, the first token and the last half of the positions are read again, and the text goes on.
+    lookup: what tries several tokens in a run, see lookup.py; for a decoder that scores_several. Each token is chosen by logits of its
+    place and by the same draw as without, so that tokens that are drawn stay the same too, as far as several rows' logits are a row's.
     """
     draw = np.random.default_rng(sampling.seed)
-    ids = list(prompt)
-    logits = decoder.step(_fitting(ids, decoder.positions) if window == "slide" else ids)
-    for left in range(max_tokens - 1, -1, -1):
-        token = choose(logits if adjust is None else adjust(logits, ids), sampling, draw)
-        if token in stop_ids:
-            return "stop", token
-        yield token
-        ids.append(token)
-        if ended is not None and ended(ids):
-            return "stop", None
-        if left == 0:
-            break
-        if decoder.length == decoder.positions:
-            if window != "slide":
-                return "positions", None
+    ids, left = list(prompt), max_tokens
+    rows, tried = [decoder.step(_fitting(ids, decoder.positions) if window == "slide" else ids)], []
+    while True:
+        agreed = 0
+        for logits in rows:
+            token = choose(logits if adjust is None else adjust(logits, ids), sampling, draw)
+            if token in stop_ids:
+                return "stop", token
+            yield token
+            ids.append(token)
+            left -= 1
+            if ended is not None and ended(ids):
+                return "stop", None
+            if left == 0:
+                return "max_tokens", None
+            if agreed == len(tried) or token != tried[agreed]:
+                break
+            agreed += 1
+        decoder.length -= len(tried) - agreed
+        room = decoder.positions - decoder.length
+        if room == 0 and window != "slide":
+            return "positions", None
+        if room == 0:
             decoder.length = 0
-            logits = decoder.step(_fitting(ids, decoder.positions))
+            rows, tried = [decoder.step(_fitting(ids, decoder.positions))], []
         else:
-            logits = decoder.step([token])
-    return "max_tokens", None
+            tried = lookup.behind(ids, min(left, room) - 1) if lookup else []
+            rows = decoder.score([token, *tried]) if tried else [decoder.step([token])]
 
 
 class Written:

@@ -142,6 +142,10 @@ def generate(  # noqa: PLR0913, PLR0917  a flag is a parameter
     window: Annotated[
         str, typer.Option(help="What to do when no position is left: refuse, or slide (go on with the last half of the text).")
     ] = "refuse",
+    lookup_tokens: Annotated[
+        int,
+        typer.Option(help="Most tokens to try at once where the text repeats itself (prompt lookup, up to 32). 0 tries none."),
+    ] = 0,
     json_: Json = False,
 ) -> None:
     """Continue a text, or answer a chat, with a text-generation pack, in the runtime that the pack is for."""
@@ -154,7 +158,7 @@ def generate(  # noqa: PLR0913, PLR0917  a flag is a parameter
     show = None if json_ else functools.partial(show_text, end="")
     on_stop("Only the text above was generated.")
     messages = None if chat is None else read_messages(chat)
-    text = continue_text(pack, prompt or "", max_tokens, temperature, top_k, top_p, seed, show, messages, window)
+    text = continue_text(pack, prompt or "", max_tokens, temperature, top_k, top_p, seed, show, messages, window, lookup_tokens)
     if json_:
         show_json(text.as_json())
     else:

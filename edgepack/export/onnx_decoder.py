@@ -5,7 +5,7 @@ from pathlib import Path
 
 import onnx
 import torch
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from edgepack.core.errors import EdgepackError
@@ -63,7 +63,10 @@ def export_decoder(model: nn.Module, step: Export, folder: Path) -> None:
 
 
 def write_shipped(graph: onnx.ModelProto, folder: Path) -> None:
-    """MODEL_FILE from the graph with logits for every token: the head reads the last one alone. `graph` is changed."""
+    """MODEL_FILE from the graph with logits for every token: the head reads the last one alone. `graph` is changed.
+
+    A session may give `last_start` -n for the last n (prompt lookup does); who does not know of it need not: it has a value.
+    """
     nodes = graph.graph.node
     at = _head_of(nodes)
     bounds = {"last_start": -1, "last_end": 2**63 - 1, "last_axis": 1}
@@ -71,6 +74,7 @@ def write_shipped(graph: onnx.ModelProto, folder: Path) -> None:
     nodes.insert(at, helper.make_node("Slice", [nodes[at].input[0], *bounds], ["last_hidden"], name="last_hidden"))
     nodes[at + 1].input[0] = "last_hidden"
     _name_axes(graph, "1")
+    graph.graph.input.append(helper.make_tensor_value_info("last_start", TensorProto.INT64, [1]))
     onnx.save(graph, folder / MODEL_FILE)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 MOST_TOKENS = 128  # where neither a call nor the model's folder says how many
+_MOST_LOOKUP = 32  # as in targets/lookup.py
 _NOT_WHOLE = "\ufffd"  # what a tokenizer shows for bytes that are no character, or none yet
 
 
@@ -63,6 +64,7 @@ def generate(  # noqa: PLR0913, PLR0917  a setting is a parameter
     show: Callable[[str], Any] | None = None,
     messages: Sequence[Mapping[str, str]] | None = None,
     window: Literal["refuse", "slide"] = "refuse",
+    lookup_tokens: int = 0,
 ) -> Generated:
     """Continues `prompt` by at most `max_tokens`, on all cores; ends at the model's stop tokens and at its last position.
 
@@ -70,11 +72,11 @@ def generate(  # noqa: PLR0913, PLR0917  a setting is a parameter
     token each time; above, tokens are drawn by `seed` from the `top_k` likeliest (0: all) and from the likeliest that together reach
     the probability `top_p`. show receives the text piece by piece, as it is certain. messages: in place of a prompt, a conversation
     [{"role": "user", "content": "..."}, ...] for the model's chat template. window: `slide` goes on where no position is left, with
-    the first token and the last half of the positions.
+    the first token and the last half of the positions. lookup_tokens: prompt lookup of up to 32 tokens a run.
     The text is that of the new tokens alone, as transformers' pipeline gives it. A prompt without tokens is the model's start token.
     EdgepackError: values out of range, a pack that generates no text, no token to begin with, a prompt longer than the positions.
     """
-    _check_settings(max_tokens, temperature, top_k, top_p, seed)
+    _check_settings(max_tokens, temperature, top_k, top_p, seed, lookup_tokens)
     if window not in {"refuse", "slide"}:
         raise EdgepackError(f"unknown --window: {window!r}", "choose refuse or slide")
     manifest = _text_generator(Path(pack))
@@ -98,6 +100,7 @@ def generate(  # noqa: PLR0913, PLR0917  a setting is a parameter
         "top_p": top_p,
         "seed": seed,
         "window": window,
+        "lookup_tokens": lookup_tokens,
     }
     result: dict[str, Any] = {}
     pieces = []
@@ -172,7 +175,9 @@ def _tokens(stream: Iterable[dict[str, Any]], result: dict[str, Any]) -> Iterato
                 yield event["stop_token"]
 
 
-def _check_settings(max_tokens: int | None, temperature: float | None, top_k: int | None, top_p: float | None, seed: int) -> None:
+def _check_settings(
+    max_tokens: int | None, temperature: float | None, top_k: int | None, top_p: float | None, seed: int, lookup_tokens: int
+) -> None:
     for name, value, ok, fix in (
         ("max_tokens", max_tokens, max_tokens is None or max_tokens > 0, "give the most tokens to generate, 1 or more"),
         (
@@ -184,6 +189,7 @@ def _check_settings(max_tokens: int | None, temperature: float | None, top_k: in
         ("top_k", top_k, top_k is None or top_k >= 0, "give how many tokens to draw from, or 0 for all"),
         ("top_p", top_p, top_p is None or 0 < top_p <= 1, "give the probability to draw from, above 0 and up to 1"),
         ("seed", seed, seed >= 0, "give 0 or more"),
+        ("lookup_tokens", lookup_tokens, 0 <= lookup_tokens <= _MOST_LOOKUP, f"give the most tokens to try at once, up to {_MOST_LOOKUP}"),
     ):
         if not ok:
             raise EdgepackError(f"out of range: --{name.replace('_', '-')} {value!r}", fix)

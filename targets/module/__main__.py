@@ -46,6 +46,7 @@ def _options(arguments):
     parser.add_argument("--prompt", metavar="NAME", help="which of its prompts a model for vectors puts before the text; '' for none")
     parser.add_argument("--chat", action="store_true", help="the text is a user's message, or a JSON list of messages")
     parser.add_argument("--window", default="refuse", help="refuse, or slide to go on where no position is left (%(default)s)")
+    parser.add_argument("--lookup-tokens", type=int, default=0, help="tokens to try at once where the text repeats itself (%(default)s)")
     parser.add_argument("--version", action="store_true", help="print the module's name and version")
     parser.add_argument("--self-test", action="store_true", help="check the files and ask the golden texts")
     parser.add_argument("--serve", action="store_true", help="answer over HTTP")
@@ -87,7 +88,7 @@ def _answered(model, options) -> int:
     if model.task == "text-generation":
         limit = {} if options.max_tokens is None else {"max_tokens": options.max_tokens}
         text = " ".join(texts)
-        for piece in model.stream(**_asked(text, options.chat), window=options.window, **limit):
+        for piece in model.stream(**_asked(text, options.chat), window=options.window, lookup_tokens=options.lookup_tokens, **limit):
             print(piece.text, end="", flush=True)
         print()
         return 0

@@ -16,7 +16,7 @@ _TEXTS = {  # how many texts a task takes, by name and in order; the second of a
 _OPTIONAL = ("pair",)
 _INSTEAD = {"prompt": "messages"}  # what may stand in a text's place
 _LARGEST = 1 << 53  # what every reader of JSON keeps exactly
-SETTINGS = ("max_tokens", "temperature", "top_k", "top_p", "seed", "window")
+SETTINGS = ("max_tokens", "temperature", "top_k", "top_p", "seed", "window", "lookup_tokens")
 _NAMES = {"feature-extraction": ("prompt",), "text-generation": ("window",)}  # settings that are texts, by task
 
 

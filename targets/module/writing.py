@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from .errors import BadInput, ModuleError
+from .lookup import MOST_TOKENS, Lookup
 from .penalties import Penalties, StopStrings
 from .results import Generated, Piece
 from .sampling import WINDOWS, Written, most_tokens, sampling_of, tokens
@@ -27,9 +28,12 @@ def stream(model, prompt=None, messages=None, **settings):
     likeliest token each time; above, tokens are drawn by `seed` from the `top_k` likeliest (0: all) and from those that together reach
     the probability `top_p`.
     window: `refuse`, or `slide` to go on where the model has no position left, with the last half of them.
+    With lookup_tokens, up to 32 of them, tokens that followed the text's last ones before are tried at once, which is faster where an
+    answer repeats its prompt; see lookup.py. Not for TFLite files, nor for ONNX files of earlier releases.
     The text is that of the new tokens alone, as transformers' pipeline gives it: a tokenizer that writes no blank before the first word
     of a text writes none before the first new word either. A prompt without tokens is the model's start token, where it names one.
-    BadInput: no token to begin with, a prompt of more tokens than the model has positions, or messages that the template refuses.
+    BadInput: no token to begin with, a prompt of more tokens than the model has positions, messages that the template refuses, or
+    lookup_tokens of a file that cannot.
     """
     return Pieces(_Writing(model, _ids(model, prompt, messages), **settings))
 
@@ -66,8 +70,9 @@ def _ids(model, prompt, messages) -> list:
 
 class _Writing:
     def __init__(  # noqa: PLR0913, PLR0917  a setting is a parameter
-        self, model, prompt, max_tokens=None, temperature=None, top_k=None, top_p=None, seed=0, seconds=None, window="refuse"
-    ) -> None:
+        self, model, prompt, max_tokens=None, temperature=None, top_k=None, top_p=None, seed=0, seconds=None, window="refuse",
+        lookup_tokens=0,
+    ) -> None:  # fmt: skip
         manifest, answers = model.manifest, model.manifest.get("answers")
         self._lead = [] if prompt else model.texts.start()  # it belongs to the text, unless it is a special token
         self.prompt = prompt = prompt or self._lead
@@ -75,9 +80,9 @@ class _Writing:
         self._max_tokens = most_tokens(answers, len(prompt), max_tokens)
         self._sampling = sampling = sampling_of(answers, temperature, top_k, top_p, seed)
         ok = 0 <= sampling.temperature < float("inf") and sampling.top_k >= 0 and 0 < sampling.top_p <= 1 and seed >= 0
-        if not ok or self._max_tokens < 1 or window not in WINDOWS:
+        if not ok or self._max_tokens < 1 or window not in WINDOWS or not 0 <= lookup_tokens <= MOST_TOKENS:
             wanted = "max_tokens from 1, temperature, top_k and seed from 0, top_p above 0 and up to 1, window refuse or slide"
-            raise BadInput("settings out of range", wanted)
+            raise BadInput("settings out of range", "{}, lookup_tokens up to {}".format(wanted, MOST_TOKENS))
         self._positions, self._window = manifest["positions"], window
         if len(prompt) > self._positions and window != "slide":
             problem = "the prompt has {} tokens, the model {} positions".format(len(prompt), self._positions)
@@ -87,7 +92,11 @@ class _Writing:
         self._ends = StopStrings((answers or {}).get("stop_strings"), lambda ids: model.texts.decode(ids, with_special=True))
         self._until = None if seconds is None else time.monotonic() + seconds
         self.ended_by = None
-        self._decoder = model.session.decoder(min(len(prompt) + self._max_tokens - 1, self._positions))
+        self._decoder = decoder = model.session.decoder(min(len(prompt) + self._max_tokens - 1, self._positions))
+        self._lookup = Lookup(lookup_tokens) if lookup_tokens else None
+        if lookup_tokens and not decoder.scores_several:
+            problem = "the model's file scores one token a run, so that no tokens can be looked up"
+            raise BadInput(problem, "leave lookup_tokens out, or build the pack again, as ONNX")
 
     def pieces(self):
         """A character of several tokens waits for its last. The token that ends a text is shown, unless it is a special one."""
@@ -105,7 +114,7 @@ class _Writing:
 
     def _in_time(self):
         asked = (self._decoder, self.prompt, self._max_tokens, self._stop_ids, self._sampling, self._adjust, self._ends, self._window)
-        written = Written(tokens(*asked))
+        written = Written(tokens(*asked, self._lookup))
         try:
             for token in written:
                 self.tokens.append(token)

@@ -75,3 +75,7 @@ def test_several_texts_are_written_at_once_each_with_a_cache_of_its_own(pack):
     with edgepack.load(pack) as model, ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda prompt: model(prompt, max_tokens=30).text, prompts)) == alone
         assert "".join(piece.text for piece in model.stream(PROMPT, max_tokens=30)) == alone[0]
+        with pytest.raises(BaseException, match="scores one token a run"):
+            model(PROMPT, lookup_tokens=4)
+    with pytest.raises(EdgepackError, match="scores one token a run"):
+        edgepack.generate(pack, PROMPT, lookup_tokens=4)

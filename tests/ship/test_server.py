@@ -152,11 +152,14 @@ def test_text_comes_piece_by_piece_as_events(decoder):
         assert "".join(json.loads(event["data"])["text"] for event in events[:-1]) == whole["text"]
         assert events[-1]["event"] == "end" and json.loads(events[-1]["data"]) == {"ended_by": whole["ended_by"]}
         assert len(parts) > 3  # they did not come at once
+        assert json.loads(asked(place, json.dumps(wish | {"lookup_tokens": 4}).encode())[1]) == whole
         for more, says in (
             ({"prompt": 5}, "must be str"),
             ({"temperature": 1e300}, "too large"),
             ({"seed": 10**40}, "too large"),
             ({"top_p": -1.0}, "out of range"),
+            ({"lookup_tokens": 33}, "out of range"),
+            ({"lookup_tokens": "4"}, "not a number"),
         ):
             code, body = asked(place, json.dumps(wish | {"stream": True} | more).encode())
             assert (code, says in json.loads(body)["error"]["problem"]) == (422, True), body
