@@ -114,6 +114,14 @@ def test_a_target_that_does_not_answer_is_refused_before_any_trial(tiny, narrow,
     assert not (tmp_path / "out").exists() and trials_kept(tmp_path / "cache") == 0
 
 
+@pytest.mark.parametrize("address", ["qemu://cortex-a72", "null://"])
+def test_a_target_whose_times_are_no_devices_is_refused_before_any_trial(tiny, narrow, tmp_path, address):
+    emulated = Target(name="it", address=address)
+    with pytest.raises(EdgepackError, match="it (is emulated|cannot do this)"):
+        search(tiny, PI, tmp_path / "out", SearchWish(trials=2, space=narrow, target=emulated), tmp_path / "cache")
+    assert not (tmp_path / "out").exists() and trials_kept(tmp_path / "cache") == 0
+
+
 def trials_kept(cache):
     return len(list(cache.glob("searches/*/study.sqlite3")))
 
