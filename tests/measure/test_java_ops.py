@@ -1,6 +1,7 @@
 """Times of single ops on a phone without Python, on a JVM here: the rows of the Python target and of its reader."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -86,29 +87,57 @@ def test_recorded_profiles_give_the_rows_of_the_python_reader(python_runner, tmp
         assert json.loads(done.stdout) == rows and rows, file.name
 
 
-def test_providers_are_asked_in_the_order_that_the_user_gave(tmp_path):
-    """No build of onnxruntime for a desktop has them: a class in the place of its own writes down how it is asked."""
-    (tmp_path / "OrtSession.java").write_text(
-        "package ai.onnxruntime; public class OrtSession { public static class SessionOptions {"
-        ' public void addNnapi() { System.out.println("nnapi"); }'
-        ' public void addQnn(java.util.Map<String, String> more) { System.out.println("qnn " + more); }'
-        ' public void addXnnpack(java.util.Map<String, String> more) { System.out.println("xnnpack " + more); } } }'
-    )
-    (tmp_path / "Asked.java").write_text(
-        "package edgepack.module; final class Asked { public static void main(String[] names) throws Exception {"
-        " for (String name : names) { Providers.add(new ai.onnxruntime.OrtSession.SessionOptions(), name); } } }"
-    )
-    needed = ("Providers.java", "Refused.java")
-    sources = [path for path in runner_sources("onnxruntime") if path.name in needed]
-    stubs = [STUBS / "ai" / "onnxruntime" / f"{name}.java" for name in ("OrtEnvironment", "OrtProvider", "OrtException")]
-    compiled(tmp_path / "out", [*sources, *tmp_path.glob("*.java"), *stubs])
-    of_runtime = runtime_facts("onnxruntime").providers
-    command = ["java", "-cp", str(tmp_path / "out"), "edgepack.module.Asked"]
-    names = [of_runtime[name] for name in ("xnnpack", "qnn", "nnapi")]
-    done = subprocess.run([*command, *names], capture_output=True, text=True, check=True)
-    assert done.stdout.split("\n") == ["xnnpack {}", "qnn {backend_path=libQnnHtp.so}", "nnapi", ""]
-    refused = subprocess.run([*command, of_runtime["gpu"]], capture_output=True, text=True, check=False)
-    assert "cannot ask onnxruntime for CUDAExecutionProvider" in refused.stderr
+ASKED = ("enableProfiling", "addNnapi", "addQnn", "addXnnpack")
+PHONE = {  # of a build with a phone's providers, none of which takes a file
+    "OrtException": "public class OrtException extends Exception { private static final long serialVersionUID = 1;"
+    " OrtException(String message) { super(message); } }",
+    "OrtProvider": "public enum OrtProvider { Nnapi, Xnnpack, QNN, WebGpu;"
+    ' public String getName() { return name() + "ExecutionProvider"; } }',
+    "OrtEnvironment": "public final class OrtEnvironment { static final java.util.List<String> asked = new java.util.ArrayList<>();"
+    " public static OrtEnvironment getEnvironment() { return new OrtEnvironment(); }"
+    " public static java.util.EnumSet<OrtProvider> getAvailableProviders() { return java.util.EnumSet.allOf(OrtProvider.class); }"
+    ' public String getVersion() { return "of a test"; } public void setTelemetry(boolean sends) {}'
+    " public OrtSession createSession(java.nio.ByteBuffer model, OrtSession.SessionOptions options) throws OrtException {"
+    ' throw new OrtException("Error code - ORT_FAIL\\n" + asked + "\\n"); } }',
+}
+
+
+def without_kernels(place: Path) -> list[Path]:
+    """onnxruntime's Java by its signatures, where options write down what they are asked."""
+    place.mkdir()
+    sources = []
+    for stub in sorted((STUBS / "ai" / "onnxruntime").glob("*.java")):
+        text = f"package ai.onnxruntime; {PHONE[stub.stem]}" if stub.stem in PHONE else stub.read_text()
+        text = re.sub(r"native void (\w+)\(([^()]*?(\w*))\)((?: throws OrtException)?);", noted, text)
+        text = re.sub(
+            r"static native OnnxTensor (createTensor\([^()]*\)\s*throws OrtException);", r"static OnnxTensor \1 { return null; }", text
+        )
+        sources.append(place / stub.name)
+        sources[-1].write_text(text)
+    return sources
+
+
+def noted(method: re.Match) -> str:
+    """A method of Java that writes down its name and its last argument, if it is of interest here."""
+    name, parameters, last, throws = method.groups()
+    note = f'OrtEnvironment.asked.add("{name} " + {last or "0"});' if name in ASKED else ""
+    return f"void {name}({parameters}){throws} {{ {note} }}"
+
+
+@pytest.mark.slow
+def test_providers_are_asked_in_the_users_order_and_the_one_that_takes_no_file_is_named(old_pack, tmp_path):
+    """No onnxruntime for a desktop's Java has them."""
+    classes = compiled(tmp_path / "out", [*runner_sources("onnxruntime"), *without_kernels(tmp_path / "phone")])
+    pack, java = with_places(old_pack, tmp_path), ["java", "-XX:TieredStopAtLevel=1", "-cp", str(classes), MAIN]
+    names = [runtime_facts("onnxruntime").providers[name] for name in ("xnnpack", "qnn", "nnapi")]
+    error = asked(java, pack, OPS | {"providers": names}, tmp_path)["error"]
+    taken, _, calls = error["problem"].partition(" cannot take this file: ")
+    assert taken == "XnnpackExecutionProvider, QNNExecutionProvider, NnapiExecutionProvider" and "--precision fp32" in error["fix"]
+    asked_for = "addXnnpack {}, addQnn {backend_path=libQnnHtp.so}, addNnapi 0"
+    assert calls == f"[enableProfiling {pack}/.profile/ops, {asked_for}]"
+    assert not (pack / ".profile").exists()
+    error = asked(java, pack, OPS | {"providers": ["WebGpuExecutionProvider"]}, tmp_path)["error"]
+    assert error["problem"] == "edgepack's runner for phones cannot ask onnxruntime for WebGpuExecutionProvider"
 
 
 def test_litert_is_refused_by_name_because_its_java_has_no_profiler(old_pack, tmp_path):
