@@ -51,7 +51,7 @@ class Profiler:
         self._call("LiteRtCompiledModelGetProfiler", self._model, ctypes.byref(self._profiler))
 
     def answer(self, inputs, outputs, runs) -> dict:
-        """ops: [{op, ms, inside, integers}] of one inference; ms is the mean of `runs`. partitions: parts of the graph that XNNPACK took.
+        """The ops of one inference, [{op, ms, inside, integers}] with ms as the mean of `runs`, and the parts that XNNPACK took.
 
         inputs: shapes with their types, int32 or float32; outputs: shapes, all float32; both in the signature's order.
         """

@@ -25,7 +25,7 @@ CPU = "CPUExecutionProvider"
 _WAY_TO = {  # a provider that the build at hand lacks
     "CUDAExecutionProvider": "install onnxruntime-gpu there",
     "CoreMLExecutionProvider": "measure on a Mac: Core ML is in the builds for Apple's systems alone",
-    "NnapiExecutionProvider": "measure on a phone that has a Python with such a build: NNAPI is in the builds for Android alone",
+    "NnapiExecutionProvider": "measure on a phone, by --on adb://: NNAPI is in the builds for Android alone",
     "OpenVINOExecutionProvider": "install onnxruntime-openvino there",
     "QNNExecutionProvider": "install onnxruntime-qnn there",
 }

@@ -11,6 +11,7 @@ FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+NODE_SHORT_RUN = ("--liftoff-only",)  # WebAssembly by V8's first compiler alone: the second costs more than a short run gains
 _INSTALL_S = 300
 
 

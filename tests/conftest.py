@@ -48,6 +48,15 @@ def pytest_collection_finish() -> None:
     gc.freeze()  # modules live as long as the session: no search for cycles looks at them again
 
 
+@pytest.fixture(scope="session", autouse=True)
+def jars(tmp_path_factory):
+    """A module's Java is compiled once for all tests that ship the same sources."""
+    from shared_jars import jars_shared
+
+    with jars_shared(tmp_path_factory):
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Models and data that lie beside the project on its developers' machines and in CI."""

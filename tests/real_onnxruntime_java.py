@@ -16,6 +16,7 @@ _DOWNLOAD_S = 400
 _OLD, _OLD_VERSION = "pyserini==0.40.0", "1.17.0"  # its jar holds that onnxruntime for Linux
 _ANDROID = "com.github.asus4.onnxruntime@0.4.9"  # holds the .aar of onnxruntime 1.29
 NOT_IN_THE_OLD = ("createSession(files.map(manifest.model), options)", "createSession(files.read(manifest.model), options)")
+NO_QNN_IN_THE_OLD = ("options.addQnn(", "options.addXnnpack(")  # of the runner for phones; neither is in the library below it
 
 
 @cache

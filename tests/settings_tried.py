@@ -35,6 +35,7 @@ SETTINGS = {
     "sensitive": (1, "quantize"),
     "embedding_bits": (None, None),  # of decoders
     "bits": (3.5, "quantize"),
+    "weights": (None, None),  # of a training that sees them: tests/compress/test_few_values.py
     "codec": ("zstd", None),  # of a pack, behind all stages
     "start": (None, None),  # of weights that are coded
     "batch": (True, "export"),

@@ -57,17 +57,27 @@ def make_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     return fast
 
 
-def make_model(folder: Path, family: str = "bert", task: str = "text-classification", labels: tuple[str, ...] = INTENTS, seed: int = 0):
+def make_model(
+    folder: Path, family: str = "bert", task: str = "text-classification", labels: tuple[str, ...] = INTENTS, seed: int = 0,
+    layers: int = LAYERS,
+):  # fmt: skip
     """A random model of a family with the tokenizer beside it, saved into `folder`; weights large enough to matter."""
     tokenizer = make_tokenizer(folder)
     labels = labels if task_named(task).names_labels else ("first", "second")
-    config = CONFIGS[family](vocab_size=len(tokenizer), id2label=dict(enumerate(labels)), label2id={n: i for i, n in enumerate(labels)})
+    names = {"id2label": dict(enumerate(labels)), "label2id": {name: index for index, name in enumerate(labels)}}
+    config = CONFIGS[family](vocab_size=len(tokenizer), **names, **_of_depth(family, layers))
     torch.manual_seed(seed)
     capped = FAMILIES[family].config_attention_cap  # of scores, which only the plain attention knows
     model = getattr(transformers, CLASSES[task]).from_config(config, dtype=torch.float32, attn_implementation="eager" if capped else None)
     enlarged(model)
     model.save_pretrained(folder)
     return model.eval()
+
+
+def _of_depth(family: str, layers: int) -> dict:
+    """Settings of so many layers: the first of those that a tiny model of the family has."""
+    kinds = FAMILIES[family].tiny_settings().get("layer_types")
+    return {FAMILIES[family].config_layers: layers} | ({"layer_types": kinds[:layers]} if kinds else {})
 
 
 def make_data(folder: Path, rows: dict[str, int] | None = None) -> Path:

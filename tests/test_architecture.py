@@ -53,6 +53,8 @@ PUBLIC_KEYS = {  # fields that a pack, a report or an app reads by this name
 _EXPLAINED = re.compile(r"(?:^|[.;\]] )\s*((?:[a-z_]\w*)(?:, [a-z_]\w*)*): ", re.MULTILINE)
 OF_OTHERS = {  # names in docstrings that are of something else than their function
     ("edgepack/pipeline/vector_stage.py", "binary"),  # the other kind of code
+    ("targets/module/tags.py", "average"),  # what is left when the other strategies are told apart
+    ("targets/module/writing.py", "window"),  # one of the settings that are passed on
 }
 
 

@@ -30,6 +30,8 @@ def doctor_view(state: Doctor) -> RenderableType:
 
 
 def _machine_lines(machine: MachineState) -> Iterator[RenderableType]:
+    from edgepack.measure.doubts import most_in_words
+
     memory = "" if machine.memory_mb is None else f", {machine.memory_mb:,.0f} MB of memory"
     yield Text(f"machine: {machine.cpu or 'unknown CPU'} ({machine.arch}), {machine.cores} cores to use{memory}")
     yield Text(f"  instruction sets that edgepack asks for: {', '.join(machine.isa) or 'none'}")
@@ -38,7 +40,7 @@ def _machine_lines(machine: MachineState) -> Iterator[RenderableType]:
     if machine.is_quiet is None:
         yield Text("  this system does not say whether other work takes the cores", style="yellow")
         return
-    load = f"other processes take {machine.others:.0%} of the cores, other guests {machine.stolen:.0%}"
+    load = f"other processes take {most_in_words([machine.others])} of the cores, other guests {most_in_words([machine.stolen])}"
     if machine.is_quiet:
         yield Text(f"  quiet: {load}", style="green")
     else:

@@ -13,6 +13,7 @@ from edgepack.measure.machines.targets import LOCAL, known_addresses
 from edgepack.plan.recipe import parse_fraction
 from edgepack.ship.platforms import platform_names
 
+_MAX_REGRESSION = "10%"
 On = Annotated[
     list[str] | None,
     typer.Option(
@@ -55,7 +56,9 @@ def measure(  # noqa: PLR0913, PLR0917  a flag is a parameter
         Path | None,
         typer.Option(help="Older report.json of the same machine to compare with. The exit code is 2 if a figure became worse."),
     ] = None,
-    max_regression: Annotated[str, typer.Option(help="By how much a figure may be worse than in --baseline.")] = "10%",
+    max_regression: Annotated[
+        str | None, typer.Option(help="By how much a figure may be worse than in --baseline.", show_default=_MAX_REGRESSION)
+    ] = None,
     junit: Annotated[Path | None, typer.Option(help="File to write the report to as JUnit XML, for a CI server.")] = None,
     on: On = None,
     targets: Targets = None,
@@ -75,7 +78,9 @@ def measure(  # noqa: PLR0913, PLR0917  a flag is a parameter
     effort = chosen_effort(quick, mlperf, sustained, force)
     if junit:
         check_file_place(junit, "--junit")
-    most = parse_fraction(max_regression, "--max-regression")
+    if max_regression is not None and baseline is None:
+        raise EdgepackError("--max-regression has no effect without --baseline: nothing is compared", "give --baseline, or leave it out")
+    most = parse_fraction(max_regression or _MAX_REGRESSION, "--max-regression")
     wish = chosen_ops(ops, providers, None if max_fallback is None else parse_fraction(max_fallback, "--max-fallback"))
     report = measure_pack(pack, data, out, effort, wish, find_targets(on or [], targets, cache), baseline, most)
     if junit:

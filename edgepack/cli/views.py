@@ -29,7 +29,8 @@ _COLOURS = {"fits": "green", "over budget": "red", "not measured": "yellow"}
 def report_view(report: Report, out: str) -> RenderableType:
     """The report in the order of its page: verdict, budgets, targets, quality, latency. out: the report's folder."""
     colour = _COLOURS[report.verdict]
-    verdict = Text(f"{verdict_in_words(report)}: ", style=f"bold {colour}") + Text(report.headline, style="not bold default")
+    sentences = " ".join((report.headline, *report.doubts))
+    verdict = Text(f"{verdict_in_words(report)}: ", style=f"bold {colour}") + Text(sentences, style="not bold default")
     beside = (*_targets(report), *_baseline(report), *_formats(report))
     quality = (_ladder(report), *_attempts(report), *_confidence(report), *_weakest(report))
     beside = (*beside, *_providers(report))

@@ -13,6 +13,7 @@ from torch import nn
 
 from edgepack.compress.block_rounding import seen_in_blocks
 from edgepack.compress.context import StageContext
+from edgepack.compress.few_values import OnFewValues
 from edgepack.compress.grids import OnGrid, modules_on_grids, seen_on_grids
 from edgepack.model.evaluation import batches_on, use_all_cores
 from edgepack.model.layer_calls import hooked
@@ -58,7 +59,7 @@ def seen_as_rounded(model: nn.Module, rounding: Rounding | BlockRounding | None,
         return
     modules = rounded_modules(model)
     sensitivity = _sensitivity(model, modules, context) if rounding.bits is not None else []
-    grids = [_OnSteps(rounding.largest) for _ in modules]
+    grids = [_OnSteps(rounding.largest) if rounding.weights is None else OnFewValues(rounding.weights) for _ in modules]
 
     def look(owner: nn.Module, steps: int) -> None:
         if rounding.bits is not None and steps % _EVERY == 0:

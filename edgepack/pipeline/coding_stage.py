@@ -25,7 +25,7 @@ def coded(folder: Path, runnable: Runnable, coding: Coding, before: StageRecord)
     started = time.monotonic()
     source, places = weights_in(folder, runnable.model)
     if not source.is_file() or source.stat().st_size < _SMALLEST_BYTES:
-        raise EdgepackError(f"the weights of {runnable.model} lie in no file that can be coded", "leave --bits and --codec out")
+        raise EdgepackError(f"the weights of {runnable.model} lie in no file that can be coded", "leave --bits, --weights and --codec out")
     whole = source.stat().st_size
     stated = code_file(source, parts_between(places, whole), coding.codec, coding.start, folder)
     source.unlink()

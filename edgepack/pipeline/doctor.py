@@ -14,7 +14,7 @@ from edgepack.core.cache import cache_folder
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
 from edgepack.core.resources import shipped
-from edgepack.measure.doubts import MOST_OTHERS, MOST_STOLEN
+from edgepack.measure.doubts import is_crowded
 from edgepack.measure.machines.targets import extras_of_transports
 
 EXTRAS = {  # what each extra of pyproject.toml gives; those for developers stand apart
@@ -139,7 +139,8 @@ def _machine() -> MachineState:
             "install edgepack's own packages again: pip install edgepack",
         )
     facts = json.loads(done.stdout)
-    known = facts["others"] is not None and facts["stolen"] is not None
+    others, stolen = facts["others"], facts["stolen"]
+    is_known = others is not None and stolen is not None
     return MachineState(
         cpu=facts["cpu"],
         arch=facts["arch"],
@@ -147,9 +148,9 @@ def _machine() -> MachineState:
         isa=tuple(facts["isa"]),
         memory_mb=facts["memory_mb"],
         emulated_by=facts["emulated_by"],
-        others=facts["others"],
-        stolen=facts["stolen"],
-        is_quiet=facts["others"] <= MOST_OTHERS and facts["stolen"] <= MOST_STOLEN if known else None,
+        others=others,
+        stolen=stolen,
+        is_quiet=False if is_crowded(others, stolen) else True if is_known else None,
     )
 
 

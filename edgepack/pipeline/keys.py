@@ -168,7 +168,8 @@ def _file_inputs(plan: Plan, material: Material) -> FileInputs:
 
 
 def _gate_inputs(plan: Plan, material: Material) -> GateInputs:
-    codec = plan.coding.codec if plan.coding and plan.coding.bits is not None else None
+    is_rounded_for_it = plan.coding is not None and (plan.coding.bits is not None or plan.coding.weights is not None)
+    codec = plan.coding.codec if plan.coding and is_rounded_for_it else None
     is_fixed = material.recipe.precision is not None
     return GateInputs(
         score_drop_limit=plan.budget.score_drop, is_precision_fixed=is_fixed, least_mean_cosine=material.least_mean_cosine, codec=codec

@@ -142,9 +142,9 @@ def _predicted(state: BuildState, precision: str, shape: ModelShape) -> Predicti
     """For the model that was built, with its weights coded where they are."""
     recipe, plan, profile = state.material.recipe, state.plan, state.profile
     whole = predict(shape, precision, profile, plan.runtime, recipe.length, plan.embedding_bits, plan.prepack)
-    if plan.coding is None:
+    if (coding := plan.coding) is None:
         return whole
-    return predicted(ways(shape, whole, profile, plan.coding.bits, plan.coding.codec), plan.coding.start)
+    return predicted(ways(shape, whole, profile, coding.bits, coding.codec, coding.weights), coding.start)
 
 
 def _copy_model(work: ExportedFile | QuantizedFile, folder: Path) -> None:

@@ -14,7 +14,7 @@ from edgepack.plan.cost_model import predict
 from edgepack.plan.cuts import cut_shape, heads_do_not_fit
 from edgepack.plan.formats import FORMATS, FormatWish
 from edgepack.plan.means import Case, file_kind, smaller_files
-from edgepack.plan.precision import BLOCK, all_precisions, exported_precision, precision_facts
+from edgepack.plan.precision import all_precisions, exported_precision, precision_facts
 from edgepack.plan.profile import PrecisionName, Profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.runtime import Format, runtime_facts
@@ -184,13 +184,14 @@ def _refuse_an_old_runtime(profile: Profile, runtime: str, precision: PrecisionN
 
 def _blocks_do_not_fit(recipe: Recipe, student: ModelShape, precision: PrecisionName, runtime: str) -> bool:
     """Whether the embeddings' rows are no whole blocks; EdgepackError where the user asked for such a precision."""
-    if file_kind(student, runtime) not in precision_facts(precision).in_blocks or student.hidden % BLOCK == 0:
+    facts = precision_facts(precision)
+    if file_kind(student, runtime) not in facts.in_blocks or student.hidden % facts.block_of(student.hidden) == 0:
         return False
     if recipe.precision is None:
         return True
     raise EdgepackError(
-        f"{precision} keeps weights in blocks of {BLOCK}, which do not divide a hidden width of {student.hidden}",
-        f"use --precision fp32, or a --student whose width is a multiple of {BLOCK}",
+        f"{precision} keeps weights in blocks of {facts.blocks[-1]}, which do not divide a hidden width of {student.hidden}",
+        f"use --precision fp32, or a --student whose width is a multiple of {facts.blocks[-1]}",
     )
 
 

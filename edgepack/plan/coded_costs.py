@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgepack.core.errors import EdgepackError
-from edgepack.plan.coding import CodecName, Coding, StartName
+from edgepack.plan.coding import CodecName, Coding, StartName, WeightKind
 from edgepack.plan.file_size import narrow_weights
 from edgepack.plan.precision import BLOCK, FileKind, precision_facts
 from edgepack.plan.prediction import Prediction
@@ -16,6 +16,9 @@ FINE_BITS = 7.2  # a weight's entropy where int8 is as fine as it can be: measur
 TRAINED_BITS = 2.0  # so few and fewer only by --quantization-aware
 _OVERHEAD = 1.012  # of codes of whole bits over the entropy, with the index: 3.596 bits where the entropy is 3.565
 _FEW_BITS, _MORE_BITS = 2.5, 0.12  # below so many bits deflate takes more for each bit that is missing: MiniLM at 2.2, 1.6 and 1.2 bits
+# A weight's codes where it has few values: random ones by each codec, ternary as TWN's threshold splits a normal distribution. Deflate has
+# a code for the end beside them, so that one of two values takes 2 bits, and finds some of that again in repeated strings.
+_CODES: dict[WeightKind, dict[CodecName, float]] = {"ternary": {"deflate": 1.87, "zstd": 1.60}, "binary": {"deflate": 1.22, "zstd": 1.01}}
 _ROOM = 0.985  # of the budget is aimed at: a grid is found within 0.02 bits
 _MOST_BITS = 6.0  # beyond it a coarser grid saves nothing that is worth a stage
 _SCALE_BYTES = 4
@@ -55,6 +58,11 @@ def coded_mb(shape: ModelShape, whole: Prediction, bits: float | None) -> float:
     return max(whole.file_mb - narrow_mb - scales_mb, 0.0) + narrow_mb * coded_bits / 8
 
 
+def _few_values_mb(shape: ModelShape, whole: Prediction, weights: WeightKind, codec: CodecName) -> float:
+    """Scales differ from channel to channel, and stay as they are."""
+    return whole.file_mb - narrow_weights(shape) / 1e6 * (1 - _CODES[weights][codec] / 8)
+
+
 def bits_within(shape: ModelShape, whole: Prediction, file_mb: float) -> float:
     """The bits a weight by which the coded file keeps to a budget, rounded down to a tenth."""
     narrow_mb = narrow_weights(shape) / 1e6
@@ -71,9 +79,11 @@ def _equal_scales_mb(shape: ModelShape) -> float:
     return (narrow_weights(shape) - positions) / BLOCK * _SCALE_BYTES / 1e6
 
 
-def ways(shape: ModelShape, whole: Prediction, profile: Profile, bits: float | None, codec: CodecName) -> Ways:
+def ways(
+    shape: ModelShape, whole: Prediction, profile: Profile, bits: float | None, codec: CodecName, weights: WeightKind | None = None
+) -> Ways:
     """whole: the prediction of the same file without coding."""
-    file_mb = coded_mb(shape, whole, bits)
+    file_mb = coded_mb(shape, whole, bits) if weights is None else _few_values_mb(shape, whole, weights, codec)
     cores = 1 + (profile.cpu.cores - 1) * _PARALLEL
     decode_ms = whole.file_mb / (_DECODE_MB_S[codec] * profile.cpu.clock_ghz / _FIT_GHZ * cores) * 1e3
     read_ms = file_mb / profile.storage.read_mb_s * 1e3
@@ -107,13 +117,15 @@ def coding_of(recipe: Recipe, profile: Profile, budget: Budget, options: Ways, b
     codec: CodecName = recipe.codec or "deflate"
     why = f"{_why_coded(recipe, budget, options, bits)} {_why_start(recipe, profile, budget, options, start)}"
     why += _why_codec(recipe, options, start)
-    return Coding(codec=codec, start=start, bits=bits, why=why)
+    return Coding(codec=codec, start=start, bits=bits, weights=recipe.weights, why=why)
 
 
 def _why_coded(recipe: Recipe, budget: Budget, options: Ways, bits: float | None) -> str:
     size = f"{options.coded_mb:.1f} MB in place of {options.decoded_mb:.1f}"
     if recipe.bits is not None:
         return f"You asked for {recipe.bits:g} bits a weight: {size}, at the same speed once they are decoded."
+    if recipe.weights is not None:
+        return f"You asked for {recipe.weights} weights: {size}, at the same speed once they are decoded."
     if bits is None:
         return f"You asked for coded weights: {size}."
     return (
@@ -151,12 +163,15 @@ def _why_codec(recipe: Recipe, options: Ways, start: StartName) -> str:
 
 def coarse_alone(recipe: Recipe, kind: FileKind, precisions: list[PrecisionName]) -> list[PrecisionName]:
     """Of these precisions those with a coarse grid, where the user asks for one. EdgepackError: none has it, or settings exclude it."""
-    if recipe.bits is None:
+    if recipe.bits is None and recipe.weights is None:
         return precisions
+    flag = "--bits" if recipe.weights is None else "--weights"
+    wish = f"--bits {recipe.bits:g}" if recipe.weights is None else f"--weights {recipe.weights}"
     for name, value in (("--embedding-bits 4", recipe.embedding_bits == 4), ("--sensitive", recipe.sensitive)):
         if value:
-            raise EdgepackError(f"--bits and {name} exclude one another: the grid decides for every matrix", f"leave {name} out")
-    if recipe.bits <= TRAINED_BITS and not recipe.quantization_aware:
+            raise EdgepackError(f"{flag} and {name} exclude one another: the grid decides for every matrix", f"leave {name} out")
+    _refuse_few_values(recipe, kind)
+    if recipe.bits is not None and recipe.bits <= TRAINED_BITS and not recipe.quantization_aware:
         problem = f"--bits {recipe.bits:g} by rounding alone loses too much: {TRAINED_BITS:g} bits a weight and fewer need a training"
         more = "" if kind.decodes else "give --quantization-aware too, or "
         raise EdgepackError(problem, f"{more}use at least --bits {TRAINED_BITS + 0.5:g}")
@@ -164,15 +179,34 @@ def coarse_alone(recipe: Recipe, kind: FileKind, precisions: list[PrecisionName]
     if not coarse:
         what = f"{' or '.join(precisions)} in {kind.format}{' for text-generation' if kind.decodes else ''}"
         raise EdgepackError(
-            f"--bits {recipe.bits:g} with {what}: there is no coarse grid for it",
-            "leave --bits out, or use --precision int8" + (" --format onnx" if kind.format != "onnx" else ""),
+            f"{wish} with {what}: there is no coarse grid for it",
+            f"leave {flag} out, or use --precision int8" + (" --format onnx" if kind.format != "onnx" else ""),
         )
     return coarse
+
+
+def _refuse_few_values(recipe: Recipe, kind: FileKind) -> None:
+    """EdgepackError where weights of few values are asked for, and no training leaves them or something else contradicts them."""
+    if recipe.weights is None:
+        return
+    wish = f"--weights {recipe.weights}"
+    if recipe.bits is not None:
+        raise EdgepackError(f"{wish} and --bits exclude one another: its values are fixed, and so are their bits", "leave one of them out")
+    if kind.decodes:
+        raise EdgepackError(
+            f"{wish} is for encoders: the weights of a text-generation model are trained in blocks of 4 bits alone",
+            "leave it out, or use --precision int4",
+        )
+    if recipe.weights == "binary" and recipe.prune_weights:
+        raise EdgepackError(f"{wish} has no zero, and --prune-weights asks for zeros", "use --weights ternary, or leave one of them out")
+    if not recipe.quantization_aware:
+        raise EdgepackError(f"{wish} by rounding alone leaves nothing of the model: it needs a training", "give --quantization-aware too")
 
 
 def refuse_idle_start(recipe: Recipe, coding: Coding | None) -> None:
     """EdgepackError where the user says how to start with coded weights, and none are coded."""
     if recipe.start is not None and coding is None:
         raise EdgepackError(
-            f"--start {recipe.start} changes nothing: the weights are not coded", "give --bits or --codec too, or leave --start out"
+            f"--start {recipe.start} changes nothing: the weights are not coded",
+            "give --bits, --weights or --codec too, or leave --start out",
         )

@@ -7,7 +7,9 @@ from edgepack.core.records import Frozen
 CODED_FILE = "weights.coded"
 CodecName = Literal["deflate", "zstd"]
 StartName = Literal["stream", "expand"]
+WeightKind = Literal["ternary", "binary"]  # a weight is -1, 0 or 1, or -1 or 1, times its channel's scale
 VectorKind = Literal["int8", "binary"]
+VALUES: dict[WeightKind, str] = {"ternary": "-1, 0 or 1", "binary": "-1 or 1"}
 VECTOR_BITS: dict[VectorKind, int] = {"int8": 8, "binary": 1}  # of a dimension
 
 
@@ -15,12 +17,14 @@ class Coding(Frozen):
     """How the pack's weights are coded. start `stream`: decoded into memory at each start; `expand`: once, into a cache on the device.
 
     bits: the mean bits that a rounded weight is to take; None: the weights are rounded as without coding.
+    weights: the few values that a training leaves; None: as many as the bits allow.
     """
 
     verb: Literal["code"] = "code"
     codec: CodecName
     start: StartName
     bits: float | None = None
+    weights: WeightKind | None = None
     why: str
 
 

@@ -7,9 +7,9 @@ runtime costs beside its products stands in its file in runtimes/. The constants
 
 from typing import NamedTuple
 
-from edgepack.plan.file_size import embedding_bytes, predict_file_mb, products
+from edgepack.plan.file_size import bytes_in_table, predict_file_mb, products
 from edgepack.plan.formats import FORMATS
-from edgepack.plan.precision import BLOCK, FileKind, exported_precision, precision_facts
+from edgepack.plan.precision import FileKind, exported_precision, precision_facts
 from edgepack.plan.prediction import Prediction
 from edgepack.plan.profile import PrecisionName, Profile
 from edgepack.plan.runtime import Costs, Format, costs_of
@@ -100,7 +100,7 @@ def _ram_mb(shape: ModelShape, precision: PrecisionName, file_mb: float, runtime
     format, costs = FORMATS[runtime], costs_of(runtime)
     linear_mb, widest_mb = _linear_mb(shape, precision_facts(precision).computed_in, format), _widest_mb(shape, run.tokens)
     if shape.decodes:
-        head_mb = _head_weights(shape) * embedding_bytes(precision, 8, BLOCK) / 1e6
+        head_mb = _head_weights(shape) * bytes_in_table(shape, precision) / 1e6
         beside_mb = costs.session_mb + head_mb if format == "onnx" else file_mb + _TFLITE_DECODER_MB
         return linear_mb + beside_mb + widest_mb + _cache_mb(shape, run.length)
     return costs.session_mb + costs.session_mb_per_layer * len(shape.layers) + linear_mb + costs.widest_held * widest_mb
@@ -113,7 +113,8 @@ def _linear_mb(shape: ModelShape, precision: PrecisionName, format: Format) -> f
         head = _head_weights(shape) * (1 if precision_facts(precision).is_integer else precision_facts(precision).bytes_per_weight)
         return (layers * precision_facts(precision).bytes_per_weight + head) / 1e6
     if shape.decodes:
-        return (layers * precision_facts(precision).bytes_in_blocks + _head_weights(shape) * embedding_bytes(precision, 8, BLOCK)) / 1e6
+        matrices = layers * precision_facts(precision).bytes_in_blocks(shape.hidden)
+        return (matrices + _head_weights(shape) * bytes_in_table(shape, precision)) / 1e6
     return layers * precision_facts(precision).bytes_per_weight / 1e6
 
 

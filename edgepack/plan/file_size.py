@@ -1,6 +1,6 @@
 """How large a model's file becomes, before it is built: counted from its shape. Sizes are in MB (10^6 bytes)."""
 
-from edgepack.plan.precision import BLOCK, precision_facts
+from edgepack.plan.precision import precision_facts
 from edgepack.plan.profile import PrecisionName
 from edgepack.plan.runtime import Format
 from edgepack.plan.shape import ModelShape
@@ -53,13 +53,20 @@ def embedding_bytes(precision: PrecisionName, bits: int, block: int) -> float:
     return bits / 8 + 4 / block if facts.is_integer else facts.bytes_per_weight
 
 
+def bytes_in_table(shape: ModelShape, precision: PrecisionName, bits: int = 8) -> float:
+    """Of one value of a decoder's table in ONNX, whose blocks are those of its products."""
+    facts = precision_facts(precision)
+    return embedding_bytes(precision, bits, facts.block_of(shape.hidden) if facts.blocks else 1)
+
+
 def _decoder_mb(shape: ModelShape, precision: PrecisionName, embedding_bits: int) -> float:
     """The matrices of layers in blocks, head and embeddings (once, where they are tied), norms and biases in fp32, rotation tables."""
     weights = sum(shape.linear_weights(layer) for layer in shape.layers)
     tables = shape.vocab * shape.embedding * (1 if shape.tied else 2)
     turns = 0 if shape.family.position_table else min(shape.positions, _MOST_TURNS) * shape.head_dim * shape.family.rotation_tables
     rest = shape.params - weights - tables + turns
-    whole = weights * precision_facts(precision).bytes_in_blocks + tables * embedding_bytes(precision, embedding_bits, BLOCK) + rest * 4
+    matrices = weights * precision_facts(precision).bytes_in_blocks(shape.hidden)
+    whole = matrices + tables * bytes_in_table(shape, precision, embedding_bits) + rest * 4
     return whole / 1e6 + _GRAPH_MB + _GRAPH_MB_A_LAYER * len(shape.layers)
 
 

@@ -71,9 +71,9 @@ class Case:
     def _asked_coding(self, student: ModelShape, whole: Prediction) -> tuple[Coding | None, Prediction]:
         """Coding as the user asked for it, and the prediction with it."""
         recipe = self.recipe
-        if recipe.bits is None and recipe.codec is None:
+        if recipe.bits is None and recipe.weights is None and recipe.codec is None:
             return None, whole
-        options = ways(student, whole, self.profile, recipe.bits, recipe.codec or "deflate")
+        options = ways(student, whole, self.profile, recipe.bits, recipe.codec or "deflate", recipe.weights)
         coding = coding_of(recipe, self.profile, self.budget, options, recipe.bits)
         return coding, predicted(options, coding.start)
 
@@ -81,7 +81,7 @@ class Case:
         """The choice with weights as coarse as the file's budget needs, where that was broken and no model must be trained for it."""
         recipe, budget = self.recipe, self.budget
         fewest = precision_facts(choice.precision).coarse.get(file_kind(choice.student, self.runtime))
-        asked = (recipe.bits, recipe.codec, recipe.sensitive, recipe.embedding_bits)
+        asked = (recipe.bits, recipe.weights, recipe.codec, recipe.sensitive, recipe.embedding_bits)
         if fewest is None or not self.breaks_file(choice) or budget.file_mb is None or any(asked):
             return None
         bits = bits_within(choice.student, choice.prediction, budget.file_mb)
@@ -94,7 +94,7 @@ class Case:
     def with_narrow_embeddings(self, choice: Choice) -> Choice | None:
         """The choice with embeddings in 4 bits, where the planner may take them and the file needs it."""
         kind, recipe = file_kind(choice.student, self.runtime), self.recipe
-        is_open = recipe.student is None and recipe.embedding_bits is None and recipe.bits is None
+        is_open = recipe.student is None and recipe.embedding_bits is None and recipe.bits is None and recipe.weights is None
         if not is_open or kind not in precision_facts(choice.precision).narrow_embeddings or not self._only_file_needs(choice):
             return None
         return self.plain(choice.model_copy(update={"embedding_bits": _NARROW_BITS}))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edgepack.plan.choice_record import Choice, last_need
+from edgepack.plan.coding import VALUES
 from edgepack.plan.cuts import cut_widths, layers_without_attention, parse_layers
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.shape import ModelShape
@@ -142,10 +143,16 @@ def _distill(recipe: Recipe, student: ModelShape, length: dict[str, Any], why: s
 def _why_rounding(rounding: Rounding | BlockRounding) -> str:
     if isinstance(rounding, BlockRounding):
         return f"You asked for it. The student learns with its weights in blocks of {rounding.block}, {rounding.bits} bits each."
+    if rounding.weights is not None:
+        return (
+            f"You asked for it. The student learns with each weight {VALUES[rounding.weights]} times a scale of its channel, and "
+            "activations in 8 bits. So few values lose quality: the report shows how much."
+        )
     what = "8 bits" if rounding.bits is None else f"a grid that takes {rounding.bits:g} bits a weight once it is coded"
     why = f"You asked for it. The student learns with its weights on {what}{' and activations in 8 bits' if rounding.activations else ''}."
     if rounding.bits is not None and rounding.bits < _TERNARY_BITS:
-        why += " At so few bits most weights are 0 and most others a step above or below it: the grid has a zero, so it is not binary."
+        why += " At so few bits most weights are 0 and most others a step above or below it: the grid has a zero, so it is not binary"
+        why += " (--weights binary is)."
     return why
 
 

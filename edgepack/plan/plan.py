@@ -218,7 +218,8 @@ def _steps(profile: Profile, recipe: Recipe, teacher: ModelShape, choice: Choice
     make_step = precision_facts(choice.precision).quantize[kind]
     bits = choice.coding.bits if choice.coding else None
     narrowed = recipe.model_copy(update={"embedding_bits": choice.embedding_bits}) if _narrows_embeddings(recipe, choice) else recipe
-    quantize = make_step(Situation(profile, narrowed, runtime, teacher, wider_need(choice, considered), bits)) if make_step else None
+    situation = Situation(profile, narrowed, runtime, teacher, choice.student, wider_need(choice, considered), bits)
+    quantize = make_step(situation) if make_step else None
     rounding = rounding_of(recipe, teacher, quantize, kind)
     yield from model_steps(recipe, teacher, choice, considered, rounding)
     as_trained = recipe.model_copy(update={"smoothing": 0.0}) if rounding else recipe  # activations were trained as they are rounded

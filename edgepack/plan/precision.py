@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edgepack.plan.steps import Quantize
 
 _FOLDER = Path(__file__).with_name("precisions")
-BLOCK = 32  # weights that share a scale: fewer cost more bytes, and no fast kernel has a smaller block than 16
+BLOCK = 32  # weights that share a scale, where a file has blocks of one size: no fast kernel has a smaller block than 16
 FEWEST_WEIGHTS = 1024  # of a matrix: a smaller one stays in float, where its bytes are nothing and a rounding less is one op less
 
 
@@ -44,6 +44,7 @@ class Situation:
     recipe: "Recipe"
     runtime: str
     teacher: "ModelShape"
+    student: "ModelShape"
     wider_need: str | None
     bits: float | None = None  # mean bits a weight, where the grid is coarser than the precision allows
 
@@ -70,7 +71,6 @@ class PrecisionFacts:
 
     name: str
     bytes_per_weight: float  # with the scales
-    bytes_in_blocks: float  # of a decoder in ONNX, whose weights share scales by block
     is_integer: bool  # products round their weights, and tables are stored in 8 or 4 bits
     quantize: Mapping[FileKind, StepMaker | None]
     golden_tolerance: float  # of golden vectors on another machine
@@ -82,6 +82,8 @@ class PrecisionFacts:
     only_when_asked: tuple[FileKind, ...] = ()  # the planner does not choose it by itself
     suggested_for: tuple[FileKind, ...] = ()  # a report names it as the next step where a budget does not hold
     in_blocks: tuple[FileKind, ...] = ()  # blocks of weights must divide the hidden width, and prompts cost what they cost in fp32
+    blocks: tuple[int, ...] = ()  # weights that share a scale in such a file: the first that divides the hidden width
+    bytes_by_block: float = 0.0  # of a block's scale, and of its zero point where it has one
     smooths_before_export: bool = False  # TFLite: activations are rounded, so they are smoothed in torch
     keeps_sensitive_layers: bool = False  # of a decoder, in a wider precision
     is_fast_in_browsers: bool = False
@@ -91,6 +93,14 @@ class PrecisionFacts:
     def __post_init__(self) -> None:
         object.__setattr__(self, "computed_in", self.computed_in or self.name)
         object.__setattr__(self, "counted_as", self.counted_as or self.name)
+
+    def block_of(self, hidden: int) -> int:
+        """Weights that share a scale in a model of this hidden width; the narrowest where none divides it."""
+        return next((block for block in self.blocks if hidden % block == 0), self.blocks[-1])
+
+    def bytes_in_blocks(self, hidden: int) -> float:
+        """Of a weight of a decoder in ONNX, with its share of what its block has."""
+        return bits_of(self.name) / 8 + (self.bytes_by_block / self.block_of(hidden) if self.blocks else 0.0)
 
 
 def as_sentence(text: str) -> str:

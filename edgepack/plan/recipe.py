@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from edgepack.core.fields import Count, CountOrNone
 from edgepack.core.records import Stated
-from edgepack.plan.coding import CodecName, StartName, VectorKind
+from edgepack.plan.coding import CodecName, StartName, VectorKind, WeightKind
 from edgepack.plan.formats import FormatWish
 from edgepack.plan.precision import PrecisionFacts, exported_precision, precision_facts
 from edgepack.plan.profile import Budget, PrecisionName
@@ -56,7 +56,12 @@ def _keeps_shape(settings: Settings) -> bool:
 
 
 def _is_coded(settings: Settings) -> bool:
-    return settings.get("bits") is not None or settings.get("codec") is not None
+    return any(settings.get(name) is not None for name in ("bits", "weights", "codec"))
+
+
+def _is_trained_rounded(settings: Settings) -> bool:
+    """Whether a training sees products as int8 rounds them, and no bits are asked for."""
+    return bool(settings.get("quantization_aware")) and _rounds_products(settings) and settings.get("bits") is None
 
 
 _A_SHARE = Searched(low=0.0, high=0.75, step=0.125)  # an eighth: what a head or a kernel's block of a small model is
@@ -323,6 +328,16 @@ class Recipe(Stated):
             FILE,
             unset="8; fewer where the file's budget needs it",
             searched=Searched(values=(None, 5.0, 4.0, 3.5, 3.0), by_itself=False, matters=_rounds_products),
+        ),
+    ] = None
+    weights: Annotated[
+        WeightKind | None,
+        Setting(
+            "Train weights of few values, times a scale for each channel: `ternary` is -1, 0 and 1, `binary` is -1 and 1. They are coded "
+            "in the file, and run as int8 once they are decoded. It needs --quantization-aware, and loses quality.",
+            FILE,
+            unset="as many values as int8 has",
+            searched=Searched(values=(None, "ternary", "binary"), by_itself=False, matters=_is_trained_rounded),
         ),
     ] = None
     codec: Annotated[

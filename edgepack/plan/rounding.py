@@ -32,7 +32,8 @@ def rounding_of(recipe: Recipe, teacher: ModelShape, quantize: Quantize | None, 
         raise EdgepackError(
             f"--smoothing {recipe.smoothing:g} moves weights off the grid that --quantization-aware trains them on", "leave one of them out"
         )
-    return Rounding(bits=quantize.mean_bits, largest=_INT7 if quantize.reduce_range else _INT8, activations=True)
+    largest = _INT7 if quantize.reduce_range else _INT8
+    return Rounding(bits=quantize.mean_bits, largest=largest, activations=True, weights=quantize.weights)
 
 
 def _in_blocks(recipe: Recipe, quantize: Quantize | None, kind: FileKind) -> BlockRounding:

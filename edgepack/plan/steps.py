@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from edgepack.core.records import Frozen
+from edgepack.plan.coding import WeightKind
 from edgepack.plan.precision import bits_of
 from edgepack.plan.profile import PrecisionName
 from edgepack.plan.recipe import FactorKind, Importance, Scope
@@ -77,11 +78,15 @@ class Factorize(Frozen):
 
 
 class Rounding(Frozen):
-    """How a training sees the weights: as int8 will store them. bits: mean bits a weight on a coarse grid; None: 8 bits, row by row."""
+    """How a training sees the weights: as int8 will store them. bits: mean bits a weight on a coarse grid; None: 8 bits, row by row.
+
+    weights: each row's have few values, in place of a grid; None: they have not.
+    """
 
     bits: float | None
     largest: int  # integer
     activations: bool  # what products read is in 8 bits too
+    weights: WeightKind | None = None
 
 
 class BlockRounding(Frozen):
@@ -150,6 +155,7 @@ class Quantize(Frozen):
     sensitive: int | None = None  # groups of products left wider: in float, a decoder's in 8 bits; None: only where the gate fails without
     embedding_bits: Literal[8, 4] = 8  # of a decoder's head too
     mean_bits: float | None = None  # of a rounded weight after an entropy coder: the grid is as coarse as that; None: as fine as it can be
+    weights: WeightKind | None = None  # the few values that a training left, in place of a grid
     why: str
 
     @property

@@ -9,7 +9,7 @@ SMALLER = "--precision int8, --embedding-bits 4, --vocabulary data, or --dimensi
 # Settings of a recipe that are for layers, their heads and their products.
 OF_LAYERS = (
     "student", "prune_heads", "prune_ffn", "prune_layers", "drop_attention", "prune_weights", "factorize", "smoothing", "sensitive",
-    "activations", "quantization_aware",
+    "activations", "quantization_aware", "weights",
 )  # fmt: skip
 _NO_WISH = (None, False, 0, "same", "dynamic")
 

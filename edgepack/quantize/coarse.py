@@ -13,6 +13,7 @@ from edgepack.quantize.gptq import damped_moments
 
 _PRICE_OF_STEP = 0.1155  # price over step squared, ln 2 / 6: where a finer step costs as many bits as it saves error (high resolution)
 _AT_ONCE = 128  # inputs whose errors are gathered before the rest of a matrix takes them over
+_OFF_SCALE = 1e-3  # of a scale
 _ROUNDS = 2  # the integers' counts and their rounding follow from one another
 
 
@@ -95,6 +96,15 @@ def _by_inverse(matrix: np.ndarray, steps: np.ndarray, price: float, bits: np.nd
     values = np.empty_like(rounded)
     values[:, inverse.order] = rounded
     return values
+
+
+def few_values_of(matrix: np.ndarray) -> Coarse | None:
+    """`matrix` as it is, where each row's weights are -1, 0 and 1 times a scale; None: it has other values."""
+    steps = np.abs(matrix).max(axis=1)
+    steps = np.where(steps > 0, steps, 1).astype(np.float32)
+    scaled = matrix / steps[:, None]
+    values = np.rint(scaled)
+    return Coarse(values.astype(np.int8), steps) if np.abs(scaled - values).max() < _OFF_SCALE else None
 
 
 def counts_of(values: np.ndarray) -> np.ndarray:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from edgepack.core.errors import EdgepackError
-from edgepack.quantize.coarse import Coarse, round_coarse
+from edgepack.plan.steps import Quantize
+from edgepack.quantize.coarse import Coarse, few_values_of, round_coarse
 from edgepack.quantize.coarse_search import Known, Matrix, at_mean_bits, beside_half_zero
 from edgepack.quantize.schemes import Candidate
 
@@ -44,6 +45,18 @@ class Grids:
         }
         return rounded, details | beside_half_zero(self.matrices, rounded)
 
+    def few_values(self) -> tuple[dict[str, Coarse], Details]:
+        """The values that a training left; what it did not see, a small matrix or what the export computes, is as fine as it can be."""
+        trained = {matrix.name: coarse for matrix in self.matrices if (coarse := few_values_of(matrix.values)) is not None}
+        rounded = self._fine() | trained
+        count = sum(each.values.size for each in rounded.values())
+        return rounded, {
+            "bits": mean_bits(rounded),
+            "rounded_weights": count,
+            "zero_share": round(sum(int((each.values == 0).sum()) for each in rounded.values()) / count, 3),
+            "few_values_share": round(sum(each.values.size for each in trained.values()) / count, 3),
+        }
+
     def beside(self, bits: float, shipped_bits: float) -> Iterator[dict[str, Coarse]]:
         """A coarser grid and a finer one, where there are any."""
         for wished in (bits - _STEP, bits + _STEP):
@@ -56,9 +69,11 @@ class Grids:
 
     def fine_bits(self) -> float:
         """Of int8 as fine as it can be, each channel with a scale of its own."""
+        return mean_bits(self._fine())
+
+    def _fine(self) -> dict[str, Coarse]:
         whole = {matrix.name: matrix.values for matrix in self.matrices}
-        fine = {name: round_coarse(each, np.abs(each).max(axis=1) / self.largest, 0.0, self.largest) for name, each in whole.items()}
-        return mean_bits(fine)
+        return {name: round_coarse(each, np.abs(each).max(axis=1) / self.largest, 0.0, self.largest) for name, each in whole.items()}
 
 
 def mean_bits(rounded: Mapping[str, Coarse]) -> float:
@@ -90,3 +105,9 @@ def candidates_of(curve: Curve, recipe: str, precision: str, write: Write, more:
     yield Candidate(name, precision, partial(write, None), {"bits": curve.fine_bits}, for_curve=True)
     name = f"{recipe} on a coarse grid, {curve.details['bits']:.2f} bits a weight"
     yield Candidate(name, precision, partial(write, curve.shipped), more | curve.details)
+
+
+def trained_values(grids: Grids, step: Quantize, recipe: str, write: Write, more: Details) -> Candidate:
+    """The few values that a training left. It has no curve: what is finer, or coarser, was not trained."""
+    rounded, details = grids.few_values()
+    return Candidate(f"{recipe} with {step.weights} weights", step.precision, partial(write, rounded), more | details)

@@ -27,7 +27,7 @@ NAMES: dict[What, str] = {
 
 
 class ComparedPack(Frozen):
-    """score and points lost are the build's own, on its test data."""
+    """score and points lost are the build's own, on its test data, as the pack's report shows them."""
 
     name: str
     pack_id: str

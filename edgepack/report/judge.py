@@ -30,8 +30,9 @@ def judge(manifest: Manifest, measurement: Measurement | None) -> Report:
         model=without_folders(manifest.source.name),
         date=datetime.now(UTC).date().isoformat(),
         verdict=verdict,
-        summary=" ".join((verdict_sentence(verdict, checks, manifest.profile.name), *doubts_of_training(manifest.recipe, manifest.ladder))),
-        headline=" ".join((_headline(verdict, checks, manifest, measurement), *doubts_of_training(manifest.recipe, manifest.ladder))),
+        summary=verdict_sentence(verdict, checks, manifest.profile.name),
+        headline=_headline(verdict, checks, manifest, measurement),
+        doubts=tuple(doubts_of_training(manifest.recipe, manifest.ladder)),
         tiles=tuple(tiles_of(manifest, measurement, checks)),
         next_command=next_command(manifest, verdict, checks),
         pack_id=manifest.pack_id,
@@ -150,6 +151,18 @@ def _what_a_grid_takes(manifest: Manifest) -> Iterator[str]:
             )
 
 
+def _what_few_values_cost(manifest: Manifest) -> Iterator[str]:
+    """Of ternary and binary weights: what they take, and what they lost beside the model as it came."""
+    weights = manifest.plan.coding.weights if manifest.plan.coding else None
+    row = next((row for row in manifest.ladder if "few_values_share" in row.details), None)
+    if weights is None or row is None:
+        return
+    lost = "" if row.score_drop is None else f" They and the training lost {row.score_drop:.2f} points beside the model as it came."
+    fine = 1 - float(row.details["few_values_share"])
+    rest = f" {fine:.1%} of them are as fine as int8 is: no training sees small matrices, nor what an export computes." if fine else ""
+    yield f"The weights are {weights}, and the entropy of each is {row.details['bits']} bits.{rest}{lost}"
+
+
 def _what_decoding_costs(manifest: Manifest, measurement: Measurement) -> str:
     """The storage's speed at which coded weights load as fast as plain ones, beside the speeds that are known."""
     coding = measurement.coding
@@ -176,6 +189,7 @@ def _notes(manifest: Manifest, measurement: Measurement | None) -> Iterator[str]
     if measurement is None or not measurement.is_the_device:
         yield f"Predicted figures: {manifest.predictions.doubt()}"
     yield from _what_a_grid_takes(manifest)
+    yield from _what_few_values_cost(manifest)
     if any(isinstance(step, PruneWeights) for step in manifest.plan.steps):
         yield _what_zeros_bring(manifest.ladder)
     if measurement is not None:

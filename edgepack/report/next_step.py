@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from edgepack.core.errors import EdgepackError
 from edgepack.pack.manifest import Manifest
+from edgepack.plan.coding import WeightKind
 from edgepack.plan.means import file_kind
 from edgepack.plan.plan import make_plan
 from edgepack.plan.precision import all_precisions, precision_facts
@@ -113,10 +114,19 @@ def _smaller_sizes(teacher: ModelShape, now: ModelShape) -> list[str]:
     return sizes[:: -(-len(sizes) // _MOST_SIZES)] if sizes else []
 
 
+def _more_values(weights: WeightKind) -> NextStep:
+    why = f"because {weights} weights lose points. It is trained again"
+    if weights == "binary":
+        return NextStep(f"Cheapest next step: --weights ternary, {why}.", "--weights ternary")
+    return NextStep(f"Cheapest next step: --bits 2.2 in place of --weights {weights}, {why}.")
+
+
 def _more_quality(manifest: Manifest) -> NextStep:
     wider = precision_facts(manifest.plan.precision).wider
     rows = [row for row in manifest.ladder if row.stage != "code"]  # which changes no answer
     last_lost_most = _last_lost_most([row.score_drop for row in rows])
+    if manifest.plan.coding and manifest.plan.coding.weights:
+        return _more_values(manifest.plan.coding.weights)
     if manifest.plan.coding and manifest.plan.coding.bits and last_lost_most:
         bits = min(manifest.plan.coding.bits + 1, 7)
         why = "because the coarse grid lost most of the points"

@@ -109,8 +109,8 @@ class TargetRow(Frozen):
 
 
 class Report(Frozen):
-    """report.json. Schema 2 added `holds` to a check, schema 3 the first screen (model, date, tiles, next_command) and figures of coded
-    weights. Older ones are still read: they say `unknown` there, and have no tiles.
+    """report.json. Schema 2 added `holds` to a check, schema 3 the first screen (model, date, doubts, tiles, next_command) and figures of
+    coded weights. Older ones are still read: they say `unknown` there, and have no tiles.
     """
 
     schema_version: Literal[1, 2, 3] = Field(default=SCHEMA, alias="schema")
@@ -119,6 +119,7 @@ class Report(Frozen):
     verdict: Verdict
     headline: str
     summary: str = ""  # the verdict in one plain sentence
+    doubts: tuple[str, ...] = ()  # about the training, a sentence each
     tiles: tuple[Tile, ...] = ()
     next_command: str | None = None  # PACK stands for the pack's folder
     pack_id: str

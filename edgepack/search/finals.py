@@ -11,6 +11,7 @@ from typing import Any
 from edgepack.core.cache import key_of
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import hushed, say
+from edgepack.measure.machines.machine import check_times
 from edgepack.measure.machines.targets import Target, transport
 from edgepack.measure.measurement import Effort
 from edgepack.pack.manifest import Manifest, check_files, read_manifest
@@ -97,9 +98,9 @@ class Builder:
 
 
 def check_answers(target: Target) -> None:
-    """EdgepackError: the target cannot be reached, or cannot measure."""
-    with transport(target).opened(with_runner(target)):
-        pass
+    """EdgepackError: the target cannot be reached, or its times are no device's, so that all packs would have predicted figures."""
+    with transport(target).opened(with_runner(target)) as machine:
+        check_times(machine, target.name)
 
 
 def remove_stale(folder: Path, command: str) -> None:

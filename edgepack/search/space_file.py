@@ -11,6 +11,7 @@ from edgepack.plan.recipe import Recipe
 from edgepack.plan.setting import SettingField, setting_fields
 
 _RANGE, _SHAPE = {"low", "high", "step", "logarithmic"}, {"layers", "hidden"}
+_MOST_VALUES = 1000
 _FORMS = "write a list of values, true, false, or { low = 0.0, high = 0.5, step = 0.125 }"
 
 
@@ -80,7 +81,9 @@ def _range(place: str, field: SettingField, where: str, value: Mapping[str, Any]
         raise EdgepackError(f"{where} is no range: {value}", "give low and a larger high, both numbers, and a step where there are steps")
     if step is not None and step <= 0:
         raise EdgepackError(f"{where} has a step of {step}", "give a step above 0")
-    logarithmic = bool(value.get("logarithmic", False))
+    logarithmic = value.get("logarithmic", False)
+    if not isinstance(logarithmic, bool):
+        raise EdgepackError(f"{where} has logarithmic = {logarithmic!r}", "write true or false")
     if logarithmic and (low <= 0 or step is not None):
         raise EdgepackError(
             f"{where} is logarithmic, so it needs a low above 0 and has no steps: {value}", "correct that, or leave logarithmic out"
@@ -99,10 +102,12 @@ def _whole_range(place: str, field: SettingField, where: str, value: Mapping[str
         raise EdgepackError(
             f"{where} takes no fractions, and {value} would draw them", "list its values, or give a whole low, high and step"
         )
-    values = tuple(range(low, high + 1, step))
+    values = range(low, high + 1, step)
+    if high - low > _MOST_VALUES * step:
+        raise EdgepackError(f"{where} has more than {_MOST_VALUES} values, which no search tries", "give a smaller range or a larger step")
     for each in values:
         _check(place, field, each)
-    return Narrowed(values=values)
+    return Narrowed(values=tuple(values))
 
 
 def _is_number(value: Any) -> bool:

@@ -7,6 +7,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 
 /** The jobs of targets/protocol.py where there is no Python: over what runs the model in an app. Raw samples go home, no statistics. */
 final class Jobs {
@@ -21,6 +22,12 @@ final class Jobs {
     /** Opens a pack's file: an app's own runtime, or a test's. */
     interface Opener {
         ModelRuntime open(ModuleFiles files, Manifest manifest, int threads);
+
+        /**
+         * The rows of targets/onnxruntime_ops.py, of runs of `act` on the pack opened with the job's threads and providers. place: a folder
+         * for what a profiler writes, which goes again. Refused: a runtime that times no ops, or that cannot ask a provider.
+         */
+        List<Object> ops(ModuleFiles files, Manifest manifest, Fields job, File place, Function<ModelRuntime, Runnable> act);
 
         /** Logits for every token of a decoder's text: so many for each, one behind the other. */
         float[] scores(ModelRuntime runtime, Manifest manifest, int[] ids);
@@ -61,6 +68,8 @@ final class Jobs {
                 return answer();
             case "quiet":
                 return quiet();
+            case "ops":
+                return ops();
             case "prefill":
                 return Timing.timed(firstToken(), job);
             case "decode":
@@ -136,6 +145,14 @@ final class Jobs {
         }
         Map<String, Object> result = new LinkedHashMap<>();
         result.put("contention", contention.since());
+        return result;
+    }
+
+    private Map<String, Object> ops() {
+        Function<ModelRuntime, Runnable> act = runtime -> text(runtime, job.whole("length"));
+        Map<String, Object> result = new LinkedHashMap<>();
+        result.put("ops", opener.ops(pack.files(pack.model), pack.manifest(pack.model, false), job, new File(folder, ".profile"), act));
+        result.put("threads", (long) job.whole("threads"));
         return result;
     }
 

@@ -9,7 +9,7 @@ import sys
 from importlib.metadata import version
 
 import pytest
-from command_line import edgepack, edgepack_warm, refused
+from command_line import edgepack, edgepack_here, edgepack_warm, refused
 from safetensors.torch import load_file, save_file
 from small import make_model
 
@@ -27,7 +27,7 @@ def test_help_names_every_command():
 
 
 def test_profiles_prints_the_same_as_json():
-    table, data = edgepack("profiles").stdout, json.loads(edgepack("profiles", "--json").stdout)
+    table, data = edgepack_here("profiles").stdout, json.loads(edgepack_here("profiles", "--json").stdout)
     assert len(data) >= 12
     assert all(profile["name"] in table for profile in data)
 
@@ -48,7 +48,7 @@ def test_the_version_is_that_of_the_package():
 
 
 def test_doctor_names_each_extra_that_users_can_install_and_what_it_gives():
-    state = json.loads(edgepack("doctor", "--json").stdout)
+    state = json.loads(edgepack_here("doctor", "--json").stdout)
     assert all(extra["gives"] and extra["install"] == f"pip install 'edgepack[{extra['name']}]'" for extra in state["extras"])
     assert {extra["name"] for extra in state["extras"]} == set(EXTRAS)
     assert state["machine"]["cores"] >= 1 and state["cache"]["folder"]
@@ -58,7 +58,7 @@ def test_doctor_names_each_extra_that_users_can_install_and_what_it_gives():
 def test_doctor_counts_the_cache(tmp_path):
     (tmp_path / "stages" / "one").mkdir(parents=True)
     (tmp_path / "stages" / "one" / "file").write_bytes(b"x" * 2_000_000)
-    result = json.loads(edgepack("doctor", "--json", "--cache", tmp_path).stdout)["cache"]
+    result = json.loads(edgepack_here("doctor", "--json", "--cache", tmp_path).stdout)["cache"]
     assert result == {"folder": str(tmp_path), "exists": True, "stages": 1, "mb": 2.0}
 
 
@@ -84,7 +84,7 @@ def test_a_shipped_profile_passes_its_own_check(name):
 def test_a_profile_of_the_users_own_is_checked(tmp_path, change, code, says):
     text = (shipped("device_profiles") / "raspberry-pi.toml").read_text()
     (tmp_path / "board.toml").write_text(text.replace(*change) if change else text)
-    done = edgepack("profiles", "--check", "board.toml", cwd=tmp_path)
+    done = edgepack_here("profiles", "--check", "board.toml", cwd=tmp_path)
     assert done.returncode == code and says in " ".join((done.stdout + done.stderr).split()), done.stdout + done.stderr
 
 
@@ -130,7 +130,7 @@ def test_a_model_that_cannot_be_built_is_refused(tmp_path, teacher_folder, data_
     change, says, fix = MODEL_DAMAGE[damage]
     folder = shutil.copytree(teacher_folder, tmp_path / "model")
     change(folder)
-    done = edgepack(
+    done = edgepack_here(
         "build", folder, "--data", data_folder, "--profile", "raspberry-pi", "--out", tmp_path / "out", "--cache", tmp_path / "cache"
     )
     refused(done, says, fix)
@@ -159,7 +159,7 @@ def test_data_that_cannot_be_used_is_refused(tmp_path, teacher_folder, data_fold
     change, says, fix = DATA_DAMAGE[damage]
     data = shutil.copytree(data_folder, tmp_path / "data")
     change(data)
-    done = edgepack(
+    done = edgepack_here(
         "build", teacher_folder, "--data", data, "--profile", "raspberry-pi", "--out", tmp_path / "out", "--cache", tmp_path / "cache"
     )
     refused(done, says, fix)
@@ -186,7 +186,7 @@ def test_data_that_cannot_be_used_is_refused(tmp_path, teacher_folder, data_fold
     ],
 )
 def test_a_wish_that_cannot_be_is_refused(tmp_path, teacher_folder, data_folder, flags, says, fix):
-    done = edgepack("build", teacher_folder, "--data", data_folder, "--out", tmp_path / "out", "--cache", tmp_path / "cache", *flags)
+    done = edgepack_here("build", teacher_folder, "--data", data_folder, "--out", tmp_path / "out", "--cache", tmp_path / "cache", *flags)
     refused(done, says, fix)
     assert not (tmp_path / "out").exists() and not (tmp_path / "cache").exists()
 
@@ -201,19 +201,19 @@ def test_a_wish_that_cannot_be_is_refused(tmp_path, teacher_folder, data_folder,
     ],
 )
 def test_a_wrong_flag_is_the_users_mistake_too(arguments, says):
-    done = edgepack(*arguments)
+    done = edgepack_here(*arguments)
     assert done.returncode == 1 and says in done.stderr and "fix: see `edgepack" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_an_output_that_is_not_empty_is_left_alone(tmp_path, teacher_folder):
     (tmp_path / "mine.txt").write_text("precious")
-    done = edgepack("build", teacher_folder, "--profile", "raspberry-pi", "--out", tmp_path)
+    done = edgepack_here("build", teacher_folder, "--profile", "raspberry-pi", "--out", tmp_path)
     refused(done, "output is not empty", "choose another --out")
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 def test_a_hub_id_that_cannot_be_reached_is_said(tmp_path):
-    done = edgepack("plan", "nobody/nothing", "--profile", "raspberry-pi")
+    done = edgepack_here("plan", "nobody/nothing", "--profile", "raspberry-pi")
     refused(done, "no model folder and no hub model: 'nobody/nothing'", "check the path or the id, and the network")
 
 
@@ -223,7 +223,7 @@ def test_a_model_whose_head_was_never_trained_is_refused(tmp_path, data_folder):
     body = {name: tensor for name, tensor in weights.items() if not name.startswith("classifier")}
     save_file(body, tmp_path / "base" / "model.safetensors", metadata={"format": "pt"})
     common = ("--data", data_folder, "--profile", "raspberry-pi", "--cache", tmp_path / "cache", "--out", tmp_path / "out")
-    done = edgepack("build", tmp_path / "base", "--task", "text-classification", "--precision", "fp32", *common)
+    done = edgepack_here("build", tmp_path / "base", "--task", "text-classification", "--precision", "fp32", *common)
     refused(done, "has no weights for", "fine-tune the model for the task first")
 
 
@@ -233,8 +233,8 @@ def test_a_flipped_byte_in_a_pack_ends_with_one(pack_folder, tmp_path):
     content[1234] ^= 8
     (copy / "model.onnx.data").write_bytes(content)
     for command in ("verify", "measure"):
-        refused(edgepack(command, copy), "model.onnx.data in", "build or copy the pack again")
-    refused(edgepack("verify", tmp_path), "it has no pack.json", "give the folder")
+        refused(edgepack_here(command, copy), "model.onnx.data in", "build or copy the pack again")
+    refused(edgepack_here("verify", tmp_path), "it has no pack.json", "give the folder")
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from command_line import edgepack_warm
 from edgepack.core.errors import EdgepackError
 from edgepack.measure.machines.machine import Facts
 from edgepack.measure.machines.targets import LOCAL
+from edgepack.measure.machines.transports.local import Here
 from edgepack.pipeline.fit_profile import _place, _runtimes, fit_profile
 from edgepack.plan.profile import load_profile
 from edgepack.plan.runtime import python_runtimes
@@ -37,9 +38,13 @@ def test_of_two_runtimes_for_the_same_files_one_is_timed_and_the_other_is_named(
     installed = {runtime.package: runtime.version for runtime in python_runtimes()}
     nothing = {"python": "3.11", "implementation": None, "libc": None, "pointer_bits": 64, "folder": None, "is_set_up": True}
     space = {"exists": True, "folder_mb": None, "free_mb": None, "is_writable": True}
-    timed, missing = _runtimes(Facts(machine=machine, packages=installed, **nothing, **space), LOCAL)
+    facts = Facts(machine=machine, packages=installed, **nothing, **space)
+    timed, missing = _runtimes(facts, LOCAL, Here())
     assert {runtime.format for runtime in timed} == {"onnx", "tflite"} and len(timed) == 2
     assert missing == ("tflite-runtime: litert opens the same files, and is the one that is timed",)
+    with pytest.raises(EdgepackError, match="no runtime is installed for Python on local") as error:
+        _runtimes(facts.model_copy(update={"packages": {}}), LOCAL, Here())
+    assert "pip install onnxruntime==" in error.value.fix
 
 
 def begun(cache):

@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM: one line that says where the work goes on, the shell's exit code, no traceback, nothing half-written."""
+"""Ctrl-C and SIGTERM: one line that says where the work goes on, the shell's exit code, no traceback, nothing half-written.
+
+One handler takes both, so a build gets each of them, and every other command one.
+"""
 
 import os
 import shutil
@@ -45,8 +48,8 @@ def test_a_build_that_is_stopped_says_where_it_goes_on(tmp_path, teacher_folder,
     assert {path.name for path in tmp_path.iterdir()} == {"cache"}
 
 
-@pytest.mark.parametrize("out", [None, "out"])
-@pytest.mark.parametrize(("number", "code", "name"), SIGNALS)
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code", "name", "out"), [(*SIGNALS[0], None), (*SIGNALS[1], "out")])
 def test_a_measuring_that_is_stopped_leaves_the_reports_as_they_were(tmp_path, pack_folder, number, code, name, out):
     pack = shutil.copytree(pack_folder, tmp_path / "pack")
     arguments = ("measure", pack, "--quick", "--force", *(["--out", tmp_path / out] if out else []))
@@ -57,7 +60,7 @@ def test_a_measuring_that_is_stopped_leaves_the_reports_as_they_were(tmp_path, p
     assert (pack / "report.json").read_bytes() == (pack_folder / "report.json").read_bytes()
 
 
-@pytest.mark.parametrize(("number", "code", "name"), SIGNALS)
+@pytest.mark.parametrize(("number", "code", "name"), SIGNALS[:1])
 def test_a_shipping_that_is_stopped_leaves_no_module(tmp_path, pack_folder, number, code, name):
     arguments = ("ship", pack_folder, "--for", "python", "--name", "intents", "--out", tmp_path / "module")
     for _ in range(5):
@@ -71,8 +74,9 @@ def test_a_shipping_that_is_stopped_leaves_no_module(tmp_path, pack_folder, numb
 
 @needs_sshd
 @pytest.mark.slow
-@pytest.mark.parametrize("after_s", [0.0, 0.1])  # other callbacks of the connection's event loop are at work
-@pytest.mark.parametrize(("number", "code", "name"), SIGNALS)
+@pytest.mark.parametrize(  # 0.1 s later other callbacks of the connection's event loop are at work
+    ("number", "code", "name", "after_s"), [(*SIGNALS[0], 0.1), (*SIGNALS[1], 0.0)]
+)
 def test_a_set_up_that_is_stopped_counts_for_nothing(tmp_path, number, code, name, after_s):
     pytest.importorskip("asyncssh", reason="no asyncssh: pip install 'edgepack[ssh]'")
     (tmp_path / "wheels").mkdir()

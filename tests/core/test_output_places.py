@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from command_line import edgepack, refused
+from command_line import edgepack_here, refused
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.files import check_output, written_whole
@@ -49,7 +49,7 @@ def test_what_is_written_whole_lands_where_a_link_leads(link):
 def test_a_command_lands_where_a_link_leads(command, name, link, pack_folder, tmp_path_factory):
     copy = tmp_path_factory.mktemp("other") / "pack"
     shutil.copytree(pack_folder, copy)
-    done = edgepack(*({"PACK": pack_folder, "COPY": copy}.get(word, word) for word in command), "--out", link)
+    done = edgepack_here(*({"PACK": pack_folder, "COPY": copy}.get(word, word) for word in command), "--out", link)
     assert done.returncode == 0, done.stderr
     assert_holds(link, name)
 

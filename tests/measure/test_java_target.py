@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from jvm import SHORT_RUN, TESTS, needs_java
 from phones import adb_server, plugged_in
-from real_onnxruntime_java import NOT_IN_THE_OLD, for_linux
+from real_onnxruntime_java import NO_QNN_IN_THE_OLD, NOT_IN_THE_OLD, for_android, for_linux
 from session_folders import made_once
 
 from edgepack.core.errors import EdgepackError
@@ -23,6 +23,7 @@ from edgepack.measure.machines.java_board import MAIN
 from edgepack.measure.machines.job_answers import checked
 from edgepack.measure.machines.targets import find_targets, transport
 from edgepack.measure.measurement import Effort
+from edgepack.measure.ops import OpsWish, profile_ops
 from edgepack.pack.golden import read_golden
 from edgepack.pack.manifest import read_manifest
 from edgepack.pack.weight_places import write_weights
@@ -53,18 +54,20 @@ def compiled(place: Path, sources: list[Path], path: str = "") -> Path:
 
 @pytest.fixture(scope="session")
 def real_runner(tmp_path_factory, onnxruntime_java) -> Path:
-    """Classes of the runner over onnxruntime's own Java. One call came after 1.17: its older form stands in its place."""
+    """Classes of the runner over onnxruntime's own Java. Two calls came after 1.17: older ones stand in their place."""
     return made_once(tmp_path_factory, "real-runner", lambda place: _compile_real(place, onnxruntime_java))
 
 
 def _compile_real(place: Path, runtime: Path) -> None:
-    sources, older = runner_sources("onnxruntime"), place / "older" / "OnnxRuntime.java"
-    older.parent.mkdir(parents=True)
-    (stated,) = (path for path in sources if path.name == older.name)
-    text = stated.read_text()
-    assert NOT_IN_THE_OLD[0] in text
-    older.write_text(text.replace(*NOT_IN_THE_OLD))
-    compiled(place / "classes", [older if path is stated else path for path in sources], str(runtime))
+    sources = runner_sources("onnxruntime")
+    (place / "older").mkdir(parents=True)
+    for name, (call, older_call) in {"OnnxRuntime.java": NOT_IN_THE_OLD, "Providers.java": NO_QNN_IN_THE_OLD}.items():
+        (stated,) = (path for path in sources if path.name == name)
+        assert call in stated.read_text()
+        older = place / "older" / name
+        older.write_text(stated.read_text().replace(call, older_call))
+        sources[sources.index(stated)] = older
+    compiled(place / "classes", sources, str(runtime))
 
 
 @pytest.fixture(scope="session")
@@ -156,8 +159,8 @@ def test_a_decoders_jobs_answer_like_the_python_targets(stories_pack, python_run
 
 
 def test_a_job_that_there_is_not_is_refused_with_a_way_out(stories_pack, python_runner, tmp_path):
-    answer = asked(["java", "-cp", str(python_runner), MAIN], stories_pack, {"kind": "ops", "threads": 1}, tmp_path)
-    assert answer["error"]["problem"] == "a phone without Python has no job ops" and "--on local" in answer["error"]["fix"]
+    answer = asked(["java", "-cp", str(python_runner), MAIN], stories_pack, {"kind": "texts", "threads": 1}, tmp_path)
+    assert answer["error"]["problem"] == "a phone without Python has no job texts" and "--on local" in answer["error"]["fix"]
 
 
 @pytest.mark.slow
@@ -253,8 +256,9 @@ def named(phone, place: Path, **more):
 @pytest.mark.slow
 def test_a_pack_is_measured_on_a_phone_without_python(phone, old_pack, runner_file, tmp_path):
     target = named(phone, tmp_path, runner=str(runner_file))
-    report = measure_pack(old_pack, out=tmp_path / "report", effort=SHORT, on=[target])
+    report = measure_pack(old_pack, out=tmp_path / "report", effort=SHORT, ops=OpsWish(), on=[target])
     (result,) = report.targets
+    assert sum(row.share for row in report.ops.rows) == pytest.approx(1, abs=0.01) and {row.provider for row in report.ops.rows} == {"cpu"}
     assert result.failure is None, result.failure
     assert result.where.startswith("x86_64 at adb://") and ", by Java" in result.where
     assert result.median_ms > 0 and result.load_ms > 0 and result.ram_mb is not None
@@ -273,6 +277,9 @@ def test_what_breaks_on_such_a_phone_is_told_and_leaves_nothing(phone, old_pack,
         assert first.files == first.of_files and again.files == 0
         with pytest.raises(EdgepackError, match="a phone without Python has no job texts"):
             machine.run_job(old_pack, "onnxruntime", {"kind": "texts", "threads": 1})
+        with pytest.raises(EdgepackError, match="this onnxruntime has no NnapiExecutionProvider; it has CPUExecutionProvider") as error:
+            profile_ops(old_pack, read_manifest(old_pack), machine, OpsWish(providers=("nnapi",), most_fallback=0.05))
+        assert "a published onnxruntime-android, which has it, or leave it out of --providers" in error.value.fix
         with pytest.raises(EdgepackError, match="nothing to set up for phone"):
             machine.set_up("onnxruntime", None, None, True)
     with transport(hasty).opened(hasty) as machine:
@@ -328,8 +335,6 @@ def test_the_runner_compiles_against_each_runtime_by_the_library_of_android_8(ru
 
 def test_d8_makes_the_runner_where_it_and_the_runtimes_package_are_at_hand(tmp_path, monkeypatch):
     """No registry here has d8: a script in its place shows what it was asked, and packs the classes."""
-    from real_onnxruntime_java import for_android
-
     classes = for_android() or pytest.skip("npm does not give onnxruntime's .aar")
     package = (
         tmp_path

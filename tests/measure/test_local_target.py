@@ -77,6 +77,15 @@ def test_what_this_machine_lacks_is_installed_by_pip_and_never_by_a_setup_that_r
     assert f"fix for the runtime: {missing.fix.partition('==')[0]}" in shown.stdout and shown.exit_code == 1
 
 
+def test_a_command_names_the_file_that_names_the_target(tmp_path):
+    file = tmp_path / "my targets.toml"
+    file.write_text('["my board"]\naddress = "null://"\n')
+    (target,) = find_targets([NAME], file, str(tmp_path))
+    words = shlex.split(way_to_install(target, null.Null(), "onnxruntime").rpartition(": ")[2])
+    assert words == ["edgepack", "target", "setup", NAME, "--targets", str(file)]
+    assert LOCAL.command("check") == "edgepack target check local" and "my targets" not in str(target.as_json())
+
+
 def test_commands_for_a_board_can_be_pasted_whatever_the_names(tmp_path):
     target, pack = Target(name=NAME, address="ssh://pi@board"), tmp_path / "my packs" / "it's"
     done = {"code": -9, "out": "", "err": "", "too_long": False}

@@ -188,7 +188,7 @@ def test_a_profile_names_accelerators_that_a_runtime_knows():
 @pytest.mark.parametrize(
     ("provider", "name", "way"),
     [
-        ("nnapi", "NnapiExecutionProvider", "measure on a phone that has a Python with such a build"),  # no package here has it
+        ("nnapi", "NnapiExecutionProvider", "measure on a phone, by --on adb://"),  # no package here has it
         ("openvino", "OpenVINOExecutionProvider", "install onnxruntime-openvino there"),
         ("xnnpack", "XnnpackExecutionProvider", "install a build of onnxruntime that has it"),
     ],

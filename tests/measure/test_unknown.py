@@ -1,9 +1,11 @@
 """What a machine cannot tell is unknown in every record and sentence, and never 0."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
 
+from edgepack.cli.machine_views import _machine_lines
 from edgepack.core.errors import EdgepackError
 from edgepack.measure import doubts
 from edgepack.measure.comparing import _doubts
@@ -13,6 +15,7 @@ from edgepack.measure.measuring import _environment
 from edgepack.measure.ops import profile_ops
 from edgepack.measure.statistics import summarize
 from edgepack.pack.manifest import read_manifest
+from edgepack.pipeline import doctor
 from edgepack.report.judge import _what_a_grid_takes
 from edgepack.report.next_step import next_step
 
@@ -47,6 +50,21 @@ def test_a_busy_machine_that_does_not_know_of_other_guests_is_refused_in_words(m
     with pytest.raises(EdgepackError, match="other programs take 40% of its cores, and an unknown share go to other guests"):
         doubts.wait_for_quiet(lambda job: {"contention": {"others": 0.4, "stolen": None}}, "browser", looks=1)
     doubts.wait_for_quiet(lambda job: {"contention": {"others": None, "stolen": None}}, "browser", looks=1)
+
+
+@pytest.mark.parametrize(
+    ("others", "stolen", "is_quiet", "says"),
+    [
+        (0.4, None, False, "busy: other processes take 40% of the cores, other guests an unknown share"),
+        (0.01, None, None, "does not say whether"),
+        (0.01, 0.0, True, "quiet: other processes take 1% of the cores, other guests 0%"),
+    ],
+)
+def test_the_doctor_calls_a_machine_busy_where_a_measurement_would_wait(others, stolen, is_quiet, says, monkeypatch):
+    facts = {"cpu": None, "arch": "a", "cores": 1, "isa": [], "memory_mb": None, "emulated_by": None, "others": others, "stolen": stolen}
+    monkeypatch.setattr(doctor.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0, stdout=json.dumps(facts)))
+    state = doctor._machine()
+    assert state.is_quiet is is_quiet and says in "".join(map(str, _machine_lines(state)))
 
 
 def test_the_spread_of_a_single_sample_is_unknown():

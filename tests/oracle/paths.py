@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+from browsers import NODE_SHORT_RUN
 from jvm import ONNXRUNTIME, answers_of, compile_into
 from real_onnxruntime_java import NOT_IN_THE_OLD, for_linux
 from situation import Answer, Calls
@@ -151,7 +152,7 @@ def by_web(pack: Path, task: str, calls: Calls, place: Path, classes: Path) -> l
     """The web module's own sources in Node, with the same tokenizer and runtime packages as in a page."""
     ship(pack, "web", place, name=NAME)
     (place / "node_modules").symlink_to(_node_modules(place))
-    command = ["node", str(_ASK), str(place)]
+    command = ["node", *NODE_SHORT_RUN, str(_ASK), str(place)]
     asked = [(call[0], MAX_TOKENS) for call in calls] if task == "text-generation" else calls
     done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

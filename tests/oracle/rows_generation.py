@@ -8,6 +8,7 @@ import libraries
 import tokenizer_kinds
 from rows_basic import PROMPTS, make
 from situation import Calls, Situation
+from small import LAYERS
 from tokenizers import decoders
 
 STARTS = (("turn on the",), ("play some music and play some music and",), ("call",))
@@ -71,8 +72,11 @@ SPECIAL = (
 
 
 def stated(folder: Path, family: str = "llama", config: dict | None = None, **generation: object) -> None:
-    """A model whose generation_config.json says so; `config` goes into config.json, with no generation_config.json beside it."""
-    make(folder, family, task="text-generation")
+    """A model whose generation_config.json says so; `config` goes into config.json, with no generation_config.json beside it.
+
+    The rows' tokens are those that a model of these layers writes.
+    """
+    make(folder, family, LAYERS, task="text-generation")
     path = folder / "generation_config.json"
     if config is not None:
         path.unlink(missing_ok=True)

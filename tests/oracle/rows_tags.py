@@ -38,7 +38,9 @@ def of_kind(folder: Path, kind: str) -> None:
     fast.save_pretrained(folder)
     torch.manual_seed(0)
     names = dict(enumerate(TAGS))
-    config = CONFIGS["bert"](vocab_size=len(fast), id2label=names, label2id={name: index for index, name in names.items()})
+    config = CONFIGS["bert"](
+        num_hidden_layers=2, vocab_size=len(fast), id2label=names, label2id={name: index for index, name in names.items()}
+    )
     model = BertForTokenClassification(config)
     enlarged(model)
     model.save_pretrained(folder)

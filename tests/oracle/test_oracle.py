@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from paths import PATHS, compare, missing
+from shared_exports import share_exports
 from situation import Situation
 
 from edgepack.core.errors import EdgepackError
 from edgepack.pipeline.build import build
-from edgepack.pipeline.verify import verify
 from edgepack.plan.profile import load_profile
 from edgepack.plan.recipe import Recipe
 from edgepack.ship.platforms import platform_names
@@ -72,9 +72,15 @@ def answers_at(situation: Situation, path: str, format: str) -> bool:
     return path != "jvm" or WHOLE or situation.name in IN_REAL_JAVA
 
 
+@pytest.fixture
+def exports_shared(monkeypatch, tmp_path_factory):
+    share_exports(monkeypatch, tmp_path_factory)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("situation", "format"), TABLE, ids=[f"{each.name}, {format}" for each, format in TABLE])
-def test_a_pack_answers_as_its_models_own_library(situation, format, tmp_path, cache, request):
+def test_a_pack_answers_as_its_models_own_library(situation, format, tmp_path, cache, request, exports_shared):
+    """A build ends with the pack's own verification, so none follows it here."""
     folder, pack = tmp_path / "model", tmp_path / "pack"
     folder.mkdir()
     situation.make(folder)
@@ -89,7 +95,6 @@ def test_a_pack_answers_as_its_models_own_library(situation, format, tmp_path, c
         return
     expected = situation.oracle(folder, situation.calls)
     build(recipe, load_profile(PROFILES[format]), pack, cache, effort=None)
-    verify(pack)
     for name, ask in PATHS.items():
         if (name == "jvm" and not (WHOLE or situation.name in IN_REAL_JAVA)) or missing(name):
             continue

@@ -8,11 +8,14 @@ from importlib import import_module
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgepack.compress.few_values import OnFewValues
 from edgepack.pack.coding import CHUNK_BYTES, Part, code_file, parts_between
-from edgepack.quantize.coarse import counts_of, entropy_bits
+from edgepack.plan.coded_costs import _CODES
+from edgepack.quantize.coarse import counts_of, entropy_bits, few_values_of
 from edgepack.ship.load import device_module
 
 CODECS = ("deflate", "zstd")
@@ -77,6 +80,17 @@ def test_weights_of_few_bits_take_little_more_than_their_entropy(tmp_path, codec
     (tmp_path / "model.onnx.data").write_bytes(values.tobytes())
     code_file(tmp_path / "model.onnx.data", [Part("matrix", len(values))], codec, "stream", tmp_path)
     assert (tmp_path / "weights.coded").stat().st_size * 8 < most * entropy_bits(counts_of(values))
+
+
+# A weight of two values has a bit. Deflate has a code for the end beside them, so that one of the two takes 2 bits; zstd has none.
+@pytest.mark.parametrize(("kind", "codec", "bits"), [(kind, *each) for kind, codes in _CODES.items() for each in codes.items()])
+def test_random_weights_of_few_values_take_what_a_plan_predicts(tmp_path, kind, codec, bits):
+    weight = torch.randn(512, 1024, generator=torch.Generator().manual_seed(0))
+    values = few_values_of(OnFewValues(kind).rounded(weight).numpy()).values
+    (tmp_path / "model.onnx.data").write_bytes(values.tobytes())
+    code_file(tmp_path / "model.onnx.data", [Part("matrix", values.size)], codec, "stream", tmp_path)
+    coded_bits = (tmp_path / "weights.coded").stat().st_size * 8 / values.size
+    assert coded_bits == pytest.approx(bits, abs=0.015) and coded_bits > entropy_bits(counts_of(values)) / values.size
 
 
 def test_parts_are_the_large_matrices_and_what_lies_between_them(content):

@@ -24,6 +24,7 @@ def rankings(monkeypatch):
     return done
 
 
+@pytest.mark.slow
 def test_heads_are_ranked_once_for_all_shares_of_one_model(teacher_folder, data_folder, tmp_path, rankings):
     def built(name, cache="cache", **settings):
         recipe = Recipe(

@@ -1,5 +1,7 @@
 """Coded weights in a plan: coding comes before anything is trained, the start follows from the device, and idle wishes are refused."""
 
+import re
+
 import pytest
 from shapes import MINILM
 from test_plan import PI, WRITER, roomy
@@ -96,6 +98,12 @@ def test_the_break_even_bandwidth_is_decode_speed_times_what_is_saved():
         ({"bits": 1.0}, "--bits 1 by rounding alone loses too much: 2 bits a weight and fewer need a training"),
         ({"bits": 2.0}, "--bits 2 by rounding alone loses too much"),
         ({"codec": "lz4"}, "codec"),
+        ({"weights": "binary"}, "--weights binary by rounding alone leaves nothing of the model: it needs a training"),
+        ({"weights": "binary", "quantization_aware": True, "bits": 1.0}, "--weights binary and --bits exclude one another"),
+        ({"weights": "ternary", "quantization_aware": True, "embedding_bits": 4}, "--weights and --embedding-bits 4 exclude one another"),
+        ({"weights": "ternary", "quantization_aware": True, "precision": "fp32"}, "--weights ternary with fp32 in onnx: there is no"),
+        ({"weights": "binary", "quantization_aware": True, "prune_weights": 0.5}, "--weights binary has no zero"),
+        ({"weights": "quaternary"}, "weights"),
     ],
 )
 def test_wishes_that_could_change_nothing_or_that_no_grid_reaches_are_refused(wish, problem):
@@ -109,6 +117,27 @@ def test_one_bit_is_a_grid_with_a_zero_that_a_training_sees_and_the_plan_says_so
     assert seen.rounding.bits == result.coding.bits == 1.0 and "the grid has a zero, so it is not binary" in seen.why
     wider = plan(bits=2.2, quantization_aware=True, student="same", prune_heads=0.0, precision="int8", budget=roomy())
     assert "binary" not in " ".join(step.why for step in wider.steps)
+
+
+@pytest.mark.parametrize(("kind", "values", "bits"), [("binary", "-1 or 1", 1.22), ("ternary", "-1, 0 or 1", 1.87)])
+@pytest.mark.parametrize("file_format", ["onnx", "tflite"])
+def test_weights_of_few_values_are_trained_and_coded_and_the_plan_says_what_they_take_and_that_they_cost(kind, values, bits, file_format):
+    wish = {"weights": kind, "quantization_aware": True, "student": "same", "prune_heads": 0.0, "format": file_format}
+    result = plan(load_profile("phone"), **wish, budget=roomy())
+    (seen,) = [step for step in result.steps if isinstance(step, Distill)]
+    (quantize,) = [step for step in result.steps if isinstance(step, Quantize)]
+    assert seen.rounding.weights == quantize.weights == result.coding.weights == kind and seen.rounding.bits is quantize.mean_bits is None
+    assert values in seen.why and values in quantize.why and "lose quality" in seen.why
+    assert re.match(rf"You asked for {kind} weights: \d\.\d MB in place of 2\d\.\d", result.coding.why)
+    narrow_mb = 22.6 * bits / 8
+    assert narrow_mb < result.predictions.file_mb < narrow_mb + (0.6 if file_format == "onnx" else 2.2)
+    smaller = plan(load_profile("phone"), **wish, codec="zstd", budget=roomy())
+    assert smaller.predictions.file_mb < result.predictions.file_mb
+
+
+def test_a_decoder_has_no_weights_of_few_values():
+    with pytest.raises(EdgepackError, match="--weights binary is for encoders"):
+        plan(teacher=WRITER, weights="binary", quantization_aware=True, budget=roomy())
 
 
 # MB of weights and graph that were measured: benchmarks/RESULTS.md, "Which codec at few bits" and the table above it.

@@ -45,7 +45,7 @@ SMOLLM2 = read_shape(
 
 
 # fp32 is measured; 8 and 4 bits are counted by hand from the shapes until their files are measured too.
-@pytest.mark.parametrize(("precision", "known_mb"), [("fp32", 540.3), ("int8", 153.5), ("int4", 102.0)])
+@pytest.mark.parametrize(("precision", "known_mb"), [("fp32", 540.3), ("int8", 153.5), ("int4", 93.55)])
 def test_the_file_of_a_decoder_is_predicted_within_two_per_cent(precision, known_mb):
     assert predict_file_mb(SMOLLM2, precision) == pytest.approx(known_mb, rel=0.02)
 

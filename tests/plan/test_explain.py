@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from command_line import edgepack
+from command_line import edgepack_here
 from shapes import GEMMA, MINILM
 
 from edgepack.plan.explain import alternatives
@@ -88,6 +88,6 @@ def test_the_command_prints_them(tmp_path):
     make_model(tmp_path / "model")
     make_data(tmp_path / "data", {"train": 8, "dev": 4, "test": 4})
     asked = ["plan", tmp_path / "model", "--data", tmp_path / "data", "--profile", "raspberry-pi", "--explain"]
-    done = edgepack(*asked)
+    done = edgepack_here(*asked)
     assert done.returncode == 0 and "nearest alternatives" in done.stdout, done.stderr
-    assert json.loads(edgepack(*asked, "--json").stdout)["alternatives"]
+    assert json.loads(edgepack_here(*asked, "--json").stdout)["alternatives"]

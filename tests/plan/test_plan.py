@@ -1,10 +1,9 @@
 """The plan keeps what the user fixes, chooses the least compression that fits, and says why."""
 
 import json
-import subprocess
-import sys
 
 import pytest
+from command_line import edgepack_here
 from shapes import MINILM
 from small import make_model
 
@@ -250,9 +249,7 @@ def test_predictions_are_labelled_and_grow_with_the_model():
 def test_the_command_reads_a_config_and_no_weights(tmp_path):
     make_model(tmp_path)
     (tmp_path / "model.safetensors").unlink()
-    command = [sys.executable, "-m", "edgepack", "plan", str(tmp_path), "--profile", "raspberry-pi", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    result = json.loads(done.stdout)
+    result = json.loads(edgepack_here("plan", tmp_path, "--profile", "raspberry-pi", "--json").stdout)
     assert result["predictions"]["origin"] == "predicted"
     assert [step["verb"] for step in result["steps"]] == ["export"]
     assert Budget.read(result["budget"], "the plan") == PI.budget

@@ -27,6 +27,7 @@ WISHES = {
     "sensitive": 2,
     "activations": "static",
     "quantization_aware": True,
+    "weights": "binary",
 }
 
 

@@ -5,6 +5,8 @@ import pytest
 import torch
 from test_schemes import RUNTIMES, cosine, exported, tiny
 
+from edgepack.compress.few_values import OnFewValues
+from edgepack.compress.rounding import rounded_modules
 from edgepack.core.errors import EdgepackError
 from edgepack.export.weight_places import weights_in
 from edgepack.measure.answers import answer
@@ -16,6 +18,11 @@ from edgepack.quantize.calibration import CalibrationTexts
 from edgepack.quantize.matrix_products import count_matrix_products
 from edgepack.quantize.schemes import candidates
 
+# Bytes of a matrix, and of an ONNX file's tables, whose middle is 128; a row for padding is 0.
+STORED = {
+    "ternary": {(0, 1, 255), (127, 128, 129)},
+    "binary": {(1, 255), (127, 129), (0, 1, 255), (127, 128, 129)},
+}
 KINDS = [("onnx", "dynamic", False), ("onnx", "static", False), ("onnx", "blockwise", True), ("tflite", "dynamic", False)]
 
 
@@ -90,6 +97,42 @@ def test_a_trained_grid_is_not_a_finer_point_of_its_own_curve(tmp_path):
     *curve, ships = candidates(step, tmp_path / "fp32", calibration)
     assert ships.details["bits"] == pytest.approx(2.4, abs=0.25)
     assert all(abs(candidate.details["bits"] - ships.details["bits"]) > 0.1 for candidate in curve)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ternary", "binary"])
+@pytest.mark.parametrize(("file_format", "more"), [("onnx", {}), ("onnx", {"method": "static", "reduce_range": True}), ("tflite", {}),
+                                                   ("tflite", {"scales_apart": True})], ids=str)  # fmt: skip
+def test_values_that_a_training_left_are_stored_as_they_are_and_computed_by_the_same_ops(tmp_path, kind, file_format, more):
+    try:
+        check_installed(file_format)
+    except EdgepackError as error:
+        pytest.skip(str(error))
+    model, task, texts = tiny(tmp_path / "model", False)
+    with torch.no_grad():
+        for module in rounded_modules(model):
+            module.weight.copy_(OnFewValues(kind).rounded(module.weight))
+    runnable = exported(tmp_path / "fp32", file_format, model, task, False)
+    calibration = CalibrationTexts(lambda: texts * 4, lambda count: (texts[:12], texts[12:]), is_precision_fixed=True)
+    products = {}
+    for weights in (None, kind):
+        step = Quantize(precision="int8", sensitive=0, smoothing=0.0, weights=weights, why="", **more)
+        candidate = next(candidates(step, tmp_path / "fp32", calibration))
+        folder = tmp_path / str(weights)
+        folder.mkdir()
+        candidate.write(folder)
+        write_runnable(folder, runnable)
+        products[weights] = count_matrix_products(folder / runnable.model)
+    assert products[None] == products[kind] and "fp32" not in {name for name, count in products[kind].items() if count > 1}
+    assert candidate.details["few_values_share"] >= 0.99  # TFLite rounds the small head too, which no training sees
+    assert candidate.details["bits"] <= {"ternary": 1.6, "binary": 1.05}[kind]
+    source, places = weights_in(folder, runnable.model)
+    content = np.frombuffer(source.read_bytes(), np.uint8)
+    stored = [tuple(np.unique(content[at : at + count]).tolist()) for _, at, count in places if count >= 4096]
+    matrices = [values for values in stored if len(values) < 9]  # the others are scales
+    assert len(matrices) > 8 and set(matrices) <= STORED[kind]
+    actual, expected = (answer(tmp_path / each, RUNTIMES[file_format], texts, threads=1, exact=True) for each in (kind, "fp32"))
+    assert cosine(actual, expected) > 0.99  # the weights are the same, and activations have 8 bits
 
 
 @pytest.mark.slow

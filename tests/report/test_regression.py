@@ -187,3 +187,8 @@ def test_the_command_is_a_gate(pack_folder, report, tmp_path):
     result = CliRunner().invoke(app, ["measure", str(pack_folder), "--quick", *flags])
     assert result.exit_code == 2 and "worse: latency, ms" in result.stdout
     assert int(ElementTree.parse(tmp_path / "out.xml").getroot().get("failures")) >= 1
+
+
+def test_a_limit_without_a_baseline_is_refused_before_any_work(tmp_path):
+    result = CliRunner().invoke(app, ["measure", str(tmp_path / "none"), "--max-regression", "5%"])
+    assert isinstance(result.exception, EdgepackError) and "no effect without --baseline" in result.exception.problem

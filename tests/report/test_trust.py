@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+from command_line import in_terminal
 from shapes import MINILM
 
 from edgepack.core.showing import command_without_folders, message_without_folders, without_folders
@@ -296,6 +297,9 @@ def test_a_training_that_ended_before_its_time_is_made_longer_by_what_limited_it
         "The student, which is the small model, was still improving when its training ended after 350 steps. "
         f"A longer one ({flags}) would make it better."
     ]
+    report = judge(manifest, None)
+    for text in (markdown(report), html(report), " ".join(in_terminal(report))):
+        assert " ".join(text.split()).count("was still improving when its training ended") == 1
     words = composed_command(recipe, manifest.profile, instead=flags).split()
     assert len(set(words)) == len(words)
 

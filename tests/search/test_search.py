@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from command_line import edgepack_warm, refused
+from command_line import edgepack_here, refused
 from small import make_data
 
 from edgepack.core.errors import EdgepackError
@@ -114,6 +114,14 @@ def test_a_target_that_does_not_answer_is_refused_before_any_trial(tiny, narrow,
     assert not (tmp_path / "out").exists() and trials_kept(tmp_path / "cache") == 0
 
 
+@pytest.mark.parametrize("address", ["qemu://cortex-a72", "null://"])
+def test_a_target_whose_times_are_no_devices_is_refused_before_any_trial(tiny, narrow, tmp_path, address):
+    emulated = Target(name="it", address=address)
+    with pytest.raises(EdgepackError, match="it (is emulated|cannot do this)"):
+        search(tiny, PI, tmp_path / "out", SearchWish(trials=2, space=narrow, target=emulated), tmp_path / "cache")
+    assert not (tmp_path / "out").exists() and trials_kept(tmp_path / "cache") == 0
+
+
 def trials_kept(cache):
     return len(list(cache.glob("searches/*/study.sqlite3")))
 
@@ -145,7 +153,7 @@ def test_a_search_without_optuna_says_what_to_install_before_the_demo_is_fetched
 def test_a_wrong_wish_is_refused_before_any_work(tiny, tmp_path, flags, says, fix):
     flags = [tiny.data if flag == "DATA" else flag for flag in flags]
     arguments = ["search", tiny.model, "--profile", "raspberry-pi", *flags, "--cache", tmp_path / "cache", "--out", tmp_path / "out"]
-    refused(edgepack_warm(*arguments), says, fix)
+    refused(edgepack_here(*arguments), says, fix)
     assert not (tmp_path / "out").exists()
 
 

@@ -129,6 +129,8 @@ def test_a_file_narrows_what_varies(tmp_path):
         ("smoothing = { low = 0.0, high = 1.0, logarithmic = true }", "logarithmic", "logarithmic out"),
         ("smoothing = { low = 0.1, high = 1.0, step = 0.1, logarithmic = true }", "no steps", "logarithmic out"),
         ("iterations = { low = 1, high = 4 }", "no fractions", "whole low"),
+        ("iterations = { low = 1, high = 1000000000000, step = 1 }", "more than 1000 values", "larger step"),
+        ('smoothing = { low = 0.1, high = 1.0, logarithmic = "no" }', "logarithmic = 'no'", "true or false"),
         ("embedding_bits = { low = 4, high = 8 }", "no fractions", "list its values"),
         ("student = { layers = [] }", "lists no value", "at least one"),
     ],

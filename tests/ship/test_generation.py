@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from command_line import edgepack, refused
+from command_line import edgepack, edgepack_here, refused
 from hypothesis import given
 from hypothesis import strategies as st
 from models_shared import generate_job
@@ -213,11 +213,11 @@ def test_bytes_that_never_become_a_character_are_shown_at_the_end():
     ],
 )
 def test_a_wish_that_cannot_be_is_refused(stories_pack, flags, says, fix):
-    refused(edgepack("generate", stories_pack, *flags), says, fix)
+    refused(edgepack_here("generate", stories_pack, *flags), says, fix)
 
 
 def test_a_pack_that_writes_no_text_is_refused(pack_folder):
-    refused(edgepack("generate", pack_folder, "--prompt", "a"), "is a pack for text-classification", "give a pack that was built from")
+    refused(edgepack_here("generate", pack_folder, "--prompt", "a"), "is a pack for text-classification", "give a pack that was built from")
 
 
 def test_the_command_prints_the_text_and_json_holds_the_figures(stories_pack):

@@ -142,7 +142,7 @@ def _emptied(decoder):
         {"positions": 150, "window": "slide"},
         {"positions": 150, "window": "slide", "temperature": 0.5, "seed": 1},
     ],
-    ids=str,
+    ids=", ".join,
 )
 @pytest.mark.parametrize("text", [COPIES, PROMPT])
 def test_tokens_and_ends_stay_the_same(writer, text, settings):

@@ -58,6 +58,7 @@ def asked(place, content, headers=(), path="/answer"):
     return answer.status, answer.read()
 
 
+@pytest.mark.slow
 def test_120_slow_clients_starve_nobody_and_are_sent_away(encoder):
     with served(encoder) as place:
         slow = [socket.create_connection(place) for _ in range(120)]

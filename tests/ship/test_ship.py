@@ -6,11 +6,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from command_line import edgepack_here
 
 from edgepack.core.errors import EdgepackError
 from edgepack.pack.manifest import read_manifest, seal
+from edgepack.ship.module_files import licences_of
 from edgepack.ship.platforms import platform_names
 from edgepack.ship.shipping import ship
 
@@ -42,12 +45,12 @@ def test_what_cannot_be_shipped_is_refused_before_any_work(pack_folder, tmp_path
 
 
 def test_the_command_prints_what_the_module_adds_and_a_mistake_without_a_traceback(pack_folder, tmp_path):
-    command = [sys.executable, "-m", "edgepack", "ship", str(pack_folder), "--for", "web", "--out", str(tmp_path / "web"), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = ["ship", pack_folder, "--for", "web", "--out", tmp_path / "web", "--json"]
+    done = edgepack_here(*command)
     result = json.loads(done.stdout)
     assert done.returncode == 0 and result == json.loads((tmp_path / "web" / "ship.json").read_text())
     assert result["warnings"] == [] and result["platform"] == "web"
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    again = edgepack_here(*command)
     assert again.returncode == 1 and "output is not empty" in again.stderr and "Traceback" not in again.stderr
 
 
@@ -135,10 +138,16 @@ def test_every_module_says_how_to_use_it_what_it_adds_and_whose_it_is(pack_folde
     readme, licences = ((tmp_path / "out" / name).read_text() for name in ("README.md", "LICENCES.md"))
     assert "intents" in readme and "## What it adds to an app" in readme and "None" not in readme
     assert "Apache-2.0" in licences and "the model's card does not state it" in licences
-    teacher = Path(read_manifest(pack_folder).source.name)
-    assert f"made from {teacher.name} " in licences
-    naming = [path.name for path in (tmp_path / "out").rglob("*") if path.is_file() and str(teacher.parent).encode() in path.read_bytes()]
+    place = str(Path(read_manifest(pack_folder).recipe.model).parent).encode()
+    naming = [path.name for path in (tmp_path / "out").rglob("*") if path.is_file() and place in path.read_bytes()]
     assert naming == [], "a module names no folder of the machine that built it"
+
+
+def test_the_licences_of_an_older_pack_name_no_folder_of_its_model(pack_folder):
+    manifest = read_manifest(pack_folder)
+    source = manifest.source.model_copy(update={"name": "/home/ada/secret client/my model"})
+    carried = licences_of(SimpleNamespace(manifest=manifest.model_copy(update={"source": source})))
+    assert carried[0].what == "the model, made from my model"
 
 
 KEPT = {  # where each platform's package says its version

@@ -1,6 +1,5 @@
 """Makes a Python with a runtime on a board, from wheels that are fetched here: the board needs no network."""
 
-import shlex
 import tempfile
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,7 +36,7 @@ def set_up_board(board: Board, runtime: str, version: str | None, wheels: Path |
         facts = board.facts()
         files = fetch_wheels(facts, requirements(runtime, version), Path(place), wheels)
         planned = _planned(board.target, facts, files)
-        say(_announced(planned))
+        say(_announced(planned, board.target))
         if dry_run:
             return planned
         board.ask("set_up", wait_s=_SLOW_S)
@@ -65,11 +64,11 @@ def _planned(target: Target, facts: Facts, files: list[Path]) -> SetUp:
     )
 
 
-def _announced(planned: SetUp) -> str:
+def _announced(planned: SetUp, target: Target) -> str:
     verb = "replaces the Python in" if planned.replaces else "makes"
     names = ", ".join(f"{name} ({mb:g} MB)" for name, mb in planned.wheels.items())
     return (
         f"{planned.target}: {verb} {planned.folder} with an environment of Python {planned.python}; "
         f"unpacks there, pushed from here: {names}. About {planned.needed_mb:.0f} MB while it works. "
-        f"Nothing else is touched; `edgepack target remove {shlex.quote(planned.target)}` removes it."
+        f"Nothing else is touched; `{target.command('remove')}` removes it."
     )

@@ -85,8 +85,7 @@ def way_to_install(target: Target, machine: Machine, runtime: str, version: str 
     """What brings a runtime there, with the command that does it at the end. pack: whose runtime it is."""
     if "environment" in machine.can:
         return f"install it in edgepack's own environment: {shlex.join(['pip', 'install', *requirements(runtime, version)])}"
-    words = ["edgepack", "target", "setup", target.name, *(["--pack", str(pack)] if pack else [])]
-    return f"bring a Python with it there: {shlex.join(words)}"
+    return f"bring a Python with it there: {target.command('setup', *(['--pack', str(pack)] if pack else []))}"
 
 
 def _findings(target: Target, machine: Machine, facts: Facts, manifest: Manifest | None, pack: Path | None) -> list[Finding]:

@@ -29,12 +29,17 @@ def counting_plugin(place: Path, cpu: EmulatedCpu) -> Path:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise Uncountable(
-                f"instructions are not counted: {compiler} cannot build qemu's plugin: {done.stderr.strip().splitlines()[0]}",
+                f"instructions are not counted: {compiler} cannot build qemu's plugin: {_first_line(done.stderr)}",
                 "apt-get install gcc libc6-dev",
             )
         return {"interface": version}
 
     return run_once(place, f"{cpu.arch}-plugin-{version}-{digest}", work)[0] / "instructions.so"
+
+
+def _first_line(complaint: str) -> str:
+    """It goes into a report, which names no folder of this machine."""
+    return (complaint.strip().splitlines() or ["it gave no reason"])[0].replace(f"{_SOURCE.parent}/", "")
 
 
 def per_inference(marked: Path, lengths: tuple[int, ...], runs: int) -> list[tuple[int, ...]]:

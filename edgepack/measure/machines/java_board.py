@@ -33,9 +33,9 @@ _NOTHING = "edgepack keeps nothing on a phone without Python"
 
 
 class JavaBoard:
-    """One session. See machine.Machine: the model is timed, and not the tokenizer, single ops or the storage by itself."""
+    """One session. See machine.Machine: the model is timed, and not the tokenizer or the storage by itself."""
 
-    can = frozenset({"computes", "times", "quiet", "copies"})
+    can = frozenset({"computes", "times", "quiet", "ops", "copies"})
 
     def __init__(self, target: Target, pipe: Pipe) -> None:
         self.target, self.place = target, f"at {target.address}, by Java"

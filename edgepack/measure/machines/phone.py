@@ -99,9 +99,10 @@ def _fresh(target: Target, session: str) -> str:
 def _start(target: Target, session: str) -> str:
     """The shell's own process becomes the runner's, so that the folder's name tells whether that still runs."""
     folder = f"{shlex.quote(target.folder)}-$$-run"
+    libraries = f"{folder}/{LIBRARIES}"
     return (
         f"mv {shlex.quote(_fresh(target, session))} {folder} && cd {folder} && "
-        f"export CLASSPATH={folder}/{PROGRAM} LD_LIBRARY_PATH={folder}/{LIBRARIES} && "
+        f"export CLASSPATH={folder}/{PROGRAM} LD_LIBRARY_PATH={libraries} ADSP_LIBRARY_PATH={libraries} && "  # where QNN's other half lies
         f"unset OMP_NUM_THREADS; exec app_process / {MAIN} {folder}"
     )
 

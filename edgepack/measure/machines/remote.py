@@ -3,7 +3,6 @@
 The transport only starts a command there. What lies on the board is the board's own business: it cleans up when the pipe ends.
 """
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -78,7 +77,7 @@ class Remote:
         if done["code"] and "ModuleNotFoundError" in done["err"]:
             raise EdgepackError(
                 f"{self.target.python} on {self.target.name} cannot run {runtime}: {done['err'].strip().splitlines()[-1]}",
-                f"install a Python with it there: {shlex.join(['edgepack', 'target', 'setup', self.target.name, '--pack', str(folder)])}",
+                f"install a Python with it there: {self.target.command('setup', '--pack', str(folder))}",
             )
         if done["code"]:
             raise failure(f"{folder} on {self.target.name}", runtime, job, done["err"].strip() or f"exit code {done['code']}", done["out"])

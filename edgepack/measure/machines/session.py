@@ -5,7 +5,6 @@ What answers there may be Python or Java: both speak the same lines of JSON.
 
 import json
 import re
-import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -182,5 +181,5 @@ def check_ended(done: Any, target: Target, folder: Path, job: dict[str, Any]) ->
         raise EdgepackError(
             f"{job['kind']} was killed on {target.name} by signal {-done['code']}"
             + (": most often too little memory" if done["code"] == -9 else ""),
-            f"check whether the pack fits there: {shlex.join(['edgepack', 'target', 'check', target.name, str(folder)])}",
+            f"check whether the pack fits there: {target.command('check', str(folder))}",
         )

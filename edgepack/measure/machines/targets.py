@@ -2,11 +2,12 @@
 
 import importlib
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from edgepack.core.errors import EdgepackError, did_you_mean
 from edgepack.core.reading import read_toml
@@ -34,6 +35,12 @@ class Target(Frozen):
     time_out_s: float = Field(default=3600.0, gt=0, allow_inf_nan=False)
     cache: str | None = None
     runner: str | None = None
+
+    _file: str | None = PrivateAttr(default=None)  # that names it, where that is not ./targets.toml
+
+    def command(self, verb: str, *words: str) -> str:
+        """`edgepack target VERB` for it, quoted for a shell. words: those behind its name."""
+        return shlex.join(["edgepack", "target", verb, self.name, *words, *(["--targets", self._file] if self._file else [])])
 
     @property
     def scheme(self) -> str:
@@ -113,7 +120,10 @@ def read_targets(file: Path | None = None) -> dict[str, Target]:
             raise EdgepackError(
                 f"wrong value in {path} {name}: {table!r}", f'write a table: [{name}] and below it address = "ssh://user@host"'
             )
-    return {name: Target.read({"name": name} | table, f"{path} [{name}]") for name, table in tables.items()}
+    targets = {name: Target.read({"name": name} | table, f"{path} [{name}]") for name, table in tables.items()}
+    for target in targets.values():
+        target._file = None if file is None else str(file)
+    return targets
 
 
 def _check_settings(target: Target) -> None:

@@ -13,7 +13,6 @@ def _stored(situation: Situation) -> Quantize:
 FACTS = PrecisionFacts(
     name="fp16",
     bytes_per_weight=2.0,
-    bytes_in_blocks=2.0,
     is_integer=False,
     quantize={ONNX_ENCODER: _stored},
     golden_tolerance=1e-3,

@@ -6,13 +6,14 @@ from edgepack.plan.steps import Quantize
 
 def _onnx_decoder(situation: Situation) -> Quantize:
     recipe, bits = situation.recipe, situation.recipe.embedding_bits or 8
+    block = FACTS.block_of(situation.student.hidden)
     reason = (
-        f"Weights take 4 bits (head and embeddings: {bits}) with a scale for every {BLOCK}, so each token reads a sixth of fp32's bytes."
+        f"Weights take 4 bits (head and embeddings: {bits}) with a scale for every {block}, so each token reads a sixth of fp32's bytes."
     )
     return Quantize(
         precision="int4",
         method="blockwise",
-        block=BLOCK,
+        block=block,
         asymmetric=True,
         sensitive=recipe.sensitive,
         embedding_bits=bits,
@@ -29,7 +30,6 @@ def _tflite(situation: Situation) -> Quantize:
 FACTS = PrecisionFacts(
     name="int4",
     bytes_per_weight=0.56,  # block-32 scales beside the nibbles
-    bytes_in_blocks=0.5 + 4.5 / BLOCK,  # a scale and a zero point by block
     is_integer=True,
     quantize={ONNX_DECODER: _onnx_decoder, TFLITE_ENCODER: _tflite, TFLITE_DECODER: _tflite},
     golden_tolerance=0.05,
@@ -43,6 +43,8 @@ FACTS = PrecisionFacts(
     ),  # an encoder is no faster, a decoder loses more than in int8
     suggested_for=(ONNX_DECODER, TFLITE_DECODER),
     in_blocks=(ONNX_DECODER,),
+    blocks=(2 * BLOCK, BLOCK),  # with as good a perplexity wider ones are smaller and faster (RESULTS.md, Decoders in 4 bits)
+    bytes_by_block=4.5,
     unpacked_to="int8",
     keeps_sensitive_layers=True,
 )

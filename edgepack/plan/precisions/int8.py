@@ -1,5 +1,6 @@
 """int8: encoders with products in integers, decoders with weights in blocks of 8 bits."""
 
+from edgepack.plan.coding import VALUES
 from edgepack.plan.precision import (
     BLOCK,
     FEWEST_WEIGHTS,
@@ -33,12 +34,15 @@ def _onnx_encoder(situation: Situation) -> Quantize:
         sensitive=recipe.sensitive,
         embedding_bits=recipe.embedding_bits or 8,
         mean_bits=situation.bits,
+        weights=recipe.weights,
         why=why + _grid(situation),
     )
 
 
 def _grid(situation: Situation) -> str:
-    """A sentence where the grid is coarser than 8 bits allow."""
+    """A sentence where integers are fewer than 8 bits allow."""
+    if situation.recipe.weights is not None:
+        return f" Each weight is {VALUES[situation.recipe.weights]} times a scale of its channel, as the training leaves it."
     if situation.bits is None:
         return ""
     return f" Integers are rounded to a grid that takes {situation.bits:g} bits a weight once it is coded."
@@ -57,19 +61,26 @@ def _tflite(situation: Situation) -> Quantize:
     if scales_apart:
         why += " Scales of channels stand apart from their matrices: "
         why += f"with scales inside, {situation.runtime} answers wrongly without an error."
-    return Quantize(precision="int8", scales_apart=scales_apart, mean_bits=situation.bits, why=why + _grid(situation))
+    return Quantize(
+        precision="int8",
+        scales_apart=scales_apart,
+        mean_bits=situation.bits,
+        weights=situation.recipe.weights,
+        why=why + _grid(situation),
+    )
 
 
 FACTS = PrecisionFacts(
     name="int8",
     bytes_per_weight=1.0,
-    bytes_in_blocks=1 + 4 / BLOCK,  # a scale by block
     is_integer=True,
     quantize={ONNX_ENCODER: _onnx_encoder, ONNX_DECODER: _onnx_decoder, TFLITE_ENCODER: _tflite, TFLITE_DECODER: _tflite},
     golden_tolerance=0.05,  # rounding moves an int8 step now and then
     wider="fp32",
     suggested_for=(ONNX_ENCODER, ONNX_DECODER, TFLITE_ENCODER, TFLITE_DECODER),
     in_blocks=(ONNX_DECODER,),
+    blocks=(BLOCK,),  # of 64 the kernels are faster; activations are rounded by the same blocks, and lose more
+    bytes_by_block=4.0,
     unpacked_to="int8",
     smooths_before_export=True,
     is_fast_in_browsers=True,

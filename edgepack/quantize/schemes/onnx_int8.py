@@ -17,7 +17,7 @@ from edgepack.pack.runnable import Runnable
 from edgepack.plan.steps import Quantize
 from edgepack.quantize.calibration import SAMPLED_TEXTS, CalibrationTexts, running_texts
 from edgepack.quantize.coarse import Coarse
-from edgepack.quantize.coarse_curve import candidates_of, curve_around
+from edgepack.quantize.coarse_curve import candidates_of, curve_around, trained_values
 from edgepack.quantize.onnx_coarse import weighed, with_grid
 from edgepack.quantize.onnx_int8_ops import quantized_products
 from edgepack.quantize.onnx_int8_search import Texts, prepare, scan
@@ -36,6 +36,11 @@ def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Itera
     feeds = Texts(feeds_of(model, calibration), feeds_of(model, held_out))
     prepared = prepare(model, step, feeds)
     recipe = step.precision if step.method == "dynamic" else f"{step.precision}, static"
+    if step.weights is not None:
+        quantized = quantized_products(prepared.model, step.reduce_range, (), prepared.ranges)
+        grids = weighed(model, prepared, quantized, step, ())
+        yield trained_values(grids, step, recipe, partial(_write_on_grid, quantized), prepared.details)
+        return
     if step.mean_bits is not None:
         running, _ = running_texts(texts)
         quantized = quantized_products(prepared.model, step.reduce_range, (), prepared.ranges)

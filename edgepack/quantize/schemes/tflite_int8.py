@@ -15,7 +15,7 @@ from edgepack.pack.runnable import Runnable
 from edgepack.plan.steps import Quantize
 from edgepack.quantize.calibration import CalibrationTexts, running_texts
 from edgepack.quantize.coarse import Coarse
-from edgepack.quantize.coarse_curve import Grids, candidates_of, curve_around
+from edgepack.quantize.coarse_curve import Grids, candidates_of, curve_around, trained_values
 from edgepack.quantize.schemes import Candidate
 from edgepack.quantize.tflite_coarse import put_on_grid, tflite_grids
 from edgepack.quantize.tflite_quantizer import write_quantized
@@ -26,10 +26,14 @@ from edgepack.tasks.common.task import Features
 def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Iterator[Candidate]:
     """Products in int8; then only weights in int8, which the runtime turns back to float as it loads."""
     how = " with scales apart" if step.scales_apart else ""
+    write = partial(_write_on_grid, exported, step)
+    if step.weights is not None:
+        yield trained_values(_grids(exported, step, ()), step, f"{step.precision}{how}", write, {})
+        return
     if step.mean_bits is not None:
         grids = _grids(exported, step, running_texts(texts)[0])
         curve = curve_around(grids, step.mean_bits, grids.fine_bits())
-        yield from candidates_of(curve, f"{step.precision}{how}", step.precision, partial(_write_on_grid, exported, step), {})
+        yield from candidates_of(curve, f"{step.precision}{how}", step.precision, write, {})
         return
     yield Candidate(f"{step.precision}{how}, a scale for a channel", step.precision, partial(quantize, exported, step, False), {})
     recipe = "int8 weights with products in float, a scale for a channel"

@@ -1,5 +1,9 @@
 package edgepack.module;
 
+import java.io.File;
+import java.util.List;
+import java.util.function.Function;
+
 /** LiteRT as an app has it: one text at a time, and no text is written. */
 final class RunnerRuntime implements Jobs.Opener {
     static final String NAME = "litert";
@@ -12,6 +16,11 @@ final class RunnerRuntime implements Jobs.Opener {
     @Override
     public ModelRuntime open(ModuleFiles files, Manifest manifest, int threads) {
         return LiteRt.open(files, manifest, threads);
+    }
+
+    @Override
+    public List<Object> ops(ModuleFiles files, Manifest manifest, Fields job, File place, Function<ModelRuntime, Runnable> act) {
+        throw new Refused("LiteRT's Java times a whole inference and no single op", "leave out --ops, or measure on this machine: --on local");
     }
 
     @Override

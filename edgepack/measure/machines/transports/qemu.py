@@ -4,7 +4,6 @@ import contextlib
 import importlib.metadata
 import json
 import platform
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -104,7 +103,7 @@ class Emulated:
             packages = ", ".join(packages_of(arch))
             say(
                 f"{name}: keeps a system of {arch} in {self.kept_in}, about {_ROOT_MB:.0f} MB: Debian's packages {packages} and what they "
-                f"need, and the wheels of {runtime}. Nothing else is touched; `edgepack target remove {shlex.quote(name)}` removes it."
+                f"need, and the wheels of {runtime}. Nothing else is touched; `{self.target.command('remove')}` removes it."
             )
         else:
             say(f"{name}: nothing to set up, as this environment's own Python runs there")

@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Consumer;
 
 /** Runs the model in onnxruntime. Its weights stay in the mapped file, or where they were decoded: nothing of them is copied when it is opened. */
 public final class OnnxRuntime implements ModelRuntime {
@@ -24,7 +25,8 @@ public final class OnnxRuntime implements ModelRuntime {
     private final Manifest manifest;
     private final List<OnnxTensor> weights = new ArrayList<>();
 
-    private OnnxRuntime(ModuleFiles files, Manifest manifest, int threads) throws OrtException, IOException {
+    private OnnxRuntime(ModuleFiles files, Manifest manifest, int threads, Consumer<OrtSession.SessionOptions> more)
+            throws OrtException, IOException {
         this.manifest = manifest;
         environment.setTelemetry(false); // what runs in an app is nobody's business but the app's
         try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
@@ -38,14 +40,20 @@ public final class OnnxRuntime implements ModelRuntime {
             if (!outside.isEmpty()) {
                 options.addExternalInitializers(outside);
             }
+            more.accept(options);
             session = environment.createSession(files.map(manifest.model), options);
         }
     }
 
     /** An {@link ModelRuntime.Opener}. */
     public static ModelRuntime open(ModuleFiles files, Manifest manifest, int threads) {
+        return open(files, manifest, threads, options -> {});
+    }
+
+    /** more: has the session's options say what is not the pack's. */
+    static OnnxRuntime open(ModuleFiles files, Manifest manifest, int threads, Consumer<OrtSession.SessionOptions> more) {
         try {
-            return new OnnxRuntime(files, manifest, threads);
+            return new OnnxRuntime(files, manifest, threads, more);
         } catch (OrtException | IOException error) {
             throw new PackException("onnxruntime cannot open " + manifest.model + ": " + error.getMessage(), error);
         }

@@ -10,6 +10,8 @@ public class OrtSession implements AutoCloseable {
     public native Result run(
             Map<String, ? extends OnnxTensorLike> inputs, Set<String> requested, Map<String, ? extends OnnxValue> pinned) throws OrtException;
 
+    public native String endProfiling() throws OrtException;
+
     @Override
     public native void close() throws OrtException;
 
@@ -37,6 +39,14 @@ public class OrtSession implements AutoCloseable {
         public native void addConfigEntry(String name, String value) throws OrtException;
 
         public native void addExternalInitializers(Map<String, OnnxTensorLike> initializers) throws OrtException;
+
+        public native void enableProfiling(String filePath) throws OrtException;
+
+        public native void addNnapi() throws OrtException;
+
+        public native void addQnn(Map<String, String> providerOptions) throws OrtException;
+
+        public native void addXnnpack(Map<String, String> providerOptions) throws OrtException;
 
         @Override
         public native void close();

@@ -1,0 +1,7 @@
+package ai.onnxruntime;
+
+public enum OrtProvider {
+    CPU;
+
+    public native String getName();
+}
