@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 import onnx
+import torch
 
+from edgepack.compress.few_values import OnFewValues
 from edgepack.export.file_names import GRAPH_FILE
 from edgepack.export.onnx_weights import load_mapped
 from edgepack.export.weight_places import weights_in
@@ -26,9 +28,10 @@ from edgepack.model.material import Material, gather
 from edgepack.model.quality import judge_outputs
 from edgepack.pack.coding import code_file, parts_between
 from edgepack.pack.runnable import read_runnable, write_runnable
+from edgepack.plan.coding import VALUES, WeightKind
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.steps import Export, Quantize
-from edgepack.quantize.coarse import Coarse, round_coarse
+from edgepack.quantize.coarse import Coarse, few_values_of, round_coarse
 from edgepack.quantize.coarse_curve import Grids, mean_bits
 from edgepack.quantize.onnx_coarse import weighed, with_grid
 from edgepack.quantize.onnx_int8_ops import quantized_products
@@ -90,6 +93,7 @@ def _models(exported: Path, material: Material, wanted: argparse.Namespace) -> I
     yield "int8", grid.fine_bits(), quantized
     rounded = [(f"nearest {sigma:g}", _nearest(grid, sigma)) for sigma in wanted.nearest]
     rounded += [("half zero", _half_zero(grid))] if wanted.half_zero else []
+    rounded += [(f"{kind} untrained", _few_values(grid, kind)) for kind in VALUES] if wanted.few_values else []
     for name, coarse in rounded:
         yield name, mean_bits(coarse), with_grid(quantized, coarse)
 
@@ -104,6 +108,12 @@ def _half_zero(grid: Grids) -> dict[str, Coarse]:
         remaining = np.where(np.abs(matrix.values) < np.median(np.abs(matrix.values)), np.float32(0), matrix.values)
         rounded[matrix.name] = round_coarse(remaining, np.abs(remaining).max(axis=1) / 127, 0.0, 127)
     return rounded
+
+
+def _few_values(grid: Grids, kind: WeightKind) -> dict[str, Coarse]:
+    """By rounding alone: it tells what such weights take, and that they need a training."""
+    values = {matrix.name: OnFewValues(kind).rounded(torch.tensor(matrix.values)).numpy() for matrix in grid.matrices}
+    return {name: coarse for name, each in values.items() if (coarse := few_values_of(each)) is not None}
 
 
 def _exported(material: Material, folder: Path) -> Path:
@@ -171,6 +181,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--bits", type=float, nargs="*", default=[4.0, 3.5, 3.2, 3.0, 2.8, 2.5])
     parser.add_argument("--nearest", type=float, nargs="*", default=[0.35], help="steps in deviations of a channel, nearest rounding")
     parser.add_argument("--half-zero", action="store_true")
+    parser.add_argument("--few-values", action="store_true", help="ternary and binary weights, by rounding alone")
     parser.add_argument("--rows", type=int, default=None, help="of the test split; all if left out")
     parser.add_argument("--speed", action="store_true", help="time decoding, throttled loads and S128 too: on a quiet machine")
     parser.add_argument("--work", type=Path, default=Path("build/coding"))
