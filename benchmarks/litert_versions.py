@@ -7,13 +7,10 @@ Each pack's file is run as Android's Java runs it, by the interpreter, at each o
 """
 
 import argparse
-import json
-import subprocess
-import sys
 from pathlib import Path
 
-import numpy as np
 from ai_edge_litert import __version__
+from releases import answers, cell, installed
 
 from edgepack.pack.manifest import read_manifest
 
@@ -55,32 +52,12 @@ def main() -> None:
     wanted = parser.parse_args()
     manifests = [read_manifest(pack) for pack in wanted.packs]
     files = [str((pack / manifest.model).resolve()) for pack, manifest in zip(wanted.packs, manifests, strict=True)]
-    expected = answers(None, files)
-    result = {version: answers(installed(version, wanted.work), files) for version in wanted.versions}
+    expected = answers(_JOB, None, files)
+    result = {version: answers(_JOB, installed("ai-edge-litert", version, wanted.work), files) for version in wanted.versions}
     print(f"\n| pack | {' | '.join(wanted.versions)} | {__version__} |\n{'|---' * (len(wanted.versions) + 2)}|")
     for index, manifest in enumerate(manifests):
         cells = [cell(each[index], expected[index]) for each in (*result.values(), expected)]
         print(f"| {manifest.plan.student.model_type}, {manifest.task}, {manifest.precision} | {' | '.join(cells)} |")
-
-
-def installed(version: str, work: Path) -> Path:
-    folder = work / "releases" / f"litert-{version}"
-    if not folder.exists():
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), f"ai-edge-litert=={version}"]
-        subprocess.run(command, check=True)
-    return folder
-
-
-def answers(folder: Path | None, files: list[str]) -> list[list[float] | str]:
-    command = [sys.executable, "-c", _JOB, str(folder.resolve()) if folder else "", *files]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def cell(result: list[float] | str, expected: list[float] | str) -> str:
-    if isinstance(result, str):
-        return "refused"
-    return f"{np.abs(np.array(result) - np.array(expected)).max():.0e}"
 
 
 if __name__ == "__main__":

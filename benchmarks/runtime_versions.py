@@ -7,13 +7,11 @@
 """
 
 import argparse
-import json
-import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import onnxruntime
+from releases import answers, cell, installed
 
 from edgepack.export.file_names import MODEL_FILE
 from edgepack.export.onnx_decoder import export_decoder, runnable_decoder
@@ -61,8 +59,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build/runtimes"))
     wanted = parser.parse_args()
     files = {name: path for family in (*ENCODERS, *DECODERS) for name, path in files_of(family, wanted.work / family)}
-    expected = answers(None, files.values())
-    result = {version: answers(installed(version, wanted.work), files.values()) for version in wanted.versions}
+    expected = answers(_JOB, None, files.values())
+    result = {version: answers(_JOB, installed("onnxruntime", version, wanted.work), files.values()) for version in wanted.versions}
     print(f"\n| file | {' | '.join(wanted.versions)} | {onnxruntime.__version__} |\n{'|---' * (len(wanted.versions) + 2)}|")
     for index, name in enumerate(files):
         cells = [cell(result[version][index], expected[index]) for version in wanted.versions]
@@ -92,25 +90,6 @@ def files_of(family: str, folder: Path):
         optimize_onnx(folder / "int8.onnx", places["int8"])
     for name, place in places.items():
         yield f"{family}, {name}", str((place / MODEL_FILE).resolve())
-
-
-def installed(version: str, work: Path) -> Path:
-    folder = work / "releases" / version
-    if not folder.exists():
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), f"onnxruntime=={version}"]
-        subprocess.run(command, check=True)
-    return folder
-
-
-def answers(folder: Path | None, files) -> list[list[float] | str]:
-    done = subprocess.run([sys.executable, "-c", _JOB, str(folder or ""), *files], capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def cell(result: list[float] | str, expected: list[float] | str) -> str:
-    if isinstance(result, str):
-        return "refused"
-    return f"{np.abs(np.array(result) - np.array(expected)).max():.0e}"
 
 
 if __name__ == "__main__":

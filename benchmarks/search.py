@@ -76,7 +76,7 @@ def equal_minutes(options: argparse.Namespace, folder: Path) -> list[dict]:
 def _searched(options: argparse.Namespace, seed: int, variant: str, work: Path) -> dict:
     """One search with a cache of its own. Its hypervolume is of score, latency and MB, each over the teacher's (a score of 25 points).
 
-    within_budgets: the same, each over the profile's limit. What the packs that keep every budget leave between them and the limits.
+    within_budgets: the same, each over the profile's limit; None where the profile has no limit for one of them.
     """
     from edgepack.plan.profile import load_profile
 
@@ -86,10 +86,12 @@ def _searched(options: argparse.Namespace, seed: int, variant: str, work: Path) 
     front = json.loads((work / "front" / "front.json").read_text())
     reference = (25.0, front["teacher"]["latency_ms"], front["teacher"]["file_mb"])
     points = [(point["score_drop"], point["latency_ms"]["value"], point["file_mb"]["value"]) for point in front["points"]]
+    budget = load_profile(options.profile).budget
+    limits = [limit for name in _VALUES if (limit := getattr(budget, name)) is not None]
     best = min((point for point in front["points"] if not point["over"]), key=lambda point: point["score_drop"], default=None)
     return {
         "hypervolume": _filled(points, reference),
-        "within_budgets": _filled(points, tuple(getattr(load_profile(options.profile).budget, name) for name in _VALUES)),
+        "within_budgets": _filled(points, tuple(limits)) if len(limits) == len(_VALUES) else None,
         "packs": len(points),
         "trials": front["cost"]["trials"],
         "minutes": front["cost"]["minutes"],

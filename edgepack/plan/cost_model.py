@@ -50,7 +50,7 @@ def predict(
     format = FORMATS[runtime]
     file_mb = predict_file_mb(shape, precision, embedding_bits, format)
     tokens, decoder = (1, True) if shape.decodes else (length, False)
-    attended = tflite_cache(shape.positions, length + 1) if decoder and format == "tflite" else length
+    attended = held_positions(shape.positions, length + 1) if decoder and format == "tflite" else length
 
     def latency_ms(tokens: int, cores: int) -> float:
         ms = _latency_ms(shape, precision_facts(precision).computed_in, profile, runtime, Run(tokens, attended, cores))
@@ -138,9 +138,9 @@ def _cache_mb(shape: ModelShape, length: int) -> float:
     return 2 * 4 * heads * shape.head_dim * length / 1e6
 
 
-def tflite_cache(positions: int, *wished: int | None) -> int:
-    """Tokens that the cache of a decoder's TFLite file holds, for a model with so many positions; longer where it is wished. Tables of
-    rotations in ONNX that are cut hold as many.
+def held_positions(positions: int, *wished: int | None) -> int:
+    """Tokens that a decoder's file holds room for, of so many positions; more where it is wished. In TFLite that is its cache, in ONNX
+    the tables of rotations, where they are cut.
     """
     return min(positions, max(_TFLITE_CACHE, *(length for length in wished if length)))
 

@@ -8,7 +8,7 @@ from edgepack.plan.choice import choose, supported_runtime, with_runner_up
 from edgepack.plan.choice_record import BrokenBudget, Choice, broken_budgets, in_words, last_need, wider_need
 from edgepack.plan.coded_costs import refuse_idle_start
 from edgepack.plan.coding import Coding, VectorCoding, vector_coding
-from edgepack.plan.cost_model import predict, tflite_cache
+from edgepack.plan.cost_model import held_positions, predict
 from edgepack.plan.factors import check_factors
 from edgepack.plan.formats import FORMATS
 from edgepack.plan.means import GUESSED_PIECES, Case, file_kind
@@ -82,7 +82,7 @@ def make_plan(profile: Profile, recipe: Recipe, teacher: ModelShape, pieces: int
     budget = profile.budget.overridden_by(recipe.budget)
     cut = with_dimensions(recipe, _with_vocabulary(recipe, teacher, pieces))
     if _cuts_rotations(recipe, cut, runtime):
-        cut = cut.model_copy(update={"positions": tflite_cache(cut.positions, recipe.length + 1, recipe.max_length)})
+        cut = cut.model_copy(update={"positions": held_positions(cut.positions, recipe.length + 1, recipe.max_length)})
     case = Case(profile, recipe, cut, budget, runtime, pieces, teacher)
     choice, considered = choose(case)
     choice = with_runner_up(case, choice)

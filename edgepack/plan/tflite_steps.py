@@ -2,7 +2,7 @@
 
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.choice_record import Choice
-from edgepack.plan.cost_model import tflite_cache
+from edgepack.plan.cost_model import held_positions
 from edgepack.plan.precision import precision_facts
 from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
@@ -27,7 +27,7 @@ def tflite_export(profile: Profile, recipe: Recipe, choice: Choice, runtime: str
 
 
 def _decoder_export(profile: Profile, recipe: Recipe, choice: Choice, runtime: str) -> Export:
-    positions = tflite_cache(choice.student.positions, recipe.length + 1, recipe.max_length)
+    positions = held_positions(choice.student.positions, recipe.length + 1, recipe.max_length)
     smoothing, note = _smoothing(recipe, choice, _DECODER_SMOOTHING)
     why = f"{runtime} {profile.runtimes[runtime].version} maps the file. Its cache holds {positions:,} tokens, because shapes are fixed "
     why += "(--max-length makes it longer). The first start leaves packed weights on the disk, which prompts and tokens share."

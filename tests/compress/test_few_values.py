@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interruption import stopped_at
 from models_shared import batch, context_for
 from small import make_data, make_model
 
@@ -109,22 +110,10 @@ def test_a_student_that_is_trained_so_is_nearer_than_one_that_is_rounded_afterwa
         assert distance(trained) < 0.8 * distance(afterwards), kind
 
 
-def test_a_killed_training_goes_on_to_the_same_bytes(place, tmp_path, monkeypatch):
-    from edgepack.model import training
-
+def test_a_killed_training_goes_on_to_the_same_bytes(place, tmp_path):
     whole = distilled(place, "ternary", 1, tmp_path / "whole")
-    calls = []
-
-    def killed(self, model, inputs, *rest, original=training._LossTrainer.compute_loss, **named):
-        calls.append(1)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return original(self, model, inputs, *rest, **named)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training._LossTrainer, "compute_loss", killed)
-        with pytest.raises(KeyboardInterrupt):
-            distilled(place, "ternary", 1, tmp_path / "killed")
+    with stopped_at(4):
+        distilled(place, "ternary", 1, tmp_path / "killed")
     assert list((tmp_path / "killed").glob("checkpoint-*"))
     again = distilled(place, "ternary", 1, tmp_path / "killed")
     assert all(torch.equal(each, other) for each, other in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interruption import stopped_at
 from models_shared import batch, context_for
 from small import make_data, make_model
 
@@ -115,22 +116,10 @@ def test_the_way_to_the_teachers_hidden_states_takes_none_of_the_bits(place, tmp
     assert bits / sum(values.size for values in grids) == pytest.approx(COARSE.bits, abs=0.1)
 
 
-def test_a_killed_training_goes_on_to_the_same_bytes(place, tmp_path, monkeypatch):
-    from edgepack.model import training
-
+def test_a_killed_training_goes_on_to_the_same_bytes(place, tmp_path):
     whole = distill(load_checkpoint(place / "model"), step_of(rounding=COARSE), context_in(place, tmp_path / "whole"))
-    calls = []
-
-    def killed(self, model, inputs, *rest, original=training._LossTrainer.compute_loss, **named):
-        calls.append(1)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return original(self, model, inputs, *rest, **named)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training._LossTrainer, "compute_loss", killed)
-        with pytest.raises(KeyboardInterrupt):
-            distill(load_checkpoint(place / "model"), step_of(rounding=COARSE), context_in(place, tmp_path / "killed"))
+    with stopped_at(4):
+        distill(load_checkpoint(place / "model"), step_of(rounding=COARSE), context_in(place, tmp_path / "killed"))
     assert list((tmp_path / "killed").glob("checkpoint-*"))
     again = distill(load_checkpoint(place / "model"), step_of(rounding=COARSE), context_in(place, tmp_path / "killed"))
     assert all(torch.equal(one, other) for one, other in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
