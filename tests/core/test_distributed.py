@@ -92,3 +92,26 @@ def test_a_build_under_torchrun_writes_one_pack(tmp_path):
     build = ["-m", "edgepack", "build", tmp_path / "model", "--data", data, "--profile", "x86-server", *flags]
     launched(2, [*build, "--out", tmp_path / "pack", "--cache", tmp_path / "cache"])
     assert (tmp_path / "pack" / "model.onnx").is_file() and not list((tmp_path / "cache" / "unfinished").iterdir())
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_rounded_weights_of_one(tmp_path):
+    """Each process looks for the grids by itself, so they have to come to the same ones."""
+    make_model(tmp_path / "model")
+    data = make_data(tmp_path / "data", {"train": 96, "test": 40, "dev": 40})
+    flags = ["--student", "2x64", "--precision", "int8", "--bits", "3", "--quantization-aware", "--epochs", "2", "--learning-rate", "1e-3"]
+    flags += ["--hidden-weight", "0", "--prune-heads", "0", "--measure", "off", "--score-drop", "100"]
+    build = ["-m", "edgepack", "build", tmp_path / "model", "--data", data, "--profile", "x86-server", *flags]
+    trained = []
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        launched(processes, [*build, "--out", folder / "pack", "--cache", folder / "cache"])
+        # The training is the last of the stages that leave a model.
+        finished = max(folder.glob("cache/stages/*/model.safetensors"), key=lambda path: path.stat().st_mtime)
+        trained.append(load_file(finished))
+    alone, together = trained
+    on_grid = [name for name, values in alone.items() if values.ndim == 2 and len(np.unique(values)) < 100]
+    assert any("query" in name for name in on_grid) and any("word_embeddings" in name for name in on_grid)
+    for name in on_grid:
+        step = np.diff(np.unique(alone[name])).min()
+        assert np.mean(np.abs(alone[name] - together[name]) < step / 2) > 0.98, name
