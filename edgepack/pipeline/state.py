@@ -39,7 +39,7 @@ class QuantizedFile:
 
 @dataclass(frozen=True)
 class Teacher:
-    """Outputs of the model as it came. train: soft targets, empty where no step of the plan learns."""
+    """Outputs of the model as it came. train: soft targets, empty where no step of the plan distils."""
 
     test: Outputs = field(default_factory=list)
     train: Outputs = field(default_factory=list)

@@ -15,7 +15,7 @@ from edgepack.pipeline.chance import check_names_of_labels
 from edgepack.pipeline.keys import soft_target_inputs, teacher_inputs
 from edgepack.pipeline.scoring import judged, load_model, model_size, torch_outputs, with_row
 from edgepack.pipeline.state import BuildState, Teacher
-from edgepack.plan.steps import CutVocabulary, ModelStep
+from edgepack.plan.steps import CutVocabulary, Distill, ModelStep
 
 _ROOTS = (__name__,)
 _MOST_NAMES = 3  # of weights that a line shows
@@ -45,11 +45,13 @@ def unread_line(name: str, weights: Sequence[str]) -> str:
 
 
 def with_soft_targets(state: BuildState) -> tuple[BuildState, float]:
-    """The state with the teacher's outputs for the train split, where a step of the plan learns; and the seconds that they took."""
+    """The state with the teacher's outputs for the train split, where a step of the plan distils; and the seconds that they took."""
     if not any(isinstance(step, ModelStep) for step in state.plan.steps):
         return state, 0.0
     if not state.material.train:
         raise EdgepackError(f"no train split in {state.material.recipe.data!r}", "give data to train on, or --student same --prune-heads 0")
+    if not any(isinstance(step, Distill) for step in state.plan.steps):  # what is cut alone asks no teacher
+        return state, 0.0
     with stage(state.cache, key_of(soft_target_inputs(state.key, _ROOTS))) as place:
         if not place.is_finished:
             place.record = _train_outputs(state, place)

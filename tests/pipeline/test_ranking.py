@@ -34,6 +34,7 @@ def test_heads_are_ranked_once_for_all_shares_of_one_model(teacher_folder, data_
         return {file.name: file.sha256 for file in read_manifest(tmp_path / name).files}["model.onnx.data"]
 
     built("a", prune_heads=0.5, prune_ffn=0.25)
+    assert not list((tmp_path / "cache/stages").glob("*/train.npz")), "nothing is trained, so no teacher is asked for soft targets"
     assert rankings == ["head_importance", "neuron_importance"]
     kept = built("b", prune_heads=0.25, prune_ffn=0.25)
     assert rankings[2:] == ["neuron_importance"], "the neurons are those of a model with more heads"
