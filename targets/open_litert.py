@@ -24,19 +24,20 @@ except ImportError:
 import numpy as np
 
 _HWCAP, _ATOMICS, _DOT_PRODUCTS = 16, 1 << 8, 1 << 20  # of getauxval on 64-bit ARM
-IN_MEMORY = ":memory:"  # where XNNPACK keeps packed weights that no file holds
-__all__ = ["IN_MEMORY", "NAME", "Compiled", "compiled", "litert", "names_of", "opened", "padded", "shortest_bucket", "version"]
+_IN_MEMORY = ":memory:"  # where XNNPACK keeps packed weights that no file holds
+PACKED_ENDINGS = ("xnnpack",)  # ending of the file that holds them
+__all__ = ["NAME", "PACKED_ENDINGS", "Compiled", "compiled", "litert", "names_of", "opened", "padded", "shortest_bucket", "version"]
 
 
-def opened(weights, buckets, threads, cache=IN_MEMORY) -> dict:
+def opened(weights, buckets, threads, packed=None) -> dict:
     """What runs each of the file's lengths, by length: called with arrays by name, it returns arrays by name.
 
     weights: weight_source.Weights. The lengths share packed weights where the runtime can do that: three of them take 42 MB over an
-    empty runtime then, and 69 where each packs its own (MiniLM in int8). cache: see `compiled`.
+    empty runtime then, and 69 where each packs its own (MiniLM in int8). packed: see `compiled`.
     """
     if NAME != "litert" or _is_older_arm():
         return _interpreted(weights, buckets, threads)
-    model = compiled(weights, threads, cache)
+    model = compiled(weights, threads, packed)
     return {length: Compiled(model, "s{}".format(length)) for length in buckets}
 
 
@@ -62,8 +63,9 @@ def _source(weights) -> dict:
     return {"model_content": bytes(*weights.memory.values())}
 
 
-def compiled(weights, threads, cache=IN_MEMORY):
-    """The file with weights that all signatures share. cache: where an earlier start kept them packed, or this one is to."""
+def compiled(weights, threads, packed=None):
+    """The file with weights that all signatures share. packed: weight_cache.PackedFiles; left out, the runtime packs in memory."""
+    cache = packed.paths[0] if packed is not None and packed.paths else _IN_MEMORY
     options = Options(cpu_options=CpuOptions(num_threads=threads, xnnpack_weight_cache_path=str(cache)))
     if weights.model is None:
         model = CompiledModel.from_buffer(bytes(*weights.memory.values()), options=options)

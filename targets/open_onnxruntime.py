@@ -14,17 +14,21 @@ import onnxruntime
 if hasattr(onnxruntime, "disable_telemetry_events"):
     onnxruntime.disable_telemetry_events()  # of versions that do not know the variable
 
+version = onnxruntime.__version__
 LEVELS = {
     "disable_all": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
     "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
     "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
     "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
 }
+_OUTSIDE_FROM = "1024"  # bytes from which on a weight lies outside the graph, where it can be mapped
+PACKED_ENDINGS = ("onnx", "onnx.data")  # endings of what the runtime writes of a session whose packed weights are kept
 _LAST_START = "last_start"  # of a decoder's graph: minus the number of tokens, counted from the last, that it gives logits of
 
 
-def open_file(weights, settings, threads, careful=False, profile=None, providers=("CPUExecutionProvider",), plug_in=None):
+def open_file(weights, settings, threads, careful=False, profile=None, providers=("CPUExecutionProvider",), plug_in=None, packed=None):
     """A session with the pack's own `settings`. weights: weight_source.Weights. profile: where the runtime's profiler writes to.
+    packed: weight_cache.PackedFiles, of PACKED_ENDINGS: the session maps the packed weights that lie there, or leaves its own there.
 
     providers: the first is asked first. plug_in: a function that has the options ask for providers, in their place.
 
@@ -51,12 +55,27 @@ def open_file(weights, settings, threads, careful=False, profile=None, providers
     if weights.expanded is not None:
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(weights.expanded))
         model = weights.model.read_bytes()  # of a graph by its path, the runtime looks for weights beside it alone
+    if packed is not None and packed.paths:
+        model = _with_packed(options, packed, model)
     if plug_in:
         plug_in(options)
     named = {} if plug_in else {"providers": list(providers)}  # onnxruntime takes one or the other
     session = onnxruntime.InferenceSession(model, options, disabled_optimizers=disabled, **named)
     weights.forget()  # the session has what it needs of them
     return session
+
+
+def _with_packed(options, packed, model):
+    """The graph to open. What was kept is optimized already, and has its weights as they were and as this CPU's kernels take them."""
+    graph, data = packed.paths
+    if packed.is_whole:
+        options.graph_optimization_level = LEVELS["disable_all"]
+        return str(graph)
+    options.optimized_model_filepath = str(graph)
+    options.add_session_config_entry("session.optimized_model_external_initializers_file_name", data.name)
+    options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", _OUTSIDE_FROM)
+    options.add_session_config_entry("session.save_external_prepacked_constant_initializers", "1")
+    return model
 
 
 class Decoder:

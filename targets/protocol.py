@@ -101,7 +101,7 @@ def load(folder, manifest, job, open_session) -> dict:
     first_ms = ms_since(start)
     after = machine.bytes_read_from_storage()
     read = None if before is None or after is None else after - before
-    caches = (path for path in folder.glob(WEIGHT_CACHE + "/**/*") if path.is_file() and path.suffix != ".sha256")
+    caches = (path for path in folder.glob(WEIGHT_CACHE + "/**/*") if path.is_file())
     times = {"session_ms": session_ms, "first_inference_ms": first_ms, "read_bytes": read}
     times["weight_cache_bytes"] = sum(path.stat().st_size for path in caches)
     weights = run.weights if manifest.get("coded") else None

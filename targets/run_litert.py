@@ -1,12 +1,11 @@
 """Target: LiteRT on a CPU, or tflite-runtime where LiteRT has no wheel. Runs with numpy and one of them: `run_litert.py PACK JOB`."""
 
-import sys
 import time
 from pathlib import Path
 
 start = time.perf_counter()
 import open_litert  # noqa: E402  its import is timed, which is the runtime's: a device pays for it at every start
-from open_litert import IN_MEMORY, NAME, version  # noqa: E402
+from open_litert import NAME, version  # noqa: E402
 
 IMPORT_MS = (time.perf_counter() - start) * 1e3
 
@@ -21,18 +20,6 @@ import protocol  # noqa: E402
 import runnable  # noqa: E402
 import text_times  # noqa: E402
 import weight_cache  # noqa: E402
-from hashing import file_sha256  # noqa: E402
-
-CACHE = None  # packed weights of an earlier start, where this process is to use them
-
-
-def _weight_cache():
-    folder = Path(sys.argv[1])
-    manifest = runnable.read_runnable(folder)
-    if not manifest.get("weight_cache"):
-        return None
-    stated = manifest.get("coded")
-    return weight_cache.WeightCache(folder, stated["sha256"] if stated else file_sha256(folder / manifest["model"]), version)
 
 
 def open_session(folder, manifest, threads, exact, weights=None):
@@ -42,10 +29,9 @@ def open_session(folder, manifest, threads, exact, weights=None):
     """
     weights = weights or protocol.weights_of(folder, manifest, threads)
     if runnable.is_decoder(manifest):
-        decoder = litert_decoder.Decoder(open_litert.compiled(weights, threads, _cache_or_memory()), manifest, manifest["positions"])
-        return protocol.Opened(litert_scores.scoring(decoder), weights)
-    lengths = manifest["buckets"]
-    runners = open_litert.opened(weights, lengths, threads, _cache_or_memory())
+        model = _started(folder, manifest, lambda packed: open_litert.compiled(weights, threads, packed))
+        return protocol.Opened(litert_scores.scoring(litert_decoder.Decoder(model, manifest, manifest["positions"])), weights)
+    runners = _started(folder, manifest, lambda packed: open_litert.opened(weights, manifest["buckets"], threads, packed))
 
     def run(feeds) -> list:
         length = feeds["input_ids"].shape[1]
@@ -59,14 +45,16 @@ def open_session(folder, manifest, threads, exact, weights=None):
 
 
 def open_decoder(folder, manifest, threads, positions):
-    """A litert_decoder.Decoder. Where the pack's folder cannot hold the packed weights, the signatures share them in memory."""
+    """A litert_decoder.Decoder. Where packed weights cannot be kept, the signatures share them in memory."""
     generation.check_decoder(manifest, positions)
-    model = open_litert.compiled(protocol.weights_of(folder, manifest, threads), threads, _cache_or_memory())
+    weights = protocol.weights_of(folder, manifest, threads)
+    model = _started(folder, manifest, lambda packed: open_litert.compiled(weights, threads, packed))
     return litert_decoder.Decoder(model, manifest, positions)
 
 
-def _cache_or_memory():
-    return (CACHE.path() if CACHE else None) or IN_MEMORY
+def _started(folder, manifest, opened):
+    """opened(PackedFiles), with packed weights that an earlier start left, or a place to leave them in, if the manifest asks for that."""
+    return weight_cache.started(opened, folder, manifest, version, open_litert.PACKED_ENDINGS, folder / protocol.WEIGHT_CACHE)
 
 
 def ops(folder, manifest, job, _) -> dict:
@@ -104,7 +92,4 @@ def bucket_for(manifest, length) -> int:
 if __name__ == "__main__":
     texts = {**protocol.JOBS, **counting.JOBS, **text_times.JOBS, **coded_times.JOBS}
     jobs = (texts, open_session), (generation.JOBS, open_decoder), ({"ops": ops}, None)
-    CACHE = _weight_cache()
     protocol.main(NAME, version, IMPORT_MS, *jobs)
-    if CACHE:
-        CACHE.seal()  # a job that failed seals nothing: the next start packs anew

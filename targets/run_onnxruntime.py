@@ -18,6 +18,7 @@ import onnxruntime_ops  # noqa: E402
 import plugin_providers  # noqa: E402
 import protocol  # noqa: E402
 import text_times  # noqa: E402
+import weight_cache  # noqa: E402
 from feeds import random_text  # noqa: E402
 
 WARM_UP_RUNS = 5  # before ops are timed one by one
@@ -40,15 +41,25 @@ def open_session(folder, manifest, threads, exact, weights=None):
     """
     careful = exact and machine.saturates_u8s8() is not False
     weights = weights or protocol.weights_of(folder, manifest, threads)
-    session = open_onnxruntime.open_file(weights, manifest["session"], threads, careful)
+    session = _started(folder, manifest, weights, threads, careful)
     return protocol.Opened(lambda feeds: session.run(None, feeds), weights)
 
 
 def open_decoder(folder, manifest, threads, positions):
     """A session that remembers up to `positions` tokens."""
     generation.check_decoder(manifest, positions)
-    session = open_onnxruntime.open_file(protocol.weights_of(folder, manifest, threads), manifest["session"], threads)
+    session = _started(folder, manifest, protocol.weights_of(folder, manifest, threads), threads)
     return open_onnxruntime.Decoder(session, manifest["cache"], positions)
+
+
+def _started(folder, manifest, weights, threads, careful=False):
+    """A session that maps packed weights which an earlier start left, or leaves its own, if the manifest asks for that."""
+
+    def opened(packed):
+        return open_onnxruntime.open_file(weights, manifest["session"], threads, careful, packed=packed)
+
+    place = folder / protocol.WEIGHT_CACHE
+    return weight_cache.started(opened, folder, manifest, open_onnxruntime.version, open_onnxruntime.PACKED_ENDINGS, place, careful)
 
 
 def ops(folder, manifest, job, _) -> dict:
@@ -113,4 +124,4 @@ def _profiled(weights, settings, threads, profile, providers):
 if __name__ == "__main__":
     texts = {**protocol.JOBS, **counting.JOBS, **text_times.JOBS, **coded_times.JOBS}
     jobs = (texts, open_session), (generation.JOBS, open_decoder), ({"ops": ops}, None)
-    protocol.main("onnxruntime", open_onnxruntime.onnxruntime.__version__, IMPORT_MS, *jobs)
+    protocol.main("onnxruntime", open_onnxruntime.version, IMPORT_MS, *jobs)

@@ -24,7 +24,8 @@ else:
     from coded import Coded, Damaged
     from hashing import file_sha256
 
-_EXPANDED = Path(".weight-cache") / "expanded"  # in the pack's folder, so that it goes with the pack
+_KEPT = ".weight-cache"  # in the pack's folder, so that it goes with the pack
+_EXPANDED = "expanded"
 
 
 class Weights:
@@ -73,10 +74,10 @@ def expanded(folder, stated, threads, place=None, clock=lambda: 0.0) -> tuple:
 
     One process decodes while others wait for it. What somebody damaged is made again. Damaged: too little room, or a damaged chunk.
     """
-    for at in _places(folder, stated, place):
+    for at in places(folder, _EXPANDED, place):
         try:
             at.mkdir(parents=True, exist_ok=True)
-            with _locked(at / "lock"):
+            with locked(at / "lock"):
                 return _expand_anew(folder, stated, threads, at, clock)
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -87,15 +88,15 @@ def expanded(folder, stated, threads, place=None, clock=lambda: 0.0) -> tuple:
     )
 
 
-def _places(folder, stated, place):
-    """Folders to expand into, the best first."""
+def places(folder, kind, place=None):
+    """Folders that what is made of a pack's weights may lie in, the best first: `place` alone where it is given. kind: of what is made."""
     if place is not None:
-        return [Path(place)]
+        return [Path(place)] if kind == _EXPANDED else [Path(place) / kind]
     cache = os.environ.get("CACHE_DIRECTORY") or os.environ.get("XDG_CACHE_HOME")
     with contextlib.suppress(RuntimeError, KeyError):  # of a user without a home folder; Python 3.8 raises the second
         cache = cache or Path.home() / ".cache"
     of_this_folder = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:32]  # what a newer pack there replaces
-    return [folder / _EXPANDED, *([Path(cache) / "edgepack-expanded" / of_this_folder] if cache else [])]
+    return [folder / _KEPT / kind, *([Path(cache) / "edgepack-{}".format(kind) / of_this_folder] if cache else [])]
 
 
 def _expand_anew(folder, stated, threads, at, clock) -> tuple:
@@ -135,7 +136,7 @@ def _write(coded, file, threads, sha256) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path):
+def locked(path):
     """Held by one process at a time; the system lets go where a process is killed."""
     with path.open("a") as lock:
         if fcntl is not None:

@@ -16,7 +16,7 @@ def main(folder: Path) -> None:
     kind = {"onnx": "session_onnxruntime", "tflite": "session_litert"}[manifest.get("format", "onnx")]
     package = device_module().__name__
     weights = import_module(f"{package}.weight_source").weights_of(folder, manifest, 1)
-    session = import_module(f"{package}.{kind}").Session(weights, manifest, 1)
+    session = import_module(f"{package}.{kind}").Session(weights, manifest, 1, lambda opened, *_, **__: opened(None))
     decoders = {}
     for line in sys.stdin:
         asked = json.loads(line)

@@ -31,6 +31,7 @@ SETTINGS = {
     "precision": ("fp16", "export"),  # in another opset
     "activations": ("static", "quantize"),
     "prepack": (False, "export"),
+    "weight_cache": (True, "export"),
     "smoothing": (0.5, "quantize"),
     "sensitive": (1, "quantize"),
     "embedding_bits": (None, None),  # of decoders

@@ -31,12 +31,13 @@ _CAP = ("Mul", "Tanh", "Div")  # ops of a cap on the logits
 _UNFUSED = ("MatMulAddFusion",)  # a Gemm between two Reshapes is nothing that quantization would find again
 
 
-def runnable_decoder(model: nn.Module, task: Task, wished: int | None = None) -> Runnable:
+def runnable_decoder(model: nn.Module, task: Task, wished: int | None = None, weight_cache: bool = False) -> Runnable:
     """What a target must know of the files that an export of `model` became. `inputs` and `outputs` are those beside the cache.
 
     wished: the step's positions.
     """
-    return describe_decoder(model, task, MODEL_FILE, positions_of(model, wished), session=SESSION, score_model=SCORE_FILE)
+    of_the_file = {"session": SESSION, "score_model": SCORE_FILE, "weight_cache": weight_cache}
+    return describe_decoder(model, task, MODEL_FILE, positions_of(model, wished), **of_the_file)
 
 
 def positions_of(model: nn.Module, wished: int | None = None) -> int:

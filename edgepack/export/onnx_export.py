@@ -46,9 +46,9 @@ class _Graph(nn.Module):
         return self.task.forward(self.model, batch)
 
 
-def runnable(model: nn.Module, task: Task, prepack: bool = True, batch: bool = True) -> Runnable:
+def runnable(model: nn.Module, task: Task, prepack: bool = True, batch: bool = True, weight_cache: bool = False) -> Runnable:
     """What a target must know of the file that an export of `model` became."""
-    return describe_encoder(model, task, MODEL_FILE, mask=batch, session=session_of(prepack))
+    return describe_encoder(model, task, MODEL_FILE, mask=batch, session=session_of(prepack), weight_cache=weight_cache)
 
 
 def export_onnx(model: nn.Module, task: Task, step: Export, target: Path) -> None:

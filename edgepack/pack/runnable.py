@@ -65,7 +65,7 @@ class Runnable(Frozen):
     stop_ids: tuple[int, ...] = ()
     start_id: int | None = None  # of a decoder: the token in the place of a prompt without tokens, which it refuses otherwise
     empty_output: tuple[float, ...] | None = None  # of a text without tokens, which it refuses otherwise: nothing is run for it
-    weight_cache: bool = False  # LiteRT keeps weights as its kernels want them in a file of its own, and maps it at the next start
+    weight_cache: bool = False  # the first start leaves weights as the kernels want them in files of their own, and later ones map those
     buckets: tuple[int, ...] = ()  # tokens that a file of fixed shapes reads at once, a signature each, in rising order
     coded: Coded | None = None  # None: the weights lie in the pack as a runtime reads them
     # What an app's code asks too; a pack states them, an export that is not a pack yet does not.

@@ -20,7 +20,7 @@ def export_file(model: "nn.Module", material: Material, step: Export, folder: Pa
 
     if material.task.decodes:
         export_decoder(model, step, folder)
-        return runnable_decoder(model, material.task, step.positions)
+        return runnable_decoder(model, material.task, step.positions, step.weight_cache)
     export_onnx(model, material.task, step, folder / GRAPH_FILE)
     optimize_onnx(folder / GRAPH_FILE, folder)
-    return runnable(model, material.task, step.prepack, step.batch)
+    return runnable(model, material.task, step.prepack, step.batch, step.weight_cache)

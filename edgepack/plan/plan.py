@@ -23,6 +23,7 @@ from edgepack.plan.shape import ModelShape
 from edgepack.plan.steps import CutVocabulary, Export, Quantize, Step
 from edgepack.plan.tables import refuse_wishes_of_layers, with_dimensions
 from edgepack.plan.tflite_steps import tflite_export
+from edgepack.plan.weight_cache import WISHED_CACHE, check_onnx_weight_cache
 from edgepack.tasks import all_tasks, task_named
 
 _FASTER = 0.95  # times the latency: less is no reason for another format
@@ -259,7 +260,11 @@ def _export(profile: Profile, recipe: Recipe, choice: Choice, considered: list[C
     positions = choice.student.positions if _cuts_rotations(recipe, choice.student, runtime) else None
     if positions:
         why += f" Its tables of rotations end at {positions:,} tokens (--max-length makes them longer)."
-    return Export(opset=OPSET, prepack=choice.prepack, batch=not one_text, positions=positions, why=why)
+    if recipe.weight_cache:
+        check_onnx_weight_cache(recipe, choice, runtime)
+        why += WISHED_CACHE
+    is_kept = bool(recipe.weight_cache)
+    return Export(opset=OPSET, prepack=choice.prepack, batch=not one_text, weight_cache=is_kept, positions=positions, why=why)
 
 
 def _why_untrained(recipe: Recipe, choice: Choice) -> str:

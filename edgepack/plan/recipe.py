@@ -275,6 +275,15 @@ class Recipe(Stated):
             searched=Searched(by_itself=False),
         ),
     ] = None
+    weight_cache: Annotated[
+        bool | None,
+        Setting(
+            "Keep the packed weights on the device's disk from the first start on: later starts map them. Python and Linux modules do so.",
+            FILE,
+            unset="no; in TFLite yes for decoders, and where load is over its budget",
+            searched=Searched(by_itself=False),
+        ),
+    ] = None
     format: Annotated[
         FormatWish | None,
         Setting(

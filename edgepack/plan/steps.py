@@ -129,7 +129,7 @@ class Export(Frozen):
     opset: int | None = None  # ONNX only
     prepack: bool = True  # matrices are packed for the kernels as the session opens
     batch: bool = True  # ONNX encoders only: several texts at once, padded; without it, one text and no mask
-    weight_cache: bool = False  # TFLite only: see Runnable
+    weight_cache: bool = False  # see Runnable
     positions: int | None = None  # of a decoder: tokens that its cache (TFLite) or its tables of rotations (ONNX) hold
     smoothing: float | None = None  # TFLite: of activations, before they are rounded
     why: str

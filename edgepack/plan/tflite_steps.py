@@ -8,6 +8,7 @@ from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.runtime import runtime_facts
 from edgepack.plan.steps import Export
+from edgepack.plan.weight_cache import WISHED_CACHE, refuse_weight_cache
 
 # Of activations: measured on SmolLM2, and on MiniLM, where only what norms give is smoothed; see benchmarks/RESULTS.md.
 _DECODER_SMOOTHING, _ENCODER_SMOOTHING = 0.7, 0.5
@@ -18,20 +19,25 @@ def tflite_export(profile: Profile, recipe: Recipe, choice: Choice, runtime: str
     _refuse(recipe, choice, runtime)
     if choice.student.decodes:
         return _decoder_export(profile, recipe, choice, runtime)
-    tight = [str(broken) for broken in choice.broken if broken.name == "load_ms" and runtime_facts(runtime).keeps_weight_cache]
+    can_keep = runtime_facts(runtime).keeps_weight_cache and recipe.weight_cache is not False
+    tight = [str(broken) for broken in choice.broken if broken.name == "load_ms" and can_keep]
     why = f"{runtime} {profile.runtimes[runtime].version} maps the file. It has a signature for each length that texts are padded to."
-    if tight:
+    if recipe.weight_cache:
+        why += WISHED_CACHE
+    elif tight:
         why += f" The first start leaves a weight cache on the disk; without it, it would need {' and '.join(tight)}."
     smoothing, note = _smoothing(recipe, choice, _ENCODER_SMOOTHING)
-    return Export(format="tflite", weight_cache=bool(tight), smoothing=smoothing, why=why + note)
+    return Export(format="tflite", weight_cache=bool(recipe.weight_cache or tight), smoothing=smoothing, why=why + note)
 
 
 def _decoder_export(profile: Profile, recipe: Recipe, choice: Choice, runtime: str) -> Export:
     positions = held_positions(choice.student.positions, recipe.length + 1, recipe.max_length)
     smoothing, note = _smoothing(recipe, choice, _DECODER_SMOOTHING)
     why = f"{runtime} {profile.runtimes[runtime].version} maps the file. Its cache holds {positions:,} tokens, because shapes are fixed "
-    why += "(--max-length makes it longer). The first start leaves packed weights on the disk, which prompts and tokens share."
-    return Export(format="tflite", weight_cache=True, positions=positions, smoothing=smoothing, why=why + note)
+    why += "(--max-length makes it longer)."
+    is_kept = recipe.weight_cache is not False
+    why += " The first start leaves packed weights on the disk, which prompts and tokens share." if is_kept else ""
+    return Export(format="tflite", weight_cache=is_kept, positions=positions, smoothing=smoothing, why=why + note)
 
 
 def _smoothing(recipe: Recipe, choice: Choice, strength: float) -> tuple[float | None, str]:
@@ -43,6 +49,7 @@ def _smoothing(recipe: Recipe, choice: Choice, strength: float) -> tuple[float |
 
 
 def _refuse(recipe: Recipe, choice: Choice, runtime: str) -> None:
+    refuse_weight_cache(recipe, runtime)
     kernels = runtime_facts(runtime).kernels
     if kernels is not None and choice.precision not in kernels:
         raise EdgepackError(f"{runtime} has no {choice.precision} kernels", f"use --precision {' or '.join(reversed(kernels))}")

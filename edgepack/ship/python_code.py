@@ -24,7 +24,17 @@ from edgepack.tasks import task_named
 
 _SELF_TEST_S = 1800
 # Of targets/ itself: what measures a pack and what an app runs share them.
-_BESIDE = ("sampling.py", "penalties.py", "lookup.py", "machine.py", "hashing.py", "runnable.py", "coded.py", "weight_source.py")
+_BESIDE = (
+    "sampling.py",
+    "penalties.py",
+    "lookup.py",
+    "machine.py",
+    "hashing.py",
+    "runnable.py",
+    "coded.py",
+    "weight_source.py",
+    "weight_cache.py",
+)
 _OF_THE_SERVER = {"bodies.py", "metrics.py", "openai.py", "replies.py", "server.py"}
 SERVER, SERVER_VERSION = "waitress", "3.0.2"
 RENDERER = {"jinja2": "3.1.6", "markupsafe": "3.0.3"}  # of a pack that chats; older jinja2's sandbox has holes

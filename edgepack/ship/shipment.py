@@ -173,3 +173,13 @@ def chat_warnings(shipment: Shipment, language: str) -> tuple[str, ...]:
         f"the {shipment.platform} module refuses chat messages for this model: the chat template depends on more than the roles, and"
         f" {language} has no jinja2. Prompts work: give the finished text, or ship --for linux or --for python",
     )
+
+
+def cache_warnings(shipment: Shipment) -> tuple[str, ...]:
+    """Of a module that keeps no packed weights, where the pack asks for it."""
+    if not shipment.manifest.weight_cache:
+        return ()
+    return (
+        f"the {shipment.platform} module packs the weights at each start. Loads in the report that were measured by Python are shorter: "
+        "there the first start keeps the packed weights. Modules for linux and python keep them",
+    )

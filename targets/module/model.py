@@ -12,6 +12,7 @@ from .integrity import check_files, read_manifest
 from .machine import usable_cores
 from .manifest import AGAIN
 from .texts import Texts
+from .weight_cache import started
 from .weight_source import Weights, weights_of
 
 MODULE_FILE = "module.json"
@@ -22,7 +23,8 @@ def load(folder=None, threads: int | None = None, manifest_file: str = MODULE_FI
     """The model in `folder`, by default the one that this module carries, on `threads` threads, by default one for each core.
 
     exact: the model was measured where u8 x s8 products do not saturate; a shipped module knows that by itself.
-    cache: where coded weights are kept decoded, if the pack says `expand`: by default in the model's own folder, or in the user's cache.
+    cache: where coded weights are kept decoded, if the pack says `expand`, and packed ones, if it says `weight_cache`: by default in the
+    model's own folder, or in the user's cache.
     Changed, before anything is loaded, where a file is not the one that was shipped; ModuleError where the runtime is not installed.
     """
     folder = Path(folder) if folder is not None else Path(__file__).parent / "model"
@@ -33,13 +35,15 @@ def load(folder=None, threads: int | None = None, manifest_file: str = MODULE_FI
     session = _session_module(manifest["format"])
     checked.wait()
     threads = threads or len(usable_cores())
-    return Model(folder, manifest, texts, session.Session(_decoded(folder, manifest, threads, cache), manifest, threads))
+    weights = _decoded(folder, manifest, threads, cache)
+    return Model(folder, manifest, texts, session.Session(weights, manifest, threads, _starting(folder, manifest, cache)))
 
 
 def opened(folder, manifest, place, threads) -> Model:
     """As load(), of files that the caller has just written: nothing is checked. place: the folder of tokenizer.json."""
-    weights = _decoded(folder, manifest, threads, None)
-    return Model(folder, manifest, Texts(place, manifest), _session_module(manifest["format"]).Session(weights, manifest, threads))
+    session = _session_module(manifest["format"])
+    opened_session = session.Session(_decoded(folder, manifest, threads, None), manifest, threads, _starting(folder, manifest, None))
+    return Model(folder, manifest, Texts(place, manifest), opened_session)
 
 
 class Model:
@@ -143,6 +147,15 @@ def _decoded(folder, manifest, threads, cache) -> Weights:
         return weights_of(folder, manifest, threads, place=cache)
     except Damaged as error:
         raise Changed(error.problem, error.fix) from None
+
+
+def _starting(folder, manifest, cache):
+    """weight_cache.started, of this model."""
+
+    def opened_by(open_session, version, names, unless=False):
+        return started(open_session, folder, manifest, version, names, cache, unless)
+
+    return opened_by
 
 
 def _session_module(kind: str):

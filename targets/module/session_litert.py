@@ -9,20 +9,20 @@ import numpy as np
 from .errors import errors_of_runtime
 from .litert_decoder import Decoder
 from .manifest import check_model
-from .open_litert import compiled, names_of, opened, padded, shortest_bucket
+from .open_litert import PACKED_ENDINGS, compiled, names_of, opened, padded, shortest_bucket, version
 from .runnable import is_decoder, one_text
 
 
 class Session:
     """A file has one set of buffers for a length, so calls wait for one another."""
 
-    def __init__(self, weights, manifest, threads) -> None:
+    def __init__(self, weights, manifest, threads, started) -> None:
         self._manifest, self._lock = manifest, threading.Lock()
         with errors_of_runtime("does not open the model"):
             if is_decoder(manifest):
-                self._model = compiled(weights, threads)
+                self._model = started(lambda packed: compiled(weights, threads, packed), version, PACKED_ENDINGS)
             else:
-                self._runners = opened(weights, manifest["buckets"], threads)
+                self._runners = started(lambda packed: opened(weights, manifest["buckets"], threads, packed), version, PACKED_ENDINGS)
         if not is_decoder(manifest):
             check_model(manifest, *names_of(self._runners[manifest["buckets"][0]]))
 

@@ -7,18 +7,22 @@ import numpy as np
 from .errors import errors_of_runtime
 from .machine import saturates_u8s8
 from .manifest import check_model
-from .open_onnxruntime import Decoder, open_file
+from .open_onnxruntime import PACKED_ENDINGS, Decoder, open_file, version
 from .runnable import is_decoder, one_text
 
 
 class Session:
     """onnxruntime runs one session in many threads at once, so calls need no lock."""
 
-    def __init__(self, weights, manifest, threads) -> None:
+    def __init__(self, weights, manifest, threads, started) -> None:
         careful = manifest["exact"] and saturates_u8s8() is not False  # else this CPU answers otherwise than the one measured on
         self._manifest = manifest
+
+        def session(packed):
+            return open_file(weights, manifest["session"], threads, careful, packed=packed)
+
         with errors_of_runtime("does not open the model"):
-            self._session = open_file(weights, manifest["session"], threads, careful)
+            self._session = started(session, version, PACKED_ENDINGS, unless=careful)
         if not is_decoder(manifest):
             check_model(manifest, *([each.name for each in part] for part in (self._session.get_inputs(), self._session.get_outputs())))
 

@@ -125,8 +125,8 @@ def test_a_damaged_weight_cache_or_one_of_another_model_is_made_anew_and_never_u
     pack = shutil.copytree(folder, tmp_path / "pack")
     (pack / "runnable.json").write_text(json.dumps(json.loads((folder / "runnable.json").read_text()) | {"weight_cache": True}))
     right = answer(pack, "litert", features[:3], threads=1, exact=True)
-    (remaining,) = (pack / ".weight-cache").glob("*.xnnpack")
-    (seal,) = (pack / ".weight-cache").glob("*.sha256")
+    packed = pack / ".weight-cache/packed"
+    (remaining,), (seal,) = packed.glob("*.xnnpack"), packed.glob("*.seal")
     whole = remaining.read_bytes()
     for damage in (lambda: remaining.write_bytes(whole[:2000] + bytes(len(whole) - 4000) + whole[-2000:]), seal.unlink):
         damage()
@@ -135,7 +135,7 @@ def test_a_damaged_weight_cache_or_one_of_another_model_is_made_anew_and_never_u
         assert remaining.read_bytes() == whole and seal.is_file()
     (pack / "model.tflite").write_bytes((pack / "model.tflite").read_bytes() + b"\0")
     answer(pack, "litert", features[:1], threads=1, exact=True)
-    assert not remaining.exists() and len(list((pack / ".weight-cache").glob("*.xnnpack"))) == 1
+    assert not remaining.exists() and len(list(packed.glob("*.xnnpack"))) == 1
 
 
 def test_ops_are_timed_one_by_one_with_their_share_in_integers(tagger, tmp_path):

@@ -17,6 +17,7 @@ FACTS = RuntimeFacts(
     version="1.31.1",
     unpacked_bytes={"aarch64": 55_916_689, "x86_64": 64_463_966},
     oldest=OLDEST,
+    keeps_weight_cache=True,
     providers={
         "coreml": "CoreMLExecutionProvider",
         "gpu": "CUDAExecutionProvider",

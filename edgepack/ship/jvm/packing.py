@@ -14,7 +14,7 @@ from edgepack.ship.jvm.supported import check_tokenizer
 from edgepack.ship.module_files import MODULE_FILE, TOKENIZER_FILE, write_manifest, write_model
 from edgepack.ship.published import ChosenRelease, artefact, chosen_release, tools
 from edgepack.ship.python_code import first_call
-from edgepack.ship.shipment import Carried, Shipment, Size, chat_warnings, check_codec, check_known, renders_chats
+from edgepack.ship.shipment import Carried, Shipment, Size, cache_warnings, chat_warnings, check_codec, check_known, renders_chats
 from edgepack.tasks import all_tasks, task_named
 
 CHARACTERS_FILE, WEIGHTS_FILE = "characters.json", "weights.json"
@@ -23,7 +23,7 @@ _LARGEST_MAPPED = 2**31 - 1
 
 
 def check_java(shipment: Shipment) -> tuple[str, ...]:
-    """EdgepackError: a task, tokenizer, name or size that Java's code does not take. Warnings: conversations that it refuses."""
+    """EdgepackError: a task, tokenizer, name or size that Java's code does not take. Warnings: what it refuses or does not do."""
     manifest = shipment.manifest
     check_known(shipment, tasks=java_tasks(), models=MODELS)
     check_codec(shipment, {"deflate"})
@@ -33,7 +33,7 @@ def check_java(shipment: Shipment) -> tuple[str, ...]:
     large = next((name for name in shipment.model_files if sizes[name] > _LARGEST_MAPPED), None)
     if large is not None:
         raise EdgepackError(f"{large} has {sizes[large] / 1e6:.0f} MB: Java maps at most 2147 MB", "build a smaller pack: --file-mb 2000")
-    return chat_warnings(shipment, "Java")
+    return (*chat_warnings(shipment, "Java"), *cache_warnings(shipment))
 
 
 def java_tasks() -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from edgepack.ship.examples import example_texts
 from edgepack.ship.module_files import code_bytes, write_model
 from edgepack.ship.python_code import first_call
 from edgepack.ship.release import with_constants
-from edgepack.ship.shipment import Carried, Shipment, Size, Written, chat_warnings, check_codec, check_known, renders_chats
+from edgepack.ship.shipment import Carried, Shipment, Size, Written, cache_warnings, chat_warnings, check_codec, check_known, renders_chats
 from edgepack.tasks import all_tasks, task_named
 
 _RUNTIME, _TOKENIZERS, _BUNDLER = FACTS.npm.name, "@huggingface/tokenizers", "esbuild"
@@ -58,7 +58,7 @@ def check(shipment: Shipment) -> tuple[str, ...]:
     unknown = set(shipment.tokenizing.post_processors) - _POST_PROCESSORS
     if unknown:
         raise EdgepackError(f"the web module has no post-processor {sorted(unknown)[0]}", "ship it --for python or linux")
-    return (*_warnings(shipment), *chat_warnings(shipment, "JavaScript"))
+    return (*_warnings(shipment), *chat_warnings(shipment, "JavaScript"), *cache_warnings(shipment))
 
 
 def _check_places(shipment: Shipment) -> None:
