@@ -1,11 +1,12 @@
 """Two products for one against pruning with a refit, on a decoder: perplexity of the int8 file, its size, and tokens a second; untrained.
 
+    python benchmarks/decoder_factorization.py --model ../shared/models/stories260k
     python benchmarks/decoder_factorization.py --model build/peers/smollm2-135m --wikitext ../shared/data/wikitext2
 
-Each row is the teacher after one stage, exported to ONNX and stored in blocks of 8 bits as a build does it. The stage sees the first
-`--lines` lines of the train split of benchmarks/decoder_study.py; perplexity is of the first `--blocks` blocks of 256 tokens of its test
-split. The shares are such that the layers keep about as many weights. Time is that of a token behind 64 others, one thread, all files in
-turns.
+Each row is the teacher after one stage, exported to ONNX and stored in blocks of 8 bits as a build does it. Data are those of
+benchmarks/decoder_study.py, or what the model draws itself (benchmarks/decoder_rounding.py). The stage sees the first `--lines` lines of
+the train split; perplexity is of the first `--blocks` blocks of 256 tokens of the test split. The shares are such that the layers keep
+about as many weights. Time is that of a token behind 64 others, one thread, all files in turns.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from decoder_rounding import drawn
 from decoder_study import texts
 from factorization import factored, pruned
 
@@ -44,14 +46,14 @@ LENGTH, RUNS = 64, 12  # tokens before the one that is timed, and its repetition
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
-    parser.add_argument("--wikitext", type=Path, required=True, help="folder with valid.txt and test.txt")
+    parser.add_argument("--wikitext", type=Path, help="folder with valid.txt and test.txt; texts of the model's own if left out")
     parser.add_argument("--lines", type=int, default=200)
     parser.add_argument("--blocks", type=int, default=20)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS), metavar="ROW")
     parser.add_argument("--work", type=Path, default=Path("build/decoder-factorization"))
     wanted = parser.parse_args()
-    data = texts(wanted.wikitext, wanted.work / "data")
+    data = texts(wanted.wikitext, wanted.work / "data") if wanted.wikitext else drawn(wanted.model, 200, wanted.work / "data")
     lines = (data / "train.txt").read_text(encoding="utf-8").splitlines()[: wanted.lines]
     (data / "train.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     material = gather(Recipe(model=wanted.model, data=str(data), task="text-generation"))
@@ -67,7 +69,7 @@ def main() -> None:
         exact = perplexity(run_model(model, material.task, judged, "score"))
         file = perplexity(answer(packs[name], "onnxruntime", judged, threads=1, exact=False))
         mb = sum(path.stat().st_size for path in packs[name].glob(f"{MODEL_FILE}*")) / 1e6
-        rows[name] = f"{seconds:.0f} | {count_params(model) / 1e6:.1f} | {mb:.1f} | {exact:.3f} | {file:.3f}"
+        rows[name] = f"{seconds:.0f} | {count_params(model) / 1e6:.3f} | {mb:.3f} | {exact:.3f} | {file:.3f}"
         print(f"# {name}: {rows[name]}", flush=True)
     speeds = tokens_a_second(packs, wanted.turns)
     print("| row | s of the stage | parameters, M | MB in int8 | perplexity, fp32 | of the file | tokens/s |")
