@@ -4,8 +4,8 @@ svd: of the matrix times the root of its inputs' covariance, which gives the lea
 Chen 2021; SVD-LLM, Wang 2024). tensor: a network of two cores, by the svd of the rearranged matrix (Van Loan 1993; CompactifAI 2024).
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,25 +18,30 @@ from edgepack.model.evaluation import run_model
 from edgepack.model.factored import FactoredEmbedding, empty, shared_part
 from edgepack.model.structure import family_of_model, matrix_of
 from edgepack.pack.factored_matrix import FactoredMatrix
-from edgepack.plan.factors import RANK_STEP, Factor, break_even_rank
+from edgepack.plan.factors import RANK_STEP, Factor, break_even_rank, rank_step
 from edgepack.plan.steps import Factorize
 from edgepack.tasks.common.task import Features
 
-_TEXTS = 1024  # that covariances are taken from
-_JUDGED_TEXTS = 64  # whose outputs tell how much a matrix matters
+_TEXTS, _TOKENS = 1024, 32_768  # that covariances are taken from: several times as many tokens as a wide matrix has inputs
+_JUDGED_TEXTS = 64  # whose outputs tell how much a matrix matters,
+_JUDGED_PASSAGES, _JUDGED_TOKENS = 8, 32  # or a decoder's, which has one for each token: every matrix costs a run over them
 _RIDGE = 1e-4  # of an input's mean square: directions that the texts say nothing about
 _SEARCH_STEPS = 60
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A matrix, ready to be cut at any rank. strengths [rank]: the error of its outputs, squared, that each direction stands for."""
+    """A matrix, ready to be cut at any rank. strengths [rank]: the error of its outputs, squared, that each direction stands for.
+
+    make: the module at a rank. step: what its rank is a multiple of.
+    """
 
     path: str
     rows: int
     columns: int
     strengths: torch.Tensor
-    make: object  # function(rank) -> module
+    make: Callable[[int], nn.Module]
+    step: int = RANK_STEP
 
     @property
     def trial(self) -> int:
@@ -48,7 +53,7 @@ def factorize(model: nn.Module, step: Factorize, context: StageContext) -> nn.Mo
 
     A matrix whose rank would not undercut m n / (m + n) stays whole.
     """
-    candidates = list(_candidates(model, step, context.features))
+    candidates = list(_candidates(model, step, context))
     before = _outputs(model, context)
     importance = [_importance(model, candidate, context, before) for candidate in candidates]
     ranks = ranks_for(candidates, importance, step.fraction)
@@ -74,15 +79,19 @@ def _described(candidate: _Candidate, rank: int | None, error: float, layers: st
     )
 
 
-def _candidates(model: nn.Module, step: Factorize, features: Sequence[Features]) -> Iterator[_Candidate]:
+def _candidates(model: nn.Module, step: Factorize, context: StageContext) -> Iterator[_Candidate]:
+    features = context.features[:_TEXTS]
+    ends = np.cumsum([len(item.ids) for item in features])
     names = {id(module): name for name, module in model.named_modules()}
     modules = [module for module in linears(model) if min(matrix_of(module).shape) >= RANK_STEP]
-    moments = second_moments(model, modules, features[:_TEXTS])
-    for module, moment in zip(modules, moments, strict=True):
-        yield _of_linear(names[id(module)], module, moment, step.by)
+    moments = second_moments(model, modules, features[: max(1, int((ends <= _TOKENS).sum()))])
+    for module in modules:
+        rows, columns = matrix_of(module).shape
+        candidate = _of_linear(names[id(module)], module, moments.pop(0), step.by)  # each is freed: all are as large as the model
+        yield replace(candidate, step=rank_step(rows, columns, context.task.decodes))
     if not family_of_model(model).causal:  # a decoder's head reads the same table
         table = model.get_input_embeddings()
-        yield _of_table(names[id(table)], table, features, step.by)
+        yield _of_table(names[id(table)], table, context.features, step.by)
 
 
 def _of_linear(path: str, module: nn.Module, moment: torch.Tensor, kind: str) -> _Candidate:
@@ -91,38 +100,46 @@ def _of_linear(path: str, module: nn.Module, moment: torch.Tensor, kind: str) ->
     shift = mean if module.bias is not None else torch.zeros_like(mean)  # a bias takes over what is lost of the mean
     covariance = moment[:-1, :-1] / moment[-1, -1] - torch.outer(shift, shift)
     covariance += torch.eye(len(mean), dtype=torch.double) * (_RIDGE * float(covariance.diagonal().mean()) + 1e-12)
-    cut = _by_svd(matrix, covariance) if kind == "svd" else _by_cores(matrix, covariance)
-    strengths, parts = cut
+    strengths, parts = _by_svd(matrix, covariance) if kind == "svd" else _by_cores(matrix, covariance)
+    size = matrix.shape
 
     def make(rank: int) -> nn.Module:
-        rows, columns = matrix.shape
-        factored = empty(Factor(path=path, kind=kind, rows=rows, columns=columns, rank=rank), module)
+        factored = empty(Factor(path=path, kind=kind, rows=size[0], columns=size[1], rank=rank), module)
         first, second = parts(rank)
         with torch.no_grad():
             factored.first.weight.copy_(first)
             factored.second.weight.copy_(second)
             if module.bias is not None:
                 factored.bias.zero_()
-                lost = matrix @ shift - factored.double()(shift).squeeze()
+                lost = matrix_of(module).detach().double() @ shift - factored.double()(shift).squeeze()
                 factored.float().bias.copy_(module.bias.detach() + lost)
         return factored.eval()
 
-    return _Candidate(path, *matrix.shape, strengths, make)
+    return _Candidate(path, *size, strengths, make)
 
 
-def _by_svd(matrix: torch.Tensor, covariance: torch.Tensor):
+_Parts = Callable[[int], tuple[torch.Tensor, torch.Tensor]]  # of a rank, in fp32: those of all ranks take twice the matrix's memory
+
+
+def _by_svd(matrix: torch.Tensor, covariance: torch.Tensor) -> tuple[torch.Tensor, _Parts]:
     """What is in between has the covariance 1, so that int8 rounds all of its numbers alike."""
-    root = torch.linalg.cholesky(covariance)
+    root = _root(covariance)
     left, sizes, right = torch.linalg.svd(matrix @ root, full_matrices=False)
-
-    def parts(rank: int) -> tuple[torch.Tensor, torch.Tensor]:
-        first = torch.linalg.solve_triangular(root.T, right[:rank].T, upper=True).T
-        return first, left[:, :rank] * sizes[:rank]
-
-    return sizes**2, parts
+    first, second = torch.linalg.solve_triangular(root.T, right.T, upper=True).T.float(), (left * sizes).float()
+    return sizes**2, lambda rank: (first[:rank], second[:, :rank])
 
 
-def _by_cores(matrix: torch.Tensor, covariance: torch.Tensor):
+def _root(covariance: torch.Tensor) -> torch.Tensor:
+    """The Cholesky factor. Sums in fp32 whose mean outweighs what varies round to no covariance: such a one gets more on its diagonal."""
+    ridge = _RIDGE * covariance.diagonal().mean() * torch.eye(len(covariance), dtype=torch.double)
+    root, failed = torch.linalg.cholesky_ex(covariance)
+    while failed:
+        ridge = 10 * ridge
+        root, failed = torch.linalg.cholesky_ex(covariance + ridge)
+    return root
+
+
+def _by_cores(matrix: torch.Tensor, covariance: torch.Tensor) -> tuple[torch.Tensor, _Parts]:
     """Inputs are weighed by their size, as far as that is a product of one factor for each core."""
     (rows, columns), part = matrix.shape, shared_part(*matrix.shape)
     sizes = covariance.diagonal().sqrt().log().reshape(part, columns // part)
@@ -132,10 +149,11 @@ def _by_cores(matrix: torch.Tensor, covariance: torch.Tensor):
     weighed = (whole * of_first[None, None, :, None] * of_second).permute(0, 2, 1, 3).reshape(rows, columns)  # (i1, j1), (i2, j2)
     left, strength, right = torch.linalg.svd(weighed, full_matrices=False)
 
+    inner = (right.reshape(-1, part, columns // part) / of_second).float()  # k, i2, j2
+    outer = ((left * strength).reshape(rows // part, part, -1) / of_first[None, :, None]).float()  # i1, j1, k
+
     def parts(rank: int) -> tuple[torch.Tensor, torch.Tensor]:
-        inner = right[:rank].reshape(rank, part, columns // part) / of_second  # k, i2, j2
-        outer = (left[:, :rank] * strength[:rank]).reshape(rows // part, part, rank) / of_first[None, :, None]  # i1, j1, k
-        return inner.reshape(rank * part, columns // part), outer.reshape(rows // part, part * rank)
+        return inner[:rank].reshape(rank * part, columns // part), outer[:, :, :rank].reshape(rows // part, part * rank)
 
     return strength**2, parts
 
@@ -170,7 +188,10 @@ def _importance(model: nn.Module, candidate: _Candidate, context: StageContext, 
 
 
 def _outputs(model: nn.Module, context: StageContext) -> np.ndarray:
-    outputs = run_model(model, context.task, list(context.features[:_JUDGED_TEXTS]), "measure the matrices")
+    texts = list(context.features[: _JUDGED_PASSAGES if context.task.decodes else _JUDGED_TEXTS])
+    if context.task.decodes:
+        texts = [replace(text, ids=text.ids[:_JUDGED_TOKENS], type_ids=text.type_ids[:_JUDGED_TOKENS]) for text in texts]
+    outputs = run_model(model, context.task, texts, "measure the matrices")
     return np.concatenate([np.asarray(context.task.comparable(output), np.float64).ravel() for output in outputs])
 
 
@@ -194,6 +215,6 @@ def _ranks_at(candidates: Sequence[_Candidate], importance: Sequence[tuple[float
     for each, (_, by_error) in zip(candidates, importance, strict=True):
         worth = by_error * each.strengths / (each.rows + each.columns)
         count = int((worth > 2.0**exponent).sum())
-        rank = max(1, round(count / RANK_STEP)) * RANK_STEP
+        rank = max(1, round(count / each.step)) * each.step
         ranks.append(None if rank >= break_even_rank(each.rows, each.columns) else rank)
     return ranks

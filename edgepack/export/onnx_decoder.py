@@ -28,7 +28,8 @@ _TOKENS = "sequence_length"  # the axis of a text's tokens
 _MOST_POSITIONS = 8192  # rows of the rotation tables: 2 MB for heads of 64, where a config may state 131,072 positions
 _NO_MASK = torch.zeros(1, 1, 1, 1)  # transformers takes a mask of four dimensions for a finished one; the op needs none
 _CAP = ("Mul", "Tanh", "Div")  # ops of a cap on the logits
-_UNFUSED = ("MatMulAddFusion",)  # a Gemm between two Reshapes is nothing that quantization would find again
+# A Gemm between two Reshapes is nothing that quantization would find again, and it takes a FusedMatMul for the head.
+_UNFUSED = ("MatMulAddFusion", "MatmulTransposeFusion")
 
 
 def runnable_decoder(model: nn.Module, task: Task, wished: int | None = None, weight_cache: bool = False) -> Runnable:

@@ -9,6 +9,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from edgepack.export.decoders import attention_cap_of, kv_heads, layer_type_of, window_of
+from edgepack.model.factored import LINEARS
 from edgepack.model.structure import family_of_model, head_dim_of, inputs_of, layers_of, matrix_of, projections_of
 
 Pair = tuple[torch.Tensor, torch.Tensor]
@@ -110,7 +111,10 @@ class RMSNorm(nn.Module):
 
 
 class Attention(nn.Module):
-    """com.microsoft::GroupQueryAttention over past and new tokens; query, key and value come of one product where nothing is between."""
+    """com.microsoft::GroupQueryAttention over past and new tokens; query, key and value come of one product where nothing is between.
+
+    A factored one stays two products in a row, so it comes by itself; of a matrix that has all three, they are parts of what it gives.
+    """
 
     def __init__(self, model: nn.Module, layer: nn.Module, index: int, kv_count: int, feed: Feed) -> None:
         super().__init__()
@@ -125,14 +129,20 @@ class Attention(nn.Module):
         self.options = _options(window_of(model, index), attention_cap_of(model))
         parts = [layer.get_submodule(path) for path in dict.fromkeys((family.query, family.key, family.value))]
         self.norms = nn.ModuleList([attention.q_norm, attention.k_norm] if family.head_norms else [])
-        packed = not self.norms and (self.inside or not self.rotates)
-        self.qkv = nn.ModuleList([_stacked(parts)] if packed else _apart(model, layer))
-        self.output = Product.of(output)
+        factored = any(isinstance(part, LINEARS) for part in parts)
+        taken_whole = not self.norms and (self.inside or not self.rotates)
+        self.rows = [rows for _, rows in projections_of(model, layer)] if factored and len(parts) == 1 and not taken_whole else []
+        if factored:
+            self.qkv = nn.ModuleList(map(_products_of, parts))
+        else:
+            self.qkv = nn.ModuleList([_stacked(parts)] if taken_whole else _apart(model, layer))
+        self.output = _products_of(output)
 
     def forward(self, hidden_states: torch.Tensor, *_: object, **__: object) -> tuple[torch.Tensor, None]:
         feed, (rows, tokens) = self.feed, hidden_states.shape[:2]
         past = feed.past[self.index]
         parts = [part(hidden_states) for part in self.qkv]
+        parts = [parts[0][..., rows] for rows in self.rows] or parts
         parts = self._prepared(parts) if len(parts) > 1 else [*parts, None, None]
         tables = [*feed.tables[self.kind]] if self.inside else []
         after = (rows, self.kv_count, tokens + past[0].shape[2], self.size)
@@ -149,11 +159,13 @@ class Attention(nn.Module):
 
     def _prepared(self, parts: list[torch.Tensor]) -> list[torch.Tensor]:
         """Queries and keys normalised within heads and rotated, as far as the op does not do it. [rows, tokens, heads * size]."""
-        prepared = []
+        turns, prepared = self.rotates and not self.inside, []
+        if not (self.norms or turns):
+            return parts
         for part, norm in zip(parts[:2], self.norms or (None, None), strict=True):
             by_head = part.reshape(*part.shape[:2], -1, self.size)
             by_head = by_head if norm is None else norm(by_head)
-            by_head = self._rotated(by_head) if self.rotates and not self.inside else by_head
+            by_head = self._rotated(by_head) if turns else by_head
             prepared.append(by_head.reshape(part.shape))
         return [*prepared, parts[2]]
 
@@ -168,6 +180,11 @@ class Attention(nn.Module):
 def _options(window: int | None, cap: float | None) -> dict[str, int | float]:
     """Attributes that the op has where a layer sees a window, or its scores stay under a cap."""
     return ({} if window is None else {"local_window_size": window}) | ({"softcap": float(cap)} if cap else {})
+
+
+def _products_of(linear: nn.Module) -> nn.Module:
+    """One product, or the two of a factored layer, which `onnx_modules` then puts products into."""
+    return linear if isinstance(linear, LINEARS) else Product.of(linear)
 
 
 def _apart(model: nn.Module, layer: nn.Module) -> list[Product]:

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from edgepack.model.factored import TensorLinear
+
 
 @contextmanager
 def mended_converter() -> Iterator[None]:
@@ -55,6 +57,35 @@ def direct_products() -> Iterator[None]:
         yield
     finally:
         nn.functional.linear = before
+
+
+@contextmanager
+def weights_on_the_right(model: nn.Module) -> Iterator[None]:
+    """While the block runs, what a tensor network's second product gives is turned by itself.
+
+    The converter would turn the product instead, weights on the left, and kernels in integers do not take that.
+    """
+    networks = [module for module in model.modules() if isinstance(module, TensorLinear)]
+    seconds = [network.second for network in networks]
+    for network in networks:
+        network.second = _HeldProduct(network.second)
+    try:
+        yield
+    finally:
+        for network, second in zip(networks, seconds, strict=True):
+            network.second = second
+
+
+class _HeldProduct(nn.Linear):
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__(linear.in_features, linear.out_features, bias=False, device="meta")
+        self.weight = linear.weight
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        from litert_torch.backend.optimization_barrier import optimization_barrier
+
+        outputs: torch.Tensor = optimization_barrier(super().forward(inputs), inputs)[0]  # it is lowered for several values alone
+        return outputs
 
 
 def _product(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:

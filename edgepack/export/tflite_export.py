@@ -22,7 +22,7 @@ from edgepack.export.describing import describe_encoder, input_names
 from edgepack.export.failures import without_colours
 from edgepack.export.onnx_export import plain_linears
 from edgepack.export.tflite_attention import tflite_attention
-from edgepack.export.tflite_converter import direct_products, mended_converter
+from edgepack.export.tflite_converter import direct_products, mended_converter, weights_on_the_right
 from edgepack.export.tflite_file import edit_model
 from edgepack.export.tflite_graph import foreign_ops
 from edgepack.export.tflite_one_token import one_token
@@ -71,7 +71,15 @@ def write_signatures(model: nn.Module, signatures: Mapping[str, tuple[nn.Module,
     """Converts graphs of `model`, each with the inputs it is traced by, to one file. EdgepackError as for `export_tflite`."""
     for parameter in model.parameters():
         parameter.data = parameter.data.contiguous()  # what is not would be copied, and stored, for each signature
-    with bar("export to TFLite", 2) as progress, quiet(), lookups_kept(), mended_converter(), one_token(), direct_products():
+    with (
+        bar("export to TFLite", 2) as progress,
+        quiet(),
+        lookups_kept(),
+        mended_converter(),
+        one_token(),
+        direct_products(),
+        weights_on_the_right(model),
+    ):
         import litert_torch
 
         converter = litert_torch

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.records import Frozen
+from edgepack.plan.precision import BLOCK
 from edgepack.plan.recipe import FactorKind, Recipe
-from edgepack.plan.shape import ModelShape
+from edgepack.plan.shape import LayerShape, ModelShape
 
 RANK_STEP = 8  # ranks are multiples of a kernel's block
+_RANKS_IN_BLOCKS = 4  # whole blocks of inputs are worth it where a matrix has so many ranks to choose from
 _TENSOR_PARTS = 2  # of rows and of columns: each core is used once for each part
 
 
@@ -34,23 +36,43 @@ def break_even_rank(rows: int, columns: int) -> int:
     return -(-rows * columns // (rows + columns))
 
 
+def rank_step(rows: int, columns: int, decodes: bool) -> int:
+    """What a matrix's rank is a multiple of.
+
+    A decoder's file stores a product in blocks of its inputs. The second of two products reads `rank` inputs: a block that they do not
+    fill takes the bytes of a whole one in ONNX, and has TFLite keep 8 bits for 4. So ranks are whole blocks, of the widest that a file
+    may have, except where that would leave a small matrix hardly a choice.
+    """
+    limit = break_even_rank(rows, columns)
+    blocks = (2 * BLOCK, BLOCK) if decodes else ()
+    return next((block for block in blocks if limit > _RANKS_IN_BLOCKS * block), RANK_STEP)
+
+
 def factor_work(kind: FactorKind | None) -> float:
     """Multiplications for each weight: the cores of a tensor are used for each of the parts that their matrix is cut into."""
     return _TENSOR_PARTS if kind == "tensor" else 1.0
 
 
-def rank_for(rows: int, columns: int, fraction: float) -> int:
+def rank_for(rows: int, columns: int, fraction: float, step: int = RANK_STEP) -> int:
     """The rank that leaves 1 - `fraction` of the weights, in whole steps."""
-    return round((1 - fraction) * rows * columns / (rows + columns) / RANK_STEP) * RANK_STEP
+    return round((1 - fraction) * rows * columns / (rows + columns) / step) * step
 
 
 def matrices_of(shape: ModelShape) -> list[tuple[int, int]]:
-    """[rows, columns] of the layers' matrices, and of the table of tokens where nothing else reads it."""
-    inside, sizes = shape.bottleneck or shape.hidden, set()
-    for layer in shape.stored_layers:
-        width = layer.heads * shape.head_dim
-        sizes |= {(width, inside), (width // shape.kv_groups, inside), (layer.ffn, inside)} if width else {(layer.ffn, inside)}
+    """[rows, columns] of the layers' matrices, and of the table of tokens where nothing else reads it. Those out of attention and FFN
+    are as large as one of those into them."""
+    sizes = {matrix for layer in shape.stored_layers for matrix in _matrices_in(shape, layer)}
     return sorted(sizes | ({(shape.vocab, shape.embedding)} if not shape.family.causal else set()))
+
+
+def _matrices_in(shape: ModelShape, layer: LayerShape) -> set[tuple[int, int]]:
+    """A family may have query, key and value stacked in one matrix, or both ways into a gated FFN."""
+    family, inside = shape.family, shape.bottleneck or shape.hidden
+    width = layer.heads * shape.head_dim
+    kv_width = width // shape.kv_groups
+    ways = len(family.ffn_in) // len(set(family.ffn_in))
+    attention = {(width + 2 * kv_width, inside)} if family.query == family.value else {(width, inside), (kv_width, inside)}
+    return {(ways * layer.ffn, inside)} | (attention if width else set())
 
 
 def check_factors(recipe: Recipe, shape: ModelShape) -> None:
@@ -62,13 +84,9 @@ def check_factors(recipe: Recipe, shape: ModelShape) -> None:
         return
     if recipe.data is None:
         raise EdgepackError(f"--factorize {fraction:.0%} needs texts to measure the matrices on", "give --data")
-    if shape.decodes:
-        raise EdgepackError(
-            f"--factorize {fraction:.0%}: a decoder's file joins query, key and value to one whole matrix, so nothing would be saved there",
-            "leave it out for text-generation, or give --prune-ffn",
-        )
     rows, columns = max(matrices_of(shape), key=lambda matrix: break_even_rank(*matrix))
-    limit, rank = break_even_rank(rows, columns), rank_for(rows, columns, fraction)
+    step = rank_step(rows, columns, shape.decodes)
+    limit, rank = break_even_rank(rows, columns), rank_for(rows, columns, fraction, step)
     matrix = f"a matrix of {rows} x {columns}"
     if rank >= limit:
         raise EdgepackError(
@@ -76,9 +94,9 @@ def check_factors(recipe: Recipe, shape: ModelShape) -> None:
             f"only below rank {limit}, which is m n / (m + n)",
             "give a larger share, or leave it out",
         )
-    if rank < RANK_STEP:
+    if rank < step:
         raise EdgepackError(
-            f"--factorize {fraction:.1%} leaves {matrix} no rank: ranks are multiples of {RANK_STEP}, and two matrices are "
+            f"--factorize {fraction:.1%} leaves {matrix} no rank: ranks are multiples of {step}, and two matrices are "
             f"smaller than one below rank {limit}",
             "give a smaller share, or prune instead",
         )

@@ -6,7 +6,7 @@ from small import make_data, make_model
 from edgepack.core.errors import EdgepackError
 from edgepack.model.source import find_model
 from edgepack.pipeline.build import plan_build
-from edgepack.plan.factors import factor_work
+from edgepack.plan.factors import factor_work, rank_step
 from edgepack.plan.plan import make_plan
 from edgepack.plan.profile import load_profile
 from edgepack.plan.recipe import Recipe
@@ -31,9 +31,20 @@ def test_the_cores_of_a_tensor_multiply_once_for_each_part(tmp_path):
     assert by_tensor.predictions.latency_ms > by_svd.predictions.latency_ms
 
 
-def test_a_decoder_is_not_factored(tmp_path):
-    with pytest.raises(EdgepackError, match="factorize 50%: a decoder's file joins query, key and value"):
-        plan_build(recipe_of(tmp_path, "llama", "text-generation", factorize=0.5), PROFILE)
+@pytest.mark.parametrize(("family", "matrix"), [("llama", "128 x 64 no rank"), ("gpt2", "192 x 64 no rank"), ("phi3", "256 x 64 no rank")])
+def test_a_decoder_is_factored_and_its_largest_matrix_is_the_one_in_its_file(tmp_path, family, matrix):
+    """Query, key and value are one matrix in some families, and both ways into a gated FFN."""
+    recipe = recipe_of(tmp_path, family, "text-generation", factorize=0.4)
+    plan = plan_build(recipe, PROFILE)
+    assert [step.verb for step in plan.steps][:2] == ["factorize", "distill"] and plan.student.factorized == 0.4
+    assert plan.student.token_table == plan.teacher.token_table and plan.student.params < plan.teacher.params
+    with pytest.raises(EdgepackError, match=matrix):
+        plan_build(recipe.model_copy(update={"factorize": 0.97}), PROFILE)
+
+
+def test_ranks_fill_blocks_where_a_decoders_matrix_leaves_a_choice():
+    assert [rank_step(*size, decodes=True) for size in ((576, 576), (192, 576), (64, 576), (64, 64))] == [64, 32, 8, 8]
+    assert rank_step(576, 576, decodes=False) == 8
 
 
 def test_the_ways_into_a_bottleneck_stay_whole(tmp_path):
