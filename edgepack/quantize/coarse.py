@@ -15,7 +15,6 @@ _PRICE_OF_STEP = 0.1155  # price over step squared, ln 2 / 6: where a finer step
 _AT_ONCE = 64  # inputs whose errors are gathered before the rest of a matrix takes them over
 _ROWS_AT_ONCE = 2048  # of a matrix: their errors stay in a CPU's cache
 _OFF_SCALE = 1e-3  # of a scale
-_ROUNDS = 2  # the integers' counts and their rounding follow from one another
 
 
 @dataclass(frozen=True)
@@ -65,13 +64,12 @@ def round_coarse(matrix: np.ndarray, steps: np.ndarray, price: np.ndarray | floa
     steps = np.maximum(steps, np.abs(matrix).max(axis=1) / (largest + 0.49)).astype(np.float32)
     steps = np.where(steps > 0, steps, np.float32(1))
     in_steps = (price / steps**2).astype(np.float32)
-    values = np.rint(matrix / steps[:, None]).astype(np.int8)
-    for _ in range(_ROUNDS):
-        bits = bits_by_value(counts_of(values))
-        if inverse is None:
-            values = _nearest(matrix / steps[:, None], in_steps[:, None], bits, largest).astype(np.int8)
-        else:
-            values = _by_inverse(matrix, steps, in_steps, bits, largest, inverse)
+    # The counts of what is nearest will do: a second rounding with the counts of the first saved 0.004 bits at 1.4 bits, and none at 4.
+    bits = bits_by_value(counts_of(np.rint(matrix / steps[:, None]).astype(np.int8)))
+    if inverse is None:
+        values = _nearest(matrix / steps[:, None], in_steps[:, None], bits, largest).astype(np.int8)
+    else:
+        values = _by_inverse(matrix, steps, in_steps, bits, largest, inverse)
     return Coarse(values, steps)
 
 

@@ -21,6 +21,7 @@ _COARSEST_SIGMA = 2.0  # a step of so many deviations leaves hardly a weight tha
 _TRAINED_NEAR = 0.25  # bits over what is asked for that a trained grid may take
 _OFF_GRID = 1e-3  # of a step
 _LOWEST_PRICE, _HIGHEST_PRICE = 1e-24, 1e12
+_HALVINGS = 16  # of the prices' powers of two: to a thousandth of a bit
 _SAMPLE_ROWS = 64  # of a matrix, which tell what a price comes to
 
 
@@ -131,7 +132,7 @@ def _price_for(samples: Sequence[_Sample], bits: float, largest: int) -> float:
         return total / sum(sample.stands_for for sample in samples)
 
     low, high = np.log2(_LOWEST_PRICE), np.log2(_HIGHEST_PRICE)
-    for _ in range(24):
+    for _ in range(_HALVINGS):
         middle = (low + high) / 2
         low, high = (middle, high) if mean_bits(2.0**middle) > bits else (low, middle)
     return float(2.0 ** ((low + high) / 2))
