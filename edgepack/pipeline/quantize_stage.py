@@ -16,17 +16,19 @@ from edgepack.core.distributed import is_first
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import say
 from edgepack.model.material import Material
+from edgepack.model.source import Source
 from edgepack.pack.attempts import Attempt, best_attempt
 from edgepack.pack.runnable import RUNNABLE_FILE, Runnable, read_runnable, write_runnable
 from edgepack.pipeline.checks import checked_decoding, products_in_float
 from edgepack.pipeline.gate import judge_attempt
-from edgepack.pipeline.scoring import file_outputs, file_size_mb, judged
+from edgepack.pipeline.scoring import file_outputs, file_size_mb, judged, load_model
 from edgepack.pipeline.served_gate import ServedGate, served_gate
 from edgepack.pipeline.state import BuildState, QuantizedFile
 from edgepack.plan.plan import Plan
 from edgepack.plan.runtime import Format
 from edgepack.plan.steps import Quantize
 from edgepack.quantize.calibration import CalibrationTexts
+from edgepack.quantize.coarse_weights import RowWeights
 from edgepack.quantize.schemes import SCHEMES, Candidate, candidates, quantized_runnable
 from edgepack.tasks.common.rows import Row
 from edgepack.tasks.common.task import Features, Outputs
@@ -113,7 +115,7 @@ def make(state: BuildState, step: Quantize, place: Stage) -> dict[str, Any]:
     judge = _judge(material, plan, exported.folder)
     attempts: list[Attempt] = []
     for_curve: list[Attempt] = []
-    for candidate in candidates(step, exported.folder, _calibration_texts(material)):
+    for candidate in candidates(step, exported.folder, _calibration_texts(material, state.work.checkpoint)):
         folder = place.folder / f"attempt-{len(attempts)}"
         folder.mkdir()
         candidate.write(folder)
@@ -151,7 +153,7 @@ def _keep_best(attempts: list[Attempt], for_curve: list[Attempt], folder: Path, 
     return [attempt for attempt in attempts if attempt is not best] + [best]
 
 
-def _calibration_texts(material: Material) -> CalibrationTexts:
+def _calibration_texts(material: Material, checkpoint: Source) -> CalibrationTexts:
     drawn = np.random.default_rng(material.recipe.seed)
 
     def sampled(count: int) -> tuple[Sequence[Features], Sequence[Features]]:
@@ -160,7 +162,12 @@ def _calibration_texts(material: Material) -> CalibrationTexts:
 
         return [*texts(material.rows("train")), *material.unfamiliar], texts(material.rows("dev"))
 
-    return CalibrationTexts(lambda: material.train, sampled, material.recipe.precision is not None)
+    def of_rows(texts: Sequence[Features]) -> RowWeights:
+        from edgepack.quantize.torch_row_weights import row_weights
+
+        return row_weights(load_model(material, checkpoint), texts, material.recipe.seed)
+
+    return CalibrationTexts(lambda: material.train, sampled, material.recipe.precision is not None, of_rows)
 
 
 def _judge(material: Material, plan: Plan, exported: Path) -> _Judge:

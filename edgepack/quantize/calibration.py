@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from edgepack.quantize.coarse_weights import RowWeights
 from edgepack.tasks.common.task import Features
 
 SAMPLED_TEXTS = 64  # for an encoder's smoothing and static scales; as many again judge the choice
@@ -17,11 +18,13 @@ class CalibrationTexts:
     running: returns the train split in its order. sampled: takes a count and returns so many texts of the train split, drawn
     by the build's seed, with texts of other scripts behind them, and so many of the dev split.
     is_precision_fixed: the user named the precision, so no wider one is tried.
+    row_weights: takes texts and returns what errors in a decoder's rows weigh on them; None: there is no torch model to ask.
     """
 
     running: Callable[[], Sequence[Features]]
     sampled: Callable[[int], tuple[Sequence[Features], Sequence[Features]]]
     is_precision_fixed: bool
+    row_weights: Callable[[Sequence[Features]], RowWeights] | None = None
 
 
 def running_texts(texts: CalibrationTexts) -> tuple[Sequence[Features], int | str]:

@@ -12,9 +12,9 @@ import numpy as np
 from edgepack.quantize.gptq import damped_moments
 
 _PRICE_OF_STEP = 0.1155  # price over step squared, ln 2 / 6: where a finer step costs as many bits as it saves error (high resolution)
-_AT_ONCE = 128  # inputs whose errors are gathered before the rest of a matrix takes them over
+_AT_ONCE = 64  # inputs whose errors are gathered before the rest of a matrix takes them over
+_ROWS_AT_ONCE = 2048  # of a matrix: their errors stay in a CPU's cache
 _OFF_SCALE = 1e-3  # of a scale
-_ROUNDS = 2  # the integers' counts and their rounding follow from one another
 
 
 @dataclass(frozen=True)
@@ -50,24 +50,26 @@ def inverse_of(moments: np.ndarray) -> Inverse:
     return Inverse(order, np.linalg.cholesky((inverse + inverse.T) / 2).T.astype(np.float32))
 
 
-def step_of(price: float, importance: float) -> float:
-    return float(np.sqrt(price / (_PRICE_OF_STEP * importance)))
+def step_of(price: float, importance: np.ndarray) -> np.ndarray:
+    """As many as there are importances."""
+    return np.sqrt(price / (_PRICE_OF_STEP * importance))
 
 
-def round_coarse(matrix: np.ndarray, steps: np.ndarray, price: float, largest: int, inverse: Inverse | None = None) -> Coarse:
+def round_coarse(matrix: np.ndarray, steps: np.ndarray, price: np.ndarray | float, largest: int, inverse: Inverse | None = None) -> Coarse:
     """`matrix` [rows, inputs] on the grid of `steps` [rows]; no integer is over `largest`. inverse: None where no inputs are known.
 
-    price: squared error that is worth a bit, in units of the products' outputs where there is an inverse, else of the weights.
+    price: squared error that is worth a bit, of all rows or of each, in units of the products' outputs where there is an inverse, else
+    of the weights.
     """
     steps = np.maximum(steps, np.abs(matrix).max(axis=1) / (largest + 0.49)).astype(np.float32)
     steps = np.where(steps > 0, steps, np.float32(1))
-    values = np.rint(matrix / steps[:, None]).astype(np.int8)
-    for _ in range(_ROUNDS):
-        bits = bits_by_value(counts_of(values))
-        if inverse is None:
-            values = _nearest(matrix / steps[:, None], price / steps[:, None] ** 2, bits, largest)
-        else:
-            values = _by_inverse(matrix, steps, price, bits, largest, inverse)
+    in_steps = (price / steps**2).astype(np.float32)
+    # The counts of what is nearest will do: a second rounding with the counts of the first saved 0.004 bits at 1.4 bits, and none at 4.
+    bits = bits_by_value(counts_of(np.rint(matrix / steps[:, None]).astype(np.int8)))
+    if inverse is None:
+        values = _nearest(matrix / steps[:, None], in_steps[:, None], bits, largest).astype(np.int8)
+    else:
+        values = _by_inverse(matrix, steps, in_steps, bits, largest, inverse)
     return Coarse(values, steps)
 
 
@@ -75,27 +77,35 @@ def _nearest(scaled: np.ndarray, price: np.ndarray, bits: np.ndarray, largest: i
     """The integer with the least squared error plus price times bits: the nearest, or the next one towards zero. In units of the step."""
     near = np.clip(np.rint(scaled), -largest, largest)
     lower = near - np.sign(near)
-    costs = [(scaled - each) ** 2 + price * bits[each.astype(np.int16) + 128] for each in (near, lower)]
-    return np.where(costs[1] < costs[0], lower, near).astype(np.int8)
+    costs = [(scaled - each) ** 2 + price * bits.take(each.astype(np.intp) + 128) for each in (near, lower)]
+    return np.where(costs[1] < costs[0], lower, near)
 
 
-def _by_inverse(matrix: np.ndarray, steps: np.ndarray, price: float, bits: np.ndarray, largest: int, inverse: Inverse) -> np.ndarray:
-    left, upper = np.asarray(matrix, np.float32)[:, inverse.order], inverse.upper
-    rounded = np.empty(left.shape, np.int8)
-    for at in range(0, left.shape[1], _AT_ONCE):
-        part = left[:, at : at + _AT_ONCE]
-        end = at + part.shape[1]
-        errors = np.empty_like(part)
-        for column in range(at, end):
-            scale = upper[column, column]
-            values = _nearest(left[:, column] / steps, price * scale**2 / steps**2, bits, largest)
-            rounded[:, column] = values
-            errors[:, column - at] = (left[:, column] - values * steps) / scale
-            left[:, column + 1 : end] -= np.outer(errors[:, column - at], upper[column, column + 1 : end])
-        left[:, end:] -= errors @ upper[at:end, end:]
-    values = np.empty_like(rounded)
-    values[:, inverse.order] = rounded
+def _by_inverse(matrix: np.ndarray, steps: np.ndarray, price: np.ndarray, bits: np.ndarray, largest: int, inverse: Inverse) -> np.ndarray:
+    """price: in units of the step. An input's weights of all rows lie side by side here: that is what is computed at once."""
+    values = np.empty(matrix.shape, np.int8)
+    for at in range(0, len(matrix), _ROWS_AT_ONCE):
+        part = slice(at, at + _ROWS_AT_ONCE)
+        scaled = np.ascontiguousarray((matrix[part] / steps[part, None]).T[inverse.order], np.float32)
+        rounded = np.empty(scaled.shape, np.int8)
+        rounded[inverse.order] = _input_by_input(scaled, price[part], bits, largest, np.asarray(inverse.upper))
+        values[part] = rounded.T
     return values
+
+
+def _input_by_input(left: np.ndarray, price: np.ndarray, bits: np.ndarray, largest: int, upper: np.ndarray) -> np.ndarray:
+    """Integers for `left` [inputs, rows], which is changed."""
+    rounded = np.empty(left.shape, np.int8)
+    for at in range(0, len(left), _AT_ONCE):
+        end = min(at + _AT_ONCE, len(left))
+        errors = np.zeros((end - at, left.shape[1]), np.float32)
+        for number in range(at, end):
+            exact = left[number] - upper[at:number, number] @ errors[: number - at]
+            integers = _nearest(exact, price * upper[number, number] ** 2, bits, largest)
+            rounded[number] = integers
+            errors[number - at] = (exact - integers) / upper[number, number]
+        left[end:] -= upper[at:end, end:].T @ errors
+    return rounded
 
 
 def few_values_of(matrix: np.ndarray) -> Coarse | None:

@@ -10,7 +10,8 @@ import numpy as np
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.steps import Quantize
 from edgepack.quantize.coarse import Coarse, few_values_of, round_coarse
-from edgepack.quantize.coarse_search import Known, Matrix, at_mean_bits, beside_half_zero
+from edgepack.quantize.coarse_search import at_mean_bits, beside_half_zero
+from edgepack.quantize.coarse_weights import Known, Matrix
 from edgepack.quantize.schemes import Candidate
 
 _STEP = 0.6  # bits between the points of the curve
@@ -42,6 +43,7 @@ class Grids:
             "rounded_weights": count,
             "zero_share": round(sum(int((each.values == 0).sum()) for each in rounded.values()) / count, 3),
             "grid_texts": self.texts,
+            "errors_weighed": self.known.weighed,
         }
         return rounded, details | beside_half_zero(self.matrices, rounded)
 

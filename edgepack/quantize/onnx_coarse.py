@@ -10,7 +10,7 @@ from edgepack.export.onnx_weights import open_mapped
 from edgepack.plan.steps import Quantize
 from edgepack.quantize.coarse import Coarse
 from edgepack.quantize.coarse_curve import Grids
-from edgepack.quantize.coarse_search import Known, Matrix, learned
+from edgepack.quantize.coarse_weights import Known, Matrix, learned
 from edgepack.quantize.onnx_int8_search import Prepared, error_beside, outputs_of, quiet_options
 from edgepack.quantize.onnx_smoothing import Feeds, groups_of
 

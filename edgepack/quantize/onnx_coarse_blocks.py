@@ -1,4 +1,4 @@
-"""A decoder's 8-bit blocks in ONNX on a coarse grid: all blocks of a matrix have one step, and the file stays what MatMulNBits takes."""
+"""A decoder's 8-bit blocks in ONNX on a coarse grid: all blocks of a row have one step, and the file stays what MatMulNBits takes."""
 
 import tempfile
 from collections.abc import Sequence
@@ -14,24 +14,28 @@ from edgepack.plan.steps import Quantize
 from edgepack.quantize.blocks import Blocks, Grid, quantize_blocks
 from edgepack.quantize.coarse import Coarse, entropy_bits
 from edgepack.quantize.coarse_curve import Curve, Grids, curve_around
-from edgepack.quantize.coarse_search import Known, Matrix, beside_own_outputs, kept_on_disk
+from edgepack.quantize.coarse_weights import Known, Matrix, RowWeights, beside_own_outputs, by_rows, kept_on_disk
 from edgepack.quantize.onnx_decoder_graph import matrix_of, products_in
 from edgepack.quantize.onnx_moments import moments_of
 from edgepack.tasks.common.task import Features
 
 _LARGEST = 127
-_TABLE_SHARE = 0.5  # of a tied head's mean moment, added to each: its rows are embeddings too, whose every value counts
+_TABLE_SHARE = 0.1  # of a tied head's mean moment, added to each: its rows are embeddings too (SmolLM2-135M: their errors weigh 0.08)
 
 
 def curve_of_blocks(
-    source: Path, step: Quantize, texts: Sequence[Features], cache: Sequence[CacheLayer], embedding: str, head: str
+    source: Path, step: Quantize, texts: Sequence[Features], cache: Sequence[CacheLayer], rows: RowWeights | None, tables: tuple[str, str]
 ) -> Curve:
-    """Grids of each product's matrix and the table, by the name of the weight. embedding, head: names of their weights."""
-    graph = load_mapped(source / SCORE_FILE)
+    """Grids of each product's matrix and the table, by the name of the weight. tables: names of the embeddings' weight and the head's."""
+    graph, (embedding, head) = load_mapped(source / SCORE_FILE), tables
     matrices = _matrices(graph, embedding, bool(len(texts)))
     tied = next(each.source for each in matrices if each.name == head) if head == embedding else None
     with tempfile.TemporaryDirectory() as scratch:
-        known = _known(graph, matrices, texts, cache, tied, Path(scratch))
+        known = Known({}, {})
+        if len(texts):
+            moments = _moments(graph, matrices, texts, cache, tied, Path(scratch))
+            by_gradients = None if rows is None else by_rows(matrices, moments, rows, Path(scratch))
+            known = by_gradients or beside_own_outputs(matrices, moments, Path(scratch))
         return curve_around(Grids(matrices, known, _LARGEST, len(texts)), step.mean_bits or 0.0, _fine_bits(matrices, step))
 
 
@@ -52,16 +56,15 @@ def _fine_bits(matrices: Sequence[Matrix], step: Quantize) -> float:
     return round(bits / sum(each.values.size for each in matrices), 3)
 
 
-def _known(
+def _moments(
     graph: onnx.ModelProto,
     matrices: Sequence[Matrix],
     texts: Sequence[Features],
     cache: Sequence[CacheLayer],
     tied: str | None,
     scratch: Path,
-) -> Known:
-    if not len(texts):
-        return Known({}, {})
+) -> dict[str, np.ndarray]:
+    """Means over all tokens, by the value that products read."""
     widths = {matrix.source: matrix.values.shape[1] for matrix in matrices if matrix.source}
     tokens = sum(len(text.ids) for text in texts)
 
@@ -72,7 +75,7 @@ def _known(
             if name == tied:
                 mean[np.diag_indices_from(mean)] += _TABLE_SHARE * float(np.diag(mean).mean())
             means[name] = kept_on_disk(mean, scratch / f"moments-{len(means)}.npy")
-    return beside_own_outputs(matrices, means, scratch)
+    return means
 
 
 def as_blocks(coarse: Coarse, grid: Grid) -> Blocks:

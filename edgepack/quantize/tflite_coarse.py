@@ -11,7 +11,7 @@ from edgepack.export.tflite_file import read_model
 from edgepack.pack.runnable import read_runnable
 from edgepack.quantize.coarse import Coarse
 from edgepack.quantize.coarse_curve import Grids
-from edgepack.quantize.coarse_search import Known, Matrix, beside_own_outputs
+from edgepack.quantize.coarse_weights import Known, Matrix, beside_own_outputs
 from edgepack.quantize.tflite_gptq import moments_of_values
 from edgepack.tasks.common.task import Features
 

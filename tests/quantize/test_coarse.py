@@ -5,7 +5,8 @@ import pytest
 
 from edgepack.core.errors import EdgepackError
 from edgepack.quantize.coarse import bits_by_value, counts_of, entropy_bits, inverse_of, round_coarse, step_of
-from edgepack.quantize.coarse_search import Known, Matrix, at_mean_bits, beside_own_outputs, learned, price_of
+from edgepack.quantize.coarse_search import at_mean_bits, price_of
+from edgepack.quantize.coarse_weights import Known, Matrix, RowWeights, beside_own_outputs, by_rows, learned
 
 ROWS, INPUTS = 96, 160
 
@@ -84,6 +85,24 @@ def test_beside_their_own_outputs_products_lose_equal_shares(layer):
     matrices = [Matrix("a", matrix, "x", "a"), Matrix("b", matrix * 7, "x", "b")]
     rounded = at_mean_bits(matrices, beside_own_outputs(matrices, {"x": moments}), 3.0, 127)
     assert rounded["b"].steps[0] / rounded["a"].steps[0] == pytest.approx(7, rel=1e-3)
+
+
+def test_rows_that_weigh_more_have_finer_steps_whatever_matrix_holds_them(layer):
+    matrix, moments = layer
+    rows = RowWeights()
+    rows.put(matrix[:32], 16.0)
+    rows.put(matrix[32:], 1.0)
+    stacked = Matrix("stacked", np.concatenate([matrix[40:60], matrix[:20]]), "x", "x")
+    matrices = [stacked, Matrix("table", matrix[20:50].copy(), None, "table")]
+    known = by_rows(matrices, {"x": moments}, rows)
+    rounded = at_mean_bits(matrices, known, 3.0, 127)
+    light, heavy = np.split(rounded["stacked"].steps, 2)
+    assert np.ptp(light) == np.ptp(heavy) == 0 and light[0] / heavy[0] == pytest.approx(4, rel=1e-3)
+    steps = rounded["table"].steps  # each of its errors costs by itself
+    assert steps[29] / steps[0] == pytest.approx(4, rel=1e-3)
+    assert heavy[0] / steps[0] == pytest.approx(known.inverses["x"].importance ** -0.5, rel=1e-3)
+    assert len(np.unique(steps)) == 2
+    assert by_rows([Matrix("other", matrix + 1, "x", "x")], {"x": moments}, rows) is None
 
 
 def test_bits_beyond_what_the_integers_hold_are_refused_with_what_is_near(layer):

@@ -45,7 +45,8 @@ def candidates(step: Quantize, exported: Path, texts: CalibrationTexts) -> Itera
     write = partial(quantize_decoder, exported, texts=calibration, cache=cache)
     if step.mean_bits is not None:
         head, embedding = _head_and_embedding(load_mapped(exported / SCORE_FILE))
-        curve = curve_of_blocks(exported, step, calibration, cache, embedding.input[0], head.input[1])
+        rows = texts.row_weights(calibration) if texts.row_weights and calibration else None
+        curve = curve_of_blocks(exported, step, calibration, cache, rows, (embedding.input[0], head.input[1]))
         yield from candidates_of(curve, recipe, step.precision, partial(_write_on_grid, write, step), details)
         return
     if not step.sensitive or not calibration:
