@@ -5,6 +5,7 @@ import onnx
 import pytest
 import torch
 from onnx import numpy_helper
+from small import DECODERS, make_model
 
 from edgepack.export.file_names import MODEL_FILE, SCORE_FILE
 from edgepack.export.onnx_decoder import export_decoder, runnable_decoder
@@ -68,6 +69,21 @@ def test_gradients_tell_what_errors_inside_cost_and_order_matrices_by_it(stories
     ranks = [np.argsort(np.argsort([by_name[name] for name in names])) for by_name in (forecast, actual)]
     assert np.corrcoef(*ranks)[0, 1] > 0.9
     assert max(actual.values()) > 20 * min(actual.values())  # else there was nothing to tell
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", DECODERS)
+def test_every_matrix_of_a_file_is_weighed_whatever_the_family(family, tmp_path):
+    """A file joins matrices, transposes them (GPT-2), scales its table (Gemma) and has a head of its own or none: no row is unknown."""
+    model = make_model(tmp_path / "model", family, "text-generation")
+    texts = [Features([5, 9, 12, 7, 30, 8 + index] * 8, [0] * 48, index) for index in range(TEXTS)]
+    (tmp_path / "fp32").mkdir()
+    export_decoder(model, Export(opset=20, why=""), tmp_path / "fp32")
+    step = Quantize(precision="int8", method="blockwise", sensitive=0, mean_bits=3.5, why="")
+    write_runnable(tmp_path / "fp32", runnable_decoder(model, task_named("text-generation")))
+    calibration = CalibrationTexts(lambda: texts, lambda count: (texts, texts), True, lambda picked: row_weights(model, picked, 0))
+    *_, candidate = candidates(step, tmp_path / "fp32", calibration)
+    assert candidate.details["errors_weighed"] == "by gradients"
 
 
 @pytest.mark.slow
