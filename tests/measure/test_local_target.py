@@ -118,7 +118,7 @@ def test_a_user_without_a_home_folder_measures_here_and_is_told_what_a_board_nee
     assert json.loads(here.stdout)["packages"]["numpy"], here.stderr
     session = run_homeless("import board; board.main()", input='{"folder": ".edgepack"}\n')
     assert session.stderr == f"{remote._NO_HOME}\n" and session.returncode == 1
-    places = run_homeless("import pathlib, weight_source; print(len(weight_source._places(pathlib.Path('.'), {}, None)))")
+    places = run_homeless("import pathlib, weight_source; print(len(weight_source.places(pathlib.Path('.'), 'expanded')))")
     assert places.stdout == "1\n", "weights are expanded beside the pack alone"
 
 
