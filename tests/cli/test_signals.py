@@ -63,7 +63,7 @@ def test_a_measuring_that_is_stopped_leaves_the_reports_as_they_were(tmp_path, p
 @pytest.mark.parametrize(("number", "code", "name"), SIGNALS[:1])
 def test_a_shipping_that_is_stopped_leaves_no_module(tmp_path, pack_folder, number, code, name):
     arguments = ("ship", pack_folder, "--for", "python", "--name", "intents", "--out", tmp_path / "module")
-    for _ in range(5):
+    for _ in range(20):
         returned, errors = stopped(tmp_path, number, arguments, (tmp_path / ".module.partial").exists)
         if returned:
             break
