@@ -25,6 +25,7 @@ from edgepack.tasks.common.task import Features
 _TEXTS, _TOKENS = 1024, 32_768  # that covariances are taken from: several times as many tokens as a wide matrix has inputs
 _JUDGED_TEXTS = 64  # whose outputs tell how much a matrix matters,
 _JUDGED_PASSAGES, _JUDGED_TOKENS = 8, 32  # or a decoder's, which has one for each token: every matrix costs a run over them
+_RIDGES = 8  # each ten times as high as the one before
 _RIDGE = 1e-4  # of an input's mean square: directions that the texts say nothing about
 _SEARCH_STEPS = 60
 
@@ -133,10 +134,12 @@ def _root(covariance: torch.Tensor) -> torch.Tensor:
     """The Cholesky factor. Sums in fp32 whose mean outweighs what varies round to no covariance: such a one gets more on its diagonal."""
     ridge = _RIDGE * covariance.diagonal().mean() * torch.eye(len(covariance), dtype=torch.double)
     root, failed = torch.linalg.cholesky_ex(covariance)
-    while failed:
+    for _ in range(_RIDGES):
+        if not failed:
+            return root
         ridge = 10 * ridge
         root, failed = torch.linalg.cholesky_ex(covariance + ridge)
-    return root
+    return torch.linalg.cholesky(covariance + ridge)  # with the error of a matrix that holds what is no number
 
 
 def _by_cores(matrix: torch.Tensor, covariance: torch.Tensor) -> tuple[torch.Tensor, _Parts]:
