@@ -15,9 +15,8 @@ from edgepack.export.describing import describe_decoder
 from edgepack.export.failures import last_reason
 from edgepack.export.file_names import MODEL_FILE, SCORE_FILE
 from edgepack.export.onnx_decoder_modules import Feed, onnx_modules
-from edgepack.export.onnx_export import forget_the_machine, name_by_module, quiet
+from edgepack.export.onnx_export import capturing, forget_the_machine, name_by_module
 from edgepack.export.onnx_optimization import SESSION, optimize_onnx
-from edgepack.export.torch_lookups import lookups_kept
 from edgepack.model.structure import head_dim_of
 from edgepack.pack.runnable import Runnable
 from edgepack.plan.steps import Export
@@ -143,7 +142,7 @@ def _export_raw(model: nn.Module, step: Export, target: Path) -> None:
         "attention_mask": {0: batch, 1: axes["total"]},
         "past": [{0: batch, 2: axes["past"]} for _ in past],
     }
-    with quiet(), lookups_kept(), onnx_modules(model.eval(), feed), torch.no_grad():
+    with capturing(), onnx_modules(model.eval(), feed):
         try:
             program = torch.onnx.export(
                 _Graph(model, feed, list(heads)).eval(),

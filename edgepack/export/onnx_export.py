@@ -22,6 +22,7 @@ from edgepack.export.file_names import MODEL_FILE
 from edgepack.export.onnx_attention import onnx_attention
 from edgepack.export.onnx_one_token import compute_for_one_token, shapes_of
 from edgepack.export.onnx_optimization import session_of
+from edgepack.export.torch_decomposition import decomposed_in_place
 from edgepack.export.torch_lookups import lookups_kept
 from edgepack.pack.runnable import Runnable
 from edgepack.plan.steps import Export
@@ -59,7 +60,7 @@ def export_onnx(model: nn.Module, task: Task, step: Export, target: Path) -> Non
     names = input_names(model, mask=step.batch)
     example = tuple(torch.ones(2 if step.batch else 1, 16, dtype=torch.long) for _ in names)
     axes = {1: torch.export.Dim("tokens")} | ({0: torch.export.Dim("batch")} if step.batch else {})
-    with bar("export to ONNX", 3) as progress, quiet(), lookups_kept(), plain_linears(model.eval()), onnx_attention(model):
+    with bar("export to ONNX", 3) as progress, capturing(), plain_linears(model.eval()), onnx_attention(model):
         try:
             program = torch.onnx.export(
                 _Graph(model, task, names).eval(),
@@ -87,6 +88,13 @@ def export_onnx(model: nn.Module, task: Task, step: Export, target: Path) -> Non
         forget_the_machine(graph)
         _save(graph, weights, target)
         progress.advance()
+
+
+@contextlib.contextmanager
+def capturing() -> Iterator[None]:
+    """While the block runs, torch captures graphs in one trace, without words, and without nodes that switch gradients off."""
+    with quiet(), lookups_kept(), decomposed_in_place(), torch.no_grad():
+        yield
 
 
 @contextlib.contextmanager
