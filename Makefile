@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo docs test test-fast oracle lint peers
+.PHONY: demo docs test test-all test-fast oracle lint peers
 
 demo: $(VENV)/.with-demo
 	rm -rf packs/demo
@@ -13,7 +13,12 @@ demo: $(VENV)/.with-demo
 docs: $(VENV)/.with-docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs build/docs
 
+# A third of the slow tests, by the commit: tests/slow_share.py.
 test: $(VENV)/.with-test lint
+	EDGEPACK_SLOW_TESTS="a third" $(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+# All of them, before a release: more than half an hour on two cores.
+test-all: $(VENV)/.with-test lint
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 # The everyday subset: everything but real builds and the long tail of exports. A file's tests share what they export, in one process.

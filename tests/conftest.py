@@ -15,6 +15,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has cores of its own: tor
 import hypothesis
 import pytest
 from session_folders import made_once, of_all_workers
+from slow_share import left_out, third_of_commit
 
 # What is large is imported where it is used: the process that hands tests out to workers reads this file too, before they start.
 SHARED = Path(__file__).parent.parent.parent / "shared"
@@ -38,9 +39,18 @@ hypothesis.settings.load_profile("a busy machine")
 gc.set_threshold(50_000, 20, 20)  # each search for cycles walks over all that torch and others hold: a tenth of the time of a build
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if others := left_out(items, third_of_commit()):
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in set(others)]
     ranks = {item: next((rank for rank, name in enumerate(LONGEST) if name in item.nodeid), len(LONGEST)) for item in items}
     items.sort(key=ranks.__getitem__)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    third = third_of_commit()
+    if third is not None:
+        terminalreporter.write_line(f"slow tests: third {third + 1} of 3, by the commit. `make test-all` runs all of them")
 
 
 def pytest_collection_finish() -> None:

@@ -78,6 +78,7 @@ def test_a_text_of_which_the_tokenizer_s_decoder_makes_nothing_is_refused(tmp_pa
         texts.decode(texts.prompt("a"))
 
 
+@pytest.mark.slow
 def test_a_build_says_which_pattern_gave_up(spoilt_model, tmp_path):
     model, data = spoilt_model
     command = [sys.executable, "-m", "edgepack", "build", str(model), "--data", str(data), "--profile", "raspberry-pi"]

@@ -58,6 +58,7 @@ def begun(cache):
     return process
 
 
+@pytest.mark.slow
 def test_a_second_fitting_of_a_machine_is_told_and_a_killed_one_leaves_nothing_to_the_next(tmp_path):
     """Two that time one machine at once would both be wrong."""
     process = begun(tmp_path / "cache")

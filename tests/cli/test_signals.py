@@ -60,6 +60,7 @@ def test_a_measuring_that_is_stopped_leaves_the_reports_as_they_were(tmp_path, p
     assert (pack / "report.json").read_bytes() == (pack_folder / "report.json").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code", "name"), SIGNALS[:1])
 def test_a_shipping_that_is_stopped_leaves_no_module(tmp_path, pack_folder, number, code, name):
     arguments = ("ship", pack_folder, "--for", "python", "--name", "intents", "--out", tmp_path / "module")

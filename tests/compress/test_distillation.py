@@ -130,6 +130,7 @@ class Killed(BaseException):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kill_at", [1, 20, 55])
 def test_a_training_that_was_cut_off_goes_on_to_the_same_bytes(material, tmp_path, kill_at):
     """The real kill -9 stands in test_pipeline.py; here the moment is exact. A checkpoint is left half-written, others damaged."""
@@ -306,6 +307,7 @@ def test_layers_that_stay_as_they_are_have_no_distance_to_their_teacher(tmp_path
     assert hidden_loss(ours.states, theirs.states, depths, None, batch["attention_mask"]).item() > 0
 
 
+@pytest.mark.slow
 def test_a_time_limit_is_kept_with_the_best_weights(material, tmp_path):
     import dataclasses
     import time

@@ -94,6 +94,7 @@ def rounded_modules_seen(model):
     return [module for module in model.modules() if hasattr(module, "parametrizations") and isinstance(module, torch.nn.Linear)]
 
 
+@pytest.mark.slow
 def test_a_student_that_is_trained_so_is_nearer_than_one_that_is_rounded_afterwards(place, tmp_path):
     context = context_in(place, tmp_path / "run")
     teacher = torch.from_numpy(np.stack(context.teacher_outputs)).softmax(-1)

@@ -116,6 +116,7 @@ def test_the_way_to_the_teachers_hidden_states_takes_none_of_the_bits(place, tmp
     assert bits / sum(values.size for values in grids) == pytest.approx(COARSE.bits, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_bytes(place, tmp_path):
     whole = distill(load_checkpoint(place / "model"), step_of(rounding=COARSE), context_in(place, tmp_path / "whole"))
     with stopped_at(4):

@@ -63,6 +63,7 @@ def test_parts_are_drawn_in_all_depths_and_shares():
     assert {len(draw_part(random.Random(number), 6, True).layers) for number in range(50)} == {6}, "shared layers all run"
 
 
+@pytest.mark.slow
 def test_training_brings_the_parts_nearer_to_the_teacher(tmp_path):
     torch.manual_seed(0)
     model = make_model(tmp_path / "model")

@@ -133,6 +133,7 @@ def distance(model, material):
     return torch.nn.functional.kl_div(ours, theirs, log_target=True, reduction="batchmean").item()
 
 
+@pytest.mark.slow
 def test_few_rows_teach_more_by_need_than_in_five_epochs(material, tmp_path):
     whole = context(material, tmp_path / "need", 40)
     student = distill(load_checkpoint(material.source), step(layers=1), whole)  # a narrower one begins fitted, where few steps are enough
@@ -154,6 +155,7 @@ class Killed(BaseException):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kill_at", [5, 35, 85])
 def test_a_training_by_need_that_was_cut_off_goes_on_to_the_same_bytes(material, tmp_path, kill_at):
     steps = 0
@@ -216,6 +218,7 @@ def flip_a_bit(path):
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["a bit of the weights", "no hash", "no record", "weights without their name"])
 def test_best_weights_that_are_damaged_are_not_used(material, tmp_path, capsys, damage):
     """The training begins anew, or goes on where a kill only left the name to give; either way it ends in the unbroken one's weights."""
@@ -341,6 +344,7 @@ def test_the_time_that_a_teacher_takes_to_answer_is_a_part_of_the_minutes(materi
     assert ends and ends[-1] - ends[0] < 2
 
 
+@pytest.mark.slow
 def test_a_training_ends_after_the_steps_that_are_stated(material, tmp_path):
     whole = context(material, tmp_path, 300)
     distill(load_checkpoint(material.source), step(training_steps=12, share=1.0), whole)
@@ -358,12 +362,14 @@ def test_a_training_whose_time_is_up_is_given_up_and_goes_on_later(material, tmp
     assert whole.details["steps"] > 0
 
 
+@pytest.mark.slow
 def test_minutes_without_epochs_are_kept(material, tmp_path):
     started = time.monotonic()
     distill(load_checkpoint(material.source), step(minutes=0.1, share=1.0, learning_rate=1e-3), context(material, tmp_path, 300))
     assert time.monotonic() - started < 0.1 * 60 + 10
 
 
+@pytest.mark.slow
 def test_the_ladder_and_the_verdict_tell_of_a_student_at_chance(tmp_path):
     """A random teacher teaches nothing; one text a step, so few steps, that the end is still a climb."""
     make_model(tmp_path / "model")
@@ -377,6 +383,7 @@ def test_the_ladder_and_the_verdict_tell_of_a_student_at_chance(tmp_path):
     assert "no better than always the same answer" in report.doubts[0]
 
 
+@pytest.mark.slow
 def test_few_texts_give_a_nearer_embedding_by_need_than_in_five_epochs(teacher_folder, data_folder, tmp_path):
     """A student of half the width: how it orders texts, beside its teacher, on texts that neither training saw."""
     material = gather(Recipe(model=str(teacher_folder), data=str(data_folder), task="feature-extraction"))

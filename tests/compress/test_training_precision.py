@@ -44,6 +44,7 @@ def student_of(place, folder, precision):
     return distill(model, step(training_precision=precision), context), context
 
 
+@pytest.mark.slow
 def test_a_student_trained_in_bf16_is_near_that_of_fp32_and_itself_in_fp32(place, tmp_path):
     (low, context), (again, _), (whole, _) = (
         student_of(place, tmp_path / str(index), precision) for index, precision in enumerate(("bf16", "bf16", "fp32"))

@@ -50,7 +50,7 @@ STATED = "SETTINGS, JUDGED = Training(epochs=3, batch_rows=32, learning_rate=1e-
 
 def launched(processes, command):
     together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)] if processes > 1 else []
-    done = subprocess.run([sys.executable, *together, *map(str, command)], capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run([sys.executable, *together, *map(str, command)], capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
     return done
 

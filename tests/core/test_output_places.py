@@ -38,6 +38,7 @@ def test_what_is_written_whole_lands_where_a_link_leads(link):
     assert_holds(link, "file")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "name"),
     [
@@ -101,6 +102,7 @@ def test_a_module_is_not_written_in_place_of_a_mounted_folder_but_inside_it(moun
     assert run(*command, place / "pack").returncode == 0 and (disk / "pack" / "ship.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_report_is_written_into_a_mounted_folder(mounted, pack_folder):
     run, disk, place = mounted
     done = run(*EDGEPACK, "measure", pack_folder, "--on", "null://", "--out", place)

@@ -38,6 +38,7 @@ def coded_pack(recipe, cache, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_a_coded_pack_is_smaller_answers_as_well_and_states_what_was_done(coded_pack):
     manifest = read_manifest(coded_pack)
     names = {path.name for path in coded_pack.iterdir()}
@@ -65,6 +66,7 @@ def test_a_report_says_what_a_grid_takes_beside_zeros_and_beside_what_was_asked_
     assert "takes 4.21 bits a weight, where 4 were asked for" in trained and "pruning single weights" not in trained
 
 
+@pytest.mark.slow
 def test_the_decoded_file_is_the_int8_file_with_the_same_ops_and_coarser_integers(coded_pack, recipe, cache, tmp_path):
     build(recipe, load_profile("raspberry-pi"), tmp_path / "plain", cache, None)
     plain, coded = (onnx.load(folder / "model.onnx", load_external_data=False) for folder in (tmp_path / "plain", coded_pack))
@@ -80,6 +82,7 @@ def test_the_decoded_file_is_the_int8_file_with_the_same_ops_and_coarser_integer
     assert sum(narrow for _, narrow in fewer) < sum(wide for wide, _ in fewer) / 2  # a row with a far weight takes more of them than others
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wish", [{"codec": "zstd"}, {"bits": 3.0, "codec": "zstd", "start": "expand"}])
 def test_each_codec_and_start_goes_all_the_way(recipe, cache, tmp_path, wish):
     changed = recipe.model_copy(update=wish | ({"sensitive": None} if "bits" in wish else {}))
@@ -92,6 +95,7 @@ def test_each_codec_and_start_goes_all_the_way(recipe, cache, tmp_path, wish):
     assert verify(tmp_path / "pack").golden_texts > 0  # from the cache, which is no part of the pack
 
 
+@pytest.mark.slow
 def test_coding_alone_leaves_the_bytes_that_a_build_without_it_ships(recipe, cache, tmp_path):
     for name, wish in (("plain", {}), ("coded", {"codec": "deflate"})):
         build(recipe.model_copy(update=wish), load_profile("raspberry-pi"), tmp_path / name, cache, None)
@@ -115,6 +119,7 @@ def test_a_damaged_chunk_is_refused_by_name_where_the_pack_is_run(coded_pack, tm
         edgepack.load(folder)
 
 
+@pytest.mark.slow
 def test_without_texts_the_grid_is_as_coarse_beside_each_matrix_s_own_size(teacher_folder, cache, tmp_path):
     build(Recipe(model=str(teacher_folder), bits=4.5), load_profile("raspberry-pi"), tmp_path / "pack", cache, None)
     attempt = read_manifest(tmp_path / "pack").ladder[-2].attempts[-1]
@@ -122,6 +127,7 @@ def test_without_texts_the_grid_is_as_coarse_beside_each_matrix_s_own_size(teach
 
 
 # With weights in 7 bits, which saturate nowhere, there are levels for 7 bits of entropy at most.
+@pytest.mark.slow
 def test_bits_that_no_grid_comes_to_are_refused_with_those_that_one_does(teacher_folder, cache, tmp_path):
     with pytest.raises(EdgepackError, match="no grid of this model comes to it; the nearest one has") as error:
         build(Recipe(model=str(teacher_folder), bits=7.4), load_profile("x86-edge-avx2"), tmp_path / "pack", cache, None)

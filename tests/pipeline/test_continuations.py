@@ -1,5 +1,6 @@
 """The report of a decoder shows how texts go on before and after: by transformers' own generate, and by the shipped file."""
 
+import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -15,6 +16,7 @@ def _goes_on(folder, prompt):
     return tokenizer.decode(output[0, encoded["input_ids"].shape[1] :], skip_special_tokens=True)
 
 
+@pytest.mark.slow
 def test_the_teachers_text_is_that_of_its_own_library(stories, stories_pack):
     texts = read_manifest(stories_pack).continuations
     assert len({text.prompt for text in texts}) == 3

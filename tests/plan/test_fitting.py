@@ -37,6 +37,7 @@ def timed_as(profile, runtime, precisions=("fp32", "int8")):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["raspberry-pi", "phone"])
 def test_rates_that_made_the_latencies_are_fitted_again(name):
     profile = load_profile(name)
@@ -49,6 +50,7 @@ def test_rates_that_made_the_latencies_are_fitted_again(name):
         assert fitted.runtimes["onnxruntime"].precisions[precision].macs_per_cycle == rates["onnxruntime"][precision].macs_per_cycle
 
 
+@pytest.mark.slow
 def test_a_slower_memory_is_fitted_where_short_texts_show_it():
     profile = load_profile("x86-server")
     slow = profile.model_copy(update={"memory": profile.memory.model_copy(update={"bandwidth_gb_s": 10.0})})

@@ -46,6 +46,7 @@ def sides(node: ast.AST) -> list[ast.AST]:
     return [inner for part in parts for inner in (part.elts if isinstance(part, ast.Tuple | ast.List | ast.Set) else [part])]
 
 
+@pytest.mark.slow
 def test_no_file_but_a_precisions_and_a_schemes_own_compares_with_its_name():
     """Adding a precision or a scheme touches its file and its row: nobody else asks `if precision == "int8"`."""
     asking = {}

@@ -49,6 +49,7 @@ def inputs_of(model, module, texts):
     return rows[0].flatten(0, -2)
 
 
+@pytest.mark.slow
 def test_gradients_tell_what_errors_inside_cost_and_order_matrices_by_it(stories, texts):
     """Of each product and of the tied table, rounded alone: the weights' forecast beside the divergence of the changed model."""
     model = load_checkpoint(stories)

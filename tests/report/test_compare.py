@@ -42,6 +42,7 @@ def compared(pack_folder, tmp_path_factory):
     return compare([pack_folder, place / "copy"], place / "page", SHORT), place / "page"
 
 
+@pytest.mark.slow
 def test_every_figure_stands_for_every_pack_with_its_samples(compared):
     report, page = compared
     (result,) = report.targets
@@ -99,6 +100,7 @@ def test_a_page_names_no_folder_of_a_pack_that_a_target_refused(pack_folder):
     assert (failed.failure, failed.fix) == (f"{pack_folder.name} is refused by id", f"edgepack target check pi {pack_folder.name}")
 
 
+@pytest.mark.slow
 def test_the_command_compares_and_tells_of_a_target_that_failed(pack_folder, tmp_path):
     shutil.copytree(pack_folder, tmp_path / "copy")
     where = ["--on", "ssh://127.0.0.1:1", "--on", "local"]

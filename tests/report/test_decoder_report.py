@@ -39,6 +39,7 @@ def test_contexts_and_prompts_stay_within_the_models_positions(manifest):
     assert headline_length(long.model_copy(update={"recipe": recipe})) == 2047
 
 
+@pytest.mark.slow
 def test_every_context_and_prompt_is_measured_on_one_core_and_on_all(measured):
     threads = {1, measured.environment["machine"]["cores"]}
     for rows, lengths in ((measured.latency, (64, 128, 511)), (measured.first_token, (16, 128, 512)), (measured.memory, (64, 128, 511))):

@@ -22,6 +22,7 @@ def measured(pack_folder, manifest):
     return measure(pack_folder, manifest, median_length=9, effort=QUICK)
 
 
+@pytest.mark.slow
 def test_the_laboratory_names_its_machine_once_and_what_is_known_of_it_in_words(manifest, measured):
     there = {"arch": "aarch64", "emulated_by": None, "isa": [], "clock_mhz": 1500.04, "temperature_c": 61.25, "os": "Linux 6", "odd_key": 1}
     page = html(judge(manifest, measured.model_copy(update={"environment": measured.environment | {"machine": there}})))

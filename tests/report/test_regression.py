@@ -172,6 +172,7 @@ def test_the_published_schema_is_that_of_the_records_and_a_report_keeps_to_it(re
     assert list(judge_of_json.iter_errors(report.as_json() | {"verdict": "splendid"}))
 
 
+@pytest.mark.slow
 def test_the_command_is_a_gate(pack_folder, report, tmp_path):
     (tmp_path / "old.json").write_text(json.dumps(faster(report, 50.0).as_json()))
     flags = [

@@ -89,6 +89,7 @@ def close(each: float, two: float) -> bool:
     return abs(each - two) < 1e-5
 
 
+@pytest.mark.slow
 @needs_java
 @pytest.mark.parametrize("answers", [None, *LABEL_ANSWERS], ids=["an older pack", "several labels", "numbers"])
 def test_labels_are_those_of_the_python_module(classes, tmp_path, answers):
@@ -122,6 +123,7 @@ def test_entities_and_their_places_are_those_of_the_python_module(classes, tmp_p
         assert all(close(each[4], row[4]) for each, row in zip(result["entities"], rows, strict=True))
 
 
+@pytest.mark.slow
 @needs_java
 def test_an_older_pack_that_states_no_threshold_always_answers_on_the_jvm_as_in_python(classes, tmp_path):
     folder = made_up(tmp_path / "older", "question-answering", answers={"no_answer": True, "threshold": None})
@@ -199,6 +201,7 @@ def runtime(folder: Path) -> list[str]:
     return [str(folder), sys.executable, str(RUNTIME), str(folder)]
 
 
+@pytest.mark.slow
 @needs_java
 def test_a_shipped_module_answers_and_proves_itself_and_refuses_a_flipped_byte(module, pack_folder, classes, tmp_path):
     assets = tmp_path / "assets"
@@ -238,6 +241,7 @@ def test_the_java_module_opens_no_file_that_its_manifest_does_not_list(name, cla
     assert f"module.json lists no {name}" in refused.get("problem", refused.get("message"))
 
 
+@pytest.mark.slow
 @needs_java
 def test_a_shipped_decoder_writes_what_edgepack_generates(stories_pack, classes, tmp_path):
     out = tmp_path / "stories"
@@ -281,6 +285,7 @@ def test_the_module_is_what_gradle_takes(module):
     assert "Unicode-3.0" in (module / "LICENCES.md").read_text()
 
 
+@pytest.mark.slow
 @needs_java
 def test_the_archive_is_whole_and_the_same_each_time(module, pack_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1750000000")  # a module says when it was made
@@ -356,6 +361,7 @@ def test_signatures_are_checked_as_cryptography_checks_them(classes, tmp_path):
     assert [each["signed"] for each in answers] == [True] * len(good) + [False] * (len(answers) - len(good))
 
 
+@pytest.mark.slow
 @needs_java
 def test_a_signed_module_refuses_a_manifest_that_another_has_written(pack_folder, tmp_path):
     ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519", reason="no cryptography here: edgepack[sign]")
