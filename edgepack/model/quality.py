@@ -5,6 +5,7 @@ The same functions judge the teacher, a model after each stage, an exported file
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from edgepack.tasks.common.metrics import Answers, Metric
 from edgepack.tasks.common.rows import Row
-from edgepack.tasks.common.scores import Confusion, Flip, GroupScore, Quality, Score
+from edgepack.tasks.common.scores import Confusion, Flip, GroupScore, Quality, Score, points_lost
 from edgepack.tasks.common.task import Features, Outputs, Task
 
 _MOST_FLIPS, _MOST_CONFUSIONS, _MOST_CHARACTERS = 5, 8, 160  # what a report shows of single rows
@@ -25,11 +26,8 @@ def judge_outputs(
 ) -> Quality:
     """`labels` maps the data's labels to the model's ids; `teacher` holds the teacher's outputs for the same features, if known."""
     answers = Answers(task, outputs, features, rows, labels, teacher, task.decide(outputs, features, rows))
-    known = {metric.name: metric for metric in task.metrics(answers)}
-    narrower = teacher is not None and task.metric_of_narrower and task.metric not in known
-    name = task.metric_of_gold if task.metric_of_gold in known else task.metric_of_narrower if narrower else task.metric
-    first = known.pop(name or task.metric, None)
-    second, *further = [*known.values()] or [None]
+    first, others = _metrics_of(answers)
+    second, *further = others or [None]
     theirs = None if teacher is None else task.decide(teacher, features, rows)
     return Quality(
         score=_scored(first) if first else None,
@@ -41,6 +39,46 @@ def judge_outputs(
         flips=() if theirs is None else tuple(islice(_flips(answers, theirs), _MOST_FLIPS)),
         confusions=_confusions(answers),
     )
+
+
+@dataclass(frozen=True)
+class PairedDrop:
+    """Points that one model loses to another on the same rows, and in each bootstrap resample of these rows: [resamples]."""
+
+    points: float
+    resampled: np.ndarray
+
+
+def paired_drop(
+    task: Task, outputs: Outputs, expected: Outputs, features: Sequence[Features], rows: Sequence[Row], labels: dict[str, int]
+) -> PairedDrop | None:
+    """Points that `outputs` lose to `expected`, the outputs of the model that a file was made from. None: the rows define no metric.
+
+    A resample weighs both models' rows alike (the paired bootstrap, Efron and Tibshirani 1993; Koehn 2004), so that rows which both
+    answer alike add nothing to its spread.
+    """
+    ours, theirs = (
+        _metrics_of(Answers(task, each, features, rows, labels, expected, task.decide(each, features, rows)))[0]
+        for each in (outputs, expected)
+    )
+    if ours is None or theirs is None or len(ours.rows) != len(theirs.rows):
+        return None
+
+    def lost(weights: np.ndarray) -> np.ndarray:
+        return points_lost(ours.name, ours.of(weights), theirs.of(weights))
+
+    units = len(ours.rows)
+    points = float(lost(np.ones((1, units)))[0])
+    return None if np.isnan(points) else PairedDrop(points, np.concatenate([lost(weights) for weights in _resamples(units)]))
+
+
+def _metrics_of(answers: Answers) -> tuple[Metric | None, list[Metric]]:
+    """The metric that a drop is judged by, where these rows define it, and the others."""
+    task = answers.task
+    known = {metric.name: metric for metric in task.metrics(answers)}
+    narrower = answers.teacher is not None and task.metric_of_narrower and task.metric not in known
+    name = task.metric_of_gold if task.metric_of_gold in known else task.metric_of_narrower if narrower else task.metric
+    return known.pop(name or task.metric, None), list(known.values())
 
 
 def score_outputs(

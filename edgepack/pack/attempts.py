@@ -36,7 +36,7 @@ class Attempt(Frozen):
     precision: str
     file_mb: float
     products: dict[str, int]  # matrix products with a weight, by precision
-    texts: int
+    texts: int  # held-out ones that were looked at
     score: Score | None
     float_score: Score | None  # of the fp32 export on the same rows
     score_drop: float | None  # points lost to it
@@ -52,6 +52,9 @@ class Attempt(Frozen):
     in_float: tuple[InFloat, ...] = ()
     cosine_bound: float | None = None  # what the mean cosine of further texts is at least, with 95 % confidence
     least_mean_cosine: float | None = None  # that it must reach; None: no such limit
+    of_texts: int | None = None  # how many held-out texts there are, where fewer of them decided
+    drop_low: float | None = None  # then, what is lost on all of them: points, with 95 % confidence over all looks
+    drop_high: float | None = None
     origin: Literal["measured"] = "measured"
 
     @property
@@ -61,7 +64,7 @@ class Attempt(Frozen):
         return 0.0 if self.least_mean_cosine is None or reached is None else max(0.0, self.least_mean_cosine - reached)
 
     def verdict(self) -> str:
-        lost = "" if self.score_drop is None else f"{self.score_drop:+.2f} points to the fp32 export on {self.texts} held-out texts"
+        lost = "" if self.score_drop is None else f"{self.score_drop:+.2f} points to the fp32 export on {self._looked_at()}"
         if self.passed is None:
             judged = lost or "not judged: there are no held-out texts with a score"
         else:
@@ -69,6 +72,11 @@ class Attempt(Frozen):
         if not self.below_mean:
             return judged
         return f"{judged}; on other texts the mean cosine of {self.cosine:.5f} may be under {self.least_mean_cosine:g}"
+
+    def _looked_at(self) -> str:
+        if self.of_texts is None:
+            return f"{self.texts} held-out texts"
+        return f"{self.texts} of {self.of_texts} held-out texts (on all of them {self.drop_low:+.2f} to {self.drop_high:+.2f})"
 
 
 def best_attempt(attempts: Sequence[Attempt]) -> Attempt:

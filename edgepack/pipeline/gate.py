@@ -9,7 +9,7 @@ from edgepack.tasks.common.rows import Row
 from edgepack.tasks.common.scores import UNKNOWN
 from edgepack.tasks.common.task import Features, Outputs, Task
 
-_ONE_SIDED_95 = 1.645  # quantile of the normal distribution
+ONE_SIDED_95 = 1.645  # quantile of the normal distribution
 
 
 def judge_attempt(
@@ -17,7 +17,7 @@ def judge_attempt(
 ) -> dict[str, object]:
     """The fields of an Attempt that its outputs tell; `expected` are the fp32 export's."""
     quality, plain = (judge_outputs(task, outputs, features, rows, labels, expected) if rows else UNKNOWN for outputs in (actual, expected))
-    cosines = [_cosine(a, b) for a, b in zip(actual, expected, strict=True)]
+    cosines = cosines_of(actual, expected)
     return {
         "texts": len(rows) or len(features),
         "score": quality.score,
@@ -32,11 +32,16 @@ def judge_attempt(
     }
 
 
+def cosines_of(actual: Outputs, expected: Outputs) -> list[float]:
+    """Of each output of a file with the fp32 export's."""
+    return [_cosine(a, b) for a, b in zip(actual, expected, strict=True)]
+
+
 def _lower_bound(cosines: Sequence[float]) -> float | None:
     """What the mean of further texts is at least, with 95 % confidence (normal approximation); None: one text tells nothing of others."""
     if len(cosines) < 2:
         return None
-    return round(float(np.mean(cosines) - _ONE_SIDED_95 * np.std(cosines, ddof=1) / np.sqrt(len(cosines))), 6)
+    return round(float(np.mean(cosines) - ONE_SIDED_95 * np.std(cosines, ddof=1) / np.sqrt(len(cosines))), 6)
 
 
 def _cosine(actual: np.ndarray, expected: np.ndarray) -> float:

@@ -16,11 +16,11 @@ from edgepack.core.progress import bar, say
 from edgepack.model.material import Material
 from edgepack.model.quality import flip_share, score_decisions
 from edgepack.pack.runnable import Runnable
+from edgepack.pipeline.file_answers import FileAnswers
 from edgepack.pipeline.pack_texts import longest_text, write_tokenizer
 from edgepack.plan.plan import Plan
 from edgepack.ship.load import device_module
 from edgepack.tasks.common.rows import Row
-from edgepack.tasks.common.task import Features, Outputs
 
 _FIRST_ROWS = 200  # that tell whether the paths differ
 
@@ -49,19 +49,19 @@ class ServedGate:
         }
 
 
-def served_gate(
-    folder: Path, runnable: Runnable, material: Material, plan: Plan, rows: Sequence[Row], features: Sequence[Features], outputs: Outputs
-) -> ServedGate | None:
-    """None where both paths decide alike, or the task is judged by outputs. outputs: of the fp32 export in `folder` for the features."""
-    task = material.task
+def served_gate(runnable: Runnable, material: Material, rows: Sequence[Row], answers: FileAnswers) -> ServedGate | None:
+    """None where both paths decide alike, or the task is judged by outputs. answers: of the fp32 export to these rows."""
+    task, folder, plan = material.task, answers.folder, answers.plan
     if task.served is None or not rows:
         return None
-    by_tokens = task.decide(outputs, features, rows)
     first = rows[:_FIRST_ROWS]
     decisions = _decisions(folder, runnable, material, plan, first)
-    if all(task.alike(*pair) for pair in zip(decisions, by_tokens, strict=False)):
+    features, outputs = answers.to_first(len(first))
+    if all(task.alike(*pair) for pair in zip(decisions, task.decide(outputs, features, first), strict=True)):
         return None
     decisions += _decisions(folder, runnable, material, plan, rows[_FIRST_ROWS:])
+    features, outputs = answers.to_first(len(rows))
+    by_tokens = task.decide(outputs, features, rows)
     differing = sum(not task.alike(*pair) for pair in zip(decisions, by_tokens, strict=True))
     say(f"  raw texts decide: the fp32 export answers {differing} of {len(rows)} held-out rows otherwise as token ids")
     return ServedGate(material, plan, runnable, rows, decisions, differing)

@@ -1,8 +1,12 @@
 """The records of a judgement: scores with their intervals, calibration, groups. How they are made stands elsewhere."""
 
-from typing import Literal
+from typing import Literal, TypeVar
+
+import numpy as np
 
 from edgepack.core.records import Frozen
+
+Values = TypeVar("Values", float, np.ndarray)  # a metric's value, or one for each resample
 
 
 class Bin(Frozen):
@@ -59,9 +63,13 @@ class Score(Frozen):
 
     def drop_from(self, teacher: "Score") -> float:
         """Points lost against the teacher, 0 to 100; for perplexity and its like per cent gained. Negative where it is better."""
-        if self.lower_is_better:
-            return 100 * (self.value / teacher.value - 1)
-        return 100 * (teacher.value - self.value)
+        return points_lost(self.metric, self.value, teacher.value)
+
+
+def points_lost(metric: str, value: Values, teacher: Values) -> Values:
+    """Points that values of a metric lose to the teacher's, one each: see `Score.drop_from`."""
+    lost: Values = value / teacher - 1 if lower_is_better(metric) else teacher - value
+    return lost * 100
 
 
 def lower_is_better(metric: str) -> bool:
