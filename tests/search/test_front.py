@@ -1,5 +1,6 @@
 """The front's page and what is picked from it."""
 
+from io import StringIO
 from pathlib import Path
 
 import browsers
@@ -40,7 +41,7 @@ def test_the_knee_is_neither_the_best_score_nor_the_fastest():
 
 
 def test_a_limit_that_no_pack_keeps_is_refused_with_what_the_nearest_needs():
-    with pytest.raises(EdgepackError, match=r"nearest is pack 6: latency_ms is 9, over 8 by 12%"):
+    with pytest.raises(EdgepackError, match=r"nearest is pack 6: latency \(9 ms, 12% over the limit of 8\)"):
         pick(front(), "latency_ms=8")
 
 
@@ -59,6 +60,15 @@ def test_packs_that_another_beats_are_marked_and_come_last():
     points = without_dominated([point(1, 1.0, 10.0, 5.0), point(2, 2.0, 12.0, 6.0), point(3, 0.5, 20.0, 8.0)])
     assert [(each.number, each.is_dominated) for each in points] == [(3, False), (1, False), (2, True)]
     assert dominates(points[1].values, points[2].values)
+
+
+def test_the_terminal_names_exceeded_budgets_as_the_page_does(tmp_path):
+    exceeded = front(points=(point(1, 0.0, 60.0, 20.0, over={"latency_ms": 1.2, "score_drop": 2.0}),))
+    terminal = Console(width=200, file=StringIO())
+    terminal.print(front_view(exceeded, tmp_path))
+    assert "over latency, score lost" in terminal.file.getvalue() and "over latency, score lost<" in page(exceeded)
+    with pytest.raises(EdgepackError, match=r"pack 1: score lost \(2 points, over the limit of 0\)"):
+        pick(front(points=(point(1, 2.0, 60.0, 20.0),)), "score_drop=0")
 
 
 def test_the_page_tells_every_pack_and_its_command_and_escapes_names():
@@ -120,9 +130,9 @@ def test_a_pack_whose_score_is_not_known_is_never_the_best_one_and_says_so():
     assert [each.number for each in without_dominated(among.points)] == [2, 3, 1]
     assert [among.keeps_budgets(each) for each in among.points] == [None, True, False]
     assert pick(among, "latency_ms=50").picked == 2 and pick(among, "knee").picked != 1 and pick(among, "latency_ms=6").picked == 1
-    with pytest.raises(EdgepackError, match="nearest is pack 3: score_drop is 4, over 0.5 by 700%"):
+    with pytest.raises(EdgepackError, match=r"nearest is pack 3: score lost \(4 points, 700% over the limit of 0.5\)"):
         pick(front(points=among.points[::2]), "score_drop=0.5")
-    with pytest.raises(EdgepackError, match="nearest is pack 1: score_drop is not known"):
+    with pytest.raises(EdgepackError, match="nearest is pack 1: score lost is not known"):
         pick(front(points=(quick,)), "score_drop=0.5")
     text = page(among)
     assert "Packs whose score is not known are not drawn: 1 of 3." in text and ">score lost not known</td>" in text
