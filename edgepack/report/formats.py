@@ -29,7 +29,8 @@ def compare(packs: Sequence[tuple[Manifest, Report]]) -> tuple[int, tuple[Conten
 def _contender(manifest: Manifest, measurement: Measurement | None) -> Contender:
     """measurement: on the device; None: predicted for it."""
     row = headline_latency(measurement, min(manifest.recipe.length, manifest.max_length)) if measurement else None
-    values = {name: each.actual for name, each in figures_of(manifest, measurement).items()}
+    figures = figures_of(manifest, measurement)
+    values = {name: each.actual for name, each in figures.items()}
     score = score_of(manifest)
     return Contender(
         format=manifest.format,
@@ -38,7 +39,7 @@ def _contender(manifest: Manifest, measurement: Measurement | None) -> Contender
         pack_id=manifest.pack_id,
         score=score.value if score else None,
         median_ms=row.summary.p50 if row else None,
-        over=excesses(manifest.plan.budget.model_dump(exclude_none=True), values),
+        over=excesses(manifest.plan.budget, figures, manifest.predictions),
         where=measurement.where if measurement else f"{manifest.profile.name} ({manifest.profile.cpu.part})",
         origin="measured" if measurement else "predicted",
         file_mb=round(manifest.file_mb, 3),

@@ -120,12 +120,10 @@ def point_of(final: Final, manifest: Manifest, report: Report, factors: Factors,
     """A pack's row of the front."""
     corrected = manifest.model_copy(update={"predictions": factors.corrected(manifest.predictions)})
     shown = figures_of(corrected, report.measurements)
-    figures = {name: Figure(value=round(getattr(corrected.predictions, name), 3), origin="predicted") for name in COSTS}
-    for name, (actual, origin, _) in shown.items():
-        if name in COSTS and actual is not None and origin is not None:
-            figures[name] = Figure(value=round(actual, 3), origin=origin)
+    predicted = figures_of(corrected, None)
+    judged = {name: predicted[name] if figure.actual is None else figure for name, figure in shown.items()}
+    figures = {name: Figure(value=round(judged[name].actual, 3), origin=judged[name].origin) for name in COSTS}
     lost = shown["score_drop"].actual
-    values = {name: figure.value for name, figure in figures.items()} | {"score_drop": lost}
     last, score = manifest.ladder[-1], score_of(manifest)
     return Point(
         number=final.number,
@@ -139,7 +137,7 @@ def point_of(final: Final, manifest: Manifest, report: Report, factors: Factors,
         low=score.low if score else None,
         high=score.high if score else None,
         score_drop=lost,
-        over=excesses(manifest.plan.budget.model_dump(exclude_none=True), values),
+        over=excesses(manifest.plan.budget, judged, corrected.predictions),
         pack_id=manifest.pack_id,
         settings=final.candidate.settings,
         epochs=final.candidate.recipe.training.epochs,
