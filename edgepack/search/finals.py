@@ -60,8 +60,9 @@ class Builder:
         return self.place / key_of(final.candidate.recipe)
 
     def command(self, number: int) -> str:
-        """What builds the pack again."""
-        parts = ["edgepack", "build", "--recipe", str(self.out / f"{number}.toml")]
+        """What builds the pack again, from the folder where the search runs."""
+        recipe, here = self.out / f"{number}.toml", Path.cwd()
+        parts = ["edgepack", "build", "--recipe", str(recipe.relative_to(here) if recipe.is_relative_to(here) else recipe)]
         return shlex.join([*parts, "--out", f"packs/{self.profile.name}-{number}"])
 
     def built(self, final: Final) -> tuple[Manifest, Report]:

@@ -10,10 +10,11 @@ from rich.console import Console
 
 from edgepack.cli.search_views import front_view
 from edgepack.core.errors import EdgepackError
-from edgepack.plan.profile import Budget
+from edgepack.measure.measurement import QUICK
+from edgepack.plan.profile import Budget, load_profile
 from edgepack.report.scatter import Dot, scatter
 from edgepack.search.candidates import COSTS, Factors
-from edgepack.search.finals import without_dominated
+from edgepack.search.finals import Builder, without_dominated
 from edgepack.search.front import Front, check_pick, pick
 from edgepack.search.page import _whisker, headline, page
 from edgepack.search.pareto import dominates
@@ -60,6 +61,23 @@ def test_packs_that_another_beats_are_marked_and_come_last():
     points = without_dominated([point(1, 1.0, 10.0, 5.0), point(2, 2.0, 12.0, 6.0), point(3, 0.5, 20.0, 8.0)])
     assert [(each.number, each.is_dominated) for each in points] == [(3, False), (1, False), (2, True)]
     assert dominates(points[1].values, points[2].values)
+
+
+def test_a_page_that_is_handed_on_names_no_folder_of_the_machine(tmp_path):
+    out = tmp_path / "some front"
+    builder = Builder(tmp_path, tmp_path, load_profile("raspberry-pi"), out, QUICK, None)
+    settings = {"vocabulary": str(tmp_path / "words.txt")}
+    text = page(front(points=(point(1, 0.0, 60.0, 20.0, command=builder.command(1), settings=settings),)))
+    assert str(tmp_path) not in text and "--recipe 1.toml --out packs/raspberry-pi-1" in text and "words.txt" in text
+    assert f"'{out}/1.toml'" in builder.command(1), "the terminal's command finds it"
+
+
+def test_a_front_below_this_folder_is_built_again_by_a_command_that_works_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    builder = Builder(tmp_path, tmp_path, load_profile("raspberry-pi"), tmp_path / "packs" / "front", QUICK, None)
+    command = builder.command(1)
+    assert command == "edgepack build --recipe packs/front/1.toml --out packs/raspberry-pi-1"
+    assert command in page(front(points=(point(1, 0.0, 60.0, 20.0, command=command),)))
 
 
 def test_the_terminal_names_exceeded_budgets_as_the_page_does(tmp_path):
