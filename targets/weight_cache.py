@@ -18,10 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 if __package__:
     from . import machine
-    from .weight_source import fcntl, locked, places
+    from .weight_source import LOCK, fcntl, locked, make, places
 else:
     import machine
-    from weight_source import fcntl, locked, places
+    from weight_source import LOCK, fcntl, locked, make, places
 
 FOLDER = "packed"
 _ROOM = 3  # times the model's bytes: onnxruntime keeps a product's weights twice, as they were and packed
@@ -52,14 +52,14 @@ def started(open_session, folder, manifest, version, names, place=None, unless=F
     at = _writable(folder, place) if is_wanted else None
     if at is None:
         return open_session(PackedFiles())
-    with locked(at / "lock"):
+    with locked(at / LOCK):
         known = "-".join(str(fact) for fact in (_model(folder, manifest), version, *_machine()))
         name = hashlib.sha256(known.encode()).hexdigest()[:32]
         paths, seal = [at / "{}.{}".format(name, each) for each in names], at / (name + _SEAL)
         with contextlib.suppress(_Damaged):
             return _mapped(open_session, paths, _text(seal))
         for left in at.iterdir():  # damaged, of another model, or of a process that was killed
-            if left.name != "lock":
+            if left.name != LOCK:
                 left.unlink()
         if shutil.disk_usage(str(at)).free < _ROOM * _model_bytes(folder, manifest):
             return open_session(PackedFiles())
@@ -93,7 +93,7 @@ def _writable(folder, place):
     """The first folder that packed weights can lie in; None where there is none."""
     for at in places(folder, FOLDER, place):
         with contextlib.suppress(OSError):
-            at.mkdir(parents=True, exist_ok=True)
+            make(at, folder)
             if os.access(str(at), os.W_OK):
                 return at
     return None

@@ -26,6 +26,8 @@ else:
 
 _KEPT = ".weight-cache"  # in the pack's folder, so that it goes with the pack
 _EXPANDED = "expanded"
+LOCK = "lock"  # in the user's cache it holds the pack's folder, on whose removal what lies beside it goes
+_NO_FOLDER = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
 
 
 class Weights:
@@ -76,11 +78,11 @@ def expanded(folder, stated, threads, place=None, clock=lambda: 0.0) -> tuple:
     """
     for at in places(folder, _EXPANDED, place):
         try:
-            at.mkdir(parents=True, exist_ok=True)
-            with locked(at / "lock"):
+            make(at, folder)
+            with locked(at / LOCK):
                 return _expand_anew(folder, stated, threads, at, clock)
         except OSError as error:
-            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            if error.errno in _NO_FOLDER:
                 continue
             raise Damaged("the weights cannot be expanded into {}: {}".format(at, error.strerror), "free some room there") from None
     raise Damaged(
@@ -95,8 +97,42 @@ def places(folder, kind, place=None):
     cache = os.environ.get("CACHE_DIRECTORY") or os.environ.get("XDG_CACHE_HOME")
     with contextlib.suppress(RuntimeError, KeyError):  # of a user without a home folder; Python 3.8 raises the second
         cache = cache or Path.home() / ".cache"
-    of_this_folder = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:32]  # what a newer pack there replaces
-    return [folder / _KEPT / kind, *([Path(cache) / "edgepack-{}".format(kind) / of_this_folder] if cache else [])]
+    return [folder / _KEPT / kind, *([Path(cache) / "edgepack-{}".format(kind) / _name_of(_place_of(folder))] if cache else [])]
+
+
+def make(at, folder) -> None:
+    """Makes `at`, one of the `places` of the pack in `folder`. Of the user's cache, it removes what is kept there of folders that are gone.
+
+    OSError: it cannot be made.
+    """
+    at.mkdir(parents=True, exist_ok=True)
+    if at.name != _name_of(_place_of(folder)):
+        return  # in the pack, with which it goes, or where the app wants it
+    (at / LOCK).write_bytes(_place_of(folder))
+    for other in at.parent.iterdir():
+        with contextlib.suppress(OSError):
+            place = (other / LOCK).read_bytes()
+            if other.name == _name_of(place) and _is_gone(place):
+                for left in sorted(other.iterdir(), key=lambda path: path.name == LOCK):
+                    left.unlink()
+                other.rmdir()
+
+
+def _place_of(folder) -> bytes:
+    return os.fsencode(str(folder.resolve()))
+
+
+def _name_of(place) -> str:
+    """Of the pack's folder, and not of the pack: a newer one there takes the place of what is kept."""
+    return hashlib.sha256(place).hexdigest()[:32]
+
+
+def _is_gone(place) -> bool:
+    try:
+        Path(os.fsdecode(place)).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    return False
 
 
 def _expand_anew(folder, stated, threads, at, clock) -> tuple:
@@ -104,7 +140,7 @@ def _expand_anew(folder, stated, threads, at, clock) -> tuple:
     if path.is_file() and not path.is_symlink() and file_sha256(path) == stated["sha256"]:
         return 0.0, (clock() - start) * 1e3, path
     for left in at.iterdir():  # damaged, of another pack, or of a process that was killed
-        if left.name != "lock":
+        if left.name != LOCK:
             with contextlib.suppress(OSError):
                 left.unlink()
     free = shutil.disk_usage(str(at)).free

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 def front_view(front: Front, out: Path) -> RenderableType:
     """The packs, then where the page lies and what builds the picked one."""
+    from edgepack.plan.budget_words import BUDGETS
     from edgepack.search.page import headline
 
     table = Table("pack", "shape", "precision", "points lost", "latency", "file", "budgets", box=None, pad_edge=False)
     for point in front.points:
         within = Text("keeps them", "green") if front.keeps_budgets(point) else Text("score lost not known", "yellow")
-        budgets = Text("over " + ", ".join(point.over), "red") if point.over else within
+        budgets = Text("over " + ", ".join(BUDGETS[name][0] for name in point.over), "red") if point.over else within
         drop = "–" if point.score_drop is None else f"{point.score_drop:+.2f}"
         latency = f"{point.latency_ms.value:.1f} ms {point.latency_ms.origin}"
         name = f"{point.number} (picked)" if point.number == front.picked else str(point.number)

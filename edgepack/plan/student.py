@@ -1,6 +1,7 @@
 """Which student a size means: the depth and width that keep most of the teacher, within the size and a latency limit. Pure."""
 
 import math
+from contextlib import suppress
 
 from edgepack.core.errors import EdgepackError
 from edgepack.plan.cost_model import predict
@@ -88,9 +89,16 @@ def shapes_of_size(
     if target >= full.params * 0.975 or (target >= teacher.params and size.percent):  # a cut vocabulary is enough
         return [teacher]
     candidates = candidate_students(teacher)
-    fitting = _within(candidates, target, highest)
+    is_cut = teacher.vocab < full.vocab
+    fitting = _within([*([teacher] if is_cut and size.params else []), *candidates], target, highest)
     if size.percent:
         fitting = _of_share(teacher, fitting, target)
+    if not fitting and is_cut and target > teacher.params:
+        shapes = []
+        with suppress(EdgepackError):  # with every token no shape has that size either
+            every_token = teacher.model_copy(update={"vocab": full.vocab})
+            shapes = shapes_of_size(every_token, full, size, profile, runtime, precision, length, budget)
+        raise _larger_than_a_cut_leaves(size, teacher, shapes)
     if not fitting:
         candidates = candidate_students(teacher, _NARROW_TOO) if size.percent else candidates
         nearest = sorted(candidates, key=lambda shape: abs(shape.params - target))[:3]
@@ -103,6 +111,16 @@ def shapes_of_size(
     if not fast:
         return sorted(fitting, key=lambda shape: -likenesses[shape.name()] / latency_ms[shape.name()])
     return sorted(fast, key=lambda shape: (-likenesses[shape.name()], latency_ms[shape.name()]))
+
+
+def _larger_than_a_cut_leaves(size: StudentSize, teacher: ModelShape, shapes: list[ModelShape]) -> EdgepackError:
+    """The refusal of a size that the teacher itself has no more, its vocabulary cut. shapes: what the size means with every token."""
+    shape = f", or --student {shapes[0].name()}, the shape that has {size.text} with every token" if shapes else ""
+    return EdgepackError(
+        f"a student of {size.text} is larger than what the cut vocabulary leaves of its teacher ({teacher.params / 1e6:.1f}M): "
+        f"a size counts the {teacher.vocab:,} tokens that stay",
+        f"choose a smaller one, `same`{shape}",
+    )
 
 
 def _within(shapes: list[ModelShape], target: float, highest: float, shortfall: float = _SHORTFALL) -> list[ModelShape]:

@@ -7,7 +7,8 @@ from typing import Any, Final, NamedTuple
 from edgepack.measure.measurement import LatencyRow, Measurement, headline_length
 from edgepack.pack.manifest import Manifest
 from edgepack.plan.budget_words import BUDGETS
-from edgepack.plan.prediction import nearly_within
+from edgepack.plan.prediction import Prediction, nearly_within
+from edgepack.plan.profile import Budget
 from edgepack.report.records import Holds, Origin
 from edgepack.tasks.common.scores import Score
 
@@ -70,10 +71,23 @@ def adds_to_loss(manifest: Manifest) -> bool:
     return served.score_drop is not None and served.score.rows < last.score.rows
 
 
-def excesses(limits: Mapping[str, float], values: Mapping[str, float | None]) -> dict[str, float]:
-    """The limits that the values exceed, with how often; the value itself where the limit is 0."""
-    known = {name: value for name in limits if (value := values.get(name)) is not None}
-    return {name: round(value / limits[name], 3) if limits[name] else value for name, value in known.items() if value > limits[name]}
+def verdict_on(name: str, figure: Figure, limit: float, predictions: Prediction) -> Holds:
+    """Whether a budget's limit holds by a figure, with the error of such predictions where it is one of `predictions`."""
+    known = predictions.error_of(name)
+    return holds(name, figure.actual, limit, None if figure.origin == "measured" else inf if known is None else known)
+
+
+def is_over(name: str, figure: Figure, limit: float, predictions: Prediction) -> bool:
+    """Whether a figure counts as over its limit: not where it is predicted, and over by far less than such predictions are off."""
+    return figure.actual is not None and figure.actual > limit and verdict_on(name, figure, limit, predictions) != "likely"
+
+
+def excesses(budget: Budget, figures: Mapping[str, Figure], predictions: Prediction) -> dict[str, float]:
+    """The budgets that figures are over, as a report judges them, with how often; the figure itself where the limit is 0."""
+    limits = budget.model_dump(exclude_none=True)
+    over = [name for name in limits if is_over(name, figures[name], limits[name], predictions)]
+    values = {name: value for name in over if (value := figures[name].actual) is not None}
+    return {name: round(value / limits[name], 3) if limits[name] else value for name, value in values.items()}
 
 
 def _score_drop(manifest: Manifest) -> Figure:

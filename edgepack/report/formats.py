@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from edgepack.measure.measurement import Measurement
 from edgepack.pack.manifest import Manifest
-from edgepack.plan.budget_words import BUDGETS
+from edgepack.plan.budget_words import exceeded_in_words
+from edgepack.plan.profile import Budget
 from edgepack.report.figures import excesses, figures_of, headline_latency, score_of
 from edgepack.report.records import Contender, Report
 
@@ -21,13 +22,15 @@ def compare(packs: Sequence[tuple[Manifest, Report]]) -> tuple[int, tuple[Conten
     contenders = [_contender(manifest, report.measurements if on_device else None) for manifest, report in packs]
     best = min(range(len(contenders)), key=lambda index: rank(contenders[index]))
     packs_ranked = tuple(pack.model_copy(update={"shipped": index == best}) for index, pack in enumerate(contenders))
-    return best, packs_ranked, reason(packs_ranked[best], min((pack for pack in packs_ranked if not pack.shipped), key=rank))
+    other = min((pack for pack in packs_ranked if not pack.shipped), key=rank)
+    return best, packs_ranked, reason(packs_ranked[best], other, packs[0][0].plan.budget)
 
 
 def _contender(manifest: Manifest, measurement: Measurement | None) -> Contender:
     """measurement: on the device; None: predicted for it."""
     row = headline_latency(measurement, min(manifest.recipe.length, manifest.max_length)) if measurement else None
-    values = {name: each.actual for name, each in figures_of(manifest, measurement).items()}
+    figures = figures_of(manifest, measurement)
+    values = {name: each.actual for name, each in figures.items()}
     score = score_of(manifest)
     return Contender(
         format=manifest.format,
@@ -36,7 +39,7 @@ def _contender(manifest: Manifest, measurement: Measurement | None) -> Contender
         pack_id=manifest.pack_id,
         score=score.value if score else None,
         median_ms=row.summary.p50 if row else None,
-        over=excesses(manifest.plan.budget.model_dump(exclude_none=True), values),
+        over=excesses(manifest.plan.budget, figures, manifest.predictions),
         where=measurement.where if measurement else f"{manifest.profile.name} ({manifest.profile.cpu.part})",
         origin="measured" if measurement else "predicted",
         file_mb=round(manifest.file_mb, 3),
@@ -52,15 +55,16 @@ def rank(pack: Contender) -> tuple[int, float, float]:
     return len(pack.over), max(pack.over.values(), default=0.0), _time_ms(pack)
 
 
-def reason(best: Contender, other: Contender) -> str:
-    """Why the first pack is better than the second, in a sentence."""
+def reason(best: Contender, other: Contender, budget: Budget) -> str:
+    """Why the first pack is better than the second, in a sentence. budget: of both."""
     unknown = f"predicted for {best.where}, as no such device measured them while it did nothing else"
     where = f"measured on {best.where}" if best.origin == "measured" else unknown
     names = f"{best.format} was chosen over {other.format} (both {where}): "
     if len(best.over) != len(other.over):
-        return f"{names}{best.format} exceeds {_listed(best)}, and {other.format} exceeds {_listed(other)}"
+        return f"{names}{best.format} exceeds {_listed(best, budget)}, and {other.format} exceeds {_listed(other, budget)}"
     if best.over:
-        return f"{names}both exceed as many budgets, {best.format} by less ({_listed(best)}; {other.format}: {_listed(other)})"
+        both = f"{_listed(best, budget)}; {other.format}: {_listed(other, budget)}"
+        return f"{names}both exceed as many budgets, {best.format} by less: {both}"
     return f"{names}both meet every budget, and {best.format} takes {_time_ms(best):.3g} ms, {other.format} {_time_ms(other):.3g} ms"
 
 
@@ -70,5 +74,6 @@ def _time_ms(contender: Contender) -> float:
     return float("inf") if known is None else known
 
 
-def _listed(pack: Contender) -> str:
-    return ", ".join(f"{BUDGETS[name][0]} {times:.2f} times" for name, times in pack.over.items()) or "no budget"
+def _listed(pack: Contender, budget: Budget) -> str:
+    exceeded = [exceeded_in_words(name, getattr(pack, name), getattr(budget, name)) for name in pack.over]
+    return " and ".join(exceeded) or "no budget"

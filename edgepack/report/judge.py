@@ -11,7 +11,7 @@ from edgepack.plan.budget_words import BUDGETS, BudgetName
 from edgepack.plan.saturation import saturates_u8s8
 from edgepack.plan.steps import CutVocabulary, PruneWeights, Step
 from edgepack.report.facts import facts_of
-from edgepack.report.figures import figure, holds, measured_here
+from edgepack.report.figures import figure, is_over, measured_here, verdict_on
 from edgepack.report.first_screen import next_command, tiles_of, verdict_sentence
 from edgepack.report.next_step import next_step
 from edgepack.report.records import Check, Report, Verdict
@@ -62,28 +62,26 @@ def _shared(step: Step) -> Step:
 def _checks(manifest: Manifest, measurement: Measurement | None) -> Iterator[Check]:
     here = measured_here(manifest, measurement)
     for name, limit in manifest.plan.budget.model_dump(exclude_none=True).items():
-        actual, origin, where = figure(name, manifest, measurement, here)
+        actual, origin, where = known = figure(name, manifest, measurement, here)
         timed_there = measurement is not None and measurement.is_the_device and name in ("latency_ms", "load_ms")
         holds_here = actual is not None and actual <= limit
         proves_nothing = timed_there and holds_here and measurement is not None and measurement.proves_nothing
         if proves_nothing:
             where = f"{where}, in a quick run while other programs ran, which proves nothing"
-        known = manifest.predictions.error_of(name)
-        error = None if origin == "measured" else float("inf") if known is None else known
-        likely = actual is not None and not holds_here and holds(name, actual, limit, error) == "likely"
-        step = next_step(manifest, name, actual, limit) if actual is not None and not (holds_here or likely) else None
+        over = is_over(name, known, limit, manifest.predictions)
+        step = next_step(manifest, name, actual, limit) if actual is not None and over else None
         yield Check(
             name=cast(BudgetName, name),
             limit=limit,
             actual=actual,
-            ok=None if actual is None or proves_nothing or likely else holds_here,
+            ok=False if over else True if holds_here and not proves_nothing else None,
             origin=origin,
             where=where,
             here=here.get(name),
             margin=None if actual is None or not limit else round(1 - actual / limit, 4),
             next_step=step.sentence if step else None,
             next_flags=step.flags if step else None,
-            holds="unknown" if proves_nothing else holds(name, actual, limit, error),
+            holds="unknown" if proves_nothing else verdict_on(name, known, limit, manifest.predictions),
         )
 
 

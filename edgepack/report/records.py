@@ -65,7 +65,10 @@ class Tile(Frozen):
 
 
 class Contender(Frozen):
-    """One format's pack. latency_ms: p90; median_ms: p50 of the same runs; over: budgets that it exceeds, with how often."""
+    """One format's pack. latency_ms: p90; median_ms: p50 of the same runs; over: budgets that it exceeds, with how often.
+
+    Where a budget is 0, `over` has the figure itself.
+    """
 
     format: Format
     runtime: str

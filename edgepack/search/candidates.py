@@ -42,7 +42,9 @@ _UNCORRECTED = Factors()
 
 @dataclass(frozen=True)
 class Candidate:
-    """settings: values by dimension. signature: equal where packs would be the same. over: budgets that are predicted to break."""
+    """settings: values by dimension. signature: equal where packs would be the same. over: budgets that are predicted to break by more
+    than decides nothing, as the planner and a report judge.
+    """
 
     settings: dict[str, Any]
     recipe: Recipe
@@ -108,7 +110,7 @@ class Maker:
         cut = self.materials.with_cut(recipe)
         plan = make_plan(self.profile, recipe, self.space.teacher, len(cut["vocabulary_cut"].order) if cut else None)
         prediction = self.factors.corrected(plan.predictions)
-        over = {each.name: each.predicted / each.limit for each in broken_budgets(prediction, self.budget)}
+        over = {each.name: each.predicted / each.limit for each in broken_budgets(prediction, self.budget) if not each.is_near}
         return Candidate(settings, recipe, plan, prediction, signature_of(plan), over)
 
     def first_points(self) -> Iterator[tuple[str, dict[str, Any]]]:

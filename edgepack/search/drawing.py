@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgepack.core.errors import EdgepackError
+from edgepack.plan.budget_words import exceeded_in_words
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.setting import setting_fields
 from edgepack.search.candidates import Candidate, Factors, Maker
@@ -148,12 +149,10 @@ class Drawing:
 
     def _nothing_allowed(self, refused: dict[str, float]) -> EdgepackError:
         budget = self.maker.budget.model_dump()
-        over = " and ".join(
-            f"{name} {share * budget[name]:.4g} (budget {budget[name]:g}, {share - 1:.0%} over it)" for name, share in refused.items()
-        )
+        over = " and ".join(exceeded_in_words(name, share * budget[name], budget[name]) for name, share in refused.items())
         flags = " and ".join(f"--{name.replace('_', '-')}" for name in refused)
         return EdgepackError(
             f"no candidate of the space is predicted to meet the budgets of {self.maker.profile.name}: "
-            f"the nearest one needs {over or 'more'}",
+            f"the nearest one exceeds {over or 'them'}",
             f"raise {flags or 'the budgets'}, or widen the space with --space",
         )

@@ -60,8 +60,9 @@ class Builder:
         return self.place / key_of(final.candidate.recipe)
 
     def command(self, number: int) -> str:
-        """What builds the pack again."""
-        parts = ["edgepack", "build", "--recipe", str(self.out / f"{number}.toml")]
+        """What builds the pack again, from the folder where the search runs."""
+        recipe, here = self.out / f"{number}.toml", Path.cwd()
+        parts = ["edgepack", "build", "--recipe", str(recipe.relative_to(here) if recipe.is_relative_to(here) else recipe)]
         return shlex.join([*parts, "--out", f"packs/{self.profile.name}-{number}"])
 
     def built(self, final: Final) -> tuple[Manifest, Report]:
@@ -120,12 +121,10 @@ def point_of(final: Final, manifest: Manifest, report: Report, factors: Factors,
     """A pack's row of the front."""
     corrected = manifest.model_copy(update={"predictions": factors.corrected(manifest.predictions)})
     shown = figures_of(corrected, report.measurements)
-    figures = {name: Figure(value=round(getattr(corrected.predictions, name), 3), origin="predicted") for name in COSTS}
-    for name, (actual, origin, _) in shown.items():
-        if name in COSTS and actual is not None and origin is not None:
-            figures[name] = Figure(value=round(actual, 3), origin=origin)
+    predicted = figures_of(corrected, None)
+    judged = {name: predicted[name] if figure.actual is None else figure for name, figure in shown.items()}
+    figures = {name: Figure(value=round(judged[name].actual, 3), origin=judged[name].origin) for name in COSTS}
     lost = shown["score_drop"].actual
-    values = {name: figure.value for name, figure in figures.items()} | {"score_drop": lost}
     last, score = manifest.ladder[-1], score_of(manifest)
     return Point(
         number=final.number,
@@ -139,7 +138,7 @@ def point_of(final: Final, manifest: Manifest, report: Report, factors: Factors,
         low=score.low if score else None,
         high=score.high if score else None,
         score_drop=lost,
-        over=excesses(manifest.plan.budget.model_dump(exclude_none=True), values),
+        over=excesses(manifest.plan.budget, judged, corrected.predictions),
         pack_id=manifest.pack_id,
         settings=final.candidate.settings,
         epochs=final.candidate.recipe.training.epochs,

@@ -1,12 +1,13 @@
 """Records of a finished search: the packs of its front, what was tried, and what it cost. front.json holds them."""
 
 from math import inf, isfinite, isinf, nan
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from pydantic import Field
 
 from edgepack.core.errors import EdgepackError, did_you_mean
 from edgepack.core.records import Frozen
+from edgepack.plan.budget_words import BUDGETS, BudgetName, exceeded_in_words
 from edgepack.plan.profile import Budget
 from edgepack.search.candidates import COSTS, Factors
 from edgepack.search.pareto import knee
@@ -182,8 +183,8 @@ def _excess(point: Point, limits: dict[str, float]) -> dict[str, float]:
 
 def _in_words(name: str, value: float, limit: float) -> str:
     if isinf(value):
-        return f"{name} is not known"
-    return f"{name} is {value:g}, over {limit:g}" + (f" by {value / limit - 1:.0%}" if limit else "")
+        return f"{BUDGETS[cast(BudgetName, name)][0]} is not known"
+    return exceeded_in_words(name, value, limit, "limit")
 
 
 def _value(point: Point, name: str) -> float:

@@ -8,6 +8,7 @@ from edgepack.core.deadline import TimeIsUp, deadline
 from edgepack.core.errors import EdgepackError
 from edgepack.core.progress import bar, say
 from edgepack.pack.manifest import Manifest
+from edgepack.plan.budget_words import exceeded_in_words
 from edgepack.report.records import Report
 from edgepack.search.candidates import Factors
 from edgepack.search.finals import Builder, Final, factors_of, with_steps
@@ -107,7 +108,8 @@ def _corrected(tries: Tries, built: Sequence[Built], waiting: list[Final], ready
         if now.is_allowed or final.number in ready:
             remaining.append(final)
             continue
-        over = ", ".join(f"{name} by {share - 1:.0%}" for name, share in now.over.items())
+        limits = tries.maker.budget
+        over = " and ".join(exceeded_in_words(name, getattr(now.prediction, name), getattr(limits, name)) for name in now.over)
         say(f"trial {final.trial + 1} is not built: by what the target measured it would break {over}")
         while others:
             row = others.pop(0)

@@ -4,7 +4,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from edgepack.core.showing import without_folders
+from edgepack.core.showing import command_without_folders, without_folders
 from edgepack.plan.budget_words import BUDGETS
 from edgepack.report.charts import Bar, Line, bars, lines
 from edgepack.report.scatter import Dot, scatter
@@ -47,6 +47,7 @@ def page(front: Front) -> str:
         costs=list(COSTS),
         budgets=BUDGETS,
         settings=[_settings(point) for point in front.points],
+        commands=[command_without_folders(point.command) for point in front.points],
     )
 
 
@@ -164,4 +165,4 @@ def _progress(front: Front) -> Markup | None:
 
 
 def _settings(point: Point) -> list[tuple[str, Any]]:
-    return [(NAMES.get(key, key), "left out" if value is None else value) for key, value in point.settings.items()]
+    return [(NAMES.get(key, key), "left out" if value is None else without_folders(value)) for key, value in point.settings.items()]

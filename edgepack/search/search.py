@@ -9,6 +9,7 @@ from edgepack.core.errors import EdgepackError, border_of_rust
 from edgepack.core.files import check_disk, disk_full_is_said
 from edgepack.core.locks import only_one
 from edgepack.core.progress import bar, say
+from edgepack.core.showing import message_without_folders
 from edgepack.plan.profile import Profile
 from edgepack.plan.recipe import Recipe
 from edgepack.search.candidates import Maker
@@ -187,7 +188,7 @@ class _Run:
         factors = tries.maker.factors
         points = [point_of(final, manifest, report, factors, builder.command(final.number)) for final, manifest, report in built]
         if builder.silent:
-            self.notes.append(builder.silent)
+            self.notes.append(message_without_folders(builder.silent, builder.target.files if builder.target else ()))
         full = {point.trial: point.score_drop for point in reversed(points) if point.score_drop is not None}
         front = story(tries, self.key, without_dominated(points), self.notes, full)
         folders = {final.number: builder.pack_folder(final) for final, _, _ in built}

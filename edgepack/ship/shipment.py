@@ -105,6 +105,12 @@ class Shipment(Frozen):
     wishes: Wishes = Wishes()
 
     @property
+    def keeps_weights(self) -> bool:
+        """Whether the first start of a Python module leaves weights on the disk: decoded ones, or packed ones."""
+        coded = self.manifest.coded
+        return self.manifest.weight_cache or (coded is not None and coded.start == "expand")
+
+    @property
     def model_files(self) -> tuple[str, ...]:
         """Names in the pack of what a module runs: graph and weights. A decoder's scoring graph is for measuring alone."""
         return tuple(file.name for file in self.manifest.files if self.manifest.has_model_file(file.name))

@@ -2,6 +2,7 @@
 
 import hashlib
 import multiprocessing
+import shutil
 import struct
 import tracemalloc
 from importlib import import_module
@@ -263,3 +264,31 @@ def test_of_processes_that_expand_at_once_one_decodes_and_the_others_wait(conten
     for process in processes:
         process.join()
     assert sorted(ms == 0 for ms in result) == [False, True, True, True]
+
+
+@pytest.mark.parametrize("kind", ["expanded", "packed"])
+def test_what_the_user_s_cache_keeps_for_a_pack_goes_at_the_next_start_once_the_pack_is_gone(content, tmp_path, monkeypatch, kind):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("CACHE_DIRECTORY", raising=False)
+    cache = import_module(f"{device_module().__name__}.weight_cache")
+
+    def start(name):
+        """The folders in the user's cache that its start made."""
+        pack, shared = tmp_path / name, tmp_path / "cache" / f"edgepack-{kind}"
+        manifest = coded_folder(pack, content, start="expand")
+        (pack / ".weight-cache").touch()  # so no folder can be made there
+        before = set(shared.iterdir()) if shared.exists() else set()
+        if kind == "expanded":
+            opener().weights_of(pack, manifest, 1)
+        else:
+            cache.started(lambda files: files.paths[0].write_bytes(b"packed"), pack, manifest | {"weight_cache": True}, "1", ("onnx",))
+        return set(shared.iterdir()) - before
+
+    (first,), (second,) = start("first"), start("second")
+    somebodys = first.with_name("somebody's")
+    somebodys.mkdir()
+    (somebodys / "lock").write_bytes((first / "lock").read_bytes())
+    assert len(names_in(first)) > 1
+    shutil.rmtree(tmp_path / "first")
+    (third,) = start("third")
+    assert set(first.parent.iterdir()) == {second, third, somebodys} and len(names_in(second)) > 1 and len(names_in(somebodys)) == 1

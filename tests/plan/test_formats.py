@@ -10,13 +10,14 @@ from edgepack.pack.manifest import read_manifest
 from edgepack.pipeline.build import build
 from edgepack.pipeline.verify import verify
 from edgepack.plan.formats import check_installed
-from edgepack.plan.profile import load_profile
+from edgepack.plan.profile import Budget, load_profile
 from edgepack.plan.recipe import Recipe
 from edgepack.report.formats import rank, reason
 from edgepack.report.records import Contender
 from edgepack.report.write import html, markdown
 
 PHONE = load_profile("phone")
+BUDGET = Budget(file_mb=0.833, latency_ms=1.3)
 
 
 def contender(name, median_ms=1.0, **over):
@@ -34,26 +35,33 @@ def contender(name, median_ms=1.0, **over):
             contender("onnx", 2.0),
             contender("tflite", 1.0, file_mb=1.2),
             "onnx",
-            "onnx exceeds no budget, and tflite exceeds file size 1.20 times",
+            "onnx exceeds no budget, and tflite exceeds file size (1 MB, 20% over the budget of 0.833)",
         ),
         (
-            contender("onnx", 2.0, ram_mb=1.5),
+            contender("onnx", 2.0, latency_ms=1.54),
             contender("tflite", 3.0, file_mb=1.2),
             "tflite",
-            "both exceed as many budgets, tflite by less",
+            "tflite by less: file size (1 MB, 20% over the budget of 0.833); onnx: latency (2 ms, 54% over the budget of 1.3)",
         ),
     ],
 )
 def test_budgets_come_first_then_speed(onnx, tflite, better, why):
     best, other = sorted((onnx, tflite), key=rank)
-    assert best.format == better and why in reason(best, other)
+    assert best.format == better and why in reason(best, other, BUDGET)
+
+
+def test_an_exceeded_budget_of_0_is_told_in_points_and_not_in_times():
+    whole, lossy = (contender(name).model_copy(update={"score_drop": drop}) for name, drop in (("onnx", 0.0), ("tflite", 0.5)))
+    over = lossy.model_copy(update={"over": {"score_drop": 0.5}})
+    why = reason(whole, over, Budget(score_drop=0))
+    assert why.endswith("onnx exceeds no budget, and tflite exceeds score lost (0.5 points, over the budget of 0)")
 
 
 def test_a_choice_by_predictions_says_so():
     onnx, tflite = (
         contender(name, ms).model_copy(update={"origin": "predicted", "median_ms": None}) for name, ms in (("onnx", 2), ("tflite", 1))
     )
-    assert rank(tflite) < rank(onnx) and "predicted for here, as no such device measured them" in reason(tflite, onnx)
+    assert rank(tflite) < rank(onnx) and "predicted for here, as no such device measured them" in reason(tflite, onnx, BUDGET)
 
 
 @pytest.fixture(scope="module")

@@ -117,6 +117,19 @@ def test_a_share_is_of_the_model_as_it_came_whatever_was_cut_of_its_vocabulary()
     assert choose("70%", cut) == cut  # the cut alone is enough
 
 
+def test_a_size_in_parameters_counts_the_tokens_that_a_cut_leaves():
+    cut = MINILM.model_copy(update={"vocab": 14_217})
+    assert choose("16M", cut) == cut and round(cut.params / 1e6) == 16  # the cut alone is enough
+    assert round(choose("13M", cut).params / 1e6) == 13 and choose("13M", cut).hidden > choose("13M").hidden
+    heads = MINILM.resized((LayerShape(heads=9, ffn=1536),) * 6, 384)
+    with pytest.raises(EdgepackError) as error:
+        choose("17M", heads.model_copy(update={"vocab": 14_217}), latency_ms=50.0)
+    assert "larger than what the cut vocabulary leaves of its teacher (15.6M)" in error.value.problem and "14,217" in error.value.problem
+    shape = choose("17M", heads, latency_ms=50.0)
+    assert f"--student {shape.name()}, the shape that has 17M with every token" in error.value.fix
+    assert choose(shape.name(), heads.model_copy(update={"vocab": 14_217}), latency_ms=50.0).name() == shape.name() == "4x352"
+
+
 @pytest.mark.parametrize(
     ("text", "says", "fix"),
     [

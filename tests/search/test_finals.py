@@ -11,7 +11,7 @@ from edgepack.measure.machines.targets import Target
 from edgepack.measure.measurement import FULL, QUICK
 from edgepack.pack.manifest import read_manifest
 from edgepack.plan.command import composed_command
-from edgepack.plan.profile import load_profile
+from edgepack.plan.profile import Budget, load_profile
 from edgepack.plan.recipe import Recipe
 from edgepack.plan.recipe_file import profile_of
 from edgepack.report.comparison import compared_pack
@@ -99,3 +99,16 @@ def test_the_points_lost_are_the_same_wherever_a_pack_is_shown(pack_folder):
     assert [row.over for row in rows[:3]] == [{"score_drop": 1.54}] * 3
     assert {rows[0].score, rows[2].score, rows[3].score.value} == {0.125}
     assert "0.1250 after" in next(tile.what for tile in report.tiles if tile.name == "score_drop")
+
+
+@pytest.mark.parametrize(("times", "is_over"), [(1.1, False), (0.98, False), (0.95, True), (0.5, True)])
+def test_a_limit_inside_a_prediction_s_error_is_judged_alike_wherever_a_pack_is_shown(pack_folder, times, is_over):
+    manifest = read_manifest(pack_folder)
+    predictions = manifest.predictions.model_copy(update={"params": 22_000_000})  # a size whose predictions were compared
+    plan = manifest.plan.model_copy(update={"budget": Budget(latency_ms=predictions.latency_ms * times)})
+    changed = manifest.model_copy(update={"predictions": predictions, "plan": plan})
+    report = judge(changed, None)
+    final = Final(1, 0, "", SimpleNamespace(settings={}, recipe=changed.recipe))
+    _, contenders, _ = compare([(changed, report), (changed, report)])
+    rows = [*contenders, point_of(final, changed, report, Factors(), "edgepack build")]
+    assert [bool(row.over) for row in rows] == [is_over] * 3 == [report.verdict == "over budget"] * 3

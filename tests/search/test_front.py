@@ -1,5 +1,6 @@
 """The front's page and what is picked from it."""
 
+from io import StringIO
 from pathlib import Path
 
 import browsers
@@ -9,10 +10,11 @@ from rich.console import Console
 
 from edgepack.cli.search_views import front_view
 from edgepack.core.errors import EdgepackError
-from edgepack.plan.profile import Budget
+from edgepack.measure.measurement import QUICK
+from edgepack.plan.profile import Budget, load_profile
 from edgepack.report.scatter import Dot, scatter
 from edgepack.search.candidates import COSTS, Factors
-from edgepack.search.finals import without_dominated
+from edgepack.search.finals import Builder, without_dominated
 from edgepack.search.front import Front, check_pick, pick
 from edgepack.search.page import _whisker, headline, page
 from edgepack.search.pareto import dominates
@@ -40,7 +42,7 @@ def test_the_knee_is_neither_the_best_score_nor_the_fastest():
 
 
 def test_a_limit_that_no_pack_keeps_is_refused_with_what_the_nearest_needs():
-    with pytest.raises(EdgepackError, match=r"nearest is pack 6: latency_ms is 9, over 8 by 12%"):
+    with pytest.raises(EdgepackError, match=r"nearest is pack 6: latency \(9 ms, 12% over the limit of 8\)"):
         pick(front(), "latency_ms=8")
 
 
@@ -59,6 +61,32 @@ def test_packs_that_another_beats_are_marked_and_come_last():
     points = without_dominated([point(1, 1.0, 10.0, 5.0), point(2, 2.0, 12.0, 6.0), point(3, 0.5, 20.0, 8.0)])
     assert [(each.number, each.is_dominated) for each in points] == [(3, False), (1, False), (2, True)]
     assert dominates(points[1].values, points[2].values)
+
+
+def test_a_page_that_is_handed_on_names_no_folder_of_the_machine(tmp_path):
+    out = tmp_path / "some front"
+    builder = Builder(tmp_path, tmp_path, load_profile("raspberry-pi"), out, QUICK, None)
+    settings = {"vocabulary": str(tmp_path / "words.txt")}
+    text = page(front(points=(point(1, 0.0, 60.0, 20.0, command=builder.command(1), settings=settings),)))
+    assert str(tmp_path) not in text and "--recipe 1.toml --out packs/raspberry-pi-1" in text and "words.txt" in text
+    assert f"'{out}/1.toml'" in builder.command(1), "the terminal's command finds it"
+
+
+def test_a_front_below_this_folder_is_built_again_by_a_command_that_works_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    builder = Builder(tmp_path, tmp_path, load_profile("raspberry-pi"), tmp_path / "packs" / "front", QUICK, None)
+    command = builder.command(1)
+    assert command == "edgepack build --recipe packs/front/1.toml --out packs/raspberry-pi-1"
+    assert command in page(front(points=(point(1, 0.0, 60.0, 20.0, command=command),)))
+
+
+def test_the_terminal_names_exceeded_budgets_as_the_page_does(tmp_path):
+    exceeded = front(points=(point(1, 0.0, 60.0, 20.0, over={"latency_ms": 1.2, "score_drop": 2.0}),))
+    terminal = Console(width=200, file=StringIO())
+    terminal.print(front_view(exceeded, tmp_path))
+    assert "over latency, score lost" in terminal.file.getvalue() and "over latency, score lost<" in page(exceeded)
+    with pytest.raises(EdgepackError, match=r"pack 1: score lost \(2 points, over the limit of 0\)"):
+        pick(front(points=(point(1, 2.0, 60.0, 20.0),)), "score_drop=0")
 
 
 def test_the_page_tells_every_pack_and_its_command_and_escapes_names():
@@ -120,9 +148,9 @@ def test_a_pack_whose_score_is_not_known_is_never_the_best_one_and_says_so():
     assert [each.number for each in without_dominated(among.points)] == [2, 3, 1]
     assert [among.keeps_budgets(each) for each in among.points] == [None, True, False]
     assert pick(among, "latency_ms=50").picked == 2 and pick(among, "knee").picked != 1 and pick(among, "latency_ms=6").picked == 1
-    with pytest.raises(EdgepackError, match="nearest is pack 3: score_drop is 4, over 0.5 by 700%"):
+    with pytest.raises(EdgepackError, match=r"nearest is pack 3: score lost \(4 points, 700% over the limit of 0.5\)"):
         pick(front(points=among.points[::2]), "score_drop=0.5")
-    with pytest.raises(EdgepackError, match="nearest is pack 1: score_drop is not known"):
+    with pytest.raises(EdgepackError, match="nearest is pack 1: score lost is not known"):
         pick(front(points=(quick,)), "score_drop=0.5")
     text = page(among)
     assert "Packs whose score is not known are not drawn: 1 of 3." in text and ">score lost not known</td>" in text

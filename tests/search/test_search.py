@@ -159,7 +159,7 @@ def test_a_wrong_wish_is_refused_before_any_work(tiny, tmp_path, flags, says, fi
 
 def test_budgets_that_nothing_meets_are_named_with_what_is_missing(tiny, narrow, tmp_path):
     tight = tiny.model_copy(update={"budget": Budget(file_mb=0.01)})
-    with pytest.raises(EdgepackError, match=r"file_mb .* \(budget 0.01, .*% over it\)") as error:
+    with pytest.raises(EdgepackError, match=r"exceeds file size \(.* MB, .*% over the budget of 0.01\)") as error:
         search(tight, PI, tmp_path / "out", SearchWish(trials=2, space=narrow), tmp_path / "cache")
     assert "--file-mb" in error.value.fix and not (tmp_path / "out").exists()
 

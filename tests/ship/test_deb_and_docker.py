@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from coded_packs import coded_copy
 
 from edgepack.core.errors import EdgepackError
 from edgepack.core.escape import shell
@@ -108,6 +109,23 @@ def test_without_dpkg_deb_the_tree_is_left_to_be_packed(pack_folder, tmp_path, m
     for script in ("postinst", "prerm"):
         subprocess.run(["sh", "-n", str(tree / "DEBIAN" / script)], check=True)
     subprocess.run(["sh", "-n", str(tree / "usr" / "bin" / "my_intents")], check=True)
+
+
+def test_a_package_whose_starts_keep_weights_takes_them_away_and_says_where_they_lie(pack_folder, tmp_path, monkeypatch):
+    coded_copy(pack_folder, tmp_path / "pack", start="expand")
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "which", lambda _: None)
+        ship(tmp_path / "pack", "deb", tmp_path / "deb", name="intents")
+    tree, root = tmp_path / "deb" / "edgepack-intents_1.0.0_all", tmp_path / "root"
+    assert "CacheDirectory=edgepack-intents\n" in (tree / "lib/systemd/system/intents.service").read_text()
+    kept = [root / place for place in ("opt/intents/intents/model/.weight-cache", "var/cache/private/edgepack-intents")]
+    for folder in kept:
+        (folder / "expanded").mkdir(parents=True)
+    subprocess.run(["sh", str(tree / "DEBIAN" / "prerm"), "remove"], env=os.environ | {"DPKG_ROOT": str(root)}, check=True)
+    assert not any(folder.exists() for folder in kept) and (root / "var/cache/private").exists()
+    ship(tmp_path / "pack", "python", tmp_path / "python", name="intents")
+    for folder in ("deb", "python"):
+        assert "~/.cache/edgepack-expanded" in (tmp_path / folder / "README.md").read_text()
 
 
 def test_a_command_that_there_is_already_is_warned_about(pack_folder, tmp_path):

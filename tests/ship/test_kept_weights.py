@@ -55,6 +55,13 @@ def test_a_module_for_python_keeps_them_and_answers_as_transformers_does(built, 
         assert sorted(path.suffix for path in packed.iterdir()) == ["", ".data", ".onnx", ".seal"]
 
 
+def test_a_service_has_a_folder_for_them_where_it_may_write(built, tmp_path):
+    ship(built[0], "linux", tmp_path / "out", name="classes")
+    assert "CacheDirectory=edgepack-classes\n" in (tmp_path / "out" / "classes.service").read_text()
+    readme = (tmp_path / "out" / "README.md").read_text()
+    assert "~/.cache/edgepack-packed" in readme and "--read-only --tmpfs /tmp" in readme
+
+
 @pytest.mark.parametrize("platform", ["android", "web"])
 def test_a_platform_that_keeps_nothing_says_so(built, tmp_path, platform):
     package = "com.example.classes" if platform == "android" else None

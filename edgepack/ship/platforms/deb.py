@@ -38,7 +38,7 @@ def write(shipment: Shipment, folder: Path) -> Written:
         "version": shipment.release.version,
         "task": shipment.manifest.task,
         "pack_id": shipment.manifest.pack_id,
-        "expands": shipment.manifest.coded is not None and shipment.manifest.coded.start == "expand",
+        "keeps_weights": shipment.keeps_weights,
         "from_system": facts_in_python(shipment.manifest.plan.runtime).needs_numpy_1,
     }
     _write_system_files(tree, context)
@@ -50,8 +50,9 @@ def write(shipment: Shipment, folder: Path) -> Written:
 def _write_system_files(tree: Path, context: dict[str, object]) -> None:
     """The unit, the command, and what dpkg reads and runs."""
     name = str(context["name"])
+    unit = {key: context[key] for key in ("name", "task", "keeps_weights")}
     texts = {
-        f"lib/systemd/system/{name}.service": rendered("linux.service.j2", name=name, task=context["task"], expands=context["expands"]),
+        f"lib/systemd/system/{name}.service": rendered("linux.service.j2", **unit),
         f"usr/bin/{name}": rendered("deb.command.sh.j2", **context),
         **{f"DEBIAN/{script}": rendered(f"deb.{script}.sh.j2", **context) for script in _SCRIPTS},
     }

@@ -22,13 +22,17 @@ def write(shipment: Shipment, folder: Path) -> Written:
     """NAME/ with the code and the model, requirements.txt, NAME.service, Dockerfile."""
     written = write_package(shipment, folder, with_server=True)
     task = shipment.manifest.task
-    expands = shipment.manifest.coded is not None and shipment.manifest.coded.start == "expand"  # /opt cannot be written there
-    service = rendered("linux.service.j2", name=shipment.name, task=task, expands=expands)
+    service = rendered("linux.service.j2", name=shipment.name, task=task, keeps_weights=shipment.keeps_weights)
     (folder / f"{shipment.name}.service").write_text(service)
     from_system = facts_in_python(shipment.manifest.plan.runtime).needs_numpy_1
     if not from_system:  # such a runtime needs Debian's own numpy, which is not in the image
         _write_docker(shipment, folder)
-    more = {"from_system": from_system, "place": openai_place(shipment), "version": shipment.release.version}
+    more = {
+        "keeps_weights": shipment.keeps_weights,
+        "from_system": from_system,
+        "place": openai_place(shipment),
+        "version": shipment.release.version,
+    }
     return written.model_copy(update={"context": written.context | more})
 
 

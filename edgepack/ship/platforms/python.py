@@ -27,4 +27,4 @@ def write(shipment: Shipment, folder: Path) -> Written:
     lines = requirements(shipment, with_server=False)
     context = {"name": shipment.name, "requirements": lines, "pack_id": shipment.manifest.pack_id, "version": shipment.release.version}
     (folder / "pyproject.toml").write_text(rendered("python.pyproject.toml.j2", **context))
-    return written
+    return written.model_copy(update={"context": written.context | {"keeps_weights": shipment.keeps_weights}})
