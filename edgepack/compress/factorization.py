@@ -145,7 +145,9 @@ def _root(covariance: torch.Tensor) -> torch.Tensor:
 def _by_cores(matrix: torch.Tensor, covariance: torch.Tensor) -> tuple[torch.Tensor, _Parts]:
     """Inputs are weighed by their size, as far as that is a product of one factor for each core."""
     (rows, columns), part = matrix.shape, shared_part(*matrix.shape)
-    sizes = covariance.diagonal().sqrt().log().reshape(part, columns // part)
+    squares = covariance.diagonal()
+    squares = squares.clamp(min=max(1e-12, _RIDGE * float(squares.mean())))  # see `_root`: of one that hardly varies it may be below 0
+    sizes = squares.sqrt().log().reshape(part, columns // part)
     of_first = sizes.mean(dim=1).exp()  # [j1]
     of_second = (sizes.mean(dim=0) - sizes.mean()).exp()  # [j2]
     whole = matrix.reshape(rows // part, part, part, columns // part)  # i1, i2, j1, j2

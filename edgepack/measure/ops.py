@@ -7,12 +7,12 @@ from typing import Any
 
 from edgepack.core.errors import EdgepackError, did_you_mean
 from edgepack.core.records import Frozen
-from edgepack.measure.machines.machine import Machine
+from edgepack.measure.machines.machine import Machine, check_can
 from edgepack.measure.machines.transports.local import Here
 from edgepack.measure.measurement import headline_length
 from edgepack.pack.manifest import Manifest
 from edgepack.plan.profile import Profile
-from edgepack.plan.runtime import runtime_facts
+from edgepack.plan.runtime import facts_in_python, runtime_facts
 
 _RUNS = 30
 FROM_PROFILE = "profile"  # in place of names: the accelerators that the pack's device profile lists
@@ -64,6 +64,17 @@ class OpsWish(Frozen):
 
     providers: tuple[str, ...] = ()
     most_fallback: float | None = None
+
+
+def check_ops(machine: Machine, manifest: Manifest, target: str) -> None:
+    """EdgepackError where the machine does not time single ops of this pack; nothing is brought there before that is known."""
+    check_can(machine, "ops", target)
+    by_java = facts_in_python(manifest.plan.runtime).android
+    if by_java and not by_java.times_ops and machine.facts().python is None:
+        raise EdgepackError(
+            f"{target} has no Python, and the Java of {manifest.plan.runtime} times a whole inference and no single op",
+            "leave out --ops, give the phone a Python, or measure on this machine: --on local",
+        )
 
 
 def chosen_ops(ops: bool, providers: str | None, most_fallback: float | None) -> OpsWish | None:

@@ -12,11 +12,10 @@ from edgepack.core.showing import without_folders
 from edgepack.measure.answers import answer
 from edgepack.measure.emulated import without_times
 from edgepack.measure.golden import answers_on
-from edgepack.measure.machines.machine import check_can
 from edgepack.measure.machines.targets import LOCAL, Target, transport
 from edgepack.measure.measurement import FULL, Effort
 from edgepack.measure.measuring import measure
-from edgepack.measure.ops import OpsWish, profile_ops, wished_providers
+from edgepack.measure.ops import OpsWish, check_ops, profile_ops, wished_providers
 from edgepack.model.data import in_model_names, label_ids, load_data
 from edgepack.model.quality import judge_outputs
 from edgepack.pack.manifest import MANIFEST_FILE, REPORT_FILES, Manifest, Origin, StageRecord, check_files, read_manifest
@@ -92,7 +91,7 @@ def _outcome(
     try:
         with transport(target).opened(with_runner(target, manifest)) as machine:
             if ops:
-                check_can(machine, "ops", target.name)
+                check_ops(machine, manifest, target.name)
             untimed = without_times(pack, manifest, machine, target.name)
             if untimed:
                 return Outcome(target=target, emulation=untimed)

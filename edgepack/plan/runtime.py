@@ -24,11 +24,15 @@ class NpmPackage(Frozen):
 
 
 class AndroidArtefact(Frozen):
-    """The runtime for Android, whose published releases stand in ship/published.toml. native_bytes: of its native libraries, by ABI."""
+    """The runtime for Android, whose published releases stand in ship/published.toml. native_bytes: of its native libraries, by ABI.
+
+    times_ops: whether its Java tells what single ops take.
+    """
 
     coordinate: str  # Maven's group and name
     native_bytes: dict[str, int]
     native_source: str
+    times_ops: bool = True
 
 
 class Costs(Frozen):

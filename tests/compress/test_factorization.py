@@ -69,13 +69,32 @@ def test_svd_has_the_least_error_of_outputs_that_a_rank_allows(rows, columns, ra
     assert float(candidate.strengths[rank:].sum()) == pytest.approx(least, rel=0.1, abs=1e-3 * float(outputs.sum()))
 
 
-def test_inputs_that_hardly_vary_about_a_large_mean_are_no_obstacle():
-    """Of their covariance the rounding of sums in fp32 leaves less than nothing."""
+def moment_of(covariance, mean):
+    """Second moments with a 1 behind them, of inputs with such a covariance."""
+    whole = torch.cat([mean, torch.ones(1, dtype=torch.double)])
+    moment = torch.outer(whole, whole)
+    moment[:-1, :-1] += covariance
+    return moment
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_inputs_that_hardly_vary_about_a_large_mean_are_no_obstacle(kind):
+    """Of their covariance the rounding of sums in fp32 leaves less than nothing: in one direction, and in one input by itself."""
     linear, _, _ = drawn_linear(64, 64, 0)
-    whole = torch.cat([1 + 0.002 * torch.randn(400, 4) @ torch.randn(4, 64), torch.ones(400, 1)], dim=1)
-    factored = _of_linear("layer", linear, whole.T @ whole, "svd").make(16)
+    mean, away = torch.ones(64, dtype=torch.double), torch.nn.functional.normalize(torch.randn(64, dtype=torch.double), dim=0)
+    covariance = 1e-6 * (torch.eye(64, dtype=torch.double) - 1.1 * torch.outer(away, away))
+    covariance[5, 5] = -1e-9
+    assert torch.linalg.cholesky_ex(covariance)[1], "no Cholesky factor"
+    factored = _of_linear("layer", linear, moment_of(covariance, mean), kind).make(16)
+    inputs = (mean + 1e-3 * torch.randn(400, 64)).float()
     with torch.no_grad():
-        assert torch.allclose(factored(whole[:, :-1]), linear(whole[:, :-1]), atol=0.01)
+        assert torch.allclose(factored(inputs), linear(inputs), atol=0.01)
+
+
+def test_inputs_that_are_no_numbers_end_the_cut_with_an_error():
+    linear, _, moment = drawn_linear(8, 8, 0)
+    with pytest.raises(torch.linalg.LinAlgError):
+        _of_linear("layer", linear, moment * float("nan"), "svd")
 
 
 def test_a_table_keeps_what_its_frequent_tokens_need():

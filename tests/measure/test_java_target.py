@@ -23,11 +23,11 @@ from edgepack.measure.machines.java_board import MAIN
 from edgepack.measure.machines.job_answers import checked
 from edgepack.measure.machines.targets import find_targets, transport
 from edgepack.measure.measurement import Effort
-from edgepack.measure.ops import OpsWish, profile_ops
+from edgepack.measure.ops import OpsWish, check_ops, profile_ops
 from edgepack.pack.golden import read_golden
 from edgepack.pack.manifest import read_manifest
 from edgepack.pack.weight_places import write_weights
-from edgepack.pipeline.measure import measure_pack
+from edgepack.pipeline.measure import _outcome, measure_pack
 from edgepack.pipeline.phone_runner import with_runner
 from edgepack.ship.jvm.runner import runner_for, runner_sources
 from edgepack.ship.jvm.sources import STUBS
@@ -293,6 +293,17 @@ def test_what_breaks_on_such_a_phone_is_told_and_leaves_nothing(phone, old_pack,
         machine.facts()
     with transport(target).opened(target):  # what a killed one could not remove, the next does
         pass
+
+
+def test_ops_that_the_java_of_a_runtime_does_not_time_are_refused_before_anything_is_pushed(phone, old_pack, runner_file, tmp_path):
+    of_onnx = read_manifest(old_pack)
+    of_tflite = of_onnx.model_copy(update={"plan": of_onnx.plan.model_copy(update={"runtime": "litert"})})
+    target = named(phone, tmp_path, runner=str(runner_file))
+    outcome = _outcome(target, old_pack, of_tflite, None, SHORT, OpsWish(), None)
+    assert "phone has no Python, and the Java of litert times a whole inference and no single op" in outcome.failure
+    assert "leave out --ops" in outcome.fix and outcome.pushed is None
+    with transport(target).opened(target) as machine:
+        check_ops(machine, of_onnx, "phone")
 
 
 def test_a_runner_that_is_not_built_or_not_for_this_phone_is_told(phone, runner_file, tmp_path):

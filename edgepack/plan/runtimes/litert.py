@@ -34,5 +34,6 @@ FACTS = RuntimeFacts(
         coordinate="com.google.ai.edge.litert:litert",
         native_bytes={},
         native_source="not read: ask its .aar",
+        times_ops=False,
     ),
 )
