@@ -53,7 +53,7 @@ class Attempt(Frozen):
     cosine_bound: float | None = None  # what the mean cosine of further texts is at least, with 95 % confidence
     least_mean_cosine: float | None = None  # that it must reach; None: no such limit
     of_texts: int | None = None  # how many held-out texts there are, where fewer of them decided
-    drop_low: float | None = None  # then, what is lost on all of them: points, with 95 % confidence over all looks
+    drop_low: float | None = None  # then, what is lost on all of them: points, each bound with 95 % confidence over all looks
     drop_high: float | None = None
     origin: Literal["measured"] = "measured"
 

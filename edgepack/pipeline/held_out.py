@@ -42,7 +42,7 @@ class Judge:
 
         self._answers[folder] = FileAnswers(folder, self.plan, self.export.features, f"judge {candidate.recipe}")
         in_float = products_in_float(folder / self.runnable.model, candidate, self.plan.teacher.family)
-        seen = self.looks[-1] if by_all_rows else next(look for look in self.looks if self._is_decided(folder, look))
+        look = self.looks[-1] if by_all_rows else next(rows for rows in self.looks if self._is_decided(folder, rows))
         return Attempt(
             recipe=candidate.recipe,
             precision=candidate.precision,
@@ -53,7 +53,7 @@ class Judge:
             sensitivity=candidate.sensitivity,
             in_float=in_float,
             least_mean_cosine=self.material.least_mean_cosine,
-            **self._quality(folder, seen),
+            **self._quality(folder, look),
         )
 
     def on_equal_rows(self, attempts: Sequence[Attempt], folders: Sequence[Path]) -> list[Attempt]:
@@ -64,34 +64,34 @@ class Judge:
             for attempt, folder in zip(attempts, folders, strict=True)
         ]
 
-    def _is_decided(self, folder: Path, seen: int) -> bool:
+    def _is_decided(self, folder: Path, look: int) -> bool:
         """Whether the first rows tell what all of them would: of the drop, and of the mean cosine where it has a limit too."""
-        if seen == self.looks[-1]:
+        if look == self.looks[-1]:
             return True
         limit, least = self.plan.budget.score_drop, self.material.least_mean_cosine
-        points = self._drop_range(folder, seen)
+        points = self._drop_range(folder, look)
         if limit is None or points is None or points[0] <= limit < points[1]:
             return False
-        cosines = cosines_of(self._answers[folder].to_first(seen)[1], self.export.to_first(seen)[1])
+        cosines = cosines_of(self._answers[folder].to_first(look)[1], self.export.to_first(look)[1])
         return least is None or mean_decides(cosines, len(self.export.features), least, self.looks)
 
-    def _drop_range(self, folder: Path, seen: int) -> tuple[float, float] | None:
-        features, expected = self.export.to_first(seen)
-        actual = self._answers[folder].to_first(seen)[1]
-        drop = paired_drop(self.material.task, actual, expected, features, self.rows[:seen], self.material.labels)
-        return None if drop is None else drop_range(drop, self.looks, seen)
+    def _drop_range(self, folder: Path, look: int) -> tuple[float, float] | None:
+        features, expected = self.export.to_first(look)
+        actual = self._answers[folder].to_first(look)[1]
+        drop = paired_drop(self.material.task, actual, expected, features, self.rows[:look], self.material.labels)
+        return None if drop is None else drop_range(drop, self.looks, look)
 
-    def _quality(self, folder: Path, seen: int) -> dict[str, Any]:
+    def _quality(self, folder: Path, look: int) -> dict[str, Any]:
         """The fields of an Attempt that the first rows tell; without rows, those that the sample tells."""
-        material, limit, is_early = self.material, self.plan.budget.score_drop, seen < self.looks[-1]
+        material, limit, is_early = self.material, self.plan.budget.score_drop, look < self.looks[-1]
         (features, expected), (_, actual) = (
-            answers.to_first(seen) if is_early else answers.to_all() for answers in (self.export, self._answers[folder])
+            answers.to_first(look) if is_early else answers.to_all() for answers in (self.export, self._answers[folder])
         )
-        quality = judge_attempt(material.task, actual, expected, features, self.rows[:seen], material.labels)
+        quality = judge_attempt(material.task, actual, expected, features, self.rows[:look], material.labels)
         quality |= self.served.judge(folder) if self.served else {}
         drop = quality["score_drop"]
         quality["passed"] = None if drop is None or limit is None else drop <= limit
-        low, high = (is_early and self._drop_range(folder, seen)) or (None, None)
+        low, high = (is_early and self._drop_range(folder, look)) or (None, None)
         of_all = {"of_texts": self.looks[-1], "drop_low": round(low, 3), "drop_high": round(high, 3)} if low is not None else {}
         return quality | dict.fromkeys(("of_texts", "drop_low", "drop_high")) | of_all
 

@@ -14,7 +14,7 @@ import numpy as np
 from edgepack.model.quality import PairedDrop
 from edgepack.pipeline.gate import ONE_SIDED_95
 
-_EARLY_LOOKS = (250, 500)  # rows; each look starts the target's process, which costs as much as some fifty texts
+_EARLY_LOOKS = (250, 500)  # rows; each look starts the target's process anew
 _WORTH_A_LOOK = 1.5  # times a look's rows must be there
 _RISK = 0.05  # of all early looks together
 
@@ -24,29 +24,29 @@ def looks_at(rows: int) -> tuple[int, ...]:
     return (*(look for look in _EARLY_LOOKS if look * _WORTH_A_LOOK <= rows), rows)
 
 
-def drop_range(drop: PairedDrop, looks: Sequence[int], seen: int) -> tuple[float, float]:
-    """Between which points the drop on all rows lies, by that on the rows `seen`; the same twice where these are all.
+def drop_range(drop: PairedDrop, looks: Sequence[int], look: int) -> tuple[float, float]:
+    """Between which points the drop on all rows lies, by that on the first `look` rows; the same twice where these are all.
 
     The bootstrap's spread, narrowed as it is for a sample from so few (Cochran 1977, section 2.6). It knows nothing of kinds of rows that
     were not seen: the range is at least as wide as the most rows of one such kind could move it, a row being 100 / rows points.
     """
     rows, risk = looks[-1], _risk(looks)
-    if seen == rows:
+    if look == rows:
         return drop.points, drop.points
-    spread = (drop.resampled - drop.points) * sqrt(1 - seen / rows)
+    spread = (drop.resampled - drop.points) * sqrt(1 - look / rows)
     low, high = np.nanquantile(spread, [risk, 1 - risk])
-    unseen = 100 * unseen_rows(rows, seen, risk) / rows
+    unseen = 100 * unseen_rows(rows, look, risk) / rows
     return drop.points + min(float(low), -unseen), drop.points + max(float(high), unseen)
 
 
-def unseen_rows(rows: int, seen: int, risk: float) -> int:
-    """The most rows of one kind that a draw of `seen` out of `rows` has none of with a greater probability than `risk`.
+def unseen_rows(rows: int, look: int, risk: float) -> int:
+    """The most rows of one kind that a draw of `look` rows out of `rows` has none of with a greater probability than `risk`.
 
     The hypergeometric distribution's answer to what "the rule of three" answers for endless rows (Hanley and Lippman-Hand 1983).
     """
     count, probability = 0, 1.0
     while True:
-        probability *= (rows - seen - count) / (rows - count)
+        probability *= (rows - look - count) / (rows - count)
         if probability <= risk:
             return count
         count += 1

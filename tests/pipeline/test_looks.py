@@ -24,7 +24,7 @@ from edgepack.tasks import task_named
 from edgepack.tasks.common.rows import Row
 from edgepack.tasks.common.task import Features
 
-PROFILE, DEV_ROWS = load_profile("raspberry-pi"), 700
+PROFILE, DEV_ROWS = load_profile("raspberry-pi"), 515
 
 
 @pytest.mark.parametrize(("rows", "looks"), [(0, (0,)), (200, (200,)), (374, (374,)), (375, (250, 375)), (1000, (250, 500, 1000))])
@@ -89,7 +89,7 @@ def test_few_rows_decide_as_all_rows_do_19_times_of_20(limit, lost, gained, seen
 @pytest.fixture(scope="module")
 def recipe(teacher_folder, tmp_path_factory):
     data = make_data(tmp_path_factory.mktemp("looks"), {"train": 64, "test": 40})
-    rows = [row for row in commands()["train"] if row[1] in INTENTS][:DEV_ROWS]
+    rows = [row for row in commands()["train"] if row[1] in INTENTS]
     with (data / "dev.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("text", "intent"), *rows])
     stated = {"model": str(teacher_folder), "data": str(data), "student": "same", "prune_heads": 0.0, "precision": "int8"}
@@ -131,9 +131,9 @@ def file_with(change, exported, folder):
     return folder, Candidate("changed", "int8", lambda place: None, {}, in_float=None)
 
 
-def slightly_broken(head):
-    """A head that answers some texts otherwise."""
-    return head + np.random.default_rng(3).normal(size=head.shape) * 0.4 * head.std()
+def slightly_broken(head, share=0.46):
+    """A head in which each class is mixed with the next one, so that some texts are answered otherwise."""
+    return (1 - share) * head + share * np.roll(head, 1, axis=head.shape.index(len(INTENTS)))
 
 
 def test_a_pack_that_loses_little_is_judged_by_few_texts_and_says_so(pack):
@@ -169,7 +169,7 @@ def test_a_file_at_the_limit_is_judged_by_all_texts_and_those_beside_it_too(judg
 
 def test_vectors_near_the_least_mean_cosine_are_judged_by_all_texts(judge, exported, tmp_path, monkeypatch):
     near = file_with(slightly_broken, exported, tmp_path / "near")
-    loose = replace(judge, plan=judge.plan.model_copy(update={"budget": judge.plan.budget.model_copy(update={"score_drop": 50.0})}))
+    loose = replace(judge, plan=judge.plan.model_copy(update={"budget": judge.plan.budget.model_copy(update={"score_drop": 90.0})}))
     mean = loose.judge(*near, by_all_rows=True).cosine_bound
     for least, texts in ((0.1, 250), (mean, DEV_ROWS)):
         monkeypatch.setattr(Material, "least_mean_cosine", property(lambda material, least=least: least))
