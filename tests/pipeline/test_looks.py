@@ -41,6 +41,19 @@ def test_a_kind_of_row_that_was_not_seen_may_be_as_frequent_as_chance_allows(row
     assert missed(count) > risk >= missed(count + 1)
 
 
+def test_a_paired_drop_is_what_counting_gives():
+    """Of four rows both models answer two alike; of the others the file loses both. A resample of a row n times loses 25 n points by it."""
+    task, truth = task_named("text-classification"), np.array([0, 1, 0, 1])
+    rows, features = [Row("", text="x", label=str(label)) for label in truth], [Features([1], [0], index) for index in range(4)]
+    plain, narrow = np.eye(2)[[0, 1, 0, 0]], np.eye(2)[[1, 0, 0, 0]]
+    drop = paired_drop(task, narrow, plain, features, rows, {"0": 0, "1": 1})
+    assert drop.points == pytest.approx(50.0)
+    shares = np.unique(np.round(drop.resampled / 25, 6), return_counts=True)
+    expected = 1000 * np.array([comb(4, times) / 16 for times in range(5)])  # how often four draws hit the two rows
+    assert list(shares[0]) == [0, 1, 2, 3, 4] and np.abs(shares[1] - expected).max() < 60
+    assert not paired_drop(task, plain, plain, features, rows, {"0": 0, "1": 1}).resampled.any()
+
+
 def test_rows_without_any_difference_prove_no_more_than_their_number():
     """250 rows without a loss leave up to 12 of 1000 that may be lost; 500 leave 5: half a point."""
     alike = PairedDrop(0.0, np.zeros(1000))
@@ -97,21 +110,21 @@ def recipe(teacher_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def own_cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("own-cache")
+def fresh_cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("fresh-cache")
 
 
 @pytest.fixture(scope="module")
-def pack(recipe, own_cache, tmp_path_factory):
+def pack(recipe, fresh_cache, tmp_path_factory):
     out = tmp_path_factory.mktemp("looked") / "pack"
-    build(recipe, PROFILE, out, own_cache, None)
+    build(recipe, PROFILE, out, fresh_cache, None)
     return out
 
 
 @pytest.fixture(scope="module")
-def exported(pack, own_cache):
+def exported(pack, fresh_cache):
     """The folder of the fp32 export that the pack was made from."""
-    folders = [path.parent for path in own_cache.rglob(RUNNABLE_FILE)]
+    folders = [path.parent for path in fresh_cache.rglob(RUNNABLE_FILE)]
     return max(folders, key=lambda folder: sum(path.stat().st_size for path in folder.glob("model.onnx*")))
 
 
@@ -141,8 +154,8 @@ def test_a_pack_that_loses_little_is_judged_by_few_texts_and_says_so(pack):
     assert (attempt.texts, attempt.of_texts, attempt.passed) == (250, DEV_ROWS, True)
     assert attempt.score.rows == attempt.float_score.rows == 250
     assert attempt.drop_low <= attempt.score_drop <= attempt.drop_high <= attempt.limit
-    told = f"on 250 of {DEV_ROWS} held-out texts (on all of them {attempt.drop_low:+.2f} to {attempt.drop_high:+.2f})"
-    assert told in attempt.verdict() and told in (pack / "report.md").read_text()
+    words = f"on 250 of {DEV_ROWS} held-out texts (on all of them {attempt.drop_low:+.2f} to {attempt.drop_high:+.2f})"
+    assert words in attempt.verdict() and words in (pack / "report.md").read_text()
 
 
 def test_a_file_that_loses_much_fails_after_few_texts_and_nothing_more_is_computed(judge, exported, tmp_path):
@@ -183,7 +196,7 @@ def test_without_a_limit_all_texts_are_judged(exported, recipe):
 
 
 @pytest.mark.slow
-def test_the_points_of_a_curve_are_judged_by_the_same_texts(recipe, own_cache, tmp_path):
-    build(recipe.model_copy(update={"bits": 4.0, "sensitive": None}), PROFILE, tmp_path / "pack", own_cache, None)
+def test_the_points_of_a_curve_are_judged_by_the_same_texts(recipe, fresh_cache, tmp_path):
+    build(recipe.model_copy(update={"bits": 4.0, "sensitive": None}), PROFILE, tmp_path / "pack", fresh_cache, None)
     attempts = next(row.attempts for row in read_manifest(tmp_path / "pack").ladder if row.attempts)
     assert len(attempts) > 2 and {attempt.texts for attempt in attempts} == {DEV_ROWS}
