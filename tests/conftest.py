@@ -40,9 +40,9 @@ gc.set_threshold(50_000, 20, 20)  # each search for cycles walks over all that t
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if others := left_out(items, third_of_commit()):
-        config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if item not in set(others)]
+    others = set(left_out(items, third_of_commit()))
+    config.hook.pytest_deselected(items=list(others))
+    items[:] = [item for item in items if item not in others]
     ranks = {item: next((rank for rank, name in enumerate(LONGEST) if name in item.nodeid), len(LONGEST)) for item in items}
     items.sort(key=ranks.__getitem__)
 
