@@ -136,7 +136,7 @@ def test_the_python_and_linux_modules_prove_themselves_on_coded_weights(packs, t
     model = tmp_path / "out" / "intents" / "model"
     assert (model / "weights.coded").is_file() and not (model / "model.onnx.data").exists() and not (model / ".weight-cache").exists()
     if platform == "linux":
-        assert ("CacheDirectory=intents" in (tmp_path / "out" / "intents.service").read_text()) is (start == "expand")
+        assert ("CacheDirectory=edgepack-intents" in (tmp_path / "out" / "intents.service").read_text()) is (start == "expand")
     code = "import intents as m; t = m.self_test(threads=1); print(t.ok, t.problem)"
     damaged(model)
     done = subprocess.run(
