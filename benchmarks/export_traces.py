@@ -3,7 +3,7 @@
     python benchmarks/export_traces.py [--model ../shared/models/minilm-l6-sst2]
 
 CPU time of the process, one thread, both ways in turn; medians of three turns behind one that is not counted. Without a model: a tiny one
-of each family, with as many layers as the family has kinds of them.
+of each family.
 """
 
 import argparse
